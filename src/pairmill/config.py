@@ -1,0 +1,183 @@
+"""Settings: one flat model, the same names in the file, the flags and the library.
+
+Precedence: defaults, then the YAML file, then what the caller gives. A key is never a setting; its
+place in the environment is (``api_key_env``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pairmill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LOCAL", "Settings", "fingerprint", "load", "read_file"]
+
+LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+class Settings(BaseModel):
+    """Everything that a run can be told.
+
+    Fields marked ``semantic`` decide what the pairs are; when one of them changes, an existing run
+    folder asks for ``accept_change``. All others may change between two starts of one run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    inputs: tuple[str, ...] = ()
+    """Files, folders, or ``-`` for standard input."""
+    output: Path = Path("dataset")
+    """The run folder."""
+
+    text_field: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Name of the field that holds a record's text; found by itself where None."""
+    chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
+    chunk_target_chars: int = Field(1800, ge=1, json_schema_extra={"semantic": True})
+    chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
+    max_line_bytes: int = Field(16 * 2**20, ge=1024)
+    """Longest line or record that is read; a longer one is counted, named and skipped."""
+    limit: int | None = Field(None, ge=1)
+    """At most this many chunks in all."""
+    limit_per_document: int | None = Field(None, ge=1)
+    """At most this many chunks, the first ones, of each document."""
+
+    model: str = Field("gpt-4o-mini", min_length=1, json_schema_extra={"semantic": True})
+    base_url: str | None = None
+    """An OpenAI-compatible endpoint, up to and with its ``/v1``; OPENAI_BASE_URL where None."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key."""
+    structured_output: Literal["auto", "json_schema", "json_object", "prompt"] = "auto"
+    """How the answer's schema reaches the server; ``auto`` probes once and remembers."""
+    concurrency: int | None = Field(None, ge=1, le=16384)
+    """Calls in flight; chosen by itself where None."""
+    timeout_s: float = Field(120.0, gt=0)
+    """Longest wait for one answer."""
+
+    recipe: str = Field("auto", json_schema_extra={"semantic": True})
+    """``backtranslate``, ``extractive``; ``auto``: extractive for the embedded model."""
+    pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
+    temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
+    seed: int = Field(0, json_schema_extra={"semantic": True})
+    max_attempts: int = Field(3, ge=1, le=10)
+    """Answers bought for one question before it is rejected, the first one included."""
+
+    shard_bytes: int = Field(64 * 2**20, ge=1024)
+    shard_age_s: float = Field(300.0, gt=0)
+    commit_interval_s: float = Field(0.1, gt=0)
+    grace_s: float = Field(25.0, ge=0)
+    """How long calls in flight may finish after a stop was asked for."""
+    accept_change: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Settings:
+        if not self.chunk_min_chars <= self.chunk_target_chars <= self.chunk_max_chars:
+            msg = "needs chunk_min_chars <= chunk_target_chars <= chunk_max_chars"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the embedded server answers."""
+        return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe after ``auto`` is settled."""
+        if self.recipe != "auto":
+            return self.recipe
+        return "extractive" if self.is_local else "backtranslate"
+
+
+def fingerprint(settings: Settings) -> dict[str, Any]:
+    """The settings that decide what the pairs are: name to plain value."""
+    names = [
+        name
+        for name, info in Settings.model_fields.items()
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("semantic")
+    ]
+    values = settings.model_dump(mode="json", include=set(names))
+    return {**values, "recipe": settings.recipe_name}
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a YAML settings file.
+
+    Raises:
+        ConfigError: It cannot be read, is no YAML, names a key twice, or is no mapping.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read settings from {path}: {_reason(error)}") from None
+    try:
+        data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader underneath)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise ConfigError(f"{path}{where}: {problem}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected 'name: value' lines at the top level")
+    return {str(key): value for key, value in data.items()}
+
+
+def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Settings:
+    """Merge defaults, the file and what was given (None means: not given), and check the result.
+
+    Raises:
+        ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
+    """
+    values = read_file(file) if file else {}
+    where = f"{file}: " if file else ""
+    for name in values:
+        _check_known(name, where)
+    given_values = {name: value for name, value in (given or {}).items() if value is not None}
+    for name in given_values:
+        _check_known(name, "")
+    try:
+        return Settings.model_validate({**values, **given_values})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        label = f"{name}: " if name else ""
+        origin = "" if name in given_values else where
+        raise ConfigError(f"{origin}{label}{message[:1].lower()}{message[1:]}") from None
+
+
+def _check_known(name: str, where: str) -> None:
+    known = list(Settings.model_fields)
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
+    raise ConfigError(f"{where}unknown setting '{name}'{hint}")
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return "not UTF-8" if isinstance(error, UnicodeDecodeError) else (error.strerror or "no reason")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key which stands twice, instead of keeping the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)

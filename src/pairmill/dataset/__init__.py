@@ -1,0 +1,1 @@
+"""From shards to what people use: card, formats, export, report."""

@@ -1,0 +1,61 @@
+"""What happens in a run, as one frozen type, and the bus that tells whoever watches.
+
+Subscribers are plain synchronous functions. They count, draw and log; they never decide. An event
+holds ids, numbers and short words: never a prompt, an answer, a header or a key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Bus", "Event", "Topic"]
+
+
+class Topic(StrEnum):
+    """What an event is about."""
+
+    DOCUMENT_READ = "document_read"  # source
+    INPUT_SKIPPED = "input_skipped"  # source, reason: a record that cannot be used
+    UNIT_PLANNED = "unit_planned"  # count: units that the reader handed over
+    UNIT_KNOWN = "unit_known"  # count: units that were finished in an earlier start
+    CALL_ANSWERED = (
+        "call_answered"  # model, prompt_tokens, completion_tokens, cached_tokens, seconds
+    )
+    CALL_FAILED = "call_failed"  # kind, status, code, message
+    CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
+    ANSWER_READ = "answer_read"  # how: strict, healed, salvaged
+    REPAIR_ASKED = "repair_asked"  # reason
+    UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected
+    COMMITTED = "committed"  # units, answers, seconds
+    SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
+    NOTICE = "notice"  # text: one plain line for people
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: its topic and the fields that the topic's comment names."""
+
+    topic: Topic
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+class Bus:
+    """Tells every subscriber of every event, in order, at once."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Callable[[Event], None]] = []
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Tell ``subscriber`` of each event from now on."""
+        self._subscribers.append(subscriber)
+
+    def emit(self, topic: Topic, /, **fields: object) -> None:
+        """Tell all subscribers that something happened."""
+        event = Event(topic, fields)
+        for subscriber in self._subscribers:
+            subscriber(event)

@@ -1,0 +1,1 @@
+"""Files in, chunks out: sources, cleaning, chunking."""

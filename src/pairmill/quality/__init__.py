@@ -1,0 +1,1 @@
+"""What an acceptable pair is: pure functions over pairs."""

@@ -1,0 +1,248 @@
+"""The frozen values that flow through a run, and how each gets its identity.
+
+Identity is content, never position: a chunk is its text; a unit is a chunk under one recipe and its
+settings; a call is the exact question. Input may be reordered, extended or cut differently between
+two starts, and only what is new is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "AnswerSchema",
+    "Chunk",
+    "Completion",
+    "Document",
+    "Message",
+    "Outcome",
+    "Pair",
+    "Prompt",
+    "Rejection",
+    "Request",
+    "Sampling",
+    "Template",
+    "Usage",
+    "digest",
+]
+
+_ID_BYTES = 16  # 128 bits: a collision among 10^12 ids has a chance of about 10^-15
+
+
+def digest(*parts: str) -> str:
+    """Name the parts by content: 32 hex digits of BLAKE2b-128 over their UTF-8 bytes.
+
+    Each part is preceded by its length, so that no two different tuples share a name. Lone
+    surrogates (which JSON may carry, and UTF-8 may not) are hashed as their escaped form.
+    """
+    state = hashlib.blake2b(digest_size=_ID_BYTES)
+    for part in parts:
+        data = part.encode("utf-8", "backslashreplace")
+        state.update(b"%d:" % len(data))
+        state.update(data)
+    return state.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One article as read from a source, before or after cleaning.
+
+    Attributes:
+        id: The source's own id where it has one, else the digest of the text.
+        text: The body, as Markdown-like plain text with newlines kept.
+        source: Where it was read, for people: a file name, with a line or item number.
+    """
+
+    id: str
+    text: str
+    source: str
+    title: str | None = None
+    author: str | None = None
+    url: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of one cleaned document: ``document.text[start:end] == text``, exactly.
+
+    Attributes:
+        id: Digest of ``text`` alone.
+        section: Headings that the span stands under, outermost first.
+        index: Position among the document's chunks, from 0.
+    """
+
+    id: str
+    text: str
+    document_id: str
+    start: int
+    end: int
+    source: str
+    index: int = 0
+    section: tuple[str, ...] = ()
+    title: str | None = None
+    author: str | None = None
+    url: str | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a prompt: role (``system``, ``user``, ``assistant``) and content."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The constant part of a prompt: every message before the last.
+
+    It is one object for a whole run, so that its bytes and its digest are computed once, and so
+    that providers which cache prompt prefixes see the same bytes in each request.
+    """
+
+    name: str
+    version: str
+    messages: tuple[Message, ...]
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        turns = [part for turn in self.messages for part in (turn.role, turn.content)]
+        object.__setattr__(self, "id", digest(self.name, self.version, *turns))
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the model is to draw its tokens."""
+
+    temperature: float
+    max_tokens: int
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question: the constant template, and the one user message that ends it."""
+
+    template: Template
+    text: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSchema:
+    """The JSON schema that an answer must fit: a name, the schema, and the digest of both."""
+
+    name: str
+    schema: dict[str, Any] = field(hash=False)
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Exactly what is asked of a model. ``id`` names the call in the ledger.
+
+    The way in which a schema reaches the server (``json_schema``, ``json_object``, by words) is no
+    part of the identity: an answer stays bought when a server learns a new mode.
+    """
+
+    prompt: Prompt
+    model: str
+    schema: AnswerSchema | None = None
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        sampling = self.prompt.sampling
+        name = digest(
+            self.prompt.template.id,
+            self.prompt.text,
+            self.model,
+            f"{sampling.temperature!r} {sampling.max_tokens} {sampling.seed}",
+            self.schema.id if self.schema else "",
+        )
+        object.__setattr__(self, "id", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more calls, as the server counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model answered: the text, why it ended, who answered, what it cost, and when.
+
+    Attributes:
+        finish_reason: ``stop``, ``length``, ``content_filter``, or what the server said.
+        model: The model's name as the server returned it.
+        created: Seconds since the epoch, kept in the ledger, so that a replay writes the same row.
+    """
+
+    text: str
+    finish_reason: str
+    model: str
+    usage: Usage
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An instruction and its answer, as a recipe wrote them.
+
+    Attributes:
+        index: Position in its unit; with the unit's id it makes the pair's id.
+        kind: What sort of instruction it is (``how_to``, ``why`` ...), or "" where none was said.
+        evidence: A short string that the model copied from the chunk to show where it looked.
+        grounding: Share of the answer's content words that stand in the chunk, 0 to 1.
+        flags: Names of quality findings that did not drop the pair.
+        scores: What a judge said: aspect to rating from 1 to 5, or None where it said nothing.
+    """
+
+    instruction: str
+    answer: str
+    index: int
+    kind: str = ""
+    evidence: str = ""
+    grounding: float | None = None
+    flags: tuple[str, ...] = ()
+    scores: dict[str, float | None] | None = field(default=None, hash=False)
+
+
+class Outcome(StrEnum):
+    """How a unit ended. All three are final until someone asks to retry."""
+
+    WRITTEN = "written"  # at least one pair stands in a shard
+    EMPTY = "empty"  # the model rightly wrote nothing: a junk chunk
+    REJECTED = "rejected"  # no valid answer; a tombstone
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A unit or a single pair that was dropped, kept in ``rejected/`` for a person to read.
+
+    Attributes:
+        reason: A short stable word, such as ``invalid_json`` or ``ungrounded``.
+        detail: One line for people.
+        raw: What the model wrote, as it wrote it.
+        whole_unit: The unit ended with it; False where only one pair of it was dropped.
+    """
+
+    reason: str
+    detail: str = ""
+    raw: str = ""
+    whole_unit: bool = True

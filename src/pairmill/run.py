@@ -1,0 +1,1 @@
+"""Where all of it meets: one reader, N workers, one writer, in the only task group."""

@@ -1,0 +1,1 @@
+"""What is durable: the ledger, the shards, the run folder."""

@@ -1,0 +1,1 @@
+"""A simulated endpoint, for our tests and benchmarks and for yours."""

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pairmill.config import fingerprint, load
+from pairmill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_is_given_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: small\nconcurrency: 4\n")
+    settings = load(file, {"model": "large", "concurrency": None})
+    assert (settings.model, settings.concurrency) == ("large", 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("concurency: 4\n", "unknown setting 'concurency'; did you mean 'concurrency'?"),
+        ("concurrency: no\n", "concurrency: "),
+        ("model: a\nmodel: b\n", "line 2: the key 'model' stands twice"),
+        ("model: [\n", "line 2"),
+        ("- model\n", "expected 'name: value' lines"),
+        ("chunk_max_chars: 100\n", "chunk_min_chars <= chunk_target_chars"),
+    ],
+)
+def test_a_file_that_cannot_work_is_refused_in_one_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no-such\.yaml: No such file"):
+        load(tmp_path / "no-such.yaml")
+
+
+def test_only_what_decides_the_pairs_is_in_the_fingerprint() -> None:
+    plain = fingerprint(load(given={}))
+    assert plain == fingerprint(load(given={"concurrency": 7, "timeout_s": 1}))
+    assert plain != fingerprint(load(given={"pairs_per_chunk": 2}))
+    assert plain["recipe"] == "backtranslate"
+    assert fingerprint(load(given={"model": "local"}))["recipe"] == "extractive"

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pairmill.records import Message, Prompt, Request, Sampling, Template, digest
+
+
+def test_digest_separates_parts_that_join_to_the_same_text() -> None:
+    assert digest("ab", "c") != digest("a", "bc")
+    assert len(digest("x")) == 32
+
+
+def test_digest_takes_lone_surrogates() -> None:
+    assert digest("\ud800") != digest("\ud801")
+
+
+def _request(text: str = "chunk", **sampling: float) -> Request:
+    template = Template("t", "1", (Message("system", "rules"),))
+    settings = {"temperature": 0.5, "max_tokens": 10, "seed": 1, **sampling}
+    prompt = Prompt(template, text, Sampling(**settings))  # type: ignore[arg-type]
+    return Request(prompt, "model")
+
+
+def test_a_request_is_named_by_all_that_it_asks() -> None:
+    assert _request().id == _request().id
+    assert len({_request().id, _request("other").id, _request(seed=2).id}) == 3
