@@ -1,0 +1,54 @@
+"""What is known of a run, as the card and the report tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairmill.records import Usage
+
+__all__ = ["RunFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Names and numbers of one run. A number that nobody knows (yet) is None and is not printed.
+
+    Attributes:
+        models: The models' names as the server returned them, or as asked for while none answered.
+        documents: Documents read.
+        chunks: Chunks cut from them.
+        units: Units finished, whatever their end.
+        empty_units: Units in which the model rightly wrote nothing.
+        pairs: Pairs written to ``data/``.
+        rejections: Reason to number of dropped units and pairs.
+        repairs: Answers that a second call had to repair.
+        usage: Tokens paid for, replayed answers not counted again.
+        cost_usd: What they cost, where prices are known.
+        languages: ISO 639 codes of the texts.
+        finished: Whether the run has ended; a card written before says that it goes on.
+    """
+
+    recipe: str
+    prompt_version: str
+    models: tuple[str, ...]
+    version: str
+    documents: int | None = None
+    chunks: int | None = None
+    units: int | None = None
+    empty_units: int | None = None
+    pairs: int | None = None
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    repairs: int | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    languages: tuple[str, ...] = ()
+    finished: bool = False
+
+    @property
+    def rejected(self) -> int:
+        """All units and pairs that were dropped."""
+        return sum(self.rejections.values())

@@ -1,0 +1,91 @@
+"""The canonical row: its fields, in order, with their types and what each one means.
+
+A type is written as plain data: a name such as ``string`` for a scalar, a list of one type for a
+list, a mapping for a struct. ``declare`` turns it into the words of a dataset card.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ASPECTS", "ROW_FEATURES", "ROW_NOTES", "Feature", "Schema", "declare", "type_name"]
+
+Feature: TypeAlias = "str | list[Feature] | dict[str, Feature]"
+Schema: TypeAlias = "Mapping[str, Feature]"
+
+ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
+
+ROW_FEATURES: dict[str, Feature] = {
+    "id": "string",
+    "instruction": "string",
+    "answer": "string",
+    "document_id": "string",
+    "chunk_id": "string",
+    "source": "string",
+    "title": "string",
+    "url": "string",
+    "recipe": "string",
+    "prompt_version": "string",
+    "model": "string",
+    "kind": "string",
+    "evidence": "string",
+    "flags": ["string"],
+    "scores": dict.fromkeys(ASPECTS, "float64"),
+    "grounding": "float64",
+    "attempts": "int64",
+    "prompt_tokens": "int64",
+    "completion_tokens": "int64",
+    "created": "string",
+}
+"""Every field of a row in ``data/``, in its order. All of them stand in every row."""
+
+ROW_NOTES: dict[str, str] = {
+    "id": "Digest of unit and position; the same pair has the same id in every run",
+    "instruction": "What a person asks",
+    "answer": "What the assistant should reply",
+    "document_id": "The document that the pair was written from",
+    "chunk_id": "Digest of the chunk's text",
+    "source": "Where the document was read",
+    "title": "The document's title, or null",
+    "url": "The document's address, or null",
+    "recipe": "How the pair was made",
+    "prompt_version": "Version of the recipe's prompt",
+    "model": "The model's name as the server returned it",
+    "kind": "Sort of instruction (how_to, why ...), or empty",
+    "evidence": "Words that the model copied from the chunk to show where it looked",
+    "flags": "Quality findings that did not drop the pair",
+    "scores": "A judge's ratings from 1 to 5 for each aspect, or null where none was asked",
+    "grounding": "Share of the answer's content words that stand in the chunk, 0 to 1",
+    "attempts": "Answers bought for this pair's unit",
+    "prompt_tokens": "Prompt tokens of the pair's unit, as the server counted them",
+    "completion_tokens": "Completion tokens of the pair's unit",
+    "created": "When the answer came, ISO 8601 in UTC",
+}
+
+
+def declare(schema: Schema) -> list[dict[str, Any]]:
+    """The schema as the ``dataset_info.features`` list of a Hugging Face dataset card."""
+    return [{"name": name, **_declaration(feature)} for name, feature in schema.items()]
+
+
+def type_name(feature: Feature) -> str:
+    """The type in a few words for people: ``string``, ``list of string``, ``struct``."""
+    if isinstance(feature, str):
+        return feature
+    if isinstance(feature, list):
+        return f"list of {type_name(feature[0])}"
+    return "struct"
+
+
+def _declaration(feature: Feature) -> dict[str, Any]:
+    if isinstance(feature, str):
+        return {"dtype": feature}
+    if isinstance(feature, dict):
+        return {"struct": declare(feature)}
+    inner = feature[0]
+    if isinstance(inner, str):
+        return {"list": inner}
+    return {"list": declare(inner) if isinstance(inner, dict) else _declaration(inner)}
