@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,6 +58,7 @@ def publish(folder: Path, number: int, *rows: dict[str, Any]) -> None:
     write_card(folder, FACTS)
 
 
+CREATED = "2026-11-22T10:20:30Z"
 SCORES = {"instruction_following": 4.0, "truthfulness": 5.0, "honesty": None, "helpfulness": 3.5}
 
 
@@ -94,13 +96,14 @@ def test_another_folder_of_the_same_name_is_not_mistaken(
 def test_null_first_and_empty_list_first(folder: Path, load: Callable[[Path], Any]) -> None:
     publish(folder, 0, row(1))
     publish(
-        folder, 1, row(2, title="T", scores=SCORES, grounding=1, flags=["short"], created="2026")
+        folder, 1, row(2, title="T", scores=SCORES, grounding=1, flags=["short"], created=CREATED)
     )
     rows = load(folder)["train"]
     assert rows[0]["scores"] is None
     assert rows[1]["scores"] == SCORES
     assert rows[1]["grounding"] == 1.0
     assert rows[1]["flags"] == ["short"]
+    assert rows[1]["created"] == datetime(2026, 11, 22, 10, 20, 30, tzinfo=UTC)
 
 
 def test_neighbours_in_the_folder_do_no_harm(folder: Path, load: Callable[[Path], Any]) -> None:

@@ -1,6 +1,6 @@
 """The canonical row: its fields, in order, with their types and what each one means.
 
-A type is written as plain data: a name such as ``string`` for a scalar, a list of one type for a
+A type is written as plain data: a name such as ``string`` for a scalar, a one-tuple for a
 list, a mapping for a struct. ``declare`` turns it into the words of a dataset card.
 """
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ASPECTS", "ROW_FEATURES", "ROW_NOTES", "Feature", "Schema", "declare", "type_name"]
 
-Feature: TypeAlias = "str | list[Feature] | dict[str, Feature]"
+Feature: TypeAlias = "str | tuple[Feature] | Mapping[str, Feature]"
 Schema: TypeAlias = "Mapping[str, Feature]"
 
 ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
 
-ROW_FEATURES: dict[str, Feature] = {
+ROW_FEATURES: Schema = {
     "id": "string",
     "instruction": "string",
     "answer": "string",
@@ -32,13 +32,15 @@ ROW_FEATURES: dict[str, Feature] = {
     "model": "string",
     "kind": "string",
     "evidence": "string",
-    "flags": ["string"],
+    "flags": ("string",),
     "scores": dict.fromkeys(ASPECTS, "float64"),
     "grounding": "float64",
     "attempts": "int64",
     "prompt_tokens": "int64",
     "completion_tokens": "int64",
-    "created": "string",
+    # Arrow's JSON reader takes ISO strings for time stamps whatever the card says, and casts them
+    # back to a string of another shape. Declared as what they are, they load as written.
+    "created": "timestamp[s, tz=UTC]",
 }
 """Every field of a row in ``data/``, in its order. All of them stand in every row."""
 
@@ -54,14 +56,14 @@ ROW_NOTES: dict[str, str] = {
     "recipe": "How the pair was made",
     "prompt_version": "Version of the recipe's prompt",
     "model": "The model's name as the server returned it",
-    "kind": "Sort of instruction (how_to, why ...), or empty",
-    "evidence": "Words that the model copied from the chunk to show where it looked",
+    "kind": "Sort of instruction (how_to, why ...), or null",
+    "evidence": "Words that the model copied from the chunk to show where it looked, or null",
     "flags": "Quality findings that did not drop the pair",
     "scores": "A judge's ratings from 1 to 5 for each aspect, or null where none was asked",
     "grounding": "Share of the answer's content words that stand in the chunk, 0 to 1",
     "attempts": "Answers bought for this pair's unit",
-    "prompt_tokens": "Prompt tokens of the pair's unit, as the server counted them",
-    "completion_tokens": "Completion tokens of the pair's unit",
+    "prompt_tokens": "The pair's share of its unit's prompt tokens, as the server counted them",
+    "completion_tokens": "The pair's share of its unit's completion tokens",
     "created": "When the answer came, ISO 8601 in UTC",
 }
 
@@ -75,7 +77,7 @@ def type_name(feature: Feature) -> str:
     """The type in a few words for people: ``string``, ``list of string``, ``struct``."""
     if isinstance(feature, str):
         return feature
-    if isinstance(feature, list):
+    if isinstance(feature, tuple):
         return f"list of {type_name(feature[0])}"
     return "struct"
 
@@ -83,9 +85,9 @@ def type_name(feature: Feature) -> str:
 def _declaration(feature: Feature) -> dict[str, Any]:
     if isinstance(feature, str):
         return {"dtype": feature}
-    if isinstance(feature, dict):
+    if not isinstance(feature, tuple):
         return {"struct": declare(feature)}
     inner = feature[0]
     if isinstance(inner, str):
         return {"list": inner}
-    return {"list": declare(inner) if isinstance(inner, dict) else _declaration(inner)}
+    return {"list": _declaration(inner) if isinstance(inner, tuple) else declare(inner)}

@@ -80,8 +80,8 @@ def test_every_field_has_a_note_and_a_type() -> None:
 
 def test_nested_features_are_declared_as_the_hub_writes_them() -> None:
     schema: dict[str, Feature] = {
-        "turns": [{"role": "string", "parts": ["string"]}],
-        "grid": [["int64"]],
+        "turns": ({"role": "string", "parts": ("string",)},),
+        "grid": (("int64",),),
     }
     assert declare(schema) == [
         {
