@@ -1,0 +1,51 @@
+"""Characters that no reader sees and that no dataset, log or terminal should hold."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+__all__ = ["plain_line", "strip_hidden"]
+
+# Terminal escape sequences go as a whole: their letters would stay as litter.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_LINE_BREAKS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
+_HIDDEN_ASCII = dict.fromkeys({*range(32), 127} - {ord("\n"), ord("\t")})
+# C0, C1, soft hyphen, zero-width and bidirectional controls, fillers, lone surrogates, and the two
+# blocks (tags, supplementary variation selectors) that are used to hide text from people.
+_HIDDEN = re.compile(
+    "[\\x00-\\x08\\x0e-\\x1f\\x7f-\\x9f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e"
+    "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
+    "\\ud800-\\udfff\U000e0000-\U000e0fff]"
+)
+# Joiners spell words in Persian and Indic scripts and build emoji: only there they stay.
+_JOINERS = re.compile(
+    r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f\u200c\u200d])"
+)
+
+
+def strip_hidden(text: str) -> str:
+    r"""Return ``text`` in NFC, its lines ended by ``\n``, without hidden characters.
+
+    Control characters (but ``\n`` and ``\t``), terminal escapes, zero-width and bidirectional
+    marks, and surrogates are gone; a no-break space is a space. What people can see stays.
+    """
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    for mark in _LINE_BREAKS:
+        if mark in text:
+            text = text.replace(mark, "\n")
+    if text.isascii():
+        return text.translate(_HIDDEN_ASCII)
+    text = _HIDDEN.sub("", text).replace("\u00a0", " ")
+    if "\u200c" in text or "\u200d" in text:
+        text = _JOINERS.sub("", text)
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    return text
+
+
+def plain_line(text: str, max_chars: int = 300) -> str:
+    """Return ``text`` as one printable line of at most ``max_chars``: for titles, names, labels."""
+    line = " ".join(strip_hidden(text[: 4 * max_chars]).split())
+    return line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"

@@ -1,0 +1,144 @@
+"""Cleaning: what was never part of the article goes; punctuation, code and structure stay."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pairmill.intake.characters import plain_line, strip_hidden
+
+if TYPE_CHECKING:
+    from pairmill.records import Document
+
+__all__ = ["MIN_WORDS", "Dropped", "clean", "tidy"]
+
+MIN_WORDS = 40
+"""A document with fewer words is no article. A CJK character counts as a word."""
+
+_MAX_LINK_SHARE = 0.6
+_MAX_BLANK_LINES = 2
+_WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
+_BOILERPLATE_MAX_CHARS = 40
+
+# Lines that newsletter, blog and consent software writes around an article: exact and whole.
+_BOILERPLATE = frozenset(
+    """
+    subscribe|subscribe now|subscribe for free|sign in|sign up|log in|login|share|share this post
+    |copy link|start writing|ready for more?|leave a comment|open in app|get the app|get app
+    |already have an account? sign in|discover more|continue reading|thanks for reading!
+    |subscribe to our newsletter|skip to content|skip to main content|back to top|accept cookies
+    |accept all cookies|reject all|cookie settings|cookie policy|member-only story|give a gift
+    |give a gift subscription|upgrade to paid|no thanks|see all|restacks|share on facebook
+    |share on twitter|share on linkedin|share on x|privacy ∙ terms ∙ collection notice
+    |start your substack|substack is the home for great culture|listen to this article
+    |listen to this post|type your email...|follow us|advertisement|previous post|next post
+    """.replace("\n", "")
+    .replace("    ", "")
+    .split("|")
+)
+_LINK = re.compile(r"(?:[-*+] )?\[([^\[\]]*)\]\([^()\s]*\)")
+_LINK_LINE = re.compile(
+    r"(?:[-*+•] |\d{1,4}[.)] |\[\d{1,4}\] ?)?"
+    r"(?:\[[^\[\]]*\]\([^()\s]*(?: \"[^\"]*\")?\)|<?https?://\S+>?)[.,;|·\s]*"
+)
+_FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\d_]+")
+_WALL = re.compile(
+    r"(?:enable|activate|turn on) javascript|javascript (?:is|must be|has been) "
+    r"(?:disabled|required|enabled|not available)|(?:accept|we use|uses|use of|manage) (?:all )?"
+    r"cookies|verify (?:that )?you are (?:a )?human|checking your browser|enable cookies",
+    re.IGNORECASE,
+)
+_NOT_FOUND = re.compile(
+    r"\W*(?:(?:error|http)\W+)?404\b|\W*(?:page|file) not found|\W*access denied", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why a document holds nothing to work on: a few stable words, and what was seen."""
+
+    reason: str
+    detail: str = ""
+
+
+def clean(document: Document) -> Document | Dropped:
+    """Return the document with a clean text and title, or why there is nothing left of it.
+
+    Title, author, URL and language are made one printable line each. The id stays.
+    """
+    text, link_chars = tidy(document.text)
+    dropped = _judge(text, link_chars)
+    if dropped:
+        return dropped
+    return replace(
+        document,
+        text=text,
+        title=_line(document.title),
+        author=_line(document.author),
+        url=_line(document.url, 2000),
+        language=_line(document.language, 40),
+    )
+
+
+def tidy(text: str) -> tuple[str, int]:
+    """Return the clean text, and how many of its characters stand in lines that are only links.
+
+    Hidden characters, trailing spaces, boilerplate lines, and blank lines beyond two in a row go.
+    Lines inside fenced code are kept as they are, but for trailing spaces.
+    """
+    kept: list[str] = []
+    fence = ""
+    blank = _MAX_BLANK_LINES  # so that no blank line stands first
+    link_chars = 0
+    for raw in strip_hidden(text).split("\n"):
+        line = raw.rstrip()
+        if fence:
+            bare = line.strip()
+            if bare.startswith(fence) and not bare.strip(fence[0]):
+                fence = ""
+        elif not line:
+            blank += 1
+            if blank > _MAX_BLANK_LINES:
+                continue
+            kept.append(line)
+            continue
+        elif ("`" in line or "~" in line) and (match := _FENCE.match(line)):
+            fence = match[1]
+        elif _is_boilerplate(line):
+            continue
+        elif ("](" in line or "://" in line) and _LINK_LINE.fullmatch(line.strip()):
+            link_chars += len(line)
+        blank = 0
+        kept.append(line)
+    return "\n".join(kept).rstrip(), link_chars
+
+
+def _is_boilerplate(line: str) -> bool:
+    if line.startswith(("    ", "\t")):  # indented code
+        return False
+    if "](" in line and (match := _LINK.fullmatch(line.strip())):
+        return match[1].strip().casefold() in _BOILERPLATE
+    return len(line) <= _BOILERPLATE_MAX_CHARS and line.strip(" *_").casefold() in _BOILERPLATE
+
+
+def _judge(text: str, link_chars: int) -> Dropped | None:
+    if not text or text.isspace():
+        return Dropped("no text")
+    words = sum(1 for _ in islice(_WORD.finditer(text), MIN_WORDS))
+    if len(text) <= _WALL_MAX_CHARS:
+        if _NOT_FOUND.match(text):
+            return Dropped("error page", "a 404 or refusal page")
+        if _WALL.search(text):
+            return Dropped("error page", "a cookie or JavaScript notice")
+    if words < MIN_WORDS:
+        return Dropped("too short", f"{words} words, fewer than {MIN_WORDS}")
+    if link_chars > _MAX_LINK_SHARE * len(text):
+        return Dropped("link list", f"{100 * link_chars // len(text)} % of it is links")
+    return None
+
+
+def _line(text: str | None, max_chars: int = 300) -> str | None:
+    return (plain_line(text, max_chars) or None) if text else None
