@@ -16,7 +16,11 @@ PairmillError
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "EXIT_CONFIG",
@@ -59,6 +63,7 @@ class Kind(StrEnum):
 
 
 _RETRYABLE = frozenset({Kind.RATE, Kind.OVERLOAD, Kind.TIMEOUT, Kind.BADOUT})
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _FREE = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG, Kind.OVERLOAD})
 
 
@@ -135,6 +140,9 @@ class ProviderError(PairmillError):
         code: The provider's own code or type, if it sent one.
         retry_after_s: Seconds that the server asked us to wait, if it did.
         maybe_paid: The request may have been worked on and billed.
+        headers: The rate-limit headers of the reply, lower-case, for the gate alone.
+        prompt_tokens: What the server says the failed call cost, where it says so.
+        completion_tokens: Likewise.
     """
 
     def __init__(
@@ -146,6 +154,9 @@ class ProviderError(PairmillError):
         code: str | None = None,
         retry_after_s: float | None = None,
         maybe_paid: bool = False,
+        headers: Mapping[str, str] = _NO_HEADERS,
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -153,6 +164,9 @@ class ProviderError(PairmillError):
         self.code = code
         self.retry_after_s = retry_after_s
         self.maybe_paid = maybe_paid
+        self.headers = headers
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
 
     @property
     def can_retry(self) -> bool:

@@ -1,0 +1,104 @@
+"""The bodies in which providers say what failed: many shapes, read into one."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Facts", "first_dict", "read_body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a body says of a failure, whichever shape it has.
+
+    Attributes:
+        names: Its codes and types, in lower case, the most exact first.
+        details: All that may name a quota, as text.
+        error: The part that speaks of the error, as it came.
+        status: Where the body itself names an HTTP status of failure.
+    """
+
+    names: tuple[str, ...]
+    message: str
+    details: str
+    error: Any
+    status: int | None
+
+
+def read_body(body: Any) -> Facts:
+    """Find the facts in a reply's body: decoded JSON of any shape, or bytes that are none."""
+    if isinstance(body, bytes):
+        return Facts((), _page_title(body), "", None, None)
+    if isinstance(body, list):
+        body = first_dict(body) or {}  # Gemini wraps its error in a list of one
+    if not isinstance(body, dict):
+        return Facts((), str(body)[:1000] if isinstance(body, str) else "", "", None, None)
+    error = body.get("error")
+    inner: dict[str, Any] = error if isinstance(error, dict) else body
+    names = [_name(inner.get("code")), _name(inner.get("type")), _name(inner.get("status"))]
+    names += [
+        _name(body.get("error_type")),
+        _name(body.get("type")),
+        _name(inner.get("error_type")),
+    ]
+    nested = inner.get("innererror")
+    if isinstance(nested, dict):  # Azure: the inner code is the more exact one
+        names.insert(0, _name(nested.get("code")))
+    message = error if isinstance(error, str) else _message(inner)
+    details = [message, inner.get("details"), inner.get("metadata")]
+    return Facts(
+        tuple(name for name in names if name),
+        message,
+        json.dumps(details, default=str)[:8000],
+        error if error is not None else inner,
+        _status(inner.get("code")) or _status(inner.get("status")),
+    )
+
+
+def _message(error: dict[str, Any]) -> str:
+    for key in ("message", "detail", "msg", "error_description"):
+        value = error.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, dict) and isinstance(value.get("detail"), list):
+            value = value["detail"]  # Mistral
+        if isinstance(value, list):  # FastAPI: one entry for each thing that is wrong
+            return "; ".join(_detail(item) for item in value[:3])
+    return ""
+
+
+def _detail(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)[:200]
+    where = item.get("loc")
+    place = ".".join(str(part) for part in where) if isinstance(where, list) else ""
+    return f"{place}: {item.get('msg', '')}" if place else str(item.get("msg", ""))
+
+
+def _page_title(body: bytes) -> str:
+    """What a proxy's page says in its title, or the start of a plain text."""
+    text = body[:4096].decode("utf-8", "replace")
+    title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
+    if title:
+        return title[1]
+    return "the reply is a web page" if text.lstrip().startswith("<") else text
+
+
+def _name(value: Any) -> str:
+    return value.lower() if isinstance(value, str) else ""
+
+
+def _status(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:4])
+    good = isinstance(value, int) and not isinstance(value, bool)
+    return value if good and 400 <= value <= 599 else None  # noqa: PLR2004 (statuses of failure)
+
+
+def first_dict(value: Any) -> dict[str, Any] | None:
+    """The first item of a list, where it is a list and the item a mapping."""
+    first = value[0] if isinstance(value, list) and value else None
+    return first if isinstance(first, dict) else None

@@ -1,0 +1,50 @@
+"""What a server wrote, made fit for a log line: no secrets, no control characters, not long."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MESSAGE_LIMIT", "mask", "plain"]
+
+MESSAGE_LIMIT = 300  # characters
+
+_MASK = "***"
+# Shapes of the keys that providers hand out, and of the places where a key stands.
+_SHAPES = re.compile(
+    r"""
+    \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|r8|fw|csk|ghp|gho|github_pat|glpat|key|tgp)
+        [-_][A-Za-z0-9*_.\-]{6,}                              # a provider's prefix
+    | \bAIza[A-Za-z0-9_\-]{20,}                               # Google
+    | \beyJ[A-Za-z0-9_\-]{8,}(?:\.[A-Za-z0-9_\-]+){1,2}       # a JSON web token
+    | (?<=bearer\ )[^\s"',;]+
+    | (?<=basic\ )[A-Za-z0-9+/=]{8,}
+    | (?<=://)[^\s/@:]+:[^\s/@]+(?=@)                         # user:password in an address
+    | (?:(?<=key=)|(?<=token=)|(?<=secret=)|(?<=password=))[^\s&"',;]+
+    | \b(?=[A-Za-z_\-]*\d)(?=[\d_\-]*[A-Za-z])[A-Za-z0-9_\-]{32,}  # anything long and random
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def mask(text: str, secrets: Iterable[str] = ()) -> str:
+    """Replace the given secrets, and whatever has the shape of one, by three stars."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, _MASK)
+    return _SHAPES.sub(_MASK, text)
+
+
+def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:
+    """One printable line of at most ``limit`` characters: masked, white space run together.
+
+    Control, format and surrogate characters are shown as their escapes, so that the line can reach
+    neither the terminal's state nor the next line of a log.
+    """
+    text = text[: limit * 20]  # what a hostile server sends is not worth a long search
+    line = " ".join(mask(text, secrets).split())
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line[: limit + 1])
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."

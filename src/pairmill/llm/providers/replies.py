@@ -1,0 +1,136 @@
+"""The chat completions wire, inwards: bytes to a completion, or to a named failure."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.llm.classify import classify, classify_empty
+from pairmill.records import Completion, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["BODY_LIMIT_BYTES", "clean_text", "decode", "limit_headers"]
+
+BODY_LIMIT_BYTES = 32 * 2**20
+"""A reply may have this many bytes, unpacked. 32 MiB is a thousand times a long answer."""
+
+_HEADER_PREFIXES = ("x-ratelimit", "ratelimit", "anthropic-ratelimit", "retry-after")
+_HEADER_LIMIT = 64
+_VALUE_LIMIT = 200
+_TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
+
+
+def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The rate-limit headers among all: names in lower case, values and their number bounded."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower.startswith(_HEADER_PREFIXES) or lower == "x-should-retry":
+            kept[lower] = value[:_VALUE_LIMIT]
+            if len(kept) == _HEADER_LIMIT:
+                break
+    return MappingProxyType(kept)
+
+
+def decode(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: float,
+    secrets: Iterable[str] = (),
+) -> Completion:
+    """Read a reply that came at ``now`` (seconds since the epoch).
+
+    Args:
+        status: The HTTP status.
+        headers: The reply's headers, all or only those of `limit_headers`.
+        body: The reply's body, unpacked.
+        now: When it came.
+        secrets: What an error's text must not repeat, whatever the server says.
+
+    Raises:
+        ProviderError: It is a failure, or a 200 that holds no answer.
+    """
+    kept = limit_headers(headers)
+    data = _loads(body)
+    if not 200 <= status < 300:  # noqa: PLR2004 (the range that means success)
+        raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
+    choice = _first_choice(data)
+    text = clean_text(_text(choice))
+    usage = _usage(data)
+    if not text.strip() or choice.get("error"):
+        error = classify_empty(status, kept, body if data is None else data, now, secrets)
+        error.prompt_tokens = usage.prompt_tokens
+        error.completion_tokens = usage.completion_tokens
+        raise error
+    finish, model = choice.get("finish_reason"), data.get("model")
+    return Completion(
+        text=text,
+        finish_reason=finish if isinstance(finish, str) else "stop",
+        model=clean_text(model) if isinstance(model, str) else "",
+        usage=usage,
+        created=now,
+    )
+
+
+def clean_text(text: str) -> str:
+    """``text`` without what UTF-8, SQLite or a reader cannot carry: lone surrogates and NUL."""
+    if "\x00" in text:
+        text = text.replace("\x00", "")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Through UTF-16 a pair that stands in two halves becomes its character; the rest, U+FFFD.
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _loads(body: bytes) -> Any:
+    """The body as JSON; None where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:  # what orjson refuses and a server may still send: lone surrogates, bad UTF-8, NaN
+        return json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _first_choice(data: Any) -> dict[str, Any]:
+    choices = data.get("choices") if isinstance(data, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def _text(choice: dict[str, Any]) -> str:
+    """The content of a choice's message; several text parts are joined."""
+    message = choice.get("message")
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def _usage(data: Any) -> Usage:
+    usage = data.get("usage") if isinstance(data, dict) else None
+    if not isinstance(usage, dict):
+        return Usage()
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    if cached is None:
+        cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
+    return Usage(
+        _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
+    )
+
+
+def _count(value: Any) -> int:
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if good and 0 <= value <= _TOKENS_LIMIT else 0

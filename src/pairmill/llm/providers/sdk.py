@@ -1,0 +1,214 @@
+"""The wire of the openai SDK: its connections, addresses and authentication; nothing else of it.
+
+Its retries are off, since each retry must pass the gate. Its request and response types are not
+used, since building them costs several times what sending does: bytes go in, bytes come out.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from typing import TYPE_CHECKING, NoReturn
+
+import anyio
+import httpx2
+
+from pairmill.errors import Kind, ProviderError
+from pairmill.llm.providers.provider import Mode, Reply
+from pairmill.llm.providers.replies import BODY_LIMIT_BYTES, decode, limit_headers
+from pairmill.llm.providers.wire import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai import AsyncOpenAI
+
+    from pairmill.clock import Clock
+    from pairmill.llm.endpoint import Endpoint
+    from pairmill.records import Request
+
+__all__ = ["SdkProvider"]
+
+_CONNECT_S = 30.0  # at a thousand calls in flight, 5 s run out on a busy event loop by themselves
+_KEEP_ALIVE_S = 60.0
+_SPARE_CONNECTIONS = 16  # for the ones that are closing while their successors open
+_ERROR_LIMIT_BYTES = 2**18
+_DIALECTS = 6  # more words than these can never have been refused
+_UNUSED_KEY = "unused"  # the SDK insists on a key; an endpoint without one does not look at it
+
+
+class SdkProvider:
+    """A `Provider` over ``openai.AsyncOpenAI``.
+
+    Args:
+        endpoint: Where to, and with which key.
+        clock: For the moment that an answer is dated with.
+        concurrency: The most calls that will ever be in flight: sizes the connection pool.
+        timeout_s: Longest silence of the server, once the request is sent.
+        connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        clock: Clock,
+        *,
+        concurrency: int,
+        timeout_s: float = 120.0,
+        connect_timeout_s: float = _CONNECT_S,
+    ) -> None:
+        from openai import AsyncOpenAI  # noqa: PLC0415 (0.5 s; not every command asks a model)
+
+        for name in ("httpx2", "httpcore2", "openai"):
+            logger = logging.getLogger(name)  # a line per call, some with the address in it
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.WARNING)
+        self._clock = clock
+        self._encoder = Encoder()
+        self._deadline_s = timeout_s + connect_timeout_s
+        self._secrets = tuple(filter(None, (endpoint.key.reveal(),)))
+        connections = concurrency + _SPARE_CONNECTIONS
+        http = httpx2.AsyncClient(
+            base_url=endpoint.base_url,
+            timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s, pool=connect_timeout_s),
+            limits=httpx2.Limits(
+                max_connections=connections,
+                max_keepalive_connections=connections,
+                keepalive_expiry=_KEEP_ALIVE_S,
+            ),
+            follow_redirects=False,
+            trust_env=not endpoint.is_loopback,  # a proxy is of no use on the way to ourselves
+            event_hooks={"response": [self._refuse_failure]},
+        )
+        self._client: AsyncOpenAI = AsyncOpenAI(
+            api_key=endpoint.key.reveal() or _UNUSED_KEY,
+            base_url=endpoint.base_url,
+            max_retries=0,
+            timeout=http.timeout,
+            http_client=http,
+        )
+
+    async def complete(self, request: Request, mode: Mode) -> Reply:
+        """See `Provider`. A word that the model refuses is left out from then on."""
+        for _ in range(_DIALECTS):
+            dialect = self._encoder.dialect(request.model)
+            try:
+                return await self._ask(self._encoder.encode(request, mode))
+            except ProviderError as error:
+                if not self._encoder.learn(request.model, dialect, error):
+                    raise
+        return await self._ask(self._encoder.encode(request, mode))
+
+    async def aclose(self) -> None:
+        """See `Provider`."""
+        await self._client.close()
+
+    async def _ask(self, content: bytes) -> Reply:
+        from openai import OpenAIError  # noqa: PLC0415 (loaded long since)
+
+        try:
+            with anyio.fail_after(self._deadline_s):
+                # As a stream, so that we and not the library decide how much of it is read.
+                response = await self._client.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    content=content,
+                    options={"headers": {"Content-Type": "application/json"}},
+                    stream=True,
+                )
+                try:
+                    body = await _read(response, BODY_LIMIT_BYTES)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            _raise_timeout(sent=True)
+        except (OpenAIError, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:
+            _raise_transport(error)
+        now = self._clock.time()
+        completion = decode(response.status_code, response.headers, body, now, self._secrets)
+        return Reply(completion, limit_headers(response.headers))
+
+    async def _refuse_failure(self, response: httpx2.Response) -> None:
+        """Read and name a failure before the SDK builds its own, unbounded view of it."""
+        if response.is_success:
+            return
+        body = await _read(response, _ERROR_LIMIT_BYTES, cut=True)
+        if response.is_redirect:
+            raise ProviderError(
+                Kind.CONFIG,
+                f"the endpoint sends us elsewhere (HTTP {response.status_code}); "
+                "set base_url to its final address",
+                status=response.status_code,
+                code="redirect",
+            )
+        now = self._clock.time()
+        decode(response.status_code, response.headers, body, now, self._secrets)
+
+
+async def _read(response: httpx2.Response, limit: int, *, cut: bool = False) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            if cut:
+                break
+            raise ProviderError(
+                Kind.BADOUT,
+                f"the reply is longer than {limit >> 20} MiB",
+                status=response.status_code,
+                code="too_large",
+                maybe_paid=True,
+                headers=limit_headers(response.headers),
+            )
+    return b"".join(parts)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _raise_timeout(*, sent: bool) -> NoReturn:
+    if sent:
+        raise ProviderError(
+            Kind.TIMEOUT, "no answer in time", code="timeout", maybe_paid=True
+        ) from None
+    raise ProviderError(
+        Kind.OVERLOAD, "the endpoint cannot be reached in time", code="connect_timeout"
+    ) from None
+
+
+def _raise_transport(error: BaseException) -> NoReturn:
+    """Name a failure below HTTP. Of the library's error only its type is used, never its text."""
+    links = list(_chain(error))
+
+    def seen(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(link, kinds) for link in links)
+
+    if seen(httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.WriteTimeout):
+        _raise_timeout(sent=False)
+    if seen(httpx2.TimeoutException):
+        _raise_timeout(sent=True)
+    kind, code, message = Kind.OVERLOAD, "connection", "the connection broke"
+    paid = not seen(httpx2.ConnectError, httpx2.WriteError)
+    if seen(ssl.SSLError) and (seen(httpx2.ConnectError) or seen(ssl.SSLCertVerificationError)):
+        kind, code = Kind.CONFIG, "tls"
+        message = "no trusted TLS connection to the endpoint; check base_url and certificates"
+    elif seen(httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.ProxyError):
+        kind, code, paid = Kind.CONFIG, "address", False
+        message = "the endpoint's address (or the proxy on the way) cannot be used"
+    elif seen(socket.gaierror):
+        code, message = "dns", "the endpoint's host name cannot be resolved"
+    elif seen(ConnectionRefusedError) or seen(httpx2.ConnectError):
+        code, message = "refused", "the endpoint does not accept connections"
+    elif seen(httpx2.DecodingError):
+        kind, code = Kind.BADOUT, "encoding"
+        message = "the reply's content encoding is broken"
+    raise ProviderError(kind, message, code=code, maybe_paid=paid) from None
