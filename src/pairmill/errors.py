@@ -105,9 +105,18 @@ class ChangedError(FolderError):
 
 
 class StorageError(PairmillError):
-    """The disk refused a write."""
+    """The disk refused a write.
+
+    Attributes:
+        transient: Waiting may help (disk full, quota, open files); nothing is in doubt, and the
+            same write may be tried again. False where the disk can no longer be trusted.
+    """
 
     exit_code = EXIT_RESUMABLE
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class StoppedError(PairmillError):

@@ -1,0 +1,168 @@
+"""What goes into the ledger and comes out of it, as frozen values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pairmill.records import Completion, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pairmill.records import Outcome
+
+__all__ = [
+    "Batch",
+    "Known",
+    "PaidAnswer",
+    "ShardRecord",
+    "Totals",
+    "UnitKey",
+    "UnitOutcome",
+    "decode_completion",
+    "encode_completion",
+]
+
+_NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class UnitKey:
+    """A unit's name, and the name of the chunk that it works on: 32 hex digits each."""
+
+    unit_id: str
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaidAnswer:
+    """One answer that was bought, and for what."""
+
+    call_id: str
+    unit_id: str
+    chunk_id: str
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOutcome:
+    """How a unit ended, and its lines.
+
+    Attributes:
+        rows: Lines for ``data/``, each whole, newline included.
+        rejected: Lines for ``rejected/``, likewise.
+        reason: Why it was rejected; None where it was not.
+        attempts: Answers bought for it, in all starts together.
+    """
+
+    unit_id: str
+    outcome: Outcome
+    rows: Sequence[bytes] = ()
+    rejected: Sequence[bytes] = ()
+    reason: str | None = None
+    attempts: int = 0
+    usage: Usage = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit makes durable: all of it, or none.
+
+    An answer that was found in the ledger is no part of a batch: it has been paid for already.
+    """
+
+    answers: Sequence[PaidAnswer] = ()
+    outcomes: Sequence[UnitOutcome] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger says about some units.
+
+    Attributes:
+        finished: Ids of those that are done.
+        answers: For the chunks of the others: chunk id to call id to what was answered, whichever
+            unit or recipe asked.
+    """
+
+    finished: set[str] = field(default_factory=set)
+    answers: dict[str, dict[str, Completion]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One shard as the ledger knows it: its committed length, its rows, and the hash of both.
+
+    Attributes:
+        kind: ``train`` (pairs) or ``rejected``.
+        closed: Its length is final; it is published, or about to be.
+    """
+
+    kind: str
+    number: int
+    closed: bool
+    bytes: int
+    rows: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The file's name, such as ``train-00000.jsonl``."""
+        return f"{self.kind}-{self.number:05d}.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over everything that was ever committed in a run folder.
+
+    Attributes:
+        units: Outcome to count.
+        reasons: Reason of rejection to count of units.
+        usage: Tokens of all calls: the bill.
+        calls: Answers that were bought.
+        models: Name as the server returned it to calls.
+    """
+
+    units: Mapping[str, int]
+    reasons: Mapping[str, int]
+    pairs: int
+    calls: int
+    usage: Usage
+    models: Mapping[str, int]
+
+
+def encode_completion(completion: Completion) -> bytes:
+    """Pack a completion as a JSON list; what orjson refuses (lone surrogates) is escaped."""
+    usage = completion.usage
+    fields = [
+        completion.text,
+        completion.finish_reason,
+        completion.model,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        completion.created,
+    ]
+    try:
+        return orjson.dumps(fields)
+    except TypeError:
+        return json.dumps(fields).encode()
+
+
+def decode_completion(body: bytes) -> Completion:
+    """Unpack what ``encode_completion`` packed, exactly.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        fields = json.loads(body)
+    text, finish_reason, model, prompt_tokens, completion_tokens, cached_tokens, created = fields
+    usage = Usage(prompt_tokens, completion_tokens, cached_tokens)
+    return Completion(text, finish_reason, model, usage, created)

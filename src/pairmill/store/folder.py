@@ -1,0 +1,290 @@
+"""The run folder: whose it is, who works in it, and with which settings it was begun.
+
+data/ rejected/            published shards
+README.md manifest.json    what people and ``datasets`` read first
+.run/                      ledger.db, open/ (open shards), settings.json, lock
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.errors import ChangedError, FolderError, LockedError
+from pairmill.store.files import DISK, Files, atomic_write, refusal, write_all
+from pairmill.store.mounts import network_file_system
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["RunFolder", "open_folder", "read_folder"]
+
+_SETTINGS_FORMAT = 1
+_HARMLESS = frozenset({"lost+found", ".DS_Store", ".gitignore", ".gitkeep"})
+_SHOWN = 80  # characters of a setting's value in an error line
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run folder and the places in it.
+
+    Attributes:
+        writable: This process holds the lock.
+        version: Of the pairmill that works here; empty where it only reads.
+        notices: Plain lines for people, such as that the folder lies on a network file system.
+    """
+
+    path: Path
+    writable: bool = False
+    version: str = ""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> Path:
+        """Published shards of pairs."""
+        return self.path / "data"
+
+    @property
+    def rejected(self) -> Path:
+        """Published shards of rejects."""
+        return self.path / "rejected"
+
+    @property
+    def state(self) -> Path:
+        """What is pairmill's own: nobody else writes here."""
+        return self.path / ".run"
+
+    def published(self, kind: str) -> Path:
+        """Where shards of a kind (``train``, ``rejected``) are published."""
+        return self.data if kind == "train" else self.rejected
+
+    @property
+    def open_shards(self) -> Path:
+        """Shards that are still being written."""
+        return self.state / "open"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite database of answers and finished units."""
+        return self.state / "ledger.db"
+
+    @property
+    def settings(self) -> Path:
+        """The settings that decide what the pairs are, as of the last start."""
+        return self.state / "settings.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works here; its text names it."""
+        return self.state / "lock"
+
+    @property
+    def card(self) -> Path:
+        """The dataset card."""
+        return self.path / "README.md"
+
+    @property
+    def manifest(self) -> Path:
+        """Checksums and counts of what was published."""
+        return self.path / "manifest.json"
+
+
+@contextmanager
+def open_folder(
+    path: Path,
+    *,
+    settings_fingerprint: Mapping[str, Any],
+    accept_change: bool,
+    version: str,
+    files: Files = DISK,
+) -> Iterator[RunFolder]:
+    """Create or reopen a run folder and hold its lock until the block ends.
+
+    A lock whose process is gone was freed by the kernel, and is simply taken.
+
+    Raises:
+        FolderError: The path is no folder, cannot be made, or holds what is not ours.
+        LockedError: Another process holds it; the text names its pid.
+        ChangedError: A setting differs from the last start's, and ``accept_change`` is False.
+        StorageError: The disk refused.
+    """
+    folder = RunFolder(path, writable=True)
+    _create(folder)
+    lock = _take_lock(folder, files)
+    try:
+        notices = _check_settings(folder, settings_fingerprint, accept_change=accept_change)
+        document = {
+            "format": _SETTINGS_FORMAT,
+            "version": version,
+            "settings": dict(settings_fingerprint),
+        }
+        data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        if not folder.settings.exists() or folder.settings.read_bytes() != data:
+            atomic_write(folder.settings, data, files=files)
+        kind = network_file_system(path)
+        if kind:
+            notices.append(
+                f"{path} is on a network file system ({kind}): locks and syncs may not hold there;"
+                " use a local disk or a block volume"
+            )
+        yield RunFolder(path, writable=True, version=version, notices=tuple(notices))
+    finally:
+        os.close(lock)
+
+
+def read_folder(path: Path) -> RunFolder:
+    """Open a run folder to read it, also while a run holds its lock.
+
+    Raises:
+        FolderError: There is no run folder at the path.
+    """
+    folder = RunFolder(path)
+    if not path.is_dir():
+        raise FolderError(f"{path}: there is no such folder")
+    if not (folder.settings.is_file() or folder.ledger.is_file()):
+        raise FolderError(f"{path}: no pairmill run here; 'pairmill run INPUT -o {path}' makes one")
+    return folder
+
+
+def _create(folder: RunFolder) -> None:
+    path = folder.path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not _is_ours(folder):
+            raise FolderError(
+                f"{path}: not empty, and not a pairmill folder; give an empty or a new one with -o"
+            )
+        _make_private(folder.state)
+        for place in (folder.open_shards, folder.data, folder.rejected):
+            place.mkdir(exist_ok=True)
+        home = folder.state.stat().st_dev
+        strays = [p for p in (folder.data, folder.rejected) if p.stat().st_dev != home]
+        if strays:
+            raise FolderError(
+                f"{strays[0]}: on another file system than {folder.state}; shards are published"
+                " by renaming, so both must be on one"
+            )
+        for place in (path.parent, path, folder.state):
+            DISK.sync_folder(place)
+    except (FileExistsError, NotADirectoryError):
+        raise FolderError(f"{path}: not a folder; give another one with -o") from None
+    except OSError as error:
+        raise FolderError(f"{refusal(error, path)}; give another folder with -o") from None
+
+
+def _make_private(state: Path) -> None:
+    """Make ``.run/`` readable for its owner alone, whatever the umask says."""
+    state.mkdir(mode=0o700, exist_ok=True)
+    if state.is_symlink():
+        raise FolderError(f"{state}: is a symbolic link; remove it")
+    if state.stat().st_uid == os.geteuid():
+        state.chmod(0o700)
+
+
+def _is_ours(folder: RunFolder) -> bool:
+    if folder.settings.is_file() or folder.ledger.is_file():
+        return True
+    names = {entry.name for entry in os.scandir(folder.path)} - _HARMLESS
+    if not names:
+        return True
+    # A first start that was killed before its settings were written leaves empty folders behind.
+    begun = folder.lock.is_file() or folder.open_shards.is_dir()
+    return begun and names <= {".run", "data", "rejected"} and not _holds_data(folder)
+
+
+def _holds_data(folder: RunFolder) -> bool:
+    places = (folder.data, folder.rejected)
+    return any(p.is_dir() and any(p.iterdir()) for p in places)
+
+
+def _take_lock(folder: RunFolder, files: Files) -> int:
+    """Take the lock, write our name into it, and return the descriptor that holds it."""
+    try:
+        fd = files.open(folder.lock, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise FolderError(str(refusal(error, folder.lock))) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        holder = _holder(os.pread(fd, 200, 0))
+        os.close(fd)
+        raise LockedError(
+            f"{folder.path}: {holder} works in this folder; wait for it, stop it,"
+            " or give another one with -o"
+        ) from None
+    try:
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        files.truncate(fd, 0)
+        write_all(files, fd, f"{os.getpid()} {socket.gethostname()} {started}\n".encode())
+    except OSError as error:
+        os.close(fd)
+        raise refusal(error, folder.lock) from None
+    return fd
+
+
+def _holder(text: bytes) -> str:
+    words = text.decode("utf-8", "replace").split()
+    if len(words) != 3 or not all(word.isprintable() for word in words):  # noqa: PLR2004
+        return "another process"
+    pid, host, started = words
+    where = "" if host == socket.gethostname() else f" on {host}"
+    return f"process {pid}{where} (since {started})"
+
+
+def _check_settings(folder: RunFolder, now: Mapping[str, Any], *, accept_change: bool) -> list[str]:
+    """Compare with the last start's settings; return a notice when a change was accepted.
+
+    A name that only one side knows is no change: it came or went with another version of pairmill,
+    and units are told apart by content anyway.
+    """
+    before = _read_settings(folder)
+    changes = [
+        f"{name}: {_shown(before[name])} -> {_shown(value)}"
+        for name, value in now.items()
+        if name in before and before[name] != _plain(value)
+    ]
+    if not changes:
+        return []
+    if not accept_change:
+        raise ChangedError(
+            f"{folder.path}: begun with other settings ({'; '.join(changes)}); add --accept-change"
+            " to go on with the new ones beside what is there, or give another folder with -o"
+        )
+    return [f"settings changed, as accepted: {'; '.join(changes)}"]
+
+
+def _read_settings(folder: RunFolder) -> Mapping[str, Any]:
+    try:
+        document = orjson.loads(folder.settings.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise FolderError(str(refusal(error, folder.settings))) from None
+    except orjson.JSONDecodeError:
+        document = None
+    settings = document.get("settings") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(settings, dict):
+        raise FolderError(
+            f"{folder.settings}: damaged; run 'pairmill recover {folder.path}' to rebuild it"
+        )
+    if document.get("format") != _SETTINGS_FORMAT:
+        raise FolderError(f"{folder.path}: made by a newer pairmill; upgrade pairmill to go on")
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as JSON gives it back: lists for tuples, and so on."""
+    return orjson.loads(orjson.dumps(value))
+
+
+def _shown(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

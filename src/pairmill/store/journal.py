@@ -1,0 +1,267 @@
+"""The order of durability, in one place.
+
+A commit appends to the shards and syncs them, and only then tells the ledger, in one transaction,
+what was bought, what is finished, and how long the shards are. Killed in between, the shards are
+too long: the next start cuts them back. So whatever the ledger says is on the disk, once.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from pairmill.errors import FolderError, StorageError
+from pairmill.store.database import create, rebuild_hint
+from pairmill.store.files import DISK, Files
+from pairmill.store.ledger import Ledger
+from pairmill.store.lookup import Lookup
+from pairmill.store.recovery import holds_shards, restore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitOutcome
+    from pairmill.store.folder import RunFolder
+    from pairmill.store.shards import Shards
+
+__all__ = ["Journal", "Receipt"]
+
+_SHARD_BYTES = 64 * 2**20
+_SHARD_AGE_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one commit made durable.
+
+    Attributes:
+        repeated: Outcomes that were left out, because their units were finished before.
+        published: Shards that got their public names.
+    """
+
+    answers: int
+    units: int
+    rows: int
+    repeated: int
+    published: tuple[ShardRecord, ...] = ()
+
+
+class Journal:
+    """All that a run makes durable. Synchronous, and used from one thread.
+
+    After a transient StorageError the same batch, or a larger one, may be committed again: what is
+    finished is never written twice. After any other the journal refuses all further work, and the
+    next start brings the folder in order.
+
+    Attributes:
+        notices: Plain lines about what was found on opening.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        ledger: Ledger,
+        shards: Shards,
+        *,
+        clock: Callable[[], float],
+        shard_bytes: int,
+        shard_age_s: float,
+        notices: Sequence[str] = (),
+    ) -> None:
+        self._folder = folder
+        self._ledger = ledger
+        self._shards = shards
+        self._clock = clock
+        self._shard_bytes = shard_bytes
+        self._shard_age_s = shard_age_s
+        self._in_doubt = False  # a ledger transaction failed; its end is not known
+        self._uneven = False  # shards may hold bytes that no transaction confirmed
+        self._broken: str | None = None
+        self._published: list[ShardRecord] = []
+        self.notices = tuple(notices)
+
+    @classmethod
+    def open(
+        cls,
+        folder: RunFolder,
+        *,
+        clock: Callable[[], float],
+        shard_bytes: int = _SHARD_BYTES,
+        shard_age_s: float = _SHARD_AGE_S,
+        files: Files = DISK,
+    ) -> Self:
+        """Open a locked run folder's journal, after bringing the folder in order.
+
+        Args:
+            folder: From ``open_folder``.
+            clock: Seconds that never run backwards.
+            shard_bytes: A shard that has grown to this length is published.
+            shard_age_s: So is one that has been open for this long.
+            files: The operations on the disk.
+
+        Raises:
+            FolderError: Something that was committed is missing or damaged.
+            StorageError: The disk refused.
+        """
+        if not folder.writable:
+            raise ValueError("the folder was opened to be read")
+        if not folder.ledger.exists() or folder.ledger.stat().st_size == 0:
+            if holds_shards(folder):
+                raise FolderError(
+                    f"{folder.ledger}: the ledger is missing; {rebuild_hint(folder.ledger)}"
+                )
+            create(folder.ledger, folder.version)
+        ledger = Ledger(folder.ledger)
+        try:
+            shards, notices = restore(folder, files, ledger.shards(), clock())
+        except BaseException:
+            ledger.close()
+            raise
+        return cls(
+            folder,
+            ledger,
+            shards,
+            clock=clock,
+            shard_bytes=shard_bytes,
+            shard_age_s=shard_age_s,
+            notices=notices,
+        )
+
+    def lookup(self) -> Lookup:
+        """Open a reading end for another thread; whoever opens it closes it."""
+        return Lookup(self._folder.ledger)
+
+    def commit(self, batch: Batch) -> Receipt:
+        """Make a batch durable: when this returns it would survive a power loss, whole.
+
+        Raises:
+            StorageError: The disk refused, and none of the batch counts; see the class.
+            FolderError: The ledger is damaged.
+        """
+        with self._working():
+            self._publish(self._shards.ripe(self._clock(), self._shard_bytes, self._shard_age_s))
+            outcomes = self._fresh(batch.outcomes)
+            rows = [line for unit in outcomes for line in unit.rows]
+            self._append(rows, [line for unit in outcomes for line in unit.rejected])
+            self._ledger_commit(batch.answers, outcomes, self._shards.changed())
+            self._shards.commit()
+            self._uneven = False
+        repeated = len(batch.outcomes) - len(outcomes)
+        return Receipt(
+            len(batch.answers), len(outcomes), len(rows), repeated, self._take_published()
+        )
+
+    def rotate(self) -> tuple[ShardRecord, ...]:
+        """Publish shards that are old enough, though nothing is committed; return them.
+
+        Raises:
+            StorageError: The disk refused; see the class.
+        """
+        with self._working():
+            self._publish(self._shards.ripe(self._clock(), self._shard_bytes, self._shard_age_s))
+        return self._take_published()
+
+    def close(self, *, publish: bool = True) -> tuple[ShardRecord, ...]:
+        """Close everything; publish what is open first, so that it can be used. Returns that.
+
+        Raises:
+            StorageError: The disk refused; everything is closed all the same.
+        """
+        try:
+            if publish and self._broken is None:
+                with self._working():
+                    self._publish(self._shards.ripe(self._clock(), 1, 0.0))
+            return self._take_published()
+        finally:
+            self._broken = self._broken or "the journal is closed"
+            self._shards.release()
+            self._ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _fresh(self, outcomes: Sequence[UnitOutcome]) -> list[UnitOutcome]:
+        """Leave out units that are finished, and all but the first of those that stand twice."""
+        if not outcomes:
+            return []
+        first = {unit.unit_id: unit for unit in reversed(outcomes)}
+        done = self._ledger.finished(list(first))
+        return [u for u in outcomes if first[u.unit_id] is u and u.unit_id not in done]
+
+    def _append(self, rows: list[bytes], rejected: list[bytes]) -> None:
+        now_s = self._clock()
+        self._uneven = True
+        try:
+            self._shards.append("train", rows, now_s)
+            self._shards.append("rejected", rejected, now_s)
+            self._shards.sync()
+        except StorageError as error:
+            if error.transient:
+                self._roll_back()  # gives its room back at once
+            raise
+
+    def _ledger_commit(
+        self,
+        answers: Sequence[PaidAnswer],
+        outcomes: Sequence[UnitOutcome],
+        shards: Sequence[ShardRecord],
+    ) -> None:
+        self._in_doubt = True
+        self._ledger.commit(answers, outcomes, shards)
+        self._in_doubt = False
+
+    def _publish(self, records: Sequence[ShardRecord]) -> None:
+        """Close in the ledger, then rename. A kill in between is mended by the next start."""
+        if records:
+            self._ledger_commit((), (), records)
+            self._shards.close(records)
+        while record := self._shards.publish_next():
+            self._published.append(record)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Begin with ledger and shards in step, and remember a refusal that cannot be mended."""
+        if self._broken is not None:
+            raise StorageError(self._broken)
+        try:
+            self._even_out()
+            yield
+        except (StorageError, FolderError) as error:
+            if not (isinstance(error, StorageError) and error.transient):
+                self._broken = f"{error}; nothing more is written, the next start looks again"
+            raise
+
+    def _even_out(self) -> None:
+        """Bring ledger and shards in step again after a transient refusal.
+
+        The ledger goes first: until it has overwritten the doubtful transaction, a killed process
+        may be followed by one that takes it for committed, and looks for its bytes in the shards.
+        """
+        if self._in_doubt:
+            self._ledger.settle()
+            self._in_doubt = False
+        if self._uneven:
+            self._shards.rollback()
+            self._uneven = False
+
+    def _roll_back(self) -> None:
+        try:
+            self._shards.rollback()
+        except StorageError:
+            return  # the first refusal tells more; the next commit tries again
+        self._uneven = False
+
+    def _take_published(self) -> tuple[ShardRecord, ...]:
+        published = tuple(self._published)
+        self._published.clear()
+        return published

@@ -1,0 +1,175 @@
+"""Writing the ledger: what is finished, what was bought, how far each shard goes.
+
+One connection writes, in transactions that are synced before they return. What is finished is
+decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pairmill.store.database import connect, explained
+from pairmill.store.entries import encode_completion
+from pairmill.store.lookup import finished_among, select_shards
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pairmill.store.entries import PaidAnswer, ShardRecord, UnitOutcome
+
+__all__ = ["Ledger"]
+
+_MOST = 2**40  # a server may claim any number of tokens; 8 million such claims still add up
+_NAME_CHARS = 200
+
+_ADD_SHARD = (
+    "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, number) DO UPDATE SET"
+    " state = excluded.state, bytes = excluded.bytes, rows = excluded.rows,"
+    " sha256 = excluded.sha256"
+)
+_ADD_UNIT_TOTALS = (
+    "INSERT INTO unit_totals VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " units = units + excluded.units, pairs = pairs + excluded.pairs,"
+    " attempts = attempts + excluded.attempts,"
+    " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
+    " completion_tokens = completion_tokens + excluded.completion_tokens"
+)
+_ADD_CALL_TOTALS = (
+    "INSERT INTO call_totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    " calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
+    " completion_tokens = completion_tokens + excluded.completion_tokens,"
+    " cached_tokens = cached_tokens + excluded.cached_tokens"
+)
+
+
+class Ledger:
+    """The writing end of the ledger, for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path)
+
+    def finished(self, unit_ids: Sequence[str]) -> set[str]:
+        """Return those of the units that have an outcome."""
+        with explained(self._path):
+            return finished_among(self._connection, unit_ids)
+
+    def shards(self) -> list[ShardRecord]:
+        """List every shard, open or closed, by kind and number."""
+        with explained(self._path):
+            return select_shards(self._connection)
+
+    def commit(
+        self,
+        answers: Sequence[PaidAnswer],
+        outcomes: Sequence[UnitOutcome],
+        shards: Sequence[ShardRecord],
+    ) -> None:
+        """Make all of it durable in one transaction, or none.
+
+        No outcome may be of a finished unit. An answer whose call is already there is kept once,
+        and counted: it was paid for.
+
+        Raises:
+            StorageError: The disk refused. What is on the disk is in doubt until ``settle``.
+            FolderError: The ledger is damaged.
+        """
+        with self._transaction():
+            execute = self._connection.executemany
+            execute(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)",
+                [
+                    (_blob(a.chunk_id), _blob(a.call_id), _blob(a.unit_id), _body(a))
+                    for a in answers
+                ],
+            )
+            execute("INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", map(_unit_row, outcomes))
+            execute(_ADD_SHARD, map(_shard_row, shards))
+            execute(_ADD_UNIT_TOTALS, _unit_totals(outcomes))
+            execute(_ADD_CALL_TOTALS, _call_totals(answers))
+
+    def settle(self) -> None:
+        """End the doubt that a failed commit leaves.
+
+        Its pages may stand whole in the write-ahead log though SQLite gave them up: the next
+        process would take them for committed. A commit that succeeds overwrites them.
+
+        Raises:
+            StorageError: The disk still refuses; the doubt remains.
+        """
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO meta VALUES ('settled', '1') ON CONFLICT DO UPDATE SET"
+                " value = CAST(value AS INTEGER) + 1"
+            )
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the ledger, if the disk allows, and close it."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with explained(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+
+def _blob(name: str) -> bytes:
+    return bytes.fromhex(name)
+
+
+def _body(answer: PaidAnswer) -> bytes:
+    return encode_completion(answer.completion)
+
+
+def _unit_row(unit: UnitOutcome) -> tuple[bytes, str, str | None, int, int, int, int]:
+    return (
+        _blob(unit.unit_id),
+        unit.outcome.value,
+        unit.reason,
+        len(unit.rows),
+        unit.attempts,
+        _count(unit.usage.prompt_tokens),
+        _count(unit.usage.completion_tokens),
+    )
+
+
+def _shard_row(shard: ShardRecord) -> tuple[str, int, str, int, int, str]:
+    state = "closed" if shard.closed else "open"
+    return (shard.kind, shard.number, state, shard.bytes, shard.rows, shard.sha256)
+
+
+def _unit_totals(outcomes: Sequence[UnitOutcome]) -> list[tuple[object, ...]]:
+    sums: dict[tuple[str, str], list[int]] = {}
+    for unit in outcomes:
+        total = sums.setdefault((unit.outcome.value, unit.reason or ""), [0] * 5)
+        for column, value in enumerate((1, *_unit_row(unit)[3:])):
+            total[column] += value
+    return [(*key, *total) for key, total in sums.items()]
+
+
+def _call_totals(answers: Sequence[PaidAnswer]) -> list[tuple[object, ...]]:
+    sums: dict[str, list[int]] = {}
+    for answer in answers:
+        usage = answer.completion.usage
+        total = sums.setdefault(_name(answer.completion.model), [0] * 4)
+        tokens = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+        for column, value in enumerate((1, *map(_count, tokens))):
+            total[column] += value
+    return [(name, *total) for name, total in sums.items()]
+
+
+def _count(tokens: int) -> int:
+    return max(0, min(tokens, _MOST))
+
+
+def _name(text: str) -> str:
+    """Shorten a server's word for itself, and replace what UTF-8 cannot hold."""
+    return text[:_NAME_CHARS].encode("utf-8", "replace").decode()

@@ -1,0 +1,143 @@
+"""Reading the ledger: which units are done, which answers are there, what it all adds up to.
+
+A lookup has a connection of its own, so that the reader's thread never waits for the writer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pairmill.errors import FolderError
+from pairmill.records import Usage
+from pairmill.store.database import connect, explained, rebuild_hint
+from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from pairmill.records import Completion
+    from pairmill.store.entries import UnitKey
+
+__all__ = ["Lookup", "finished_among", "select_shards"]
+
+_GROUP = 512  # ids per query; short groups are padded, so that each statement is prepared once
+_SIZES = (1, 8, 64, _GROUP)
+
+
+class Lookup:
+    """Questions to the ledger, from one thread at a time. Close it, or use it in ``with``."""
+
+    def __init__(self, path: Path, *, read_only: bool = True) -> None:
+        self._path = path
+        self._connection = connect(path, read_only=read_only)
+
+    def known(self, units: Sequence[UnitKey]) -> Known:
+        """Say which of the units are finished, and which answers the others' chunks have.
+
+        One batched question, meant for up to some 500 units; it costs little where no answers are.
+
+        Raises:
+            FolderError: The ledger is damaged.
+            StorageError: The disk refused.
+        """
+        with explained(self._path):
+            finished = finished_among(self._connection, [unit.unit_id for unit in units])
+            chunks = {unit.chunk_id for unit in units if unit.unit_id not in finished}
+            return Known(finished, self._answers(list(chunks)))
+
+    def totals(self) -> Totals:
+        """Sum up everything committed so far; the cost does not grow with the run."""
+        with explained(self._path):
+            by_outcome = self._connection.execute(
+                "SELECT outcome, reason, units, pairs FROM unit_totals"
+            ).fetchall()
+            by_model = self._connection.execute(
+                "SELECT model, calls, prompt_tokens, completion_tokens, cached_tokens"
+                " FROM call_totals ORDER BY calls DESC, model"
+            ).fetchall()
+        units: dict[str, int] = {}
+        for outcome, _, count, _ in by_outcome:
+            units[outcome] = units.get(outcome, 0) + count
+        ranked = sorted(by_outcome, key=lambda row: (-row[2], row[1]))
+        usage = Usage(*(sum(row[column] for row in by_model) for column in (2, 3, 4)))
+        return Totals(
+            units=units,
+            reasons={reason: count for _, reason, count, _ in ranked if reason},
+            pairs=sum(row[3] for row in by_outcome),
+            calls=sum(row[1] for row in by_model),
+            usage=usage,
+            models={row[0]: row[1] for row in by_model},
+        )
+
+    def shards(self) -> list[ShardRecord]:
+        """List every shard, open or closed, by kind and number."""
+        with explained(self._path):
+            return select_shards(self._connection)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _answers(self, chunk_ids: list[str]) -> dict[str, dict[str, Completion]]:
+        some = self._connection.execute("SELECT 1 FROM answers LIMIT 1").fetchone()
+        if some is None:
+            return {}
+        found: dict[str, dict[str, Completion]] = {}
+        for marks, ids in _groups(chunk_ids):
+            query = f"SELECT chunk, id, body FROM answers WHERE chunk IN ({marks})"  # noqa: S608
+            for chunk, call, body in self._connection.execute(query, ids):
+                try:
+                    completion = decode_completion(body)
+                except (ValueError, TypeError):
+                    raise FolderError(
+                        f"{self._path}: an answer is damaged; {rebuild_hint(self._path)}"
+                    ) from None
+                found.setdefault(chunk.hex(), {})[call.hex()] = completion
+        return found
+
+
+def finished_among(connection: sqlite3.Connection, unit_ids: Sequence[str]) -> set[str]:
+    """Return those of the ids that have an outcome."""
+    found: set[str] = set()
+    for marks, ids in _groups(unit_ids):
+        query = f"SELECT id FROM units WHERE id IN ({marks})"  # noqa: S608 (question marks only)
+        found.update(unit.hex() for (unit,) in connection.execute(query, ids))
+    return found
+
+
+def select_shards(connection: sqlite3.Connection) -> list[ShardRecord]:
+    """Return every shard, by kind and number."""
+    rows = connection.execute(
+        "SELECT kind, number, state, bytes, rows, sha256 FROM shards ORDER BY kind, number"
+    )
+    return [
+        ShardRecord(kind, number, state == "closed", length, count, sha256)
+        for kind, number, state, length, count, sha256 in rows
+    ]
+
+
+def _groups(ids: Sequence[str]) -> list[tuple[str, list[bytes]]]:
+    groups = []
+    for start in range(0, len(ids), _GROUP):
+        part = [bytes.fromhex(name) for name in ids[start : start + _GROUP]]
+        size = next(size for size in _SIZES if size >= len(part))
+        part += [part[-1]] * (size - len(part))
+        groups.append((_MARKS[size], part))
+    return groups
+
+
+_MARKS = {size: ",".join("?" * size) for size in _SIZES}

@@ -1,0 +1,150 @@
+"""Bringing the shards to what the ledger says, at each start.
+
+A shard is never trusted beyond its committed length, and must hold every byte up to it. What is cut
+off is written again from the ledger's answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from pairmill.errors import FolderError
+from pairmill.store.files import refusal
+from pairmill.store.shards import KINDS, OpenShard, Shards, publish_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pairmill.store.entries import ShardRecord
+    from pairmill.store.files import Files
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["holds_shards", "restore"]
+
+_NUMBER = re.compile(r"(?:train|rejected)-(\d{5,})\.jsonl\Z")
+_READ_BYTES = 2**20
+
+
+def holds_shards(folder: RunFolder) -> bool:
+    """Whether any shard, open or published, is on the disk."""
+    places = (folder.open_shards, *(folder.published(kind) for kind in KINDS))
+    return any(_NUMBER.match(entry.name) for place in places for entry in place.iterdir())
+
+
+def restore(
+    folder: RunFolder, files: Files, records: Sequence[ShardRecord], now_s: float
+) -> tuple[Shards, list[str]]:
+    """Cut back, finish, and tidy until the disk is what the ledger's records say.
+
+    Each open shard is cut to its committed length; a closed one that was not renamed is; a file
+    that the ledger never heard of is removed from ``.run/open/``. The second value is plain lines
+    about published shards that somebody changed.
+
+    Raises:
+        FolderError: Committed bytes are missing or changed.
+        StorageError: The disk refused.
+    """
+    _remove_strangers(folder, files, {record.name for record in records})
+    notices = [_finish(folder, files, record) for record in records if record.closed]
+    next_numbers = _next_numbers(folder, records)
+    opened: list[OpenShard] = []
+    try:
+        for record in records:
+            if not record.closed:
+                opened.append(_reopen(folder, files, record, now_s))  # noqa: PERF401 (closed below)
+    except BaseException:
+        for shard in opened:
+            files.close(shard.fd)
+        raise
+    return Shards(folder, files, opened, next_numbers), [line for line in notices if line]
+
+
+def _remove_strangers(folder: RunFolder, files: Files, names: set[str]) -> None:
+    """Remove open shards that no transaction ever named: nothing in them is committed."""
+    for entry in folder.open_shards.iterdir():
+        if _NUMBER.match(entry.name) and entry.name not in names:
+            try:
+                files.unlink(entry)
+            except OSError as error:
+                raise refusal(error, entry) from None
+
+
+def _finish(folder: RunFolder, files: Files, record: ShardRecord) -> str | None:
+    """See to it that a closed shard stands in its public place; return a notice if it changed."""
+    old = folder.open_shards / record.name
+    new = folder.published(record.kind) / record.name
+    if old.exists():
+        _check_length(folder, old, record)
+        publish_file(folder, files, record)
+    if not new.exists():
+        raise FolderError(
+            f"{new}: missing, and the ledger counts its {record.rows} rows as done; put it back,"
+            f" or run 'pairmill recover {folder.path}'"
+        )
+    size = new.stat().st_size
+    if size == record.bytes:
+        return None
+    return f"{new} was changed since it was published: {size} bytes, was {record.bytes}"
+
+
+def _reopen(folder: RunFolder, files: Files, record: ShardRecord, now_s: float) -> OpenShard:
+    path = folder.open_shards / record.name
+    _check_length(folder, path, record)
+    content = _hash_start(path, record.bytes)
+    if content.hexdigest() != record.sha256:
+        raise FolderError(
+            f"{path}: its first {record.bytes} bytes are not what was written; run"
+            f" 'pairmill recover {folder.path}'"
+        )
+    try:
+        fd = files.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            files.truncate(fd, record.bytes)
+        except OSError:
+            files.close(fd)
+            raise
+    except OSError as error:
+        raise refusal(error, path) from None
+    return OpenShard(record, fd, now_s, content, is_new=False)
+
+
+def _check_length(folder: RunFolder, path: Path, record: ShardRecord) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    if size < record.bytes:
+        raise FolderError(
+            f"{path}: {size} bytes, and {record.bytes} were committed; run"
+            f" 'pairmill recover {folder.path}'"
+        )
+
+
+def _hash_start(path: Path, length: int) -> hashlib._Hash:
+    """Hash the first ``length`` bytes, in constant memory."""
+    content = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while length > 0 and (part := file.read(min(length, _READ_BYTES))):
+                content.update(part)
+                length -= len(part)
+    except OSError as error:
+        raise refusal(error, path) from None
+    return content
+
+
+def _next_numbers(folder: RunFolder, records: Sequence[ShardRecord]) -> dict[str, int]:
+    """Return, for each kind, the number after the highest that was ever used."""
+    highest = dict.fromkeys(KINDS, -1)
+    for record in records:
+        highest[record.kind] = max(highest[record.kind], record.number)
+    for kind in KINDS:
+        for entry in folder.published(kind).iterdir():
+            found = _NUMBER.match(entry.name)
+            if found:
+                highest[kind] = max(highest[kind], int(found[1]))
+    return {kind: number + 1 for kind, number in highest.items()}

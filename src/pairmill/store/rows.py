@@ -1,0 +1,253 @@
+"""The canonical row of the dataset, and the row of a reject: fixed keys, in a fixed order.
+
+A value that is missing is null, and no key is ever left out, so that every shard has one schema.
+Text comes from crawled pages and models: what JSON in UTF-8 cannot hold is replaced, never raised.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.records import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pairmill.records import Chunk, Pair, Rejection, Usage
+
+__all__ = [
+    "REJECTED_FIELDS",
+    "ROW_FEATURES",
+    "SCORE_ASPECTS",
+    "Feature",
+    "Origin",
+    "encode_rejection",
+    "encode_row",
+    "encode_unit",
+    "pair_id",
+    "share",
+]
+
+_MOST = 2**53  # the largest count that every JSON reader keeps exact; a server may claim any
+
+SCORE_ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
+
+Feature = str | tuple[str] | dict[str, str]
+"""A Hugging Face dtype; in a one-tuple: a list of it; a dict: a struct of named dtypes."""
+
+ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
+    {
+        "id": "string",
+        "instruction": "string",
+        "answer": "string",
+        "document_id": "string",
+        "chunk_id": "string",
+        "source": "string",
+        "title": "string",
+        "url": "string",
+        "recipe": "string",
+        "prompt_version": "string",
+        "model": "string",
+        "kind": "string",
+        "evidence": "string",
+        "flags": ("string",),
+        "scores": dict.fromkeys(SCORE_ASPECTS, "float64"),
+        "grounding": "float64",
+        "attempts": "int64",
+        "prompt_tokens": "int64",
+        "completion_tokens": "int64",
+        # Arrow's JSON reader takes ISO strings for time stamps whatever the card says, and casts
+        # them back to a string of another shape. Declared as what they are, they load as written.
+        "created": "timestamp[s, tz=UTC]",
+    }
+)
+"""The row's fields in their order, each with its type in the Hugging Face ``datasets`` library."""
+
+REJECTED_FIELDS = (
+    "id",
+    "chunk_id",
+    "document_id",
+    "source",
+    "recipe",
+    "prompt_version",
+    "model",
+    "reason",
+    "class",
+    "detail",
+    "raw",
+    "attempts",
+    "prompt_tokens",
+    "completion_tokens",
+    "whole_unit",
+    "created",
+)
+"""The fields of a line in ``rejected/``, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all rows of one unit share.
+
+    Attributes:
+        model: The model's name as the server returned it.
+        attempts: Answers bought for the unit.
+        usage: Tokens of all of them; they are shared out over the unit's rows.
+        created: Seconds since the epoch, from the ledger, so that a replay writes the same bytes.
+    """
+
+    unit_id: str
+    recipe: str
+    prompt_version: str
+    model: str
+    attempts: int
+    usage: Usage
+    created: float
+
+
+def pair_id(unit_id: str, index: int) -> str:
+    """Name the pair: 32 hex digits of its unit's id and its position in the unit."""
+    return digest(unit_id, str(index))
+
+
+def share(total: int, parts: int) -> list[int]:
+    """Split a whole number into ``parts`` near equal ones; the first gets the remainder."""
+    if parts < 1:
+        return []
+    each, rest = divmod(total, parts)
+    return [each + rest, *[each] * (parts - 1)]
+
+
+def encode_unit(
+    pairs: Sequence[Pair],
+    rejections: Sequence[Rejection],
+    chunk: Chunk,
+    origin: Origin,
+    *,
+    error_class: str | None = None,
+) -> tuple[list[bytes], list[bytes]]:
+    """Turn what a unit came to into its lines for ``data/`` and for ``rejected/``.
+
+    The unit's tokens are shared out over its pairs or, where there is none, over its rejections:
+    the token columns of both folders add up to the bill.
+    """
+    spent = (origin.usage.prompt_tokens, origin.usage.completion_tokens)
+    paying = len(pairs) or len(rejections)
+    costs = list(zip(share(spent[0], paying), share(spent[1], paying), strict=True))
+    rows = [
+        encode_row(pair, chunk, origin, *cost) for pair, cost in zip(pairs, costs, strict=False)
+    ]
+    dues = [(0, 0)] * len(rejections) if pairs else costs
+    rejected = [
+        encode_rejection(rejection, chunk, origin, *due, error_class=error_class)
+        for rejection, due in zip(rejections, dues, strict=True)
+    ]
+    return rows, rejected
+
+
+def encode_row(
+    pair: Pair, chunk: Chunk, origin: Origin, prompt_tokens: int, completion_tokens: int
+) -> bytes:
+    """Return one pair as one line of JSON, newline included. Never raises for any text."""
+    return _line(
+        {
+            "id": pair_id(origin.unit_id, pair.index),
+            "instruction": pair.instruction,
+            "answer": pair.answer,
+            "document_id": chunk.document_id,
+            "chunk_id": chunk.id,
+            "source": chunk.source,
+            "title": chunk.title,
+            "url": chunk.url,
+            "recipe": origin.recipe,
+            "prompt_version": origin.prompt_version,
+            "model": origin.model,
+            "kind": pair.kind or None,
+            "evidence": pair.evidence or None,
+            "flags": list(pair.flags),
+            "scores": _scores(pair.scores),
+            "grounding": _number(pair.grounding),
+            "attempts": origin.attempts,
+            "prompt_tokens": min(prompt_tokens, _MOST),
+            "completion_tokens": min(completion_tokens, _MOST),
+            "created": _moment(origin.created),
+        }
+    )
+
+
+def encode_rejection(
+    rejection: Rejection,
+    chunk: Chunk,
+    origin: Origin,
+    prompt_tokens: int = 0,
+    completion_tokens: int = 0,
+    *,
+    error_class: str | None = None,
+) -> bytes:
+    """Return one reject as one line of JSON, newline included; its ``id`` is the unit's.
+
+    ``error_class`` is the kind of the error that ended the unit (``badout``, ``chunk`` ...), if one
+    did.
+    """
+    return _line(
+        {
+            "id": origin.unit_id,
+            "chunk_id": chunk.id,
+            "document_id": chunk.document_id,
+            "source": chunk.source,
+            "recipe": origin.recipe,
+            "prompt_version": origin.prompt_version,
+            "model": origin.model or None,
+            "reason": rejection.reason,
+            "class": error_class,
+            "detail": rejection.detail or None,
+            "raw": rejection.raw,
+            "attempts": origin.attempts,
+            "prompt_tokens": min(prompt_tokens, _MOST),
+            "completion_tokens": min(completion_tokens, _MOST),
+            "whole_unit": rejection.whole_unit,
+            "created": _moment(origin.created),
+        }
+    )
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    try:
+        line = orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # how orjson refuses a lone surrogate
+        return orjson.dumps(_clean(row), option=orjson.OPT_APPEND_NEWLINE)
+    if b"\\u0000" in line:
+        return orjson.dumps(_clean(row), option=orjson.OPT_APPEND_NEWLINE)
+    return line
+
+
+def _clean(value: Any) -> Any:
+    """Remove NUL, and put U+FFFD in the place of each lone surrogate."""
+    if isinstance(value, str):
+        whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return whole.replace("\x00", "")
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _clean(item) for name, item in value.items()}
+    return value
+
+
+def _scores(scores: Mapping[str, float | None] | None) -> dict[str, float | None] | None:
+    if scores is None:
+        return None
+    return {aspect: _number(scores.get(aspect)) for aspect in SCORE_ASPECTS}
+
+
+def _number(value: float | None) -> float | None:
+    """Return a float that JSON can hold, never an int; None for NaN and the infinities."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _moment(created: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))

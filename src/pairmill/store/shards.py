@@ -1,0 +1,223 @@
+"""Append-only JSONL files: written under ``.run/open/``, published by renaming.
+
+Each shard counts and hashes what it holds. Bytes that no ledger transaction has confirmed can be
+taken back at any time; bytes that one has are never touched again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+from pairmill.errors import FolderError, StorageError
+from pairmill.store.entries import ShardRecord
+from pairmill.store.files import refusal, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pairmill.store.files import Files
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["KINDS", "OpenShard", "Shards", "publish_file"]
+
+KINDS = ("train", "rejected")
+_NO_ROOM_TO_OPEN = frozenset({errno.EMFILE, errno.ENFILE})  # raised before anything was synced
+
+
+class OpenShard:
+    """One file that grows. What is committed is a prefix of what is written."""
+
+    def __init__(
+        self, record: ShardRecord, fd: int, born_s: float, content: hashlib._Hash, *, is_new: bool
+    ) -> None:
+        self.committed = record
+        self.fd = fd
+        self.born_s = born_s
+        self.is_new = is_new  # its name is not synced yet
+        self.bytes = record.bytes
+        self.rows = record.rows
+        self._content = content
+        self._committed_content = content.copy()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether it holds bytes that are not committed."""
+        return self.bytes > self.committed.bytes
+
+    def record(self, *, closed: bool = False) -> ShardRecord:
+        """Return its state with all that is written."""
+        kind, number = self.committed.kind, self.committed.number
+        return ShardRecord(kind, number, closed, self.bytes, self.rows, self._content.hexdigest())
+
+    def count(self, data: bytes, rows: int) -> None:
+        """Take note of bytes that were written whole."""
+        self.bytes += len(data)
+        self.rows += rows
+        self._content.update(data)
+
+    def commit(self) -> None:
+        """Take note that the ledger confirmed all that is written."""
+        self.committed = self.record()
+        self._committed_content = self._content.copy()
+
+    def forget(self) -> None:
+        """Take note that the file was cut back to what is committed."""
+        self.bytes, self.rows = self.committed.bytes, self.committed.rows
+        self._content = self._committed_content.copy()
+
+
+class Shards:
+    """The open shards of a run folder, at most one of each kind."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        files: Files,
+        open_shards: Sequence[OpenShard],
+        next_numbers: dict[str, int],
+    ) -> None:
+        self._folder = folder
+        self._files = files
+        self._open = {shard.committed.kind: shard for shard in open_shards}
+        self._next_numbers = next_numbers
+        self._closing: list[ShardRecord] = []
+
+    def append(self, kind: str, lines: Sequence[bytes], now_s: float) -> None:
+        """Write lines behind what is there, all into one shard; opened first where none is open.
+
+        Raises:
+            StorageError: The disk refused; ``rollback`` takes back what was written.
+        """
+        if not lines:
+            return
+        data = b"".join(lines)
+        if data.count(b"\n") != len(lines) or not data.endswith(b"\n"):
+            raise ValueError("each line must hold one newline, at its end")
+        shard = self._open.get(kind) or self._create(kind, now_s)
+        try:
+            write_all(self._files, shard.fd, data)
+        except OSError as error:
+            raise refusal(error, self._place(shard.committed)) from None
+        shard.count(data, len(lines))
+
+    def sync(self) -> None:
+        """Return when all that was appended would survive a power loss.
+
+        A sync that failed is never repeated: the system may have dropped the bytes, and would
+        report a success that is none.
+
+        Raises:
+            StorageError: It cannot be told whether they would. Not transient, whatever the cause,
+                unless nothing was synced yet.
+        """
+        changed = [shard for shard in self._open.values() if shard.is_changed]
+        try:
+            for shard in changed:
+                self._files.sync(shard.fd)
+            if any(shard.is_new for shard in changed):
+                self._files.sync_folder(self._folder.open_shards)
+        except OSError as error:
+            text = str(refusal(error, self._folder.open_shards))
+            raise StorageError(text, transient=error.errno in _NO_ROOM_TO_OPEN) from None
+        for shard in changed:
+            shard.is_new = False
+
+    def changed(self) -> list[ShardRecord]:
+        """Return the state of each shard that holds uncommitted bytes."""
+        return [shard.record() for shard in self._open.values() if shard.is_changed]
+
+    def commit(self) -> None:
+        """Take note that the ledger confirmed what ``changed`` said."""
+        for shard in self._open.values():
+            if shard.is_changed:
+                shard.commit()
+
+    def rollback(self) -> None:
+        """Cut every shard back to what is committed.
+
+        Raises:
+            StorageError: The disk refused; it may be tried again.
+        """
+        for shard in self._open.values():
+            try:
+                self._files.truncate(shard.fd, shard.committed.bytes)
+            except OSError as error:
+                raise refusal(error, self._place(shard.committed)) from None
+            shard.forget()
+
+    def ripe(self, now_s: float, most_bytes: int, most_age_s: float) -> list[ShardRecord]:
+        """Return, as closed, the state of each shard that has grown large or old enough."""
+        return [
+            shard.record(closed=True)
+            for shard in self._open.values()
+            if shard.rows and (shard.bytes >= most_bytes or now_s - shard.born_s >= most_age_s)
+        ]
+
+    def close(self, records: Sequence[ShardRecord]) -> None:
+        """Take note that the ledger says these shards are closed; ``publish`` does the rest."""
+        for record in records:
+            shard = self._open.pop(record.kind)
+            self._closing.append(record)
+            with contextlib.suppress(OSError):  # every byte was synced before
+                self._files.close(shard.fd)
+
+    def publish_next(self) -> ShardRecord | None:
+        """Give the next closed shard its public name, and return it; None where none is left.
+
+        Raises:
+            StorageError: The disk refused; where that is transient it may be tried again.
+            FolderError: Another file has the name.
+        """
+        if not self._closing:
+            return None
+        publish_file(self._folder, self._files, self._closing[0])
+        return self._closing.pop(0)
+
+    def release(self) -> None:
+        """Close the files, leaving open shards where they are for the next start."""
+        for shard in self._open.values():
+            with contextlib.suppress(OSError):
+                self._files.close(shard.fd)
+        self._open.clear()
+
+    def _create(self, kind: str, now_s: float) -> OpenShard:
+        number = self._next_numbers[kind]
+        content = hashlib.sha256()
+        record = ShardRecord(kind, number, closed=False, bytes=0, rows=0, sha256="")
+        path = self._place(record)
+        try:
+            fd = self._files.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            raise refusal(error, path) from None
+        shard = OpenShard(record, fd, now_s, content, is_new=True)
+        self._next_numbers[kind] = number + 1
+        self._open[kind] = shard
+        return shard
+
+    def _place(self, record: ShardRecord) -> Path:
+        return self._folder.open_shards / record.name
+
+
+def publish_file(folder: RunFolder, files: Files, record: ShardRecord) -> None:
+    """Move one closed shard to its public place, if it is not there yet.
+
+    Raises:
+        StorageError: The disk refused; it may be tried again.
+        FolderError: Another file has the name.
+    """
+    old = folder.open_shards / record.name
+    new = folder.published(record.kind) / record.name
+    try:
+        if old.exists():
+            if new.exists():
+                raise FolderError(f"{new}: in the way of a shard that must go there; move it")
+            files.rename(old, new)
+        files.sync_folder(new.parent)
+        files.sync_folder(old.parent)
+    except OSError as error:
+        raise refusal(error, new) from None
