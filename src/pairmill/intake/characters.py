@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-__all__ = ["plain_line", "strip_hidden"]
+__all__ = ["plain_line", "strip_hidden", "strip_surrogates"]
 
 # Terminal escape sequences go as a whole: their letters would stay as litter.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
@@ -18,6 +18,7 @@ _HIDDEN = re.compile(
     "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
     "\\ud800-\\udfff\U000e0000-\U000e0fff]"
 )
+_SURROGATES = re.compile("[\\ud800-\\udfff]")
 # Joiners spell words in Persian and Indic scripts and build emoji: only there they stay.
 _JOINERS = re.compile(
     r"(?<![^\x00-\x7f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\x7f\u200c\u200d])"
@@ -43,6 +44,11 @@ def strip_hidden(text: str) -> str:
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
     return text
+
+
+def strip_surrogates(text: str) -> str:
+    """Return ``text`` without lone surrogates, which JSON may carry and UTF-8 may not."""
+    return text if text.isascii() else _SURROGATES.sub("", text)
 
 
 def plain_line(text: str, max_chars: int = 300) -> str:

@@ -1,0 +1,82 @@
+"""Files in, chunks out: one lazy stream from the inputs to what a model is asked about."""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO
+
+from pairmill.intake.chunk import split
+from pairmill.intake.clean import Dropped, clean
+from pairmill.intake.notes import Fate, Note
+from pairmill.intake.sources.files import check_inputs, find_files
+from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.registry import read_stream
+from pairmill.intake.sources.streams import BombError, Piped, open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairmill.config import Settings
+    from pairmill.intake.notes import Watch
+    from pairmill.intake.sources.files import FoundFile
+    from pairmill.records import Chunk, Document
+
+__all__ = ["read_chunks", "read_documents"]
+
+
+def read_chunks(settings: Settings, watch: Watch, stdin: BinaryIO | None = None) -> Iterator[Chunk]:
+    """Check all inputs, then return a lazy stream of the chunks of their cleaned documents.
+
+    Order and content depend on the inputs and the settings alone. Memory is bounded by the longest
+    record (``max_line_bytes``), whatever the size of the input. Each document that is read, each
+    piece of input that gives none, and each document dropped by cleaning is told to ``watch``, in
+    the thread that takes the chunks. ``limit_per_document`` is applied here, ``limit`` is not.
+
+    Raises:
+        InputError: An input as a whole cannot be used. Those that can be seen beforehand are raised
+            by the call itself, the others by the iterator.
+    """
+    check_inputs(settings.inputs, settings.output)
+    return _chunks(settings, watch, stdin)
+
+
+def read_documents(
+    settings: Settings, watch: Watch, stdin: BinaryIO | None = None
+) -> Iterator[Document]:
+    """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
+    for found in find_files(settings.inputs, settings.output, watch):
+        origin = Origin(found.label, settings.text_field, settings.max_line_bytes, watch)
+        for document in _read_file(found, origin, stdin):
+            watch(Note(Fate.READ, document.source))
+            yield document
+
+
+def _chunks(settings: Settings, watch: Watch, stdin: BinaryIO | None) -> Iterator[Chunk]:
+    for document in read_documents(settings, watch, stdin):
+        cleaned = clean(document)
+        if isinstance(cleaned, Dropped):
+            watch(Note(Fate.DROPPED, document.source, cleaned.reason, cleaned.detail))
+            continue
+        chunks = split(
+            cleaned,
+            min_chars=settings.chunk_min_chars,
+            target_chars=settings.chunk_target_chars,
+            max_chars=settings.chunk_max_chars,
+        )
+        yield from islice(chunks, settings.limit_per_document)
+
+
+def _read_file(found: FoundFile, origin: Origin, stdin: BinaryIO | None) -> Iterator[Document]:
+    """Yield what one file holds; a fault that comes up while reading ends this file only."""
+    try:
+        if found.path is None:
+            stream = Piped(stdin or sys.stdin.buffer)
+            yield from read_stream(stream, "", origin)
+        else:
+            with open_regular(found.path) as file:
+                yield from read_stream(file, found.path.name, origin)
+    except BombError as error:
+        origin.skip("", "gzip bomb", f"{error}; the rest of it is not read")
+    except OSError as error:
+        origin.skip("", "cannot read file", error.strerror or "no reason")

@@ -1,0 +1,118 @@
+"""HTML pages through trafilatura: the article as Markdown, without what stands around it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pairmill.errors import InputError
+from pairmill.intake.characters import strip_surrogates
+from pairmill.intake.sources.text import read_bounded
+from pairmill.records import Document, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairmill.intake.sources.origin import Origin
+    from pairmill.intake.sources.streams import Stream
+
+__all__ = ["has_extra", "looks_like_html", "read_html", "read_page", "require_extra"]
+
+_OPENING = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype html|html)\b",
+                      re.IGNORECASE | re.DOTALL)  # fmt: skip
+_FRAGMENT_MIN_PARAGRAPHS = 3
+_SPACES = re.compile(r"\s+")
+_VERBATIM = frozenset(("pre", "textarea", "script", "style"))
+_HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
+_PERMALINKS = frozenset(("¶", "#", "§", "🔗", "\uf0c1", ""))
+
+
+def has_extra() -> bool:
+    """Whether HTML can be read here."""
+    return importlib.util.find_spec("trafilatura") is not None
+
+
+def require_extra(source: str) -> None:
+    """Stop where HTML cannot be read.
+
+    Raises:
+        InputError: trafilatura is not installed.
+    """
+    if not has_extra():
+        raise InputError(f"{source} is HTML; to read it: pip install 'pairmill[html]'")
+
+
+def looks_like_html(text: str) -> bool:
+    """Whether a text is a page, or a fragment of some paragraphs: Markdown may hold HTML too."""
+    if not text[:200].lstrip().startswith("<"):
+        return False
+    return bool(_OPENING.match(text[:8192])) or (
+        text.rstrip().endswith(">") and text.count("</p>") >= _FRAGMENT_MIN_PARAGRAPHS
+    )
+
+
+def read_html(stream: Stream, origin: Origin) -> Iterator[Document]:
+    """Yield the page's article, with the title, author, URL and language that the page names."""
+    data = read_bounded(stream, origin)
+    if data is None:
+        return
+    require_extra(origin.label)
+    page = Document(id="", text="", source=origin.label)
+    article = _extract(page, data)
+    yield replace(article, id=digest(article.text))
+
+
+def read_page(document: Document) -> Document:
+    """Return a record whose text is HTML with the text as Markdown; its own title and so on win.
+
+    Raises:
+        InputError: trafilatura is not installed.
+    """
+    require_extra(document.source)
+    return _extract(document, document.text.encode("utf-8", "replace"))
+
+
+def _extract(document: Document, page: bytes) -> Document:
+    import trafilatura  # noqa: PLC0415 (an extra, and slow to import)
+
+    for name in ("trafilatura", "htmldate", "courlan", "justext"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log pieces of pages
+    tree = trafilatura.load_html(page)
+    if tree is None:
+        return replace(document, text="")
+    _prune(tree)
+    facts = trafilatura.extract_metadata(tree)
+    text = trafilatura.extract(
+        tree, output_format="markdown", include_formatting=True, include_comments=False
+    )
+    return replace(
+        document,
+        text=strip_surrogates(text or ""),
+        title=document.title or facts.title,
+        author=document.author or facts.author,
+        url=document.url or facts.url,
+        language=document.language or tree.get("lang"),
+    )
+
+
+def _prune(tree: Any) -> None:
+    """Undo what only a browser needs: wrapped lines, links within headings, permalink signs.
+
+    Left in, line breaks and indentation would read as Markdown code, and headings that are mostly
+    links would be taken for navigation.
+    """
+    for heading in tree.iter(*_HEADINGS):
+        for link in list(heading.iter("a")):
+            if (link.text_content() or "").strip() in _PERMALINKS:
+                link.drop_tree()
+            else:
+                link.drop_tag()
+    verbatim = {node for pre in tree.iter(*_VERBATIM) for node in pre.iter()}
+    for node in tree.iter():
+        if node.text and node not in verbatim and isinstance(node.tag, str):
+            node.text = _SPACES.sub(" ", node.text)
+        if node.tail and (node not in verbatim or node.tag in _VERBATIM):
+            node.tail = _SPACES.sub(" ", node.tail)

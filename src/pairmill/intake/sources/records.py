@@ -1,0 +1,190 @@
+"""One JSON record into one document: which field is the text, and what stands beside it.
+
+Understood without being told: the article format of the LLM Engineer's Handbook crawler
+(``content`` a string, or a mapping with ``Title``, ``Subtitle``, ``Content``, ``language``), the
+usual field names, lists of paragraphs, and plain strings. Field names are compared without case.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.intake.characters import plain_line, strip_surrogates
+from pairmill.intake.sources.html import looks_like_html, read_page
+from pairmill.records import Document, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pairmill.intake.sources.origin import Origin
+
+__all__ = ["Decoder", "find_text", "read_record"]
+
+_TEXT_FIELDS = (
+    "text", "content", "body", "article", "markdown", "article_text", "page_content",
+    "raw_content", "full_text", "maintext", "main_text", "content_text", "document", "passage",
+    "html", "raw_html",
+)  # fmt: skip
+_NOT_TEXT = frozenset(
+    ("id", "_id", "url", "link", "source_url", "title", "headline", "author", "date", "hash")
+)
+_TITLE_FIELDS = ("title", "headline", "name")
+_AUTHOR_FIELDS = ("author_full_name", "author", "authors", "byline", "creator")
+_URL_FIELDS = ("link", "url", "source_url", "canonical_url", "uri")
+_LANGUAGE_FIELDS = ("language", "lang")
+_ID_FIELDS = ("id", "_id", "doc_id", "document_id", "uuid")
+_NESTED = ("content", "metadata", "meta")  # mappings in which the fields above may stand too
+
+_GUESSED_MIN_CHARS = 40  # a field with no telling name is taken for the text only from here on
+_ID_MAX_CHARS = 200
+_NAMED_FIELDS = 12
+_MAX_DEPTH = 2  # mappings within mappings that are searched
+
+
+class Decoder:
+    """Decodes the records of one input, and counts those that it had to mend."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._mended = 0
+
+    def decode(self, raw: bytes) -> Any:
+        """Return the value.
+
+        What the strict parser refuses is tried once more with bad bytes replaced, and with the
+        lone surrogates, NaN and raw control characters that other writers let through.
+
+        Raises:
+            ValueError: It is no JSON; the text says where, on one line.
+        """
+        try:
+            return orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            try:
+                value = json.loads(raw.decode("utf-8", "replace"), strict=False)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
+            except RecursionError:
+                raise ValueError("nested too deeply") from None
+            except ValueError:
+                raise ValueError("a number is too long") from None
+        self._mended += 1
+        return value
+
+    def finish(self) -> None:
+        """Report how many records were mended."""
+        if self._mended:
+            detail = f"{self._mended} records with bytes or escapes that are no valid text"
+            self.origin.notice("characters replaced", detail)
+
+
+def read_record(raw: bytes, where: str, decoder: Decoder) -> Iterator[Document]:
+    """Yield the record's document, or report why it has none."""
+    origin = decoder.origin
+    try:
+        data = decoder.decode(raw)
+    except ValueError as error:
+        origin.skip(where, "broken JSON", str(error))
+        return
+    if isinstance(data, str):
+        data = {"text": data}
+    if not isinstance(data, dict):
+        origin.skip(where, "not a record", f"a JSON {_kind(data)}, not an object")
+        return
+    fields = _lower(data)
+    text = find_text(fields, origin.text_field)
+    if text is None:
+        names = ", ".join(plain_line(str(name), 40) for name in list(data)[:_NAMED_FIELDS])
+        wanted = f"'{plain_line(origin.text_field, 40)}'" if origin.text_field else "text"
+        origin.skip(where, "no text field", f"no {wanted} among: {names or 'no fields at all'}")
+        return
+    text = strip_surrogates(text)
+    source = f"{origin.label}{where}"
+    document = Document(
+        id=_source_id(fields) or digest(text),
+        text=text,
+        source=source,
+        title=_find(fields, _TITLE_FIELDS),
+        author=_find(fields, _AUTHOR_FIELDS),
+        url=_find(fields, _URL_FIELDS),
+        language=_find(fields, _LANGUAGE_FIELDS),
+    )
+    yield read_page(document) if looks_like_html(text) else document
+
+
+def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> str | None:
+    """Return the text of a record whose field names are in lower case; None: it has none.
+
+    ``wanted`` names the field, with dots for a field in a field; then no other is looked at.
+    """
+    if wanted is not None:
+        return _text_of(_look_up(fields, wanted.casefold()))
+    for name in _TEXT_FIELDS:
+        text = _text_of(fields.get(name), depth)
+        if text:
+            return text
+    others = [
+        value
+        for name, value in fields.items()
+        if isinstance(value, str) and name not in _NOT_TEXT and len(value) >= _GUESSED_MIN_CHARS
+    ]
+    return max(others, key=len, default=None)
+
+
+def _look_up(fields: Mapping[str, Any], path: str) -> Any:
+    if path in fields:
+        return fields[path]
+    name, _, rest = path.partition(".")
+    inner = fields.get(name)
+    return _look_up(_lower(inner), rest) if rest and isinstance(inner, dict) else None
+
+
+def _text_of(value: Any, depth: int = 0) -> str | None:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and depth < _MAX_DEPTH:
+        inner = _lower(value)
+        text = find_text(inner, None, depth + 1)
+        lead = inner.get("subtitle")
+        if text and isinstance(lead, str) and lead.strip() and lead.strip() not in text:
+            return f"{lead.strip()}\n\n{text}"
+        return text
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return "\n\n".join(value)
+    return None
+
+
+def _find(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Return the first of the named fields that holds a name, in the record or one level down."""
+    inner = [_lower(fields[name]) for name in _NESTED if isinstance(fields.get(name), dict)]
+    for level in (fields, *inner):
+        for name in names:
+            value = level.get(name)
+            if isinstance(value, list):
+                value = ", ".join(part for part in value if isinstance(part, str))
+            if isinstance(value, str) and value.strip():
+                return strip_surrogates(value.strip())
+    return None
+
+
+def _source_id(fields: Mapping[str, Any]) -> str | None:
+    for name in _ID_FIELDS:
+        value = fields.get(name)
+        if isinstance(value, dict):
+            value = value.get("$oid")  # MongoDB's extended JSON
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str) and (line := plain_line(value, 2 * _ID_MAX_CHARS)):
+            return line if len(line) <= _ID_MAX_CHARS else digest(value)
+    return None
+
+
+def _lower(data: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name).casefold(): value for name, value in reversed(data.items())}
+
+
+def _kind(data: Any) -> str:
+    return "list" if isinstance(data, list) else "null" if data is None else type(data).__name__
