@@ -95,9 +95,9 @@ class Shards:
         """
         if not lines:
             return
-        data = b"".join(lines)
-        if data.count(b"\n") != len(lines) or not data.endswith(b"\n"):
+        if any(line.find(b"\n") != len(line) - 1 for line in lines):
             raise ValueError("each line must hold one newline, at its end")
+        data = b"".join(lines)
         shard = self._open.get(kind) or self._create(kind, now_s)
         try:
             write_all(self._files, shard.fd, data)

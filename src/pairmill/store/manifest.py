@@ -1,0 +1,66 @@
+"""``manifest.json``: what was published, with checksums, and what it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pairmill.store.files import DISK, Files, atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairmill.store.folder import RunFolder
+    from pairmill.store.lookup import Lookup
+
+__all__ = ["write_manifest"]
+
+_FORMAT = 1
+
+
+def write_manifest(
+    folder: RunFolder, lookup: Lookup, *, facts: Mapping[str, object], files: Files = DISK
+) -> None:
+    """Write the manifest anew, in one step.
+
+    Args:
+        folder: Where to.
+        lookup: The ledger: the shards and the sums come out of it.
+        facts: What only the caller knows, as plain JSON values: prompt versions, recipe, settings,
+            cost. Everything in it is written: it must hold no secret.
+        files: The operations on the disk.
+
+    Raises:
+        StorageError: The disk refused.
+        FolderError: The ledger is damaged.
+    """
+    totals = lookup.totals()
+    shards = [
+        {
+            "name": f"{folder.published(record.kind).name}/{record.name}",
+            "rows": record.rows,
+            "bytes": record.bytes,
+            "sha256": record.sha256,
+        }
+        for record in lookup.shards()
+        if record.closed
+    ]
+    document = {
+        "format": _FORMAT,
+        "version": folder.version,
+        "shards": shards,
+        "pairs": totals.pairs,
+        "units": totals.units,
+        "rejected": totals.reasons,
+        "calls": totals.calls,
+        "tokens": {
+            "prompt": totals.usage.prompt_tokens,
+            "completion": totals.usage.completion_tokens,
+            "cached": totals.usage.cached_tokens,
+        },
+        "models": totals.models,
+        "facts": dict(facts),
+    }
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    atomic_write(folder.manifest, orjson.dumps(document, option=options), files=files)
