@@ -194,9 +194,11 @@ class Journal:
         """Leave out units that are finished, and all but the first of those that stand twice."""
         if not outcomes:
             return []
-        first = {unit.unit_id: unit for unit in reversed(outcomes)}
+        first: dict[str, UnitOutcome] = {}
+        for unit in outcomes:
+            first.setdefault(unit.unit_id, unit)
         done = self._ledger.finished(list(first))
-        return [u for u in outcomes if first[u.unit_id] is u and u.unit_id not in done]
+        return [unit for unit in first.values() if unit.unit_id not in done]
 
     def _append(self, rows: list[bytes], rejected: list[bytes]) -> None:
         now_s = self._clock()

@@ -95,7 +95,7 @@ class Shards:
         """
         if not lines:
             return
-        if any(line.find(b"\n") != len(line) - 1 for line in lines):
+        if any(not line or line.find(b"\n") != len(line) - 1 for line in lines):
             raise ValueError("each line must hold one newline, at its end")
         data = b"".join(lines)
         shard = self._open.get(kind) or self._create(kind, now_s)

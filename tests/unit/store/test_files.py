@@ -53,7 +53,7 @@ def test_a_failed_replacement_leaves_the_old_content_and_nothing_else(tmp_path: 
         atomic_write(path, b"new", files=NamelessDisk())
     assert str(caught.value) == f"{path}: the disk quota is used up"
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_no_symlink_is_followed(tmp_path: Path) -> None:

@@ -3,14 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pairmill.errors import ChangedError, FolderError, LockedError, StorageError
 from pairmill.store import folder as module
 from pairmill.store.folder import RunFolder, open_folder, read_folder
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 
 def open_it(
@@ -49,7 +52,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         open_it(tmp_path),
     ):
         pass
-    assert os.listdir(tmp_path) == ["thesis.txt"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_somebody_elses_data_is_refused(tmp_path: Path) -> None:
@@ -168,6 +171,4 @@ def test_reading_says_when_there_is_nothing(tmp_path: Path) -> None:
         read_folder(tmp_path / "none")
     with pytest.raises(FolderError, match="no pairmill run here"):
         read_folder(tmp_path)
-    with suppress(FolderError):
-        read_folder(tmp_path)
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
