@@ -1,0 +1,145 @@
+"""Stops a run whose model never sees its text: pairs that parse, read well, and are about nothing.
+
+Each answer is compared with its own chunk and with another one. If it is no closer to its own, the
+text is most likely not in the prompt. The judgement falls after the first 50 chunks with pairs, and
+then after every 500.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairmill.quality.grounding import coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+
+__all__ = ["Canary", "CanaryLimits", "Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryLimits:
+    """When the canary falls.
+
+    Attributes:
+        first_chunks: Chunks with pairs before the first judgement.
+        window_chunks: Chunks in each later one.
+        least_lift: Mean coverage by the own chunk must exceed that by another by this much.
+        safe_coverage: Answers covered this well by their own chunk stand in it, even where all
+            chunks are alike and the lift is small for that reason.
+        most_repeats: Largest share of instructions that repeat an earlier one of the window.
+        least_pairs: With fewer pairs than this nothing is judged.
+    """
+
+    first_chunks: int = 50
+    window_chunks: int = 500
+    least_lift: float = 0.15
+    safe_coverage: float = 0.55
+    most_repeats: float = 0.5
+    least_pairs: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one window of chunks showed; ``problem`` is a plain sentence, or None if all is well."""
+
+    chunks: int
+    pairs: int
+    own_coverage: float
+    other_coverage: float
+    repeat_share: float
+    problem: str | None
+
+    @property
+    def lift(self) -> float:
+        """Coverage by the own chunk minus that by another."""
+        return self.own_coverage - self.other_coverage
+
+
+_KEPT_CHUNKS = 64  # to choose the other chunk from: about 10 kB each
+
+
+class Canary:
+    """Watches pairs as they come; same chunks, order and seed, same verdicts.
+
+    Give it every valid pair, also those that a filter then drops: ungrounded pairs are what it
+    looks for. It keeps the stems of 64 chunks and 8 bytes per instruction of the present window.
+    """
+
+    def __init__(self, seed: int = 0, limits: CanaryLimits | None = None) -> None:
+        self._limits = limits or CanaryLimits()
+        self._seed = seed
+        self._others: list[frozenset[str]] = []
+        self._seen_chunks = 0
+        self._size = self._limits.first_chunks
+        self._reset()
+
+    def watch(self, chunk: PreparedChunk, pairs: Iterable[PreparedPair]) -> Window | None:
+        """Add a chunk and its pairs. Returns the window's figures when it is full, else None."""
+        pairs = tuple(pairs)
+        if not pairs:
+            return None
+        draw = self._draw(chunk)
+        if self._others:
+            other = self._others[draw % len(self._others)]
+            for pair in pairs:
+                self._own += coverage(pair.answer.content, chunk.content)
+                self._other += coverage(pair.answer.content, other)
+                self._compared += 1
+        self._pairs += len(pairs)
+        self._instructions.update(hash(pair.instruction.words) for pair in pairs)
+        self._remember(chunk.content, draw)
+        self._chunks += 1
+        if self._chunks < self._size:
+            return None
+        window = self._judge()
+        self._size = self._limits.window_chunks
+        self._reset()
+        return window
+
+    def _judge(self) -> Window:
+        compared = max(self._compared, 1)
+        own, other = self._own / compared, self._other / compared
+        repeats = 1 - len(self._instructions) / self._pairs
+        problem = None
+        if self._pairs >= self._limits.least_pairs:
+            problem = self._problem(own, other, repeats)
+        return Window(self._chunks, self._pairs, own, other, repeats, problem)
+
+    def _problem(self, own: float, other: float, repeats: float) -> str | None:
+        limits = self._limits
+        if own - other < limits.least_lift and own < limits.safe_coverage:
+            return (
+                f"the answers are no closer to their chunk than to any other ({own:.0%} of their "
+                f"content words stand in their own, {other:.0%} in another, over {self._chunks} "
+                "chunks): is the text in the prompt?"
+            )
+        if repeats > limits.most_repeats:
+            return (
+                f"{repeats:.0%} of the instructions repeat an earlier one, over {self._chunks} "
+                "chunks: does the model read the text, is the temperature above 0?"
+            )
+        return None
+
+    def _draw(self, chunk: PreparedChunk) -> int:
+        """A number that only the seed and the chunk decide, so that a replay draws the same."""
+        data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
+        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+    def _remember(self, content: frozenset[str], draw: int) -> None:
+        """Keep a sample of the chunks seen: the first 64, then each in place of a drawn one."""
+        if content in self._others[-1:]:
+            return
+        if len(self._others) < _KEPT_CHUNKS:
+            self._others.append(content)
+        else:
+            self._others[(draw >> 32) % _KEPT_CHUNKS] = content
+
+    def _reset(self) -> None:
+        self._chunks = self._pairs = self._compared = 0
+        self._own = self._other = 0.0
+        self._instructions: set[int] = set()

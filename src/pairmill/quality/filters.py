@@ -1,0 +1,353 @@
+"""What is wrong with a pair, as far as code can tell: one table of checks, all pure.
+
+    chunk = prepare_chunk(text, context=[title], language=claimed)
+    pair = prepare_pair(instruction, answer, evidence, language=chunk.language)
+    findings = inspect(pair, chunk, earlier)
+
+A finding says which check, what to do about it, and one line of detail. The checks read prepared
+views and share them; all of them together cost less than 100 microseconds a pair.
+"""
+
+# ruff: noqa: RUF001 (punctuation of many scripts)
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rapidfuzz.fuzz import token_sort_ratio
+
+from pairmill.quality import privacy
+from pairmill.quality.grounding import (
+    evidence_match,
+    fragments,
+    score,
+    unseen_names,
+    unseen_numbers,
+)
+from pairmill.quality.language import differs
+from pairmill.quality.source_words import find_reference
+from pairmill.quality.text import count_words, join, words
+from pairmill.quality.thresholds import DEFAULT, Policy, Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+
+__all__ = ["CHECKS", "Case", "Finding", "PromptTerms", "inspect", "prompt_terms", "worst"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a pair: the check, its policy, and one line for people.
+
+    The detail may quote the model's words: show it, never run or format with it.
+    """
+
+    check: str
+    policy: Policy
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTerms:
+    """What only the prompt says: words of its examples, and its canary string ("" for none)."""
+
+    joined: tuple[str, ...] = ()
+    canary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a check is given; ``grounding`` is the pair's score, ``earlier`` its elder siblings."""
+
+    pair: PreparedPair
+    chunk: PreparedChunk
+    earlier: Sequence[PreparedPair]
+    thresholds: Thresholds
+    terms: PromptTerms
+    grounding: float
+
+
+def prompt_terms(phrases: Iterable[str], canary: str = "") -> PromptTerms:
+    """Prepare the key phrases of the prompt's examples, once a run."""
+    return PromptTerms(tuple(join(words(phrase)) for phrase in phrases if words(phrase)), canary)
+
+
+def inspect(
+    pair: PreparedPair,
+    chunk: PreparedChunk,
+    earlier: Sequence[PreparedPair] = (),
+    *,
+    thresholds: Thresholds = DEFAULT,
+    terms: PromptTerms = PromptTerms(),
+) -> list[Finding]:
+    """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
+
+    Args:
+        pair: The pair.
+        chunk: Its chunk.
+        earlier: The chunk's pairs before this one that were kept; the first of two twins stays.
+        thresholds: Policies and numbers.
+        terms: What must not leak out of the prompt.
+    """
+    case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk))
+    findings: list[Finding] = []
+    for name, check in CHECKS.items():
+        policy = thresholds.policies[name]
+        if policy is Policy.KEEP:
+            continue
+        detail = check(case)
+        if detail is not None:
+            findings.append(Finding(name, policy, detail))
+    return findings
+
+
+def worst(findings: Iterable[Finding]) -> Finding | None:
+    """The finding that decides: a drop before a repair before a flag; the first of equals."""
+    order = list(Policy)
+    return max(findings, key=lambda finding: order.index(finding.policy), default=None)
+
+
+def _points_at_source(case: Case) -> str | None:
+    found = find_reference(case.pair.instruction)
+    if found:
+        return f"the instruction says {_quote(found)}"
+    found = find_reference(case.pair.answer, instruction=False)
+    return f"the answer says {_quote(found)}" if found else None
+
+
+def _ungrounded(case: Case) -> str | None:
+    if case.grounding >= case.thresholds.ungrounded_below:
+        return None
+    return f"{case.grounding:.0%} of the answer's content words stand in the text"
+
+
+def _weakly_grounded(case: Case) -> str | None:
+    limits = case.thresholds
+    if not limits.ungrounded_below <= case.grounding < limits.weakly_grounded_below:
+        return None
+    return f"{case.grounding:.0%} of the answer's content words stand in the text"
+
+
+def _unseen_number(case: Case) -> str | None:
+    found = unseen_numbers(case.pair.answer.text, case.chunk)
+    return f"not in the text: {_quote(', '.join(found))}" if found else None
+
+
+def _unseen_name(case: Case) -> str | None:
+    found = unseen_names(case.pair.answer.text, case.chunk)
+    return f"not in the text: {_quote(', '.join(found))}" if found else None
+
+
+def _evidence_missing(case: Case) -> str | None:
+    if not case.pair.evidence:
+        return None  # whether evidence is asked for is the recipe's business
+    least = case.thresholds.evidence_least
+    if evidence_match(case.pair.evidence, case.chunk, least=least) >= least:
+        return None
+    return f"the evidence is not in the text: {_quote(case.pair.evidence)}"
+
+
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+
+
+def _near_copy(case: Case) -> str | None:
+    limits = case.thresholds
+    runs = case.pair.trigrams
+    shared = sum(map(case.chunk.trigrams.__contains__, runs))
+    if shared < min(limits.copy_run_words, limits.copy_density) - 2:
+        return None  # a run of n words has n - 2 trigrams, and density never exceeds the longest
+    prose = case.pair.answer.words
+    if "```" in case.pair.answer.text:
+        prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
+    found = fragments(prose, case.chunk)
+    if found.longest < limits.copy_run_words and found.density <= limits.copy_density:
+        return None
+    return f"{found.longest} words in a row are copied (density {found.density:.1f})"
+
+
+def _instruction_length(case: Case) -> str | None:
+    limits = case.thresholds
+    length = count_words(case.pair.instruction)
+    if limits.instruction_min_words <= length <= limits.instruction_max_words:
+        return None
+    return f"{length} words"
+
+
+def _answer_length(case: Case) -> str | None:
+    limits = case.thresholds
+    brief = case.pair.kind.startswith("definition")
+    least = limits.definition_min_words if brief else limits.answer_min_words
+    length = count_words(case.pair.answer)
+    return None if least <= length <= limits.answer_max_words else f"{length} words"
+
+
+_YES_NO = frozenset(
+    ("is", "are", "am", "was", "were", "do", "does", "did", "can", "could", "has", "have", "had",
+     "will", "would", "should", "may", "might", "must", "isnt", "arent", "doesnt", "dont", "cant")
+)  # fmt: skip
+
+
+def _yes_no(case: Case) -> str | None:
+    first = case.pair.instruction.words[:1]
+    if not first or first[0] not in _YES_NO:
+        return None
+    length = count_words(case.pair.answer)
+    if length >= case.thresholds.yes_no_below_words:
+        return None
+    return f"a yes/no question with an answer of {length} words"
+
+
+_OPENING_CHARS = 160
+_REFUSALS = (
+    "as an ai", "as a language model", "as a large language", "i cannot ", "i can't ", "i can’t ",
+    "i'm sorry", "i’m sorry", "i am sorry", "i'm unable", "i am unable", "i apologize",
+    "i don't have access", "i do not have access", "i'm not able to", "i am not able to",
+    "i must decline", "i won't be able", "i don't have enough information",
+)  # fmt: skip
+
+
+def _refusal(case: Case) -> str | None:
+    if not case.pair.answer.words:
+        return "the answer is empty"
+    opening = case.pair.folded[:_OPENING_CHARS]
+    for phrase in _REFUSALS:
+        if phrase in opening:
+            return f"the answer opens with {_quote(phrase)}"
+    return None
+
+
+_CHATTER = re.compile(
+    r"[\s*#>\"'`]*(?:sure[,!.]|certainly[,!.]|of course[,!.]|absolutely[,!.]|great question|"
+    r"here (?:are|is) (?:\d+|the|an?|some|three|two|five|your) (?:\w+ ){0,2}"
+    r"(?:instruction|question|pair|example instruction|json|rewritten|revised|answer|response)|"
+    r"(?:instruction|answer|question|response|output|assistant|user|prompt)s?(?: ?\d+)? ?:)",
+    re.IGNORECASE,
+)
+_PLACEHOLDERS = (
+    "[insert", "[your ", "lorem ipsum", "<<<passage", "passage>>>", '"instruction":', '"answer":',
+    '"pairs":', '"evidence":', "<|im_", "<|end", "[/inst]", "\n### instruction", "\n### response",
+    "rewritten prompt", "given prompt", "#rewritten",
+)  # fmt: skip
+
+
+def _meta_text(case: Case) -> str | None:
+    for name, text in (("instruction", case.pair.instruction), ("answer", case.pair.answer)):
+        found = _CHATTER.match(text.text)
+        if found:
+            return f"the {name} opens with {_quote(found.group().strip())}"
+        if text.text.strip() in {"...", "…"}:
+            return f"the {name} is a placeholder"
+    for phrase in _PLACEHOLDERS:
+        if phrase in case.pair.folded:
+            return f"the answer holds {_quote(phrase.strip())}"
+    return None
+
+
+def _prompt_leak(case: Case) -> str | None:
+    canary = case.terms.canary
+    if canary and (canary in case.pair.answer.text or canary in case.pair.instruction.text):
+        return "the prompt's canary string came back"
+    if not case.terms.joined:
+        return None
+    said = join((*case.pair.instruction.words, "|", *case.pair.answer.words))
+    for term in case.terms.joined:
+        if term in said and term not in case.chunk.joined:
+            return f"{_quote(term.strip())} stands in the prompt's examples, not in the text"
+    return None
+
+
+def _language(case: Case) -> str | None:
+    for name, text in (("instruction", case.pair.instruction), ("answer", case.pair.answer)):
+        found = differs(text, case.chunk.language)
+        if found:
+            return f"the {name} is in {found}, the text in {case.chunk.language}"
+    return None
+
+
+_ENDS = frozenset(".!?:。！？…।॥؟。｡")
+_CLOSERS = "\"'”’»›)]}*_` \t\r\n」』）】〉》"
+_LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\|)\s*\S")
+
+
+def _truncated(case: Case) -> str | None:
+    answer = case.pair.answer.text
+    if answer.count("```") % 2:
+        return "a code block is not closed"
+    bare = answer.rstrip()
+    ending = bare.rstrip(_CLOSERS)
+    if not ending or ending[-1] in _ENDS or bare.endswith(("```", ")", "|", "$$")):
+        return None
+    if _LIST_ITEM.match(bare.rpartition("\n")[2]):
+        return None
+    return f"the answer ends in {_quote(bare[-30:])}"
+
+
+def _twin(case: Case) -> str | None:
+    limits = case.thresholds
+    mine = " ".join(case.pair.instruction.words)
+    for other in case.earlier:
+        theirs = " ".join(other.instruction.words)
+        if token_sort_ratio(mine, theirs, score_cutoff=limits.twin_instruction):
+            return f"nearly the same instruction as {_quote(other.instruction.text)}"
+        if _is_same_answer(case.pair, other, limits.twin_answer):
+            return f"nearly the same answer as that to {_quote(other.instruction.text)}"
+    return None
+
+
+def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> bool:
+    """Whether two answers share most of their content words, and then of their trigrams."""
+    content = len(one.answer.content & other.answer.content)
+    if content < least * max(len(one.answer.content), len(other.answer.content), 1):
+        return False
+    runs, others = frozenset(one.trigrams), frozenset(other.trigrams)
+    return bool(runs) and len(runs & others) >= least * max(len(runs), len(others))
+
+
+def _personal_data(case: Case) -> str | None:
+    """Name the kinds found, never the finds themselves."""
+    texts = (case.pair.answer.text, case.pair.instruction.text)
+    kinds = {match.kind for text in texts for match in privacy.find_personal(text)}
+    return ", ".join(sorted(kinds)) or None
+
+
+def _secret(case: Case) -> str | None:
+    texts = (case.pair.answer.text, case.pair.instruction.text)
+    return "something shaped like a key" if any(map(privacy.find_secrets, texts)) else None
+
+
+_QUOTE_CHARS = 60
+
+
+def _quote(text: str) -> str:
+    """Someone else's words on one line, short, without control characters."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[: _QUOTE_CHARS + 1])
+    return f"'{plain[:_QUOTE_CHARS]}…'" if len(plain) > _QUOTE_CHARS else f"'{plain}'"
+
+
+CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
+    {
+        "points_at_source": _points_at_source,
+        "ungrounded": _ungrounded,
+        "weakly_grounded": _weakly_grounded,
+        "unseen_number": _unseen_number,
+        "unseen_name": _unseen_name,
+        "evidence_missing": _evidence_missing,
+        "near_copy": _near_copy,
+        "instruction_length": _instruction_length,
+        "answer_length": _answer_length,
+        "yes_no": _yes_no,
+        "refusal": _refusal,
+        "meta_text": _meta_text,
+        "prompt_leak": _prompt_leak,
+        "language": _language,
+        "truncated": _truncated,
+        "twin": _twin,
+        "personal_data": _personal_data,
+        "secret": _secret,
+    }
+)
+"""Name to check: a function from a case to one line of detail, or None where all is well."""

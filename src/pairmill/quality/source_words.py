@@ -1,0 +1,82 @@
+"""Whether a text points at a source that its reader does not have ("the passage", "above").
+
+A model that answers from a passage likes to mention it; a user who asks an assistant never does.
+The naive pattern hits idioms ("in the context of", "text editor"), so what follows the noun counts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pairmill.quality.text import Prepared
+
+__all__ = ["find_reference"]
+
+_SURE = (
+    "passage", "passages", "excerpt", "excerpts", "extract", "article", "author", "authors",
+    "snippet", "transcript", "writer", "speaker",
+)  # fmt: skip
+_OTHER = (
+    "text", "section", "chapter", "document", "context", "paragraph", "source", "material",
+    "post", "essay", "tutorial", "page",
+)  # fmt: skip
+_POINTERS = frozenset((*_SURE, *_OTHER, "above", "below", "mentioned", "earlier", "here"))
+_POINTERS_IN_ANSWER = frozenset((*_SURE, "text", "section", "chapter", "document", "mentioned"))
+_LEADING = frozenset({"it", "they", "this", "these", "he", "she", "those", "its", "their"})
+
+_NOUN = "|".join((*_SURE, *_OTHER))
+_COMPOUND = (  # what makes a noun the first half of another: "the text editor", "this page table"
+    r"(?:\s+|-)(?:editor|file|files|box|field|fields|message|messages|window|windows|switch|"
+    r"switching|manager|managers|store|stores|database|databases|object|model|root|processor|"
+    r"code|tree|table|tables|fault|faults|cache|header|headers|number|size|layout|element|tag|"
+    r"office|mode|type|class|menu|free|data|based|generation|classification)\b"
+)
+_VERB = (
+    r"(?:say|said|state|mention|describe|discuss|explain|provide|suggest|argue|present|give|"
+    r"recommend|highlight|outline|note|claim|refer|mean|emphasi[sz]e|offer|list|define|propose|"
+    r"cover|address|compare|illustrate|identify|point|believe|consider|conclude|advocate)"
+    r"(?:s|d|es|ed|ing)?"
+)
+_FOLLOWS = "view|opinion|claim|argument|experience|approach|point|main|and|or|above|below"
+_PATTERNS = (
+    # "this passage", "the given text", "the above section"
+    rf"\b(?:this|above|provided|given|preceding|aforementioned)\s+(?:{_NOUN})\b(?!{_COMPOUND})",
+    # "the author argues", "the text explicitly states", "does the article mention"
+    rf"\bthe\s+(?:{_NOUN})(?:'s|\u2019s)?\s+(?:\w+ly\s+|is\s+|was\s+|are\s+)?{_VERB}\b",
+    # "... in the passage?", "what is the author's view": these nouns are rarely the subject itself
+    rf"\bthe\s+(?:{'|'.join(_SURE)})(?:'s|\u2019s)?\s*(?=$|[?.!,;:)]|{_FOLLOWS})",
+    # "why does the author prefer": who is meant, if no work is named?
+    r"\bthe\s+(?:authors?|writer|speaker|excerpt)\b(?!\s+(?:of|field|tag|attribute|name|column)\b)",
+    # "according to the text", "as mentioned in the section,"
+    rf"\b(?:according\s+to|based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*(?=$|[?.!,;:)])",
+    rf"\baccording\s+to\s+the\s+(?:{_NOUN})\b",
+    r"\b(?:as\s+)?(?:mentioned|described|discussed|listed|shown|stated)\s+(?:above|earlier|here)\b",
+    r"\bas\s+mentioned\b(?!\s+in\s+\w+'s)",
+    r"\b(?:the\s+)?(?:code|figure|table|example|list|image|diagram)\s+(?:above|below)\b",
+)
+_REFERENCE = re.compile("|".join(_PATTERNS))
+_LEADING_PRONOUN = re.compile(
+    r"\s*(?:(?:it|they|he|she)\b|(?:this|these|those|its|their)\s+(?:is|are|was|were|can|could|has|"
+    r"have|does|do|will|would|should|may|might)\b)",
+    re.IGNORECASE,
+)
+
+
+def find_reference(text: Prepared, *, instruction: bool = True) -> str | None:
+    """The words that point at an unseen source, or None.
+
+    An instruction must not open with a pronoun either. An answer may refer back to what it said
+    itself ("the example above"), so that fewer words count there.
+    """
+    pointers = _POINTERS if instruction else _POINTERS_IN_ANSWER
+    if not pointers.isdisjoint(text.vocabulary):
+        found = _REFERENCE.search(text.text.lower())
+        if found:
+            return found.group().strip()
+    if instruction and text.words and text.words[0] in _LEADING:
+        found = _LEADING_PRONOUN.match(text.text)
+        if found:
+            return found.group().strip()
+    return None

@@ -1,0 +1,116 @@
+"""One table: what each check does about what it finds, and the numbers that it compares with.
+
+The numbers come from controls: verbatim sentences cover 0.98 of an answer's content words, a crude
+paraphrase 0.70, unrelated text 0.25. ``VERSION`` is raised with every change of a number, and
+stands in the dataset's manifest.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pairmill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT", "POLICIES", "VERSION", "Policy", "Thresholds", "override"]
+
+VERSION = "1"
+
+
+class Policy(StrEnum):
+    """What happens to a pair in which a check finds something, mildest first."""
+
+    KEEP = "keep"  # nothing: the check does not even run
+    FLAG = "flag"  # its name goes into the row's flags
+    REPAIR = "repair"  # the pair is asked for again, once, with the reason
+    DROP = "drop"  # the pair goes to rejected/
+
+
+POLICIES: Mapping[str, Policy] = MappingProxyType(
+    {
+        "points_at_source": Policy.REPAIR,
+        "ungrounded": Policy.DROP,
+        "weakly_grounded": Policy.FLAG,
+        "unseen_number": Policy.FLAG,
+        "unseen_name": Policy.FLAG,
+        "evidence_missing": Policy.FLAG,
+        "near_copy": Policy.DROP,
+        "instruction_length": Policy.FLAG,
+        "answer_length": Policy.FLAG,
+        "yes_no": Policy.FLAG,
+        "refusal": Policy.DROP,
+        "meta_text": Policy.DROP,
+        "prompt_leak": Policy.DROP,
+        "language": Policy.DROP,
+        "truncated": Policy.DROP,
+        "twin": Policy.DROP,
+        "personal_data": Policy.FLAG,
+        "secret": Policy.DROP,
+    }
+)
+"""Every check that runs while generating, and its default policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Policies and numbers; lengths in words, where two Chinese or Japanese characters are one."""
+
+    policies: Mapping[str, Policy] = field(default_factory=lambda: POLICIES, hash=False)
+    ungrounded_below: float = 0.30
+    weakly_grounded_below: float = 0.45
+    evidence_least: float = 90.0
+    copy_run_words: int = 25
+    copy_density: float = 12.0
+    instruction_min_words: int = 4
+    instruction_max_words: int = 80
+    answer_min_words: int = 25
+    definition_min_words: int = 15
+    answer_max_words: int = 600
+    yes_no_below_words: int = 40
+    twin_instruction: float = 85.0
+    twin_answer: float = 0.6
+    version: str = VERSION
+
+
+DEFAULT = Thresholds()
+
+
+def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresholds:
+    """Change policies (``near_copy: keep``) and numbers (``answer_min_words: 10``) by name.
+
+    Raises:
+        ConfigError: A name is unknown, or a value is no policy or no number.
+    """
+    numbers = {entry.name for entry in fields(Thresholds)} - {"policies", "version"}
+    policies = dict(base.policies)
+    changed: dict[str, float] = {}
+    for name, value in given.items():
+        if name in policies:
+            policies[name] = _policy(name, value)
+        elif name in numbers:
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ConfigError(f"quality.{name}: needs a number, 0 or more")
+            changed[name] = value
+        else:
+            near = difflib.get_close_matches(name, [*policies, *numbers], n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"quality: unknown check or threshold '{name}'{hint}")
+    version = base.version if base.version.endswith("+changed") else f"{base.version}+changed"
+    return replace(
+        base,
+        policies=MappingProxyType(policies),
+        version=version if given else base.version,
+        **changed,  # type: ignore[arg-type]
+    )
+
+
+def _policy(name: str, value: object) -> Policy:
+    if isinstance(value, str) and value in list(Policy):
+        return Policy(value)
+    raise ConfigError(f"quality.{name}: needs one of {', '.join(Policy)}")

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.unit.quality.corpus import Example, make_examples, stray_answer
+
+from pairmill.quality.canary import Canary, CanaryLimits, Window
+from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
+
+Model = Callable[[random.Random, Example], tuple[str, str]]
+
+
+def follows(rng: random.Random, example: Example) -> tuple[str, str]:
+    return example.instruction, example.answer
+
+
+def ignores(rng: random.Random, example: Example) -> tuple[str, str]:
+    return f"{example.instruction} {rng.random()}", stray_answer(rng)
+
+
+def repeats(rng: random.Random, example: Example) -> tuple[str, str]:
+    return rng.choice(["Describe the role of the kettle.", "Explain it all."]), example.answer
+
+
+def play(model: Model, seed: int, chunks: int) -> Iterator[tuple[int, Window]]:
+    """Feed a canary with what a model makes of so many chunks; yield each judgement."""
+    rng = random.Random(seed)
+    canary = Canary(seed)
+    examples = make_examples(chunks * 3, seed)
+    for number in range(chunks):
+        window = canary.watch(*prepared(examples[number * 3 : number * 3 + 3], model, rng))
+        if window:
+            yield number + 1, window
+
+
+def prepared(
+    examples: list[Example], model: Model, rng: random.Random
+) -> tuple[PreparedChunk, list[PreparedPair]]:
+    chunk = prepare_chunk(examples[0].source.text)
+    return chunk, [prepare_pair(*model(rng, example)) for example in examples]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_model_that_follows_its_chunk_is_never_stopped(seed: int) -> None:
+    windows = list(play(follows, seed, 600))
+    assert [at for at, _ in windows] == [50, 550]
+    assert all(window.problem is None and window.lift > 0.3 for _, window in windows)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_model_that_ignores_its_chunk_is_stopped_within_100_chunks(seed: int) -> None:
+    at, window = next(play(ignores, seed, 100))
+    assert at <= 100
+    assert window.problem is not None
+    assert window.problem.startswith("the answers are no closer to their chunk than to any other")
+    assert window.problem.endswith("is the text in the prompt?")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_answers_to_other_chunks_are_seen_too(seed: int) -> None:
+    """The text reaches the model, but never with its own question: an off-by-one of ours."""
+    rng = random.Random(seed)
+    examples = make_examples(303, seed)
+    canary = Canary(seed)
+    windows = []
+    for at in range(0, 300, 3):
+        chunk = prepare_chunk(examples[at].source.text)
+        pairs = [prepare_pair(*follows(rng, example)) for example in examples[at + 3 : at + 6]]
+        windows.append(canary.watch(chunk, pairs))
+    problems = [window.problem for window in windows if window]
+    assert problems
+    assert problems[0] is not None
+
+
+def test_a_model_that_repeats_itself_is_stopped() -> None:
+    _, window = next(play(repeats, 3, 60))
+    assert window.problem is not None
+    assert "repeat an earlier one" in window.problem
+
+
+def test_a_model_that_fails_later_is_stopped_in_its_window() -> None:
+    rng = random.Random(1)
+    examples = make_examples(1100 * 3, 1)
+    canary = Canary()
+    verdicts = []
+    for number in range(1100):
+        model = follows if number < 600 else ignores
+        window = canary.watch(*prepared(examples[number * 3 : number * 3 + 3], model, rng))
+        if window:
+            verdicts.append((number + 1, window.problem is None))
+    assert verdicts == [(50, True), (550, True), (1050, False)]
+
+
+def test_chunks_that_are_all_alike_do_not_stop_a_model_that_follows_them() -> None:
+    example = make_examples(1)[0]
+    canary = Canary()
+    window = None
+    for number in range(50):
+        chunk = prepare_chunk(f"{example.source.text} Page {number}.")
+        pair = prepare_pair(f"{example.instruction} {number}", example.source.text)
+        window = canary.watch(chunk, [pair])
+    assert window is not None
+    assert window.lift < 0.15
+    assert window.problem is None
+
+
+def test_few_pairs_and_chunks_without_pairs_give_no_verdict() -> None:
+    example = make_examples(1)[0]
+    canary = Canary(limits=CanaryLimits(first_chunks=5, least_pairs=30))
+    chunk = prepare_chunk(example.source.text)
+    assert all(canary.watch(chunk, []) is None for _ in range(200))
+    windows = [canary.watch(chunk, [prepare_pair("Why?", "Stray words")]) for _ in range(5)]
+    assert windows[:4] == [None] * 4
+    assert windows[4] is not None
+    assert windows[4].problem is None
+
+
+def test_the_same_pairs_and_seed_give_the_same_figures() -> None:
+    assert list(play(follows, 7, 60)) == list(play(follows, 7, 60))
