@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.dataset.card import render_card, write_card
+from pairmill.dataset.export import ExportOptions, export
 from pairmill.dataset.facts import RunFacts
 from pairmill.dataset.features import ROW_FEATURES
+from pairmill.dataset.formats.registry import FORMATS
+from pairmill.dataset.split import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,3 +150,38 @@ def test_a_final_card_with_hostile_names_loads(folder: Path, load: Callable[[Pat
     card = render_card(facts, state=hostile, name=hostile, license_id=hostile)
     (folder / "README.md").write_text(card, "utf-8")
     assert load(folder)["train"].num_rows == 1
+
+
+@pytest.mark.parametrize("file_type", ["jsonl", "parquet"])
+@pytest.mark.parametrize("shape", FORMATS)
+def test_every_export_loads_with_its_own_columns_and_splits(
+    shape: str, file_type: str, folder: Path, tmp_path: Path, load: Callable[[Path], Any]
+) -> None:
+    scores = [dict.fromkeys(SCORES, value) for value in (5.0, 1.0)]
+    rows = [
+        row(
+            2 * number + index,
+            instruction=f"What is {number}?",
+            document_id=f"d{number}",
+            chunk_id=f"c{number}",
+            scores=scores[index],
+        )
+        for number in range(60)
+        for index in range(2)
+    ]
+    publish(folder, 0, *rows)
+    out = tmp_path / "out"
+    options = ExportOptions(shape=shape, file_type=file_type, shares=Shares(60, 20, 20))
+    summary = export(folder, out, options)
+    loaded = load(out)
+    assert {split: loaded[split].num_rows for split in loaded} == summary.kept
+    assert sum(summary.kept.values()) == 60
+    assert loaded["train"].column_names == list(FORMATS[shape].schema)
+
+
+def test_an_export_with_an_empty_split_loads(
+    folder: Path, tmp_path: Path, load: Callable[[Path], Any]
+) -> None:
+    publish(folder, 0, row(1, document_id="d", chunk_id="c"))
+    export(folder, tmp_path / "out", ExportOptions(shares=Shares(100, 0, 0)))
+    assert list(load(tmp_path / "out")) == ["train"]

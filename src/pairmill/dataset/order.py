@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import orjson
 
@@ -58,8 +58,9 @@ class OrderedRows:
         self._shards: list[Path] = []
         self._files: dict[int, BinaryIO] = {}
 
-    def __enter__(self) -> OrderedRows:
+    def __enter__(self) -> Self:
         self._run(self._database.executescript, _SCHEMA)
+        self._run(self._database.execute, "BEGIN")  # one transaction for all, never committed
         return self
 
     def __exit__(
@@ -83,7 +84,6 @@ class OrderedRows:
         before = self._database.total_changes
         read = 0
         batch: list[tuple[str, str, str, int, int, int]] = []
-        self._run(self._database.execute, "BEGIN")
         for line in complete_lines(shard):
             row = parse(line, shard)
             names = (row.get("document_id"), row.get("chunk_id"), row.get("id"))
@@ -95,7 +95,6 @@ class OrderedRows:
                 self._run(self._database.executemany, _INSERT, batch)
                 batch.clear()
         self._run(self._database.executemany, _INSERT, batch)
-        self._run(self._database.execute, "COMMIT")
         return read, self._database.total_changes - before
 
     def chunks(self) -> Iterator[list[tuple[Row, _Place]]]:

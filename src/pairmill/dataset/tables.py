@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import orjson
 
-from pairmill.dataset.features import Feature, Schema
 from pairmill.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pairmill.dataset.features import Feature, Schema
     from pairmill.dataset.formats.format import Record
 
 __all__ = ["FILE_TYPES", "SplitWriter", "Written", "check_file_type"]
@@ -175,11 +176,10 @@ def check_file_type(name: str) -> Any:
     if name == "jsonl":
         return None
     try:
-        import pyarrow  # noqa: PLC0415 (an extra)
-        import pyarrow.parquet  # noqa: PLC0415 (an extra)
+        import_module("pyarrow.parquet")
+        return import_module("pyarrow")
     except ImportError:
         raise UsageError(_NO_PYARROW) from None
-    return pyarrow
 
 
 def _arrow_type(pyarrow: Any, feature: Feature) -> Any:

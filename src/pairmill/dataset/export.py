@@ -1,0 +1,299 @@
+"""From a run folder to a dataset to train on: ordered, without repeats, split, in one shape.
+
+The same set of rows gives the same bytes, whatever order a run wrote them in. The result appears
+whole under its name or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from pairmill.dataset.card import CARD
+from pairmill.dataset.export_card import export_card
+from pairmill.dataset.files import sync_folder, write_text
+from pairmill.dataset.formats.registry import find_format
+from pairmill.dataset.leak import Leak, measure_leak
+from pairmill.dataset.order import OrderedRows
+from pairmill.dataset.policy import Policy, drop_same_instruction
+from pairmill.dataset.rows import published_shards
+from pairmill.dataset.split import SPLITS, Shares, Splitter
+from pairmill.dataset.tables import SplitWriter, Written, check_file_type
+from pairmill.dataset.trainers import render_axolotl, render_llama_factory
+from pairmill.errors import FolderError, InputError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pairmill.dataset.formats.format import Format
+    from pairmill.dataset.rows import Row
+
+__all__ = ["MANIFEST", "Duplicates", "ExportOptions", "Summary", "export"]
+
+MANIFEST = "export.json"
+_OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
+_MOST_NAMES = 20
+
+Duplicates: TypeAlias = "Callable[[Row], str | None]"
+"""Called with each row that passed, in order: why it repeats an earlier one, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What an export is to be like.
+
+    Attributes:
+        shape: Name of the training format.
+        file_type: ``jsonl`` or ``parquet``.
+        shares: Shares of the splits.
+        seed: Of the assignment to splits.
+        policy: Which rows to drop.
+        license_id: For the card.
+        file_bytes: A data file is closed once its records, as JSON, reach this size.
+    """
+
+    shape: str = "messages"
+    file_type: str = "jsonl"
+    shares: Shares = field(default_factory=Shares)
+    seed: int = 0
+    policy: Policy = field(default_factory=Policy)
+    license_id: str = "unknown"
+    file_bytes: int = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of an export.
+
+    Attributes:
+        folder: Where it is.
+        rows: Rows read from the run's shards.
+        kept: Split to its records.
+        dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
+            kept and dropped.
+        leak: How much of the held-out splits also stands in train; None without one or the other.
+        files: Split to its files.
+        recipes: Recipes with their prompt version, as ``name version``.
+        models: Models that wrote the kept rows.
+    """
+
+    folder: Path
+    rows: int
+    kept: dict[str, int]
+    dropped: dict[str, int]
+    leak: Leak | None
+    files: dict[str, list[Written]]
+    recipes: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+def export(
+    folder: Path,
+    out: Path,
+    options: ExportOptions | None = None,
+    *,
+    duplicates: Duplicates | None = None,
+    related: Iterable[tuple[str, str]] = (),
+    version: str = "",
+) -> Summary:
+    """Export the published shards of a run folder.
+
+    Args:
+        folder: The run folder; it is only read.
+        out: A folder that does not exist, is empty, or holds an earlier export, which is replaced.
+        options: What the export is to be like.
+        duplicates: Finds repeats; where None, the first row of each normalised instruction stays.
+        related: Pairs of document ids that must fall into one split.
+        version: pairmill's own, for the card.
+
+    Raises:
+        UsageError: Unknown format or file type, or the extra for it is missing.
+        InputError: The run folder has no published row, or no row passed.
+        FolderError: ``out`` holds something else, or a shard is damaged.
+        StorageError: The disk refused.
+    """
+    options = options or ExportOptions()
+    shape = find_format(options.shape)
+    check_file_type(options.file_type)
+    shards = published_shards(folder)
+    if not shards:
+        raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
+    _check_replaceable(out)
+    staging = _make_staging(out)
+    try:
+        splitter = Splitter(options.shares, options.seed, related)
+        with OrderedRows(staging / "scratch.db") as rows:
+            work = _Pass(rows, shape, options, splitter, duplicates)
+            summary = work.run(shards, staging, out)
+        (staging / "scratch.db").unlink()
+        _write_neighbours(staging, summary, shape, options, version)
+        _put_in_place(staging, out)
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return summary
+
+
+class _Pass:
+    """One ordered pass over the rows: shape, thresholds, repeats, split, in this order."""
+
+    def __init__(
+        self,
+        rows: OrderedRows,
+        shape: Format,
+        options: ExportOptions,
+        splitter: Splitter,
+        duplicates: Duplicates | None,
+    ) -> None:
+        self._rows = rows
+        self._shape = shape
+        self._options = options
+        self._splitter = splitter
+        self._repeats = duplicates or drop_same_instruction(rows.first_time)
+        self._dropped: Counter[str] = Counter()
+        self._models: set[str] = set()
+        self._recipes: set[str] = set()
+
+    def run(self, shards: Iterable[Path], staging: Path, out: Path) -> Summary:
+        read = self._take_in(shards)
+        (staging / "data").mkdir()
+        files, kept = self._write_all(staging)
+        if not any(kept.values()):
+            why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
+            raise InputError(f"nothing to export: none of {read} rows passed ({why or 'no rows'})")
+        return Summary(
+            folder=out,
+            rows=read,
+            kept=kept,
+            dropped=dict(sorted(self._dropped.items())),
+            leak=self._measure(kept),
+            files=files,
+            recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
+            models=tuple(sorted(self._models))[:_MOST_NAMES],
+        )
+
+    def _take_in(self, shards: Iterable[Path]) -> int:
+        total = 0
+        for shard in shards:
+            read, new = self._rows.add(shard)
+            total += read
+            self._dropped["same_id"] += read - new
+        self._dropped += Counter()  # forget zeros
+        return total
+
+    def _write_all(self, staging: Path) -> tuple[dict[str, list[Written]], dict[str, int]]:
+        options = self._options
+        writers = {
+            split: SplitWriter(
+                staging, split, options.file_type, self._shape.schema, options.file_bytes
+            )
+            for split in SPLITS
+        }
+        with ExitStack() as stack:
+            for writer in writers.values():
+                stack.callback(writer.abandon)
+            for chunk in self._rows.chunks():
+                self._write_chunk(chunk, writers)
+            files = {split: writer.close() for split, writer in writers.items() if writer.rows}
+        return files, {split: writers[split].rows for split in files}
+
+    def _write_chunk(
+        self, chunk: list[tuple[Row, tuple[int, int, int]]], writers: dict[str, SplitWriter]
+    ) -> None:
+        places = {row["id"]: place for row, place in chunk}
+        made = 0
+        for row, record in self._shape.write([row for row, _ in chunk]):
+            made += 1
+            reason = self._options.policy.reason_to_drop(row) or self._repeats(row)
+            if reason:
+                self._dropped[reason] += 1
+                continue
+            split = self._splitter.split_of(row["document_id"])
+            writers[split].write(record)
+            self._rows.keep(split, places[row["id"]])
+            self._note_origin(row)
+        unpaired = len(chunk) - 2 * made
+        if self._shape.paired and unpaired > 0:
+            self._dropped["unpaired"] += unpaired
+
+    def _note_origin(self, row: Row) -> None:
+        if len(self._models) < _MOST_NAMES and row.get("model"):
+            self._models.add(str(row["model"]))
+        if len(self._recipes) < _MOST_NAMES:
+            self._recipes.add(f"{row.get('recipe')} {row.get('prompt_version')}")
+
+    def _measure(self, kept: dict[str, int]) -> Leak | None:
+        held_out = [split for split in kept if split != "train"]
+        if not held_out or "train" not in kept:
+            return None
+        return measure_leak(self._rows.kept(held_out), self._rows.kept(("train",)))
+
+
+def _write_neighbours(
+    staging: Path, summary: Summary, shape: Format, options: ExportOptions, version: str
+) -> None:
+    name = summary.folder.resolve().name
+    manifest = {
+        "format": shape.name,
+        "file_type": options.file_type,
+        "shares": asdict(options.shares),
+        "seed": options.seed,
+        "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
+        "rows": summary.rows,
+        "kept": summary.kept,
+        "dropped": summary.dropped,
+        "leak": asdict(summary.leak) if summary.leak else None,
+        "files": {
+            split: [asdict(file) for file in files] for split, files in summary.files.items()
+        },
+    }
+    write_text(staging / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_text(staging / "dataset_info.json", render_llama_factory(shape, name, summary.files))
+    write_text(staging / "axolotl.yaml", render_axolotl(shape, name, summary.files))
+    write_text(staging / CARD, export_card(summary, shape, options, version))
+
+
+def _check_replaceable(out: Path) -> None:
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise FolderError(f"{out} is a file; name a folder for the export")
+    names = {path.name for path in out.iterdir()}
+    if not names:
+        return
+    if MANIFEST not in names:
+        raise FolderError(f"{out} is not empty and no export of pairmill; name another folder")
+    foreign = sorted(names - _OWN)
+    if foreign:
+        raise FolderError(
+            f"{out} holds '{foreign[0]}', which is not pairmill's; move it, or name another folder"
+        )
+
+
+def _make_staging(out: Path) -> Path:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        staging.chmod(0o755)
+    except OSError as error:
+        raise StorageError(f"cannot write beside {out}: {error.strerror}") from None
+    return staging
+
+
+def _put_in_place(staging: Path, out: Path) -> None:
+    """Give the finished folder its name; an earlier export is set aside first, then removed."""
+    if out.is_dir() and any(out.iterdir()):
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+        out.rename(old / "export")
+        staging.rename(out)
+        shutil.rmtree(old)
+    else:
+        staging.rename(out)  # replaces an empty folder
+    sync_folder(out.parent)
