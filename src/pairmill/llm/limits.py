@@ -1,0 +1,401 @@
+"""The gate: the one place that decides when a call may go.
+
+One gate serves one quota: an endpoint, key and model, or what a provider counts together. A call is
+admitted when requests, tokens and concurrency allow it *together*, in one test without an await, so
+nobody holds one limit while waiting for another. Waiters are served strictly in order. Whoever
+frees something hands it to the next waiter: no wake-up is lost, and nobody wakes in vain.
+
+Everything runs on one event loop, without locks. ``clock`` must be that loop's own time
+(``time.monotonic`` with asyncio and uvloop), or one that runs beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairmill.errors import Kind, StoppedError
+from pairmill.llm.adapt import RateControl
+from pairmill.llm.breaker import EndpointBreaker, State
+from pairmill.llm.concurrency import Done, Fixed, Growing, Width
+from pairmill.llm.headers import Unit
+from pairmill.llm.line import Line, Waiter
+from pairmill.llm.quota import Amounts, Charge, Cost, Limits, Quota
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.llm.headers import LimitHint
+    from pairmill.records import Usage
+
+__all__ = ["Charge", "Cost", "EvictedError", "Gate", "Lease", "Limits", "Snapshot"]
+
+_MIN_TIMER_S = 0.001  # uvloop's timers are that coarse; shorter waits would spin
+_HINT_INTERVAL_S = 0.5
+_RAMP_LOOK_S = 0.25
+_SMOOTHING = 0.05  # of the usual length of a call
+_SERVED = frozenset({Kind.CHUNK, Kind.BADOUT})  # the server had room for it
+
+
+class EvictedError(Exception):
+    """A waiter was asked to choose its pool again; only ``Pools`` sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a gate is doing, for people and status pages.
+
+    Attributes:
+        concurrency: Calls that may be in flight.
+        paused_s: Seconds that nothing will go; 0 while calls go.
+        cause: Why; "" while calls go.
+        requests_per_s: The rate in force; None where none is known.
+    """
+
+    in_flight: int
+    waiting: int
+    concurrency: int
+    sent: int
+    refused: int
+    paused_s: float
+    cause: str
+    requests_per_s: float | None
+
+
+class Lease:
+    """The right to make one call. Give it back once; a second time does nothing.
+
+    Attributes:
+        amounts: What was reserved, by ``Unit``.
+        admitted_at: When it was granted.
+        epoch: The congestion epoch of that moment.
+        is_probe: It asks whether a silent endpoint is back.
+        sent_before: Calls that had been admitted before it.
+        reserved_before: Tokens that those had reserved.
+    """
+
+    __slots__ = (
+        "_gate",
+        "_is_open",
+        "admitted_at",
+        "amounts",
+        "epoch",
+        "is_probe",
+        "reserved_before",
+        "sent_before",
+    )
+
+    def __init__(
+        self,
+        gate: Gate,
+        amounts: Amounts,
+        now: float,
+        epoch: int,
+        quota: Quota,
+        is_probe: bool,
+    ) -> None:
+        self._gate = gate
+        self._is_open = True
+        self.amounts = amounts
+        self.admitted_at = now
+        self.epoch = epoch
+        self.is_probe = is_probe
+        self.sent_before = quota.sent
+        self.reserved_before = quota.reserved
+
+    def release(
+        self,
+        kind: Kind | None = None,
+        *,
+        usage: Usage | None = None,
+        hint: LimitHint | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """End the call: settle what it cost, learn from how it ended, let the next one go.
+
+        Args:
+            kind: How it failed; None for an answer.
+            usage: What the server counted; without it an answer is charged as reserved.
+            hint: The limits that the reply's headers spoke of.
+            retry_after_s: The wait that a refusal asked for.
+        """
+        if self._is_open:
+            self._is_open = False
+            self._gate._end(self, kind, usage, hint, retry_after_s)  # noqa: SLF001 (one unit)
+
+    def give_back(self) -> None:
+        """Return the lease unused: nothing was sent, nothing is charged."""
+        if self._is_open:
+            self._is_open = False
+            self._gate._undo(self)  # noqa: SLF001 (one unit)
+
+
+class Gate:
+    """Joint admission on requests, tokens and concurrency, in strict order.
+
+    Retries wait in a line of their own. It is served first, but never twice in a row while others
+    wait; so retries do not gather at the end of a run, and cannot hold up new work either.
+
+    Attributes:
+        name: For people.
+        control: Pause, pace and epoch.
+        in_flight: Leases that are out.
+        closed: Why nobody is admitted any more; None while calls are.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float],
+        width: Width | int | None = None,
+        control: RateControl | None = None,
+        breaker: EndpointBreaker | None = None,
+        name: str = "",
+    ) -> None:
+        self.name = name
+        self.control = control or RateControl()
+        self.in_flight = 0
+        self.closed: Exception | None = None
+        self._clock = clock
+        self._width: Width = Fixed(width) if isinstance(width, int) else (width or Growing())
+        self._breaker = breaker or EndpointBreaker()
+        self._quota = Quota(limits or Limits(), clock())
+        self._line: Line[Lease] = Line()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._probe: Lease | None = None
+        self._call_s = 1.0
+        self._hinted_at = -math.inf
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force: as given, and what headers have added."""
+        return self._quota.limits
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a grant."""
+        return self._line.length
+
+    async def admit(self, cost: Cost, *, retry: bool = False) -> Lease:
+        """Wait for the right to make a call.
+
+        Cancelled at any point, the caller owes nothing: a grant that it had already is handed on.
+
+        Raises:
+            Exception: What ``close`` was given, now or while waiting.
+        """
+        if self.closed is not None:
+            raise self.closed
+        amounts = self._quota.amounts(cost)
+        now = self._clock()
+        if not self._line.length and self._wait_s(amounts, now) == 0.0:
+            return self._grant(amounts, now)
+        future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(amounts, future, is_retry=retry)
+        if self._line.join(waiter):  # a new head: set its timer
+            self._pump(now)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self._line.leave(waiter)
+                self._pump(self._clock())
+            elif future.exception() is None:
+                future.result().give_back()
+            raise
+
+    def fits_in_s(self, cost: Cost) -> float:
+        """Seconds until a call that came now would go, as far as can be told; inf if never."""
+        if self.closed is not None:
+            return math.inf
+        now = self._clock()
+        wait_s = max(self._hold_s(now), 0.0)
+        wait_s += self._quota.backlog_s(self._quota.amounts(cost), self._line.ahead, now)
+        allowed = self.control.allowed(now, self._width.limit)
+        turns = max(0, self.in_flight + self._line.length + 1 - allowed) / allowed
+        return max(wait_s, turns * self._call_s)
+
+    def observe_gauge(self, running: float, waiting: float) -> None:
+        """Learn how many calls the server works on, and how many it lets wait."""
+        now = self._clock()
+        self._width.on_gauge(now, self.in_flight, running, waiting)
+        self._pump(now)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in force, as if they had been given at the start."""
+        now = self._clock()
+        self._quota.declared = limits
+        self._quota.set_limits(limits, now)
+        self._pump(now)
+
+    def close(self, reason: Exception) -> None:
+        """Admit nobody any more: all waiters, and all who come, get ``reason`` raised."""
+        self.closed = reason
+        self._dismiss(reason)
+
+    def evict(self) -> None:
+        """Send all waiters away with ``EvictedError``, in order; the gate stays open."""
+        self._dismiss(EvictedError())
+
+    def snapshot(self) -> Snapshot:
+        """What the gate is doing."""
+        now = self._clock()
+        hold_s = max(0.0, self._hold_s(now))
+        is_down = self._breaker.state(now) is not State.CLOSED
+        cause = "the endpoint does not answer" if is_down else "the server asked to wait"
+        return Snapshot(
+            in_flight=self.in_flight,
+            waiting=self._line.length,
+            concurrency=self.control.allowed(now, self._width.limit),
+            sent=self._quota.sent,
+            refused=self.control.refused,
+            paused_s=hold_s,
+            cause=cause if hold_s else "",
+            requests_per_s=self._quota.requests_per_s,
+        )
+
+    def _pump(self, now: float) -> None:
+        """Grant as many heads as fit; set the one timer for the first that does not."""
+        line = self._line
+        while (head := line.head()) is not None:
+            wait_s = self._wait_s(head.amounts, now)
+            if wait_s > 0.0:
+                self._wake_in(wait_s, now)
+                return
+            line.serve(head)
+            head.future.set_result(self._grant(head.amounts, now))
+
+    def _wake_in(self, wait_s: float, now: float) -> None:
+        if wait_s == math.inf:  # a release will come
+            return
+        wait_s = max(wait_s, _MIN_TIMER_S)
+        if self._timer is not None:
+            if self._timer_at <= now + wait_s:
+                return  # it fires early, finds nothing, and is set again: cheaper than cancelling
+            self._timer.cancel()
+        self._timer_at = now + wait_s
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._pump(self._clock())
+
+    def _dismiss(self, reason: Exception) -> None:
+        for waiter in self._line.clear():
+            waiter.future.set_exception(reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until a call fits in every way at once; inf: when another one ends."""
+        control = self.control
+        if now < control.paused_until or not self._breaker.is_closed:
+            hold_s = self._hold_s(now)
+            if hold_s > 0.0:
+                return hold_s
+        if self.in_flight >= control.allowed(now, self._width.limit):
+            return _RAMP_LOOK_S if control.is_ramping else math.inf
+        return self._quota.wait_s(amounts, now)
+
+    def _hold_s(self, now: float) -> float:
+        """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
+        hold_s = self.control.paused_until - now
+        state = self._breaker.state(now)
+        if state is State.OPEN:
+            return max(hold_s, self._breaker.until - now)
+        if state is State.HALF_OPEN and self._probe is not None:
+            return math.inf
+        return hold_s
+
+    def _grant(self, amounts: Amounts, now: float) -> Lease:
+        is_probe = not self._breaker.is_closed
+        lease = Lease(self, amounts, now, self.control.epoch, self._quota, is_probe)
+        if is_probe:
+            self._probe = lease
+        self._quota.take(amounts)
+        self.in_flight += 1
+        return lease
+
+    def _leave(self, lease: Lease) -> None:
+        self.in_flight -= 1
+        if self._probe is lease:
+            self._probe = None
+
+    def _undo(self, lease: Lease) -> None:
+        now = self._clock()
+        self._leave(lease)
+        self._quota.untake(lease.amounts, now)
+        self._pump(now)
+
+    def _end(
+        self,
+        lease: Lease,
+        kind: Kind | None,
+        usage: Usage | None,
+        hint: LimitHint | None,
+        retry_after_s: float | None,
+    ) -> None:
+        now = self._clock()
+        self._learn_width(lease, kind, usage, now)
+        self._leave(lease)
+        self._quota.settle(lease.amounts, kind, usage, now)
+        self._breaker.record(kind, now, is_probe=lease.is_probe)
+        if kind is Kind.RATE:
+            self._on_refused(lease, now, retry_after_s)
+        else:
+            self.control.on_taken(now, self._quota.sent)
+        if self.control.pace is not None:
+            self._quota.set_pace(self.control.pace, now)
+        if hint is not None:
+            self._heed(hint, lease, now)
+        if self._breaker.gave_up and self.closed is None:
+            self.close(StoppedError(f"{self.name or 'the endpoint'} does not answer; gave up"))
+        self._pump(now)
+
+    def _learn_width(
+        self, lease: Lease, kind: Kind | None, usage: Usage | None, now: float
+    ) -> None:
+        seconds = now - lease.admitted_at
+        if kind is None:
+            self._call_s += _SMOOTHING * (seconds - self._call_s)
+        is_clean = kind is None or kind in _SERVED
+        tokens = usage.completion_tokens if usage else 0
+        self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
+
+    def _on_refused(self, lease: Lease, now: float, retry_after_s: float | None) -> None:
+        is_new = self.control.on_refused(
+            now,
+            epoch=lease.epoch,
+            sent_at=lease.admitted_at,
+            sent_before=lease.sent_before,
+            limit=self._width.limit,
+            retry_after_s=retry_after_s,
+        )
+        if is_new:
+            self._width.on_refused(now)
+            self._quota.drain(now)
+
+    def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
+        """Adopt limits that nobody declared; let what remains lower the levels."""
+        quota = self._quota
+        if hint.is_not_on_plan:
+            who = self.name or "the model"
+            self.close(StoppedError(f"{who} is not on this key's plan: the server allows 0 calls"))
+            return
+        learned = quota.limits.learn(quota.declared, hint)
+        if learned != quota.limits:
+            quota.set_limits(learned, now)
+        if now >= self._hinted_at + _HINT_INTERVAL_S:
+            self._hinted_at = now
+            quota.heed(
+                hint,
+                sent_since=quota.sent - lease.sent_before - 1,
+                reserved_since=quota.reserved - lease.reserved_before - lease.amounts[Unit.TOKENS],
+                seconds=now - lease.admitted_at,
+                now=now,
+            )
