@@ -1,7 +1,35 @@
-"""pairmill turns raw articles into an instruction-tuning dataset with language models."""
+"""pairmill turns raw articles into an instruction-tuning dataset with language models.
+
+from pairmill import generate
+
+summary = generate("articles/", output="dataset", model="gpt-4o-mini")
+"""
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pairmill.errors import PairmillError
+    from pairmill.run.generate import generate
+    from pairmill.run.session import Summary
+
+__all__ = ["PairmillError", "Summary", "__version__", "generate"]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "PairmillError": "pairmill.errors",
+    "Summary": "pairmill.run.session",
+    "generate": "pairmill.run.generate",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used, so that ``pairmill --help`` need not."""
+    if name not in _HOMES:
+        message = f"module 'pairmill' has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module  # noqa: PLC0415 (see above)
+
+    return getattr(import_module(_HOMES[name]), name)

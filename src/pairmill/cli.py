@@ -1,14 +1,167 @@
-"""The command line: arguments in, exit code out."""
+"""The command line: arguments in, exit code out.
+
+What people read goes to standard error, what programs read to standard output. Imports that cost
+time stand in the commands that need them, so that ``pairmill --help`` answers at once.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
+
+from pairmill.errors import EXIT_FAILED, PairmillError, first_error
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turn raw articles into an instruction-tuning dataset with language models.",
+)
+local = typer.Typer(no_args_is_help=True, help="The embedded model.")
+app.add_typer(local, name="local")
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; every mistake of a user ends in one line and an exit code."""
+    try:
+        app()
+    except (PairmillError, ExceptionGroup) as caught:
+        error = first_error(caught)
+        if error is None:
+            raise
+        typer.echo(f"pairmill: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_FAILED)
+
+
+@app.command()
+def run(  # noqa: PLR0917 (typer makes the positional ones flags)
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="The run folder.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model of the endpoint; local; local:FILE.gguf")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible endpoint, with its /v1.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="backtranslate or extractive.")] = None,
+    pairs_per_chunk: Annotated[int | None, typer.Option(min=1, max=10)] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls in flight.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many chunks.")] = None,
+    limit_per_document: Annotated[
+        int | None, typer.Option(min=1, help="At most this many chunks of each document.")
+    ] = None,
+    text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+    ] = None,
+    accept_change: Annotated[
+        bool, typer.Option("--accept-change", help="Go on although settings have changed.")
+    ] = False,
+) -> None:
+    """Turn articles into pairs; run again, it goes on where it was."""
+    given = {
+        "inputs": tuple(inputs) if inputs else None,
+        "output": output,
+        "model": model,
+        "base_url": base_url,
+        "recipe": recipe,
+        "pairs_per_chunk": pairs_per_chunk,
+        "concurrency": concurrency,
+        "limit": limit,
+        "limit_per_document": limit_per_document,
+        "text_field": text_field,
+        "seed": seed,
+        "accept_change": accept_change or None,
+    }
+    sys.exit(_run(config, given))
+
+
+@app.command()
+def status(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say how far a run is, also while it runs."""
+    from pairmill.service.status import print_status
+
+    print_status(folder, as_json=as_json)
+
+
+@app.command()
+def show(
+    folder: Folder,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many pairs.")] = 3,
+    seed: Annotated[int | None, typer.Option(help="The same pairs each time.")] = None,
+) -> None:
+    """Print a few random pairs beside the text that they come from."""
+    import secrets
+
+    from pairmill.dataset.show import print_pairs
+
+    print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
+
+
+@local.command("path")
+def local_path() -> None:
+    """Print where the embedded model's file is."""
+    from pairmill.llm.local import model_path
+
+    typer.echo(model_path())
+
+
+@local.command("serve")
+def local_serve(
+    model: Annotated[str, typer.Option(help="local, or local:FILE.gguf")] = "local",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    slots: Annotated[int, typer.Option(min=1, help="Answers written at the same time.")] = 4,
+) -> None:
+    """Serve the embedded model, OpenAI-compatible, on 127.0.0.1 until Ctrl-C."""
+    from pairmill.llm.local import model_path, serve
+
+    path = model_path(model)
+    typer.echo(f"serving {path.name} on http://127.0.0.1:{port}/v1 until Ctrl-C", err=True)
+    sys.exit(serve(path, port=port, slots=slots))
+
+
+def _run(config: Path | None, given: dict[str, Any]) -> int:
+    import time
+
+    import anyio
+    from rich.console import Console
+
+    from pairmill.config import load
+    from pairmill.errors import UsageError
+    from pairmill.events import Bus
+    from pairmill.run.session import run as run_session
+    from pairmill.service.progress import show as show_progress
+    from pairmill.service.tally import Tally
+
+    settings = load(config, given)
+    if not settings.inputs:
+        raise UsageError("nothing to read: name files or folders, or - for standard input")
+    console = Console(stderr=True, highlight=False)
+    bus, tally = Bus(), Tally(time.monotonic)
+    bus.subscribe(tally)
+
+    with show_progress(bus, tally, console) as tick:
+        summary = anyio.run(lambda: run_session(settings, bus, tick=tick))
+    for line in summary.lines():
+        console.print(line, markup=False)
+    return summary.exit_code

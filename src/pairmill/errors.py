@@ -40,6 +40,7 @@ __all__ = [
     "StoppedError",
     "StorageError",
     "UsageError",
+    "first_error",
 ]
 
 EXIT_DONE = 0
@@ -186,3 +187,11 @@ class ProviderError(PairmillError):
     def is_free(self) -> bool:
         """Whether the failure is not the chunk's fault, so that it costs it no attempt."""
         return self.kind in _FREE
+
+
+def first_error(error: BaseException) -> PairmillError | None:
+    """Find the error to tell the user of in what a task group raised; None where it holds none."""
+    if isinstance(error, BaseExceptionGroup):
+        found = (first_error(inner) for inner in error.exceptions)
+        return next((inner for inner in found if inner is not None), None)
+    return error if isinstance(error, PairmillError) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pydantic import BaseModel
+from pairmill.recipes.answers import AnswerModel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -14,14 +14,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Ask", "Recipe"]
 
-Answer = TypeVar("Answer", bound=BaseModel)
+Answer = TypeVar("Answer", bound=AnswerModel)
 
 
 class Ask(Protocol):
     """Everything between a question and a valid answer."""
 
-    async def __call__(self, prompt: Prompt, answer: type[Answer]) -> Answer:
+    async def __call__(
+        self,
+        prompt: Prompt,
+        answer: type[Answer],
+        again: Callable[[int], Prompt] | None = None,
+    ) -> Answer:
         """Ask, and return a validated answer: from the ledger, or the model, repaired if need be.
+
+        ``again(kept)`` makes the question for what is still missing, when an answer was cut off
+        after ``kept`` good items; without it the same question is asked once more.
 
         Raises:
             RejectedError: No valid answer could be had within the attempts allowed.

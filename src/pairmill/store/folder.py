@@ -82,6 +82,11 @@ class RunFolder:
         return self.state / "settings.json"
 
     @property
+    def resolved(self) -> Path:
+        """All settings of the last start, for commands that read on from there."""
+        return self.state / "config.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that works here; its text names it."""
         return self.state / "lock"

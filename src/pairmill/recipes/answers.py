@@ -1,0 +1,277 @@
+"""What a valid answer is: from a model's text to a checked value, or to the faults that it has.
+
+The ladder, cheapest step first: parse strictly; heal locally (code fences, prose around the JSON,
+trailing commas, single quotes, a tail that was cut off); then keep the good items of a list of
+which some are bad. What asking again can do is in ``repair.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, TypeVar
+
+import fast_json_repair
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pairmill.records import AnswerSchema, digest
+
+__all__ = ["AnswerModel", "Fault", "How", "Reading", "json_schema", "read"]
+
+MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer to our questions, and healing costs time
+MAX_FAULTS = 5
+
+_UNSUPPORTED = ("title", "default", "minLength", "maxLength", "description")
+_REFUSALS = (
+    "i'm sorry",
+    "i am sorry",
+    "i can't",
+    "i cannot",
+    "i can not",
+    "i won't",
+    "as an ai",
+    "as a language model",
+    "unable to assist",
+    "unable to help",
+)
+
+
+class AnswerModel(BaseModel):
+    """Base of every answer: strict types, unknown keys ignored.
+
+    ``items`` names the field that holds a list whose good members are worth keeping when others
+    are bad, or is None.
+    """
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    items: ClassVar[str | None] = None
+
+
+Answer = TypeVar("Answer", bound=AnswerModel)
+
+
+class How(StrEnum):
+    """By which step of the ladder an answer was read."""
+
+    STRICT = "strict"
+    HEALED = "healed"
+    SALVAGED = "salvaged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with an answer.
+
+    Attributes:
+        reason: A short stable word: ``empty``, ``refusal``, ``no_json``, ``cut_off``, ``invalid``.
+        detail: Where and what, in one line for a repair prompt or a person.
+        raw: The part that is bad, as JSON or as it came.
+    """
+
+    reason: str
+    detail: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[Answer]):
+    """What could be read: a value (perhaps with fewer items than were written), and the faults."""
+
+    value: Answer | None
+    how: How
+    faults: tuple[Fault, ...] = ()
+
+
+def read(text: str, model: type[Answer], *, cut: bool = False) -> Reading[Answer]:
+    """Read a model's text as an answer. Never raises.
+
+    Args:
+        text: What the model wrote; may be anything.
+        model: The answer that is wanted.
+        cut: The server said that the text ended for length, so its last item may be torn.
+    """
+    try:
+        return Reading(model.model_validate_json(text), How.STRICT)
+    except ValidationError:
+        pass
+    fault = _no_answer(text)
+    if fault:
+        return Reading(None, How.FAILED, (fault,))
+    data, was_cut = _heal(text)
+    faults = (_cut_off(text),) if cut or was_cut else ()
+    if data is None:
+        return Reading(None, How.FAILED, faults or (Fault("no_json", "no JSON value"),))
+    if isinstance(data, list) and model.items:
+        data = {model.items: _flatten(data, model.items)}
+    return _validate(data, model, faults)
+
+
+def json_schema(model: type[AnswerModel]) -> AnswerSchema:
+    """The JSON schema of an answer, in the subset that strict structured output takes.
+
+    Every property is required, none may be added, references are resolved in place; string lengths
+    and titles are left out, since servers refuse or ignore them (``read`` checks lengths).
+    """
+    schema = model.model_json_schema(by_alias=False)
+    plain = _plain(schema, schema.get("$defs", {}))
+    name = model.__name__.lower()
+    return AnswerSchema(name, plain, digest(name, orjson.dumps(plain).decode()))
+
+
+def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> Reading[Answer]:
+    try:
+        value = model.model_validate(data)
+    except (ValidationError, RecursionError) as error:
+        found = _faults_of(error)
+    else:
+        how = How.SALVAGED if faults else How.HEALED
+        return Reading(value, how, faults)
+    if model.items and isinstance(data, dict) and isinstance(data.get(model.items), list):
+        return _salvage(data, model, faults, found)
+    return Reading(None, How.FAILED, (*faults, *found))
+
+
+def _salvage(
+    data: dict[str, Any],
+    model: type[Answer],
+    faults: tuple[Fault, ...],
+    whole: tuple[Fault, ...],
+) -> Reading[Answer]:
+    """Keep each list item that is valid on its own; report the others.
+
+    ``faults`` were found before; ``whole`` is what is wrong with the value as one.
+    """
+    name = model.items or ""
+    good: list[Any] = []
+    bad: list[Fault] = []
+    for index, item in enumerate(data[name]):
+        try:
+            model.model_validate({**data, name: [item]})
+        except (ValidationError, RecursionError) as error:
+            detail = "; ".join(f.detail for f in _faults_of(error))
+            bad.append(Fault("invalid", f"{name}[{index}]: {detail}", _dump(item)))
+        else:
+            good.append(item)
+    try:
+        value = model.model_validate({**data, name: good}) if good else None
+    except ValidationError as error:  # more good items than the list may hold, or another field
+        return Reading(None, How.FAILED, (*faults, *_faults_of(error)))
+    if value is None:
+        return Reading(None, How.FAILED, (*faults, *(bad or whole)))
+    return Reading(value, How.SALVAGED, (*faults, *bad))
+
+
+def _faults_of(error: ValidationError | RecursionError) -> tuple[Fault, ...]:
+    if isinstance(error, RecursionError):
+        return (Fault("invalid", "nested too deeply"),)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return tuple(
+        Fault("invalid", f"{'.'.join(str(part) for part in item['loc']) or 'top'}: {item['msg']}")
+        for item in found[:MAX_FAULTS]
+    )
+
+
+def _cut_off(text: str) -> Fault:
+    return Fault("cut_off", "the text ends in the middle", text[-500:])
+
+
+def _no_answer(text: str) -> Fault | None:
+    """Name a text that holds no JSON to heal."""
+    head = text.strip()
+    if not head:
+        return Fault("empty", "the answer is empty")
+    if len(text) > MAX_HEALED_CHARS:
+        return Fault("too_long", f"{len(text)} characters", text[:1000])
+    if "{" not in text and "[" not in text:
+        said = head[:300].lower().replace("\u2019", "'")
+        if any(phrase in said for phrase in _REFUSALS):
+            return Fault("refusal", "the model declined")
+        return Fault("no_json", "prose instead of JSON")
+    return None
+
+
+def _heal(text: str) -> tuple[Any, bool]:
+    """Parse what is nearly JSON: ``(value or None, whether its tail was missing)``."""
+    whole, was_cut = _complete_part(text[_start(text) :])
+    if not whole:
+        return None, was_cut
+    try:
+        data = fast_json_repair.loads(whole)
+    except (ValueError, RecursionError):
+        return None, was_cut
+    return (data if isinstance(data, dict | list) and data else None), was_cut
+
+
+def _start(text: str) -> int:
+    """Where the JSON begins: at the first brace, or at a bracket that stands right before it."""
+    brace = text.find("{")
+    if brace < 0:
+        return max(0, text.find("["))
+    before = text[:brace].rstrip()
+    return len(before) - 1 if before.endswith("[") else brace
+
+
+def _complete_part(body: str) -> tuple[str, bool]:
+    """Cut behind the first whole value; where there is none, behind the last whole object in it.
+
+    An object that was torn is left out, because a healed half sentence looks like a whole one.
+    Where nothing but closing brackets is missing, nothing was torn.
+    """
+    closers: list[str] = []
+    in_string = escaped = False
+    last_whole, end = "", 0
+    for index, char in enumerate(body):
+        if escaped:
+            escaped = False
+        elif in_string:
+            escaped = char == "\\"
+            in_string = char != '"'
+        elif char == '"':
+            in_string = True
+        elif char in "{[":
+            closers.append("}" if char == "{" else "]")
+        elif char in "}]" and closers:
+            closers.pop()
+            if not closers:
+                return body[: index + 1], False
+            if char == "}":
+                end = index + 1
+                last_whole = body[:end] + "".join(reversed(closers))
+    return last_whole, bool(body[end:].strip(" \r\n\t,]}`"))
+
+
+def _flatten(data: list[Any], name: str) -> list[Any]:
+    """Join the items of several objects that were written one after the other."""
+    items: list[Any] = []
+    for entry in data:
+        inner = entry.get(name) if isinstance(entry, dict) else None
+        items.extend(inner if isinstance(inner, list) else [entry])
+    return items
+
+
+def _dump(value: Any) -> str:
+    try:
+        return orjson.dumps(value, default=str).decode()[:4000]
+    except (TypeError, ValueError, RecursionError):
+        return ""
+
+
+def _plain(node: Any, defs: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_plain(item, defs) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _plain(defs[node["$ref"].rsplit("/", 1)[1]], defs)
+    kept = {key: value for key, value in node.items() if key not in {*_UNSUPPORTED, "$defs"}}
+    if "properties" in kept:
+        properties = {name: _plain(value, defs) for name, value in kept["properties"].items()}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+    return {key: _plain(value, defs) for key, value in kept.items()}

@@ -1,0 +1,157 @@
+"""The recipe for very small models: the answer is the text's, only its instruction the model's.
+
+A model of 0.1 billion parameters cannot write a truthful answer, nor nested JSON. It can write a
+question about two sentences, if it may try several times. So the chunk is cut into spans, several
+questions are drawn for each, and the one that shares most content words with its span is kept, if
+it shares enough. This is backtranslation in the plain sense, with the text itself as the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, StringConstraints
+
+from pairmill.errors import RejectedError
+from pairmill.quality.grounding import coverage
+from pairmill.quality.text import prepare
+from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompts import fence, load_template
+from pairmill.recipes.recipe import Ask, Recipe
+from pairmill.records import Pair, Prompt, Rejection, Sampling, digest
+
+if TYPE_CHECKING:
+    from pairmill.records import Chunk
+
+__all__ = ["Question", "extractive", "spans_of"]
+
+VERSION = "1"
+SAMPLES = 4  # of one sample none of 12 questions passed; of the best of four 10 of 12 did
+GOOD_ENOUGH = 0.8  # no more samples are drawn once a question shares this much
+THRESHOLD = 0.5  # below it a question is too vague to belong to its span
+MAX_TOKENS = 60
+SPAN_CHARS = (140, 420)  # two or three sentences
+MIN_SPACES = 25  # a span of 26 words is long enough to be an answer
+
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?])[\"')\]\u201d\u2019]?\s+(?=[\"'(\u201c\u2018]?[A-Z0-9])|\n{2,}"
+)
+_PROSE = re.compile(r"[A-Za-z]")
+_MOST_CHARS = 120  # of a question's body: room for 20 words
+_PATTERN = (
+    r"^(What|How|Why|When|Where|Which|Who|Explain|Describe)"
+    rf"[ a-zA-Z0-9,'-]{{12,{_MOST_CHARS}}}[?.]$"
+)
+
+
+class Question(AnswerModel):
+    """The reply: one instruction. The pattern keeps a small model on its rails."""
+
+    instruction: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=8, max_length=300)
+    ] = Field(json_schema_extra={"pattern": _PATTERN})
+
+
+def extractive(*, pairs_per_chunk: int, temperature: float, seed: int) -> Recipe:
+    """Make the recipe: up to ``pairs_per_chunk`` spans of a chunk, best of four questions each."""
+    form = load_template("extractive")
+
+    async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
+        pairs: list[Pair] = []
+        for index, span in enumerate(spans_of(chunk.text, pairs_per_chunk)):
+            prompt = form.fill({"passage": fence(span)}, Sampling(temperature, MAX_TOKENS, seed))
+            instruction, score = await _best_question(prompt, span, ask)
+            if score < THRESHOLD:
+                detail = f"best of {SAMPLES} shares {score:.2f} of its content words with its span"
+                ask.drop(Rejection("vague_question", detail, instruction, whole_unit=False))
+                continue
+            pairs.append(
+                Pair(
+                    instruction=instruction,
+                    answer=span,
+                    index=index,
+                    kind="extract",
+                    evidence=" ".join(span.split()[:12]),
+                    grounding=1.0,
+                )
+            )
+        if not pairs:
+            raise RejectedError("no_usable_pair", "no question fits its span")
+        return pairs
+
+    settings = (str(pairs_per_chunk), repr(temperature), str(seed))
+    return Recipe(
+        name="extractive",
+        version=VERSION,
+        prompt_version=form.version,
+        identity=digest("extractive", VERSION, form.template.id, form.form, *settings),
+        write=write,
+    )
+
+
+async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, float]:
+    """Draw up to SAMPLES questions and return the one that is nearest to the span."""
+    best, best_score = "", -1.0
+    wanted = prepare(span).content
+    for sample in range(SAMPLES):
+        seed = (prompt.sampling.seed or 0) * SAMPLES + sample
+        drawn = replace(prompt, sampling=replace(prompt.sampling, seed=seed))
+        try:
+            question = (await ask(drawn, Question)).instruction
+        except RejectedError as error:
+            ask.drop(Rejection(error.reason, error.detail, error.raw, whole_unit=False))
+            continue
+        score = 0.0 if _is_torn(question) else coverage(prepare(question).content, wanted)
+        if score > best_score:
+            best, best_score = question, score
+        if score >= GOOD_ENOUGH:
+            break
+    return best, max(best_score, 0.0)
+
+
+def _is_torn(question: str) -> bool:
+    """Whether the pattern's length ended it, and not the model: in the middle of a word."""
+    return len(question) > _MOST_CHARS or question[-2:-1] in {" ", ",", "-"}
+
+
+def spans_of(text: str, count: int) -> list[str]:
+    """Up to ``count`` runs of whole sentences, each of 140 to 420 characters, spread over the text.
+
+    Code, headings, lists and tables make no good answer for a small model, and are passed over.
+    """
+    low, high = SPAN_CHARS
+    spans: list[str] = []
+    current = ""
+    for sentence in [*_prose_sentences(text), ""]:
+        joined = f"{current} {sentence}" if current else sentence
+        if not sentence or len(joined) > high:
+            if len(current) >= low:
+                spans.append(current)
+            current = sentence if len(sentence) <= high else ""
+        else:
+            current = joined
+        if len(current) >= low and current.count(" ") >= MIN_SPACES:
+            spans.append(current)
+            current = ""
+    if len(spans) <= count:
+        return spans
+    step = len(spans) / count
+    return [spans[int(index * step)] for index in range(count)]
+
+
+def _prose_sentences(text: str) -> list[str]:
+    """The sentences of the paragraphs, in order; "" where something was passed over."""
+    found: list[str] = []
+    in_code = False
+    for block in re.split(r"\n\s*\n", text):
+        fences = block.count("```")
+        skip = in_code or fences > 0 or block.lstrip()[:1] in "#|>-*+=~" or block[:4] == "    "
+        in_code ^= fences % 2 == 1
+        if skip or not _PROSE.search(block):
+            found.append("")
+            continue
+        line = " ".join(block.split())
+        found.extend(part.strip() for part in _SENTENCE_END.split(line) if part.strip())
+    return found

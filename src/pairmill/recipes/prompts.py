@@ -1,0 +1,73 @@
+"""Prompts from versioned template files, and the fence that keeps a page from being instructions.
+
+A template is a Markdown file: a ``version:`` line, then turns that each open with a line
+``=== system``, ``=== user`` or ``=== assistant``. All turns but the last are constant for a whole
+run. The last holds ``{{name}}`` places, filled in one pass, so that text put into one place is
+never searched for another.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from pairmill.records import Message, Prompt, Sampling, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CLOSE", "OPEN", "PromptTemplate", "fence", "load_template"]
+
+OPEN = "<<<PASSAGE"
+CLOSE = "PASSAGE>>>"
+
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+_TURN = re.compile(r"^=== (system|user|assistant)\n", re.MULTILINE)
+_MARKS = re.compile(r"<{2,}(?=\s*PASSAGE)|(?<=PASSAGE)(\s*)>{2,}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """A loaded template: the constant turns, and the form of the last one."""
+
+    template: Template
+    form: str
+
+    @property
+    def version(self) -> str:
+        """The version that the file states."""
+        return self.template.version
+
+    def fill(self, values: Mapping[str, str], sampling: Sampling) -> Prompt:
+        """Make a prompt. Values are data: they are put in once and never looked at again."""
+        text = _PLACE.sub(lambda match: values[match[1]], self.form)
+        return Prompt(self.template, text, sampling)
+
+
+def load_template(name: str, constants: Mapping[str, str] | None = None) -> PromptTemplate:
+    """Load ``templates/NAME.md``; ``constants`` fill places in its constant turns.
+
+    Raises:
+        KeyError: A place in a constant turn has no value.
+        ValueError: The file is not of the form above.
+    """
+    text = resources.files("pairmill.recipes").joinpath(f"templates/{name}.md").read_text("utf-8")
+    head, *turns = _TURN.split(text)
+    version = re.search(r"^version: (\S+)$", head, re.MULTILINE)
+    if version is None or turns[-2:-1] != ["user"]:
+        message = f"template {name}: needs a version and a user turn at its end"
+        raise ValueError(message)
+    given = constants or {}
+    messages = tuple(
+        Message(role, _PLACE.sub(lambda match: given[match[1]], body.strip()))
+        for role, body in zip(turns[0:-2:2], turns[1:-2:2], strict=True)
+    )
+    return PromptTemplate(Template(name, version[1], messages), turns[-1].strip())
+
+
+def fence(text: str) -> str:
+    """Put text between the marks that the prompts call data, after breaking any such mark in it."""
+    inside = _MARKS.sub(lambda match: (match[1] or "") + "|", text)
+    return f"{OPEN}\n{inside}\n{CLOSE}"

@@ -1,0 +1,232 @@
+"""When to ask again, and how: from one question to a valid answer, or to a rejection.
+
+``next_step`` is the policy, a plain function over what has been answered so far. ``Asker`` carries
+it out for one unit, and counts what the unit cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from pairmill.errors import Kind, ProviderError, RejectedError
+from pairmill.events import Topic
+from pairmill.recipes.answers import AnswerModel, Fault, How, Reading, json_schema, read
+from pairmill.recipes.prompts import PromptTemplate, fence, load_template
+from pairmill.records import AnswerSchema, Prompt, Rejection, Request, Sampling, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pairmill.events import Bus
+    from pairmill.records import Completion
+
+__all__ = ["Asker", "Attempt", "Questions", "Step", "next_step"]
+
+MAX_REPAIR_CHARS = 4000  # what a repair prompt shows of the faulty text
+MAX_FAULTS = 5
+
+Answer = TypeVar("Answer", bound=AnswerModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One answer that was bought: its text, how it ended, and what could be read in it."""
+
+    text: str
+    reading: Reading[Any]
+    was_repair: bool = False
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The faults' short words."""
+        return tuple(fault.reason for fault in self.reading.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do next: ``accept``, ``repair``, ``again`` (the question, afresh), or ``reject``."""
+
+    action: str
+    reason: str = ""
+
+
+def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
+    """Decide what follows the last attempt.
+
+    A repair prompt can mend form, not content: what was cut off, refused or left empty is asked
+    afresh. A repair that gives back the text it was given will not do better the next time.
+    """
+    last = attempts[-1]
+    if not last.reading.faults:
+        return Step("accept")
+    reason = last.reasons[0]
+    kept = any(attempt.reading.value is not None for attempt in attempts)
+    give_up = Step("accept" if kept else "reject", reason)
+    if len(attempts) >= max_attempts:
+        return give_up
+    if last.was_repair and any(attempt.text == last.text for attempt in attempts[:-1]):
+        return give_up
+    if reason in {"empty", "refusal", "cut_off", "too_long", "no_answer"}:
+        return Step("again", reason)
+    return Step("repair", reason)
+
+
+class Questions:
+    """What all units of a run share: the model asked, the limits, and prepared schemas."""
+
+    def __init__(self, bus: Bus, *, model: str, max_attempts: int) -> None:
+        self.bus = bus
+        self.model = model
+        self.max_attempts = max_attempts
+        self._schemas: dict[type[AnswerModel], tuple[AnswerSchema, PromptTemplate]] = {}
+
+    def schema(self, answer: type[AnswerModel]) -> AnswerSchema:
+        """The JSON schema of an answer, made once."""
+        return self._prepared(answer)[0]
+
+    def repair_prompt(self, attempt: Attempt, answer: type[AnswerModel], like: Sampling) -> Prompt:
+        """Ask to mend an answer's form: schema, faults and text, without the chunk."""
+        faults = "\n".join(
+            f"- {fault.reason}: {fault.detail}" for fault in attempt.reading.faults[:MAX_FAULTS]
+        )
+        broken = "\n".join(fault.raw for fault in attempt.reading.faults if fault.raw)
+        keeps_some = attempt.reading.value is not None
+        shown = (broken if keeps_some and broken else attempt.text)[:MAX_REPAIR_CHARS]
+        sampling = replace(like, temperature=0.0)
+        values = {"faults": faults, "passage": fence(shown)}
+        return self._prepared(answer)[1].fill(values, sampling)
+
+    def _prepared(self, answer: type[AnswerModel]) -> tuple[AnswerSchema, PromptTemplate]:
+        if answer not in self._schemas:
+            schema = json_schema(answer)
+            text = orjson.dumps(schema.schema).decode()
+            self._schemas[answer] = (schema, load_template("repair", {"schema": text}))
+        return self._schemas[answer]
+
+
+class Asker:
+    """Asks on behalf of one unit; see ``Ask``.
+
+    Attributes:
+        usage: Tokens of every answer so far, replayed ones included.
+        answers: How many answers those were.
+        model: The name under which the last one was returned.
+        created: When the last one was written, in seconds since the epoch.
+        dropped: Pairs that were dropped on the way.
+    """
+
+    __slots__ = ("_complete", "_questions", "answers", "created", "dropped", "model", "usage")
+
+    def __init__(
+        self, questions: Questions, complete: Callable[[Request], Awaitable[Completion]]
+    ) -> None:
+        """Take ``complete``, which answers a request from the ledger or from the model."""
+        self._questions = questions
+        self._complete = complete
+        self.usage = Usage()
+        self.answers = 0
+        self.model = questions.model
+        self.created = 0.0
+        self.dropped: list[Rejection] = []
+
+    def drop(self, rejection: Rejection) -> None:
+        """Record that one pair of this unit was dropped, and why."""
+        self.dropped.append(rejection)
+
+    async def __call__(
+        self,
+        prompt: Prompt,
+        answer: type[Answer],
+        again: Callable[[int], Prompt] | None = None,
+    ) -> Answer:
+        """Ask until the answer is valid, or is as good as the attempts allow; see ``Ask``."""
+        questions = self._questions
+        attempts: list[Attempt] = []
+        question, was_repair = prompt, False
+        while True:
+            attempt = await self._attempt(question, answer, was_repair=was_repair)
+            attempts.append(attempt)
+            step = next_step(attempts, questions.max_attempts)
+            if step.action in {"accept", "reject"}:
+                return self._conclude(attempts, answer, step)
+            questions.bus.emit(Topic.REPAIR_ASKED, reason=step.reason)
+            was_repair = step.action == "repair"
+            if was_repair:
+                question = questions.repair_prompt(attempt, answer, prompt.sampling)
+            else:
+                question = _afresh(prompt, again, attempts)
+
+    async def _attempt(self, prompt: Prompt, answer: type[Answer], *, was_repair: bool) -> Attempt:
+        questions = self._questions
+        request = Request(prompt, questions.model, questions.schema(answer))
+        try:
+            completion = await self._complete(request)
+        except ProviderError as error:
+            if error.kind in {Kind.CHUNK, Kind.TIMEOUT}:
+                raise RejectedError(error.code or error.kind.value, str(error)) from None
+            if error.kind is not Kind.BADOUT:
+                raise
+            self.answers += 1
+            fault = Fault("no_answer", str(error))
+            return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
+        self.usage += completion.usage
+        self.answers += 1
+        self.model = completion.model or self.model
+        self.created = completion.created
+        if completion.finish_reason == "content_filter":
+            raise RejectedError("content_filter", "the provider withheld it", completion.text)
+        reading = read(completion.text, answer, cut=completion.finish_reason == "length")
+        questions.bus.emit(Topic.ANSWER_READ, how=reading.how.value)
+        return Attempt(completion.text, reading, was_repair)
+
+    def _conclude(self, attempts: list[Attempt], answer: type[Answer], step: Step) -> Answer:
+        last = attempts[-1]
+        value = _gather(attempts, answer)
+        if value is None:
+            details = "; ".join(fault.detail for fault in last.reading.faults[:MAX_FAULTS])
+            raise RejectedError(step.reason, details, last.text or attempts[0].text)
+        if last.reading.faults:
+            for fault in _unmended(attempts):
+                self.drop(Rejection(fault.reason, fault.detail, fault.raw, whole_unit=False))
+        return value
+
+
+def _gather(attempts: list[Attempt], answer: type[Answer]) -> Answer | None:
+    """Join the good items of all attempts, in the order in which they came, each once."""
+    values = [attempt.reading.value for attempt in attempts if attempt.reading.value is not None]
+    if not values:
+        return None
+    if not answer.items or len(values) == 1:
+        return values[-1]  # type: ignore[no-any-return]
+    joined: list[Any] = []
+    for value in values:
+        joined.extend(item for item in getattr(value, answer.items) if item not in joined)
+    return values[0].model_copy(update={answer.items: joined})  # type: ignore[no-any-return]
+
+
+def _unmended(attempts: list[Attempt]) -> list[Fault]:
+    """The bad items of the last answer that had any: no later answer replaced them."""
+    for attempt in reversed(attempts):
+        found = [fault for fault in attempt.reading.faults if fault.raw]
+        if found:
+            return found
+    return []
+
+
+def _afresh(
+    prompt: Prompt, again: Callable[[int], Prompt] | None, attempts: list[Attempt]
+) -> Prompt:
+    """The question once more: for what is still missing, with another seed, and room to end."""
+    kept = 0
+    for attempt in attempts:
+        value = attempt.reading.value
+        if value is not None and value.items:
+            kept += len(getattr(value, value.items))
+    fresh = again(kept) if again and kept else prompt
+    seed = (prompt.sampling.seed or 0) + len(attempts)
+    was_cut = attempts[-1].reasons[:1] == ("cut_off",)
+    max_tokens = fresh.sampling.max_tokens * (2 if was_cut else 1)
+    return replace(fresh, sampling=replace(fresh.sampling, seed=seed, max_tokens=max_tokens))

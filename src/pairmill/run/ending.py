@@ -1,0 +1,106 @@
+"""What a run leaves behind beside its shards: the dataset card, the manifest, and a reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pairmill import __version__
+from pairmill.dataset.card import write_card
+from pairmill.dataset.facts import RunFacts
+from pairmill.events import Event, Topic
+from pairmill.records import Outcome
+from pairmill.store.manifest import write_manifest
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.store.folder import RunFolder
+    from pairmill.store.lookup import Lookup
+
+__all__ = ["Ending"]
+
+MAX_REASONS = 3
+
+
+class Ending:
+    """Keeps the run folder's card and manifest true, and explains a run that came to nothing."""
+
+    def __init__(
+        self, folder: RunFolder, lookup: Lookup, recipe: Recipe, settings: Settings
+    ) -> None:
+        self._folder = folder
+        self._lookup = lookup
+        self._recipe = recipe
+        self._settings = settings
+        self._documents = 0
+        self._skips: Counter[str] = Counter()
+
+    def listen(self, event: Event) -> None:
+        """Take note of the input, and renew the card when a shard is published."""
+        if event.topic is Topic.DOCUMENT_READ:
+            self._documents += 1
+        elif event.topic is Topic.INPUT_SKIPPED:
+            self._skips[str(event.fields.get("reason")).partition(":")[0]] += 1
+        elif event.topic is Topic.SHARD_PUBLISHED:
+            write_card(self._folder.path, self._facts(finished=False))
+
+    def begin(self) -> None:
+        """Write the card before the first shard, so that the folder loads at every moment."""
+        write_card(self._folder.path, self._facts(finished=False))
+
+    def finish(self, *, whole: bool) -> int:
+        """Write the card and the manifest of what is there; return the number of pairs."""
+        totals = self._lookup.totals()
+        write_card(self._folder.path, self._facts(finished=whole))
+        write_manifest(
+            self._folder,
+            self._lookup,
+            facts={
+                "recipe": self._recipe.name,
+                "prompt_version": self._recipe.prompt_version,
+                "finished": whole,
+            },
+        )
+        return totals.pairs
+
+    def why_no_chunk(self) -> str:
+        """Explain a run in which nothing was left to work on."""
+        names = ", ".join(self._settings.inputs)
+        if not self._documents and not self._skips:
+            return f"{names}: no article in it"
+        return f"{names}: no usable text in {self._documents} documents{self._because()}"
+
+    def why_no_pair(self) -> str:
+        """Explain a run that wrote nothing."""
+        totals = self._lookup.totals()
+        reasons = ", ".join(
+            f"{count} {reason}" for reason, count in list(totals.reasons.items())[:MAX_REASONS]
+        )
+        units = sum(totals.units.values())
+        where = self._folder.rejected
+        return (
+            f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where}"
+        )
+
+    def _because(self) -> str:
+        if not self._skips:
+            return ""
+        most = self._skips.most_common(MAX_REASONS)
+        return " (" + ", ".join(f"{count} {reason}" for reason, count in most) + ")"
+
+    def _facts(self, *, finished: bool) -> RunFacts:
+        totals = self._lookup.totals()
+        return RunFacts(
+            recipe=self._recipe.name,
+            prompt_version=self._recipe.prompt_version,
+            models=tuple(totals.models) or (self._settings.model,),
+            version=__version__,
+            documents=self._documents or None,
+            units=sum(totals.units.values()),
+            empty_units=totals.units.get(Outcome.EMPTY.value, 0),
+            pairs=totals.pairs,
+            rejections=totals.reasons,
+            usage=totals.usage,
+            finished=finished,
+        )

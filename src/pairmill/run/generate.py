@@ -1,0 +1,73 @@
+"""The same as ``pairmill run``, from Python."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import from_thread
+
+from pairmill.config import load
+from pairmill.errors import UsageError, first_error
+from pairmill.run.session import Summary, run
+
+if TYPE_CHECKING:
+    import os
+
+    from pairmill.events import Bus
+
+__all__ = ["generate"]
+
+
+def generate(
+    *inputs: str | os.PathLike[str],
+    output: str | os.PathLike[str] = "dataset",
+    bus: Bus | None = None,
+    **settings: Any,
+) -> Summary:
+    """Turn articles into pairs, or go on with a run that was begun; blocks until it ends.
+
+    Works in a script, in a thread, and in a notebook whose event loop is running. Called again with
+    the same arguments, it asks the model only for what is new.
+
+    Args:
+        inputs: Files or folders.
+        output: The run folder; ``datasets.load_dataset(output)`` reads it at every moment.
+        bus: Whoever subscribed to it is told what happens.
+        settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...).
+
+    Returns:
+        How the run ended; its ``exit_code`` is 0 when all is done.
+
+    Raises:
+        PairmillError: It could not begin; the text says what to do.
+    """
+    if not inputs:
+        raise UsageError("nothing to read: name files or folders")
+    given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
+    loaded = load(given=given)
+    is_main = threading.current_thread() is threading.main_thread()
+
+    async def begin() -> Summary:
+        return await run(loaded, bus, handle_signals=is_main and not is_running)
+
+    is_running = _loop_is_running()
+    try:
+        if is_running:
+            with from_thread.start_blocking_portal() as portal:
+                return portal.call(begin)
+        return anyio.run(begin)
+    except ExceptionGroup as group:
+        error = first_error(group)
+        if error is None:
+            raise
+        raise error from None
+
+
+def _loop_is_running() -> bool:
+    try:
+        anyio.get_current_task()
+    except (RuntimeError, anyio.NoEventLoopError):
+        return False
+    return True

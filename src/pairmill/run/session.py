@@ -1,0 +1,297 @@
+"""Where all of it meets: one reader, N workers and one writer, in the only task groups.
+
+    intake -> reader -> inbox -> workers -> writer -> journal
+                 |                  |
+               lookup             client (gate, provider, retries)
+
+The model is looked for only when there is something to ask it. A stop (a signal, a refused key, a
+full disk) ends the reading at once; whoever waits for an answer gets the grace period, whoever
+waits for anything else is let go; what was answered is committed, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.to_thread import run_sync
+
+from pairmill import __version__
+from pairmill.config import fingerprint
+from pairmill.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, StorageError
+from pairmill.events import Bus, Topic
+from pairmill.intake.notes import Fate
+from pairmill.intake.reader import read_chunks
+from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.repair import Questions
+from pairmill.run.connect import connected
+from pairmill.run.ending import Ending
+from pairmill.run.reader import Reader
+from pairmill.run.stop import Stop
+from pairmill.run.worker import Shop, work_on
+from pairmill.run.writer import Writer
+from pairmill.store.files import atomic_write
+from pairmill.store.folder import open_folder
+from pairmill.store.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from pairmill.config import Settings
+    from pairmill.intake.notes import Note
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.run.asking import InFlight
+    from pairmill.run.connect import Connection
+    from pairmill.run.reader import Batch, Work
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["Summary", "run"]
+
+TICK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+        exit_code: 0 done, 1 no pair was written, 75 stopped and resumable, 78 bad config.
+        reason: One plain line where the exit code is not 0.
+        asked: Whether there was anything new to ask the model.
+        chunks: Chunks seen in this start.
+        pairs: Pairs in the folder, those of earlier starts included.
+    """
+
+    folder: Path
+    exit_code: int
+    reason: str
+    asked: bool
+    chunks: int
+    pairs: int
+
+    def lines(self) -> list[str]:
+        """What to tell a person at the end."""
+        told = f"{self.pairs:,} pairs in {self.folder}"
+        if self.exit_code == EXIT_DONE:
+            if self.asked:
+                return [told]
+            return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
+        told = f"pairmill: {self.reason}; {told}"
+        if self.exit_code == EXIT_RESUMABLE:
+            told += "; the same command goes on"
+        return [told]
+
+
+async def run(
+    settings: Settings,
+    bus: Bus | None = None,
+    *,
+    handle_signals: bool = True,
+    tick: Callable[[], None] | None = None,
+) -> Summary:
+    """Turn the inputs into pairs, or go on with a run that was begun.
+
+    Args:
+        settings: All of them.
+        bus: Whoever listens on it is told what happens.
+        handle_signals: SIGINT and SIGTERM end the run gently, and a second one at once.
+        tick: Called a few times a second from the event loop, to draw progress.
+
+    Raises:
+        PairmillError: The run could not begin. Nothing that was committed is lost.
+    """
+    bus = bus or Bus()
+    recipe = make_recipe(settings)
+    notes: list[Note] = []
+    chunks = read_chunks(settings, notes.append)
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            open_folder(
+                settings.output,
+                settings_fingerprint=fingerprint(settings),
+                accept_change=settings.accept_change,
+                version=__version__,
+            )
+        )
+        atomic_write(folder.resolved, settings.model_dump_json(indent=2).encode())
+        journal = Journal.open(
+            folder,
+            clock=time.monotonic,
+            shard_bytes=settings.shard_bytes,
+            shard_age_s=settings.shard_age_s,
+        )
+        known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
+        reader = Reader(chunks, notes, recipe, known, settings.limit)
+        writer = Writer(journal, bus, settings.commit_interval_s, reader.done_with)
+        ending = Ending(folder, totals, recipe, settings)
+        for notice in (*folder.notices, *journal.notices):
+            bus.emit(Topic.NOTICE, text=notice)
+        session = _Session(settings, bus, recipe, folder, reader, writer, ending)
+        return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+class _Session:
+    """One start of one run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus,
+        recipe: Recipe,
+        folder: RunFolder,
+        reader: Reader,
+        writer: Writer,
+        ending: Ending,
+    ) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._recipe = recipe
+        self._folder = folder
+        self._reader = reader
+        self._writer = writer
+        self._ending = ending
+        self._stop = Stop()
+        self._chunks = 0
+
+    async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
+        """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
+        self._bus.subscribe(self._ending.listen)
+        self._ending.begin()
+        async with anyio.create_task_group() as listening:
+            if handle_signals:
+                listening.start_soon(_listen_for_signals, self._stop, self._bus)
+            if tick:
+                listening.start_soon(_tick, tick)
+            try:
+                async with anyio.create_task_group() as writing:
+                    writing.start_soon(self._write)
+                    try:
+                        asked = await self._produce()
+                    finally:
+                        self._writer.finish()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._writer.close()
+            listening.cancel_scope.cancel()
+        return self._summary(asked=asked)
+
+    async def _write(self) -> None:
+        try:
+            await self._writer.run()
+        except StorageError as error:
+            self._stop.request(str(error), error.exit_code)
+
+    async def _produce(self) -> bool:
+        """Read on to the first new unit; only then look for the model, and start the work."""
+        batch = await self._read()
+        while batch is not None and not batch.work and not self._stop.is_requested:
+            batch = await self._read()
+        if batch is None or self._stop.is_requested:
+            return False
+        async with connected(self._settings, self._bus, self._stop, self._folder) as connection:
+            await self._work(batch, connection)
+        return True
+
+    async def _work(self, batch: Batch, connection: Connection) -> None:
+        questions = Questions(
+            self._bus, model=self._settings.model, max_attempts=self._settings.max_attempts
+        )
+        shop = Shop(self._recipe, questions, connection.client, self._writer, self._bus, self._stop)
+        inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.concurrency)
+        crew = _Crew(connection.in_flight)
+        async with anyio.create_task_group() as guarding:
+            guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
+            async with anyio.create_task_group() as working:
+                working.start_soon(crew.employ, self._feed, batch, inbox)
+                for _ in range(connection.concurrency):
+                    working.start_soon(crew.employ, work_on, inbox, shop)
+            guarding.cancel_scope.cancel()
+
+    async def _feed(self, batch: Batch | None, inbox: asyncio.Queue[Work | None]) -> None:
+        """Hand the units to the workers as fast as they take them."""
+        while batch is not None:
+            for work in batch.work:
+                await inbox.put(work)
+            batch = await self._read()
+        self._bus.emit(Topic.READING_DONE)
+        await inbox.put(None)
+
+    async def _read(self) -> Batch | None:
+        batch = await run_sync(self._reader.next_batch)
+        if batch is not None:
+            self._chunks += len(batch.work) + batch.known
+            for note in batch.notes:
+                _tell(note, self._bus)
+            self._bus.emit(Topic.UNIT_PLANNED, count=len(batch.work))
+            self._bus.emit(Topic.UNIT_KNOWN, count=batch.known)
+        return batch
+
+    def _summary(self, *, asked: bool) -> Summary:
+        pairs = self._ending.finish(whole=not self._stop.is_requested)
+        exit_code, reason = EXIT_DONE, ""
+        if self._stop.is_requested:
+            exit_code, reason = self._stop.exit_code, self._stop.reason
+        elif not self._chunks:
+            exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
+        elif not pairs:
+            exit_code, reason = EXIT_FAILED, self._ending.why_no_pair()
+        return Summary(
+            self._settings.output, exit_code, reason, asked=asked, chunks=self._chunks, pairs=pairs
+        )
+
+
+class _Crew:
+    """The tasks that work, each of which can be let go alone."""
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self._scopes: dict[asyncio.Task[object] | None, anyio.CancelScope] = {}
+
+    async def employ(self, job: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a job so that ``let_go`` can end it."""
+        with anyio.CancelScope() as scope:
+            self._scopes[asyncio.current_task()] = scope
+            await job(*arguments)
+
+    async def let_go(self, stop: Stop, grace_s: float) -> None:
+        """On a stop: at once whoever waits for nothing that is paid for, the others in time."""
+        await stop.wait()
+        for task, scope in self._scopes.items():
+            if task not in self._in_flight.tasks:
+                scope.cancel()
+        await anyio.sleep(grace_s)
+        for scope in self._scopes.values():
+            scope.cancel()
+
+
+async def _tick(tick: Callable[[], None]) -> None:
+    while True:
+        tick()
+        await anyio.sleep(TICK_S)
+
+
+async def _listen_for_signals(stop: Stop, bus: Bus) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stop.is_requested:
+                os._exit(EXIT_RESUMABLE)  # the journal is safe at every moment
+            name = signal.Signals(number).name
+            stop.request(f"stopped by {name}", EXIT_RESUMABLE)
+            bus.emit(Topic.NOTICE, text=f"{name}: finishing the calls in flight; again to quit now")
+
+
+def _tell(note: Note, bus: Bus) -> None:
+    if note.fate is Fate.READ:
+        bus.emit(Topic.DOCUMENT_READ, source=note.source)
+    elif note.fate is Fate.NOTICE:
+        bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
+    else:
+        reason = f"{note.reason}: {note.detail}" if note.detail else note.reason
+        bus.emit(Topic.INPUT_SKIPPED, source=note.source, reason=reason, fate=note.fate.value)

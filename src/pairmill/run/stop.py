@@ -1,0 +1,38 @@
+"""The wish to end a run early: who asked, why, and with which exit code."""
+
+from __future__ import annotations
+
+import anyio
+
+from pairmill.errors import EXIT_RESUMABLE
+
+__all__ = ["Stop", "StoppingError"]
+
+
+class StoppingError(Exception):
+    """A call was not sent because the run is ending. Its unit stays open for the next start."""
+
+
+class Stop:
+    """Asked for at most once with effect: the first reason is the one that counts."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.exit_code = 0
+        self._event = anyio.Event()
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether no new call may be sent."""
+        return self._event.is_set()
+
+    def request(self, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
+        """End the run: nothing new is begun, calls in flight get their grace period."""
+        if not self._event.is_set():
+            self.reason = reason
+            self.exit_code = exit_code
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Return once a stop was asked for."""
+        await self._event.wait()

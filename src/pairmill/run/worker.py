@@ -1,0 +1,123 @@
+"""What a worker does with a unit, and what becomes of the ways in which it can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairmill.errors import (
+    EXIT_CONFIG,
+    EXIT_RESUMABLE,
+    Kind,
+    PairmillError,
+    ProviderError,
+    RejectedError,
+)
+from pairmill.events import Topic
+from pairmill.recipes.repair import Asker
+from pairmill.records import Outcome, Pair, Rejection
+from pairmill.run.asking import UnitCalls
+from pairmill.run.stop import StoppingError
+from pairmill.store.entries import UnitOutcome
+from pairmill.store.rows import Origin, encode_unit
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pairmill.events import Bus
+    from pairmill.llm.client import Client
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.recipes.repair import Questions
+    from pairmill.run.reader import Work
+    from pairmill.run.stop import Stop
+    from pairmill.run.writer import Writer
+
+__all__ = ["Shop", "work_on"]
+
+_EXITS = {Kind.AUTH: EXIT_CONFIG, Kind.CONFIG: EXIT_CONFIG}
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What all workers share."""
+
+    recipe: Recipe
+    questions: Questions
+    client: Client
+    writer: Writer
+    bus: Bus
+    stop: Stop
+
+
+async def work_on(inbox: asyncio.Queue[Work | None], shop: Shop) -> None:
+    """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
+    while (work := await inbox.get()) is not None:
+        if shop.stop.is_requested:
+            return
+        await _do(work, shop)
+        await shop.writer.wait_for_room()
+    inbox.put_nowait(None)  # the next worker's sign
+
+
+async def _do(work: Work, shop: Shop) -> None:
+    """Run the recipe on one unit and hand over how it ended; a unit that was stopped stays open."""
+    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.stop)
+    asker = Asker(shop.questions, calls)
+    error_class: str | None = None
+    try:
+        pairs = await shop.recipe.write(work.chunk, asker)
+    except RejectedError as error:
+        pairs = []
+        error_class = error.reason
+        asker.drop(Rejection(error.reason, error.detail, error.raw))
+    except StoppingError:
+        return
+    except ProviderError as error:
+        shop.stop.request(str(error), _EXITS.get(error.kind, EXIT_RESUMABLE))
+        return
+    except PairmillError as error:
+        shop.stop.request(str(error), error.exit_code)
+        return
+    except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)
+        pairs = []
+        error_class = "recipe_error"
+        asker.drop(Rejection("recipe_error", f"{shop.recipe.name}: {type(error).__name__}"))
+    _hand_over(work, pairs, asker, error_class, shop)
+
+
+def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, shop: Shop) -> None:
+    origin = Origin(
+        unit_id=work.unit,
+        recipe=shop.recipe.name,
+        prompt_version=shop.recipe.prompt_version,
+        model=asker.model,
+        attempts=asker.answers,
+        usage=asker.usage,
+        created=asker.created,
+    )
+    outcome = _outcome(pairs, reason)
+    rows, rejected = encode_unit(pairs, asker.dropped, work.chunk, origin)
+    shop.writer.put_outcome(
+        UnitOutcome(
+            unit_id=work.unit,
+            outcome=outcome,
+            rows=rows,
+            rejected=rejected,
+            reason=reason,
+            attempts=asker.answers,
+            usage=asker.usage,
+        )
+    )
+    shop.bus.emit(
+        Topic.UNIT_FINISHED,
+        outcome=outcome.value,
+        pairs=len(rows),
+        rejected=len(rejected),
+        reason=reason,
+    )
+
+
+def _outcome(pairs: list[Pair], reason: str | None) -> Outcome:
+    if pairs:
+        return Outcome.WRITTEN
+    return Outcome.EMPTY if reason is None else Outcome.REJECTED

@@ -1,0 +1,117 @@
+"""The one writer: gathers what is finished and commits it in groups, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from pairmill.events import Topic
+from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pairmill.events import Bus
+    from pairmill.store.entries import ShardRecord
+    from pairmill.store.journal import Journal
+
+__all__ = ["Writer"]
+
+Result = TypeVar("Result")
+
+MAX_PENDING = 4096  # records that may wait for the disk before the workers do
+
+
+class Writer:
+    """Takes answers and outcomes without waiting; commits them every ``interval_s`` at most.
+
+    Order is kept: an answer is committed before, or together with, the outcome that rests on it.
+    Nobody waits for a commit but ``drain``, and a worker when the disk falls far behind.
+    """
+
+    def __init__(
+        self, journal: Journal, bus: Bus, interval_s: float, forget: Callable[[str], None]
+    ) -> None:
+        self._journal = journal
+        self._bus = bus
+        self._interval_s = interval_s
+        self._forget = forget
+        self._answers: list[PaidAnswer] = []
+        self._outcomes: list[UnitOutcome] = []
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._closing = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairmill-writer")
+
+    def put_answer(self, answer: PaidAnswer) -> None:
+        """Hand over an answer that was bought."""
+        self._answers.append(answer)
+        self._wake.set()
+
+    def put_outcome(self, outcome: UnitOutcome) -> None:
+        """Hand over how a unit ended."""
+        self._outcomes.append(outcome)
+        self._wake.set()
+        if len(self._outcomes) + len(self._answers) >= MAX_PENDING:
+            self._room.clear()
+
+    async def wait_for_room(self) -> None:
+        """Return at once, unless the disk is far behind."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        """Commit until ``finish`` is called and everything is durable.
+
+        Raises:
+            StorageError: The disk refused a write.
+        """
+        while not self._closing or self._answers or self._outcomes:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._commit()
+            if not self._closing:
+                await self._pause()
+            elif not (self._answers or self._outcomes):
+                break
+
+    def finish(self) -> None:
+        """Let ``run`` return once all that was handed over is durable."""
+        self._closing = True
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Publish the open shards and close the journal.
+
+        Raises:
+            StorageError: The disk refused; what was committed is safe, and is published later.
+        """
+        try:
+            self._tell(await self._in_thread(self._journal.close))
+        finally:
+            self._thread.shutdown(wait=True)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._interval_s)
+
+    async def _commit(self) -> None:
+        answers, self._answers = self._answers, []
+        outcomes, self._outcomes = self._outcomes, []
+        if not answers and not outcomes:
+            return
+        receipt = await self._in_thread(lambda: self._journal.commit(Batch(answers, outcomes)))
+        for outcome in outcomes:
+            self._forget(outcome.unit_id)
+        self._room.set()
+        self._bus.emit(Topic.COMMITTED, units=len(outcomes), answers=len(answers))
+        self._tell(receipt.published)
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    def _tell(self, published: Iterable[ShardRecord]) -> None:
+        for shard in published:
+            self._bus.emit(
+                Topic.SHARD_PUBLISHED, name=shard.name, rows=shard.rows, bytes=shard.bytes
+            )

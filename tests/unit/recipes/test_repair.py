@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pairmill.errors import Kind, ProviderError, RejectedError
+from pairmill.events import Bus, Event, Topic
+from pairmill.recipes.backtranslate import Written
+from pairmill.recipes.prompts import load_template
+from pairmill.recipes.repair import Asker, Questions
+from pairmill.records import Completion, Prompt, Request, Sampling, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROMPT = load_template("backtranslate").fill(
+    {"count": "3", "title": "t", "section": "s", "passage": "the secret chunk"},
+    Sampling(0.8, 1000, 5),
+)
+
+
+def _pair(number: int, **changes: Any) -> dict[str, Any]:
+    pair = {"type": "why", "evidence": "e", "instruction": f"Why {number}?", "answer": f"A{number}"}
+    return {**pair, **changes}
+
+
+def _reply(*pairs: dict[str, Any]) -> str:
+    return json.dumps({"skip": None, "pairs": list(pairs)})
+
+
+class Script:
+    """Answers each request with the next of its texts, and keeps the requests."""
+
+    def __init__(self, replies: Sequence[str | tuple[str, str] | ProviderError]) -> None:
+        self.replies = list(replies)
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request) -> Completion:
+        self.requests.append(request)
+        reply = self.replies.pop(0)
+        if isinstance(reply, ProviderError):
+            raise reply
+        text, reason = reply if isinstance(reply, tuple) else (reply, "stop")
+        return Completion(text, reason, "model-as-returned", Usage(100, 10), 1.5)
+
+
+async def _ask(
+    *replies: str | tuple[str, str] | ProviderError, max_attempts: int = 3
+) -> tuple[Asker, Script, list[str], Written]:
+    script, said = Script(replies), []
+    bus = Bus()
+
+    def listen(event: Event) -> None:
+        if event.topic is Topic.REPAIR_ASKED:
+            said.append(str(event.fields["reason"]))
+
+    bus.subscribe(listen)
+    asker = Asker(Questions(bus, model="m", max_attempts=max_attempts), script)
+
+    def again(kept: int) -> Prompt:
+        return Prompt(PROMPT.template, f"only {3 - kept} more", PROMPT.sampling)
+
+    value = await asker(PROMPT, Written, again)
+    return asker, script, said, value
+
+
+def _answers(written: Written) -> list[str]:
+    return [pair.answer for pair in written.pairs]
+
+
+async def test_a_valid_answer_is_bought_once() -> None:
+    asker, script, said, value = await _ask(_reply(_pair(1), _pair(2)))
+    assert _answers(value) == ["A1", "A2"]
+    assert (len(script.requests), said, asker.answers) == (1, [], 1)
+    assert asker.usage == Usage(100, 10)
+    assert (asker.model, asker.created) == ("model-as-returned", 1.5)
+
+
+async def test_a_bad_form_is_mended_without_the_chunk() -> None:
+    broken = _reply(_pair(1)).replace("instruction", "frage")
+    _, script, said, value = await _ask(broken, _reply(_pair(1)))
+    assert _answers(value) == ["A1"]
+    assert said == ["invalid"]
+    repair = script.requests[1].prompt
+    assert "the secret chunk" not in repair.text
+    assert "frage" in repair.text
+    assert "Field required" in repair.text
+    assert repair.sampling.temperature == 0.0
+    assert '"additionalProperties":false' in repair.template.messages[0].content
+
+
+async def test_good_pairs_are_kept_and_only_the_bad_one_is_mended() -> None:
+    first = _reply(_pair(1), _pair(2, answer=None), _pair(3))
+    asker, script, _, value = await _ask(first, _reply(_pair(2)))
+    assert _answers(value) == ["A1", "A3", "A2"]
+    assert "Why 2?" in script.requests[1].prompt.text
+    assert "Why 1?" not in script.requests[1].prompt.text
+    assert asker.dropped == []
+
+
+async def test_a_pair_that_cannot_be_mended_is_dropped_with_its_text() -> None:
+    bad = _reply(_pair(1), _pair(2, answer=None))
+    asker, script, _, value = await _ask(bad, "no idea", "none at all")
+    assert _answers(value) == ["A1"]
+    assert len(script.requests) == 3
+    (dropped,) = asker.dropped
+    assert dropped.reason == "invalid"
+    assert not dropped.whole_unit
+    assert json.loads(dropped.raw)["instruction"] == "Why 2?"
+
+
+async def test_a_cut_answer_is_asked_afresh_for_what_is_missing() -> None:
+    cut = _reply(_pair(1), _pair(2), _pair(3))[:-30]
+    asker, script, said, value = await _ask((cut, "length"), _reply(_pair(4)))
+    assert _answers(value) == ["A1", "A2", "A4"]
+    assert said == ["cut_off"]
+    fresh = script.requests[1].prompt
+    assert fresh.text == "only 1 more"
+    assert fresh.sampling.max_tokens == 2000
+    assert fresh.sampling.seed == 6
+    assert asker.usage == Usage(200, 20)
+
+
+@pytest.mark.parametrize("first", ["", "I cannot help with that."])
+async def test_empty_answers_and_refusals_get_another_seed(first: str) -> None:
+    _, script, _, value = await _ask(first, _reply(_pair(1)))
+    assert _answers(value) == ["A1"]
+    assert script.requests[1].prompt.text == PROMPT.text
+    assert script.requests[1].id != script.requests[0].id
+
+
+async def test_a_reply_that_is_no_answer_counts_as_an_attempt() -> None:
+    html = ProviderError(Kind.BADOUT, "a web page instead of JSON", status=200)
+    asker, _, said, value = await _ask(html, _reply(_pair(1)))
+    assert _answers(value) == ["A1"]
+    assert (said, asker.answers) == (["no_answer"], 2)
+
+
+async def test_after_three_attempts_the_unit_is_rejected_with_what_was_said() -> None:
+    with pytest.raises(RejectedError) as caught:
+        await _ask("one", "two", "three", _reply(_pair(1)))
+    assert caught.value.reason == "no_json"
+    assert caught.value.raw == "three"
+
+
+async def test_a_repair_that_repeats_itself_ends_early() -> None:
+    script = ["prose", "prose", _reply(_pair(1))]
+    with pytest.raises(RejectedError, match="no_json"):
+        await _ask(*script, max_attempts=9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "reason"),
+    [
+        (Kind.CHUNK, "context_length_exceeded", "context_length_exceeded"),
+        (Kind.TIMEOUT, None, "timeout"),
+    ],
+)
+async def test_what_the_chunk_cannot_help_ends_its_unit(
+    kind: Kind, code: str | None, reason: str
+) -> None:
+    with pytest.raises(RejectedError) as caught:
+        await _ask(ProviderError(kind, "no", code=code))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG, Kind.OVERLOAD])
+async def test_what_is_not_the_chunks_fault_is_passed_up(kind: Kind) -> None:
+    with pytest.raises(ProviderError):
+        await _ask(ProviderError(kind, "no"))
+
+
+async def test_a_filtered_answer_is_rejected_at_once() -> None:
+    with pytest.raises(RejectedError, match="content_filter"):
+        await _ask(("", "content_filter"), _reply(_pair(1)))
+
+
+async def test_a_wish_to_skip_is_an_answer() -> None:
+    _, _, _, value = await _ask('{"skip": "boilerplate", "pairs": []}')
+    assert (value.skip, value.pairs) == ("boilerplate", [])
