@@ -9,6 +9,7 @@ answers are really derived from the passage in the question, so that grounding c
 """
 
 from pairmill.testing.faults import FAULTS
+from pairmill.testing.process import SimulatorProcess, run_cli, run_endpoint
 from pairmill.testing.settings import (
     Faults,
     Latency,
@@ -28,9 +29,12 @@ __all__ = [
     "Prices",
     "Quota",
     "Simulator",
+    "SimulatorProcess",
     "SimulatorSettings",
     "Step",
     "from_mapping",
+    "run_cli",
+    "run_endpoint",
     "serve",
     "to_mapping",
 ]

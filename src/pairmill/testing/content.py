@@ -41,7 +41,15 @@ UNRELATED = (
     "to tell the weather from the colour of its beam. In 1961 an electric bulb replaced the flame, "
     "and the last keeper handed his log book to the museum. Visitors may still read his notes on "
     "migrating birds, passing ships and the price of bread. Every autumn the harbour office paints "
-    "the door blue, because the first keeper had asked for it in a letter."
+    "the door blue, because the first keeper had asked for it in a letter. Below the tower a "
+    "stone hut keeps the old rescue boat, which twelve men rowed through the surf in February 1893 "
+    "to reach a stranded barque. They brought home all nineteen sailors, and the grateful owner "
+    "paid for a bell that still rings at noon. The path along the wall is closed in winter, when "
+    "waves break over the railing and ice covers the steps. In summer a baker sells cinnamon buns "
+    "from a cart beside the gate, while painters set up their easels on the grass. A small brass "
+    "plate near the stair names every keeper since the lamp was first lit, with the years of "
+    "service and the number of ships that each one logged. Two of them were women, who took over "
+    "from their husbands and kept the light burning through both wars."
 )
 """What the model talks about when it does not look at its chunk. Written for this module."""
 
@@ -52,13 +60,24 @@ _MAX_PAIRS = 10
 _EVIDENCE_WORDS = 9
 _EVIDENCE_CHARS = 80
 
-_SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+|\n\s*\n|(?<=[\u3002\uff01\uff1f])")
+_MARK = "\0"
+# Plain replacements are four times as fast as one regular expression that finds the same places.
+_SENTENCE_ENDS = (
+    *((end + gap, end + _MARK) for end in ".!?" for gap in " \n"),
+    *((end + quote + " ", end + quote + _MARK) for end in ".!?" for quote in '"\u201d)'),
+    *((end, end + _MARK) for end in "\u3002\uff01\uff1f"),
+    ("\n\n", _MARK),
+)
+# Begins with one set of characters, which lets the regex engine skip quickly to a candidate.
+_CLAUSES = re.compile(
+    r"[,;: \uff0c\uff1b\u3001]"
+    r"(?:(?<=[,;:]) (?:and |but |so |which |while )?"
+    r"|(?<= )(?:and|but|because|while|when|after|before|if) "
+    r"|(?<= )(?=(?:in|on|at|for|with|during|from|by|through|between) )"
+    r"|(?<=[\uff0c\uff1b\u3001]))"
+)
 _WORDS = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
 _COUNT = re.compile(r"\bN\s*=\s*(\d{1,3})\b")
-_CLAUSES = re.compile(
-    r"[,;:]\s+(?:and |but |so |which |while )?|\s(?:and|but|because|while|when|after|before|if)\s"
-    r"|\s(?=(?:in|on|at|for|with|during|from|by|through|between)\s)|[\uff0c\uff1b\u3001]"
-)
 _OPENERS = ("", "Also, ", "At the same time, ", "That is, ", "And so, ", "Here, ", "Then, ", "")
 _LOWERED_TEXT = (
     "the a an this that these those it its he she they we you i his her their our in on at for "
@@ -122,7 +141,9 @@ def wanted_pairs(message: str, default: int) -> int:
 
 def split_sentences(passage: str) -> list[str]:
     """The passage's sentences that say something, each an exact substring of it."""
-    pieces = [piece.strip() for piece in _SENTENCE_ENDS.split(passage)]
+    for end, marked in _SENTENCE_ENDS:
+        passage = passage.replace(end, marked)
+    pieces = [piece.strip() for piece in passage.split(_MARK)]
     return [
         piece
         for piece in pieces
@@ -135,15 +156,12 @@ def rephrase(sentence: str, dice: Dice) -> str:
     """Turn a sentence round at a clause boundary near its middle; content words all stay."""
     text = " ".join(sentence.split())
     body = text.rstrip(".!?\u3002\uff01\uff1f")
-    middle = len(body) // 2
-    best = None
-    for found in _CLAUSES.finditer(body, len(body) // 6):
-        if best is None or abs(found.start() - middle) < abs(best.start() - middle):
-            best = found
-    if best is None or best.end() > len(body) * 5 // 6:
+    sixth = len(body) // 6
+    place = _CLAUSES.search(body, 2 * sixth, 5 * sixth) or _CLAUSES.search(body, sixth, 3 * sixth)
+    if place is None:
         return dice.pick(_OPENERS) + text
-    head, tail = body[: best.start()], body[best.end() :]
-    joint = best[0].strip(" ,;:\uff0c\uff1b\u3001")
+    head, tail = body[: place.start()], body[place.end() :]
+    joint = place[0].strip(" ,;:\uff0c\uff1b\u3001")
     link = f", {joint} " if joint in {"and", "but", "so", "while"} else ", "
     if joint in {"because", "when", "after", "before", "if"}:
         return f"{joint.capitalize()} {tail}, {_lower_first(head)}."

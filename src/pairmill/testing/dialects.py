@@ -25,7 +25,7 @@ _DAY_S = 86_400
 def go_duration(seconds: float) -> str:
     """As Go prints a duration and OpenAI sends it: ``12ms``, ``1.5s``, ``6m0s``, ``1h2m3s``."""
     seconds = max(0.0, seconds)
-    if seconds < 1:
+    if round(seconds, 3) < 1:
         return f"{round(seconds * 1000)}ms"
     minutes, rest = divmod(round(seconds, 3), 60)
     hours, minutes = divmod(int(minutes), 60)
@@ -48,30 +48,28 @@ def retry_after_headers(
 
     None stands for: the client was told nothing that it could keep to.
     """
-    whole = max(1, -int(-wait_s // 1))
     if form == "dialect":
         form = _USUAL_FORM.get(dialect, "missing")
-    fixed = {"negative": "-1", "inf": "inf", "garbage": "soon"}
-    if form in fixed:
-        return [("retry-after", fixed[form])], None
-    if form == "day":
-        return [("retry-after", str(_DAY_S))], float(_DAY_S)
-    if form == "float":
-        return [("retry-after", f"{wait_s:.3f}")], round(wait_s, 3)
-    if form == "ms":
-        return [("retry-after-ms", str(round(wait_s * 1000)))], round(wait_s, 3)
-    if form == "date":
-        until = int(wall_s) + whole
-        return [("retry-after", formatdate(until, usegmt=True))], until - wall_s
-    if form == "past":
-        return [("retry-after", formatdate(wall_s - 3600, usegmt=True))], None
-    if form == "missing":
-        return [], None
-    headers = [("retry-after", str(whole))]
-    if dialect in {"openai", "azure"}:
+    whole = max(1, -int(-wait_s // 1))
+    exact_s = round(wait_s, 3)
+    name = "retry-after-ms" if form == "ms" else "retry-after"
+    value, told_s = {
+        "seconds": (str(whole), float(whole)),
+        "float": (f"{wait_s:.3f}", exact_s),
+        "ms": (str(round(wait_s * 1000)), exact_s),
+        "date": (formatdate(int(wall_s) + whole, usegmt=True), int(wall_s) + whole - wall_s),
+        "past": (formatdate(wall_s - 3600, usegmt=True), None),
+        "negative": ("-1", None),
+        "inf": ("inf", None),
+        "garbage": ("soon", None),
+        "day": (str(_DAY_S), float(_DAY_S)),
+        "missing": ("", None),
+    }[form]
+    headers = [(name, value)] if value else []
+    if form == "seconds" and dialect in {"openai", "azure"}:
         headers.append(("retry-after-ms", str(round(wait_s * 1000))))
-        return headers, round(wait_s, 3)
-    return headers, float(whole)
+        told_s = exact_s
+    return headers, told_s
 
 
 def rate_limit_body(dialect: Dialect, refusal: Refusal, model: str, wall_s: float) -> Any:

@@ -122,10 +122,8 @@ class Endpoint:
             self._refuse(exchange, refusal)
             return
         step = self._script.take(desk.tally.calls, request.user) if self._script else None
-        if step is not None:
-            fault = step.fault
-        else:
-            fault = self._fault_dice.choose(request.digest, attempt)
+        chance = self._fault_dice.choose(request.digest, attempt) if step is None else None
+        fault = chance if step is None else step.fault
         if fault is not None:
             desk.tally.by_fault[fault] += 1
         if not self._strike(exchange, request, fault, step):
@@ -135,7 +133,7 @@ class Endpoint:
         """Refusals that do not depend on chance or on how much is going on."""
         settings, faults = self._settings, self._settings.faults
         call = self._desk.tally.calls
-        if self._clock() - self._born < faults.loading_s:
+        if self._is_loading():
             return REFUSALS["loading"]
         if _reached(faults.key_revoked_from, call) or (
             settings.api_keys and exchange.key not in settings.api_keys
@@ -148,6 +146,11 @@ class Endpoint:
         if _reached(faults.quota_gone_from, call):
             self._desk.tally.note_quota_error()
             return quota_gone(settings.dialect)
+        return self._screen_request(request)
+
+    def _screen_request(self, request: ChatRequest) -> Reply | None:
+        """Refusals of what the request itself asks for."""
+        settings = self._settings
         if _STRENGTH[request.mode] > _STRENGTH[settings.response_format]:
             return _bad_request(
                 f"Invalid parameter: 'response_format' of type '{request.mode}' is not supported.",
@@ -285,7 +288,7 @@ class Endpoint:
         return encode_response(200, orjson.dumps({"object": "list", "data": models}))
 
     def _health(self, _exchange: Exchange) -> bytes:
-        if self._clock() - self._born < self._settings.faults.loading_s:
+        if self._is_loading():
             return encode_response(503, orjson.dumps(REFUSALS["loading"].body))
         return encode_response(200, b'{"status":"ok"}')
 
@@ -326,6 +329,9 @@ class Endpoint:
             kind = "not valid JSON" if isinstance(error, orjson.JSONDecodeError) else str(error)
             return encode_response(400, orjson.dumps(_bad_request(kind).body))
         return encode_response(200, b"{}")
+
+    def _is_loading(self) -> bool:
+        return self._clock() - self._born < self._settings.faults.loading_s
 
     def _now(self) -> float:
         return self._clock() - self._zero

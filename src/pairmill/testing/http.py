@@ -126,11 +126,15 @@ class Connection(asyncio.Protocol):
         self._is_closing = False
         self._begin_message()
 
+    # What the loop calls.
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Join the open connections."""
         self._transport = cast("asyncio.Transport", transport)
         self._live.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (either way it is gone)
+        """Leave them, and tell whoever works on an answer."""
         self._live.discard(self)
         self._is_closing = True
         self._waiting.clear()
@@ -141,14 +145,15 @@ class Connection(asyncio.Protocol):
                 exchange.on_gone()
 
     def data_received(self, data: bytes) -> None:
+        """Parse what came, then handle the requests that are whole."""
         if self._is_closing:
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(self._refusal)
+        else:
+            self._pump()
 
     # What the parser calls.
 
@@ -192,7 +197,6 @@ class Connection(asyncio.Protocol):
         self._waiting.append(exchange)
         if len(self._waiting) > _MAX_QUEUED:
             self._transport.pause_reading()
-        self._pump()
 
     # What an exchange calls.
 

@@ -68,7 +68,7 @@ class Tally:
             self.after_quota_error += self._quota_error
 
     def identify(self, digest: int, scope: tuple[str, str], now: float) -> int:
-        """The call asks this question, for this key and model; tells which attempt it is, from 1."""
+        """The call asks this question, for this key and model: which attempt it is, from 1."""
         if not self.track:
             return 1
         if self._wait_of_scope:

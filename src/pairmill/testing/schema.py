@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from pairmill.testing.dice import Dice
 
+    Filler = Callable[["Filling", Draft], Any]
+
 __all__ = ["PAIRS_SCHEMA", "Filling", "fill", "find_schema"]
 
 PAIRS_SCHEMA: bytes = orjson.dumps(
@@ -86,19 +88,17 @@ def find_schema(text: str) -> bytes | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _compiled(schema: bytes) -> Callable[[Filling, Draft], Any]:
+def _compiled(schema: bytes) -> Filler:
     root = orjson.loads(schema)
     return _compile(root, root, "", _DEPTH)
 
 
-def _compile(
-    node: Any, root: Mapping[str, Any], name: str, depth: int
-) -> Callable[[Filling, Draft], Any]:
+def _compile(node: Any, root: Mapping[str, Any], name: str, depth: int) -> Filler:
     node = _resolve(node, root)
     if depth == 0 or not isinstance(node, dict):
-        return lambda _filling, _draft: None
+        return _always(None)
     if "const" in node:
-        return lambda _filling, _draft: node["const"]
+        return _always(node["const"])
     if node.get("enum"):
         return _enum(node["enum"])
     kinds = node.get("type") or ("object" if "properties" in node else "string")
@@ -106,17 +106,19 @@ def _compile(
     if "null" in kinds and name in _REASON:
         return lambda filling, _draft: None if filling.drafts else "no prose"
     kind = next((kind for kind in kinds if kind != "null"), "null")
-    if kind == "object":
-        return _object(node, root, depth)
-    if kind == "array":
-        return _array(node, root, name, depth)
-    if kind in {"integer", "number"}:
-        return _number(node, whole=kind == "integer")
-    if kind == "boolean":
-        return lambda filling, _draft: filling.dice.below(2) == 0
-    if kind == "null":
-        return lambda _filling, _draft: None
-    return _string(node, name)
+    fillers: dict[Any, Callable[[], Filler]] = {
+        "object": lambda: _object(node, root, depth),
+        "array": lambda: _array(node, root, name, depth),
+        "integer": lambda: _number(node, whole=True),
+        "number": lambda: _number(node, whole=False),
+        "boolean": lambda: lambda filling, _draft: filling.dice.below(2) == 0,
+        "string": lambda: _string(node, name),
+    }
+    return fillers.get(kind, lambda: _always(None))()
+
+
+def _always(value: Any) -> Filler:
+    return lambda _filling, _draft: value
 
 
 def _resolve(node: Any, root: Mapping[str, Any]) -> Any:
@@ -140,7 +142,7 @@ def _resolve(node: Any, root: Mapping[str, Any]) -> Any:
     return node
 
 
-def _enum(values: Sequence[Any]) -> Callable[[Filling, Draft], Any]:
+def _enum(values: Sequence[Any]) -> Filler:
     known = frozenset(value for value in values if isinstance(value, str))
 
     def filler(filling: Filling, draft: Draft) -> Any:
@@ -149,9 +151,7 @@ def _enum(values: Sequence[Any]) -> Callable[[Filling, Draft], Any]:
     return filler
 
 
-def _object(
-    node: Mapping[str, Any], root: Mapping[str, Any], depth: int
-) -> Callable[[Filling, Draft], Any]:
+def _object(node: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Filler:
     fields = [
         (key, _compile(value, root, key.lower(), depth - 1))
         for key, value in (node.get("properties") or {}).items()
@@ -159,9 +159,7 @@ def _object(
     return lambda filling, draft: {key: filler(filling, draft) for key, filler in fields}
 
 
-def _array(
-    node: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int
-) -> Callable[[Filling, Draft], Any]:
+def _array(node: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int) -> Filler:
     item = _compile(node.get("items", {}), root, name.removesuffix("s"), depth - 1)
     least, most = node.get("minItems", 0), node.get("maxItems", 2**31)
 
@@ -174,7 +172,7 @@ def _array(
     return filler
 
 
-def _number(node: Mapping[str, Any], *, whole: bool) -> Callable[[Filling, Draft], Any]:
+def _number(node: Mapping[str, Any], *, whole: bool) -> Filler:
     least = node.get("minimum", node.get("exclusiveMinimum", 0) + 1)
     most = node.get("maximum", node.get("exclusiveMaximum", max(5, least) + 1) - 1)
     if whole:
@@ -188,7 +186,7 @@ def _number(node: Mapping[str, Any], *, whole: bool) -> Callable[[Filling, Draft
     return filler
 
 
-def _string(node: Mapping[str, Any], name: str) -> Callable[[Filling, Draft], Any]:
+def _string(node: Mapping[str, Any], name: str) -> Filler:
     least, most = node.get("minLength", 0), node.get("maxLength")
 
     def filler(_filling: Filling, draft: Draft) -> Any:

@@ -1,6 +1,6 @@
 """What the calls cost: billed when a request is accepted, whether or not its answer arrives.
 
-Amounts are whole pico-dollars, so that a price of 0.0375 dollars per million tokens adds up exactly.
+Amounts are whole pico-dollars: a price of 0.0375 dollars per million tokens adds up exactly.
 """
 
 from __future__ import annotations
