@@ -7,6 +7,7 @@ which some are bad. What asking again can do is in ``repair.py``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
@@ -23,6 +24,7 @@ MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer to our questions, an
 MAX_FAULTS = 5
 
 _UNSUPPORTED = ("title", "default", "minLength", "maxLength", "description")
+_THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _REFUSALS = (
     "i'm sorry",
     "i am sorry",
@@ -99,6 +101,7 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> Reading[Answer
     fault = _no_answer(text)
     if fault:
         return Reading(None, How.FAILED, (fault,))
+    text = _unwrap(text)
     data, was_cut = _heal(text)
     faults = (_cut_off(text),) if cut or was_cut else ()
     if data is None:
@@ -190,6 +193,18 @@ def _no_answer(text: str) -> Fault | None:
             return Fault("refusal", "the model declined")
         return Fault("no_json", "prose instead of JSON")
     return None
+
+
+def _unwrap(text: str) -> str:
+    """Take off what a model thought aloud before it answered, and a JSON string around the JSON."""
+    text = _THOUGHT.sub("", text, count=1)
+    if text.lstrip()[:1] == '"':
+        try:
+            inner = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+        return inner if isinstance(inner, str) else text
+    return text
 
 
 def _heal(text: str) -> tuple[Any, bool]:
