@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pairmill.intake.boilerplate import is_boilerplate
 from pairmill.intake.characters import plain_line, strip_hidden
 
 if TYPE_CHECKING:
@@ -20,25 +21,7 @@ MIN_WORDS = 40
 _MAX_LINK_SHARE = 0.6
 _MAX_BLANK_LINES = 2
 _WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
-_BOILERPLATE_MAX_CHARS = 40
 
-# Lines that newsletter, blog and consent software writes around an article: exact and whole.
-_BOILERPLATE = frozenset(
-    """
-    subscribe|subscribe now|subscribe for free|sign in|sign up|log in|login|share|share this post
-    |copy link|start writing|ready for more?|leave a comment|open in app|get the app|get app
-    |already have an account? sign in|discover more|continue reading|thanks for reading!
-    |subscribe to our newsletter|skip to content|skip to main content|back to top|accept cookies
-    |accept all cookies|reject all|cookie settings|cookie policy|member-only story|give a gift
-    |give a gift subscription|upgrade to paid|no thanks|see all|restacks|share on facebook
-    |share on twitter|share on linkedin|share on x|privacy ∙ terms ∙ collection notice
-    |start your substack|substack is the home for great culture|listen to this article
-    |listen to this post|type your email...|follow us|advertisement|previous post|next post
-    """.replace("\n", "")
-    .replace("    ", "")
-    .split("|")
-)
-_LINK = re.compile(r"(?:[-*+] )?\[([^\[\]]*)\]\([^()\s]*\)")
 _LINK_LINE = re.compile(
     r"(?:[-*+•] |\d{1,4}[.)] |\[\d{1,4}\] ?)?"
     r"(?:\[[^\[\]]*\]\([^()\s]*(?: \"[^\"]*\")?\)|<?https?://\S+>?)[.,;|·\s]*"
@@ -91,6 +74,7 @@ def tidy(text: str) -> tuple[str, int]:
     """
     kept: list[str] = []
     fence = ""
+    after_boilerplate = False
     blank = _MAX_BLANK_LINES  # so that no blank line stands first
     link_chars = 0
     for raw in strip_hidden(text).split("\n"):
@@ -107,21 +91,15 @@ def tidy(text: str) -> tuple[str, int]:
             continue
         elif ("`" in line or "~" in line) and (match := _FENCE.match(line)):
             fence = match[1]
-        elif _is_boilerplate(line):
+        elif is_boilerplate(line, after_boilerplate):
+            after_boilerplate = True
             continue
         elif ("](" in line or "://" in line) and _LINK_LINE.fullmatch(line.strip()):
             link_chars += len(line)
         blank = 0
+        after_boilerplate = False
         kept.append(line)
     return "\n".join(kept).rstrip(), link_chars
-
-
-def _is_boilerplate(line: str) -> bool:
-    if line.startswith(("    ", "\t")):  # indented code
-        return False
-    if "](" in line and (match := _LINK.fullmatch(line.strip())):
-        return match[1].strip().casefold() in _BOILERPLATE
-    return len(line) <= _BOILERPLATE_MAX_CHARS and line.strip(" *_").casefold() in _BOILERPLATE
 
 
 def _judge(text: str, link_chars: int) -> Dropped | None:
