@@ -72,7 +72,10 @@ def read_page(document: Document) -> Document:
         InputError: trafilatura is not installed.
     """
     require_extra(document.source)
-    return _extract(document, document.text.encode("utf-8", "replace"))
+    text = document.text
+    if not _OPENING.match(text[:8192]):
+        text = f"<!DOCTYPE html><html><body><article>{text}</article></body></html>"
+    return _extract(document, text.encode("utf-8", "replace"))
 
 
 def _extract(document: Document, page: bytes) -> Document:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairmill.config import load
+from pairmill.intake.notes import Fate, Note
+from pairmill.intake.reader import read_documents
+from pairmill.intake.sources.items import cut_items, read_items
+from pairmill.intake.sources.lines import cut_lines, read_lines
+from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.registry import KNOWN_ENDINGS, read_stream
+from pairmill.intake.sources.text import read_text
+
+if TYPE_CHECKING:
+    from pairmill.intake.sources.origin import Reader
+    from pairmill.records import Document
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["text", "data", "id", "é"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+_PIECES = st.one_of(
+    st.binary(max_size=60),
+    _JSON.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from(
+        [b"\n", b'{"text": "a"}\n', b"\xff\xfe", b"\xef\xbb\xbf", b"[", b"]", b'{"data": [', b",",
+         b"\\", b'"', b"\x1f\x8b\x08", b"\xe2\x80\xa8", b"<html><p>x</p>", b"---\ntitle: x\n---\n"]
+    ),
+)  # fmt: skip
+BYTES = st.lists(_PIECES, max_size=12).map(b"".join)
+
+
+class _Trickle:
+    def __init__(self, data: bytes, block: int) -> None:
+        self._data = io.BytesIO(data)
+        self._block = block
+
+    def read(self, size: int, /) -> bytes:
+        return self._data.read(min(size, self._block))
+
+
+def _read(data: bytes, name: str) -> tuple[list[Document], list[Note]]:
+    notes: list[Note] = []
+    origin = Origin("f", None, 1024, notes.append)
+    return list(read_stream(_Trickle(data, 2**18), name, origin)), notes
+
+
+def _read_by(reader: Reader, data: bytes, block: int) -> tuple[list[Document], list[Note]]:
+    notes: list[Note] = []
+    return list(reader(_Trickle(data, block), Origin("f", None, 1024, notes.append))), notes
+
+
+@given(BYTES, st.sampled_from([*sorted(KNOWN_ENDINGS), ""]), st.booleans())
+def test_any_bytes_under_any_name_give_documents_or_reasons(
+    data: bytes, ending: str, packed: bool
+) -> None:
+    documents, notes = _read(gzip.compress(data) if packed else data, f"a{ending}")
+    assert documents or any(note.fate is Fate.SKIPPED for note in notes)
+    for document in documents:
+        document.text.encode("utf-8")
+        assert document.id
+    assert all(note.detail.isprintable() for note in notes)
+
+
+@given(BYTES, st.sampled_from([read_lines, read_items, read_text]), st.integers(1, 50))
+def test_the_size_of_the_blocks_does_not_matter(data: bytes, reader: Reader, block: int) -> None:
+    assert _read_by(reader, data, block) == _read_by(reader, data, 2**18)
+
+
+@given(st.binary(), st.integers(1, 40), st.integers(1, 40))
+def test_each_line_is_given_whole_or_by_its_size(data: bytes, most: int, block: int) -> None:
+    lines = data.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    expected = [line if len(line) <= most else len(line) for line in lines]
+    assert list(cut_lines(_Trickle(data, block), most)) == list(enumerate(expected, 1))
+
+
+@given(st.lists(_JSON, max_size=5), st.integers(0, 4), st.integers(1, 40))
+def test_each_element_of_a_list_is_an_item(items: list[Any], indent: int, block: int) -> None:
+    data = json.dumps(items, indent=indent or None, ensure_ascii=False).encode()
+    cut = list(cut_items(_Trickle(data, block), 10**6))
+    assert [json.loads(item) for item in cut if isinstance(item, bytes)] == items
+    assert len(cut) == len(items)
+
+
+@given(st.lists(st.one_of(_JSON.map(json.dumps), st.just("{"), st.just("x")), max_size=8))
+def test_each_line_is_a_document_or_a_skip(lines: list[str]) -> None:
+    notes: list[Note] = []
+    stdin = io.BytesIO("\n".join(['{"text": "first"}', *lines]).encode())
+    documents = list(read_documents(load(given={"inputs": ("-",)}), notes.append, stdin))
+    skips = [note for note in notes if note.fate is Fate.SKIPPED]
+    assert len(documents) + len(skips) == len(lines) + 1

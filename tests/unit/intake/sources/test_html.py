@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pairmill.errors import InputError
+from pairmill.intake.sources import html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.intake.conftest import Read
+
+SENTENCE = "The mill stands by the river and grinds whatever the farmers bring to it. "
+PAGE = f"""<!DOCTYPE html><html lang="en"><head><title>The mill</title>
+<meta name="author" content="Ada Lovelace"><link rel="canonical" href="https://example.org/mill"></head>
+<body><nav><ul><li><a href="/">Home</a></li><li><a href="/x">About</a></li></ul></nav>
+<article><h1>The mill</h1>
+<p>{SENTENCE}
+      {SENTENCE}</p>
+<h2><a id="w">The wheel</a><a class="headerlink" href="#w">¶</a></h2>
+<p>{SENTENCE * 2}</p><ul><li>first thing</li><li>second thing</li></ul>
+<pre>def turn():
+    return 1
+</pre><p>{SENTENCE}</p></article>
+<script>alert("x")</script><footer>Imprint</footer></body></html>"""
+
+
+def test_a_page_becomes_markdown_with_its_facts(read: Callable[..., Read]) -> None:
+    (document,) = read("a.html", PAGE.encode()).documents
+    assert "\n## The wheel\n" in document.text
+    assert "- first thing" in document.text
+    assert "def turn():\n    return 1" in document.text
+    assert f"{SENTENCE.strip()} {SENTENCE.strip()}" in document.text
+    for noise in ("alert", "About", "Imprint", "¶"):
+        assert noise not in document.text
+    assert (document.title, document.author) == ("The mill", "Ada Lovelace")
+    assert (document.url, document.language) == ("https://example.org/mill", "en")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"<", b"<html>", b"<html><body></body>", b"<div>" * 5000, b"<p>\xff\xfe" * 100, b"no tags"],
+)
+def test_broken_pages_give_at_most_an_empty_document(
+    read: Callable[..., Read], data: bytes
+) -> None:
+    result = read("a.html", data)
+    assert len(result.documents) + len(result.skips) == 1
+
+
+def test_without_the_extra_it_is_named(
+    read: Callable[..., Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"a.html is HTML.*pip install 'pairmill\[html\]'"):
+        read("a.html", PAGE.encode())
+
+
+def test_markdown_that_begins_with_a_tag_is_no_page() -> None:
+    assert not html.looks_like_html('<p align="center">logo</p>\n\n# Title\n\nText.')
+    assert html.looks_like_html("\n<!-- saved --><!doctype html><html>")
