@@ -14,7 +14,7 @@ from pairmill.intake.sources.text import read_bounded
 from pairmill.records import Document, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pairmill.intake.sources.origin import Origin
     from pairmill.intake.sources.streams import Stream
@@ -25,6 +25,7 @@ _OPENING = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doc
                       re.IGNORECASE | re.DOTALL)  # fmt: skip
 _FRAGMENT_MIN_PARAGRAPHS = 3
 _SPACES = re.compile(r"\s+")
+_KEPT_SHARE = 0.8
 _VERBATIM = frozenset(("pre", "textarea", "script", "style"))
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _PERMALINKS = frozenset(("¶", "#", "§", "🔗", "\uf0c1", ""))
@@ -88,17 +89,49 @@ def _extract(document: Document, page: bytes) -> Document:
         return replace(document, text="")
     _prune(tree)
     facts = trafilatura.extract_metadata(tree)
-    text = trafilatura.extract(
-        tree, output_format="markdown", include_formatting=True, include_comments=False
-    )
     return replace(
         document,
-        text=strip_surrogates(text or ""),
+        text=strip_surrogates(_markdown(tree, trafilatura.extract)),
         title=document.title or facts.title,
         author=document.author or facts.author,
         url=document.url or facts.url,
         language=document.language or tree.get("lang"),
     )
+
+
+def _markdown(tree: Any, extract: Callable[..., str | None]) -> str:
+    """Extract the article; once more, with its container marked, if the headings got lost.
+
+    Where a page marks no article, only paragraphs are gathered from all over it.
+    """
+    text = _extract_once(tree, extract)
+    if "\n#" in f"\n{text}" or next(tree.iter("h2", "h3"), None) is None:
+        return text
+    container = _container(tree)
+    if container is None:
+        return text
+    container.tag = "article"
+    again = _extract_once(tree, extract)
+    keeps_all = len(again) >= _KEPT_SHARE * len(text)
+    return again if keeps_all and "\n#" in f"\n{again}" else text
+
+
+def _extract_once(tree: Any, extract: Callable[..., str | None]) -> str:
+    options = {"include_formatting": True, "include_comments": False}
+    return extract(tree, output_format="markdown", **options) or ""
+
+
+def _container(tree: Any) -> Any:
+    """Return the innermost ``div``, ``section`` or ``td`` with most of the paragraphs' text."""
+    sizes: dict[Any, int] = {}
+    total = 0
+    for paragraph in tree.iter("p"):
+        size = len(paragraph.text_content())
+        total += size
+        for ancestor in paragraph.iterancestors("div", "section", "td"):
+            sizes[ancestor] = sizes.get(ancestor, 0) + size
+    large = [node for node, size in sizes.items() if size >= _KEPT_SHARE * total]
+    return min(large, key=lambda node: sum(1 for _ in node.iter()), default=None)
 
 
 def _prune(tree: Any) -> None:
