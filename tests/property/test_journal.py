@@ -107,7 +107,7 @@ def harm(folder: RunFolder, tail: bytes, *, unrename: bool, stray: bool) -> None
         (folder.open_shards / f"train-{number + 1:05d}.jsonl").write_bytes(tail)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     commits=st.lists(st.lists(UNITS, max_size=8), min_size=1, max_size=6),
     more=st.lists(UNITS, max_size=8),

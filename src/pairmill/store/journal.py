@@ -251,6 +251,9 @@ class Journal:
         """
         if self._in_doubt:
             self._ledger.settle()
+            if self._shards.committed() != [r for r in self._ledger.shards() if not r.closed]:
+                # It was committed after all. The bytes are there; a fresh look finds them.
+                raise StorageError(f"{self._folder.ledger}: a refused transaction took effect")
             self._in_doubt = False
         if self._uneven:
             self._shards.rollback()

@@ -131,6 +131,11 @@ class Shards:
         """Return the state of each shard that holds uncommitted bytes."""
         return [shard.record() for shard in self._open.values() if shard.is_changed]
 
+    def committed(self) -> list[ShardRecord]:
+        """Return the committed state of each open shard that the ledger knows, by kind."""
+        records = (shard.committed for shard in self._open.values() if shard.committed.bytes)
+        return sorted(records, key=lambda record: record.kind)
+
     def commit(self) -> None:
         """Take note that the ledger confirmed what ``changed`` said."""
         for shard in self._open.values():

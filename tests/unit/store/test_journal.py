@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Outcome, digest
 from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
+from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, read_folder
 from pairmill.store.journal import Journal
+from pairmill.store.ledger import Ledger
 from pairmill.store.reading import read_lines
 
 if TYPE_CHECKING:
@@ -174,3 +176,66 @@ def test_a_refused_start_leaks_no_descriptor(folder: RunFolder, make_batch: Make
         with pytest.raises(FolderError):
             Journal.open(folder, clock=Clock())
     assert open_descriptors() == before
+
+
+def test_the_ledger_hears_of_bytes_only_after_they_are_synced(
+    folder: RunFolder, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    class TracingDisk(Disk):
+        def write(self, fd: int, data: bytes | memoryview) -> int:
+            steps.append("write")
+            return super().write(fd, data)
+
+        def sync(self, fd: int) -> None:
+            steps.append("sync")
+            super().sync(fd)
+
+        def sync_folder(self, path: Path) -> None:
+            steps.append(f"sync {path.name}")
+            super().sync_folder(path)
+
+        def rename(self, old: Path, new: Path) -> None:
+            steps.append("rename")
+            super().rename(old, new)
+
+    commit = Ledger.commit
+
+    def traced(ledger: Ledger, *work: Any) -> None:
+        steps.append("ledger")
+        commit(ledger, *work)
+
+    monkeypatch.setattr(Ledger, "commit", traced)
+    journal = Journal.open(folder, clock=Clock(), files=TracingDisk())
+    journal.commit(make_batch(1))
+    assert steps == ["write", "write", "sync", "sync", "sync open", "ledger"]
+    steps.clear()
+    journal.commit(make_batch(2))  # the names are synced already
+    assert steps == ["write", "write", "sync", "sync", "ledger"]
+    steps.clear()
+    journal.close()
+    assert steps[:4] == ["ledger", "rename", "sync data", "sync open"]
+
+
+def test_a_refused_transaction_that_took_effect_is_left_to_the_next_start(
+    folder: RunFolder, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Ledger.commit
+
+    def liar(ledger: Ledger, *work: Any) -> None:
+        commit(ledger, *work)
+        raise StorageError("the disk is full", transient=True)
+
+    journal = Journal.open(folder, clock=Clock())
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "commit", liar)
+        with pytest.raises(StorageError, match="full"):
+            journal.commit(make_batch(1))
+    for _ in range(2):
+        with pytest.raises(StorageError, match="took effect"):
+            journal.commit(make_batch(1))
+    journal.close()
+    with Journal.open(folder, clock=Clock()) as journal:
+        assert journal.commit(make_batch(1, 2)).repeated == 1
+        assert len(set(lines(folder, journal))) == len(lines(folder, journal)) == 4
