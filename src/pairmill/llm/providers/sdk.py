@@ -198,7 +198,7 @@ def _raise_transport(error: BaseException) -> NoReturn:
         _raise_timeout(sent=True)
     kind, code, message = Kind.OVERLOAD, "connection", "the connection broke"
     paid = not seen(httpx2.ConnectError, httpx2.WriteError)
-    if seen(ssl.SSLError) and (seen(httpx2.ConnectError) or seen(ssl.SSLCertVerificationError)):
+    if seen(ssl.SSLError) and seen(httpx2.ConnectError) and not seen(ssl.SSLEOFError):
         kind, code = Kind.CONFIG, "tls"
         message = "no trusted TLS connection to the endpoint; check base_url and certificates"
     elif seen(httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.ProxyError):

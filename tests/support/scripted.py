@@ -63,13 +63,14 @@ class Scripted:
     delay_s: float = 0.0
     in_flight: int = 0
     most_in_flight: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
             while await self._serve_one(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
             writer.close()
@@ -83,6 +84,7 @@ class Scripted:
         )
         self.headers.append(head)
         self.requests.append(json.loads(await reader.readexactly(length)))
+        self.asked.set()
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -108,7 +110,7 @@ class Scripted:
 async def serve(*script: bytes) -> AsyncIterator[Scripted]:
     """Serve ``script`` on a free loopback port."""
     scripted = Scripted(list(script))
-    server = await asyncio.start_server(scripted.connected, "127.0.0.1", 0, backlog=2048)
+    server = await asyncio.start_server(scripted.connected, "127.0.0.1", 0, backlog=999)
     scripted.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield scripted

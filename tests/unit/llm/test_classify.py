@@ -1,0 +1,318 @@
+"""One row for each way in which a provider is known to fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairmill.errors import Kind, ProviderError
+from pairmill.llm.classify import classify, classify_empty
+
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+def named(status: int, body: Any, **headers: str) -> ProviderError:
+    lower = {name.replace("_", "-"): value for name, value in headers.items()}
+    return classify(status, lower, body, now=NOW)
+
+
+def openai(message: str, code: str | None = None, type_: str | None = None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": type_, "param": None, "code": code}}
+
+
+def gemini(quota: str) -> list[dict[str, Any]]:
+    details = [
+        {
+            "@type": "type.googleapis.com/google.rpc.QuotaFailure",
+            "violations": [{"quotaId": quota}],
+        },
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "22s"},
+    ]
+    return [
+        {
+            "error": {
+                "code": 429,
+                "message": "You exceeded your current quota, please check your plan and billing "
+                "details.",
+                "status": "RESOURCE_EXHAUSTED",
+                "details": details,
+            }
+        }
+    ]
+
+
+CASES: list[tuple[str, int, Any, Kind]] = [
+    ("openai rate", 429, openai("Rate limit reached", "rate_limit_exceeded", "tokens"), Kind.RATE),
+    (
+        "openai quota",
+        429,
+        openai("You exceeded your current quota", "insufficient_quota", "insufficient_quota"),
+        Kind.QUOTA,
+    ),
+    (
+        "openai day",
+        429,
+        openai("Rate limit reached on requests per day (RPD)", "rate_limit_exceeded", "requests"),
+        Kind.QUOTA,
+    ),
+    (
+        "openai one request above the limit",
+        429,
+        openai("Request too large for gpt-4o on tokens per min", "rate_limit_exceeded", "tokens"),
+        Kind.CHUNK,
+    ),
+    ("openai key", 401, openai("Incorrect API key provided", "invalid_api_key"), Kind.AUTH),
+    ("openai model", 404, openai("The model `x` does not exist", "model_not_found"), Kind.CONFIG),
+    ("openai place", 403, openai("", "unsupported_country_region_territory"), Kind.CONFIG),
+    (
+        "openai long",
+        400,
+        openai("This model's maximum context length is 8192", "context_length_exceeded"),
+        Kind.CHUNK,
+    ),
+    ("openai word", 400, openai("Unknown parameter: 'x'", "unknown_parameter"), Kind.CONFIG),
+    ("openai server", 500, openai("The server had an error", None, "server_error"), Kind.OVERLOAD),
+    ("openai conflict", 409, openai("try again"), Kind.OVERLOAD),
+    ("azure rate", 429, {"error": {"code": "429", "message": "Please retry"}}, Kind.RATE),
+    (
+        "azure filter",
+        400,
+        {
+            "error": {
+                "code": "content_filter",
+                "message": "The response was filtered",
+                "innererror": {"code": "ResponsibleAIPolicyViolation"},
+            }
+        },
+        Kind.CHUNK,
+    ),
+    ("azure deployment", 404, {"error": {"code": "DeploymentNotFound"}}, Kind.CONFIG),
+    ("azure key", 401, {"statusCode": 401, "message": "Access denied"}, Kind.AUTH),
+    (
+        "anthropic rate",
+        429,
+        {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}},
+        Kind.RATE,
+    ),
+    (
+        "anthropic full",
+        529,
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+        Kind.OVERLOAD,
+    ),
+    (
+        "anthropic credit",
+        400,
+        openai("Your credit balance is too low", None, "invalid_request_error"),
+        Kind.QUOTA,
+    ),
+    (
+        "anthropic long",
+        400,
+        openai("prompt is too long: 210000 tokens > 200000 maximum", None, "invalid_request_error"),
+        Kind.CHUNK,
+    ),
+    (
+        "together you",
+        429,
+        {"error": {"message": "slow", "type": "dynamic_request_limited"}},
+        Kind.RATE,
+    ),
+    ("together they", 503, {"error": {"message": "capacity"}}, Kind.OVERLOAD),
+    ("groq rate", 429, openai("Rate limit reached", "rate_limit_exceeded", "tokens"), Kind.RATE),
+    ("groq day", 429, openai("on tokens per day (TPD)", "rate_limit_exceeded"), Kind.QUOTA),
+    ("groq json", 400, openai("Failed to validate JSON", "json_validate_failed"), Kind.BADOUT),
+    ("mistral rate", 429, {"message": "Requests rate limit exceeded"}, Kind.RATE),
+    (
+        "mistral model",
+        400,
+        {"object": "error", "message": "Invalid model: x", "type": "invalid_model", "code": "1500"},
+        Kind.CONFIG,
+    ),
+    (
+        "mistral word",
+        422,
+        {"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]},
+        Kind.CONFIG,
+    ),
+    ("mistral key", 401, {"message": "Unauthorized"}, Kind.AUTH),
+    ("gemini minute", 429, gemini("GenerateRequestsPerMinutePerProject"), Kind.RATE),
+    ("gemini day", 429, gemini("GenerateRequestsPerDayPerProject"), Kind.QUOTA),
+    (
+        "gemini full",
+        503,
+        [{"error": {"code": 503, "status": "UNAVAILABLE", "message": "overloaded"}}],
+        Kind.OVERLOAD,
+    ),
+    (
+        "gemini rate as 503",
+        503,
+        {"error": {"code": 503, "status": "RESOURCE_EXHAUSTED", "message": "x"}},
+        Kind.RATE,
+    ),
+    ("gemini key", 400, {"error": {"message": "API key not valid."}}, Kind.AUTH),
+    ("openrouter credit", 402, {"error": {"code": 402, "message": "more credits"}}, Kind.QUOTA),
+    (
+        "openrouter day",
+        429,
+        {"error": {"code": 429, "message": "Rate limit exceeded: free-models-per-day"}},
+        Kind.QUOTA,
+    ),
+    (
+        "openrouter minute",
+        429,
+        {"error": {"code": 429, "message": "Rate limit exceeded: free-models-per-min"}},
+        Kind.RATE,
+    ),
+    (
+        "openrouter flagged",
+        403,
+        {"error": {"code": 403, "message": "Your input was flagged by moderation"}},
+        Kind.CHUNK,
+    ),
+    (
+        "vllm long",
+        400,
+        {"object": "error", "message": "maximum context length is 2048", "type": "BadRequestError"},
+        Kind.CHUNK,
+    ),
+    (
+        "vllm model",
+        404,
+        {"object": "error", "message": "The model `x` does not exist.", "code": 404},
+        Kind.CONFIG,
+    ),
+    (
+        "llama.cpp loading",
+        503,
+        {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
+        Kind.OVERLOAD,
+    ),
+    (
+        "llama.cpp long",
+        400,
+        {"error": {"message": "the request exceeds it", "type": "exceed_context_size_error"}},
+        Kind.CHUNK,
+    ),
+    (
+        "llama.cpp long, older",
+        500,
+        {"error": {"message": "input is too large to process", "type": "server_error"}},
+        Kind.CHUNK,
+    ),
+    (
+        "llama.cpp schema",
+        400,
+        openai("Failed to parse json_schema", None, "invalid_request_error"),
+        Kind.CONFIG,
+    ),
+    ("tgi full", 429, {"error": "Model is overloaded", "error_type": "overloaded"}, Kind.RATE),
+    ("tgi failed", 424, {"error": "Request failed during generation"}, Kind.OVERLOAD),
+    (
+        "tgi long",
+        422,
+        {"error": "`inputs` must have less than 1024 tokens.", "error_type": "validation"},
+        Kind.CHUNK,
+    ),
+    ("proxy page", 502, b"<html><title>502 Bad Gateway</title>", Kind.OVERLOAD),
+    ("proxy gave up", 524, b"error code: 524", Kind.TIMEOUT),
+    ("too large", 413, b"", Kind.CHUNK),
+    ("wrong path", 404, {"detail": "Not Found"}, Kind.CONFIG),
+    ("wrong method", 405, b"", Kind.CONFIG),
+    ("unknown refusal", 400, {"error": {"message": "bad"}}, Kind.CHUNK),
+    ("unknown failure", 599, None, Kind.OVERLOAD),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_each_failure_has_its_kind(status: int, body: Any, kind: Kind) -> None:
+    error = named(status, body)
+    assert error.kind is kind
+    assert error.status == status
+
+
+def test_a_limit_of_nothing_means_that_the_model_is_not_on_the_plan() -> None:
+    assert named(429, {}, x_ratelimit_limit_req_minute="0").kind is Kind.QUOTA
+    assert named(429, {}, x_ratelimit_remaining_req_minute="0").kind is Kind.RATE
+    assert named(429, {}, x_ratelimit_limit_req_minute="60").kind is Kind.RATE
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "seconds"),
+    [
+        ({"retry_after": "2"}, {}, 2.0),
+        ({"retry_after": "1.5"}, {}, 1.5),
+        ({"retry_after_ms": "250", "retry_after": "9"}, {}, 0.25),
+        ({"retry_after": "Tue, 14 Nov 2023 22:13:50 GMT"}, {}, 30.0),
+        ({"retry_after": "Tue, 14 Nov 2003 22:13:50 GMT"}, {}, 0.0),
+        ({"retry_after": "1e400"}, {}, None),
+        ({"retry_after": "nan"}, {}, None),
+        ({"retry_after": "-3"}, {}, None),
+        ({"retry_after": "soon"}, {}, None),
+        ({"retry_after": "99999999"}, {}, 86400.0),
+        ({}, gemini("PerMinute"), 22.0),
+        ({}, {"error": {"metadata": {"retry_after_seconds": 7}}}, 7.0),
+        ({}, openai("Please try again in 1m2.5s. Visit"), 62.5),
+        ({}, openai("Please try again in 20ms."), 0.02),
+        ({}, {}, None),
+    ],
+)
+def test_what_the_server_asks_us_to_wait(
+    headers: dict[str, str], body: Any, seconds: float | None
+) -> None:
+    assert named(429, body, **headers).retry_after_s == (
+        None if seconds is None else pytest.approx(seconds)
+    )
+
+
+def test_a_gateway_that_gave_up_may_have_cost_money() -> None:
+    assert named(504, b"").maybe_paid
+    assert not named(503, b"").maybe_paid
+
+
+def test_a_message_is_one_short_line_without_secrets_or_controls() -> None:
+    said = (
+        "bad\nkey sk-proj-abcdefghijk \x1b[31mred\u202e Bearer abc.def "
+        "AIzaSyA1234567890123456789012345 https://me:pw@host/?key=abcdef " + "x" * 500
+    )
+    text = str(classify(401, {}, {"error": said}, now=NOW, secrets=["red"]))
+    assert len(text) <= 320
+    assert text.isprintable()
+    for secret in ("sk-proj-abc", "abc.def", "AIzaSy", "me:pw", "key=abc", "red"):
+        assert secret not in text
+    assert "\\x1b[31m" in text
+
+
+FIELDS = (
+    *("error", "message", "code", "type", "status", "detail", "details", "choices", "loc"),
+    *("metadata", "innererror", "error_type", "retryDelay", "refusal", "msg"),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(FIELDS),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=40)
+@given(st.integers(100, 999), JSON | st.binary(max_size=40))
+def test_no_body_breaks_it(status: int, body: Any) -> None:
+    for error in (
+        classify(status, {"retry-after": str(status)}, body, now=NOW),
+        classify_empty(200, {}, body, NOW),
+    ):
+        assert str(error).isprintable()
+        assert orjson.dumps(str(error))

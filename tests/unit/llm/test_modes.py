@@ -1,0 +1,114 @@
+"""Against servers that take, refuse or ignore each way of asking, over the real wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pairmill.errors import Kind, ProviderError
+from pairmill.llm.endpoint import Endpoint, Secret
+from pairmill.llm.modes import find_mode
+from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.sdk import SdkProvider
+from pairmill.testing.clock import FakeClock
+from support.scripted import answer, reply, serve
+
+if TYPE_CHECKING:
+    from pairmill.records import Completion, Request
+
+
+class Kept(dict[str, str]):
+    """A memory."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[str | None]]:
+    """The mode found, and the response formats that the server saw."""
+    async with serve(*script) as server:
+        provider = SdkProvider(
+            Endpoint(server.base_url, Secret("")), FakeClock(), concurrency=1, timeout_s=1.0
+        )
+
+        async def ask(request: Request, mode: Mode) -> Completion:
+            return (await provider.complete(request, mode)).completion
+
+        try:
+            mode = await find_mode(
+                ask, "http://x/v1", "m", memory if memory is not None else Kept()
+            )
+        finally:
+            await provider.aclose()
+    formats = [sent.get("response_format", {}).get("type") for sent in server.requests]
+    return mode, formats
+
+
+def refused(message: str, status: int = 400, code: str | None = None) -> bytes:
+    return reply({"error": {"message": message, "code": code}}, status)
+
+
+GREEN = reply(answer('{"colour": "green"}'))
+PROSE = reply(answer("Green."))
+NO_FORMAT = refused("'response_format' of type 'json_schema' is not supported with this model")
+
+
+async def test_a_server_that_keeps_to_the_schema_costs_one_call() -> None:
+    assert await found(GREEN) == (Mode.JSON_SCHEMA, ["json_schema"])
+
+
+@pytest.mark.parametrize(
+    ("script", "mode"),
+    [
+        ([NO_FORMAT, GREEN], Mode.JSON_OBJECT),
+        ([refused("bad request", 422), GREEN], Mode.JSON_OBJECT),
+        ([PROSE, GREEN], Mode.JSON_OBJECT),
+        ([reply(answer('{"color": "green"}')), GREEN], Mode.JSON_OBJECT),
+        ([PROSE, PROSE], Mode.PROMPT),
+        ([PROSE, refused("JSON mode is not enabled")], Mode.PROMPT),
+        ([NO_FORMAT, NO_FORMAT, PROSE], Mode.PROMPT),
+        ([reply(answer("", finish="length"))], Mode.JSON_SCHEMA),
+    ],
+)
+async def test_the_strongest_mode_that_works_is_found(script: list[bytes], mode: Mode) -> None:
+    assert (await found(*script))[0] is mode
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        ([refused("Incorrect API key", 401, "invalid_api_key")], Kind.AUTH),
+        ([refused("no such model", 404, "model_not_found")], Kind.CONFIG),
+        ([refused("no money", 429, "insufficient_quota")], Kind.QUOTA),
+        ([reply("<html>")], Kind.BADOUT),
+    ],
+)
+async def test_other_failures_come_out_as_they_are_after_one_call(
+    script: list[bytes], kind: Kind
+) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await found(*script)
+    assert caught.value.kind is kind
+
+
+async def test_a_server_that_refuses_whatever_is_asked_is_badly_set_up() -> None:
+    with pytest.raises(ProviderError, match="tenant is missing") as caught:
+        await found(refused("tenant is missing"))
+    assert caught.value.kind is Kind.CONFIG
+
+
+async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> None:
+    memory = Kept()
+    assert (await found(PROSE, GREEN, memory=memory))[0] is Mode.JSON_OBJECT
+    assert await found(GREEN, memory=memory) == (Mode.JSON_OBJECT, [])
+    assert list(memory) == ["mode http://x/v1 m"]
+
+
+async def test_a_failure_and_a_foreign_word_are_not_remembered() -> None:
+    memory = Kept()
+    with pytest.raises(ProviderError):
+        await found(refused("x", 503), memory=memory)
+    assert not memory
+    memory.set("mode http://x/v1 m", "telepathy")
+    assert (await found(GREEN, memory=memory))[0] is Mode.JSON_SCHEMA

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairmill.errors import Kind, ProviderError
+from pairmill.llm.retry import GiveUp, History, RetryPolicy, Wait
+
+POLICY = RetryPolicy(base_s=1.0, cap_s=8.0, max_wait_s=100.0)
+PATIENT = [Kind.RATE, Kind.OVERLOAD]
+FINAL = [Kind.QUOTA, Kind.AUTH, Kind.CONFIG, Kind.CHUNK]
+
+
+class Highest:
+    """Draws the upper bound."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        assert a == 0.0
+        return b
+
+
+def failed(kind: Kind, *, after_s: float | None = None, code: str | None = None) -> ProviderError:
+    return ProviderError(kind, "x", retry_after_s=after_s, code=code)
+
+
+@pytest.mark.parametrize("kind", FINAL)
+def test_what_waiting_cannot_mend_is_given_up_at_once(kind: Kind) -> None:
+    assert isinstance(POLICY.decide(failed(kind, after_s=1.0), History(), Highest()), GiveUp)
+
+
+@pytest.mark.parametrize("kind", PATIENT)
+def test_the_bound_of_the_wait_doubles_up_to_a_cap(kind: Kind) -> None:
+    waits = [POLICY.decide(failed(kind), History(failures=n), Highest()) for n in range(6)]
+    assert waits == [Wait(1.0), Wait(2.0), Wait(4.0), Wait(8.0), Wait(8.0), Wait(8.0)]
+    assert POLICY.decide(failed(kind), History(failures=10**6), Highest()) == Wait(8.0)
+
+
+def test_calls_that_failed_together_do_not_come_back_together() -> None:
+    rng = random.Random(1)
+    waits = {POLICY.decide(failed(Kind.RATE), History(failures=3), rng) for _ in range(100)}
+    seconds = [wait.seconds for wait in waits if isinstance(wait, Wait)]
+    assert len(seconds) == 100
+    assert min(seconds) < 1.0
+    assert max(seconds) > 7.0
+
+
+@pytest.mark.parametrize("kind", PATIENT)
+def test_a_wait_that_was_asked_for_is_never_cut_short(kind: Kind) -> None:
+    rng = random.Random(2)
+    for _ in range(100):
+        decision = POLICY.decide(failed(kind, after_s=20.0), History(failures=9), rng)
+        assert isinstance(decision, Wait)
+        assert 20.0 <= decision.seconds <= 22.0
+
+
+def test_patience_ends_with_the_time_waited_not_with_a_number_of_tries() -> None:
+    error = failed(Kind.OVERLOAD)
+    assert isinstance(POLICY.decide(error, History(10**6, waited_s=91.0), Highest()), Wait)
+    assert isinstance(POLICY.decide(error, History(20, waited_s=93.0), Highest()), GiveUp)
+    long = failed(Kind.RATE, after_s=500.0)
+    assert isinstance(POLICY.decide(long, History(), Highest()), GiveUp)
+
+
+def test_two_calls_may_end_without_an_answer() -> None:
+    error = failed(Kind.TIMEOUT)
+    history = History()
+    assert isinstance(POLICY.decide(error, history, Highest()), Wait)
+    assert isinstance(POLICY.decide(error, history.after(error, 1.0), Highest()), GiveUp)
+
+
+def test_a_reply_that_was_none_gets_one_more_try_and_a_bad_answer_none() -> None:
+    garbage = failed(Kind.BADOUT, code="html")
+    assert isinstance(POLICY.decide(garbage, History(), Highest()), Wait)
+    assert isinstance(POLICY.decide(garbage, History(garbage=1), Highest()), GiveUp)
+    for code in ("refusal", "length", "empty", "too_large", None):
+        assert isinstance(
+            POLICY.decide(failed(Kind.BADOUT, code=code), History(), Highest()), GiveUp
+        )
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.sampled_from(list(Kind)), st.none() | st.floats(0, 200)), max_size=60),
+    st.integers(0, 9),
+)
+def test_no_sequence_of_failures_waits_longer_than_allowed(
+    failures: list[tuple[Kind, float | None]], seed: int
+) -> None:
+    history, rng = History(), random.Random(seed)
+    for kind, after_s in failures:
+        error = failed(kind, after_s=after_s)
+        decision = POLICY.decide(error, history, rng)
+        if isinstance(decision, GiveUp):
+            break
+        assert decision.seconds >= (after_s or 0.0)
+        history = history.after(error, decision.seconds)
+    assert history.waited_s <= 100.0
+    assert history.timeouts <= 1
