@@ -144,12 +144,7 @@ def split_sentences(passage: str) -> list[str]:
     for end, marked in _SENTENCE_ENDS:
         passage = passage.replace(end, marked)
     pieces = [piece.strip() for piece in passage.split(_MARK)]
-    return [
-        piece
-        for piece in pieces
-        if len(piece) >= _MIN_SENTENCE_CHARS
-        and (piece.count(" ") >= _MIN_SENTENCE_WORDS - 1 or not piece.isascii())
-    ]
+    return [piece for piece in pieces if _says_something(piece)]
 
 
 def rephrase(sentence: str, dice: Dice) -> str:
@@ -178,6 +173,13 @@ def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:
         end = max((index + 1) * len(sentences) // count, start + 1)
         drafts.append(_draft(sentences[start : min(end, start + _MAX_GROUP)], dice))
     return drafts
+
+
+def _says_something(piece: str) -> bool:
+    spaces = piece.count(" ")
+    if spaces == 0 and not piece.isascii():  # a script without spaces says as much in less
+        return len(piece) >= _MIN_SENTENCE_CHARS // 2
+    return len(piece) >= _MIN_SENTENCE_CHARS and spaces >= _MIN_SENTENCE_WORDS - 1
 
 
 def _draft(group: Sequence[str], dice: Dice) -> Draft:
