@@ -1,0 +1,133 @@
+"""The quality report: one HTML file that opens from disk, with no script and nothing remote.
+
+Crawled text and model output reach it only as escaped text, and a content security policy forbids
+everything but the page's own style, should an escape ever be forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Literal
+
+from pairmill.dataset import report_parts as parts
+from pairmill.dataset.files import write_text
+from pairmill.dataset.markup import Markup, tag
+from pairmill.dataset.measures import Names, measure
+from pairmill.dataset.rows import complete_lines, parse, published_shards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pairmill.dataset.facts import RunFacts
+    from pairmill.dataset.measures import Measures
+    from pairmill.dataset.rows import Row
+
+__all__ = ["REPORT", "Check", "render_report", "write_report"]
+
+REPORT = "report.html"
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The verdict of one check: its name, what was found, how it stands, and one line of advice."""
+
+    name: str
+    found: str
+    status: Literal["ok", "warn", "fail"]
+    hint: str = ""
+
+
+def write_report(
+    folder: Path,
+    facts: RunFacts,
+    *,
+    checks: Sequence[Check] = (),
+    chunk_text: Callable[[Row], str | None] | None = None,
+    seed: int = 0,
+) -> Path:
+    """Read a run folder's published shards and write its ``report.html``.
+
+    Args:
+        folder: The run folder.
+        facts: What the run knows of itself; reasons for drops are counted in ``rejected/`` where
+            it names none.
+        checks: Verdicts to put at the top.
+        chunk_text: Finds the text that a row was written from, where it is still at hand.
+        seed: Chooses the pairs to read.
+
+    Returns:
+        Where the report is.
+
+    Raises:
+        FolderError: A shard cannot be read.
+        StorageError: The disk refused.
+    """
+    measures = measure(_rows(folder, "train"), seed=seed)
+    if not facts.rejections:
+        reasons = Names()
+        for row in _rows(folder, "rejected"):
+            reasons.add(str(row.get("reason"))[:80])
+        facts = replace(facts, rejections=reasons.counts)
+    path = folder / REPORT
+    name = folder.resolve().name
+    write_text(path, render_report(name, facts, measures, checks=checks, chunk_text=chunk_text))
+    return path
+
+
+def render_report(
+    name: str,
+    facts: RunFacts,
+    measures: Measures,
+    *,
+    checks: Sequence[Check] = (),
+    chunk_text: Callable[[Row], str | None] | None = None,
+) -> str:
+    """The report as HTML."""
+    title = f"{name}: quality report"
+    body = tag(
+        "body",
+        tag("h1", name),
+        parts.lead(facts),
+        parts.tiles(facts, measures),
+        _verdicts(checks),
+        parts.funnel(facts, measures),
+        parts.losses(facts),
+        parts.lengths(measures),
+        parts.grounding(measures),
+        parts.variety(measures),
+        parts.cost(facts, measures),
+        parts.samples(measures, chunk_text),
+        tag("footer", f"Written by pairmill {facts.version}."),
+    )
+    style = files("pairmill.dataset").joinpath("report.css").read_text("utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _verdicts(checks: Sequence[Check]) -> Markup | None:
+    if not checks:
+        return None
+    rows = [
+        (tag("span", check.status, class_=check.status), check.name, check.found, check.hint)
+        for check in checks
+    ]
+    table = parts.table(("", "Check", "Found", "What to do"), rows)
+    return parts.section("Verdicts", tag("div", table, class_="panel"))
+
+
+def _rows(folder: Path, kind: str) -> Iterator[Row]:
+    for shard in published_shards(folder, kind):
+        for line in complete_lines(shard):
+            yield parse(line, shard)

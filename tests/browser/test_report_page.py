@@ -1,0 +1,64 @@
+"""A real browser shows the report: nothing in it runs, even where an escape was forgotten."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pairmill.dataset.facts import RunFacts
+from pairmill.dataset.measures import measure
+from pairmill.dataset.report import render_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+ATTACK = '"><script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
+FACTS = RunFacts(recipe="backtranslate", prompt_version="1", models=("m",), version="0.1.0")
+QUIET = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+)
+
+
+def shown(text: str, folder: Path) -> str:
+    """The page's document as the browser has it once loaded."""
+    page = folder / "report.html"
+    page.write_text(text, "utf-8")
+    command = [str(CHROMIUM), *QUIET.split(), f"--user-data-dir={folder / 'profile'}"]
+    done = subprocess.run(
+        [*command, "--dump-dom", page.as_uri()], capture_output=True, timeout=50, check=True
+    )
+    return done.stdout.decode("utf-8")
+
+
+def title(document: str) -> str | None:
+    found = re.search(r"<title>(.*?)</title>", document)
+    return found and found[1]
+
+
+def hostile_report() -> str:
+    row = {"id": "1", "instruction": ATTACK, "answer": ATTACK, "evidence": ATTACK, "title": ATTACK}
+    return render_report("set", FACTS, measure([row]))
+
+
+def test_hostile_text_shows_as_text(tmp_path: Path) -> None:
+    document = shown(hostile_report(), tmp_path)
+    assert title(document) == "set: quality report"
+    assert "<script" not in document
+    assert "<img" not in document
+    assert "&lt;script&gt;" in document
+
+
+def test_the_policy_holds_where_an_escape_is_forgotten(tmp_path: Path) -> None:
+    broken = hostile_report().replace("</h1>", f"</h1>{ATTACK}")
+    assert title(shown(broken, tmp_path)) == "set: quality report"
+    (tmp_path / "profile").rename(tmp_path / "first")
+    unguarded = broken.replace("Content-Security-Policy", "X-Nothing")
+    assert title(shown(unguarded, tmp_path)) == "owned"  # so the attack is a real one
