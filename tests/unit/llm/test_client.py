@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 import pytest
+from tests.support.questions import request
+from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, Event, Topic
@@ -17,8 +19,6 @@ from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.retry import RetryPolicy
 from pairmill.testing.clock import FakeClock
-from support.questions import request
-from support.scripted import answer, reply, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

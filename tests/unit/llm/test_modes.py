@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.endpoint import Endpoint, Secret
@@ -12,7 +13,6 @@ from pairmill.llm.modes import find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.testing.clock import FakeClock
-from support.scripted import answer, reply, serve
 
 if TYPE_CHECKING:
     from pairmill.records import Completion, Request

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from tests.support.questions import request
+from tests.support.scripted import HANG, RESET, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.endpoint import Endpoint, Secret
@@ -14,8 +16,6 @@ from pairmill.llm.providers import replies
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.testing.clock import FakeClock
-from support.questions import request
-from support.scripted import HANG, RESET, answer, reply, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from tests.support.questions import SCHEMA, TEMPLATE, request
+from tests.support.scripted import answer
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import clean_text, decode, limit_headers
 from pairmill.llm.providers.wire import Dialect, Encoder
 from pairmill.records import Completion, Template
-from support.questions import SCHEMA, TEMPLATE, request
-from support.scripted import answer
 
 
 def read(body: object) -> Completion:
