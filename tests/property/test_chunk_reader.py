@@ -5,7 +5,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.config import load
@@ -20,6 +20,8 @@ from pairmill.intake.sources.text import read_text
 if TYPE_CHECKING:
     from pairmill.intake.sources.origin import Reader
     from pairmill.records import Document
+
+calm = settings(deadline=None)  # the machine may be busy; correctness is what is held here
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -60,6 +62,7 @@ def _read_by(reader: Reader, data: bytes, block: int) -> tuple[list[Document], l
     return list(reader(_Trickle(data, block), Origin("f", None, 1024, notes.append))), notes
 
 
+@calm
 @given(BYTES, st.sampled_from([*sorted(KNOWN_ENDINGS), ""]), st.booleans())
 def test_any_bytes_under_any_name_give_documents_or_reasons(
     data: bytes, ending: str, packed: bool
@@ -72,11 +75,13 @@ def test_any_bytes_under_any_name_give_documents_or_reasons(
     assert all(note.detail.isprintable() for note in notes)
 
 
+@calm
 @given(BYTES, st.sampled_from([read_lines, read_items, read_text]), st.integers(1, 50))
 def test_the_size_of_the_blocks_does_not_matter(data: bytes, reader: Reader, block: int) -> None:
     assert _read_by(reader, data, block) == _read_by(reader, data, 2**18)
 
 
+@calm
 @given(st.binary(), st.integers(1, 40), st.integers(1, 40))
 def test_each_line_is_given_whole_or_by_its_size(data: bytes, most: int, block: int) -> None:
     lines = data.split(b"\n")
@@ -86,6 +91,7 @@ def test_each_line_is_given_whole_or_by_its_size(data: bytes, most: int, block: 
     assert list(cut_lines(_Trickle(data, block), most)) == list(enumerate(expected, 1))
 
 
+@calm
 @given(st.lists(_JSON, max_size=5), st.integers(0, 4), st.integers(1, 40))
 def test_each_element_of_a_list_is_an_item(items: list[Any], indent: int, block: int) -> None:
     data = json.dumps(items, indent=indent or None, ensure_ascii=False).encode()
@@ -94,6 +100,7 @@ def test_each_element_of_a_list_is_an_item(items: list[Any], indent: int, block:
     assert len(cut) == len(items)
 
 
+@calm
 @given(st.lists(st.one_of(_JSON.map(json.dumps), st.just("{"), st.just("x")), max_size=8))
 def test_each_line_is_a_document_or_a_skip(lines: list[str]) -> None:
     notes: list[Note] = []

@@ -29,7 +29,7 @@ def test_each_article_has_a_title_an_author_and_a_text() -> None:
 def test_each_first_chunk_is_prose() -> None:
     for chunk in read_chunks(SETTINGS, lambda _: None):
         prose = chunk.text.split("```")[0]
-        assert sum(map(str.isalpha, prose)) > 350, chunk.source
+        assert sum(map(str.isalpha, prose)) > 300, chunk.source
         assert prose.count(". ") >= 2, chunk.source
 
 
