@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,3 +240,48 @@ def test_a_refused_transaction_that_took_effect_is_left_to_the_next_start(
     with Journal.open(folder, clock=Clock()) as journal:
         assert journal.commit(make_batch(1, 2)).repeated == 1
         assert len(set(lines(folder, journal))) == len(lines(folder, journal)) == 4
+
+
+def test_a_shard_that_was_refused_gives_its_room_back_at_once(
+    folder: RunFolder, make_batch: MakeBatch
+) -> None:
+    class FullDisk(Disk):
+        def write(self, fd: int, data: bytes | memoryview) -> int:
+            super().write(fd, data[:5])
+            raise OSError(errno.ENOSPC, "")
+
+    journal = Journal.open(folder, clock=Clock(), files=FullDisk())
+    with pytest.raises(StorageError, match="the disk is full"):
+        journal.commit(make_batch(1))
+    assert (folder.open_shards / "train-00000.jsonl").read_bytes() == b""
+    journal.close()
+
+
+def test_doubt_about_the_ledger_ends_before_a_shard_is_cut(
+    folder: RunFolder, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    class TracingDisk(Disk):
+        def truncate(self, fd: int, length: int) -> None:
+            steps.append("cut")
+            super().truncate(fd, length)
+
+    settle = Ledger.settle
+
+    def traced(ledger: Ledger) -> None:
+        steps.append("settle")
+        settle(ledger)
+
+    def refuse(ledger: Ledger, *work: Any) -> None:
+        raise StorageError("the disk is full", transient=True)
+
+    monkeypatch.setattr(Ledger, "settle", traced)
+    with Journal.open(folder, clock=Clock(), files=TracingDisk()) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "commit", refuse)
+            with pytest.raises(StorageError, match="full"):
+                journal.commit(make_batch(1))
+        assert steps == []  # killed here, the next start may find the transaction committed
+        journal.commit(make_batch(1))
+        assert steps == ["settle", "cut", "cut"]
