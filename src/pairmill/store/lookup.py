@@ -25,14 +25,15 @@ __all__ = ["Lookup", "finished_among", "select_shards"]
 
 _GROUP = 512  # ids per query; short groups are padded, so that each statement is prepared once
 _SIZES = (1, 8, 64, _GROUP)
+_CACHE_BYTES = 8 * 2**20
 
 
 class Lookup:
     """Questions to the ledger, from one thread at a time. Close it, or use it in ``with``."""
 
-    def __init__(self, path: Path, *, read_only: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._connection = connect(path, read_only=read_only)
+        self._connection = connect(path, read_only=True, cache_bytes=_CACHE_BYTES)
 
     def known(self, units: Sequence[UnitKey]) -> Known:
         """Say which of the units are finished, and which answers the others' chunks have.
