@@ -107,12 +107,7 @@ class Journal:
         """
         if not folder.writable:
             raise ValueError("the folder was opened to be read")
-        if not folder.ledger.exists() or folder.ledger.stat().st_size == 0:
-            if holds_shards(folder):
-                raise FolderError(
-                    f"{folder.ledger}: the ledger is missing; {rebuild_hint(folder.ledger)}"
-                )
-            create(folder.ledger, folder.version)
+        _create_once(folder)
         ledger = Ledger(folder.ledger)
         try:
             shards, notices = restore(folder, files, ledger.shards(), clock())
@@ -270,3 +265,12 @@ class Journal:
         published = tuple(self._published)
         self._published.clear()
         return published
+
+
+def _create_once(folder: RunFolder) -> None:
+    """Make the ledger of a new folder; refuse where one is missing that must have been there."""
+    if folder.ledger.exists() and folder.ledger.stat().st_size:
+        return
+    if holds_shards(folder):
+        raise FolderError(f"{folder.ledger}: the ledger is missing; {rebuild_hint(folder.ledger)}")
+    create(folder.ledger, folder.version)

@@ -11,6 +11,7 @@ from pairmill.store.files import DISK, Files, atomic_write
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
     from pairmill.store.lookup import Lookup
 
@@ -36,16 +37,7 @@ def write_manifest(
         FolderError: The ledger is damaged.
     """
     totals = lookup.totals()
-    shards = [
-        {
-            "name": f"{folder.published(record.kind).name}/{record.name}",
-            "rows": record.rows,
-            "bytes": record.bytes,
-            "sha256": record.sha256,
-        }
-        for record in lookup.shards()
-        if record.closed
-    ]
+    shards = [_shard(folder, record) for record in lookup.shards() if record.closed]
     document = {
         "format": _FORMAT,
         "version": folder.version,
@@ -64,3 +56,12 @@ def write_manifest(
     }
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     atomic_write(folder.manifest, orjson.dumps(document, option=options), files=files)
+
+
+def _shard(folder: RunFolder, record: ShardRecord) -> dict[str, object]:
+    return {
+        "name": f"{folder.published(record.kind).name}/{record.name}",
+        "rows": record.rows,
+        "bytes": record.bytes,
+        "sha256": record.sha256,
+    }
