@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from pairmill.clock import SystemClock
@@ -49,7 +51,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from pairmill.llm import local
-with local.running_server(Path(sys.argv[1]), slots=1, context_tokens=256) as endpoint:
+with local.running_server(Path(sys.argv[1]), slots=1, threads=1) as endpoint:
     print(endpoint.base_url, flush=True)
     time.sleep(60)
 """
@@ -78,7 +80,7 @@ async def test_the_embedded_model_answers_by_the_schema_and_is_gone_afterwards(
 ) -> None:
     log = tmp_path / "server.log"
     before = children_of(os.getpid())
-    with local.running_server(local.model_path(), slots=2, log=log) as endpoint:
+    with local.running_server(local.model_path(), slots=2, threads=1, log=log) as endpoint:
         (child,) = set(children_of(os.getpid())) - set(before)
         provider = SdkProvider(endpoint, SystemClock(), concurrency=2)
         reply = await provider.complete(REQUEST, Mode.JSON_SCHEMA)
@@ -96,6 +98,29 @@ async def test_the_embedded_model_answers_by_the_schema_and_is_gone_afterwards(
     assert refused.value.kind is Kind.AUTH
     wait_until_gone(child)
     assert endpoint.key.reveal() not in log.read_text()
+
+
+@pytest.mark.model
+async def test_one_slot_without_a_cache_answers_by_the_request_alone() -> None:
+    def asked(text: str) -> Request:
+        return replace(REQUEST, prompt=replace(REQUEST.prompt, text=text))
+
+    texts = ["Glaciers flow downhill under their own weight.", REQUEST.prompt.text]
+    answers: list[dict[str, str]] = [{}, {}]
+    path = local.model_path()
+    with local.running_server(path, slots=1, threads=1, prompt_cache=False) as endpoint:
+        provider = SdkProvider(endpoint, SystemClock(), concurrency=2)
+
+        async def ask(text: str, got: dict[str, str]) -> None:
+            reply = await provider.complete(asked(text), Mode.JSON_SCHEMA)
+            got[text] = reply.completion.text
+
+        for order, got in zip((texts, texts[::-1]), answers, strict=True):
+            async with anyio.create_task_group() as group:
+                for text in order:
+                    group.start_soon(ask, text, got)
+        await provider.aclose()
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.model

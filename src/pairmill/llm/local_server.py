@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
     params.cache_ram_mib = _CACHE_RAM_MIB
+    params.cache_prompt = not options.no_prompt_cache
     params.endpoint_metrics = True
     params.verbosity = _LOG_WARNINGS
     try:
@@ -68,6 +69,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--no-prompt-cache", action="store_true")
     return parser.parse_args(argv)
 
 
