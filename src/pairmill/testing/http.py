@@ -167,9 +167,9 @@ class Connection(asyncio.Protocol):
         self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the two headers that carry a key; count them all."""
+        """Keep the headers that carry a key, and answer ``expect``; count them all."""
         self._count_header(len(name) + len(value))
-        if len(name) in {7, 9, 13}:
+        if len(name) in {6, 7, 9, 13}:
             lowered = name.lower()
             if lowered == b"authorization":
                 self._key = value.decode("latin-1").removeprefix("Bearer ")

@@ -122,16 +122,11 @@ def _single_quotes(text: str) -> str:
     return repr(_load(text)) if _load(text) is not None else text.replace('"', "'")
 
 
-def _in_first_string(text: str, inserted: str) -> str:
+def _in_last_string(text: str, inserted: str) -> str:
     """Put raw characters into the last string of the JSON text, where a model would slip."""
     places = [found.start() for found in _STRING_END.finditer(text)]
     at = places[-1] if places else len(text)
     return text[:at] + inserted + text[at:]
-
-
-def _lines(text: str) -> str:
-    """Raw line breaks inside strings, which JSON does not allow."""
-    return text.replace(". ", ".\n\n")
 
 
 TEXT_FAULTS: dict[str, Callable[[str], str]] = {
@@ -153,9 +148,9 @@ TEXT_FAULTS: dict[str, Callable[[str], str]] = {
     "html_escaped": lambda text: text.replace('"', "&quot;"),
     "huge": lambda text: text,
     "long_digits": lambda text: text[:-1] + ',"score":' + "9" * _DIGITS + "}",
-    "lone_surrogate": lambda text: _in_first_string(text, "\\ud83d"),
+    "lone_surrogate": lambda text: _in_last_string(text, "\\ud83d"),
     "nan": lambda text: text[:-1] + ',"score":NaN,"limit":-Infinity}',
-    "nul": lambda text: _in_first_string(text, "\\u0000"),
+    "nul": lambda text: _in_last_string(text, "\\u0000"),
     "numbers": _on_pairs(_numbers),
     "one_broken": _one_broken,
     "plain_prose": lambda _text: "The passage is about several things, which I found interesting.",
@@ -163,8 +158,8 @@ TEXT_FAULTS: dict[str, Callable[[str], str]] = {
         f"Sure! Here are the pairs:\n\n{text}\n\nLet me know if I can help."
     ),
     "python_literals": lambda text: text.replace("null", "None").replace("true", "True"),
-    "raw_newlines": _lines,
-    "raw_surrogate": lambda text: _in_first_string(text, "\ud83d"),
+    "raw_newlines": lambda text: _in_last_string(text, "\n\nAnd so on."),
+    "raw_surrogate": lambda text: _in_last_string(text, "\ud83d"),
     "refusal": lambda _text: _REFUSAL,
     "repeated_pairs": _on_pairs(_same_pair),
     "single_quotes": _single_quotes,
@@ -172,7 +167,7 @@ TEXT_FAULTS: dict[str, Callable[[str], str]] = {
     "thinking": lambda text: _THOUGHT + text,
     "trailing_comma": lambda text: re.sub(r"([}\]])(?=[}\]]*$)", r",\1", text),
     "two_of_three": _on_pairs(_two_of_three),
-    "unescaped_quotes": lambda text: _in_first_string(text, ' "so to say" indeed'),
+    "unescaped_quotes": lambda text: _in_last_string(text, ' "so to say" indeed'),
     "whole_twice": lambda text: f"{text}\n{text}",
     "wrong_keys": _on_pairs(_wrong_keys),
     "wrong_types": _on_pairs(_wrong_types),
