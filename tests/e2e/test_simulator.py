@@ -207,9 +207,11 @@ def test_chunked_bodies_and_expect_are_understood() -> None:
 def test_a_quota_is_enforced_and_told(flavour: Any) -> None:
     quota = Quota(rpm=180, tpm=1_000_000, flavour=flavour, minute_s=1)
     with Simulator(SimulatorSettings(quota=quota)) as simulator:
-        results = [ask(simulator) for _ in range(5)]
-        assert [status for status, _, _ in results].count(200) in {3, 4}  # a second may go by
-        _, headers, body = next(result for result in results if result[0] == 429)
+        results = [ask(simulator)]
+        while results[-1][0] == 200:
+            assert len(results) < 100
+            results.append(ask(simulator))
+        _, headers, body = results[-1]
         assert body["error"]["code"] == "rate_limit_exceeded"
         assert 0 < int(headers["retry-after-ms"]) <= 1000
         assert headers["x-ratelimit-limit-requests"] == "180"
@@ -218,7 +220,8 @@ def test_a_quota_is_enforced_and_told(flavour: Any) -> None:
         time.sleep(int(headers["retry-after-ms"]) / 1000)
         assert ask(simulator)[0] == 200
         report = simulator.report()
-    assert report["rate_limited"] == [status for status, _, _ in results].count(429)
+    assert report["rate_limited"] == 1
+    assert len(results) >= 4
     assert report["billed"] == report["answered"]
 
 
@@ -368,7 +371,7 @@ def test_slots_bound_what_runs_and_turn_away_what_may_not_wait() -> None:
 
 
 def test_calls_are_slowed_together_and_not_one_after_the_other() -> None:
-    settings = SimulatorSettings(latency=Latency("lognormal", 0.2, 0.2))
+    settings = SimulatorSettings(latency=Latency("lognormal", 0.5, 0.2))
 
     async def play() -> dict[str, Any]:
         async with Simulator(settings) as simulator:
@@ -376,8 +379,8 @@ def test_calls_are_slowed_together_and_not_one_after_the_other() -> None:
             return simulator.report()
 
     report = asyncio.run(play())
-    assert report["concurrency_max"] > 80
-    assert report["elapsed_s"] < 5
+    assert report["concurrency_max"] > 50
+    assert report["elapsed_s"] < 20  # one after the other they would take 50
 
 
 def test_a_client_that_leaves_gives_its_slot_back() -> None:

@@ -26,7 +26,7 @@ def answer_request(request: ChatRequest, settings: SimulatorSettings) -> Answer:
     schema = orjson.dumps(request.schema) if request.schema is not None else None
     if schema is None:
         schema = find_schema(request.system) or find_schema(around)
-    count = wanted_pairs(around, wanted_pairs(request.system, settings.pairs_per_chunk))
+    count = wanted_pairs(around, _usual_pairs(request.system, settings.pairs_per_chunk))
     if settings.content == "canned":
         text = _canned(schema, count)
     else:
@@ -44,6 +44,9 @@ def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop")
     if max_tokens is None or tokens <= max_tokens:
         return Answer(text, finish_reason, tokens)
     return Answer(text[: 4 * max_tokens], "length", max_tokens)
+
+
+_usual_pairs = functools.lru_cache(maxsize=256)(wanted_pairs)  # a system message is constant
 
 
 @functools.lru_cache(maxsize=256)

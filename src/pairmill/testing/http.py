@@ -17,20 +17,24 @@ from pairmill.errors import ConfigError
 try:
     import httptools
 except ImportError:
-    raise ConfigError(
-        "the simulated endpoint needs httptools: install pairmill[simulate]"
-    ) from None
+    httptools = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Connection", "Exchange", "encode_response"]
+__all__ = ["Connection", "Exchange", "check_installed", "encode_response"]
 
 _MAX_HEADER_BYTES = 65_536
 _MAX_QUEUED = 64
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close sends RST instead of FIN
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%s\r\n"
+
+
+def check_installed() -> None:
+    """Raise ``ConfigError`` where the parser, which is an extra, is missing."""
+    if httptools is None:
+        raise ConfigError("the simulated endpoint needs httptools: install pairmill[simulate]")
 
 
 def encode_response(

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pairmill.testing.endpoint import Endpoint
-from pairmill.testing.http import Connection
+from pairmill.testing.http import Connection, check_installed
 from pairmill.testing.settings import SimulatorSettings
 
 try:
@@ -78,8 +78,10 @@ class Simulator:
         """Listen on the running loop.
 
         Raises:
+            ConfigError: The extra is not installed, or the settings name an unknown fault.
             OSError: The port is taken.
         """
+        check_installed()
         loop = asyncio.get_running_loop()
         endpoint = Endpoint(self.settings, loop)
         limit = self.settings.max_request_bytes

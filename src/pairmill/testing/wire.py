@@ -88,7 +88,7 @@ def parse_chat(body: bytes, seed: int) -> ChatRequest:
     mode, schema = _mode(data.get("response_format"))
     name = [data["model"], data.get("seed"), data.get("temperature"), limit, *texts]
     return ChatRequest(
-        digest=digest_of(seed, repr(name).encode("utf-8", "backslashreplace")),
+        digest=digest_of(seed, orjson.dumps(name)),
         model=data["model"],
         user=texts[last],
         system="\n".join(texts[:last]),
