@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pairmill.testing import (
+    FAULTS,
     Faults,
     Latency,
     Quota,
@@ -349,9 +350,12 @@ async def open_calls(simulator: Simulator, count: int) -> list[bytes]:
         writer.write(post_bytes(question(text), "connection: close"))
         try:
             return await reader.read()
+        except ConnectionResetError:
+            return b""
         finally:
             writer.close()
-            await writer.wait_closed()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     return await asyncio.gather(*(one(index) for index in range(count)))
 
@@ -419,3 +423,32 @@ def test_a_long_prompt_is_refused() -> None:
     with Simulator(SimulatorSettings(context_tokens=1000)) as simulator:
         status, _, body = ask(simulator, question(max_tokens=950))
     assert (status, body["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_after_a_storm_of_faults_nothing_is_left() -> None:
+    faults = Faults(
+        rates=dict.fromkeys(FAULTS, 0.9 / len(FAULTS)), hang_s=0.05, drip_bytes=500, huge_chars=9000
+    )
+    settings = SimulatorSettings(
+        faults=faults,
+        slots=20,
+        latency=Latency("lognormal", 0.005),
+        quota=Quota(tpm=6_000_000, flavour="second", charge="actual"),
+    )
+
+    async def play() -> tuple[dict[str, Any], bytes]:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+        async with Simulator(settings) as simulator:
+            answers = await open_calls(simulator, 600)
+            assert sum(answer.startswith(b"HTTP/1.1 200") for answer in answers) > 100
+            metrics = await asyncio.to_thread(call, simulator, "/metrics")
+            assert complaints == []
+            return simulator.report(), metrics[2]
+
+    report, gauges = asyncio.run(play())
+    assert report["calls"] == sum(report["by_status"].values()) == 600
+    assert len(report["by_fault"]) > 60
+    assert report["in_flight"] == 0
+    assert b"requests_processing 0.0" in gauges
+    assert b"requests_deferred 0.0" in gauges

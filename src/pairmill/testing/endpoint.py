@@ -18,7 +18,7 @@ from pairmill.testing.latency import Slots
 from pairmill.testing.mangle import TEXT_FAULTS, mangle_text
 from pairmill.testing.quotas import Enforcer, Refusal
 from pairmill.testing.refusals import REFUSALS, Reply, quota_gone
-from pairmill.testing.report import Tally
+from pairmill.testing.report import Tally, gauges_text
 from pairmill.testing.settings import Step
 from pairmill.testing.wallet import Wallet
 from pairmill.testing.wire import Answer, ChatRequest, count_tokens, parse_chat
@@ -293,21 +293,10 @@ class Endpoint:
         return encode_response(200, b'{"status":"ok"}')
 
     def _metrics(self, _exchange: Exchange) -> bytes:
-        slots, shown = self._desk.slots, self._settings.metrics
-        if shown == "none":
+        text = gauges_text(self._settings.metrics, self._desk.slots)
+        if not text:
             return encode_response(404, b'{"error":{"message":"there is nothing here"}}')
-        names = []
-        if shown in {"both", "vllm"}:
-            label = '{model_name="simulated"}'
-            names.append((f"vllm:num_requests_running{label}", slots.running))
-            names.append((f"vllm:num_requests_waiting{label}", slots.waiting))
-        if shown in {"both", "llamacpp"}:
-            names.append(("llamacpp:requests_processing", slots.running))
-            names.append(("llamacpp:requests_deferred", slots.waiting))
-        lines = [
-            f"# TYPE {name.partition('{')[0]} gauge\n{name} {value}.0\n" for name, value in names
-        ]
-        return encode_response(200, "".join(lines).encode(), (), "text/plain; version=0.0.4")
+        return encode_response(200, text.encode(), (), "text/plain; version=0.0.4")
 
     def _report(self, exchange: Exchange) -> bytes:
         report = self.report()

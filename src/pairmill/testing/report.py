@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pairmill.testing.wallet import dollars
 
 if TYPE_CHECKING:
+    from pairmill.testing.latency import Slots
     from pairmill.testing.wallet import Wallet
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "gauges_text"]
 
 _GRACE_S = 0.05  # a call may have been on its way when the wait was asked for
 _MAX_SECONDS = 86_400
@@ -157,3 +158,24 @@ class Tally:
             "worst_usd": dollars(wallet.worst_pico),
             "seconds": self.seconds,
         }
+
+
+def gauges_text(shown: str, slots: Slots) -> str:
+    """What ``GET /metrics`` says, in the words of vLLM, llama.cpp or both; "" for ``none``."""
+    label = '{model_name="simulated"}'
+    gauges = {
+        "vllm": (
+            (f"vllm:num_requests_running{label}", slots.running),
+            (f"vllm:num_requests_waiting{label}", slots.waiting),
+        ),
+        "llamacpp": (
+            ("llamacpp:requests_processing", slots.running),
+            ("llamacpp:requests_deferred", slots.waiting),
+        ),
+    }
+    return "".join(
+        f"# TYPE {name.partition('{')[0]} gauge\n{name} {value}.0\n"
+        for server, pairs in gauges.items()
+        if shown in {server, "both"}
+        for name, value in pairs
+    )
