@@ -11,9 +11,9 @@ import pytest
 from pairmill.dataset.card import render_card, write_card
 from pairmill.dataset.export import ExportOptions, export
 from pairmill.dataset.facts import RunFacts
-from pairmill.dataset.features import ROW_FEATURES
 from pairmill.dataset.formats.registry import FORMATS
 from pairmill.dataset.split import Shares
+from pairmill.store.rows import ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pairmill.dataset.features import ROW_FEATURES, ROW_NOTES, Schema, declare, type_name
+from pairmill.dataset.features import ROW_NOTES, Schema, declare, type_name
 from pairmill.dataset.files import write_text
 from pairmill.dataset.markdown import code, one_line, plain, table
 from pairmill.records import digest
+from pairmill.store.rows import ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

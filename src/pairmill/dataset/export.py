@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pairmill.dataset.card import CARD
 from pairmill.dataset.export_card import export_card
-from pairmill.dataset.files import sync_folder, write_text
+from pairmill.dataset.files import write_text
 from pairmill.dataset.formats.registry import find_format
 from pairmill.dataset.leak import Leak, measure_leak
 from pairmill.dataset.order import OrderedRows
@@ -27,21 +27,22 @@ from pairmill.dataset.split import SPLITS, Shares, Splitter
 from pairmill.dataset.tables import SplitWriter, Written, check_file_type
 from pairmill.dataset.trainers import render_axolotl, render_llama_factory
 from pairmill.errors import FolderError, InputError, StorageError
+from pairmill.store.files import DISK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pairmill.dataset.formats.format import Format
     from pairmill.dataset.rows import Row
 
-__all__ = ["MANIFEST", "Duplicates", "ExportOptions", "Summary", "export"]
+__all__ = ["MANIFEST", "ExportOptions", "FindRepeats", "Summary", "export"]
 
 MANIFEST = "export.json"
 _OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
 _MOST_NAMES = 20
 
-Duplicates: TypeAlias = "Callable[[Row], str | None]"
-"""Called with each row that passed, in order: why it repeats an earlier one, or None."""
+FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
+"""Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def export(
     out: Path,
     options: ExportOptions | None = None,
     *,
-    duplicates: Duplicates | None = None,
+    find_repeats: FindRepeats | None = None,
     related: Iterable[tuple[str, str]] = (),
     version: str = "",
 ) -> Summary:
@@ -108,7 +109,8 @@ def export(
         folder: The run folder; it is only read.
         out: A folder that does not exist, is empty, or holds an earlier export, which is replaced.
         options: What the export is to be like.
-        duplicates: Finds repeats; where None, the first row of each normalised instruction stays.
+        find_repeats: Finds repeats among all rows, and may hold something of each in memory; where
+            None, the first row of each normalised instruction stays, in constant memory.
         related: Pairs of document ids that must fall into one split.
         version: pairmill's own, for the card.
 
@@ -129,7 +131,7 @@ def export(
     try:
         splitter = Splitter(options.shares, options.seed, related)
         with OrderedRows(staging / "scratch.db") as rows:
-            work = _Pass(rows, shape, options, splitter, duplicates)
+            work = _Pass(rows, shape, options, splitter, find_repeats)
             summary = work.run(shards, staging, out)
         (staging / "scratch.db").unlink()
         _write_neighbours(staging, summary, shape, options, version)
@@ -150,19 +152,23 @@ class _Pass:
         shape: Format,
         options: ExportOptions,
         splitter: Splitter,
-        duplicates: Duplicates | None,
+        find_repeats: FindRepeats | None,
     ) -> None:
         self._rows = rows
         self._shape = shape
         self._options = options
         self._splitter = splitter
-        self._repeats = duplicates or drop_same_instruction(rows.first_time)
+        self._find_repeats = find_repeats
+        self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> Summary:
         read = self._take_in(shards)
+        if self._find_repeats:
+            found = self._find_repeats(self._passing())
+            self._repeats = lambda row: found.get(row["id"])
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
         if not any(kept.values()):
@@ -187,6 +193,12 @@ class _Pass:
             self._dropped["same_id"] += read - new
         self._dropped += Counter()  # forget zeros
         return total
+
+    def _passing(self) -> Iterator[Row]:
+        for chunk in self._rows.chunks():
+            for row, _ in self._shape.write([row for row, _ in chunk]):
+                if not self._options.policy.reason_to_drop(row):
+                    yield row
 
     def _write_all(self, staging: Path) -> tuple[dict[str, list[Written]], dict[str, int]]:
         options = self._options
@@ -296,4 +308,4 @@ def _put_in_place(staging: Path, out: Path) -> None:
         shutil.rmtree(old)
     else:
         staging.rename(out)  # replaces an empty folder
-    sync_folder(out.parent)
+    DISK.sync_folder(out.parent)

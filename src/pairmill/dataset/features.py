@@ -1,4 +1,4 @@
-"""The canonical row: its fields, in order, with their types and what each one means.
+"""Types of columns, as a dataset card declares them, and what the fields of a row mean.
 
 A type is written as plain data: a name such as ``string`` for a scalar, a one-tuple for a
 list, a mapping for a struct. ``declare`` turns it into the words of a dataset card.
@@ -11,40 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ASPECTS", "ROW_FEATURES", "ROW_NOTES", "Feature", "Schema", "declare", "type_name"]
+__all__ = ["ROW_NOTES", "Feature", "Schema", "declare", "type_name"]
 
 Feature: TypeAlias = "str | tuple[Feature] | Mapping[str, Feature]"
 Schema: TypeAlias = "Mapping[str, Feature]"
 
-ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
-
-ROW_FEATURES: Schema = {
-    "id": "string",
-    "instruction": "string",
-    "answer": "string",
-    "document_id": "string",
-    "chunk_id": "string",
-    "source": "string",
-    "title": "string",
-    "url": "string",
-    "recipe": "string",
-    "prompt_version": "string",
-    "model": "string",
-    "kind": "string",
-    "evidence": "string",
-    "flags": ("string",),
-    "scores": dict.fromkeys(ASPECTS, "float64"),
-    "grounding": "float64",
-    "attempts": "int64",
-    "prompt_tokens": "int64",
-    "completion_tokens": "int64",
-    # Arrow's JSON reader takes ISO strings for time stamps whatever the card says, and casts them
-    # back to a string of another shape. Declared as what they are, they load as written.
-    "created": "timestamp[s, tz=UTC]",
-}
-"""Every field of a row in ``data/``, in its order. All of them stand in every row."""
-
-ROW_NOTES: dict[str, str] = {
+ROW_NOTES: Mapping[str, str] = {
     "id": "Digest of unit and position; the same pair has the same id in every run",
     "instruction": "What a person asks",
     "answer": "What the assistant should reply",
@@ -66,6 +38,7 @@ ROW_NOTES: dict[str, str] = {
     "completion_tokens": "The pair's share of its unit's completion tokens",
     "created": "When the answer came, ISO 8601 in UTC",
 }
+"""What each field of ``pairmill.store.rows.ROW_FEATURES`` means, for the card."""
 
 
 def declare(schema: Schema) -> list[dict[str, Any]]:

@@ -1,16 +1,15 @@
-"""Writing a file whole or not at all."""
+"""Writing a text whole or not at all."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from pairmill.errors import StorageError
+from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["sync_folder", "write_text"]
+__all__ = ["write_text"]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,22 +20,4 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StorageError: The disk refused.
     """
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        with fresh.open("wb") as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` outlast a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    atomic_write(path, text.encode("utf-8", "backslashreplace"))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairmill.dataset.rows import key, words
+from pairmill.quality.text import key, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from pairmill.dataset.rows import Row
 
@@ -47,7 +47,6 @@ def measure_leak(
     held_out: Iterable[Row],
     train: Iterable[Row],
     *,
-    split_words: Callable[[str], Sequence[str]] = words,
     sample: int = _SAMPLE,
 ) -> Leak:
     """Compare held-out rows with all rows of train.
@@ -60,7 +59,7 @@ def measure_leak(
     totals: list[int] = []
     for index, row in enumerate(_spread(held_out, sample)):
         instructions.setdefault(key(row["instruction"]), []).append(index)
-        own = set(_runs(row["answer"], split_words))
+        own = set(_runs(row["answer"]))
         totals.append(len(own))
         for run in own:
             runs.setdefault(run, []).append(index)
@@ -68,7 +67,7 @@ def measure_leak(
     shared = [0] * len(totals)
     for row in train if totals else ():
         same.update(instructions.pop(key(row["instruction"]), ()))
-        for run in _runs(row["answer"], split_words):
+        for run in _runs(row["answer"]):
             for index in runs.pop(run, ()):
                 shared[index] += 1
     shares = [part / total for part, total in zip(shared, totals, strict=True) if total]
@@ -95,7 +94,7 @@ def _name(row: Row) -> str:
     return name
 
 
-def _runs(text: str, split_words: Callable[[str], Sequence[str]]) -> Iterator[int]:
-    tokens = split_words(text)
+def _runs(text: str) -> Iterator[int]:
+    tokens = words(text)
     for start in range(len(tokens) - _GRAM + 1):
         yield hash(tuple(tokens[start : start + _GRAM]))

@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from pairmill.dataset.rows import key, words
 from pairmill.dataset.sample import Reservoir
+from pairmill.quality.text import key, words
 from pairmill.records import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pairmill.dataset.rows import Row
 
@@ -111,12 +111,12 @@ class Measures:
         """Share of rows whose instruction stands in an earlier row, but for case and marks."""
         return max(0.0, 1 - self.instructions.count() / self.rows) if self.rows else 0.0
 
-    def add(self, row: Row, split_words: Callable[[str], Sequence[str]]) -> None:
+    def add(self, row: Row) -> None:
         """Count one row."""
         self.rows += 1
         self.documents.add(str(row.get("document_id")))
         self.chunks.add(str(row.get("chunk_id")))
-        self._add_texts(row, split_words)
+        self._add_texts(row)
         self._add_grounding(row)
         self.kinds.add(str(row.get("kind") or "(none)")[:80])
         self.models.add(str(row.get("model"))[:80])
@@ -125,10 +125,10 @@ class Measures:
         self.prompt_tokens += row.get("prompt_tokens") or 0
         self.completion_tokens += row.get("completion_tokens") or 0
 
-    def _add_texts(self, row: Row, split_words: Callable[[str], Sequence[str]]) -> None:
+    def _add_texts(self, row: Row) -> None:
         instruction = str(row.get("instruction") or "")
-        asked = split_words(instruction)
-        answered = split_words(str(row.get("answer") or ""))
+        asked = words(instruction)
+        answered = words(str(row.get("answer") or ""))
         self.instructions.add(key(instruction))
         self.instruction_words[min(len(asked), _LONGEST)] += 1
         self.answer_words[min(len(answered), _LONGEST)] += 1
@@ -148,13 +148,12 @@ def measure(
     *,
     samples: int = 20,
     seed: int = 0,
-    split_words: Callable[[str], Sequence[str]] = words,
 ) -> Measures:
     """Count all rows, and choose some at random; the same rows and seed give the same choice."""
     found = Measures()
     reservoir: Reservoir[Row] = Reservoir(samples, seed)
     for row in rows:
-        found.add(row, split_words)
+        found.add(row)
         reservoir.offer(row)
     found.samples = reservoir.items
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairmill.dataset.rows import key, mean_score
+from pairmill.dataset.rows import mean_score
+from pairmill.quality.text import key
 from pairmill.records import digest
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
@@ -10,24 +9,20 @@ import orjson
 from pairmill.errors import FolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = [
     "Line",
     "Row",
     "complete_lines",
-    "key",
     "mean_score",
     "open_shards",
     "parse",
     "published_shards",
-    "words",
 ]
 
 Row: TypeAlias = "dict[str, Any]"
-
-_WORD = re.compile(r"\w+")
 
 
 class Line(NamedTuple):
@@ -78,16 +73,6 @@ def parse(line: Line, shard: Path) -> Row:
     if not isinstance(row, dict):
         raise FolderError(f"{shard}: no row at byte {line.offset}; the shard is damaged")
     return row
-
-
-def words(text: str) -> Sequence[str]:
-    """The words of a text, case folded, without punctuation."""
-    return _WORD.findall(text.casefold())
-
-
-def key(text: str) -> str:
-    """What two texts share that differ only in case, spacing and punctuation."""
-    return " ".join(words(text))
 
 
 def mean_score(row: Row) -> float | None:

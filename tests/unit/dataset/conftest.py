@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-from pairmill.dataset.features import ROW_FEATURES
+
+from pairmill.store.rows import ROW_FEATURES
 
 
 def make_row(number: int, **given: Any) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from markdown_it import MarkdownIt
 
 from pairmill.dataset.card import Layout, folder_state, render_card, write_card
 from pairmill.dataset.facts import RunFacts
-from pairmill.dataset.features import ROW_FEATURES, ROW_NOTES, Feature, declare, type_name
+from pairmill.dataset.features import ROW_NOTES, Feature, declare, type_name
 from pairmill.records import Usage
+from pairmill.store.rows import ROW_FEATURES
 
 if TYPE_CHECKING:
     from pathlib import Path

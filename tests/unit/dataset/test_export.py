@@ -9,11 +9,12 @@ import pytest
 
 from pairmill.dataset.export import MANIFEST, ExportOptions, export
 from pairmill.dataset.policy import Policy
+from pairmill.dataset.repeats import near_repeats
 from pairmill.dataset.split import Shares
 from pairmill.errors import FolderError, InputError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 ALL_TRAIN = Shares(100, 0, 0)
@@ -114,20 +115,38 @@ def test_no_document_stands_in_two_splits(
     assert summary.leak.same_instruction == 0
 
 
-def test_a_repeat_finder_of_the_callers_is_asked_in_order(
+def test_a_repeat_finder_of_the_callers_decides_over_all_rows(
     row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     asked: list[str] = []
 
-    def odd(item: dict[str, Any]) -> str | None:
-        asked.append(item["id"])
-        return "near_duplicate" if len(asked) % 2 == 0 else None
+    def every_second(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+        asked.extend(item["id"] for item in rows)
+        return dict.fromkeys(asked[1::2], "near_duplicate")
 
-    rows = [row(number) for number in (3, 1, 2, 0)]
+    rows = [row(number) for number in (3, 1, 2, 0)] + [row(9, answer="")]
     options = ExportOptions(shares=ALL_TRAIN)
-    summary = export(run_folder(rows), tmp_path / "out", options, duplicates=odd)
-    assert asked == sorted(asked)
-    assert summary.dropped == {"near_duplicate": 2}
+    summary = export(run_folder(rows), tmp_path / "out", options, find_repeats=every_second)
+    assert asked == [f"{number:032x}" for number in range(4)]
+    assert summary.dropped == {"empty": 1, "near_duplicate": 2}
+    kept = [record["messages"][0]["content"] for record in records(tmp_path / "out")]
+    assert kept == ["What is number 0 about?", "What is number 2 about?"]
+
+
+def test_near_repeats_are_found_and_the_better_one_stays(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    long = "How does one keep a sourdough starter alive through a whole winter in a cold kitchen"
+    rows = [
+        row(0, instruction=f"{long}?", scores={"truthfulness": 2.0}),
+        row(1, instruction=f"{long} these days?", scores={"truthfulness": 5.0}),
+        row(2),
+    ]
+    options = ExportOptions(shape="alpaca", shares=ALL_TRAIN)
+    summary = export(run_folder(rows), tmp_path / "out", options, find_repeats=near_repeats)
+    assert summary.dropped == {"near_duplicate": 1}
+    kept = [record["instruction"] for record in records(tmp_path / "out")]
+    assert kept == [f"{long} these days?", rows[2]["instruction"]]
 
 
 def test_files_are_cut_by_size_and_numbered(

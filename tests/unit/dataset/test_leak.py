@@ -51,8 +51,7 @@ def test_the_sample_is_bounded_and_does_not_depend_on_order() -> None:
     assert (found[0].held_out, found[0].same_instruction) == (10, 1)
 
 
-def test_another_way_to_find_words_is_used() -> None:
+def test_scripts_without_spaces_are_compared_by_character() -> None:
     train = [row("a", "?", "天地玄黃宇宙洪荒日月")]
-    held_out = [row("b", "??", "天地玄黃宇宙洪荒日月")]
-    assert measure_leak(held_out, train).copied_answer == 0
-    assert measure_leak(held_out, train, split_words=list).copied_answer == 1
+    assert measure_leak([row("b", "何", "天地玄黃宇宙洪荒日月")], train).copied_answer == 1
+    assert measure_leak([row("b", "何", "寒來暑往秋收冬藏閏餘")], train).copied_answer == 0

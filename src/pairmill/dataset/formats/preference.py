@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.dataset.formats.format import Candidate, Format
-from pairmill.dataset.rows import key, mean_score
+from pairmill.dataset.rows import mean_score
+from pairmill.quality.text import key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
