@@ -31,6 +31,8 @@ VERSION = "1"
 SAMPLES = 4  # of one sample none of 12 questions passed; of the best of four 10 of 12 did
 GOOD_ENOUGH = 0.8  # no more samples are drawn once a question shares this much
 THRESHOLD = 0.5  # below it a question is too vague to belong to its span
+MIN_WORDS = 2  # content words; "What do you mean?" belongs to any text
+SHORT_COUNTS = 0.7  # what a question of just so many is worth: kept, if none is better
 MAX_TOKENS = 60
 SPAN_CHARS = (140, 420)  # two or three sentences
 MIN_SPACES = 25  # a span of 26 words is long enough to be an answer
@@ -103,12 +105,21 @@ async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, floa
         except RejectedError as error:
             ask.drop(Rejection(error.reason, error.detail, error.raw, whole_unit=False))
             continue
-        score = 0.0 if _is_torn(question) else coverage(prepare(question).content, wanted)
+        score = _score(question, wanted)
         if score > best_score:
             best, best_score = question, score
         if score >= GOOD_ENOUGH:
             break
     return best, max(best_score, 0.0)
+
+
+def _score(question: str, wanted: frozenset[str]) -> float:
+    """How near a question is to its span: 0 to 1, and less where it hardly says anything."""
+    content = prepare(question).content
+    if _is_torn(question) or len(content) < MIN_WORDS:
+        return 0.0
+    share = coverage(content, wanted)
+    return share if len(content) > MIN_WORDS else share * SHORT_COUNTS
 
 
 def _is_torn(question: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
+from pairmill.config import LOCAL
 from pairmill.errors import ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
 from pairmill.llm.admission import ConcurrencyGate
@@ -63,7 +64,7 @@ async def connected(
     """
     async with AsyncExitStack() as stack:
         endpoint = await _endpoint(settings, bus, folder, stack)
-        concurrency = settings.concurrency or (DEFAULT_SLOTS if settings.is_local else CONCURRENCY)
+        concurrency = settings.concurrency or _usual_concurrency(settings)
         clock = SystemClock()
         provider = SdkProvider(
             endpoint, clock, concurrency=concurrency, timeout_s=settings.timeout_s
@@ -85,14 +86,24 @@ async def _endpoint(
         return endpoint
     path = await run_sync(model_path, settings.model)
     bus.emit(Topic.NOTICE, text=f"starting {path.name} on this machine")
-    if settings.model == "local":
+    if settings.model == LOCAL:
         bus.emit(Topic.NOTICE, text=LOCAL_NOTICE)
+    # The embedded model is there to try things: one slot and no cache of prompts make it answer
+    # the same whatever came before, so that a run that was killed ends like one that was not.
+    exact = settings.model == LOCAL and settings.concurrency is None
     server = running_server(
         path,
-        slots=settings.concurrency or DEFAULT_SLOTS,
+        slots=1 if exact else settings.concurrency or DEFAULT_SLOTS,
+        prompt_cache=not exact,
         log=folder.state / "model-server.log",
     )
     return stack.enter_context(server)
+
+
+def _usual_concurrency(settings: Settings) -> int:
+    if settings.model == LOCAL:
+        return 2  # one is answered while the other is on its way
+    return DEFAULT_SLOTS if settings.is_local else CONCURRENCY
 
 
 async def _mode(settings: Settings, endpoint: Endpoint, client: Client, folder: RunFolder) -> Mode:

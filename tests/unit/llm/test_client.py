@@ -23,9 +23,10 @@ from pairmill.testing.clock import FakeClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
+    from tests.support.scripted import Scripted
+
     from pairmill.llm.admission import Lease
     from pairmill.records import Usage
-    from support.scripted import Scripted
 
 BUSY = reply({"error": {"message": "busy"}}, 503)
 SLOW = reply({"error": {"message": "slow down"}}, 429, {"Retry-After": "20"})

@@ -20,9 +20,10 @@ from pairmill.testing.clock import FakeClock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.support.scripted import Scripted
+
     from pairmill.llm.providers.provider import Reply
     from pairmill.records import Request
-    from support.scripted import Scripted
 
 KEY = "sk-verysecretverysecret"
 REQUEST = request()
