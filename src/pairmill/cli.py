@@ -163,5 +163,5 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     with show_progress(bus, tally, console) as tick:
         summary = anyio.run(lambda: run_session(settings, bus, tick=tick))
     for line in summary.lines():
-        console.print(line, markup=False)
+        typer.echo(line, err=True)
     return summary.exit_code

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pairmill.config import Settings
-    from pairmill.events import Bus
+    from pairmill.events import Bus, Event
     from pairmill.llm.endpoint import Endpoint
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
@@ -72,7 +72,10 @@ async def connected(
         stack.push_async_callback(provider.aclose)
         in_flight = InFlight(provider, stop)
         client = Client(in_flight, ConcurrencyGate(concurrency), bus, clock, random.Random())  # noqa: S311 (jitter)
+        impatience = _Impatience(bus, endpoint)
+        bus.subscribe(impatience)
         client.mode = await _mode(settings, endpoint, client, folder)
+        impatience.is_over = True
         yield Connection(client, concurrency, in_flight)
 
 
@@ -121,5 +124,21 @@ async def _mode(settings: Settings, endpoint: Endpoint, client: Client, folder: 
     except ProviderError as error:
         line = f"{endpoint.place}: {error}"
         if error.kind in {Kind.AUTH, Kind.CONFIG, Kind.CHUNK}:
-            raise ConfigError(line) from None
+            raise ConfigError(f"{line} (model {settings.model})") from None
         raise StoppedError(line) from None
+
+
+class _Impatience:
+    """Says once, in the first seconds, why nothing is happening yet."""
+
+    def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
+        self._bus = bus
+        self._endpoint = endpoint
+        self.is_over = False
+
+    def __call__(self, event: Event) -> None:
+        if event.topic is Topic.CALL_FAILED and not self.is_over:
+            self.is_over = True
+            patience_s = AT_START.max_wait_s
+            line = f"{self._endpoint.place}: {event.fields.get('message')}; trying again for"
+            self._bus.emit(Topic.NOTICE, text=f"{line} {patience_s:.0f} s")

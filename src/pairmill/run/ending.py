@@ -35,13 +35,16 @@ class Ending:
         self._settings = settings
         self._documents = 0
         self._skips: Counter[str] = Counter()
+        self._first_skip = ""
 
     def listen(self, event: Event) -> None:
         """Take note of the input, and renew the card when a shard is published."""
         if event.topic is Topic.DOCUMENT_READ:
             self._documents += 1
         elif event.topic is Topic.INPUT_SKIPPED:
-            self._skips[str(event.fields.get("reason")).partition(":")[0]] += 1
+            source, reason = event.fields.get("source"), str(event.fields.get("reason"))
+            self._skips[reason.partition(":")[0]] += 1
+            self._first_skip = self._first_skip or f"{source}: {reason}"
         elif event.topic is Topic.SHARD_PUBLISHED:
             write_card(self._folder.path, self._facts(finished=False))
 
@@ -67,9 +70,10 @@ class Ending:
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""
         names = ", ".join(self._settings.inputs)
-        if not self._documents and not self._skips:
-            return f"{names}: no article in it"
-        return f"{names}: no usable text in {self._documents} documents{self._because()}"
+        if not self._skips:
+            return f"{names}: there is no article in it"
+        most = ", ".join(f"{count} x {why}" for why, count in self._skips.most_common(MAX_REASONS))
+        return f"{names}: no usable text ({most}; the first: {self._first_skip})"
 
     def why_no_pair(self) -> str:
         """Explain a run that wrote nothing."""
@@ -82,12 +86,6 @@ class Ending:
         return (
             f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where}"
         )
-
-    def _because(self) -> str:
-        if not self._skips:
-            return ""
-        most = self._skips.most_common(MAX_REASONS)
-        return " (" + ", ".join(f"{count} {reason}" for reason, count in most) + ")"
 
     def _facts(self, *, finished: bool) -> RunFacts:
         totals = self._lookup.totals()

@@ -83,10 +83,9 @@ class Summary:
             if self.asked:
                 return [told]
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
-        told = f"pairmill: {self.reason}; {told}"
         if self.exit_code == EXIT_RESUMABLE:
             told += "; the same command goes on"
-        return [told]
+        return [f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"]
 
 
 async def run(

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.intake.notes import Fate, Note
+from pairmill.recipes.backtranslate import backtranslate
+from pairmill.records import Chunk, Completion, Usage, digest
+from pairmill.run.reader import BATCH_CHUNKS, Batch, Reader
+from pairmill.store.entries import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pairmill.store.entries import UnitKey
+
+RECIPE = backtranslate(pairs_per_chunk=3, temperature=0.5, seed=1)
+
+
+class Ledger:
+    """Knows some chunks by their text."""
+
+    def __init__(self, *finished: str) -> None:
+        self.finished = {digest(digest(text), RECIPE.identity) for text in finished}
+        self.answers: dict[str, dict[str, Completion]] = {}
+        self.asked: list[int] = []
+
+    def known(self, units: Sequence[UnitKey]) -> Known:
+        self.asked.append(len(units))
+        return Known({u.unit_id for u in units} & self.finished, self.answers)
+
+
+def _chunks(*texts: str) -> Iterator[Chunk]:
+    for text in texts:
+        yield Chunk(digest(text), text, "d", 0, len(text), "s")
+
+
+def _reader(ledger: Ledger, *texts: str, limit: int | None = None) -> Reader:
+    return Reader(_chunks(*texts), [], RECIPE, ledger, limit)  # type: ignore[arg-type]
+
+
+def _texts(batch: Batch | None) -> list[str]:
+    assert batch is not None
+    return [work.chunk.text for work in batch.work]
+
+
+def test_what_the_ledger_has_finished_is_counted_and_left_out() -> None:
+    reader = _reader(Ledger("b"), "a", "b", "c")
+    batch = reader.next_batch()
+    assert _texts(batch) == ["a", "c"]
+    assert batch is not None
+    assert batch.known == 1
+    assert reader.next_batch() is None
+
+
+def test_the_same_text_is_one_unit_however_often_it_stands_there() -> None:
+    many = [f"text {number}" for number in range(BATCH_CHUNKS)]
+    reader = _reader(Ledger(), *many, *many, "new")
+    assert len(_texts(reader.next_batch())) == BATCH_CHUNKS
+    assert _texts(reader.next_batch()) == []
+    assert _texts(reader.next_batch()) == ["new"]
+
+
+def test_a_unit_is_remembered_until_its_commit() -> None:
+    texts = [f"text {number}" for number in range(BATCH_CHUNKS)]
+    ledger = Ledger()
+    reader = _reader(ledger, *texts, *texts)
+    first = reader.next_batch()
+    assert first is not None
+    for work in first.work:
+        ledger.finished.add(work.unit)
+        reader.done_with(work.unit)
+    assert _texts(reader.next_batch()) == []
+
+
+def test_answers_of_the_chunk_come_with_the_work() -> None:
+    ledger = Ledger()
+    completion = Completion("t", "stop", "m", Usage(), 0.0)
+    ledger.answers = {digest("a"): {"call": completion}}
+    batch = _reader(ledger, "a", "b").next_batch()
+    assert batch is not None
+    assert [dict(work.answers) for work in batch.work] == [{"call": completion}, {}]
+
+
+def test_the_limit_counts_chunks_whether_known_or_new() -> None:
+    reader = _reader(Ledger("a"), "a", "b", "c", limit=2)
+    assert _texts(reader.next_batch()) == ["b"]
+    assert reader.next_batch() is None
+
+
+def test_notes_are_handed_on_though_no_chunk_came() -> None:
+    notes = [Note(Fate.SKIPPED, "a.jsonl:1", "broken JSON")]
+    reader = Reader(_chunks(), notes, RECIPE, Ledger())  # type: ignore[arg-type]
+    batch = reader.next_batch()
+    assert batch is not None
+    assert [note.reason for note in batch.notes] == ["broken JSON"]
+    assert reader.next_batch() is None

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pairmill.events import Bus, Topic
+from pairmill.service.tally import Tally
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _tally() -> tuple[Tally, Bus, Clock]:
+    clock = Clock()
+    tally, bus = Tally(clock), Bus()
+    bus.subscribe(tally)
+    return tally, bus, clock
+
+
+def _finish(bus: Bus, count: int, pairs: int = 3) -> None:
+    for _ in range(count):
+        bus.emit(Topic.UNIT_FINISHED, outcome="written", pairs=pairs, rejected=0)
+
+
+def test_counts_are_sums_of_events() -> None:
+    tally, bus, _ = _tally()
+    bus.emit(Topic.UNIT_PLANNED, count=10)
+    bus.emit(Topic.UNIT_KNOWN, count=4)
+    _finish(bus, 2)
+    bus.emit(Topic.UNIT_FINISHED, outcome="rejected", pairs=0, rejected=1)
+    bus.emit(Topic.CALL_ANSWERED, prompt_tokens=100, completion_tokens=7, seconds=0.5)
+    bus.emit(Topic.CALL_FAILED, kind="rate")
+    found = tally.summary()
+    assert found["done"] == 4 + 3
+    assert found["total"] == 14
+    assert (found["pairs"], found["rejected"], found["failed_calls"]) == (6, 1, 1)
+    assert (found["prompt_tokens"], found["completion_tokens"]) == (100, 7)
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    tally, bus, clock = _tally()
+    _finish(bus, 60)
+    for _ in range(60):
+        clock.now += 1
+        tally.rates()
+    for _ in range(60):
+        clock.now += 1
+        _finish(bus, 1)
+        tally.rates()
+    units, pairs = tally.rates()
+    assert 55 <= units <= 65
+    assert 165 <= pairs <= 195
+
+
+def test_the_end_is_told_only_when_it_is_in_sight() -> None:
+    tally, bus, clock = _tally()
+    bus.emit(Topic.UNIT_PLANNED, count=20)
+    _finish(bus, 10)
+    clock.now += 10
+    assert tally.left_s() is None
+    bus.emit(Topic.READING_DONE)
+    left = tally.left_s()
+    assert left is not None
+    assert 9 <= left <= 11

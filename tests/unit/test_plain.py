@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from pairmill.plain import plain
+
+
+def test_nothing_is_left_that_steers_a_terminal_or_starts_a_line() -> None:
+    assert plain("a\x1b[2Jb\r\nc\u2028d\u202ee\ud800f\x00g") == "a [2Jb c d e f g"
+
+
+def test_long_text_is_cut_and_shows_it() -> None:
+    assert plain("x" * 400, 10) == "x" * 9 + "\u2026"
