@@ -40,23 +40,26 @@ _VERB = (
     r"(?:s|d|es|ed|ing)?"
 )
 _FOLLOWS = "view|opinion|claim|argument|experience|approach|point|main|and|or|above|below"
-_PATTERNS = (
+_ANYWHERE = (
     # "this passage", "the given text", "the above section"
     rf"\b(?:this|above|provided|given|preceding|aforementioned)\s+(?:{_NOUN})\b(?!{_COMPOUND})",
     # "the author argues", "the text explicitly states", "does the article mention"
     rf"\bthe\s+(?:{_NOUN})(?:'s|\u2019s)?\s+(?:\w+ly\s+|is\s+|was\s+|are\s+)?{_VERB}\b",
+    rf"\baccording\s+to\s+the\s+(?:{_NOUN})\b(?!{_COMPOUND})",
+)
+_IN_INSTRUCTIONS = (
     # "... in the passage?", "what is the author's view": these nouns are rarely the subject itself
     rf"\bthe\s+(?:{'|'.join(_SURE)})(?:'s|\u2019s)?\s*(?=$|[?.!,;:)]|{_FOLLOWS})",
     # "why does the author prefer": who is meant, if no work is named?
     r"\bthe\s+(?:authors?|writer|speaker|excerpt)\b(?!\s+(?:of|field|tag|attribute|name|column)\b)",
-    # "according to the text", "as mentioned in the section,"
-    rf"\b(?:according\s+to|based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*(?=$|[?.!,;:)])",
-    rf"\baccording\s+to\s+the\s+(?:{_NOUN})\b",
-    r"\b(?:as\s+)?(?:mentioned|described|discussed|listed|shown|stated)\s+(?:above|earlier|here)\b",
+    # "in the text?", "as mentioned in the section,"
+    rf"\b(?:based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*(?=$|[?.!,;:)])",
+    r"\b(?:mentioned|described|discussed|listed|shown|stated)\s+(?:above|earlier|here)\b",
     r"\bas\s+mentioned\b(?!\s+in\s+\w+'s)",
-    r"\b(?:the\s+)?(?:code|figure|table|example|list|image|diagram)\s+(?:above|below)\b",
+    r"\b(?:code|figure|table|example|list|image|diagram)\s+(?:above|below)\b",
 )
-_REFERENCE = re.compile("|".join(_PATTERNS))
+_ANSWER = re.compile("|".join(_ANYWHERE))
+_INSTRUCTION = re.compile("|".join((*_ANYWHERE, *_IN_INSTRUCTIONS)))
 _LEADING_PRONOUN = re.compile(
     r"\s*(?:(?:it|they|he|she)\b|(?:this|these|those|its|their)\s+(?:is|are|was|were|can|could|has|"
     r"have|does|do|will|would|should|may|might)\b)",
@@ -72,7 +75,7 @@ def find_reference(text: Prepared, *, instruction: bool = True) -> str | None:
     """
     pointers = _POINTERS if instruction else _POINTERS_IN_ANSWER
     if not pointers.isdisjoint(text.vocabulary):
-        found = _REFERENCE.search(text.text.lower())
+        found = (_INSTRUCTION if instruction else _ANSWER).search(text.text.lower())
         if found:
             return found.group().strip()
     if instruction and text.words and text.words[0] in _LEADING:

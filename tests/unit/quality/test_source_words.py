@@ -63,5 +63,7 @@ def test_idioms_are_let_through(instruction: str) -> None:
 def test_an_answer_may_look_back_at_itself() -> None:
     answer = prepare("It works. As the list above shows, copper spreads heat.")
     assert find_reference(answer, instruction=False) is None
+    answer = prepare("A good ghost writer keeps the voice of the author, and copper in the text.")
+    assert find_reference(answer, instruction=False) is None
     answer = prepare("The passage explains that copper spreads heat.")
     assert find_reference(answer, instruction=False) == "the passage explains"

@@ -1,0 +1,111 @@
+"""Finds the passage that an answer most likely came from, by the words that they share.
+
+Documents are cut into windows of 2,800 characters that overlap by half, so that any chunk of up to
+1,400 lies wholly in one. An inverted index of stems proposes windows; the best is scored exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import defaultdict
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pairmill.errors import InputError
+from pairmill.quality.grounding import PreparedChunk, coverage, prepare_chunk
+from pairmill.quality.text import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pairmill.quality.grounding import PreparedPair
+    from pairmill.records import Document
+
+__all__ = ["Library"]
+
+_WINDOW_CHARS = 2800
+_STRIDE_CHARS = 1400
+_CANDIDATES = 5
+_PROBES = 32  # the rarest stems of an answer; more change the candidates hardly ever
+_KEPT = 2048  # prepared windows, about 60 kB each
+
+
+class Library:
+    """Windows of all documents, found by content stems. Holds the texts, not the documents."""
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        """Index the documents.
+
+        Raises:
+            InputError: None of them has any text.
+        """
+        self._windows: list[tuple[str, str]] = []
+        self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("I"))
+        self._documents = array("I")
+        for number, document in enumerate(documents):
+            heading = " ".join(filter(None, (document.title, document.author)))
+            for window in _windows(document.text):
+                self._add(window, heading)
+                self._documents.append(number)
+        if not self._windows:
+            raise InputError("the documents hold no text")
+        self._prepare = lru_cache(maxsize=_KEPT)(self._prepare_window)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def find(self, pair: PreparedPair) -> tuple[int, int | None]:
+        """Number of the window that covers most of the answer's content words, and a rival.
+
+        The rival is the best window of any other document: chosen just as hard, so that it shows
+        what the choice alone is worth. None where there is no other.
+        """
+        said = pair.answer.content
+        total = len(self._windows)
+        held = [(len(self._postings[stem]), stem) for stem in said if stem in self._postings]
+        votes: defaultdict[int, float] = defaultdict(float)
+        for count, stem in sorted(held)[:_PROBES]:
+            weight = math.log(1 + total / count)
+            for window in self._postings[stem]:
+                votes[window] += weight
+        ranked = sorted(votes, key=lambda window: (-votes[window], window))
+        best = self._best(said, ranked[:_CANDIDATES])
+        if best is None:
+            return 0, None
+        home = self._documents[best]
+        away = [window for window in ranked if self._documents[window] != home]
+        return best, self._best(said, away[:_CANDIDATES])
+
+    def _best(self, said: frozenset[str], candidates: list[int]) -> int | None:
+        return max(
+            candidates,
+            key=lambda window: (coverage(said, self.window(window).content), -window),
+            default=None,
+        )
+
+    def window(self, number: int) -> PreparedChunk:
+        """A window, prepared."""
+        return self._prepare(number)
+
+    def _add(self, text: str, heading: str) -> None:
+        number = len(self._windows)
+        self._windows.append((text, heading))
+        for stem in prepare(text).content:
+            self._postings[stem].append(number)
+
+    def _prepare_window(self, number: int) -> PreparedChunk:
+        text, heading = self._windows[number]
+        return prepare_chunk(text, context=(heading,))
+
+
+def _windows(text: str) -> Iterator[str]:
+    """Cut at white space: windows of at most 2,800 characters, each 1,400 behind the last."""
+    start = 0
+    while start < len(text):
+        stop = start + _WINDOW_CHARS
+        yield text[start:stop]
+        if stop >= len(text):
+            return
+        near = text.find(" ", start + _STRIDE_CHARS, stop)
+        start = near + 1 if near >= 0 else start + _STRIDE_CHARS
