@@ -28,6 +28,8 @@ _WINDOW_CHARS = 2800
 _STRIDE_CHARS = 1400
 _CANDIDATES = 5
 _PROBES = 32  # the rarest stems of an answer; more change the candidates hardly ever
+_LEAST_PROBES = 8
+_POSTINGS = 20_000  # read for one answer, about 3 ms
 _KEPT = 2048  # prepared windows, about 60 kB each
 
 
@@ -65,11 +67,15 @@ class Library:
         total = len(self._windows)
         held = [(len(self._postings[stem]), stem) for stem in said if stem in self._postings]
         votes: defaultdict[int, float] = defaultdict(float)
-        for count, stem in sorted(held)[:_PROBES]:
+        read = 0
+        for probe, (count, stem) in enumerate(sorted(held)[:_PROBES]):
+            read += count
+            if read > _POSTINGS and probe >= _LEAST_PROBES:
+                break  # a common word in a big corpus: it tells little and costs much
             weight = math.log(1 + total / count)
             for window in self._postings[stem]:
                 votes[window] += weight
-        ranked = sorted(votes, key=lambda window: (-votes[window], window))
+        ranked = sorted(votes, key=votes.__getitem__, reverse=True)  # ties: as first met
         best = self._best(said, ranked[:_CANDIDATES])
         if best is None:
             return 0, None
@@ -101,6 +107,7 @@ class Library:
 
 def _windows(text: str) -> Iterator[str]:
     """Cut at white space: windows of at most 2,800 characters, each 1,400 behind the last."""
+    text = text.strip()
     start = 0
     while start < len(text):
         stop = start + _WINDOW_CHARS
