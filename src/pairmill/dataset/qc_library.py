@@ -106,7 +106,7 @@ class Library:
 
 
 def _windows(text: str) -> Iterator[str]:
-    """Cut at white space: windows of at most 2,800 characters, each 1,400 behind the last."""
+    """Windows of 2,800 characters, each at most 1,400 behind the last, and after a space."""
     text = text.strip()
     start = 0
     while start < len(text):
@@ -114,5 +114,5 @@ def _windows(text: str) -> Iterator[str]:
         yield text[start:stop]
         if stop >= len(text):
             return
-        near = text.find(" ", start + _STRIDE_CHARS, stop)
+        near = text.rfind(" ", start + 1, start + _STRIDE_CHARS)
         start = near + 1 if near >= 0 else start + _STRIDE_CHARS

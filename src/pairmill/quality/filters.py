@@ -8,7 +8,6 @@ A finding says which check, what to do about it, and one line of detail. The che
 views and share them; all of them together cost less than 100 microseconds a pair.
 """
 
-# ruff: noqa: RUF001 (punctuation of many scripts)
 from __future__ import annotations
 
 import re
@@ -30,6 +29,7 @@ from pairmill.quality.language import differs
 from pairmill.quality.source_words import find_reference
 from pairmill.quality.text import count_words, join, words
 from pairmill.quality.thresholds import DEFAULT, Policy, Thresholds
+from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,9 +114,9 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
 def _points_at_source(case: Case) -> str | None:
     found = find_reference(case.pair.instruction)
     if found:
-        return f"the instruction says {_quote(found)}"
+        return f"the instruction says {quote(found)}"
     found = find_reference(case.pair.answer, instruction=False)
-    return f"the answer says {_quote(found)}" if found else None
+    return f"the answer says {quote(found)}" if found else None
 
 
 def _ungrounded(case: Case) -> str | None:
@@ -134,12 +134,12 @@ def _weakly_grounded(case: Case) -> str | None:
 
 def _unseen_number(case: Case) -> str | None:
     found = unseen_numbers(case.pair.answer.text, case.chunk)
-    return f"not in the text: {_quote(', '.join(found))}" if found else None
+    return f"not in the text: {quote(', '.join(found))}" if found else None
 
 
 def _unseen_name(case: Case) -> str | None:
     found = unseen_names(case.pair.answer.text, case.chunk)
-    return f"not in the text: {_quote(', '.join(found))}" if found else None
+    return f"not in the text: {quote(', '.join(found))}" if found else None
 
 
 def _evidence_missing(case: Case) -> str | None:
@@ -148,7 +148,7 @@ def _evidence_missing(case: Case) -> str | None:
     least = case.thresholds.evidence_least
     if evidence_match(case.pair.evidence, case.chunk, least=least) >= least:
         return None
-    return f"the evidence is not in the text: {_quote(case.pair.evidence)}"
+    return f"the evidence is not in the text: {quote(case.pair.evidence)}"
 
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -201,50 +201,18 @@ def _yes_no(case: Case) -> str | None:
     return f"a yes/no question with an answer of {length} words"
 
 
-_OPENING_CHARS = 160
-_REFUSALS = (
-    "as an ai", "as a language model", "as a large language", "i cannot ", "i can't ", "i can’t ",
-    "i'm sorry", "i’m sorry", "i am sorry", "i'm unable", "i am unable", "i apologize",
-    "i don't have access", "i do not have access", "i'm not able to", "i am not able to",
-    "i must decline", "i won't be able", "i don't have enough information",
-)  # fmt: skip
-
-
 def _refusal(case: Case) -> str | None:
     if not case.pair.answer.words:
         return "the answer is empty"
-    opening = case.pair.folded[:_OPENING_CHARS]
-    for phrase in _REFUSALS:
-        if phrase in opening:
-            return f"the answer opens with {_quote(phrase)}"
-    return None
-
-
-_CHATTER = re.compile(
-    r"[\s*#>\"'`]*(?:sure[,!.]|certainly[,!.]|of course[,!.]|absolutely[,!.]|great question|"
-    r"here (?:are|is) (?:\d+|the|an?|some|three|two|five|your) (?:\w+ ){0,2}"
-    r"(?:instruction|question|pair|example instruction|json|rewritten|revised|answer|response)|"
-    r"(?:instruction|answer|question|response|output|assistant|user|prompt)s?(?: ?\d+)? ?:)",
-    re.IGNORECASE,
-)
-_PLACEHOLDERS = (
-    "[insert", "[your ", "lorem ipsum", "<<<passage", "passage>>>", '"instruction":', '"answer":',
-    '"pairs":', '"evidence":', "<|im_", "<|end", "[/inst]", "\n### instruction", "\n### response",
-    "rewritten prompt", "given prompt", "#rewritten",
-)  # fmt: skip
+    return find_refusal(case.pair.folded)
 
 
 def _meta_text(case: Case) -> str | None:
-    for name, text in (("instruction", case.pair.instruction), ("answer", case.pair.answer)):
-        found = _CHATTER.match(text.text)
-        if found:
-            return f"the {name} opens with {_quote(found.group().strip())}"
-        if text.text.strip() in {"...", "…"}:
-            return f"the {name} is a placeholder"
-    for phrase in _PLACEHOLDERS:
-        if phrase in case.pair.folded:
-            return f"the answer holds {_quote(phrase.strip())}"
-    return None
+    found = find_chatter(case.pair.instruction.text, "")
+    if found:
+        return f"the instruction {found}"
+    found = find_chatter(case.pair.answer.text, case.pair.folded)
+    return f"the answer {found}" if found else None
 
 
 def _prompt_leak(case: Case) -> str | None:
@@ -256,7 +224,7 @@ def _prompt_leak(case: Case) -> str | None:
     said = join((*case.pair.instruction.words, "|", *case.pair.answer.words))
     for term in case.terms.joined:
         if term in said and term not in case.chunk.joined:
-            return f"{_quote(term.strip())} stands in the prompt's examples, not in the text"
+            return f"{quote(term.strip())} stands in the prompt's examples, not in the text"
     return None
 
 
@@ -268,22 +236,8 @@ def _language(case: Case) -> str | None:
     return None
 
 
-_ENDS = frozenset(".!?:。！？…।॥؟。｡")
-_CLOSERS = "\"'”’»›)]}*_` \t\r\n」』）】〉》"
-_LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\|)\s*\S")
-
-
 def _truncated(case: Case) -> str | None:
-    answer = case.pair.answer.text
-    if answer.count("```") % 2:
-        return "a code block is not closed"
-    bare = answer.rstrip()
-    ending = bare.rstrip(_CLOSERS)
-    if not ending or ending[-1] in _ENDS or bare.endswith(("```", ")", "|", "$$")):
-        return None
-    if _LIST_ITEM.match(bare.rpartition("\n")[2]):
-        return None
-    return f"the answer ends in {_quote(bare[-30:])}"
+    return find_cut(case.pair.answer.text)
 
 
 def _twin(case: Case) -> str | None:
@@ -292,9 +246,9 @@ def _twin(case: Case) -> str | None:
     for other in case.earlier:
         theirs = " ".join(other.instruction.words)
         if token_sort_ratio(mine, theirs, score_cutoff=limits.twin_instruction):
-            return f"nearly the same instruction as {_quote(other.instruction.text)}"
+            return f"nearly the same instruction as {quote(other.instruction.text)}"
         if _is_same_answer(case.pair, other, limits.twin_answer):
-            return f"nearly the same answer as that to {_quote(other.instruction.text)}"
+            return f"nearly the same answer as that to {quote(other.instruction.text)}"
     return None
 
 
@@ -317,15 +271,6 @@ def _personal_data(case: Case) -> str | None:
 def _secret(case: Case) -> str | None:
     texts = (case.pair.answer.text, case.pair.instruction.text)
     return "something shaped like a key" if any(map(privacy.find_secrets, texts)) else None
-
-
-_QUOTE_CHARS = 60
-
-
-def _quote(text: str) -> str:
-    """Someone else's words on one line, short, without control characters."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text[: _QUOTE_CHARS + 1])
-    return f"'{plain[:_QUOTE_CHARS]}…'" if len(plain) > _QUOTE_CHARS else f"'{plain}'"
 
 
 CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(

@@ -193,11 +193,17 @@ def _run_length(answer: Sequence[str], at: int, chunk: PreparedChunk) -> int:
     ahead = tuple(answer[at : at + 3])
     if ahead not in chunk.trigrams:
         return 2 if len(ahead) > 1 and join(ahead[:2]) in chunk.joined else 1
-    length = 3  # the chain of trigrams bounds the run from above; the text itself decides
-    while tuple(answer[at + length - 2 : at + length + 1]) in chunk.trigrams:
-        length += 1
-    while length > len(ahead) and join(answer[at : at + length]) not in chunk.joined:
-        length -= 1
+    bound = 3  # the chain of trigrams bounds the run from above; the text itself decides
+    most = len(chunk.text.words)
+    while bound < most and tuple(answer[at + bound - 2 : at + bound + 1]) in chunk.trigrams:
+        bound += 1
+    length = 3
+    while length < bound:
+        middle = (length + bound + 1) // 2
+        if join(answer[at : at + middle]) in chunk.joined:
+            length = middle
+        else:
+            bound = middle - 1
     return length
 
 
@@ -243,7 +249,7 @@ def unseen_numbers(answer: str, chunk: PreparedChunk) -> list[str]:
     return sorted(numbers(answer) - chunk.numbers)
 
 
-_NAME = re.compile(r"[A-Z][\w'\u2019-]+(?: [A-Z][\w'\u2019-]+)+")
+_NAME = re.compile(r"[A-Z][\w'\u2019-]{1,40}(?: [A-Z][\w'\u2019-]{1,40})+")
 
 
 def names(text: str) -> list[str]:
