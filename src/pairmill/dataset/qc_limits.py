@@ -114,7 +114,7 @@ LIMITS = {
 }  # fmt: skip
 """Key to bounds, in the order of the table. The keys are stable; the bounds may move with evidence.
 
-Where they come from: 2,500 pairs of a published dataset whose answers stand in none of its texts have
-24 % exact and 35 % near repeats, a lift of 0.04, 46 % of test in train, and on a sample of 1,000 a
-distinct-2 of 0.17 and a compression ratio of 6.6.
+Where they come from: 2,500 pairs of a published dataset whose answers stand in none of its texts
+have 24 % exact and 35 % near repeats, a lift of 0.04, 46 % of test in train, and on a sample of
+1,000 a distinct-2 of 0.17 and a compression ratio of 6.6.
 """
