@@ -74,7 +74,6 @@ class Canary:
         self._limits = limits or CanaryLimits()
         self._seed = seed
         self._others: list[frozenset[str]] = []
-        self._seen_chunks = 0
         self._size = self._limits.first_chunks
         self._reset()
 
