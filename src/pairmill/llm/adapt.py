@@ -12,16 +12,19 @@ from collections import deque
 
 __all__ = ["RateControl"]
 
-_CUT = 0.85  # of the rate at the first refusal
-_BELOW = 0.97  # of a measured rate: close under it, with room to creep up again
-_DEEPEST = 0.5  # one episode never takes more than this share: a few calls are a poor measure
-_MEMORY_S = 120.0  # older refusals say nothing: a minute's quota has filled up since
+_LEAN = 0.95  # of what is allowed, at first, so that what was overdrawn is paid off
+_BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
+_DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0
-_SAMPLE_S = 0.25
+_MINUTE_S = 60.0
+_SAMPLE_S = 0.5
 _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
-_FASTEST_GROWTH = 20.0  # times the above, after minutes without a refusal
-_SEARCH = 50.0
+_FASTEST_GROWTH = 60.0  # times the above, after minutes without a refusal
+_CATCH_UP = 20.0  # times the above, while below what is known to be allowed
+_PATIENCE_S = 20.0
+_DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
+_CALLS_PER_PROBE = 80.0
 _UTILISED = 0.8  # only a rate that is used may grow
 
 
@@ -37,12 +40,12 @@ class RateControl:
     """
 
     __slots__ = (
+        "_allowed",
         "_backoff_s",
         "_blocked",
         "_cut_at",
         "_grown_at",
         "_grown_sent",
-        "_is_measured",
         "_mark",
         "_max_backoff_s",
         "_ramp_base",
@@ -53,19 +56,19 @@ class RateControl:
         "refused",
     )
 
-    def __init__(self, *, backoff_s: float = 1.0, max_backoff_s: float = 60.0) -> None:
+    def __init__(self, *, backoff_s: float = 0.5, max_backoff_s: float = 60.0) -> None:
         self.epoch = 0
         self.paused_until = float("-inf")
         self.pace: float | None = None
         self.refused = 0
         self._backoff_s = backoff_s
         self._max_backoff_s = max_backoff_s
+        self._allowed = 0.0
         self._blocked = 0  # refusals in a row with nothing taken between them
-        self._mark: tuple[float, int] | None = None  # time and calls taken at the last refusal
+        self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
         self._grown_at = 0.0
         self._grown_sent = 0
-        self._is_measured = False
         self._ramp_base: int | None = None
         self._samples: deque[tuple[float, int]] = deque()
 
@@ -74,17 +77,18 @@ class RateControl:
         now: float,
         *,
         epoch: int,
-        sent_at: float,
         sent_before: int,
         limit: int,
         retry_after_s: float | None,
     ) -> bool:
-        """Learn from one refusal; True if it began a new episode (and so caused a cut).
+        """Learn from one refusal; True if it caused a cut: it began an episode.
+
+        A refusal after which nothing was taken goes on with the old episode: the pause gets longer,
+        the pace stays.
 
         Args:
             now: The time.
             epoch: The lease's epoch.
-            sent_at: When the refused call was admitted.
             sent_before: How many calls had been admitted before it.
             limit: Calls allowed in flight at the moment.
             retry_after_s: What the server asked for; None where it said nothing.
@@ -93,22 +97,23 @@ class RateControl:
         self.refused += 1
         if epoch != self.epoch:
             self.paused_until = max(self.paused_until, now + (retry_after_s or 0.0))
-            if self._mark is not None and sent_at > self._mark[0]:
-                self._mark = (sent_at, self._mark[1])
             return False
         self.epoch += 1
-        is_blocked = taken <= (0 if self._mark is None else self._mark[1])
+        is_blocked = taken <= self._mark
         self._blocked = self._blocked + 1 if is_blocked else 0
         if not is_blocked:
-            self.pace = self._pace_after(now, sent_at, taken)
-        self._mark = (sent_at, taken)
+            self.pace = self._pace_after(now)
+        self._mark = taken
         self._cut_at = now
         wait_s = retry_after_s
         if wait_s is None:
-            wait_s = min(self._max_backoff_s, self._backoff_s * 2.0 ** min(self._blocked, 30))
+            wait_s = self._backoff()
         self.paused_until = max(self.paused_until, now + wait_s)
-        self._ramp_base = 1 if is_blocked else max(1, limit // 4)
-        return True
+        if is_blocked:
+            self._ramp_base = 1  # one call asks; the others wait for its answer
+        elif wait_s >= _DRAINED_S:
+            self._ramp_base = max(1, limit // 4)
+        return not is_blocked
 
     def on_taken(self, now: float, sent: int) -> None:
         """Learn that a call was not refused: let an idle-free pace creep up.
@@ -117,10 +122,11 @@ class RateControl:
             now: The time.
             sent: Calls admitted so far.
         """
-        if not self._samples or now >= self._samples[-1][0] + _SAMPLE_S:
-            self._samples.append((now, sent))
-            while len(self._samples) > 1 and self._samples[0][0] < now - _RECENT_S:
-                self._samples.popleft()
+        samples = self._samples
+        if not samples or now >= samples[-1][0] + _SAMPLE_S:
+            samples.append((now, sent - self.refused))
+            while len(samples) > 2 and samples[1][0] <= now - _MINUTE_S:  # noqa: PLR2004 (a span)
+                samples.popleft()
             self._grow(now, sent)
 
     @property
@@ -139,31 +145,46 @@ class RateControl:
             return limit
         return ramped
 
-    def _pace_after(self, now: float, sent_at: float, taken: int) -> float:
-        recent = self._recent(now)
-        before = recent if self.pace is None else min(self.pace, max(recent, self.pace * _DEEPEST))
-        if self._mark is None or sent_at - self._mark[0] > _MEMORY_S:
-            self._is_measured = False
-            return before * _CUT
-        self._is_measured = True
-        span_s = sent_at - self._mark[0]
-        measured = (taken - self._mark[1]) / max(span_s, 1e-3)
-        return max(before * _DEEPEST, _BELOW * min(measured, before))
+    def _backoff(self) -> float:
+        """Twice as long each time that nothing was taken; but a fast pool asks more often.
 
-    def _recent(self, now: float) -> float:
+        A call that only asks is refused at no cost but its own: about 3 % of the pace may do so.
+        """
+        longest = self._max_backoff_s
+        if self.pace is not None:
+            longest = min(longest, max(self._backoff_s, _CALLS_PER_PROBE / self.pace))
+        return min(longest, self._backoff_s * 2.0 ** min(self._blocked, 30))
+
+    def _pace_after(self, now: float) -> float:
+        """A tenth below what the server is now thought to allow; growth closes the gap."""
+        self._allowed = self._rate_over(now, _MINUTE_S)
+        if self.pace is not None:
+            self._allowed = min(self.pace, max(self._allowed, self.pace * _DEEPEST))
+        return self._allowed * _LEAN
+
+    def _rate_over(self, now: float, span_s: float) -> float:
+        """Calls a second that the server took in the last ``span_s`` seconds."""
         if not self._samples:
             return 1.0
-        since, sent_then = self._samples[0]
-        return max(1, self._samples[-1][1] - sent_then) / max(now - since, 1.0)
+        since, taken_then = self._samples[0]
+        for at, taken in reversed(self._samples):
+            since, taken_then = at, taken
+            if at <= now - span_s:
+                break
+        return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
 
     def _grow(self, now: float, sent: int) -> None:
         seconds, calls = now - self._grown_at, sent - self._grown_sent
         self._grown_at, self._grown_sent = now, sent
-        if self.pace is None or calls <= 0 or self._recent(now) < _UTILISED * self.pace:
+        if (
+            self.pace is None
+            or calls <= 0
+            or self._rate_over(now, _RECENT_S) < _UTILISED * self.pace
+        ):
             return
         quiet_s = now - self._cut_at
-        haste = min(_FASTEST_GROWTH, 1.0 + (quiet_s / 60.0) ** 2)
-        if not self._is_measured:
-            haste = _SEARCH  # towards the second refusal, which makes a measure
+        haste = min(_FASTEST_GROWTH, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
+        if self.pace < _BELOW * self._allowed:
+            haste = _CATCH_UP
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)
         self.pace *= 1.0 + step * haste

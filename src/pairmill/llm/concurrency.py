@@ -8,7 +8,7 @@ tells (simulated: 99.5 % of the best rate and more), else by the seconds that an
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 __all__ = ["Done", "Fixed", "Growing", "Seeking", "Width"]
 
@@ -45,8 +45,13 @@ class Width(Protocol):
         """Learn how a call ended."""
         ...
 
-    def on_refused(self, now: float) -> None:
-        """Learn that the server said "too fast": once per congestion episode."""
+    def on_refused(self, now: float, in_flight: int) -> None:
+        """Learn that the server said "too fast": once per congestion episode.
+
+        Args:
+            now: The time.
+            in_flight: Calls in flight, the refused one counted.
+        """
         ...
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
@@ -63,7 +68,7 @@ class Fixed:
     def on_done(self, done: Done) -> None:
         """Change nothing."""
 
-    def on_refused(self, now: float) -> None:
+    def on_refused(self, now: float, in_flight: int) -> None:
         """Change nothing."""
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
@@ -71,13 +76,15 @@ class Fixed:
 
 
 class Growing:
-    """Doubles each clean round until the first refusal; then down by a quarter, up by a tenth.
+    """Doubles each clean round until the first refusal; then down by a quarter, up by a quarter.
 
     A round is as many calls as may be in flight. It is clean when none failed, and counts only if
     80 % of the limit were in use at some moment of it.
     """
 
-    def __init__(self, *, start: int = 8, ceiling: int = 1024) -> None:
+    CEILING: ClassVar[int] = 1024
+
+    def __init__(self, *, start: int = 8, ceiling: int = CEILING) -> None:
         self.limit = start
         self._ceiling = ceiling
         self._is_slow_start = True
@@ -96,15 +103,15 @@ class Growing:
         if self._done < self.limit:
             return
         if self._is_clean and self._peak >= _UTILISED * self.limit:
-            step = self.limit if self._is_slow_start else max(1, self.limit // 10)
+            step = self.limit if self._is_slow_start else max(1, self.limit // 4)
             self.limit = min(self._ceiling, self.limit + step)
         self._begin_round()
 
-    def on_refused(self, now: float) -> None:
+    def on_refused(self, now: float, in_flight: int) -> None:
         """Narrow by a quarter, and double no more."""
         self._is_slow_start = False
         self._cut_at = now
-        self.limit = max(1, self.limit * 3 // 4)
+        self.limit = max(1, min(self.limit, in_flight + in_flight // 8))
         self._begin_round()
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
@@ -150,10 +157,10 @@ class Seeking:
         if self._calls >= min(_ROUND, max(4, self.limit)):
             self._end_round(done.now)
 
-    def on_refused(self, now: float) -> None:
+    def on_refused(self, now: float, in_flight: int) -> None:
         """Narrow by a quarter: the server has a limit of its own after all."""
         self._is_slow_start = False
-        self._set(self.limit * 3 // 4, now)
+        self._set(min(self.limit, in_flight) * 3 // 4, now)
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Move to where a few calls wait."""

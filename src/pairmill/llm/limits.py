@@ -160,7 +160,7 @@ class Gate:
         self.in_flight = 0
         self.closed: Exception | None = None
         self._clock = clock
-        self._width: Width = Fixed(width) if isinstance(width, int) else (width or Growing())
+        self._width = _width(width, limits)
         self._breaker = breaker or EndpointBreaker()
         self._quota = Quota(limits or Limits(), clock())
         self._line: Line[Lease] = Line()
@@ -368,17 +368,16 @@ class Gate:
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
 
     def _on_refused(self, lease: Lease, now: float, retry_after_s: float | None) -> None:
-        is_new = self.control.on_refused(
+        is_cut = self.control.on_refused(
             now,
             epoch=lease.epoch,
-            sent_at=lease.admitted_at,
             sent_before=lease.sent_before,
             limit=self._width.limit,
             retry_after_s=retry_after_s,
         )
-        if is_new:
-            self._width.on_refused(now)
-            self._quota.drain(now)
+        if is_cut:
+            self._width.on_refused(now, self.in_flight + 1)
+            self._quota.on_refused(now)
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
         """Adopt limits that nobody declared; let what remains lower the levels."""
@@ -399,3 +398,12 @@ class Gate:
                 seconds=now - lease.admitted_at,
                 now=now,
             )
+
+
+def _width(given: Width | int | None, limits: Limits | None) -> Width:
+    """The controller for what was given: behind known limits the rate decides, not the width."""
+    if isinstance(given, int):
+        return Fixed(given)
+    if given is not None:
+        return given
+    return Growing(start=Growing.CEILING) if limits and limits.per_min() else Growing()

@@ -22,7 +22,9 @@ Amounts = tuple[float, float, float, float]
 NOTHING: Amounts = (0.0, 0.0, 0.0, 0.0)
 
 _REFUSED = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG})  # no tokens were used
-_PACE_BURST_S = 0.25
+_PACE_BURST_S = 0.1
+_BURST_CUT = 0.25
+_LEAST_BURST_S = 0.01
 _TIMER_SLACK_S = 0.25  # what a late timer may carry over where one request fills the bucket
 
 
@@ -168,10 +170,18 @@ class Quota:
                 output = amounts[Unit.OUTPUT]
             self._settle(amounts, (1.0, prompt, output, prompt + output), now)
 
-    def drain(self, now: float) -> None:
-        """Empty the buckets: the server has said that its own are."""
+    def on_refused(self, now: float) -> None:
+        """Empty the buckets, as the server's are; and save up less for bursts of requests.
+
+        A server that counts a minute's limit by the second refuses bursts, not rates.
+        """
         for _, bucket in self._dims:
             bucket.lower(0.0, now)
+        requests = self._buckets.get(Unit.REQUESTS)
+        if requests is not None:
+            least = 1.0 + requests.rate * _LEAST_BURST_S
+            capacity = min(requests.capacity, max(least, requests.capacity * _BURST_CUT))
+            requests.retune(requests.rate, capacity, now)
 
     def set_limits(self, limits: Limits, now: float) -> None:
         """Put other limits in force; what a bucket holds already it keeps."""

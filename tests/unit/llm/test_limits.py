@@ -233,7 +233,7 @@ def test_a_burst_of_refusals_is_one_cut() -> None:
         await asyncio.sleep(1)
         assert gate.snapshot().concurrency == 4  # doubles each second
         await asyncio.sleep(1)
-        assert gate.snapshot().concurrency == 6
+        assert gate.snapshot().concurrency == 8
 
     run(main())
 

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support import virtual_time
+
+from pairmill.errors import Kind, StoppedError
+from pairmill.llm.limits import Cost, Gate, Limits
+from pairmill.llm.pools import Pool, PoolLease, Pools
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+CALL = Cost(100, 100, 400)
+
+
+def pool(name: str, rpm: float = 600, **more: object) -> Pool:
+    limits = Limits(requests_per_min=rpm)
+    return Pool(name, f"https://{name}/v1", "KEY", "m", limits=limits, **more)  # type: ignore[arg-type]
+
+
+def pools_of(*pools: Pool) -> Pools:
+    clock = asyncio.get_running_loop().time
+    return Pools(pools, lambda p: Gate(p.limits, clock=clock, width=p.concurrency, name=p.name))
+
+
+def run(main: Coroutine[object, object, None]) -> None:
+    virtual_time.run(main)
+
+
+async def use(pools: Pools) -> str:
+    lease = await pools.admit(CALL)
+    lease.release()
+    return lease.pool.name
+
+
+def ask(pools: Pools, **how: bool) -> asyncio.Task[PoolLease]:
+    return asyncio.get_running_loop().create_task(pools.admit(CALL, **how))
+
+
+def test_calls_spread_as_the_limits_allow() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("slow", 60), pool("fast", 540))
+        count = {"slow": 0, "fast": 0}
+
+        async def worker() -> None:
+            loop = asyncio.get_running_loop()
+            while loop.time() < 60:
+                lease = await pools.admit(CALL)
+                count[lease.pool.name] += loop.time() < 60
+                lease.release()
+
+        await asyncio.gather(*(worker() for _ in range(20)))
+        assert count["slow"] == pytest.approx(59, abs=3)
+        assert count["fast"] == pytest.approx(531, abs=10)
+
+    run(main())
+
+
+def test_the_first_of_equals_is_preferred() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a"), pool("b"))
+        assert (await pools.admit(CALL)).pool.name == "a"
+        assert (await pools.admit(CALL)).pool.name == "b"
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [Kind.AUTH, Kind.QUOTA, Kind.CONFIG])
+def test_a_dead_pools_calls_move_on(kind: Kind) -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a", 6000, concurrency=1), pool("b", 6000, concurrency=1))
+        on_a, on_b = await pools.admit(CALL), await pools.admit(CALL)
+        waiting = [asyncio.get_running_loop().create_task(use(pools)) for _ in range(6)]
+        await asyncio.sleep(0)
+        assert pools.gate("a").waiting == 3
+        on_a.release(kind)
+        assert [p.name for p in pools.alive] == ["b"]
+        on_b.release()
+        assert await asyncio.gather(*waiting) == ["b"] * 6
+
+    run(main())
+
+
+def test_when_none_is_left_one_line_says_why() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a"), pool("b"))
+        first, second = await pools.admit(CALL), await pools.admit(CALL)
+        waiting = [ask(pools) for _ in range(3)]
+        await asyncio.sleep(0)
+        first.release(Kind.AUTH)
+        second.release(Kind.QUOTA)
+        for task in waiting:
+            with pytest.raises(StoppedError) as caught:
+                await task
+            assert str(caught.value) == (
+                "no pool is left (a: its key was refused; b: its quota or credit is used up); "
+                "mend that, then run the same command again"
+            )
+            assert caught.value.exit_code == 75
+
+    run(main())
+
+
+def test_a_paused_pool_sends_its_waiters_to_the_other() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a", concurrency=2), pool("b", concurrency=2))
+        leases = [await pools.admit(CALL) for _ in range(4)]
+        waiting = [asyncio.get_running_loop().create_task(use(pools)) for _ in range(8)]
+        await asyncio.sleep(0)
+        on_a = [lease for lease in leases if lease.pool.name == "a"]
+        on_a[0].release(Kind.RATE, retry_after_s=60)
+        await asyncio.sleep(0.01)
+        assert pools.gate("a").waiting == 0
+        for lease in leases:
+            lease.release()
+        assert await asyncio.gather(*waiting) == ["b"] * 8
+        assert asyncio.get_running_loop().time() < 60
+
+    run(main())
+
+
+def test_a_single_paused_pool_keeps_its_line() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a", concurrency=1))
+        held = await pools.admit(CALL)
+        task = ask(pools)
+        await asyncio.sleep(0)
+        held.release(Kind.RATE, retry_after_s=60)
+        (await task).release()
+        assert asyncio.get_running_loop().time() == pytest.approx(60)
+
+    run(main())
+
+
+def test_two_keys_of_one_organisation_share_their_limits() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a", 60, scope="org"), pool("b", 60, scope="org"))
+        assert pools.gate("a") is pools.gate("b")
+        first = await pools.admit(CALL)
+        await pools.admit(CALL)
+        assert asyncio.get_running_loop().time() == pytest.approx(1.017, abs=0.01)
+        task = ask(pools)
+        await asyncio.sleep(0)
+        first.release(Kind.AUTH)  # one key is gone, the other works on
+        assert (await task).pool.name == "b"
+        first.give_back()
+
+    run(main())
+
+
+def test_a_spent_scope_is_gone_for_all_its_keys() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a", scope="org"), pool("b", scope="org"), pool("c"))
+        lease = await pools.admit(CALL)
+        lease.release(Kind.QUOTA)
+        assert [p.name for p in pools.alive] == ["c"]
+
+    run(main())
+
+
+def test_escalation_is_for_escalated_calls_only() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("cheap"), pool("strong", is_escalation=True))
+        for _ in range(5):
+            assert (await pools.admit(CALL)).pool.name == "cheap"
+            assert (await pools.admit(CALL, escalate=True)).pool.name == "strong"
+        pools.drop("strong", "its key was refused")
+        with pytest.raises(StoppedError, match="strong: its key was refused"):
+            await pools.admit(CALL, escalate=True)
+        assert (await pools.admit(CALL)).pool.name == "cheap"
+
+    run(main())
+
+
+def test_an_endpoint_that_stays_silent_is_dropped() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a"), pool("b"))
+        pools.gate("a").close(StoppedError("a does not answer; gave up"))
+        for _ in range(3):
+            assert (await pools.admit(CALL)).pool.name == "b"
+        pools.gate("b").close(StoppedError("b does not answer; gave up"))
+        with pytest.raises(StoppedError, match="b does not answer; gave up"):
+            await pools.admit(CALL)
+
+    run(main())
+
+
+def test_cancelled_while_waiting_nothing_is_lost() -> None:
+    async def main() -> None:
+        pools = pools_of(pool("a", concurrency=1))
+        held = await pools.admit(CALL)
+        task = ask(pools)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        held.release()
+        (await pools.admit(CALL)).release()
+        assert pools.gate("a").in_flight == 0
+
+    run(main())
