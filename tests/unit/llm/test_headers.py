@@ -222,7 +222,7 @@ def test_retry_after_in_the_body() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    (
+    [
         *(
             None,
             [],
@@ -233,7 +233,7 @@ def test_retry_after_in_the_body() -> None:
             {"error": {"details": "no", "metadata": [1]}},
         ),
         {"error": {"details": [1, None, {"retryDelay": {}}, {"retryDelay": True}]}},
-    ),
+    ],
 )
 def test_bodies_of_other_shapes_say_nothing(body: object) -> None:
     assert asked({}, body) is None
