@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Charge", "Cost", "EvictedError", "Gate", "Lease", "Limits", "Snapshot"]
 
-_MIN_TIMER_S = 0.001  # uvloop's timers are that coarse; shorter waits would spin
+_MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket keeps what it is late
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
@@ -49,7 +49,7 @@ class Snapshot:
 
     Attributes:
         concurrency: Calls that may be in flight.
-        paused_s: Seconds that nothing will go; 0 while calls go.
+        paused_s: Seconds that nothing will go; 0 while calls go, inf while a probe is out.
         cause: Why; "" while calls go.
         requests_per_s: The rate in force; None where none is known.
     """
@@ -347,7 +347,7 @@ class Gate:
         self._breaker.record(kind, now, is_probe=lease.is_probe)
         if kind is Kind.RATE:
             self._on_refused(lease, now, retry_after_s)
-        else:
+        elif kind is None or kind in _SERVED:
             self.control.on_taken(now, self._quota.sent)
         if self.control.pace is not None:
             self._quota.set_pace(self.control.pace, now)

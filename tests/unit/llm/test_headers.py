@@ -223,15 +223,8 @@ def test_retry_after_in_the_body() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(
-            None,
-            [],
-            [[]],
-            "text",
-            3,
-            {"error": "no"},
-            {"error": {"details": "no", "metadata": [1]}},
-        ),
+        *[None, [], [[]], "text", 3, {"error": "no"}],
+        {"error": {"details": "no", "metadata": [1]}},
         {"error": {"details": [1, None, {"retryDelay": {}}, {"retryDelay": True}]}},
     ],
 )

@@ -426,3 +426,17 @@ def test_a_laptop_that_slept_an_hour_does_not_catch_up() -> None:
             task.cancel()
 
     run(main())
+
+
+def test_limits_may_change_while_calls_wait() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(requests_per_min=6))
+        await gate.admit(CALL)
+        task = waiter(gate)
+        await asyncio.sleep(1)
+        assert not task.done()
+        gate.set_limits(Limits(requests_per_min=6000))
+        await asyncio.sleep(0.05)
+        assert task.done()
+
+    run(main())
