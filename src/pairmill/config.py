@@ -75,6 +75,9 @@ class Settings(BaseModel):
     """An OpenAI-compatible endpoint, up to and with its ``/v1``; OPENAI_BASE_URL where None."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key."""
+    wire: Literal["auto", "direct", "sdk"] = "auto"
+    """What carries the calls: ``direct`` is the fast one, ``sdk`` the openai library; ``auto`` is
+    direct wherever a plain key is all that the endpoint asks for."""
     structured_output: Literal["auto", "json_schema", "json_object", "prompt"] = "auto"
     """How the answer's schema reaches the server; ``auto`` probes once and remembers."""
     concurrency: int | None = Field(None, ge=1, le=16384)

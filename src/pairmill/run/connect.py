@@ -20,7 +20,6 @@ from pairmill.llm.endpoint import resolve
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.modes import find_mode
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.retry import AT_START
 from pairmill.run.asking import InFlight
 from pairmill.run.memory import FolderMemory
@@ -28,9 +27,11 @@ from pairmill.run.memory import FolderMemory
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
     from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
@@ -66,9 +67,7 @@ async def connected(
         endpoint = await _endpoint(settings, bus, folder, stack)
         concurrency = settings.concurrency or _usual_concurrency(settings)
         clock = SystemClock()
-        provider = SdkProvider(
-            endpoint, clock, concurrency=concurrency, timeout_s=settings.timeout_s
-        )
+        provider = _provider(settings, endpoint, clock, concurrency)
         stack.push_async_callback(provider.aclose)
         in_flight = InFlight(provider, stop)
         client = Client(in_flight, ConcurrencyGate(concurrency), bus, clock, random.Random())  # noqa: S311 (jitter)
@@ -77,6 +76,24 @@ async def connected(
         client.mode = await _mode(settings, endpoint, client, folder)
         impatience.is_over = True
         yield Connection(client, concurrency, in_flight)
+
+
+def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int) -> Provider:
+    """The wire; ``auto`` is the direct one, since an `Endpoint` holds nothing but a plain key."""
+    timeout_s = settings.timeout_s
+    if settings.wire == "sdk":
+        from pairmill.llm.providers.sdk import SdkProvider  # noqa: PLC0415 (not loaded for nothing)
+
+        return SdkProvider(endpoint, clock, concurrency=concurrency, timeout_s=timeout_s)
+    from pairmill.llm.providers.direct import DirectProvider, account_headers  # noqa: PLC0415
+
+    return DirectProvider(
+        endpoint,
+        clock,
+        concurrency=concurrency,
+        timeout_s=timeout_s,
+        headers=account_headers(os.environ),
+    )
 
 
 async def _endpoint(
