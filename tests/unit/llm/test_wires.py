@@ -263,8 +263,7 @@ async def test_a_call_that_is_given_up_ends_at_once_and_its_connection_by_the_ti
                 await server.asked.wait()
                 assert server.in_flight == 1
                 group.cancel_scope.cancel()
-            while server.in_flight:  # until the server sees the end of the connection
-                await anyio.sleep(0.01)
+            await server.idle.wait()  # the server sees the end of the connection
         await provider.aclose()
 
 
