@@ -66,6 +66,11 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     limit_per_document: Annotated[
         int | None, typer.Option(min=1, help="At most this many chunks of each document.")
     ] = None,
+    rpm: Annotated[float | None, typer.Option(help="Requests a minute of the quota.")] = None,
+    tpm: Annotated[float | None, typer.Option(help="Tokens a minute of the quota.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Never cost more dollars.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Never use more tokens.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Never take more hours.")] = None,
     text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     config: Annotated[
@@ -86,6 +91,11 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "concurrency": concurrency,
         "limit": limit,
         "limit_per_document": limit_per_document,
+        "rpm": rpm,
+        "tpm": tpm,
+        "max_usd": max_usd,
+        "max_tokens": max_tokens,
+        "max_hours": max_hours,
         "text_field": text_field,
         "seed": seed,
         "accept_change": accept_change or None,

@@ -24,7 +24,9 @@ class Topic(StrEnum):
     UNIT_PLANNED = "unit_planned"  # count: units that the reader handed over
     UNIT_KNOWN = "unit_known"  # count: units that were finished in an earlier start
     READING_DONE = "reading_done"  # no more units will be planned
-    CALL_ANSWERED = "call_answered"  # model, seconds, prompt_/completion_/cached_tokens
+    CALL_ANSWERED = (
+        "call_answered"  # model, seconds, picodollars, prompt_/completion_/cached_tokens
+    )
     CALL_FAILED = "call_failed"  # kind, status, code, message
     CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
     ANSWER_READ = "answer_read"  # how: strict, healed, salvaged

@@ -105,6 +105,7 @@ class RateControl:
         is_blocked = taken <= self._mark
         self._blocked = self._blocked + 1 if is_blocked else 0
         if not is_blocked:
+            self._sample(now, taken)  # a young pool may have none that is newer than its start
             self.pace = self._pace_after(now)
         self._mark = taken
         self._cut_at = now
@@ -125,11 +126,8 @@ class RateControl:
             now: The time.
             sent: Calls admitted so far.
         """
-        samples = self._samples
-        if not samples or now >= samples[-1][0] + _SAMPLE_S:
-            samples.append((now, sent - self.refused))
-            while len(samples) > 2 and samples[1][0] <= now - _MINUTE_S:  # noqa: PLR2004 (a span)
-                samples.popleft()
+        if not self._samples or now >= self._samples[-1][0] + _SAMPLE_S:
+            self._sample(now, sent - self.refused)
             self._grow(now, sent)
 
     @property
@@ -147,6 +145,12 @@ class RateControl:
             self._ramp_base = None
             return limit
         return ramped
+
+    def _sample(self, now: float, taken: int) -> None:
+        samples = self._samples
+        samples.append((now, taken))
+        while len(samples) > 2 and samples[1][0] <= now - _MINUTE_S:  # noqa: PLR2004 (a span)
+            samples.popleft()
 
     def _backoff(self) -> float:
         """Twice as long each time that nothing was taken; but a fast pool asks more often.

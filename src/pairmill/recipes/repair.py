@@ -28,6 +28,8 @@ __all__ = ["Asker", "Attempt", "Questions", "Step", "next_step"]
 MAX_REPAIR_CHARS = 4000  # what a repair prompt shows of the faulty text
 MAX_FAULTS = 5
 
+_NO_TEXT = {"empty": "empty", "refusal": "refusal", "length": "cut_off"}
+
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 
@@ -132,6 +134,10 @@ class Asker:
         self.created = 0.0
         self.dropped: list[Rejection] = []
 
+    def ask_instead(self, questions: Questions) -> None:
+        """Ask another model from now on; what was counted stays counted."""
+        self._questions = questions
+
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""
         self.dropped.append(rejection)
@@ -170,7 +176,9 @@ class Asker:
             if error.kind is not Kind.BADOUT:
                 raise
             self.answers += 1
-            fault = Fault("no_answer", str(error))
+            self.usage += Usage(error.prompt_tokens, error.completion_tokens)
+            questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
+            fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
             return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
         self.usage += completion.usage
         self.answers += 1

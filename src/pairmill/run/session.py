@@ -34,6 +34,7 @@ from pairmill.run.connect import connected
 from pairmill.run.ending import Ending
 from pairmill.run.reader import Reader
 from pairmill.run.stop import Stop
+from pairmill.run.vigil import Vigil, watch_gauge
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
 from pairmill.store.files import atomic_write
@@ -199,19 +200,35 @@ class _Session:
         return True
 
     async def _work(self, batch: Batch, connection: Connection) -> None:
-        questions = Questions(
-            self._bus, model=self._settings.model, max_attempts=self._settings.max_attempts
+        strong = connection.strong
+        shop = Shop(
+            self._recipe,
+            self._questions(self._settings.model),
+            connection.client,
+            self._writer,
+            self._bus,
+            self._stop,
+            connection.in_flight,
+            self._questions(strong) if strong else None,
         )
-        shop = Shop(self._recipe, questions, connection.client, self._writer, self._bus, self._stop)
-        inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.concurrency)
+        quiet_s = self._settings.no_progress_s
+        vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
+        self._bus.subscribe(vigil)
+        inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.workers)
         crew = _Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
+            guarding.start_soon(vigil.watch)
+            for base_url, gate in connection.gauges.items():
+                guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
-                for _ in range(connection.concurrency):
+                for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
             guarding.cancel_scope.cancel()
+
+    def _questions(self, model: str) -> Questions:
+        return Questions(self._bus, model=model, max_attempts=self._settings.max_attempts)
 
     async def _feed(self, batch: Batch | None, inbox: asyncio.Queue[Work | None]) -> None:
         """Hand the units to the workers as fast as they take them."""

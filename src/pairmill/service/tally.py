@@ -43,6 +43,8 @@ class Tally:
     completion_tokens: int = 0
     cached_tokens: int = 0
     call_seconds: float = 0.0
+    picodollars: int = 0
+    is_priced: bool = False
     shards: int = 0
     reading_done: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -99,6 +101,7 @@ class Tally:
             "failed_calls": sum(self.failures.values()),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
+            "usd": round(self.picodollars / 1e12, 6) if self.is_priced else None,
             "eta_s": None if left_s is None else round(left_s),
         }
 
@@ -128,6 +131,10 @@ def _call_answered(tally: Tally, fields: dict[str, object]) -> None:
     tally.prompt_tokens += _int(fields, "prompt_tokens")
     tally.completion_tokens += _int(fields, "completion_tokens")
     tally.cached_tokens += _int(fields, "cached_tokens")
+    cost = fields.get("picodollars")
+    if isinstance(cost, int):
+        tally.is_priced = True
+        tally.picodollars += cost
     seconds = fields.get("seconds")
     tally.call_seconds += seconds if isinstance(seconds, float) else 0.0
 

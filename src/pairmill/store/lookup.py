@@ -73,6 +73,14 @@ class Lookup:
             models={row[0]: row[1] for row in by_model},
         )
 
+    def usage_by_model(self) -> dict[str, Usage]:
+        """Tokens of all calls by the model's name as the server returned it."""
+        with explained(self._path):
+            rows = self._connection.execute(
+                "SELECT model, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
+            ).fetchall()
+        return {model: Usage(*tokens) for model, *tokens in rows}
+
     def shards(self) -> list[ShardRecord]:
         """List every shard, open or closed, by kind and number."""
         with explained(self._path):
