@@ -208,6 +208,10 @@ class Gate:
                 future.result().give_back()
             raise
 
+    def charge(self, cost: Cost) -> None:
+        """Count a call that was made past the gate, such as the one that tried the endpoint."""
+        self._quota.take(self._quota.amounts(cost))
+
     def fits_in_s(self, cost: Cost) -> float:
         """Seconds until a call that came now would go, as far as can be told; inf if never."""
         if self.closed is not None:

@@ -195,7 +195,7 @@ class Quota:
                 # For servers that count by the second: one request, and what a late timer may
                 # carry over; together no second, wherever it begins, holds more than its quota.
                 capacity = 1.0 + rate * _TIMER_SLACK_S * limits.burst_s
-                level = 0.0  # a call that found out how to ask may just have gone
+                level = 1.0
             bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)
             bucket.retune(rate, capacity, now)
             buckets[unit] = bucket

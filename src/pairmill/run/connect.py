@@ -22,7 +22,7 @@ from pairmill.llm.concurrency import Fixed, Growing, Seeking
 from pairmill.llm.endpoint import Endpoint, resolve
 from pairmill.llm.exchange import Exchange, Station
 from pairmill.llm.headers import dialect_of
-from pairmill.llm.limits import Charge, Gate, Limits
+from pairmill.llm.limits import Charge, Cost, Gate, Limits
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.modes import find_mode
 from pairmill.llm.pools import Pool, Pools
@@ -113,13 +113,15 @@ async def connected(
                 gauges[given.name] = endpoint.base_url
 
         def make_gate(pool: Pool) -> Gate:
-            return Gate(
+            gate = Gate(
                 pool.limits,
                 clock=time.monotonic,
                 width=widths[pool.name],
-                breaker=_breaker(settings),
+                breaker=EndpointBreaker(max_wait_s=settings.endpoint_wait_s),
                 name=pool.name if settings.pools else pool.base_url,
             )
+            gate.charge(Cost())  # the call that found the mode
+            return gate
 
         pools = Pools([station.pool for station in stations], make_gate)
         spending = open_spending(settings, [s.pool for s in stations], prices, folder)
@@ -235,10 +237,6 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
         share=settings.rate_share,
         charge=Charge(pool.charge or settings.charge),
     )
-
-
-def _breaker(settings: Settings) -> EndpointBreaker:
-    return EndpointBreaker(max_wait_s=settings.endpoint_wait_s)
 
 
 async def _mode(

@@ -92,6 +92,16 @@ def test_requests_flow_at_the_limit_less_the_headroom() -> None:
     run(main())
 
 
+def test_a_call_past_the_gate_is_counted() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(requests_per_min=600))
+        gate.charge(CALL)
+        (await gate.admit(CALL)).release()
+        assert now() == pytest.approx(0.1, abs=0.01)
+
+    run(main())
+
+
 def test_all_dimensions_are_tested_together() -> None:
     """While tokens are short, no request is taken: a small call later finds it all there."""
 
