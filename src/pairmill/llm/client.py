@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
+_NO_HISTORY = History()
+
 
 class Client:
     """Asks until there is an answer, or no point in asking.
@@ -60,7 +62,7 @@ class Client:
                 request's.
             StoppedError: Nobody is left to ask, or a cap is reached.
         """
-        history = History()
+        history = _NO_HISTORY
         while True:
             turn = await self._admission.admit(request, is_retry=history.failures > 0)
             try:

@@ -55,6 +55,9 @@ class Step:
     reason: str = ""
 
 
+_ACCEPT = Step("accept")
+
+
 def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
     """Decide what follows the last attempt.
 
@@ -63,7 +66,7 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
     """
     last = attempts[-1]
     if not last.reading.faults:
-        return Step("accept")
+        return _ACCEPT
     reason = last.reasons[0]
     kept = any(attempt.reading.value is not None for attempt in attempts)
     give_up = Step("accept" if kept else "reject", reason)
@@ -180,7 +183,8 @@ class Asker:
             questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
             fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
             return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
-        self.usage += completion.usage
+        # Nearly every unit has one answer: its usage is the sum.
+        self.usage = self.usage + completion.usage if self.answers else completion.usage
         self.answers += 1
         self.model = completion.model or self.model
         self.created = completion.created
