@@ -160,6 +160,7 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     from pairmill.errors import UsageError
     from pairmill.events import Bus
     from pairmill.run.session import run as run_session
+    from pairmill.run.tuning import loop_options
     from pairmill.service.progress import show as show_progress
     from pairmill.service.tally import Tally
 
@@ -171,7 +172,9 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     bus.subscribe(tally)
 
     with show_progress(bus, tally, console) as tick:
-        summary = anyio.run(lambda: run_session(settings, bus, tick=tick))
+        summary = anyio.run(
+            lambda: run_session(settings, bus, tick=tick), backend_options=loop_options()
+        )
     for line in summary.lines():
         typer.echo(line, err=True)
     return summary.exit_code

@@ -34,6 +34,7 @@ class Topic(StrEnum):
     UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected
     COMMITTED = "committed"  # units, answers, seconds
     SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
+    LOOP_LATE = "loop_late"  # seconds: how late the event loop ran a timer, some times a second
     NOTICE = "notice"  # text: one plain line for people
 
 

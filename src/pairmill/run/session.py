@@ -34,6 +34,7 @@ from pairmill.run.connect import connected
 from pairmill.run.ending import Ending
 from pairmill.run.reader import Reader
 from pairmill.run.stop import Stop
+from pairmill.run.tuning import calm_collector
 from pairmill.run.vigil import Vigil, watch_gauge
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
@@ -134,6 +135,7 @@ async def run(
         for notice in (*folder.notices, *journal.notices):
             bus.emit(Topic.NOTICE, text=notice)
         session = _Session(settings, bus, recipe, folder, reader, writer, ending)
+        stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
 
 
@@ -167,8 +169,7 @@ class _Session:
         async with anyio.create_task_group() as listening:
             if handle_signals:
                 listening.start_soon(_listen_for_signals, self._stop, self._bus)
-            if tick:
-                listening.start_soon(_tick, tick)
+            listening.start_soon(_tick, tick, self._bus)
             try:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._write)
@@ -287,10 +288,14 @@ class _Crew:
             scope.cancel()
 
 
-async def _tick(tick: Callable[[], None]) -> None:
+async def _tick(tick: Callable[[], None] | None, bus: Bus) -> None:
+    """Draw progress now and then, and tell how late the event loop came to it."""
     while True:
-        tick()
+        if tick:
+            tick()
+        due = time.monotonic() + TICK_S
         await anyio.sleep(TICK_S)
+        bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))
 
 
 async def _listen_for_signals(stop: Stop, bus: Bus) -> None:

@@ -24,6 +24,7 @@ class Tally:
         now: A monotonic clock, in seconds.
         outcomes: Units by how they ended.
         failures: Failed calls by kind.
+        loop_late_s: The longest that the event loop was late: what blocks it shows here.
         readings: Answers by the step of the ladder that read them.
     """
 
@@ -46,6 +47,7 @@ class Tally:
     picodollars: int = 0
     is_priced: bool = False
     shards: int = 0
+    loop_late_s: float = 0.0
     reading_done: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -102,6 +104,7 @@ class Tally:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "usd": round(self.picodollars / 1e12, 6) if self.is_priced else None,
+            "loop_late_ms": round(self.loop_late_s * 1000),
             "eta_s": None if left_s is None else round(left_s),
         }
 
@@ -166,6 +169,12 @@ def _shard_published(tally: Tally, _fields: dict[str, object]) -> None:
     tally.shards += 1
 
 
+def _loop_late(tally: Tally, fields: dict[str, object]) -> None:
+    seconds = fields.get("seconds")
+    if isinstance(seconds, float):
+        tally.loop_late_s = max(tally.loop_late_s, seconds)
+
+
 def _int(fields: dict[str, object], name: str) -> int:
     value = fields.get(name)
     return value if isinstance(value, int) else 0
@@ -183,5 +192,6 @@ _HANDLERS: dict[Topic, Callable[[Tally, dict[str, object]], None]] = {
     Topic.ANSWER_READ: _answer_read,
     Topic.REPAIR_ASKED: _repair_asked,
     Topic.UNIT_FINISHED: _unit_finished,
+    Topic.LOOP_LATE: _loop_late,
     Topic.SHARD_PUBLISHED: _shard_published,
 }
