@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, cast
 
 import typer
 
@@ -159,15 +159,20 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     from pairmill.config import load
     from pairmill.errors import UsageError
     from pairmill.events import Bus
+    from pairmill.run.signals import quit_on_signals
+
+    quit_on_signals()
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options
     from pairmill.service.progress import show as show_progress
+    from pairmill.service.quiet import Quiet
     from pairmill.service.tally import Tally
 
     settings = load(config, given)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
-    console = Console(stderr=True, highlight=False)
+    stream = Quiet(sys.stderr)
+    console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), Tally(time.monotonic)
     bus.subscribe(tally)
 
@@ -176,5 +181,5 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
             lambda: run_session(settings, bus, tick=tick), backend_options=loop_options()
         )
     for line in summary.lines():
-        typer.echo(line, err=True)
+        stream.write(f"{line}\n")
     return summary.exit_code

@@ -35,6 +35,7 @@ __all__ = [
     "kill_at_operations",
     "kill_at_random",
     "lay_course",
+    "ledger_answers",
 ]
 
 CONCURRENCY = 6

@@ -12,15 +12,12 @@ waits for anything else is let go; what was answered is committed, and the same 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.to_thread import run_sync
 
 from pairmill import __version__
 from pairmill.config import fingerprint
@@ -30,10 +27,12 @@ from pairmill.intake.notes import Fate
 from pairmill.intake.reader import read_chunks
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.aside import run_aside
 from pairmill.run.connect import connected
 from pairmill.run.ending import Ending
 from pairmill.run.reader import Reader
-from pairmill.run.stop import Stop
+from pairmill.run.signals import listen
+from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.tuning import calm_collector
 from pairmill.run.vigil import Vigil, watch_gauge
 from pairmill.run.worker import Shop, work_on
@@ -85,9 +84,8 @@ class Summary:
             if self.asked:
                 return [told]
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
-        if self.exit_code == EXIT_RESUMABLE:
-            told += "; the same command goes on"
-        return [f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"]
+        line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
+        return [f"{line}; the same command goes on" if self.exit_code == EXIT_RESUMABLE else line]
 
 
 async def run(
@@ -161,6 +159,7 @@ class _Session:
         self._ending = ending
         self._stop = Stop()
         self._chunks = 0
+        self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
@@ -168,7 +167,8 @@ class _Session:
         self._ending.begin()
         async with anyio.create_task_group() as listening:
             if handle_signals:
-                listening.start_soon(_listen_for_signals, self._stop, self._bus)
+                listening.start_soon(listen, self._stop, self._bus)
+            listening.start_soon(self._end_idling)
             listening.start_soon(_tick, tick, self._bus)
             try:
                 async with anyio.create_task_group() as writing:
@@ -180,8 +180,9 @@ class _Session:
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._writer.close()
+            summary = self._summary(asked=asked)
             listening.cancel_scope.cancel()
-        return self._summary(asked=asked)
+        return summary
 
     async def _write(self) -> None:
         try:
@@ -189,16 +190,32 @@ class _Session:
         except StorageError as error:
             self._stop.request(str(error), error.exit_code)
 
+    async def _end_idling(self) -> None:
+        """On a stop, end the wait for input, or for the model to be found."""
+        await self._stop.wait()
+        if self._idle is not None:
+            self._idle.cancel()
+
     async def _produce(self) -> bool:
         """Read on to the first new unit; only then look for the model, and start the work."""
         batch = await self._read()
-        while batch is not None and not batch.work and not self._stop.is_requested:
+        while batch is not None and not batch.work:
             batch = await self._read()
-        if batch is None or self._stop.is_requested:
+        if batch is None:
             return False
-        async with connected(self._settings, self._bus, self._stop, self._folder) as connection:
-            await self._work(batch, connection)
-        return True
+        asked = False
+        try:
+            with anyio.CancelScope() as scope:
+                self._idle = scope
+                async with connected(
+                    self._settings, self._bus, self._stop, self._folder
+                ) as connection:
+                    self._idle = None
+                    asked = True
+                    await self._work(batch, connection)
+        except* StoppingError:
+            pass  # a stop came while the model was looked for
+        return asked
 
     async def _work(self, batch: Batch, connection: Connection) -> None:
         strong = connection.strong
@@ -237,11 +254,19 @@ class _Session:
             for work in batch.work:
                 await inbox.put(work)
             batch = await self._read()
-        self._bus.emit(Topic.READING_DONE)
+        if not self._stop.is_requested:
+            self._bus.emit(Topic.READING_DONE)
         await inbox.put(None)
 
     async def _read(self) -> Batch | None:
-        batch = await run_sync(self._reader.next_batch)
+        """Read on; None at the end of the input, or when a stop is asked for."""
+        if self._stop.is_requested:
+            return None
+        batch = None
+        with anyio.CancelScope() as scope:
+            self._idle = scope
+            batch = await run_aside(self._reader.next_batch)
+        self._idle = None
         if batch is not None:
             self._chunks += len(batch.work) + batch.known
             for note in batch.notes:
@@ -296,16 +321,6 @@ async def _tick(tick: Callable[[], None] | None, bus: Bus) -> None:
         due = time.monotonic() + TICK_S
         await anyio.sleep(TICK_S)
         bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))
-
-
-async def _listen_for_signals(stop: Stop, bus: Bus) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for number in signals:
-            if stop.is_requested:
-                os._exit(EXIT_RESUMABLE)  # the journal is safe at every moment
-            name = signal.Signals(number).name
-            stop.request(f"stopped by {name}", EXIT_RESUMABLE)
-            bus.emit(Topic.NOTICE, text=f"{name}: finishing the calls in flight; again to quit now")
 
 
 def _tell(note: Note, bus: Bus) -> None:

@@ -90,7 +90,9 @@ class Rewound:
 class Piped:
     """Standard input: hands over what is there, and does not wait for a full block."""
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
+        # Below Python's buffer: a thread that waits in there keeps the interpreter from ending.
+        raw = getattr(stream, "raw", stream)
         self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
 
     def read(self, size: int, /) -> bytes:
