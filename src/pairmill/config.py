@@ -121,6 +121,8 @@ class Settings(BaseModel):
     shard_bytes: int = Field(64 * 2**20, ge=1024)
     shard_age_s: float = Field(300.0, gt=0)
     commit_interval_s: float = Field(0.1, gt=0)
+    disk_wait_s: float = Field(600.0, ge=0)
+    """How long a disk may be full before the run ends, resumable."""
     grace_s: float = Field(25.0, ge=0)
     """How long calls in flight may finish after a stop was asked for."""
     accept_change: bool = False

@@ -50,3 +50,11 @@ def dice() -> random.Random:
     seed = random.randrange(10**6)
     print(f"seed {seed}")  # noqa: T201 (pytest shows it when the test fails)
     return random.Random(seed)
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    """Settings under which each call is a unit's, four at a time."""
+    config = tmp_path / "settings.yaml"
+    config.write_text("structured_output: json_schema\nconcurrency: 4\n", "utf-8")
+    return config

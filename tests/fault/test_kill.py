@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.endurance import kill_at_operations, kill_at_random
+from tests.support.forge import Strike
 
 if TYPE_CHECKING:
     import random
@@ -52,7 +53,7 @@ def test_a_lock_that_was_left_behind_is_taken(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
     """Fault 17: the kernel freed it, though its file still names a process."""
-    child = short_course.start(forge, fast_path / "out", strike=30)
+    child = short_course.start(forge, fast_path / "out", Strike(30))
     assert child.wait() == -signal.SIGKILL
     assert (fast_path / "out/.run/lock").read_text().startswith(f"{child.pid} ")
     short_course.finish(forge, fast_path / "out")

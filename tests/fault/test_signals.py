@@ -14,34 +14,27 @@ import pytest
 from tests.support.cli import environment, rows
 from tests.support.corpus import article, write_corpus
 from tests.support.endurance import ledger_answers
+from tests.support.waiting import wait_until
 
 from pairmill.testing import Simulator, SimulatorSettings, Step
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.endurance import Course
-    from tests.support.forge import Child, Forge
+    from tests.support.forge import Forge
 
 pytestmark = pytest.mark.fault
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
 
 
-def wait_until(condition: Callable[[], object], child: Child | None = None) -> None:
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, child.stderr if child else "it never came"
-        time.sleep(0.002)
-
-
 def _holds(lock: Path, holder: str) -> bool:
     return lock.exists() and lock.read_text().startswith(holder)
 
 
-def settings_file(folder: Path, **settings: object) -> Path:
+def write_settings(folder: Path, **settings: object) -> Path:
     config = folder / "settings.yaml"
     config.write_text(json.dumps({"structured_output": "json_schema", **settings}), "utf-8")
     return config
@@ -92,7 +85,7 @@ def test_calls_that_hang_get_the_grace_period_and_no_more(
 ) -> None:
     """Fault 02: what was answered meanwhile is kept."""
     corpus = write_corpus(fast_path / "articles", 12, 10)
-    config = settings_file(fast_path, grace_s=0.6, concurrency=4)
+    config = write_settings(fast_path, grace_s=0.6, concurrency=4)
     hang = Step(fault="hang", match="# Report 2\n", times=1)
     with Simulator(SimulatorSettings(script=(hang,))) as endpoint:
         command = ("run", corpus, "-o", fast_path / "out", "--config", config)
@@ -115,7 +108,7 @@ def test_the_second_signal_ends_it_now(forge: Forge, fast_path: Path, number: in
     corpus = write_corpus(fast_path / "articles", 6, 10)
     hang = Step(fault="hang", match="# Report 2\n", times=1)
     with Simulator(SimulatorSettings(script=(hang,))) as endpoint:
-        config = settings_file(fast_path)
+        config = write_settings(fast_path)
         command = ("run", corpus, "-o", fast_path / "out", "--config", config)
         child = forge.start(*command, url=endpoint.url)
         wait_until(lambda: ledger_answers(fast_path / "out") == 5, child)
@@ -136,7 +129,7 @@ def test_who_waits_for_a_slow_server_is_let_go_at_once(
 ) -> None:
     """Fault 02: a wait that the server asked for is no call in flight."""
     corpus = write_corpus(fast_path / "articles", 6, 10)
-    config = settings_file(fast_path, concurrency=2)
+    config = write_settings(fast_path, concurrency=2)
     busy = Step(fault="rate_limit", retry_after="seconds", retry_after_s=60.0, times=None)
     with Simulator(SimulatorSettings(script=(busy,))) as endpoint:
         command = ("run", corpus, "-o", fast_path / "out", "--config", config)
@@ -152,7 +145,7 @@ def test_who_waits_for_a_slow_server_is_let_go_at_once(
 @SIGNALS
 def test_a_run_that_waits_for_standard_input_ends(fast_path: Path, number: int) -> None:
     """Fault 02, idle: before the first line, and after some."""
-    config = settings_file(fast_path)
+    config = write_settings(fast_path)
     lines = [json.dumps({"text": article(n, 10)}) + "\n" for n in range(12)]
     with Simulator() as endpoint:
         for sent in ([], lines):

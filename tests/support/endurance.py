@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.cli import rejects, rows
 from tests.support.corpus import write_corpus
-from tests.support.forge import ANY
+from tests.support.forge import ANY, Strike
 
 from pairmill.store.folder import RunFolder
 from pairmill.store.lookup import Lookup
@@ -70,10 +70,10 @@ class Course:
     told: dict[str, dict[str, Any]]
     dropped: dict[str, dict[str, Any]]
 
-    def start(self, forge: Forge, out: Path, *, strike: int | None = None, at: str = ANY) -> Child:
-        """Start the run, or go on with it; see ``Forge.start``."""
+    def start(self, forge: Forge, out: Path, strike: Strike | None = None) -> Child:
+        """Start the run, or go on with it."""
         command = ("run", self.corpus, "-o", out, "--config", self.config)
-        return forge.start(*command, url=self.endpoint.url, strike=strike, at=at)
+        return forge.start(*command, url=self.endpoint.url, strike=strike)
 
     def finish(self, forge: Forge, out: Path) -> None:
         """Go on undisturbed to the end; then everything is there, once, and whole."""
@@ -149,7 +149,7 @@ def kill_at_operations(
     """Kill one run after the other at an operation on its files, all in one folder."""
     toll = Toll()
     for step in steps:
-        child = course.start(forge, out, strike=step, at=at)
+        child = course.start(forge, out, Strike(step, at))
         code = child.wait()
         course.check(out)
         if code == 0:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,27 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["ANY", "Child", "Forge", "serve"]
+__all__ = ["ANY", "Child", "Forge", "Strike", "serve"]
 
 ROOT = Path(__file__).parents[2]
 END_S = 50.0
 ANY = "open write sync truncate rename unlink sync_folder"
+
+
+@dataclass(frozen=True)
+class Strike:
+    """What befalls a process at its file operations; of a write that is struck, half happens.
+
+    Attributes:
+        first: The operation (from 0) that is struck, among those named in ``at``.
+        code: The errno that it fails with; None: the process is killed.
+        times: How many operations in a row.
+    """
+
+    first: int
+    at: str = ANY
+    code: int | None = None
+    times: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,15 +68,17 @@ class Child:
 class Forge:
     """Starts children; ends with the ``with`` block, and takes whoever still lives with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, within: tuple[str, ...] = ()) -> None:
+        """Keep what children say in ``folder``; start by way of the command ``within``."""
         self._folder = folder
+        self._within = within
         self._count = 0
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from tests.support.forge import serve; serve()"],
+            [*self._within, sys.executable, "-c", "from tests.support.forge import serve; serve()"],
             env={**environment(None), "PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -77,18 +95,15 @@ class Forge:
         assert self._process is not None
         self._process.communicate(timeout=END_S)
 
-    def start(
-        self, *arguments: str | Path, url: str, strike: int | None = None, at: str = ANY
-    ) -> Child:
-        """Start ``pairmill``; with ``strike`` it dies at that file operation (from 0) of ``at``."""
+    def start(self, *arguments: str | Path, url: str, strike: Strike | None = None) -> Child:
+        """Start ``pairmill``, whose file operations are struck if asked for."""
         self._count += 1
         errors = self._folder / f"{self._count}.stderr"
         given = {
             "arguments": [str(argument) for argument in arguments],
             "env": environment(url),
             "stderr": str(errors),
-            "strike": strike,
-            "at": at.split(),
+            "strike": None if strike is None else asdict(strike),
         }
         return Child(int(self.ask(given)["pid"]), self, errors)
 
@@ -159,27 +174,30 @@ def _become(command: dict[str, Any]) -> None:
         os.dup2(source, place)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (the parent's buffer holds its own lines)
     if command["strike"] is not None:
-        _arm(command["strike"], command["at"])
+        _arm(Strike(**command["strike"]))
 
 
-def _arm(left: int, names: list[str]) -> None:
-    """Kill this very process at its n-th file operation; half of a write still happens."""
+def _arm(strike: Strike) -> None:
     from pairmill.store.files import Disk
 
-    def deadly(name: str) -> None:
+    done = -1
+
+    def struck(name: str) -> None:
         real = getattr(Disk, name)
 
         def operate(disk: Disk, *arguments: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                if name == "write":
-                    descriptor, data = arguments
-                    os.write(descriptor, data[: len(data) // 2])
+            nonlocal done
+            done += 1
+            if not strike.first <= done < strike.first + strike.times:
+                return real(disk, *arguments)
+            if name == "write":
+                descriptor, data = arguments
+                os.write(descriptor, data[: len(data) // 2])
+            if strike.code is None:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return real(disk, *arguments)
+            raise OSError(strike.code, "not for users")
 
         setattr(Disk, name, operate)
 
-    for name in names:
-        deadly(name)
+    for name in strike.at.split():
+        struck(name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pairmill import __version__
 from pairmill.dataset.card import write_card
 from pairmill.dataset.facts import RunFacts
+from pairmill.errors import StorageError
 from pairmill.events import Event, Topic
 from pairmill.records import Outcome
 from pairmill.store.manifest import write_manifest
@@ -46,7 +48,8 @@ class Ending:
             self._skips[reason.partition(":")[0]] += 1
             self._first_skip = self._first_skip or f"{source}: {reason}"
         elif event.topic is Topic.SHARD_PUBLISHED:
-            write_card(self._folder.path, self._facts(finished=False))
+            with suppress(StorageError):  # an older card stands there, and the next one is written
+                write_card(self._folder.path, self._facts(finished=False))
 
     def begin(self) -> None:
         """Write the card before the first shard, so that the folder loads at every moment."""

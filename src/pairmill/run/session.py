@@ -29,6 +29,7 @@ from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.aside import run_aside
 from pairmill.run.connect import connected
+from pairmill.run.descriptors import fitting_concurrency, raise_limit
 from pairmill.run.ending import Ending
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["Summary", "run"]
 
 TICK_S = 0.25
+USUAL_MOST = 256  # calls in flight, where nothing was said
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ async def run(
         PairmillError: The run could not begin. Nothing that was committed is lost.
     """
     bus = bus or Bus()
+    settings, notice = _fit_to_open_files(settings)
     recipe = make_recipe(settings)
     notes: list[Note] = []
     chunks = read_chunks(settings, notes.append)
@@ -128,10 +131,16 @@ async def run(
         )
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
         reader = Reader(chunks, notes, recipe, known, settings.limit)
-        writer = Writer(journal, bus, settings.commit_interval_s, reader.done_with)
+        writer = Writer(
+            journal,
+            bus,
+            settings.commit_interval_s,
+            reader.done_with,
+            disk_wait_s=settings.disk_wait_s,
+        )
         ending = Ending(folder, totals, recipe, settings)
-        for notice in (*folder.notices, *journal.notices):
-            bus.emit(Topic.NOTICE, text=notice)
+        for text in (*notice, *folder.notices, *journal.notices):
+            bus.emit(Topic.NOTICE, text=text)
         session = _Session(settings, bus, recipe, folder, reader, writer, ending)
         stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
@@ -191,8 +200,9 @@ class _Session:
             self._stop.request(str(error), error.exit_code)
 
     async def _end_idling(self) -> None:
-        """On a stop, end the wait for input, or for the model to be found."""
+        """On a stop, end the wait for input, for the model to be found, or for a full disk."""
         await self._stop.wait()
+        self._writer.hurry()
         if self._idle is not None:
             self._idle.cancel()
 
@@ -321,6 +331,17 @@ async def _tick(tick: Callable[[], None] | None, bus: Bus) -> None:
         due = time.monotonic() + TICK_S
         await anyio.sleep(TICK_S)
         bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))
+
+
+def _fit_to_open_files(settings: Settings) -> tuple[Settings, list[str]]:
+    """Ask for no more calls in flight than there can be connections; with a line that says so."""
+    limit = raise_limit()
+    wanted = settings.concurrency or USUAL_MOST
+    fitting = fitting_concurrency(wanted, limit)
+    if fitting == wanted:
+        return settings, []
+    text = f"only {limit} files may be open (ulimit -n): at most {fitting} calls in flight"
+    return settings.model_copy(update={"concurrency": fitting}), [text]
 
 
 def _tell(note: Note, bus: Bus) -> None:

@@ -6,6 +6,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio
+
+from pairmill.errors import StorageError
 from pairmill.events import Topic
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 
@@ -14,25 +17,36 @@ if TYPE_CHECKING:
 
     from pairmill.events import Bus
     from pairmill.store.entries import ShardRecord
-    from pairmill.store.journal import Journal
+    from pairmill.store.journal import Journal, Receipt
 
 __all__ = ["Writer"]
 
 Result = TypeVar("Result")
 
 MAX_PENDING = 4096  # records that may wait for the disk before the workers do
+RETRY_S = 2.0  # between looks at a disk that is full
 
 
 class Writer:
     """Takes answers and outcomes without waiting; commits them every ``interval_s`` at most.
 
     Order is kept: an answer is committed before, or together with, the outcome that rests on it.
-    Nobody waits for a commit but ``drain``, and a worker when the disk falls far behind.
+    Nobody waits for a commit but ``drain``, and a worker when the disk falls far behind. On a disk
+    that is full the workers wait at once; what is answered meanwhile is kept in memory, and
+    committed when there is room again.
     """
 
     def __init__(
-        self, journal: Journal, bus: Bus, interval_s: float, forget: Callable[[str], None]
+        self,
+        journal: Journal,
+        bus: Bus,
+        interval_s: float,
+        forget: Callable[[str], None],
+        *,
+        disk_wait_s: float = 600.0,
+        retry_s: float = RETRY_S,
     ) -> None:
+        """Take the journal; a disk that is full is waited for ``disk_wait_s`` long."""
         self._journal = journal
         self._bus = bus
         self._interval_s = interval_s
@@ -43,6 +57,9 @@ class Writer:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._disk_wait_s = disk_wait_s
+        self._retry_s = retry_s
+        self._hurry = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairmill-writer")
 
     def put_answer(self, answer: PaidAnswer) -> None:
@@ -65,7 +82,7 @@ class Writer:
         """Commit until ``finish`` is called and everything is durable.
 
         Raises:
-            StorageError: The disk refused a write.
+            StorageError: The disk refused a write, and waiting did not help or could not.
         """
         while not self._closing or self._answers or self._outcomes:
             await self._wake.wait()
@@ -81,13 +98,18 @@ class Writer:
         self._closing = True
         self._wake.set()
 
+    def hurry(self) -> None:
+        """Wait no longer for a disk that is full: the run is to end."""
+        self._hurry.set()
+
     async def close(self) -> None:
-        """Publish the open shards and close the journal.
+        """Commit what is left after a refusal, if that works now; publish, and close the journal.
 
         Raises:
             StorageError: The disk refused; what was committed is safe, and is published later.
         """
         try:
+            await self._commit_last()
             self._tell(await self._in_thread(self._journal.close))
         finally:
             self._thread.shutdown(wait=True)
@@ -100,12 +122,48 @@ class Writer:
         outcomes, self._outcomes = self._outcomes, []
         if not answers and not outcomes:
             return
-        receipt = await self._in_thread(lambda: self._journal.commit(Batch(answers, outcomes)))
+        try:
+            receipt = await self._commit_patiently(Batch(answers, outcomes))
+        except StorageError:
+            self._answers[:0], self._outcomes[:0] = answers, outcomes
+            raise
         for outcome in outcomes:
             self._forget(outcome.unit_id)
         self._room.set()
         self._bus.emit(Topic.COMMITTED, units=len(outcomes), answers=len(answers))
         self._tell(receipt.published)
+
+    async def _commit_patiently(self, batch: Batch) -> Receipt:
+        """Commit; on a disk that is full, again and again for as long as was said."""
+        waited_s = 0.0
+        while True:
+            try:
+                receipt = await self._in_thread(lambda: self._journal.commit(batch))
+            except StorageError as error:
+                if not error.transient or self._hurry.is_set() or waited_s >= self._disk_wait_s:
+                    raise
+                if not waited_s:
+                    self._room.clear()
+                    self._notice(f"{error}; waiting for room, nothing new is asked meanwhile")
+            else:
+                if waited_s:
+                    self._notice("there is room again: going on")
+                return receipt
+            with anyio.move_on_after(self._retry_s):
+                await self._hurry.wait()
+            waited_s += self._retry_s
+
+    async def _commit_last(self) -> None:
+        """Keep what the disk refused before, and what was answered since; or say what is lost."""
+        self._hurry.set()
+        try:
+            await self._commit()
+        except StorageError as error:
+            lost = len(self._answers)
+            self._notice(f"{error}; answers that were bought and could not be kept: {lost}")
+
+    def _notice(self, text: str) -> None:
+        self._bus.emit(Topic.NOTICE, text=text)
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)

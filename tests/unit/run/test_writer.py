@@ -114,3 +114,81 @@ async def test_a_disk_that_fails_for_good_is_reported() -> None:
     writer.finish()
     with pytest.raises(StorageError):
         await writer.run()
+
+
+class FullDisk(Journal):
+    """Has no room for so many commits, or for good."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.refusals = refusals
+
+    def commit(self, batch: Batch) -> Receipt:
+        self.refusals -= 1
+        if self.refusals >= 0:
+            raise StorageError("the disk is full", transient=True)
+        return super().commit(batch)
+
+
+def _patient(journal: Journal, told: list[Event], wait_s: float = 60.0) -> Writer:
+    bus = Bus()
+    bus.subscribe(told.append)
+    return Writer(journal, bus, 0.0, lambda _: None, disk_wait_s=wait_s, retry_s=0.001)  # type: ignore[arg-type]
+
+
+async def test_on_a_full_disk_workers_wait_and_nothing_is_lost() -> None:
+    journal, told = FullDisk(5), list[Event]()
+    writer = _patient(journal, told)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.run)
+        writer.put_answer(_answer("first"))
+        while not told:
+            await anyio.sleep(0)
+        with anyio.move_on_after(0) as scope:
+            await writer.wait_for_room()
+        assert scope.cancelled_caught
+        writer.put_answer(_answer("meanwhile"))
+        with anyio.fail_after(5):
+            await writer.wait_for_room()
+        writer.finish()
+    kept = [answer.call_id for batch in journal.batches for answer in batch.answers]
+    assert kept == ["first", "meanwhile"]
+    notices = [event.fields["text"] for event in told if event.topic is Topic.NOTICE]
+    assert len(notices) == 2
+
+
+async def test_a_disk_that_stays_full_is_not_waited_for_in_vain() -> None:
+    told: list[Event] = []
+    writer = _patient(FullDisk(10**9), told, wait_s=0.005)
+    writer.put_answer(_answer("a"))
+    with anyio.fail_after(5), pytest.raises(StorageError):
+        await writer.run()
+
+
+async def test_a_stop_ends_the_wait_and_what_fits_at_last_is_kept() -> None:
+    journal = FullDisk(2)
+    writer = _patient(journal, [])
+    writer._retry_s = 3600
+    writer.put_answer(_answer("a"))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+
+            async def run() -> None:
+                with pytest.raises(StorageError):
+                    await writer.run()
+
+            tasks.start_soon(run)
+            await anyio.sleep(0.01)
+            writer.hurry()
+        writer.put_answer(_answer("in flight"))
+        await writer.close()
+    kept = [answer.call_id for batch in journal.batches for answer in batch.answers]
+    assert kept == ["a", "in flight"]
+
+
+async def test_what_is_lost_is_said() -> None:
+    told: list[Event] = []
+    writer = _patient(FullDisk(10**9), told)
+    writer.put_answer(_answer("a"))
+    await writer.close()
+    assert str(told[-1].fields["text"]).endswith("could not be kept: 1")

@@ -1,0 +1,33 @@
+"""Open files: as many as the system lets us have, and no more calls than there are."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+
+__all__ = ["fitting_concurrency", "raise_limit"]
+
+_MOST = 65_536
+_OWN = 40  # ledger, shards, lock, event loop, inputs, standard streams: 25, and some to spare
+
+
+def raise_limit() -> int:
+    """Raise the soft limit of open files as far as is allowed, and return it.
+
+    The usual soft limit of 1,024, or 256 on macOS, is for old programs that use ``select``.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if soft == resource.RLIM_INFINITY else soft
+
+
+def fitting_concurrency(wanted: int, limit: int) -> int:
+    """The calls in flight that a limit of open files has room for; ``wanted`` if it has enough.
+
+    Each call in flight holds a connection. With none left, not even a shard could be opened.
+    """
+    return max(1, min(wanted, limit - _OWN))
