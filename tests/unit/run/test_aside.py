@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from pairmill.run.aside import run_aside
@@ -39,6 +40,6 @@ async def test_a_call_that_is_nearly_done_is_waited_for() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_aside, work)
         while not started.is_set():
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
     assert done.is_set()

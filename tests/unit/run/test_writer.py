@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from pairmill.errors import StorageError
@@ -143,7 +144,7 @@ async def test_on_a_full_disk_workers_wait_and_nothing_is_lost() -> None:
         tasks.start_soon(writer.run)
         writer.put_answer(_answer("first"))
         while not told:
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
         with anyio.move_on_after(0) as scope:
             await writer.wait_for_room()
         assert scope.cancelled_caught

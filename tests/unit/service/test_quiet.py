@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-from typing import cast
 
 from pairmill.service.quiet import Quiet
 
@@ -25,5 +24,5 @@ def test_what_somebody_reads_is_passed_on() -> None:
     quiet = Quiet(stream)
     quiet.write("text ")
     quiet.buffer.write(b"bytes")
-    assert cast("io.BytesIO", stream.buffer).getvalue() == b"text bytes"
+    assert stream.buffer.getvalue() == b"text bytes"
     assert quiet.encoding == "utf-8"
