@@ -12,6 +12,10 @@ from typing import IO, Annotated, Any, cast
 
 import typer
 
+from pairmill.commands.export import export
+from pairmill.commands.qc import qc
+from pairmill.commands.report import report
+from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
 
 __all__ = ["app", "main"]
@@ -126,6 +130,10 @@ def show(
     from pairmill.dataset.show import print_pairs
 
     print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
+
+
+for command in (export, report, qc, simulate):
+    app.command()(command)
 
 
 @local.command("path")

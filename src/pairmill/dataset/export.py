@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pairmill.dataset.formats.format import Format
     from pairmill.dataset.rows import Row
 
-__all__ = ["MANIFEST", "ExportOptions", "FindRepeats", "Summary", "export"]
+__all__ = ["MANIFEST", "ExportOptions", "FindRepeats", "Summary", "default_place", "export"]
 
 MANIFEST = "export.json"
 _OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
@@ -141,6 +141,16 @@ def export(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return summary
+
+
+def default_place(folder: Path, shape: str) -> Path:
+    """Where an export of a run folder goes if nobody says: ``NAME-FORMAT`` beside it.
+
+    Raises:
+        UsageError: There is no such format.
+    """
+    whole = folder.resolve()
+    return whole.with_name(f"{whole.name}-{find_format(shape).name}")
 
 
 class _Pass:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pairmill.dataset.qc_read import Pairs
     from pairmill.records import Document
 
-__all__ = ["Metric", "Report", "check", "failures", "render", "to_json"]
+__all__ = ["Metric", "Report", "check", "failures", "render", "shown", "to_json"]
 
 _SCHEMA = 1
 _ROWS_SHOWN = 5
@@ -142,13 +142,17 @@ def to_json(report: Report) -> dict[str, Any]:
     }
 
 
+def shown(metric: Metric) -> str:
+    """A figure's value for people: in per cent, or with two decimals."""
+    return f"{metric.value:.1%}" if metric.limit.is_share else f"{metric.value:.2f}"
+
+
 def render(report: Report) -> str:
     """The report as lines of plain text: one a figure, and under each that is not ok its hint."""
     lines = [f"{report.pairs} pairs, {report.unreadable} unreadable records: {report.status}", ""]
     for metric in report.metrics:
-        value = f"{metric.value:.1%}" if metric.limit.is_share else f"{metric.value:.2f}"
         note = f" ({_plain(metric.note)})" if metric.note else ""
-        lines.append(f"  {metric.status:<5}{value:>8}  {metric.limit.label}{note}")
+        lines.append(f"  {metric.status:<5}{shown(metric):>8}  {metric.limit.label}{note}")
         if metric.status in {Status.WARN, Status.FAIL}:
             rows = f"; rows {', '.join(map(str, metric.rows))}" if metric.rows else ""
             lines.append(f"{'':17}{metric.limit.hint}{rows}")

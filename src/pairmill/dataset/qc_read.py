@@ -34,7 +34,9 @@ _SPLITS = {
     "validation", "valid": "validation", "val": "validation", "dev": "validation",
 }  # fmt: skip
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".parquet")
-_NOT_DATA = frozenset({"manifest.json", "dataset_info.json", "state.json", "report.json"})
+_NOT_DATA = frozenset(
+    {"manifest.json", "dataset_info.json", "state.json", "report.json", "export.json"}
+)
 _NESTING = 8
 
 

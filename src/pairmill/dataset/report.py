@@ -17,7 +17,7 @@ from pairmill.dataset.measures import Names, measure
 from pairmill.dataset.rows import complete_lines, parse, published_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pairmill.dataset.facts import RunFacts
@@ -46,7 +46,7 @@ def write_report(
     facts: RunFacts,
     *,
     checks: Sequence[Check] = (),
-    chunk_text: Callable[[Row], str | None] | None = None,
+    find_chunks: Callable[[set[str]], Mapping[str, str]] | None = None,
     seed: int = 0,
 ) -> Path:
     """Read a run folder's published shards and write its ``report.html``.
@@ -56,7 +56,7 @@ def write_report(
         facts: What the run knows of itself; reasons for drops are counted in ``rejected/`` where
             it names none.
         checks: Verdicts to put at the top.
-        chunk_text: Finds the text that a row was written from, where it is still at hand.
+        find_chunks: Finds the texts of chunks by their ids, where they are still at hand.
         seed: Chooses the pairs to read.
 
     Returns:
@@ -74,6 +74,13 @@ def write_report(
         facts = replace(facts, rejections=reasons.counts)
     path = folder / REPORT
     name = folder.resolve().name
+    chunks: Mapping[str, str] = {}
+    if find_chunks:
+        chunks = find_chunks({str(row.get("chunk_id")) for row in measures.samples})
+
+    def chunk_text(row: Row) -> str | None:
+        return chunks.get(str(row.get("chunk_id")))
+
     write_text(path, render_report(name, facts, measures, checks=checks, chunk_text=chunk_text))
     return path
 

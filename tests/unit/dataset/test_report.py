@@ -109,7 +109,7 @@ def test_the_report_tells_the_figures(
         folder,
         told,
         checks=[Check("Repeats", "4.0 %", "warn", "ask for more kinds")],
-        chunk_text=lambda _: "Some words of the chunk.",
+        find_chunks=lambda ids: dict.fromkeys(ids, "Some words of the chunk."),
     )
     assert path == folder / "report.html"
     words = " ".join(" ".join(Page(path.read_text("utf-8")).words).split())

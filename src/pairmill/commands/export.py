@@ -1,0 +1,85 @@
+"""``pairmill export``: from a run folder to files that a trainer loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["export"]
+
+
+def export(  # noqa: PLR0917 (typer makes the positional ones flags)
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="messages, alpaca, sharegpt, prompt_completion or preference.",
+        ),
+    ] = "messages",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Else DIR-FORMAT, beside DIR."),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Percent of the documents in train/validation/test.")
+    ] = "90/5/5",
+    file_type: Annotated[str, typer.Option("--format", help="jsonl or parquet.")] = "jsonl",
+    min_score: Annotated[
+        float | None, typer.Option(help="Drop pairs that a judge rated lower, or not at all.")
+    ] = None,
+    keep_unscored: Annotated[
+        bool, typer.Option("--keep-unscored", help="With --min-score: keep what has no rating.")
+    ] = False,
+    min_grounding: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Drop pairs further from their text.")
+    ] = None,
+    drop_flag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
+    ] = None,
+    near: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates/--exact",
+            help="Drop instructions that are nearly alike (all of them are held in memory),"
+            " or only the same ones.",
+        ),
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    license_id: Annotated[
+        str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
+    ] = "unknown",
+) -> None:
+    """Write a dataset to train on: without repeats, split by document, in one training format."""
+    from pairmill import __version__
+    from pairmill.dataset import export as exporting
+    from pairmill.dataset.export_summary import summary_lines
+    from pairmill.dataset.policy import Policy
+    from pairmill.dataset.repeats import near_repeats
+    from pairmill.dataset.split import parse_shares
+
+    options = exporting.ExportOptions(
+        shape=to,
+        file_type=file_type,
+        shares=parse_shares(split),
+        seed=seed,
+        policy=Policy(
+            min_score=min_score,
+            keep_unscored=keep_unscored,
+            min_grounding=min_grounding,
+            drop_flags=frozenset(drop_flag or ()),
+        ),
+        license_id=license_id,
+    )
+    summary = exporting.export(
+        folder,
+        output or exporting.default_place(folder, to),
+        options,
+        find_repeats=near_repeats if near else None,
+        version=__version__,
+    )
+    for line in summary_lines(summary):
+        typer.echo(line, err=True)

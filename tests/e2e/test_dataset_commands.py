@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.cli import pairmill, rows
+from tests.support.corpus import write_corpus
+
+from pairmill.dataset.rows import published_shards
+from pairmill.testing import Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("made")
+    corpus = write_corpus(place / "articles", 30)
+    with Simulator() as endpoint:
+        made = pairmill("run", corpus, "-o", place / "run", url=endpoint.url)
+    assert made.returncode == 0, made.stderr
+    return place / "run"
+
+
+def test_an_export_lands_beside_the_run_and_says_what_it_holds(finished: Path) -> None:
+    done = pairmill("export", finished)
+    assert done.returncode == 0, done.stderr
+    out = finished.with_name("run-messages")
+    split = {
+        path.name.partition("-")[0]: path.read_text().splitlines()
+        for path in (out / "data").iterdir()
+    }
+    kept = ", ".join(f"{len(split[name]):,} {name}" for name in ("train", "validation", "test")
+                     if name in split)  # fmt: skip
+    total = sum(map(len, split.values()))
+    assert f"{total} of {len(rows(finished))} pairs in {out}: {kept}" in done.stderr
+    assert "leak into train: 0.0% of" in done.stderr
+    assert {tuple(json.loads(line)) for lines in split.values() for line in lines} == {
+        ("messages",)
+    }
+
+
+def test_what_an_export_drops_is_counted_by_reason(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--to", "alpaca", "--exact", "--split", "100/0/0", "--min-score", "3", "-o", out)
+    refused = pairmill("export", finished, *options)
+    assert refused.returncode == 1
+    assert f"{len(rows(finished))} unscored" in refused.stderr
+    assert not out.exists()
+    kept = pairmill("export", finished, *options, "--keep-unscored", "--format", "parquet")
+    assert kept.returncode == 0, kept.stderr
+    assert "leak into train: not measured" in kept.stderr
+    assert [path.suffix for path in (out / "data").iterdir()] == [".parquet"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("export", "RUN", "--to", "mesages"), 2, "did you mean 'messages'?"),
+        (("export", "RUN", "--split", "90/5"), 2, "such as 90/5/5"),
+        (("export", "RUN/nowhere"), 1, "holds no published pairs"),
+        (("report", "RUN/nowhere"), 1, "there is no such folder"),
+        (("qc", "RUN/nowhere"), 1, "no such file or folder"),
+        (("qc", "RUN", "--fail-on", "vibes"), 2, "unknown figure 'vibes'"),
+        (("qc", "RUN", "--documents", "RUN/nowhere"), 1, "nowhere"),
+        (("qc", "RUN", "--examples", "RUN/nowhere"), 1, "cannot read examples"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    finished: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    told = pairmill(*(text.replace("RUN", str(finished)) for text in arguments))
+    assert told.returncode == code
+    assert said in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1
+
+
+def test_a_report_shows_the_text_beside_its_pairs(finished: Path) -> None:
+    done = pairmill("report", finished)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(finished / "report.html")
+    page = (finished / "report.html").read_text("utf-8")
+    assert "people rely on it." in page
+    assert "Verdicts" in page
+    assert f"{len(rows(finished)):,}" in page
+
+
+def test_qc_of_a_run_finds_the_documents_by_itself(finished: Path) -> None:
+    done = pairmill("qc", finished, "--json", "--fail-on", "exact_repeats,refusals")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["pairs"] == len(rows(finished))
+    assert report["unreadable"] == 0
+    assert report["metrics"]["ungrounded"]["value"] == 0
+    assert not any("documents" in reason for reason in report["skipped"])
+
+
+def test_qc_fails_on_what_was_asked_for_and_shows_the_rows(tmp_path: Path) -> None:
+    source = tmp_path / "pairs.jsonl"
+    pairs = [{"q": "What is it?", "a": f"It is number {n}, as numbers are."} for n in range(30)]
+    source.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    fields = ("--instruction-field", "q", "--answer-field", "a")
+    told = pairmill("qc", source, *fields)
+    assert told.returncode == 1
+    assert "fail  instructions that repeat another" in told.stdout
+    assert "deduplicate the instructions" in told.stdout
+    assert pairmill("qc", source, *fields, "--fail-on", "refusals").returncode == 0
+
+
+def test_qc_reads_what_export_wrote(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shared"
+    made = pairmill("export", finished, "--to", "sharegpt", "-o", out)
+    assert made.returncode == 0, made.stderr
+    documents = finished.with_name("articles")
+    done = pairmill("qc", out, "--documents", documents, "--json", "--fail-on", "never")
+    report = json.loads(done.stdout)
+    assert report["unreadable"] == 0
+    assert "train_test_leak" in report["metrics"]
+    assert "ungrounded" in report["metrics"]
+    assert published_shards(finished)
