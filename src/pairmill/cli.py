@@ -12,6 +12,8 @@ from typing import IO, Annotated, Any, cast
 
 import typer
 
+from pairmill.commands.doctor import doctor
+from pairmill.commands.estimate import estimate_like
 from pairmill.commands.export import export
 from pairmill.commands.qc import qc
 from pairmill.commands.report import report
@@ -132,7 +134,7 @@ def show(
     print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
 
 
-for command in (export, report, qc, simulate):
+for command in (estimate_like(run), doctor, export, report, qc, simulate):
     app.command()(command)
 
 

@@ -11,6 +11,7 @@ from pairmill.errors import FolderError
 from pairmill.records import Usage
 from pairmill.store.database import connect, explained, rebuild_hint
 from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
+from pairmill.store.measured import Measured
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lookup", "finished_among", "select_shards"]
 
+_MEASURED_UNITS = 5_000
 _GROUP = 512  # ids per query; short groups are padded, so that each statement is prepared once
 _SIZES = (1, 8, 64, _GROUP)
 _CACHE_BYTES = 8 * 2**20
@@ -80,6 +82,16 @@ class Lookup:
                 "SELECT model, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
             ).fetchall()
         return {model: Usage(*tokens) for model, *tokens in rows}
+
+    def measured(self) -> Measured:
+        """What units took so far: of all of them, or of some thousands chosen by chance."""
+        columns = "pairs, attempts, prompt_tokens, completion_tokens"
+        with explained(self._path):
+            rows = self._connection.execute(
+                # Ids are hashes: the first of them are as good as drawn by lot.
+                f"SELECT {columns} FROM units WHERE attempts > 0 LIMIT {_MEASURED_UNITS}"  # noqa: S608
+            ).fetchall()
+        return Measured.of(rows)
 
     def shards(self) -> list[ShardRecord]:
         """List every shard, open or closed, by kind and number."""

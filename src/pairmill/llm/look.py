@@ -1,0 +1,64 @@
+"""What an endpoint tells without being asked a question: its models, and its gauges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+import orjson
+
+from pairmill.llm.gauges import metrics_url, read_gauges
+from pairmill.plain import plain
+
+if TYPE_CHECKING:
+    from pairmill.llm.endpoint import Endpoint
+
+__all__ = ["Look"]
+
+_TIMEOUT_S = 10.0
+_MOST_BYTES = 4 * 2**20
+_MOST_MODELS = 5_000
+_OK = 200
+
+
+class Look:
+    """Free looks at an endpoint. What it does not tell, or tells badly, is None."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._base_url = endpoint.base_url
+        key = endpoint.key.reveal()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._is_loopback = endpoint.is_loopback
+
+    async def models(self) -> list[str] | None:
+        """The names of the models that it lists, made plain."""
+        body = await self._get(f"{self._base_url}/models", self._headers)
+        try:
+            listed = orjson.loads(body or b"")["data"]
+            return [plain(entry["id"], 200) for entry in listed[:_MOST_MODELS]]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+
+    async def gauges(self) -> tuple[float, float] | None:
+        """How many requests run and wait there now."""
+        body = await self._get(metrics_url(self._base_url), {})
+        return read_gauges(body.decode("utf-8", "replace")) if body else None
+
+    async def _get(self, url: str, headers: dict[str, str]) -> bytes | None:
+        """The body of a 200; the key goes nowhere but to the endpoint itself."""
+        try:
+            async with (
+                httpx2.AsyncClient(timeout=_TIMEOUT_S, trust_env=not self._is_loopback) as client,
+                client.stream("GET", url, headers=headers) as response,
+            ):
+                if response.status_code != _OK:
+                    return None
+                parts, size = [], 0
+                async for part in response.aiter_bytes():
+                    parts.append(part)
+                    size += len(part)
+                    if size > _MOST_BYTES:
+                        return None
+                return b"".join(parts)
+        except httpx2.HTTPError:
+            return None

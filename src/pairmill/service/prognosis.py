@@ -1,0 +1,137 @@
+"""What pairmill will do with what ``doctor`` found, in plain lines. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pairmill.llm.concurrency import Growing, Seeking
+from pairmill.llm.headers import Unit
+from pairmill.llm.providers.provider import Mode
+from pairmill.llm.quota import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairmill.config import Settings
+    from pairmill.llm.prices import Price
+    from pairmill.service.doctor import Findings
+
+__all__ = ["Call", "calls_per_min", "foresee"]
+
+_UNITS = {
+    Unit.REQUESTS: "rpm",
+    Unit.INPUT: "input tokens a minute",
+    Unit.OUTPUT: "output tokens a minute",
+    Unit.TOKENS: "tpm",
+}
+_MODES = {
+    Mode.JSON_SCHEMA: "answers are held to the schema by the server (json_schema)",
+    Mode.JSON_OBJECT: "the server promises JSON (json_object), the schema is told in words;"
+    " what does not fit is healed or asked for again",
+    Mode.PROMPT: "the server promises nothing, the schema is told in words (prompt);"
+    " what does not fit is healed or asked for again",
+}
+
+
+class Call(NamedTuple):
+    """A usual call of a run, in tokens."""
+
+    prompt_tokens: float
+    output_tokens: float
+
+
+def foresee(found: Findings, settings: Settings, call: Call, price: Price | None) -> list[str]:
+    """One line a subject: what a run will do, and why.
+
+    Args:
+        found: What was found; of an endpoint that works.
+        settings: What the user set; that wins over all that was found.
+        call: What the recipe's calls are like.
+        price: Of the model, where it is known.
+    """
+    lines = [_pace(found, settings, call)]
+    if found.mode is not None:
+        lines.append(_MODES[found.mode])
+    if found.has_usage is False:
+        lines.append(
+            "replies do not count their tokens: they are guessed from characters,"
+            " and caps count each call at its worst"
+        )
+    if price is None:
+        lines.append(
+            f"the price of '{settings.model}' is not known: estimates are in tokens,"
+            " and --max-usd is refused until a price file names it"
+        )
+    if found.is_listed is False:
+        lines.append("the endpoint does not list the model, and answers all the same")
+    return lines
+
+
+def calls_per_min(limits: Mapping[Unit, float], call: Call) -> tuple[float, Unit] | None:
+    """How many such calls the limits allow a minute, and which of them decides; None: no limit."""
+    size = {
+        Unit.REQUESTS: 1.0,
+        Unit.INPUT: call.prompt_tokens,
+        Unit.OUTPUT: call.output_tokens,
+        Unit.TOKENS: call.prompt_tokens + call.output_tokens,
+    }
+    usable = Limits()
+    rates = [(60.0 * usable.rate(limit) / size[unit], unit) for unit, limit in limits.items()]
+    return min(rates, default=None)
+
+
+def declared_limits(settings: Settings) -> dict[Unit, float]:
+    """The limits that the settings give, this process's share of them."""
+    given = {
+        Unit.REQUESTS: settings.rpm,
+        Unit.INPUT: settings.input_tpm,
+        Unit.OUTPUT: settings.output_tpm,
+        Unit.TOKENS: settings.tpm,
+    }
+    return {unit: limit * settings.rate_share for unit, limit in given.items() if limit}
+
+
+def learned_limits(found: Findings) -> dict[Unit, float]:
+    """The limits that headers spoke of, by the minute."""
+    return {unit: reading.limit for unit, reading in found.hint.minute.items() if reading.limit}
+
+
+def _pace(found: Findings, settings: Settings, call: Call) -> str:
+    declared = declared_limits(settings)
+    share = settings.rate_share
+    learned = {unit: limit * share for unit, limit in learned_limits(found).items()}
+    limits = {**learned, **declared}
+    if limits:
+        origin = "limits as given" if declared else "limits by headers"
+        if declared and limits != declared:
+            origin = "limits as given and by headers"
+        told = ", ".join(f"{limit:,.0f} {_UNITS[unit]}" for unit, limit in sorted(limits.items()))
+        return f"{origin}: {told} -> {_rate(limits, call, found, settings)}"
+    fixed = settings.concurrency
+    if fixed:
+        return f"no limits known -> {fixed} calls in flight, as given"
+    if not found.is_private:
+        return (
+            f"no limit headers -> will widen from 8 to at most {Growing.CEILING} calls in flight,"
+            " and after a refusal hold the rate that was taken"
+        )
+    how = "its waiting gauge" if found.has_gauge else "the seconds that a token takes"
+    return (
+        "no limit headers and an address of one's own -> will look for the concurrency that"
+        f" saturates it (8 to {Seeking.CEILING}) by {how}"
+    )
+
+
+def _rate(limits: Mapping[Unit, float], call: Call, found: Findings, settings: Settings) -> str:
+    allowed = calls_per_min(limits, call)
+    assert allowed is not None  # noqa: S101 (there are limits)
+    rate, unit = allowed
+    size = call.prompt_tokens + call.output_tokens
+    line = f"about {rate:,.0f} calls a minute of {size:,.0f} tokens ({_UNITS[unit]} decides)"
+    if found.round_trip_s is None or not found.tokens_per_s:
+        return line
+    seconds = found.round_trip_s + call.output_tokens / found.tokens_per_s
+    needed = max(1, round(rate * seconds / 60.0))
+    if settings.concurrency and settings.concurrency < needed:
+        return f"{line}; that takes {needed:,} in flight, and {settings.concurrency} are allowed"
+    return f"{line}, {needed:,} in flight"

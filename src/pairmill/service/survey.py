@@ -1,0 +1,168 @@
+"""What an input holds, and how much of it a run folder is done with: read, never asked about."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pairmill.config import Settings, fingerprint
+from pairmill.errors import PairmillError
+from pairmill.intake.notes import Fate
+from pairmill.intake.reader import read_chunks
+from pairmill.llm.estimate import prompt_chars
+from pairmill.recipes.registry import make_recipe
+from pairmill.records import Chunk, digest
+from pairmill.service.rehearsal import rehearse
+from pairmill.store.entries import UnitKey
+from pairmill.store.folder import read_folder
+from pairmill.store.lookup import Lookup
+from pairmill.store.measured import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from pairmill.intake.notes import Note
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.records import Prompt
+
+__all__ = ["Survey", "survey"]
+
+_SAMPLED = 200
+_GROUP = 512
+_MOST_NAMES = 2_000_000  # kept to count equal chunks once; beyond, new ones are not compared
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the input holds.
+
+    Attributes:
+        documents: Read.
+        skipped: Pieces of input and documents that cannot be used.
+        chunks: Different ones.
+        finished: Of these, the ones that the run folder is done with.
+        calls: Of a unit, on average, by rehearsal.
+        prompt_chars: Of a unit's prompts together, likewise.
+        max_tokens: Of a unit's answers together, likewise.
+        measured: What the run folder's own units took, under these very settings.
+    """
+
+    documents: int
+    skipped: int
+    chunks: int
+    finished: int
+    calls: float
+    prompt_chars: float
+    max_tokens: float
+    measured: Measured
+
+    @property
+    def fresh(self) -> int:
+        """Chunks that are still to be asked about."""
+        return self.chunks - self.finished
+
+
+async def survey(settings: Settings) -> Survey:
+    """Read all input, and look into the run folder if there is one.
+
+    Raises:
+        InputError: An input cannot be read.
+        FolderError: The run folder's ledger is damaged.
+        ConfigError: There is no such recipe.
+    """
+    recipe = make_recipe(settings)
+    fates = dict.fromkeys(Fate, 0)
+
+    def count(note: Note) -> None:
+        fates[note.fate] += 1
+
+    chunks = islice(read_chunks(settings, count), settings.limit)
+    drawn = _Draw(_SAMPLED)
+    lookup, measured = _open_ledger(settings)
+    try:
+        seen, finished = _count_chunks(chunks, recipe, lookup, drawn)
+    finally:
+        if lookup:
+            lookup.close()
+    prompts = [await rehearse(recipe, chunk) for chunk in drawn.chunks]
+    return Survey(
+        documents=fates[Fate.READ],
+        skipped=fates[Fate.SKIPPED] + fates[Fate.DROPPED],
+        chunks=seen,
+        finished=finished,
+        calls=_mean(prompts, len),
+        prompt_chars=_mean(prompts, lambda of_unit: sum(map(prompt_chars, of_unit))),
+        max_tokens=_mean(prompts, lambda of_unit: sum(p.sampling.max_tokens for p in of_unit)),
+        measured=measured,
+    )
+
+
+class _Draw:
+    """The chunks with the least ids: ids are hashes, so they are as good as drawn by lot."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._heap: list[tuple[int, str, Chunk]] = []  # negated: the greatest is on top
+
+    def offer(self, chunk: Chunk) -> None:
+        """Perhaps keep the chunk, which has not been offered before."""
+        entry = (-int(chunk.id, 16), chunk.id, chunk)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, entry)
+        elif entry > self._heap[0]:
+            heapq.heapreplace(self._heap, entry)
+
+    @property
+    def chunks(self) -> Iterable[Chunk]:
+        """Those that were kept."""
+        return (chunk for _, _, chunk in self._heap)
+
+
+def _open_ledger(settings: Settings) -> tuple[Lookup | None, Measured]:
+    """The run folder's ledger, and what its units took if it was made with these settings."""
+    try:
+        folder = read_folder(settings.output)
+    except PairmillError:
+        return None, Measured()
+    lookup = Lookup(folder.ledger)
+    try:
+        last = Settings.model_validate_json(folder.resolved.read_bytes())
+    except (OSError, ValueError):
+        return lookup, Measured()
+    alike = fingerprint(last) == fingerprint(settings)
+    return lookup, lookup.measured() if alike else Measured()
+
+
+def _count_chunks(
+    chunks: Iterator[Chunk], recipe: Recipe, lookup: Lookup | None, drawn: _Draw
+) -> tuple[int, int]:
+    """How many different chunks there are, and how many are finished; draws from the others."""
+    names: set[bytes] = set()
+    seen = finished = 0
+    while group := list(islice(chunks, _GROUP)):
+        new: dict[str, Chunk] = {}
+        for chunk in group:
+            name = bytes.fromhex(chunk.id)[:8]
+            if name not in names:
+                new[digest(chunk.id, recipe.identity)] = chunk
+                if len(names) < _MOST_NAMES:
+                    names.add(name)
+        seen += len(new)
+        done = _finished(new, lookup)
+        finished += len(done)
+        for unit, chunk in new.items():
+            if unit not in done:
+                drawn.offer(chunk)
+    return seen, finished
+
+
+def _finished(units: dict[str, Chunk], lookup: Lookup | None) -> set[str]:
+    if lookup is None:
+        return set()
+    return lookup.known([UnitKey(unit, chunk.id) for unit, chunk in units.items()]).finished
+
+
+def _mean(prompts: Sequence[Sequence[Prompt]], size: Callable[[Sequence[Prompt]], float]) -> float:
+    return sum(map(size, prompts)) / len(prompts) if prompts else 0.0

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.support.cli import pairmill, rows
+from tests.support.corpus import write_corpus
+
+from pairmill import cli
+from pairmill.commands.estimate import estimate_like
+from pairmill.config import Settings
+from pairmill.testing import Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def estimated(*arguments: str | Path, url: str | None = None) -> dict[str, Any]:
+    done = pairmill("estimate", *arguments, "--json", url=url)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_it_takes_the_flags_of_a_run() -> None:
+    own = {"config", "as_json", "pilot"}
+    flags = set(inspect.signature(estimate_like(cli.run)).parameters) - own
+    assert flags <= set(Settings.model_fields)
+    assert {"inputs", "output", "model", "limit", "pairs_per_chunk"} <= flags
+
+
+def test_no_call_is_needed_and_finished_chunks_are_not_counted_again(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 20), tmp_path / "out"
+    (corpus / "zzz-again.md").write_text((corpus / "article-003.md").read_text("utf-8"))
+    before = estimated(corpus, "-o", out)  # without a key, without an endpoint
+    assert (before["documents"], before["chunks"], before["to_ask"]) == (21, 20, 20)
+    assert before["calls"][0] == 20
+    assert before["usd"][0] < before["usd"][1] < before["usd"][2]
+    assert before["hours"] is None
+    assert not out.exists()
+    with Simulator() as endpoint:
+        pairmill("run", corpus, "-o", out, "--limit", "8", url=endpoint.url)
+        asked = endpoint.report()["calls"]
+        after = estimated(corpus, "-o", out, url=endpoint.url)
+        assert endpoint.report()["calls"] == asked
+        pairmill("run", corpus, "-o", out, url=endpoint.url)
+        bill = endpoint.report()
+    assert (after["finished"], after["to_ask"], after["measured_units"]) == (8, 12, 8)
+    share = 12 / 20
+    assert after["prompt_tokens"][0] < bill["prompt_tokens"] * share < after["prompt_tokens"][2]
+    assert after["pairs"][0] <= len(rows(out)) * share <= after["pairs"][2]
+    assert estimated(corpus, "-o", out)["to_ask"] == 0
+
+
+def test_other_settings_make_other_units(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 8), tmp_path / "out"
+    with Simulator() as endpoint:
+        pairmill("run", corpus, "-o", out, url=endpoint.url)
+    changed = estimated(corpus, "-o", out, "--pairs-per-chunk", "2")
+    assert (changed["finished"], changed["to_ask"], changed["measured_units"]) == (0, 8, 0)
+
+
+def test_people_get_a_table_and_mistakes_a_line(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "articles", 3)
+    shown = pairmill("estimate", corpus, "--model", "my-own", "--limit", "2")
+    assert shown.returncode == 0
+    assert "2 to ask about" in shown.stdout
+    assert "no price is known for 'my-own'" in shown.stdout
+    for arguments, code in (((), 2), ((tmp_path / "nowhere",), 1)):
+        told = pairmill("estimate", *arguments)
+        assert told.returncode == code
+        assert len(told.stderr.strip().splitlines()) == 1
