@@ -131,7 +131,7 @@ def test_a_failed_sync_ends_the_run_and_is_not_repeated(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
     """Fault 12."""
-    for first in (3, 5, 8):
+    for first in (3, 4, 5):  # a busy machine commits in few, large groups
         out = fast_path / f"out-{first}"
         strike = Strike(first, at="sync", code=errno.EIO)
         child = short_course.start(forge, out, strike)
