@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pairmill.errors import ConfigError
 
@@ -21,6 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "Settings", "fingerprint", "load", "read_file"]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+def _as_word(value: object) -> object:
+    """YAML reads a bare ``off`` and ``on`` as false and true."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+Switch = BeforeValidator(_as_word)
 
 
 class Settings(BaseModel):
@@ -66,6 +81,16 @@ class Settings(BaseModel):
     pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
     temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
     seed: int = Field(0, json_schema_extra={"semantic": True})
+    style_card: Annotated[Literal["off", "measured", "model"], Switch] = Field(
+        "measured", json_schema_extra={"semantic": True}
+    )
+    """How the prompt says in what manner an author writes; see ``recipes/style.py``."""
+    checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
+        "default", json_schema_extra={"semantic": True}
+    )
+    """Policies and thresholds that differ from the table in ``quality/thresholds.py``."""
+    max_repeats: int | None = Field(None, ge=1)
+    """Pairs that may have the same instruction while the run goes; any number where None."""
     max_attempts: int = Field(3, ge=1, le=10)
     """Answers bought for one question before it is rejected, the first one included."""
 

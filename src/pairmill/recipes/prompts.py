@@ -18,7 +18,7 @@ from pairmill.records import Message, Prompt, Sampling, Template
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CLOSE", "OPEN", "PromptTemplate", "fence", "load_template"]
+__all__ = ["CLOSE", "OPEN", "PromptTemplate", "fence", "load_template", "one_line"]
 
 OPEN = "<<<PASSAGE"
 CLOSE = "PASSAGE>>>"
@@ -71,3 +71,8 @@ def fence(text: str) -> str:
     """Put text between the marks that the prompts call data, after breaking any such mark in it."""
     inside = _MARKS.sub(lambda match: (match[1] or "") + "|", text)
     return f"{OPEN}\n{inside}\n{CLOSE}"
+
+
+def one_line(text: str | None, most: int = 200) -> str:
+    """Text as one short line that cannot open or close a fence; "" for None."""
+    return " ".join((text or "").replace("<", "").replace(">", "").split())[:most]

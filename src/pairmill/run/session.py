@@ -34,6 +34,7 @@ from pairmill.run.connect import connected
 from pairmill.run.ending import Ending
 from pairmill.run.reader import Reader
 from pairmill.run.stop import Stop
+from pairmill.run.watch import Memory, Watch
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
 from pairmill.store.files import atomic_write
@@ -132,7 +133,13 @@ async def run(
         ending = Ending(folder, totals, recipe, settings)
         for notice in (*folder.notices, *journal.notices):
             bus.emit(Topic.NOTICE, text=notice)
-        session = _Session(settings, bus, recipe, folder, reader, writer, ending)
+        watch = Watch(
+            Stop(),
+            stack.enter_context(Memory(folder.state / "memory.db")),
+            seed=settings.seed,
+            max_repeats=settings.max_repeats,
+        )
+        session = _Session(settings, bus, recipe, folder, reader, writer, ending, watch=watch)
         return await session.run(handle_signals=handle_signals, tick=tick)
 
 
@@ -148,6 +155,8 @@ class _Session:
         reader: Reader,
         writer: Writer,
         ending: Ending,
+        *,
+        watch: Watch,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -156,12 +165,14 @@ class _Session:
         self._reader = reader
         self._writer = writer
         self._ending = ending
-        self._stop = Stop()
+        self._watch = watch
+        self._stop = watch.stop
         self._chunks = 0
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
         self._bus.subscribe(self._ending.listen)
+        self._bus.subscribe(self._watch.listen)
         self._ending.begin()
         async with anyio.create_task_group() as listening:
             if handle_signals:
@@ -200,7 +211,10 @@ class _Session:
 
     async def _work(self, batch: Batch, connection: Connection) -> None:
         questions = Questions(
-            self._bus, model=self._settings.model, max_attempts=self._settings.max_attempts
+            self._bus,
+            model=self._settings.model,
+            max_attempts=self._settings.max_attempts,
+            around=self._watch,
         )
         shop = Shop(self._recipe, questions, connection.client, self._writer, self._bus, self._stop)
         inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.concurrency)
@@ -217,6 +231,7 @@ class _Session:
         """Hand the units to the workers as fast as they take them."""
         while batch is not None:
             for work in batch.work:
+                await self._watch.hand_out()
                 await inbox.put(work)
             batch = await self._read()
         self._bus.emit(Topic.READING_DONE)

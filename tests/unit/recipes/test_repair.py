@@ -15,8 +15,8 @@ from pairmill.records import Completion, Prompt, Request, Sampling, Usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROMPT = load_template("backtranslate").fill(
-    {"count": "3", "title": "t", "section": "s", "passage": "the secret chunk"},
+PROMPT = load_template("backtranslate", {"style": "", "canary": "C"}).fill(
+    {"count": "3", "plan": "", "title": "t", "section": "s", "passage": "the secret chunk"},
     Sampling(0.8, 1000, 5),
 )
 

@@ -1,0 +1,87 @@
+"""A recipe out of its steps: generate, refine, and whatever else the settings ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pairmill.errors import RejectedError
+from pairmill.quality.thresholds import DEFAULT, POLICIES, Policy, override
+from pairmill.recipes.recipe import Generator, Recipe
+from pairmill.recipes.refine import Checks, refine
+from pairmill.records import digest
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.quality.thresholds import Thresholds
+    from pairmill.recipes.recipe import Ask
+    from pairmill.records import Chunk, Pair
+
+__all__ = ["compose", "make_checks"]
+
+VERSION = "1"
+
+_COPIES = {
+    # what is no fault where the answer is the text's own
+    "near_copy": Policy.KEEP,
+    "truncated": Policy.FLAG,
+    "meta_text": Policy.FLAG,
+    "answer_length": Policy.FLAG,
+}
+
+
+def compose(generator: Generator, settings: Settings) -> Recipe:
+    """Put the steps behind a generator.
+
+    Raises:
+        ConfigError: ``checks`` names what there is not.
+    """
+    checks = make_checks(generator, settings)
+
+    async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
+        written = await generator.write(chunk, ask)
+        pairs = await refine(written, chunk, ask, checks, generator.rewrite)
+        if written and not pairs:
+            raise RejectedError("no_pair_passed", f"none of {len(written)} pairs passed the checks")
+        return pairs
+
+    return Recipe(
+        name=generator.name,
+        version=generator.version,
+        prompt_version=generator.prompt_version,
+        identity=digest(VERSION, generator.identity, _describe(checks.thresholds)),
+        write=write,
+    )
+
+
+def make_checks(generator: Generator, settings: Settings) -> Checks:
+    """The table of checks for a generator, with what the settings change in it.
+
+    Raises:
+        ConfigError: A check or a number that there is not, or a value that it cannot have.
+    """
+    thresholds = DEFAULT
+    if generator.copies:
+        thresholds = replace(
+            thresholds, policies=MappingProxyType({**thresholds.policies, **_COPIES})
+        )
+    if settings.checks == "off":
+        off = dict.fromkeys(POLICIES, Policy.KEEP)
+        thresholds = replace(thresholds, policies=MappingProxyType(off))
+    elif isinstance(settings.checks, dict):
+        thresholds = override(settings.checks, thresholds)
+    return Checks(thresholds, generator.terms)
+
+
+def _describe(thresholds: Thresholds) -> str:
+    """The whole table as text, to tell one from another."""
+    fields = {
+        name: getattr(thresholds, name)
+        for name in thresholds.__dataclass_fields__
+        if name != "policies"
+    }
+    policies = {name: policy.value for name, policy in thresholds.policies.items()}
+    return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()
