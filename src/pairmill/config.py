@@ -81,6 +81,11 @@ class Settings(BaseModel):
     pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
     temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
     seed: int = Field(0, json_schema_extra={"semantic": True})
+    mode: Literal["one_step", "two_step", "verbatim"] = Field(
+        "one_step", json_schema_extra={"semantic": True}
+    )
+    """How ``backtranslate`` writes: pairs at once; instructions, then answers; or only an
+    instruction, to which the text itself is the answer."""
     style_card: Annotated[Literal["off", "measured", "model"], Switch] = Field(
         "measured", json_schema_extra={"semantic": True}
     )
@@ -89,6 +94,26 @@ class Settings(BaseModel):
         "default", json_schema_extra={"semantic": True}
     )
     """Policies and thresholds that differ from the table in ``quality/thresholds.py``."""
+    evolve: Annotated[Literal["off", "on"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Whether each pair is made harder or better once, beside the one it came from."""
+    preference: Annotated[Literal["off", "samples", "closed_book"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """A second answer to each instruction: drawn again, or written without the text."""
+    preference_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who writes the second answer; the run's model where None."""
+    judge: Annotated[Literal["off", "sample", "all"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Which chunks' pairs a judge rates. It never changes a pair."""
+    judge_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who judges; the run's model where None, though another one is the better judge."""
+    judge_share: float = Field(0.02, gt=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the chunks that ``judge: sample`` takes."""
+    judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the judged chunks that are judged twice, and that get a planted fault."""
     max_repeats: int | None = Field(None, ge=1)
     """Pairs that may have the same instruction while the run goes; any number where None."""
     max_attempts: int = Field(3, ge=1, le=10)

@@ -85,6 +85,7 @@ class ScriptedAsk:
         again: Callable[[int], Prompt] | None = None,
         *,
         model: str | None = None,
+        mend: bool = True,
     ) -> Answer:
         self.prompts.append(prompt)
         self.models.append(model)

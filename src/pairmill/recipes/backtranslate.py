@@ -11,18 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.recipes.plan import Plan, count_pairs, plan_pairs
-from pairmill.recipes.prompts import PromptTemplate, load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
 from pairmill.recipes.writing import (
-    CANARY,
     TERMS,
     TOKENS_PER_PAIR,
     TOKENS_PER_REPLY,
     Written,
     WrittenPair,
     drop_skipped,
+    load_backtranslate,
     passage_values,
     to_pair,
 )
@@ -30,6 +29,7 @@ from pairmill.records import Chunk, Pair, Prompt, Rejection, Sampling, digest
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
+    from pairmill.recipes.prompts import PromptTemplate
 
 __all__ = ["Written", "WrittenPair", "backtranslate"]
 
@@ -38,7 +38,7 @@ VERSION = "2"
 
 def backtranslate(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk only when no valid reply can be had."""
-    forms = Forms(lambda style: load_template("backtranslate", {"style": style, "canary": CANARY}))
+    forms = Forms(load_backtranslate)
     cards = StyleCards(settings.style_card)
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)

@@ -1,4 +1,8 @@
-"""A recipe out of its steps: generate, refine, and whatever else the settings ask for."""
+"""A recipe out of its steps: generate, refine, then evolve, add second answers, judge.
+
+A question never says anything of the steps behind it, so that a step that is switched on later
+pays for itself alone: what was bought before is found in the ledger.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ import orjson
 
 from pairmill.errors import RejectedError
 from pairmill.quality.thresholds import DEFAULT, POLICIES, Policy, override
+from pairmill.recipes.evolve import Evolution
+from pairmill.recipes.judge import make_judge
+from pairmill.recipes.preference import Preference
 from pairmill.recipes.recipe import Generator, Recipe
 from pairmill.recipes.refine import Checks, refine
 from pairmill.records import digest
@@ -40,19 +47,26 @@ def compose(generator: Generator, settings: Settings) -> Recipe:
         ConfigError: ``checks`` names what there is not.
     """
     checks = make_checks(generator, settings)
+    evolution, preference = Evolution.of(settings, checks), Preference.of(settings)
+    judge = make_judge(settings)
+    steps = [step.identity if step is not None else "" for step in (evolution, preference, judge)]
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
         pairs = await refine(written, chunk, ask, checks, generator.rewrite)
         if written and not pairs:
             raise RejectedError("no_pair_passed", f"none of {len(written)} pairs passed the checks")
-        return pairs
+        if evolution is not None:
+            pairs = await evolution.evolve(pairs, chunk, ask)
+        if preference is not None:
+            pairs = await preference.add(pairs, chunk, ask)
+        return await judge.rate(pairs, chunk, ask) if judge is not None else pairs
 
     return Recipe(
         name=generator.name,
         version=generator.version,
         prompt_version=generator.prompt_version,
-        identity=digest(VERSION, generator.identity, _describe(checks.thresholds)),
+        identity=digest(VERSION, generator.identity, _describe(checks.thresholds), *steps),
         write=write,
     )
 

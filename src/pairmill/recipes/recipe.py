@@ -79,12 +79,14 @@ class Ask(Protocol):
         again: Callable[[int], Prompt] | None = None,
         *,
         model: str | None = None,
+        mend: bool = True,
     ) -> Answer:
         """Ask, and return a validated answer: from the ledger, or the model, repaired if need be.
 
         ``again(kept)`` makes the question for what is still missing, when an answer was cut off
         after ``kept`` good items; without it the same question is asked once more. ``model`` is
-        asked instead of the run's own, and does not become the model that the rows name.
+        asked instead of the run's own, and does not become the model that the rows name. Without
+        ``mend`` a faulty answer is never sent back to be mended, only asked for afresh.
 
         Raises:
             RejectedError: No valid answer could be had within the attempts allowed.

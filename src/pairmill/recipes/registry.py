@@ -9,6 +9,8 @@ from pairmill.errors import ConfigError
 from pairmill.recipes.backtranslate import backtranslate
 from pairmill.recipes.compose import compose
 from pairmill.recipes.extractive import extractive
+from pairmill.recipes.two_step import two_step
+from pairmill.recipes.verbatim import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPES", "make_recipe"]
 
+_MODES = {"one_step": backtranslate, "two_step": two_step, "verbatim": verbatim}
+
 RECIPES: dict[str, Callable[[Settings], Generator]] = {
-    "backtranslate": backtranslate,
+    "backtranslate": lambda settings: _MODES[settings.mode](settings),
     "extractive": extractive,
 }
 

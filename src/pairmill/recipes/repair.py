@@ -157,6 +157,7 @@ class Asker:
         again: Callable[[int], Prompt] | None = None,
         *,
         model: str | None = None,
+        mend: bool = True,
     ) -> Answer:
         """Ask until the answer is valid, or is as good as the attempts allow; see ``Ask``."""
         questions = self._questions
@@ -169,7 +170,7 @@ class Asker:
             if step.action in {"accept", "reject"}:
                 return self._conclude(attempts, answer, step)
             questions.bus.emit(Topic.REPAIR_ASKED, reason=step.reason)
-            was_repair = step.action == "repair"
+            was_repair = step.action == "repair" and mend
             if was_repair:
                 question = questions.repair_prompt(attempt, answer, prompt.sampling)
             else:

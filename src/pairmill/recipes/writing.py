@@ -8,7 +8,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
 
 from pairmill.quality.filters import prompt_terms
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.prompts import fence, one_line
+from pairmill.recipes.prompts import PromptTemplate, fence, load_template, one_line
 from pairmill.records import Pair, Rejection
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "Written",
     "WrittenPair",
     "drop_skipped",
+    "load_backtranslate",
     "passage_values",
     "to_pair",
 ]
@@ -82,6 +83,11 @@ class Written(AnswerModel):
     items: ClassVar[str | None] = "pairs"
     skip: Skip = None
     pairs: list[WrittenPair]
+
+
+def load_backtranslate(style: str) -> PromptTemplate:
+    """The default recipe's template, with a paragraph about the author's style, or with ""."""
+    return load_template("backtranslate", {"style": style, "canary": CANARY})
 
 
 def to_pair(written: WrittenPair, index: int) -> Pair:

@@ -32,6 +32,7 @@ from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.connect import connected
 from pairmill.run.ending import Ending
+from pairmill.run.figures import Figures
 from pairmill.run.reader import Reader
 from pairmill.run.stop import Stop
 from pairmill.run.watch import Memory, Watch
@@ -139,6 +140,9 @@ async def run(
             seed=settings.seed,
             max_repeats=settings.max_repeats,
         )
+        figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
+        bus.subscribe(figures.listen)
+        stack.callback(figures.save)
         session = _Session(settings, bus, recipe, folder, reader, writer, ending, watch=watch)
         return await session.run(handle_signals=handle_signals, tick=tick)
 

@@ -19,7 +19,7 @@ from pairmill.records import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.records import Chunk, Pair, Rejection, Usage
+    from pairmill.records import Alternative, Chunk, Pair, Rejection, Usage
 
 __all__ = [
     "REJECTED_FIELDS",
@@ -59,6 +59,8 @@ ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
         "flags": ("string",),
         "scores": dict.fromkeys(SCORE_ASPECTS, "float64"),
         "grounding": "float64",
+        "parent_id": "string",
+        "alternative": {"answer": "string", "route": "string", "score": "float64"},
         "attempts": "int64",
         "prompt_tokens": "int64",
         "completion_tokens": "int64",
@@ -172,6 +174,8 @@ def encode_row(
             "flags": list(pair.flags),
             "scores": _scores(pair.scores),
             "grounding": _number(pair.grounding),
+            "parent_id": None if pair.parent is None else pair_id(origin.unit_id, pair.parent),
+            "alternative": _alternative(pair.alternative),
             "attempts": origin.attempts,
             "prompt_tokens": min(prompt_tokens, _MOST),
             "completion_tokens": min(completion_tokens, _MOST),
@@ -242,6 +246,12 @@ def _scores(scores: Mapping[str, float | None] | None) -> dict[str, float | None
     if scores is None:
         return None
     return {aspect: _number(scores.get(aspect)) for aspect in SCORE_ASPECTS}
+
+
+def _alternative(given: Alternative | None) -> dict[str, str | float | None] | None:
+    if given is None:
+        return None
+    return {"answer": given.answer, "route": given.route, "score": _number(given.score)}
 
 
 def _number(value: float | None) -> float | None:
