@@ -75,6 +75,17 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     limit_per_document: Annotated[
         int | None, typer.Option(min=1, help="At most this many chunks of each document.")
     ] = None,
+    target_pairs: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this many pairs.")
+    ] = None,
+    per_document: Annotated[
+        int | None, typer.Option(min=1, help="Pairs of each document, rather than all it gives.")
+    ] = None,
+    rpm: Annotated[float | None, typer.Option(help="Requests a minute of the quota.")] = None,
+    tpm: Annotated[float | None, typer.Option(help="Tokens a minute of the quota.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Never cost more dollars.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Never use more tokens.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Never take more hours.")] = None,
     text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     config: Annotated[
@@ -100,6 +111,13 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "concurrency": concurrency,
         "limit": limit,
         "limit_per_document": limit_per_document,
+        "target_pairs": target_pairs,
+        "per_document": per_document,
+        "rpm": rpm,
+        "tpm": tpm,
+        "max_usd": max_usd,
+        "max_tokens": max_tokens,
+        "max_hours": max_hours,
         "text_field": text_field,
         "seed": seed,
         "accept_change": accept_change or None,
@@ -164,6 +182,7 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     from pairmill.errors import UsageError
     from pairmill.events import Bus
     from pairmill.run.session import run as run_session
+    from pairmill.run.tuning import loop_options
     from pairmill.service.progress import show as show_progress
     from pairmill.service.tally import Tally
 
@@ -175,7 +194,9 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     bus.subscribe(tally)
 
     with show_progress(bus, tally, console) as tick:
-        summary = anyio.run(lambda: run_session(settings, bus, tick=tick))
+        summary = anyio.run(
+            lambda: run_session(settings, bus, tick=tick), backend_options=loop_options()
+        )
     for line in summary.lines():
         typer.echo(line, err=True)
     return summary.exit_code

@@ -25,7 +25,7 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LOCAL", "Settings", "fingerprint", "load", "read_file"]
+__all__ = ["LOCAL", "PoolSettings", "Settings", "fingerprint", "load", "read_file"]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
 
@@ -36,6 +36,27 @@ def _as_word(value: object) -> object:
 
 
 Switch = BeforeValidator(_as_word)
+
+
+class PoolSettings(BaseModel):
+    """One endpoint, key and model of several. What is None is taken from the run's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=40)
+    base_url: str | None = None
+    api_key_env: str | None = None
+    model: str | None = None
+    concurrency: int | None = Field(None, ge=1, le=16384)
+    rpm: float | None = Field(None, gt=0)
+    tpm: float | None = Field(None, gt=0)
+    input_tpm: float | None = Field(None, gt=0)
+    output_tpm: float | None = Field(None, gt=0)
+    charge: Literal["actual", "reserved"] | None = None
+    scope: str | None = None
+    """Pools with the same scope share one quota, such as two keys of one organisation."""
+    escalation: bool = False
+    """Only for units that failed on the other pools."""
 
 
 class Settings(BaseModel):
@@ -69,12 +90,40 @@ class Settings(BaseModel):
     """An OpenAI-compatible endpoint, up to and with its ``/v1``; OPENAI_BASE_URL where None."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key."""
+    wire: Literal["auto", "direct", "sdk"] = "auto"
+    """What carries the calls: ``direct`` is the fast one, ``sdk`` the openai library; ``auto`` is
+    direct wherever a plain key is all that the endpoint asks for."""
     structured_output: Literal["auto", "json_schema", "json_object", "prompt"] = "auto"
     """How the answer's schema reaches the server; ``auto`` probes once and remembers."""
     concurrency: int | None = Field(None, ge=1, le=16384)
     """Calls in flight; chosen by itself where None."""
     timeout_s: float = Field(120.0, gt=0)
     """Longest wait for one answer."""
+
+    rpm: float | None = Field(None, gt=0)
+    """Requests a minute that the quota allows; learned from headers where None."""
+    tpm: float | None = Field(None, gt=0)
+    """Tokens a minute, prompt and answer together; learned from headers where None."""
+    input_tpm: float | None = Field(None, gt=0)
+    output_tpm: float | None = Field(None, gt=0)
+    charge: Literal["actual", "reserved"] = "actual"
+    """What counts against ``tpm``: tokens used, or prompt and ``max_tokens`` as asked for."""
+    rate_share: float = Field(1.0, gt=0, le=1)
+    """This process's part of the quota, where several share it."""
+    pools: tuple[PoolSettings, ...] = ()
+    """Several endpoints, keys or models instead of one; what a pool leaves out is as above."""
+    prices: Path | None = None
+    """A price file that overrides the one that comes along."""
+    max_usd: float | None = Field(None, gt=0)
+    """Dollars that all starts of the run may cost together; never passed."""
+    max_tokens: int | None = Field(None, gt=0)
+    """Tokens that they may use, prompts and answers together."""
+    max_hours: float | None = Field(None, gt=0)
+    """Hours that they may take."""
+    endpoint_wait_s: float = Field(1800.0, ge=0)
+    """How long an endpoint may be down before the run ends, resumable."""
+    no_progress_s: float = Field(900.0, gt=0)
+    """A run in which nothing becomes durable for so long, without a known reason, ends."""
 
     recipe: str = Field("auto", json_schema_extra={"semantic": True})
     """``backtranslate``, ``extractive``; ``auto``: extractive for the embedded model."""
@@ -114,6 +163,10 @@ class Settings(BaseModel):
     """Share of the chunks that ``judge: sample`` takes."""
     judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
     """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    target_pairs: int | None = Field(None, ge=1)
+    """The run ends once the folder holds this many pairs."""
+    per_document: int | None = Field(None, ge=1)
+    """No more chunks of a document are asked for once it gave this many pairs."""
     max_repeats: int | None = Field(None, ge=1)
     """Pairs that may have the same instruction while the run goes; any number where None."""
     max_attempts: int = Field(3, ge=1, le=10)

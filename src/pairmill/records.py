@@ -7,9 +7,9 @@ two starts, and only what is new is asked.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 __all__ = [
@@ -39,12 +39,11 @@ def digest(*parts: str) -> str:
     Each part is preceded by its length, so that no two different tuples share a name. Lone
     surrogates (which JSON may carry, and UTF-8 may not) are hashed as their escaped form.
     """
-    state = hashlib.blake2b(digest_size=_ID_BYTES)
+    data: list[bytes] = []
     for part in parts:
-        data = part.encode("utf-8", "backslashreplace")
-        state.update(b"%d:" % len(data))
-        state.update(data)
-    return state.hexdigest()
+        encoded = part.encode("utf-8", "backslashreplace")
+        data += (b"%d:" % len(encoded), encoded)
+    return blake2b(b"".join(data), digest_size=_ID_BYTES).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,6 +154,35 @@ def test_a_pair_that_points_at_its_source_is_bought_once_more(tmp_path: Path) ->
     assert ended.pairs + len(rejects(out)) == 3
     assert all("author" not in row["instruction"] for row in rows(out))
     assert {row["attempts"] for row in rows(out)} == {2}
+
+
+def test_a_target_ends_the_run_and_is_kept_to_by_the_next_start(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 40, SENTENCES), tmp_path / "out"
+    run = pairmill("run", corpus, "-o", out, "--target-pairs", "20", url=endpoint.url)
+    assert run.returncode == 0, run.stderr
+    assert 20 <= len(rows(out)) < 23
+    asked = endpoint.report()["calls"]
+    assert asked <= 1 + 8
+    again = pairmill("run", corpus, "-o", out, "--target-pairs", "20", url=endpoint.url)
+    assert again.returncode == 0, again.stderr
+    assert endpoint.report()["calls"] == asked
+    pairmill("run", corpus, "-o", out, "--target-pairs", "30", url=endpoint.url)
+    assert 30 <= len(rows(out)) < 33
+
+
+def test_each_document_gives_its_share_over_several_starts(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 4, 150), tmp_path / "out"  # 7 chunks each
+    told = ("--per-document", "6", "--limit")
+    for limit in ("3", "15", "28"):
+        run = pairmill("run", corpus, "-o", out, *told, limit, url=endpoint.url)
+        assert run.returncode == 0, run.stderr
+    found = Counter(row["document_id"] for row in rows(out))
+    assert len(found) == 4
+    assert all(6 <= count < 9 for count in found.values())
 
 
 def test_one_author_has_one_prompt_prefix_in_every_start(

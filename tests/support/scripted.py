@@ -64,6 +64,7 @@ class Scripted:
     in_flight: int = 0
     most_in_flight: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -103,6 +104,8 @@ class Scripted:
             await writer.drain()
         finally:
             self.in_flight -= 1
+            if not self.in_flight:
+                self.idle.set()
         return True
 
 

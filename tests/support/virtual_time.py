@@ -25,9 +25,11 @@ class StuckError(RuntimeError):
 
 class _JumpingSelector(selectors.DefaultSelector):
     now: float = 0.0
+    step_s: float = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
+        self.now += self.step_s
         if ready:
             return ready
         if timeout is None:
@@ -37,10 +39,15 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop whose ``time()`` starts at 0 and moves only when nothing is left to do."""
+    """An asyncio loop whose ``time()`` starts at 0 and moves only when nothing is left to do.
 
-    def __init__(self) -> None:
+    ``step_s`` is what each turn of the loop takes: for code that sets timers of next to nothing and
+    relies on the clock to move on by itself.
+    """
+
+    def __init__(self, step_s: float = 0.0) -> None:
         self._jumping = _JumpingSelector()
+        self._jumping.step_s = step_s
         super().__init__(self._jumping)
 
     def time(self) -> float:
@@ -51,7 +58,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._jumping.now += seconds
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], *, step_s: float = 0.0) -> T:
     """Run ``main`` to its end in virtual time, and return its result."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(step_s)) as runner:
         return runner.run(main)

@@ -109,7 +109,9 @@ def _paragraph_spans(text: str, start: int, end: int) -> Iterator[_Span]:
         start += 1
     if start >= end or text[start:end].isspace():
         return
-    underlined = _UNDERLINED.match(text, start, end)
+    # A look for the line's end first: without one, the pattern tries every shorter line.
+    has_lines = text.find("\n", start, end) >= 0
+    underlined = _UNDERLINED.match(text, start, end) if has_lines else None
     if underlined and underlined[1][0] not in "-*+|•>":
         yield start, underlined.end(), Shape.PROSE, 1 if underlined[2][0] == "=" else 2
         start = underlined.end()

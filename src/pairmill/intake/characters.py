@@ -10,7 +10,7 @@ __all__ = ["plain_line", "strip_hidden", "strip_surrogates"]
 # Terminal escape sequences go as a whole: their letters would stay as litter.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _LINE_BREAKS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
-_HIDDEN_ASCII = dict.fromkeys({*range(32), 127} - {ord("\n"), ord("\t")})
+_HIDDEN_ASCII = bytes({*range(32), 127} - {ord("\n"), ord("\t")})
 # C0, C1, soft hyphen, zero-width and bidirectional controls, fillers, lone surrogates, and the two
 # blocks (tags, supplementary variation selectors) that are used to hide text from people.
 _HIDDEN = re.compile(
@@ -37,7 +37,8 @@ def strip_hidden(text: str) -> str:
         if mark in text:
             text = text.replace(mark, "\n")
     if text.isascii():
-        return text.translate(_HIDDEN_ASCII)
+        # Through bytes: str.translate takes three times as long.
+        return text.encode("ascii").translate(None, _HIDDEN_ASCII).decode("ascii")
     text = _HIDDEN.sub("", text).replace("\u00a0", " ")
     if "\u200c" in text or "\u200d" in text:
         text = _JOINERS.sub("", text)

@@ -20,6 +20,7 @@ MIN_WORDS = 40
 
 _MAX_LINK_SHARE = 0.6
 _MAX_BLANK_LINES = 2
+_WORDY_CHARS = 10 * MIN_WORDS
 _WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
 
 _LINK_LINE = re.compile(
@@ -28,6 +29,7 @@ _LINK_LINE = re.compile(
 )
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\d_]+")
+_ASCII_WORD = re.compile(r"[A-Za-z]++(?![^\W\d_])")  # no more of them than of `_WORD`
 _WALL = re.compile(
     r"(?:enable|activate|turn on) javascript|javascript (?:is|must be|has been) "
     r"(?:disabled|required|enabled|not available)|(?:accept|we use|uses|use of|manage) (?:all )?"
@@ -105,7 +107,9 @@ def tidy(text: str) -> tuple[str, int]:
 def _judge(text: str, link_chars: int) -> Dropped | None:
     if not text or text.isspace():
         return Dropped("no text")
-    words = sum(1 for _ in islice(_WORD.finditer(text), MIN_WORDS))
+    words = len(_ASCII_WORD.findall(text, 0, _WORDY_CHARS))  # most texts are long, and show it here
+    if words < MIN_WORDS:
+        words = sum(1 for _ in islice(_WORD.finditer(text), MIN_WORDS))
     if len(text) <= _WALL_MAX_CHARS:
         if _NOT_FOUND.match(text):
             return Dropped("error page", "a 404 or refusal page")

@@ -1,9 +1,12 @@
 """How fast a pool may go when its server has said "too fast": one pure controller, told the time.
 
-The server's real limit is measured instead of guessed. Each time it refuses, its quota is used up.
-So what it took *between* two refusals, divided by the time between them, is the rate that it
-allows, whether it counts in buckets, seconds, fixed or sliding minutes, and whether it charges
-what was used or what was reserved. The first refusal only allows a cut (x 0.85, as in AIMD).
+The server's real limit is measured instead of guessed. When it refuses, its quota is used up; so
+what it took in the minute before is about what it allows in a minute, whether it counts in buckets,
+seconds, fixed or sliding minutes, and whether it charges what was used or what was reserved. The
+pace goes a little below that, and creeps up again while nothing is refused. (A cut by a fixed
+factor, as in AIMD, took many more refusals to find a limit far away, and gave up more near it.)
+
+The constants were chosen by simulation: tests/property/test_gate_shares.py holds what they reach.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
 _FASTEST_GROWTH = 60.0  # times the above, after minutes without a refusal
 _CATCH_UP = 20.0  # times the above, while below what is known to be allowed
-_PATIENCE_S = 20.0
+_PATIENCE_S = 20.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
-_CALLS_PER_PROBE = 80.0
+_CALLS_PER_PROBE = 80.0  # calls that a pool could make while it waits to ask again, at most
 _UTILISED = 0.8  # only a rate that is used may grow
 
 
@@ -102,6 +105,7 @@ class RateControl:
         is_blocked = taken <= self._mark
         self._blocked = self._blocked + 1 if is_blocked else 0
         if not is_blocked:
+            self._sample(now, taken)  # a young pool may have none that is newer than its start
             self.pace = self._pace_after(now)
         self._mark = taken
         self._cut_at = now
@@ -116,17 +120,14 @@ class RateControl:
         return not is_blocked
 
     def on_taken(self, now: float, sent: int) -> None:
-        """Learn that a call was not refused: let an idle-free pace creep up.
+        """Learn that a call was served: a pace that is used may creep up.
 
         Args:
             now: The time.
             sent: Calls admitted so far.
         """
-        samples = self._samples
-        if not samples or now >= samples[-1][0] + _SAMPLE_S:
-            samples.append((now, sent - self.refused))
-            while len(samples) > 2 and samples[1][0] <= now - _MINUTE_S:  # noqa: PLR2004 (a span)
-                samples.popleft()
+        if not self._samples or now >= self._samples[-1][0] + _SAMPLE_S:
+            self._sample(now, sent - self.refused)
             self._grow(now, sent)
 
     @property
@@ -145,10 +146,16 @@ class RateControl:
             return limit
         return ramped
 
+    def _sample(self, now: float, taken: int) -> None:
+        samples = self._samples
+        samples.append((now, taken))
+        while len(samples) > 2 and samples[1][0] <= now - _MINUTE_S:  # noqa: PLR2004 (a span)
+            samples.popleft()
+
     def _backoff(self) -> float:
         """Twice as long each time that nothing was taken; but a fast pool asks more often.
 
-        A call that only asks is refused at no cost but its own: about 3 % of the pace may do so.
+        So calls that only ask, and are refused, stay few beside those that are answered.
         """
         longest = self._max_backoff_s
         if self.pace is not None:
@@ -156,7 +163,7 @@ class RateControl:
         return min(longest, self._backoff_s * 2.0 ** min(self._blocked, 30))
 
     def _pace_after(self, now: float) -> float:
-        """A tenth below what the server is now thought to allow; growth closes the gap."""
+        """A twentieth below what the server is now thought to allow; growth closes the gap."""
         self._allowed = self._rate_over(now, _MINUTE_S)
         if self.pace is not None:
             self._allowed = min(self.pace, max(self._allowed, self.pace * _DEEPEST))

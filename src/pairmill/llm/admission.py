@@ -1,119 +1,122 @@
-"""What stands before each call: a gate that grants a lease, and the lease that is given back."""
+"""What stands before each call: somebody who grants a turn, and the turn that is given back."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pairmill.errors import ProviderError
+    from pairmill.llm.providers.provider import Mode, Provider, Reply
+    from pairmill.records import Request
 
-    from pairmill.errors import Kind
-    from pairmill.records import Request, Usage
-
-__all__ = ["ConcurrencyGate", "Cost", "Gate", "Lease"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What is known of a call before it is made, for a gate to estimate from.
-
-    Attributes:
-        prompt_chars: Characters of all messages.
-        max_tokens: The most that the answer may have.
-        template: Name of the prompt's template: answers to one template are alike in length.
-        model: Which model is asked.
-    """
-
-    prompt_chars: int
-    max_tokens: int
-    template: str
-    model: str
-
-    @classmethod
-    def of(cls, request: Request) -> Cost:
-        """The cost of a request."""
-        prompt = request.prompt
-        constant = sum(len(turn.content) for turn in prompt.template.messages)
-        chars = constant + len(prompt.text)
-        return cls(chars, prompt.sampling.max_tokens, prompt.template.name, request.model)
+__all__ = ["Admission", "Flight", "Free", "FreeTurn", "Turn"]
 
 
-class Lease(Protocol):
-    """The right to make one call."""
+class Turn(Protocol):
+    """The right to make one call, and where to make it. Ended once, in one of four ways."""
 
-    def release(
-        self, outcome: Kind | None, usage: Usage | None, headers: Mapping[str, str]
-    ) -> None:
-        """Give it back, exactly once, when the call has ended in whichever way.
+    @property
+    def provider(self) -> Provider:
+        """The wire to use."""
+        ...
 
-        Args:
-            outcome: How it failed; None where it did not, or was cancelled.
-            usage: The tokens that it cost; None where nobody knows.
-            headers: The rate-limit headers of the reply, names in lower case.
+    @property
+    def mode(self) -> Mode:
+        """How the answer's schema reaches this server."""
+        ...
+
+    @property
+    def request(self) -> Request:
+        """What to send: the question, with the model's name as this server knows it."""
+        ...
+
+    def answered(self, reply: Reply) -> int | None:
+        """End with an answer; returns what it cost in picodollars, where prices are known."""
+        ...
+
+    def failed(self, error: ProviderError) -> None:
+        """End with a failure."""
+        ...
+
+    def abandoned(self) -> None:
+        """End without knowing: it was sent, and cancelled before an answer came."""
+        ...
+
+    def give_back(self) -> None:
+        """End unused: nothing was sent."""
+        ...
+
+
+class Admission(Protocol):
+    """Decides when a call may go, and where."""
+
+    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+        """Wait for a turn. Cancelling the wait leaves nothing behind.
+
+        Raises:
+            StoppedError: No turn will come any more.
         """
         ...
 
-
-class Gate(Protocol):
-    """Decides when a call may go."""
-
-    async def admit(self, cost: Cost) -> Lease:
-        """Wait for a place. Cancelling the wait gives the place to the next."""
+    def has_other(self, error: ProviderError, request: Request) -> bool:
+        """Whether somebody else can answer what failed for good with ``error``."""
         ...
 
 
-class ConcurrencyGate:
-    """At most ``limit`` calls at a time, first come, first served; nothing else is counted.
+class Flight(Protocol):
+    """Knows who waits for an answer, and whether anything may still be sent."""
 
-    A lease that comes back is handed to the one who waits longest, so nobody can slip in between.
-    On asyncio's own futures: a semaphore of anyio costs ten times as much.
+    def check(self) -> None:
+        """Raise whatever ends the caller's work, if nothing may be sent any more."""
+        ...
+
+    def begin(self) -> None:
+        """The calling task sends something now; raises as ``check`` does."""
+        ...
+
+    def end(self) -> None:
+        """The calling task waits for nothing any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FreeTurn:
+    """A turn that costs nothing and is counted nowhere."""
+
+    provider: Provider
+    mode: Mode
+    request: Request
+
+    def answered(self, reply: Reply) -> int | None:  # noqa: ARG002 (the protocol's)
+        """See `Turn`."""
+        return None
+
+    def failed(self, error: ProviderError) -> None:
+        """See `Turn`."""
+
+    def abandoned(self) -> None:
+        """See `Turn`."""
+
+    def give_back(self) -> None:
+        """See `Turn`."""
+
+
+class Free:
+    """Admits every call at once, to one provider: for a handful of calls before a run begins.
+
+    Attributes:
+        mode: How schemas are sent; may be changed between calls.
     """
 
-    def __init__(self, limit: int) -> None:
-        if limit < 1:
-            raise ValueError(f"a gate needs room for one call, not {limit}")
-        self._free = limit
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, provider: Provider, mode: Mode) -> None:
+        self._provider = provider
+        self.mode = mode
 
-    async def admit(self, cost: Cost) -> Lease:  # noqa: ARG002 (the protocol's)
-        """See `Gate`."""
-        if self._free and not self._waiting:
-            self._free -= 1
-            return _Place(self)
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._next()  # it was our turn already: pass it on
-            raise
-        return _Place(self)
+    async def admit(self, request: Request, *, is_retry: bool) -> Turn:  # noqa: ARG002
+        """See `Admission`."""
+        return FreeTurn(self._provider, self.mode, request)
 
-    def _next(self) -> None:
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
-class _Place:
-    __slots__ = ("_gate",)
-
-    def __init__(self, gate: ConcurrencyGate) -> None:
-        self._gate: ConcurrencyGate | None = gate
-
-    def release(
-        self,
-        outcome: Kind | None,  # noqa: ARG002 (the protocol's)
-        usage: Usage | None,  # noqa: ARG002
-        headers: Mapping[str, str],  # noqa: ARG002
-    ) -> None:
-        gate, self._gate = self._gate, None
-        if gate:
-            gate._next()  # noqa: SLF001 (two halves of one thing)
+    def has_other(self, error: ProviderError, request: Request) -> bool:  # noqa: ARG002
+        """See `Admission`."""
+        return False

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.bodies import Facts, first_dict, read_body
+from pairmill.llm.headers import retry_after_s
 from pairmill.llm.masking import plain
-from pairmill.llm.patience import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -159,12 +159,13 @@ def classify(
     facts = read_body(body)
     kind, code = _kind(status, headers, facts)
     message = plain(facts.message, secrets) or "no reason given"
+    wait = retry_after_s(headers, {"error": facts.error or facts.message}, now_wall=now)
     return ProviderError(
         kind,
         f"{message} (HTTP {status})",
         status=status,
         code=plain(code, secrets, 80) if code else None,
-        retry_after_s=retry_after_s(headers, facts, now),
+        retry_after_s=wait.seconds if wait else None,
         maybe_paid=status in _MAYBE_PAID,
         headers=headers,
     )

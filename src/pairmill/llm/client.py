@@ -2,115 +2,111 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pairmill.errors import ProviderError
+from pairmill.errors import Kind, ProviderError
 from pairmill.events import Topic
-from pairmill.llm.admission import Cost
-from pairmill.llm.providers.provider import Mode, Reply
 from pairmill.llm.retry import GiveUp, History, RetryPolicy
-from pairmill.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pairmill.clock import Clock
-    from pairmill.errors import Kind
     from pairmill.events import Bus
-    from pairmill.llm.admission import Gate
-    from pairmill.llm.providers.provider import Provider
+    from pairmill.llm.admission import Admission, Flight, Turn
+    from pairmill.llm.providers.provider import Reply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
 
 __all__ = ["Client"]
 
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_NO_HISTORY = History()
 
 
 class Client:
     """Asks until there is an answer, or no point in asking.
 
     Each try is a new admission, so that retries are metered like all else and take their turn
-    among new work. Nobody sleeps while holding a place.
+    among new work. Nobody sleeps while holding a turn.
 
     Args:
-        provider: The wire.
-        gate: Decides when a call may go.
+        admission: Decides when and where a call may go.
+        flight: Is told who waits for an answer; ends the asking when a run ends.
         bus: Is told of each answer and each failure.
         clock: Measures and sleeps.
         random: For the jitter.
-        mode: How schemas reach the server (see `pairmill.llm.modes`).
         policy: How patient each request is.
     """
 
     def __init__(
         self,
-        provider: Provider,
-        gate: Gate,
+        admission: Admission,
+        flight: Flight,
         bus: Bus,
         clock: Clock,
         random: Random,
         *,
-        mode: Mode = Mode.JSON_SCHEMA,
         policy: RetryPolicy | None = None,
     ) -> None:
-        self._provider = provider
-        self._gate = gate
+        self._admission = admission
+        self._flight = flight
         self._bus = bus
         self._clock = clock
         self._random = random
-        self.mode = mode
         self._policy = policy or RetryPolicy()
 
-    async def complete(
-        self, request: Request, mode: Mode | None = None, policy: RetryPolicy | None = None
-    ) -> Completion:
+    async def complete(self, request: Request) -> Completion:
         """Return the answer to ``request``.
-
-        Args:
-            request: What to ask.
-            mode: Instead of the client's own.
-            policy: Instead of the client's own.
 
         Raises:
             ProviderError: The last failure, once trying again was ruled out. Its kind says whose
                 fault it was: of the kinds for which `ProviderError.is_free` holds, not this
                 request's.
+            StoppedError: Nobody is left to ask, or a cap is reached.
         """
-        cost, history = Cost.of(request), History()
+        history = _NO_HISTORY
         while True:
+            turn = await self._admission.admit(request, is_retry=history.failures > 0)
             try:
-                return await self._try(request, mode or self.mode, cost)
+                return await self._take(turn)
             except ProviderError as error:
-                decision = (policy or self._policy).decide(error, history, self._random)
-                if isinstance(decision, GiveUp):
-                    raise
-                seconds = decision.seconds
-                history = history.after(error, seconds)
-            await self._clock.sleep(seconds)
+                self._flight.check()
+                wait_s = self._wait_after(error, history, request)
+                history = history.after(error, wait_s)
+                if error.kind is Kind.RATE:
+                    continue  # the gate itself waits, for all
+            await self._clock.sleep(wait_s)
 
-    async def _try(self, request: Request, mode: Mode, cost: Cost) -> Completion:
-        lease = await self._gate.admit(cost)
-        outcome: Kind | None = None
-        usage: Usage | None = None
-        headers = _NO_HEADERS
+    def _wait_after(self, error: ProviderError, history: History, request: Request) -> float:
+        """Seconds until the next try; raises ``error`` where there will be none."""
+        decision = self._policy.decide(error, history, self._random)
+        if not isinstance(decision, GiveUp):
+            return decision.seconds
+        if self._admission.has_other(error, request):
+            return 0.0
+        raise error
+
+    async def _take(self, turn: Turn) -> Completion:
+        try:
+            self._flight.begin()
+        except BaseException:
+            turn.give_back()
+            raise
         started = self._clock.monotonic()
         try:
-            reply = await self._provider.complete(request, mode)
-            usage, headers = reply.completion.usage, reply.headers
+            reply = await turn.provider.complete(turn.request, turn.mode)
         except ProviderError as error:
-            outcome, headers = error.kind, error.headers
-            if error.prompt_tokens or error.completion_tokens:
-                usage = Usage(error.prompt_tokens, error.completion_tokens)
+            turn.failed(error)
             self._tell_failure(error)
             raise
+        except BaseException:
+            turn.abandoned()
+            raise
         finally:
-            lease.release(outcome, usage, headers)
-        self._tell_answer(reply, self._clock.monotonic() - started)
+            self._flight.end()
+        picodollars = turn.answered(reply)
+        self._tell_answer(reply, self._clock.monotonic() - started, picodollars)
         return reply.completion
 
-    def _tell_answer(self, reply: Reply, seconds: float) -> None:
+    def _tell_answer(self, reply: Reply, seconds: float, picodollars: int | None) -> None:
         usage = reply.completion.usage
         self._bus.emit(
             Topic.CALL_ANSWERED,
@@ -119,6 +115,7 @@ class Client:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             seconds=seconds,
+            picodollars=picodollars,
         )
 
     def _tell_failure(self, error: ProviderError) -> None:

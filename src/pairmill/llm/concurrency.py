@@ -132,7 +132,9 @@ class Seeking:
     a token takes 1.5 times as long as at its best.
     """
 
-    def __init__(self, *, start: int = 8, ceiling: int = 256) -> None:
+    CEILING: ClassVar[int] = 256
+
+    def __init__(self, *, start: int = 8, ceiling: int = CEILING) -> None:
         self.limit = start
         self._ceiling = ceiling
         self._is_slow_start = True

@@ -63,6 +63,11 @@ class Endpoint:
         return _is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
+    def is_private(self) -> bool:
+        """Whether it is on this machine or in a network of one's own, as far as the name tells."""
+        return _is_private(urlsplit(self.base_url).hostname or "")
+
+    @property
     def place(self) -> str:
         """Scheme, host and port, for people."""
         parts = urlsplit(self.base_url)

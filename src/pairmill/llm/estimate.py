@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Estimator", "Forecast", "prompt_chars", "worst_prompt_tokens"]
 
 _CHARS_PER_TOKEN = 4.0
-_FEWEST_CHARS_PER_TOKEN = 2.0  # for a cost that must not be exceeded, before anything is known
 _OVERHEAD_TOKENS = 16  # roles and separators
 _WINDOW = 200
 _QUANTILE = 0.9
@@ -35,14 +34,12 @@ class Forecast:
         chars_per_token: Of the prompt; smoothed over about the last twenty answers.
         output_tokens: The 90th of a hundred answers is at most this long, by the last 200, and at
             least a quarter above the middle one; None until there was an answer.
-        least_chars_per_token: The densest prompt so far: the bound for budgets.
     """
 
-    __slots__ = ("_fresh", "_outputs", "chars_per_token", "least_chars_per_token", "output_tokens")
+    __slots__ = ("_fresh", "_outputs", "chars_per_token", "output_tokens")
 
     def __init__(self) -> None:
         self.chars_per_token = _CHARS_PER_TOKEN
-        self.least_chars_per_token = _CHARS_PER_TOKEN
         self.output_tokens: float | None = None
         self._outputs: deque[int] = deque(maxlen=_WINDOW)
         self._fresh = 0
@@ -51,7 +48,6 @@ class Forecast:
         """Take in what one answered call used."""
         if usage.prompt_tokens > 0 and chars > 0:
             ratio = chars / usage.prompt_tokens
-            self.least_chars_per_token = min(self.least_chars_per_token, ratio)
             weight = _SMOOTHING if self._outputs else 1.0
             self.chars_per_token += weight * (ratio - self.chars_per_token)
         self._outputs.append(usage.completion_tokens)
@@ -96,15 +92,16 @@ def prompt_chars(prompt: Prompt) -> int:
     return sum(len(turn.content) for turn in prompt.template.messages) + len(prompt.text)
 
 
-def worst_prompt_tokens(prompt: Prompt) -> int:
+def worst_prompt_tokens(prompt: Prompt, extra: str = "") -> int:
     """Tokens that the prompt will not exceed, for money that must not be overspent.
 
-    A tokenizer that works on bytes never makes more tokens than bytes; prose in ASCII takes at most
-    half as many. Roles and separators come on top.
+    A tokenizer that works on bytes makes no more tokens than there are bytes. That is four times
+    too many for prose; but it is only held while the call is in flight.
+
+    Args:
+        prompt: The question.
+        extra: What else the request makes the server read, such as the answer's schema.
     """
-    texts = [turn.content for turn in prompt.template.messages] + [prompt.text]
-    bound = 0.0
-    for text in texts:
-        size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-        bound += size / _FEWEST_CHARS_PER_TOKEN if text.isascii() else size
-    return math.ceil(bound) + _OVERHEAD_TOKENS * len(texts)
+    texts = [turn.content for turn in prompt.template.messages] + [prompt.text, extra]
+    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return size + _OVERHEAD_TOKENS * len(texts)

@@ -164,7 +164,8 @@ def retry_after_s(
     """How long a refusal asks us to wait; None if it does not say.
 
     In this order: ``retry-after-ms``, ``retry-after`` (seconds or a date), Google's ``RetryInfo``,
-    OpenRouter's ``metadata.retry_after_seconds``, the reset of a limit of which nothing is left.
+    OpenRouter's ``metadata.retry_after_seconds``, "try again in" in the message, the reset of a
+    limit of which nothing is left.
 
     Args:
         headers: The reply's headers, in any case.
@@ -310,6 +311,9 @@ def _body_waits(body: object) -> list[str]:
     if isinstance(headers, dict):
         lower = {str(name).lower(): value for name, value in headers.items()}
         found += [lower.get("retry-after"), lower.get("x-ratelimit-reset")]
+    message = _get(error, "message")
+    said = _TRY_AGAIN.search(message[:4000]) if isinstance(message, str) else None
+    found += [said[1].replace(" ", "")] if said else []
     return [
         str(value)
         for value in found
@@ -321,4 +325,5 @@ def _get(value: object, name: str) -> Any:
     return value.get(name) if isinstance(value, dict) else None
 
 
+_TRY_AGAIN = re.compile(r"(?:try again|retry) in ((?:\d+(?:\.\d+)?(?:ms|s|m|h) ?)+)", re.IGNORECASE)
 _IGNORED = frozenset({"unified", "cost", "month", "hour", "week", "policy", "query"})

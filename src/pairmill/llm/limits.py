@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Charge", "Cost", "EvictedError", "Gate", "Lease", "Limits", "Snapshot"]
 
-_MIN_TIMER_S = 0.001  # uvloop's timers are that coarse; shorter waits would spin
+_MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket keeps what it is late
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
@@ -49,7 +49,7 @@ class Snapshot:
 
     Attributes:
         concurrency: Calls that may be in flight.
-        paused_s: Seconds that nothing will go; 0 while calls go.
+        paused_s: Seconds that nothing will go; 0 while calls go, inf while a probe is out.
         cause: Why; "" while calls go.
         requests_per_s: The rate in force; None where none is known.
     """
@@ -208,6 +208,10 @@ class Gate:
                 future.result().give_back()
             raise
 
+    def charge(self, cost: Cost) -> None:
+        """Count a call that was made past the gate, such as the one that tried the endpoint."""
+        self._quota.take(self._quota.amounts(cost))
+
     def fits_in_s(self, cost: Cost) -> float:
         """Seconds until a call that came now would go, as far as can be told; inf if never."""
         if self.closed is not None:
@@ -347,7 +351,7 @@ class Gate:
         self._breaker.record(kind, now, is_probe=lease.is_probe)
         if kind is Kind.RATE:
             self._on_refused(lease, now, retry_after_s)
-        else:
+        elif kind is None or kind in _SERVED:
             self.control.on_taken(now, self._quota.sent)
         if self.control.pace is not None:
             self._quota.set_pace(self.control.pace, now)

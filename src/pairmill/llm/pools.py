@@ -15,7 +15,7 @@ from pairmill.errors import Kind, PairmillError, StoppedError
 from pairmill.llm.limits import EvictedError, Gate, Lease, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from pairmill.llm.headers import LimitHint
     from pairmill.llm.prices import Price
@@ -118,16 +118,23 @@ class Pools:
         """
         return self._alive[name][1]
 
-    async def admit(self, cost: Cost, *, retry: bool = False, escalate: bool = False) -> PoolLease:
+    async def admit(
+        self, cost: Cost, *, retry: bool = False, among: Collection[str] | None = None
+    ) -> PoolLease:
         """Wait at the pool that can take the call first.
 
         A pool that pauses or dies meanwhile sends the call on to another.
+
+        Args:
+            cost: What the call is expected to use.
+            retry: It was tried before.
+            among: Names of the pools to choose from; None: all but those for escalation.
 
         Raises:
             StoppedError: No pool is left.
         """
         while True:
-            pool, gate = self._choose(cost, escalate=escalate)
+            pool, gate = self._choose(cost, among)
             try:
                 lease = await gate.admit(cost, retry=retry)
             except EvictedError:
@@ -156,22 +163,22 @@ class Pools:
         for name in [name for name, (_, other) in self._alive.items() if other is gate]:
             self.drop(name, reason)
 
-    def _choose(self, cost: Cost, *, escalate: bool) -> tuple[Pool, Gate]:
+    def _choose(self, cost: Cost, among: Collection[str] | None) -> tuple[Pool, Gate]:
         best: tuple[Pool, Gate] | None = None
         best_s = math.inf
         for pool, gate in self._alive.values():
-            if pool.is_escalation is not escalate:
+            if pool.is_escalation if among is None else pool.name not in among:
                 continue
             wait_s = gate.fits_in_s(cost)
             if best is None or wait_s < best_s:
                 best, best_s = (pool, gate), wait_s
         if best is None:
-            raise StoppedError(self._last_words(escalate=escalate))
+            raise StoppedError(self._last_words())
         return best
 
-    def _last_words(self, *, escalate: bool) -> str:
+    def _last_words(self) -> str:
         if not self._why:
-            return f"no pool takes {'escalated' if escalate else 'new'} calls; check 'pools'"
+            return "no pool takes these calls; check 'pools'"
         reasons = "; ".join(f"{name}: {why}" for name, why in self._why.items())
         return f"no pool is left ({reasons}); mend that, then run the same command again"
 

@@ -28,7 +28,7 @@ PICO = 10**12
 """Picodollars in a dollar."""
 
 _TOKENS = 10**6  # prices are per million tokens
-_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|\d{8}|latest|preview)$")
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{4}|\d{8}|latest)$")
 _NAMES = frozenset({"input", "cached", "output"})
 
 

@@ -25,7 +25,7 @@ _REFUSED = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG})  # no toke
 _PACE_BURST_S = 0.1
 _BURST_CUT = 0.25
 _LEAST_BURST_S = 0.01
-_TIMER_SLACK_S = 0.25  # what a late timer may carry over where one request fills the bucket
+_TIMER_SLACK_S = 0.016  # less than the sixtieth that the rate stays below the limit
 
 
 class Charge(StrEnum):
@@ -192,8 +192,9 @@ class Quota:
             capacity = rate * limits.burst_s
             level = capacity / 2.0
             if unit is Unit.REQUESTS:
-                # One request must fit. No burst at the start, for servers that count by the second.
-                capacity = max(capacity, 1.0 + rate * _TIMER_SLACK_S)
+                # For servers that count by the second: one request, and what a late timer may
+                # carry over; together no second, wherever it begins, holds more than its quota.
+                capacity = 1.0 + rate * _TIMER_SLACK_S * limits.burst_s
                 level = 1.0
             bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)
             bucket.retune(rate, capacity, now)

@@ -80,7 +80,10 @@ def as_lines(items: Iterable[Mapping[str, object]]) -> str:
 
 
 def _defuse(text: str) -> str:
-    return _MARKS.sub(lambda match: (match[1] or "") + "|", text)
+    # Nothing else can match. The pattern takes 20 us for a chunk, a look for one character 0.1.
+    if ("<" in text and "<<" in text) or (">" in text and ">>" in text):
+        text = _MARKS.sub(lambda match: (match[1] or "") + "|", text)
+    return text
 
 
 def one_line(text: str | None, most: int = 200) -> str:

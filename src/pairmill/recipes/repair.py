@@ -30,6 +30,8 @@ __all__ = ["Asker", "Attempt", "Questions", "Step", "next_step"]
 MAX_REPAIR_CHARS = 4000  # what a repair prompt shows of the faulty text
 MAX_FAULTS = 5
 
+_NO_TEXT = {"empty": "empty", "refusal": "refusal", "length": "cut_off"}
+
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 
@@ -55,6 +57,9 @@ class Step:
     reason: str = ""
 
 
+_ACCEPT = Step("accept")
+
+
 def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
     """Decide what follows the last attempt.
 
@@ -63,7 +68,7 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
     """
     last = attempts[-1]
     if not last.reading.faults:
-        return Step("accept")
+        return _ACCEPT
     reason = last.reasons[0]
     kept = any(attempt.reading.value is not None for attempt in attempts)
     give_up = Step("accept" if kept else "reject", reason)
@@ -142,6 +147,10 @@ class Asker:
         """The run around this unit."""
         return self._questions.around
 
+    def ask_instead(self, questions: Questions) -> None:
+        """Ask another model from now on; what was counted stays counted."""
+        self._questions = questions
+
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""
         self.dropped.append(rejection)
@@ -189,9 +198,12 @@ class Asker:
             if error.kind is not Kind.BADOUT:
                 raise
             self.answers += 1
-            fault = Fault("no_answer", str(error))
+            self.usage += Usage(error.prompt_tokens, error.completion_tokens)
+            questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
+            fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
             return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
-        self.usage += completion.usage
+        # Nearly every unit has one answer: its usage is the sum.
+        self.usage = self.usage + completion.usage if self.answers else completion.usage
         self.answers += 1
         if model is None:
             self.model = completion.model or self.model

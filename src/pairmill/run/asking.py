@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from pairmill.errors import ProviderError
 from pairmill.events import Topic
 from pairmill.run.stop import StoppingError
 from pairmill.store.entries import PaidAnswer
@@ -17,7 +16,6 @@ from pairmill.store.entries import PaidAnswer
 if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.llm.client import Client
-    from pairmill.llm.providers.provider import Mode, Provider, Reply
     from pairmill.records import Completion, Request
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
@@ -27,48 +25,40 @@ __all__ = ["InFlight", "UnitCalls"]
 
 
 class InFlight:
-    """A provider that knows which tasks wait for an answer, and sends nothing during a stop."""
+    """Knows which tasks wait for an answer, and lets nothing be sent during a stop."""
 
-    def __init__(self, provider: Provider, stop: Stop) -> None:
-        self._provider = provider
+    def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self.tasks: set[asyncio.Task[object] | None] = set()
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
-        """Ask once; see ``Provider``.
-
-        Raises:
-            StoppingError: The run is ending; nothing was sent.
-        """
+    def check(self) -> None:
+        """Raise ``StoppingError`` if the run is ending."""
         if self._stop.is_requested:
             raise StoppingError
-        task = asyncio.current_task()
-        self.tasks.add(task)
-        try:
-            return await self._provider.complete(request, mode)
-        except ProviderError:
-            if self._stop.is_requested:
-                raise StoppingError from None  # it would only be tried again
-            raise
-        finally:
-            self.tasks.discard(task)
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._provider.aclose()
+    def begin(self) -> None:
+        """The calling task sends a question now; raises as ``check`` does."""
+        self.check()
+        self.tasks.add(asyncio.current_task())
+
+    def end(self) -> None:
+        """The calling task waits for nothing any more."""
+        self.tasks.discard(asyncio.current_task())
 
 
 class UnitCalls:
     """Answers one unit's requests, and hands each answer that was bought to the writer."""
 
-    __slots__ = ("_bus", "_client", "_stop", "_work", "_writer")
+    __slots__ = ("_bus", "_client", "_flight", "_work", "_writer")
 
-    def __init__(self, work: Work, client: Client, writer: Writer, bus: Bus, stop: Stop) -> None:
+    def __init__(
+        self, work: Work, client: Client, writer: Writer, bus: Bus, flight: InFlight
+    ) -> None:
         self._work = work
         self._client = client
         self._writer = writer
         self._bus = bus
-        self._stop = stop
+        self._flight = flight
 
     async def __call__(self, request: Request) -> Completion:
         """Return the answer to the very same question if it was bought before; else buy it."""
@@ -77,8 +67,7 @@ class UnitCalls:
         if known is not None:
             self._bus.emit(Topic.CALL_REPLAYED)
             return known
-        if self._stop.is_requested:
-            raise StoppingError
+        self._flight.check()
         completion = await self._client.complete(request)
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
         return completion

@@ -1,9 +1,10 @@
-"""Finds the model and makes ready to ask it: server, key, provider, mode, client."""
+"""Finds the models and makes ready to ask them: servers, keys, wires, modes, gates, the purse."""
 
 from __future__ import annotations
 
 import os
 import random
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,33 +12,42 @@ from typing import TYPE_CHECKING
 from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
-from pairmill.config import LOCAL
+from pairmill.config import LOCAL, PoolSettings
 from pairmill.errors import ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
-from pairmill.llm.admission import ConcurrencyGate
+from pairmill.llm.admission import Free
+from pairmill.llm.breaker import EndpointBreaker
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import resolve
+from pairmill.llm.concurrency import Fixed, Growing, Seeking
+from pairmill.llm.endpoint import Endpoint, resolve
+from pairmill.llm.exchange import Exchange, Station
+from pairmill.llm.headers import dialect_of
+from pairmill.llm.limits import Charge, Cost, Gate, Limits
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.modes import find_mode
+from pairmill.llm.pools import Pool, Pools
+from pairmill.llm.prices import load_prices
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.providers.sdk import SdkProvider
+from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
 from pairmill.run.asking import InFlight
 from pairmill.run.memory import FolderMemory
+from pairmill.run.spending import Spending, open_spending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.concurrency import Width
+    from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Connection", "connected"]
+__all__ = ["Connection", "connected", "pool_settings"]
 
-CONCURRENCY = 64  # in flight where nothing is known of the endpoint
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
 )
@@ -45,87 +55,222 @@ LOCAL_NOTICE = (
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A model that can be asked, by how many at once, and who is waiting for it."""
+    """Models that can be asked, by how many at once, and who is waiting for them.
+
+    Attributes:
+        workers: As many as may ever be in flight.
+        gauges: Base addresses of servers whose waiting gauge says how many they can take.
+        strong: The model for units that failed on the others, if there is one.
+    """
 
     client: Client
-    concurrency: int
+    exchange: Exchange
     in_flight: InFlight
+    workers: int
+    gauges: dict[str, Gate]
+    spending: Spending | None
+    strong: str | None = None
 
 
 @asynccontextmanager
 async def connected(
     settings: Settings, bus: Bus, stop: Stop, folder: RunFolder
 ) -> AsyncIterator[Connection]:
-    """Connect to the settings' model for as long as the block runs.
+    """Connect to the settings' models for as long as the block runs.
 
     Raises:
-        ConfigError: No key, no embedded model, or the endpoint refuses what we are.
-        StoppedError: The endpoint cannot be reached now.
+        ConfigError: No key, no embedded model, no price to hold a cap with, or the endpoint refuses
+            what we are.
+        StoppedError: An endpoint cannot be reached now.
     """
     async with AsyncExitStack() as stack:
-        endpoint = await _endpoint(settings, bus, folder, stack)
-        concurrency = settings.concurrency or _usual_concurrency(settings)
         clock = SystemClock()
-        provider = SdkProvider(
-            endpoint, clock, concurrency=concurrency, timeout_s=settings.timeout_s
+        prices = load_prices(settings.prices)
+        stations: list[Station] = []
+        widths: dict[str, Width] = {}
+        gauges: dict[str, str] = {}
+        for given in pool_settings(settings):
+            model = given.model or settings.model
+            endpoint = await _endpoint(settings, given, bus, folder, stack)
+            width = widths[given.name] = _width(settings, given, endpoint)
+            provider = _provider(settings, endpoint, clock, _most(width))
+            stack.push_async_callback(provider.aclose)
+            pool = Pool(
+                name=given.name,
+                base_url=endpoint.base_url,
+                api_key_env=given.api_key_env or settings.api_key_env,
+                model=model,
+                limits=_limits(settings, given),
+                concurrency=given.concurrency or settings.concurrency,
+                price=prices.find(model),
+                scope=given.scope,
+                is_escalation=given.escalation,
+            )
+            mode = await _mode(settings, endpoint, provider, pool, bus, stop, folder)
+            dialect = dialect_of(endpoint.base_url)
+            stations.append(Station(pool, provider, mode, dialect))
+            if isinstance(width, Seeking):
+                gauges[given.name] = endpoint.base_url
+
+        def make_gate(pool: Pool) -> Gate:
+            gate = Gate(
+                pool.limits,
+                clock=time.monotonic,
+                width=widths[pool.name],
+                breaker=EndpointBreaker(max_wait_s=settings.endpoint_wait_s),
+                name=pool.name if settings.pools else pool.base_url,
+            )
+            gate.charge(Cost())  # the call that found the mode
+            return gate
+
+        pools = Pools([station.pool for station in stations], make_gate)
+        spending = open_spending(settings, [s.pool for s in stations], prices, folder)
+        if spending:
+            stack.callback(spending.write, over=True)
+        purse = Purse(spending.budget, time.monotonic) if spending else None
+        exchange = Exchange(settings.model, stations, pools, clock, purse)
+        in_flight = InFlight(stop)
+        yield Connection(
+            client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
+            exchange=exchange,
+            in_flight=in_flight,
+            workers=sum(_most(width) for width in widths.values()),
+            gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
+            spending=spending,
+            strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
-        stack.push_async_callback(provider.aclose)
-        in_flight = InFlight(provider, stop)
-        client = Client(in_flight, ConcurrencyGate(concurrency), bus, clock, random.Random())  # noqa: S311 (jitter)
-        impatience = _Impatience(bus, endpoint)
-        bus.subscribe(impatience)
-        client.mode = await _mode(settings, endpoint, client, folder)
-        impatience.is_over = True
-        yield Connection(client, concurrency, in_flight)
+
+
+def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
+    """The pools that were asked for; one, of the run's own settings, where none was.
+
+    Raises:
+        ConfigError: Two have one name, or all are for escalation.
+    """
+    if not settings.pools:
+        return (PoolSettings.model_validate({"name": "model"}),)
+    names = [pool.name for pool in settings.pools]
+    if len(set(names)) < len(names):
+        raise ConfigError("pools: each needs a name of its own")
+    if all(pool.escalation for pool in settings.pools):
+        raise ConfigError("pools: one at least must not be for escalation")
+    return settings.pools
 
 
 async def _endpoint(
-    settings: Settings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
+    settings: Settings, pool: PoolSettings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
 ) -> Endpoint:
-    if not settings.is_local:
-        endpoint = resolve(settings, os.environ)
+    model = pool.model or settings.model
+    if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
+        merged = settings.model_copy(
+            update={
+                "base_url": pool.base_url or settings.base_url,
+                "api_key_env": pool.api_key_env or settings.api_key_env,
+            }
+        )
+        endpoint = resolve(merged, os.environ)
         if endpoint.notice:
             bus.emit(Topic.NOTICE, text=endpoint.notice)
         return endpoint
-    path = await run_sync(model_path, settings.model)
+    path = await run_sync(model_path, model)
     bus.emit(Topic.NOTICE, text=f"starting {path.name} on this machine")
-    if settings.model == LOCAL:
+    if model == LOCAL:
         bus.emit(Topic.NOTICE, text=LOCAL_NOTICE)
     # The embedded model is there to try things: one slot and no cache of prompts make it answer
     # the same whatever came before, so that a run that was killed ends like one that was not.
-    exact = settings.model == LOCAL and settings.concurrency is None
+    slots = pool.concurrency or settings.concurrency
+    exact = model == LOCAL and slots is None
     server = running_server(
         path,
-        slots=1 if exact else settings.concurrency or DEFAULT_SLOTS,
+        slots=1 if exact else slots or DEFAULT_SLOTS,
         prompt_cache=not exact,
         log=folder.state / "model-server.log",
     )
     return stack.enter_context(server)
 
 
-def _usual_concurrency(settings: Settings) -> int:
-    if settings.model == LOCAL:
-        return 2  # one is answered while the other is on its way
-    return DEFAULT_SLOTS if settings.is_local else CONCURRENCY
+def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int) -> Provider:
+    """The wire; ``auto`` is the direct one, since an `Endpoint` holds nothing but a plain key."""
+    timeout_s = settings.timeout_s
+    if settings.wire == "sdk":
+        from pairmill.llm.providers.sdk import SdkProvider  # noqa: PLC0415 (not loaded for nothing)
+
+        return SdkProvider(endpoint, clock, concurrency=concurrency, timeout_s=timeout_s)
+    from pairmill.llm.providers.direct import DirectProvider, account_headers  # noqa: PLC0415
+
+    return DirectProvider(
+        endpoint,
+        clock,
+        concurrency=concurrency,
+        timeout_s=timeout_s,
+        headers=account_headers(os.environ),
+    )
 
 
-async def _mode(settings: Settings, endpoint: Endpoint, client: Client, folder: RunFolder) -> Mode:
+def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> Width:
+    """How many calls at once: as given; else found out, in the way that suits the endpoint."""
+    model = pool.model or settings.model
+    fixed = pool.concurrency or settings.concurrency
+    if fixed:
+        return Fixed(fixed)
+    if model == LOCAL:
+        return Fixed(2)  # one is answered while the other is on its way
+    if model.startswith(f"{LOCAL}:"):
+        return Fixed(DEFAULT_SLOTS)
+    if _limits(settings, pool).per_min():
+        return Growing(start=Growing.CEILING)  # the rate decides
+    return Seeking() if endpoint.is_private else Growing()
+
+
+def _most(width: Width) -> int:
+    if isinstance(width, Fixed):
+        return width.limit
+    return Seeking.CEILING if isinstance(width, Seeking) else Growing.CEILING
+
+
+def _limits(settings: Settings, pool: PoolSettings) -> Limits:
+    return Limits(
+        requests_per_min=pool.rpm or settings.rpm,
+        tokens_per_min=pool.tpm or settings.tpm,
+        input_per_min=pool.input_tpm or settings.input_tpm,
+        output_per_min=pool.output_tpm or settings.output_tpm,
+        share=settings.rate_share,
+        charge=Charge(pool.charge or settings.charge),
+    )
+
+
+async def _mode(
+    settings: Settings,
+    endpoint: Endpoint,
+    provider: Provider,
+    pool: Pool,
+    bus: Bus,
+    stop: Stop,
+    folder: RunFolder,
+) -> Mode:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
     if settings.structured_output != "auto":
         return Mode(settings.structured_output)
-    if settings.is_local:
+    if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
         return Mode.JSON_SCHEMA
+    free = Free(provider, Mode.JSON_SCHEMA)
+    impatience = _Impatience(bus, endpoint)
+    bus.subscribe(impatience)
+    scout = Client(free, InFlight(stop), bus, SystemClock(), random.Random(), policy=AT_START)  # noqa: S311
 
     async def ask(request: Request, mode: Mode) -> Completion:
-        return await client.complete(request, mode, AT_START)
+        free.mode = mode
+        return await scout.complete(request)
 
     try:
-        return await find_mode(ask, endpoint.base_url, settings.model, FolderMemory(folder))
+        return await find_mode(ask, endpoint.base_url, pool.model, FolderMemory(folder))
     except ProviderError as error:
         line = f"{endpoint.place}: {error}"
         if error.kind in {Kind.AUTH, Kind.CONFIG, Kind.CHUNK}:
-            raise ConfigError(f"{line} (model {settings.model})") from None
+            raise ConfigError(f"{line} (model {pool.model})") from None
         raise StoppedError(line) from None
+    finally:
+        impatience.is_over = True
 
 
 class _Impatience:
@@ -139,6 +284,5 @@ class _Impatience:
     def __call__(self, event: Event) -> None:
         if event.topic is Topic.CALL_FAILED and not self.is_over:
             self.is_over = True
-            patience_s = AT_START.max_wait_s
             line = f"{self._endpoint.place}: {event.fields.get('message')}; trying again for"
-            self._bus.emit(Topic.NOTICE, text=f"{line} {patience_s:.0f} s")
+            self._bus.emit(Topic.NOTICE, text=f"{line} {AT_START.max_wait_s:.0f} s")

@@ -11,6 +11,7 @@ from anyio import from_thread
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.run.session import Summary, run
+from pairmill.run.tuning import loop_options
 
 if TYPE_CHECKING:
     import os
@@ -55,9 +56,9 @@ def generate(
     is_running = _loop_is_running()
     try:
         if is_running:
-            with from_thread.start_blocking_portal() as portal:
+            with from_thread.start_blocking_portal(backend_options=loop_options()) as portal:
                 return portal.call(begin)
-        return anyio.run(begin)
+        return anyio.run(begin, backend_options=loop_options())
     except ExceptionGroup as group:
         error = first_error(group)
         if error is None:

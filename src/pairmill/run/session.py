@@ -33,8 +33,11 @@ from pairmill.recipes.repair import Questions
 from pairmill.run.connect import connected
 from pairmill.run.ending import Ending
 from pairmill.run.figures import Figures
+from pairmill.run.quota import Quota, make_quota
 from pairmill.run.reader import Reader
 from pairmill.run.stop import Stop
+from pairmill.run.tuning import calm_collector
+from pairmill.run.vigil import Vigil, watch_gauge
 from pairmill.run.watch import Memory, Watch
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
@@ -144,6 +147,7 @@ async def run(
         bus.subscribe(figures.listen)
         stack.callback(figures.save)
         session = _Session(settings, bus, recipe, folder, reader, writer, ending, watch=watch)
+        stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
 
 
@@ -172,6 +176,7 @@ class _Session:
         self._watch = watch
         self._stop = watch.stop
         self._chunks = 0
+        self._quota = make_quota(settings, accepted=ending.pairs, spare=reader.done_with)
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
@@ -181,8 +186,7 @@ class _Session:
         async with anyio.create_task_group() as listening:
             if handle_signals:
                 listening.start_soon(_listen_for_signals, self._stop, self._bus)
-            if tick:
-                listening.start_soon(_tick, tick)
+            listening.start_soon(_tick, tick, self._bus)
             try:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._write)
@@ -207,32 +211,49 @@ class _Session:
         batch = await self._read()
         while batch is not None and not batch.work and not self._stop.is_requested:
             batch = await self._read()
-        if batch is None or self._stop.is_requested:
+        if batch is None or self._stop.is_requested or (self._quota and self._quota.is_full):
             return False
         async with connected(self._settings, self._bus, self._stop, self._folder) as connection:
             await self._work(batch, connection)
         return True
 
     async def _work(self, batch: Batch, connection: Connection) -> None:
-        questions = Questions(
+        strong = connection.strong
+        shop = Shop(
+            self._recipe,
+            self._questions(self._settings.model),
+            connection.client,
+            self._writer,
             self._bus,
-            model=self._settings.model,
-            max_attempts=self._settings.max_attempts,
-            around=self._watch,
+            self._stop,
+            connection.in_flight,
+            self._questions(strong) if strong else None,
         )
-        shop = Shop(self._recipe, questions, connection.client, self._writer, self._bus, self._stop)
-        inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.concurrency)
+        quiet_s = self._settings.no_progress_s
+        vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
+        self._bus.subscribe(vigil)
+        inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.workers)
         crew = _Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
+            guarding.start_soon(vigil.watch)
+            for base_url, gate in connection.gauges.items():
+                guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
-                for _ in range(connection.concurrency):
+                for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
             guarding.cancel_scope.cancel()
 
+    def _questions(self, model: str) -> Questions:
+        attempts = self._settings.max_attempts
+        return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
+
     async def _feed(self, batch: Batch | None, inbox: asyncio.Queue[Work | None]) -> None:
         """Hand the units to the workers as fast as they take them."""
+        if self._quota is not None:
+            await self._feed_quota(self._quota, batch, inbox)
+            batch = None
         while batch is not None:
             for work in batch.work:
                 await self._watch.hand_out()
@@ -241,10 +262,27 @@ class _Session:
         self._bus.emit(Topic.READING_DONE)
         await inbox.put(None)
 
+    async def _feed_quota(
+        self, quota: Quota, batch: Batch | None, inbox: asyncio.Queue[Work | None]
+    ) -> None:
+        """Hand over only those units that the quota needs."""
+        self._bus.subscribe(quota.listen)
+        while batch is not None and not quota.is_full:
+            async for work in quota.admit(batch.work):
+                await self._watch.hand_out()
+                await inbox.put(work)
+            batch = None if quota.is_full else await self._read()
+        async for work in quota.rest():
+            await self._watch.hand_out()
+            await inbox.put(work)
+        self._bus.emit(Topic.UNIT_PLANNED, count=-quota.spared)
+
     async def _read(self) -> Batch | None:
         batch = await run_sync(self._reader.next_batch)
         if batch is not None:
             self._chunks += len(batch.work) + batch.known
+            if self._quota is not None:
+                self._quota.note(batch.pairs)
             for note in batch.notes:
                 _tell(note, self._bus)
             self._bus.emit(Topic.UNIT_PLANNED, count=len(batch.work))
@@ -289,10 +327,14 @@ class _Crew:
             scope.cancel()
 
 
-async def _tick(tick: Callable[[], None]) -> None:
+async def _tick(tick: Callable[[], None] | None, bus: Bus) -> None:
+    """Draw progress now and then, and tell how late the event loop came to it."""
     while True:
-        tick()
+        if tick:
+            tick()
+        due = time.monotonic() + TICK_S
         await anyio.sleep(TICK_S)
+        bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))
 
 
 async def _listen_for_signals(stop: Stop, bus: Bus) -> None:

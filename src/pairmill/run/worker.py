@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pairmill.llm.client import Client
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
+    from pairmill.run.asking import InFlight
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
     from pairmill.run.writer import Writer
@@ -39,7 +40,11 @@ _EXITS = {Kind.AUTH: EXIT_CONFIG, Kind.CONFIG: EXIT_CONFIG}
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What all workers share."""
+    """What all workers share.
+
+    Attributes:
+        strong: How to ask the model for units that failed on the usual one, if there is one.
+    """
 
     recipe: Recipe
     questions: Questions
@@ -47,29 +52,35 @@ class Shop:
     writer: Writer
     bus: Bus
     stop: Stop
+    flight: InFlight
+    strong: Questions | None = None
 
 
 async def work_on(inbox: asyncio.Queue[Work | None], shop: Shop) -> None:
     """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
-    while (work := await inbox.get()) is not None:
-        if shop.stop.is_requested:
-            return
+    while (work := await _next(inbox, shop.stop)) is not None:
         await _do(work, shop)
         await shop.writer.wait_for_room()
-    inbox.put_nowait(None)  # the next worker's sign
+
+
+async def _next(inbox: asyncio.Queue[Work | None], stop: Stop) -> Work | None:
+    if stop.is_requested:
+        return None  # nobody fills the inbox any more
+    work = await inbox.get()
+    if work is None:
+        inbox.put_nowait(None)  # the next worker's sign
+    return work
 
 
 async def _do(work: Work, shop: Shop) -> None:
     """Run the recipe on one unit and hand over how it ended; a unit that was stopped stays open."""
-    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.stop)
+    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight)
     asker = Asker(shop.questions, calls)
-    error_class: str | None = None
     try:
-        pairs = await shop.recipe.write(work.chunk, asker)
-    except RejectedError as error:
-        pairs = []
-        error_class = error.reason
-        asker.drop(Rejection(error.reason, error.detail, error.raw))
+        pairs, rejection = await _write(work, asker, shop)
+        if rejection is not None and shop.strong is not None:
+            asker.ask_instead(shop.strong)
+            pairs, rejection = await _write(work, asker, shop)
     except StoppingError:
         return
     except ProviderError as error:
@@ -78,11 +89,21 @@ async def _do(work: Work, shop: Shop) -> None:
     except PairmillError as error:
         shop.stop.request(str(error), error.exit_code)
         return
+    if rejection is not None:
+        asker.drop(rejection)
+    _hand_over(work, pairs, asker, rejection.reason if rejection else None, shop)
+
+
+async def _write(work: Work, asker: Asker, shop: Shop) -> tuple[list[Pair], Rejection | None]:
+    """What the recipe wrote, or why it wrote nothing."""
+    try:
+        return await shop.recipe.write(work.chunk, asker), None
+    except RejectedError as error:
+        return [], Rejection(error.reason, error.detail, error.raw)
+    except (PairmillError, StoppingError):
+        raise
     except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)
-        pairs = []
-        error_class = "recipe_error"
-        asker.drop(Rejection("recipe_error", f"{shop.recipe.name}: {type(error).__name__}"))
-    _hand_over(work, pairs, asker, error_class, shop)
+        return [], Rejection("recipe_error", f"{shop.recipe.name}: {type(error).__name__}")
 
 
 def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, shop: Shop) -> None:
@@ -114,6 +135,7 @@ def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, 
         pairs=len(rows),
         rejected=len(rejected),
         reason=reason,
+        document=work.chunk.document_id,
     )
 
 

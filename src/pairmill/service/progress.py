@@ -94,14 +94,17 @@ def _drawing(tally: Tally) -> RenderableType:
         Text("" if left is None or done >= total else f"ETA {_duration(left)}", style="dim"),
     )
     figures = Text()
-    for name, value in (
+    shown = [
         ("pairs", f"{tally.pairs:,}"),
         ("pairs/min", f"{pairs_per_minute:,.0f}"),
         ("chunks/min", f"{per_minute:,.0f}"),
         ("repaired", f"{tally.repairs:,}"),
         ("rejected", f"{tally.rejected:,}"),
         ("tokens in/out", f"{tally.prompt_tokens:,}/{tally.completion_tokens:,}"),
-    ):
+    ]
+    if tally.is_priced:
+        shown.append(("spent", f"${tally.picodollars / 1e12:,.4f}"))
+    for name, value in shown:
         figures.append(f"{name} ", style="dim").append(f"{value}   ", style="bold")
     return Group(bar, figures)
 

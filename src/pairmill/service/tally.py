@@ -24,6 +24,7 @@ class Tally:
         now: A monotonic clock, in seconds.
         outcomes: Units by how they ended.
         failures: Failed calls by kind.
+        loop_late_s: The longest that the event loop was late: what blocks it shows here.
         readings: Answers by the step of the ladder that read them.
     """
 
@@ -43,7 +44,10 @@ class Tally:
     completion_tokens: int = 0
     cached_tokens: int = 0
     call_seconds: float = 0.0
+    picodollars: int = 0
+    is_priced: bool = False
     shards: int = 0
+    loop_late_s: float = 0.0
     reading_done: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
@@ -99,6 +103,8 @@ class Tally:
             "failed_calls": sum(self.failures.values()),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
+            "usd": round(self.picodollars / 1e12, 6) if self.is_priced else None,
+            "loop_late_ms": round(self.loop_late_s * 1000),
             "eta_s": None if left_s is None else round(left_s),
         }
 
@@ -128,6 +134,10 @@ def _call_answered(tally: Tally, fields: dict[str, object]) -> None:
     tally.prompt_tokens += _int(fields, "prompt_tokens")
     tally.completion_tokens += _int(fields, "completion_tokens")
     tally.cached_tokens += _int(fields, "cached_tokens")
+    cost = fields.get("picodollars")
+    if isinstance(cost, int):
+        tally.is_priced = True
+        tally.picodollars += cost
     seconds = fields.get("seconds")
     tally.call_seconds += seconds if isinstance(seconds, float) else 0.0
 
@@ -159,6 +169,12 @@ def _shard_published(tally: Tally, _fields: dict[str, object]) -> None:
     tally.shards += 1
 
 
+def _loop_late(tally: Tally, fields: dict[str, object]) -> None:
+    seconds = fields.get("seconds")
+    if isinstance(seconds, float):
+        tally.loop_late_s = max(tally.loop_late_s, seconds)
+
+
 def _int(fields: dict[str, object], name: str) -> int:
     value = fields.get(name)
     return value if isinstance(value, int) else 0
@@ -176,5 +192,6 @@ _HANDLERS: dict[Topic, Callable[[Tally, dict[str, object]], None]] = {
     Topic.ANSWER_READ: _answer_read,
     Topic.REPAIR_ASKED: _repair_asked,
     Topic.UNIT_FINISHED: _unit_finished,
+    Topic.LOOP_LATE: _loop_late,
     Topic.SHARD_PUBLISHED: _shard_published,
 }

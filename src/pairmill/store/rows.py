@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -141,9 +142,8 @@ def encode_unit(
     spent = (origin.usage.prompt_tokens, origin.usage.completion_tokens)
     paying = len(pairs) or len(rejections)
     costs = list(zip(share(spent[0], paying), share(spent[1], paying), strict=True))
-    rows = [
-        encode_row(pair, chunk, origin, *cost) for pair, cost in zip(pairs, costs, strict=False)
-    ]
+    frame = _frame(chunk, origin)
+    rows = [_row(frame, pair, origin, *cost) for pair, cost in zip(pairs, costs, strict=False)]
     dues = [(0, 0)] * len(rejections) if pairs else costs
     rejected = [
         encode_rejection(rejection, chunk, origin, *due, error_class=error_class)
@@ -156,32 +156,55 @@ def encode_row(
     pair: Pair, chunk: Chunk, origin: Origin, prompt_tokens: int, completion_tokens: int
 ) -> bytes:
     """Return one pair as one line of JSON, newline included. Never raises for any text."""
-    return _line(
-        {
-            "id": pair_id(origin.unit_id, pair.index),
-            "instruction": pair.instruction,
-            "answer": pair.answer,
-            "document_id": chunk.document_id,
-            "chunk_id": chunk.id,
-            "source": chunk.source,
-            "title": chunk.title,
-            "url": chunk.url,
-            "recipe": origin.recipe,
-            "prompt_version": origin.prompt_version,
-            "model": origin.model,
-            "kind": pair.kind or None,
-            "evidence": pair.evidence or None,
-            "flags": list(pair.flags),
-            "scores": _scores(pair.scores),
-            "grounding": _number(pair.grounding),
-            "parent_id": None if pair.parent is None else pair_id(origin.unit_id, pair.parent),
-            "alternative": _alternative(pair.alternative),
-            "attempts": origin.attempts,
-            "prompt_tokens": min(prompt_tokens, _MOST),
-            "completion_tokens": min(completion_tokens, _MOST),
-            "created": _moment(origin.created),
-        }
-    )
+    return _row(_frame(chunk, origin), pair, origin, prompt_tokens, completion_tokens)
+
+
+def _frame(chunk: Chunk, origin: Origin) -> dict[str, Any]:
+    """A row in the order of its keys, with what all rows of a unit share."""
+    return {
+        "id": "",
+        "instruction": "",
+        "answer": "",
+        "document_id": chunk.document_id,
+        "chunk_id": chunk.id,
+        "source": chunk.source,
+        "title": chunk.title,
+        "url": chunk.url,
+        "recipe": origin.recipe,
+        "prompt_version": origin.prompt_version,
+        "model": origin.model,
+        "kind": None,
+        "evidence": None,
+        "flags": (),
+        "scores": None,
+        "grounding": None,
+        "parent_id": None,
+        "alternative": None,
+        "attempts": origin.attempts,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "created": _moment(origin.created),
+    }
+
+
+def _row(
+    frame: dict[str, Any], pair: Pair, origin: Origin, prompt_tokens: int, completion_tokens: int
+) -> bytes:
+    row = frame.copy()
+    row["id"] = pair_id(origin.unit_id, pair.index)
+    row["instruction"] = pair.instruction
+    row["answer"] = pair.answer
+    row["kind"] = pair.kind or None
+    row["evidence"] = pair.evidence or None
+    row["flags"] = list(pair.flags)
+    row["scores"] = _scores(pair.scores)
+    row["grounding"] = _number(pair.grounding)
+    if pair.parent is not None:
+        row["parent_id"] = pair_id(origin.unit_id, pair.parent)
+    row["alternative"] = _alternative(pair.alternative)
+    row["prompt_tokens"] = min(prompt_tokens, _MOST)
+    row["completion_tokens"] = min(completion_tokens, _MOST)
+    return _line(row)
 
 
 def encode_rejection(
@@ -260,4 +283,9 @@ def _number(value: float | None) -> float | None:
 
 
 def _moment(created: float) -> str:
+    return _second(math.floor(created))
+
+
+@lru_cache(maxsize=64)  # the units of one second are written at about one time
+def _second(created: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))

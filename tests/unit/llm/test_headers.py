@@ -222,18 +222,11 @@ def test_retry_after_in_the_body() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    (
-        *(
-            None,
-            [],
-            [[]],
-            "text",
-            3,
-            {"error": "no"},
-            {"error": {"details": "no", "metadata": [1]}},
-        ),
+    [
+        *[None, [], [[]], "text", 3, {"error": "no"}],
+        {"error": {"details": "no", "metadata": [1]}},
         {"error": {"details": [1, None, {"retryDelay": {}}, {"retryDelay": True}]}},
-    ),
+    ],
 )
 def test_bodies_of_other_shapes_say_nothing(body: object) -> None:
     assert asked({}, body) is None

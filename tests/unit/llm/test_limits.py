@@ -92,6 +92,16 @@ def test_requests_flow_at_the_limit_less_the_headroom() -> None:
     run(main())
 
 
+def test_a_call_past_the_gate_is_counted() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(requests_per_min=600))
+        gate.charge(CALL)
+        (await gate.admit(CALL)).release()
+        assert now() == pytest.approx(0.1, abs=0.01)
+
+    run(main())
+
+
 def test_all_dimensions_are_tested_together() -> None:
     """While tokens are short, no request is taken: a small call later finds it all there."""
 
@@ -424,5 +434,19 @@ def test_a_laptop_that_slept_an_hour_does_not_catch_up() -> None:
         assert sum(task.done() for task in tasks) <= 1 + 10  # one at the start, one bucketful
         for task in tasks:
             task.cancel()
+
+    run(main())
+
+
+def test_limits_may_change_while_calls_wait() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(requests_per_min=6))
+        await gate.admit(CALL)
+        task = waiter(gate)
+        await asyncio.sleep(1)
+        assert not task.done()
+        gate.set_limits(Limits(requests_per_min=6000))
+        await asyncio.sleep(0.05)
+        assert task.done()
 
     run(main())

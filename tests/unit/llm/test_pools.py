@@ -36,8 +36,8 @@ async def use(pools: Pools) -> str:
     return lease.pool.name
 
 
-def ask(pools: Pools, **how: bool) -> asyncio.Task[PoolLease]:
-    return asyncio.get_running_loop().create_task(pools.admit(CALL, **how))
+def ask(pools: Pools) -> asyncio.Task[PoolLease]:
+    return asyncio.get_running_loop().create_task(pools.admit(CALL))
 
 
 def test_calls_spread_as_the_limits_allow() -> None:
@@ -161,15 +161,15 @@ def test_a_spent_scope_is_gone_for_all_its_keys() -> None:
     run(main())
 
 
-def test_escalation_is_for_escalated_calls_only() -> None:
+def test_escalation_is_for_calls_that_name_it_only() -> None:
     async def main() -> None:
         pools = pools_of(pool("cheap"), pool("strong", is_escalation=True))
         for _ in range(5):
             assert (await pools.admit(CALL)).pool.name == "cheap"
-            assert (await pools.admit(CALL, escalate=True)).pool.name == "strong"
+            assert (await pools.admit(CALL, among={"strong"})).pool.name == "strong"
         pools.drop("strong", "its key was refused")
         with pytest.raises(StoppedError, match="strong: its key was refused"):
-            await pools.admit(CALL, escalate=True)
+            await pools.admit(CALL, among={"strong"})
         assert (await pools.admit(CALL)).pool.name == "cheap"
 
     run(main())

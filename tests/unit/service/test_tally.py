@@ -39,6 +39,13 @@ def test_counts_are_sums_of_events() -> None:
     assert (found["prompt_tokens"], found["completion_tokens"]) == (100, 7)
 
 
+def test_the_longest_time_that_the_loop_was_late_is_kept() -> None:
+    tally, bus, _ = _tally()
+    for seconds in (0.001, 0.0423, 0.002):
+        bus.emit(Topic.LOOP_LATE, seconds=seconds)
+    assert tally.summary()["loop_late_ms"] == 42
+
+
 def test_the_rate_is_that_of_the_last_minute() -> None:
     tally, bus, clock = _tally()
     _finish(bus, 60)

@@ -14,12 +14,30 @@ from pairmill.records import Completion, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["BODY_LIMIT_BYTES", "clean_text", "decode", "limit_headers"]
+__all__ = [
+    "BODY_LIMIT_BYTES",
+    "ERROR_LIMIT_BYTES",
+    "LIMIT_HEADERS",
+    "clean_text",
+    "decode",
+    "limit_headers",
+]
 
 BODY_LIMIT_BYTES = 32 * 2**20
 """A reply may have this many bytes, unpacked. 32 MiB is a thousand times a long answer."""
 
-_HEADER_PREFIXES = ("x-ratelimit", "ratelimit", "anthropic-ratelimit", "retry-after")
+ERROR_LIMIT_BYTES = 2**18
+"""Of a failure's body no more than this is read."""
+
+LIMIT_HEADERS = (
+    "x-ratelimit",
+    "ratelimit",
+    "anthropic-ratelimit",
+    "retry-after",
+    "x-should-retry",
+)
+"""How the names of the headers about limits begin, in lower case."""
+
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
@@ -30,7 +48,7 @@ def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     kept: dict[str, str] = {}
     for name, value in headers.items():
         lower = name.lower()
-        if lower.startswith(_HEADER_PREFIXES) or lower == "x-should-retry":
+        if lower.startswith(LIMIT_HEADERS):
             kept[lower] = value[:_VALUE_LIMIT]
             if len(kept) == _HEADER_LIMIT:
                 break
@@ -56,14 +74,15 @@ def decode(
     Raises:
         ProviderError: It is a failure, or a 200 that holds no answer.
     """
-    kept = limit_headers(headers)
     data = _loads(body)
     if not 200 <= status < 300:  # noqa: PLR2004 (the range that means success)
+        kept = limit_headers(headers)
         raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
     choice = _first_choice(data)
     text = clean_text(_text(choice))
     usage = _usage(data)
     if not text.strip() or choice.get("error"):
+        kept = limit_headers(headers)
         error = classify_empty(status, kept, body if data is None else data, now, secrets)
         error.prompt_tokens = usage.prompt_tokens
         error.completion_tokens = usage.completion_tokens

@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 import httpx2
 
-from pairmill.errors import Kind, ProviderError
+from pairmill.llm.providers import failures
 from pairmill.llm.providers.provider import Mode, Reply
-from pairmill.llm.providers.replies import BODY_LIMIT_BYTES, decode, limit_headers
-from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.providers.replies import (
+    BODY_LIMIT_BYTES,
+    ERROR_LIMIT_BYTES,
+    decode,
+    limit_headers,
+)
+from pairmill.llm.providers.wire import Encoder, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +38,6 @@ __all__ = ["SdkProvider"]
 _CONNECT_S = 30.0  # at a thousand calls in flight, 5 s run out on a busy event loop by themselves
 _KEEP_ALIVE_S = 60.0
 _SPARE_CONNECTIONS = 16  # for the ones that are closing while their successors open
-_ERROR_LIMIT_BYTES = 2**18
-_DIALECTS = 6  # more words than these can never have been refused
 _UNUSED_KEY = "unused"  # the SDK insists on a key; an endpoint without one does not look at it
 
 
@@ -91,14 +94,7 @@ class SdkProvider:
 
     async def complete(self, request: Request, mode: Mode) -> Reply:
         """See `Provider`. A word that the model refuses is left out from then on."""
-        for _ in range(_DIALECTS):
-            dialect = self._encoder.dialect(request.model)
-            try:
-                return await self._ask(self._encoder.encode(request, mode))
-            except ProviderError as error:
-                if not self._encoder.learn(request.model, dialect, error):
-                    raise
-        return await self._ask(self._encoder.encode(request, mode))
+        return await send(self._encoder, request, mode, self._ask)
 
     async def aclose(self) -> None:
         """See `Provider`."""
@@ -122,7 +118,7 @@ class SdkProvider:
                 finally:
                     await response.aclose()
         except TimeoutError:
-            _raise_timeout(sent=True)
+            failures.raise_timeout(sent=True)
         except (OpenAIError, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:
             _raise_transport(error)
         now = self._clock.time()
@@ -133,15 +129,9 @@ class SdkProvider:
         """Read and name a failure before the SDK builds its own, unbounded view of it."""
         if response.is_success:
             return
-        body = await _read(response, _ERROR_LIMIT_BYTES, cut=True)
+        body = await _read(response, ERROR_LIMIT_BYTES, cut=True)
         if response.is_redirect:
-            raise ProviderError(
-                Kind.CONFIG,
-                f"the endpoint sends us elsewhere (HTTP {response.status_code}); "
-                "set base_url to its final address",
-                status=response.status_code,
-                code="redirect",
-            )
+            failures.raise_redirect(response.status_code)
         now = self._clock.time()
         decode(response.status_code, response.headers, body, now, self._secrets)
 
@@ -155,14 +145,8 @@ async def _read(response: httpx2.Response, limit: int, *, cut: bool = False) -> 
         if size > limit:
             if cut:
                 break
-            raise ProviderError(
-                Kind.BADOUT,
-                f"the reply is longer than {limit >> 20} MiB",
-                status=response.status_code,
-                code="too_large",
-                maybe_paid=True,
-                headers=limit_headers(response.headers),
-            )
+            kept = limit_headers(response.headers)
+            failures.raise_too_large(limit, response.status_code, kept)
     return b"".join(parts)
 
 
@@ -175,16 +159,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _raise_timeout(*, sent: bool) -> NoReturn:
-    if sent:
-        raise ProviderError(
-            Kind.TIMEOUT, "no answer in time", code="timeout", maybe_paid=True
-        ) from None
-    raise ProviderError(
-        Kind.OVERLOAD, "the endpoint cannot be reached in time", code="connect_timeout"
-    ) from None
-
-
 def _raise_transport(error: BaseException) -> NoReturn:
     """Name a failure below HTTP. Of the library's error only its type is used, never its text."""
     links = list(_chain(error))
@@ -193,22 +167,17 @@ def _raise_transport(error: BaseException) -> NoReturn:
         return any(isinstance(link, kinds) for link in links)
 
     if seen(httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.WriteTimeout):
-        _raise_timeout(sent=False)
+        failures.raise_timeout(sent=False)
     if seen(httpx2.TimeoutException):
-        _raise_timeout(sent=True)
-    kind, code, message = Kind.OVERLOAD, "connection", "the connection broke"
-    paid = not seen(httpx2.ConnectError, httpx2.WriteError)
+        failures.raise_timeout(sent=True)
     if seen(ssl.SSLError) and seen(httpx2.ConnectError) and not seen(ssl.SSLEOFError):
-        kind, code = Kind.CONFIG, "tls"
-        message = "no trusted TLS connection to the endpoint; check base_url and certificates"
-    elif seen(httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.ProxyError):
-        kind, code, paid = Kind.CONFIG, "address", False
-        message = "the endpoint's address (or the proxy on the way) cannot be used"
-    elif seen(socket.gaierror):
-        code, message = "dns", "the endpoint's host name cannot be resolved"
-    elif seen(ConnectionRefusedError) or seen(httpx2.ConnectError):
-        code, message = "refused", "the endpoint does not accept connections"
-    elif seen(httpx2.DecodingError):
-        kind, code = Kind.BADOUT, "encoding"
-        message = "the reply's content encoding is broken"
-    raise ProviderError(kind, message, code=code, maybe_paid=paid) from None
+        failures.raise_no_tls()
+    if seen(httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.ProxyError):
+        failures.raise_bad_address()
+    if seen(socket.gaierror):
+        failures.raise_unknown_host()
+    if seen(ConnectionRefusedError) or seen(httpx2.ConnectError):
+        failures.raise_refused()
+    if seen(httpx2.DecodingError):
+        failures.raise_bad_encoding()
+    failures.raise_broken(sent=not seen(httpx2.WriteError))

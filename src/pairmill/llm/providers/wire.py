@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pairmill.errors import ProviderError
 from pairmill.llm.providers.provider import Mode
 
 if TYPE_CHECKING:
-    from pairmill.errors import ProviderError
+    from collections.abc import Awaitable, Callable
+
+    from pairmill.llm.providers.provider import Reply
     from pairmill.records import AnswerSchema, Request, Sampling, Template
 
-__all__ = ["Dialect", "Encoder"]
+__all__ = ["Dialect", "Encoder", "send"]
 
+_DIALECTS = 6  # more words than these can never have been refused
 _CACHE_SIZE = 64  # templates x modes x models x schemas of one run: a handful
 _IN_WORDS = (
     "Answer with one JSON object and nothing else: no text before or after it, no code fence. "
@@ -113,6 +117,24 @@ class Encoder:
         head, tail = frame
         text = _dumps(prompt.text)
         return b"".join((head, text, b"}],", _sampling(prompt.sampling, dialect), tail))
+
+
+async def send(
+    encoder: Encoder, request: Request, mode: Mode, ask: Callable[[bytes], Awaitable[Reply]]
+) -> Reply:
+    """Ask with the request's bytes; a word that the model refuses is left out from then on.
+
+    Raises:
+        ProviderError: What ``ask`` raised, where no other words would help.
+    """
+    for _ in range(_DIALECTS):
+        dialect = encoder.dialect(request.model)
+        try:
+            return await ask(encoder.encode(request, mode))
+        except ProviderError as error:
+            if not encoder.learn(request.model, dialect, error):
+                raise
+    return await ask(encoder.encode(request, mode))
 
 
 _DEFAULT = Dialect()

@@ -13,24 +13,40 @@ from tests.support.scripted import HANG, RESET, answer, reply, serve
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers import replies
+from pairmill.llm.providers.direct import DirectProvider, account_headers
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from tests.support.scripted import Scripted
 
-    from pairmill.llm.providers.provider import Reply
+    from pairmill.llm.providers.provider import Provider, Reply
     from pairmill.records import Request
 
 KEY = "sk-verysecretverysecret"
 REQUEST = request()
 
 
-def provider_for(base_url: str, *, concurrency: int = 4, timeout_s: float = 5.0) -> SdkProvider:
-    return SdkProvider(
+WIRES: dict[str, type[DirectProvider | SdkProvider]] = {
+    "direct": DirectProvider,
+    "sdk": SdkProvider,
+}
+chosen: list[type[DirectProvider | SdkProvider]] = []
+
+
+@pytest.fixture(params=WIRES, autouse=True)
+def wire(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every test of this module runs on both wires: they hold the same promises."""
+    chosen[:] = [WIRES[request.param]]
+    yield str(request.param)
+    chosen.clear()
+
+
+def provider_for(base_url: str, *, concurrency: int = 4, timeout_s: float = 5.0) -> Provider:
+    return chosen[0](
         Endpoint(base_url, Secret(KEY)),
         FakeClock(start=1700000000.0),
         concurrency=concurrency,
@@ -70,7 +86,7 @@ async def test_the_key_and_the_request_reach_the_server_once() -> None:
         with pytest.raises(ProviderError):
             await ask(server)
         assert len(server.requests) == 1
-    assert f"authorization: Bearer {KEY}" in server.headers[0]
+    assert f"authorization: Bearer {KEY}".lower() in server.headers[0].lower()
     assert server.requests[0]["messages"][-1] == {"role": "user", "content": "hello"}
 
 
@@ -81,9 +97,9 @@ async def test_packed_replies_are_unpacked() -> None:
 
 
 async def test_a_reply_that_unpacks_beyond_the_limit_is_not_read_on(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, wire: str
 ) -> None:
-    monkeypatch.setattr("pairmill.llm.providers.sdk.BODY_LIMIT_BYTES", 2**20)
+    monkeypatch.setattr(f"pairmill.llm.providers.{wire}.BODY_LIMIT_BYTES", 2**20)
     assert replies.BODY_LIMIT_BYTES == 32 * 2**20
     bomb = reply(gzip.compress(bytes(2**24)), headers={"Content-Encoding": "gzip"})
     error = await failure(bomb)
@@ -161,6 +177,114 @@ async def test_nobody_there_is_overload_and_unpaid() -> None:
         await provider.aclose()
     assert (caught.value.kind, caught.value.code) == (Kind.OVERLOAD, "refused")
     assert not caught.value.maybe_paid
+
+
+async def test_a_host_that_has_no_address_is_overload_and_unpaid() -> None:
+    provider = provider_for(f"http://{'a' * 64}.invalid/v1")  # too long to be asked for anywhere
+    with pytest.raises(ProviderError) as caught:
+        await provider.complete(REQUEST, Mode.JSON_SCHEMA)
+    await provider.aclose()
+    assert (caught.value.kind, caught.value.code) == (Kind.OVERLOAD, "dns")
+    assert not caught.value.maybe_paid
+
+
+async def test_a_host_that_does_not_take_the_connection_is_overload_and_unpaid() -> None:
+    with socket.socket() as busy, socket.socket() as first, socket.socket() as second:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        for waiting in (first, second):  # they fill the queue, so the next one hangs
+            waiting.settimeout(0.0)
+            waiting.connect_ex(busy.getsockname())
+        provider = provider_for(f"http://127.0.0.1:{busy.getsockname()[1]}/v1")
+        with pytest.raises(ProviderError) as caught:
+            await provider.complete(REQUEST, Mode.JSON_SCHEMA)
+        await provider.aclose()
+    assert (caught.value.kind, caught.value.code) == (Kind.OVERLOAD, "connect_timeout")
+    assert not caught.value.maybe_paid
+
+
+async def test_a_server_that_leaves_in_the_middle_of_the_handshake_is_overload() -> None:
+    async def leave(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.receive()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    async with anyio.create_task_group() as group:
+        group.start_soon(listener.serve, leave)
+        provider = provider_for(f"https://127.0.0.1:{port}/v1")
+        with pytest.raises(ProviderError) as caught:
+            await provider.complete(REQUEST, Mode.JSON_SCHEMA)
+        await provider.aclose()
+        group.cancel_scope.cancel()
+    await listener.aclose()
+    assert (caught.value.kind, caught.value.maybe_paid) == (Kind.OVERLOAD, False)
+
+
+async def test_a_proxy_is_not_asked_on_the_way_to_ourselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with serve(reply(answer("straight"))) as server:
+        assert (await ask(server)).completion.text == "straight"
+
+
+async def test_a_proxy_of_the_environment_is_asked_on_the_way_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serve(reply(answer("by proxy"))) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.base_url.removesuffix("/v1"))
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        provider = provider_for("http://model.invalid/v1")
+        got = await provider.complete(REQUEST, Mode.PROMPT)
+        await provider.aclose()
+    assert got.completion.text == "by proxy"
+    assert proxy.headers[0].startswith("POST http://model.invalid/v1/chat/completions ")
+
+
+async def test_headers_of_any_bytes_are_passed_over() -> None:
+    data = reply(answer("hi"), headers={"X-Odd": "\xe9\xff", "X-RateLimit-Limit-Requests": "60"})
+    async with serve(data) as server:
+        got = await ask(server)
+    assert dict(got.headers) == {"x-ratelimit-limit-requests": "60"}
+
+
+async def test_a_call_that_is_given_up_ends_at_once_and_its_connection_by_the_timeout() -> None:
+    async with serve(HANG) as server:
+        provider = provider_for(server.base_url, timeout_s=0.5)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(provider.complete, REQUEST, Mode.PROMPT)
+                await server.asked.wait()
+                assert server.in_flight == 1
+                group.cancel_scope.cancel()
+            await server.idle.wait()  # the server sees the end of the connection
+        await provider.aclose()
+
+
+async def test_an_account_s_parts_are_named_on_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-2"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)  # where the SDK looks by itself
+    async with serve(reply(answer())) as server:
+        endpoint = Endpoint(server.base_url, Secret(KEY))
+        provider: Provider
+        if chosen[0] is DirectProvider:
+            provider = DirectProvider(
+                endpoint, FakeClock(), concurrency=1, headers=account_headers(environ)
+            )
+        else:
+            provider = SdkProvider(endpoint, FakeClock(), concurrency=1)
+        await provider.complete(REQUEST, Mode.PROMPT)
+        await provider.aclose()
+    sent = server.headers[0].lower()
+    assert "openai-organization: org-1\r\n" in sent
+    assert "openai-project: proj-2\r\n" in sent
 
 
 async def test_no_tls_where_it_was_asked_for_is_a_matter_of_settings() -> None:

@@ -1,0 +1,187 @@
+"""One measurement: one client, one concurrency, one latency; the endpoint on another processor."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import corpus
+from benchmarks.machine import cpus, median
+
+from pairmill.testing import SimulatorProcess, SimulatorSettings
+from pairmill.testing.settings import Latency
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["PAIRS", "Cell", "Sample", "Workbench", "summarise"]
+
+PAIRS = 3
+TIMEOUT_S = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is measured: ``count`` calls, ``concurrency`` of them in flight."""
+
+    client: str
+    concurrency: int
+    latency: str  # zero, 300ms, 1s
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one run of a cell took.
+
+    Attributes:
+        per_s: Calls a second; for pairmill between the start-up and the end, all of it durable.
+        cpu_us: Processor time of a call, all threads, user and system.
+        pairs_per_min: Of good answers, in steady state.
+        whole_s: The whole process, start-up included.
+        failed: Calls that came to nothing.
+    """
+
+    per_s: float
+    cpu_us: float
+    pairs_per_min: float
+    whole_s: float
+    rss_mb: float
+    failed: int
+    load: float
+
+
+def latency(name: str) -> Latency:
+    """``zero``, ``300ms`` (fixed) or ``1s`` (lognormal, median 1 s, sigma 0.5); ``2s`` (fixed)."""
+    return {
+        "zero": Latency(),
+        "300ms": Latency("fixed", 0.3),
+        "1s": Latency("lognormal", 1.0, 0.5),
+        "2s": Latency("fixed", 2.0),
+    }[name]
+
+
+class Workbench:
+    """A folder with a corpus, and the endpoints that were started, one for each latency."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder = folder
+        self.corpus = folder / "articles.jsonl"
+        self._startup: dict[tuple[str, int], tuple[float, float]] = {}
+        with self.corpus.open("wb") as file:
+            corpus.write(file, most)
+
+    def measure(self, cell: Cell, endpoint: SimulatorProcess) -> Sample:
+        """Run a cell once."""
+        load = os.getloadavg()[0]
+        if cell.client.startswith("pairmill"):
+            return self._measure_pairmill(cell, endpoint, load)
+        arguments = ("benchmarks.clients", cell.client, endpoint.url, str(cell.concurrency))
+        whole_s, _, rss, out = self._run(
+            ["-m", *arguments, str(self.corpus), str(cell.count), str(self._new("out.jsonl"))]
+        )
+        took = json.loads(out)
+        calls = took["calls"]
+        return Sample(
+            calls / took["seconds"],
+            took["cpu_s"] / cell.count * 1e6,
+            calls / took["seconds"] * 60 * PAIRS,
+            whole_s,
+            rss,
+            took["failed"],
+            load,
+        )
+
+    def _measure_pairmill(self, cell: Cell, endpoint: SimulatorProcess, load: float) -> Sample:
+        key = (cell.client, cell.concurrency)
+        if key not in self._startup:
+            runs = [self._pairmill(cell, endpoint, 1)[:2] for _ in range(2)]
+            self._startup[key] = min(runs)
+        whole_s, cpu_s, rss, _ = self._pairmill(cell, endpoint, cell.count)
+        start_s, start_cpu_s = self._startup[key]
+        status = json.loads(self._run(["-m", "pairmill", "status", str(self._out), "--json"])[3])
+        calls = sum(status["units"].values())
+        per_s = (calls - 1) / max(whole_s - start_s, 1e-9)
+        return Sample(
+            per_s,
+            (cpu_s - start_cpu_s) / (calls - 1) * 1e6,
+            per_s * 60 * status["pairs"] / calls,
+            whole_s,
+            rss,
+            cell.count - calls,
+            load,
+        )
+
+    @property
+    def _out(self) -> Path:
+        return self.folder / "run"
+
+    def _pairmill(
+        self, cell: Cell, endpoint: SimulatorProcess, limit: int
+    ) -> tuple[float, float, float, str]:
+        shutil.rmtree(self._out, ignore_errors=True)
+        wire = cell.client.partition("_")[2] or "direct"
+        config = self._new("wire.yaml")
+        config.write_text(f"wire: {wire}\n", "utf-8")
+        flags = {
+            "--output": self._out,
+            "--model": "m",
+            "--base-url": endpoint.url,
+            "--concurrency": cell.concurrency,
+            "--limit": limit,
+            "--config": config,
+        }
+        words = [str(word) for pair in flags.items() for word in pair]
+        return self._run(["-m", "pairmill", "run", str(self.corpus), *words])
+
+    def _new(self, name: str) -> Path:
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        return path
+
+    def _run(self, arguments: list[str]) -> tuple[float, float, float, str]:
+        """Run Python on the client's processor: seconds, processor seconds, peak MB, output."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
+        started = time.perf_counter()
+        with (self.folder / "stderr.txt").open("w+b") as errors:
+            child = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**kept, "OPENAI_API_KEY": "none"},
+            )
+            if cpus()[1] is not None:
+                os.sched_setaffinity(child.pid, {cpus()[1] or 0})
+            assert child.stdout is not None
+            with child.stdout:
+                out = child.stdout.read()
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.perf_counter() - started
+            if child.returncode:
+                errors.seek(0)
+                raise SystemExit(f"{arguments}: {errors.read().decode()[-2000:]}")
+        cpu_s = usage.ru_utime + usage.ru_stime
+        return seconds, cpu_s, usage.ru_maxrss / 1024, out.decode()
+
+
+def endpoint(name: str) -> SimulatorProcess:
+    """An endpoint with canned answers of three pairs, on its own processor."""
+    settings = SimulatorSettings(content="canned", latency=latency(name), track_requests=False)
+    return SimulatorProcess(settings, cpu=cpus()[0])
+
+
+def summarise(cell: Cell, samples: list[Sample]) -> dict[str, Any]:
+    """A cell with the medians of its repeats."""
+    names = ("per_s", "cpu_us", "pairs_per_min", "whole_s", "rss_mb", "load")
+    medians = {name: round(median([getattr(it, name) for it in samples]), 1) for name in names}
+    spread = [round(it.per_s, 1) for it in samples]
+    failed = sum(it.failed for it in samples)
+    return {**asdict(cell), **medians, "failed": failed, "all_per_s": spread}

@@ -1,0 +1,50 @@
+"""Made-up articles of one chunk each, all different, as JSON Lines: to a file, or to a pipe.
+
+python -m benchmarks.corpus 1000 > articles.jsonl
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import IO
+
+import orjson
+
+__all__ = ["PROMPT", "write"]
+
+CHARS = 1750
+WORDS_TEXT = (
+    "harbour orchard railway lighthouse market glacier library bakery canal observatory supplies "
+    "repairs measures protects divides heats carries records cools connects timber wheat copper "
+    "letters engines winters bridges maps lanterns stones because people rely on it every year "
+    "while the keeper of that place writes down what happened and who was there to see it"
+)
+WORDS = WORDS_TEXT.split()
+PROMPT = (
+    "You write training data. From the passage between the marks write N pairs of an instruction "
+    "and its answer, as one JSON object with the keys skip and pairs; each pair has type, evidence,"
+    " instruction and answer. Use nothing that the passage does not say. " * 3
+)
+"""A system message for the reference clients, about as long as that of the default recipe."""
+
+
+def write(out: IO[bytes], count: int, seed: int = 1) -> None:
+    """Write ``count`` records of one chunk each. Sentences come from a pool, in a new order."""
+    draw = random.Random(seed)
+    pool = [" ".join(draw.choices(WORDS, k=draw.randint(9, 15))).capitalize() for _ in range(4000)]
+    for index in range(count):
+        parts = [f"This is number {seed * 10_000_000 + index} of the series."]
+        size = len(parts[0])
+        while size < CHARS:
+            parts.append(f"{draw.choice(pool)} {draw.randint(2, 9999)}.")
+            size += len(parts[-1]) + 1
+        record = {"id": f"{seed}-{index}", "title": f"Report {index}", "text": " ".join(parts)}
+        out.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+
+
+if __name__ == "__main__":
+    try:
+        write(sys.stdout.buffer, int(sys.argv[1]))
+    except BrokenPipeError:
+        sys.stderr.close()

@@ -1,0 +1,147 @@
+"""Pairs per minute, end to end, beside the reference clients in the same run.
+
+python -m benchmarks.throughput           the whole table (about 8 minutes)
+python -m benchmarks.throughput --ci      the two cells of the gate (under 3 minutes)
+python -m benchmarks.throughput --smoke   seconds; that everything runs, no figure worth keeping
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cells import Cell, Sample, Workbench, endpoint, summarise
+from benchmarks.machine import describe, save, table
+from benchmarks.throughput import gate
+from benchmarks.throughput.latency import added_latency
+
+# What each client does in a second at most, to give each run about three seconds.
+FULL = {
+    "pairmill": 4500,
+    "pairmill_sdk": 700,
+    "bare_direct": 20_000,
+    "bare_sdk": 800,
+    "aiohttp": 8000,
+    "script": 250,
+    "handbook": 250,
+}
+QUICK = ("pairmill", "bare_direct", "aiohttp")
+MAIN = ((64, "zero"), (1024, "zero"))
+OTHERS = tuple(
+    (concurrency, latency)
+    for latency in ("zero", "300ms", "1s")
+    for concurrency in (1, 64, 256, 1024, 4096)
+    if (concurrency, latency) not in MAIN
+)
+SECONDS = 3.0
+MOST = 40_000
+DELAYS = {"zero": 0.0, "300ms": 0.3, "1s": 1.13}  # the mean of the lognormal
+
+
+def cell(client: str, concurrency: int, latency: str, scale: float = 1.0) -> Cell:
+    """A cell that takes about three seconds, and at least four rounds of what is in flight."""
+    rate: float = FULL[client]
+    if client == "handbook":
+        concurrency = 4
+    if DELAYS[latency]:
+        rate = min(rate, concurrency / DELAYS[latency])
+    slow = FULL[client] < 1000 and concurrency > 512
+    least = concurrency * (1 if slow else 4)
+    count = max(int(rate * SECONDS * scale), least if scale >= 1 else 8)
+    return Cell(client, concurrency, latency, min(count, MOST))
+
+
+def interleaved(bench: Workbench, cells: list[Cell], repeats: int) -> list[dict[str, Any]]:
+    """Measure the cells in turn, all of them ``repeats`` times; medians."""
+    samples: dict[Cell, list[Sample]] = {it: [] for it in cells}
+    with endpoint(cells[0].latency) as server:
+        for _ in range(repeats):
+            for it in cells:
+                samples[it].append(bench.measure(it, server))
+    found = [summarise(it, taken) for it, taken in samples.items()]
+    table(
+        ["client", "in flight", "latency", "calls", "calls/s", "pairs/min", "CPU us/call",
+         "peak MB", "failed", "load"],
+        [
+            [r["client"], str(r["concurrency"]), r["latency"], str(r["count"]),
+             f"{r['per_s']:,.0f}", f"{r['pairs_per_min']:,.0f}", f"{r['cpu_us']:,.0f}",
+             f"{r['rss_mb']:.0f}", str(r["failed"]), f"{r['load']:.1f}"]
+            for r in found
+        ],
+    )  # fmt: skip
+    print()
+    return found
+
+
+def ratios(found: list[dict[str, Any]]) -> dict[str, float]:
+    """pairmill beside each reference client, at the same concurrency and latency."""
+    rates = {(r["client"], r["concurrency"], r["latency"]): r["per_s"] for r in found}
+    result = {}
+    for (client, concurrency, latency), rate in rates.items():
+        ours = "pairmill_sdk" if client == "bare_sdk" else "pairmill"
+        own = rates.get((ours, 64 if client == "handbook" else concurrency, latency))
+        if own and not client.startswith("pairmill") and rate:
+            result[f"{ours} / {client} at {concurrency}, {latency}"] = round(own / rate, 3)
+    return result
+
+
+def whole(bench: Workbench, repeats: int) -> None:
+    """The table of the README."""
+    found: list[dict[str, Any]] = []
+    for concurrency, latency in MAIN:
+        clients = [it for it in FULL if it != "handbook" or concurrency == 64]
+        found += interleaved(bench, [cell(it, concurrency, latency) for it in clients], repeats)
+    for concurrency, latency in OTHERS:
+        found += interleaved(bench, [cell(it, concurrency, latency) for it in QUICK], 1)
+    own = {
+        f"at {c}": round(
+            _of(found, "pairmill", c)["cpu_us"] - _of(found, "bare_direct", c)["cpu_us"]
+        )
+        for c in (64, 1024)
+    }
+    added = added_latency(bench.corpus, concurrency=1024, count=4096)
+    results = {"cells": found, "ratios": ratios(found), "own_cpu_us": own, "added_latency": added}
+    _show(results)
+    save("throughput", results)
+
+
+def _of(found: list[dict[str, Any]], client: str, concurrency: int) -> dict[str, Any]:
+    wanted = (client, concurrency, "zero")
+    return next(r for r in found if (r["client"], r["concurrency"], r["latency"]) == wanted)
+
+
+def _show(results: dict[str, Any]) -> None:
+    table(["ratio", "value"], [[name, f"{it:.2f}"] for name, it in results["ratios"].items()])
+    print(f"\nown CPU beyond the wire, us a request: {results['own_cpu_us']}")
+    print(f"1,024 in flight at 2 s: {results['added_latency']}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput")
+    parser.add_argument("--ci", action="store_true")
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--record", action="store_true", help="with --ci: write the baseline")
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    print(describe(), "\n")
+    with tempfile.TemporaryDirectory(prefix="pairmill-bench-") as folder:
+        if given.smoke:
+            bench = Workbench(Path(folder), 64)
+            found = interleaved(bench, [cell(it, 4, "zero", 0.002) for it in FULL], 1)
+            return int(any(r["failed"] for r in found))
+        bench = Workbench(Path(folder), MOST)
+        if given.ci:
+            found = []
+            for concurrency, latency in MAIN:
+                cells = [cell(it, concurrency, latency) for it in QUICK]
+                found += interleaved(bench, cells, 5)
+            return gate.judge(found, ratios(found), record=given.record)
+        whole(bench, given.repeats)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

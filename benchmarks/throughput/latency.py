@@ -1,0 +1,78 @@
+"""What a call waits beyond the endpoint's own time, with a thousand of them in flight."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cells import endpoint
+from benchmarks.machine import cpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["added_latency"]
+
+DELAY_S = 2.0
+
+
+def added_latency(corpus: Path, *, concurrency: int, count: int) -> dict[str, Any]:
+    """Run pairmill over a server that takes 2 s, and return the added p50 and p99 in ms."""
+    with tempfile.TemporaryDirectory() as out, endpoint("2s") as server:
+        child = subprocess.run(
+            [sys.executable, "-m", "benchmarks.throughput.latency", str(corpus), f"{out}/run",
+             server.url, str(concurrency), str(count)],
+            env={**os.environ, "OPENAI_API_KEY": "none"},
+            capture_output=True, text=True, check=True, timeout=120,
+        )  # fmt: skip
+    return dict(json.loads(child.stdout))
+
+
+def main() -> None:
+    from pairmill import generate
+    from pairmill.events import Bus, Event, Topic
+    from pairmill.service.tally import Tally
+
+    corpus, out, url, concurrency, count = sys.argv[1:6]
+    if cpus()[1] is not None:
+        os.sched_setaffinity(0, {cpus()[1] or 0})
+    waits: list[float] = []
+    failures: list[str] = []
+
+    def listen(event: Event) -> None:
+        if event.topic is Topic.CALL_ANSWERED:
+            waits.append(float(str(event.fields["seconds"])) - DELAY_S)
+        elif event.topic is Topic.CALL_FAILED:
+            failures.append(str(event.fields["code"]))
+
+    bus, tally = Bus(), Tally(time.monotonic)
+    bus.subscribe(listen)
+    bus.subscribe(tally)
+    generate(
+        corpus,
+        output=out,
+        bus=bus,
+        base_url=url,
+        model="m",
+        concurrency=int(concurrency),
+        limit=int(count),
+    )
+    waits.sort()
+    found = {
+        "p50_ms": round(waits[len(waits) // 2] * 1000, 1),
+        "p99_ms": round(waits[len(waits) * 99 // 100] * 1000, 1),
+        "calls": len(waits),
+        "failed": failures,
+        "loop_late_ms": tally.summary()["loop_late_ms"],
+        "load": round(os.getloadavg()[0], 1),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""All the ways to reach a model, as one: pools with their wires, gates, prices, and one purse.
+
+A call is first covered by the purse, then waits at the pool that can take it soonest, and then
+learns where that is: wire, mode, and the model's name there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pairmill.errors import Kind
+from pairmill.llm.budget import Fate
+from pairmill.llm.estimate import Estimator
+from pairmill.llm.headers import read_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pairmill.clock import Clock
+    from pairmill.errors import ProviderError
+    from pairmill.llm.admission import Turn
+    from pairmill.llm.budget import Reservation
+    from pairmill.llm.headers import Dialect, LimitHint
+    from pairmill.llm.pools import Pool, PoolLease, Pools
+    from pairmill.llm.prices import Price
+    from pairmill.llm.providers.provider import Mode, Provider, Reply
+    from pairmill.llm.purse import Purse
+    from pairmill.records import Request
+
+__all__ = ["Exchange", "Station"]
+
+_HINT_EVERY_S = 0.5  # headers repeat themselves; reading them costs 20 microseconds
+_FATAL = frozenset({Kind.AUTH, Kind.QUOTA, Kind.CONFIG})
+
+
+@dataclass(slots=True)
+class Station:
+    """One pool, and how to speak to it."""
+
+    pool: Pool
+    provider: Provider
+    mode: Mode
+    dialect: Dialect
+    hinted_at: float = float("-inf")
+
+
+class Exchange:
+    """See the module; an ``Admission``.
+
+    Args:
+        model: The name that requests carry when any pool but an escalation may answer them.
+        stations: One for each pool.
+        pools: Their gates.
+        clock: For the moment of headers.
+        purse: None where nothing is capped.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        stations: Sequence[Station],
+        pools: Pools,
+        clock: Clock,
+        purse: Purse | None = None,
+    ) -> None:
+        self.pools = pools
+        self.estimator = Estimator()
+        self.clock = clock
+        self.purse = purse
+        self._model = model
+        self._stations = {station.pool.name: station for station in stations}
+        usual = [station for station in stations if not station.pool.is_escalation]
+        self._usual = frozenset(station.pool.name for station in usual)
+        self._by_model = _by_model(stations)
+        self._dearest: dict[frozenset[str], Price | None] = {}
+
+    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+        """See ``Admission``."""
+        among = self._route(request.model)
+        reservation = None
+        if self.purse is not None:
+            reservation = await self.purse.reserve(request, self._price(among))
+        cost = self.estimator.cost(request.prompt, request.model)
+        try:
+            lease = await self.pools.admit(cost, retry=is_retry, among=among)
+        except BaseException:
+            if reservation is not None and self.purse is not None:
+                self.purse.settle(reservation, Fate.FREE)
+            raise
+        station = self._stations[lease.pool.name]
+        if request.model == self._model and station.pool.model != request.model:
+            request = replace(request, model=station.pool.model)
+        return _Turn(self, station, lease, request, reservation)
+
+    def has_other(self, error: ProviderError, request: Request) -> bool:
+        """See ``Admission``: after a pool was dropped, whether another one can answer."""
+        if error.kind not in _FATAL:
+            return False
+        among = self._route(request.model)
+        return any(pool.name in among for pool in self.pools.alive)
+
+    def hint(self, station: Station, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
+        """What headers say of limits; None when there are none, or it was just read."""
+        moment = self.clock.monotonic()
+        if not headers or (not now and moment - station.hinted_at < _HINT_EVERY_S):
+            return None
+        station.hinted_at = moment
+        return read_hint(headers, now_wall=self.clock.time(), dialect=station.dialect)
+
+    def _route(self, model: str) -> frozenset[str]:
+        """Names of the pools that may answer requests for a model."""
+        if model == self._model:
+            return self._usual
+        return self._by_model.get(model, self._usual)
+
+    def _price(self, among: frozenset[str]) -> Price | None:
+        """The dearest price: whichever pool takes the call, it is covered."""
+        if among not in self._dearest:
+            prices = [self._stations[name].pool.price for name in among]
+            known = [price for price in prices if price is not None]
+            self._dearest[among] = max(known, key=lambda price: price.worst(1, 1), default=None)
+        return self._dearest[among]
+
+
+class _Turn:
+    """A lease at one station, with what it reserved of the purse."""
+
+    __slots__ = ("_exchange", "_lease", "_reservation", "_station", "request")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        station: Station,
+        lease: PoolLease,
+        request: Request,
+        reservation: Reservation | None,
+    ) -> None:
+        self._exchange = exchange
+        self._station = station
+        self._lease = lease
+        self._reservation = reservation
+        self.request = request
+
+    @property
+    def provider(self) -> Provider:
+        return self._station.provider
+
+    @property
+    def mode(self) -> Mode:
+        return self._station.mode
+
+    def answered(self, reply: Reply) -> int | None:
+        exchange, usage = self._exchange, reply.completion.usage
+        exchange.estimator.learn(self.request.prompt, self.request.model, usage)
+        hint = exchange.hint(self._station, reply.headers, now=False)
+        self._lease.release(usage=usage, hint=hint)
+        self._settle(Fate.ANSWERED, reply)
+        price = self._station.pool.price
+        return price.cost(usage) if price else None
+
+    def failed(self, error: ProviderError) -> None:
+        hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
+        self._lease.release(error.kind, hint=hint, retry_after_s=error.retry_after_s)
+        is_paid = error.maybe_paid or error.completion_tokens > 0
+        self._settle(Fate.MAYBE_PAID if is_paid else Fate.FREE)
+
+    def abandoned(self) -> None:
+        self._lease.release(Kind.TIMEOUT)
+        self._settle(Fate.MAYBE_PAID)
+
+    def give_back(self) -> None:
+        self._lease.give_back()
+        self._settle(Fate.FREE)
+
+    def _settle(self, fate: Fate, reply: Reply | None = None) -> None:
+        purse = self._exchange.purse
+        if purse is not None and self._reservation is not None:
+            purse.settle(self._reservation, fate, reply.completion.usage if reply else None)
+
+
+def _by_model(stations: Sequence[Station]) -> dict[str, frozenset[str]]:
+    names: dict[str, set[str]] = {}
+    for station in stations:
+        names.setdefault(station.pool.model, set()).add(station.pool.name)
+    return {model: frozenset(pools) for model, pools in names.items()}

@@ -1,0 +1,104 @@
+"""How failures below HTTP are named: the same words on every wire.
+
+Each function raises. Of a library's error only its type is ever used, never its text or a request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from pairmill.errors import Kind, ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "raise_bad_address",
+    "raise_bad_encoding",
+    "raise_broken",
+    "raise_no_tls",
+    "raise_redirect",
+    "raise_refused",
+    "raise_timeout",
+    "raise_too_large",
+    "raise_unknown_host",
+]
+
+
+def raise_timeout(*, sent: bool) -> NoReturn:
+    """No answer in time (it may be paid for), or not even a connection."""
+    if sent:
+        raise ProviderError(
+            Kind.TIMEOUT, "no answer in time", code="timeout", maybe_paid=True
+        ) from None
+    raise ProviderError(
+        Kind.OVERLOAD, "the endpoint cannot be reached in time", code="connect_timeout"
+    ) from None
+
+
+def raise_broken(*, sent: bool) -> NoReturn:
+    """The connection broke; where the request was sent, it may be paid for."""
+    raise ProviderError(
+        Kind.OVERLOAD, "the connection broke", code="connection", maybe_paid=sent
+    ) from None
+
+
+def raise_refused() -> NoReturn:
+    """Nobody listens there."""
+    raise ProviderError(
+        Kind.OVERLOAD, "the endpoint does not accept connections", code="refused"
+    ) from None
+
+
+def raise_unknown_host() -> NoReturn:
+    """The name has no address, or the name server is away."""
+    raise ProviderError(
+        Kind.OVERLOAD, "the endpoint's host name cannot be resolved", code="dns"
+    ) from None
+
+
+def raise_no_tls() -> NoReturn:
+    """No TLS there, or none that is trusted."""
+    raise ProviderError(
+        Kind.CONFIG,
+        "no trusted TLS connection to the endpoint; check base_url and certificates",
+        code="tls",
+    ) from None
+
+
+def raise_bad_address() -> NoReturn:
+    """The address is no address, or the proxy on the way refuses us."""
+    raise ProviderError(
+        Kind.CONFIG,
+        "the endpoint's address (or the proxy on the way) cannot be used",
+        code="address",
+    ) from None
+
+
+def raise_bad_encoding() -> NoReturn:
+    """The reply cannot be unpacked."""
+    raise ProviderError(
+        Kind.BADOUT, "the reply's content encoding is broken", code="encoding", maybe_paid=True
+    ) from None
+
+
+def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -> NoReturn:
+    """The reply goes on beyond what is read; ``headers`` are those about limits."""
+    raise ProviderError(
+        Kind.BADOUT,
+        f"the reply is longer than {limit_bytes >> 20} MiB",
+        status=status,
+        code="too_large",
+        maybe_paid=True,
+        headers=headers,
+    ) from None
+
+
+def raise_redirect(status: int) -> NoReturn:
+    """The endpoint names another address. A key is not carried there."""
+    raise ProviderError(
+        Kind.CONFIG,
+        f"the endpoint sends us elsewhere (HTTP {status}); set base_url to its final address",
+        status=status,
+        code="redirect",
+    ) from None

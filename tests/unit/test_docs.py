@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pairmill.config import Settings, fingerprint, load
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_setting_is_documented_and_marked_as_it_is() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    first = re.findall(r"^\| (`[^|]*`)( \*)? \|", text, re.MULTILINE)
+    rows = [(name, mark) for names, mark in first for name in re.findall(r"`(\w+)`", names)]
+    assert [name for name, _ in rows] == list(dict.fromkeys(name for name, _ in rows))
+    assert {name for name, _ in rows} == set(Settings.model_fields)
+    assert {name for name, mark in rows if mark} == set(fingerprint(load(given={})))
+
+
+def test_every_link_in_the_documents_leads_somewhere() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
