@@ -142,7 +142,8 @@ class Settings(BaseModel):
     checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
         "default", json_schema_extra={"semantic": True}
     )
-    """Policies and thresholds that differ from the table in ``quality/thresholds.py``."""
+    """Policies and thresholds that differ from the table in ``quality/thresholds.py``. ``off``:
+    no pair is looked at, and nothing stops a run whose pairs are about nothing."""
     evolve: Annotated[Literal["off", "on"], Switch] = Field(
         "off", json_schema_extra={"semantic": True}
     )

@@ -53,7 +53,10 @@ def compose(generator: Generator, settings: Settings) -> Recipe:
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
-        pairs = await refine(written, chunk, ask, checks, generator.rewrite)
+        if settings.checks == "off":
+            pairs = written
+        else:
+            pairs = await refine(written, chunk, ask, checks, generator.rewrite)
         if written and not pairs:
             raise RejectedError("no_pair_passed", f"none of {len(written)} pairs passed the checks")
         if evolution is not None:

@@ -142,6 +142,7 @@ async def run(
             stack.enter_context(Memory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
+            on_trial=settings.checks != "off",
         )
         figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
         bus.subscribe(figures.listen)

@@ -104,7 +104,9 @@ class Watch:
         seed: int = 0,
         max_repeats: int | None = None,
         limits: CanaryLimits | None = None,
+        on_trial: bool = True,
     ) -> None:
+        """Take what a fall of the canary stops; ``on_trial`` is False where nothing is checked."""
         self.stop = stop
         self._memory = memory
         self._canary = Canary(seed, limits)
@@ -112,7 +114,7 @@ class Watch:
         self._with_pairs = 0
         self._begun = 0
         self._moved = anyio.Event()
-        self._judged = False
+        self._judged = not on_trial
 
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
         """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""

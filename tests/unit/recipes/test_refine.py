@@ -160,12 +160,13 @@ async def test_a_chunk_none_of_whose_pairs_pass_is_rejected_as_a_whole() -> None
         await _write(reply({**LAW, "answer": "Quite another subject altogether, I fear."}))
 
 
-async def test_checks_that_are_off_keep_everything_but_still_measure() -> None:
-    ask = ScriptedAsk([reply(BAD)])
+async def test_checks_that_are_off_look_at_nothing() -> None:
+    witness = Witness()
+    ask = ScriptedAsk([reply(BAD)], around=witness)
     recipe = make_recipe(settings(checks="off", style_card="off"))
     (pair,) = await recipe.write(make_chunk(), ask)
-    assert pair.flags == ()
-    assert pair.grounding is not None
+    assert (pair.flags, pair.grounding) == ((), None)
+    assert witness.seen == []
 
 
 async def test_the_text_itself_is_no_copy_where_it_is_the_answer() -> None:

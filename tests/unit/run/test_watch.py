@@ -84,6 +84,13 @@ async def test_chunks_without_pairs_do_not_hold_up_the_run(memory: Memory) -> No
             watch.listen(Event(Topic.UNIT_FINISHED))
 
 
+async def test_without_checks_nobody_is_on_trial(memory: Memory) -> None:
+    watch = Watch(Stop(), memory, on_trial=False)
+    with anyio.fail_after(5):
+        for _ in range(3 * ON_TRIAL):
+            await watch.hand_out()
+
+
 def test_what_is_kept_outlives_the_process_and_is_kept_once(tmp_path: Path) -> None:
     with Memory(tmp_path / "memory.db") as memory:
         assert memory.get("style") is None
