@@ -67,10 +67,25 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="backtranslate or extractive.")] = None,
     pairs_per_chunk: Annotated[int | None, typer.Option(min=1, max=10)] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="one_step, two_step, or verbatim: the text is the answer.")
+    ] = None,
+    evolve: Annotated[str | None, typer.Option(help="on: a harder pair beside each one.")] = None,
+    preference: Annotated[
+        str | None, typer.Option(help="A second answer to each: samples or closed_book.")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="Rate pairs: sample or all.")] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The model that rates.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Calls in flight.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many chunks.")] = None,
     limit_per_document: Annotated[
         int | None, typer.Option(min=1, help="At most this many chunks of each document.")
+    ] = None,
+    target_pairs: Annotated[
+        int | None, typer.Option(min=1, help="Stop at this many pairs.")
+    ] = None,
+    per_document: Annotated[
+        int | None, typer.Option(min=1, help="Pairs of each document, rather than all it gives.")
     ] = None,
     rpm: Annotated[float | None, typer.Option(help="Requests a minute of the quota.")] = None,
     tpm: Annotated[float | None, typer.Option(help="Tokens a minute of the quota.")] = None,
@@ -94,9 +109,16 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "base_url": base_url,
         "recipe": recipe,
         "pairs_per_chunk": pairs_per_chunk,
+        "mode": mode,
+        "evolve": evolve,
+        "preference": preference,
+        "judge": judge,
+        "judge_model": judge_model,
         "concurrency": concurrency,
         "limit": limit,
         "limit_per_document": limit_per_document,
+        "target_pairs": target_pairs,
+        "per_document": per_document,
         "rpm": rpm,
         "tpm": tpm,
         "max_usd": max_usd,

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pairmill.errors import ConfigError
 
@@ -21,6 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "PoolSettings", "Settings", "fingerprint", "load", "read_file"]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+def _as_word(value: object) -> object:
+    """YAML reads a bare ``off`` and ``on`` as false and true."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+Switch = BeforeValidator(_as_word)
 
 
 class PoolSettings(BaseModel):
@@ -115,6 +130,46 @@ class Settings(BaseModel):
     pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
     temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
     seed: int = Field(0, json_schema_extra={"semantic": True})
+    mode: Literal["one_step", "two_step", "verbatim"] = Field(
+        "one_step", json_schema_extra={"semantic": True}
+    )
+    """How ``backtranslate`` writes: pairs at once; instructions, then answers; or only an
+    instruction, to which the text itself is the answer."""
+    style_card: Annotated[Literal["off", "measured", "model"], Switch] = Field(
+        "measured", json_schema_extra={"semantic": True}
+    )
+    """How the prompt says in what manner an author writes; see ``recipes/style.py``."""
+    checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
+        "default", json_schema_extra={"semantic": True}
+    )
+    """Policies and thresholds that differ from the table in ``quality/thresholds.py``. ``off``:
+    no pair is looked at, and nothing stops a run whose pairs are about nothing."""
+    evolve: Annotated[Literal["off", "on"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Whether each pair is made harder or better once, beside the one it came from."""
+    preference: Annotated[Literal["off", "samples", "closed_book"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """A second answer to each instruction: drawn again, or written without the text."""
+    preference_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who writes the second answer; the run's model where None."""
+    judge: Annotated[Literal["off", "sample", "all"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Which chunks' pairs a judge rates. It never changes a pair."""
+    judge_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who judges; the run's model where None, though another one is the better judge."""
+    judge_share: float = Field(0.02, gt=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the chunks that ``judge: sample`` takes."""
+    judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    target_pairs: int | None = Field(None, ge=1)
+    """The run ends once the folder holds this many pairs."""
+    per_document: int | None = Field(None, ge=1)
+    """No more chunks of a document are asked for once it gave this many pairs."""
+    max_repeats: int | None = Field(None, ge=1)
+    """Pairs that may have the same instruction while the run goes; any number where None."""
     max_attempts: int = Field(3, ge=1, le=10)
     """Answers bought for one question before it is rejected, the first one included."""
 

@@ -31,7 +31,9 @@ class Topic(StrEnum):
     CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
     ANSWER_READ = "answer_read"  # how: strict, healed, salvaged
     REPAIR_ASKED = "repair_asked"  # reason
-    UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected
+    JUDGED = "judged"  # trial, position, words, scores, first: see recipes/judge.py
+    EVOLVED = "evolved"  # operator, outcome: kept, or why not
+    UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected, document
     COMMITTED = "committed"  # units, answers, seconds
     SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
     LOOP_LATE = "loop_late"  # seconds: how late the event loop ran a timer, some times a second

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 __all__ = [
+    "Alternative",
     "AnswerSchema",
     "Chunk",
     "Completion",
@@ -200,6 +201,21 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another answer to a pair's instruction, to prefer the one or the other.
+
+    Attributes:
+        route: ``samples``: drawn a second time from the same text; ``closed_book``: written by a
+            model that did not see the text.
+        score: Mean of a judge's ratings, 1 to 5; None where there is none.
+    """
+
+    answer: str
+    route: str
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """An instruction and its answer, as a recipe wrote them.
 
@@ -210,6 +226,8 @@ class Pair:
         grounding: Share of the answer's content words that stand in the chunk, 0 to 1.
         flags: Names of quality findings that did not drop the pair.
         scores: What a judge said: aspect to rating from 1 to 5, or None where it said nothing.
+        parent: Position in its unit of the pair that this one was evolved from.
+        alternative: Another answer to the same instruction.
     """
 
     instruction: str
@@ -220,6 +238,8 @@ class Pair:
     grounding: float | None = None
     flags: tuple[str, ...] = ()
     scores: dict[str, float | None] | None = field(default=None, hash=False)
+    parent: int | None = None
+    alternative: Alternative | None = None
 
 
 class Outcome(StrEnum):

@@ -56,6 +56,8 @@ class ExportOptions:
         seed: Of the assignment to splits.
         policy: Which rows to drop.
         license_id: For the card.
+        keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
+            evolved one stays. Formats of preferences see both in any case.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
 
@@ -65,6 +67,7 @@ class ExportOptions:
     seed: int = 0
     policy: Policy = field(default_factory=Policy)
     license_id: str = "unknown"
+    keep_parents: bool = False
     file_bytes: int = 256 * 2**20
 
 
@@ -181,6 +184,7 @@ class _Pass:
             self._repeats = lambda row: found.get(row["id"])
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
+        self._dropped += Counter()  # forget zeros
         if not any(kept.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
             raise InputError(f"nothing to export: none of {read} rows passed ({why or 'no rows'})")
@@ -201,12 +205,11 @@ class _Pass:
             read, new = self._rows.add(shard)
             total += read
             self._dropped["same_id"] += read - new
-        self._dropped += Counter()  # forget zeros
         return total
 
     def _passing(self) -> Iterator[Row]:
         for chunk in self._rows.chunks():
-            for row, _ in self._shape.write([row for row, _ in chunk]):
+            for row, _ in self._shape.write(self._without_parents([row for row, _ in chunk])):
                 if not self._options.policy.reason_to_drop(row):
                     yield row
 
@@ -230,9 +233,11 @@ class _Pass:
         self, chunk: list[tuple[Row, tuple[int, int, int]]], writers: dict[str, SplitWriter]
     ) -> None:
         places = {row["id"]: place for row, place in chunk}
-        made = 0
-        for row, record in self._shape.write([row for row, _ in chunk]):
-            made += 1
+        rows = self._without_parents([row for row, _ in chunk])
+        self._dropped["evolved_from"] += len(chunk) - len(rows)
+        unpaired = len(rows)
+        for row, record in self._shape.write(rows):
+            unpaired -= 1 if row.get("alternative") else 2
             reason = self._options.policy.reason_to_drop(row) or self._repeats(row)
             if reason:
                 self._dropped[reason] += 1
@@ -241,9 +246,16 @@ class _Pass:
             writers[split].write(record)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
-        unpaired = len(chunk) - 2 * made
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
+
+    def _without_parents(self, rows: list[Row]) -> list[Row]:
+        """Leave out rows from which another one that passes the thresholds was evolved."""
+        if self._options.keep_parents or self._shape.paired:
+            return rows
+        reason = self._options.policy.reason_to_drop
+        parents = {row["parent_id"] for row in rows if row.get("parent_id") and not reason(row)}
+        return [row for row in rows if row["id"] not in parents] if parents else rows
 
     def _note_origin(self, row: Row) -> None:
         if len(self._models) < _MOST_NAMES and row.get("model"):

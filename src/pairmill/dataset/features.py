@@ -33,6 +33,8 @@ ROW_NOTES: Mapping[str, str] = {
     "flags": "Quality findings that did not drop the pair",
     "scores": "A judge's ratings from 1 to 5 for each aspect, or null where none was asked",
     "grounding": "Share of the answer's content words that stand in the chunk, 0 to 1",
+    "parent_id": "Id of the row that this one was evolved from, if it was",
+    "alternative": "Another answer to the same instruction, how it came, its mean rating",
     "attempts": "Answers bought for this pair's unit",
     "prompt_tokens": "The pair's share of its unit's prompt tokens, as the server counted them",
     "completion_tokens": "The pair's share of its unit's completion tokens",

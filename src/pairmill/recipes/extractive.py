@@ -19,10 +19,11 @@ from pairmill.quality.grounding import coverage
 from pairmill.quality.text import prepare
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompts import fence, load_template
-from pairmill.recipes.recipe import Ask, Recipe
+from pairmill.recipes.recipe import Ask, Generator
 from pairmill.records import Pair, Prompt, Rejection, Sampling, digest
 
 if TYPE_CHECKING:
+    from pairmill.config import Settings
     from pairmill.records import Chunk
 
 __all__ = ["Question", "extractive", "spans_of"]
@@ -56,9 +57,14 @@ class Question(AnswerModel):
     ] = Field(json_schema_extra={"pattern": _PATTERN})
 
 
-def extractive(*, pairs_per_chunk: int, temperature: float, seed: int) -> Recipe:
-    """Make the recipe: up to ``pairs_per_chunk`` spans of a chunk, best of four questions each."""
+def extractive(settings: Settings) -> Generator:
+    """Make the generator: some spans of a chunk, and for each the best of four questions."""
     form = load_template("extractive")
+    pairs_per_chunk, temperature, seed = (
+        settings.pairs_per_chunk,
+        settings.temperature,
+        settings.seed,
+    )
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         pairs: list[Pair] = []
@@ -83,13 +89,14 @@ def extractive(*, pairs_per_chunk: int, temperature: float, seed: int) -> Recipe
             raise RejectedError("no_usable_pair", "no question fits its span")
         return pairs
 
-    settings = (str(pairs_per_chunk), repr(temperature), str(seed))
-    return Recipe(
+    own = (str(pairs_per_chunk), repr(temperature), str(seed))
+    return Generator(
         name="extractive",
         version=VERSION,
         prompt_version=form.version,
-        identity=digest("extractive", VERSION, form.template.id, form.form, *settings),
+        identity=digest("extractive", VERSION, form.template.id, form.form, *own),
         write=write,
+        copies=True,
     )
 
 

@@ -8,6 +8,7 @@ never searched for another.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING
 from pairmill.records import Message, Prompt, Sampling, Template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["CLOSE", "OPEN", "PromptTemplate", "fence", "load_template"]
+__all__ = ["CLOSE", "OPEN", "PromptTemplate", "as_lines", "fence", "load_template", "one_line"]
 
 OPEN = "<<<PASSAGE"
 CLOSE = "PASSAGE>>>"
@@ -69,7 +70,22 @@ def load_template(name: str, constants: Mapping[str, str] | None = None) -> Prom
 
 def fence(text: str) -> str:
     """Put text between the marks that the prompts call data, after breaking any such mark in it."""
+    return f"{OPEN}\n{_defuse(text)}\n{CLOSE}"
+
+
+def as_lines(items: Iterable[Mapping[str, object]]) -> str:
+    """Texts of models as one JSON object a line: no text can end its line or open a fence."""
+    lines = (json.dumps(item, ensure_ascii=False) for item in items)
+    return "\n".join(_defuse(line) for line in lines)
+
+
+def _defuse(text: str) -> str:
     # Nothing else can match. The pattern takes 20 us for a chunk, a look for one character 0.1.
     if ("<" in text and "<<" in text) or (">" in text and ">>" in text):
         text = _MARKS.sub(lambda match: (match[1] or "") + "|", text)
-    return f"{OPEN}\n{text}\n{CLOSE}"
+    return text
+
+
+def one_line(text: str | None, most: int = 200) -> str:
+    """Text as one short line that cannot open or close a fence; "" for None."""
+    return " ".join((text or "").replace("<", "").replace(">", "").split())[:most]

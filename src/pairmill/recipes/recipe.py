@@ -1,35 +1,92 @@
-"""What a recipe is, and the only thing it is given: ``ask``."""
+"""What a recipe is, and what it is given: ``ask``, and through it the run around it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from pairmill.quality.filters import PromptTerms
 from pairmill.recipes.answers import AnswerModel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from pairmill.events import Topic
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.records import Chunk, Pair, Prompt, Rejection
 
-__all__ = ["Ask", "Recipe"]
+__all__ = ["NO_TERMS", "Alone", "Around", "Ask", "Generator", "Recipe"]
 
 Answer = TypeVar("Answer", bound=AnswerModel)
+
+NO_TERMS = PromptTerms()
+
+
+class Around(Protocol):
+    """The run around a unit: who watches its pairs, and what is kept between units."""
+
+    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
+        """Look at the valid pairs of a chunk, before any of them is dropped."""
+        ...
+
+    def admit(self, instruction: str) -> bool:
+        """Whether one more pair may have this instruction; counts it if so."""
+        ...
+
+    def recall(self, name: str) -> str | None:
+        """What is kept under a name, also since an earlier start of the run."""
+        ...
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a value under a name for the rest of the run and for later starts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """No run around: nobody watches, everything is admitted, names are kept in memory."""
+
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
+        """Look away."""
+
+    def admit(self, instruction: str) -> bool:  # noqa: ARG002
+        """Admit it."""
+        return True
+
+    def recall(self, name: str) -> str | None:
+        """What was remembered under the name."""
+        return self.kept.get(name)
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep the value."""
+        self.kept[name] = value
 
 
 class Ask(Protocol):
     """Everything between a question and a valid answer."""
+
+    @property
+    def around(self) -> Around:
+        """The run around this unit."""
+        ...
 
     async def __call__(
         self,
         prompt: Prompt,
         answer: type[Answer],
         again: Callable[[int], Prompt] | None = None,
+        *,
+        model: str | None = None,
+        mend: bool = True,
     ) -> Answer:
         """Ask, and return a validated answer: from the ledger, or the model, repaired if need be.
 
         ``again(kept)`` makes the question for what is still missing, when an answer was cut off
-        after ``kept`` good items; without it the same question is asked once more.
+        after ``kept`` good items; without it the same question is asked once more. ``model`` is
+        asked instead of the run's own, and does not become the model that the rows name. Without
+        ``mend`` a faulty answer is never sent back to be mended, only asked for afresh.
 
         Raises:
             RejectedError: No valid answer could be had within the attempts allowed.
@@ -39,6 +96,35 @@ class Ask(Protocol):
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""
         ...
+
+    def tell(self, topic: Topic, /, **fields: object) -> None:
+        """Tell whoever watches the run; see ``Event`` for what may be told."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """A way to write pairs about a chunk: the first step of a recipe.
+
+    Attributes:
+        name: As on the command line.
+        version: Raised when the code changes what is written.
+        prompt_version: The versions of its prompt templates.
+        identity: Digest of every setting that changes what is asked.
+        write: Returns the pairs of a chunk, or raises RejectedError.
+        rewrite: Asks for one pair again; None where that makes no sense.
+        terms: What only the prompt says, so that a leak is found.
+        copies: The answer is the text's own, so that copying is no fault.
+    """
+
+    name: str
+    version: str
+    prompt_version: str
+    identity: str
+    write: Callable[[Chunk, Ask], Awaitable[list[Pair]]]
+    rewrite: Callable[[Pair, str, Chunk, Ask], Awaitable[Pair | None]] | None = None
+    terms: PromptTerms = NO_TERMS
+    copies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

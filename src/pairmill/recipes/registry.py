@@ -1,4 +1,4 @@
-"""The recipes that there are, by name."""
+"""The generators that there are, by name, and the recipe that the settings ask for."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import ConfigError
 from pairmill.recipes.backtranslate import backtranslate
+from pairmill.recipes.compose import compose
 from pairmill.recipes.extractive import extractive
+from pairmill.recipes.two_step import two_step
+from pairmill.recipes.verbatim import verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.recipes.recipe import Recipe
+    from pairmill.recipes.recipe import Generator, Recipe
 
 __all__ = ["RECIPES", "make_recipe"]
 
-RECIPES: dict[str, Callable[..., Recipe]] = {
-    "backtranslate": backtranslate,
+_MODES = {"one_step": backtranslate, "two_step": two_step, "verbatim": verbatim}
+
+RECIPES: dict[str, Callable[[Settings], Generator]] = {
+    "backtranslate": lambda settings: _MODES[settings.mode](settings),
     "extractive": extractive,
 }
 
@@ -27,15 +32,11 @@ def make_recipe(settings: Settings) -> Recipe:
     """Make the recipe that the settings name.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is none of that name, or ``checks`` names what there is not.
     """
     name = settings.recipe_name
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(RECIPES)}"
         raise ConfigError(f"unknown recipe '{name}'; {hint}")
-    return RECIPES[name](
-        pairs_per_chunk=settings.pairs_per_chunk,
-        temperature=settings.temperature,
-        seed=settings.seed,
-    )
+    return compose(RECIPES[name](settings), settings)

@@ -15,12 +15,14 @@ from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import Topic
 from pairmill.recipes.answers import AnswerModel, Fault, How, Reading, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
+from pairmill.recipes.recipe import Alone
 from pairmill.records import AnswerSchema, Prompt, Rejection, Request, Sampling, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import Bus
+    from pairmill.recipes.recipe import Around
     from pairmill.records import Completion
 
 __all__ = ["Asker", "Attempt", "Questions", "Step", "next_step"]
@@ -82,10 +84,13 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
 class Questions:
     """What all units of a run share: the model asked, the limits, and prepared schemas."""
 
-    def __init__(self, bus: Bus, *, model: str, max_attempts: int) -> None:
+    def __init__(
+        self, bus: Bus, *, model: str, max_attempts: int, around: Around | None = None
+    ) -> None:
         self.bus = bus
         self.model = model
         self.max_attempts = max_attempts
+        self.around: Around = around or Alone()
         self._schemas: dict[type[AnswerModel], tuple[AnswerSchema, PromptTemplate]] = {}
 
     def schema(self, answer: type[AnswerModel]) -> AnswerSchema:
@@ -118,7 +123,7 @@ class Asker:
     Attributes:
         usage: Tokens of every answer so far, replayed ones included.
         answers: How many answers those were.
-        model: The name under which the last one was returned.
+        model: The name under which the run's own model returned its last one.
         created: When the last one was written, in seconds since the epoch.
         dropped: Pairs that were dropped on the way.
     """
@@ -137,6 +142,11 @@ class Asker:
         self.created = 0.0
         self.dropped: list[Rejection] = []
 
+    @property
+    def around(self) -> Around:
+        """The run around this unit."""
+        return self._questions.around
+
     def ask_instead(self, questions: Questions) -> None:
         """Ask another model from now on; what was counted stays counted."""
         self._questions = questions
@@ -145,32 +155,41 @@ class Asker:
         """Record that one pair of this unit was dropped, and why."""
         self.dropped.append(rejection)
 
+    def tell(self, topic: Topic, /, **fields: object) -> None:
+        """Tell whoever watches the run."""
+        self._questions.bus.emit(topic, **fields)
+
     async def __call__(
         self,
         prompt: Prompt,
         answer: type[Answer],
         again: Callable[[int], Prompt] | None = None,
+        *,
+        model: str | None = None,
+        mend: bool = True,
     ) -> Answer:
         """Ask until the answer is valid, or is as good as the attempts allow; see ``Ask``."""
         questions = self._questions
         attempts: list[Attempt] = []
         question, was_repair = prompt, False
         while True:
-            attempt = await self._attempt(question, answer, was_repair=was_repair)
+            attempt = await self._attempt(question, answer, model, was_repair=was_repair)
             attempts.append(attempt)
             step = next_step(attempts, questions.max_attempts)
             if step.action in {"accept", "reject"}:
                 return self._conclude(attempts, answer, step)
             questions.bus.emit(Topic.REPAIR_ASKED, reason=step.reason)
-            was_repair = step.action == "repair"
+            was_repair = step.action == "repair" and mend
             if was_repair:
                 question = questions.repair_prompt(attempt, answer, prompt.sampling)
             else:
                 question = _afresh(prompt, again, attempts)
 
-    async def _attempt(self, prompt: Prompt, answer: type[Answer], *, was_repair: bool) -> Attempt:
+    async def _attempt(
+        self, prompt: Prompt, answer: type[Answer], model: str | None, *, was_repair: bool
+    ) -> Attempt:
         questions = self._questions
-        request = Request(prompt, questions.model, questions.schema(answer))
+        request = Request(prompt, model or questions.model, questions.schema(answer))
         try:
             completion = await self._complete(request)
         except ProviderError as error:
@@ -186,7 +205,8 @@ class Asker:
         # Nearly every unit has one answer: its usage is the sum.
         self.usage = self.usage + completion.usage if self.answers else completion.usage
         self.answers += 1
-        self.model = completion.model or self.model
+        if model is None:
+            self.model = completion.model or self.model
         self.created = completion.created
         if completion.finish_reason == "content_filter":
             raise RejectedError("content_filter", "the provider withheld it", completion.text)

@@ -51,6 +51,11 @@ class Ending:
             with suppress(StorageError):  # an older card stands there, and the next one is written
                 write_card(self._folder.path, self._facts(finished=False))
 
+    @property
+    def pairs(self) -> int:
+        """Pairs that the folder holds now."""
+        return self._lookup.totals().pairs
+
     def begin(self) -> None:
         """Write the card before the first shard, so that the folder loads at every moment."""
         write_card(self._folder.path, self._facts(finished=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -40,11 +40,13 @@ class Batch:
         work: Units to be done.
         known: Chunks whose unit is finished, or under way, already.
         notes: What the intake reported meanwhile.
+        pairs: For each finished unit its document's id and how many pairs it gave.
     """
 
     work: list[Work]
     known: int
     notes: list[Note]
+    pairs: list[tuple[str, int]] = field(default_factory=list)
 
 
 class Reader:
@@ -94,7 +96,12 @@ class Reader:
         self._active.update(item.unit for item in work)
         notes = self._notes[:]
         self._notes.clear()
-        return Batch(work, len(named) - len(work), notes)
+        pairs = [
+            (chunk.document_id, known.pairs[unit])
+            for unit, chunk in fresh.items()
+            if unit in known.pairs
+        ]
+        return Batch(work, len(named) - len(work), notes, pairs)
 
     def done_with(self, unit: str) -> None:
         """Forget a unit whose outcome is committed."""

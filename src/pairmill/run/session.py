@@ -31,11 +31,14 @@ from pairmill.run.aside import run_aside
 from pairmill.run.connect import connected
 from pairmill.run.descriptors import fitting_concurrency, raise_limit
 from pairmill.run.ending import Ending
+from pairmill.run.figures import Figures
+from pairmill.run.quota import Quota, make_quota
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.tuning import calm_collector
 from pairmill.run.vigil import Vigil, watch_gauge
+from pairmill.run.watch import Memory, Watch
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
 from pairmill.store.files import atomic_write
@@ -141,7 +144,17 @@ async def run(
         ending = Ending(folder, totals, recipe, settings)
         for text in (*notice, *folder.notices, *journal.notices):
             bus.emit(Topic.NOTICE, text=text)
-        session = _Session(settings, bus, recipe, folder, reader, writer, ending)
+        watch = Watch(
+            Stop(),
+            stack.enter_context(Memory(folder.state / "memory.db")),
+            seed=settings.seed,
+            max_repeats=settings.max_repeats,
+            on_trial=settings.checks != "off",
+        )
+        figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
+        bus.subscribe(figures.listen)
+        stack.callback(figures.save)
+        session = _Session(settings, bus, recipe, folder, reader, writer, ending, watch=watch)
         stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
 
@@ -158,6 +171,8 @@ class _Session:
         reader: Reader,
         writer: Writer,
         ending: Ending,
+        *,
+        watch: Watch,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -166,13 +181,16 @@ class _Session:
         self._reader = reader
         self._writer = writer
         self._ending = ending
-        self._stop = Stop()
+        self._watch = watch
+        self._stop = watch.stop
         self._chunks = 0
         self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
+        self._quota = make_quota(settings, accepted=ending.pairs, spare=reader.done_with)
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
         self._bus.subscribe(self._ending.listen)
+        self._bus.subscribe(self._watch.listen)
         self._ending.begin()
         async with anyio.create_task_group() as listening:
             if handle_signals:
@@ -211,7 +229,7 @@ class _Session:
         batch = await self._read()
         while batch is not None and not batch.work:
             batch = await self._read()
-        if batch is None:
+        if batch is None or (self._quota and self._quota.is_full):
             return False
         asked = False
         try:
@@ -256,17 +274,37 @@ class _Session:
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:
-        return Questions(self._bus, model=model, max_attempts=self._settings.max_attempts)
+        attempts = self._settings.max_attempts
+        return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
 
     async def _feed(self, batch: Batch | None, inbox: asyncio.Queue[Work | None]) -> None:
         """Hand the units to the workers as fast as they take them."""
+        if self._quota is not None:
+            await self._feed_quota(self._quota, batch, inbox)
+            batch = None
         while batch is not None:
             for work in batch.work:
+                await self._watch.hand_out()
                 await inbox.put(work)
             batch = await self._read()
         if not self._stop.is_requested:
             self._bus.emit(Topic.READING_DONE)
         await inbox.put(None)
+
+    async def _feed_quota(
+        self, quota: Quota, batch: Batch | None, inbox: asyncio.Queue[Work | None]
+    ) -> None:
+        """Hand over only those units that the quota needs."""
+        self._bus.subscribe(quota.listen)
+        while batch is not None and not quota.is_full:
+            async for work in quota.admit(batch.work):
+                await self._watch.hand_out()
+                await inbox.put(work)
+            batch = None if quota.is_full else await self._read()
+        async for work in quota.rest():
+            await self._watch.hand_out()
+            await inbox.put(work)
+        self._bus.emit(Topic.UNIT_PLANNED, count=-quota.spared)
 
     async def _read(self) -> Batch | None:
         """Read on; None at the end of the input, or when a stop is asked for."""
@@ -279,6 +317,8 @@ class _Session:
         self._idle = None
         if batch is not None:
             self._chunks += len(batch.work) + batch.known
+            if self._quota is not None:
+                self._quota.note(batch.pairs)
             for note in batch.notes:
                 _tell(note, self._bus)
             self._bus.emit(Topic.UNIT_PLANNED, count=len(batch.work))

@@ -58,12 +58,18 @@ class Shop:
 
 async def work_on(inbox: asyncio.Queue[Work | None], shop: Shop) -> None:
     """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
-    while (work := await inbox.get()) is not None:
-        if shop.stop.is_requested:
-            return
+    while (work := await _next(inbox, shop.stop)) is not None:
         await _do(work, shop)
         await shop.writer.wait_for_room()
-    inbox.put_nowait(None)  # the next worker's sign
+
+
+async def _next(inbox: asyncio.Queue[Work | None], stop: Stop) -> Work | None:
+    if stop.is_requested:
+        return None  # nobody fills the inbox any more
+    work = await inbox.get()
+    if work is None:
+        inbox.put_nowait(None)  # the next worker's sign
+    return work
 
 
 async def _do(work: Work, shop: Shop) -> None:
@@ -129,6 +135,7 @@ def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, 
         pairs=len(rows),
         rejected=len(rejected),
         reason=reason,
+        document=work.chunk.document_id,
     )
 
 

@@ -50,6 +50,9 @@ class _Prompter:
         prompt: Prompt,
         answer: type[Answer],
         again: Callable[[int], Prompt] | None = None,  # noqa: ARG002 (the protocol's)
+        *,
+        model: str | None = None,  # noqa: ARG002
+        mend: bool = True,  # noqa: ARG002
     ) -> Answer:
         """Note the prompt, and answer it.
 

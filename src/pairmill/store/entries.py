@@ -87,10 +87,12 @@ class Known:
         finished: Ids of those that are done.
         answers: For the chunks of the others: chunk id to call id to what was answered, whichever
             unit or recipe asked.
+        pairs: Finished unit to how many pairs it gave.
     """
 
     finished: set[str] = field(default_factory=set)
     answers: dict[str, dict[str, Completion]] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

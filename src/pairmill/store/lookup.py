@@ -47,9 +47,9 @@ class Lookup:
             StorageError: The disk refused.
         """
         with explained(self._path):
-            finished = finished_among(self._connection, [unit.unit_id for unit in units])
-            chunks = {unit.chunk_id for unit in units if unit.unit_id not in finished}
-            return Known(finished, self._answers(list(chunks)))
+            pairs = pairs_of(self._connection, [unit.unit_id for unit in units])
+            chunks = {unit.chunk_id for unit in units if unit.unit_id not in pairs}
+            return Known(set(pairs), self._answers(list(chunks)), pairs)
 
     def totals(self) -> Totals:
         """Sum up everything committed so far; the cost does not grow with the run."""
@@ -133,10 +133,15 @@ class Lookup:
 
 def finished_among(connection: sqlite3.Connection, unit_ids: Sequence[str]) -> set[str]:
     """Return those of the ids that have an outcome."""
-    found: set[str] = set()
+    return set(pairs_of(connection, unit_ids))
+
+
+def pairs_of(connection: sqlite3.Connection, unit_ids: Sequence[str]) -> dict[str, int]:
+    """Return those of the ids that have an outcome, each with how many pairs it gave."""
+    found: dict[str, int] = {}
     for marks, ids in _groups(unit_ids):
-        query = f"SELECT id FROM units WHERE id IN ({marks})"  # noqa: S608 (question marks only)
-        found.update(unit.hex() for (unit,) in connection.execute(query, ids))
+        query = f"SELECT id, pairs FROM units WHERE id IN ({marks})"  # noqa: S608 (marks only)
+        found.update((unit.hex(), pairs) for unit, pairs in connection.execute(query, ids))
     return found
 
 

@@ -20,7 +20,7 @@ from pairmill.records import digest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.records import Chunk, Pair, Rejection, Usage
+    from pairmill.records import Alternative, Chunk, Pair, Rejection, Usage
 
 __all__ = [
     "REJECTED_FIELDS",
@@ -60,6 +60,8 @@ ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
         "flags": ("string",),
         "scores": dict.fromkeys(SCORE_ASPECTS, "float64"),
         "grounding": "float64",
+        "parent_id": "string",
+        "alternative": {"answer": "string", "route": "string", "score": "float64"},
         "attempts": "int64",
         "prompt_tokens": "int64",
         "completion_tokens": "int64",
@@ -176,6 +178,8 @@ def _frame(chunk: Chunk, origin: Origin) -> dict[str, Any]:
         "flags": (),
         "scores": None,
         "grounding": None,
+        "parent_id": None,
+        "alternative": None,
         "attempts": origin.attempts,
         "prompt_tokens": 0,
         "completion_tokens": 0,
@@ -195,6 +199,9 @@ def _row(
     row["flags"] = list(pair.flags)
     row["scores"] = _scores(pair.scores)
     row["grounding"] = _number(pair.grounding)
+    if pair.parent is not None:
+        row["parent_id"] = pair_id(origin.unit_id, pair.parent)
+    row["alternative"] = _alternative(pair.alternative)
     row["prompt_tokens"] = min(prompt_tokens, _MOST)
     row["completion_tokens"] = min(completion_tokens, _MOST)
     return _line(row)
@@ -262,6 +269,12 @@ def _scores(scores: Mapping[str, float | None] | None) -> dict[str, float | None
     if scores is None:
         return None
     return {aspect: _number(scores.get(aspect)) for aspect in SCORE_ASPECTS}
+
+
+def _alternative(given: Alternative | None) -> dict[str, str | float | None] | None:
+    if given is None:
+        return None
+    return {"answer": given.answer, "route": given.route, "score": _number(given.score)}
 
 
 def _number(value: float | None) -> float | None:

@@ -56,6 +56,8 @@ UNRELATED = (
 _MIN_SENTENCE_CHARS = 20
 _MIN_SENTENCE_WORDS = 3
 _MAX_GROUP = 5
+_LONG_WORDS = 20
+_PART_WORDS = 8
 _MAX_PAIRS = 10
 _EVIDENCE_WORDS = 9
 _EVIDENCE_CHARS = 80
@@ -154,8 +156,14 @@ def split_sentences(passage: str) -> list[str]:
 
 
 def rephrase(sentence: str, dice: Dice) -> str:
-    """Turn a sentence round at a clause boundary near its middle; content words all stay."""
+    """Turn a sentence round at a clause boundary near its middle; content words all stay.
+
+    A long sentence has no half that is short enough to be no copy: its parts of eight words change
+    places with their neighbours.
+    """
     text = " ".join(sentence.split()) if "\n" in sentence or "  " in sentence else sentence
+    if text.count(" ") >= _LONG_WORDS:
+        return _swap_parts(text)
     body = text.rstrip(".!?\u3002\uff01\uff1f")
     sixth = len(body) // 6
     place = _CLAUSES.search(body, 2 * sixth, 5 * sixth) or _CLAUSES.search(body, sixth, 3 * sixth)
@@ -167,6 +175,14 @@ def rephrase(sentence: str, dice: Dice) -> str:
     if joint in {"because", "when", "after", "before", "if"}:
         return f"{joint.capitalize()} {tail}, {_lower_first(head)}."
     return f"{tail[:1].upper()}{tail[1:]}{link}{_lower_first(head)}."
+
+
+def _swap_parts(text: str) -> str:
+    words = text.rstrip(".!?").split(" ")
+    parts = [words[at : at + _PART_WORDS] for at in range(0, len(words), _PART_WORDS)]
+    for at in range(0, len(parts) - 1, 2):
+        parts[at], parts[at + 1] = parts[at + 1], parts[at]
+    return " ".join([word for part in parts for word in part]) + "."
 
 
 def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:

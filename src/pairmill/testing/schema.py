@@ -1,8 +1,9 @@
 """A fitting value for a JSON schema, filled from what the chunk says.
 
 A property's name decides which part of a draft goes in: ``instruction`` takes the question,
-``answer`` the answer, ``evidence`` the copied span. Any other string is a short remark, any other
-number a seeded score. ``pattern`` and ``format`` are not looked at.
+``answer`` the answer, ``evidence`` the copied span, ``number`` the place in the list. Any other
+string is a short remark, any other number a seeded score. ``pattern`` and ``format`` are not
+looked at.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _INSTRUCTION = frozenset({"instruction", "question", "prompt", "query", "task", 
 _ANSWER = frozenset({"answer", "response", "output", "completion", "text", "assistant"})
 _EVIDENCE = frozenset({"evidence", "quote", "span", "context"})
 _KIND = frozenset({"type", "kind", "category"})
+_POSITION = frozenset({"number", "position"})
 _REASON = frozenset({"skip", "reason", "error", "refusal"})
 _DEPTH = 32
 _DECODER = json.JSONDecoder()
@@ -99,13 +101,16 @@ def _compile(node: Any, root: Mapping[str, Any], name: str, depth: int) -> Fille
         return _always(None)
     if "const" in node:
         return _always(node["const"])
-    if node.get("enum"):
-        return _enum(node["enum"])
     kinds = node.get("type") or ("object" if "properties" in node else "string")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if "null" in kinds and name in _REASON:
-        return lambda filling, _draft: None if filling.drafts else "no prose"
+        reason = next((value for value in node.get("enum", ()) if value is not None), "no prose")
+        return lambda filling, _draft: None if filling.drafts else reason
+    if node.get("enum"):
+        return _enum(node["enum"])
     kind = next((kind for kind in kinds if kind != "null"), "null")
+    if kind == "integer" and name in _POSITION:
+        return _position
     fillers: dict[Any, Callable[[], Filler]] = {
         "object": lambda: _object(node, root, depth),
         "array": lambda: _array(node, root, name, depth),
@@ -115,6 +120,11 @@ def _compile(node: Any, root: Mapping[str, Any], name: str, depth: int) -> Fille
         "string": lambda: _string(node, name),
     }
     return fillers.get(kind, lambda: _always(None))()
+
+
+def _position(filling: Filling, draft: Draft) -> int:
+    """Which of the list's items this is, from 1."""
+    return filling.drafts.index(draft) + 1 if draft in filling.drafts else 1
 
 
 def _always(value: Any) -> Filler:

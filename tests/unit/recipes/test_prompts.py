@@ -9,8 +9,14 @@ SAMPLING = Sampling(0.0, 10)
 
 
 def test_text_put_into_one_place_is_never_searched_for_another() -> None:
-    form = load_template("backtranslate")
-    values = {"count": "3", "title": "{{passage}}", "section": "{0} %s $x", "passage": "body"}
+    form = load_template("backtranslate", {"style": "", "canary": "c"})
+    values = {
+        "count": "3",
+        "plan": "",
+        "title": "{{passage}}",
+        "section": "{0} %s $x",
+        "passage": "body",
+    }
     text = form.fill(values, SAMPLING).text
     assert "Title: {{passage}}" in text
     assert "Section: {0} %s $x" in text

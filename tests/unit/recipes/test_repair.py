@@ -15,8 +15,8 @@ from pairmill.records import Completion, Prompt, Request, Sampling, Usage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROMPT = load_template("backtranslate").fill(
-    {"count": "3", "title": "t", "section": "s", "passage": "the secret chunk"},
+PROMPT = load_template("backtranslate", {"style": "", "canary": "C"}).fill(
+    {"count": "3", "plan": "", "title": "t", "section": "s", "passage": "the secret chunk"},
     Sampling(0.8, 1000, 5),
 )
 
@@ -180,3 +180,15 @@ async def test_a_filtered_answer_is_rejected_at_once() -> None:
 async def test_a_wish_to_skip_is_an_answer() -> None:
     _, _, _, value = await _ask('{"skip": "boilerplate", "pairs": []}')
     assert (value.skip, value.pairs) == ("boilerplate", [])
+
+
+async def test_an_answer_that_must_not_be_mended_is_asked_for_afresh() -> None:
+    script = Script(["9 out of 10", _reply(_pair(1))])
+    asker = Asker(Questions(Bus(), model="m", max_attempts=3), script)
+    value = await asker(PROMPT, Written, mend=False, model="wise")
+    assert _answers(value) == ["A1"]
+    first, second = script.requests
+    assert second.prompt.template is first.prompt.template
+    assert second.prompt.sampling.seed != first.prompt.sampling.seed
+    assert {first.model, second.model} == {"wise"}
+    assert asker.model == "m"  # rows name who wrote them, not who judged

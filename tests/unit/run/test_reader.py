@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.support.asks import settings
+
 from pairmill.intake.notes import Fate, Note
-from pairmill.recipes.backtranslate import backtranslate
+from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, Completion, Usage, digest
 from pairmill.run.reader import BATCH_CHUNKS, Batch, Reader
 from pairmill.store.entries import Known
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.entries import UnitKey
 
-RECIPE = backtranslate(pairs_per_chunk=3, temperature=0.5, seed=1)
+RECIPE = make_recipe(settings())
 
 
 class Ledger:

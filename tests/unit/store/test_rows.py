@@ -36,7 +36,7 @@ def test_a_row_has_the_declared_fields_in_their_order() -> None:
     assert row["id"] == pair_id("a" * 32, 0)
     assert row["created"] == "2023-11-14T22:13:20Z"
     missing = {name for name, value in row.items() if value is None}
-    assert missing == {"url", "kind", "evidence", "scores", "grounding"}
+    assert missing == {"url", "kind", "evidence", "scores", "grounding", "parent_id", "alternative"}
 
 
 def test_scores_have_four_keys_and_floats_stay_floats() -> None:

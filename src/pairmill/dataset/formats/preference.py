@@ -1,7 +1,9 @@
 """Prompt, chosen and rejected, for DPO and its kin.
 
 Two answers to the same instruction on the same chunk make a record when a judge rated both and the
-means lie far enough apart. Answers of very unlike length make none: training would learn length.
+means lie far enough apart: two rows, or a row and the second answer that it bears. A second answer
+that was written without the text needs no judge to be the rejected one, but must not be rated
+higher. Answers of very unlike length make no record: training would learn length.
 """
 
 from __future__ import annotations
@@ -28,31 +30,41 @@ def _write(rows: Sequence[Row]) -> Iterable[Candidate]:
     groups: dict[str, list[tuple[float, Row]]] = {}
     for row in rows:
         score = mean_score(row)
-        if score is not None:
+        if row.get("alternative"):
+            yield from _with_alternative(row, score)
+        elif score is not None:
             groups.setdefault(key(row["instruction"]), []).append((score, row))
     for group in groups.values():
         best = max(group, key=lambda item: item[0])
         worst = min(group, key=lambda item: item[0])
-        if best[0] - worst[0] >= MIN_GAP and _of_like_length(best[1], worst[1]):
-            yield Candidate(best[1], _record(best[1], worst[1]))
+        if best[0] - worst[0] >= MIN_GAP:
+            yield from _pair(best[1], best[1]["answer"], worst[1]["answer"])
 
 
-def _record(chosen: Row, rejected: Row) -> dict[str, str]:
-    return {
-        "prompt": chosen["instruction"],
-        "chosen": chosen["answer"],
-        "rejected": rejected["answer"],
-    }
+def _with_alternative(row: Row, score: float | None) -> Iterable[Candidate]:
+    """The row's own two answers, if one of them is surely the better."""
+    answer, other = row["answer"], row["alternative"]
+    other_score = other.get("score")
+    rated = score is not None and other_score is not None
+    gap = score - other_score if rated else 0.0
+    if other.get("route") == "closed_book":
+        if gap >= 0:
+            yield from _pair(row, answer, other["answer"])
+    elif abs(gap) >= MIN_GAP:
+        better, worse = (answer, other["answer"]) if gap > 0 else (other["answer"], answer)
+        yield from _pair(row, better, worse)
 
 
-def _of_like_length(one: Row, other: Row) -> bool:
-    shorter, longer = sorted((len(one["answer"]), len(other["answer"])))
-    return longer <= _LONGEST_RATIO * shorter
+def _pair(row: Row, chosen: str, rejected: str) -> Iterable[Candidate]:
+    shorter, longer = sorted((len(chosen), len(rejected)))
+    if shorter and longer <= _LONGEST_RATIO * shorter:
+        record = {"prompt": row["instruction"], "chosen": chosen, "rejected": rejected}
+        yield Candidate(row, record)
 
 
 PREFERENCE = Format(
     name="preference",
-    summary="prompt, chosen and rejected: DPO and its kin; needs judged pairs of answers",
+    summary="prompt, chosen and rejected: DPO and its kin; needs second or judged answers",
     schema={"prompt": "string", "chosen": "string", "rejected": "string"},
     notes={
         "prompt": "What a person asks",

@@ -1,0 +1,203 @@
+"""One round of evolution: each pair is made harder, or its answer better, out of the same text.
+
+Depth and breadth after Evol-Instruct (Xu et al. 2023, arXiv:2304.12244), with answers that see the
+text. What gained nothing, or fails a check, is left out, and the parent stays in any case; which of
+the two is exported is decided there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from rapidfuzz.fuzz import token_sort_ratio
+
+from pairmill.errors import RejectedError
+from pairmill.events import Topic
+from pairmill.quality.text import count_words
+from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.refine import Checks, inspect_pair, view_of, view_of_pair
+from pairmill.recipes.writing import (
+    CANARY,
+    TOKENS_PER_PAIR,
+    TOKENS_PER_REPLY,
+    Answered,
+    Instructed,
+    Short,
+    passage_values,
+)
+from pairmill.records import Pair, Sampling, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairmill.config import Settings
+    from pairmill.quality.grounding import PreparedChunk
+    from pairmill.recipes.recipe import Ask
+    from pairmill.records import Chunk, Prompt
+
+__all__ = ["ANSWER_OPERATORS", "CHILD_INDEX", "INSTRUCTION_OPERATORS", "Evolution", "why_not"]
+
+VERSION = "1"
+INSTRUCTION_OPERATORS = (
+    "add_constraint",
+    "deepen",
+    "concretise",
+    "more_reasoning_steps",
+    "sibling_topic",
+)
+ANSWER_OPERATORS = ("more_depth", "more_detail", "clearer")
+INPUT_OPERATOR = "complicate_input"  # only where there is code or a table
+CHILD_INDEX = 100  # added to the parent's position in the unit
+
+_INPUT = re.compile(r"^(?:```|~~~|\|)", re.MULTILINE)
+_SAME = 92.0  # of 100; the order of words apart, this alike is no gain
+_LEAST_GROUNDING = 0.35
+_MOST_WORDS = 120
+_MOST_ADDED_WORDS = 20
+_SORRY_WORDS = 80
+_TALK = ("rewritten prompt", "given prompt", "#rewritten", "evolved request", "original request")
+
+
+class EvolvedPair(AnswerModel):
+    """One evolved pair, and the number of the pair that it came from."""
+
+    number: int
+    evidence: Short = ""
+    instruction: Instructed
+    answer: Answered
+
+
+class Evolved(AnswerModel):
+    """The whole reply."""
+
+    items: ClassVar[str | None] = "pairs"
+    pairs: list[EvolvedPair]
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """A configured round."""
+
+    form: PromptTemplate
+    checks: Checks
+    temperature: float
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Settings, checks: Checks) -> Evolution | None:
+        """What the settings ask for; None for ``evolve: off``."""
+        if settings.evolve == "off":
+            return None
+        form = load_template("evolve", {"canary": CANARY})
+        return cls(form, checks, settings.temperature, settings.seed)
+
+    @property
+    def identity(self) -> str:
+        """Changes with whatever changes what is evolved."""
+        numbers = (repr(self.temperature), str(self.seed))
+        return digest(VERSION, self.form.template.id, self.form.form, *numbers)
+
+    async def evolve(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
+        """The pairs, and behind them their children: what one call gave and passed.
+
+        Tells ``Topic.EVOLVED`` of each pair: its operator, and ``kept`` or why not.
+        """
+        if not pairs:
+            return []
+        operators = [_operator(chunk, pair, self.seed) for pair in pairs]
+        try:
+            given = await ask(self._question(pairs, operators, chunk), Evolved)
+        except RejectedError:
+            given = Evolved(pairs=[])
+        found: dict[int, EvolvedPair] = {}
+        for evolved in given.pairs:
+            found.setdefault(evolved.number, evolved)
+        view = view_of(chunk)
+        children: list[Pair] = []
+        for number, (parent, operator) in enumerate(zip(pairs, operators, strict=True), 1):
+            child, reason = None, "missing"
+            if number in found:
+                child, reason = self._passed(found[number], parent, operator, view)
+            if child is not None:
+                children.append(child)
+            ask.tell(Topic.EVOLVED, operator=operator, outcome=reason)
+        return [*pairs, *children]
+
+    def _passed(
+        self, evolved: EvolvedPair, parent: Pair, operator: str, view: PreparedChunk
+    ) -> tuple[Pair | None, str]:
+        """The child and ``kept``; or None, and why it is left out."""
+        rewords = operator not in ANSWER_OPERATORS
+        child = Pair(
+            instruction=evolved.instruction if rewords else parent.instruction,
+            answer=evolved.answer,
+            index=CHILD_INDEX + parent.index,
+            kind=operator,
+            evidence=evolved.evidence,
+            parent=parent.index,
+        )
+        reason = why_not(child, parent, view)
+        if reason is not None:
+            return None, reason
+        passed, fault = inspect_pair(child, view, self.checks)
+        return (None, fault.check) if fault else (passed, "kept")
+
+    def _question(self, pairs: Sequence[Pair], operators: Sequence[str], chunk: Chunk) -> Prompt:
+        listed = [
+            {
+                "number": number,
+                "operator": operator,
+                "request": pair.instruction,
+                "reply": pair.answer,
+            }
+            for number, (pair, operator) in enumerate(zip(pairs, operators, strict=True), 1)
+        ]
+        values = {
+            "count": str(len(pairs)),
+            "examples": as_lines(listed),
+            **passage_values(chunk),
+        }
+        max_tokens = TOKENS_PER_REPLY + TOKENS_PER_PAIR * len(pairs)
+        return self.form.fill(values, Sampling(self.temperature, max_tokens, self.seed))
+
+
+def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
+    """Why an evolved pair is left out, in a word; None where nothing speaks against it.
+
+    The rules are Evol-Instruct's eliminator put into code: nothing gained, an excuse, nothing said,
+    talk about the task; and ours: too long, or too far from the text.
+    """
+    shown = view_of_pair(child, view)
+    length = count_words(shown.instruction)
+    before = count_words(view_of_pair(parent, view).instruction)
+    talk = f"{child.instruction}\n{child.answer}".lower()
+    rewords = child.instruction != parent.instruction
+    same = token_sort_ratio(
+        *((child.instruction, parent.instruction) if rewords else (child.answer, parent.answer))
+    )
+    reasons = {
+        "nothing_gained": same >= _SAME,
+        "excuse": "sorry" in shown.answer.vocabulary and count_words(shown.answer) < _SORRY_WORDS,
+        "nothing_said": not shown.answer.content,
+        "task_talk": any(phrase in talk for phrase in _TALK),
+        "too_long": length > min(_MOST_WORDS, before + _MOST_ADDED_WORDS),
+        "too_far_from_text": _coverage(shown.answer.content, view) < _LEAST_GROUNDING,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _coverage(content: frozenset[str], view: PreparedChunk) -> float:
+    return len(content & view.content) / len(content) if content else 0.0
+
+
+def _operator(chunk: Chunk, pair: Pair, seed: int) -> str:
+    known = [*INSTRUCTION_OPERATORS, *ANSWER_OPERATORS]
+    if _INPUT.search(chunk.text):
+        known.append(INPUT_OPERATOR)
+    name = f"evolve {seed} {chunk.id} {pair.index}".encode()
+    draw = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest())
+    return known[draw % len(known)]

@@ -1,0 +1,256 @@
+"""A judge: rates pairs on four aspects, from 1 to 5, against the text. It changes no pair.
+
+The aspects are UltraFeedback's (Cui et al. 2023, arXiv:2310.01377), asked for together, pair by
+pair, criticism before figures. Ratings are integers of a closed list, so that there is nothing to
+parse or to scale; what is not there is missing, and is never taken for a high or a low rating. What
+they add up to, and what is good enough, is decided when a dataset is exported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from statistics import mean
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator
+
+from pairmill.errors import RejectedError
+from pairmill.events import Topic
+from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.trials import plant
+from pairmill.recipes.writing import Short, passage_values
+from pairmill.records import Sampling, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe import Ask
+    from pairmill.records import Chunk, Pair, Prompt
+
+__all__ = ["ASPECTS", "Judge", "Rating", "Ratings", "make_judge"]
+
+VERSION = "1"
+ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
+BATCH = 3  # pairs in one call; beyond, the order shows and a bad reply costs more
+TOKENS_PER_RATING = 260
+TOKENS_PER_REPLY = 60
+
+
+def _no_truth_value(value: object) -> object:
+    return None if isinstance(value, bool) else value  # true is no rating of 1
+
+
+Score = Annotated[Literal[1, 2, 3, 4, 5], BeforeValidator(_no_truth_value)]
+
+
+class Rating(AnswerModel):
+    """What the judge says of one pair."""
+
+    number: int
+    critique: Short
+    instruction_following: Score
+    truthfulness: Score
+    honesty: Score | None
+    helpfulness: Score
+    self_contained: bool
+
+    def scores(self) -> dict[str, float | None]:
+        """Aspect to rating."""
+        return {aspect: getattr(self, aspect) for aspect in ASPECTS}
+
+    @property
+    def overall(self) -> float:
+        """Mean of the aspects that were rated."""
+        return mean(score for score in self.scores().values() if score is not None)
+
+
+class Ratings(AnswerModel):
+    """The whole reply."""
+
+    items: ClassVar[str | None] = "ratings"
+    ratings: list[Rating]
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """What is rated: a request and a reply."""
+
+    request: str
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A configured judge.
+
+    Attributes:
+        model: Who is asked; the run's model where None.
+        share: Share of the chunks whose pairs are rated.
+        trust_share: Share of those that are rated twice, and share that get a planted fault.
+    """
+
+    form: PromptTemplate
+    model: str | None
+    share: float
+    trust_share: float
+    seed: int
+
+    @property
+    def identity(self) -> str:
+        """Changes with whatever changes the ratings."""
+        shares = (repr(self.share), repr(self.trust_share), str(self.seed))
+        return digest(VERSION, self.form.template.id, self.form.form, self.model or "", *shares)
+
+    async def rate(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
+        """The same pairs with scores; flagged ``unscored`` where the judge gave none.
+
+        Tells ``Topic.JUDGED`` of each rating, with ``trial`` "" for an ordinary one; ``again`` for
+        a second one of the same pair; ``swapped``, ``cut`` or ``number`` for one of a planted
+        fault. With those comes ``first``, the ordinary one.
+        """
+        if not pairs or self._draw(chunk, "share") >= self.share:
+            return list(pairs)
+        exhibits = [Exhibit(pair.instruction, pair.answer) for pair in pairs]
+        others = [
+            Exhibit(pair.instruction, pair.alternative.answer) for pair in pairs if pair.alternative
+        ]
+        ratings = await self._rate_all([*exhibits, *others], chunk, ask)
+        if self._draw(chunk, "again") < self.trust_share:
+            await self._rate_again(exhibits, ratings, chunk, ask)
+        if self._draw(chunk, "plant") < self.trust_share:
+            await self._rate_planted(exhibits, ratings, chunk, ask)
+        rest = iter(ratings[len(pairs) :])
+        return [
+            _scored(pair, rating, next(rest) if pair.alternative else None)
+            for pair, rating in zip(pairs, ratings, strict=False)
+        ]
+
+    async def _rate_all(
+        self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
+    ) -> list[Rating | None]:
+        """Rate in an order that the chunk's hash decides, three at a time."""
+        order = sorted(
+            range(len(exhibits)), key=lambda at: digest(chunk.id, str(self.seed), str(at))
+        )
+        found: list[Rating | None] = [None] * len(exhibits)
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            ratings = await self._ask([exhibits[at] for at in batch], chunk, ask, self.seed)
+            can_rate = any(rating is not None for rating in ratings)
+            for position, (at, given) in enumerate(zip(batch, ratings, strict=True), 1):
+                rating = given
+                if rating is None and can_rate:
+                    (rating,) = await self._ask([exhibits[at]], chunk, ask, self.seed)
+                found[at] = rating
+                _tell(ask, "", exhibits[at], rating, position=position)
+        return found
+
+    async def _rate_again(
+        self,
+        exhibits: Sequence[Exhibit],
+        ratings: Sequence[Rating | None],
+        chunk: Chunk,
+        ask: Ask,
+    ) -> None:
+        """Rate up to three pairs a second time: in turned order, with another seed."""
+        turned = list(zip(exhibits, ratings, strict=False))[:BATCH][::-1]
+        again = await self._ask([shown for shown, _ in turned], chunk, ask, self.seed + 1)
+        for (shown, first), second in zip(turned, again, strict=True):
+            _tell(ask, "again", shown, second, first=first)
+
+    async def _rate_planted(
+        self,
+        exhibits: Sequence[Exhibit],
+        ratings: Sequence[Rating | None],
+        chunk: Chunk,
+        ask: Ask,
+    ) -> None:
+        """Rate one pair with a fault in it that the judge ought to find."""
+        drawn = int(self._draw(chunk, "which") * 2**32)
+        at = drawn % len(exhibits)
+        replies = [shown.reply for shown in exhibits]
+        kind, reply = plant(replies, at, drawn // len(exhibits))
+        faulty = Exhibit(exhibits[at].request, reply)
+        (rating,) = await self._ask([faulty], chunk, ask, self.seed)
+        _tell(ask, kind, faulty, rating, first=ratings[at])
+
+    async def _ask(
+        self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask, seed: int
+    ) -> list[Rating | None]:
+        """The rating of each; None for what is missing in the reply, or all that is invalid.
+
+        An invalid reply is never mended, since a model that mends what it cannot see the reasons
+        for would make ratings up; the question is asked once more.
+        """
+        question = self._question(exhibits, chunk, seed)
+        try:
+            given = await ask(question, Ratings, model=self.model, mend=False)
+        except RejectedError:
+            return [None] * len(exhibits)
+        found: dict[int, Rating] = {}
+        for rating in given.ratings:
+            found.setdefault(rating.number, rating)
+        return [found.get(number) for number in range(1, len(exhibits) + 1)]
+
+    def _question(self, exhibits: Sequence[Exhibit], chunk: Chunk, seed: int) -> Prompt:
+        listed = [
+            {"number": number, "request": shown.request, "reply": shown.reply}
+            for number, shown in enumerate(exhibits, 1)
+        ]
+        values = {
+            "count": str(len(exhibits)),
+            "examples": as_lines(listed),
+            **passage_values(chunk),
+        }
+        max_tokens = TOKENS_PER_REPLY + TOKENS_PER_RATING * len(exhibits)
+        return self.form.fill(values, Sampling(0.0, max_tokens, seed))
+
+    def _draw(self, chunk: Chunk, purpose: str) -> float:
+        """A number from 0 up to 1 that chunk, seed and purpose decide."""
+        state = hashlib.blake2b(f"{purpose} {self.seed} {chunk.id}".encode(), digest_size=4)
+        return int.from_bytes(state.digest()) / 2**32
+
+
+def make_judge(settings: Settings) -> Judge | None:
+    """The judge that the settings ask for; None for ``judge: off``."""
+    if settings.judge == "off":
+        return None
+    return Judge(
+        form=load_template("judge"),
+        model=settings.judge_model,
+        share=1.0 if settings.judge == "all" else settings.judge_share,
+        trust_share=settings.judge_trust,
+        seed=settings.seed,
+    )
+
+
+def _scored(pair: Pair, rating: Rating | None, other: Rating | None) -> Pair:
+    alternative = pair.alternative
+    if alternative is not None and other is not None:
+        alternative = replace(alternative, score=other.overall)
+    if rating is None:
+        return replace(pair, flags=(*pair.flags, "unscored"), alternative=alternative)
+    flags = pair.flags if rating.self_contained else (*pair.flags, "judged_not_self_contained")
+    return replace(pair, scores=rating.scores(), flags=flags, alternative=alternative)
+
+
+def _tell(
+    ask: Ask,
+    trial: str,
+    shown: Exhibit,
+    rating: Rating | None,
+    *,
+    position: int = 0,
+    first: Rating | None = None,
+) -> None:
+    ask.tell(
+        Topic.JUDGED,
+        trial=trial,
+        position=position,
+        words=len(shown.reply.split()),
+        scores=rating.scores() if rating else None,
+        first=first.scores() if first else None,
+    )

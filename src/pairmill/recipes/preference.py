@@ -1,0 +1,97 @@
+"""A second answer to each instruction, so that preferences can be learned from honest differences.
+
+``samples``: drawn again from the same text; which one is better is for a judge to say.
+``closed_book``: written by a model that did not see the text; the answer that rests on the text is
+the better one by how it was made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pairmill.errors import RejectedError
+from pairmill.quality.filters import inspect
+from pairmill.quality.privacy import redact
+from pairmill.recipes.answering import Answers, by_number, question
+from pairmill.recipes.prompts import PromptTemplate, load_template
+from pairmill.recipes.refine import view_of, view_of_pair
+from pairmill.recipes.writing import CANARY, TERMS
+from pairmill.records import Alternative, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe import Ask
+    from pairmill.records import Chunk, Pair
+
+__all__ = ["Preference"]
+
+VERSION = "1"
+_UNUSABLE = frozenset({"refusal", "meta_text", "truncated", "prompt_leak", "language", "secret"})
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A configured route to second answers."""
+
+    route: str
+    form: PromptTemplate
+    model: str | None
+    temperature: float
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Preference | None:
+        """What the settings ask for; None for ``preference: off``."""
+        if settings.preference == "off":
+            return None
+        closed = settings.preference == "closed_book"
+        constants = {"style": "", "canary": CANARY}
+        return cls(
+            route=settings.preference,
+            form=load_template("closed_book" if closed else "answers", constants),
+            model=settings.preference_model,
+            temperature=settings.temperature if closed else min(settings.temperature + 0.3, 2.0),
+            seed=settings.seed + 1,
+        )
+
+    @property
+    def identity(self) -> str:
+        """Changes with whatever changes the second answers."""
+        numbers = (repr(self.temperature), str(self.seed), self.model or "")
+        return digest(VERSION, self.route, self.form.template.id, self.form.form, *numbers)
+
+    async def add(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
+        """The same pairs, those with a usable second answer bearing it.
+
+        A pair that another one was evolved from gets none. A second answer that refuses, is cut
+        off, or is the first one over again is left out.
+        """
+        parents = {pair.parent for pair in pairs if pair.parent is not None}
+        wanted = [pair for pair in pairs if pair.index not in parents]
+        if not wanted:
+            return list(pairs)
+        requests = [pair.instruction for pair in wanted]
+        seen = None if self.route == "closed_book" else chunk
+        prompt = question(self.form, requests, self.temperature, self.seed, seen)
+        try:
+            answers = by_number(await ask(prompt, Answers, model=self.model), len(wanted))
+        except RejectedError:
+            return list(pairs)
+        found = {
+            pair.index: self._usable(pair, answer, chunk)
+            for pair, answer in zip(wanted, answers, strict=True)
+            if answer is not None
+        }
+        return [replace(pair, alternative=found.get(pair.index)) for pair in pairs]
+
+    def _usable(self, pair: Pair, answer: str, chunk: Chunk) -> Alternative | None:
+        view = view_of(chunk)
+        other = view_of_pair(replace(pair, answer=answer), view)
+        faults = {finding.check for finding in inspect(other, view, terms=TERMS)}
+        same = other.answer.words == view_of_pair(pair, view).answer.words
+        if same or not faults.isdisjoint(_UNUSABLE):
+            return None
+        return Alternative(redact(answer)[0], self.route)

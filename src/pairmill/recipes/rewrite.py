@@ -1,0 +1,56 @@
+"""Asks for one pair again: the usual system prompt, the chunk, and what is wrong with the pair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.errors import RejectedError
+from pairmill.recipes.plan import plan_pairs
+from pairmill.recipes.prompts import PromptTemplate, load_template, one_line
+from pairmill.recipes.writing import (
+    TOKENS_PER_PAIR,
+    TOKENS_PER_REPLY,
+    Written,
+    passage_values,
+    to_pair,
+)
+from pairmill.records import Sampling
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe import Ask
+    from pairmill.recipes.style import Forms, StyleCards
+    from pairmill.records import Chunk, Pair
+
+__all__ = ["Rewriter"]
+
+_INSTRUCTION_CHARS = 400
+
+
+class Rewriter:
+    """Replaces single pairs, with the very prefix that their chunks were asked with."""
+
+    def __init__(self, settings: Settings, forms: Forms, cards: StyleCards) -> None:
+        self._settings = settings
+        self._forms = forms
+        self._cards = cards
+        self.form = load_template("replace").form
+
+    async def rewrite(self, pair: Pair, reason: str, chunk: Chunk, ask: Ask) -> Pair | None:
+        """Ask once for another pair in this one's place; None where none comes."""
+        settings = self._settings
+        prefix = self._forms.with_card(await self._cards.of(chunk, ask))
+        plan = plan_pairs(chunk, pair.index + 1, settings.seed).after(pair.index)
+        values = {
+            "plan": plan.lines(),
+            "reason": one_line(reason),
+            "instruction": one_line(pair.instruction, _INSTRUCTION_CHARS),
+            **passage_values(chunk),
+        }
+        sampling = Sampling(settings.temperature, TOKENS_PER_REPLY + TOKENS_PER_PAIR, settings.seed)
+        prompt = PromptTemplate(prefix.template, self.form).fill(values, sampling)
+        try:
+            written = await ask(prompt, Written)
+        except RejectedError:
+            return None
+        return to_pair(written.pairs[0], pair.index) if written.pairs else None

@@ -1,0 +1,208 @@
+"""How far the judge can be trusted, and what evolution gains: ``figures.json`` in the run folder.
+
+Counted from events, kept beside the run and taken up again by a later start. A start that is killed
+loses what it counted since its last shard, so these are figures to go by, not a ledger.
+"""
+
+from __future__ import annotations
+
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.events import Event, Topic
+from pairmill.quality.agreement import agree, spearman
+from pairmill.recipes.judge import ASPECTS
+from pairmill.store.files import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Figures", "summarize"]
+
+MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
+_GATE = ("instruction_following", "truthfulness")
+_LEAST_BEFORE = 3  # what was rated lower before has no room to fall
+_TOPICS = frozenset({Topic.JUDGED, Topic.EVOLVED})
+
+
+class Figures:
+    """Listens to what is judged and evolved, and writes down what it comes to."""
+
+    def __init__(self, figures: Path, state: Path) -> None:
+        """Take up the counts in ``state``; write them there, and the figures to ``figures``."""
+        self._figures = figures
+        self._state = state
+        self._counts = _read(state)
+        self._changed = False
+
+    def listen(self, event: Event) -> None:
+        """Count an event; save when a shard is published."""
+        if event.topic is Topic.JUDGED:
+            _count_rating(self._counts, event.fields)
+        elif event.topic is Topic.EVOLVED:
+            operator, outcome = str(event.fields["operator"]), str(event.fields["outcome"])
+            _add(self._counts["evolve"].setdefault(operator, {}), outcome)
+        if event.topic in _TOPICS:
+            self._changed = True
+        elif event.topic is Topic.SHARD_PUBLISHED:
+            self.save()
+
+    def save(self) -> None:
+        """Write both files, if anything was counted.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        if self._changed:
+            atomic_write(self._state, orjson.dumps(self._counts))
+            shown = orjson.dumps(summarize(self._counts), option=orjson.OPT_INDENT_2)
+            atomic_write(self._figures, shown + b"\n")
+            self._changed = False
+
+
+def summarize(counts: dict[str, Any]) -> dict[str, Any]:
+    """The figures: judge (aspects, agreement, controls, bias) and evolve (each operator)."""
+    return {"judge": _judge(counts), "evolve": _evolve(counts["evolve"])}
+
+
+def _judge(counts: dict[str, Any]) -> dict[str, Any] | None:
+    if not counts["rated"] and not counts["unscored"]:
+        return None
+    samples = counts["samples"]
+    return {
+        "rated": counts["rated"],
+        "unscored": counts["unscored"],
+        "aspects": {aspect: _aspect(counts["aspects"][aspect]) for aspect in ASPECTS},
+        "repeated": {aspect: _agreement(counts["repeats"], aspect) for aspect in ASPECTS},
+        "controls": {kind: _control(found) for kind, found in sorted(counts["controls"].items())},
+        "mean_by_position": {
+            position: round(total / number, 3)
+            for position, (number, total) in sorted(counts["positions"].items())
+        },
+        "score_against_length": _rounded(
+            spearman([words for words, _ in samples], [score for _, score in samples])
+        ),
+    }
+
+
+def _aspect(histogram: dict[str, int]) -> dict[str, Any]:
+    given = [(int(score), count) for score, count in histogram.items() if score != "null"]
+    total = sum(count for _, count in given)
+    return {
+        "mean": _rounded(sum(s * n for s, n in given) / total if total else None),
+        "histogram": {str(score): histogram.get(str(score), 0) for score in range(1, 6)},
+        "null": histogram.get("null", 0),
+    }
+
+
+def _agreement(repeats: list[list[list[int | None]]], aspect: str) -> dict[str, Any]:
+    at = ASPECTS.index(aspect)
+    found = agree([first[at] for first, _ in repeats], [again[at] for _, again in repeats])
+    return {
+        "compared": found.compared,
+        "exact": _rounded(found.exact),
+        "within_one": _rounded(found.within_one),
+        "kappa": _rounded(found.kappa),
+    }
+
+
+def _control(found: dict[str, int]) -> dict[str, Any]:
+    rated, detected = found.get("rated", 0), found.get("detected", 0)
+    share = detected / rated if rated else None
+    return {
+        "planted": found.get("planted", 0),
+        "rated": rated,
+        "detected": detected,
+        "share": _rounded(share),
+    }
+
+
+def _evolve(counts: dict[str, dict[str, int]]) -> dict[str, Any] | None:
+    if not counts:
+        return None
+    return {
+        operator: {
+            "tried": sum(outcomes.values()),
+            "kept": outcomes.get("kept", 0),
+            "left_out": {why: n for why, n in sorted(outcomes.items()) if why != "kept"},
+        }
+        for operator, outcomes in sorted(counts.items())
+    }
+
+
+def _count_rating(counts: dict[str, Any], fields: dict[str, Any]) -> None:
+    trial, scores, first = fields["trial"], fields["scores"], fields["first"]
+    if trial == "again":
+        if scores and first and len(counts["repeats"]) < MOST_SAMPLES:
+            counts["repeats"].append([_listed(first), _listed(scores)])
+    elif trial:
+        _count_control(counts["controls"].setdefault(trial, {}), scores, first)
+    elif scores is None:
+        counts["unscored"] += 1
+    else:
+        _count_ordinary(counts, fields, scores)
+
+
+def _count_ordinary(
+    counts: dict[str, Any], fields: dict[str, Any], scores: dict[str, int | None]
+) -> None:
+    counts["rated"] += 1
+    for aspect in ASPECTS:
+        _add(counts["aspects"][aspect], "null" if scores[aspect] is None else str(scores[aspect]))
+    overall = mean(score for score in scores.values() if score is not None)
+    place = counts["positions"].setdefault(str(fields["position"]), [0, 0.0])
+    place[0] += 1
+    place[1] += overall
+    if len(counts["samples"]) < MOST_SAMPLES:
+        counts["samples"].append([fields["words"], overall])
+
+
+def _count_control(
+    found: dict[str, int],
+    scores: dict[str, int | None] | None,
+    first: dict[str, int | None] | None,
+) -> None:
+    """A planted fault is found if what the reply must be, true and to the point, is rated lower."""
+    _add(found, "planted")
+    if scores is None or first is None or _gate(first) < _LEAST_BEFORE:
+        return
+    _add(found, "rated")
+    if _gate(scores) < _gate(first):
+        _add(found, "detected")
+
+
+def _gate(scores: dict[str, int | None]) -> int:
+    return min(scores[aspect] or 0 for aspect in _GATE)
+
+
+def _listed(scores: dict[str, int | None]) -> list[int | None]:
+    return [scores[aspect] for aspect in ASPECTS]
+
+
+def _add(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The counts of earlier starts; what cannot be read was never counted."""
+    fresh: dict[str, Any] = {
+        "rated": 0,
+        "unscored": 0,
+        "aspects": {aspect: {} for aspect in ASPECTS},
+        "repeats": [],
+        "controls": {},
+        "positions": {},
+        "samples": [],
+        "evolve": {},
+    }
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return fresh
+    return found if isinstance(found, dict) and found.keys() == fresh.keys() else fresh

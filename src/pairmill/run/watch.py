@@ -1,0 +1,153 @@
+"""What the run does around its recipes: the canary, the cap on repeats, and what is remembered."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pairmill.errors import EXIT_FAILED, StorageError
+from pairmill.events import Event, Topic
+from pairmill.quality.canary import Canary, CanaryLimits
+from pairmill.quality.text import words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.run.stop import Stop
+
+__all__ = ["ON_TRIAL", "Memory", "Repeats", "Watch"]
+
+ON_TRIAL = 100  # chunks that may be paid for before the canary has judged the first 50
+_COUNTED = 65_536  # instructions whose repeats are counted, the latest ones: about 8 MB
+
+
+class Repeats:
+    """Counts how often an instruction came, in bounded memory: the longest unseen is forgotten."""
+
+    def __init__(self, most: int | None, counted: int = _COUNTED) -> None:
+        """Admit each instruction ``most`` times; any number of times where None."""
+        self._most = most
+        self._counted = counted
+        self._counts: OrderedDict[int, int] = OrderedDict()
+
+    def admit(self, instruction: str) -> bool:
+        """Whether it may come once more. Case, spacing and punctuation do not matter."""
+        if self._most is None:
+            return True
+        name = hash(words(instruction))
+        count = self._counts.pop(name, 0) + 1
+        self._counts[name] = count
+        if len(self._counts) > self._counted:
+            self._counts.popitem(last=False)
+        return count <= self._most
+
+
+class Memory:
+    """Names and values in a file of the run folder, in constant memory.
+
+    A value is safe from the end of the process, not from the end of power: then it is made anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
+            )
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot open {path}: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def get(self, name: str) -> str | None:
+        """What is kept under the name; None where nothing is."""
+        with closing(self._database.execute(_GET, (name,))) as rows:
+            row = rows.fetchone()
+        return row[0] if row else None
+
+    def set(self, name: str, value: str) -> None:
+        """Keep the value, unless there is one already."""
+        try:
+            self._database.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot keep a value: {error}") from None
+
+
+_GET = "SELECT value FROM kept WHERE name = ?"
+
+
+class Watch:
+    """Stops a run whose pairs are about nothing; see ``Around``.
+
+    Until the canary has judged for the first time, no more chunks are handed out than 100 in all
+    that have pairs or may still get some, so that a model that never sees its text is found out
+    before it is paid for more.
+    """
+
+    def __init__(
+        self,
+        stop: Stop,
+        memory: Memory,
+        *,
+        seed: int = 0,
+        max_repeats: int | None = None,
+        limits: CanaryLimits | None = None,
+        on_trial: bool = True,
+    ) -> None:
+        """Take what a fall of the canary stops; ``on_trial`` is False where nothing is checked."""
+        self.stop = stop
+        self._memory = memory
+        self._canary = Canary(seed, limits)
+        self._repeats = Repeats(max_repeats)
+        self._with_pairs = 0
+        self._begun = 0
+        self._moved = anyio.Event()
+        self._judged = not on_trial
+
+    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
+        """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""
+        self._with_pairs += bool(pairs)
+        window = self._canary.watch(chunk, pairs)
+        if window is None:
+            return
+        self._judged = True
+        self._moved.set()
+        if window.problem:
+            self.stop.request(window.problem, EXIT_FAILED)
+
+    def admit(self, instruction: str) -> bool:
+        """Whether one more pair may have this instruction."""
+        return self._repeats.admit(instruction)
+
+    def recall(self, name: str) -> str | None:
+        """What the run folder keeps under a name."""
+        return self._memory.get(name)
+
+    def remember(self, name: str, value: str) -> None:
+        """Keep a value in the run folder."""
+        self._memory.set(name, value)
+
+    def listen(self, event: Event) -> None:
+        """Take note of the units that end."""
+        if event.topic is Topic.UNIT_FINISHED and not self._judged:
+            self._begun -= 1
+            self._moved.set()
+
+    async def hand_out(self) -> None:
+        """Return when one more chunk may be handed out, and count it."""
+        while not self._judged and self._begun and self._with_pairs + self._begun >= ON_TRIAL:
+            self._moved = anyio.Event()
+            await self._moved.wait()
+        self._begun += 1

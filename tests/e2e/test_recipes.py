@@ -1,0 +1,210 @@
+"""The steps of a recipe in whole runs, against the simulated endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.cli import KEY, pairmill, rejects, rows
+from tests.support.corpus import write_corpus
+
+from pairmill import generate
+from pairmill.dataset.export import ExportOptions, export
+from pairmill.testing import Simulator, SimulatorSettings, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SENTENCES = 22  # three pairs a chunk
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+def test_a_judge_that_is_called_in_later_buys_only_its_own_calls(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 8, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url)
+    before, written = endpoint.report()["billed"], rows(out)
+    judged: dict[str, Any] = {
+        "judge": "all",
+        "judge_model": "wise",
+        "judge_trust": 0,
+        "accept_change": True,
+    }
+    generate(corpus, output=out, base_url=endpoint.url, **judged)
+    assert endpoint.report()["billed"] == before + 8
+    found = [row for row in rows(out) if row["scores"]]
+    assert len(found) == len(written) == 24
+    assert sorted(row["answer"] for row in found) == sorted(row["answer"] for row in written)
+    assert {row["model"] for row in found} == {"gpt-4o-mini"}
+    for row in found:
+        assert all(score is None or score in {1, 2, 3, 4, 5} for score in row["scores"].values())
+
+
+def test_a_judge_of_nonsense_costs_no_pair(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 4, SENTENCES), tmp_path / "out"
+    nonsense = Step(content="I would give these a 9 out of 10.", match="Examples:", times=None)
+    with Simulator(SimulatorSettings(script=(nonsense,))) as endpoint:
+        run = pairmill("run", corpus, "-o", out, "--judge", "all", url=endpoint.url)
+    assert run.returncode == 0, run.stderr
+    assert len(rows(out)) == 12
+    assert all(row["scores"] is None and row["flags"] == ["unscored"] for row in rows(out))
+    assert json.loads((out / "figures.json").read_text("utf-8"))["judge"]["unscored"] == 12
+    assert {row["attempts"] for row in rows(out)} == {1 + 3}  # no more than any question may cost
+
+
+def test_trust_in_the_judge_is_measured_and_written_down(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 12, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, judge="all", judge_trust=1.0)
+    found = json.loads((out / "figures.json").read_text("utf-8"))["judge"]
+    assert (found["rated"], found["unscored"]) == (36, 0)
+    assert found["repeated"]["truthfulness"]["compared"] == 36
+    assert sum(control["planted"] for control in found["controls"].values()) == 12
+    assert set(found["mean_by_position"]) == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize("mode", ["two_step", "verbatim"])
+def test_the_other_modes_write_grounded_pairs(
+    tmp_path: Path, endpoint: Simulator, mode: str
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 5, SENTENCES), tmp_path / "out"
+    run = pairmill("run", corpus, "-o", out, "--mode", mode, url=endpoint.url)
+    assert run.returncode == 0, run.stderr
+    found = rows(out)
+    assert len(found) == (15 if mode == "two_step" else 5)
+    assert all(row["grounding"] > 0.9 for row in found)
+    assert {row["recipe"] for row in found} == {f"backtranslate_{mode}"}
+
+
+def test_evolved_pairs_name_their_parents_and_take_their_place_in_an_export(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 8, SENTENCES), tmp_path / "out"
+    assert pairmill("run", corpus, "-o", out, "--evolve", "on", url=endpoint.url).returncode == 0
+    found = {row["id"]: row for row in rows(out)}
+    children = [row for row in found.values() if row["parent_id"]]
+    assert len(children) >= 4
+    assert all(found[row["parent_id"]]["chunk_id"] == row["chunk_id"] for row in children)
+    assert all(found[row["parent_id"]]["parent_id"] is None for row in children)
+    evolved = json.loads((out / "figures.json").read_text("utf-8"))["evolve"]
+    assert sum(operator["kept"] for operator in evolved.values()) == len(children)
+    alone = export(out, tmp_path / "alone")
+    assert alone.dropped.get("evolved_from") == len(children)
+    both = export(out, tmp_path / "both", ExportOptions(keep_parents=True))
+    assert "evolved_from" not in both.dropped
+
+
+def test_second_answers_become_preferences(tmp_path: Path, endpoint: Simulator) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 12, SENTENCES), tmp_path / "out"
+    told = ("--preference", "samples", "--judge", "all")
+    assert pairmill("run", corpus, "-o", out, *told, url=endpoint.url).returncode == 0
+    bearing = [row for row in rows(out) if row["alternative"]]
+    assert len(bearing) > 20
+    assert all(row["alternative"]["route"] == "samples" for row in bearing)
+    assert all(1 <= row["alternative"]["score"] <= 5 for row in bearing)
+    summary = export(out, tmp_path / "dpo", ExportOptions(shape="preference"))
+    kept = sum(summary.kept.values())
+    assert 0 < kept < len(bearing)
+    assert kept + sum(summary.dropped.values()) == len(rows(out))
+
+
+def test_an_answer_without_the_text_is_the_rejected_one_without_a_judge(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 6, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, preference="closed_book")
+    answers = {row["instruction"]: row["answer"] for row in rows(out) if row["alternative"]}
+    assert answers
+    export(out, tmp_path / "dpo", ExportOptions(shape="preference"))
+    lines = (tmp_path / "dpo" / "data").glob("*.jsonl")
+    records = [json.loads(line) for path in lines for line in path.read_text().splitlines()]
+    assert records
+    assert all(record["chosen"] == answers[record["prompt"]] for record in records)
+
+
+def test_a_pair_that_points_at_its_source_is_bought_once_more(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 1, SENTENCES), tmp_path / "out"
+    with Simulator() as endpoint:
+        generate(corpus, output=tmp_path / "good", base_url=endpoint.url)
+    pairs = [
+        {"type": "why", "evidence": row["evidence"], "instruction": row["instruction"],
+         "answer": row["answer"]}
+        for row in rows(tmp_path / "good")
+    ]  # fmt: skip
+    pairs[1]["instruction"] = "What does the author say about Oslo?"
+    step = Step(content=json.dumps({"skip": None, "pairs": pairs}), match="N=3")
+    with Simulator(SimulatorSettings(script=(step,))) as endpoint:
+        ended = generate(corpus, output=out, base_url=endpoint.url)
+        assert endpoint.report()["billed"] == 3  # one tries the endpoint
+    assert ended.pairs + len(rejects(out)) == 3
+    assert all("author" not in row["instruction"] for row in rows(out))
+    assert {row["attempts"] for row in rows(out)} == {2}
+
+
+def test_a_target_ends_the_run_and_is_kept_to_by_the_next_start(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 40, SENTENCES), tmp_path / "out"
+    run = pairmill("run", corpus, "-o", out, "--target-pairs", "20", url=endpoint.url)
+    assert run.returncode == 0, run.stderr
+    assert 20 <= len(rows(out)) < 23
+    asked = endpoint.report()["calls"]
+    assert asked <= 1 + 8
+    again = pairmill("run", corpus, "-o", out, "--target-pairs", "20", url=endpoint.url)
+    assert again.returncode == 0, again.stderr
+    assert endpoint.report()["calls"] == asked
+    pairmill("run", corpus, "-o", out, "--target-pairs", "30", url=endpoint.url)
+    assert 30 <= len(rows(out)) < 33
+
+
+def test_each_document_gives_its_share_over_several_starts(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 4, 150), tmp_path / "out"  # 7 chunks each
+    told = ("--per-document", "6", "--limit")
+    for limit in ("3", "15", "28"):
+        run = pairmill("run", corpus, "-o", out, *told, limit, url=endpoint.url)
+        assert run.returncode == 0, run.stderr
+    found = Counter(row["document_id"] for row in rows(out))
+    assert len(found) == 4
+    assert all(6 <= count < 9 for count in found.values())
+
+
+def test_one_author_has_one_prompt_prefix_in_every_start(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = tmp_path / "articles.jsonl", tmp_path / "out"
+    said = "So I tried it, and it's just a kettle! You don't need much, do you? I'd fill it. " * 12
+    one = {"text": said, "author": "Ann", "id": "1"}
+    other = {"text": said.replace("kettle", "stove"), "author": "Ann", "id": "2"}
+    corpus.write_text(json.dumps(one) + "\n", "utf-8")
+    generate(corpus, output=out, base_url=endpoint.url)
+    first = _prefixes(out)
+    corpus.write_text(json.dumps(other) + "\n" + json.dumps(one) + "\n", "utf-8")
+    generate(corpus, output=out, base_url=endpoint.url)
+    assert len(first) == 1
+    assert _prefixes(out) == first
+
+
+def _prefixes(out: Path) -> set[str]:
+    import sqlite3
+
+    with sqlite3.connect(out / ".run" / "memory.db") as database:
+        kept = {value for (value,) in database.execute("SELECT value FROM kept")}
+    database.close()
+    return kept

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+from tests.support.asks import make_chunk
+
+from pairmill.events import Bus
+from pairmill.recipes.recipe import Recipe
+from pairmill.recipes.repair import Questions
+from pairmill.run.reader import Work
+from pairmill.run.stop import Stop
+from pairmill.run.worker import Shop, work_on
+
+if TYPE_CHECKING:
+    from pairmill.recipes.recipe import Ask
+    from pairmill.records import Chunk, Pair
+
+
+async def _no_wait() -> None:
+    pass
+
+
+def shop_with(stop: Stop, write: Any) -> Shop:
+    writer = SimpleNamespace(put_outcome=lambda _: None, wait_for_room=_no_wait)
+    bus = Bus()
+    return Shop(
+        recipe=Recipe("r", "1", "1", "i", write),
+        questions=Questions(bus, model="m", max_attempts=1),
+        client=cast("Any", None),
+        writer=cast("Any", writer),
+        bus=bus,
+        stop=stop,
+        flight=cast("Any", None),
+    )
+
+
+async def test_who_finishes_during_a_stop_does_not_wait_for_an_inbox_that_nobody_fills() -> None:
+    stop = Stop()
+
+    async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
+        stop.request("enough")
+        return []
+
+    inbox: asyncio.Queue[Work | None] = asyncio.Queue()
+    inbox.put_nowait(Work("a" * 32, make_chunk(), {}))
+    with anyio.fail_after(5):
+        await work_on(inbox, shop_with(stop, write))
+
+
+async def test_the_end_of_the_work_is_passed_on() -> None:
+    done: list[str] = []
+
+    async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
+        done.append(chunk.text)
+        return []
+
+    inbox: asyncio.Queue[Work | None] = asyncio.Queue()
+    for text in ("one", "two"):
+        inbox.put_nowait(Work(text.ljust(32, "0"), make_chunk(text), {}))
+    inbox.put_nowait(None)
+    shop = shop_with(Stop(), write)
+    with anyio.fail_after(5):
+        await work_on(inbox, shop)
+        await work_on(inbox, shop)
+    assert done == ["one", "two"]
