@@ -80,10 +80,10 @@ class Ledger:
             execute = self._connection.executemany
             execute(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)",
-                [
+                (  # one by one: orjson's bytes are longer in memory than they look
                     (_blob(a.chunk_id), _blob(a.call_id), _blob(a.unit_id), _body(a))
                     for a in answers
-                ],
+                ),
             )
             units = [_unit_row(unit) for unit in outcomes]
             execute("INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", units)
