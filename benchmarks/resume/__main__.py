@@ -1,0 +1,125 @@
+"""How long a start takes that finds its units finished, until the first new call.
+
+python -m benchmarks.resume [UNITS]          200,000 where none is given
+
+The folder is made by committing outcomes straight into its journal, under the ids that the run will
+look for; the input is then read as in any run, and one chunk at its end is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import corpus
+from benchmarks.cells import endpoint
+from benchmarks.machine import cpus, describe, save
+
+from pairmill import __version__
+from pairmill.config import Settings, fingerprint, load
+from pairmill.intake.reader import read_chunks
+from pairmill.recipes.registry import make_recipe
+from pairmill.records import Outcome, Usage, digest
+from pairmill.store.entries import Batch, UnitOutcome
+from pairmill.store.folder import open_folder
+from pairmill.store.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMIT = 5000
+PROBE = """
+import os, sys, time
+from pairmill.events import Bus, Topic
+from pairmill import generate
+started = time.perf_counter()
+found = {}
+def listen(event):
+    if event.topic is Topic.CALL_ANSWERED:
+        found.setdefault("seconds", time.perf_counter() - started)
+    if event.topic is Topic.UNIT_KNOWN:
+        found["known"] = found.get("known", 0) + event.fields["count"]
+bus = Bus()
+bus.subscribe(listen)
+generate(sys.argv[1], output=sys.argv[2], base_url=sys.argv[3], model="m", bus=bus,
+         structured_output="json_schema")
+import json, resource
+found["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+print(json.dumps(found))
+"""
+
+
+def outcomes(settings: Settings) -> Iterator[UnitOutcome]:
+    """A finished unit for each chunk of the input."""
+    identity = make_recipe(settings).identity
+    for chunk in read_chunks(settings, lambda _: None):
+        unit = digest(chunk.id, identity)
+        row = b'{"id":"%s"}\n' % unit.encode()
+        yield UnitOutcome(unit, Outcome.WRITTEN, (row,), (), None, 1, Usage(500, 300, 0))
+
+
+def build(articles: Path, out: Path, url: str) -> None:
+    """Make the run folder in which every chunk of ``articles`` is finished."""
+    settings = load(
+        given={"inputs": (str(articles),), "output": str(out), "model": "m", "base_url": url,
+               "structured_output": "json_schema"}
+    )  # fmt: skip
+    with open_folder(
+        out,
+        settings_fingerprint=fingerprint(settings),
+        accept_change=False,
+        version=__version__,
+    ) as folder:
+        journal = Journal.open(folder, clock=time.monotonic)
+        done = outcomes(settings)
+        while group := list(itertools.islice(done, COMMIT)):
+            journal.commit(Batch((), group))
+        journal.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.resume")
+    parser.add_argument("units", type=int, nargs="?", default=200_000)
+    count = parser.parse_args().units
+    print(describe(), "\n")
+    with tempfile.TemporaryDirectory(prefix="pairmill-bench-") as name, endpoint("zero") as it:
+        folder = Path(name)
+        articles = folder / "articles.jsonl"
+        with articles.open("wb") as file:
+            corpus.write(file, count)
+        started = time.perf_counter()
+        build(articles, folder / "run", it.url)
+        built_s = time.perf_counter() - started
+        with articles.open("ab") as file:
+            corpus.write(file, 1, seed=2)
+        found = measure(articles, folder / "run", it.url)
+    found |= {"units": count, "built_s": round(built_s, 1), "load": round(os.getloadavg()[0], 1)}
+    found["us_per_unit"] = round(found["seconds"] / count * 1e6, 1)
+    print(f"{count:,} finished units skipped, first new answer after {found['seconds']:.1f} s")
+    print(found)
+    save("resume", found)
+
+
+def measure(articles: Path, out: Path, url: str) -> dict[str, Any]:
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROBE, str(articles), str(out), url],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OPENAI_API_KEY": "none"},
+    )
+    if cpus()[1] is not None:
+        os.sched_setaffinity(child.pid, {cpus()[1] or 0})
+    out_text, _ = child.communicate()
+    import orjson
+
+    return dict(orjson.loads(out_text))
+
+
+if __name__ == "__main__":
+    main()
