@@ -75,7 +75,6 @@ class Lookup:
             models={row[0]: row[1] for row in by_model},
         )
 
-<<<<<<< HEAD
     def usage_by_model(self) -> dict[str, Usage]:
         """Tokens of all calls by the model's name as the server returned it."""
         with explained(self._path):
@@ -93,7 +92,7 @@ class Lookup:
                 f"SELECT {columns} FROM units WHERE attempts > 0 LIMIT {_MEASURED_UNITS}"  # noqa: S608
             ).fetchall()
         return Measured.of(rows)
-=======
+
     def reopened(self) -> int:
         """Count the tombstones that are being asked again."""
         with explained(self._path):
@@ -102,7 +101,6 @@ class Lookup:
                 return 0
             (count,) = self._connection.execute("SELECT count(*) FROM reopened").fetchone()
             return int(count)
->>>>>>> 8bc2caf (Rebuild a lost ledger, and ask again for tombstones)
 
     def shards(self) -> list[ShardRecord]:
         """List every shard, open or closed, by kind and number."""
