@@ -13,6 +13,7 @@ import orjson
 
 from pairmill.errors import RejectedError
 from pairmill.recipes.answers import AnswerModel, json_schema, read
+from pairmill.recipes.recipe import Alone
 from pairmill.testing.content import draft_pairs, find_passage
 from pairmill.testing.dice import Dice
 from pairmill.testing.schema import Filling, fill
@@ -20,7 +21,8 @@ from pairmill.testing.schema import Filling, fill
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.recipes.recipe import Recipe
+    from pairmill.events import Topic
+    from pairmill.recipes.recipe import Around, Recipe
     from pairmill.records import Chunk, Prompt, Rejection
 
 __all__ = ["rehearse"]
@@ -69,5 +71,13 @@ class _Prompter:
             raise RejectedError("rehearsal", "no answer could be made up")
         return value
 
+    @property
+    def around(self) -> Around:
+        """Nothing is around a rehearsal."""
+        return Alone()
+
     def drop(self, rejection: Rejection) -> None:
         """Nothing is kept."""
+
+    def tell(self, topic: Topic, /, **fields: object) -> None:
+        """Nobody is told."""

@@ -24,7 +24,11 @@ LINE = b'{"text": "one"}\n'
         ("-", gzip.compress(LINE, mtime=0), ["one"]),
         ("data", LINE, ["one"]),
         ("a.JSONL", b"\xef\xbb\xbf" + LINE, ["one"]),
-        ("a.jsonl.gz", gzip.compress(LINE, mtime=0) + gzip.compress(LINE, mtime=0) + b"\0\0", ["one", "one"]),
+        (
+            "a.jsonl.gz",
+            gzip.compress(LINE, mtime=0) + gzip.compress(LINE, mtime=0) + b"\0\0",
+            ["one", "one"],
+        ),
         ("a.jsonl", gzip.compress(LINE, mtime=0), ["one"]),
         ("a.txt", "é\n".encode("utf-16"), ["é\n"]),
         ("a.jsonl", ("\ufeff" + LINE.decode()).encode("utf-16-be"), ["one"]),
