@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import IO, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,9 +16,14 @@ from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
 from pairmill.commands.export import export
 from pairmill.commands.qc import qc
+from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.run.again import Again
 
 __all__ = ["app", "main"]
 
@@ -128,7 +133,29 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "seed": seed,
         "accept_change": accept_change or None,
     }
-    sys.exit(_run(config, given))
+    from pairmill.config import load
+    from pairmill.errors import UsageError
+
+    settings = load(config, given)
+    if not settings.inputs:
+        raise UsageError("nothing to read: name files or folders, or - for standard input")
+    sys.exit(_run(settings))
+
+
+@app.command()
+def retry(
+    folder: Folder,
+    reason: Annotated[str | None, typer.Option(help="Only what was rejected for this.")] = None,
+    model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
+) -> None:
+    """Ask again for the chunks that were rejected, and only for them."""
+    import contextlib
+
+    from pairmill.run.again import prepare
+
+    settings, again, place = prepare(folder, reason=reason, model=model)
+    with contextlib.chdir(place) if place else contextlib.nullcontext():
+        sys.exit(_run(settings, again))
 
 
 @app.command()
@@ -156,7 +183,7 @@ def show(
     print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
 
 
-for command in (estimate_like(run), doctor, export, report, qc, simulate):
+for command in (estimate_like(run), doctor, export, recover, report, qc, simulate):
     app.command()(command)
 
 
@@ -182,27 +209,22 @@ def local_serve(
     sys.exit(serve(path, port=port, slots=slots))
 
 
-def _run(config: Path | None, given: dict[str, Any]) -> int:
+def _run(settings: Settings, again: Again | None = None) -> int:
+    from pairmill.run.signals import quit_on_signals
+
+    quit_on_signals()
     import time
 
     import anyio
     from rich.console import Console
 
-    from pairmill.config import load
-    from pairmill.errors import UsageError
     from pairmill.events import Bus
-    from pairmill.run.signals import quit_on_signals
-
-    quit_on_signals()
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options
     from pairmill.service.progress import show as show_progress
     from pairmill.service.quiet import Quiet
     from pairmill.service.tally import Tally
 
-    settings = load(config, given)
-    if not settings.inputs:
-        raise UsageError("nothing to read: name files or folders, or - for standard input")
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), Tally(time.monotonic)
@@ -210,7 +232,8 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
 
     with show_progress(bus, tally, console) as tick:
         summary = anyio.run(
-            lambda: run_session(settings, bus, tick=tick), backend_options=loop_options()
+            lambda: run_session(settings, bus, tick=tick, again=again),
+            backend_options=loop_options(),
         )
     for line in summary.lines():
         stream.write(f"{line}\n")

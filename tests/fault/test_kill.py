@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.endurance import kill_at_operations, kill_at_random
 from tests.support.forge import Strike
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import random
@@ -65,8 +65,7 @@ def test_a_second_run_is_refused_while_the_first_goes_on_untouched(
     """Fault 16."""
     long_course.endpoint.reset()
     first = long_course.start(forge, fast_path / "out")
-    while not (fast_path / "out/.run/config.json").exists():
-        time.sleep(0.002)
+    wait_until((fast_path / "out/.run/config.json").exists, first)
     second = long_course.start(forge, fast_path / "out")
     assert second.wait() == 1
     assert f"process {first.pid} " in second.stderr

@@ -62,12 +62,17 @@ class Reader:
         recipe: Recipe,
         lookup: Lookup,
         limit: int | None = None,
+        only: frozenset[str] | None = None,
     ) -> None:
-        """Take the chunks (the first ``limit`` of them), and the list that the intake notes in."""
+        """Take the chunks (the first ``limit`` of them), and the list that the intake notes in.
+
+        With ``only``, units that are not in it are passed over as if they were known.
+        """
         self._chunks = islice(chunks, limit)
         self._notes = notes
         self._recipe = recipe
         self._lookup = lookup
+        self._only = only
         self._active: set[str] = set()
 
     def next_batch(self) -> Batch | None:
@@ -84,7 +89,8 @@ class Reader:
         # that is in neither was never begun.
         fresh: dict[str, Chunk] = {}
         for unit, chunk in named:
-            if unit not in self._active and unit not in fresh:
+            is_wanted = self._only is None or unit in self._only
+            if is_wanted and unit not in self._active and unit not in fresh:
                 fresh[unit] = chunk
         keys = [UnitKey(unit, chunk.id) for unit, chunk in fresh.items()]
         known = self._lookup.known(keys)

@@ -32,6 +32,7 @@ from pairmill.run.connect import connected
 from pairmill.run.descriptors import fitting_concurrency, raise_limit
 from pairmill.run.ending import Ending
 from pairmill.run.figures import Figures
+from pairmill.run.origin import note_start
 from pairmill.run.quota import Quota, make_quota
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.intake.notes import Note
     from pairmill.recipes.recipe import Recipe
+    from pairmill.run.again import Again
     from pairmill.run.asking import InFlight
     from pairmill.run.connect import Connection
     from pairmill.run.reader import Batch, Work
@@ -99,6 +101,7 @@ async def run(
     *,
     handle_signals: bool = True,
     tick: Callable[[], None] | None = None,
+    again: Again | None = None,
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -107,11 +110,13 @@ async def run(
         bus: Whoever listens on it is told what happens.
         handle_signals: SIGINT and SIGTERM end the run gently, and a second one at once.
         tick: Called a few times a second from the event loop, to draw progress.
+        again: Ask for tombstones alone, with what it says.
 
     Raises:
         PairmillError: The run could not begin. Nothing that was committed is lost.
     """
     bus = bus or Bus()
+    own = again.begun if again else settings
     settings, notice = _fit_to_open_files(settings)
     recipe = make_recipe(settings)
     notes: list[Note] = []
@@ -120,20 +125,23 @@ async def run(
         folder = stack.enter_context(
             open_folder(
                 settings.output,
-                settings_fingerprint=fingerprint(settings),
+                settings_fingerprint=fingerprint(own),
                 accept_change=settings.accept_change,
                 version=__version__,
             )
         )
-        atomic_write(folder.resolved, settings.model_dump_json(indent=2).encode())
+        if not again:
+            atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
+            note_start(folder, recipe.identity)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
             shard_bytes=settings.shard_bytes,
             shard_age_s=settings.shard_age_s,
         )
+        only = journal.reopen(again.reason) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        reader = Reader(chunks, notes, recipe, known, settings.limit)
+        reader = Reader(chunks, notes, recipe, known, settings.limit, only)
         writer = Writer(
             journal,
             bus,
@@ -154,7 +162,17 @@ async def run(
         figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
         bus.subscribe(figures.listen)
         stack.callback(figures.save)
-        session = _Session(settings, bus, recipe, folder, reader, writer, ending, watch=watch)
+        session = _Session(
+            settings,
+            bus,
+            recipe,
+            folder,
+            reader,
+            writer,
+            ending,
+            watch=watch,
+            puts_back=again is not None,
+        )
         stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
 
@@ -173,6 +191,7 @@ class _Session:
         ending: Ending,
         *,
         watch: Watch,
+        puts_back: bool,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -182,6 +201,7 @@ class _Session:
         self._writer = writer
         self._ending = ending
         self._watch = watch
+        self._puts_back = puts_back
         self._stop = watch.stop
         self._chunks = 0
         self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
@@ -206,7 +226,8 @@ class _Session:
                         self._writer.finish()
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._writer.close()
+                    whole = self._puts_back and not self._stop.is_requested
+                    await self._writer.close(put_back=whole)
             summary = self._summary(asked=asked)
             listening.cancel_scope.cancel()
         return summary

@@ -117,7 +117,7 @@ def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, 
         created=asker.created,
     )
     outcome = _outcome(pairs, reason)
-    rows, rejected = encode_unit(pairs, asker.dropped, work.chunk, origin)
+    rows, rejected = encode_unit(pairs, asker.dropped, work.chunk, origin, error_class=reason)
     shop.writer.put_outcome(
         UnitOutcome(
             unit_id=work.unit,

@@ -102,14 +102,18 @@ class Writer:
         """Wait no longer for a disk that is full: the run is to end."""
         self._hurry.set()
 
-    async def close(self) -> None:
+    async def close(self, *, put_back: bool = False) -> None:
         """Commit what is left after a refusal, if that works now; publish, and close the journal.
+
+        With ``put_back``, what was lifted and not asked again becomes a tombstone again.
 
         Raises:
             StorageError: The disk refused; what was committed is safe, and is published later.
         """
         try:
             await self._commit_last()
+            if put_back and (count := await self._in_thread(self._journal.put_back)):
+                self._notice(f"not found in the input, and rejected as before: {count} chunks")
             self._tell(await self._in_thread(self._journal.close))
         finally:
             self._thread.shutdown(wait=True)

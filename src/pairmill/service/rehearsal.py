@@ -46,7 +46,6 @@ class _Prompter:
 
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
-        self.around: Around = Alone()
 
     async def __call__(
         self,
@@ -72,8 +71,13 @@ class _Prompter:
             raise RejectedError("rehearsal", "no answer could be made up")
         return value
 
+    @property
+    def around(self) -> Around:
+        """Nothing is around a rehearsal."""
+        return Alone()
+
     def drop(self, rejection: Rejection) -> None:
         """Nothing is kept."""
 
     def tell(self, topic: Topic, /, **fields: object) -> None:
-        """Nobody listens."""
+        """Nobody is told."""

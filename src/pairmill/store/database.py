@@ -59,6 +59,15 @@ CREATE TABLE call_totals (
     completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL) WITHOUT ROWID;
 """
 
+# Tombstones that are being asked again: they are in ``units`` no more, and go back there if their
+# chunks are not found. A ledger of an earlier pairmill gets the table when it is first written to.
+_REOPENED = """
+CREATE TABLE IF NOT EXISTS reopened (
+    id BLOB PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT, pairs INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
 
 def create(path: Path, version: str) -> None:
     """Make an empty ledger beside its place and move it there: it exists whole or not at all.
@@ -110,6 +119,7 @@ def connect(
             if not read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
+                connection.execute(_REOPENED)
         except BaseException:
             connection.close()
             raise

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["RunFolder", "open_folder", "read_folder"]
+__all__ = ["RunFolder", "lock_folder", "open_folder", "read_folder", "write_settings"]
 
 _SETTINGS_FORMAT = 1
 _HARMLESS = frozenset({"lost+found", ".DS_Store", ".gitignore", ".gitkeep"})
@@ -87,6 +87,11 @@ class RunFolder:
         return self.state / "config.json"
 
     @property
+    def origin(self) -> Path:
+        """Where its starts were made from, and with which recipes."""
+        return self.state / "origin.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that works here; its text names it."""
         return self.state / "lock"
@@ -126,14 +131,7 @@ def open_folder(
     lock = _take_lock(folder, files)
     try:
         notices = _check_settings(folder, settings_fingerprint, accept_change=accept_change)
-        document = {
-            "format": _SETTINGS_FORMAT,
-            "version": version,
-            "settings": dict(settings_fingerprint),
-        }
-        data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        if not folder.settings.exists() or folder.settings.read_bytes() != data:
-            atomic_write(folder.settings, data, files=files)
+        write_settings(RunFolder(path, version=version), settings_fingerprint, files=files)
         kind = network_file_system(path)
         if kind:
             notices.append(
@@ -141,6 +139,44 @@ def open_folder(
                 " use a local disk or a block volume"
             )
         yield RunFolder(path, writable=True, version=version, notices=tuple(notices))
+    finally:
+        os.close(lock)
+
+
+def write_settings(
+    folder: RunFolder, settings_fingerprint: Mapping[str, Any], *, files: Files = DISK
+) -> None:
+    """Note the settings that decide what the pairs are, if they are not there already.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    document = {
+        "format": _SETTINGS_FORMAT,
+        "version": folder.version,
+        "settings": dict(settings_fingerprint),
+    }
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if not folder.settings.exists() or folder.settings.read_bytes() != data:
+        atomic_write(folder.settings, data, files=files)
+
+
+@contextmanager
+def lock_folder(path: Path, *, version: str, files: Files = DISK) -> Iterator[RunFolder]:
+    """Hold the lock of a run folder that is there, whatever state it is in, until the block ends.
+
+    Raises:
+        FolderError: There is no run folder at the path.
+        LockedError: Another process holds it; the text names its pid.
+        StorageError: The disk refused.
+    """
+    folder = RunFolder(path, writable=True, version=version)
+    if not folder.state.is_dir():
+        raise FolderError(f"{path}: no pairmill run here; 'pairmill run INPUT -o {path}' makes one")
+    _create(folder)
+    lock = _take_lock(folder, files)
+    try:
+        yield folder
     finally:
         os.close(lock)
 

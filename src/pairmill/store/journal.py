@@ -128,6 +128,27 @@ class Journal:
         """Open a reading end for another thread; whoever opens it closes it."""
         return Lookup(self._folder.ledger)
 
+    def reopen(self, reason: str | None) -> frozenset[str]:
+        """Lift tombstones, all or those of one reason; return every unit that is to be asked again.
+
+        What an earlier start lifted and did not come to is among them.
+
+        Raises:
+            StorageError: The disk refused; see the class.
+        """
+        with self._working():
+            self._ledger.reopen(reason)
+            return self._ledger.reopened()
+
+    def put_back(self) -> int:
+        """Make tombstones again of what was lifted and not asked; return how many those were.
+
+        Raises:
+            StorageError: The disk refused; see the class.
+        """
+        with self._working():
+            return self._ledger.put_back()
+
     def commit(self, batch: Batch) -> Receipt:
         """Make a batch durable: when this returns it would survive a power loss, whole.
 

@@ -6,7 +6,8 @@ decided here and nowhere else.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pairmill.store.database import connect, explained
@@ -36,6 +37,22 @@ _ADD_UNIT_TOTALS = (
     " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
     " completion_tokens = completion_tokens + excluded.completion_tokens"
 )
+_TAKE_OFF_TOTALS = (
+    "UPDATE unit_totals SET units = units - gone.n, attempts = attempts - gone.a,"
+    " prompt_tokens = prompt_tokens - gone.p, completion_tokens = completion_tokens - gone.c"
+    " FROM (SELECT outcome AS o, coalesce(reason, '') AS r, count(*) AS n, sum(attempts) AS a,"
+    " sum(prompt_tokens) AS p, sum(completion_tokens) AS c FROM units"
+    " WHERE outcome = 'rejected' AND reason IS coalesce(?, reason) GROUP BY o, r) AS gone"
+    " WHERE outcome = gone.o AND unit_totals.reason = gone.r"
+)
+_PUT_BACK_TOTALS = (
+    "INSERT INTO unit_totals SELECT outcome, coalesce(reason, ''), count(*), sum(pairs),"
+    " sum(attempts), sum(prompt_tokens), sum(completion_tokens) FROM reopened"
+    " WHERE true GROUP BY 1, 2 ON CONFLICT DO UPDATE SET"
+    " units = units + excluded.units, attempts = attempts + excluded.attempts,"
+    " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
+    " completion_tokens = completion_tokens + excluded.completion_tokens"
+)
 _ADD_CALL_TOTALS = (
     "INSERT INTO call_totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
     " calls = calls + excluded.calls, prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
@@ -50,6 +67,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = connect(path)
+        self._has_reopened = bool(self.reopened())
 
     def finished(self, unit_ids: Sequence[str]) -> set[str]:
         """Return those of the units that have an outcome."""
@@ -87,9 +105,58 @@ class Ledger:
             )
             units = [_unit_row(unit) for unit in outcomes]
             execute("INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", units)
+            if self._has_reopened:
+                ids = [(_blob(unit.unit_id),) for unit in outcomes]
+                execute("DELETE FROM reopened WHERE id = ?", ids)
             execute(_ADD_SHARD, map(_shard_row, shards))
             execute(_ADD_UNIT_TOTALS, _unit_totals(units))
             execute(_ADD_CALL_TOTALS, _call_totals(answers))
+
+    def reopened(self) -> frozenset[str]:
+        """Return the tombstones that are being asked again, those of an earlier start included."""
+        with explained(self._path):
+            found = self._connection.execute("SELECT id FROM reopened").fetchall()
+        return frozenset(unit.hex() for (unit,) in found)
+
+    def reopen(self, reason: str | None) -> int:
+        """Lift tombstones, all or those of one reason, so that their units count as new.
+
+        Their answers are forgotten, or they would be found again; what was paid for them stays in
+        the bill. Returns how many were lifted.
+
+        Raises:
+            StorageError: The disk refused; nothing was lifted, or all.
+        """
+        with self._transaction():
+            execute = self._connection.execute
+            lifted = "outcome = 'rejected' AND reason IS coalesce(?, reason)"
+            execute(
+                f"DELETE FROM answers WHERE unit IN (SELECT id FROM units WHERE {lifted})",  # noqa: S608 (a constant)
+                (reason,),
+            )
+            moved = execute(
+                f"INSERT INTO reopened SELECT * FROM units WHERE {lifted}",  # noqa: S608
+                (reason,),
+            ).rowcount
+            execute(_TAKE_OFF_TOTALS, (reason,))
+            execute("DELETE FROM unit_totals WHERE units <= 0")
+            execute(f"DELETE FROM units WHERE {lifted}", (reason,))  # noqa: S608
+        self._has_reopened = self._has_reopened or moved > 0
+        return moved
+
+    def put_back(self) -> int:
+        """Make tombstones again of what was lifted and not asked; return how many those were.
+
+        Raises:
+            StorageError: The disk refused; none was put back, or all.
+        """
+        with self._transaction():
+            execute = self._connection.execute
+            execute("DELETE FROM reopened WHERE id IN (SELECT id FROM units)")
+            execute(_PUT_BACK_TOTALS)
+            moved = execute("INSERT INTO units SELECT * FROM reopened").rowcount
+            execute("DELETE FROM reopened")
+        return moved
 
     def settle(self) -> None:
         """End the doubt that a failed commit leaves.
@@ -107,7 +174,12 @@ class Ledger:
             )
 
     def close(self) -> None:
-        """Fold the write-ahead log into the ledger, if the disk allows, and close it."""
+        """Fold the write-ahead log into the ledger, if the disk allows, and close it.
+
+        SQLite does so by itself only where no reader is left.
+        """
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     @contextmanager

@@ -93,6 +93,15 @@ class Lookup:
             ).fetchall()
         return Measured.of(rows)
 
+    def reopened(self) -> int:
+        """Count the tombstones that are being asked again."""
+        with explained(self._path):
+            named = "SELECT 1 FROM sqlite_schema WHERE name = 'reopened'"
+            if self._connection.execute(named).fetchone() is None:
+                return 0
+            (count,) = self._connection.execute("SELECT count(*) FROM reopened").fetchone()
+            return int(count)
+
     def shards(self) -> list[ShardRecord]:
         """List every shard, open or closed, by kind and number."""
         with explained(self._path):

@@ -23,10 +23,16 @@ if TYPE_CHECKING:
     from pairmill.store.files import Files
     from pairmill.store.folder import RunFolder
 
-__all__ = ["holds_shards", "restore"]
+__all__ = ["holds_shards", "restore", "shard_number"]
 
 _NUMBER = re.compile(r"(?:train|rejected)-(\d{5,})\.jsonl\Z")
 _READ_BYTES = 2**20
+
+
+def shard_number(name: str) -> int | None:
+    """The number in a shard's file name; None where the name is no shard's."""
+    found = _NUMBER.match(name)
+    return int(found[1]) if found else None
 
 
 def holds_shards(folder: RunFolder) -> bool:

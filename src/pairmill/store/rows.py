@@ -218,8 +218,8 @@ def encode_rejection(
 ) -> bytes:
     """Return one reject as one line of JSON, newline included; its ``id`` is the unit's.
 
-    ``error_class`` is the kind of the error that ended the unit (``badout``, ``chunk`` ...), if one
-    did.
+    ``error_class`` is the reason why the unit as a whole was rejected, if it was: it tells such a
+    tombstone from a chunk in which the model rightly found nothing.
     """
     return _line(
         {

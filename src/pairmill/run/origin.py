@@ -1,0 +1,63 @@
+"""What the settings do not say about a folder's starts: from where, and with which recipes.
+
+``.run/origin.json`` lets ``retry`` find inputs that were named relative to a working directory, and
+lets ``recover`` name the units of rows that were written under earlier settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pairmill.store.files import atomic_write
+
+if TYPE_CHECKING:
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["Origin", "note_start", "read_origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Attributes of a folder's starts.
+
+    Attributes:
+        place: The working directory of the last start; None where that is not known.
+        identities: Of each recipe, with its settings, that was ever used, oldest first.
+    """
+
+    place: Path | None = None
+    identities: tuple[str, ...] = ()
+
+
+def read_origin(folder: RunFolder) -> Origin:
+    """What was noted; nothing where that is missing or cannot be read."""
+    try:
+        found = orjson.loads(folder.origin.read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return Origin()
+    if not isinstance(found, dict):
+        return Origin()
+    place, identities = found.get("place"), found.get("identities")
+    known = identities if isinstance(identities, list) else []
+    return Origin(
+        Path(place) if isinstance(place, str) else None,
+        tuple(name for name in known if isinstance(name, str)),
+    )
+
+
+def note_start(folder: RunFolder, identity: str) -> None:
+    """Note that a start is made here and now, with this recipe.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    before = read_origin(folder)
+    identities = dict.fromkeys((*before.identities, identity))
+    document = {"place": str(Path.cwd()), "identities": list(identities)}
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if before != Origin(Path.cwd(), tuple(identities)):
+        atomic_write(folder.origin, data)

@@ -1,0 +1,59 @@
+"""The lines of a shard as somebody reads them who trusts nothing about the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.errors import FolderError
+from pairmill.store.files import refusal
+
+if TYPE_CHECKING:
+    import hashlib
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Row", "count_of", "read_rows", "tokens_of"]
+
+Row = dict[str, Any]
+
+
+def read_rows(path: Path, content: hashlib._Hash | None = None) -> Iterator[tuple[Row | None, int]]:
+    """Yield each line as a row, or None where it is none, with its length in bytes."""
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if content is not None:
+                    content.update(line)
+                yield _row(line), len(line)
+    except OSError as error:
+        raise FolderError(str(refusal(error, path))) from None
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        row = orjson.loads(line) if line.endswith(b"\n") else None
+    except orjson.JSONDecodeError:
+        return None
+    if isinstance(row, dict) and _is_id(row.get("id")) and _is_id(row.get("chunk_id")):
+        return row
+    return None
+
+
+def _is_id(value: object) -> bool:
+    if not isinstance(value, str) or len(value) != 32:  # noqa: PLR2004 (hex digits of an id)
+        return False
+    return all(letter in "0123456789abcdef" for letter in value)
+
+
+def tokens_of(rows: list[Row]) -> tuple[int, int]:
+    """Prompt and completion tokens of some rows together."""
+    prompt = sum(count_of(row, "prompt_tokens") for row in rows)
+    return prompt, sum(count_of(row, "completion_tokens") for row in rows)
+
+
+def count_of(row: Row, name: str) -> int:
+    """A field that counts something; 0 where it does not."""
+    value = row.get(name)
+    return min(max(value, 0), 2**40) if isinstance(value, int) else 0

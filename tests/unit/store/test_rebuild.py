@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pairmill.errors import FolderError
+from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
+from pairmill.store.entries import Batch, UnitOutcome
+from pairmill.store.folder import RunFolder, lock_folder, open_folder
+from pairmill.store.journal import Journal
+from pairmill.store.lookup import Lookup
+from pairmill.store.rebuild import rebuild
+from pairmill.store.rows import Origin, encode_unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IDENTITIES = [digest("old recipe"), digest("new recipe")]
+
+
+def outcome(number: int, identity: str, pairs: int = 2) -> UnitOutcome:
+    chunk = Chunk(digest("chunk", str(number)), "text", "d", 0, 4, "s")
+    unit = digest(chunk.id, identity)
+    origin = Origin(unit, "r", "1", "model-1", 2, Usage(10, 5), 1.0)
+    made = [Pair("i", "a", index) for index in range(pairs)]
+    dropped = [] if pairs else [Rejection("refusal", "no")]
+    reason = None if pairs else "refusal"
+    rows, rejected = encode_unit(made, dropped, chunk, origin, error_class=reason)
+    kind = Outcome.WRITTEN if pairs else Outcome.REJECTED
+    return UnitOutcome(unit, kind, rows, rejected, reason, 2, Usage(10, 5))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Eleven units under two recipes, all published."""
+    place = tmp_path / "out"
+    units = [outcome(n, IDENTITIES[n % 2], 0 if n == 7 else 2) for n in range(11)]
+    with (
+        open_folder(place, settings_fingerprint={}, accept_change=False, version="1") as folder,
+        Journal.open(folder, clock=lambda: 0.0) as journal,
+    ):
+        journal.commit(Batch((), units))
+    return place
+
+
+def lost(path: Path) -> RunFolder:
+    folder = RunFolder(path)
+    folder.ledger.unlink()
+    return folder
+
+
+def test_units_are_named_by_the_recipes_that_were_used(path: Path) -> None:
+    folder = lost(path)
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES)
+    assert (rebuilt.pairs, rebuilt.units, rebuilt.unnamed, rebuilt.damaged) == (20, 11, 0, [])
+    with Lookup(folder.ledger) as lookup:
+        totals = lookup.totals()
+    assert totals.units == {"written": 10, "rejected": 1}
+    assert totals.calls == 22
+    assert totals.usage == Usage(110, 55)
+    assert totals.models == {"model-1": 22}
+
+
+def test_what_no_recipe_explains_is_counted_and_kept(path: Path) -> None:
+    lost(path)
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES[:1])
+    assert rebuilt.pairs == 20
+    assert rebuilt.unnamed == 8  # of 5 units, one of which wrote nothing and says its own name
+    assert rebuilt.units == 7
+
+
+def test_a_published_shard_that_was_edited_is_taken_as_it_stands(path: Path) -> None:
+    folder = lost(path)
+    shard = folder.data / "train-00000.jsonl"
+    lines = shard.read_bytes().splitlines(keepends=True)
+    shard.write_bytes(b"".join([*lines[:6], b'{"id": "somebody\'s own"}\n', b"\0" * 9 + b"\n"]))
+    before = shard.read_bytes()
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES)
+    assert shard.read_bytes() == before
+    assert rebuilt.pairs == 6
+    assert rebuilt.damaged == [f"{shard}: 2 lines are no rows; left as they are"]
+    with Lookup(folder.ledger) as lookup:
+        assert lookup.totals().units == {"written": 3, "rejected": 1}
+
+
+def test_two_files_that_claim_to_be_one_shard_are_for_a_person_to_judge(path: Path) -> None:
+    folder = lost(path)
+    (folder.open_shards / "train-00000.jsonl").write_bytes(
+        (folder.data / "train-00000.jsonl").read_bytes()
+    )
+    with (
+        lock_folder(path, version="1") as locked,
+        pytest.raises(FolderError, match="in the way"),
+    ):
+        rebuild(locked, IDENTITIES)
