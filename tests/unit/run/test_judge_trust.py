@@ -1,0 +1,64 @@
+"""A judge on trial: what it says of planted faults and of the same pair twice, summed up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.support.asks import COPPER, KETTLES, LAW, make_chunk
+from tests.unit.recipes.test_judge import KnowingJudge, judge
+
+from pairmill.events import Event, Topic
+from pairmill.records import Pair
+from pairmill.run.figures import Figures, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PAIRS = [
+    Pair(LAW["instruction"], LAW["answer"], 0),
+    Pair(COPPER["instruction"], COPPER["answer"], 1),
+]
+GOOD = {(pair.instruction, pair.answer) for pair in PAIRS}
+CHUNKS = 60
+
+
+async def figures_of(folder: Path, worth: Callable[[str, str], int]) -> dict[str, Any]:
+    figures = Figures(folder / "figures.json", folder / "counts.json")
+    for number in range(CHUNKS):
+        ask = KnowingJudge(worth)
+        chunk = make_chunk(f"{number}. {KETTLES}")
+        await judge(judge_trust=1.0).rate(PAIRS, chunk, ask)
+        for topic, fields in ask.told:
+            figures.listen(Event(Topic(topic), fields))
+    found: dict[str, Any] = summarize(figures._counts)["judge"]
+    return found
+
+
+async def test_a_judge_that_sees_what_is_wrong_finds_every_planted_fault(tmp_path: Path) -> None:
+    found = await figures_of(tmp_path, lambda *shown: 4 if shown in GOOD else 2)
+    assert found["rated"] == 2 * CHUNKS
+    assert set(found["controls"]) == {"swapped", "cut", "number"}
+    assert sum(control["planted"] for control in found["controls"].values()) == CHUNKS
+    assert all(control["share"] == 1.0 for control in found["controls"].values())
+    assert found["repeated"]["truthfulness"]["exact"] == 1.0
+
+
+async def test_a_judge_that_likes_everything_finds_none(tmp_path: Path) -> None:
+    found = await figures_of(tmp_path, lambda *_: 5)
+    assert all(control["share"] == 0.0 for control in found["controls"].values())
+    assert found["repeated"]["truthfulness"]["kappa"] is None
+
+
+async def test_a_judge_that_only_sees_length_is_told_by_its_bias(tmp_path: Path) -> None:
+    found = await figures_of(tmp_path, lambda _, answer: min(5, len(answer) // 60))
+    assert found["score_against_length"] > 0.3
+    assert found["controls"]["cut"]["share"] == 1.0
+    assert found["controls"]["number"]["share"] == 0.0
+
+
+async def test_a_judge_that_throws_dice_does_not_agree_with_itself(tmp_path: Path) -> None:
+    thrown = iter(range(10**6))
+    found = await figures_of(tmp_path, lambda *_: 1 + next(thrown) * 7919 % 5)
+    assert abs(found["repeated"]["helpfulness"]["kappa"]) < 0.4
+    assert found["repeated"]["helpfulness"]["compared"] == 2 * CHUNKS
