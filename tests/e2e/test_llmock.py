@@ -78,15 +78,17 @@ def llmock(*flags: str) -> Iterator[Mock]:
 
 def test_a_run_through_quotas_and_failures_passes_its_strict_verdict(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 40, 14), tmp_path / "out"
+    config = tmp_path / "run.yaml"
+    config.write_text("structured_output: json_schema\n")  # the script is for the run's own calls
     quotas = ("--rpm", "600", "--tpm", "3000000")  # a call is charged its prompt and max_tokens
     with llmock(*quotas, "--error-rate", "503=0.1", "--latency-ms", "20") as mock:
         mock.script(
             {"type": "fail", "status": 429, "retry_after": 1.0, "times": 4},
             {"type": "reply", "text": CUT_OFF, "times": 3},
             {"type": "reply", "text": "I would rather not.", "times": 2},
-            {"type": "fail", "status": 500, "times": 3},
+            {"type": "fail", "status": 500, "times": 3, "match": {"path": "*/chat/completions"}},
         )
-        run = pairmill("run", corpus, "-o", out, url=mock.url)
+        run = pairmill("run", corpus, "-o", out, "--config", config, url=mock.url)
         exit_code, told = mock.judge()
         verdict = mock.get("/_llmock/verdict")
     assert run.returncode == 0, run.stderr
