@@ -134,10 +134,6 @@ def show(
     print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
 
 
-for command in (estimate_like(run), doctor, export, report, qc, simulate):
-    app.command()(command)
-
-
 @local.command("path")
 def local_path() -> None:
     """Print where the embedded model's file is."""
@@ -193,3 +189,7 @@ def _run(config: Path | None, given: dict[str, Any]) -> int:
     for line in summary.lines():
         stream.write(f"{line}\n")
     return summary.exit_code
+
+
+for command in (estimate_like(run, _run), doctor, export, report, qc, simulate):
+    app.command()(command)
