@@ -183,10 +183,6 @@ def show(
     print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
 
 
-for command in (estimate_like(run), doctor, export, recover, report, qc, simulate):
-    app.command()(command)
-
-
 @local.command("path")
 def local_path() -> None:
     """Print where the embedded model's file is."""
@@ -238,3 +234,7 @@ def _run(settings: Settings, again: Again | None = None) -> int:
     for line in summary.lines():
         stream.write(f"{line}\n")
     return summary.exit_code
+
+
+for command in (estimate_like(run, _run), doctor, export, recover, report, qc, simulate):
+    app.command()(command)

@@ -10,7 +10,7 @@ from tests.support.corpus import write_corpus
 from pairmill import cli
 from pairmill.commands.estimate import estimate_like
 from pairmill.config import Settings
-from pairmill.testing import Simulator
+from pairmill.testing import Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def estimated(*arguments: str | Path, url: str | None = None) -> dict[str, Any]:
 
 def test_it_takes_the_flags_of_a_run() -> None:
     own = {"config", "as_json", "pilot"}
-    flags = set(inspect.signature(estimate_like(cli.run)).parameters) - own
+    flags = set(inspect.signature(estimate_like(cli.run, cli._run)).parameters) - own
     assert flags <= set(Settings.model_fields)
     assert {"inputs", "output", "model", "limit", "pairs_per_chunk"} <= flags
 
@@ -50,6 +50,37 @@ def test_no_call_is_needed_and_finished_chunks_are_not_counted_again(tmp_path: P
     assert after["prompt_tokens"][0] < bill["prompt_tokens"] * share < after["prompt_tokens"][2]
     assert after["pairs"][0] <= len(rows(out)) * share <= after["pairs"][2]
     assert estimated(corpus, "-o", out)["to_ask"] == 0
+
+
+def test_a_pilot_is_kept_and_sharpens_the_figures(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 30), tmp_path / "out"
+    blurry = estimated(corpus, "-o", out)
+    with Simulator() as endpoint:
+        sharp = estimated(corpus, "-o", out, "--pilot", "12", url=endpoint.url)
+        piloted = endpoint.report()["answered"]
+        run = pairmill("run", corpus, "-o", out, url=endpoint.url)
+        assert run.returncode == 0, run.stderr
+        bill = endpoint.report()
+    assert 12 <= piloted <= 14
+    assert bill["answered"] <= 30 + 2  # nothing twice but the look at the endpoint
+    assert (sharp["finished"], sharp["to_ask"], sharp["measured_units"]) == (12, 18, 12)
+    assert sharp["prompt_tokens"][0] < bill["prompt_tokens"] * 18 / 30 < sharp["prompt_tokens"][2]
+    assert _spread(sharp["usd"]) < _spread(blurry["usd"]) / 2
+
+
+def _spread(values: list[float]) -> float:
+    return values[2] / values[0]
+
+
+def test_a_pilot_that_fails_ends_like_a_run(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 3), tmp_path / "out"
+    with Simulator(SimulatorSettings(api_keys=("another",))) as endpoint:
+        told = pairmill("estimate", corpus, "-o", out, "--pilot", "2", url=endpoint.url)
+    assert told.returncode == 78
+    assert not told.stdout
+    piped = pairmill("estimate", "-", "-o", out, "--pilot", "2", input_text="{}")
+    assert piped.returncode == 2
+    assert "--pilot" in piped.stderr
 
 
 def test_other_settings_make_other_units(tmp_path: Path) -> None:

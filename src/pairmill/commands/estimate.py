@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,37 +17,64 @@ if TYPE_CHECKING:
 __all__ = ["estimate_like"]
 
 _RUN_ONLY = frozenset({"accept_change"})
+_KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_PILOT = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="First run the first N chunks (kept), and measure."),
+]
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
-def estimate_like(run: Callable[..., None]) -> Callable[..., None]:
+def estimate_like(
+    run: Callable[..., None], carry_out: Callable[[Settings], int]
+) -> Callable[..., None]:
     """Make the command: it takes the flags of ``run``, so that the two never part.
 
     Args:
         run: The command to be like.
+        carry_out: Runs with settings; returns an exit code.
     """
 
-    def estimate(as_json: bool, config: Path | None = None, **given: Any) -> None:
-        """Say what a run with the same flags would take: tokens, dollars and hours; asks no model.
+    def estimate(
+        as_json: bool, pilot: int | None, config: Path | None = None, **given: Any
+    ) -> None:
+        """Say what a run with the same flags would take: tokens, dollars and hours.
 
-        The input is read, and prompts are made, as the run would. What the run folder is done with
-        is not counted again, and what it measured sharpens the figures.
+        No model is asked, unless by --pilot. The input is read, and prompts are made, as the run
+        would. What the run folder is done with is not counted again, and what it measured sharpens
+        the figures.
         """
         from pairmill.config import load
 
         values = {name: value or None for name, value in given.items()}
         values["inputs"] = tuple(given["inputs"]) if given.get("inputs") else None
-        _estimate(load(config, values), as_json=as_json)
+        settings = load(config, values)
+        if pilot and settings.inputs:
+            _fly(settings, pilot, carry_out)
+        _estimate(settings, as_json=as_json)
 
     flags = inspect.signature(run, eval_str=True).parameters.values()
     kept = [flag for flag in flags if flag.name not in _RUN_ONLY]
-    as_json = inspect.Parameter(
-        "as_json", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=_JSON
-    )
-    parameters = [*kept, as_json]
+    own = [
+        inspect.Parameter("pilot", _KEYWORD, default=None, annotation=_PILOT),
+        inspect.Parameter("as_json", _KEYWORD, default=False, annotation=_JSON),
+    ]
+    parameters = [*kept, *own]
     estimate.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     estimate.__annotations__ = {flag.name: flag.annotation for flag in parameters}
     return estimate
+
+
+def _fly(settings: Settings, count: int, carry_out: Callable[[Settings], int]) -> None:
+    """Run the first chunks; what comes of them stays in the run folder."""
+    from pairmill.errors import EXIT_DONE, UsageError
+
+    if "-" in settings.inputs:
+        raise UsageError("--pilot reads the input twice: name files or folders instead of -")
+    limit = min(count, settings.limit or count)
+    exit_code = carry_out(settings.model_copy(update={"limit": limit}))
+    if exit_code != EXIT_DONE:
+        sys.exit(exit_code)
 
 
 def _estimate(settings: Settings, *, as_json: bool) -> None:

@@ -29,6 +29,8 @@ _PATIENCE_S = 20.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
 _CALLS_PER_PROBE = 80.0  # calls that a pool could make while it waits to ask again, at most
 _UTILISED = 0.8  # only a rate that is used may grow
+_CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
+_GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 
 
 class RateControl:
@@ -49,6 +51,7 @@ class RateControl:
         "_cut_at",
         "_grown_at",
         "_grown_sent",
+        "_is_guess",
         "_mark",
         "_max_backoff_s",
         "_ramp_base",
@@ -72,6 +75,7 @@ class RateControl:
         self._cut_at = 0.0
         self._grown_at = 0.0
         self._grown_sent = 0
+        self._is_guess = False
         self._ramp_base: int | None = None
         self._samples: deque[tuple[float, int]] = deque()
 
@@ -163,9 +167,15 @@ class RateControl:
         return min(longest, self._backoff_s * 2.0 ** min(self._blocked, 30))
 
     def _pace_after(self, now: float) -> float:
-        """A twentieth below what the server is now thought to allow; growth closes the gap."""
+        """A twentieth below what the server is now thought to allow; growth closes the gap.
+
+        A refusal in the first seconds finds a quota that somebody else has used up, such as the
+        start before this one. Nothing was measured then: the pace doubles until the next refusal.
+        """
+        was_guess = self._is_guess
+        self._is_guess = now - self._samples[0][0] < _CREDIBLE_S
         self._allowed = self._rate_over(now, _MINUTE_S)
-        if self.pace is not None:
+        if self.pace is not None and not was_guess:
             self._allowed = min(self.pace, max(self._allowed, self.pace * _DEEPEST))
         return self._allowed * _LEAN
 
@@ -183,11 +193,13 @@ class RateControl:
     def _grow(self, now: float, sent: int) -> None:
         seconds, calls = now - self._grown_at, sent - self._grown_sent
         self._grown_at, self._grown_sent = now, sent
-        if (
-            self.pace is None
-            or calls <= 0
-            or self._rate_over(now, _RECENT_S) < _UTILISED * self.pace
-        ):
+        if self.pace is None or calls <= 0:
+            return
+        if self._is_guess:
+            if self._rate_over(now, 1.0) >= _GUESS_UTILISED * self.pace:
+                self.pace *= 2.0 ** min(seconds, 1.0)
+            return
+        if self._rate_over(now, _RECENT_S) < _UTILISED * self.pace:
             return
         quiet_s = now - self._cut_at
         haste = min(_FASTEST_GROWTH, 1.0 + (quiet_s / _PATIENCE_S) ** 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from anyio.to_thread import run_sync
 from pairmill.errors import EXIT_RESUMABLE
 from pairmill.events import Event, Topic
 from pairmill.llm.breaker import FitBreaker, Watchdog
+from pairmill.llm.gauges import metrics_url, read_gauges
 
 if TYPE_CHECKING:
     from pairmill.events import Bus
@@ -21,15 +21,10 @@ if TYPE_CHECKING:
     from pairmill.run.connect import Connection
     from pairmill.run.stop import Stop
 
-__all__ = ["Vigil", "read_gauges", "watch_gauge"]
+__all__ = ["Vigil", "watch_gauge"]
 
 LOOK_S = 0.25
 TELL_PAUSE_S = 2.0
-_GAUGE = re.compile(
-    r"^(?:vllm:num_requests|llamacpp:requests)_(running|processing|waiting|deferred)"
-    r"(?:\{[^}\n]*\})? ([0-9.eE+]+)",
-    re.MULTILINE,
-)
 
 
 class Vigil:
@@ -106,7 +101,7 @@ class Vigil:
 
 async def watch_gauge(base_url: str, gate: Gate) -> None:
     """Look at a server's waiting gauge once a second, for as long as it has one."""
-    address = f"{base_url.removesuffix('/v1')}/metrics"
+    address = metrics_url(base_url)
     limiter = AsyncLimiter(1, 1.0)
     async with httpx2.AsyncClient(timeout=5.0, trust_env=False) as http:
         while True:
@@ -115,19 +110,9 @@ async def watch_gauge(base_url: str, gate: Gate) -> None:
                     response = await http.get(address)
                 except httpx2.HTTPError:
                     continue
+            if response.is_server_error:
+                continue  # a fault that passes, such as a server that is still loading
             gauges = read_gauges(response.text) if response.is_success else None
             if gauges is None:
                 return
             gate.observe_gauge(*gauges)
-
-
-def read_gauges(text: str) -> tuple[float, float] | None:
-    """Requests that run and that wait, summed over a server's models; None without such gauges."""
-    running = waiting = 0.0
-    found = _GAUGE.findall(text)
-    for name, value in found:
-        if name in {"running", "processing"}:
-            running += float(value)
-        else:
-            waiting += float(value)
-    return (running, waiting) if found else None

@@ -58,6 +58,24 @@ def test_the_pace_is_what_the_last_minute_took() -> None:
     assert control.pace == pytest.approx(9.5, rel=0.02)  # a little below, to pay off
 
 
+def test_a_quota_that_was_empty_at_the_start_is_found_again_in_seconds() -> None:
+    control = RateControl()
+    assert refuse(control, 0, 1, after=1)
+    assert control.pace is not None
+    assert control.pace <= 1
+    sent, now = 2, 1.0
+    while control.pace < 50 and now < 30:
+        now += 0.5
+        sent += max(1, round(control.pace / 2))
+        control.on_taken(now, sent)
+    assert now < 12
+    assert refuse(control, now, sent)
+    assert control.pace < 50
+    measured = control.pace
+    sent = fed(control, 0.9 * measured, now, now + 2, sent)
+    assert control.pace < 1.1 * measured  # it is no guess any more
+
+
 def test_one_episode_never_takes_more_than_a_third() -> None:
     control = RateControl()
     sent = fed(control, 100, 0, 60)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.run.vigil import read_gauges
+from pairmill.llm.gauges import read_gauges
 
 VLLM = """# HELP vllm:num_requests_running x
 # TYPE vllm:num_requests_running gauge
