@@ -12,6 +12,8 @@ from tests.support.corpus import write_corpus
 
 from pairmill import generate
 from pairmill.dataset.export import ExportOptions, export
+from pairmill.dataset.policy import Policy
+from pairmill.dataset.repeats import near_repeats
 from pairmill.testing import Simulator, SimulatorSettings, Step
 
 if TYPE_CHECKING:
@@ -52,6 +54,10 @@ def test_a_judge_that_is_called_in_later_buys_only_its_own_calls(
     assert {row["model"] for row in found} == {"gpt-4o-mini"}
     for row in found:
         assert all(score is None or score in {1, 2, 3, 4, 5} for score in row["scores"].values())
+    best = ExportOptions(policy=Policy(min_score=1.0))
+    summary = export(out, tmp_path / "sft", best, find_repeats=near_repeats)
+    assert summary.dropped["unscored"] == 24
+    assert sum(summary.kept.values()) + summary.dropped.get("near_duplicate", 0) == 24
 
 
 def test_a_judge_of_nonsense_costs_no_pair(tmp_path: Path) -> None:
