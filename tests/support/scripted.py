@@ -61,10 +61,12 @@ class Scripted:
     headers: list[str] = field(default_factory=list)
     connections: int = 0
     delay_s: float = 0.0
+    crowd: int = 0  # answer nobody before so many have asked
     in_flight: int = 0
     most_in_flight: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    crowded: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -90,6 +92,9 @@ class Scripted:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             data = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            if self.in_flight >= self.crowd:
+                self.crowded.set()
+            await self.crowded.wait()
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
             if data == HANG:

@@ -45,13 +45,19 @@ def wire(request: pytest.FixtureRequest) -> Iterator[str]:
     chosen.clear()
 
 
-def provider_for(base_url: str, *, concurrency: int = 4, timeout_s: float = 5.0) -> Provider:
+def provider_for(
+    base_url: str,
+    *,
+    concurrency: int = 4,
+    timeout_s: float = 5.0,
+    connect_timeout_s: float = 0.5,
+) -> Provider:
     return chosen[0](
         Endpoint(base_url, Secret(KEY)),
         FakeClock(start=1700000000.0),
         concurrency=concurrency,
         timeout_s=timeout_s,
-        connect_timeout_s=0.5,
+        connect_timeout_s=connect_timeout_s,
     )
 
 
@@ -358,8 +364,10 @@ async def test_a_strict_schema_is_loosened_step_by_step() -> None:
 async def test_more_than_a_hundred_calls_are_in_flight_at_once() -> None:
     calls = 150
     async with serve(reply(answer())) as server:
-        server.delay_s = 0.5
-        provider = provider_for(server.base_url, concurrency=calls)
+        server.crowd = 121
+        provider = provider_for(
+            server.base_url, concurrency=calls, timeout_s=45.0, connect_timeout_s=45.0
+        )
         async with anyio.create_task_group() as group:
             for _ in range(calls):
                 group.start_soon(provider.complete, REQUEST, Mode.PROMPT)
