@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt lint type imports bench bench-ci clean
+.PHONY: help setup run test torture check fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ run: setup  ## the main job: bundled articles, embedded model, pairs in dataset/
 
 test: setup  ## every test that CI runs
 	$(BIN)/python -m pytest
+
+torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
+	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 check: lint type imports test  ## all that must be green before a commit
 

@@ -46,7 +46,10 @@ class PowerDisk(Disk):
 
     Attributes:
         crashed: The folder as the next start finds it; None as long as the power is on.
+        keeps_all: It is the process that dies, and not the power: what was written is there.
     """
+
+    keeps_all = False
 
     def __init__(self, path: Path, crash_at: int, place: Path, dice: random.Random) -> None:
         self.path = path
@@ -66,7 +69,7 @@ class PowerDisk(Disk):
         ignored = shutil.ignore_patterns("*-shm", "*.jsonl", ".*.tmp")
         shutil.copytree(self.path, self._place, ignore=ignored)
         for file in self._files:
-            name = self._dice.choice(file.names)
+            name = file.now if self.keeps_all else self._dice.choice(file.names)
             if name is not None and name.suffix == ".jsonl":
                 (self._place / name.relative_to(self.path)).write_bytes(self._content(file))
 
@@ -82,6 +85,8 @@ class PowerDisk(Disk):
         """What the platter holds: the synced bytes, and any part, or any garbage, of the others."""
         there = file.now if file.now is not None else None
         written = there.read_bytes() if there is not None and there.exists() else file.safe
+        if self.keeps_all:
+            return written
         if not written.startswith(file.safe):  # it was cut, and the cut was not synced
             return self._dice.choice([file.safe, written])
         rest = written[len(file.safe) :]

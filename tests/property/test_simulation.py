@@ -1,0 +1,43 @@
+"""Some hundred made-up lives of run folders; ``make torture`` lives through as many as you like."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.endurance import fast_folder
+from tests.support.simulation import simulate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LIVES = 150
+# Seeds of lives in which something went wrong once.
+REMEMBERED = (1090, 1214)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with fast_folder() as folder:
+        yield folder
+
+
+def test_whatever_happens_nothing_is_lost_doubled_or_bought_again(place: Path) -> None:
+    first = random.randrange(10**9)
+    crashes = 0
+    for seed in (*REMEMBERED, *range(first, first + LIVES)):
+        (place / str(seed)).mkdir()
+        history = simulate(seed, place / str(seed))
+        assert not history.wrong, f"make torture MINUTES=0 SEED={seed}: {history.wrong}"
+        crashes += history.kills + history.power_losses
+    assert crashes > LIVES // 4
+
+
+def test_a_seed_is_one_history(place: Path) -> None:
+    """Fault 54."""
+    (place / "one").mkdir()
+    (place / "two").mkdir()
+    for seed in range(5):
+        assert simulate(seed, place / "one") == simulate(seed, place / "two")
