@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.endurance import fast_folder
-from tests.support.journals import EVERY, Killed, check_and_finish, commit_all
+from tests.support.journals import EVERY, Killed, batch, check_and_finish, commit_all
 from tests.support.power import PowerDisk
+
+from pairmill.errors import StorageError
+from pairmill.store.folder import open_folder
+from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
     import random
@@ -66,3 +73,64 @@ def test_the_power_may_fail_again_while_the_folder_is_mended(
                 break
             path = disk.crashed
         check_and_finish(path, acknowledged)
+
+
+def test_a_cut_tail_does_not_come_back_under_a_public_name(
+    place: Path, dice: random.Random
+) -> None:
+    """Fault 06: the cut must be synced before the renaming can be."""
+    begun = place / "begun"
+    with open_folder(
+        begun, settings_fingerprint={"a": 1}, accept_change=False, version="1"
+    ) as folder:
+        journal = Journal.open(folder, clock=lambda: 0.0)
+        journal.commit(batch([0, 1]))
+        journal.close(publish=False)
+        with (folder.open_shards / "train-00000.jsonl").open("ab") as shard:
+            shard.write(b'{"unit":2,"ro')
+    for draw in range(20):
+        path, crashed = place / f"{draw}", place / f"{draw}-crashed"
+        shutil.copytree(begun, path)
+        disk = PowerDisk(path, 10**6, crashed, dice)
+        with open_folder(
+            path, settings_fingerprint={"a": 1}, accept_change=False, version="1"
+        ) as folder:
+            journal = Journal.open(folder, clock=lambda: 0.0, shard_bytes=1, files=disk)
+            journal.rotate()
+            disk.cut()
+            journal.close()
+        check_and_finish(crashed, {0, 1})
+
+
+class FullOnce(PowerDisk):
+    """Takes half of one write, and has no room for the rest."""
+
+    is_full = False
+
+    def write(self, fd: int, data: bytes | memoryview) -> int:
+        if self.is_full:
+            self.is_full = False
+            os.write(fd, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "")
+        return super().write(fd, data)
+
+
+def test_nor_does_one_that_was_cut_on_a_full_disk(place: Path, dice: random.Random) -> None:
+    """Faults 06 and 11."""
+    for draw in range(20):
+        path, crashed = place / f"{draw}", place / f"{draw}-crashed"
+        disk = FullOnce(path, 10**6, crashed, dice)
+        with open_folder(
+            path, settings_fingerprint={"a": 1}, accept_change=False, version="1"
+        ) as folder:
+            now = [0.0]
+            journal = Journal.open(folder, clock=partial(now.__getitem__, 0), files=disk)
+            journal.commit(batch([0, 1]))
+            disk.is_full = True
+            with pytest.raises(StorageError):
+                journal.commit(batch([2]))
+            now[0] = 1e6
+            journal.rotate()
+            disk.cut()
+            journal.close()
+        check_and_finish(crashed, {0, 1})

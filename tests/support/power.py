@@ -31,11 +31,13 @@ class _File:
         names: Every name that it may have after a crash; the first is the safe one, and None means
             that it may not be there at all.
         safe: The bytes that were synced.
+        ghost: What stood there before a cut that was not synced, and may come back.
     """
 
     now: Path | None
     names: list[Path | None]
     safe: bytes = b""
+    ghost: bytes = b""
 
 
 class PowerDisk(Disk):
@@ -59,8 +61,7 @@ class PowerDisk(Disk):
         self._dice = dice
         self._open: dict[int, _File] = {}
         self._files = [
-            _File(file, [file], file.read_bytes())
-            for file in (path.rglob("*.jsonl") if path.exists() else ())
+            _File(file, [file], file.read_bytes()) for file in sorted(path.rglob("*.jsonl"))
         ]
 
     def cut(self) -> None:
@@ -87,8 +88,8 @@ class PowerDisk(Disk):
         written = there.read_bytes() if there is not None and there.exists() else file.safe
         if self.keeps_all:
             return written
-        if not written.startswith(file.safe):  # it was cut, and the cut was not synced
-            return self._dice.choice([file.safe, written])
+        if file.ghost:
+            return self._dice.choice([file.ghost, written])
         rest = written[len(file.safe) :]
         kept = rest[: self._dice.randint(0, len(rest))]
         fate = self._dice.randrange(4)
@@ -118,10 +119,13 @@ class PowerDisk(Disk):
         self.step()
         file = self._open[fd]
         if file.now is not None:
-            file.safe = file.now.read_bytes()
+            file.safe, file.ghost = file.now.read_bytes(), b""
 
     def truncate(self, fd: int, length: int) -> None:
         self.step()
+        file = self._open[fd]
+        if file.now is not None and file.now.stat().st_size > length:
+            file.ghost = file.ghost or file.now.read_bytes()
         super().truncate(fd, length)
 
     def close(self, fd: int) -> None:

@@ -16,7 +16,7 @@ import random
 import shutil
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, chdir, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -201,6 +201,11 @@ class Start:
 
 def simulate(seed: int, folder: Path) -> History:
     """Live through one history; its ``wrong`` says what should not have happened."""
+    with chdir(folder):  # so that names in rows are as long wherever the folder is
+        return _simulate(seed, folder)
+
+
+def _simulate(seed: int, folder: Path) -> History:
     history = History(seed)
     dice = random.Random(seed)
     world = World(history, dice, units=dice.randint(1, 16))
@@ -212,7 +217,7 @@ def simulate(seed: int, folder: Path) -> History:
     while not is_done and history.starts < MOST_STARTS and not history.wrong:
         history.starts += 1
         settings = {
-            "inputs": (str(corpus),),
+            "inputs": (corpus.name,),
             "output": path,
             "base_url": "http://127.0.0.1:9/v1",
             "structured_output": "json_schema",
@@ -305,6 +310,8 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             return super().open(folder, **given, files=disk)
 
         def commit(self, batch: Batch) -> Receipt:
+            if disk.crashed is not None:
+                raise Killed  # whoever is dead tidies nothing up
             receipt = super().commit(batch)
             start.kept += len(batch.answers)
             world.answered.update(answer.call_id for answer in batch.answers)

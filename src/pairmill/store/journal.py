@@ -241,6 +241,7 @@ class Journal:
     def _publish(self, records: Sequence[ShardRecord]) -> None:
         """Close in the ledger, then rename. A kill in between is mended by the next start."""
         if records:
+            self._shards.sync()  # for one that was cut since it was last synced
             self._ledger_commit((), (), records)
             self._shards.close(records)
         while record := self._shards.publish_next():

@@ -109,7 +109,9 @@ def _reopen(folder: RunFolder, files: Files, record: ShardRecord, now_s: float) 
     try:
         fd = files.open(path, os.O_WRONLY | os.O_APPEND)
         try:
-            files.truncate(fd, record.bytes)
+            if os.fstat(fd).st_size != record.bytes:
+                files.truncate(fd, record.bytes)
+                files.sync(fd)  # or the tail could come back, after the file was published
         except OSError:
             files.close(fd)
             raise

@@ -39,6 +39,7 @@ class OpenShard:
         self.fd = fd
         self.born_s = born_s
         self.is_new = is_new  # its name is not synced yet
+        self.is_cut = False  # what was taken back could come again, until the next sync
         self.bytes = record.bytes
         self.rows = record.rows
         self._content = content
@@ -106,7 +107,7 @@ class Shards:
         shard.count(data, len(lines))
 
     def sync(self) -> None:
-        """Return when all that was appended would survive a power loss.
+        """Return when all that was appended, or taken back, would survive a power loss.
 
         A sync that failed is never repeated: the system may have dropped the bytes, and would
         report a success that is none.
@@ -115,7 +116,7 @@ class Shards:
             StorageError: It cannot be told whether they would. Not transient, whatever the cause,
                 unless nothing was synced yet.
         """
-        changed = [shard for shard in self._open.values() if shard.is_changed]
+        changed = [shard for shard in self._open.values() if shard.is_changed or shard.is_cut]
         try:
             for shard in changed:
                 self._files.sync(shard.fd)
@@ -125,7 +126,7 @@ class Shards:
             text = str(refusal(error, self._folder.open_shards))
             raise StorageError(text, transient=error.errno in _NO_ROOM_TO_OPEN) from None
         for shard in changed:
-            shard.is_new = False
+            shard.is_new = shard.is_cut = False
 
     def changed(self) -> list[ShardRecord]:
         """Return the state of each shard that holds uncommitted bytes."""
@@ -153,6 +154,7 @@ class Shards:
                 self._files.truncate(shard.fd, shard.committed.bytes)
             except OSError as error:
                 raise refusal(error, self._place(shard.committed)) from None
+            shard.is_cut = shard.is_cut or shard.committed.bytes > 0
             shard.forget()
 
     def ripe(self, now_s: float, most_bytes: int, most_age_s: float) -> list[ShardRecord]:
