@@ -61,6 +61,9 @@ def test_a_lost_ledger_is_refused_in_one_line_and_rebuilt(
     out = fast_path / "out"
     short_course.finish(forge, out)
     ledger = RunFolder(out).ledger
+    with Lookup(ledger) as lookup:
+        before = lookup.totals()
+    assert before.units["rejected"] >= 1
     assert (
         not ledger.with_name("ledger.db-wal").exists()
         or not ledger.with_name("ledger.db-wal").stat().st_size
@@ -74,9 +77,9 @@ def test_a_lost_ledger_is_refused_in_one_line_and_rebuilt(
     assert recover(forge, out).wait() == 0
     with Lookup(RunFolder(out).ledger) as lookup:
         totals = lookup.totals()
-    assert totals.units == {"written": 23, "rejected": 1}
+    assert totals.units == before.units
     assert totals.pairs == len(short_course.told)
-    assert totals.reasons == {"refusal": 1}
+    assert totals.reasons == before.reasons
     assert totals.calls == sum(
         {row["chunk_id"]: row["attempts"] for row in (*rows(out), *rejects(out))}.values()
     )
@@ -182,14 +185,14 @@ def test_pairs_under_earlier_settings_are_known_as_well(forge: Forge, fast_path:
         forge.run("run", corpus, "-o", out, "--seed", "1", url=url)
         forge.run("run", corpus, "-o", out, "--seed", "2", "--accept-change", url=url)
         ids, calls = {row["id"] for row in rows(out)}, endpoint.report()["calls"]
-        assert len(ids) == 18
+        assert len(ids) == 6
         (out / ".run/ledger.db").unlink()
         assert recover(forge, out).wait() == 0
         for seed in ("1", "2"):
             forge.run("run", corpus, "-o", out, "--seed", seed, "--accept-change", url=url)
         assert endpoint.report()["calls"] == calls
     assert {row["id"] for row in rows(out)} == ids
-    assert len(rows(out)) == 18
+    assert len(rows(out)) == 6
 
 
 def test_a_run_that_works_is_not_disturbed(
