@@ -52,7 +52,7 @@ def throughput(found: dict[str, Any]) -> list[str]:
         "",
         (
             f"1,024 in flight at 2 s: p50 {added['p50_ms']} ms and p99 {added['p99_ms']} ms added, "
-            f"{len(added['failed'])} failed calls, event loop late by {added['loop_late_ms']} ms at "
+            f"{len(added['failed'])} failed, event loop late by {added['loop_late_ms']} ms at "
             f"most; load average {added['load']}."
         ),
         "",
