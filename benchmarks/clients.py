@@ -72,13 +72,11 @@ async def in_flight(call: Callable[[str], Awaitable[None]], todo: list[str], lim
 
 async def bare(url: str, limit: int, todo: list[str], wire: str) -> None:
     from pairmill.clock import SystemClock
-    from pairmill.events import Bus
     from pairmill.llm.endpoint import Endpoint, Secret
     from pairmill.llm.providers.provider import Mode
+    from pairmill.recipes.answers import json_schema
     from pairmill.recipes.backtranslate import Written
-    from pairmill.recipes.prompts import fence, load_template
-    from pairmill.recipes.repair import Questions
-    from pairmill.records import Request, Sampling
+    from pairmill.records import Message, Prompt, Request, Sampling, Template
 
     endpoint, clock = Endpoint(url, Secret("none")), SystemClock()
     provider: Any
@@ -90,14 +88,12 @@ async def bare(url: str, limit: int, todo: list[str], wire: str) -> None:
         from pairmill.llm.providers.sdk import SdkProvider
 
         provider = SdkProvider(endpoint, clock, concurrency=limit)
-    form = load_template("backtranslate")
-    schema = Questions(Bus(), model="m", max_attempts=1).schema(Written)
-    sampling = Sampling(0.8, MAX_TOKENS, 0)
+    template = Template("bench", "1", (Message("system", PROMPT),))
+    schema, sampling = json_schema(Written), Sampling(0.8, MAX_TOKENS, 0)
 
     async def call(text: str) -> None:
-        values = {"count": "3", "title": "none", "section": "none", "passage": fence(text)}
-        request = Request(form.fill(values, sampling), "m", schema)
-        await provider.complete(request, Mode.JSON_SCHEMA)
+        prompt = Prompt(template, messages(text)[-1]["content"], sampling)
+        await provider.complete(Request(prompt, "m", schema), Mode.JSON_SCHEMA)
 
     await in_flight(call, todo, limit)
     await provider.aclose()

@@ -24,7 +24,7 @@ WORDS = WORDS_TEXT.split()
 PROMPT = (
     "You write training data. From the passage between the marks write N pairs of an instruction "
     "and its answer, as one JSON object with the keys skip and pairs; each pair has type, evidence,"
-    " instruction and answer. Use nothing that the passage does not say. " * 3
+    " instruction and answer. Use nothing that the passage does not say. " * 20
 )
 """A system message for the reference clients, about as long as that of the default recipe."""
 

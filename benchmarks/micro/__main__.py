@@ -19,17 +19,26 @@ from benchmarks.machine import describe, save, table
 
 from pairmill import __version__
 from pairmill.config import fingerprint, load
-from pairmill.events import Bus
 from pairmill.intake.reader import read_chunks
-from pairmill.llm.admission import ConcurrencyGate, Cost
+from pairmill.llm.limits import Gate
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import decode
 from pairmill.llm.providers.wire import Encoder
-from pairmill.recipes.answers import read
+from pairmill.llm.quota import Cost, Limits
+from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.backtranslate import Written
-from pairmill.recipes.prompts import fence, load_template
-from pairmill.recipes.repair import Questions
-from pairmill.records import Completion, Outcome, Pair, Request, Sampling, Usage, digest
+from pairmill.recipes.prompts import PromptTemplate, fence
+from pairmill.records import (
+    Completion,
+    Message,
+    Outcome,
+    Pair,
+    Request,
+    Sampling,
+    Template,
+    Usage,
+    digest,
+)
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
@@ -108,12 +117,12 @@ def intake(folder: Path) -> tuple[float, list[Chunk]]:
 
 
 def asking(chunk: Chunk) -> dict[str, float]:
-    form, encoder = load_template("backtranslate"), Encoder()
-    schema = Questions(Bus(), model="m", max_attempts=3).schema(Written)
-    sampling = Sampling(0.8, 1380, 0)
+    template = Template("bench", "1", (Message("system", corpus.PROMPT),))
+    form, encoder = PromptTemplate(template, "N={{count}}\n{{title}}\n{{passage}}"), Encoder()
+    schema, sampling = json_schema(Written), Sampling(0.8, 1380, 0)
 
     def question() -> Request:
-        values = {"count": "3", "title": "t", "section": "s", "passage": fence(chunk.text)}
+        values = {"count": "3", "title": "t", "passage": fence(chunk.text)}
         return Request(form.fill(values, sampling), "m", schema)
 
     request = question()
@@ -139,10 +148,12 @@ def rows(chunk: Chunk) -> tuple[float, tuple[list[bytes], list[bytes]]]:
 
 def gate() -> float:
     async def run(count: int) -> float:
-        limit, cost = ConcurrencyGate(64), Cost(3000, 1380, "t", "m")
+        loop = asyncio.get_running_loop()
+        limit = Gate(Limits(requests_per_min=1e9), clock=loop.time, width=64)
+        cost, usage = Cost(750.0, 400.0, 1380.0), Usage(750, 400, 0)
         started = time.process_time()
         for _ in range(count):
-            (await limit.admit(cost)).release(None, None, {})
+            (await limit.admit(cost)).release(usage=usage)
         return (time.process_time() - started) / count * 1e6
 
     return round(statistics.median(asyncio.run(run(5000)) for _ in range(ROUNDS)), 2)

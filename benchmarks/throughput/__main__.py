@@ -22,12 +22,14 @@ from benchmarks.throughput.latency import added_latency
 FULL = {
     "pairmill": 4500,
     "pairmill_sdk": 700,
+    "pairmill_checked": 1500,
     "bare_direct": 20_000,
     "bare_sdk": 800,
     "aiohttp": 8000,
     "script": 250,
     "handbook": 250,
 }
+REFERENCES = tuple(client for client in FULL if client != "pairmill_checked")
 QUICK = ("pairmill", "bare_direct", "aiohttp")
 MAIN = ((64, "zero"), (1024, "zero"))
 OTHERS = tuple(
@@ -38,7 +40,7 @@ OTHERS = tuple(
 )
 SECONDS = 3.0
 MOST = 40_000
-DELAYS = {"zero": 0.0, "300ms": 0.3, "1s": 1.13}  # the mean of the lognormal
+DELAYS = {"zero": 0.0, "derived": 0.0, "300ms": 0.3, "1s": 1.13}  # the mean of the lognormal
 
 
 def cell(client: str, concurrency: int, latency: str, scale: float = 1.0) -> Cell:
@@ -98,8 +100,10 @@ def whole(bench: Workbench, repeats: int) -> None:
     """The table of the README."""
     found: list[dict[str, Any]] = []
     for concurrency, latency in MAIN:
-        clients = [it for it in FULL if it != "handbook" or concurrency == 64]
+        clients = [it for it in REFERENCES if it != "handbook" or concurrency == 64]
         found += interleaved(bench, [cell(it, concurrency, latency) for it in clients], repeats)
+        checked = cell("pairmill_checked", concurrency, "derived")
+        found += interleaved(bench, [checked], repeats)
     for concurrency, latency in OTHERS:
         found += interleaved(bench, [cell(it, concurrency, latency) for it in QUICK], 1)
     own = {
@@ -136,7 +140,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pairmill-bench-") as folder:
         if given.smoke:
             bench = Workbench(Path(folder), 64)
-            found = interleaved(bench, [cell(it, 4, "zero", 0.002) for it in FULL], 1)
+            found = interleaved(bench, [cell(it, 4, "zero", 0.002) for it in REFERENCES], 1)
             return int(any(r["failed"] for r in found))
         bench = Workbench(Path(folder), MOST)
         if given.ci:

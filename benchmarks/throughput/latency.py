@@ -61,6 +61,7 @@ def main() -> None:
         model="m",
         concurrency=int(concurrency),
         limit=int(count),
+        checks="off",
     )
     waits.sort()
     found = {
