@@ -69,7 +69,7 @@ def build(articles: Path, out: Path, url: str) -> None:
     """Make the run folder in which every chunk of ``articles`` is finished."""
     settings = load(
         given={"inputs": (str(articles),), "output": str(out), "model": "m", "base_url": url,
-               "structured_output": "json_schema"}
+               "structured_output": "json_schema", "checks": "off"}
     )  # fmt: skip
     with open_folder(
         out,

@@ -38,6 +38,9 @@ def judge(found: list[dict[str, Any]], ratios: dict[str, float], *, record: bool
         )
         print(f"recorded: {gated}")
         return 0
+    if not BASELINE.exists():
+        print(f"no {BASELINE.name}: record one on a quiet machine with --ci --record")
+        return 1
     expected = orjson.loads(BASELINE.read_bytes())["ratios"]
     fallen = False
     for name, value in gated.items():

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+
+import pytest
+
 from pairmill.records import Message, Prompt, Request, Sampling, Template, digest
 
 
@@ -22,3 +26,13 @@ def _request(text: str = "chunk", **sampling: float) -> Request:
 def test_a_request_is_named_by_all_that_it_asks() -> None:
     assert _request().id == _request().id
     assert len({_request().id, _request("other").id, _request(seed=2).id}) == 3
+
+
+@pytest.mark.parametrize("length", [0, 2000, 2040, 2047, 2048, 4100, 65_500, 65_600, 200_000])
+def test_a_digest_does_not_depend_on_how_it_is_computed(length: int) -> None:
+    parts = ("x" * length, "é", "\ud800")
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        data = part.encode("utf-8", "backslashreplace")
+        state.update(b"%d:" % len(data) + data)
+    assert digest(*parts) == state.hexdigest()
