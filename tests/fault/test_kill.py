@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,3 +84,25 @@ def test_two_runs_in_two_folders_share_nothing(
     assert [child.wait() for child in children] == [0, 0]
     for name in ("one", "two"):
         short_course.finish(forge, fast_path / name)
+
+
+def test_an_export_that_was_killed_leaves_a_whole_one_or_none(
+    short_course: Course, forge: Forge, fast_path: Path, dice: random.Random
+) -> None:
+    """Fault 01: at random moments of an export; the run folder is only read."""
+    out, to = fast_path / "out", fast_path / "exported"
+    short_course.finish(forge, out)
+    before = {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()}
+    killed = 0
+    for _ in range(8):
+        child = forge.start("export", out, "-o", to, url="")
+        time.sleep(dice.uniform(0.02, 0.3))
+        child.kill()
+        killed += child.wait() == -signal.SIGKILL
+        if to.exists():
+            assert (to / "README.md").exists()
+            assert all(path.read_bytes().endswith(b"\n") for path in to.rglob("*.jsonl"))
+    assert killed
+    assert forge.start("export", out, "-o", to, url="").wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()} == before
+    assert (to / "README.md").exists()

@@ -6,6 +6,7 @@ like any other: it has its own id, is killed by real signals, and ends by itself
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -95,14 +96,24 @@ class Forge:
         assert self._process is not None
         self._process.communicate(timeout=END_S)
 
-    def start(self, *arguments: str | Path, url: str, strike: Strike | None = None) -> Child:
-        """Start ``pairmill``, whose file operations are struck if asked for."""
+    def start(
+        self,
+        *arguments: str | Path,
+        url: str,
+        strike: Strike | None = None,
+        wall_jumps: bool = False,
+    ) -> Child:
+        """Start ``pairmill``, if asked for with file operations struck, or a wall clock that jumps.
+
+        The clock on the wall is then a day ahead, or behind, whenever somebody looks.
+        """
         self._count += 1
         errors = self._folder / f"{self._count}.stderr"
         given = {
             "arguments": [str(argument) for argument in arguments],
             "env": environment(url),
             "stderr": str(errors),
+            "wall_jumps": wall_jumps,
             "strike": None if strike is None else asdict(strike),
         }
         return Child(int(self.ask(given)["pid"]), self, errors)
@@ -173,6 +184,9 @@ def _become(command: dict[str, Any]) -> None:
     for source, place in ((nothing, 0), (nothing, 1), (errors, 2)):
         os.dup2(source, place)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (the parent's buffer holds its own lines)
+    if command["wall_jumps"]:
+        real, turns = time.time, itertools.cycle((0.0, 86_400.0, -86_400.0, 3600.0))
+        time.time = lambda: real() + next(turns)
     if command["strike"] is not None:
         _arm(Strike(**command["strike"]))
 

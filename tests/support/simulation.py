@@ -31,6 +31,7 @@ from tests.support.virtual_time import VirtualLoop
 from pairmill.config import load
 from pairmill.errors import (
     EXIT_DONE,
+    EXIT_FAILED,
     EXIT_RESUMABLE,
     Kind,
     PairmillError,
@@ -92,6 +93,7 @@ class World:
     units: int
     answered: set[str] = field(default_factory=set)  # calls whose answers were acknowledged
     lines: Counter[bytes] = field(default_factory=Counter)  # rows that were acknowledged
+    pairs: int = 0
     serial: int = 0
 
     def complain(self, what: str) -> None:
@@ -271,7 +273,7 @@ def _live(world: World, settings: dict[str, Any], path: Path, place: Path) -> tu
         shutil.rmtree(path)
         path = disk.crashed
         code = EXIT_RESUMABLE
-    elif code not in {EXIT_DONE, EXIT_RESUMABLE} and world.lines:
+    elif code not in {EXIT_DONE, EXIT_RESUMABLE} and (code != EXIT_FAILED or world.pairs):
         world.complain(f"exit code {code}")
     elif not disk.has_refused and len(start.delivered) != start.kept:
         world.complain("an answer was received, and not kept by a run that ended in order")
@@ -317,6 +319,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             world.answered.update(answer.call_id for answer in batch.answers)
             lines = [line for unit in batch.outcomes for line in (*unit.rows, *unit.rejected)]
             world.lines.update(lines)
+            world.pairs += receipt.rows
             return receipt
 
     async def inline(_writer: Writer, call: Callable[[], Any]) -> Any:
