@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture check fmt lint type imports bench bench-ci clean
+.PHONY: help setup run test test-slow torture check fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,8 +24,12 @@ run: setup  ## the main job: bundled articles, embedded model, pairs in dataset/
 	$(BIN)/pairmill run examples/articles -o $(OUT) --config examples/first-run.yaml
 	$(BIN)/pairmill show $(OUT) --count 5
 
-test: setup  ## every test that CI runs
-	$(BIN)/python -m pytest
+test: setup  ## the fast suite, and one run of the embedded model (under 3 minutes)
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow and not model'
+	$(BIN)/python -m pytest -m model
+
+test-slow: setup  ## what waits, kills and starts again; CI runs it after the fast suite
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'slow and not model'
 
 torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
 	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))

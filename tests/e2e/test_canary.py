@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.mark.parametrize("concurrency", ["1", "64", "500"])
 def test_a_model_that_ignores_its_chunks_is_stopped_within_100_of_them(
     tmp_path: Path, concurrency: str

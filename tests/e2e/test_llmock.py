@@ -11,12 +11,15 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.support.cli import environment, pairmill, rejects, rows
 from tests.support.corpus import write_corpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 LLMOCK = (sys.executable, "-c", "from llmock.cli import app; app()")
 START_S = 30.0
