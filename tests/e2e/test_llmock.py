@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 LLMOCK = (sys.executable, "-c", "from llmock.cli import app; app()")
 START_S = 30.0
+CHAT = {"path": "*/chat/completions"}
 CUT_OFF = '{"skip": null, "pairs": [{"type": "why", "evidence": "", "instruction": "cut'
 
 
@@ -87,10 +88,11 @@ def test_a_run_through_quotas_and_failures_passes_its_strict_verdict(tmp_path: P
     quotas = ("--rpm", "600", "--tpm", "3000000")  # a call is charged its prompt and max_tokens
     with llmock(*quotas, "--error-rate", "503=0.1", "--latency-ms", "20") as mock:
         mock.script(
-            {"type": "fail", "status": 429, "retry_after": 1.0, "times": 4},
-            {"type": "reply", "text": CUT_OFF, "times": 3},
-            {"type": "reply", "text": "I would rather not.", "times": 2},
-            {"type": "fail", "status": 500, "times": 3, "match": {"path": "*/chat/completions"}},
+            {"type": "fail", "status": 429, "retry_after": 1.0, "times": 4, "match": CHAT},
+            {"type": "fail", "status": 500, "times": 3, "match": CHAT},
+            # Each another text: of two equal repair prompts one would pass for the other's retry.
+            *({"type": "reply", "text": f"{CUT_OFF} {number}", "match": CHAT} for number in "ABC"),
+            *({"type": "reply", "text": f"I will not, {name}.", "match": CHAT} for name in "DE"),
         )
         run = pairmill("run", corpus, "-o", out, "--config", config, url=mock.url)
         exit_code, told = mock.judge()

@@ -16,16 +16,19 @@ from pairmill.dataset.rows import published_shards
 from pairmill.dataset.sample import random_rows
 from pairmill.dataset.show import find_chunks
 from pairmill.errors import InputError, PairmillError
+from pairmill.llm.prices import PICO, load_prices
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pairmill.dataset.qc import Metric
     from pairmill.recipes.recipe import Recipe
+    from pairmill.records import Usage
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
@@ -64,9 +67,10 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     """
     with Lookup(folder.ledger) as lookup:
         totals = lookup.totals()
+        bill = lookup.usage_by_model()
     told = _manifest_facts(folder)
-    recipe = _recipe(folder)
-    cost = told.get("cost_usd")
+    settings = _settings(folder)
+    recipe = _recipe(settings)
     return RunFacts(
         recipe=str(told.get("recipe") or (recipe.name if recipe else "unknown")),
         prompt_version=str(
@@ -80,7 +84,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         empty_units=totals.units.get(Outcome.EMPTY.value, 0),
         pairs=totals.pairs,
         usage=totals.usage,
-        cost_usd=float(cost) if isinstance(cost, int | float) else None,
+        cost_usd=_cost_usd(bill, settings),
         finished=bool(told.get("finished")),
     )
 
@@ -109,11 +113,33 @@ def _manifest_facts(folder: RunFolder) -> dict[str, Any]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _recipe(folder: RunFolder) -> Recipe | None:
+def _settings(folder: RunFolder) -> Settings | None:
     try:
-        return make_recipe(Settings.model_validate_json(folder.resolved.read_bytes()))
-    except (OSError, ValueError, PairmillError):
+        return Settings.model_validate_json(folder.resolved.read_bytes())
+    except (OSError, ValueError):
         return None
+
+
+def _recipe(settings: Settings | None) -> Recipe | None:
+    try:
+        return make_recipe(settings) if settings else None
+    except PairmillError:
+        return None
+
+
+def _cost_usd(bill: Mapping[str, Usage], settings: Settings | None) -> float | None:
+    """What all calls cost by list price; None unless the price of each model is known."""
+    try:
+        prices = load_prices(settings.prices if settings else None)
+    except PairmillError:
+        return None
+    total = 0
+    for model, usage in bill.items():
+        price = prices.find(model)
+        if price is None:
+            return None
+        total += price.cost(usage)
+    return total / PICO
 
 
 def _count(value: object) -> int | None:

@@ -25,6 +25,7 @@ __all__ = ["Vigil", "watch_gauge"]
 
 LOOK_S = 0.25
 TELL_PAUSE_S = 2.0
+_TOO_MANY = 429
 
 
 class Vigil:
@@ -110,8 +111,8 @@ async def watch_gauge(base_url: str, gate: Gate) -> None:
                     response = await http.get(address)
                 except httpx2.HTTPError:
                     continue
-            if response.is_server_error:
-                continue  # a fault that passes, such as a server that is still loading
+            if response.is_server_error or response.status_code == _TOO_MANY:
+                continue  # it passes: the server is loading, or counts this look as a request
             gauges = read_gauges(response.text) if response.is_success else None
             if gauges is None:
                 return
