@@ -71,7 +71,7 @@ def test_an_edited_article_is_asked_about_again_and_its_old_pairs_stay(run: Run)
     (run.corpus / "article-002.md").write_text(article(77, 10), "utf-8")
     assert run.calls() == 1
     assert rows(run.out)[: len(before)] == before
-    assert len({row["id"] for row in rows(run.out)}) == 21
+    assert len({row["document_id"] for row in rows(run.out)}) == 7
 
 
 def test_a_truncated_article_too(run: Run) -> None:
@@ -98,7 +98,7 @@ def test_what_was_added_is_all_that_is_asked_and_what_is_gone_stays_done(run: Ru
     assert run.calls() == 1
     (run.corpus / "article-000.md").write_text(article(0, 10), "utf-8")
     assert run.calls() == 0
-    assert len({row["id"] for row in rows(run.out)}) == 21
+    assert len({row["document_id"] for row in rows(run.out)}) == 7
 
 
 def test_settings_that_do_not_matter_change_in_silence(run: Run) -> None:
@@ -128,4 +128,4 @@ def test_a_folder_of_format_1_is_gone_on_with(
     noted = json.loads((FORMER / name / "run/origin.json").read_bytes())["identities"]
     if make_recipe(load(given={})).identity in noted:  # else its prompts were improved since
         assert endpoint.report()["calls"] == 6 - bought
-        assert len(found) == 18
+        assert len({row["document_id"] for row in found}) == 6

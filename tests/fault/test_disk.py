@@ -48,7 +48,7 @@ def test_a_full_disk_pauses_a_run_until_there_is_room(tmp_path: Path, settings_f
         assert "there is room again" in child.stderr
         assert child.stderr.count("waiting for room") == 1
         assert endpoint.report()["bought_again"] == 0
-        assert len({row["id"] for row in rows(disk.path / "out")}) == 80
+        assert len({row["document_id"] for row in rows(disk.path / "out")}) == 80
 
 
 def test_a_disk_that_stays_full_ends_the_run_as_resumable(
@@ -75,7 +75,7 @@ def test_a_disk_that_stays_full_ends_the_run_as_resumable(
         assert "Traceback" not in full.stderr
         disk.empty()
         forge.run(*command, url=endpoint.url)
-        assert len({row["id"] for row in rows(disk.path / "out")}) == 80
+        assert len({row["document_id"] for row in rows(disk.path / "out")}) == 80
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path, settings_file: Path) -> None:
@@ -166,4 +166,4 @@ def test_too_few_open_files_are_survived(fast_path: Path, files: int) -> None:
             check=False,
         )
         assert again.returncode == 0
-    assert len({row["id"] for row in rows(out)}) == 60
+    assert len({row["document_id"] for row in rows(out)}) == 60

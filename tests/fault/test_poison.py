@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -43,17 +44,20 @@ POISON = (
 )
 
 
-def _sentences(number: int) -> list[str]:
-    return [line for line in article(number, 10).splitlines() if line.startswith("In ")]
+SENTENCE = re.compile(r"In (\w+) the (\w+) number (\d+) (\w+) the (\w+) because (\d+) people")
 
 
 def _separators(number: int) -> str:
-    """Pairs whose texts hold every line end that is none in JSON Lines."""
-    lines = _sentences(number)
-    answer = "\u2028".join(lines[:2]) + "\u2029\x85\u000b" + lines[2]
+    """A pair whose answer holds every line end that is none in JSON Lines."""
+    text = article(number, 10)
+    told = [
+        f"For {many} people {thing} matters: {place} has its {subject}, {index}, which {verb} it."
+        for place, subject, index, verb, thing, many in SENTENCE.findall(text)[:3]
+    ]
+    answer = f"{told[0]}\u2028{told[1]}\u2029\x85\u000b{told[2]}"
     pair = {
         "type": "fact",
-        "evidence": lines[0][:60],
+        "evidence": SENTENCE.search(text)[0],  # type: ignore[index]
         "instruction": f"What do people rely on in report {number}?",
         "answer": answer,
     }
@@ -216,7 +220,7 @@ def test_a_server_that_dies_under_way_and_comes_back(forge: Forge, fast_path: Pa
             wait_until(lambda endpoint=endpoint: endpoint.report()["answered"] >= 15, child)  # type: ignore[misc]
     with SimulatorProcess(SimulatorSettings(latency=latency, port=port)):
         assert child.wait() == 0, child.stderr
-    assert len({row["id"] for row in rows(out)}) == 180
+    assert len({row["document_id"] for row in rows(out)}) == 60
 
 
 def _config(folder: Path, more: str = "") -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,12 +33,14 @@ class SmallDisk:
         """The beginning of a command that runs where the disk is mounted."""
         return ("nsenter", "-t", str(self.holder), "-U", "-m", "--preserve-credentials")
 
-    def fill(self, *, leave_bytes: int) -> None:
-        """Take the room away, but for so many bytes."""
-        command = f"df --output=avail -B1 {self.inside} | tail -1"
-        room = int(self.run(command).strip())
-        with (self.path / "filler").open("wb") as filler:
-            filler.write(b"\0" * max(0, room - leave_bytes))
+    def fill(self, *, leave_bytes: int = 0) -> None:
+        """Take the room away, but for so many bytes; somebody else may be writing meanwhile."""
+        with (self.path / "filler").open("wb", buffering=0) as filler:
+            with suppress(OSError):
+                while True:
+                    filler.write(b"\0" * 4096)
+            if leave_bytes:
+                filler.truncate(filler.tell() - leave_bytes)
 
     def empty(self) -> None:
         """Give the room back."""
