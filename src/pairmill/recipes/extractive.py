@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
 from pairmill.errors import RejectedError
+from pairmill.intake.cuts import sentence_ends
 from pairmill.quality.grounding import coverage
 from pairmill.quality.text import prepare
 from pairmill.recipes.answers import AnswerModel
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Question", "extractive", "spans_of"]
 
-VERSION = "1"
+VERSION = "2"
 SAMPLES = 4  # of one sample none of 12 questions passed; of the best of four 10 of 12 did
 GOOD_ENOUGH = 0.8  # no more samples are drawn once a question shares this much
 THRESHOLD = 0.5  # below it a question is too vague to belong to its span
@@ -38,9 +40,6 @@ MAX_TOKENS = 60
 SPAN_CHARS = (140, 420)  # two or three sentences
 MIN_SPACES = 25  # a span of 26 words is long enough to be an answer
 
-_SENTENCE_END = re.compile(
-    r"(?<=[.!?])[\"')\]\u201d\u2019]?\s+(?=[\"'(\u201c\u2018]?[A-Z0-9])|\n{2,}"
-)
 _PROSE = re.compile(r"[A-Za-z]")
 _MOST_CHARS = 120  # of a question's body: room for 20 words
 _PATTERN = (
@@ -171,5 +170,11 @@ def _prose_sentences(text: str) -> list[str]:
             found.append("")
             continue
         line = " ".join(block.split())
-        found.extend(part.strip() for part in _SENTENCE_END.split(line) if part.strip())
+        found.extend(_sentences(line))
     return found
+
+
+def _sentences(line: str) -> list[str]:
+    bounds = [0, *sentence_ends(line, 0, len(line)), len(line)]
+    parts = (line[start:end].strip() for start, end in pairwise(bounds))
+    return [part for part in parts if part]
