@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pairmill.errors import PairmillError
     from pairmill.run.generate import generate
-    from pairmill.run.session import Summary
+    from pairmill.run.summary import Summary
 
 __all__ = ["PairmillError", "Summary", "__version__", "generate"]
 
@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PairmillError": "pairmill.errors",
-    "Summary": "pairmill.run.session",
+    "Summary": "pairmill.run.summary",
     "generate": "pairmill.run.generate",
 }
 

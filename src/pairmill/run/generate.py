@@ -10,13 +10,14 @@ from anyio import from_thread
 
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
-from pairmill.run.session import Summary, run
+from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
 
 if TYPE_CHECKING:
     import os
 
     from pairmill.events import Bus
+    from pairmill.run.summary import Summary
 
 __all__ = ["generate"]
 

@@ -14,29 +14,30 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 
 from pairmill import __version__
 from pairmill.config import fingerprint
-from pairmill.errors import EXIT_DONE, EXIT_FAILED, EXIT_RESUMABLE, StorageError
+from pairmill.errors import EXIT_DONE, EXIT_FAILED, StorageError
 from pairmill.events import Bus, Topic
-from pairmill.intake.notes import Fate
 from pairmill.intake.reader import read_chunks
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.aside import run_aside
 from pairmill.run.connect import connected
+from pairmill.run.crew import Crew
 from pairmill.run.descriptors import fitting_concurrency, raise_limit
 from pairmill.run.ending import Ending
 from pairmill.run.figures import Figures
+from pairmill.run.notes import tell
 from pairmill.run.origin import note_start
 from pairmill.run.quota import Quota, make_quota
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
+from pairmill.run.summary import Summary
 from pairmill.run.tuning import calm_collector
 from pairmill.run.vigil import Vigil, watch_gauge
 from pairmill.run.watch import Memory, Watch
@@ -47,14 +48,12 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import Callable
 
     from pairmill.config import Settings
     from pairmill.intake.notes import Note
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.again import Again
-    from pairmill.run.asking import InFlight
     from pairmill.run.connect import Connection
     from pairmill.run.reader import Batch, Work
     from pairmill.store.folder import RunFolder
@@ -63,36 +62,6 @@ __all__ = ["Summary", "run"]
 
 TICK_S = 0.25
 USUAL_MOST = 256  # calls in flight, where nothing was said
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How a run ended.
-
-    Attributes:
-        exit_code: 0 done, 1 no pair was written, 75 stopped and resumable, 78 bad config.
-        reason: One plain line where the exit code is not 0.
-        asked: Whether there was anything new to ask the model.
-        chunks: Chunks seen in this start.
-        pairs: Pairs in the folder, those of earlier starts included.
-    """
-
-    folder: Path
-    exit_code: int
-    reason: str
-    asked: bool
-    chunks: int
-    pairs: int
-
-    def lines(self) -> list[str]:
-        """What to tell a person at the end."""
-        told = f"{self.pairs:,} pairs in {self.folder}"
-        if self.exit_code == EXIT_DONE:
-            if self.asked:
-                return [told]
-            return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
-        line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
-        return [f"{line}; the same command goes on" if self.exit_code == EXIT_RESUMABLE else line]
 
 
 async def run(
@@ -282,7 +251,7 @@ class _Session:
         vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
         self._bus.subscribe(vigil)
         inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.workers)
-        crew = _Crew(connection.in_flight)
+        crew = Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
@@ -341,7 +310,7 @@ class _Session:
             if self._quota is not None:
                 self._quota.note(batch.pairs)
             for note in batch.notes:
-                _tell(note, self._bus)
+                tell(note, self._bus)
             self._bus.emit(Topic.UNIT_PLANNED, count=len(batch.work))
             self._bus.emit(Topic.UNIT_KNOWN, count=batch.known)
         return batch
@@ -358,30 +327,6 @@ class _Session:
         return Summary(
             self._settings.output, exit_code, reason, asked=asked, chunks=self._chunks, pairs=pairs
         )
-
-
-class _Crew:
-    """The tasks that work, each of which can be let go alone."""
-
-    def __init__(self, in_flight: InFlight) -> None:
-        self._in_flight = in_flight
-        self._scopes: dict[asyncio.Task[object] | None, anyio.CancelScope] = {}
-
-    async def employ(self, job: Callable[..., Awaitable[None]], *arguments: object) -> None:
-        """Run a job so that ``let_go`` can end it."""
-        with anyio.CancelScope() as scope:
-            self._scopes[asyncio.current_task()] = scope
-            await job(*arguments)
-
-    async def let_go(self, stop: Stop, grace_s: float) -> None:
-        """On a stop: at once whoever waits for nothing that is paid for, the others in time."""
-        await stop.wait()
-        for task, scope in self._scopes.items():
-            if task not in self._in_flight.tasks:
-                scope.cancel()
-        await anyio.sleep(grace_s)
-        for scope in self._scopes.values():
-            scope.cancel()
 
 
 async def _tick(tick: Callable[[], None] | None, bus: Bus) -> None:
@@ -403,13 +348,3 @@ def _fit_to_open_files(settings: Settings) -> tuple[Settings, list[str]]:
         return settings, []
     text = f"only {limit} files may be open (ulimit -n): at most {fitting} calls in flight"
     return settings.model_copy(update={"concurrency": fitting}), [text]
-
-
-def _tell(note: Note, bus: Bus) -> None:
-    if note.fate is Fate.READ:
-        bus.emit(Topic.DOCUMENT_READ, source=note.source)
-    elif note.fate is Fate.NOTICE:
-        bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
-    else:
-        reason = f"{note.reason}: {note.detail}" if note.detail else note.reason
-        bus.emit(Topic.INPUT_SKIPPED, source=note.source, reason=reason, fate=note.fate.value)

@@ -1,0 +1,25 @@
+"""What the intake noted, as events of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.events import Topic
+from pairmill.intake.notes import Fate
+
+if TYPE_CHECKING:
+    from pairmill.events import Bus
+    from pairmill.intake.notes import Note
+
+__all__ = ["tell"]
+
+
+def tell(note: Note, bus: Bus) -> None:
+    """Tell whoever watches of one piece of input."""
+    if note.fate is Fate.READ:
+        bus.emit(Topic.DOCUMENT_READ, source=note.source)
+    elif note.fate is Fate.NOTICE:
+        bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
+    else:
+        reason = f"{note.reason}: {note.detail}" if note.detail else note.reason
+        bus.emit(Topic.INPUT_SKIPPED, source=note.source, reason=reason, fate=note.fate.value)
