@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LIVES = 200  # between two rounds with real processes
 KILLS = 10
 DRAWS = 200
+LOST = "simulated answers lost: in flight, younger than a commit, or refused by the disk"
 
 
 def main() -> int:
@@ -89,7 +90,7 @@ def live(first: int, lives: int, folder: Path, counts: Counter[str]) -> bool:
         counts["simulated stops"] += history.stops
         counts["simulated refusals of the disk"] += history.refusals
         counts["simulated calls"] += history.calls
-        counts["simulated answers lost in flight or younger than a commit"] += history.wasted
+        counts[LOST] += history.wasted
     return True
 
 

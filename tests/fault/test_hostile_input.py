@@ -14,11 +14,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.cli import environment, rows
-from tests.support.corpus import article
+from tests.support.cli import environment, pairmill, rejects, rows
+from tests.support.corpus import article, write_corpus
 from tests.support.waiting import wait_until
 
-from pairmill.testing import Simulator
+from pairmill.recipes.writing import CANARY
+from pairmill.testing import Simulator, SimulatorSettings, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +148,29 @@ def test_keys_in_a_crawl_reach_no_log(tmp_path: Path, forge: Forge) -> None:
     assert KEY_SHAPED not in child.stderr
     for name in ("README.md", "manifest.json"):
         assert KEY_SHAPED not in (tmp_path / "out" / name).read_text("utf-8")
+
+
+def test_answers_that_leak_the_prompt_are_dropped_and_counted(tmp_path: Path) -> None:
+    """Prompt injection that worked: what only the prompt says comes back in an answer."""
+    corpus, out = write_corpus(tmp_path / "articles", 3, 10), tmp_path / "out"
+    sentence = r"In (\w+) the (\w+) number (\d+) (\w+) the (\w+) because (\d+) people"
+    told = [
+        f"For {many} people {thing} matters: {place} has its {subject}, {index}, which {verb} it."
+        for place, subject, index, verb, thing, many in re.findall(sentence, article(1, 10))
+    ]
+    pair = {
+        "type": "fact",
+        "evidence": "",
+        "instruction": "Which things do people rely on in report 1, and where are they?",
+        "answer": f"{told[1]} {told[2]} {CANARY}. {told[3]}",
+    }
+    leak = Step(content=json.dumps({"skip": None, "pairs": [pair]}), match="# Report 1", times=None)
+    with Simulator(SimulatorSettings(script=(leak,))) as endpoint:
+        done = pairmill("run", corpus, "-o", out, url=endpoint.url)
+    assert done.returncode == 0, done.stderr
+    assert len({row["document_id"] for row in rows(out)}) == 2
+    assert CANARY not in "".join(row["answer"] for row in rows(out))
+    assert "prompt_leak" in {row["reason"] for row in rejects(out)}
 
 
 def test_a_line_of_a_gigabyte_is_passed_over_in_little_memory(tmp_path: Path) -> None:

@@ -22,3 +22,16 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_tests_that_the_promises_name_are_there() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+    }
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named <= there, sorted(named - there)
+    faults = {int(number) for number in re.findall(r"^\| (\d\d) \|", text, re.MULTILINE)}
+    assert faults == set(range(1, 55))
