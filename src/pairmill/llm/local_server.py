@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     params.n_ctx = options.slots * options.context
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
+    # Threads that spin while they wait starve each other on a busy machine.
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
     params.cache_ram_mib = _CACHE_RAM_MIB
     params.cache_prompt = not options.no_prompt_cache
     params.endpoint_metrics = True
