@@ -109,6 +109,7 @@ class Forge:
         """
         self._count += 1
         errors = self._folder / f"{self._count}.stderr"
+        errors.touch()
         given = {
             "arguments": [str(argument) for argument in arguments],
             "env": environment(url),
