@@ -59,7 +59,8 @@ def show(bus: Bus, tally: Tally, console: Console) -> Iterator[Callable[[], None
 def _say(event: Event, console: Console) -> None:
     line = _line_of(event)
     if line:
-        console.print(Text(line, style="yellow" if event.topic is not Topic.NOTICE else ""))
+        style = "" if event.topic is Topic.NOTICE else "yellow"
+        console.print(Text(line, style=style), soft_wrap=True)  # the terminal breaks it, not we
 
 
 def _log(event: Event, logger: object) -> None:
