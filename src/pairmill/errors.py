@@ -1,4 +1,4 @@
-"""One tree of errors: each knows its kind, whether trying again can help, and its exit code.
+"""One tree of errors: each knows its exit code; a failed call also knows its kind.
 
 PairmillError
 ├── UsageError           2   the command line does not make sense
@@ -63,16 +63,13 @@ class Kind(StrEnum):
     BADOUT = "badout"  # a 200 that holds no answer
 
 
-_RETRYABLE = frozenset({Kind.RATE, Kind.OVERLOAD, Kind.TIMEOUT, Kind.BADOUT})
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_FREE = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG, Kind.OVERLOAD})
 
 
 class PairmillError(Exception):
     """Something went wrong in pairmill."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
-    retryable: ClassVar[bool] = False
 
 
 class UsageError(PairmillError):
@@ -177,16 +174,6 @@ class ProviderError(PairmillError):
         self.headers = headers
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = completion_tokens
-
-    @property
-    def can_retry(self) -> bool:
-        """Whether the same request may succeed later, on the same pool."""
-        return self.kind in _RETRYABLE
-
-    @property
-    def is_free(self) -> bool:
-        """Whether the failure is not the chunk's fault, so that it costs it no attempt."""
-        return self.kind in _FREE
 
 
 def first_error(error: BaseException) -> PairmillError | None:

@@ -211,6 +211,7 @@ def _prefixes(out: Path) -> set[str]:
     import sqlite3
 
     with sqlite3.connect(out / ".run" / "memory.db") as database:
-        kept = {value for (value,) in database.execute("SELECT value FROM kept")}
+        asked = "SELECT value FROM kept WHERE name LIKE 'style%'"
+        kept = {value for (value,) in database.execute(asked)}
     database.close()
     return kept

@@ -58,8 +58,7 @@ class Client:
 
         Raises:
             ProviderError: The last failure, once trying again was ruled out. Its kind says whose
-                fault it was: of the kinds for which `ProviderError.is_free` holds, not this
-                request's.
+                fault it was.
             StoppedError: Nobody is left to ask, or a cap is reached.
         """
         history = _NO_HISTORY

@@ -31,7 +31,6 @@ from pairmill.llm.providers.provider import Mode
 from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
 from pairmill.run.asking import InFlight
-from pairmill.run.memory import FolderMemory
 from pairmill.run.spending import Spending, open_spending
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from pairmill.llm.concurrency import Width
     from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
+    from pairmill.run.memory import Memory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
@@ -74,7 +74,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, bus: Bus, stop: Stop, folder: RunFolder
+    settings: Settings, bus: Bus, stop: Stop, folder: RunFolder, memory: Memory
 ) -> AsyncIterator[Connection]:
     """Connect to the settings' models for as long as the block runs.
 
@@ -106,7 +106,7 @@ async def connected(
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
-            mode = await _mode(settings, endpoint, provider, pool, bus, stop, folder)
+            mode = await _mode(settings, endpoint, provider, pool, bus, stop, memory)
             dialect = dialect_of(endpoint.base_url)
             stations.append(Station(pool, provider, mode, dialect))
             if isinstance(width, Seeking):
@@ -246,7 +246,7 @@ async def _mode(
     pool: Pool,
     bus: Bus,
     stop: Stop,
-    folder: RunFolder,
+    memory: Memory,
 ) -> Mode:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
     if settings.structured_output != "auto":
@@ -263,7 +263,7 @@ async def _mode(
         return await scout.complete(request)
 
     try:
-        return await find_mode(ask, endpoint.base_url, pool.model, FolderMemory(folder))
+        return await find_mode(ask, endpoint.base_url, pool.model, memory)
     except ProviderError as error:
         line = f"{endpoint.place}: {error}"
         if error.kind in {Kind.AUTH, Kind.CONFIG, Kind.CHUNK}:

@@ -1,41 +1,53 @@
-"""What was found out about endpoints, kept in the run folder between starts."""
+"""What a run keeps in its folder between starts: modes of endpoints, style cards of authors."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import orjson
-
-from pairmill.store.files import atomic_write
+from pairmill.errors import StorageError
 
 if TYPE_CHECKING:
-    from pairmill.store.folder import RunFolder
+    from pathlib import Path
+    from typing import Self
 
-__all__ = ["FolderMemory"]
+__all__ = ["Memory"]
+
+_GET = "SELECT value FROM kept WHERE name = ?"
 
 
-class FolderMemory:
-    """Names and values in ``.run/endpoints.json``. What cannot be read was never known."""
+class Memory:
+    """Names and values in a file of the run folder, in constant memory.
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._path = folder.state / "endpoints.json"
+    A value is safe from the end of the process, not from the end of power: then it is made anew.
+    """
 
-    def get(self, key: str) -> str | None:
-        """What was kept under ``key``; None where nothing was."""
-        value = self._read().get(key)
-        return value if isinstance(value, str) else None
-
-    def set(self, key: str, value: str) -> None:
-        """Keep ``value`` under ``key``.
-
-        Raises:
-            StorageError: The disk refused.
-        """
-        atomic_write(self._path, orjson.dumps({**self._read(), key: value}))
-
-    def _read(self) -> dict[str, object]:
+    def __init__(self, path: Path) -> None:
         try:
-            found = orjson.loads(self._path.read_bytes())
-        except (OSError, orjson.JSONDecodeError):
-            return {}
-        return found if isinstance(found, dict) else {}
+            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
+            )
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot open {path}: {error}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def get(self, name: str) -> str | None:
+        """What is kept under the name; None where nothing is."""
+        with closing(self._database.execute(_GET, (name,))) as rows:
+            row = rows.fetchone()
+        return row[0] if row else None
+
+    def set(self, name: str, value: str) -> None:
+        """Keep the value, unless there is one already."""
+        try:
+            self._database.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
+        except sqlite3.Error as error:
+            raise StorageError(f"cannot keep a value: {error}") from None

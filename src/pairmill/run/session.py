@@ -31,6 +31,7 @@ from pairmill.run.crew import Crew
 from pairmill.run.descriptors import fitting_concurrency, raise_limit
 from pairmill.run.ending import Ending
 from pairmill.run.figures import Figures
+from pairmill.run.memory import Memory
 from pairmill.run.notes import tell
 from pairmill.run.origin import note_start
 from pairmill.run.quota import Quota, make_quota
@@ -40,7 +41,7 @@ from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
 from pairmill.run.tuning import calm_collector
 from pairmill.run.vigil import Vigil, watch_gauge
-from pairmill.run.watch import Memory, Watch
+from pairmill.run.watch import Watch
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
 from pairmill.store.files import atomic_write
@@ -226,7 +227,7 @@ class _Session:
             with anyio.CancelScope() as scope:
                 self._idle = scope
                 async with connected(
-                    self._settings, self._bus, self._stop, self._folder
+                    self._settings, self._bus, self._stop, self._folder, self._watch.memory
                 ) as connection:
                     self._idle = None
                     asked = True

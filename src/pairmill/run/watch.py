@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import OrderedDict
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import anyio
 
-from pairmill.errors import EXIT_FAILED, StorageError
+from pairmill.errors import EXIT_FAILED
 from pairmill.events import Event, Topic
 from pairmill.quality.canary import Canary, CanaryLimits
 from pairmill.quality.text import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
-    from typing import Self
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.run.memory import Memory
     from pairmill.run.stop import Stop
 
-__all__ = ["ON_TRIAL", "Memory", "Repeats", "Watch"]
+__all__ = ["ON_TRIAL", "Repeats", "Watch"]
 
 ON_TRIAL = 100  # chunks that may be paid for before the canary has judged the first 50
 _COUNTED = 65_536  # instructions whose repeats are counted, the latest ones: about 8 MB
@@ -49,45 +46,6 @@ class Repeats:
         return count <= self._most
 
 
-class Memory:
-    """Names and values in a file of the run folder, in constant memory.
-
-    A value is safe from the end of the process, not from the end of power: then it is made anew.
-    """
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
-            )
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot open {path}: {error}") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._database.close()
-
-    def get(self, name: str) -> str | None:
-        """What is kept under the name; None where nothing is."""
-        with closing(self._database.execute(_GET, (name,))) as rows:
-            row = rows.fetchone()
-        return row[0] if row else None
-
-    def set(self, name: str, value: str) -> None:
-        """Keep the value, unless there is one already."""
-        try:
-            self._database.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
-        except sqlite3.Error as error:
-            raise StorageError(f"cannot keep a value: {error}") from None
-
-
-_GET = "SELECT value FROM kept WHERE name = ?"
-
-
 class Watch:
     """Stops a run whose pairs are about nothing; see ``Around``.
 
@@ -108,7 +66,7 @@ class Watch:
     ) -> None:
         """Take what a fall of the canary stops; ``on_trial`` is False where nothing is checked."""
         self.stop = stop
-        self._memory = memory
+        self.memory = memory
         self._canary = Canary(seed, limits)
         self._repeats = Repeats(max_repeats)
         self._with_pairs = 0
@@ -133,11 +91,11 @@ class Watch:
 
     def recall(self, name: str) -> str | None:
         """What the run folder keeps under a name."""
-        return self._memory.get(name)
+        return self.memory.get(name)
 
     def remember(self, name: str, value: str) -> None:
         """Keep a value in the run folder."""
-        self._memory.set(name, value)
+        self.memory.set(name, value)
 
     def listen(self, event: Event) -> None:
         """Take note of the units that end."""

@@ -43,7 +43,6 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    call_seconds: float = 0.0
     picodollars: int = 0
     is_priced: bool = False
     shards: int = 0
@@ -138,8 +137,6 @@ def _call_answered(tally: Tally, fields: dict[str, object]) -> None:
     if isinstance(cost, int):
         tally.is_priced = True
         tally.picodollars += cost
-    seconds = fields.get("seconds")
-    tally.call_seconds += seconds if isinstance(seconds, float) else 0.0
 
 
 def _call_failed(tally: Tally, fields: dict[str, object]) -> None:

@@ -9,8 +9,9 @@ from tests.support.corpus import article
 from pairmill.errors import EXIT_FAILED
 from pairmill.events import Event, Topic
 from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
+from pairmill.run.memory import Memory
 from pairmill.run.stop import Stop
-from pairmill.run.watch import ON_TRIAL, Memory, Repeats, Watch
+from pairmill.run.watch import ON_TRIAL, Repeats, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
