@@ -24,6 +24,7 @@ import yaml
 from pairmill.dataset.features import ROW_NOTES, Schema, declare, type_name
 from pairmill.dataset.files import write_text
 from pairmill.dataset.markdown import code, one_line, plain, table
+from pairmill.quality.trust import verdicts
 from pairmill.records import digest
 from pairmill.store.rows import ROW_FEATURES
 
@@ -129,6 +130,7 @@ def render_card(
         _opening(facts),
         _making(facts),
         _counts(facts, layout),
+        _trials(facts),
         _fields(layout),
         *extra,
         _limits(license_id),
@@ -213,6 +215,15 @@ def _counts(facts: RunFacts, layout: Layout) -> str:
     ordered = sorted(facts.rejections.items(), key=lambda item: (-item[1], item[0]))
     reasons = [(code(reason), f"{count:,}") for reason, count in ordered]
     return f"{text}\n\nDropped, by reason:\n\n" + table(("Reason", "How many"), reasons, right=(1,))
+
+
+def _trials(facts: RunFacts) -> str:
+    rows = [
+        (check.status, plain(check.name), plain(check.found, 400), plain(check.hint))
+        for check in verdicts(facts.figures)
+    ]
+    head = ("", "Figure", "Found", "What it means")
+    return "## Judge and evolution on trial\n\n" + table(head, rows) if rows else ""
 
 
 def _number(value: int | None) -> str | None:

@@ -25,9 +25,9 @@ def one_line(text: str, longest: int = _LONGEST) -> str:
     return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = _LONGEST) -> str:
     """``text`` as words on one line: no markup, link, image, table cell or HTML can come of it."""
-    return one_line(text).translate(_ESCAPED)
+    return one_line(text, longest).translate(_ESCAPED)
 
 
 def code(text: str) -> str:

@@ -11,6 +11,7 @@ from pairmill.dataset.card import write_card
 from pairmill.dataset.facts import RunFacts
 from pairmill.errors import StorageError
 from pairmill.events import Event, Topic
+from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.store.manifest import write_manifest
 
@@ -108,5 +109,6 @@ class Ending:
             pairs=totals.pairs,
             rejections=totals.reasons,
             usage=totals.usage,
+            figures=parse_figures(self._folder.read_figures()),
             finished=finished,
         )

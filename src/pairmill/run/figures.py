@@ -77,6 +77,7 @@ def _judge(counts: dict[str, Any]) -> dict[str, Any] | None:
         "aspects": {aspect: _aspect(counts["aspects"][aspect]) for aspect in ASPECTS},
         "repeated": {aspect: _agreement(counts["repeats"], aspect) for aspect in ASPECTS},
         "controls": {kind: _control(found) for kind, found in sorted(counts["controls"].items())},
+        "false_alarms": _false_alarms(counts["repeats"]),
         "mean_by_position": {
             position: round(total / number, 3)
             for position, (number, total) in sorted(counts["positions"].items())
@@ -117,6 +118,17 @@ def _control(found: dict[str, int]) -> dict[str, Any]:
         "detected": detected,
         "share": _rounded(share),
     }
+
+
+def _false_alarms(repeats: list[list[list[int | None]]]) -> dict[str, Any]:
+    """How often a rating falls by itself, as a planted fault should make it fall."""
+    gates = [
+        tuple(_gate(dict(zip(ASPECTS, given, strict=True))) for given in two) for two in repeats
+    ]
+    with_room = [(first, again) for first, again in gates if first >= _LEAST_BEFORE]
+    fell = sum(again < first for first, again in with_room)
+    share = fell / len(with_room) if with_room else None
+    return {"rated": len(with_room), "fell": fell, "share": _rounded(share)}
 
 
 def _evolve(counts: dict[str, dict[str, int]]) -> dict[str, Any] | None:

@@ -129,7 +129,7 @@ async def run(
             max_repeats=settings.max_repeats,
             on_trial=settings.checks != "off",
         )
-        figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
+        figures = Figures(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen)
         stack.callback(figures.save)
         session = _Session(
