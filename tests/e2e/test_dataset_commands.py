@@ -4,10 +4,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.cli import pairmill, rows
+from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import write_corpus
 
+from pairmill import generate
 from pairmill.dataset.rows import published_shards
+from pairmill.events import Bus
 from pairmill.testing import Simulator
 
 if TYPE_CHECKING:
@@ -121,3 +123,61 @@ def test_qc_reads_what_export_wrote(finished: Path, tmp_path: Path) -> None:
     assert "train_test_leak" in report["metrics"]
     assert "ungrounded" in report["metrics"]
     assert published_shards(finished)
+
+
+def test_a_run_exports_itself_at_its_end_as_export_would(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with Simulator() as endpoint:
+        told = ("run", finished.with_name("articles"), "-o", out, "--export", "alpaca")
+        made = pairmill(*told, url=endpoint.url)
+        again = pairmill(*told, url=endpoint.url)
+    assert made.returncode == 0, made.stderr
+    by_hand = pairmill("export", out, "--to", "alpaca", "-o", tmp_path / "by-hand" / "run-alpaca")
+    there = tmp_path / "run-alpaca"
+    for line in by_hand.stderr.replace(str(tmp_path / "by-hand"), str(tmp_path)).splitlines():
+        assert line in made.stderr.splitlines()
+        assert line in again.stderr.splitlines()
+    files = [path.relative_to(there) for path in there.rglob("*") if path.is_file()]
+    assert len(files) >= 5
+    for file in files:
+        assert (there / file).read_bytes() == (tmp_path / "by-hand/run-alpaca" / file).read_bytes()
+
+
+def test_from_python_too_a_run_exports_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    corpus, told, bus = write_corpus(tmp_path / "articles", 3), [], Bus()
+    bus.subscribe(lambda event: told.append(str(event.fields.get("text"))))
+    with Simulator() as endpoint:
+        generate(corpus, output=tmp_path / "run", bus=bus, base_url=endpoint.url, export="messages")
+    assert any(f"pairs in {tmp_path / 'run-messages'}: " in line for line in told)
+    assert (tmp_path / "run-messages" / "README.md").exists()
+
+
+def test_a_run_that_has_not_ended_is_not_exported_and_says_so(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 30), tmp_path / "run"
+    with Simulator() as endpoint:
+        told = ("run", corpus, "-o", out, "--export", "messages", "--max-tokens", "9000")
+        cut = pairmill(*told, "--concurrency", "1", url=endpoint.url)
+    assert cut.returncode == 75, cut.stderr
+    last = cut.stderr.splitlines()[-1]
+    assert last == "not exported, since the run has not come to its end"
+    assert not out.with_name("run-messages").exists()
+
+
+def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 2), tmp_path / "run"
+    (tmp_path / "run-messages").mkdir()
+    (tmp_path / "run-messages" / "mine.txt").write_text("mine")
+    with Simulator() as endpoint:
+        for place, to, code, said in (
+            (out, "mesages", 2, "did you mean 'messages'?"),
+            (out, "messages", 1, "is not empty and no export of pairmill"),
+            (corpus / "run", "messages", 2, "name an output outside of the inputs"),
+        ):
+            run = pairmill("run", corpus, "-o", place, "--export", to, url=endpoint.url)
+            assert run.returncode == code
+            assert said in run.stderr
+            assert len(run.stderr.strip().splitlines()) == 1
+        assert endpoint.report()["billed"] == 0

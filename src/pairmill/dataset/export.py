@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     from pairmill.dataset.formats.format import Format
     from pairmill.dataset.rows import Row
 
-__all__ = ["MANIFEST", "ExportOptions", "FindRepeats", "Summary", "default_place", "export"]
+__all__ = [
+    "MANIFEST",
+    "ExportOptions",
+    "FindRepeats",
+    "Summary",
+    "check_replaceable",
+    "default_place",
+    "export",
+]
 
 MANIFEST = "export.json"
 _OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
@@ -129,7 +137,7 @@ def export(
     shards = published_shards(folder)
     if not shards:
         raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
-    _check_replaceable(out)
+    check_replaceable(out)
     staging = _make_staging(out)
     try:
         splitter = Splitter(options.shares, options.seed, related)
@@ -154,6 +162,28 @@ def default_place(folder: Path, shape: str) -> Path:
     """
     whole = folder.resolve()
     return whole.with_name(f"{whole.name}-{find_format(shape).name}")
+
+
+def check_replaceable(out: Path) -> None:
+    """Look at whether an export may go to a place.
+
+    Raises:
+        FolderError: Something stands there that is neither empty nor an earlier export.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise FolderError(f"{out} is a file; name a folder for the export")
+    names = {path.name for path in out.iterdir()}
+    if not names:
+        return
+    if MANIFEST not in names:
+        raise FolderError(f"{out} is not empty and no export of pairmill; name another folder")
+    foreign = sorted(names - _OWN)
+    if foreign:
+        raise FolderError(
+            f"{out} holds '{foreign[0]}', which is not pairmill's; move it, or name another folder"
+        )
 
 
 class _Pass:
@@ -292,23 +322,6 @@ def _write_neighbours(
     write_text(staging / "dataset_info.json", render_llama_factory(shape, name, summary.files))
     write_text(staging / "axolotl.yaml", render_axolotl(shape, name, summary.files))
     write_text(staging / CARD, export_card(summary, shape, options, version))
-
-
-def _check_replaceable(out: Path) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise FolderError(f"{out} is a file; name a folder for the export")
-    names = {path.name for path in out.iterdir()}
-    if not names:
-        return
-    if MANIFEST not in names:
-        raise FolderError(f"{out} is not empty and no export of pairmill; name another folder")
-    foreign = sorted(names - _OWN)
-    if foreign:
-        raise FolderError(
-            f"{out} holds '{foreign[0]}', which is not pairmill's; move it, or name another folder"
-        )
 
 
 def _make_staging(out: Path) -> Path:
