@@ -57,9 +57,39 @@ def test_what_an_export_drops_is_counted_by_reason(finished: Path, tmp_path: Pat
     assert [path.suffix for path in (out / "data").iterdir()] == [".parquet"]
 
 
+def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path: Path) -> None:
+    asked = (
+        "How do I reduce the memory usage of my Python program?",
+        "How can I reduce the memory usage of a Python program?",
+        "Which bread keeps longest in a humid kitchen?",
+    )
+    lines = [
+        {"instruction": text, "answer": f"Number {number}, as numbers are.", "id": str(number)}
+        | {"document_id": "d", "chunk_id": "c"}
+        for number, text in enumerate(asked)
+    ]
+    data = tmp_path / "run" / "data" / "train-00000.jsonl"
+    data.parent.mkdir(parents=True)
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--split", "100/0/0", "-o", tmp_path / "out")
+    plain = pairmill("export", tmp_path / "run", *options)
+    assert "3 of 3 pairs" in plain.stderr, plain.stderr
+    alike = pairmill("export", tmp_path / "run", *options, "--near", "embed")
+    assert "2 of 3 pairs" in alike.stderr
+    assert "dropped: 1 same_meaning" in alike.stderr
+    told = pairmill("qc", data, "--near", "embed", "--json", "--fail-on", "never")
+    figure = json.loads(told.stdout)["metrics"]["alike_meanings"]
+    assert figure["value"] == pytest.approx(1 / 3)
+    assert figure["rows"] == [2]
+    without = pairmill("qc", data, "--json", "--fail-on", "never")
+    assert "instructions of like meaning: --near embed" in json.loads(without.stdout)["skipped"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (("export", "RUN", "--near", "vibes"), 2, "--near: needs one of words, embed"),
+        (("qc", "RUN", "--near", "vibes"), 2, "--near: needs one of words, embed"),
         (("export", "RUN", "--to", "mesages"), 2, "did you mean 'messages'?"),
         (("export", "RUN", "--split", "90/5"), 2, "such as 90/5/5"),
         (("export", "RUN/nowhere"), 1, "holds no published pairs"),

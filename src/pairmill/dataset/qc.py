@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pairmill.dataset.qc_limits import Limit
     from pairmill.dataset.qc_read import Pairs
+    from pairmill.quality.embedding import Embed
     from pairmill.records import Document
 
 __all__ = ["Metric", "Report", "check", "failures", "render", "shown", "to_json"]
@@ -68,6 +69,7 @@ def check(
     documents: Iterable[Document] | None = None,
     examples: Sequence[str] = (),
     detect: Callable[[str], str | None] | None = None,
+    embed: Embed | None = None,
 ) -> Report:
     """Measure a dataset and judge each figure.
 
@@ -76,12 +78,15 @@ def check(
         documents: What the pairs were made from; without them groundedness is not measured.
         examples: Phrases of the examples in the prompt that made the pairs.
         detect: A trained language detector, if there is one.
+        embed: Embeddings, to find instructions of like meaning too.
 
     Raises:
         InputError: The documents hold no text.
     """
     library = Library(documents) if documents is not None else None
-    figures = measure(pairs.rows, library=library, terms=prompt_terms(examples), detect=detect)
+    figures = measure(
+        pairs.rows, library=library, terms=prompt_terms(examples), detect=detect, embed=embed
+    )
     metrics = tuple(
         Metric(
             key,
@@ -167,6 +172,8 @@ def _skipped(values: dict[str, float]) -> tuple[str, ...]:
         reasons.append("groundedness and copies: give the documents")
     if "leaked_terms" not in values:
         reasons.append("leaked terms: give phrases of the prompt's examples")
+    if "alike_meanings" not in values:
+        reasons.append("instructions of like meaning: --near embed")
     if "train_test_leak" not in values:
         reasons.append("train/test leak: the pairs name no splits")
     if "distinct_2" not in values:

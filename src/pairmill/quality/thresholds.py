@@ -18,9 +18,24 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT", "POLICIES", "VERSION", "Policy", "Thresholds", "override"]
+__all__ = [
+    "DEFAULT",
+    "LEAST_COSINE",
+    "LEAST_JACCARD",
+    "POLICIES",
+    "VERSION",
+    "Policy",
+    "Thresholds",
+    "override",
+]
 
 VERSION = "1"
+
+# Of the ordered pass over all pairs, which takes nothing back that a run has made.
+LEAST_JACCARD = 0.7
+"""From here on two instructions are near-duplicates: shared three-word runs of all."""
+LEAST_COSINE = 0.92
+"""Likewise, by the cosine of their embeddings, where those are asked for."""
 
 
 class Policy(StrEnum):
