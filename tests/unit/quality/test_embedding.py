@@ -59,7 +59,7 @@ def test_the_order_of_what_comes_in_does_not_matter(
     embed: Embed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw = random.Random(1)
-    words = ["copper", "kettle", "winter", "brewer", "valley", "lantern", "harbour", "orchard"]
+    words = ["copper", "kettle", "winter", "brewer"]
     asked = items(*(" ".join(draw.choices(words, k=5)) for _ in range(60)))
     expected = find_alike(asked, embed)
     assert 5 < len(expected) < 55
