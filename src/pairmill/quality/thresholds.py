@@ -110,12 +110,12 @@ def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresho
             policies[name] = _policy(name, value)
         elif name in numbers:
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ConfigError(f"quality.{name}: needs a number, 0 or more")
+                raise ConfigError(f"checks.{name}: needs a number, 0 or more")
             changed[name] = value
         else:
             near = difflib.get_close_matches(name, [*policies, *numbers], n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(f"quality: unknown check or threshold '{name}'{hint}")
+            raise ConfigError(f"checks: unknown check or threshold '{name}'{hint}")
     version = base.version if base.version.endswith("+changed") else f"{base.version}+changed"
     return replace(
         base,
@@ -128,4 +128,4 @@ def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresho
 def _policy(name: str, value: object) -> Policy:
     if isinstance(value, str) and value in list(Policy):
         return Policy(value)
-    raise ConfigError(f"quality.{name}: needs one of {', '.join(Policy)}")
+    raise ConfigError(f"checks.{name}: needs one of {', '.join(Policy)}")
