@@ -45,6 +45,7 @@ _ENDS = (  # what shows that the noun stands for itself, and that nothing more i
     r"\s+in(?:to)?\s+(?:\w+\s+){1,2}(?:words|sentences?|lines|points|bullets|paragraphs?|terms|"
     r"english|language)\b)"
 )
+_AIM = r"(?=\s(?:into|as|to|for)\b)"
 _RETELL = (  # what can only be done to a text that is there
     r"(?:summari[sz]e|sum\s+up|paraphrase|rephrase|rewrite|retell|condense|shorten|simplify|recap|"
     r"translate)"
@@ -64,8 +65,7 @@ _IN_INSTRUCTIONS = (
     # "in the text?", "as mentioned in the section,"
     rf"\b(?:based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*{_ENDS}",
     # "summarise the text for me", "rewrite the whole article as a dialogue"
-    rf"\b{_RETELL}\s+the\s+(?:(?:whole|entire|full)\s+)?(?:{_NOUN})\s*"
-    rf"(?:{_ENDS}|(?=\s(?:into|as|to|for)\b))",
+    rf"\b{_RETELL}\s+the\s+(?:(?:whole|entire|full)\s+)?(?:{_NOUN})\s*(?:{_ENDS}|{_AIM})",
     rf"\bthe\s+(?:{'|'.join(_SURE)})\s*{_ENDS}",
     # "using the text above", but not "the text above the button"
     rf"\bthe\s+(?:{_NOUN})\s+(?:above|below)\b(?!\s+(?:the|an?|each|every|it|them|your|my)\b)",

@@ -326,7 +326,13 @@ class _Session:
         elif not pairs:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_pair()
         return Summary(
-            self._settings.output, exit_code, reason, asked=asked, chunks=self._chunks, pairs=pairs
+            self._settings.output,
+            exit_code,
+            reason,
+            asked=asked,
+            chunks=self._chunks,
+            pairs=pairs,
+            warning="" if self._stop.is_requested else self._watch.conclude(),
         )
 
 

@@ -85,6 +85,14 @@ class Watch:
         if window.problem:
             self.stop.request(window.problem, EXIT_FAILED)
 
+    def conclude(self) -> str:
+        """What the canary has to say at the end of a run that it let go on; "" where all is well.
+
+        Of a run of less than 50 chunks that is all it says; see ``Canary.conclude``.
+        """
+        window = self._canary.conclude()
+        return window.problem or "" if window else ""
+
     def admit(self, instruction: str) -> bool:
         """Whether one more pair may have this instruction."""
         return self._repeats.admit(instruction)
