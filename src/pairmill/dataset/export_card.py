@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.dataset.card import Layout, render_card
 from pairmill.dataset.facts import RunFacts
-from pairmill.dataset.markdown import plain
+from pairmill.dataset.markdown import escaped
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -79,5 +79,5 @@ def _thresholds(options: ExportOptions) -> str:
     if policy.min_grounding is not None:
         lines.append(f"- Grounding at least {policy.min_grounding:g}")
     if policy.drop_flags:
-        lines.append(f"- Dropped flags: {plain(', '.join(sorted(policy.drop_flags)))}")
+        lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
     return "\n".join(["## Thresholds", "", *lines]) if lines else ""

@@ -14,6 +14,7 @@ from pairmill.dataset.qc_library import Library
 from pairmill.dataset.qc_limits import LIMITS, Status
 from pairmill.dataset.qc_measures import measure
 from pairmill.errors import UsageError
+from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def render(report: Report) -> str:
     """The report as lines of plain text: one a figure, and under each that is not ok its hint."""
     lines = [f"{report.pairs} pairs, {report.unreadable} unreadable records: {report.status}", ""]
     for metric in report.metrics:
-        note = f" ({_plain(metric.note)})" if metric.note else ""
+        note = f" ({plain(metric.note)})" if metric.note else ""
         lines.append(f"  {metric.status:<5}{shown(metric):>8}  {metric.limit.label}{note}")
         if metric.status in {Status.WARN, Status.FAIL}:
             rows = f"; rows {', '.join(map(str, metric.rows))}" if metric.rows else ""
@@ -179,8 +180,3 @@ def _skipped(values: dict[str, float]) -> tuple[str, ...]:
     if "distinct_2" not in values:
         reasons.append("variety: too few pairs to say")
     return tuple(reasons)
-
-
-def _plain(text: str) -> str:
-    """Someone else's words without control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
