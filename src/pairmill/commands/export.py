@@ -63,6 +63,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     """Write a dataset to train on: without repeats, split by document, in one training format."""
     from pairmill import __version__
     from pairmill.dataset import export as exporting
+    from pairmill.dataset.export_place import default_place
     from pairmill.dataset.export_summary import summary_lines
     from pairmill.dataset.policy import Policy
     from pairmill.dataset.repeats import choose_repeats
@@ -84,7 +85,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     )
     summary = exporting.export(
         folder,
-        output or exporting.default_place(folder, to),
+        output or default_place(folder, to),
         options,
         find_repeats=None if exact else choose_repeats(near),
         version=__version__,

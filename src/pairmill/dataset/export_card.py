@@ -67,6 +67,8 @@ def _splits(summary: Summary, options: ExportOptions) -> str:
                 f"half of their 8-word runs with train; mean overlap {leak.overlap:.2%}."
             ),
         ]
+    if summary.length_gap:
+        lines += ["", f"{escaped(summary.length_gap.line(), 400)}."]
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairmill import __version__
 from pairmill.dataset import export as exporting
+from pairmill.dataset.export_place import check_replaceable, default_place
 from pairmill.dataset.export_summary import summary_lines
 from pairmill.dataset.repeats import near_repeats
 from pairmill.errors import EXIT_DONE, UsageError
@@ -28,14 +29,14 @@ def check_export(settings: Settings) -> None:
     """
     if settings.export is None:
         return
-    place = exporting.default_place(settings.output, settings.export)
+    place = default_place(settings.output, settings.export)
     for given in settings.inputs:
         if given != STANDARD_INPUT and place.is_relative_to(Path(given).resolve()):
             raise UsageError(
                 f"the export would go to {place}, and so be read as input by the next start;"
                 " name an output outside of the inputs"
             )
-    exporting.check_replaceable(place)
+    check_replaceable(place)
 
 
 def export_at_end(settings: Settings, summary: Summary) -> list[str]:
@@ -50,7 +51,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
         return ["not exported, since the run has not come to its end"]
     done = exporting.export(
         settings.output,
-        exporting.default_place(settings.output, settings.export),
+        default_place(settings.output, settings.export),
         exporting.ExportOptions(shape=settings.export),
         find_repeats=near_repeats,
         version=__version__,

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.dataset.export import MANIFEST, ExportOptions, export
+from pairmill.dataset.export import ExportOptions, export
+from pairmill.dataset.export_place import MANIFEST
+from pairmill.dataset.export_summary import summary_lines
+from pairmill.dataset.length_gap import LengthGap
 from pairmill.dataset.policy import Policy
 from pairmill.dataset.repeats import near_repeats
 from pairmill.dataset.split import Shares
@@ -168,6 +171,32 @@ def test_files_are_cut_by_size_and_numbered(
         assert hashlib.sha256(data).hexdigest() == file["sha256"]
         assert data.count(b"\n") == file["rows"]
     assert sum(file["rows"] for file in told) == summary.kept["train"]
+
+
+def test_a_preference_export_tells_how_lengths_differ(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    def scores(value: float) -> dict[str, float]:
+        return dict.fromkeys(("truthfulness", "helpfulness"), value)
+
+    answers = [(5.0, "one two three four five six"), (1.0, "one two three four"),
+               (5.0, "one two three"), (1.0, "one two three four")]  # fmt: skip
+    rows = [
+        row(number, answer=answer, scores=scores(score), chunk_id=f"c{number // 2}",
+            instruction=f"Why is it number {number // 2}?")
+        for number, (score, answer) in enumerate(answers)
+    ]  # fmt: skip
+    options = ExportOptions(shape="preference", shares=ALL_TRAIN)
+    summary = export(run_folder(rows), tmp_path / "out", options)
+    assert summary.length_gap == LengthGap(0.5, 4.25, 0.5)
+    assert summary_lines(summary)[-1] == (
+        "length gap: chosen answers are +0.5 words longer than rejected ones on average (of 4), "
+        "and the longer in 50% of the pairs; under a tenth is good: too wide: training learns "
+        "length"
+    )
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["length_gap"]["mean_words"] == 0.5
+    assert "0\\.5 words longer" in (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert LengthGap(-2.0, 100.0, 0.4).line().endswith("good: fine")
 
 
 def test_a_preference_export_pairs_judged_answers(
