@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault
 
 ARTICLES = 60
+ALIKE = (
+    "Nobody in the upper valley could ever say for certain who had first carried the heavy copper "
+    "kettle across the frozen river towards the old mill. Those who were old enough to remember "
+    "the winter market told their grandchildren that seven quiet brewers had pulled it on a sledge "
+    "made of orchard timber."
+)
 NOTE = (
     "Timber bridges cross frozen rivers since",
     "Copper lanterns guide winter letters towards",
     "Canal libraries lend harbour maps until",
-    "Glacier railways carry orchard wheat past",
-    "Market engines drain copper harbours before",
-    "Observatory bakers weigh stone loaves beyond",
-    "Lighthouse gardeners prune quiet orchards within",
 )
 KILLS = 5
 CONCURRENCY = 8
@@ -81,7 +83,8 @@ class Articles:
 def text_of(number: int) -> str:
     """Two in three are notes so much alike that what is asked of one is nearly that of others."""
     if number % 3:
-        return f"# Note {number}\n\n" + " ".join(f"{line} {number + 100}." for line in NOTE)
+        own = " ".join(f"{line} {number + 100}." for line in NOTE)
+        return f"# Note {number}\n\n{ALIKE} {own}"
     return article(number, 20)
 
 
@@ -157,6 +160,7 @@ def test_there_is_something_to_differ_in(plain: dict[str, bytes]) -> None:
     assert all(sum(export["kept"].values()) >= 8 for export in told.values())
     reasons = {"near_duplicate", "same_instruction", "evolved_from"}
     assert reasons <= told["messages"]["dropped"].keys()
+    assert told["messages"]["related_documents"] > 0
     assert {"low_score", "unscored"} <= told["scored"]["dropped"].keys()
     assert set(told["messages"]["kept"]) == {"train", "validation", "test"}
 

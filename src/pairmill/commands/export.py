@@ -66,6 +66,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.dataset.export_place import default_place
     from pairmill.dataset.export_summary import summary_lines
     from pairmill.dataset.policy import Policy
+    from pairmill.dataset.related import related_documents
     from pairmill.dataset.repeats import choose_repeats
     from pairmill.dataset.split import parse_shares
 
@@ -88,6 +89,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         output or default_place(folder, to),
         options,
         find_repeats=None if exact else choose_repeats(near),
+        find_related=None if exact else related_documents,
         version=__version__,
     )
     for line in summary_lines(summary):

@@ -34,7 +34,7 @@ from pairmill.dataset.trainers import render_axolotl, render_llama_factory
 from pairmill.errors import InputError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pairmill.dataset.formats.format import Format
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ExportOptions",
+    "FindRelated",
     "FindRepeats",
     "Summary",
     "export",
@@ -52,6 +53,9 @@ _MOST_NAMES = 20
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
+
+FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]"
+"""Given all rows that passed and repeat none, in order: documents that must share a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class Summary:
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
         length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        related: Documents whose answers share text with those of others, and so their split; None
+            where nobody looked.
     """
 
     folder: Path
@@ -106,6 +112,7 @@ class Summary:
     recipes: tuple[str, ...]
     models: tuple[str, ...]
     length_gap: LengthGap | None = None
+    related: int | None = None
 
 
 def export(
@@ -114,7 +121,7 @@ def export(
     options: ExportOptions | None = None,
     *,
     find_repeats: FindRepeats | None = None,
-    related: Iterable[tuple[str, str]] = (),
+    find_related: FindRelated | None = None,
     version: str = "",
 ) -> Summary:
     """Export the published shards of a run folder.
@@ -125,7 +132,8 @@ def export(
         options: What the export is to be like.
         find_repeats: Finds repeats among all rows, and may hold something of each in memory; where
             None, the first row of each normalised instruction stays, in constant memory.
-        related: Pairs of document ids that must fall into one split.
+        find_related: Finds documents that must fall into one split, likewise; where None, only the
+            pairs of one document are kept together.
         version: pairmill's own, for the card.
 
     Raises:
@@ -143,9 +151,8 @@ def export(
     check_replaceable(out)
     staging = make_staging(out)
     try:
-        splitter = Splitter(options.shares, options.seed, related)
         with OrderedRows(staging / "scratch.db") as rows:
-            work = _Pass(rows, shape, options, splitter, find_repeats)
+            work = _Pass(rows, shape, options, find_repeats, find_related)
             summary = work.run(shards, staging, out)
         (staging / "scratch.db").unlink()
         _write_neighbours(staging, summary, shape, options, version)
@@ -165,14 +172,15 @@ class _Pass:
         rows: OrderedRows,
         shape: Format,
         options: ExportOptions,
-        splitter: Splitter,
         find_repeats: FindRepeats | None,
+        find_related: FindRelated | None,
     ) -> None:
         self._rows = rows
         self._shape = shape
         self._options = options
-        self._splitter = splitter
+        self._splitter = Splitter(options.shares, options.seed)
         self._find_repeats = find_repeats
+        self._find_related = find_related
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._gap = GapCounter()
@@ -181,9 +189,11 @@ class _Pass:
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> Summary:
         read = self._take_in(shards)
+        found: Mapping[str, str] = {}
         if self._find_repeats:
             found = self._find_repeats(self._passing())
             self._repeats = lambda row: found.get(row["id"])
+        related = self._relate(found)
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
         self._dropped += Counter()  # forget zeros
@@ -200,7 +210,17 @@ class _Pass:
             recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
             models=tuple(sorted(self._models))[:_MOST_NAMES],
             length_gap=self._gap.result(),
+            related=related,
         )
+
+    def _relate(self, repeats: Mapping[str, str]) -> int | None:
+        """Keep together what belongs together; the number of documents that are kin to others."""
+        options = self._options
+        if self._find_related is None or options.shares.train == 100:  # noqa: PLR2004 (per cent)
+            return None
+        edges = self._find_related(row for row in self._passing() if row["id"] not in repeats)
+        self._splitter = Splitter(options.shares, options.seed, sorted(edges))
+        return len({document for edge in edges for document in edge})
 
     def _take_in(self, shards: Iterable[Path]) -> int:
         total = 0
@@ -288,6 +308,7 @@ def _write_neighbours(
         "rows": summary.rows,
         "kept": summary.kept,
         "dropped": summary.dropped,
+        "related_documents": summary.related,
         "leak": asdict(summary.leak) if summary.leak else None,
         "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
         "files": {

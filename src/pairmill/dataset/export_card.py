@@ -53,8 +53,7 @@ def _splits(summary: Summary, options: ExportOptions) -> str:
         "",
         (
             f"Shares {shares.train:g}/{shares.validation:g}/{shares.test:g} of the documents, "
-            f"seed {options.seed}. A document and all that share text with it are in one split; "
-            "pairs are never parted by themselves."
+            f"seed {options.seed}. {_kept_together(summary)}"
         ),
     ]
     if summary.leak:
@@ -70,6 +69,15 @@ def _splits(summary: Summary, options: ExportOptions) -> str:
     if summary.length_gap:
         lines += ["", f"{escaped(summary.length_gap.line(), 400)}."]
     return "\n".join(lines)
+
+
+def _kept_together(summary: Summary) -> str:
+    if summary.related is None:
+        return "A document's pairs are in one split."
+    return (
+        "A document's pairs are in one split, with those of documents whose answers share half of "
+        f"their 8-word runs with it: {summary.related:,} documents have such kin."
+    )
 
 
 def _thresholds(options: ExportOptions) -> str:

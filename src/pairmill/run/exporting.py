@@ -9,6 +9,7 @@ from pairmill import __version__
 from pairmill.dataset import export as exporting
 from pairmill.dataset.export_place import check_replaceable, default_place
 from pairmill.dataset.export_summary import summary_lines
+from pairmill.dataset.related import related_documents
 from pairmill.dataset.repeats import near_repeats
 from pairmill.errors import EXIT_DONE, UsageError
 from pairmill.intake.sources.files import STANDARD_INPUT
@@ -54,6 +55,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
         default_place(settings.output, settings.export),
         exporting.ExportOptions(shape=settings.export),
         find_repeats=near_repeats,
+        find_related=related_documents,
         version=__version__,
     )
     return summary_lines(done)

@@ -12,6 +12,7 @@ from pairmill.dataset.export_place import MANIFEST
 from pairmill.dataset.export_summary import summary_lines
 from pairmill.dataset.length_gap import LengthGap
 from pairmill.dataset.policy import Policy
+from pairmill.dataset.related import related_documents
 from pairmill.dataset.repeats import near_repeats
 from pairmill.dataset.split import Shares
 from pairmill.errors import FolderError, InputError, StorageError, UsageError
@@ -106,7 +107,8 @@ def test_no_document_stands_in_two_splits(
     out = tmp_path / "out"
     related = [(f"document {number}", f"document {number + 1}") for number in range(0, 100, 2)]
     options = ExportOptions(shape="prompt_completion", shares=Shares(60, 20, 20))
-    summary = export(run_folder(rows), out, options, related=related)
+    summary = export(run_folder(rows), out, options, find_related=lambda _: related)
+    assert summary.related == 100
     group_of: dict[int, set[str]] = {}
     for split in ("train", "validation", "test"):
         assert summary.kept[split] > 20
@@ -116,6 +118,40 @@ def test_no_document_stands_in_two_splits(
     assert all(len(splits) == 1 for splits in group_of.values())
     assert summary.leak is not None
     assert summary.leak.same_instruction == 0
+
+
+def test_documents_whose_answers_share_text_are_kept_together(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    draw = random.Random(3)
+    words = [f"{one}{two}" for one in "abcdefgh" for two in ("ra", "lo", "mi", "ten", "sky")]
+    told = [" ".join(draw.choices(words, k=60)) for _ in range(60)]
+    rows = [
+        row(number, document_id=f"d{number}", chunk_id=f"c{number}",
+            answer=f"{told[number % 60]} and number {number} at its end.")
+        for number in range(120)
+    ]  # fmt: skip
+    folder, options = run_folder(rows), ExportOptions(shares=Shares(50, 25, 25))
+    parted = export(folder, tmp_path / "parted", options)
+    assert parted.leak is not None
+    assert parted.leak.copied_answer > 10
+    kept = export(folder, tmp_path / "kept", options, find_related=related_documents)
+    assert kept.leak is not None
+    assert kept.leak.copied_answer == 0
+    assert kept.related == 120
+    assert "120 documents have such kin" in (tmp_path / "kept" / "README.md").read_text("utf-8")
+    assert "kin" not in (tmp_path / "parted" / "README.md").read_text("utf-8")
+
+
+def test_documents_that_share_a_phrase_are_no_kin(row: Callable[..., Any]) -> None:
+    phrase = "as everybody in the old harbour town has always known"
+    rows = [
+        row(number, document_id=f"d{number}",
+            answer=f"{phrase} {' '.join(f'w{number}x{at}' for at in range(40))}")
+        for number in range(5)
+    ]  # fmt: skip
+    assert related_documents(rows) == set()
+    assert related_documents([row(1, answer="short"), row(9, answer="short")]) == set()
 
 
 def test_a_repeat_finder_of_the_callers_decides_over_all_rows(
