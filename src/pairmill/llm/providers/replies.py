@@ -18,8 +18,10 @@ __all__ = [
     "BODY_LIMIT_BYTES",
     "ERROR_LIMIT_BYTES",
     "LIMIT_HEADERS",
+    "body_limit",
     "clean_text",
     "decode",
+    "is_success",
     "limit_headers",
 ]
 
@@ -41,6 +43,16 @@ LIMIT_HEADERS = (
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
+
+
+def is_success(status: int) -> bool:
+    """Whether a status means that it went well."""
+    return 200 <= status < 300  # noqa: PLR2004 (the range that means success)
+
+
+def body_limit(status: int) -> int:
+    """How many bytes of a reply's body are read at most, unpacked."""
+    return BODY_LIMIT_BYTES if is_success(status) else ERROR_LIMIT_BYTES
 
 
 def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -75,7 +87,7 @@ def decode(
         ProviderError: It is a failure, or a 200 that holds no answer.
     """
     data = _loads(body)
-    if not 200 <= status < 300:  # noqa: PLR2004 (the range that means success)
+    if not is_success(status):
         kept = limit_headers(headers)
         raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
     choice = _first_choice(data)
