@@ -165,13 +165,25 @@ class _Connection(asyncio.Protocol):
         packing: The last reply's content encoding; empty where it has none.
     """
 
+    packing: bytes
+    _status: int  # 0: the reply's head is not complete
+    _headers: dict[str, str]
+    _body: list[bytes]
+    _size: int
+    _most: int
+    _head_bytes: int
+    _is_framed: bool
+    _is_whole: bool
+    _is_kept: bool
+    _has_more: bool
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._future: asyncio.Future[RawReply] | None = None
         self.asked_at = self.heard_at = 0.0
         self.is_open = False
-        self.packing = b""
+        self._begin()
 
     def ask(self, data: bytes) -> asyncio.Future[RawReply]:
         """Send a question. The future gives the reply, a ConnectionError or a TimeoutError."""
@@ -265,10 +277,9 @@ class _Connection(asyncio.Protocol):
         self._is_kept = self._parser.should_keep_alive()
 
     def _begin(self) -> None:
-        self._status = self._size = self._head_bytes = 0
-        self._most = 0
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
+        self._status = self._size = self._most = self._head_bytes = 0
+        self._headers = {}
+        self._body = []
         self.packing = b""
         self._is_framed = self._is_whole = self._is_kept = self._has_more = False
 
