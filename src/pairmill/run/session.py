@@ -130,7 +130,7 @@ async def run(
             on_trial=settings.checks != "off",
         )
         figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
-        bus.subscribe(figures.listen)
+        bus.subscribe(figures.listen, *Figures.TOPICS)
         stack.callback(figures.save)
         session = _Session(
             settings,
@@ -179,8 +179,8 @@ class _Session:
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
-        self._bus.subscribe(self._ending.listen)
-        self._bus.subscribe(self._watch.listen)
+        self._bus.subscribe(self._ending.listen, *Ending.TOPICS)
+        self._bus.subscribe(self._watch.listen, Topic.UNIT_FINISHED)
         self._ending.begin()
         async with anyio.create_task_group() as listening:
             if handle_signals:
@@ -250,7 +250,7 @@ class _Session:
         )
         quiet_s = self._settings.no_progress_s
         vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
-        self._bus.subscribe(vigil)
+        self._bus.subscribe(vigil, *Vigil.TOPICS)
         inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.workers)
         crew = Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
@@ -286,7 +286,7 @@ class _Session:
         self, quota: Quota, batch: Batch | None, inbox: asyncio.Queue[Work | None]
     ) -> None:
         """Hand over only those units that the quota needs."""
-        self._bus.subscribe(quota.listen)
+        self._bus.subscribe(quota.listen, Topic.UNIT_FINISHED)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
                 await self._watch.hand_out()

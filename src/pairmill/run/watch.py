@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import EXIT_FAILED
-from pairmill.events import Event, Topic
 from pairmill.quality.canary import Canary, CanaryLimits
 from pairmill.quality.text import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pairmill.events import Event
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.run.memory import Memory
     from pairmill.run.stop import Stop
@@ -97,9 +97,9 @@ class Watch:
         """Keep a value in the run folder."""
         self.memory.set(name, value)
 
-    def listen(self, event: Event) -> None:
-        """Take note of the units that end."""
-        if event.topic is Topic.UNIT_FINISHED and not self._judged:
+    def listen(self, _event: Event) -> None:
+        """Take note of a unit that ended."""
+        if not self._judged:
             self._begun -= 1
             self._moved.set()
 

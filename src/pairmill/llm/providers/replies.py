@@ -163,5 +163,6 @@ def _usage(data: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if good and 0 <= value <= _TOKENS_LIMIT else 0
+    if type(value) is not int and type(value) is not float:
+        return 0
+    return int(value) if 0 <= value <= _TOKENS_LIMIT else 0
