@@ -74,6 +74,11 @@ class Watch:
         self._moved = anyio.Event()
         self._judged = not on_trial
 
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the canary has not judged yet: `hand_out` may have to wait."""
+        return not self._judged
+
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
         """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""
         self._with_pairs += bool(pairs)
