@@ -42,6 +42,7 @@ LIMIT_HEADERS = (
 
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
+_UNCOUNTED = Usage()
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
 
 
@@ -93,7 +94,7 @@ def decode(
     choice = _first_choice(data)
     text = clean_text(_text(choice))
     usage = _usage(data)
-    if not text.strip() or choice.get("error"):
+    if not text or text.isspace() or choice.get("error"):
         kept = limit_headers(headers)
         error = classify_empty(status, kept, body if data is None else data, now, secrets)
         error.prompt_tokens = usage.prompt_tokens
@@ -113,6 +114,8 @@ def clean_text(text: str) -> str:
     """``text`` without what UTF-8, SQLite or a reader cannot carry: lone surrogates and NUL."""
     if "\x00" in text:
         text = text.replace("\x00", "")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -152,7 +155,7 @@ def _text(choice: dict[str, Any]) -> str:
 def _usage(data: Any) -> Usage:
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
-        return Usage()
+        return _UNCOUNTED
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
