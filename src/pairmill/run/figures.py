@@ -7,7 +7,7 @@ loses what it counted since its last shard, so these are figures to go by, not a
 from __future__ import annotations
 
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
@@ -24,11 +24,12 @@ __all__ = ["Figures", "summarize"]
 MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
 _GATE = ("instruction_following", "truthfulness")
 _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
-_TOPICS = frozenset({Topic.JUDGED, Topic.EVOLVED})
 
 
 class Figures:
     """Listens to what is judged and evolved, and writes down what it comes to."""
+
+    TOPICS: ClassVar = (Topic.JUDGED, Topic.EVOLVED, Topic.SHARD_PUBLISHED)
 
     def __init__(self, figures: Path, state: Path) -> None:
         """Take up the counts in ``state``; write them there, and the figures to ``figures``."""
@@ -44,10 +45,10 @@ class Figures:
         elif event.topic is Topic.EVOLVED:
             operator, outcome = str(event.fields["operator"]), str(event.fields["outcome"])
             _add(self._counts["evolve"].setdefault(operator, {}), outcome)
-        if event.topic in _TOPICS:
-            self._changed = True
-        elif event.topic is Topic.SHARD_PUBLISHED:
+        if event.topic is Topic.SHARD_PUBLISHED:
             self.save()
+        else:
+            self._changed = True
 
     def save(self) -> None:
         """Write both files, if anything was counted.

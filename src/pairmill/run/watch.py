@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import EXIT_FAILED
-from pairmill.events import Event, Topic
 from pairmill.quality.canary import Canary, CanaryLimits
 from pairmill.quality.text import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pairmill.events import Event
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.run.memory import Memory
     from pairmill.run.stop import Stop
@@ -74,6 +74,11 @@ class Watch:
         self._moved = anyio.Event()
         self._judged = not on_trial
 
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the canary has not judged yet: `hand_out` may have to wait."""
+        return not self._judged
+
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
         """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""
         self._with_pairs += bool(pairs)
@@ -105,9 +110,9 @@ class Watch:
         """Keep a value in the run folder."""
         self.memory.set(name, value)
 
-    def listen(self, event: Event) -> None:
-        """Take note of the units that end."""
-        if event.topic is Topic.UNIT_FINISHED and not self._judged:
+    def listen(self, _event: Event) -> None:
+        """Take note of a unit that ended."""
+        if not self._judged:
             self._begun -= 1
             self._moved.set()
 
