@@ -22,7 +22,8 @@ LEAST_PLANTED = 10
 LEAST_RATED = 30
 LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less than 0.2
 LEAST_TRIED = 20
-_MORE = "judge more chunks, or raise judge_trust"
+_JUDGE_MORE = "judge more chunks"
+_MORE = f"{_JUDGE_MORE}, or raise judge_trust"
 _PLANTED = {"swapped": "answer swapped", "cut": "answer cut in half", "number": "number changed"}
 
 
@@ -216,7 +217,7 @@ def _length(judge: JudgeFigures) -> Check:
     if rho is None:
         return Check(gauge.name, "undefined: lengths or ratings do not vary", "info", gauge.aim)
     if judge.rated < LEAST_RATED:
-        return gauge.too_few(f"{rho:+.2f}", _MORE)
+        return gauge.too_few(f"{rho:+.2f}", _JUDGE_MORE)
     return gauge.check(abs(rho), f"{rho:+.2f}")
 
 
@@ -231,7 +232,7 @@ def _position(judge: JudgeFigures) -> Check:
     means = judge.mean_by_position
     found = ", ".join(f"{place}: {value:.2f}" for place, value in sorted(means.items())) or "none"
     if len(means) < 2 or judge.rated < LEAST_PLACED:  # noqa: PLR2004 (nothing to compare)
-        return gauge.too_few(found, _MORE)
+        return gauge.too_few(found, _JUDGE_MORE)
     return gauge.check(max(means.values()) - min(means.values()), found)
 
 

@@ -70,7 +70,7 @@ def test_a_judge_that_can_be_trusted_is_ok_throughout() -> None:
         ({"score_against_length": 0.35}, "Spearman", "warn", "likes long answers"),
         ({"score_against_length": -0.6}, "Spearman", "fail", "likes short answers"),
         ({"score_against_length": None}, "Spearman", "info", "near 0"),
-        ({"rated": 12}, "position", "info", "raise judge_trust"),
+        ({"rated": 12}, "position", "info", "judge more chunks"),
         ({"mean_by_position": {"1": 4.5, "2": 4.1}}, "position", "warn", "drawn by hash"),
         ({"mean_by_position": {"1": 4.5}}, "position", "info", "good: "),
     ],
