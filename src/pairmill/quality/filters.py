@@ -282,8 +282,8 @@ def _personal_data(case: Case) -> str | None:
 
 
 def _secret(case: Case) -> str | None:
-    texts = (case.pair.answer.text, case.pair.instruction.text)
-    return "something shaped like a key" if any(map(privacy.find_secrets, texts)) else None
+    both = f"{case.pair.instruction.text}\n{case.pair.answer.text}"
+    return "something shaped like a key" if privacy.find_secrets(both) else None
 
 
 CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(

@@ -11,6 +11,7 @@ import re
 import string
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count, repeat
 from typing import TYPE_CHECKING
 
 from rapidfuzz.fuzz import partial_ratio
@@ -20,7 +21,7 @@ from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import Prepared, Trigram, join, prepare, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "Fragments",
@@ -40,6 +41,9 @@ __all__ = [
     "unseen_names",
     "unseen_numbers",
 ]
+
+
+_UNKNOWN = "\0"
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,20 @@ class PreparedChunk:
     def trigrams(self) -> frozenset[Trigram]:
         """Three-word runs of the text."""
         return frozenset(trigrams(self.text.words))
+
+    @cached_property
+    def codes(self) -> dict[str, str]:
+        """A character for each word of the text, so that runs of words can be found as strings."""
+        return dict(zip(self.text.vocabulary, map(chr, count(1)), strict=False))
+
+    @cached_property
+    def coded(self) -> str:
+        """The text in these characters."""
+        return "".join(map(self.codes.__getitem__, self.text.words))
+
+    def encode(self, answer: Iterable[str]) -> str:
+        """An answer in these characters; a word that the text does not hold is a NUL."""
+        return "".join(map(self.codes.get, answer, repeat(_UNKNOWN)))
 
 
 @dataclass(frozen=True)
@@ -191,17 +209,14 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0
-    vocabulary = chunk.text.vocabulary
+    coded, source = chunk.encode(answer), chunk.coded
     total = len(answer)
     while at < total:
-        if answer[at] not in vocabulary:
-            at += 1
-            continue
-        length = _run_length(answer, at, chunk)
+        length = _run_length(coded, at, source)
         covered += length
         squares += length * length
         longest = max(longest, length)
-        at += length
+        at += length or 1
     return Fragments(covered / total, squares / total, longest)
 
 
@@ -213,30 +228,30 @@ def may_share_run(answer: Sequence[str], chunk: PreparedChunk, least: int) -> bo
     block = least * 2 // 3
     if block < _LEAST_BLOCK:
         return True
-    known, joined = chunk.text.vocabulary, chunk.joined
+    known = bytes(map(chunk.text.vocabulary.__contains__, answer))
+    if bytes([True]) * least not in known:
+        return False
+    whole = bytes([True]) * block
     for at in range(0, len(answer) - block + 1, least - block + 1):
-        run = answer[at : at + block]
-        if known.issuperset(run) and join(run) in joined:
+        if known.startswith(whole, at) and join(answer[at : at + block]) in chunk.joined:
             return True
     return False
 
 
-def _run_length(answer: Sequence[str], at: int, chunk: PreparedChunk) -> int:
-    """Length of the longest run of words from ``at`` on that stands in the chunk; at least 1."""
-    ahead = tuple(answer[at : at + 3])
-    if ahead not in chunk.trigrams:
-        return 2 if len(ahead) > 1 and join(ahead[:2]) in chunk.joined else 1
-    bound = 3  # the chain of trigrams bounds the run from above; the text itself decides
-    most = len(chunk.text.words)
-    while bound < most and tuple(answer[at + bound - 2 : at + bound + 1]) in chunk.trigrams:
-        bound += 1
-    length = 3
-    while length < bound:
-        middle = (length + bound + 1) // 2
-        if join(answer[at : at + middle]) in chunk.joined:
+def _run_length(coded: str, at: int, source: str) -> int:
+    """Length of the longest run from ``at`` on that stands in the source, found by halving."""
+    if coded[at] == _UNKNOWN:
+        return 0
+    length, bound = 1, 2
+    while at + bound <= len(coded) and coded[at : at + bound] in source:
+        length, bound = bound, 2 * bound
+    bound = min(bound, len(coded) - at + 1)
+    while bound - length > 1:
+        middle = (length + bound) // 2
+        if coded[at : at + middle] in source:
             length = middle
         else:
-            bound = middle - 1
+            bound = middle
     return length
 
 

@@ -56,11 +56,11 @@ _SECRET_MARKS = (  # a letter that few texts hold, and what of it a secret begin
     ("J", ("eyJ",)),
 )
 _LONG_NUMBER = re.compile(r"[0-9](?:[0-9 .()-]{5}|[0-9] ?[A-Z0-9]{4})")
-_LONG_CHARS = 7
-_MANY_DIGITS = re.compile(r"[0-9](?:[ .()-]{0,2}[0-9]){7}")  # as in phones and cards
-_MANY_CHARS = 22
+_TIGHT_COLON = re.compile(r":(?=[0-9A-Fa-f:])")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-_DOTS_OF_IPV4 = 3
+_LEAST_CHARS = 7  # of an IPv4 address; phones and cards have eight digits or more
+_MOST_BETWEEN = 2  # characters between two digits of a phone, as in "+1 (555) 010"
+_DIGITS_OF_CARD = 13
 _COLONS_OF_IPV6 = 2
 _PLACEHOLDERS = {
     "email": "[EMAIL]", "phone": "[PHONE]", "iban": "[IBAN]", "card": "[CARD]", "ip": "[IP]",
@@ -128,27 +128,31 @@ def may_hold_personal(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
     """
     if "@" in text:
         return True
-    if text.count(":") - text.count(": ") - text.count(":\n") >= _COLONS_OF_IPV6:
+    if text.count(":") >= _COLONS_OF_IPV6 and _TIGHT_COLON.search(text):
         return True
-    if text.isascii():
-        return any(_may_be_long(text, start, end) for start, end in numbers)
-    if not any(_LONG_NUMBER.search(text, start, end + _LONG_CHARS) for start, end in numbers):
+    if not numbers:
         return False
-    if _FOREIGN_DIGIT.search(text):
+    if not text.isascii() and _FOREIGN_DIGIT.search(text):
         return True
-    return any(_may_be_long(text, start, end) for start, end in numbers)
+    length = last = 0
+    for start, end in numbers:
+        near = last and start - last <= _MOST_BETWEEN
+        length = end - start + (length if near else 0)
+        if length >= _LEAST_CHARS and (near or _may_stand_alone(text, start, end)):
+            return True
+        country = text[start - 2 : start] if start > 1 else ""
+        if country.isalpha() and country.isupper():
+            return True
+        last = end
+    return False
 
 
-def _may_be_long(text: str, start: int, end: int) -> bool:
-    """Whether an IBAN, IPv4 address, phone or card may begin in this number."""
-    return (
-        text[max(start - 2, 0) : start].isupper()
-        or text.count(".", start, end) >= _DOTS_OF_IPV4
-        or _MANY_DIGITS.search(text, start, end + _MANY_CHARS) is not None
-    )
+def _may_stand_alone(text: str, start: int, end: int) -> bool:
+    """Whether one number may be a card, an IPv4 address, or a phone without any gap."""
+    return end - start >= _DIGITS_OF_CARD or text.find(".", start, end) > 0 or text[start - 1] == "+"
 
 
-def _is_card(text: str) -> bool:
+def _is_card(textdef _is_card(text: str) -> bool:
     """Luhn's check (ISO/IEC 7812-1, annex B), on 13 to 19 digits that are not all alike."""
     digits = [int(character) for character in text if character.isdigit()]
     if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:  # noqa: PLR2004
