@@ -152,7 +152,7 @@ def _may_stand_alone(text: str, start: int, end: int) -> bool:
     return end - start >= _DIGITS_OF_CARD or text.find(".", start, end) > 0 or text[start - 1] == "+"
 
 
-def _is_card(textdef _is_card(text: str) -> bool:
+def _is_card(text: str) -> bool:
     """Luhn's check (ISO/IEC 7812-1, annex B), on 13 to 19 digits that are not all alike."""
     digits = [int(character) for character in text if character.isdigit()]
     if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:  # noqa: PLR2004
