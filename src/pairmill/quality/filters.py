@@ -114,8 +114,10 @@ def inspect(
 
 def worst(findings: Iterable[Finding]) -> Finding | None:
     """The finding that decides: a drop before a repair before a flag; the first of equals."""
-    order = list(Policy)
-    return max(findings, key=lambda finding: order.index(finding.policy), default=None)
+    return max(findings, key=lambda finding: _ORDER.index(finding.policy), default=None)
+
+
+_ORDER = tuple(Policy)
 
 
 def _points_at_source(case: Case) -> str | None:

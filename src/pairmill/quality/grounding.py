@@ -223,9 +223,10 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
 def may_share_run(answer: Sequence[str], chunk: PreparedChunk, least: int) -> bool:
     """False if surely no run of ``least`` words of the answer stands in the chunk.
 
-    Any run that long holds a whole block of two thirds of it that begins at a multiple of the rest.
+    Any run that long holds a whole block of two thirds of it (half, where a word is a character)
+    that begins at a multiple of the rest.
     """
-    block = least * 2 // 3
+    block = (least + 1) // 2 if chunk.text.spaceless else least * 2 // 3
     if block < _LEAST_BLOCK:
         return True
     known = bytes(map(chunk.text.vocabulary.__contains__, answer))

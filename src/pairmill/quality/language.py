@@ -132,7 +132,7 @@ def _script(vocabulary: frozenset[str]) -> str:
     foreign = [word for word in vocabulary if not word.isascii()]
     if not foreign:
         return "latin"
-    counts = Counter(map(_word_script, foreign))
+    counts = Counter(map(_SCRIPTS.__getitem__, foreign))
     del counts["latin"]
     total = len(vocabulary)
     cjk = counts["ja"] + counts["han"]
@@ -145,7 +145,21 @@ def _script(vocabulary: frozenset[str]) -> str:
     return "latin"
 
 
-@lru_cache(maxsize=16_384)
+class _Scripts(dict[str, str]):
+    """Words to their scripts; filled as asked, emptied when full."""
+
+    _MOST = 16_384
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= self._MOST:
+            self.clear()
+        found = self[word] = _word_script(word)
+        return found
+
+
+_SCRIPTS = _Scripts()
+
+
 def _word_script(word: str) -> str:
     for character in word:
         code = ord(character)

@@ -130,8 +130,11 @@ def may_hold_personal(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
         return True
     if text.count(":") >= _COLONS_OF_IPV6 and _TIGHT_COLON.search(text):
         return True
-    if not numbers:
-        return False
+    return bool(numbers) and _may_hold_numeric(text, numbers)
+
+
+def _may_hold_numeric(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
+    """Whether an IBAN, card, IPv4 address or phone may begin at one of the numbers."""
     if not text.isascii() and _FOREIGN_DIGIT.search(text):
         return True
     length = last = 0
@@ -149,7 +152,9 @@ def may_hold_personal(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
 
 def _may_stand_alone(text: str, start: int, end: int) -> bool:
     """Whether one number may be a card, an IPv4 address, or a phone without any gap."""
-    return end - start >= _DIGITS_OF_CARD or text.find(".", start, end) > 0 or text[start - 1] == "+"
+    return (
+        end - start >= _DIGITS_OF_CARD or text.find(".", start, end) > 0 or text[start - 1] == "+"
+    )
 
 
 def _is_card(text: str) -> bool:

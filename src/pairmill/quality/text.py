@@ -41,14 +41,16 @@ _SPACELESS = (
 )
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff"  # no word breaks at these
 _ONE_SPACELESS = re.compile(f"[{_SPACELESS}]")
-_MANY_SPACELESS = re.compile(f"[{_SPACELESS}]+")
-_TOKEN = re.compile(f"[{_SPACELESS}]|(?:[^\\W_{_SPACELESS}]+|[{_MARKS}]+)+")
+_RUN = re.compile(f"([{_SPACELESS}][ {_SPACELESS}]*)")
+_HIGH = re.compile("[\u0e00-\U0010ffff]")  # where those scripts begin
+_WORD = re.compile(f"[\\w{_MARKS}]+")
+_PIECE = re.compile(f"[{_SPACELESS}]+|(?:[^\\W{_SPACELESS}]+|[{_MARKS}]+)+")
 _PREFIX = 6  # letters kept of a word of a language we have no stemmer for
 
 # Most texts are ASCII, or Latin-1 but for some quotation marks and dashes. Mapping their bytes
 # takes a tenth of the time of a pattern, and of mapping characters.
 _APOSTROPHES = ("'", "\u2019", "\u02bc")
-_TYPOGRAPHIC = tuple("\u2018\u201c\u201d\u201e\u2013\u2014\u2026\u2022\u2011\u2009\u202f\u2192")
+_BREAKS = tuple("_\u2018\u201c\u201d\u201e\u2013\u2014\u2026\u2022\u2011\u2009\u202f\u2192")
 _ASCII = bytes.maketrans(
     (string.ascii_uppercase + string.punctuation).encode(),
     (string.ascii_lowercase + " " * len(string.punctuation)).encode(),
@@ -95,26 +97,13 @@ class Prepared:
 
 def words(text: str) -> tuple[str, ...]:
     """The folded tokens of a text, in order: case and apostrophes gone, punctuation a break."""
-    if text.isascii():
-        return tuple(text.encode().translate(_ASCII, b"'").decode().split())
-    folded = text.casefold()
-    for mark in _APOSTROPHES:
-        folded = folded.replace(mark, "")
-    for mark in _TYPOGRAPHIC:
-        folded = folded.replace(mark, " ")
-    try:
-        plain = folded.encode("latin-1")
-    except UnicodeEncodeError:
-        return tuple(_TOKEN.findall(folded))
-    return tuple(plain.translate(_LATIN).decode("latin-1").split())
+    return _split(text)[0]
 
 
-def prepare(
-    text: str, language: str | None = "en", *, tokens: tuple[str, ...] | None = None
-) -> Prepared:
-    """Prepare a text in a language (two letters; None: unknown), perhaps of words made before."""
-    tokens = words(text) if tokens is None else tokens
-    return Prepared(text, tokens, frozenset(tokens), language, _count_spaceless(text, tokens))
+def prepare(text: str, language: str | None = "en") -> Prepared:
+    """Prepare a text in a language (two letters; None: unknown)."""
+    tokens, spaceless = _split(text)
+    return Prepared(text, tokens, frozenset(tokens), language, spaceless)
 
 
 def key(text: str) -> str:
@@ -138,24 +127,48 @@ def is_spaceless(token: str) -> bool:
     return _ONE_SPACELESS.match(token) is not None
 
 
-def _count_spaceless(text: str, tokens: tuple[str, ...]) -> int:
+def _split(text: str) -> tuple[tuple[str, ...], int]:
+    """The tokens, and how many of them are characters of a script without spaces."""
     if text.isascii():
-        return 0
-    joined = "".join(tokens)
-    return 0 if joined.isascii() else len(_ONE_SPACELESS.findall(joined))
+        return tuple(text.encode().translate(_ASCII, b"'").decode().split()), 0
+    folded = text.casefold()
+    for mark in _APOSTROPHES:
+        folded = folded.replace(mark, "")
+    for mark in _BREAKS:
+        folded = folded.replace(mark, " ")
+    try:
+        plain = folded.encode("latin-1")
+    except UnicodeEncodeError:
+        if _HIGH.search(folded):
+            return _split_mixed(folded)
+        return tuple(_WORD.findall(folded)), 0
+    return tuple(plain.translate(_LATIN).decode("latin-1").split()), 0
+
+
+def _split_mixed(folded: str) -> tuple[tuple[str, ...], int]:
+    tokens: list[str] = []
+    spaceless = 0
+    for piece in _PIECE.findall(folded):
+        if is_spaceless(piece):
+            tokens += piece  # each character
+            spaceless += len(piece)
+        else:
+            tokens.append(piece)
+    return tuple(tokens), spaceless
 
 
 def _mixed_content(prepared: Prepared) -> frozenset[str]:
     """The content of a text of which at least one word is a character."""
-    runs = _MANY_SPACELESS.findall("".join(prepared.words))
-    spaced = prepared.vocabulary.difference("".join(runs))
+    parts = _RUN.split(" ".join(prepared.words))  # by turns words, and characters with spaces
+    spaced = frozenset(" ".join(parts[::2]).split())
     if prepared.language in _STEMMED:
         found = {_STEMS[word] for word in spaced - ENGLISH} | _NOTHING
     else:
         left = spaced - FUNCTION_WORDS.get(prepared.language or "", _NOTHING)
         found = {word[:_PREFIX] for word in left}
-    for run in runs:
-        found.update(map(add, run, run[1:]))
+    for run in parts[1::2]:
+        characters = run[::2]
+        found.update(map(add, characters, characters[1:]))
     return frozenset(found)
 
 
