@@ -102,13 +102,10 @@ def inspect(
     """
     case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk))
     findings: list[Finding] = []
+    policies = thresholds.policies
     for name, check in CHECKS.items():
-        policy = thresholds.policies[name]
-        if policy is Policy.KEEP:
-            continue
-        detail = check(case)
-        if detail is not None:
-            findings.append(Finding(name, policy, detail))
+        if policies[name] is not _KEEP and (detail := check(case)) is not None:
+            findings.append(Finding(name, policies[name], detail))
     return findings
 
 
@@ -117,6 +114,7 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
     return max(findings, key=lambda finding: _ORDER.index(finding.policy), default=None)
 
 
+_KEEP = Policy.KEEP  # looking a member up in its class takes longer than many a check
 _ORDER = tuple(Policy)
 
 
