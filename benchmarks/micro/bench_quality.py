@@ -55,19 +55,20 @@ ANSWER = (
 )
 SECOND = (
     "Any brewery that employed over 12 people had to own another kettle, always full of clean "
-    "water, from 1874 on. The town council wrote this rule because buildings caught fire again and "
-    "again, and nobody could carry water uphill in time. Larger houses brewed with more heat and "
-    "more hands, hence they were the first to be held to it. Owners grumbled about the price of "
-    "copper, yet within five years they lost a third less than before, so the expense soon paid for "
-    "itself. Smaller workshops were left free to follow the example if they wished."
+    "water, from 1874 on. The town council wrote this rule because buildings caught fire again "
+    "and again, and nobody could carry water uphill in time. Larger houses brewed with more "
+    "heat and more hands, hence they were the first to be held to it. Owners grumbled about the "
+    "price of copper, yet within five years they lost a third less than before, so the expense "
+    "soon paid for itself. Smaller workshops were left free to follow the example if they "
+    "wished."
 )
 THIRD = (
-    "Picture houses so near each other that their roofs nearly touch, all of them made of timber. "
-    "When one begins to burn, glowing pieces rise with the hot air and land next door, where dry "
-    "shingles catch at once. A breeze makes it worse, as each new flame sends up sparks of its own. "
-    "That is how a single careless hearth could take a whole street in Hallstein. Keeping clean "
-    "water close at hand broke this chain early: a bucket thrown in the first minutes did more than "
-    "a crowd an hour later, and losses fell by a third."
+    "Picture houses so near each other that their roofs nearly touch, all of them made of "
+    "timber. When one begins to burn, glowing pieces rise with the hot air and land next door, "
+    "where dry shingles catch at once. A breeze makes it worse, as each new flame sends up "
+    "sparks of its own. That is how a single careless hearth could take a whole street in "
+    "Hallstein. Keeping clean water close at hand broke this chain early: a bucket thrown in "
+    "the first minutes did more than a crowd an hour later, and losses fell by a third."
 )
 ASKED = "Why did brewers in the northern valley prefer copper kettles, and what changed it?"
 EVIDENCE = "its broad base spread the heat evenly"

@@ -90,7 +90,7 @@ class Prepared:
         if self.spaceless:
             return _mixed_content(self)
         if self.language in _STEMMED:
-            return frozenset(map(_STEMS.__getitem__, self.vocabulary)) - _NOTHING
+            return frozenset(filter(None, map(_STEMS.__getitem__, self.vocabulary)))
         left = self.vocabulary - FUNCTION_WORDS.get(self.language or "", _NOTHING)
         return frozenset([word[:_PREFIX] for word in left])
 
