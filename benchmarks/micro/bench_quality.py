@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 PAIRS_PER_CHUNK = 3
-BUDGET_US = 60.0
+BUDGET_US = 100.0
 TOTAL = "TOTAL while generating"
 ARTICLES = Path(__file__).parents[2] / "examples" / "articles"
 CHUNK = (

@@ -5,7 +5,7 @@
     findings = inspect(pair, chunk, earlier)
 
 A finding says which check, what to do about it, and one line of detail. The checks read prepared
-views and share them; all of them together cost less than 100 microseconds a pair.
+views and share them, and look closely only where there may be something to find.
 """
 
 from __future__ import annotations
