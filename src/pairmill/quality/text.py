@@ -18,7 +18,7 @@ from pairmill.quality.digits import find_numbers
 from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "Prepared",
@@ -77,7 +77,7 @@ class Prepared:
     spaceless: int
 
     @cached_property
-    def numbers(self) -> tuple[tuple[int, int], ...]:
+    def numbers(self) -> Sequence[tuple[int, int]]:
         """Where its numbers stand, as ``find_numbers`` has them."""
         return find_numbers(self.text)
 
