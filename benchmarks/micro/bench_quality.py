@@ -1,7 +1,7 @@
 """CPU time of each check, in microseconds a pair: python benchmarks/micro/bench_quality.py [--json]
 
 A pair as a run makes it: a chunk of about 300 words, three pairs each, answers of about 105 words;
-in Chinese a chunk of 640 characters, answers of 180. Process time, the best of seven repeats, so
+in Chinese a chunk of 640 characters, answers of 140. Process time, the best of seven repeats, so
 that a busy machine counts little. The same text again and again is kinder to the processor than the
 texts of a run: what stands in the last line of the first part is measured on many.
 """
