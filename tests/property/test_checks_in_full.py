@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rapidfuzz.fuzz import token_sort_ratio
 
@@ -84,7 +85,29 @@ def test_numbers_and_names_are_those_that_a_pattern_finds(said: str) -> None:
     assert names(said) == re.findall(r"[A-Z][\w'’-]{1,40}(?: [A-Z][\w'’-]{1,40})+", said)
 
 
-@given(TEXTS)
+PRIVATE = [
+    "DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "+49 30 1234567",
+    "+4930123456", "+12 345678",
+    "+1 (555) 010-1234", "(555) 123-4567", "555.123.4567", "3,555-123-4567", "8.8.8.8",
+    "4111 1111 1111 1111", "4111111111111111", "2001:4860:4860::8888", "anna@brewmail.org",
+    "555-123-٤٥٦٧", "NL91ABNA0417164300",
+    "AKIAABCDEFGHIJKLMNOP", "sk-abcdefghijklmnopqrstuv", "hf_" + "a" * 30,
+    "ghp_" + "a" * 36, "eyJabcdefghijk.eyJabcdefghijk.abcdefghijk", "xoxb-1234567890",
+    "-----BEGIN RSA PRIVATE KEY-----", "sk_live_" + "b" * 20, "glpat-" + "c" * 20,
+    "AIza" + "d" * 35, "github_pat_" + "e" * 22,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("private", PRIVATE)
+def test_each_kind_is_found_in_plain_surroundings(private: str) -> None:
+    said = f"Then write {private} on it"
+    found = [*privacy.find_personal(said), *privacy.find_secrets(said)]
+    assert found
+    if found[0].kind != "secret":
+        assert privacy.may_hold_personal(said, find_numbers(said))
+
+
+@given(st.tuples(TEXTS, st.sampled_from(PRIVATE), TEXTS).map(" ".join) | TEXTS)
 def test_nothing_private_is_overlooked(said: str) -> None:
     if not privacy.may_hold_personal(said, find_numbers(said)):
         assert list(privacy.find_personal(said)) == []
@@ -112,14 +135,17 @@ def plain_differs(said: Prepared, expected: str | None) -> str | None:
     return found if found not in {None, expected} else None
 
 
-FUNCTION_TEXTS = st.lists(
-    st.sampled_from(sorted({word for some in FUNCTION_WORDS.values() for word in some})),
-    max_size=30,
-).map(" ".join)
+FUNCTION_TEXTS = st.lists(st.sampled_from([*FUNCTION_WORDS]), min_size=1, max_size=2).flatmap(
+    lambda spoken: st.lists(
+        st.sampled_from(sorted(frozenset().union(*(FUNCTION_WORDS[name] for name in spoken)))),
+        max_size=30,
+    ).map(" ".join)
+)
 
 
 @given(FUNCTION_TEXTS | TEXTS, st.sampled_from([None, "zh", "xx", *FUNCTION_WORDS]))
-def test_languages_are_told_apart_as_before(said: str, expected: str | None) -> None:
+@example("der die und den von zu mit the of that with by this which have not", "de")
+def test_languages_are_told_apart_as_in_full(said: str, expected: str | None) -> None:
     prepared = prepare(said, expected)
     assert languages.differs(prepared, expected) == plain_differs(prepared, expected)
 
@@ -150,6 +176,17 @@ def test_copied_runs_are_those_of_the_greedy_definition(
     assert found.coverage == (covered / len(said) if said else 0)
     if not may_share_run(said, chunk, least):
         assert longest < least
+
+
+@pytest.mark.parametrize("least", [5, 13, 25])
+@pytest.mark.parametrize("script", ["word{}", "{:c}"])
+def test_a_copied_run_is_seen_wherever_it_begins(least: int, script: str) -> None:
+    source = [script.format(0x4E00 + at) for at in range(60)]
+    chunk = prepare_chunk(" ".join(source))
+    for before in range(2 * least):
+        said = [*source[::-1][:before], *source[10 : 10 + least], *source[::-1]]
+        assert may_share_run(said, chunk, least)
+    assert not may_share_run(source[::-1], chunk, least)
 
 
 TERMS = prompt_terms(["bread dough", "rim", "東京"], "PM-1")
