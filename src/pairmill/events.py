@@ -6,9 +6,8 @@ holds ids, numbers and short words: never a prompt, an answer, a header or a key
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +39,11 @@ class Topic(StrEnum):
     NOTICE = "notice"  # text: one plain line for people
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened: its topic and the fields that the topic's comment names."""
 
     topic: Topic
-    fields: dict[str, object] = field(default_factory=dict)
+    fields: dict[str, object]
 
 
 class Bus:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Alternative",
@@ -131,8 +131,7 @@ class Template:
         object.__setattr__(self, "chars", sum(len(turn.content) for turn in self.messages))
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(NamedTuple):
     """How the model is to draw its tokens."""
 
     temperature: float
@@ -140,8 +139,7 @@ class Sampling:
     seed: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """A question: the constant template, and the one user message that ends it."""
 
     template: Template
@@ -199,8 +197,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What a model answered: the text, why it ended, who answered, what it cost, and when.
 
     Attributes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import fast_json_repair
 import orjson
@@ -78,8 +78,7 @@ class Fault:
     raw: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading(Generic[Answer]):
+class Reading(NamedTuple, Generic[Answer]):
     """What could be read: a value (perhaps with fewer items than were written), and the faults."""
 
     value: Answer | None

@@ -9,7 +9,6 @@ it shares enough. This is backtranslation in the plain sense, with the text itse
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,7 +104,7 @@ async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, floa
     wanted = prepare(span).content
     for sample in range(SAMPLES):
         seed = (prompt.sampling.seed or 0) * SAMPLES + sample
-        drawn = replace(prompt, sampling=replace(prompt.sampling, seed=seed))
+        drawn = prompt._replace(sampling=prompt.sampling._replace(seed=seed))
         try:
             question = (await ask(drawn, Question)).instruction
         except RejectedError as error:

@@ -6,8 +6,8 @@ it out for one unit, and counts what the unit cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -35,8 +35,7 @@ _NO_TEXT = {"empty": "empty", "refusal": "refusal", "length": "cut_off"}
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One answer that was bought: its text, how it ended, and what could be read in it."""
 
     text: str
@@ -105,7 +104,7 @@ class Questions:
         broken = "\n".join(fault.raw for fault in attempt.reading.faults if fault.raw)
         keeps_some = attempt.reading.value is not None
         shown = (broken if keeps_some and broken else attempt.text)[:MAX_REPAIR_CHARS]
-        sampling = replace(like, temperature=0.0)
+        sampling = like._replace(temperature=0.0)
         values = {"faults": faults, "passage": fence(shown)}
         return self._prepared(answer)[1].fill(values, sampling)
 
@@ -261,4 +260,5 @@ def _afresh(
     seed = (prompt.sampling.seed or 0) + len(attempts)
     was_cut = attempts[-1].reasons[:1] == ("cut_off",)
     max_tokens = fresh.sampling.max_tokens * (2 if was_cut else 1)
-    return replace(fresh, sampling=replace(fresh.sampling, seed=seed, max_tokens=max_tokens))
+    sampling = fresh.sampling._replace(seed=seed, max_tokens=max_tokens)
+    return fresh._replace(sampling=sampling)

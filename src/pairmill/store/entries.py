@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -38,8 +38,7 @@ class UnitKey:
     chunk_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaidAnswer:
+class PaidAnswer(NamedTuple):
     """One answer that was bought, and for what."""
 
     call_id: str
@@ -48,8 +47,7 @@ class PaidAnswer:
     completion: Completion
 
 
-@dataclass(frozen=True, slots=True)
-class UnitOutcome:
+class UnitOutcome(NamedTuple):
     """How a unit ended, and its lines.
 
     Attributes:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -93,8 +92,7 @@ REJECTED_FIELDS = (
 """The fields of a line in ``rejected/``, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """What all rows of one unit share.
 
     Attributes:

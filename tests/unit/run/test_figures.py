@@ -114,6 +114,6 @@ def test_counts_that_are_damaged_were_never_made(tmp_path: Path) -> None:
 
 def test_a_run_that_judges_nothing_leaves_no_file(tmp_path: Path) -> None:
     figures = Figures(tmp_path / "figures.json", tmp_path / "counts.json")
-    figures.listen(Event(Topic.SHARD_PUBLISHED))
+    figures.listen(Event(Topic.SHARD_PUBLISHED, {}))
     figures.save()
     assert list(tmp_path.iterdir()) == []

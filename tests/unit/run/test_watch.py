@@ -83,7 +83,7 @@ async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: Memor
         assert handed == ON_TRIAL
         for number in range(49):
             watch.watch(*chunk_and_pair(number, blind=False))
-            watch.listen(Event(Topic.UNIT_FINISHED))
+            watch.listen(Event(Topic.UNIT_FINISHED, {}))
         await anyio.wait_all_tasks_blocked()
         assert handed == ON_TRIAL
         watch.watch(*chunk_and_pair(49, blind=False))
@@ -96,7 +96,7 @@ async def test_chunks_without_pairs_do_not_hold_up_the_run(memory: Memory) -> No
     with anyio.fail_after(5):
         for _ in range(1000):
             await watch.hand_out()
-            watch.listen(Event(Topic.UNIT_FINISHED))
+            watch.listen(Event(Topic.UNIT_FINISHED, {}))
 
 
 async def test_without_checks_nobody_is_on_trial(memory: Memory) -> None:

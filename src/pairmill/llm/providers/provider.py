@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +22,7 @@ class Mode(StrEnum):
     PROMPT = "prompt"  # told in words, nothing is promised
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A completion, and what the reply said about the endpoint's limits.
 
     Attributes:
@@ -32,7 +30,7 @@ class Reply:
     """
 
     completion: Completion
-    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Provider(Protocol):
