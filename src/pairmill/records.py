@@ -43,11 +43,15 @@ def digest(*parts: str) -> str:
     Each part is preceded by its length, so that no two different tuples share a name. Lone
     surrogates (which JSON may carry, and UTF-8 may not) are hashed as their escaped form.
     """
-    data: list[bytes] = []
-    for part in parts:
-        encoded = part.encode("utf-8", "backslashreplace")
-        data += (b"%d:" % len(encoded), encoded)
-    whole = b"".join(data)
+    if len(parts) == 1:
+        whole = parts[0].encode("utf-8", "backslashreplace")
+        whole = b"%d:%b" % (len(whole), whole)
+    else:
+        data: list[bytes] = []
+        for part in parts:
+            encoded = part.encode("utf-8", "backslashreplace")
+            data += (b"%d:" % len(encoded), encoded)
+        whole = b"".join(data)
     if len(whole) <= _PIECE_BYTES or len(whole) > _LONG_BYTES:
         return blake2b(whole, digest_size=_ID_BYTES).hexdigest()
     state = blake2b(digest_size=_ID_BYTES)

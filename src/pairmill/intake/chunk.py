@@ -53,9 +53,16 @@ def split(document: Document, *, min_chars: int, target_chars: int, max_chars: i
     """
     bounds = _Bounds(min_chars, target_chars, max_chars)
     text = document.text
-    atoms = [atom for block in find_blocks(text) for atom in _atoms(text, block, bounds)]
+    blocks = find_blocks(text)
+    if len(blocks) == 1 and blocks[0].end - blocks[0].start <= max_chars:
+        (block,) = blocks
+        return [_chunk(document, block.start, block.end, block.section, 0)]
+    atoms = [atom for block in blocks for atom in _atoms(text, block, bounds)]
     groups = _mend(text, _pack(text, atoms, bounds), bounds)
-    return [_chunk(document, group, index) for index, group in enumerate(groups)]
+    return [
+        _chunk(document, group[0].start, group[-1].end, group[0].section, index)
+        for index, group in enumerate(groups)
+    ]
 
 
 def _atoms(text: str, block: Block, bounds: _Bounds) -> list[_Atom]:
@@ -175,20 +182,19 @@ def _size(group: _Group) -> int:
     return group[-1].end - group[0].start
 
 
-def _chunk(document: Document, group: _Group, index: int) -> Chunk:
-    start, end = group[0].start, group[-1].end
+def _chunk(document: Document, start: int, end: int, section: tuple[str, ...], index: int) -> Chunk:
     text = document.text[start:end]
     return Chunk(
-        id=digest(text),
-        text=text,
-        document_id=document.id,
-        start=start,
-        end=end,
-        source=document.source,
-        index=index,
-        section=group[0].section,
-        title=document.title,
-        author=document.author,
-        url=document.url,
-        language=document.language,
+        digest(text),
+        text,
+        document.id,
+        start,
+        end,
+        document.source,
+        index,
+        section,
+        document.title,
+        document.author,
+        document.url,
+        document.language,
     )

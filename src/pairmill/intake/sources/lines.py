@@ -29,7 +29,8 @@ def read_lines(stream: Stream, origin: Origin) -> Iterator[Document]:
             found = True
         elif line and not line.isspace():
             found = True
-            yield from read_record(line, where, decoder)
+            if document := read_record(line, where, decoder):
+                yield document
     decoder.finish()
     if not found:
         origin.skip("", "no records")

@@ -17,7 +17,7 @@ from pairmill.intake.sources.html import looks_like_html, read_page
 from pairmill.records import Document, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pairmill.intake.sources.origin import Origin
 
@@ -81,38 +81,42 @@ class Decoder:
             self.origin.notice("characters replaced", detail)
 
 
-def read_record(raw: bytes, where: str, decoder: Decoder) -> Iterator[Document]:
-    """Yield the record's document, or report why it has none."""
+def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | None:
+    """Return the record's document, or report why it has none."""
     origin = decoder.origin
     try:
         data = decoder.decode(raw)
     except ValueError as error:
         origin.skip(where, "broken JSON", str(error))
-        return
+        return None
     if isinstance(data, str):
         data = {"text": data}
     if not isinstance(data, dict):
         origin.skip(where, "not a record", f"a JSON {_kind(data)}, not an object")
-        return
+        return None
     fields = _lower(data)
     text = find_text(fields, origin.text_field)
     if text is None:
         names = ", ".join(plain_line(str(name), 40) for name in list(data)[:_NAMED_FIELDS])
         wanted = f"'{plain_line(origin.text_field, 40)}'" if origin.text_field else "text"
         origin.skip(where, "no text field", f"no {wanted} among: {names or 'no fields at all'}")
-        return
+        return None
     text = strip_surrogates(text)
-    source = f"{origin.label}{where}"
+    levels = [fields]
+    for name in _NESTED:
+        inner = fields.get(name)
+        if isinstance(inner, dict):
+            levels.append(_lower(inner))
     document = Document(
-        id=_source_id(fields) or digest(text),
-        text=text,
-        source=source,
-        title=_find(fields, _TITLE_FIELDS),
-        author=_find(fields, _AUTHOR_FIELDS),
-        url=_find(fields, _URL_FIELDS),
-        language=_find(fields, _LANGUAGE_FIELDS),
+        _source_id(fields) or digest(text),
+        text,
+        f"{origin.label}{where}",
+        _find(levels, _TITLE_FIELDS),
+        _find(levels, _AUTHOR_FIELDS),
+        _find(levels, _URL_FIELDS),
+        _find(levels, _LANGUAGE_FIELDS),
     )
-    yield read_page(document) if looks_like_html(text) else document
+    return read_page(document) if looks_like_html(text) else document
 
 
 def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> str | None:
@@ -157,12 +161,13 @@ def _text_of(value: Any, depth: int = 0) -> str | None:
     return None
 
 
-def _find(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def _find(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str | None:
     """Return the first of the named fields that holds a name, in the record or one level down."""
-    inner = [_lower(fields[name]) for name in _NESTED if isinstance(fields.get(name), dict)]
-    for level in (fields, *inner):
+    for level in levels:
         for name in names:
-            value = level.get(name)
+            if name not in level:
+                continue
+            value = level[name]
             if isinstance(value, list):
                 value = ", ".join(part for part in value if isinstance(part, str))
             if isinstance(value, str) and value.strip():
@@ -172,7 +177,9 @@ def _find(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 
 def _source_id(fields: Mapping[str, Any]) -> str | None:
     for name in _ID_FIELDS:
-        value = fields.get(name)
+        if name not in fields:
+            continue
+        value = fields[name]
         if isinstance(value, dict):
             value = value.get("$oid")  # MongoDB's extended JSON
         if isinstance(value, int) and not isinstance(value, bool):
@@ -183,7 +190,7 @@ def _source_id(fields: Mapping[str, Any]) -> str | None:
 
 
 def _lower(data: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name).casefold(): value for name, value in reversed(data.items())}
+    return {str.casefold(name): value for name, value in reversed(data.items())}
 
 
 def _kind(data: Any) -> str:
