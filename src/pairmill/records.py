@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Alternative",
@@ -28,6 +31,7 @@ __all__ = [
     "Template",
     "Usage",
     "digest",
+    "digest_with",
 ]
 
 # hashlib lets other threads run while it hashes more than 2,047 bytes at once. A prompt of 2 kB
@@ -58,6 +62,21 @@ def digest(*parts: str) -> str:
     for start in range(0, len(whole), _PIECE_BYTES):
         state.update(whole[start : start + _PIECE_BYTES])
     return state.hexdigest()
+
+
+def digest_with(*tail: str) -> Callable[[str], str]:
+    """Return ``part -> digest(part, *tail)`` for many plain-ASCII parts and one tail."""
+    data: list[bytes] = []
+    for part in tail:
+        encoded = part.encode("utf-8", "backslashreplace")
+        data += (b"%d:" % len(encoded), encoded)
+    end = b"".join(data)
+
+    def name(part: str) -> str:
+        whole = b"%d:%b%b" % (len(part), part.encode("ascii"), end)
+        return blake2b(whole, digest_size=_ID_BYTES).hexdigest()
+
+    return name
 
 
 @dataclass(frozen=True, slots=True)

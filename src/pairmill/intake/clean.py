@@ -26,9 +26,9 @@ _LINK_LINE = re.compile(
 )
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\d_]+")
-# Where one of these fits there are words enough; where none does, they are counted.
-_WORDY_ASCII = re.compile(rf"(?:[^A-Za-z]*+[A-Za-z]++){{{MIN_WORDS}}}")
-_WORDY = re.compile(rf"[\W\d_]*+(?:[^\W\d_]++[\W\d_]++){{{MIN_WORDS}}}")
+# Letters as "a", all else as a space; what is not ASCII is left out.
+_LETTERS = bytes(ord("a") if chr(byte).isalpha() else ord(" ") for byte in range(128)) + bytes(128)
+_NOT_ASCII = bytes(range(128, 256))
 _WALL = re.compile(
     r"(?:enable|activate|turn on) javascript|javascript (?:is|must be|has been) "
     r"(?:disabled|required|enabled|not available)|(?:accept|we use|uses|use of|manage) (?:all )?"
@@ -58,15 +58,12 @@ def clean(document: Document) -> Document | Dropped:
     dropped = _judge(text, link_chars)
     if dropped:
         return dropped
-    return Document(
-        document.id,
-        text,
-        document.source,
-        _line(document.title),
-        _line(document.author),
-        _line(document.url, 2000),
-        _line(document.language, 40),
-    )
+    title, author = _line(document.title), _line(document.author)
+    url, language = _line(document.url, 2000), _line(document.language, 40)
+    cleaned = (text, title, author, url, language)
+    if cleaned == (document.text, document.title, document.author, document.url, document.language):
+        return document
+    return Document(document.id, text, document.source, title, author, url, language)
 
 
 def tidy(text: str) -> tuple[str, int]:
@@ -108,10 +105,7 @@ def tidy(text: str) -> tuple[str, int]:
 def _judge(text: str, link_chars: int) -> Dropped | None:
     if not text or text.isspace():
         return Dropped("no text")
-    words = MIN_WORDS  # most texts are long, and show it at their beginning
-    wordy = _WORDY_ASCII if text[:_WORDY_CHARS].isascii() else _WORDY
-    if not wordy.match(text, 0, _WORDY_CHARS):
-        words = sum(1 for _ in islice(_WORD.finditer(text), MIN_WORDS))
+    words = _words_up_to_enough(text)
     if len(text) <= _WALL_MAX_CHARS:
         if _NOT_FOUND.match(text):
             return Dropped("error page", "a 404 or refusal page")
@@ -122,6 +116,14 @@ def _judge(text: str, link_chars: int) -> Dropped | None:
     if link_chars > _MAX_LINK_SHARE * len(text):
         return Dropped("link list", f"{100 * link_chars // len(text)} % of it is links")
     return None
+
+
+def _words_up_to_enough(text: str) -> int:
+    """Count words, but no more than are asked for. Most texts show at once that they have them."""
+    start = text[:_WORDY_CHARS].encode("utf-8", "replace").translate(_LETTERS, _NOT_ASCII)
+    if start.count(b"a ") >= MIN_WORDS:  # ends of words, and never more than there are
+        return MIN_WORDS
+    return sum(1 for _ in islice(_WORD.finditer(text), MIN_WORDS))
 
 
 def _may_be_wall(text: str) -> bool:
