@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pairmill.intake.child import DONE, FAULT
 from pairmill.intake.frames import BrokenFrameError, read_frame, write_frame
 from pairmill.intake.notes import Fate, Note
 from pairmill.intake.portions import Portion
+from pairmill.intake.processes import environment, python
 from pairmill.intake.sources.files import STANDARD_INPUT
 from pairmill.plain import plain
 
@@ -25,21 +25,11 @@ if TYPE_CHECKING:
 
     from pairmill.intake.job import Job
 
-__all__ = ["Apart", "child_environment"]
+__all__ = ["Apart"]
 
+_MODULE = "pairmill.intake.child"
 _PIPE_BYTES = 2**20  # so that the next portions are read while these are worked on
-_KEPT = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LANG", "SYSTEMROOT")
-_KEPT_BEGINNINGS = ("PYTHON", "LC_", "LD_", "DYLD_")
 _LAST_WORDS_BYTES = 4096
-
-
-def child_environment() -> dict[str, str]:
-    """What a process that reads hostile pages gets to know of ours: no key, no token."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)
-    }
 
 
 class Apart:
@@ -61,13 +51,12 @@ class Apart:
         job_end, self._lifeline = os.pipe()
         try:
             self._child = subprocess.Popen(
-                # -P: a file in the user's folder cannot stand in for a module.
-                [sys.executable, "-P", "-m", "pairmill.intake.child", str(job_end)],
+                python(_MODULE, str(job_end)),
                 stdin=None if STANDARD_INPUT in job.inputs else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=self._words,
                 bufsize=0,
-                env=child_environment(),
+                env=environment(),
                 pass_fds=(job_end,),
                 start_new_session=True,  # Ctrl-C in the terminal is for the run to answer
             )

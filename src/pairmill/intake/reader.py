@@ -11,6 +11,7 @@ from pairmill.intake.job import Job
 from pairmill.intake.notes import Fate, Note
 from pairmill.intake.sources.files import check_inputs, find_files
 from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.pages import Pages
 from pairmill.intake.sources.registry import read_stream
 from pairmill.intake.sources.streams import BombError, Piped, open_regular
 
@@ -47,11 +48,13 @@ def read_documents(
     settings: Settings | Job, watch: Watch, stdin: Source | None = None
 ) -> Iterator[Document]:
     """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
-    for found in find_files(settings.inputs, settings.output, watch):
-        origin = Origin(found.label, settings.text_field, settings.max_line_bytes, watch)
-        for document in _read_file(found, origin, stdin):
-            watch(Note(Fate.READ, document.source))
-            yield document
+    text_field, most = settings.text_field, settings.max_line_bytes
+    with Pages(settings.page_s) as pages:
+        for found in find_files(settings.inputs, settings.output, watch):
+            origin = Origin(found.label, text_field, most, watch, pages)
+            for document in _read_file(found, origin, stdin):
+                watch(Note(Fate.READ, document.source))
+                yield document
 
 
 def chunks_of(job: Job, watch: Watch, stdin: Source | None = None) -> Iterator[Chunk]:

@@ -116,7 +116,7 @@ def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | None:
         _find(levels, _URL_FIELDS),
         _find(levels, _LANGUAGE_FIELDS),
     )
-    return read_page(document) if looks_like_html(text) else document
+    return read_page(document, where, origin) if looks_like_html(text) else document
 
 
 def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> str | None:
