@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from pairmill.intake import blocks, characters, clean
 from pairmill.intake.chunk import split
 from pairmill.intake.portions import pack, unpack
+from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.pages import Pages
+from pairmill.intake.sources.records import Decoder, _look_where_planned, _search
 from pairmill.records import Document, digest, digest_with
 
 calm = settings(deadline=None)
@@ -83,3 +86,37 @@ def test_a_chunk_that_travelled_is_the_same(text: str, bounds: tuple[int, int, i
     packed = [pack(document, index, span) for index, span in enumerate(spans)]
     assert [unpack(one) for one in packed] == chunks
     assert [one[:2] for one in packed] == [(chunk.id, "id") for chunk in chunks]
+
+
+_NAMES = st.lists(
+    st.sampled_from(
+        (
+            "text Text content body id _id ID title Title headline author authors url link lang"
+            " metadata Meta foo"
+        ).split()
+    ),  # fmt: skip
+    unique=True,
+    max_size=9,
+)
+_TEXTUAL = st.one_of(
+    TEXTS, st.sampled_from(["", " ", "  a  b ", "x", "\ud800", "\ud800x", "\u0958" * 150])
+)
+_VALUES = st.one_of(
+    _TEXTUAL,
+    st.integers(),
+    st.none(),
+    st.booleans(),
+    st.lists(_TEXTUAL, max_size=2),
+    st.dictionaries(st.sampled_from(["text", "title", "$oid", "lang"]), _TEXTUAL, max_size=2),
+)
+
+
+@calm
+@given(_NAMES, st.sampled_from([None, "text", "Foo", "metadata.text"]), st.data())
+def test_records(names: list[str], field: str | None, data: st.DataObject) -> None:
+    with Pages(page_s=1.0) as pages:
+        decoder = Decoder(Origin("f", field, 1024, lambda _: None, pages))
+    for _ in range(3):
+        record = {name: data.draw(_VALUES) for name in names}
+        found = _look_where_planned(record, decoder)
+        assert found is None or found == _search(record, field)

@@ -8,11 +8,12 @@ import subprocess
 import tempfile
 import threading
 from contextlib import suppress
+from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import InputError, StoppedError
-from pairmill.intake.child import DONE, FAULT
-from pairmill.intake.frames import BrokenFrameError, read_frame, write_frame
+from pairmill.intake.child import FAULT, PORTION
+from pairmill.intake.frames import BrokenFrameError, read_bytes, read_frame, write_frame
 from pairmill.intake.notes import Fate, Note
 from pairmill.intake.portions import Portion
 from pairmill.intake.processes import environment, python
@@ -85,14 +86,14 @@ class Apart:
                     return
                 try:
                     kind, *rest = read_frame(self._pipe.fileno())
+                    portion = self._portion(*rest) if kind == PORTION else None
                 except BrokenFrameError:
                     return self._end_without_word()
-            if kind == DONE:
-                return
             if kind == FAULT:
                 raise InputError(rest[0])
-            chunks, documents, notes = rest
-            yield Portion(chunks, documents, [Note(Fate(fate), *others) for fate, *others in notes])
+            if portion is None:
+                return
+            yield portion
 
     def close(self) -> None:
         """End the process, wherever it is; it has nothing to save."""
@@ -116,6 +117,20 @@ class Apart:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _portion(
+        self,
+        ids: tuple[str, ...],
+        documents: tuple[str, ...],
+        sizes: list[int],
+        count: int,
+        notes: list[tuple[str, str, str, str]],
+    ) -> Portion:
+        whole = memoryview(read_bytes(self._pipe.fileno(), sum(sizes)))
+        ends = list(accumulate(sizes))
+        blobs = [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        told = [Note(Fate(fate), *others) for fate, *others in notes]
+        return Portion(list(zip(ids, documents, blobs, strict=True)), count, told)
 
     def _end_without_word(self) -> None:
         if self._is_closed:

@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pairmill.errors import InputError
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["DONE", "FAULT", "PORTION", "main"]
 
 PORTION, DONE, FAULT = 0, 1, 2
-"""What a frame is: ``(PORTION, chunks, documents, notes)``, ``(DONE,)`` or ``(FAULT, text)``."""
+"""What a frame is: ``(PORTION, chunks' ids, documents' ids, sizes, documents, notes)`` and then the
+chunks, each of its size; ``(DONE,)``; or ``(FAULT, text)``."""
 
 
 def main() -> int:
@@ -38,28 +40,28 @@ def main() -> int:
     lifeline = int(sys.argv[1])
     job = Job.unpack(read_frame(lifeline))
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
-    try:
-        _read(job, lambda *frame: write_frame(out, frame))
-    except BrokenPipeError:
-        return 0
+    with suppress(BrokenPipeError):
+        _read(job, out)
     return 0
 
 
-def _read(job: Job, send: Callable[..., None]) -> None:
-    def send_portion(portion: Portion) -> None:
-        notes = [(note.fate.value, note.source, note.reason, note.detail) for note in portion.notes]
-        send(PORTION, portion.chunks, portion.documents, notes)
+def _read(job: Job, out: int) -> None:
+    def send(portion: Portion) -> None:
+        ids, documents, blobs = zip(*portion.chunks, strict=True) if portion.chunks else ((),) * 3
+        notes = [(note.fate.value, *note[1:]) for note in portion.notes]
+        head = (PORTION, ids, documents, list(map(len, blobs)), portion.documents, notes)
+        write_frame(out, head, blobs)
 
-    tray = Tray(send_portion)
+    tray = Tray(send)
     try:
         for packed in packed_of(job, tray.watch, _Patient(tray.flush)):
             tray.add(packed)
     except InputError as error:
         tray.flush()
-        send(FAULT, str(error))
+        write_frame(out, (FAULT, str(error)))
     else:
         tray.flush()
-        send(DONE)
+        write_frame(out, (DONE,))
 
 
 class _Patient:

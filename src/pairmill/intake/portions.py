@@ -35,7 +35,7 @@ __all__ = [
 PORTION_CHUNKS = 256
 PORTION_S = 0.05  # a slow source hands over what it has, so that the first call is not held back
 
-Packed = tuple[str, str, bytes]
+Packed = tuple[str, str, bytes | memoryview]
 """A chunk's id, its document's id, and all of it as bytes, for `unpack`."""
 
 
