@@ -1,19 +1,18 @@
-"""Text from outside, made harmless for a terminal, a log or an error line."""
+"""Text from outside, made harmless for a terminal, a log, a table or an error line."""
 
 from __future__ import annotations
 
-import re
-
 __all__ = ["plain"]
-
-_HARMFUL = re.compile(
-    "[\x00-\x1f\x7f-\x9f"  # control characters, line ends and escapes among them
-    "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # no width, or another direction
-    "\ud800-\udfff]+"  # lone surrogates, which no stream takes
-)
 
 
 def plain(text: object, limit: int = 300) -> str:
-    """One line without control, bidirectional or zero-width characters, cut at ``limit``."""
-    line = " ".join(_HARMFUL.sub(" ", str(text)).split())
+    """One line of printable characters, runs of blanks as one, cut at ``limit``.
+
+    Control, bidirectional, zero-width and surrogate characters become blanks. Of what is longer
+    than four times the limit the rest is not looked at.
+    """
+    line = str(text)[: 4 * limit]
+    if not line.isprintable():
+        line = "".join(mark if mark.isprintable() else " " for mark in line)
+    line = " ".join(line.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}\u2026"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change"})
+_RUN_ONLY = frozenset({"accept_change", "export"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -72,7 +72,7 @@ def _fly(settings: Settings, count: int, carry_out: Callable[[Settings], int]) -
     if "-" in settings.inputs:
         raise UsageError("--pilot reads the input twice: name files or folders instead of -")
     limit = min(count, settings.limit or count)
-    exit_code = carry_out(settings.model_copy(update={"limit": limit}))
+    exit_code = carry_out(settings.model_copy(update={"limit": limit, "export": None}))
     if exit_code != EXIT_DONE:
         sys.exit(exit_code)
 
