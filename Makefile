@@ -55,6 +55,7 @@ bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; wan
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.resume
+	$(BIN)/python -m benchmarks.lag
 
 bench-ci: setup  ## the gate on pairs a minute (under 3 minutes)
 	$(BIN)/python -m benchmarks.throughput --ci

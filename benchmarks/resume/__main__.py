@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import corpus
 from benchmarks.cells import endpoint
-from benchmarks.machine import cpus, describe, save
+from benchmarks.machine import describe, save
 
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint, load
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
 COMMIT = 5000
 PROBE = """
-import os, sys, time
+import json, os, resource, sys, time
 from pairmill.events import Bus, Topic
 from pairmill import generate
-started = time.perf_counter()
+started, idle_s = time.perf_counter(), time.process_time()
 found = {}
 def listen(event):
     if event.topic is Topic.CALL_ANSWERED:
@@ -50,8 +50,11 @@ bus = Bus()
 bus.subscribe(listen)
 generate(sys.argv[1], output=sys.argv[2], base_url=sys.argv[3], model="m", bus=bus,
          structured_output="json_schema", checks="off")
-import json, resource
-found["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+own, child = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+found["peak_mb"] = round(own.ru_maxrss / 1024, 1)
+found["reader_peak_mb"] = round(child.ru_maxrss / 1024, 1)
+found["cpu_s"] = round(own.ru_utime + own.ru_stime - idle_s, 2)
+found["reader_cpu_s"] = round(child.ru_utime + child.ru_stime, 2)
 print(json.dumps(found))
 """
 
@@ -113,8 +116,6 @@ def measure(articles: Path, out: Path, url: str) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         env={**os.environ, "OPENAI_API_KEY": "none"},
     )
-    if cpus()[1] is not None:
-        os.sched_setaffinity(child.pid, {cpus()[1] or 0})
     out_text, _ = child.communicate()
     import orjson
 

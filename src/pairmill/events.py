@@ -18,7 +18,7 @@ __all__ = ["Bus", "Event", "Topic"]
 class Topic(StrEnum):
     """What an event is about."""
 
-    DOCUMENT_READ = "document_read"  # source
+    DOCUMENT_READ = "document_read"  # count
     INPUT_SKIPPED = "input_skipped"  # source, reason: a record that cannot be used
     UNIT_PLANNED = "unit_planned"  # count: units that the reader handed over
     UNIT_KNOWN = "unit_known"  # count: units that were finished in an earlier start

@@ -10,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "Alternative",
@@ -28,6 +31,7 @@ __all__ = [
     "Template",
     "Usage",
     "digest",
+    "digest_with",
 ]
 
 # hashlib lets other threads run while it hashes more than 2,047 bytes at once. A prompt of 2 kB
@@ -43,18 +47,32 @@ def digest(*parts: str) -> str:
     Each part is preceded by its length, so that no two different tuples share a name. Lone
     surrogates (which JSON may carry, and UTF-8 may not) are hashed as their escaped form.
     """
-    text = "".join([f"{len(part)}:{part}" for part in parts])
-    if text.isascii():
-        whole = text.encode()
-    else:
-        encoded = [part.encode("utf-8", "backslashreplace") for part in parts]
-        whole = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+    whole = _framed(parts)
     if len(whole) <= _PIECE_BYTES or len(whole) > _LONG_BYTES:
         return blake2b(whole, digest_size=_ID_BYTES).hexdigest()
     state = blake2b(digest_size=_ID_BYTES)
     for start in range(0, len(whole), _PIECE_BYTES):
         state.update(whole[start : start + _PIECE_BYTES])
     return state.hexdigest()
+
+
+def digest_with(*tail: str) -> Callable[[str], str]:
+    """Return ``part -> digest(part, *tail)`` for many plain-ASCII parts and one tail."""
+    end = _framed(tail)
+
+    def name(part: str) -> str:
+        whole = b"%d:%b%b" % (len(part), part.encode("ascii"), end)
+        return blake2b(whole, digest_size=_ID_BYTES).hexdigest()
+
+    return name
+
+
+def _framed(parts: tuple[str, ...]) -> bytes:
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    if text.isascii():
+        return text.encode()
+    encoded = [part.encode("utf-8", "backslashreplace") for part in parts]
+    return b"".join([b"%d:%b" % (len(part), part) for part in encoded])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,13 @@ from pairmill.intake.reader import read_documents
 from pairmill.intake.sources.items import cut_items, read_items
 from pairmill.intake.sources.lines import cut_lines, read_lines
 from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.pages import Pages
 from pairmill.intake.sources.registry import KNOWN_ENDINGS, read_stream
 from pairmill.intake.sources.text import read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pairmill.intake.sources.origin import Reader
     from pairmill.records import Document
 
@@ -42,6 +46,15 @@ _PIECES = st.one_of(
 BYTES = st.lists(_PIECES, max_size=12).map(b"".join)
 
 
+PAGES = Pages(page_s=20.0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _pages() -> Iterator[None]:
+    with PAGES:
+        yield
+
+
 class _Trickle:
     def __init__(self, data: bytes, block: int) -> None:
         self._data = io.BytesIO(data)
@@ -53,13 +66,13 @@ class _Trickle:
 
 def _read(data: bytes, name: str) -> tuple[list[Document], list[Note]]:
     notes: list[Note] = []
-    origin = Origin("f", None, 1024, notes.append)
+    origin = Origin("f", None, 1024, notes.append, PAGES)
     return list(read_stream(_Trickle(data, 2**18), name, origin)), notes
 
 
 def _read_by(reader: Reader, data: bytes, block: int) -> tuple[list[Document], list[Note]]:
     notes: list[Note] = []
-    return list(reader(_Trickle(data, block), Origin("f", None, 1024, notes.append))), notes
+    return list(reader(_Trickle(data, block), Origin("f", None, 1024, notes.append, PAGES))), notes
 
 
 @calm

@@ -39,6 +39,7 @@ from pairmill.errors import (
     first_error,
 )
 from pairmill.events import Bus
+from pairmill.intake.portions import read_portions
 from pairmill.llm.prices import load_prices
 from pairmill.llm.providers.provider import Reply
 from pairmill.records import Completion, Usage
@@ -349,6 +350,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (session, "Journal", WatchedJournal),
             (session, "Stop", lambda: start.stop),
             (session, "run_aside", aside),
+            (session, "Apart", lambda job: nullcontext(read_portions(job))),
             (Writer, "_in_thread", inline),
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),

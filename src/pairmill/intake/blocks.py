@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pairmill.intake.characters import plain_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Block", "Shape", "find_blocks"]
 
@@ -55,6 +52,9 @@ def find_blocks(text: str) -> list[Block]:
     Headings are part of the block that follows them, however many there are; headings at the very
     end are a block of their own. A fenced code block is one block, and no heading is seen in it.
     """
+    if "\n" not in text and "#" not in text and "`" not in text and "~" not in text:
+        end = len(text.rstrip())  # one paragraph: nothing to look for
+        return [Block(0, end, 0, Shape.PROSE, ())] if end else []
     blocks: list[Block] = []
     path: list[tuple[int, str]] = []
     section: tuple[str, ...] = ()
@@ -74,15 +74,17 @@ def find_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def _spans(text: str) -> Iterator[_Span]:
+def _spans(text: str) -> list[_Span]:
+    spans: list[_Span] = []
     position = 0
-    if "```" in text or "~~~" in text:
+    if ("`" in text and "```" in text) or ("~" in text and "~~~" in text):
         while opening := _FENCE.search(text, position):
-            yield from _plain_spans(text, position, opening.start())
+            _add_plain(spans, text, position, opening.start())
             end = _fence_end(text, opening)
-            yield opening.start(), end, Shape.CODE, 0
+            spans.append((opening.start(), end, Shape.CODE, 0))
             position = end
-    yield from _plain_spans(text, position, len(text))
+    _add_plain(spans, text, position, len(text))
+    return spans
 
 
 def _fence_end(text: str, opening: re.Match[str]) -> int:
@@ -94,16 +96,16 @@ def _fence_end(text: str, opening: re.Match[str]) -> int:
     return len(text.rstrip())
 
 
-def _plain_spans(text: str, start: int, end: int) -> Iterator[_Span]:
+def _add_plain(spans: list[_Span], text: str, start: int, end: int) -> None:
     """Cut a stretch without fences at its blank lines."""
     position = start
     for gap in _GAP.finditer(text, start, end):
-        yield from _paragraph_spans(text, position, gap.start())
+        _add_paragraph(spans, text, position, gap.start())
         position = gap.end()
-    yield from _paragraph_spans(text, position, end)
+    _add_paragraph(spans, text, position, end)
 
 
-def _paragraph_spans(text: str, start: int, end: int) -> Iterator[_Span]:
+def _add_paragraph(spans: list[_Span], text: str, start: int, end: int) -> None:
     """Take the headings out of lines that stand together; the rest is prose, or rows."""
     while start < end and text[start] == "\n":
         start += 1
@@ -113,25 +115,25 @@ def _paragraph_spans(text: str, start: int, end: int) -> Iterator[_Span]:
     has_lines = text.find("\n", start, end) >= 0
     underlined = _UNDERLINED.match(text, start, end) if has_lines else None
     if underlined and underlined[1][0] not in "-*+|•>":
-        yield start, underlined.end(), Shape.PROSE, 1 if underlined[2][0] == "=" else 2
+        spans.append((start, underlined.end(), Shape.PROSE, 1 if underlined[2][0] == "=" else 2))
         start = underlined.end()
     if text.find("#", start, end) >= 0:
         for heading in _ATX.finditer(text, start, end):
             if heading.start() > start:
-                yield from _body_span(text, start, heading.start())
-            yield heading.start(), heading.end(), Shape.PROSE, len(heading[1])
+                _add_body(spans, text, start, heading.start())
+            spans.append((heading.start(), heading.end(), Shape.PROSE, len(heading[1])))
             start = heading.end()
-    yield from _body_span(text, start, end)
+    _add_body(spans, text, start, end)
 
 
-def _body_span(text: str, start: int, end: int) -> Iterator[_Span]:
+def _add_body(spans: list[_Span], text: str, start: int, end: int) -> None:
     while start < end and text[start] == "\n":
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
     if start < end:
-        is_rows = bool(_ROW.match(text, start, end)) and text.find("\n", start, end) >= 0
-        yield start, end, Shape.ROWS if is_rows else Shape.PROSE, 0
+        is_rows = text.find("\n", start, end) >= 0 and bool(_ROW.match(text, start, end))
+        spans.append((start, end, Shape.ROWS if is_rows else Shape.PROSE, 0))
 
 
 def _title(text: str, start: int, end: int) -> str:

@@ -9,7 +9,7 @@ __all__ = ["plain_line", "strip_hidden", "strip_surrogates"]
 
 # Terminal escape sequences go as a whole: their letters would stay as litter.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_LINE_BREAKS = ("\r\n", "\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
+_LINE_BREAKS = ("\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
 _HIDDEN_ASCII = bytes({*range(32), 127} - {ord("\n"), ord("\t")})
 # C0, C1, soft hyphen, zero-width and bidirectional controls, fillers, lone surrogates, and the two
 # blocks (tags, supplementary variation selectors) that are used to hide text from people.
@@ -31,15 +31,21 @@ def strip_hidden(text: str) -> str:
     Control characters (but ``\n`` and ``\t``), terminal escapes, zero-width and bidirectional
     marks, and surrogates are gone; a no-break space is a space. What people can see stays.
     """
-    if "\x1b" in text:
-        text = _ESCAPES.sub("", text)
-    for mark in _LINE_BREAKS:
-        if mark in text:
-            text = text.replace(mark, "\n")
-    if text.isascii():
-        # Through bytes: str.translate takes three times as long.
-        return text.encode("ascii").translate(None, _HIDDEN_ASCII).decode("ascii")
-    text = _HIDDEN.sub("", text).replace("\u00a0", " ")
+    if not text.isascii():
+        return _strip_hidden(text)
+    # Most texts hold nothing of the kind, and one look at the bytes tells.
+    data = text.encode("ascii")
+    if len(data.translate(None, _HIDDEN_ASCII)) == len(data):
+        return text
+    text = _break_lines(text)
+    # Through bytes: str.translate takes three times as long.
+    return text.encode("ascii").translate(None, _HIDDEN_ASCII).decode("ascii")
+
+
+def _strip_hidden(text: str) -> str:
+    text = _HIDDEN.sub("", _break_lines(text))
+    if "\u00a0" in text:
+        text = text.replace("\u00a0", " ")
     if "\u200c" in text or "\u200d" in text:
         text = _JOINERS.sub("", text)
     if not unicodedata.is_normalized("NFC", text):
@@ -47,12 +53,33 @@ def strip_hidden(text: str) -> str:
     return text
 
 
+def _break_lines(text: str) -> str:
+    r"""Take terminal escapes out, and end each line by ``\n``."""
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    for mark in _LINE_BREAKS:
+        if mark in text:
+            text = text.replace(mark, "\n")
+    return text
+
+
 def strip_surrogates(text: str) -> str:
     """Return ``text`` without lone surrogates, which JSON may carry and UTF-8 may not."""
-    return text if text.isascii() else _SURROGATES.sub("", text)
+    if text.isascii():
+        return text
+    try:
+        text.encode()  # a tenth of what the pattern takes
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("", text)
+    return text
 
 
 def plain_line(text: str, max_chars: int = 300) -> str:
     """Return ``text`` as one printable line of at most ``max_chars``: for titles, names, labels."""
+    if len(text) <= max_chars and text.isascii() and text.isprintable():
+        line = text if "  " not in text else " ".join(text.split())
+        return line.strip(" ")
     line = " ".join(strip_hidden(text[: 4 * max_chars]).split())
     return line if len(line) <= max_chars else line[: max_chars - 1].rstrip() + "…"

@@ -23,7 +23,10 @@ from pairmill.records import Chunk, digest
 if TYPE_CHECKING:
     from pairmill.records import Document
 
-__all__ = ["split"]
+__all__ = ["Span", "find_spans", "make_chunk", "split"]
+
+Span = tuple[int, int, tuple[str, ...]]
+"""Where a chunk begins and ends, and the headings that it stands under."""
 
 
 class _Atom(NamedTuple):
@@ -51,11 +54,41 @@ def split(document: Document, *, min_chars: int, target_chars: int, max_chars: i
     ``min_chars <= target_chars <= max_chars`` is expected. Title, author, URL, language and source
     travel with each chunk; a chunk's id is the digest of its text. White space gives no chunk.
     """
-    bounds = _Bounds(min_chars, target_chars, max_chars)
-    text = document.text
-    atoms = [atom for block in find_blocks(text) for atom in _atoms(text, block, bounds)]
-    groups = _mend(text, _pack(text, atoms, bounds), bounds)
-    return [_chunk(document, group, index) for index, group in enumerate(groups)]
+    spans = find_spans(document.text, (min_chars, target_chars, max_chars))
+    return [make_chunk(document, index, span) for index, span in enumerate(spans)]
+
+
+def find_spans(text: str, bounds: tuple[int, int, int]) -> list[Span]:
+    """Say where `split` cuts; ``bounds`` are the least, wished and greatest characters."""
+    blocks = find_blocks(text)
+    if len(blocks) == 1:
+        start, end, _, _, section = blocks[0]
+        if end - start <= bounds[2]:
+            return [(start, end, section)]
+    wish = _Bounds(*bounds)
+    atoms = [atom for block in blocks for atom in _atoms(text, block, wish)]
+    groups = _mend(text, _pack(text, atoms, wish), wish)
+    return [(group[0].start, group[-1].end, group[0].section) for group in groups]
+
+
+def make_chunk(document: Document, index: int, span: Span) -> Chunk:
+    """Make the chunk of one of a document's spans."""
+    start, end, section = span
+    text = document.text[start:end]
+    return Chunk(
+        digest(text),
+        text,
+        document.id,
+        start,
+        end,
+        document.source,
+        index,
+        section,
+        document.title,
+        document.author,
+        document.url,
+        document.language,
+    )
 
 
 def _atoms(text: str, block: Block, bounds: _Bounds) -> list[_Atom]:
@@ -173,22 +206,3 @@ def _is_even(start: int, cut: int, go_on: int, end: int, bounds: _Bounds) -> boo
 
 def _size(group: _Group) -> int:
     return group[-1].end - group[0].start
-
-
-def _chunk(document: Document, group: _Group, index: int) -> Chunk:
-    start, end = group[0].start, group[-1].end
-    text = document.text[start:end]
-    return Chunk(
-        id=digest(text),
-        text=text,
-        document_id=document.id,
-        start=start,
-        end=end,
-        source=document.source,
-        index=index,
-        section=group[0].section,
-        title=document.title,
-        author=document.author,
-        url=document.url,
-        language=document.language,
-    )

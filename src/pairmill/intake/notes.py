@@ -7,8 +7,8 @@ numbers and short words, never the text of an article.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 __all__ = ["Fate", "Note", "Watch"]
 
@@ -22,8 +22,7 @@ class Fate(StrEnum):
     NOTICE = "notice"  # worth a line, nothing is lost: replaced bytes, an early end
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """One thing that happened to one piece of input.
 
     Attributes:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from pairmill.intake.chunk import split
+from pairmill.intake.chunk import find_spans, make_chunk
 from pairmill.intake.clean import Dropped, clean
+from pairmill.intake.job import Job
 from pairmill.intake.notes import Fate, Note
 from pairmill.intake.sources.files import check_inputs, find_files
 from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.pages import Pages
 from pairmill.intake.sources.registry import read_stream
 from pairmill.intake.sources.streams import BombError, Piped, open_regular
 
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pairmill.config import Settings
+    from pairmill.intake.chunk import Span
     from pairmill.intake.notes import Watch
     from pairmill.intake.sources.files import FoundFile
+    from pairmill.intake.sources.streams import Source
     from pairmill.records import Chunk, Document
 
-__all__ = ["read_chunks", "read_documents"]
+__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of"]
 
 
-def read_chunks(settings: Settings, watch: Watch, stdin: BinaryIO | None = None) -> Iterator[Chunk]:
+def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -> Iterator[Chunk]:
     """Check all inputs, then return a lazy stream of the chunks of their cleaned documents.
 
     Order and content depend on the inputs and the settings alone. Memory is bounded by the longest
@@ -38,36 +41,43 @@ def read_chunks(settings: Settings, watch: Watch, stdin: BinaryIO | None = None)
             by the call itself, the others by the iterator.
     """
     check_inputs(settings.inputs, settings.output)
-    return _chunks(settings, watch, stdin)
+    return chunks_of(Job.of(settings), watch, stdin)
 
 
 def read_documents(
-    settings: Settings, watch: Watch, stdin: BinaryIO | None = None
+    settings: Settings | Job, watch: Watch, stdin: Source | None = None
 ) -> Iterator[Document]:
     """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
-    for found in find_files(settings.inputs, settings.output, watch):
-        origin = Origin(found.label, settings.text_field, settings.max_line_bytes, watch)
-        for document in _read_file(found, origin, stdin):
-            watch(Note(Fate.READ, document.source))
-            yield document
+    text_field, most = settings.text_field, settings.max_line_bytes
+    with Pages(settings.page_s) as pages:
+        for found in find_files(settings.inputs, settings.output, watch):
+            origin = Origin(found.label, text_field, most, watch, pages)
+            for document in _read_file(found, origin, stdin):
+                watch(Note(Fate.READ, document.source))
+                yield document
 
 
-def _chunks(settings: Settings, watch: Watch, stdin: BinaryIO | None) -> Iterator[Chunk]:
-    for document in read_documents(settings, watch, stdin):
+def chunks_of(job: Job, watch: Watch, stdin: Source | None = None) -> Iterator[Chunk]:
+    """Yield what `read_chunks` does, of inputs that were checked before."""
+    for document, spans in spans_of(job, watch, stdin):
+        for index, span in enumerate(spans):
+            yield make_chunk(document, index, span)
+
+
+def spans_of(
+    job: Job, watch: Watch, stdin: Source | None = None
+) -> Iterator[tuple[Document, list[Span]]]:
+    """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
+    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
+    for document in read_documents(job, watch, stdin):
         cleaned = clean(document)
         if isinstance(cleaned, Dropped):
             watch(Note(Fate.DROPPED, document.source, cleaned.reason, cleaned.detail))
             continue
-        chunks = split(
-            cleaned,
-            min_chars=settings.chunk_min_chars,
-            target_chars=settings.chunk_target_chars,
-            max_chars=settings.chunk_max_chars,
-        )
-        yield from islice(chunks, settings.limit_per_document)
+        yield cleaned, find_spans(cleaned.text, bounds)[: job.limit_per_document]
 
 
-def _read_file(found: FoundFile, origin: Origin, stdin: BinaryIO | None) -> Iterator[Document]:
+def _read_file(found: FoundFile, origin: Origin, stdin: Source | None) -> Iterator[Document]:
     """Yield what one file holds; a fault that comes up while reading ends this file only."""
     try:
         if found.path is None:

@@ -15,6 +15,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -46,6 +47,7 @@ _CONTEXT_TOKENS = 2048
 _MOST_THREADS = 8  # small models gain nothing from more; the threads spin while they wait
 _START_S = 120.0  # a big model from a slow disk
 _STOP_S = 5.0
+_LOOK_S = 0.1
 
 
 def model_path(model: str = LOCAL) -> Path:
@@ -90,6 +92,7 @@ def running_server(
     threads: int | None = None,
     prompt_cache: bool = True,
     log: Path | None = None,
+    over: threading.Event | None = None,
 ) -> Iterator[Endpoint]:
     """Serve a GGUF file on a free loopback port while the block runs.
 
@@ -110,6 +113,7 @@ def running_server(
         prompt_cache: Keep a slot's last prompt, so that a beginning shared with the next one is
             not read again.
         log: A file for the server's own words; they are dropped where None.
+        over: Set while the server is still starting, it gives the start up.
 
     Raises:
         ConfigError: The runtime is not installed, or the server does not start.
@@ -124,7 +128,7 @@ def running_server(
     with _log_file(log) as words:
         child = _start(path, arguments, key, words)
         try:
-            address = _address(child, words)
+            address = _address(child, words, over or threading.Event())
             yield Endpoint(f"{address}/v1", key)
         finally:
             _stop(child)
@@ -182,18 +186,22 @@ def _start(
     )
 
 
-def _address(child: subprocess.Popen[bytes], words: IO[bytes]) -> str:
+def _address(child: subprocess.Popen[bytes], words: IO[bytes], over: threading.Event) -> str:
     """Wait for the child's address, and until it answers there."""
     deadline = time.monotonic() + _START_S
     assert child.stdout is not None  # noqa: S101 (a pipe, since there is a log)
-    readable, _, _ = select.select([child.stdout], [], [], _START_S)
+    readable: list[IO[bytes]] = []
+    while not readable and not over.is_set() and time.monotonic() < deadline:
+        readable, _, _ = select.select([child.stdout], [], [], _LOOK_S)
     address = child.stdout.readline().decode("ascii", "replace").strip() if readable else ""
-    while address and time.monotonic() < deadline and child.poll() is None:
+    while address and not over.is_set() and time.monotonic() < deadline and child.poll() is None:
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310 (ours)
                 return address
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
+    if over.is_set():
+        child.kill()  # it is loading, and would not listen
     raise ConfigError(f"the embedded model's server does not start: {_last_words(words)}")
 
 

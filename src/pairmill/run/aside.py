@@ -1,22 +1,24 @@
-"""Calls that may never return, such as reading from a pipe that nobody writes to."""
+"""Calls that take long or never return, such as reading from a pipe that nobody writes to."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
 
-__all__ = ["run_aside"]
+__all__ = ["held_aside", "run_aside"]
 
 Result = TypeVar("Result")
 
 _PATIENCE_S = 1.0
+_END_PATIENCE_S = 10.0
 
 
 async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE_S) -> Result:
@@ -54,3 +56,45 @@ async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE
         if not future.cancel() and not future.cancelled():
             future.exception()  # looked at, so that nobody complains that it was not
         raise
+
+
+@asynccontextmanager
+async def held_aside(
+    make: Callable[[threading.Event], AbstractContextManager[Result]],
+    *,
+    patience_s: float = _END_PATIENCE_S,
+) -> AsyncIterator[Result]:
+    """Hold what takes long to begin or to end; a thread of its own does both.
+
+    ``make`` is given an event that is set once the block is over, or was cancelled before it began:
+    who is still beginning then should give up. Its end is waited for, for ``patience_s`` at most.
+    """
+    loop = asyncio.get_running_loop()
+    begun: asyncio.Future[Result] = loop.create_future()
+    ended: asyncio.Future[None] = loop.create_future()
+    over = threading.Event()
+
+    def tell(step: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(step)
+
+    def hold() -> None:
+        try:
+            with make(over) as value:
+                tell(lambda: None if begun.done() else begun.set_result(value))
+                over.wait()
+        except BaseException as error:  # noqa: BLE001 (raised again where it is awaited)
+            failure = error
+            tell(lambda: None if begun.done() else begun.set_exception(failure))
+        finally:
+            tell(lambda: None if ended.done() else ended.set_result(None))
+
+    threading.Thread(target=hold, name="pairmill-holder", daemon=True).start()
+    try:
+        yield await asyncio.shield(begun)
+    finally:
+        over.set()
+        with anyio.move_on_after(patience_s, shield=True):
+            await asyncio.wait({ended})
+        if not begun.cancel() and not begun.cancelled():
+            begun.exception()  # looked at, so that nobody complains that it was not

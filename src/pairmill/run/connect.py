@@ -7,6 +7,7 @@ import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from anyio.to_thread import run_sync
@@ -30,6 +31,7 @@ from pairmill.llm.prices import load_prices
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
+from pairmill.run.aside import held_aside
 from pairmill.run.asking import InFlight
 from pairmill.run.spending import Spending, open_spending
 
@@ -180,13 +182,14 @@ async def _endpoint(
     # the same whatever came before, so that a run that was killed ends like one that was not.
     slots = pool.concurrency or settings.concurrency
     exact = model == LOCAL and slots is None
-    server = running_server(
+    server = partial(
+        running_server,
         path,
         slots=1 if exact else slots or DEFAULT_SLOTS,
         prompt_cache=not exact,
         log=folder.state / "model-server.log",
     )
-    return stack.enter_context(server)
+    return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
 
 
 def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int) -> Provider:

@@ -45,7 +45,8 @@ class Ending:
     def listen(self, event: Event) -> None:
         """Take note of the input, and renew the card when a shard is published."""
         if event.topic is Topic.DOCUMENT_READ:
-            self._documents += 1
+            count = event.fields.get("count")
+            self._documents += count if isinstance(count, int) else 0
         elif event.topic is Topic.INPUT_SKIPPED:
             source, reason = event.fields.get("source"), str(event.fields.get("reason"))
             self._skips[reason.partition(":")[0]] += 1

@@ -16,9 +16,7 @@ __all__ = ["tell"]
 
 def tell(note: Note, bus: Bus) -> None:
     """Tell whoever watches of one piece of input."""
-    if note.fate is Fate.READ:
-        bus.emit(Topic.DOCUMENT_READ, source=note.source)
-    elif note.fate is Fate.NOTICE:
+    if note.fate is Fate.NOTICE:
         bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
     else:
         reason = f"{note.reason}: {note.detail}" if note.detail else note.reason

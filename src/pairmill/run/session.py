@@ -21,7 +21,9 @@ from pairmill import __version__
 from pairmill.config import fingerprint
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, StorageError
 from pairmill.events import Bus, Topic
-from pairmill.intake.reader import read_chunks
+from pairmill.intake.apart import Apart
+from pairmill.intake.job import Job
+from pairmill.intake.sources.files import check_inputs
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.aside import run_aside
@@ -52,7 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.intake.notes import Note
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.again import Again
     from pairmill.run.connect import Connection
@@ -89,8 +90,7 @@ async def run(
     own = again.begun if again else settings
     settings, notice = _fit_to_open_files(settings)
     recipe = make_recipe(settings)
-    notes: list[Note] = []
-    chunks = read_chunks(settings, notes.append)
+    check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
         folder = stack.enter_context(
             open_folder(
@@ -111,7 +111,8 @@ async def run(
         )
         only = journal.reopen(again.reason) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        reader = Reader(chunks, notes, recipe, known, settings.limit, only)
+        portions = stack.enter_context(Apart(Job.of(settings)))
+        reader = Reader(portions, recipe, known, only)
         writer = Writer(
             journal,
             bus,
@@ -311,6 +312,8 @@ class _Session:
                 self._quota.note(batch.pairs)
             for note in batch.notes:
                 tell(note, self._bus)
+            if batch.documents:
+                self._bus.emit(Topic.DOCUMENT_READ, count=batch.documents)
             self._bus.emit(Topic.UNIT_PLANNED, count=len(batch.work))
             self._bus.emit(Topic.UNIT_KNOWN, count=batch.known)
         return batch

@@ -108,8 +108,8 @@ class Tally:
         }
 
 
-def _document_read(tally: Tally, _fields: dict[str, object]) -> None:
-    tally.documents += 1
+def _document_read(tally: Tally, fields: dict[str, object]) -> None:
+    tally.documents += _int(fields, "count")
 
 
 def _input_skipped(tally: Tally, _fields: dict[str, object]) -> None:

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import subprocess
+import sys
+import threading
+import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -69,3 +74,27 @@ def test_a_damaged_model_is_not_started(package: Path) -> None:
 
 def test_the_model_that_is_installed_here_is_the_expected_one() -> None:
     assert local.model_path().name == "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def test_a_start_that_is_given_up_ends_the_server_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(*_: object) -> subprocess.Popen[bytes]:
+        wait = [sys.executable, "-c", "import signal; signal.pause()"]
+        children.append(subprocess.Popen(wait, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        return children[0]
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(local, "_start", start)
+    over = threading.Event()
+    threading.Timer(0.05, over.set).start()
+    began = time.monotonic()
+    with (
+        pytest.raises(ConfigError, match="does not start"),
+        local.running_server(tmp_path / "model.gguf", over=over),
+    ):
+        pytest.fail("it never said where it is")
+    assert children[0].returncode == -signal.SIGKILL
+    assert time.monotonic() - began < local._STOP_S

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from tests.support.asks import settings
 
 from pairmill.intake.notes import Fate, Note
+from pairmill.intake.portions import PORTION_CHUNKS, Portion, pack
 from pairmill.recipes.registry import make_recipe
-from pairmill.records import Chunk, Completion, Usage, digest
-from pairmill.run.reader import BATCH_CHUNKS, Batch, Reader
+from pairmill.records import Completion, Document, Usage, digest
+from pairmill.run.reader import Batch, Reader
 from pairmill.store.entries import Known
 
 if TYPE_CHECKING:
@@ -24,20 +25,22 @@ class Ledger:
     def __init__(self, *finished: str) -> None:
         self.finished = {digest(digest(text), RECIPE.identity) for text in finished}
         self.answers: dict[str, dict[str, Completion]] = {}
+        self.pairs: dict[str, int] = {}
         self.asked: list[int] = []
 
     def known(self, units: Sequence[UnitKey]) -> Known:
         self.asked.append(len(units))
-        return Known({u.unit_id for u in units} & self.finished, self.answers)
+        return Known({u.unit_id for u in units} & self.finished, self.answers, self.pairs)
 
 
-def _chunks(*texts: str) -> Iterator[Chunk]:
-    for text in texts:
-        yield Chunk(digest(text), text, "d", 0, len(text), "s")
+def _portions(*texts: str) -> Iterator[Portion]:
+    chunks = [pack(Document("d", text, "s"), 0, (0, len(text), ())) for text in texts]
+    for start in range(0, len(chunks), PORTION_CHUNKS):
+        yield Portion(chunks[start : start + PORTION_CHUNKS], 1, [])
 
 
-def _reader(ledger: Ledger, *texts: str, limit: int | None = None) -> Reader:
-    return Reader(_chunks(*texts), [], RECIPE, ledger, limit)  # type: ignore[arg-type]
+def _reader(ledger: Ledger, *texts: str) -> Reader:
+    return Reader(_portions(*texts), RECIPE, ledger)  # type: ignore[arg-type]
 
 
 def _texts(batch: Batch | None) -> list[str]:
@@ -55,15 +58,15 @@ def test_what_the_ledger_has_finished_is_counted_and_left_out() -> None:
 
 
 def test_the_same_text_is_one_unit_however_often_it_stands_there() -> None:
-    many = [f"text {number}" for number in range(BATCH_CHUNKS)]
+    many = [f"text {number}" for number in range(PORTION_CHUNKS)]
     reader = _reader(Ledger(), *many, *many, "new")
-    assert len(_texts(reader.next_batch())) == BATCH_CHUNKS
+    assert len(_texts(reader.next_batch())) == PORTION_CHUNKS
     assert _texts(reader.next_batch()) == []
     assert _texts(reader.next_batch()) == ["new"]
 
 
 def test_a_unit_is_remembered_until_its_commit() -> None:
-    texts = [f"text {number}" for number in range(BATCH_CHUNKS)]
+    texts = [f"text {number}" for number in range(PORTION_CHUNKS)]
     ledger = Ledger()
     reader = _reader(ledger, *texts, *texts)
     first = reader.next_batch()
@@ -83,16 +86,19 @@ def test_answers_of_the_chunk_come_with_the_work() -> None:
     assert [dict(work.answers) for work in batch.work] == [{"call": completion}, {}]
 
 
-def test_the_limit_counts_chunks_whether_known_or_new() -> None:
-    reader = _reader(Ledger("a"), "a", "b", "c", limit=2)
-    assert _texts(reader.next_batch()) == ["b"]
-    assert reader.next_batch() is None
-
-
 def test_notes_are_handed_on_though_no_chunk_came() -> None:
     notes = [Note(Fate.SKIPPED, "a.jsonl:1", "broken JSON")]
-    reader = Reader(_chunks(), notes, RECIPE, Ledger())  # type: ignore[arg-type]
+    reader = Reader([Portion([], 2, notes)], RECIPE, Ledger())  # type: ignore[arg-type]
     batch = reader.next_batch()
     assert batch is not None
     assert [note.reason for note in batch.notes] == ["broken JSON"]
+    assert batch.documents == 2
     assert reader.next_batch() is None
+
+
+def test_finished_units_tell_how_many_pairs_their_document_gave() -> None:
+    ledger = Ledger("b")
+    ledger.pairs = {digest(digest("b"), RECIPE.identity): 3}
+    batch = _reader(ledger, "a", "b").next_batch()
+    assert batch is not None
+    assert batch.pairs == [("d", 3)]

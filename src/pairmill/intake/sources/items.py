@@ -44,7 +44,8 @@ def read_items(stream: Stream, origin: Origin) -> Iterator[Document]:
     for number, item in enumerate(cut_items(stream, origin.max_bytes), 1):
         where = f"#{number}"
         if isinstance(item, bytes):
-            yield from read_record(item, where, decoder)
+            if document := read_record(item, where, decoder):
+                yield document
         elif isinstance(item, int):
             origin.skip(where, "record too long", too_long(item, origin.max_bytes))
         else:

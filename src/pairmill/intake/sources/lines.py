@@ -29,7 +29,8 @@ def read_lines(stream: Stream, origin: Origin) -> Iterator[Document]:
             found = True
         elif line and not line.isspace():
             found = True
-            yield from read_record(line, where, decoder)
+            if document := read_record(line, where, decoder):
+                yield document
     decoder.finish()
     if not found:
         origin.skip("", "no records")
@@ -56,7 +57,7 @@ def cut_lines(stream: Stream, max_bytes: int) -> Iterator[tuple[int, bytes | int
         yield number, _line(parts, size, max_bytes)
         *whole, last = rest
         for number, line in enumerate(whole, number + 1):  # noqa: B020 (it counts on)
-            yield number, _line([line], len(line), max_bytes)
+            yield number, line if len(line) <= max_bytes else len(line)
         number += 1
         parts, size = [last], len(last)
     if size:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pairmill.intake.notes import Fate, Note, Watch
 from pairmill.intake.sources.streams import Stream
 from pairmill.records import Document
+
+if TYPE_CHECKING:
+    from pairmill.intake.sources.pages import Pages
 
 __all__ = ["Origin", "Reader", "too_long"]
 
@@ -20,12 +24,14 @@ class Origin:
         label: Its name for people; printable.
         text_field: The field that holds a record's text; None: find it.
         max_bytes: The longest line, record or text.
+        pages: What reads HTML.
     """
 
     label: str
     text_field: str | None
     max_bytes: int
     watch: Watch
+    pages: Pages
 
     def skip(self, where: str, reason: str, detail: str = "") -> None:
         """Report a piece that gives no document; ``where`` is added to the label."""

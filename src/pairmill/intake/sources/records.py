@@ -17,7 +17,7 @@ from pairmill.intake.sources.html import looks_like_html, read_page
 from pairmill.records import Document, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pairmill.intake.sources.origin import Origin
 
@@ -35,12 +35,14 @@ _TITLE_FIELDS = ("title", "headline", "name")
 _AUTHOR_FIELDS = ("author_full_name", "author", "authors", "byline", "creator")
 _URL_FIELDS = ("link", "url", "source_url", "canonical_url", "uri")
 _LANGUAGE_FIELDS = ("language", "lang")
+_FACTS = (_TITLE_FIELDS, _AUTHOR_FIELDS, _URL_FIELDS, _LANGUAGE_FIELDS)
 _ID_FIELDS = ("id", "_id", "doc_id", "document_id", "uuid")
 _NESTED = ("content", "metadata", "meta")  # mappings in which the fields above may stand too
 
 _GUESSED_MIN_CHARS = 40  # a field with no telling name is taken for the text only from here on
 _ID_MAX_CHARS = 200
 _NAMED_FIELDS = 12
+_MOST_PLANS = 64  # kinds of records that are remembered; a crawl has a few
 _MAX_DEPTH = 2  # mappings within mappings that are searched
 
 
@@ -49,6 +51,7 @@ class Decoder:
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
+        self.plans: dict[tuple[str, ...], _Plan | None] = {}
         self._mended = 0
 
     def decode(self, raw: bytes) -> Any:
@@ -81,38 +84,98 @@ class Decoder:
             self.origin.notice("characters replaced", detail)
 
 
-def read_record(raw: bytes, where: str, decoder: Decoder) -> Iterator[Document]:
-    """Yield the record's document, or report why it has none."""
+def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | None:
+    """Return the record's document, or report why it has none."""
     origin = decoder.origin
     try:
         data = decoder.decode(raw)
     except ValueError as error:
         origin.skip(where, "broken JSON", str(error))
-        return
+        return None
     if isinstance(data, str):
         data = {"text": data}
     if not isinstance(data, dict):
         origin.skip(where, "not a record", f"a JSON {_kind(data)}, not an object")
-        return
-    fields = _lower(data)
-    text = find_text(fields, origin.text_field)
-    if text is None:
+        return None
+    found = _look_where_planned(data, decoder) or _search(data, origin.text_field)
+    if found is None:
         names = ", ".join(plain_line(str(name), 40) for name in list(data)[:_NAMED_FIELDS])
         wanted = f"'{plain_line(origin.text_field, 40)}'" if origin.text_field else "text"
         origin.skip(where, "no text field", f"no {wanted} among: {names or 'no fields at all'}")
-        return
-    text = strip_surrogates(text)
-    source = f"{origin.label}{where}"
-    document = Document(
-        id=_source_id(fields) or digest(text),
-        text=text,
-        source=source,
-        title=_find(fields, _TITLE_FIELDS),
-        author=_find(fields, _AUTHOR_FIELDS),
-        url=_find(fields, _URL_FIELDS),
-        language=_find(fields, _LANGUAGE_FIELDS),
-    )
-    yield read_page(document) if looks_like_html(text) else document
+        return None
+    text, own_id, *facts = found
+    document = Document(own_id or digest(text), text, f"{origin.label}{where}", *facts)
+    return read_page(document, where, origin) if looks_like_html(text) else document
+
+
+_Found = tuple[str, str | None, str | None, str | None, str | None, str | None]
+"""Text, id, title, author, URL and language of a record."""
+
+_Plan = tuple[str, str | None, tuple[str | None, ...], tuple[str, ...]]
+"""In which fields text and id stand; title, author, URL and language; and what might be nested."""
+
+
+def _search(data: dict[str, Any], text_field: str | None) -> _Found | None:
+    """Look everywhere; None: there is no text."""
+    fields = _lower(data)
+    text = find_text(fields, text_field)
+    if text is None:
+        return None
+    levels = [fields]
+    for name in _NESTED:
+        inner = fields.get(name)
+        if isinstance(inner, dict):
+            levels.append(_lower(inner))
+    title, author, url, language = (_find(levels, names) for names in _FACTS)
+    return strip_surrogates(text), _source_id(fields), title, author, url, language
+
+
+def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None:
+    """Look where a record with the same fields would have everything; None: it must be searched.
+
+    The records of a file mostly look alike. Gives what a search gives, or nothing.
+    """
+    names = tuple(data)
+    try:
+        plan = decoder.plans[names]
+    except KeyError:
+        if len(decoder.plans) >= _MOST_PLANS:
+            decoder.plans.clear()
+        plan = decoder.plans[names] = _make_plan(data, decoder.origin.text_field)
+    if plan is None:
+        return None
+    text_name, id_name, fact_names, nested = plan
+    text = data[text_name]
+    if type(text) is not str or not text or any(type(data[name]) is dict for name in nested):
+        return None
+    own_id = None
+    if id_name is not None:
+        own_id = _name_of(data[id_name])
+        if own_id is None:
+            return None
+    facts: list[str | None] = []
+    for name in fact_names:
+        fact = None
+        if name is not None:
+            fact = data[name]
+            if type(fact) is not str or not (fact := strip_surrogates(fact.strip())):
+                return None
+        facts.append(fact)
+    return strip_surrogates(text), own_id, *facts  # type: ignore[return-value]
+
+
+def _make_plan(data: dict[str, Any], text_field: str | None) -> _Plan | None:
+    """Say where things stand in records with the fields of this one; None: nowhere certain."""
+    given = {name.casefold(): name for name in reversed(data)}
+
+    def first(names: tuple[str, ...]) -> str | None:
+        return next((given[name] for name in names if name in given), None)
+
+    text = first((text_field.casefold(),) if text_field else _TEXT_FIELDS)
+    if text is None:
+        return None
+    nested = tuple(given[name] for name in _NESTED if name in given)
+    return text, first(_ID_FIELDS), tuple(map(first, _FACTS)), nested
 
 
 def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> str | None:
@@ -157,12 +220,13 @@ def _text_of(value: Any, depth: int = 0) -> str | None:
     return None
 
 
-def _find(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def _find(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str | None:
     """Return the first of the named fields that holds a name, in the record or one level down."""
-    inner = [_lower(fields[name]) for name in _NESTED if isinstance(fields.get(name), dict)]
-    for level in (fields, *inner):
+    for level in levels:
         for name in names:
-            value = level.get(name)
+            if name not in level:
+                continue
+            value = level[name]
             if isinstance(value, list):
                 value = ", ".join(part for part in value if isinstance(part, str))
             if isinstance(value, str) and value.strip():
@@ -172,18 +236,27 @@ def _find(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 
 def _source_id(fields: Mapping[str, Any]) -> str | None:
     for name in _ID_FIELDS:
-        value = fields.get(name)
+        if name not in fields:
+            continue
+        value = fields[name]
         if isinstance(value, dict):
             value = value.get("$oid")  # MongoDB's extended JSON
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
-        if isinstance(value, str) and (line := plain_line(value, 2 * _ID_MAX_CHARS)):
-            return line if len(line) <= _ID_MAX_CHARS else digest(value)
+        if own := _name_of(value):
+            return own
+    return None
+
+
+def _name_of(value: Any) -> str | None:
+    """Return an id as one plain line; a long one by its digest."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and (line := plain_line(value, 2 * _ID_MAX_CHARS)):
+        return line if len(line) <= _ID_MAX_CHARS else digest(value)
     return None
 
 
 def _lower(data: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name).casefold(): value for name, value in reversed(data.items())}
+    return {str.casefold(name): value for name, value in reversed(data.items())}
 
 
 def _kind(data: Any) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Piped",
     "Recoded",
     "Rewound",
+    "Source",
     "Stream",
     "open_regular",
     "take_head",
@@ -47,6 +48,10 @@ class Stream(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none only at the end."""
         ...
+
+
+Source = BinaryIO | Stream
+"""What standard input may be."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -90,7 +95,7 @@ class Rewound:
 class Piped:
     """Standard input: hands over what is there, and does not wait for a full block."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: Source) -> None:
         # Below Python's buffer: a thread that waits in there keeps the interpreter from ending.
         raw = getattr(stream, "raw", stream)
         self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)

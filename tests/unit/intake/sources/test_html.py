@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,3 +62,24 @@ def test_without_the_extra_it_is_named(
 def test_markdown_that_begins_with_a_tag_is_no_page() -> None:
     assert not html.looks_like_html('<p align="center">logo</p>\n\n# Title\n\nText.')
     assert html.looks_like_html("\n<!-- saved --><!doctype html><html>")
+
+
+SLOW = "<html><body><article><p>" + "<span>x</span>y" * 20_000 + "</p></article></body></html>"
+
+
+def test_a_page_that_takes_too_long_is_skipped_and_the_next_is_read(
+    read: Callable[..., Read],
+) -> None:
+    lines = [json.dumps({"html": page}).encode() for page in (SLOW, PAGE)]
+    result = read("a.jsonl", b"\n".join(lines), page_s=0.5)
+    assert result.skips == [("a.jsonl:1", "page takes too long")]
+    assert result.details.startswith("more than 0.5 s of processor time; page_s")
+    assert [document.title for document in result.documents] == ["The mill"]
+    assert read("b.html", SLOW.encode(), page_s=0.1).skips == [("b.html", "page takes too long")]
+
+
+def test_a_page_that_ends_its_process_is_skipped(
+    read: Callable[..., Read], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairmill.intake.sources.pages._MODULE", "pairmill.nowhere")
+    assert read("a.html", PAGE.encode()).skips == [("a.html", "page cannot be read")]

@@ -1,0 +1,117 @@
+"""Each short way through the reading gives what the long way gives, on texts that try to differ."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pairmill.intake import blocks, characters, clean
+from pairmill.intake.chunk import split
+from pairmill.intake.portions import pack, unpack
+from pairmill.intake.sources.origin import Origin
+from pairmill.intake.sources.pages import Pages
+from pairmill.intake.sources.records import Decoder, _look_where_planned, _search
+from pairmill.records import Document, digest, digest_with
+
+calm = settings(deadline=None)
+
+_PIECES = st.sampled_from(
+    ["\n", "\n\n", "\r\n", "\r", " ", "  ", "\t", "```", "~~~", "`", "#", "# ", "## Head\n",
+     "===\n", "---\n", "- item\n", "1. ", "](", "[x](http://a.b)", "[Subscribe](x)", "....",
+     "http://a.b/c", "<https://q>", "Subscribe", "share", "© 2020 X", "\x1b[31m", "\x07", "\x0b",
+     "\x7f", "\x85", "\u200b", "\u200d", "\u00a0", "\u2028", "\u3164", "e\u0301", "é", "“",
+     "日本語。", "\u017f", "\u212a", "\u0131", "word ", "Sentence one. ", "And two! ", "404",
+     "enable JavaScript", "java\u017fcript is required", "we use cook\u0131es", "5", "_",
+     "VERIFY YOU ARE human", "Checking your browser", "naïve ", "don\u2019t ", "a" * 90]
+)  # fmt: skip
+TEXTS = (
+    st.lists(st.one_of(_PIECES, st.text(max_size=8)), max_size=60)
+    .map("".join)
+    .map(characters.strip_surrogates)
+)
+
+
+@calm
+@given(TEXTS)
+def test_hidden_characters(text: str) -> None:
+    assert characters.strip_hidden(text) == characters._strip_hidden(text)
+
+
+@calm
+@given(TEXTS, st.integers(1, 60))
+def test_lines_for_labels(text: str, most: int) -> None:
+    line = " ".join(characters._strip_hidden(text[: 4 * most]).split())
+    expected = line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    assert characters.plain_line(text, most) == expected
+
+
+@calm
+@given(TEXTS)
+def test_words(text: str) -> None:
+    counted = sum(1 for _ in islice(clean._WORD.finditer(text), clean.MIN_WORDS))
+    assert clean._words_up_to_enough(text) == counted
+
+
+@calm
+@given(TEXTS)
+def test_walls(text: str) -> None:
+    assert clean._may_be_wall(text) or not clean._WALL.search(text)
+
+
+@calm
+@given(TEXTS)
+def test_one_paragraph(text: str) -> None:
+    line = re.sub(r"[\n#`~]", " ", text)
+    found = [(block.start, block.end, block.shape, 0) for block in blocks.find_blocks(line)]
+    assert found == blocks._spans(line)
+
+
+@calm
+@given(TEXTS, st.text(), st.text())
+def test_names(text: str, tail: str, more: str) -> None:
+    name = digest(text)
+    assert digest_with(tail, more)(name) == digest(name, tail, more)
+
+
+@calm
+@given(TEXTS, st.sampled_from([(1, 1, 16), (10, 40, 90), (800, 1800, 2800)]))
+def test_a_chunk_that_travelled_is_the_same(text: str, bounds: tuple[int, int, int]) -> None:
+    document = Document("id", text, "source", "title", None, "url", "en")
+    least, wish, most = bounds
+    chunks = split(document, min_chars=least, target_chars=wish, max_chars=most)
+    spans = [(chunk.start, chunk.end, chunk.section) for chunk in chunks]
+    packed = [pack(document, index, span) for index, span in enumerate(spans)]
+    assert [unpack(one) for one in packed] == chunks
+    assert [one[:2] for one in packed] == [(chunk.id, "id") for chunk in chunks]
+
+
+_FIELDS = (
+    ["text", "Text", "content", "body", "id", "_id", "ID", "title", "Title", "headline", "author",
+     "authors", "url", "link", "lang", "metadata", "Meta", "foo"]
+)  # fmt: skip
+_NAMES = st.lists(st.sampled_from(_FIELDS), unique=True, max_size=9)
+_TEXTUAL = st.one_of(
+    TEXTS, st.sampled_from(["", " ", "  a  b ", "x", "\ud800", "\ud800x", "\u0958" * 150])
+)
+_VALUES = st.one_of(
+    _TEXTUAL,
+    st.integers(),
+    st.none(),
+    st.booleans(),
+    st.lists(_TEXTUAL, max_size=2),
+    st.dictionaries(st.sampled_from(["text", "title", "$oid", "lang"]), _TEXTUAL, max_size=2),
+)
+
+
+@calm
+@given(_NAMES, st.sampled_from([None, "text", "Foo", "metadata.text"]), st.data())
+def test_records(names: list[str], field: str | None, data: st.DataObject) -> None:
+    with Pages(page_s=1.0) as pages:
+        decoder = Decoder(Origin("f", field, 1024, lambda _: None, pages))
+    for _ in range(3):
+        record = {name: data.draw(_VALUES) for name in names}
+        found = _look_where_planned(record, decoder)
+        assert found is None or found == _search(record, field)
