@@ -121,7 +121,7 @@ class Gate:
 
     def charge(self, cost: Cost) -> None:
         """Count a call that was made past the gate, such as the one that tried the endpoint."""
-        self._quota.take(self._quota.amounts(cost))
+        self._quota.take(self._quota.amounts(cost), self._clock())
 
     def fits_in_s(self, cost: Cost) -> float:
         """Seconds until a call that came now would go, as far as can be told; inf if never."""
@@ -197,7 +197,9 @@ class Gate:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._pump(self._clock())
+        now = self._clock()
+        self._quota.on_lag(now - self._timer_at)
+        self._pump(now)
 
     def _dismiss(self, reason: Exception) -> None:
         for waiter in self._line.clear():
@@ -232,7 +234,7 @@ class Gate:
         lease = Lease(self, amounts, now, self.control.epoch, self._quota, is_probe)
         if is_probe:
             self._probe = lease
-        self._quota.take(amounts)
+        self._quota.take(amounts, now)
         self.in_flight += 1
         return lease
 
@@ -244,7 +246,7 @@ class Gate:
     def _undo(self, lease: Lease) -> None:
         now = self._clock()
         self._leave(lease)
-        self._quota.untake(lease.amounts, now)
+        self._quota.untake(lease.amounts, lease.admitted_at, now)
         self._pump(now)
 
     def _end(
@@ -258,10 +260,10 @@ class Gate:
         now = self._clock()
         self._learn_width(lease, kind, usage, now)
         self._leave(lease)
-        self._quota.settle(lease.amounts, kind, usage, now)
+        self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
         self._breaker.record(kind, now, is_probe=lease.is_probe)
         if kind is Kind.RATE:
-            self._on_refused(lease, now, retry_after_s)
+            self._on_refused(lease, now, hint, retry_after_s)
         elif kind is None or kind in _SERVED:
             self.control.on_taken(now, self._quota.sent)
         if self.control.pace is not None:
@@ -282,7 +284,9 @@ class Gate:
         tokens = usage.completion_tokens if usage else 0
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
 
-    def _on_refused(self, lease: Lease, now: float, retry_after_s: float | None) -> None:
+    def _on_refused(
+        self, lease: Lease, now: float, hint: LimitHint | None, retry_after_s: float | None
+    ) -> None:
         is_cut = self.control.on_refused(
             now,
             epoch=lease.epoch,
@@ -291,8 +295,9 @@ class Gate:
             retry_after_s=retry_after_s,
         )
         if is_cut:
-            self._width.on_refused(now, self.in_flight + 1)
-            self._quota.on_refused(now)
+            needed = math.ceil((self.control.pace or 0.0) * self._call_s)
+            self._width.on_refused(now, max(self.in_flight + 1, needed))
+            self._quota.on_refused(now, hint, retry_after_s)
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
         """Adopt limits that nobody declared; let what remains lower the levels."""

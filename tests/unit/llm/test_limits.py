@@ -85,9 +85,9 @@ def test_concurrency_hands_over_in_order() -> None:
 def test_requests_flow_at_the_limit_less_the_headroom() -> None:
     async def main() -> None:
         gate = gate_of(Limits(requests_per_min=600))
-        for _ in range(591):
+        for _ in range(593):
             (await gate.admit(CALL)).release()
-        assert now() == pytest.approx(60.0, abs=0.1)  # one at the start, 590 at 9.83 a second
+        assert now() == pytest.approx(60.0, abs=0.1)  # ten each 1.012 seconds
 
     run(main())
 
@@ -409,14 +409,14 @@ def test_the_time_until_a_call_fits_counts_the_line() -> None:
         gate = gate_of(Limits(requests_per_min=60))
         assert gate.fits_in_s(CALL) == 0
         await gate.admit(CALL)
-        assert gate.fits_in_s(CALL) == pytest.approx(1.017, abs=0.01)
+        assert gate.fits_in_s(CALL) == pytest.approx(1.0, abs=0.02)
         tasks = [waiter(gate) for _ in range(9)]
         await settle()
-        assert gate.fits_in_s(CALL) == pytest.approx(10.17, abs=0.01)
+        assert gate.fits_in_s(CALL) == pytest.approx(10.0, abs=0.02)
         for task in tasks:
             task.cancel()
         await settle()
-        assert gate.fits_in_s(CALL) == pytest.approx(1.017, abs=0.01)
+        assert gate.fits_in_s(CALL) == pytest.approx(1.0, abs=0.02)
 
     run(main())
 
