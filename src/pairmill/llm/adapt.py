@@ -1,12 +1,16 @@
 """How fast a pool may go when its server has said "too fast": one pure controller, told the time.
 
 The server's real limit is measured instead of guessed. When it refuses, its quota is used up; so
-what it took in the minute before is about what it allows in a minute, whether it counts in buckets,
-seconds, fixed or sliding minutes, and whether it charges what was used or what was reserved. The
-pace goes a little below that, and creeps up again while nothing is refused. (A cut by a fixed
-factor, as in AIMD, took many more refusals to find a limit far away, and gave up more near it.)
+what it took before says what it allows, whether it charges what was used or what was reserved. Over
+which time, shows in what comes next. A server that counts by the second, or in a bucket, takes
+calls again at once: the last seconds tell its rate. One that counts by the minute takes hardly any
+until its minute is over; then the minute that just ended held exactly what it allows. The pace goes
+a little below that, and creeps up again while nothing is refused, more slowly where an objection
+takes a minute to come. (A cut by a fixed factor, as in AIMD, took many more refusals to find a
+limit far away, and gave up more near it.)
 
-The constants were chosen by simulation: tests/property/test_gate_shares.py holds what they reach.
+The constants were chosen by simulation: tests/property/test_gate_quotas.py and test_gate_shares.py
+hold what they reach.
 """
 
 from __future__ import annotations
@@ -17,15 +21,15 @@ __all__ = ["RateControl"]
 
 _LEAN = 0.95  # of what is allowed, at first, so that what was overdrawn is paid off
 _BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
-_LEAST_CUT = 0.99
+_LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
 _DEEPEST = 0.65  # one episode never takes more than this share
-_RECENT_S = 5.0
+_RECENT_S = 5.0  # over which a server that counts by the second is measured
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
-_KEPT_S = 90.0
+_KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
 _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
-_FASTEST_GROWTH = 60.0  # times the above, after minutes without a refusal
+_FASTEST_GROWTH = 60.0  # times the above, after a minute or more without a refusal
 _CATCH_UP = 20.0  # times the above, while below what is known to be allowed
 _PATIENCE_S = 10.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
@@ -33,11 +37,10 @@ _TRICKLE = 0.05  # of a pace: what is taken beside refusals while a quota is use
 _FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
 _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
 _UTILISED = 0.8  # only a rate that is used may grow
-_LONG_S = 3.0  # without anything taken: the server counts by the minute
+_LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
 _SHORTS = 20  # shorter spells in a row, until it is not thought to any more
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
-_LONG_GROWTH = 5.0
-_RECENT_SHORT_S = 5.0
+_LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 
@@ -200,7 +203,7 @@ class RateControl:
             return self.pace * _LEAN  # a better figure comes when calls flow again
         was_guess = self._is_guess
         self._is_guess = now - self._samples[0][0] < _CREDIBLE_S
-        self._allowed = self._rate_over(now, _MINUTE_S if self._is_long else _RECENT_SHORT_S)
+        self._allowed = self._rate_over(now, _MINUTE_S if self._is_long else _RECENT_S)
         if self.pace is None or was_guess:
             return self._allowed * _LEAN
         self._allowed = max(self._allowed, self.pace * _DEEPEST)

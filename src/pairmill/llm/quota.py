@@ -1,15 +1,15 @@
-"""What a provider allows, and how much of it is left: limits, costs and their buckets. Pure."""
+"""How much of what a provider allows is left: buckets, and what was sent of late. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind
 from pairmill.llm.bucket import Bucket
 from pairmill.llm.charging import Charge, ChargeWatch
 from pairmill.llm.headers import Unit
 from pairmill.llm.logs import MinuteLog, SecondLog
+from pairmill.llm.terms import HELD, NOTHING, Amounts, Cost, Limits
 
 if TYPE_CHECKING:
     from pairmill.llm.headers import LimitHint, Reading
@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HELD", "NOTHING", "Amounts", "Charge", "Cost", "Limits", "Quota"]
 
-Amounts = tuple[float, float, float, float, float]
-"""Requests, input, output and all tokens of a call, by ``Unit``; then, at ``HELD``, the tokens that
-it may write but is not expected to."""
-
-HELD = 4
-
-NOTHING: Amounts = (0.0, 0.0, 0.0, 0.0, 0.0)
 _ONE_REQUEST: Amounts = (1.0, 0.0, 0.0, 0.0, 0.0)
-
 _REFUSED = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG})  # no tokens were used
 _PACE_BURST_S = 0.1
 _SHORT_S = 1.0  # a wait that tells of a quota dealt out by the second
@@ -35,63 +27,6 @@ _LATE_S = 0.05  # what a late timer may carry over; the log of the last second s
 _FULL = 0.997  # of a limit, counted by the minute and with all that calls under way may use
 _NEARLY = 0.02  # of a limit: less is left than a call or two may need
 _CREDIBLE = 0.9  # of a limit; refused with less than that by our own count, that count is wrong
-
-
-class Cost(NamedTuple):
-    """What a call is expected to use.
-
-    Attributes:
-        input_tokens: Of the prompt.
-        output_tokens: Of the answer, as expected.
-        max_output_tokens: The most that it may write, as the request says.
-    """
-
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
-    max_output_tokens: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a provider allows; None where a limit is unknown or does not exist.
-
-    The rate of tokens is ``1 - burst_s / 60`` of the limit: with a bucket of ``burst_s`` seconds
-    no minute, wherever it begins, can then exceed the limit, so long as single calls are small
-    beside it. The rate of requests is the limit's, less the margin of ``SecondLog``.
-
-    Attributes:
-        share: This process's part of the quota, where several share it.
-        charge: What the server counts; None: found out.
-        cached_free: Prompt tokens read from the provider's cache do not count.
-    """
-
-    requests_per_min: float | None = None
-    tokens_per_min: float | None = None
-    input_per_min: float | None = None
-    output_per_min: float | None = None
-    burst_s: float = 1.0
-    share: float = 1.0
-    charge: Charge | None = None
-    cached_free: bool = False
-
-    def rate(self, per_min: float) -> float:
-        """Units a second to use of a limit per minute."""
-        return per_min / 60.0 * (1.0 - self.burst_s / 60.0) * self.share
-
-    def per_min(self) -> dict[Unit, float]:
-        """The limits that are set, by what they count."""
-        values = {unit: getattr(self, name) for unit, name in _FIELDS.items()}
-        return {unit: limit for unit, limit in values.items() if limit is not None}
-
-    def learn(self, declared: Limits, hint: LimitHint) -> Limits:
-        """These limits with those of ``hint``, where none was declared."""
-        fixed = declared.per_min()
-        learned = {
-            _FIELDS[unit]: reading.limit
-            for unit, reading in hint.minute.items()
-            if reading.limit and unit not in fixed
-        }
-        return replace(self, **learned) if learned else self  # type: ignore[arg-type]
 
 
 class Quota:
@@ -347,11 +282,3 @@ class Quota:
         if self._pace is not None:
             dims.append((int(Unit.REQUESTS), self._pace))
         self._dims = tuple(dims)
-
-
-_FIELDS = {
-    Unit.REQUESTS: "requests_per_min",
-    Unit.INPUT: "input_per_min",
-    Unit.OUTPUT: "output_per_min",
-    Unit.TOKENS: "tokens_per_min",
-}
