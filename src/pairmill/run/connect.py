@@ -128,7 +128,7 @@ async def connected(
         if spending:
             stack.callback(spending.write, over=True)
         purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Exchange(settings.model, stations, pools, clock, purse)
+        exchange = Exchange(settings.model, stations, pools, clock, purse, prices.find)
         in_flight = InFlight(stop)
         yield Connection(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
