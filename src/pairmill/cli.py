@@ -22,7 +22,10 @@ from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pairmill.config import Settings
+    from pairmill.events import Event
     from pairmill.run.again import Again
 
 __all__ = ["app", "main"]
@@ -205,7 +208,15 @@ def local_serve(
     sys.exit(serve(path, port=port, slots=slots))
 
 
-def _run(settings: Settings, again: Again | None = None) -> int:
+def _pilot(settings: Settings, listen: Callable[[Event], None]) -> int:
+    return _run(settings, listen=listen)
+
+
+def _run(
+    settings: Settings,
+    again: Again | None = None,
+    listen: Callable[[Event], None] | None = None,
+) -> int:
     from pairmill.run.signals import quit_on_signals
 
     quit_on_signals()
@@ -225,6 +236,8 @@ def _run(settings: Settings, again: Again | None = None) -> int:
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), Tally(time.monotonic)
     bus.subscribe(tally)
+    if listen is not None:
+        bus.subscribe(listen)
 
     with show_progress(bus, tally, console) as tick:
         summary = anyio.run(
@@ -236,5 +249,5 @@ def _run(settings: Settings, again: Again | None = None) -> int:
     return summary.exit_code
 
 
-for command in (estimate_like(run, _run), doctor, export, recover, report, qc, simulate):
+for command in (estimate_like(run, _pilot), doctor, export, recover, report, qc, simulate):
     app.command()(command)
