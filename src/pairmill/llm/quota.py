@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind
@@ -59,7 +60,7 @@ class Quota:
         self.sent = 0
         self.reserved = 0.0
         self._held = 0.0  # what calls under way may write beyond what is expected
-        self._minute = MinuteLog()
+        self._minute: MinuteLog | None = None  # kept where tokens are limited
         self._second: SecondLog | None = None
         self._watch = ChargeWatch(limits.charge, now)
         self._buckets: dict[Unit, Bucket] = {}
@@ -96,7 +97,7 @@ class Quota:
     def _minute_wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds until the last minute, with all that is under way at its worst, has room."""
         limit = self.limits.tokens_per_min
-        if limit is None:
+        if limit is None or self._minute is None:
             return 0.0
         self._minute.trim(now)
         taken = self._minute.total + self._held
@@ -120,7 +121,8 @@ class Quota:
             bucket.take(amounts[unit])
         if self._second is not None:
             self._second.add(now)
-        self._minute.add(amounts[Unit.TOKENS], now)
+        if self._minute is not None:
+            self._minute.add(amounts[Unit.TOKENS], now)
         self._held += amounts[HELD]
         self.sent += 1
         self.reserved += amounts[Unit.TOKENS]
@@ -130,7 +132,7 @@ class Quota:
         self.sent -= 1
         self.reserved -= amounts[Unit.TOKENS]
         if self._second is not None:
-            self._second.remove_last()
+            self._second.remove(since)
         self._settle(amounts, NOTHING, since, now)
 
     def settle(
@@ -176,6 +178,8 @@ class Quota:
     def set_limits(self, limits: Limits, now: float) -> None:
         """Put other limits in force; what a bucket holds already it keeps."""
         self.limits = limits
+        if limits.requests_per_min is None:
+            self._second = None
         buckets: dict[Unit, Bucket] = {}
         for unit, per_min in limits.per_min().items():
             rate = limits.rate(per_min)
@@ -188,6 +192,8 @@ class Quota:
                 if self._second is None:
                     self._second = SecondLog(rate)
                 self._second.retune(rate)
+            if unit is Unit.TOKENS and self._minute is None:
+                self._minute = MinuteLog()
             bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)
             bucket.retune(rate, capacity, now)
             buckets[unit] = bucket
@@ -232,7 +238,8 @@ class Quota:
 
     def _settle(self, reserved: Amounts, charged: Amounts, since: float, now: float) -> None:
         self._held = max(0.0, self._held - reserved[HELD])
-        self._minute.correct(charged[Unit.TOKENS] - reserved[Unit.TOKENS], since)
+        if self._minute is not None:
+            self._minute.correct(charged[Unit.TOKENS] - reserved[Unit.TOKENS], since)
         for unit, bucket in self._dims:
             back = reserved[unit] - charged[unit]
             if back:
@@ -243,15 +250,24 @@ class Quota:
         if self._second is not None:
             self._second.on_lag(seconds)
 
+    def _counted(self, now: float) -> float:
+        """Share of the token limit that we used in the last minute, calls under way at their worst.
+
+        More than 1 where there is no such limit: then nothing that is refused is a surprise.
+        """
+        limit = self.limits.tokens_per_min
+        if not limit or self._minute is None:
+            return math.inf
+        self._minute.trim(now)
+        return (self._minute.total + self._held) / (limit * self.limits.share)
+
     def _doubt(self, now: float, hint: LimitHint | None) -> None:
         """Ask whether a refusal means that the server counts tokens in another way than we do."""
-        limit = self._buckets.get(Unit.TOKENS) and self.limits.tokens_per_min
-        if not limit:
+        tokens, requests = self._buckets.get(Unit.TOKENS), self._buckets.get(Unit.REQUESTS)
+        limit, counted = self.limits.tokens_per_min, self._counted(now)
+        if tokens is None or not limit:
             return
-        self._minute.trim(now)
-        counted = (self._minute.total + self._held) / limit / self.limits.share
-        if hint is None or not hint.minute:  # and whose fault was it?
-            tokens, requests = self._buckets[Unit.TOKENS], self._buckets.get(Unit.REQUESTS)
+        if hint is None or not hint.minute:  # whose fault it was, only our own levels can tell
             is_tokens = requests is None or tokens.level < _CREDIBLE * tokens.capacity
             if is_tokens and counted >= _CREDIBLE:
                 self._watch.on_refused(now, is_much=False)
@@ -266,11 +282,10 @@ class Quota:
         limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
         if not limit or reading.remaining is None:
             return
-        self._minute.trim(now)
         self._watch.on_remaining(
             now,
             reading.remaining / limit,
-            counted=(self._minute.total + self._held) / limit / self.limits.share,
+            counted=self._counted(now),
             held=self._held / limit,
             is_in_use=bucket.level < _CREDIBLE * bucket.capacity,
         )

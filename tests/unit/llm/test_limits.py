@@ -450,3 +450,27 @@ def test_limits_may_change_while_calls_wait() -> None:
         assert task.done()
 
     run(main())
+
+
+def test_a_call_that_may_write_more_than_a_minute_holds_goes_when_nothing_else_counts() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(tokens_per_min=6_000, charge=Charge.RECONCILED))
+        small = await gate.admit(Cost(100, 50, 200))
+        small.release(usage=Usage(100, 50))
+        large = await gate.admit(Cost(1_000, 500, 9_000))
+        assert 60.0 <= now() <= 61.0
+        large.release(usage=Usage(1_000, 500))
+
+    run(main())
+
+
+def test_limits_that_are_taken_away_hold_nothing_up() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(requests_per_min=60))
+        await gate.admit(CALL)
+        gate.set_limits(Limits())
+        for _ in range(10):
+            await gate.admit(CALL)
+        assert now() == 0.0
+
+    run(main())
