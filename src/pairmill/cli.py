@@ -14,7 +14,7 @@ import typer
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
-from pairmill.commands.export import export
+from pairmill.commands.export import export as export_command
 from pairmill.commands.qc import qc
 from pairmill.commands.recover import recover
 from pairmill.commands.report import report
@@ -102,6 +102,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     max_hours: Annotated[float | None, typer.Option(help="Never take more hours.")] = None,
     text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
+    export: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Export at the end: messages, alpaca, sharegpt ..."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
@@ -134,6 +138,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "max_hours": max_hours,
         "text_field": text_field,
         "seed": seed,
+        "export": export,
         "accept_change": accept_change or None,
     }
     from pairmill.config import load
@@ -226,12 +231,14 @@ def _run(
     from rich.console import Console
 
     from pairmill.events import Bus
+    from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options
     from pairmill.service.progress import show as show_progress
     from pairmill.service.quiet import Quiet
     from pairmill.service.tally import Tally
 
+    check_export(settings)
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), Tally(time.monotonic)
@@ -246,8 +253,11 @@ def _run(
         )
     for line in summary.lines():
         stream.write(f"{line}\n")
+    for line in export_at_end(settings, summary):
+        stream.write(f"{line}\n")
     return summary.exit_code
 
 
-for command in (estimate_like(run, _pilot), doctor, export, recover, report, qc, simulate):
+for command in (estimate_like(run, _pilot), doctor, recover, report, qc, simulate):
     app.command()(command)
+app.command("export")(export_command)

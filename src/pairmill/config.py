@@ -73,6 +73,9 @@ class Settings(BaseModel):
     output: Path = Path("dataset")
     """The run folder."""
 
+    export: str | None = None
+    """A training format to which the run is exported, beside its folder, once it has ended."""
+
     text_field: str | None = Field(None, json_schema_extra={"semantic": True})
     """Name of the field that holds a record's text; found by itself where None."""
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})

@@ -49,17 +49,20 @@ class Event:
 
 
 class Bus:
-    """Tells every subscriber of every event, in order, at once."""
+    """Tells each subscriber of the events that it asked for, in order, at once."""
 
     def __init__(self) -> None:
-        self._subscribers: list[Callable[[Event], None]] = []
+        self._subscribers: dict[Topic, list[Callable[[Event], None]]] = {it: [] for it in Topic}
 
-    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
-        """Tell ``subscriber`` of each event from now on."""
-        self._subscribers.append(subscriber)
+    def subscribe(self, subscriber: Callable[[Event], None], *topics: Topic) -> None:
+        """Tell ``subscriber`` of each event about ``topics`` from now on; without any, of all."""
+        for topic in topics or Topic:
+            self._subscribers[topic].append(subscriber)
 
     def emit(self, topic: Topic, /, **fields: object) -> None:
-        """Tell all subscribers that something happened."""
-        event = Event(topic, fields)
-        for subscriber in self._subscribers:
-            subscriber(event)
+        """Tell whoever asked for it that something happened."""
+        subscribers = self._subscribers[topic]
+        if subscribers:
+            event = Event(topic, fields)
+            for subscriber in subscribers:
+                subscriber(event)

@@ -43,11 +43,12 @@ def digest(*parts: str) -> str:
     Each part is preceded by its length, so that no two different tuples share a name. Lone
     surrogates (which JSON may carry, and UTF-8 may not) are hashed as their escaped form.
     """
-    data: list[bytes] = []
-    for part in parts:
-        encoded = part.encode("utf-8", "backslashreplace")
-        data += (b"%d:" % len(encoded), encoded)
-    whole = b"".join(data)
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    if text.isascii():
+        whole = text.encode()
+    else:
+        encoded = [part.encode("utf-8", "backslashreplace") for part in parts]
+        whole = b"".join([b"%d:%b" % (len(part), part) for part in encoded])
     if len(whole) <= _PIECE_BYTES or len(whole) > _LONG_BYTES:
         return blake2b(whole, digest_size=_ID_BYTES).hexdigest()
     state = blake2b(digest_size=_ID_BYTES)
@@ -113,16 +114,21 @@ class Template:
 
     It is one object for a whole run, so that its bytes and its digest are computed once, and so
     that providers which cache prompt prefixes see the same bytes in each request.
+
+    Attributes:
+        chars: Characters of all contents.
     """
 
     name: str
     version: str
     messages: tuple[Message, ...]
     id: str = field(init=False)
+    chars: int = field(init=False)
 
     def __post_init__(self) -> None:
         turns = [part for turn in self.messages for part in (turn.role, turn.content)]
         object.__setattr__(self, "id", digest(self.name, self.version, *turns))
+        object.__setattr__(self, "chars", sum(len(turn.content) for turn in self.messages))
 
 
 @dataclass(frozen=True, slots=True)

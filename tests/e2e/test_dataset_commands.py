@@ -4,10 +4,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.cli import pairmill, rows
+from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import write_corpus
 
+from pairmill import generate
 from pairmill.dataset.rows import published_shards
+from pairmill.events import Bus
 from pairmill.testing import Simulator
 
 if TYPE_CHECKING:
@@ -55,9 +57,39 @@ def test_what_an_export_drops_is_counted_by_reason(finished: Path, tmp_path: Pat
     assert [path.suffix for path in (out / "data").iterdir()] == [".parquet"]
 
 
+def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path: Path) -> None:
+    asked = (
+        "How do I reduce the memory usage of my Python program?",
+        "How can I reduce the memory usage of a Python program?",
+        "Which bread keeps longest in a humid kitchen?",
+    )
+    lines = [
+        {"instruction": text, "answer": f"Number {number}, as numbers are.", "id": str(number)}
+        | {"document_id": "d", "chunk_id": "c"}
+        for number, text in enumerate(asked)
+    ]
+    data = tmp_path / "run" / "data" / "train-00000.jsonl"
+    data.parent.mkdir(parents=True)
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--split", "100/0/0", "-o", tmp_path / "out")
+    plain = pairmill("export", tmp_path / "run", *options)
+    assert "3 of 3 pairs" in plain.stderr, plain.stderr
+    alike = pairmill("export", tmp_path / "run", *options, "--near", "embed")
+    assert "2 of 3 pairs" in alike.stderr
+    assert "dropped: 1 same_meaning" in alike.stderr
+    told = pairmill("qc", data, "--near", "embed", "--json", "--fail-on", "never")
+    figure = json.loads(told.stdout)["metrics"]["alike_meanings"]
+    assert figure["value"] == pytest.approx(1 / 3)
+    assert figure["rows"] == [2]
+    without = pairmill("qc", data, "--json", "--fail-on", "never")
+    assert "instructions of like meaning: --near embed" in json.loads(without.stdout)["skipped"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (("export", "RUN", "--near", "vibes"), 2, "--near: needs one of words, embed"),
+        (("qc", "RUN", "--near", "vibes"), 2, "--near: needs one of words, embed"),
         (("export", "RUN", "--to", "mesages"), 2, "did you mean 'messages'?"),
         (("export", "RUN", "--split", "90/5"), 2, "such as 90/5/5"),
         (("export", "RUN/nowhere"), 1, "holds no published pairs"),
@@ -121,3 +153,61 @@ def test_qc_reads_what_export_wrote(finished: Path, tmp_path: Path) -> None:
     assert "train_test_leak" in report["metrics"]
     assert "ungrounded" in report["metrics"]
     assert published_shards(finished)
+
+
+def test_a_run_exports_itself_at_its_end_as_export_would(finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with Simulator() as endpoint:
+        told = ("run", finished.with_name("articles"), "-o", out, "--export", "alpaca")
+        made = pairmill(*told, url=endpoint.url)
+        again = pairmill(*told, url=endpoint.url)
+    assert made.returncode == 0, made.stderr
+    by_hand = pairmill("export", out, "--to", "alpaca", "-o", tmp_path / "by-hand" / "run-alpaca")
+    there = tmp_path / "run-alpaca"
+    for line in by_hand.stderr.replace(str(tmp_path / "by-hand"), str(tmp_path)).splitlines():
+        assert line in made.stderr.splitlines()
+        assert line in again.stderr.splitlines()
+    files = [path.relative_to(there) for path in there.rglob("*") if path.is_file()]
+    assert len(files) >= 5
+    for file in files:
+        assert (there / file).read_bytes() == (tmp_path / "by-hand/run-alpaca" / file).read_bytes()
+
+
+def test_from_python_too_a_run_exports_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    corpus, told, bus = write_corpus(tmp_path / "articles", 3), [], Bus()
+    bus.subscribe(lambda event: told.append(str(event.fields.get("text"))))
+    with Simulator() as endpoint:
+        generate(corpus, output=tmp_path / "run", bus=bus, base_url=endpoint.url, export="messages")
+    assert any(f"pairs in {tmp_path / 'run-messages'}: " in line for line in told)
+    assert (tmp_path / "run-messages" / "README.md").exists()
+
+
+def test_a_run_that_has_not_ended_is_not_exported_and_says_so(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 30), tmp_path / "run"
+    with Simulator() as endpoint:
+        told = ("run", corpus, "-o", out, "--export", "messages", "--max-tokens", "9000")
+        cut = pairmill(*told, "--concurrency", "1", url=endpoint.url)
+    assert cut.returncode == 75, cut.stderr
+    last = cut.stderr.splitlines()[-1]
+    assert last == "not exported, since the run has not come to its end"
+    assert not out.with_name("run-messages").exists()
+
+
+def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 2), tmp_path / "run"
+    (tmp_path / "run-messages").mkdir()
+    (tmp_path / "run-messages" / "mine.txt").write_text("mine")
+    with Simulator() as endpoint:
+        for place, to, code, said in (
+            (out, "mesages", 2, "did you mean 'messages'?"),
+            (out, "messages", 1, "is not empty and no export of pairmill"),
+            (corpus / "run", "messages", 2, "name an output outside of the inputs"),
+        ):
+            run = pairmill("run", corpus, "-o", place, "--export", to, url=endpoint.url)
+            assert run.returncode == code
+            assert said in run.stderr
+            assert len(run.stderr.strip().splitlines()) == 1
+        assert endpoint.report()["billed"] == 0

@@ -83,6 +83,18 @@ def test_trust_in_the_judge_is_measured_and_written_down(
     assert sum(control["planted"] for control in found["controls"].values()) == 12
     assert set(found["mean_by_position"]) == {"1", "2", "3"}
 
+    told = pairmill("status", out).stdout
+    report = pairmill("report", out)
+    page = (out / "report.html").read_text("utf-8")
+    assert report.stdout.strip() == str(out / "report.html")
+    for shown in (told, report.stderr, page, (out / "README.md").read_text("utf-8")):
+        text = shown.replace("\\", "")
+        assert "Judge: agreement with itself (quadratic-weighted kappa)" in text
+        assert "Judge: planted faults found (number changed)" in text
+        assert "Judge: rating against length of the answer (Spearman)" in text
+        assert "36 pairs" in text
+    assert json.loads(pairmill("status", out, "--json").stdout)["judge"]["rated"] == 36
+
 
 @pytest.mark.parametrize("mode", ["two_step", "verbatim"])
 def test_the_other_modes_write_grounded_pairs(
@@ -109,10 +121,15 @@ def test_evolved_pairs_name_their_parents_and_take_their_place_in_an_export(
     assert all(found[row["parent_id"]]["parent_id"] is None for row in children)
     evolved = json.loads((out / "figures.json").read_text("utf-8"))["evolve"]
     assert sum(operator["kept"] for operator in evolved.values()) == len(children)
+    assert (
+        f"{evolved['deepen']['kept']} of {evolved['deepen']['tried']} kept"
+        in pairmill("status", out).stdout
+    )
     alone = export(out, tmp_path / "alone")
     assert alone.dropped.get("evolved_from") == len(children)
-    both = export(out, tmp_path / "both", ExportOptions(keep_parents=True))
-    assert "evolved_from" not in both.dropped
+    told = pairmill("export", out, "-o", tmp_path / "both", "--keep-parents")
+    assert told.returncode == 0, told.stderr
+    assert "evolved_from" not in told.stderr
 
 
 def test_second_answers_become_preferences(tmp_path: Path, endpoint: Simulator) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.support.cli import KEY, pairmill, rejects, rows
 from tests.support.corpus import article, write_corpus
 
@@ -138,6 +139,17 @@ def test_no_key_is_left_anywhere(tmp_path: Path) -> None:
     assert len(left) > 5
     assert not [path for path in left if KEY.encode() in path.read_bytes()]
     assert KEY not in run.stderr + run.stdout
+
+
+@pytest.mark.parametrize("ignores", [True, False])
+def test_a_short_run_about_nothing_is_warned_of_at_its_end(tmp_path: Path, ignores: bool) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 15, 12), tmp_path / "out"
+    settings = tmp_path / "keep.yaml"
+    settings.write_text("checks: {ungrounded: flag, twin: flag}\n")
+    with Simulator(SimulatorSettings(ignore_chunk=ignores)) as endpoint:
+        run = pairmill("run", corpus, "-o", out, "--config", settings, url=endpoint.url)
+    assert run.returncode == 0, run.stderr
+    assert ("warning: the answers are no closer to their chunk" in run.stderr) == ignores
 
 
 def test_status_and_show_read_what_is_there(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,36 +21,62 @@ from tests.support.waiting import wait_until
 from pairmill.testing import Latency, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.endurance import Course
+    from tests.support.forge import Child
+    from tests.support.mounts import SmallDisk
 
 pytestmark = pytest.mark.fault
 
 
-def test_a_full_disk_pauses_a_run_until_there_is_room(tmp_path: Path, settings_file: Path) -> None:
-    """Fault 11: nothing new is asked, nothing that was bought is lost, nothing is asked again."""
-    corpus = write_corpus(tmp_path / "articles", 80, 10)
+@dataclass(frozen=True)
+class Cramped:
+    """A run whose folder is on a disk of two mebibytes."""
+
+    disk: SmallDisk
+    forge: Forge
+    endpoint: Simulator
+    command: tuple[str | Path, ...]
+
+    def start(self) -> Child:
+        return self.forge.start(*self.command, url=self.endpoint.url)
+
+    def documents(self) -> int:
+        """From how many documents there are pairs."""
+        return len({row["document_id"] for row in rows(self.disk.path / "out")})
+
+
+@contextmanager
+def cramped(folder: Path, settings_file: Path, articles: int) -> Iterator[Cramped]:
+    corpus = write_corpus(folder / "articles", articles, 10)
     with (
-        small_disk(tmp_path / "disk", mebibytes=2) as disk,
-        Forge(tmp_path / "logs", within=disk.enter) as forge,
+        small_disk(folder / "disk", mebibytes=2) as disk,
+        Forge(folder / "logs", within=disk.enter) as forge,
         Simulator(SimulatorSettings(latency=Latency("fixed", 0.1))) as endpoint,
     ):
         command = ("run", corpus, "-o", disk.inside / "out", "--config", settings_file)
-        child = forge.start(*command, url=endpoint.url)
+        yield Cramped(disk, forge, endpoint, command)
+
+
+def test_a_full_disk_pauses_a_run_until_there_is_room(tmp_path: Path, settings_file: Path) -> None:
+    """Fault 11: nothing new is asked, nothing that was bought is lost, nothing is asked again."""
+    with cramped(tmp_path, settings_file, 80) as run:
+        endpoint, child = run.endpoint, run.start()
         wait_until(lambda: endpoint.report()["answered"] >= 8, child)
-        disk.fill(leave_bytes=0)
+        run.disk.fill(leave_bytes=0)
         wait_until(lambda: "the disk is full; waiting for room" in child.stderr, child)
         wait_until(lambda: endpoint.report()["in_flight"] == 0, child)
         calls = endpoint.report()["calls"]
         time.sleep(2.5)
         assert endpoint.report()["calls"] == calls < 80
-        disk.empty()
+        run.disk.empty()
         assert child.wait() == 0, child.stderr
         assert "there is room again" in child.stderr
         assert child.stderr.count("waiting for room") == 1
         assert endpoint.report()["bought_again"] == 0
-        assert len({row["document_id"] for row in rows(disk.path / "out")}) == 80
+        assert run.documents() == 80
 
 
 def test_a_disk_that_stays_full_ends_the_run_as_resumable(
@@ -57,42 +85,31 @@ def test_a_disk_that_stays_full_ends_the_run_as_resumable(
     """Fault 11."""
     with settings_file.open("a") as file:
         file.write("disk_wait_s: 0.5\n")
-    corpus = write_corpus(tmp_path / "articles", 80, 10)
-    with (
-        small_disk(tmp_path / "disk", mebibytes=2) as disk,
-        Forge(tmp_path / "logs", within=disk.enter) as forge,
-        Simulator(SimulatorSettings(latency=Latency("fixed", 0.1))) as endpoint,
-    ):
-        command = ("run", corpus, "-o", disk.inside / "out", "--config", settings_file)
-        child = forge.start(*command, url=endpoint.url)
-        wait_until(lambda: endpoint.report()["answered"] >= 8, child)
-        disk.fill(leave_bytes=4096)
+    with cramped(tmp_path, settings_file, 80) as run:
+        child = run.start()
+        wait_until(lambda: run.endpoint.report()["answered"] >= 8, child)
+        run.disk.fill(leave_bytes=4096)
         assert child.wait() == 75, child.stderr
         assert "Traceback" not in child.stderr
         assert "the disk is full" in child.stderr.splitlines()[-1]
-        full = forge.start(*command, url=endpoint.url)
+        full = run.start()
         assert full.wait() == 75, full.stderr
         assert "Traceback" not in full.stderr
-        disk.empty()
-        forge.run(*command, url=endpoint.url)
-        assert len({row["document_id"] for row in rows(disk.path / "out")}) == 80
+        run.disk.empty()
+        again = run.start()
+        assert again.wait() == 0, again.stderr
+        assert run.documents() == 80
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path, settings_file: Path) -> None:
     """Fault 14."""
-    corpus = write_corpus(tmp_path / "articles", 2, 10)
-    with (
-        small_disk(tmp_path / "disk", mebibytes=2) as disk,
-        Forge(tmp_path / "logs", within=disk.enter) as forge,
-        Simulator() as endpoint,
-    ):
-        disk.run(f"mount -o remount,ro {disk.inside}")
-        command = ("run", corpus, "-o", disk.inside / "out", "--config", settings_file)
-        child = forge.start(*command, url=endpoint.url)
+    with cramped(tmp_path, settings_file, 2) as run:
+        run.disk.run(f"mount -o remount,ro {run.disk.inside}")
+        child = run.start()
         assert child.wait() in {1, 75}
         assert "read-only" in child.stderr
         assert len(child.stderr.splitlines()) == 1
-        assert endpoint.report()["calls"] == 0
+        assert run.endpoint.report()["calls"] == 0
 
 
 def test_a_folder_that_vanishes_ends_the_run(

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["HANG", "RESET", "Scripted", "answer", "reply", "serve"]
+__all__ = ["CLOSE", "HANG", "RESET", "Scripted", "answer", "reply", "serve"]
 
 HANG = b"\0hang"  # read the request, then say nothing
+CLOSE = b"\0close"  # after whatever stands before it: end the connection in good order
 RESET = b"\0reset"  # after whatever stands before it: reset the connection
 
 
@@ -105,8 +106,10 @@ class Scripted:
                 await writer.drain()
                 writer.transport.abort()
                 return False
-            writer.write(data)
+            writer.write(data.removesuffix(CLOSE))
             await writer.drain()
+            if data.endswith(CLOSE):
+                return False
         finally:
             self.in_flight -= 1
             if not self.in_flight:

@@ -9,3 +9,8 @@ def test_nothing_is_left_that_steers_a_terminal_or_starts_a_line() -> None:
 
 def test_long_text_is_cut_and_shows_it() -> None:
     assert plain("x" * 400, 10) == "x" * 9 + "\u2026"
+
+
+def test_what_nobody_sees_is_not_there() -> None:
+    assert plain("a\u00adb\u200bc\U000e0041d\ufeffe") == "a b c d e"
+    assert plain("caf\u00e9 \u9285 \U0001f600") == "caf\u00e9 \u9285 \U0001f600"

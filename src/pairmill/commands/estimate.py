@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change"})
+_RUN_ONLY = frozenset({"accept_change", "export"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -79,7 +79,8 @@ def _fly(
         raise UsageError("--pilot reads the input twice: name files or folders instead of -")
     limit = min(count, settings.limit or count)
     watch = PilotWatch(time.monotonic)
-    exit_code = carry_out(settings.model_copy(update={"limit": limit}), watch)
+    part = settings.model_copy(update={"limit": limit, "export": None})
+    exit_code = carry_out(part, watch)
     if exit_code != EXIT_DONE:
         sys.exit(exit_code)
     return watch.pace(settings.concurrency)

@@ -41,13 +41,20 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
     ] = None,
     near: Annotated[
-        bool,
+        str,
         typer.Option(
-            "--near-duplicates/--exact",
-            help="Drop instructions that are nearly alike (all of them are held in memory),"
-            " or only the same ones.",
+            metavar="HOW",
+            help="Drop instructions that are nearly alike, all of which are held in memory:"
+            " words; embed: those of like meaning too.",
         ),
-    ] = True,
+    ] = "words",
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Drop only the same instructions, in constant memory.")
+    ] = False,
+    keep_parents: Annotated[
+        bool,
+        typer.Option("--keep-parents", help="Keep what others were evolved from beside them."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
@@ -56,9 +63,11 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     """Write a dataset to train on: without repeats, split by document, in one training format."""
     from pairmill import __version__
     from pairmill.dataset import export as exporting
+    from pairmill.dataset.export_place import default_place
     from pairmill.dataset.export_summary import summary_lines
     from pairmill.dataset.policy import Policy
-    from pairmill.dataset.repeats import near_repeats
+    from pairmill.dataset.related import related_documents
+    from pairmill.dataset.repeats import choose_repeats
     from pairmill.dataset.split import parse_shares
 
     options = exporting.ExportOptions(
@@ -73,12 +82,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
+        keep_parents=keep_parents,
     )
     summary = exporting.export(
         folder,
-        output or exporting.default_place(folder, to),
+        output or default_place(folder, to),
         options,
-        find_repeats=near_repeats if near else None,
+        find_repeats=None if exact else choose_repeats(near),
+        find_related=None if exact else related_documents,
         version=__version__,
     )
     for line in summary_lines(summary):

@@ -13,7 +13,7 @@ from pairmill.errors import EXIT_DONE, EXIT_FAILED
 __all__ = ["qc"]
 
 
-def qc(
+def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     pairs: Annotated[
         Path,
         typer.Argument(metavar="PAIRS", help="JSONL, JSON, Parquet, a folder of them, or a run."),
@@ -38,6 +38,12 @@ def qc(
         Path | None,
         typer.Option(metavar="FILE", help="Phrases of the prompt's own examples, one a line."),
     ] = None,
+    near: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW", help="How repeats are told: words; embed: by like meaning too."
+        ),
+    ] = "words",
     fail_on: Annotated[
         str,
         typer.Option(
@@ -53,11 +59,14 @@ def qc(
     from pairmill.dataset.qc_inputs import documents_for, pairs_in, phrases_in
     from pairmill.dataset.qc_read import Fields, read_pairs
     from pairmill.dataset.qc_show import print_report
+    from pairmill.dataset.repeats import choose_embedder
 
+    embed = choose_embedder(near)
     report = check(
         read_pairs(pairs_in(pairs), Fields(instruction_field, answer_field)),
         documents=documents_for(pairs, documents or [], text_field),
         examples=phrases_in(examples) if examples else (),
+        embed=embed,
     )
     bad = failures(report, fail_on)
     print_report(report, as_json=as_json)

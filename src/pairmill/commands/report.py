@@ -14,8 +14,18 @@ def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     seed: Annotated[int, typer.Option(help="Chooses the pairs that are shown.")] = 0,
 ) -> None:
-    """Write report.html into a run folder: figures, verdicts, and pairs to read; print its path."""
+    """Write report.html into a run folder: figures, verdicts, and pairs to read; print its path.
+
+    How far the judge can be trusted, and what evolution gained, is told on standard error too.
+    """
+    from rich.console import Console
+
     from pairmill import __version__
     from pairmill.dataset.folder_report import report_on
+    from pairmill.quality.trust import parse_figures, verdicts
+    from pairmill.service.verdicts import print_checks
+    from pairmill.store.folder import read_folder
 
     typer.echo(report_on(folder, version=__version__, seed=seed))
+    known = parse_figures(read_folder(folder).read_figures())
+    print_checks(verdicts(known), Console(stderr=True, highlight=False))

@@ -23,7 +23,9 @@ import yaml
 
 from pairmill.dataset.features import ROW_NOTES, Schema, declare, type_name
 from pairmill.dataset.files import write_text
-from pairmill.dataset.markdown import code, one_line, plain, table
+from pairmill.dataset.markdown import LONGEST, code, escaped, table
+from pairmill.plain import plain
+from pairmill.quality.trust import verdicts
 from pairmill.records import digest
 from pairmill.store.rows import ROW_FEATURES
 
@@ -125,10 +127,11 @@ def render_card(
         extra: Finished Markdown sections that stand before the limits.
     """
     sections = [
-        f"# {plain(name) or 'Instruction pairs'}",
+        f"# {escaped(name) or 'Instruction pairs'}",
         _opening(facts),
         _making(facts),
         _counts(facts, layout),
+        _trials(facts),
         _fields(layout),
         *extra,
         _limits(license_id),
@@ -146,14 +149,14 @@ def _front_matter(
     languages = sorted({code for code in facts.languages if _LANGUAGE.fullmatch(code)})
     rows = sum(layout.rows.values()) if layout.rows else facts.pairs
     head: dict[str, Any] = {
-        "pretty_name": one_line(name) or "Instruction pairs",
+        "pretty_name": plain(name, LONGEST) or "Instruction pairs",
         "license": license_id if _LICENSE.fullmatch(license_id) else "unknown",
         "language": languages,
         "task_categories": ["text-generation"],
         "tags": ["synthetic", "instruction-tuning", "pairmill"],
         "size_categories": [_size(rows)] if rows else [],
     }
-    about = one_line(f"Data files in state {state}")
+    about = plain(f"Data files in state {state}")
     files = [{"split": split, "path": path} for split, path in layout.files.items()]
     return {key: value for key, value in head.items() if value} | {
         "configs": [{"config_name": "default", "description": about, "data_files": files}],
@@ -169,7 +172,7 @@ def _opening(facts: RunFacts) -> str:
     state = "" if facts.finished else "\n\nThe run that writes this dataset has not ended yet."
     return (
         "Instruction and answer pairs, each written by a language model from a chunk of a real "
-        f"document, with its provenance. Made with pairmill {plain(facts.version)}.{state}"
+        f"document, with its provenance. Made with pairmill {escaped(facts.version)}.{state}"
     )
 
 
@@ -215,13 +218,22 @@ def _counts(facts: RunFacts, layout: Layout) -> str:
     return f"{text}\n\nDropped, by reason:\n\n" + table(("Reason", "How many"), reasons, right=(1,))
 
 
+def _trials(facts: RunFacts) -> str:
+    rows = [
+        (check.status, escaped(check.name), escaped(check.found, 400), escaped(check.hint))
+        for check in verdicts(facts.figures)
+    ]
+    head = ("", "Figure", "Found", "What it means")
+    return "## Judge and evolution on trial\n\n" + table(head, rows) if rows else ""
+
+
 def _number(value: int | None) -> str | None:
     return None if value is None else f"{value:,}"
 
 
 def _fields(layout: Layout) -> str:
     rows = [
-        (code(name), type_name(feature), plain(layout.notes.get(name, "")))
+        (code(name), type_name(feature), escaped(layout.notes.get(name, "")))
         for name, feature in layout.schema.items()
     ]
     return "## Fields\n\n" + table(("Field", "Type", "Meaning"), rows)

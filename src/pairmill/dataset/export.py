@@ -8,41 +8,54 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from pairmill.dataset.card import CARD
 from pairmill.dataset.export_card import export_card
+from pairmill.dataset.export_place import (
+    MANIFEST,
+    check_replaceable,
+    make_staging,
+    put_in_place,
+)
 from pairmill.dataset.files import write_text
 from pairmill.dataset.formats.registry import find_format
 from pairmill.dataset.leak import Leak, measure_leak
+from pairmill.dataset.length_gap import GapCounter
 from pairmill.dataset.order import OrderedRows
 from pairmill.dataset.policy import Policy, drop_same_instruction
 from pairmill.dataset.rows import published_shards
 from pairmill.dataset.split import SPLITS, Shares, Splitter
 from pairmill.dataset.tables import SplitWriter, Written, check_file_type
 from pairmill.dataset.trainers import render_axolotl, render_llama_factory
-from pairmill.errors import FolderError, InputError, StorageError
-from pairmill.store.files import DISK
+from pairmill.errors import InputError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from pairmill.dataset.formats.format import Format
+    from pairmill.dataset.length_gap import LengthGap
     from pairmill.dataset.rows import Row
 
-__all__ = ["MANIFEST", "ExportOptions", "FindRepeats", "Summary", "default_place", "export"]
+__all__ = [
+    "ExportOptions",
+    "FindRelated",
+    "FindRepeats",
+    "Summary",
+    "export",
+]
 
-MANIFEST = "export.json"
-_OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
 _MOST_NAMES = 20
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
+
+FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]"
+"""Given all rows that passed and repeat none, in order: documents that must share a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +98,9 @@ class Summary:
         files: Split to its files.
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
+        length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        related: Documents whose answers share text with those of others, and so their split; None
+            where nobody looked.
     """
 
     folder: Path
@@ -95,6 +111,8 @@ class Summary:
     files: dict[str, list[Written]]
     recipes: tuple[str, ...]
     models: tuple[str, ...]
+    length_gap: LengthGap | None = None
+    related: int | None = None
 
 
 def export(
@@ -103,7 +121,7 @@ def export(
     options: ExportOptions | None = None,
     *,
     find_repeats: FindRepeats | None = None,
-    related: Iterable[tuple[str, str]] = (),
+    find_related: FindRelated | None = None,
     version: str = "",
 ) -> Summary:
     """Export the published shards of a run folder.
@@ -114,7 +132,8 @@ def export(
         options: What the export is to be like.
         find_repeats: Finds repeats among all rows, and may hold something of each in memory; where
             None, the first row of each normalised instruction stays, in constant memory.
-        related: Pairs of document ids that must fall into one split.
+        find_related: Finds documents that must fall into one split, likewise; where None, only the
+            pairs of one document are kept together.
         version: pairmill's own, for the card.
 
     Raises:
@@ -129,31 +148,20 @@ def export(
     shards = published_shards(folder)
     if not shards:
         raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
-    _check_replaceable(out)
-    staging = _make_staging(out)
+    check_replaceable(out)
+    staging = make_staging(out)
     try:
-        splitter = Splitter(options.shares, options.seed, related)
         with OrderedRows(staging / "scratch.db") as rows:
-            work = _Pass(rows, shape, options, splitter, find_repeats)
+            work = _Pass(rows, shape, options, find_repeats, find_related)
             summary = work.run(shards, staging, out)
         (staging / "scratch.db").unlink()
         _write_neighbours(staging, summary, shape, options, version)
-        _put_in_place(staging, out)
+        put_in_place(staging, out)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror}") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return summary
-
-
-def default_place(folder: Path, shape: str) -> Path:
-    """Where an export of a run folder goes if nobody says: ``NAME-FORMAT`` beside it.
-
-    Raises:
-        UsageError: There is no such format.
-    """
-    whole = folder.resolve()
-    return whole.with_name(f"{whole.name}-{find_format(shape).name}")
 
 
 class _Pass:
@@ -164,24 +172,28 @@ class _Pass:
         rows: OrderedRows,
         shape: Format,
         options: ExportOptions,
-        splitter: Splitter,
         find_repeats: FindRepeats | None,
+        find_related: FindRelated | None,
     ) -> None:
         self._rows = rows
         self._shape = shape
         self._options = options
-        self._splitter = splitter
+        self._splitter = Splitter(options.shares, options.seed)
         self._find_repeats = find_repeats
+        self._find_related = find_related
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
+        self._gap = GapCounter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> Summary:
         read = self._take_in(shards)
+        found: Mapping[str, str] = {}
         if self._find_repeats:
             found = self._find_repeats(self._passing())
             self._repeats = lambda row: found.get(row["id"])
+        related = self._relate(found)
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
         self._dropped += Counter()  # forget zeros
@@ -197,7 +209,18 @@ class _Pass:
             files=files,
             recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
             models=tuple(sorted(self._models))[:_MOST_NAMES],
+            length_gap=self._gap.result(),
+            related=related,
         )
+
+    def _relate(self, repeats: Mapping[str, str]) -> int | None:
+        """Keep together what belongs together; the number of documents that are kin to others."""
+        options = self._options
+        if self._find_related is None or options.shares.train == 100:  # noqa: PLR2004 (per cent)
+            return None
+        edges = self._find_related(row for row in self._passing() if row["id"] not in repeats)
+        self._splitter = Splitter(options.shares, options.seed, sorted(edges))
+        return len({document for edge in edges for document in edge})
 
     def _take_in(self, shards: Iterable[Path]) -> int:
         total = 0
@@ -246,6 +269,8 @@ class _Pass:
             writers[split].write(record)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
+            if self._shape.paired:
+                self._gap.add(record)
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
 
@@ -283,7 +308,9 @@ def _write_neighbours(
         "rows": summary.rows,
         "kept": summary.kept,
         "dropped": summary.dropped,
+        "related_documents": summary.related,
         "leak": asdict(summary.leak) if summary.leak else None,
+        "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
         "files": {
             split: [asdict(file) for file in files] for split, files in summary.files.items()
         },
@@ -292,42 +319,3 @@ def _write_neighbours(
     write_text(staging / "dataset_info.json", render_llama_factory(shape, name, summary.files))
     write_text(staging / "axolotl.yaml", render_axolotl(shape, name, summary.files))
     write_text(staging / CARD, export_card(summary, shape, options, version))
-
-
-def _check_replaceable(out: Path) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise FolderError(f"{out} is a file; name a folder for the export")
-    names = {path.name for path in out.iterdir()}
-    if not names:
-        return
-    if MANIFEST not in names:
-        raise FolderError(f"{out} is not empty and no export of pairmill; name another folder")
-    foreign = sorted(names - _OWN)
-    if foreign:
-        raise FolderError(
-            f"{out} holds '{foreign[0]}', which is not pairmill's; move it, or name another folder"
-        )
-
-
-def _make_staging(out: Path) -> Path:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        staging.chmod(0o755)
-    except OSError as error:
-        raise StorageError(f"cannot write beside {out}: {error.strerror}") from None
-    return staging
-
-
-def _put_in_place(staging: Path, out: Path) -> None:
-    """Give the finished folder its name; an earlier export is set aside first, then removed."""
-    if out.is_dir() and any(out.iterdir()):
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-        out.rename(old / "export")
-        staging.rename(out)
-        shutil.rmtree(old)
-    else:
-        staging.rename(out)  # replaces an empty folder
-    DISK.sync_folder(out.parent)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.dataset.card import Layout, render_card
 from pairmill.dataset.facts import RunFacts
-from pairmill.dataset.markdown import plain
+from pairmill.dataset.markdown import escaped
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def _splits(summary: Summary, options: ExportOptions) -> str:
         "",
         (
             f"Shares {shares.train:g}/{shares.validation:g}/{shares.test:g} of the documents, "
-            f"seed {options.seed}. A document and all that share text with it are in one split; "
-            "pairs are never parted by themselves."
+            f"seed {options.seed}. {_kept_together(summary)}"
         ),
     ]
     if summary.leak:
@@ -67,7 +66,18 @@ def _splits(summary: Summary, options: ExportOptions) -> str:
                 f"half of their 8-word runs with train; mean overlap {leak.overlap:.2%}."
             ),
         ]
+    if summary.length_gap:
+        lines += ["", f"{escaped(summary.length_gap.line(), 400)}."]
     return "\n".join(lines)
+
+
+def _kept_together(summary: Summary) -> str:
+    if summary.related is None:
+        return "A document's pairs are in one split."
+    return (
+        "A document's pairs are in one split, with those of documents whose answers share half of "
+        f"their 8-word runs with it: {summary.related:,} documents have such kin."
+    )
 
 
 def _thresholds(options: ExportOptions) -> str:
@@ -79,5 +89,5 @@ def _thresholds(options: ExportOptions) -> str:
     if policy.min_grounding is not None:
         lines.append(f"- Grounding at least {policy.min_grounding:g}")
     if policy.drop_flags:
-        lines.append(f"- Dropped flags: {plain(', '.join(sorted(policy.drop_flags)))}")
+        lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
     return "\n".join(["## Thresholds", "", *lines]) if lines else ""

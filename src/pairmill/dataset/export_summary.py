@@ -23,6 +23,8 @@ def summary_lines(summary: Summary) -> list[str]:
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
     lines.append(_leak_line(summary.leak))
+    if summary.length_gap:
+        lines.append(summary.length_gap.line())
     return lines
 
 

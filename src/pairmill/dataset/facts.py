@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
 
 __all__ = ["RunFacts"]
@@ -28,6 +29,7 @@ class RunFacts:
         repairs: Answers that a second call had to repair.
         usage: Tokens paid for, replayed answers not counted again.
         cost_usd: What they cost, where prices are known.
+        figures: How far the judge can be trusted, and what evolution gains.
         languages: ISO 639 codes of the texts.
         finished: Whether the run has ended; a card written before says that it goes on.
     """
@@ -45,6 +47,7 @@ class RunFacts:
     repairs: int | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
+    figures: RunFigures | None = None
     languages: tuple[str, ...] = ()
     finished: bool = False
 

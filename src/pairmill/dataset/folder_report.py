@@ -11,12 +11,14 @@ from pairmill.dataset.facts import RunFacts
 from pairmill.dataset.qc import check, shown
 from pairmill.dataset.qc_limits import Status
 from pairmill.dataset.qc_read import Fields, Pairs, to_pair
-from pairmill.dataset.report import Check, write_report
+from pairmill.dataset.report import write_report
 from pairmill.dataset.rows import published_shards
 from pairmill.dataset.sample import random_rows
 from pairmill.dataset.show import find_chunks
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO, load_prices
+from pairmill.quality.trust import parse_figures
+from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome
 from pairmill.store.folder import read_folder
@@ -85,6 +87,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         pairs=totals.pairs,
         usage=totals.usage,
         cost_usd=_cost_usd(bill, settings),
+        figures=parse_figures(folder.read_figures()),
         finished=bool(told.get("finished")),
     )
 

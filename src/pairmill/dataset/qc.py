@@ -14,6 +14,7 @@ from pairmill.dataset.qc_library import Library
 from pairmill.dataset.qc_limits import LIMITS, Status
 from pairmill.dataset.qc_measures import measure
 from pairmill.errors import UsageError
+from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pairmill.dataset.qc_limits import Limit
     from pairmill.dataset.qc_read import Pairs
+    from pairmill.quality.embedding import Embed
     from pairmill.records import Document
 
 __all__ = ["Metric", "Report", "check", "failures", "render", "shown", "to_json"]
@@ -68,6 +70,7 @@ def check(
     documents: Iterable[Document] | None = None,
     examples: Sequence[str] = (),
     detect: Callable[[str], str | None] | None = None,
+    embed: Embed | None = None,
 ) -> Report:
     """Measure a dataset and judge each figure.
 
@@ -76,12 +79,15 @@ def check(
         documents: What the pairs were made from; without them groundedness is not measured.
         examples: Phrases of the examples in the prompt that made the pairs.
         detect: A trained language detector, if there is one.
+        embed: Embeddings, to find instructions of like meaning too.
 
     Raises:
         InputError: The documents hold no text.
     """
     library = Library(documents) if documents is not None else None
-    figures = measure(pairs.rows, library=library, terms=prompt_terms(examples), detect=detect)
+    figures = measure(
+        pairs.rows, library=library, terms=prompt_terms(examples), detect=detect, embed=embed
+    )
     metrics = tuple(
         Metric(
             key,
@@ -151,7 +157,7 @@ def render(report: Report) -> str:
     """The report as lines of plain text: one a figure, and under each that is not ok its hint."""
     lines = [f"{report.pairs} pairs, {report.unreadable} unreadable records: {report.status}", ""]
     for metric in report.metrics:
-        note = f" ({_plain(metric.note)})" if metric.note else ""
+        note = f" ({plain(metric.note)})" if metric.note else ""
         lines.append(f"  {metric.status:<5}{shown(metric):>8}  {metric.limit.label}{note}")
         if metric.status in {Status.WARN, Status.FAIL}:
             rows = f"; rows {', '.join(map(str, metric.rows))}" if metric.rows else ""
@@ -167,13 +173,10 @@ def _skipped(values: dict[str, float]) -> tuple[str, ...]:
         reasons.append("groundedness and copies: give the documents")
     if "leaked_terms" not in values:
         reasons.append("leaked terms: give phrases of the prompt's examples")
+    if "alike_meanings" not in values:
+        reasons.append("instructions of like meaning: --near embed")
     if "train_test_leak" not in values:
         reasons.append("train/test leak: the pairs name no splits")
     if "distinct_2" not in values:
         reasons.append("variety: too few pairs to say")
     return tuple(reasons)
-
-
-def _plain(text: str) -> str:
-    """Someone else's words without control characters."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -52,6 +52,9 @@ LIMITS = {
     "near_repeats": Limit(
         "instructions nearly like another (Jaccard 0.7), repeats included", 0.06, 0.20,
         "vary type, asker and form in the prompt, and drop near-duplicates"),
+    "alike_meanings": Limit(
+        "instructions that mean what another means (cosine 0.92), repeats included", 0.20, 0.45,
+        "ask for other types and askers, or drop them: export --near embed"),
     "ungrounded": Limit(
         "answers that stand in none of the documents", 0.05, 0.20,
         "is the text in the prompt? read the rows listed"),
@@ -116,5 +119,6 @@ LIMITS = {
 
 Where they come from: 2,500 pairs of a published dataset whose answers stand in none of its texts
 have 24 % exact and 35 % near repeats, a lift of 0.04, 46 % of test in train, and on a sample of
-1,000 a distinct-2 of 0.17 and a compression ratio of 6.6.
+1,000 a distinct-2 of 0.17 and a compression ratio of 6.6. By embeddings (cosine 0.90) 56 % of its
+instructions have a like one, of as many random sentences of its texts 21 %.
 """

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairmill.quality.duplicates import Item, find_duplicates, group
+from pairmill.quality.embedding import find_alike
 from pairmill.quality.filters import CHECKS, Case, PromptTerms
 from pairmill.quality.grounding import (
     coverage,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from pairmill.dataset.qc_library import Library
     from pairmill.dataset.qc_read import PairRow
+    from pairmill.quality.embedding import Embed
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
 
 __all__ = ["Figures", "measure"]
@@ -63,6 +65,7 @@ def measure(
     library: Library | None = None,
     terms: PromptTerms = PromptTerms(),  # noqa: B008 (frozen and empty)
     detect: Callable[[str], str | None] | None = None,
+    embed: Embed | None = None,
     limits: Thresholds = DEFAULT,
     seed: int = 0,
 ) -> Figures:
@@ -73,6 +76,7 @@ def measure(
         library: The documents that the pairs were made from.
         terms: Phrases of the examples in the prompt that made them.
         detect: A trained language detector, instead of scripts and function words.
+        embed: Embeddings, to find instructions of like meaning.
         limits: The thresholds of the checks of single pairs.
         seed: Of the samples.
     """
@@ -80,7 +84,7 @@ def measure(
     found = _inspect_rows(rows, library, terms, detect, limits, seed, figures)
     for key, total in found.sums.items():
         figures.values[key] = total / found.counts[key]
-    _count_repeats(rows, figures)
+    _count_repeats(rows, embed, figures)
     _find_leaks(rows, figures)
     _describe_variety(rows, figures, seed)
     return figures
@@ -186,7 +190,7 @@ def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> str | None:
     return language if count > len(known) / 2 else None
 
 
-def _count_repeats(rows: Sequence[PairRow], figures: Figures) -> None:
+def _count_repeats(rows: Sequence[PairRow], embed: Embed | None, figures: Figures) -> None:
     items = [Item(f"{number:012}", row.instruction) for number, row in enumerate(rows, 1)]
     repeats = find_duplicates(items)
     near = sorted(int(name) for name in repeats)
@@ -197,7 +201,12 @@ def _count_repeats(rows: Sequence[PairRow], figures: Figures) -> None:
         if tokens in seen:
             exact.append(number)
         seen.add(tokens)
-    for key, hits in (("exact_repeats", exact), ("near_repeats", near)):
+    found = [("exact_repeats", exact), ("near_repeats", near)]
+    if embed is not None:
+        rest = [item for item in items if item.id not in repeats]
+        alike = [int(name) for name in find_alike(rest, embed)]
+        found.append(("alike_meanings", sorted([*near, *alike])))
+    for key, hits in found:
         figures.rows[key] = hits
         figures.values[key] = len(hits) / len(rows)
 

@@ -6,15 +6,16 @@ everything but the page's own style, should an escape ever be forgotten.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.resources import files
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pairmill.dataset import report_parts as parts
 from pairmill.dataset.files import write_text
 from pairmill.dataset.markup import Markup, tag
 from pairmill.dataset.measures import Names, measure
 from pairmill.dataset.rows import complete_lines, parse, published_shards
+from pairmill.quality.trust import verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,22 +24,13 @@ if TYPE_CHECKING:
     from pairmill.dataset.facts import RunFacts
     from pairmill.dataset.measures import Measures
     from pairmill.dataset.rows import Row
+    from pairmill.quality.verdict import Check
 
-__all__ = ["REPORT", "Check", "render_report", "write_report"]
+__all__ = ["REPORT", "render_report", "write_report"]
 
 REPORT = "report.html"
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The verdict of one check: its name, what was found, how it stands, and one line of advice."""
-
-    name: str
-    found: str
-    status: Literal["ok", "warn", "fail"]
-    hint: str = ""
 
 
 def write_report(
@@ -100,7 +92,8 @@ def render_report(
         tag("h1", name),
         parts.lead(facts),
         parts.tiles(facts, measures),
-        _verdicts(checks),
+        _verdicts("Verdicts", checks),
+        _verdicts("Judge and evolution on trial", verdicts(facts.figures)),
         parts.funnel(facts, measures),
         parts.losses(facts),
         parts.lengths(measures),
@@ -123,7 +116,7 @@ def render_report(
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def _verdicts(checks: Sequence[Check]) -> Markup | None:
+def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
     if not checks:
         return None
     rows = [
@@ -131,7 +124,7 @@ def _verdicts(checks: Sequence[Check]) -> Markup | None:
         for check in checks
     ]
     table = parts.table(("", "Check", "Found", "What to do"), rows)
-    return parts.section("Verdicts", tag("div", table, class_="panel"))
+    return parts.section(title, tag("div", table, class_="panel"))
 
 
 def _rows(folder: Path, kind: str) -> Iterator[Row]:

@@ -96,7 +96,7 @@ class Estimator:
 
 def prompt_chars(prompt: Prompt) -> int:
     """Characters of all messages."""
-    return sum(len(turn.content) for turn in prompt.template.messages) + len(prompt.text)
+    return prompt.template.chars + len(prompt.text)
 
 
 def worst_prompt_tokens(prompt: Prompt, extra: str = "") -> int:

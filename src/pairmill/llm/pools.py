@@ -7,7 +7,6 @@ gone, is dropped, and its calls move on to the others.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -164,17 +163,16 @@ class Pools:
             self.drop(name, reason)
 
     def _choose(self, cost: Cost, among: Collection[str] | None) -> tuple[Pool, Gate]:
-        best: tuple[Pool, Gate] | None = None
-        best_s = math.inf
-        for pool, gate in self._alive.values():
-            if pool.is_escalation if among is None else pool.name not in among:
-                continue
-            wait_s = gate.fits_in_s(cost)
-            if best is None or wait_s < best_s:
-                best, best_s = (pool, gate), wait_s
-        if best is None:
+        fitting = [
+            (pool, gate)
+            for pool, gate in self._alive.values()
+            if (pool.name in among if among is not None else not pool.is_escalation)
+        ]
+        if not fitting:
             raise StoppedError(self._last_words())
-        return best
+        if len(fitting) == 1:
+            return fitting[0]
+        return min(fitting, key=lambda it: it[1].fits_in_s(cost))
 
     def _last_words(self) -> str:
         if not self._why:

@@ -2,7 +2,8 @@
 
 Each answer is compared with its own chunk and with another one. If it is no closer to its own, the
 text is most likely not in the prompt. The judgement falls after the first 50 chunks with pairs, and
-then after every 500.
+then after every 500. What is left at the end of a run is judged too, for a warning: over so few
+chunks it is no reason to call a run failed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class CanaryLimits:
             chunks are alike and the lift is small for that reason.
         most_repeats: Largest share of instructions that repeat an earlier one of the window.
         least_pairs: With fewer pairs than this nothing is judged.
+        last_chunks: Least chunks, each with a pair, for a judgement at the end of a run over what
+            the window holds by then.
     """
 
     first_chunks: int = 50
@@ -41,6 +44,7 @@ class CanaryLimits:
     safe_coverage: float = 0.55
     most_repeats: float = 0.5
     least_pairs: int = 30
+    last_chunks: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +99,23 @@ class Canary:
         self._chunks += 1
         if self._chunks < self._size:
             return None
-        window = self._judge()
+        window = self._judge(self._limits.least_pairs)
         self._size = self._limits.window_chunks
         self._reset()
         return window
 
-    def _judge(self) -> Window:
+    def conclude(self) -> Window | None:
+        """The figures of the window as it is; None with fewer than ``last_chunks`` chunks in it."""
+        if self._chunks < self._limits.last_chunks:
+            return None
+        return self._judge(self._limits.last_chunks)
+
+    def _judge(self, least_pairs: int) -> Window:
         compared = max(self._compared, 1)
         own, other = self._own / compared, self._other / compared
         repeats = 1 - len(self._instructions) / self._pairs
         problem = None
-        if self._pairs >= self._limits.least_pairs:
+        if self._pairs >= least_pairs:
             problem = self._problem(own, other, repeats)
         return Window(self._chunks, self._pairs, own, other, repeats, problem)
 

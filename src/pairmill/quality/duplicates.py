@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pairmill.quality.text import words
+from pairmill.quality.thresholds import LEAST_JACCARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["LEAST_JACCARD", "Duplicate", "Item", "find_duplicates", "group", "jaccard", "shingles"]
+__all__ = ["Duplicate", "Item", "find_duplicates", "group", "jaccard", "shingles"]
 
-LEAST_JACCARD = 0.7
 _RUN = 3
 _SLACK = 1e-9  # 0.7 * 10 must not round up to 8
 

@@ -5,22 +5,24 @@
     findings = inspect(pair, chunk, earlier)
 
 A finding says which check, what to do about it, and one line of detail. The checks read prepared
-views and share them; all of them together cost less than 100 microseconds a pair.
+views and share them, and look closely only where there may be something to find.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rapidfuzz.fuzz import token_sort_ratio
+from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
 from pairmill.quality.grounding import (
     evidence_match,
     fragments,
+    may_share_run,
     score,
     unseen_names,
     unseen_numbers,
@@ -51,12 +53,17 @@ class Finding:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PromptTerms:
     """What only the prompt says: words of its examples, and its canary string ("" for none)."""
 
     joined: tuple[str, ...] = ()
     canary: str = ""
+
+    @cached_property
+    def openings(self) -> frozenset[str]:
+        """The first word of each: a text without any of these holds none of the phrases."""
+        return frozenset(phrase.split()[0] for phrase in self.joined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +102,20 @@ def inspect(
     """
     case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk))
     findings: list[Finding] = []
+    policies = thresholds.policies
     for name, check in CHECKS.items():
-        policy = thresholds.policies[name]
-        if policy is Policy.KEEP:
-            continue
-        detail = check(case)
-        if detail is not None:
-            findings.append(Finding(name, policy, detail))
+        if policies[name] is not _KEEP and (detail := check(case)) is not None:
+            findings.append(Finding(name, policies[name], detail))
     return findings
 
 
 def worst(findings: Iterable[Finding]) -> Finding | None:
     """The finding that decides: a drop before a repair before a flag; the first of equals."""
-    order = list(Policy)
-    return max(findings, key=lambda finding: order.index(finding.policy), default=None)
+    return max(findings, key=lambda finding: _ORDER.index(finding.policy), default=None)
+
+
+_KEEP = Policy.KEEP  # looking a member up in its class takes longer than many a check
+_ORDER = tuple(Policy)
 
 
 def _points_at_source(case: Case) -> str | None:
@@ -133,7 +140,7 @@ def _weakly_grounded(case: Case) -> str | None:
 
 
 def _unseen_number(case: Case) -> str | None:
-    found = unseen_numbers(case.pair.answer.text, case.chunk)
+    found = unseen_numbers(case.pair.answer, case.chunk)
     return f"not in the text: {quote(', '.join(found))}" if found else None
 
 
@@ -156,13 +163,15 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 def _near_copy(case: Case) -> str | None:
     limits = case.thresholds
-    runs = case.pair.trigrams
-    shared = sum(map(case.chunk.trigrams.__contains__, runs))
-    if shared < min(limits.copy_run_words, limits.copy_density) - 2:
-        return None  # a run of n words has n - 2 trigrams, and density never exceeds the longest
     prose = case.pair.answer.words
     if "```" in case.pair.answer.text:
+        shared = sum(map(case.chunk.trigrams.__contains__, case.pair.trigrams))
+        if shared < min(limits.copy_run_words, limits.copy_density) - 2:
+            return None  # a run of n words has n - 2 trigrams
         prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
+    least = int(min(limits.copy_run_words, limits.copy_density + 1))
+    if not may_share_run(prose, case.chunk, least):
+        return None  # density never exceeds the longest run
     found = fragments(prose, case.chunk)
     if found.longest < limits.copy_run_words and found.density <= limits.copy_density:
         return None
@@ -219,7 +228,10 @@ def _prompt_leak(case: Case) -> str | None:
     canary = case.terms.canary
     if canary and (canary in case.pair.answer.text or canary in case.pair.instruction.text):
         return "the prompt's canary string came back"
-    if not case.terms.joined:
+    opening = case.terms.openings
+    if opening.isdisjoint(case.pair.answer.vocabulary) and opening.isdisjoint(
+        case.pair.instruction.vocabulary
+    ):
         return None
     said = join((*case.pair.instruction.words, "|", *case.pair.answer.words))
     for term in case.terms.joined:
@@ -242,10 +254,8 @@ def _truncated(case: Case) -> str | None:
 
 def _twin(case: Case) -> str | None:
     limits = case.thresholds
-    mine = " ".join(case.pair.instruction.words)
     for other in case.earlier:
-        theirs = " ".join(other.instruction.words)
-        if token_sort_ratio(mine, theirs, score_cutoff=limits.twin_instruction):
+        if ratio(case.pair.asked, other.asked, score_cutoff=limits.twin_instruction):
             return f"nearly the same instruction as {quote(other.instruction.text)}"
         if _is_same_answer(case.pair, other, limits.twin_answer):
             return f"nearly the same answer as that to {quote(other.instruction.text)}"
@@ -254,8 +264,9 @@ def _twin(case: Case) -> str | None:
 
 def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> bool:
     """Whether two answers share most of their content words, and then of their trigrams."""
-    content = len(one.answer.content & other.answer.content)
-    if content < least * max(len(one.answer.content), len(other.answer.content), 1):
+    mine, theirs = one.answer.content, other.answer.content
+    most = max(len(mine), len(theirs), 1)
+    if min(len(mine), len(theirs)) < least * most or len(mine & theirs) < least * most:
         return False
     runs, others = frozenset(one.trigrams), frozenset(other.trigrams)
     return bool(runs) and len(runs & others) >= least * max(len(runs), len(others))
@@ -263,14 +274,16 @@ def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> boo
 
 def _personal_data(case: Case) -> str | None:
     """Name the kinds found, never the finds themselves."""
-    texts = (case.pair.answer.text, case.pair.instruction.text)
-    kinds = {match.kind for text in texts for match in privacy.find_personal(text)}
+    kinds: set[str] = set()
+    for said in (case.pair.answer, case.pair.instruction):
+        if privacy.may_hold_personal(said.text, said.numbers):
+            kinds.update(match.kind for match in privacy.find_personal(said.text))
     return ", ".join(sorted(kinds)) or None
 
 
 def _secret(case: Case) -> str | None:
-    texts = (case.pair.answer.text, case.pair.instruction.text)
-    return "something shaped like a key" if any(map(privacy.find_secrets, texts)) else None
+    both = f"{case.pair.instruction.text}\n{case.pair.answer.text}"
+    return "something shaped like a key" if privacy.find_secrets(both) else None
 
 
 CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(

@@ -8,7 +8,10 @@ not: unrelated English reaches 0.45 on "the" and "of" alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import string
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import count, repeat
 from typing import TYPE_CHECKING
 
 from rapidfuzz.fuzz import partial_ratio
@@ -18,7 +21,7 @@ from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import Prepared, Trigram, join, prepare, words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "Fragments",
@@ -28,8 +31,8 @@ __all__ = [
     "evidence_match",
     "fragments",
     "lift",
+    "may_share_run",
     "names",
-    "numbers",
     "prepare_chunk",
     "prepare_pair",
     "score",
@@ -40,33 +43,59 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+_UNKNOWN = "\0"
+
+
+@dataclass(frozen=True)
 class PreparedChunk:
     """A chunk as the checks read it; made once for all its pairs.
 
     Attributes:
-        text: The chunk's own text. What follows also counts its title and sections.
+        text: The chunk's own text.
+        heading: Its title, author and section headings.
         language: Two-letter code, or None where unknown.
         content: Stems that an answer may use.
-        vocabulary: Words that a name in an answer may use.
         joined: The text's words in one string, to look runs up in.
     """
 
     text: Prepared
+    heading: Prepared
     language: str | None
     content: frozenset[str]
-    vocabulary: frozenset[str]
-    numbers: frozenset[str]
-    trigrams: frozenset[Trigram]
     joined: str
 
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """Numbers of text and headings, also those that the text spells out."""
+        spelled = _SPELLED.keys() & self.text.vocabulary
+        written = _written(self.text) | _written(self.heading)
+        return written.union([_SPELLED[word] for word in spelled])
 
-@dataclass(frozen=True, slots=True)
+    @cached_property
+    def trigrams(self) -> frozenset[Trigram]:
+        """Three-word runs of the text."""
+        return frozenset(trigrams(self.text.words))
+
+    @cached_property
+    def codes(self) -> dict[str, str]:
+        """A character for each word of the text, so that runs of words can be found as strings."""
+        return dict(zip(self.text.vocabulary, map(chr, count(1)), strict=False))
+
+    @cached_property
+    def coded(self) -> str:
+        """The text in these characters."""
+        return "".join(map(self.codes.__getitem__, self.text.words))
+
+    def encode(self, answer: Iterable[str]) -> str:
+        """An answer in these characters; a word that the text does not hold is a NUL."""
+        return "".join(map(self.codes.get, answer, repeat(_UNKNOWN)))
+
+
+@dataclass(frozen=True)
 class PreparedPair:
     """A pair as the checks read it; made once.
 
     Attributes:
-        trigrams: Three-word runs of the answer, in order.
         folded: The answer in lower case, for phrases.
     """
 
@@ -74,8 +103,17 @@ class PreparedPair:
     answer: Prepared
     evidence: str
     kind: str
-    trigrams: tuple[Trigram, ...]
     folded: str
+
+    @cached_property
+    def trigrams(self) -> tuple[Trigram, ...]:
+        """Three-word runs of the answer, in order."""
+        return trigrams(self.answer.words)
+
+    @cached_property
+    def asked(self) -> str:
+        """The instruction's words in the order of the alphabet."""
+        return " ".join(sorted(self.instruction.words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +142,16 @@ def prepare_chunk(
         language: What its source claims, such as ``en`` or ``pt-BR``; the text's own words decide
             where they are plain enough.
     """
-    tokens = words(text)
-    language = identify(frozenset(tokens), primary(language)) or primary(language)
-    body = prepare(text, language, tokens=tokens)
-    heading = prepare(" \n".join(context), language)
+    body = prepare(text, primary(language))
+    known = identify(body.vocabulary, body.language) or body.language
+    if known != body.language:
+        body = replace(body, language=known)
+    heading = prepare(" \n".join(context), known)
     return PreparedChunk(
         text=body,
-        language=language,
+        heading=heading,
+        language=known,
         content=body.content | heading.content,
-        vocabulary=body.vocabulary | heading.vocabulary,
-        numbers=numbers(f"{text}\n{heading.text}") | _spelled(body.vocabulary),
-        trigrams=frozenset(trigrams(body.words)),
         joined=join(body.words),
     )
 
@@ -128,13 +165,11 @@ def prepare_pair(
     language: str | None = "en",
 ) -> PreparedPair:
     """Prepare a pair; ``language`` is that of its prepared chunk."""
-    said = prepare(answer, language)
     return PreparedPair(
         instruction=prepare(instruction, language),
-        answer=said,
+        answer=prepare(answer, language),
         evidence=evidence,
         kind=kind,
-        trigrams=trigrams(said.words),
         folded=answer.lower(),
     )
 
@@ -174,36 +209,50 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0
-    vocabulary = chunk.text.vocabulary
+    coded, source = chunk.encode(answer), chunk.coded
     total = len(answer)
     while at < total:
-        if answer[at] not in vocabulary:
-            at += 1
-            continue
-        length = _run_length(answer, at, chunk)
+        length = _run_length(coded, at, source)
         covered += length
         squares += length * length
         longest = max(longest, length)
-        at += length
+        at += length or 1
     return Fragments(covered / total, squares / total, longest)
 
 
-def _run_length(answer: Sequence[str], at: int, chunk: PreparedChunk) -> int:
-    """Length of the longest run of words from ``at`` on that stands in the chunk; at least 1."""
-    ahead = tuple(answer[at : at + 3])
-    if ahead not in chunk.trigrams:
-        return 2 if len(ahead) > 1 and join(ahead[:2]) in chunk.joined else 1
-    bound = 3  # the chain of trigrams bounds the run from above; the text itself decides
-    most = len(chunk.text.words)
-    while bound < most and tuple(answer[at + bound - 2 : at + bound + 1]) in chunk.trigrams:
-        bound += 1
-    length = 3
-    while length < bound:
-        middle = (length + bound + 1) // 2
-        if join(answer[at : at + middle]) in chunk.joined:
+def may_share_run(answer: Sequence[str], chunk: PreparedChunk, least: int) -> bool:
+    """False if surely no run of ``least`` words of the answer stands in the chunk.
+
+    Any run that long holds a whole block of two thirds of it (half, where a word is a character)
+    that begins at a multiple of the rest.
+    """
+    block = (least + 1) // 2 if chunk.text.spaceless else least * 2 // 3
+    if block < _LEAST_BLOCK:
+        return True
+    known = bytes(map(chunk.text.vocabulary.__contains__, answer))
+    if bytes([True]) * least not in known:
+        return False
+    whole = bytes([True]) * block
+    for at in range(0, len(answer) - block + 1, least - block + 1):
+        if known.startswith(whole, at) and join(answer[at : at + block]) in chunk.joined:
+            return True
+    return False
+
+
+def _run_length(coded: str, at: int, source: str) -> int:
+    """Length of the longest run from ``at`` on that stands in the source, found by halving."""
+    if coded[at] == _UNKNOWN:
+        return 0
+    length, bound = 1, 2
+    while at + bound <= len(coded) and coded[at : at + bound] in source:
+        length, bound = bound, 2 * bound
+    bound = min(bound, len(coded) - at + 1)
+    while bound - length > 1:
+        middle = (length + bound) // 2
+        if coded[at : at + middle] in source:
             length = middle
         else:
-            bound = middle - 1
+            bound = middle
     return length
 
 
@@ -225,7 +274,6 @@ def evidence_match(evidence: str, chunk: PreparedChunk, *, least: float = 90.0) 
     return partial_ratio(" ".join(wanted), chunk.joined, score_cutoff=least)
 
 
-_NUMBER = re.compile(r"[0-9]+(?:[.,:][0-9]+)*")
 _SPELLED = {
     "ten": "10", "eleven": "11", "twelve": "12", "dozen": "12", "thirteen": "13", "fourteen": "14",
     "fifteen": "15", "sixteen": "16", "seventeen": "17", "eighteen": "18", "nineteen": "19",
@@ -234,34 +282,41 @@ _SPELLED = {
 }  # fmt: skip
 
 
-def numbers(text: str) -> frozenset[str]:
-    """Numbers of two digits or more (single ones are list marks), without thousands commas."""
-    found = (number.replace(",", "") for number in _NUMBER.findall(text))
-    return frozenset(number for number in found if len(number) > 1)
+def unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> list[str]:
+    """Numbers of an answer that its chunk does not hold, sorted.
+
+    Only those of two digits or more (single ones are list marks), without thousands commas.
+    """
+    return sorted(_written(answer) - chunk.numbers) if answer.numbers else []
 
 
-def _spelled(vocabulary: Collection[str]) -> frozenset[str]:
-    return frozenset(_SPELLED[word] for word in _SPELLED.keys() & vocabulary)
+def _written(prepared: Prepared) -> frozenset[str]:
+    text = prepared.text
+    found = [text[start:end].replace(",", "") for start, end in prepared.numbers]
+    return frozenset([number for number in found if len(number) > 1])
 
 
-def unseen_numbers(answer: str, chunk: PreparedChunk) -> list[str]:
-    """Numbers of an answer that its chunk does not hold, sorted."""
-    return sorted(numbers(answer) - chunk.numbers)
-
-
+_LEAST_BLOCK = 3
 _NAME = re.compile(r"[A-Z][\w'\u2019-]{1,40}(?: [A-Z][\w'\u2019-]{1,40})+")
+_INSIDE_NAMES = (string.ascii_lowercase + string.digits + "_'-?").encode()  # "?": any other script
+_ALL_CAPITALS = bytes.maketrans(string.ascii_uppercase.encode(), b"A" * 26)
 
 
 def names(text: str) -> list[str]:
     """Runs of two or more capitalised words on one line, as they stand in the text."""
+    bare = text.encode("ascii", "replace").translate(_ALL_CAPITALS, _INSIDE_NAMES)
+    if b"A A" not in bare:
+        return []  # no two words in a row begin with a capital
     return _NAME.findall(text)
 
 
 def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
     """Names of an answer of which a word stands neither in the chunk nor in its headings."""
-    unseen: list[str] = []
-    for name in names(answer):
-        parts = [part for part in words(name) if part not in ENGLISH]
-        if any(part not in chunk.vocabulary for part in parts):
-            unseen.append(name)
-    return unseen
+    body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
+    return [
+        name
+        for name in names(answer)
+        if any(
+            part not in body and part not in heading and part not in ENGLISH for part in words(name)
+        )
+    ]

@@ -80,11 +80,35 @@ def differs(text: Prepared, expected: str | None) -> str | None:
     usual = FUNCTION_WORDS.get(expected)
     hits = len(text.vocabulary & usual) if usual else 0
     if hits >= _SURE_HITS and hits > _PLENTY * len(text.vocabulary):
-        script = "latin" if text.text.isascii() else _script(text.vocabulary)
+        script = "latin" if _speaks_latin(text) else _script(text.vocabulary)
         if script == ("cyrillic" if expected in _CYRILLIC else "latin"):
             return None
+    if _speaks_latin(text) and _is_unmistakable(text.vocabulary, expected, hits):
+        return None
     found = identify(text.vocabulary)
     return found if found not in {None, expected} else None
+
+
+def _speaks_latin(text: Prepared) -> bool:
+    return text.text.isascii() or "".join(text.vocabulary).isascii()
+
+
+def _is_unmistakable(vocabulary: frozenset[str], expected: str, hits: int) -> bool:
+    """Whether no other language can win over the expected one, which has so many hits.
+
+    One would need three hits, and half as many again as the expected; to be named for English
+    words alone, eight. All other languages together do not have them in most texts.
+    """
+    if expected not in _LATIN:
+        return False
+    others = len(vocabulary & _words_of_others(expected))
+    return others < _LEAST_HITS or others < min(_MARGIN * hits, _SURE_HITS)
+
+
+@lru_cache(maxsize=len(FUNCTION_WORDS))
+def _words_of_others(expected: str) -> frozenset[str]:
+    others = (FUNCTION_WORDS[language] for language in _LATIN if language != expected)
+    return frozenset().union(*others)
 
 
 def trained_detector() -> Callable[[str], str | None]:
@@ -108,7 +132,7 @@ def _script(vocabulary: frozenset[str]) -> str:
     foreign = [word for word in vocabulary if not word.isascii()]
     if not foreign:
         return "latin"
-    counts = Counter(map(_word_script, foreign))
+    counts = Counter(map(_SCRIPTS.__getitem__, foreign))
     del counts["latin"]
     total = len(vocabulary)
     cjk = counts["ja"] + counts["han"]
@@ -121,7 +145,21 @@ def _script(vocabulary: frozenset[str]) -> str:
     return "latin"
 
 
-@lru_cache(maxsize=16_384)
+class _Scripts(dict[str, str]):
+    """Words to their scripts; filled as asked, emptied when full."""
+
+    _MOST = 16_384
+
+    def __missing__(self, word: str) -> str:
+        if len(self) >= self._MOST:
+            self.clear()
+        found = self[word] = _word_script(word)
+        return found
+
+
+_SCRIPTS = _Scripts()
+
+
 def _word_script(word: str) -> str:
     for character in word:
         code = ord(character)

@@ -40,6 +40,16 @@ _VERB = (
     r"(?:s|d|es|ed|ing)?"
 )
 _FOLLOWS = "view|opinion|claim|argument|experience|approach|point|main|and|or|above|below"
+_ENDS = (  # what shows that the noun stands for itself, and that nothing more is said of it
+    r"(?=$|[?.!,;:)]|\s+(?:please|briefly)\b|\s+(?:for|to)\s+(?:me|us|an?|someone|beginners)\b|"
+    r"\s+in(?:to)?\s+(?:\w+\s+){1,2}(?:words|sentences?|lines|points|bullets|paragraphs?|terms|"
+    r"english|language)\b)"
+)
+_AIM = r"(?=\s(?:into|as|to|for)\b)"
+_RETELL = (  # what can only be done to a text that is there
+    r"(?:summari[sz]e|sum\s+up|paraphrase|rephrase|rewrite|retell|condense|shorten|simplify|recap|"
+    r"translate)"
+)
 _ANYWHERE = (
     # "this passage", "the given text", "the above section"
     rf"\b(?:this|above|provided|given|preceding|aforementioned)\s+(?:{_NOUN})\b(?!{_COMPOUND})",
@@ -53,7 +63,12 @@ _IN_INSTRUCTIONS = (
     # "why does the author prefer": who is meant, if no work is named?
     r"\bthe\s+(?:authors?|writer|speaker|excerpt)\b(?!\s+(?:of|field|tag|attribute|name|column)\b)",
     # "in the text?", "as mentioned in the section,"
-    rf"\b(?:based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*(?=$|[?.!,;:)])",
+    rf"\b(?:based\s+on|from|in|by|of|per)\s+the\s+(?:{_NOUN})\s*{_ENDS}",
+    # "summarise the text for me", "rewrite the whole article as a dialogue"
+    rf"\b{_RETELL}\s+the\s+(?:(?:whole|entire|full)\s+)?(?:{_NOUN})\s*(?:{_ENDS}|{_AIM})",
+    rf"\bthe\s+(?:{'|'.join(_SURE)})\s*{_ENDS}",
+    # "using the text above", but not "the text above the button"
+    rf"\bthe\s+(?:{_NOUN})\s+(?:above|below)\b(?!\s+(?:the|an?|each|every|it|them|your|my)\b)",
     r"\b(?:mentioned|described|discussed|listed|shown|stated)\s+(?:above|earlier|here)\b",
     r"\bas\s+mentioned\b(?!\s+in\s+\w+'s)",
     r"\b(?:code|figure|table|example|list|image|diagram)\s+(?:above|below)\b",

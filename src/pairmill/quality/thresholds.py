@@ -18,9 +18,24 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT", "POLICIES", "VERSION", "Policy", "Thresholds", "override"]
+__all__ = [
+    "DEFAULT",
+    "LEAST_COSINE",
+    "LEAST_JACCARD",
+    "POLICIES",
+    "VERSION",
+    "Policy",
+    "Thresholds",
+    "override",
+]
 
 VERSION = "1"
+
+# Of the ordered pass over all pairs, which takes nothing back that a run has made.
+LEAST_JACCARD = 0.7
+"""From here on two instructions are near-duplicates: shared three-word runs of all."""
+LEAST_COSINE = 0.92
+"""Likewise, by the cosine of their embeddings, where those are asked for."""
 
 
 class Policy(StrEnum):
@@ -95,12 +110,12 @@ def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresho
             policies[name] = _policy(name, value)
         elif name in numbers:
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ConfigError(f"quality.{name}: needs a number, 0 or more")
+                raise ConfigError(f"checks.{name}: needs a number, 0 or more")
             changed[name] = value
         else:
             near = difflib.get_close_matches(name, [*policies, *numbers], n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(f"quality: unknown check or threshold '{name}'{hint}")
+            raise ConfigError(f"checks: unknown check or threshold '{name}'{hint}")
     version = base.version if base.version.endswith("+changed") else f"{base.version}+changed"
     return replace(
         base,
@@ -113,4 +128,4 @@ def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresho
 def _policy(name: str, value: object) -> Policy:
     if isinstance(value, str) and value in list(Policy):
         return Policy(value)
-    raise ConfigError(f"quality.{name}: needs one of {', '.join(Policy)}")
+    raise ConfigError(f"checks.{name}: needs one of {', '.join(Policy)}")

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-__all__ = ["find_chatter", "find_cut", "find_refusal", "quote"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["find_chatter", "find_cut", "find_refusal", "holds_any", "quote"]
 
 _OPENING_CHARS = 160
 _REFUSALS = (
@@ -14,11 +18,14 @@ _REFUSALS = (
     "i don't have access", "i do not have access", "i'm not able to", "i am not able to",
     "i must decline", "i won't be able", "i don't have enough information",
 )  # fmt: skip
+_REFUSAL_MARKS = ("i ", "i'", "i\u2019", "as an ai", "as a la")  # each phrase holds one of them
 
 
 def find_refusal(folded: str) -> str | None:
     """How an answer, given in lower case, refuses at its start; None if it does not."""
     opening = folded[:_OPENING_CHARS]
+    if not holds_any(opening, _REFUSAL_MARKS):
+        return None
     for phrase in _REFUSALS:
         if phrase in opening:
             return f"the answer opens with {quote(phrase)}"
@@ -37,6 +44,7 @@ _PLACEHOLDERS = (
     '"pairs":', '"evidence":', "<|im_", "<|end", "[/inst]", "\n### instruction", "\n### response",
     "rewritten prompt", "given prompt", "#rewritten",
 )  # fmt: skip
+_PLACEHOLDER_MARKS = ("[", "<", ">", '"', "#", "prompt", "lorem ipsum")  # one of them in each
 
 
 def find_chatter(text: str, folded: str) -> str | None:
@@ -51,10 +59,20 @@ def find_chatter(text: str, folded: str) -> str | None:
         return f"opens with {quote(found.group().strip())}"
     if text.strip() in {"...", "…"}:
         return "is a placeholder"
+    if not holds_any(folded, _PLACEHOLDER_MARKS):
+        return None
     for phrase in _PLACEHOLDERS:
         if phrase in folded:
             return f"holds {quote(phrase.strip())}"
     return None
+
+
+def holds_any(text: str, marks: Iterable[str]) -> bool:
+    """Whether one of the marks stands in the text."""
+    for mark in marks:  # noqa: SIM110 (any() with a generator takes three times as long)
+        if mark in text:
+            return True
+    return False
 
 
 _ENDS = frozenset(".!?:。！？…।॥؟。｡")
@@ -64,7 +82,7 @@ _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\|)\s*\S")
 
 def find_cut(answer: str) -> str | None:
     """How an answer ends where it should not: in mid-sentence, or in an open code block."""
-    if answer.count("```") % 2:
+    if "`" in answer and answer.count("```") % 2:
         return "a code block is not closed"
     bare = answer.rstrip()
     ending = bare.rstrip(_CLOSERS)

@@ -98,15 +98,17 @@ def plan_pairs(chunk: Chunk, count: int, seed: int) -> Plan:
 
 def _holds_code(text: str) -> bool:
     # What the pattern needs is looked for first: it takes 17 us for a chunk of prose, this 1.
-    if "    " not in text and "```" not in text and "~~~" not in text:
-        return False
-    return _CODE.search(text) is not None
+    indented = text.startswith("    ") or "\n    " in text
+    if indented or ("`" in text and "```" in text) or ("~" in text and "~~~" in text):
+        return _CODE.search(text) is not None
+    return False
 
 
 def _weighted(items: Sequence[tuple[str, int]], draws: Sequence[int]) -> tuple[str, ...]:
     """All names, those of more weight rather first (Efraimidis and Spirakis 2006)."""
-    ranked = sorted(
+    ranked = [
         (math.log((draw + 1) / 65537) / weight, name)
         for (name, weight), draw in zip(items, draws, strict=False)
-    )
-    return tuple(name for _, name in reversed(ranked))
+    ]
+    ranked.sort(reverse=True)
+    return tuple([name for _, name in ranked])

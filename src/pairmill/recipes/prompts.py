@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from pairmill.plain import plain
 from pairmill.records import Message, Prompt, Sampling, Template
 
 if TYPE_CHECKING:
@@ -87,5 +88,5 @@ def _defuse(text: str) -> str:
 
 
 def one_line(text: str | None, most: int = 200) -> str:
-    """Text as one short line that cannot open or close a fence; "" for None."""
-    return " ".join((text or "").replace("<", "").replace(">", "").split())[:most]
+    """Text as one short plain line that cannot open or close a fence; "" for None."""
+    return plain((text or "").replace("<", "").replace(">", ""), most)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Checks", "inspect_pair", "raw_pair", "refine", "view_of", "view_of_pair"]
 
 _PRIVATE = frozenset({"personal_data", "secret"})
+_GRAVE = (Policy.REPAIR, Policy.DROP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ async def refine(
                 pair, pair_view = other, view_of_pair(other, view)  # noqa: PLW2901
                 findings = _inspect(pair_view, view, elders, checks)
                 gravest = worst(findings)
-        if gravest is not None and gravest.policy in {Policy.REPAIR, Policy.DROP}:
+        if gravest is not None and gravest.policy in _GRAVE:
             ask.drop(Rejection(gravest.check, gravest.detail, raw_pair(pair), whole_unit=False))
         elif not ask.around.admit(pair.instruction):
             told = "as many pairs as allowed have this instruction"
@@ -93,7 +94,7 @@ def inspect_pair(pair: Pair, view: PreparedChunk, checks: Checks) -> tuple[Pair,
     pair_view = view_of_pair(pair, view)
     findings = _inspect(pair_view, view, (), checks)
     gravest = worst(findings)
-    if gravest is not None and gravest.policy in {Policy.REPAIR, Policy.DROP}:
+    if gravest is not None and gravest.policy in _GRAVE:
         return pair, gravest
     return _flagged(pair, findings, score(pair_view, view)), None
 

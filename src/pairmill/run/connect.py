@@ -256,7 +256,7 @@ async def _mode(
         return Mode.JSON_SCHEMA
     free = Free(provider, Mode.JSON_SCHEMA)
     impatience = _Impatience(bus, endpoint)
-    bus.subscribe(impatience)
+    bus.subscribe(impatience, Topic.CALL_FAILED)
     scout = Client(free, InFlight(stop), bus, SystemClock(), random.Random(), policy=AT_START)  # noqa: S311
 
     async def ask(request: Request, mode: Mode) -> Completion:
@@ -283,7 +283,7 @@ class _Impatience:
         self.is_over = False
 
     def __call__(self, event: Event) -> None:
-        if event.topic is Topic.CALL_FAILED and not self.is_over:
+        if not self.is_over:
             self.is_over = True
             line = f"{self._endpoint.place}: {event.fields.get('message')}; trying again for"
             self._bus.emit(Topic.NOTICE, text=f"{line} {AT_START.max_wait_s:.0f} s")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pairmill import __version__
 from pairmill.dataset.card import write_card
 from pairmill.dataset.facts import RunFacts
 from pairmill.errors import StorageError
 from pairmill.events import Event, Topic
+from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.store.manifest import write_manifest
 
@@ -27,6 +28,8 @@ MAX_REASONS = 3
 
 class Ending:
     """Keeps the run folder's card and manifest true, and explains a run that came to nothing."""
+
+    TOPICS: ClassVar = (Topic.DOCUMENT_READ, Topic.INPUT_SKIPPED, Topic.SHARD_PUBLISHED)
 
     def __init__(
         self, folder: RunFolder, lookup: Lookup, recipe: Recipe, settings: Settings
@@ -47,7 +50,7 @@ class Ending:
             source, reason = event.fields.get("source"), str(event.fields.get("reason"))
             self._skips[reason.partition(":")[0]] += 1
             self._first_skip = self._first_skip or f"{source}: {reason}"
-        elif event.topic is Topic.SHARD_PUBLISHED:
+        else:
             with suppress(StorageError):  # an older card stands there, and the next one is written
                 write_card(self._folder.path, self._facts(finished=False))
 
@@ -108,5 +111,6 @@ class Ending:
             pairs=totals.pairs,
             rejections=totals.reasons,
             usage=totals.usage,
+            figures=parse_figures(self._folder.read_figures()),
             finished=finished,
         )

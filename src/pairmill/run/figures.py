@@ -7,7 +7,7 @@ loses what it counted since its last shard, so these are figures to go by, not a
 from __future__ import annotations
 
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
@@ -24,11 +24,12 @@ __all__ = ["Figures", "summarize"]
 MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
 _GATE = ("instruction_following", "truthfulness")
 _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
-_TOPICS = frozenset({Topic.JUDGED, Topic.EVOLVED})
 
 
 class Figures:
     """Listens to what is judged and evolved, and writes down what it comes to."""
+
+    TOPICS: ClassVar = (Topic.JUDGED, Topic.EVOLVED, Topic.SHARD_PUBLISHED)
 
     def __init__(self, figures: Path, state: Path) -> None:
         """Take up the counts in ``state``; write them there, and the figures to ``figures``."""
@@ -44,10 +45,10 @@ class Figures:
         elif event.topic is Topic.EVOLVED:
             operator, outcome = str(event.fields["operator"]), str(event.fields["outcome"])
             _add(self._counts["evolve"].setdefault(operator, {}), outcome)
-        if event.topic in _TOPICS:
-            self._changed = True
-        elif event.topic is Topic.SHARD_PUBLISHED:
+        if event.topic is Topic.SHARD_PUBLISHED:
             self.save()
+        else:
+            self._changed = True
 
     def save(self) -> None:
         """Write both files, if anything was counted.
@@ -77,6 +78,7 @@ def _judge(counts: dict[str, Any]) -> dict[str, Any] | None:
         "aspects": {aspect: _aspect(counts["aspects"][aspect]) for aspect in ASPECTS},
         "repeated": {aspect: _agreement(counts["repeats"], aspect) for aspect in ASPECTS},
         "controls": {kind: _control(found) for kind, found in sorted(counts["controls"].items())},
+        "false_alarms": _false_alarms(counts["repeats"]),
         "mean_by_position": {
             position: round(total / number, 3)
             for position, (number, total) in sorted(counts["positions"].items())
@@ -117,6 +119,17 @@ def _control(found: dict[str, int]) -> dict[str, Any]:
         "detected": detected,
         "share": _rounded(share),
     }
+
+
+def _false_alarms(repeats: list[list[list[int | None]]]) -> dict[str, Any]:
+    """How often a rating falls by itself, as a planted fault should make it fall."""
+    gates = [
+        tuple(_gate(dict(zip(ASPECTS, given, strict=True))) for given in two) for two in repeats
+    ]
+    with_room = [(first, again) for first, again in gates if first >= _LEAST_BEFORE]
+    fell = sum(again < first for first, again in with_room)
+    share = fell / len(with_room) if with_room else None
+    return {"rated": len(with_room), "fell": fell, "share": _rounded(share)}
 
 
 def _evolve(counts: dict[str, dict[str, int]]) -> dict[str, Any] | None:

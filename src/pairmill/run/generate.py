@@ -10,6 +10,8 @@ from anyio import from_thread
 
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
+from pairmill.events import Topic
+from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
 
@@ -55,16 +57,22 @@ def generate(
         return await run(loaded, bus, handle_signals=is_main and not is_running)
 
     is_running = _loop_is_running()
+    check_export(loaded)
     try:
         if is_running:
             with from_thread.start_blocking_portal(backend_options=loop_options()) as portal:
-                return portal.call(begin)
-        return anyio.run(begin, backend_options=loop_options())
+                summary = portal.call(begin)
+        else:
+            summary = anyio.run(begin, backend_options=loop_options())
     except ExceptionGroup as group:
         error = first_error(group)
         if error is None:
             raise
         raise error from None
+    for line in export_at_end(loaded, summary):
+        if bus:
+            bus.emit(Topic.NOTICE, text=line)
+    return summary
 
 
 def _loop_is_running() -> bool:

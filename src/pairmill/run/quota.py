@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pairmill.events import Event, Topic
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from pairmill.config import Settings
+    from pairmill.events import Event
     from pairmill.run.reader import Work
 
 __all__ = ["Quota", "make_quota"]
@@ -86,8 +85,6 @@ class Quota:
 
     def listen(self, event: Event) -> None:
         """Take note of a unit that ended."""
-        if event.topic is not Topic.UNIT_FINISHED:
-            return
         pairs = event.fields.get("pairs")
         pairs = pairs if isinstance(pairs, int) else 0
         self._under_way -= 1

@@ -11,7 +11,6 @@ waits for anything else is let go; what was answered is committed, and the same 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -31,6 +30,7 @@ from pairmill.run.crew import Crew
 from pairmill.run.descriptors import fitting_concurrency, raise_limit
 from pairmill.run.ending import Ending
 from pairmill.run.figures import Figures
+from pairmill.run.inbox import Inbox
 from pairmill.run.memory import Memory
 from pairmill.run.notes import tell
 from pairmill.run.origin import note_start
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.again import Again
     from pairmill.run.connect import Connection
-    from pairmill.run.reader import Batch, Work
+    from pairmill.run.reader import Batch
     from pairmill.store.folder import RunFolder
 
 __all__ = ["Summary", "run"]
@@ -129,8 +129,8 @@ async def run(
             max_repeats=settings.max_repeats,
             on_trial=settings.checks != "off",
         )
-        figures = Figures(folder.path / "figures.json", folder.state / "figures.json")
-        bus.subscribe(figures.listen)
+        figures = Figures(folder.figures, folder.state / "figures.json")
+        bus.subscribe(figures.listen, *Figures.TOPICS)
         stack.callback(figures.save)
         session = _Session(
             settings,
@@ -179,8 +179,8 @@ class _Session:
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
-        self._bus.subscribe(self._ending.listen)
-        self._bus.subscribe(self._watch.listen)
+        self._bus.subscribe(self._ending.listen, *Ending.TOPICS)
+        self._bus.subscribe(self._watch.listen, Topic.UNIT_FINISHED)
         self._ending.begin()
         async with anyio.create_task_group() as listening:
             if handle_signals:
@@ -250,8 +250,8 @@ class _Session:
         )
         quiet_s = self._settings.no_progress_s
         vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
-        self._bus.subscribe(vigil)
-        inbox: asyncio.Queue[Work | None] = asyncio.Queue(2 * connection.workers)
+        self._bus.subscribe(vigil, *Vigil.TOPICS)
+        inbox = Inbox(2 * connection.workers)
         crew = Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
@@ -268,25 +268,24 @@ class _Session:
         attempts = self._settings.max_attempts
         return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
 
-    async def _feed(self, batch: Batch | None, inbox: asyncio.Queue[Work | None]) -> None:
+    async def _feed(self, batch: Batch | None, inbox: Inbox) -> None:
         """Hand the units to the workers as fast as they take them."""
         if self._quota is not None:
             await self._feed_quota(self._quota, batch, inbox)
             batch = None
         while batch is not None:
             for work in batch.work:
-                await self._watch.hand_out()
+                if self._watch.is_on_trial:
+                    await self._watch.hand_out()
                 await inbox.put(work)
             batch = await self._read()
         if not self._stop.is_requested:
             self._bus.emit(Topic.READING_DONE)
-        await inbox.put(None)
+        inbox.end()
 
-    async def _feed_quota(
-        self, quota: Quota, batch: Batch | None, inbox: asyncio.Queue[Work | None]
-    ) -> None:
+    async def _feed_quota(self, quota: Quota, batch: Batch | None, inbox: Inbox) -> None:
         """Hand over only those units that the quota needs."""
-        self._bus.subscribe(quota.listen)
+        self._bus.subscribe(quota.listen, Topic.UNIT_FINISHED)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
                 await self._watch.hand_out()
@@ -326,7 +325,13 @@ class _Session:
         elif not pairs:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_pair()
         return Summary(
-            self._settings.output, exit_code, reason, asked=asked, chunks=self._chunks, pairs=pairs
+            self._settings.output,
+            exit_code,
+            reason,
+            asked=asked,
+            chunks=self._chunks,
+            pairs=pairs,
+            warning="" if self._stop.is_requested else self._watch.conclude(),
         )
 
 

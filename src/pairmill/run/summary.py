@@ -23,6 +23,7 @@ class Summary:
         asked: Whether there was anything new to ask the model.
         chunks: Chunks seen in this start.
         pairs: Pairs in the folder, those of earlier starts included.
+        warning: What is wrong with the pairs of this start, as far as so few can tell.
     """
 
     folder: Path
@@ -31,9 +32,13 @@ class Summary:
     asked: bool
     chunks: int
     pairs: int
+    warning: str = ""
 
     def lines(self) -> list[str]:
         """What to tell a person at the end."""
+        return [*self._lines(), *([f"warning: {self.warning}"] if self.warning else [])]
+
+    def _lines(self) -> list[str]:
         told = f"{self.pairs:,} pairs in {self.folder}"
         if self.exit_code == EXIT_DONE:
             if self.asked:

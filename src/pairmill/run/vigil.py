@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 import httpx2
@@ -38,6 +38,8 @@ class Vigil:
         no_progress_s: How long nothing may become durable.
     """
 
+    TOPICS: ClassVar = (Topic.ANSWER_READ, Topic.COMMITTED)
+
     def __init__(
         self, connection: Connection, bus: Bus, stop: Stop, *, no_progress_s: float
     ) -> None:
@@ -55,7 +57,7 @@ class Vigil:
             reason = self._fit.record(usable=event.fields.get("how") != "failed")
             if reason:
                 self._stop.request(reason, EXIT_RESUMABLE)
-        elif event.topic is Topic.COMMITTED:
+        else:
             self._watchdog.progressed(time.monotonic())
             self._told_stall = False
 

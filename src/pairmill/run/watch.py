@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import EXIT_FAILED
-from pairmill.events import Event, Topic
 from pairmill.quality.canary import Canary, CanaryLimits
 from pairmill.quality.text import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pairmill.events import Event
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.run.memory import Memory
     from pairmill.run.stop import Stop
@@ -74,6 +74,11 @@ class Watch:
         self._moved = anyio.Event()
         self._judged = not on_trial
 
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the canary has not judged yet: `hand_out` may have to wait."""
+        return not self._judged
+
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
         """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""
         self._with_pairs += bool(pairs)
@@ -84,6 +89,14 @@ class Watch:
         self._moved.set()
         if window.problem:
             self.stop.request(window.problem, EXIT_FAILED)
+
+    def conclude(self) -> str:
+        """What the canary has to say at the end of a run that it let go on; "" where all is well.
+
+        Of a run of less than 50 chunks that is all it says; see ``Canary.conclude``.
+        """
+        window = self._canary.conclude()
+        return window.problem or "" if window else ""
 
     def admit(self, instruction: str) -> bool:
         """Whether one more pair may have this instruction."""
@@ -97,9 +110,9 @@ class Watch:
         """Keep a value in the run folder."""
         self.memory.set(name, value)
 
-    def listen(self, event: Event) -> None:
-        """Take note of the units that end."""
-        if event.topic is Topic.UNIT_FINISHED and not self._judged:
+    def listen(self, _event: Event) -> None:
+        """Take note of a unit that ended."""
+        if not self._judged:
             self._begun -= 1
             self._moved.set()
 

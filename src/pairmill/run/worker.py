@@ -22,13 +22,12 @@ from pairmill.store.entries import UnitOutcome
 from pairmill.store.rows import Origin, encode_unit
 
 if TYPE_CHECKING:
-    import asyncio
-
     from pairmill.events import Bus
     from pairmill.llm.client import Client
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
+    from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
     from pairmill.run.writer import Writer
@@ -56,20 +55,17 @@ class Shop:
     strong: Questions | None = None
 
 
-async def work_on(inbox: asyncio.Queue[Work | None], shop: Shop) -> None:
+async def work_on(inbox: Inbox, shop: Shop) -> None:
     """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
     while (work := await _next(inbox, shop.stop)) is not None:
         await _do(work, shop)
         await shop.writer.wait_for_room()
 
 
-async def _next(inbox: asyncio.Queue[Work | None], stop: Stop) -> Work | None:
+async def _next(inbox: Inbox, stop: Stop) -> Work | None:
     if stop.is_requested:
         return None  # nobody fills the inbox any more
-    work = await inbox.get()
-    if work is None:
-        inbox.put_nowait(None)  # the next worker's sign
-    return work
+    return await inbox.take()
 
 
 async def _do(work: Work, shop: Shop) -> None:

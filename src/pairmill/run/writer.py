@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 
 MAX_PENDING = 4096  # records that may wait for the disk before the workers do
 RETRY_S = 2.0  # between looks at a disk that is full
+LOOK_S = 10.0  # between looks at the age of shards, while nothing is committed
 
 
 class Writer:
@@ -45,6 +46,7 @@ class Writer:
         *,
         disk_wait_s: float = 600.0,
         retry_s: float = RETRY_S,
+        look_s: float = LOOK_S,
     ) -> None:
         """Take the journal; a disk that is full is waited for ``disk_wait_s`` long."""
         self._journal = journal
@@ -59,6 +61,7 @@ class Writer:
         self._closing = False
         self._disk_wait_s = disk_wait_s
         self._retry_s = retry_s
+        self._look_s = look_s
         self._hurry = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairmill-writer")
 
@@ -85,7 +88,9 @@ class Writer:
             StorageError: The disk refused a write, and waiting did not help or could not.
         """
         while not self._closing or self._answers or self._outcomes:
-            await self._wake.wait()
+            if not await self._woken():
+                await self._rotate()
+                continue
             self._wake.clear()
             await self._commit()
             if not self._closing:
@@ -117,6 +122,21 @@ class Writer:
             self._tell(await self._in_thread(self._journal.close))
         finally:
             self._thread.shutdown(wait=True)
+
+    async def _woken(self) -> bool:
+        """Wait for something to commit; False after a while without it."""
+        with anyio.move_on_after(self._look_s):
+            await self._wake.wait()
+            return True
+        return self._wake.is_set()
+
+    async def _rotate(self) -> None:
+        """Publish shards that grow no more and are old enough to be used."""
+        try:
+            self._tell(await self._in_thread(self._journal.rotate))
+        except StorageError as error:
+            if not error.transient:
+                raise  # a full disk is for the next commit to wait for
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._interval_s)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 LOG_EVERY_S = 5.0
+_SHOWN = (Topic.INPUT_SKIPPED, Topic.NOTICE, Topic.SHARD_PUBLISHED)
 
 
 @contextmanager
@@ -38,12 +39,12 @@ def show(bus: Bus, tally: Tally, console: Console) -> Iterator[Callable[[], None
     """
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
-            bus.subscribe(lambda event: _say(event, live.console))
+            bus.subscribe(lambda event: _say(event, live.console), *_SHOWN)
             yield lambda: live.update(_drawing(tally), refresh=True)
         console.print(_drawing(tally))
         return
     logger = configure(console.file)
-    bus.subscribe(lambda event: _log(event, logger))
+    bus.subscribe(lambda event: _log(event, logger), *_SHOWN)
     last = time.monotonic()
 
     def tick() -> None:

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pairmill.plain import plain
+from pairmill.quality.trust import parse_figures, verdicts
+from pairmill.service.verdicts import print_checks
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 
@@ -30,7 +32,9 @@ def print_status(path: Path, *, as_json: bool) -> None:
     """
     folder = read_folder(path)
     found = figures(folder)
+    known = parse_figures(folder.read_figures())
     if as_json:
+        found |= known.model_dump(mode="json") if known else {"judge": None, "evolve": None}
         sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -38,7 +42,9 @@ def print_status(path: Path, *, as_json: bool) -> None:
     table.add_column()
     for name, value in found.items():
         table.add_row(name.replace("_", " "), plain(_shown(value)))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    print_checks(verdicts(known), console)
 
 
 def figures(folder: RunFolder) -> dict[str, object]:

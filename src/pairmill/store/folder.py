@@ -92,6 +92,18 @@ class RunFolder:
         return self.state / "origin.json"
 
     @property
+    def figures(self) -> Path:
+        """What is known of the judge and of evolution; there only where one of them was on."""
+        return self.path / "figures.json"
+
+    def read_figures(self) -> bytes:
+        """The figures as they stand there; empty where nothing does, or it cannot be read."""
+        try:
+            return self.figures.read_bytes()
+        except OSError:
+            return b""
+
+    @property
     def lock(self) -> Path:
         """Held by the process that works here; its text names it."""
         return self.state / "lock"

@@ -196,12 +196,14 @@ def _row(
     row["answer"] = pair.answer
     row["kind"] = pair.kind or None
     row["evidence"] = pair.evidence or None
-    row["flags"] = list(pair.flags)
-    row["scores"] = _scores(pair.scores)
+    row["flags"] = pair.flags
+    if pair.scores is not None:
+        row["scores"] = _scores(pair.scores)
     row["grounding"] = _number(pair.grounding)
     if pair.parent is not None:
         row["parent_id"] = pair_id(origin.unit_id, pair.parent)
-    row["alternative"] = _alternative(pair.alternative)
+    if pair.alternative is not None:
+        row["alternative"] = _alternative(pair.alternative)
     row["prompt_tokens"] = min(prompt_tokens, _MOST)
     row["completion_tokens"] = min(completion_tokens, _MOST)
     return _line(row)
@@ -260,22 +262,18 @@ def _clean(value: Any) -> Any:
     if isinstance(value, str):
         whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return whole.replace("\x00", "")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
         return {name: _clean(item) for name, item in value.items()}
     return value
 
 
-def _scores(scores: Mapping[str, float | None] | None) -> dict[str, float | None] | None:
-    if scores is None:
-        return None
+def _scores(scores: Mapping[str, float | None]) -> dict[str, float | None]:
     return {aspect: _number(scores.get(aspect)) for aspect in SCORE_ASPECTS}
 
 
-def _alternative(given: Alternative | None) -> dict[str, str | float | None] | None:
-    if given is None:
-        return None
+def _alternative(given: Alternative) -> dict[str, str | float | None]:
     return {"answer": given.answer, "route": given.route, "score": _number(given.score)}
 
 

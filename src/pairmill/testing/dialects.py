@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.testing.quotas import Levels, Refusal
+    from pairmill.testing.quotas import Level, Levels, Refusal
     from pairmill.testing.settings import Dialect, RetryAfter
 
 __all__ = ["go_duration", "limit_headers", "rate_limit_body", "retry_after_headers"]
@@ -82,25 +82,27 @@ def rate_limit_body(dialect: Dialect, refusal: Refusal, model: str, wall_s: floa
 
 
 def _openai(levels: Levels, _cost: int, _wall_s: float) -> Headers:
-    headers: Headers = []
-    for name, level in (("requests", levels.requests), ("tokens", levels.tokens)):
-        if level is not None:
-            headers += [
-                (f"x-ratelimit-limit-{name}", str(level.limit)),
-                (f"x-ratelimit-remaining-{name}", str(level.remaining)),
-                (f"x-ratelimit-reset-{name}", go_duration(level.reset_s)),
-            ]
-    return headers
+    return _x_ratelimit(levels.requests, levels.tokens)
+
+
+def _groq(levels: Levels, _cost: int, _wall_s: float) -> Headers:
+    return _x_ratelimit(levels.day, levels.tokens)
 
 
 def _azure(levels: Levels, _cost: int, _wall_s: float) -> Headers:
+    return _x_ratelimit(levels.requests, levels.tokens, resets=False)
+
+
+def _x_ratelimit(requests: Level | None, tokens: Level | None, *, resets: bool = True) -> Headers:
     headers: Headers = []
-    for name, level in (("requests", levels.requests), ("tokens", levels.tokens)):
+    for name, level in (("requests", requests), ("tokens", tokens)):
         if level is not None:
             headers += [
                 (f"x-ratelimit-limit-{name}", str(level.limit)),
                 (f"x-ratelimit-remaining-{name}", str(level.remaining)),
             ]
+            if resets:
+                headers.append((f"x-ratelimit-reset-{name}", go_duration(level.reset_s)))
     return headers
 
 
@@ -113,18 +115,6 @@ def _anthropic(levels: Levels, _cost: int, wall_s: float) -> Headers:
                 (f"anthropic-ratelimit-{name}-limit", str(level.limit)),
                 (f"anthropic-ratelimit-{name}-remaining", str(level.remaining)),
                 (f"anthropic-ratelimit-{name}-reset", until.strftime("%Y-%m-%dT%H:%M:%SZ")),
-            ]
-    return headers
-
-
-def _groq(levels: Levels, _cost: int, _wall_s: float) -> Headers:
-    headers: Headers = []
-    for name, level in (("requests", levels.day), ("tokens", levels.tokens)):
-        if level is not None:
-            headers += [
-                (f"x-ratelimit-limit-{name}", str(level.limit)),
-                (f"x-ratelimit-remaining-{name}", str(level.remaining)),
-                (f"x-ratelimit-reset-{name}", go_duration(level.reset_s)),
             ]
     return headers
 

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.dataset.export import MANIFEST, ExportOptions, export
+from pairmill.dataset.export import ExportOptions, export
+from pairmill.dataset.export_place import MANIFEST
+from pairmill.dataset.export_summary import summary_lines
+from pairmill.dataset.length_gap import LengthGap
 from pairmill.dataset.policy import Policy
+from pairmill.dataset.related import related_documents
 from pairmill.dataset.repeats import near_repeats
 from pairmill.dataset.split import Shares
 from pairmill.errors import FolderError, InputError, StorageError, UsageError
@@ -103,7 +107,8 @@ def test_no_document_stands_in_two_splits(
     out = tmp_path / "out"
     related = [(f"document {number}", f"document {number + 1}") for number in range(0, 100, 2)]
     options = ExportOptions(shape="prompt_completion", shares=Shares(60, 20, 20))
-    summary = export(run_folder(rows), out, options, related=related)
+    summary = export(run_folder(rows), out, options, find_related=lambda _: related)
+    assert summary.related == 100
     group_of: dict[int, set[str]] = {}
     for split in ("train", "validation", "test"):
         assert summary.kept[split] > 20
@@ -113,6 +118,40 @@ def test_no_document_stands_in_two_splits(
     assert all(len(splits) == 1 for splits in group_of.values())
     assert summary.leak is not None
     assert summary.leak.same_instruction == 0
+
+
+def test_documents_whose_answers_share_text_are_kept_together(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    draw = random.Random(3)
+    words = [f"{one}{two}" for one in "abcdefgh" for two in ("ra", "lo", "mi", "ten", "sky")]
+    told = [" ".join(draw.choices(words, k=60)) for _ in range(60)]
+    rows = [
+        row(number, document_id=f"d{number}", chunk_id=f"c{number}",
+            answer=f"{told[number % 60]} and number {number} at its end.")
+        for number in range(120)
+    ]  # fmt: skip
+    folder, options = run_folder(rows), ExportOptions(shares=Shares(50, 25, 25))
+    parted = export(folder, tmp_path / "parted", options)
+    assert parted.leak is not None
+    assert parted.leak.copied_answer > 10
+    kept = export(folder, tmp_path / "kept", options, find_related=related_documents)
+    assert kept.leak is not None
+    assert kept.leak.copied_answer == 0
+    assert kept.related == 120
+    assert "120 documents have such kin" in (tmp_path / "kept" / "README.md").read_text("utf-8")
+    assert "kin" not in (tmp_path / "parted" / "README.md").read_text("utf-8")
+
+
+def test_documents_that_share_a_phrase_are_no_kin(row: Callable[..., Any]) -> None:
+    phrase = "as everybody in the old harbour town has always known"
+    rows = [
+        row(number, document_id=f"d{number}",
+            answer=f"{phrase} {' '.join(f'w{number}x{at}' for at in range(40))}")
+        for number in range(5)
+    ]  # fmt: skip
+    assert related_documents(rows) == set()
+    assert related_documents([row(1, answer="short"), row(9, answer="short")]) == set()
 
 
 def test_a_repeat_finder_of_the_callers_decides_over_all_rows(
@@ -168,6 +207,32 @@ def test_files_are_cut_by_size_and_numbered(
         assert hashlib.sha256(data).hexdigest() == file["sha256"]
         assert data.count(b"\n") == file["rows"]
     assert sum(file["rows"] for file in told) == summary.kept["train"]
+
+
+def test_a_preference_export_tells_how_lengths_differ(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    def scores(value: float) -> dict[str, float]:
+        return dict.fromkeys(("truthfulness", "helpfulness"), value)
+
+    answers = [(5.0, "one two three four five six"), (1.0, "one two three four"),
+               (5.0, "one two three"), (1.0, "one two three four")]  # fmt: skip
+    rows = [
+        row(number, answer=answer, scores=scores(score), chunk_id=f"c{number // 2}",
+            instruction=f"Why is it number {number // 2}?")
+        for number, (score, answer) in enumerate(answers)
+    ]  # fmt: skip
+    options = ExportOptions(shape="preference", shares=ALL_TRAIN)
+    summary = export(run_folder(rows), tmp_path / "out", options)
+    assert summary.length_gap == LengthGap(0.5, 4.25, 0.5)
+    assert summary_lines(summary)[-1] == (
+        "length gap: chosen answers are +0.5 words longer than rejected ones on average (of 4), "
+        "and the longer in 50% of the pairs; under a tenth is good: too wide: training learns "
+        "length"
+    )
+    assert json.loads((tmp_path / "out" / MANIFEST).read_text())["length_gap"]["mean_words"] == 0.5
+    assert "0\\.5 words longer" in (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert LengthGap(-2.0, 100.0, 0.4).line().endswith("good: fine")
 
 
 def test_a_preference_export_pairs_judged_answers(

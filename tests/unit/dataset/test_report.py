@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pairmill.dataset.facts import RunFacts
 from pairmill.dataset.markup import Markup, page_text, tag
 from pairmill.dataset.measures import measure
-from pairmill.dataset.report import Check, render_report, write_report
+from pairmill.dataset.report import render_report, write_report
+from pairmill.quality.verdict import Check
 from pairmill.records import Usage
 
 if TYPE_CHECKING:

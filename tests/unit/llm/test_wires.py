@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +20,7 @@ from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from tests.support.scripted import Scripted
 
@@ -30,16 +31,17 @@ KEY = "sk-verysecretverysecret"
 REQUEST = request()
 
 
-WIRES: dict[str, type[DirectProvider | SdkProvider]] = {
-    "direct": DirectProvider,
+WIRES: dict[str, Callable[..., Provider]] = {
+    "plain": partial(DirectProvider, plain=True),
+    "direct": partial(DirectProvider, plain=False),
     "sdk": SdkProvider,
 }
-chosen: list[type[DirectProvider | SdkProvider]] = []
+chosen: list[Callable[..., Provider]] = []
 
 
 @pytest.fixture(params=WIRES, autouse=True)
 def wire(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Every test of this module runs on both wires: they hold the same promises."""
+    """Every test of this module runs on every wire: they hold the same promises."""
     chosen[:] = [WIRES[request.param]]
     yield str(request.param)
     chosen.clear()
@@ -103,10 +105,10 @@ async def test_packed_replies_are_unpacked() -> None:
 
 
 async def test_a_reply_that_unpacks_beyond_the_limit_is_not_read_on(
-    monkeypatch: pytest.MonkeyPatch, wire: str
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(f"pairmill.llm.providers.{wire}.BODY_LIMIT_BYTES", 2**20)
     assert replies.BODY_LIMIT_BYTES == 32 * 2**20
+    monkeypatch.setattr(replies, "BODY_LIMIT_BYTES", 2**20)
     bomb = reply(gzip.compress(bytes(2**24)), headers={"Content-Encoding": "gzip"})
     error = await failure(bomb)
     assert (error.kind, error.code, error.maybe_paid) == (Kind.BADOUT, "too_large", True)
@@ -273,19 +275,16 @@ async def test_a_call_that_is_given_up_ends_at_once_and_its_connection_by_the_ti
         await provider.aclose()
 
 
-async def test_an_account_s_parts_are_named_on_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_account_s_parts_are_named_on_every_call(
+    monkeypatch: pytest.MonkeyPatch, wire: str
+) -> None:
     environ = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-2"}
     for name, value in environ.items():
         monkeypatch.setenv(name, value)  # where the SDK looks by itself
     async with serve(reply(answer())) as server:
         endpoint = Endpoint(server.base_url, Secret(KEY))
-        provider: Provider
-        if chosen[0] is DirectProvider:
-            provider = DirectProvider(
-                endpoint, FakeClock(), concurrency=1, headers=account_headers(environ)
-            )
-        else:
-            provider = SdkProvider(endpoint, FakeClock(), concurrency=1)
+        own = {} if wire == "sdk" else {"headers": account_headers(environ)}
+        provider = chosen[0](endpoint, FakeClock(), concurrency=1, **own)
         await provider.complete(REQUEST, Mode.PROMPT)
         await provider.aclose()
     sent = server.headers[0].lower()

@@ -49,6 +49,31 @@ def test_a_model_that_follows_its_chunk_is_never_stopped(seed: int) -> None:
     assert all(window.problem is None and window.lift > 0.3 for _, window in windows)
 
 
+def conclude(model: Model, seed: int, chunks: int) -> Window | None:
+    rng = random.Random(seed)
+    canary = Canary(seed)
+    examples = make_examples(chunks * 3, seed)
+    for number in range(chunks):
+        canary.watch(*prepared(examples[number * 3 : number * 3 + 3], model, rng))
+    return canary.conclude()
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("chunks", [10, 25, 49, 62])
+def test_what_is_left_at_the_end_is_judged_too(seed: int, chunks: int) -> None:
+    good, blind = conclude(follows, seed, chunks), conclude(ignores, seed, chunks)
+    assert good is not None
+    assert good.problem is None
+    assert blind is not None
+    assert "is the text in the prompt?" in (blind.problem or "")
+    assert f"over {chunks if chunks < 50 else chunks - 50} chunks" in (blind.problem or "")
+
+
+def test_too_few_chunks_are_not_judged_at_the_end() -> None:
+    assert conclude(ignores, 1, 9) is None
+    assert conclude(ignores, 1, 50) is None
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_model_that_ignores_its_chunk_is_stopped_within_100_chunks(seed: int) -> None:
     at, window = next(play(ignores, seed, 100))

@@ -17,7 +17,7 @@ from pairmill.quality.grounding import (
     unseen_names,
     unseen_numbers,
 )
-from pairmill.quality.text import words
+from pairmill.quality.text import prepare, words
 
 TEXT = (
     "The copper kettle was first used by the brewers of Hallstein. In 1874 a law asked every "
@@ -87,8 +87,8 @@ def plain_fragments(answer: list[str], source: list[str]) -> list[int]:
 
 def test_numbers_are_compared_without_commas_and_as_words() -> None:
     chunk = prepare_chunk(TEXT, context=["Brewing since 1821"])
-    assert unseen_numbers("In 1874, 12 workers kept 1500 litres; since 1821.", chunk) == []
-    assert unseen_numbers("1. First, 2. then 99 litres in 1875", chunk) == ["1875", "99"]
+    assert unseen_numbers(prepare("In 1874, 12 workers kept 1500 litres; since 1821."), chunk) == []
+    assert unseen_numbers(prepare("1. First, 2. then 99 litres in 1875"), chunk) == ["1875", "99"]
 
 
 def test_names_are_looked_up_in_text_and_headings() -> None:

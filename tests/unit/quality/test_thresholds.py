@@ -19,12 +19,12 @@ def test_policies_and_numbers_change_by_name_and_show_in_the_version() -> None:
     ("given", "message"),
     [
         ({"near_copi": "drop"}, "did you mean 'near_copy'?"),
-        ({"near_copy": "delete"}, "quality.near_copy: needs one of keep, flag, repair, drop"),
+        ({"near_copy": "delete"}, "checks.near_copy: needs one of keep, flag, repair, drop"),
         ({"near_copy": 3}, "needs one of"),
-        ({"copy_density": "high"}, "quality.copy_density: needs a number"),
+        ({"copy_density": "high"}, "checks.copy_density: needs a number"),
         ({"copy_density": True}, "needs a number"),
         ({"copy_density": -1}, "needs a number"),
-        ({"version": "2"}, "unknown check or threshold 'version'"),
+        ({"version": "2"}, "checks: unknown check or threshold 'version'"),
     ],
 )
 def test_mistakes_are_named(given: dict[str, object], message: str) -> None:

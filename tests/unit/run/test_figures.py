@@ -74,6 +74,17 @@ def test_a_planted_fault_is_found_when_its_rating_falls(tmp_path: Path) -> None:
     assert controls["swapped"]["share"] == 1.0
 
 
+def test_what_falls_by_itself_is_counted_beside_it(tmp_path: Path) -> None:
+    good, bad, low = scores(5, 5, None, 5), scores(5, 2, None, 5), scores(2, 2, None, 5)
+    events = [
+        judged(bad, "again", first=good),
+        judged(good, "again", first=good),
+        judged(scores(1, 1, None, 5), "again", first=low),  # had no room to fall
+    ]
+    found = figures_of(tmp_path, judged(good), *events)["judge"]
+    assert found["false_alarms"] == {"rated": 2, "fell": 1, "share": 0.5}
+
+
 def test_a_bias_for_length_and_for_position_shows(tmp_path: Path) -> None:
     events = [
         judged(scores(n, n, n, n), words=50 * n, position=1 if n > 2 else 2) for n in range(1, 6)

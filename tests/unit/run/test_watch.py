@@ -51,6 +51,20 @@ def test_a_run_that_reads_its_chunks_goes_on(memory: Memory) -> None:
     assert not stop.is_requested
 
 
+@pytest.mark.parametrize(("blind", "said"), [(True, "is the text in the prompt?"), (False, "")])
+def test_a_short_run_gets_a_verdict_at_its_end_and_is_not_stopped(
+    memory: Memory, blind: bool, said: str
+) -> None:
+    stop = Stop()
+    watch = Watch(stop, memory)
+    assert watch.conclude() == ""
+    for number in range(12):
+        watch.watch(*chunk_and_pair(number, blind=blind))
+    assert watch.conclude().endswith(said)
+    assert bool(watch.conclude()) == blind
+    assert not stop.is_requested
+
+
 async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: Memory) -> None:
     watch = Watch(Stop(), memory)
     handed = 0

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +9,7 @@ from tests.support.asks import make_chunk
 from pairmill.events import Bus
 from pairmill.recipes.recipe import Recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
 from pairmill.run.stop import Stop
 from pairmill.run.worker import Shop, work_on
@@ -44,8 +44,8 @@ async def test_who_finishes_during_a_stop_does_not_wait_for_an_inbox_that_nobody
         stop.request("enough")
         return []
 
-    inbox: asyncio.Queue[Work | None] = asyncio.Queue()
-    inbox.put_nowait(Work("a" * 32, make_chunk(), {}))
+    inbox = Inbox(8)
+    await inbox.put(Work("a" * 32, make_chunk(), {}))
     with anyio.fail_after(5):
         await work_on(inbox, shop_with(stop, write))
 
@@ -57,10 +57,10 @@ async def test_the_end_of_the_work_is_passed_on() -> None:
         done.append(chunk.text)
         return []
 
-    inbox: asyncio.Queue[Work | None] = asyncio.Queue()
+    inbox = Inbox(8)
     for text in ("one", "two"):
-        inbox.put_nowait(Work(text.ljust(32, "0"), make_chunk(text), {}))
-    inbox.put_nowait(None)
+        await inbox.put(Work(text.ljust(32, "0"), make_chunk(text), {}))
+    inbox.end()
     shop = shop_with(Stop(), write)
     with anyio.fail_after(5):
         await work_on(inbox, shop)

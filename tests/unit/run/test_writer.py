@@ -91,6 +91,35 @@ async def test_published_shards_are_told() -> None:
     assert told[1].fields == {"name": "train-00000.jsonl", "rows": 1, "bytes": 10}
 
 
+class Aging(Journal):
+    """Has a shard that is old enough; the first look at it meets a full disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    def rotate(self) -> tuple[ShardRecord, ...]:
+        self.looks += 1
+        if self.looks == 1:
+            raise StorageError("the disk is full", transient=True)
+        return (SHARD,) if self.looks == 2 else ()
+
+
+async def test_an_old_shard_is_published_though_nothing_is_committed() -> None:
+    told: list[Event] = []
+    bus, published, journal = Bus(), anyio.Event(), Aging()
+    bus.subscribe(told.append)
+    bus.subscribe(lambda _: published.set(), Topic.SHARD_PUBLISHED)
+    writer = Writer(journal, bus, 0.0, lambda _: None, look_s=0.001)  # type: ignore[arg-type]
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.run)
+            await published.wait()
+            writer.finish()
+    assert [event.topic for event in told] == [Topic.SHARD_PUBLISHED]
+    assert journal.batches == []
+
+
 async def test_workers_wait_only_when_the_disk_is_far_behind() -> None:
     writer, _ = _writer(Journal())
     with anyio.fail_after(1):

@@ -18,8 +18,10 @@ __all__ = [
     "BODY_LIMIT_BYTES",
     "ERROR_LIMIT_BYTES",
     "LIMIT_HEADERS",
+    "body_limit",
     "clean_text",
     "decode",
+    "is_success",
     "limit_headers",
 ]
 
@@ -40,7 +42,18 @@ LIMIT_HEADERS = (
 
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
+_UNCOUNTED = Usage()
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
+
+
+def is_success(status: int) -> bool:
+    """Whether a status means that it went well."""
+    return 200 <= status < 300  # noqa: PLR2004 (the range that means success)
+
+
+def body_limit(status: int) -> int:
+    """How many bytes of a reply's body are read at most, unpacked."""
+    return BODY_LIMIT_BYTES if is_success(status) else ERROR_LIMIT_BYTES
 
 
 def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -75,13 +88,13 @@ def decode(
         ProviderError: It is a failure, or a 200 that holds no answer.
     """
     data = _loads(body)
-    if not 200 <= status < 300:  # noqa: PLR2004 (the range that means success)
+    if not is_success(status):
         kept = limit_headers(headers)
         raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
     choice = _first_choice(data)
     text = clean_text(_text(choice))
     usage = _usage(data)
-    if not text.strip() or choice.get("error"):
+    if not text or text.isspace() or choice.get("error"):
         kept = limit_headers(headers)
         error = classify_empty(status, kept, body if data is None else data, now, secrets)
         error.prompt_tokens = usage.prompt_tokens
@@ -101,6 +114,8 @@ def clean_text(text: str) -> str:
     """``text`` without what UTF-8, SQLite or a reader cannot carry: lone surrogates and NUL."""
     if "\x00" in text:
         text = text.replace("\x00", "")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -140,7 +155,7 @@ def _text(choice: dict[str, Any]) -> str:
 def _usage(data: Any) -> Usage:
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
-        return Usage()
+        return _UNCOUNTED
     details = usage.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
@@ -151,5 +166,6 @@ def _usage(data: Any) -> Usage:
 
 
 def _count(value: Any) -> int:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if good and 0 <= value <= _TOKENS_LIMIT else 0
+    if type(value) is not int and type(value) is not float:
+        return 0
+    return int(value) if 0 <= value <= _TOKENS_LIMIT else 0

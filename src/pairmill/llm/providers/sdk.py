@@ -17,8 +17,7 @@ import httpx2
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.provider import Mode, Reply
 from pairmill.llm.providers.replies import (
-    BODY_LIMIT_BYTES,
-    ERROR_LIMIT_BYTES,
+    body_limit,
     decode,
     limit_headers,
 )
@@ -114,7 +113,7 @@ class SdkProvider:
                     stream=True,
                 )
                 try:
-                    body = await _read(response, BODY_LIMIT_BYTES)
+                    body = await _read(response)
                 finally:
                     await response.aclose()
         except TimeoutError:
@@ -129,21 +128,22 @@ class SdkProvider:
         """Read and name a failure before the SDK builds its own, unbounded view of it."""
         if response.is_success:
             return
-        body = await _read(response, ERROR_LIMIT_BYTES, cut=True)
+        body = await _read(response)
         if response.is_redirect:
             failures.raise_redirect(response.status_code)
         now = self._clock.time()
         decode(response.status_code, response.headers, body, now, self._secrets)
 
 
-async def _read(response: httpx2.Response, limit: int, *, cut: bool = False) -> bytes:
+async def _read(response: httpx2.Response) -> bytes:
+    """A body; of a failure's no more than its beginning."""
     parts: list[bytes] = []
-    size = 0
+    size, limit = 0, body_limit(response.status_code)
     async for part in response.aiter_bytes():
         parts.append(part)
         size += len(part)
         if size > limit:
-            if cut:
+            if not response.is_success:
                 break
             kept = limit_headers(response.headers)
             failures.raise_too_large(limit, response.status_code, kept)

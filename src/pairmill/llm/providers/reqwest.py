@@ -1,0 +1,138 @@
+"""HTTP by a client that is written in Rust: TLS, proxies, packed bodies, deadlines.
+
+Connections are the work of pyreqwest (over hyper and rustls), outside Python. TLS trusts what the
+system trusts, and proxies come from the environment, as in the SDK's wire.
+
+A call that is cancelled is let go at once, but pyreqwest keeps its connection until the reply or
+the timeout. Calls are cancelled only when a run ends, and with its process they end.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from pyreqwest.client import ClientBuilder
+from pyreqwest.exceptions import (
+    BodyDecodeError,
+    BuilderError,
+    RequestError,
+    RequestTimeoutError,
+)
+from pyreqwest.http import Url
+
+from pairmill.llm.providers import failures
+from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, limit_headers
+from pairmill.llm.providers.transport import RawReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyreqwest.client import Client
+    from pyreqwest.response import Response
+
+__all__ = ["ReqwestTransport"]
+
+_KEEP_ALIVE_S = 60.0
+
+
+class ReqwestTransport:
+    """A `Transport` over pyreqwest.
+
+    Args:
+        url: Where to.
+        headers: For every call.
+        concurrency: So many connections are kept.
+        timeout_s: Longest silence of the server, once the request is sent.
+        connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
+        is_direct: No proxy is asked, whatever the environment says.
+
+    Raises:
+        ProviderError: The address cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        concurrency: int,
+        timeout_s: float,
+        connect_timeout_s: float,
+        is_direct: bool,
+    ) -> None:
+        builder = (
+            ClientBuilder()
+            .default_headers(dict(headers))
+            .follow_redirects(enable=False)
+            .pool_max_idle_per_host(concurrency)
+            .pool_idle_timeout(timedelta(seconds=_KEEP_ALIVE_S))
+            .connect_timeout(timedelta(seconds=connect_timeout_s))
+            .read_timeout(timedelta(seconds=timeout_s))
+            .timeout(timedelta(seconds=timeout_s + connect_timeout_s))
+        )
+        if is_direct:
+            builder = builder.no_proxy()
+        try:
+            self._url = Url(url)
+            self._client: Client = builder.build()
+        except (BuilderError, ValueError):
+            failures.raise_bad_address()
+
+    async def post(self, content: bytes) -> RawReply:
+        """See `Transport`."""
+        call = self._client.post(self._url).body_bytes(content).build_streamed()
+        try:
+            # As a stream, so that we and not the library decide how much of it is read.
+            async with call as response:
+                status, headers = response.status, _limits(response)
+                found = await response.body_reader.read(body_limit(status) + 1)
+        except RequestError as error:
+            _raise(error)
+        return RawReply(status, headers, found.to_bytes() if found is not None else b"")
+
+    async def aclose(self) -> None:
+        """See `Transport`."""
+        await self._client.close()
+
+
+def _limits(response: Response) -> Mapping[str, str]:
+    """The headers about limits. Only those are decoded: any other may hold any bytes."""
+    kept: dict[str, str] = {}
+    for name in response.headers:  # hyper gives them in lower case
+        if name.startswith(LIMIT_HEADERS):
+            with suppress(ValueError):
+                kept[name] = response.headers[name]
+    return limit_headers(kept)
+
+
+def _raise(error: RequestError) -> NoReturn:
+    """Name a failure below HTTP.
+
+    The exception's type does not say whether the request was sent (a server that closes without a
+    word is a ConnectError too), so the causes are asked: fixed phrases of reqwest, hyper and
+    rustls, the last one the operating system's. None of them gets into our text.
+    """
+    causes = [cause["message"] for cause in error.details["causes"] or ()]
+    if isinstance(error, BuilderError):
+        failures.raise_bad_address()
+    unsent = "client error (Connect)" in causes
+    if isinstance(error, RequestTimeoutError):
+        failures.raise_timeout(sent=not unsent)
+    if unsent:
+        _raise_unsent(causes)
+    if isinstance(error, BodyDecodeError) and "error reading a body from connection" not in causes:
+        failures.raise_bad_encoding()
+    failures.raise_broken(sent=True)
+
+
+def _raise_unsent(causes: list[str]) -> NoReturn:
+    last = causes[-1]
+    if "dns error" in causes:
+        failures.raise_unknown_host()
+    if "tcp connect error" in causes or "(os error " in last or last.endswith(" eof"):
+        failures.raise_refused()
+    if last.startswith("tunnel error"):
+        failures.raise_bad_address()
+    failures.raise_no_tls()

@@ -1,0 +1,259 @@
+"""How far a judge can be trusted, and what evolution gains: from counts to verdicts.
+
+The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
+(Landis and Koch 1977). A judge that throws dice "finds" most planted faults, since what was rated
+high before can only fall; so the share found counts less the share of ratings that fall by
+themselves (Youden's J, 1950). A rank correlation of 0.3 with length is what method papers call a
+bias.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pairmill.quality.verdict import Check, standing
+
+__all__ = ["JudgeFigures", "RunFigures", "parse_figures", "verdicts"]
+
+LEAST_REPEATED = 30  # ratings given twice, below which agreement is an accident
+LEAST_PLANTED = 10
+LEAST_RATED = 30
+LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less than 0.2
+LEAST_TRIED = 20
+_JUDGE_MORE = "judge more chunks"
+_MORE = f"{_JUDGE_MORE}, or raise judge_trust"
+_PLANTED = {"swapped": "answer swapped", "cut": "answer cut in half", "number": "number changed"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    """A figure's name, what is good, what to do where it is not, and the bounds."""
+
+    name: str
+    good: str
+    advice: str
+    warn: float
+    fail: float
+
+    @property
+    def aim(self) -> str:
+        return f"good: {self.good}"
+
+    def check(self, value: float, found: str) -> Check:
+        status = standing(value, warn=self.warn, fail=self.fail)
+        hint = self.aim if status == "ok" else f"{self.aim}; {self.advice}"
+        return Check(self.name, found, status, hint)
+
+    def too_few(self, found: str, remedy: str = "") -> Check:
+        hint = f"{self.aim}; {remedy}" if remedy else self.aim
+        return Check(self.name, f"{found}: too few to say", "info", hint)
+
+
+class _Figures(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Repeated(_Figures):
+    """Ratings of the same pairs, given twice."""
+
+    compared: int
+    exact: float | None
+    within_one: float | None
+    kappa: float | None
+
+
+class Control(_Figures):
+    """Planted faults of one sort: ``rated`` counts those that had room to fall."""
+
+    planted: int
+    rated: int
+    detected: int
+
+
+class FalseAlarms(_Figures):
+    """Ratings that fell the second time, with nothing planted."""
+
+    rated: int = 0
+    fell: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of those that had room to fall; 0 where nothing is known."""
+        return self.fell / self.rated if self.rated else 0.0
+
+
+class Aspect(_Figures):
+    """The ratings of one aspect."""
+
+    mean: float | None
+
+
+class JudgeFigures(_Figures):
+    """What is known of a judge."""
+
+    rated: int
+    unscored: int
+    aspects: dict[str, Aspect]
+    repeated: dict[str, Repeated]
+    controls: dict[str, Control]
+    false_alarms: FalseAlarms = FalseAlarms()
+    mean_by_position: dict[str, float]
+    score_against_length: float | None
+
+
+class Operator(_Figures):
+    """What one operator of evolution came to; ``left_out`` is reason to count."""
+
+    tried: int
+    kept: int
+    left_out: dict[str, int] = Field(default_factory=dict)
+
+
+class RunFigures(_Figures):
+    """``figures.json`` of a run folder."""
+
+    judge: JudgeFigures | None = None
+    evolve: dict[str, Operator] | None = None
+
+
+def parse_figures(data: bytes) -> RunFigures | None:
+    """Read ``figures.json``; None for what is empty, damaged, or of another time."""
+    try:
+        return RunFigures.model_validate_json(data) if data else None
+    except ValidationError:
+        return None
+
+
+def verdicts(figures: RunFigures | None) -> tuple[Check, ...]:
+    """The figures in the field's words, each with how it stands and what to do about it."""
+    if figures is None:
+        return ()
+    judge, evolve = figures.judge, figures.evolve
+    operators = sorted(evolve.items()) if evolve else ()
+    return (
+        *(_judge(judge) if judge else ()),
+        *(_operator(name, operator) for name, operator in operators),
+    )
+
+
+def _judge(judge: JudgeFigures) -> list[Check]:
+    return [
+        _unscored(judge),
+        _agreement(judge),
+        *(_control(kind, found, judge.false_alarms) for kind, found in judge.controls.items()),
+        _length(judge),
+        _position(judge),
+    ]
+
+
+def _unscored(judge: JudgeFigures) -> Check:
+    total = judge.rated + judge.unscored
+    share = judge.unscored / total if total else 0.0
+    means = ", ".join(
+        f"{_spaced(name)} {aspect.mean:.1f}"
+        for name, aspect in judge.aspects.items()
+        if aspect.mean is not None
+    )
+    found = f"{share:.1%} of {total:,}" + (f"; means: {means}" if means else "")
+    advice = "take a judge that keeps to the schema"
+    return _Gauge("Judge: pairs left unscored", "under 2 %", advice, 0.02, 0.1).check(share, found)
+
+
+_AGREEMENT = _Gauge(
+    "Judge: agreement with itself (quadratic-weighted kappa)",
+    "0.6 and more; under 0.4 it is mostly noise",
+    "take a stronger judge",
+    0.6,
+    0.4,
+)
+
+
+def _agreement(judge: JudgeFigures) -> Check:
+    """The aspect that agrees least decides; one in which nothing varies has no kappa."""
+    rated = {aspect: again for aspect, again in judge.repeated.items() if again.compared}
+    compared = max((again.compared for again in rated.values()), default=0)
+    if compared < LEAST_REPEATED:
+        return _AGREEMENT.too_few(f"{compared} pairs rated twice", _MORE)
+    told = "; ".join(
+        f"{_spaced(aspect)} {_kappa(again.kappa)} ({again.exact or 0:.0%} exact, "
+        f"{again.within_one or 0:.0%} within 1)"
+        for aspect, again in rated.items()
+    )
+    known = [again.kappa for again in rated.values() if again.kappa is not None]
+    if known:
+        return _AGREEMENT.check(min(known), f"{told}; {compared} pairs")
+    hint = "every pair got the same rating, both times: such ratings sort nothing"
+    return Check(_AGREEMENT.name, f"{told}; {compared} pairs", "warn", hint)
+
+
+def _control(kind: str, control: Control, alarms: FalseAlarms) -> Check:
+    gauge = _Gauge(
+        f"Judge: planted faults found ({_PLANTED.get(kind, kind)})",
+        "8 in 10 found, and few false alarms",
+        "do not filter by these ratings",
+        0.6,
+        0.3,
+    )
+    found = f"{control.detected} of {control.rated}"
+    if control.rated < LEAST_PLANTED:
+        return gauge.too_few(found, _MORE)
+    share = control.detected / control.rated
+    found += f" ({share:.0%}; with nothing planted {alarms.share:.0%} fall as well)"
+    return gauge.check(share - alarms.share, found)
+
+
+def _length(judge: JudgeFigures) -> Check:
+    rho = judge.score_against_length
+    liked = "short" if rho is not None and rho < 0 else "long"
+    gauge = _Gauge(
+        "Judge: rating against length of the answer (Spearman)",
+        "near 0",
+        f"it likes {liked} answers: compare it with another judge",
+        0.3,
+        0.5,
+    )
+    if rho is None:
+        return Check(gauge.name, "undefined: lengths or ratings do not vary", "info", gauge.aim)
+    if judge.rated < LEAST_RATED:
+        return gauge.too_few(f"{rho:+.2f}", _JUDGE_MORE)
+    return gauge.check(abs(rho), f"{rho:+.2f}")
+
+
+def _position(judge: JudgeFigures) -> Check:
+    gauge = _Gauge(
+        "Judge: mean rating by position in the question",
+        "alike, since the order is drawn by hash",
+        "take another judge",
+        0.3,
+        0.6,
+    )
+    means = judge.mean_by_position
+    found = ", ".join(f"{place}: {value:.2f}" for place, value in sorted(means.items())) or "none"
+    if len(means) < 2 or judge.rated < LEAST_PLACED:  # noqa: PLR2004 (nothing to compare)
+        return gauge.too_few(found, _JUDGE_MORE)
+    return gauge.check(max(means.values()) - min(means.values()), found)
+
+
+def _operator(name: str, operator: Operator) -> Check:
+    reasons = sorted(operator.left_out.items(), key=lambda item: (-item[1], item[0]))
+    why = f"; the rest is paid for and left out, most often for {reasons[0][0]}" if reasons else ""
+    gauge = _Gauge(
+        f"Evolve: success of {_spaced(name)}",
+        "half and more",
+        "a stronger model evolves more, and some texts give no more",
+        0.5,
+        0.1,
+    )
+    share = operator.kept / operator.tried if operator.tried else 0.0
+    found = f"{operator.kept:,} of {operator.tried:,} kept ({share:.0%}){why}"
+    return gauge.too_few(found) if operator.tried < LEAST_TRIED else gauge.check(share, found)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _kappa(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"

@@ -1,0 +1,61 @@
+"""``run --export FORMAT``: the usual export of a run, by itself, once the run has ended well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairmill import __version__
+from pairmill.dataset import export as exporting
+from pairmill.dataset.export_place import check_replaceable, default_place
+from pairmill.dataset.export_summary import summary_lines
+from pairmill.dataset.related import related_documents
+from pairmill.dataset.repeats import near_repeats
+from pairmill.errors import EXIT_DONE, UsageError
+from pairmill.intake.sources.files import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.run.summary import Summary
+
+__all__ = ["check_export", "export_at_end"]
+
+
+def check_export(settings: Settings) -> None:
+    """Look, before anything is paid for, at whether the export that is asked for can be made.
+
+    Raises:
+        UsageError: There is no such format, or the export would land among the inputs.
+        FolderError: Something else stands where it would go.
+    """
+    if settings.export is None:
+        return
+    place = default_place(settings.output, settings.export)
+    for given in settings.inputs:
+        if given != STANDARD_INPUT and place.is_relative_to(Path(given).resolve()):
+            raise UsageError(
+                f"the export would go to {place}, and so be read as input by the next start;"
+                " name an output outside of the inputs"
+            )
+    check_replaceable(place)
+
+
+def export_at_end(settings: Settings, summary: Summary) -> list[str]:
+    """Export a run that has ended well, as ``pairmill export`` does; what to tell a person of it.
+
+    Raises:
+        PairmillError: It ended well, and still cannot be exported; the text says why.
+    """
+    if settings.export is None:
+        return []
+    if summary.exit_code != EXIT_DONE:
+        return ["not exported, since the run has not come to its end"]
+    done = exporting.export(
+        settings.output,
+        default_place(settings.output, settings.export),
+        exporting.ExportOptions(shape=settings.export),
+        find_repeats=near_repeats,
+        find_related=related_documents,
+        version=__version__,
+    )
+    return summary_lines(done)

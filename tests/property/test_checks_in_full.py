@@ -1,0 +1,205 @@
+"""The checks look closely only where there may be something: against the same checks in full.
+
+Each reference here says what is looked for in the plainest way, with no short cut.
+"""
+
+# ruff: noqa: RUF001 (marks of many scripts)
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rapidfuzz.fuzz import token_sort_ratio
+
+from pairmill.quality import language as languages
+from pairmill.quality import privacy, text, wording
+from pairmill.quality.digits import find_numbers
+from pairmill.quality.filters import CHECKS, Case, prompt_terms
+from pairmill.quality.grounding import (
+    fragments,
+    may_share_run,
+    names,
+    prepare_chunk,
+    prepare_pair,
+    score,
+)
+from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.text import Prepared, is_spaceless, prepare, stem, words
+from pairmill.quality.thresholds import DEFAULT
+
+PIECES_TEXT = """
+    copper kettle brewers valley the of and in was it classes nationalization der und nicht les des
+    pour и не что 1874 12 1,000 3.14 12:30 B52 US DE89 3704 0044 0532 0130 00 +49 30 1234567 (555)
+    010-1234 4111111111111111 8.8.8.8 2001:4860:4860::8888 1932-1945 anna@brewmail.org x@test １２
+    ٠١٢ AKIAABCDEFGHIJKLMNOP sk-abcdefghijklmnopqrstuv ghp_ hf_ eyJ -----BEGIN task-force it's
+    don’t “quoted” — … café Straße µm x² İstanbul ﬁne ŉa é لامً क्ष 한국어 東京都 これは กำ ๑ 𠀁 😀 €5
+    snake_case New York NASA Goddard José Miguel A Boy Why? The I cannot I'm sorry i’m hawaii as an
+    AI [insert <<<passage "answer": lorem ipsum given prompt ### bread dough rim ``` . ! ? 。 : :: )
+"""
+PIECES = st.sampled_from(PIECES_TEXT.split())
+GAPS = st.sampled_from([" ", " ", " ", " ", "", "\n", ", ", ". ", " — ", "-", "_", "'", "\x00"])
+TEXTS = st.lists(st.tuples(PIECES | st.text(max_size=4), GAPS), max_size=40).map(
+    lambda parts: "".join(piece + gap for piece, gap in parts)
+)
+LANGUAGES = st.sampled_from([None, "en", "de", "zh", "ja", "ru", "xx"])
+
+_S = text._SPACELESS
+_M = text._MARKS
+_TOKENS = re.compile(f"[{_S}]|(?:(?![{_S}])[^\\W_]|[{_M}])+")
+_ASCII_TOKENS = re.compile(r"[^\s!-/:-@\[-`{-~]+")
+
+
+def plain_words(said: str) -> list[str]:
+    bare = re.sub("['’ʼ]", "", said.casefold())
+    return (_ASCII_TOKENS if said.isascii() else _TOKENS).findall(bare)
+
+
+@given(TEXTS)
+def test_words_are_those_that_a_pattern_finds(said: str) -> None:
+    assert list(words(said)) == plain_words(said)
+    assert prepare(said).spaceless == sum(map(is_spaceless, words(said)))
+
+
+@given(TEXTS, LANGUAGES)
+def test_content_is_that_of_each_word_alone(said: str, language: str | None) -> None:
+    tokens = plain_words(said)
+    english = language in {"en", None}
+    leave = ENGLISH if english else FUNCTION_WORDS.get(language or "", frozenset())
+    expected = {stem(word) if english else word[:6] for word in tokens if word not in leave}
+    if any(map(is_spaceless, tokens)):
+        expected = {word for word in expected if not is_spaceless(word)} | {
+            one + two for one, two in pairwise(tokens) if is_spaceless(one) and is_spaceless(two)
+        }
+    else:
+        expected -= {""}
+    assert prepare(said, language).content == expected
+
+
+@given(TEXTS)
+def test_numbers_and_names_are_those_that_a_pattern_finds(said: str) -> None:
+    found = [said[start:end] for start, end in find_numbers(said)]
+    assert found == re.findall(r"[0-9]+(?:[.,:][0-9]+)*", said)
+    assert names(said) == re.findall(r"[A-Z][\w'’-]{1,40}(?: [A-Z][\w'’-]{1,40})+", said)
+
+
+PRIVATE = [
+    "DE89 3704 0044 0532 0130 00", "GB29NWBK60161331926819", "+49 30 1234567",
+    "+4930123456", "+12 345678",
+    "+1 (555) 010-1234", "(555) 123-4567", "555.123.4567", "3,555-123-4567", "8.8.8.8",
+    "4111 1111 1111 1111", "4111111111111111", "2001:4860:4860::8888", "anna@brewmail.org",
+    "555-123-٤٥٦٧", "NL91ABNA0417164300",
+    "AKIAABCDEFGHIJKLMNOP", "sk-abcdefghijklmnopqrstuv", "hf_" + "a" * 30,
+    "ghp_" + "a" * 36, "eyJabcdefghijk.eyJabcdefghijk.abcdefghijk", "xoxb-1234567890",
+    "-----BEGIN RSA PRIVATE KEY-----", "sk_live_" + "b" * 20, "glpat-" + "c" * 20,
+    "AIza" + "d" * 35, "github_pat_" + "e" * 22,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("private", PRIVATE)
+def test_each_kind_is_found_in_plain_surroundings(private: str) -> None:
+    said = f"Then write {private} on it"
+    found = [*privacy.find_personal(said), *privacy.find_secrets(said)]
+    assert found
+    if found[0].kind != "secret":
+        assert privacy.may_hold_personal(said, find_numbers(said))
+
+
+@given(st.tuples(TEXTS, st.sampled_from(PRIVATE), TEXTS).map(" ".join) | TEXTS)
+def test_nothing_private_is_overlooked(said: str) -> None:
+    if not privacy.may_hold_personal(said, find_numbers(said)):
+        assert list(privacy.find_personal(said)) == []
+    secrets = [found.span() for found in privacy._SECRET.finditer(said)]
+    assert [(match.start, match.end) for match in privacy.find_secrets(said)] == secrets
+
+
+def test_every_phrase_holds_a_mark_that_it_is_looked_for_by() -> None:
+    for phrase in wording._REFUSALS:
+        assert wording.holds_any(phrase, wording._REFUSAL_MARKS)
+    for phrase in wording._PLACEHOLDERS:
+        assert wording.holds_any(phrase, wording._PLACEHOLDER_MARKS)
+
+
+def plain_differs(said: Prepared, expected: str | None) -> str | None:
+    if expected is None or len(said.text) < 20:
+        return None
+    usual = FUNCTION_WORDS.get(expected, frozenset())
+    hits = len(said.vocabulary & usual)
+    if hits >= 8 and hits > 0.08 * len(said.vocabulary):
+        script = "cyrillic" if expected in {"ru", "uk", "bg"} else "latin"
+        if languages._script(said.vocabulary) == script:
+            return None
+    found = languages.identify(said.vocabulary)
+    return found if found not in {None, expected} else None
+
+
+FUNCTION_TEXTS = st.lists(st.sampled_from([*FUNCTION_WORDS]), min_size=1, max_size=2).flatmap(
+    lambda spoken: st.lists(
+        st.sampled_from(sorted(frozenset().union(*(FUNCTION_WORDS[name] for name in spoken)))),
+        max_size=30,
+    ).map(" ".join)
+)
+
+
+@given(FUNCTION_TEXTS | TEXTS, st.sampled_from([None, "zh", "xx", *FUNCTION_WORDS]))
+@example("nicht ist auch werden nach einer noch the of that with this which have not", "de")
+def test_languages_are_told_apart_as_in_full(said: str, expected: str | None) -> None:
+    prepared = prepare(said, expected)
+    assert languages.differs(prepared, expected) == plain_differs(prepared, expected)
+
+
+FEW = st.lists(st.sampled_from("abcde"), max_size=60)
+
+
+def holds(run: list[str], source: list[str]) -> bool:
+    return any(source[at : at + len(run)] == run for at in range(len(source) - len(run) + 1))
+
+
+@given(FEW, FEW, st.integers(0, 40), st.integers(0, 20))
+def test_copied_runs_are_those_of_the_greedy_definition(
+    source: list[str], own: list[str], cut: int, least: int
+) -> None:
+    said = own[: cut // 2] + source[cut // 3 : cut] + own[cut // 2 :]
+    chunk = prepare_chunk(" ".join(source))
+    at = squares = covered = longest = 0
+    while at < len(said):
+        length = 0
+        while at + length < len(said) and holds(said[at : at + length + 1], source):
+            length += 1
+        covered, squares, longest = covered + length, squares + length**2, max(longest, length)
+        at += max(length, 1)
+    found = fragments(said, chunk)
+    assert found.longest == longest
+    assert found.density == (squares / len(said) if said else 0)
+    assert found.coverage == (covered / len(said) if said else 0)
+    if not may_share_run(said, chunk, least):
+        assert longest < least
+
+
+@pytest.mark.parametrize("least", [5, 13, 25])
+@pytest.mark.parametrize("script", ["word{}", "{:c}"])
+def test_a_copied_run_is_seen_wherever_it_begins(least: int, script: str) -> None:
+    source = [script.format(0x4E00 + at) for at in range(60)]
+    chunk = prepare_chunk(" ".join(source))
+    for before in range(2 * least):
+        said = [*source[::-1][:before], *source[10 : 10 + least], *source[::-1]]
+        assert may_share_run(said, chunk, least)
+    assert not may_share_run(source[::-1], chunk, least)
+
+
+TERMS = prompt_terms(["bread dough", "rim", "東京"], "PM-1")
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_leaks_and_twins_are_those_of_the_plain_search(one: str, two: str, three: str) -> None:
+    chunk = prepare_chunk(three)
+    pair, other = prepare_pair(one, two), prepare_pair(two, one)
+    case = Case(pair, chunk, [other], DEFAULT, TERMS, score(pair, chunk))
+    said = text.join((*words(one), "|", *words(two)))
+    leaked = any(term in said and term not in chunk.joined for term in TERMS.joined)
+    assert (CHECKS["prompt_leak"](case) is not None) == leaked
+    alike = token_sort_ratio(" ".join(words(one)), " ".join(words(two)), score_cutoff=85)
+    told = CHECKS["twin"](case)
+    assert (told is not None and told.startswith("nearly the same instruction")) == bool(alike)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pairmill.quality.trust import parse_figures, verdicts
+from pairmill.quality.verdict import Check, standing
+
+GOOD_AGAIN = {"compared": 40, "exact": 0.9, "within_one": 1.0, "kappa": 0.82}
+GOOD_CONTROL = {"planted": 20, "rated": 20, "detected": 18, "share": 0.9}
+
+
+def judge(**given: Any) -> dict[str, Any]:
+    plain = {
+        "rated": 500,
+        "unscored": 1,
+        "aspects": {"truthfulness": {"mean": 4.25, "histogram": {}, "null": 0}},
+        "repeated": {"truthfulness": GOOD_AGAIN, "helpfulness": GOOD_AGAIN},
+        "controls": {"swapped": GOOD_CONTROL, "cut": GOOD_CONTROL, "number": GOOD_CONTROL},
+        "false_alarms": {"rated": 40, "fell": 2, "share": 0.05},
+        "mean_by_position": {"1": 4.2, "2": 4.1, "3": 4.15},
+        "score_against_length": 0.12,
+    }
+    return plain | given
+
+
+def told(judge: dict[str, Any] | None, evolve: dict[str, Any] | None = None) -> dict[str, Check]:
+    figures = parse_figures(json.dumps({"judge": judge, "evolve": evolve}).encode())
+    assert figures is not None
+    return {check.name: check for check in verdicts(figures)}
+
+
+def find(checks: dict[str, Check], word: str) -> Check:
+    (found,) = (check for name, check in checks.items() if word in name)
+    return found
+
+
+def test_a_judge_that_can_be_trusted_is_ok_throughout() -> None:
+    checks = told(judge())
+    assert [check.status for check in checks.values()] == ["ok"] * 7
+    assert all(check.hint.startswith("good: ") for check in checks.values())
+    assert find(checks, "unscored").found == "0.2% of 501; means: truthfulness 4.2"
+    assert find(checks, "kappa").found == (
+        "truthfulness 0.82 (90% exact, 100% within 1); "
+        "helpfulness 0.82 (90% exact, 100% within 1); 40 pairs"
+    )
+    swapped = find(checks, "answer swapped").found
+    assert swapped == "18 of 20 (90%; with nothing planted 5% fall as well)"
+    assert find(checks, "Spearman").found == "+0.12"
+    assert find(checks, "position").found == "1: 4.20, 2: 4.10, 3: 4.15"
+
+
+@pytest.mark.parametrize(
+    ("given", "word", "status", "hint"),
+    [
+        ({"unscored": 20}, "unscored", "warn", "under 2 %; take"),
+        ({"unscored": 100}, "unscored", "fail", "under 2 %; take"),
+        (
+            {"repeated": {"honesty": GOOD_AGAIN | {"kappa": 0.5}, "helpfulness": GOOD_AGAIN}},
+            "kappa", "warn", "0.6 and more; under 0.4",
+        ),
+        ({"repeated": {"honesty": GOOD_AGAIN | {"kappa": 0.1}}}, "kappa", "fail", "mostly noise"),
+        ({"repeated": {"honesty": GOOD_AGAIN | {"kappa": None}}}, "kappa", "warn", "sort nothing"),
+        ({"repeated": {"honesty": GOOD_AGAIN | {"compared": 9}}}, "kappa", "info", "good: "),
+        ({"controls": {"cut": GOOD_CONTROL | {"detected": 12}}}, "cut", "warn", "good: 8 in 10"),
+        ({"controls": {"cut": GOOD_CONTROL | {"detected": 5}}}, "cut", "fail", "good: 8 in 10"),
+        ({"controls": {"cut": GOOD_CONTROL | {"rated": 3}}}, "cut", "info", "good: "),
+        ({"score_against_length": 0.35}, "Spearman", "warn", "likes long answers"),
+        ({"score_against_length": -0.6}, "Spearman", "fail", "likes short answers"),
+        ({"score_against_length": None}, "Spearman", "info", "near 0"),
+        ({"rated": 12}, "position", "info", "judge more chunks"),
+        ({"mean_by_position": {"1": 4.5, "2": 4.1}}, "position", "warn", "drawn by hash"),
+        ({"mean_by_position": {"1": 4.5}}, "position", "info", "good: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_what_good_looks_like(
+    given: dict[str, Any], word: str, status: str, hint: str
+) -> None:
+    found = find(told(judge(**given)), word)
+    assert found.status == status
+    assert hint in found.hint
+
+
+def test_a_judge_that_throws_dice_is_not_praised_for_what_it_finds() -> None:
+    dice = {"false_alarms": {"rated": 40, "fell": 32, "share": 0.8}}
+    assert find(told(judge(**dice)), "answer cut").status == "fail"
+
+
+def test_operators_are_told_with_their_commonest_reason() -> None:
+    checks = told(
+        None,
+        {
+            "deepen": {"tried": 40, "kept": 30, "left_out": {"nothing_gained": 7, "twin": 3}},
+            "clearer": {"tried": 40, "kept": 2, "left_out": {"too_long": 38}},
+            "more_depth": {"tried": 3, "kept": 0, "left_out": {"missing": 3}},
+        },
+    )
+    assert [check.status for check in checks.values()] == ["fail", "ok", "info"]
+    assert find(checks, "deepen").found.startswith("30 of 40 kept (75%); ")
+    assert find(checks, "clearer").found.endswith("most often for too_long")
+    assert find(checks, "more depth").found.endswith("too few to say")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b'{"judge": {"rated": "many"}}', b"\xff", b'{"evolve": {"deepen": 3}}'],
+)
+def test_figures_that_are_missing_or_damaged_say_nothing(data: bytes) -> None:
+    assert verdicts(parse_figures(data)) == ()
+
+
+def test_a_bound_counts_from_itself_on_in_both_directions() -> None:
+    assert [standing(value, warn=2, fail=4) for value in (1, 2, 3, 4)] == [
+        "ok", "warn", "warn", "fail",
+    ]  # fmt: skip
+    assert [standing(value, warn=4, fail=2) for value in (5, 4, 3, 2)] == [
+        "ok", "warn", "warn", "fail",
+    ]  # fmt: skip
