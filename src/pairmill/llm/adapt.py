@@ -71,6 +71,7 @@ class RateControl:
         "_samples",
         "_short_in_row",
         "_spent_at",
+        "_was_told",
         "epoch",
         "pace",
         "paused_until",
@@ -95,6 +96,7 @@ class RateControl:
         self._samples: deque[tuple[float, int]] = deque()
         self._measured: deque[float] = deque(maxlen=2)
         self._short_in_row = _SHORTS
+        self._was_told = False  # how long to wait, with the last refusal
         self._spent_at: float | None = None  # since when hardly anything is taken
 
     def on_refused(
@@ -134,6 +136,7 @@ class RateControl:
             self._mark = taken
         self._cut_at = now
         wait_s = retry_after_s
+        self._was_told = wait_s is not None
         if wait_s is None:
             wait_s = self._backoff()
         self.paused_until = max(self.paused_until, now + wait_s)
@@ -238,8 +241,8 @@ class RateControl:
             self._short_in_row += 1
         if silent_s < _LONG_S or self._is_guess:
             return
-        # Its minute ended between the last refusal and now.
-        ended_at = (self._cut_at + now) / 2.0
+        # Its minute ended when it said, else between the last refusal and now.
+        ended_at = self.paused_until if self._was_told else (self._cut_at + now) / 2.0
         began_at = max(ended_at - _MINUTE_S, self._samples[0][0])
         seconds = max(1.0, ended_at - began_at)
         allowed = (self._taken_by(ended_at) - self._taken_by(began_at)) / seconds
