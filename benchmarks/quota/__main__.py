@@ -70,7 +70,7 @@ def settings_for(case: Case, knows: str) -> SimulatorSettings:
 def limits_for(case: Case, knows: str) -> Limits:
     if knows != "known":
         return Limits()
-    charge = Charge.RESERVED if case.binds == "reserve" else Charge.ACTUAL
+    charge = Charge.RESERVED if case.binds == "reserve" else None  # as the user would say
     if case.binds == "requests":
         return Limits(requests_per_min=RPM, tokens_per_min=LOOSE_TPM)
     return Limits(requests_per_min=LOOSE_RPM, tokens_per_min=TPM[case.binds], charge=charge)

@@ -22,7 +22,10 @@ from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pairmill.config import Settings
+    from pairmill.events import Event
     from pairmill.run.again import Again
 
 __all__ = ["app", "main"]
@@ -210,7 +213,15 @@ def local_serve(
     sys.exit(serve(path, port=port, slots=slots))
 
 
-def _run(settings: Settings, again: Again | None = None) -> int:
+def _pilot(settings: Settings, listen: Callable[[Event], None]) -> int:
+    return _run(settings, listen=listen)
+
+
+def _run(
+    settings: Settings,
+    again: Again | None = None,
+    listen: Callable[[Event], None] | None = None,
+) -> int:
     from pairmill.run.signals import quit_on_signals
 
     quit_on_signals()
@@ -232,6 +243,8 @@ def _run(settings: Settings, again: Again | None = None) -> int:
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), Tally(time.monotonic)
     bus.subscribe(tally)
+    if listen is not None:
+        bus.subscribe(listen)
 
     with show_progress(bus, tally, console) as tick:
         summary = anyio.run(
@@ -245,6 +258,6 @@ def _run(settings: Settings, again: Again | None = None) -> int:
     return summary.exit_code
 
 
-for command in (estimate_like(run, _run), doctor, recover, report, qc, simulate):
+for command in (estimate_like(run, _pilot), doctor, recover, report, qc, simulate):
     app.command()(command)
 app.command("export")(export_command)

@@ -52,7 +52,7 @@ class PoolSettings(BaseModel):
     tpm: float | None = Field(None, gt=0)
     input_tpm: float | None = Field(None, gt=0)
     output_tpm: float | None = Field(None, gt=0)
-    charge: Literal["actual", "reserved"] | None = None
+    charge: Literal["actual", "reconciled", "reserved"] | None = None
     scope: str | None = None
     """Pools with the same scope share one quota, such as two keys of one organisation."""
     escalation: bool = False
@@ -112,8 +112,9 @@ class Settings(BaseModel):
     """Tokens a minute, prompt and answer together; learned from headers where None."""
     input_tpm: float | None = Field(None, gt=0)
     output_tpm: float | None = Field(None, gt=0)
-    charge: Literal["actual", "reserved"] = "actual"
-    """What counts against ``tpm``: tokens used, or prompt and ``max_tokens`` as asked for."""
+    charge: Literal["actual", "reconciled", "reserved"] | None = None
+    """What counts against ``tpm``: tokens used; prompt and ``max_tokens`` until the answer comes;
+    or these for good. Found out where None."""
     rate_share: float = Field(1.0, gt=0, le=1)
     """This process's part of the quota, where several share it."""
     pools: tuple[PoolSettings, ...] = ()

@@ -24,7 +24,7 @@ def estimated(*arguments: str | Path, url: str | None = None) -> dict[str, Any]:
 
 def test_it_takes_the_flags_of_a_run() -> None:
     own = {"config", "as_json", "pilot"}
-    flags = set(inspect.signature(estimate_like(cli.run, cli._run)).parameters) - own
+    flags = set(inspect.signature(estimate_like(cli.run, cli._pilot)).parameters) - own
     assert flags <= set(Settings.model_fields)
     assert {"inputs", "output", "model", "limit", "pairs_per_chunk"} <= flags
 
@@ -66,6 +66,9 @@ def test_a_pilot_is_kept_and_sharpens_the_figures(tmp_path: Path) -> None:
     assert (sharp["finished"], sharp["to_ask"], sharp["measured_units"]) == (12, 18, 12)
     assert sharp["prompt_tokens"][0] < bill["prompt_tokens"] * 18 / 30 < sharp["prompt_tokens"][2]
     assert _spread(sharp["usd"]) < _spread(blurry["usd"]) / 2
+    assert blurry["hours"] is None
+    assert 0 < sharp["hours"][0] < sharp["hours"][1] < sharp["hours"][2] < 1
+    assert any("pilot's" in note for note in sharp["notes"])
 
 
 def _spread(values: list[float]) -> float:

@@ -121,7 +121,7 @@ def test_every_grant_comes_back_and_everyone_is_served(script: list[Call], recon
         log = await play(gate, script, reconcile=reconcile)
         assert gate.in_flight == 0
         assert gate.waiting == 0
-        assert gate._line.ahead == [0.0] * 4
+        assert gate._line.ahead == [0.0] * 5
         patient = sum(call.cancel_after is None for call in log.asked)
         served = sum(call.cancel_after is None for _, call, _ in log.granted)
         assert served == patient

@@ -13,7 +13,8 @@ from tests.support import virtual_time
 
 from pairmill.llm.limits import Cost, Gate, Limits
 
-A_SECOND = 60 * 60 / 59  # tokens or requests a minute that make one a second, with the headroom
+A_SECOND = 60 * 60 / 59  # tokens a minute that make one a second, with the headroom
+REQUEST_A_SECOND = 60 * 1.012  # and requests
 
 STEP_S = 1e-5  # aiolimiter would spin on a clock that stands still between timers
 
@@ -38,7 +39,7 @@ async def through(acquire: object, until_s: float) -> Counter[int]:
 
 def both(until_s: float) -> tuple[Counter[int], Counter[int]]:
     async def ours() -> Counter[int]:
-        limits = Limits(requests_per_min=30 * A_SECOND)
+        limits = Limits(requests_per_min=30 * REQUEST_A_SECOND)
         gate = Gate(limits, clock=asyncio.get_running_loop().time, width=99)
 
         async def admit() -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
+    from pairmill.events import Event
+    from pairmill.service.pilot import Pace
 
 __all__ = ["estimate_like"]
 
@@ -26,13 +28,13 @@ _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def estimate_like(
-    run: Callable[..., None], carry_out: Callable[[Settings], int]
+    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[Event], None]], int]
 ) -> Callable[..., None]:
     """Make the command: it takes the flags of ``run``, so that the two never part.
 
     Args:
         run: The command to be like.
-        carry_out: Runs with settings; returns an exit code.
+        carry_out: Runs with settings, telling a subscriber; returns an exit code.
     """
 
     def estimate(
@@ -49,9 +51,8 @@ def estimate_like(
         values = {name: value or None for name, value in given.items()}
         values["inputs"] = tuple(given["inputs"]) if given.get("inputs") else None
         settings = load(config, values)
-        if pilot and settings.inputs:
-            _fly(settings, pilot, carry_out)
-        _estimate(settings, as_json=as_json)
+        pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
+        _estimate(settings, pace, as_json=as_json)
 
     flags = inspect.signature(run, eval_str=True).parameters.values()
     kept = [flag for flag in flags if flag.name not in _RUN_ONLY]
@@ -65,19 +66,27 @@ def estimate_like(
     return estimate
 
 
-def _fly(settings: Settings, count: int, carry_out: Callable[[Settings], int]) -> None:
-    """Run the first chunks; what comes of them stays in the run folder."""
+def _fly(
+    settings: Settings, count: int, carry_out: Callable[[Settings, Callable[[Event], None]], int]
+) -> Pace | None:
+    """Run the first chunks; what comes of them stays in the run folder. Returns how fast it was."""
+    import time
+
     from pairmill.errors import EXIT_DONE, UsageError
+    from pairmill.service.pilot import PilotWatch
 
     if "-" in settings.inputs:
         raise UsageError("--pilot reads the input twice: name files or folders instead of -")
     limit = min(count, settings.limit or count)
-    exit_code = carry_out(settings.model_copy(update={"limit": limit, "export": None}))
+    watch = PilotWatch(time.monotonic)
+    part = settings.model_copy(update={"limit": limit, "export": None})
+    exit_code = carry_out(part, watch)
     if exit_code != EXIT_DONE:
         sys.exit(exit_code)
+    return watch.pace(settings.concurrency)
 
 
-def _estimate(settings: Settings, *, as_json: bool) -> None:
+def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
     import anyio
 
     from pairmill.errors import UsageError
@@ -92,6 +101,9 @@ def _estimate(settings: Settings, *, as_json: bool) -> None:
     prices = load_prices(settings.prices)
     models = {pool.model or settings.model for pool in settings.pools} or {settings.model}
     total = estimate(
-        anyio.run(survey, settings), settings, [prices.find(model) for model in sorted(models)]
+        anyio.run(survey, settings),
+        settings,
+        [prices.find(model) for model in sorted(models)],
+        pace,
     )
     print_estimate(total, notes_on(total, settings), as_json=as_json)

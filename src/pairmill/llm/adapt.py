@@ -1,12 +1,16 @@
 """How fast a pool may go when its server has said "too fast": one pure controller, told the time.
 
 The server's real limit is measured instead of guessed. When it refuses, its quota is used up; so
-what it took in the minute before is about what it allows in a minute, whether it counts in buckets,
-seconds, fixed or sliding minutes, and whether it charges what was used or what was reserved. The
-pace goes a little below that, and creeps up again while nothing is refused. (A cut by a fixed
-factor, as in AIMD, took many more refusals to find a limit far away, and gave up more near it.)
+what it took before says what it allows, whether it charges what was used or what was reserved. Over
+which time, shows in what comes next. A server that counts by the second, or in a bucket, takes
+calls again at once: the last seconds tell its rate. One that counts by the minute takes hardly any
+until its minute is over; then the minute that just ended held exactly what it allows. The pace goes
+a little below that, and creeps up again while nothing is refused, more slowly where an objection
+takes a minute to come. (A cut by a fixed factor, as in AIMD, took many more refusals to find a
+limit far away, and gave up more near it.)
 
-The constants were chosen by simulation: tests/property/test_gate_shares.py holds what they reach.
+The constants were chosen by simulation: tests/property/test_gate_quotas.py and test_gate_shares.py
+hold what they reach.
 """
 
 from __future__ import annotations
@@ -17,18 +21,26 @@ __all__ = ["RateControl"]
 
 _LEAN = 0.95  # of what is allowed, at first, so that what was overdrawn is paid off
 _BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
+_LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
 _DEEPEST = 0.65  # one episode never takes more than this share
-_RECENT_S = 5.0
+_RECENT_S = 5.0  # over which a server that counts by the second is measured
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
+_KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
 _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
-_FASTEST_GROWTH = 60.0  # times the above, after minutes without a refusal
+_FASTEST_GROWTH = 60.0  # times the above, after a minute or more without a refusal
 _CATCH_UP = 20.0  # times the above, while below what is known to be allowed
-_PATIENCE_S = 20.0  # without a refusal, until growth is twice as fast
+_PATIENCE_S = 10.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
-_CALLS_PER_PROBE = 80.0  # calls that a pool could make while it waits to ask again, at most
+_TRICKLE = 0.05  # of a pace: what is taken beside refusals while a quota is used up
+_FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
+_CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
 _UTILISED = 0.8  # only a rate that is used may grow
+_LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
+_SHORTS = 20  # shorter spells in a row, until it is not thought to any more
+_LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
+_LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 
@@ -54,8 +66,12 @@ class RateControl:
         "_is_guess",
         "_mark",
         "_max_backoff_s",
+        "_measured",
         "_ramp_base",
         "_samples",
+        "_short_in_row",
+        "_spent_at",
+        "_was_told",
         "epoch",
         "pace",
         "paused_until",
@@ -78,6 +94,10 @@ class RateControl:
         self._is_guess = False
         self._ramp_base: int | None = None
         self._samples: deque[tuple[float, int]] = deque()
+        self._measured: deque[float] = deque(maxlen=2)
+        self._short_in_row = _SHORTS
+        self._was_told = False  # how long to wait, with the last refusal
+        self._spent_at: float | None = None  # since when hardly anything is taken
 
     def on_refused(
         self,
@@ -106,14 +126,17 @@ class RateControl:
             self.paused_until = max(self.paused_until, now + (retry_after_s or 0.0))
             return False
         self.epoch += 1
-        is_blocked = taken <= self._mark
+        is_blocked = taken <= self._mark + self._trickle(now)
         self._blocked = self._blocked + 1 if is_blocked else 0
         if not is_blocked:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self.pace = self._pace_after(now)
-        self._mark = taken
+        if not is_blocked or self._spent_at is None:
+            self._spent_at = now
+            self._mark = taken
         self._cut_at = now
         wait_s = retry_after_s
+        self._was_told = wait_s is not None
         if wait_s is None:
             wait_s = self._backoff()
         self.paused_until = max(self.paused_until, now + wait_s)
@@ -132,6 +155,7 @@ class RateControl:
         """
         if not self._samples or now >= self._samples[-1][0] + _SAMPLE_S:
             self._sample(now, sent - self.refused)
+            self._look_back(now, sent - self.refused)
             self._grow(now, sent)
 
     @property
@@ -150,10 +174,16 @@ class RateControl:
             return limit
         return ramped
 
+    def _trickle(self, now: float) -> float:
+        """Calls that a server takes beside its refusals while its quota is used up."""
+        if self._spent_at is None or self.pace is None:
+            return 0.0
+        return 1.0 + _TRICKLE * self.pace * (now - self._spent_at)
+
     def _sample(self, now: float, taken: int) -> None:
         samples = self._samples
         samples.append((now, taken))
-        while len(samples) > 2 and samples[1][0] <= now - _MINUTE_S:  # noqa: PLR2004 (a span)
+        while len(samples) > 2 and samples[1][0] <= now - _KEPT_S:  # noqa: PLR2004 (a span)
             samples.popleft()
 
     def _backoff(self) -> float:
@@ -172,12 +202,15 @@ class RateControl:
         A refusal in the first seconds finds a quota that somebody else has used up, such as the
         start before this one. Nothing was measured then: the pace doubles until the next refusal.
         """
+        if self._is_long and self._measured and self.pace is not None:
+            return self.pace * _LEAN  # a better figure comes when calls flow again
         was_guess = self._is_guess
         self._is_guess = now - self._samples[0][0] < _CREDIBLE_S
-        self._allowed = self._rate_over(now, _MINUTE_S)
-        if self.pace is not None and not was_guess:
-            self._allowed = min(self.pace, max(self._allowed, self.pace * _DEEPEST))
-        return self._allowed * _LEAN
+        self._allowed = self._rate_over(now, _MINUTE_S if self._is_long else _RECENT_S)
+        if self.pace is None or was_guess:
+            return self._allowed * _LEAN
+        self._allowed = max(self._allowed, self.pace * _DEEPEST)
+        return min(self._allowed * _LEAN, self.pace * _LEAST_CUT)
 
     def _rate_over(self, now: float, span_s: float) -> float:
         """Calls a second that the server took in the last ``span_s`` seconds."""
@@ -189,6 +222,46 @@ class RateControl:
             if at <= now - span_s:
                 break
         return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
+
+    def _look_back(self, now: float, taken: int) -> None:
+        """When calls flow again: how long was nothing taken, and what is allowed in a minute?
+
+        A server that counts by the minute takes nothing for a while; what it took in the minute
+        that ends now is then just what it allows.
+        """
+        if self._spent_at is None or self.pace is None:
+            return
+        if taken <= self._mark + self._trickle(now) + _FLOW_S * self.pace:
+            return
+        silent_s = self.paused_until - self._spent_at
+        self._spent_at = None
+        if silent_s >= _LONG_S:
+            self._short_in_row = 0
+        else:
+            self._short_in_row += 1
+        if silent_s < _LONG_S or self._is_guess:
+            return
+        # Its minute ended when it said, else between the last refusal and now.
+        ended_at = self.paused_until if self._was_told else (self._cut_at + now) / 2.0
+        began_at = max(ended_at - _MINUTE_S, self._samples[0][0])
+        seconds = max(1.0, ended_at - began_at)
+        allowed = (self._taken_by(ended_at) - self._taken_by(began_at)) / seconds
+        self._measured.append(allowed)
+        self._allowed = max(self._measured)
+        self.pace = allowed * _LEAN
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether the server seems to count by the minute, and not by the second or so."""
+        return self._short_in_row < _SHORTS
+
+    def _taken_by(self, then: float) -> int:
+        found = self._samples[0][1]
+        for at, taken in self._samples:
+            if at > then:
+                break
+            found = taken
+        return found
 
     def _grow(self, now: float, sent: int) -> None:
         seconds, calls = now - self._grown_at, sent - self._grown_sent
@@ -202,7 +275,10 @@ class RateControl:
         if self._rate_over(now, _RECENT_S) < _UTILISED * self.pace:
             return
         quiet_s = now - self._cut_at
-        haste = min(_FASTEST_GROWTH, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
+        fastest = _FASTEST_GROWTH
+        if self._is_long:
+            quiet_s, fastest = max(0.0, quiet_s - _LONG_PATIENCE_S), _LONG_GROWTH
+        haste = min(fastest, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
         if self.pace < _BELOW * self._allowed:
             haste = _CATCH_UP
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)

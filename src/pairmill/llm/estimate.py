@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING
 from pairmill.llm.quota import Cost
 
 if TYPE_CHECKING:
-    from pairmill.records import Prompt, Usage
+    from pairmill.records import Prompt, Template, Usage
 
-__all__ = ["Estimator", "Forecast", "prompt_chars", "worst_prompt_tokens"]
+__all__ = [
+    "Estimator",
+    "Forecast",
+    "prompt_chars",
+    "worst_constant_tokens",
+    "worst_prompt_tokens",
+    "worst_text_tokens",
+]
 
 _CHARS_PER_TOKEN = 4.0
 _OVERHEAD_TOKENS = 16  # roles and separators
@@ -102,6 +109,15 @@ def worst_prompt_tokens(prompt: Prompt, extra: str = "") -> int:
         prompt: The question.
         extra: What else the request makes the server read, such as the answer's schema.
     """
-    texts = [turn.content for turn in prompt.template.messages] + [prompt.text, extra]
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-    return size + _OVERHEAD_TOKENS * len(texts)
+    return worst_constant_tokens(prompt.template, extra) + worst_text_tokens(prompt.text)
+
+
+def worst_constant_tokens(template: Template, extra: str = "") -> int:
+    """The part of ``worst_prompt_tokens`` that is the same for all prompts of a template."""
+    texts = [*(turn.content for turn in template.messages), extra]
+    return sum(map(worst_text_tokens, texts))
+
+
+def worst_text_tokens(text: str) -> int:
+    """The part of ``worst_prompt_tokens`` that one message makes."""
+    return len(text.encode("utf-8", "surrogatepass")) + _OVERHEAD_TOKENS

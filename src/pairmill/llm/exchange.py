@@ -15,7 +15,7 @@ from pairmill.llm.estimate import Estimator
 from pairmill.llm.headers import read_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pairmill.clock import Clock
     from pairmill.errors import ProviderError
@@ -54,6 +54,8 @@ class Exchange:
         pools: Their gates.
         clock: For the moment of headers.
         purse: None where nothing is capped.
+        price_of: Prices of models that no pool names, such as a judge's: they are asked of the
+            usual pools, by their own name and at their own price.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Exchange:
         pools: Pools,
         clock: Clock,
         purse: Purse | None = None,
+        price_of: Callable[[str], Price | None] | None = None,
     ) -> None:
         self.pools = pools
         self.estimator = Estimator()
@@ -73,14 +76,15 @@ class Exchange:
         usual = [station for station in stations if not station.pool.is_escalation]
         self._usual = frozenset(station.pool.name for station in usual)
         self._by_model = _by_model(stations)
-        self._dearest: dict[frozenset[str], Price | None] = {}
+        self._price_of = price_of
+        self._prices: dict[str, Price | None] = {}
 
     async def admit(self, request: Request, *, is_retry: bool) -> Turn:
         """See ``Admission``."""
         among = self._route(request.model)
         reservation = None
         if self.purse is not None:
-            reservation = await self.purse.reserve(request, self._price(among))
+            reservation = await self.purse.reserve(request, self._price(request.model, among))
         cost = self.estimator.cost(request.prompt, request.model)
         try:
             lease = await self.pools.admit(cost, retry=is_retry, among=among)
@@ -114,13 +118,28 @@ class Exchange:
             return self._usual
         return self._by_model.get(model, self._usual)
 
-    def _price(self, among: frozenset[str]) -> Price | None:
-        """The dearest price: whichever pool takes the call, it is covered."""
-        if among not in self._dearest:
-            prices = [self._stations[name].pool.price for name in among]
-            known = [price for price in prices if price is not None]
-            self._dearest[among] = max(known, key=lambda price: price.worst(1, 1), default=None)
-        return self._dearest[among]
+    def price(self, model: str, pool: Pool) -> Price | None:
+        """What a model costs that was asked for by this name, at this pool."""
+        if self._is_foreign(model):
+            return self._price(model, self._usual)
+        return pool.price
+
+    def _is_foreign(self, model: str) -> bool:
+        """Whether no pool names the model; the usual ones are asked for it all the same."""
+        known = model == self._model or model in self._by_model
+        return self._price_of is not None and not known
+
+    def _price(self, model: str, among: frozenset[str]) -> Price | None:
+        """The dearest price of those who may answer: whichever takes the call, it is covered."""
+        if model not in self._prices:
+            if self._price_of is not None and self._is_foreign(model):
+                self._prices[model] = self._price_of(model)
+            else:
+                prices = [self._stations[name].pool.price for name in among]
+                known = [price for price in prices if price is not None]
+                dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
+                self._prices[model] = dearest
+        return self._prices[model]
 
 
 class _Turn:
@@ -156,7 +175,7 @@ class _Turn:
         hint = exchange.hint(self._station, reply.headers, now=False)
         self._lease.release(usage=usage, hint=hint)
         self._settle(Fate.ANSWERED, reply)
-        price = self._station.pool.price
+        price = exchange.price(self.request.model, self._station.pool)
         return price.cost(usage) if price else None
 
     def failed(self, error: ProviderError) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind, StoppedError
@@ -21,6 +20,7 @@ from pairmill.llm.adapt import RateControl
 from pairmill.llm.breaker import EndpointBreaker, State
 from pairmill.llm.concurrency import Done, Fixed, Growing, Width
 from pairmill.llm.headers import Unit
+from pairmill.llm.lease import Lease, Snapshot
 from pairmill.llm.line import Line, Waiter
 from pairmill.llm.quota import Amounts, Charge, Cost, Limits, Quota
 
@@ -41,95 +41,6 @@ _SERVED = frozenset({Kind.CHUNK, Kind.BADOUT})  # the server had room for it
 
 class EvictedError(Exception):
     """A waiter was asked to choose its pool again; only ``Pools`` sees it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a gate is doing, for people and status pages.
-
-    Attributes:
-        concurrency: Calls that may be in flight.
-        paused_s: Seconds that nothing will go; 0 while calls go, inf while a probe is out.
-        cause: Why; "" while calls go.
-        requests_per_s: The rate in force; None where none is known.
-    """
-
-    in_flight: int
-    waiting: int
-    concurrency: int
-    sent: int
-    refused: int
-    paused_s: float
-    cause: str
-    requests_per_s: float | None
-
-
-class Lease:
-    """The right to make one call. Give it back once; a second time does nothing.
-
-    Attributes:
-        amounts: What was reserved, by ``Unit``.
-        admitted_at: When it was granted.
-        epoch: The congestion epoch of that moment.
-        is_probe: It asks whether a silent endpoint is back.
-        sent_before: Calls that had been admitted before it.
-        reserved_before: Tokens that those had reserved.
-    """
-
-    __slots__ = (
-        "_gate",
-        "_is_open",
-        "admitted_at",
-        "amounts",
-        "epoch",
-        "is_probe",
-        "reserved_before",
-        "sent_before",
-    )
-
-    def __init__(
-        self,
-        gate: Gate,
-        amounts: Amounts,
-        now: float,
-        epoch: int,
-        quota: Quota,
-        is_probe: bool,
-    ) -> None:
-        self._gate = gate
-        self._is_open = True
-        self.amounts = amounts
-        self.admitted_at = now
-        self.epoch = epoch
-        self.is_probe = is_probe
-        self.sent_before = quota.sent
-        self.reserved_before = quota.reserved
-
-    def release(
-        self,
-        kind: Kind | None = None,
-        *,
-        usage: Usage | None = None,
-        hint: LimitHint | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        """End the call: settle what it cost, learn from how it ended, let the next one go.
-
-        Args:
-            kind: How it failed; None for an answer.
-            usage: What the server counted; without it an answer is charged as reserved.
-            hint: The limits that the reply's headers spoke of.
-            retry_after_s: The wait that a refusal asked for.
-        """
-        if self._is_open:
-            self._is_open = False
-            self._gate._end(self, kind, usage, hint, retry_after_s)  # noqa: SLF001 (one unit)
-
-    def give_back(self) -> None:
-        """Return the lease unused: nothing was sent, nothing is charged."""
-        if self._is_open:
-            self._is_open = False
-            self._gate._undo(self)  # noqa: SLF001 (one unit)
 
 
 class Gate:
@@ -210,7 +121,7 @@ class Gate:
 
     def charge(self, cost: Cost) -> None:
         """Count a call that was made past the gate, such as the one that tried the endpoint."""
-        self._quota.take(self._quota.amounts(cost))
+        self._quota.take(self._quota.amounts(cost), self._clock())
 
     def fits_in_s(self, cost: Cost) -> float:
         """Seconds until a call that came now would go, as far as can be told; inf if never."""
@@ -286,7 +197,9 @@ class Gate:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._pump(self._clock())
+        now = self._clock()
+        self._quota.on_lag(now - self._timer_at)
+        self._pump(now)
 
     def _dismiss(self, reason: Exception) -> None:
         for waiter in self._line.clear():
@@ -321,7 +234,7 @@ class Gate:
         lease = Lease(self, amounts, now, self.control.epoch, self._quota, is_probe)
         if is_probe:
             self._probe = lease
-        self._quota.take(amounts)
+        self._quota.take(amounts, now)
         self.in_flight += 1
         return lease
 
@@ -333,7 +246,7 @@ class Gate:
     def _undo(self, lease: Lease) -> None:
         now = self._clock()
         self._leave(lease)
-        self._quota.untake(lease.amounts, now)
+        self._quota.untake(lease.amounts, lease.admitted_at, now)
         self._pump(now)
 
     def _end(
@@ -347,10 +260,10 @@ class Gate:
         now = self._clock()
         self._learn_width(lease, kind, usage, now)
         self._leave(lease)
-        self._quota.settle(lease.amounts, kind, usage, now)
+        self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
         self._breaker.record(kind, now, is_probe=lease.is_probe)
         if kind is Kind.RATE:
-            self._on_refused(lease, now, retry_after_s)
+            self._on_refused(lease, now, hint, retry_after_s)
         elif kind is None or kind in _SERVED:
             self.control.on_taken(now, self._quota.sent)
         if self.control.pace is not None:
@@ -371,7 +284,9 @@ class Gate:
         tokens = usage.completion_tokens if usage else 0
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
 
-    def _on_refused(self, lease: Lease, now: float, retry_after_s: float | None) -> None:
+    def _on_refused(
+        self, lease: Lease, now: float, hint: LimitHint | None, retry_after_s: float | None
+    ) -> None:
         is_cut = self.control.on_refused(
             now,
             epoch=lease.epoch,
@@ -380,8 +295,9 @@ class Gate:
             retry_after_s=retry_after_s,
         )
         if is_cut:
-            self._width.on_refused(now, self.in_flight + 1)
-            self._quota.on_refused(now)
+            needed = math.ceil((self.control.pace or 0.0) * self._call_s)
+            self._width.on_refused(now, max(self.in_flight + 1, needed))
+            self._quota.on_refused(now, hint, retry_after_s)
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
         """Adopt limits that nobody declared; let what remains lower the levels."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from pairmill.llm.quota import NOTHING
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -43,7 +45,7 @@ class Line(Generic[T]):
         self._retries: deque[Waiter[T]] = deque()
         self._retry_was_last = False
         self.length = 0
-        self.ahead = [0.0, 0.0, 0.0, 0.0]
+        self.ahead = [*NOTHING]
 
     def join(self, waiter: Waiter[T]) -> bool:
         """Stand at the end; True if that is the front of its queue."""
@@ -58,7 +60,7 @@ class Line(Generic[T]):
         """Count a waiter no more: it was served, cancelled or sent away."""
         self.length -= 1
         if not self.length:
-            self.ahead[:] = (0.0, 0.0, 0.0, 0.0)  # and forget what rounding left behind
+            self.ahead[:] = NOTHING  # and forget what rounding left behind
             return
         for unit, amount in enumerate(waiter.amounts):
             self.ahead[unit] -= amount

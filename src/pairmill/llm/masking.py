@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pairmill.plain import plain as as_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,12 +41,6 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:
-    """One printable line of at most ``limit`` characters: masked, white space run together.
-
-    Control, format and surrogate characters are shown as their escapes, so that the line can reach
-    neither the terminal's state nor the next line of a log.
-    """
+    """``text`` masked, as one line of at most ``limit`` characters: see `pairmill.plain`."""
     text = text[: limit * 20]  # what a hostile server sends is not worth a long search
-    line = " ".join(mask(text, secrets).split())
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line[: limit + 1])
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+    return as_line(mask(text, secrets), limit)

@@ -38,6 +38,7 @@ _ABOUT_FORMAT = re.compile(
     re.IGNORECASE,
 )
 _REFUSALS = frozenset({400, 415, 422, 501})
+_BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _TAKEN_ALL_THE_SAME = frozenset({"length", "empty", "refusal"})
 
 
@@ -61,8 +62,9 @@ async def find_mode(
 ) -> Mode:
     """The strongest mode that works for this endpoint and model.
 
-    Costs one short call the first time, two or three at a server that has only weaker modes, and
-    none later.
+    A mode is ruled out by a refusal that names it, or by two bad answers: one may be chance. Costs
+    one short call the first time, two to five at a server that has only weaker modes, and none
+    later.
 
     Args:
         ask: Makes one call, with whatever limits and retries apply.
@@ -85,18 +87,21 @@ async def find_mode(
 async def _probe(ask: Callable[[Request, Mode], Awaitable[Completion]], request: Request) -> Mode:
     reached = False
     for mode in (Mode.JSON_SCHEMA, Mode.JSON_OBJECT):
-        try:
-            completion = await ask(request, mode)
-        except ProviderError as error:
-            if error.kind is Kind.BADOUT and error.code in _TAKEN_ALL_THE_SAME:
-                return mode
-            if not _may_be_the_mode(error):
-                raise
-            continue
-        reached = True
-        if _holds(completion.text, mode):
-            return mode
-    if not reached:  # both were refused; is it the mode, or all that we ask?
+        for _ in range(_BAD_ANSWERS):
+            try:
+                completion = await ask(request, mode)
+            except ProviderError as error:
+                if error.kind is Kind.BADOUT and error.code in _TAKEN_ALL_THE_SAME:
+                    return mode
+                if not _may_be_the_mode(error):
+                    raise
+                if _ABOUT_FORMAT.search(str(error)):
+                    break
+            else:
+                reached = True
+                if _holds(completion.text, mode):
+                    return mode
+    if not reached:  # all were refused; is it the mode, or all that we ask?
         await _ask_plainly(ask, request)
     return Mode.PROMPT
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from pairmill.errors import StoppedError
-from pairmill.llm.estimate import worst_prompt_tokens
+from pairmill.llm.estimate import worst_constant_tokens, worst_text_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pairmill.records import Request, Usage
 
 __all__ = ["Purse"]
+
+_MOST_CONSTANTS = 256
 
 
 class Purse:
@@ -30,6 +32,7 @@ class Purse:
         self.budget = budget
         self._clock = clock
         self._changed = asyncio.Event()
+        self._constant: dict[tuple[str, str], int] = {}  # by the ids of template and schema
 
     async def reserve(self, request: Request, price: Price | None) -> Reservation:
         """Set aside the most that a call may use.
@@ -37,8 +40,8 @@ class Purse:
         Raises:
             StoppedError: A cap is reached, and no call in flight will change that.
         """
-        prompt, schema = request.prompt, request.schema
-        worst = worst_prompt_tokens(prompt, str(schema.schema) if schema else "")
+        prompt = request.prompt
+        worst = self._constant_tokens(request) + worst_text_tokens(prompt.text)
         while True:
             now = self._clock()
             found = self.budget.reserve(worst, prompt.sampling.max_tokens, price, now)
@@ -47,6 +50,17 @@ class Purse:
             if self.budget.exhausted is not None:
                 raise StoppedError(self.budget.exhausted)
             await self._changed.wait()
+
+    def _constant_tokens(self, request: Request) -> int:
+        template, schema = request.prompt.template, request.schema
+        key = (template.id, schema.id if schema else "")
+        found = self._constant.get(key)
+        if found is None:
+            if len(self._constant) >= _MOST_CONSTANTS:
+                self._constant.clear()
+            found = worst_constant_tokens(template, str(schema.schema) if schema else "")
+            self._constant[key] = found
+        return found
 
     def settle(self, reservation: Reservation, fate: Fate, usage: Usage | None = None) -> None:
         """End a reservation, and let those look again who found no room."""

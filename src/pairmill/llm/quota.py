@@ -1,95 +1,33 @@
-"""What a provider allows, and how much of it is left: limits, costs and their buckets. Pure."""
+"""How much of what a provider allows is left: buckets, and what was sent of late. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind
 from pairmill.llm.bucket import Bucket
+from pairmill.llm.charging import Charge, ChargeWatch
 from pairmill.llm.headers import Unit
+from pairmill.llm.logs import MinuteLog, SecondLog
+from pairmill.llm.terms import HELD, NOTHING, Amounts, Cost, Limits
 
 if TYPE_CHECKING:
-    from pairmill.llm.headers import LimitHint
+    from pairmill.llm.headers import LimitHint, Reading
     from pairmill.records import Usage
 
-__all__ = ["NOTHING", "Amounts", "Charge", "Cost", "Limits", "Quota"]
+__all__ = ["HELD", "NOTHING", "Amounts", "Charge", "Cost", "Limits", "Quota"]
 
-Amounts = tuple[float, float, float, float]
-"""Requests, input, output and all tokens of a call: indexed by ``Unit``."""
-
-NOTHING: Amounts = (0.0, 0.0, 0.0, 0.0)
-
+_ONE_REQUEST: Amounts = (1.0, 0.0, 0.0, 0.0, 0.0)
 _REFUSED = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG})  # no tokens were used
 _PACE_BURST_S = 0.1
+_SHORT_S = 1.0  # a wait that tells of a quota dealt out by the second
 _BURST_CUT = 0.25
 _LEAST_BURST_S = 0.01
-_TIMER_SLACK_S = 0.016  # less than the sixtieth that the rate stays below the limit
-
-
-class Charge(StrEnum):
-    """What a server counts against a token quota."""
-
-    ACTUAL = "actual"  # what was used, as ``usage`` says
-    RESERVED = "reserved"  # prompt and max_tokens, for good
-
-
-class Cost(NamedTuple):
-    """What a call is expected to use.
-
-    Attributes:
-        input_tokens: Of the prompt.
-        output_tokens: Of the answer, as expected.
-        max_output_tokens: The most that it may write, as the request says.
-    """
-
-    input_tokens: float = 0.0
-    output_tokens: float = 0.0
-    max_output_tokens: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a provider allows; None where a limit is unknown or does not exist.
-
-    The rate that is used is ``1 - burst_s / 60`` of the limit: with a bucket of ``burst_s`` seconds
-    no minute, wherever it begins, can then exceed the limit, so long as single calls are small
-    beside it.
-
-    Attributes:
-        share: This process's part of the quota, where several share it.
-        charge: What the server counts.
-        cached_free: Prompt tokens read from the provider's cache do not count.
-    """
-
-    requests_per_min: float | None = None
-    tokens_per_min: float | None = None
-    input_per_min: float | None = None
-    output_per_min: float | None = None
-    burst_s: float = 1.0
-    share: float = 1.0
-    charge: Charge = Charge.ACTUAL
-    cached_free: bool = False
-
-    def rate(self, per_min: float) -> float:
-        """Units a second to use of a limit per minute."""
-        return per_min / 60.0 * (1.0 - self.burst_s / 60.0) * self.share
-
-    def per_min(self) -> dict[Unit, float]:
-        """The limits that are set, by what they count."""
-        values = {unit: getattr(self, name) for unit, name in _FIELDS.items()}
-        return {unit: limit for unit, limit in values.items() if limit is not None}
-
-    def learn(self, declared: Limits, hint: LimitHint) -> Limits:
-        """These limits with those of ``hint``, where none was declared."""
-        fixed = declared.per_min()
-        learned = {
-            _FIELDS[unit]: reading.limit
-            for unit, reading in hint.minute.items()
-            if reading.limit and unit not in fixed
-        }
-        return replace(self, **learned) if learned else self  # type: ignore[arg-type]
+_LATE_S = 0.05  # what a late timer may carry over; the log of the last second stays in force
+_FULL = 0.997  # of a limit, counted by the minute and with all that calls under way may use
+_NEARLY = 0.02  # of a limit: less is left than a call or two may need
+_CREDIBLE = 0.9  # of a limit; refused with less than that by our own count, that count is wrong
 
 
 class Quota:
@@ -102,13 +40,29 @@ class Quota:
         reserved: Tokens ever reserved, likewise.
     """
 
-    __slots__ = ("_buckets", "_dims", "_pace", "declared", "limits", "reserved", "sent")
+    __slots__ = (
+        "_buckets",
+        "_dims",
+        "_held",
+        "_minute",
+        "_pace",
+        "_second",
+        "_watch",
+        "declared",
+        "limits",
+        "reserved",
+        "sent",
+    )
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.declared = limits
         self.limits = limits
         self.sent = 0
         self.reserved = 0.0
+        self._held = 0.0  # what calls under way may write beyond what is expected
+        self._minute: MinuteLog | None = None  # kept where tokens are limited
+        self._second: SecondLog | None = None
+        self._watch = ChargeWatch(limits.charge, now)
         self._buckets: dict[Unit, Bucket] = {}
         self._pace: Bucket | None = None
         self._dims: tuple[tuple[int, Bucket], ...] = ()
@@ -122,9 +76,10 @@ class Quota:
 
     def amounts(self, cost: Cost) -> Amounts:
         """What a call of this cost reserves."""
-        is_kept = self.limits.charge is Charge.RESERVED
+        is_kept = self._watch.charge is Charge.RESERVED
         output = cost.max_output_tokens if is_kept else cost.output_tokens
-        return (1.0, cost.input_tokens, output, cost.input_tokens + output)
+        held = max(0.0, cost.max_output_tokens - output)
+        return (1.0, cost.input_tokens, output, cost.input_tokens + output, held)
 
     def wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds until all of ``amounts`` may be taken at once; 0.0 means now."""
@@ -133,7 +88,23 @@ class Quota:
             wait_s = bucket.wait_s(amounts[unit], now)
             if wait_s > longest:  # noqa: PLR1730 (a third of the cost of max)
                 longest = wait_s
+        if longest == 0.0 and self._second is not None:
+            longest = self._second.wait_s(now)
+        if longest == 0.0 and self._watch.charge is Charge.RECONCILED:
+            return self._minute_wait_s(amounts, now)
         return longest
+
+    def _minute_wait_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until the last minute, with all that is under way at its worst, has room."""
+        limit = self.limits.tokens_per_min
+        if limit is None or self._minute is None:
+            return 0.0
+        self._minute.trim(now)
+        taken = self._minute.total + self._held
+        worst = amounts[Unit.TOKENS] + amounts[HELD]
+        if taken <= 0.0 or taken + worst <= limit * self.limits.share * _FULL:
+            return 0.0
+        return self._minute.wait_s(now)
 
     def backlog_s(self, amounts: Amounts, ahead: list[float], now: float) -> float:
         """Seconds until ``amounts`` may be taken behind a line that takes ``ahead``."""
@@ -144,37 +115,58 @@ class Quota:
             longest = max(longest, missing / bucket.rate)
         return longest
 
-    def take(self, amounts: Amounts) -> None:
+    def take(self, amounts: Amounts, now: float) -> None:
         """Reserve ``amounts``. The caller has asked ``wait_s`` at the same moment."""
         for unit, bucket in self._dims:
             bucket.take(amounts[unit])
+        if self._second is not None:
+            self._second.add(now)
+        if self._minute is not None:
+            self._minute.add(amounts[Unit.TOKENS], now)
+        self._held += amounts[HELD]
         self.sent += 1
         self.reserved += amounts[Unit.TOKENS]
 
-    def untake(self, amounts: Amounts, now: float) -> None:
-        """Undo ``take``: nothing was sent."""
+    def untake(self, amounts: Amounts, since: float, now: float) -> None:
+        """Undo ``take``, which was at ``since``: nothing was sent."""
         self.sent -= 1
         self.reserved -= amounts[Unit.TOKENS]
-        self._settle(amounts, NOTHING, now)
+        if self._second is not None:
+            self._second.remove(since)
+        self._settle(amounts, NOTHING, since, now)
 
-    def settle(self, amounts: Amounts, kind: Kind | None, usage: Usage | None, now: float) -> None:
-        """Replace the reservation by what the server counted, as far as is known."""
+    def settle(
+        self,
+        amounts: Amounts,
+        kind: Kind | None,
+        usage: Usage | None,
+        *,
+        since: float,
+        now: float,
+    ) -> None:
+        """Replace what was reserved at ``since`` by what the server counted, as far as is known."""
         if kind in _REFUSED:
-            self._settle(amounts, (1.0, 0.0, 0.0, 0.0), now)
+            self._settle(amounts, _ONE_REQUEST, since, now)
         elif usage is not None:
             prompt = float(usage.prompt_tokens)
             if self.limits.cached_free:
                 prompt -= usage.cached_tokens
             output = float(usage.completion_tokens)
-            if self.limits.charge is Charge.RESERVED:
+            if self._watch.charge is Charge.RESERVED:
                 output = amounts[Unit.OUTPUT]
-            self._settle(amounts, (1.0, prompt, output, prompt + output), now)
+            self._settle(amounts, (1.0, prompt, output, prompt + output, 0.0), since, now)
+        else:
+            requests, prompt, output, tokens, _ = amounts
+            self._settle(amounts, (requests, prompt, output, tokens, 0.0), since, now)
 
-    def on_refused(self, now: float) -> None:
+    def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> None:
         """Empty the buckets, as the server's are; and save up less for bursts of requests.
 
         A server that counts a minute's limit by the second refuses bursts, not rates.
         """
+        if self._second is not None and retry_after_s is not None and retry_after_s <= _SHORT_S:
+            self._second.on_refused()
+        self._doubt(now, hint)
         for _, bucket in self._dims:
             bucket.lower(0.0, now)
         requests = self._buckets.get(Unit.REQUESTS)
@@ -186,16 +178,22 @@ class Quota:
     def set_limits(self, limits: Limits, now: float) -> None:
         """Put other limits in force; what a bucket holds already it keeps."""
         self.limits = limits
+        if limits.requests_per_min is None:
+            self._second = None
         buckets: dict[Unit, Bucket] = {}
         for unit, per_min in limits.per_min().items():
             rate = limits.rate(per_min)
             capacity = rate * limits.burst_s
             level = capacity / 2.0
             if unit is Unit.REQUESTS:
-                # For servers that count by the second: one request, and what a late timer may
-                # carry over; together no second, wherever it begins, holds more than its quota.
-                capacity = 1.0 + rate * _TIMER_SLACK_S * limits.burst_s
+                rate = per_min / 60.0 * limits.share
+                capacity = 1.0 + rate * _LATE_S * limits.burst_s
                 level = 1.0
+                if self._second is None:
+                    self._second = SecondLog(rate)
+                self._second.retune(rate)
+            if unit is Unit.TOKENS and self._minute is None:
+                self._minute = MinuteLog()
             bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)
             bucket.retune(rate, capacity, now)
             buckets[unit] = bucket
@@ -233,14 +231,64 @@ class Quota:
             bucket = self._buckets.get(unit)
             if bucket is None or reading.remaining is None:
                 continue
+            if unit is Unit.TOKENS:
+                self._compare(reading, now)
             unseen = sent_since if unit is Unit.REQUESTS else reserved_since
             bucket.lower(max(0.0, reading.remaining + seconds * bucket.rate - unseen), now)
 
-    def _settle(self, reserved: Amounts, charged: Amounts, now: float) -> None:
+    def _settle(self, reserved: Amounts, charged: Amounts, since: float, now: float) -> None:
+        self._held = max(0.0, self._held - reserved[HELD])
+        if self._minute is not None:
+            self._minute.correct(charged[Unit.TOKENS] - reserved[Unit.TOKENS], since)
         for unit, bucket in self._dims:
             back = reserved[unit] - charged[unit]
             if back:
                 bucket.give(back, now)
+
+    def on_lag(self, seconds: float) -> None:
+        """Learn how late a timer ran."""
+        if self._second is not None:
+            self._second.on_lag(seconds)
+
+    def _counted(self, now: float) -> float:
+        """Share of the token limit that we used in the last minute, calls under way at their worst.
+
+        More than 1 where there is no such limit: then nothing that is refused is a surprise.
+        """
+        limit = self.limits.tokens_per_min
+        if not limit or self._minute is None:
+            return math.inf
+        self._minute.trim(now)
+        return (self._minute.total + self._held) / (limit * self.limits.share)
+
+    def _doubt(self, now: float, hint: LimitHint | None) -> None:
+        """Ask whether a refusal means that the server counts tokens in another way than we do."""
+        tokens, requests = self._buckets.get(Unit.TOKENS), self._buckets.get(Unit.REQUESTS)
+        limit, counted = self.limits.tokens_per_min, self._counted(now)
+        if tokens is None or not limit:
+            return
+        if hint is None or not hint.minute:  # whose fault it was, only our own levels can tell
+            is_tokens = requests is None or tokens.level < _CREDIBLE * tokens.capacity
+            if is_tokens and counted >= _CREDIBLE:
+                self._watch.on_refused(now, is_much=False)
+            return
+        reading = hint.minute.get(Unit.TOKENS)
+        left = None if reading is None else reading.remaining
+        if left is not None and left < _NEARLY * limit:
+            self._watch.on_refused(now, is_much=counted < _CREDIBLE)
+
+    def _compare(self, reading: Reading, now: float) -> None:
+        """Ask whether what remains fits with what we believe that the server counts."""
+        limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
+        if not limit or reading.remaining is None:
+            return
+        self._watch.on_remaining(
+            now,
+            reading.remaining / limit,
+            counted=self._counted(now),
+            held=self._held / limit,
+            is_in_use=bucket.level < _CREDIBLE * bucket.capacity,
+        )
 
     def _set_dims(self) -> None:
         dims: list[tuple[int, Bucket]] = [
@@ -249,11 +297,3 @@ class Quota:
         if self._pace is not None:
             dims.append((int(Unit.REQUESTS), self._pace))
         self._dims = tuple(dims)
-
-
-_FIELDS = {
-    Unit.REQUESTS: "requests_per_min",
-    Unit.INPUT: "input_per_min",
-    Unit.OUTPUT: "output_per_min",
-    Unit.TOKENS: "tokens_per_min",
-}

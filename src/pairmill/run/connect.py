@@ -130,7 +130,7 @@ async def connected(
         if spending:
             stack.callback(spending.write, over=True)
         purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Exchange(settings.model, stations, pools, clock, purse)
+        exchange = Exchange(settings.model, stations, pools, clock, purse, prices.find)
         in_flight = InFlight(stop)
         yield Connection(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
@@ -232,13 +232,14 @@ def _most(width: Width) -> int:
 
 
 def _limits(settings: Settings, pool: PoolSettings) -> Limits:
+    charge = pool.charge or settings.charge
     return Limits(
         requests_per_min=pool.rpm or settings.rpm,
         tokens_per_min=pool.tpm or settings.tpm,
         input_per_min=pool.input_tpm or settings.input_tpm,
         output_per_min=pool.output_tpm or settings.output_tpm,
         share=settings.rate_share,
-        charge=Charge(pool.charge or settings.charge),
+        charge=Charge(charge) if charge else None,
     )
 
 

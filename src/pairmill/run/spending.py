@@ -58,7 +58,7 @@ def open_spending(
     """The run's budget with what earlier starts spent of it; None where nothing is capped.
 
     Raises:
-        ConfigError: There is a cap in dollars, and a pool whose price nobody knows.
+        ConfigError: There is a cap in dollars, and a model whose price nobody knows.
     """
     caps = Caps(
         picodollars=None if settings.max_usd is None else pico(settings.max_usd),
@@ -77,7 +77,16 @@ def open_spending(
     budget = Budget(caps, now=time.monotonic(), spent=spent)
     for pool in pools:
         budget.check_price(pool.model, pool.price)
+    for model in _without_pool(settings) - {pool.model for pool in pools}:
+        budget.check_price(model, prices.find(model))
     return Spending(budget, path)
+
+
+def _without_pool(settings: Settings) -> set[str]:
+    """Models that are asked besides the pools' own."""
+    judge = settings.judge_model if settings.judge != "off" else None
+    other = settings.preference_model if settings.preference != "off" else None
+    return {model for model in (judge, other) if model}
 
 
 def _recorded(path: Path) -> Spent:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.llm.headers import Unit
     from pairmill.llm.prices import Price
+    from pairmill.service.pilot import Pace
     from pairmill.service.survey import Survey
     from pairmill.store.measured import Mean
 
@@ -64,7 +65,8 @@ class Estimate:
         survey: What it rests on.
         is_measured: By units of this run, not by rules of thumb.
         usd: Without the rebate for cached prompts.
-        hours: At the limits that were given.
+        hours: At the limits that were given; else at a pilot's pace.
+        pace: A pilot's, where the hours rest on it.
     """
 
     survey: Survey
@@ -75,15 +77,22 @@ class Estimate:
     pairs: Range
     usd: Range | None
     hours: Range | None
+    pace: Pace | None = None
 
 
-def estimate(found: Survey, settings: Settings, prices: Sequence[Price | None]) -> Estimate:
+def estimate(
+    found: Survey,
+    settings: Settings,
+    prices: Sequence[Price | None],
+    pace: Pace | None = None,
+) -> Estimate:
     """From what the input holds to what it takes.
 
     Args:
         found: The survey.
         settings: For limits, and for pairs per chunk.
         prices: Of the models that may be asked; one None, and the dollars cannot be told.
+        pace: Of a pilot, for hours where no limits were given.
     """
     units = Range(*[float(found.fresh)] * 3)
     is_measured = found.measured.units >= _LEAST_UNITS
@@ -100,7 +109,10 @@ def estimate(found: Survey, settings: Settings, prices: Sequence[Price | None]) 
         usd=None,
         hours=None,
     )
-    return _priced(total, settings, prices)
+    total = _priced(total, settings, prices)
+    if total.hours is not None or pace is None:
+        return total
+    return replace(total, hours=_hours_at(pace, total.calls), pace=pace)
 
 
 async def usual_call(settings: Settings) -> Call:
@@ -155,6 +167,11 @@ def _hours(total: Estimate, limits: dict[Unit, float]) -> Range | None:
         allowed = calls_per_min(limits, call)
         hours.append(calls / allowed[0] / 60.0 if allowed and calls else 0.0)
     return Range(*hours)
+
+
+def _hours_at(pace: Pace, calls: Range) -> Range:
+    seconds = (calls.low / pace.high, calls.likely / pace.likely, calls.high / pace.low)
+    return Range(*(value / 3600.0 for value in seconds))
 
 
 def _all_limits(settings: Settings) -> dict[Unit, float]:

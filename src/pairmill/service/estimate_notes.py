@@ -28,7 +28,12 @@ def notes_on(total: Estimate, settings: Settings) -> list[str]:
             f"no price is known for '{settings.model}'; give one in a price file (prices: FILE)"
         )
     if total.hours is None:
-        notes.append("hours need limits (--rpm, --tpm), or those of every pool")
+        notes.append("hours need limits (--rpm, --tpm), or those of every pool, or a --pilot")
+    elif total.pace is not None:
+        notes.append(
+            f"hours by the pilot's {total.pace.likely:,.1f} calls a second; a longer run may find"
+            " that more go, and with --rpm and --tpm the quota decides"
+        )
     notes.extend(_caps(total, settings))
     return notes
 

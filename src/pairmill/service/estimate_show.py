@@ -36,7 +36,7 @@ def to_json(total: Estimate, notes: Sequence[str]) -> dict[str, Any]:
         "output_tokens": _whole(total.output_tokens),
         "pairs": _whole(total.pairs),
         "usd": [round(value, 6) for value in total.usd] if total.usd else None,
-        "hours": [round(value, 4) for value in total.hours] if total.hours else None,
+        "hours": [round(value, 6) for value in total.hours] if total.hours else None,
         "notes": list(notes),
     }
 

@@ -132,3 +132,41 @@ def test_a_pace_that_is_used_creeps_up_and_one_that_is_not_stays() -> None:
     sent = fed(control, 10, 90, 120, sent + 30)
     assert control.pace is not None
     assert control.pace > 1.02 * idle
+
+
+def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -> None:
+    control = RateControl()
+    sent = fed(control, 20, 0, 30)  # 600 in half a minute, then nothing until the minute is over
+    refuse(control, 30, sent, after=30.0)
+    sent = fed(control, 10, 60, 64, sent + 1)
+    assert control.pace == pytest.approx(0.95 * 600 / 60, rel=0.1)
+
+
+def test_a_server_that_counts_by_the_second_is_measured_over_the_last_ones() -> None:
+    control = RateControl()
+    sent = fed(control, 2, 0, 55)  # a slow start says nothing about what is allowed
+    sent = fed(control, 10, 55, 60, sent)
+    refuse(control, 60, sent)
+    assert control.pace == pytest.approx(9.5, rel=0.1)
+
+
+def test_a_trickle_beside_refusals_goes_on_with_the_old_episode() -> None:
+    control = RateControl()
+    sent = fed(control, 10, 0, 60)
+    assert refuse(control, 60, sent)
+    pace = control.pace
+    for second in range(61, 70):
+        sent += 1 + second % 2  # one is refused, and now and then another is taken
+        assert not refuse(control, second, sent)
+    assert control.pace == pace
+
+
+def test_more_than_a_trickle_shows_that_the_pace_is_far_too_high() -> None:
+    control = RateControl()
+    sent = fed(control, 40, 0, 20)
+    refuse(control, 20, sent)
+    for second in range(21, 31):
+        sent += 6  # five are taken each second
+        refuse(control, second, sent)
+    assert control.pace is not None
+    assert control.pace < 10

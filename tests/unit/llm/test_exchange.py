@@ -30,13 +30,15 @@ def _pool(name: str, model: str, price: Price | None = None, *, strong: bool = F
     return Pool(name, f"http://{name}.test/v1", "KEY", model, price=price, is_escalation=strong)
 
 
-def _exchange(*pools: Pool, caps: Caps | None = None) -> Exchange:
+def _exchange(
+    *pools: Pool, caps: Caps | None = None, prices: dict[str, Price] | None = None
+) -> Exchange:
     wire: Provider = None  # type: ignore[assignment]
     stations = [Station(pool, wire, Mode.PROMPT, Dialect.COMMON) for pool in pools]
     gates = Pools(pools, lambda pool: Gate(clock=time.monotonic, width=4, name=pool.name))
     budget = Budget(caps, now=0.0) if caps else None
     purse = Purse(budget, lambda: 0.0) if budget else None
-    return Exchange("m", stations, gates, SystemClock(), purse)
+    return Exchange("m", stations, gates, SystemClock(), purse, prices.get if prices else None)
 
 
 async def test_a_call_learns_what_its_model_is_called_where_it_goes() -> None:
@@ -65,6 +67,20 @@ async def test_a_model_that_no_pool_names_is_asked_of_the_usual_ones() -> None:
     assert turn.request.model == "judge"
     assert exchange.pools.gate("usual").in_flight == 1
     turn.give_back()
+
+
+async def test_a_model_without_a_pool_is_reserved_and_settled_at_its_own_price() -> None:
+    prices = {"judge": DEAR}
+    exchange = _exchange(_pool("usual", "m", CHEAP), caps=Caps(10**9), prices=prices)
+    assert exchange.purse is not None
+    budget = exchange.purse.budget
+    usual = await exchange.admit(request(), is_retry=False)
+    reserved = budget.reserved.picodollars
+    judge = await exchange.admit(request(model="judge"), is_retry=False)
+    assert budget.reserved.picodollars == 11 * reserved
+    assert usual.answered(REPLY) == CHEAP.cost(REPLY.completion.usage)
+    assert judge.answered(REPLY) == DEAR.cost(REPLY.completion.usage)
+    assert budget.spent(0.0).picodollars == 11 * CHEAP.cost(REPLY.completion.usage)
 
 
 async def test_a_refused_key_leaves_the_work_to_the_others_and_then_to_nobody() -> None:

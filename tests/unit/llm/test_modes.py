@@ -51,6 +51,7 @@ def refused(message: str, status: int = 400, code: str | None = None) -> bytes:
 
 GREEN = reply(answer('{"colour": "green"}'))
 PROSE = reply(answer("Green."))
+OTHER_KEY = reply(answer('{"color": "green"}'))
 NO_FORMAT = refused("'response_format' of type 'json_schema' is not supported with this model")
 
 
@@ -62,17 +63,26 @@ async def test_a_server_that_keeps_to_the_schema_costs_one_call() -> None:
     ("script", "mode"),
     [
         ([NO_FORMAT, GREEN], Mode.JSON_OBJECT),
-        ([refused("bad request", 422), GREEN], Mode.JSON_OBJECT),
-        ([PROSE, GREEN], Mode.JSON_OBJECT),
-        ([reply(answer('{"color": "green"}')), GREEN], Mode.JSON_OBJECT),
-        ([PROSE, PROSE], Mode.PROMPT),
-        ([PROSE, refused("JSON mode is not enabled")], Mode.PROMPT),
+        ([refused("bad request", 422), GREEN], Mode.JSON_SCHEMA),
+        ([refused("bad request", 422), refused("bad request", 422), GREEN], Mode.JSON_OBJECT),
+        ([PROSE, GREEN], Mode.JSON_SCHEMA),
+        ([PROSE, PROSE, GREEN], Mode.JSON_OBJECT),
+        ([PROSE, PROSE, PROSE, GREEN], Mode.JSON_OBJECT),
+        ([PROSE, NO_FORMAT, GREEN], Mode.JSON_OBJECT),
+        ([OTHER_KEY, OTHER_KEY, GREEN], Mode.JSON_OBJECT),
+        ([PROSE, PROSE, PROSE, PROSE], Mode.PROMPT),
+        ([PROSE, PROSE, refused("JSON mode is not enabled")], Mode.PROMPT),
         ([NO_FORMAT, NO_FORMAT, PROSE], Mode.PROMPT),
         ([reply(answer("", finish="length"))], Mode.JSON_SCHEMA),
     ],
 )
 async def test_the_strongest_mode_that_works_is_found(script: list[bytes], mode: Mode) -> None:
     assert (await found(*script))[0] is mode
+
+
+async def test_a_clear_refusal_is_believed_at_once_and_a_bad_answer_the_second_time() -> None:
+    assert (await found(NO_FORMAT, GREEN))[1] == ["json_schema", "json_object"]
+    assert (await found(PROSE, PROSE, GREEN))[1] == ["json_schema"] * 2 + ["json_object"]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,7 @@ async def test_a_server_that_refuses_whatever_is_asked_is_badly_set_up() -> None
 
 async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> None:
     memory = Kept()
-    assert (await found(PROSE, GREEN, memory=memory))[0] is Mode.JSON_OBJECT
+    assert (await found(NO_FORMAT, GREEN, memory=memory))[0] is Mode.JSON_OBJECT
     assert await found(GREEN, memory=memory) == (Mode.JSON_OBJECT, [])
     assert list(memory) == ["mode http://x/v1 m"]
 

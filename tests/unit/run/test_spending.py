@@ -75,3 +75,11 @@ def test_a_cap_in_dollars_needs_a_price(folder: RunFolder) -> None:
     mystery = Pool("a", "http://x.test/v1", "KEY", "mystery")
     with pytest.raises(ConfigError, match="the price of 'mystery' is not known"):
         open_spending(load(given={"max_usd": 1.0}), [mystery], PRICES, folder)
+
+
+def test_a_judge_without_a_pool_needs_a_price_too(folder: RunFolder) -> None:
+    given = {"max_usd": 1.0, "judge": "sample", "judge_model": "nobody-knows"}
+    with pytest.raises(ConfigError, match="nobody-knows"):
+        open_spending(load(given=given), [POOL], PRICES, folder)
+    off = load(given={**given, "judge": "off"})
+    assert open_spending(off, [POOL], PRICES, folder) is not None

@@ -9,6 +9,7 @@ from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.estimate import Range, estimate, usual_call
 from pairmill.service.estimate_notes import notes_on
+from pairmill.service.pilot import Pace
 from pairmill.service.rehearsal import rehearse
 from pairmill.service.survey import Survey
 from pairmill.store.measured import Mean, Measured
@@ -69,6 +70,17 @@ def test_hours_come_from_the_limit_that_binds() -> None:
     assert tight.hours
     tokens = tight.prompt_tokens.likely + tight.output_tokens.likely
     assert tight.hours.likely == pytest.approx(tokens / 20_000 / 60, rel=0.03)
+
+
+def test_a_pilots_pace_gives_hours_where_no_limits_do() -> None:
+    pace = Pace(1.0, 2.0, 8.0)
+    total = estimate(surveyed(), load(), [MINI], pace)
+    assert total.hours
+    assert total.hours.likely == pytest.approx(1050 / 2 / 3600)
+    assert total.hours.low < total.hours.likely < total.hours.high
+    assert any("2.0 calls a second" in note for note in notes_on(total, load()))
+    limited = load(given={"rpm": 100})
+    assert estimate(surveyed(), limited, [MINI], pace) == estimate(surveyed(), limited, [MINI])
 
 
 def test_pools_share_the_work() -> None:

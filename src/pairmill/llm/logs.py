@@ -1,0 +1,127 @@
+"""What was sent of late, kept exactly: over the last minute, and over the last second. Pure.
+
+A bucket holds an average; these hold the windows that servers really look at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+__all__ = ["MinuteLog", "SecondLog"]
+
+_CELL_S = 0.25
+_CELLS = 241  # a minute, wherever in a cell it begins
+_SPACE_S = 1.0
+_LEAST_MARGIN_S, _MARGIN_S, _MOST_MARGIN_S = 0.012, 0.014, 0.1
+_LAGS = 2.0  # the margin, in delays as they were measured of late
+_FADE = 0.995
+
+
+class MinuteLog:
+    """Tokens that went out in the last minute, by quarters of a second; each can be corrected.
+
+    Attributes:
+        total: Of the last minute, and up to a quarter of a second more.
+    """
+
+    __slots__ = ("_cells", "_sums", "total")
+
+    def __init__(self) -> None:
+        self._cells: deque[int] = deque()
+        self._sums: dict[int, float] = {}
+        self.total = 0.0
+
+    def add(self, amount: float, now: float) -> None:
+        """Note what goes out now."""
+        cell = int(now / _CELL_S)
+        if cell not in self._sums:
+            self.trim(now)
+            self._cells.append(cell)
+            self._sums[cell] = 0.0
+        self._sums[cell] += amount
+        self.total += amount
+
+    def correct(self, change: float, then: float) -> None:
+        """Correct what went out ``then``, if that is less than a minute ago."""
+        cell = int(then / _CELL_S)
+        if cell in self._sums:
+            self._sums[cell] += change
+            self.total += change
+
+    def trim(self, now: float) -> None:
+        """Forget what is older than a minute."""
+        oldest = int(now / _CELL_S) - _CELLS
+        cells = self._cells
+        while cells and cells[0] <= oldest:
+            self.total -= self._sums.pop(cells.popleft())
+        if not cells:
+            self.total = 0.0
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until something is forgotten."""
+        if not self._cells:
+            return _CELL_S
+        return max(1e-3, (self._cells[0] + _CELLS) * _CELL_S - now)
+
+
+class SecondLog:
+    """The last second's requests: for servers that deal a minute's quota out by the second.
+
+    So many requests as fall on a second never go within less than a second and a margin, counted
+    from when they were let go. A late one moves its successor of the next second and no other; so
+    delays on this side cost their mean, and never a refusal. The margin is for the way to the
+    server, which may be longer for one request than for another. It follows the delays that are
+    measured here, up to 14 ms (1.4 % of the quota), and beyond when the server has refused.
+
+    Attributes:
+        margin_s: Seconds that are left free, each second.
+    """
+
+    __slots__ = ("_cap_s", "_lag_s", "_span_s", "_times", "margin_s")
+
+    def __init__(self, per_s: float) -> None:
+        self._cap_s = _MARGIN_S
+        self._lag_s = 0.0
+        self.margin_s = _LEAST_MARGIN_S
+        self._span_s = 1.0
+        self._times: deque[float] = deque()
+        self.retune(per_s)
+
+    def retune(self, per_s: float) -> None:
+        """Change the rate; what was noted is kept."""
+        count = max(1, math.floor(per_s * _SPACE_S + 1e-9))
+        self._span_s = count / per_s
+        if count != self._times.maxlen:
+            self._times = deque(self._times, maxlen=count)
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until one more may go."""
+        times = self._times
+        if len(times) < (times.maxlen or 1):
+            return 0.0
+        wait_s = times[0] + self._span_s + self.margin_s - now
+        return wait_s if wait_s > 0.0 else 0.0  # noqa: FURB136 (a third of the cost of max)
+
+    def add(self, now: float) -> None:
+        """Note one that goes now."""
+        self._times.append(now)
+
+    def remove(self, then: float) -> None:
+        """Forget one that was let go ``then``, and did not go."""
+        if then in self._times:
+            self._times.remove(then)
+
+    def on_lag(self, seconds: float) -> None:
+        """Learn how late something ran that was due."""
+        self._lag_s = max(seconds, self._lag_s * _FADE)
+        self._set_margin()
+
+    def on_refused(self) -> None:
+        """Learn that the margin was too small."""
+        self._cap_s = min(_MOST_MARGIN_S, self._cap_s * 1.5)
+        self._lag_s = max(self._lag_s, self._cap_s / _LAGS)
+        self._set_margin()
+
+    def _set_margin(self) -> None:
+        self.margin_s = min(self._cap_s, max(_LEAST_MARGIN_S, _LAGS * self._lag_s))

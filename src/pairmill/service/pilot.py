@@ -1,0 +1,70 @@
+"""How fast a pilot's calls were answered: for hours where nobody gave limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pairmill.events import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.events import Event
+
+__all__ = ["Pace", "PilotWatch"]
+
+_LEAST_CALLS = 5  # fewer say too little
+_SLOWER = 0.8
+_FASTER = 4.0  # a pilot ends while a run still looks for how many calls may be in flight
+
+
+class Pace(NamedTuple):
+    """Calls a second: at least, likely, at most."""
+
+    low: float
+    likely: float
+    high: float
+
+
+class PilotWatch:
+    """Subscribes to a pilot's events.
+
+    Args:
+        clock: Seconds that never run backwards.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began_at = clock()
+        self._answers: list[tuple[float, float]] = []  # when it came, and how long it took
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an answer."""
+        seconds = event.fields.get("seconds")
+        if event.topic is Topic.CALL_ANSWERED and isinstance(seconds, float):
+            self._answers.append((self._clock(), seconds))
+
+    def pace(self, concurrency: int | None) -> Pace | None:
+        """What a longer run may reach; None if too few calls were answered.
+
+        With a number of calls in flight that was given, so many at a time, each as long as the
+        pilot's took on average. Else what was reached: over the whole pilot, and by the middle half
+        of its answers, which leaves the start and the last ones out; or up to four times that.
+
+        Args:
+            concurrency: Calls in flight, if their number was given.
+        """
+        count = len(self._answers)
+        if count < _LEAST_CALLS:
+            return None
+        times = sorted(at for at, _ in self._answers)
+        mean_s = sum(seconds for _, seconds in self._answers) / count
+        began_at = max(self._began_at, min(at - seconds for at, seconds in self._answers))
+        whole = count / max(times[-1] - began_at, 1e-6)
+        if concurrency is not None:
+            full = max(whole, concurrency / max(mean_s, 1e-6))
+            return Pace(min(whole, _SLOWER * full), full, full / _SLOWER)
+        first, last = count // 4, count - 1 - count // 4
+        likely = max(whole, (last - first) / max(times[last] - times[first], 1e-6))
+        likely = min(likely, _FASTER * whole)  # answers that come all at once prove no rate
+        return Pace(_SLOWER * whole, likely, _FASTER * likely)
