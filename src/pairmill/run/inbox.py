@@ -15,7 +15,8 @@ class Inbox:
     """Units in order, ``most`` of them at a time.
 
     Who fills it sleeps until half of it is gone: woken for each unit that is taken, the waking
-    would cost more than the hand-over.
+    would cost more than the hand-over. Where somebody waits for a unit, it steps back after each:
+    a thousand workers that begin at once would hold up each other's first calls.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,6 +24,7 @@ class Inbox:
         self._most = most
         self._room = asyncio.Event()
         self._room.set()
+        self._waiting = 0
 
     async def put(self, work: Work) -> None:
         """Hand a unit over, once there is room."""
@@ -31,6 +33,8 @@ class Inbox:
         self._queue.put_nowait(work)
         if self._queue.qsize() >= self._most:
             self._room.clear()
+        if self._waiting:
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         """Tell all who take that there is no more behind what is there."""
@@ -38,7 +42,11 @@ class Inbox:
 
     async def take(self) -> Work | None:
         """The next unit; None when there are no more."""
-        work = await self._queue.get()
+        self._waiting += 1
+        try:
+            work = await self._queue.get()
+        finally:
+            self._waiting -= 1
         if work is None:
             self.end()  # for the next one who asks
         elif self._queue.qsize() <= self._most // 2:

@@ -19,7 +19,7 @@ import anyio
 
 from pairmill import __version__
 from pairmill.config import fingerprint
-from pairmill.errors import EXIT_DONE, EXIT_FAILED, StorageError
+from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, StorageError
 from pairmill.events import Bus, Topic
 from pairmill.intake.apart import Apart
 from pairmill.intake.job import Job
@@ -206,7 +206,7 @@ class _Session:
     async def _write(self) -> None:
         try:
             await self._writer.run()
-        except StorageError as error:
+        except (StorageError, FolderError) as error:
             self._stop.request(str(error), error.exit_code)
 
     async def _end_idling(self) -> None:
@@ -269,7 +269,14 @@ class _Session:
         attempts = self._settings.max_attempts
         return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
 
-    async def _feed(self, batch: Batch | None, inbox: Inbox) -> None:
+    async def _feed(self, batch: Batch, inbox: Inbox) -> None:
+        """Hand the units to the workers; where reading fails, end the run, but in good order."""
+        try:
+            await self._hand_over(batch, inbox)
+        except PairmillError as error:
+            self._stop.request(str(error), error.exit_code)
+
+    async def _hand_over(self, batch: Batch | None, inbox: Inbox) -> None:
         """Hand the units to the workers as fast as they take them."""
         if self._quota is not None:
             await self._feed_quota(self._quota, batch, inbox)

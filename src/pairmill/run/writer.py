@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from pairmill.errors import StorageError
+from pairmill.errors import FolderError, StorageError
 from pairmill.events import Topic
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 
@@ -87,6 +87,12 @@ class Writer:
         Raises:
             StorageError: The disk refused a write, and waiting did not help or could not.
         """
+        try:
+            await self._run()
+        finally:
+            self._room.set()  # nobody is to wait for a writer that is gone
+
+    async def _run(self) -> None:
         while not self._closing or self._answers or self._outcomes:
             if not await self._woken():
                 await self._rotate()
@@ -148,7 +154,7 @@ class Writer:
             return
         try:
             receipt = await self._commit_patiently(Batch(answers, outcomes))
-        except StorageError:
+        except BaseException:  # a refusal, or the end of the run while a full disk is waited for
             self._answers[:0], self._outcomes[:0] = answers, outcomes
             raise
         for outcome in outcomes:
@@ -182,7 +188,7 @@ class Writer:
         self._hurry.set()
         try:
             await self._commit()
-        except StorageError as error:
+        except (StorageError, FolderError) as error:
             lost = len(self._answers)
             self._notice(f"{error}; answers that were bought and could not be kept: {lost}")
 
@@ -190,7 +196,10 @@ class Writer:
         self._bus.emit(Topic.NOTICE, text=text)
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        """Call the journal; what has begun is waited for, whatever else ends."""
+        with anyio.CancelScope(shield=True):
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        return result  # noqa: RET504 (a scope may swallow, for all that a type checker knows)
 
     def _tell(self, published: Iterable[ShardRecord]) -> None:
         for shard in published:

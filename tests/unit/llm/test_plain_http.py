@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gc
 import zlib
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import pytest
 from tests.support.scripted import CLOSE, HANG, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers import plain_http
+from pairmill.llm.providers import plain_connection, plain_http, replies
 from pairmill.llm.providers.plain_http import PlainTransport, is_plain
 
 if TYPE_CHECKING:
@@ -124,9 +125,106 @@ async def test_an_answer_that_nobody_asked_for_ends_its_connection(more: bytes) 
 
 
 async def test_endless_headers_are_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_http, "_HEAD_LIMIT_BYTES", 2**12)
+    monkeypatch.setattr(plain_connection, "_HEAD_LIMIT_BYTES", 2**12)
     error = await failure(OK + b"X-Endless: " + b"x" * 2**20)
     assert (error.kind, error.code) == (Kind.OVERLOAD, "connection")
+
+
+async def test_endless_trailers_are_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replies, "BODY_LIMIT_BYTES", 2**12)
+    trailers = b"".join(b"X-RateLimit-%d: 1\r\n" % number for number in range(2**15))
+    chunked = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    error = await failure(chunked + trailers)
+    assert (error.kind, error.code) == (Kind.OVERLOAD, "connection")
+
+
+async def test_a_trailer_says_nothing_of_limits_or_packing() -> None:
+    chunked = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+    trailers = b"X-RateLimit-Limit-Requests: 1\r\nContent-Encoding: br\r\n\r\n"
+    async with serve(chunked + trailers) as server:
+        transport = transport_to(server)
+        got = await transport.post(BODY)
+        await transport.aclose()
+    assert (got.body, dict(got.headers)) == (b"ok", {})
+
+
+async def test_what_news_on_the_way_said_of_itself_does_not_hold_for_the_answer() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: br\r\nContent-Length: 7\r\n\r\n"
+    assert await bodies(interim + OK + b"\r\nplain" + CLOSE) == ([b"plain"], 1)
+
+
+async def test_a_status_that_is_none_is_a_broken_connection() -> None:
+    error = await failure(b"HTTP/1.1 000 Nothing\r\nContent-Length: 2\r\n\r\nok")
+    assert (error.kind, error.code) == (Kind.OVERLOAD, "connection")
+
+
+async def test_a_server_that_hangs_up_after_each_answer_costs_no_call() -> None:
+    found, connections = await bodies(reply("one") + CLOSE, calls=20)
+    assert found == [b"one"] * 20
+    assert connections == 20
+
+
+async def test_an_answer_before_the_question_was_sent_ends_its_connection() -> None:
+    async def refuse(stream: anyio.abc.SocketStream) -> None:
+        async with stream:
+            await stream.send(reply("too large", 413))
+            await anyio.sleep_forever()
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    async with anyio.create_task_group() as group:
+        group.start_soon(listener.serve, refuse)
+        url = f"http://127.0.0.1:{port}/v1"
+        transport = PlainTransport(url, {}, timeout_s=5.0, connect_timeout_s=1.0)
+        got = await transport.post(b" " * 2**24)
+        assert got.status == 413
+        assert not transport._idle
+        await transport.aclose()
+        group.cancel_scope.cancel()
+    await listener.aclose()
+
+
+async def test_what_is_idle_holds_on_to_nothing() -> None:
+    async with serve(reply("x" * 10_000, headers={"Retry-After": "1"})) as server:
+        transport = transport_to(server)
+        await transport.post(BODY)
+        (idle,) = transport._idle
+        assert not idle._body
+        assert not idle._headers
+        await transport.aclose()
+
+
+async def test_a_transport_that_is_closed_asks_no_more() -> None:
+    async with serve(reply("hi")) as server:
+        transport = transport_to(server)
+        await transport.aclose()
+        with pytest.raises(ProviderError) as caught:
+            await transport.post(BODY)
+    assert (caught.value.code, caught.value.maybe_paid) == ("connection", False)
+    assert not server.requests
+
+
+async def test_an_address_that_leads_nowhere_is_passed_over_and_names_are_resolved_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    async def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        return [(0, 0, 0, "", (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
+
+    async with serve(reply("hi")) as server:
+        port = server.base_url.split(":")[2].removesuffix("/v1")
+        url = f"http://model.internal:{port}/v1"
+        transport = PlainTransport(url, {}, timeout_s=5.0, connect_timeout_s=1.0)
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(transport.post, BODY)
+        monkeypatch.undo()
+        await transport.aclose()
+    assert len(server.requests) == 8
+    assert asked == ["model.internal"]
 
 
 async def test_an_error_s_body_is_read_to_its_limit_only() -> None:

@@ -126,6 +126,12 @@ async def test_broken_packing_is_garbage() -> None:
     assert (error.kind, error.code) == (Kind.BADOUT, "encoding")
 
 
+async def test_a_failure_keeps_its_name_though_its_text_cannot_be_unpacked() -> None:
+    headers = {"Content-Encoding": "gzip", "Retry-After": "7"}
+    error = await failure(reply(b"no gzip", 429, headers=headers))
+    assert (error.kind, error.status, error.retry_after_s) == (Kind.RATE, 429, 7.0)
+
+
 async def test_silence_is_a_timeout_that_may_be_paid_for() -> None:
     error = await failure(HANG, timeout_s=0.05)
     assert (error.kind, error.maybe_paid) == (Kind.TIMEOUT, True)
@@ -278,8 +284,8 @@ async def test_a_call_that_is_given_up_ends_at_once_and_its_connection_by_the_ti
 async def test_an_account_s_parts_are_named_on_every_call(
     monkeypatch: pytest.MonkeyPatch, wire: str
 ) -> None:
-    environ = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-2"}
-    for name, value in environ.items():
+    environ = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-2\n"}
+    for name, value in {**environ, "OPENAI_PROJECT_ID": "proj-2"}.items():
         monkeypatch.setenv(name, value)  # where the SDK looks by itself
     async with serve(reply(answer())) as server:
         endpoint = Endpoint(server.base_url, Secret(KEY))

@@ -58,3 +58,21 @@ async def test_who_fills_it_sleeps_until_half_is_gone() -> None:
         await anyio.wait_all_tasks_blocked()
         assert put == 6
         group.cancel_scope.cancel()
+
+
+async def test_who_waits_begins_before_the_next_unit_is_handed_over() -> None:
+    inbox, told = Inbox(8), []
+
+    async def work_on_one(name: str) -> None:
+        found = await inbox.take()
+        assert found is not None
+        told.append(f"{name} begins")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work_on_one, "first")
+        group.start_soon(work_on_one, "second")
+        await anyio.wait_all_tasks_blocked()
+        for number in range(2):
+            await inbox.put(work(number))
+            told.append(f"{number} is handed over")
+    assert told == ["first begins", "0 is handed over", "second begins", "1 is handed over"]

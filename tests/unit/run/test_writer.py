@@ -222,3 +222,26 @@ async def test_what_is_lost_is_said() -> None:
     writer.put_answer(_answer("a"))
     await writer.close()
     assert str(told[-1].fields["text"]).endswith("could not be kept: 1")
+
+
+async def test_what_waits_for_a_full_disk_outlives_the_end_of_the_run() -> None:
+    journal = FullDisk(1)
+    writer = Writer(journal, Bus(), 0.0, lambda _: None, retry_s=60.0)  # type: ignore[arg-type]
+    writer.put_answer(_answer("a"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.run)
+        while journal.refusals > 0:  # noqa: ASYNC110 (the journal works in a thread)
+            await anyio.sleep(0.001)
+        tasks.cancel_scope.cancel()
+    await writer.close()
+    assert [answer.call_id for batch in journal.batches for answer in batch.answers] == ["a"]
+
+
+async def test_nobody_waits_for_a_writer_that_gave_up() -> None:
+    writer, _ = _writer(Journal(StorageError("fsync failed")))
+    for number in range(MAX_PENDING):
+        writer.put_outcome(UnitOutcome(str(number), Outcome.EMPTY))
+    with pytest.raises(StorageError):
+        await writer.run()
+    with anyio.fail_after(1):
+        await writer.wait_for_room()

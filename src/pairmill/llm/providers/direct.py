@@ -34,7 +34,8 @@ _ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI
 
 def account_headers(environ: Mapping[str, str]) -> dict[str, str]:
     """The headers that name an account's parts, from where the openai SDK takes them too."""
-    return {header: value for name, header in _ACCOUNT.items() if (value := environ.get(name, ""))}
+    found = {header: environ.get(name, "").strip() for name, header in _ACCOUNT.items()}
+    return {header: value for header, value in found.items() if value}
 
 
 class DirectProvider:

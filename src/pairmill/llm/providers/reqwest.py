@@ -23,7 +23,7 @@ from pyreqwest.exceptions import (
 from pyreqwest.http import Url
 
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, limit_headers
+from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success, limit_headers
 from pairmill.llm.providers.transport import RawReply
 
 if TYPE_CHECKING:
@@ -62,19 +62,19 @@ class ReqwestTransport:
         connect_timeout_s: float,
         is_direct: bool,
     ) -> None:
-        builder = (
-            ClientBuilder()
-            .default_headers(dict(headers))
-            .follow_redirects(enable=False)
-            .pool_max_idle_per_host(concurrency)
-            .pool_idle_timeout(timedelta(seconds=_KEEP_ALIVE_S))
-            .connect_timeout(timedelta(seconds=connect_timeout_s))
-            .read_timeout(timedelta(seconds=timeout_s))
-            .timeout(timedelta(seconds=timeout_s + connect_timeout_s))
-        )
-        if is_direct:
-            builder = builder.no_proxy()
         try:
+            builder = (
+                ClientBuilder()
+                .default_headers(dict(headers))
+                .follow_redirects(enable=False)
+                .pool_max_idle_per_host(concurrency)
+                .pool_idle_timeout(timedelta(seconds=_KEEP_ALIVE_S))
+                .connect_timeout(timedelta(seconds=connect_timeout_s))
+                .read_timeout(timedelta(seconds=timeout_s))
+                .timeout(timedelta(seconds=timeout_s + connect_timeout_s))
+            )
+            if is_direct:
+                builder = builder.no_proxy()
             self._url = Url(url)
             self._client: Client = builder.build()
         except (BuilderError, ValueError):
@@ -82,13 +82,19 @@ class ReqwestTransport:
 
     async def post(self, content: bytes) -> RawReply:
         """See `Transport`."""
-        call = self._client.post(self._url).body_bytes(content).build_streamed()
+        request = self._client.post(self._url).body_bytes(content)
+        # Nothing of the body is read before status and headers are known.
+        call = request.streamed_read_buffer_limit(0).build_streamed()
+        headers: Mapping[str, str] = {}
+        status = 0
         try:
             # As a stream, so that we and not the library decide how much of it is read.
             async with call as response:
                 status, headers = response.status, _limits(response)
                 found = await response.body_reader.read(body_limit(status) + 1)
         except RequestError as error:
+            if status and not is_success(status):
+                return RawReply(status, headers, b"")  # the status says enough
             _raise(error)
         return RawReply(status, headers, found.to_bytes() if found is not None else b"")
 
@@ -122,7 +128,8 @@ def _raise(error: RequestError) -> NoReturn:
         failures.raise_timeout(sent=not unsent)
     if unsent:
         _raise_unsent(causes)
-    if isinstance(error, BodyDecodeError) and "error reading a body from connection" not in causes:
+    is_body = isinstance(error, BodyDecodeError) or "request or response body error" in causes
+    if is_body and "error reading a body from connection" not in causes:
         failures.raise_bad_encoding()
     failures.raise_broken(sent=True)
 

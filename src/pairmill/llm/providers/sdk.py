@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import anyio
@@ -128,7 +129,9 @@ class SdkProvider:
         """Read and name a failure before the SDK builds its own, unbounded view of it."""
         if response.is_success:
             return
-        body = await _read(response)
+        body = b""
+        with suppress(httpx2.DecodingError):  # the status says enough
+            body = await _read(response)
         if response.is_redirect:
             failures.raise_redirect(response.status_code)
         now = self._clock.time()
