@@ -15,8 +15,8 @@ class Inbox:
     """Units in order, ``most`` of them at a time.
 
     Who fills it sleeps until half of it is gone: woken for each unit that is taken, the waking
-    would cost more than the hand-over. Where somebody waits for a unit, it steps back after each:
-    a thousand workers that begin at once would hold up each other's first calls.
+    would cost more than the hand-over. At first it steps back after each unit: a thousand workers
+    that begin at once would hold up each other's first calls.
     """
 
     def __init__(self, most: int) -> None:
@@ -24,7 +24,7 @@ class Inbox:
         self._most = most
         self._room = asyncio.Event()
         self._room.set()
-        self._waiting = 0
+        self._singly = most  # so many are handed over one by one
 
     async def put(self, work: Work) -> None:
         """Hand a unit over, once there is room."""
@@ -33,7 +33,8 @@ class Inbox:
         self._queue.put_nowait(work)
         if self._queue.qsize() >= self._most:
             self._room.clear()
-        if self._waiting:
+        if self._singly:
+            self._singly -= 1
             await asyncio.sleep(0)
 
     def end(self) -> None:
@@ -42,11 +43,7 @@ class Inbox:
 
     async def take(self) -> Work | None:
         """The next unit; None when there are no more."""
-        self._waiting += 1
-        try:
-            work = await self._queue.get()
-        finally:
-            self._waiting -= 1
+        work = await self._queue.get()
         if work is None:
             self.end()  # for the next one who asks
         elif self._queue.qsize() <= self._most // 2:

@@ -60,7 +60,7 @@ async def test_who_fills_it_sleeps_until_half_is_gone() -> None:
         group.cancel_scope.cancel()
 
 
-async def test_who_waits_begins_before_the_next_unit_is_handed_over() -> None:
+async def test_at_first_one_begins_before_the_next_unit_is_handed_over() -> None:
     inbox, told = Inbox(8), []
 
     async def work_on_one(name: str) -> None:

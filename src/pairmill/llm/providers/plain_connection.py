@@ -77,7 +77,6 @@ class Connection(asyncio.Protocol):
 
     def ask(self, data: bytes, began_at: float) -> asyncio.Future[WireReply]:
         """Send a question. The future gives the reply, a ConnectionError or a TimeoutError."""
-        self._begin()
         self.asked_at = began_at
         self.heard_at = self._loop.time()
         self._future = self._loop.create_future()
