@@ -48,6 +48,15 @@ def test_max_tokens_held_while_under_way_is_allowed_for_where_one_is_told(flavou
     assert score.used >= 0.95
 
 
+@pytest.mark.parametrize("believes", [Charge.RECONCILED, Charge.RESERVED])
+def test_a_wrong_belief_is_given_up_by_what_headers_say_is_left(believes: Charge) -> None:
+    """Long answers: to count ``max_tokens`` while they are under way costs a quarter."""
+    case, limits = Case("sliding", "actual"), Limits(tokens_per_min=480_000)
+    score = play(case, "headers", slow_s=45.0, workers=600, limits=limits, believes=believes)
+    assert sum(used for used, _ in score.minutes[6:]) / 6 >= 0.95
+    assert score.refused == 0
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_quota_dealt_out_by_the_second_bears_with_ways_of_unequal_length(seed: int) -> None:
     """Up to 12 ms between two calls' ways: the margin; 30 ms: learned from the refusals."""

@@ -282,12 +282,15 @@ class Quota:
         limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
         if not limit or reading.remaining is None:
             return
+        counted = self._counted(now)
+        # What blocks is the bucket; under RECONCILED it is the minute, and the bucket stays full.
+        is_blocked = self._watch.charge is Charge.RECONCILED and counted >= _CREDIBLE
         self._watch.on_remaining(
             now,
             reading.remaining / limit,
-            counted=self._counted(now),
+            counted=counted,
             held=self._held / limit,
-            is_in_use=bucket.level < _CREDIBLE * bucket.capacity,
+            is_in_use=is_blocked or bucket.level < _CREDIBLE * bucket.capacity,
         )
 
     def _set_dims(self) -> None:
