@@ -159,14 +159,17 @@ class Quota:
             requests, prompt, output, tokens, _ = amounts
             self._settle(amounts, (requests, prompt, output, tokens, 0.0), since, now)
 
-    def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> None:
+    def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> bool:
         """Empty the buckets, as the server's are; and save up less for bursts of requests.
 
         A server that counts a minute's limit by the second refuses bursts, not rates.
+
+        Returns:
+            Whether ``amounts`` are others from now on: tokens are counted in another way.
         """
         if self._second is not None and retry_after_s is not None and retry_after_s <= _SHORT_S:
             self._second.on_refused()
-        self._doubt(now, hint)
+        is_new = self._doubt(now, hint)
         for _, bucket in self._dims:
             bucket.lower(0.0, now)
         requests = self._buckets.get(Unit.REQUESTS)
@@ -174,6 +177,7 @@ class Quota:
             least = 1.0 + requests.rate * _LEAST_BURST_S
             capacity = min(requests.capacity, max(least, requests.capacity * _BURST_CUT))
             requests.retune(requests.rate, capacity, now)
+        return is_new
 
     def set_limits(self, limits: Limits, now: float) -> None:
         """Put other limits in force; what a bucket holds already it keeps."""
@@ -217,7 +221,7 @@ class Quota:
         reserved_since: float,
         seconds: float,
         now: float,
-    ) -> None:
+    ) -> bool:
         """Let what the server says remains lower a level; it never raises one.
 
         Args:
@@ -226,15 +230,20 @@ class Quota:
             reserved_since: Tokens that those reserved.
             seconds: Time since that call went out: what flowed in since, it does not know either.
             now: The time.
+
+        Returns:
+            Whether ``amounts`` are others from now on: tokens are counted in another way.
         """
+        is_new = False
         for unit, reading in hint.minute.items():
             bucket = self._buckets.get(unit)
             if bucket is None or reading.remaining is None:
                 continue
             if unit is Unit.TOKENS:
-                self._compare(reading, now)
+                is_new = self._compare(reading, now)
             unseen = sent_since if unit is Unit.REQUESTS else reserved_since
             bucket.lower(max(0.0, reading.remaining + seconds * bucket.rate - unseen), now)
+        return is_new
 
     def _settle(self, reserved: Amounts, charged: Amounts, since: float, now: float) -> None:
         self._held = max(0.0, self._held - reserved[HELD])
@@ -261,31 +270,30 @@ class Quota:
         self._minute.trim(now)
         return (self._minute.total + self._held) / (limit * self.limits.share)
 
-    def _doubt(self, now: float, hint: LimitHint | None) -> None:
-        """Ask whether a refusal means that the server counts tokens in another way than we do."""
+    def _doubt(self, now: float, hint: LimitHint | None) -> bool:
+        """Ask whether a refusal means that the server counts tokens in another way than we did."""
         tokens, requests = self._buckets.get(Unit.TOKENS), self._buckets.get(Unit.REQUESTS)
         limit, counted = self.limits.tokens_per_min, self._counted(now)
         if tokens is None or not limit:
-            return
+            return False
         if hint is None or not hint.minute:  # whose fault it was, only our own levels can tell
             is_tokens = requests is None or tokens.level < _CREDIBLE * tokens.capacity
-            if is_tokens and counted >= _CREDIBLE:
-                self._watch.on_refused(now, is_much=False)
-            return
+            is_full = is_tokens and counted >= _CREDIBLE
+            return is_full and self._watch.on_refused(now, is_much=False)
         reading = hint.minute.get(Unit.TOKENS)
         left = None if reading is None else reading.remaining
-        if left is not None and left < _NEARLY * limit:
-            self._watch.on_refused(now, is_much=counted < _CREDIBLE)
+        is_spent = left is not None and left < _NEARLY * limit
+        return is_spent and self._watch.on_refused(now, is_much=counted < _CREDIBLE)
 
-    def _compare(self, reading: Reading, now: float) -> None:
+    def _compare(self, reading: Reading, now: float) -> bool:
         """Ask whether what remains fits with what we believe that the server counts."""
         limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
         if not limit or reading.remaining is None:
-            return
+            return False
         counted = self._counted(now)
         # What blocks is the bucket; under RECONCILED it is the minute, and the bucket stays full.
         is_blocked = self._watch.charge is Charge.RECONCILED and counted >= _CREDIBLE
-        self._watch.on_remaining(
+        return self._watch.on_remaining(
             now,
             reading.remaining / limit,
             counted=counted,
