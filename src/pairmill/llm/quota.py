@@ -25,6 +25,7 @@ _SHORT_S = 1.0  # a wait that tells of a quota dealt out by the second
 _BURST_CUT = 0.25
 _LEAST_BURST_S = 0.01
 _LATE_S = 0.05  # what a late timer may carry over; the log of the last second stays in force
+_MOST_LOGGED_PER_S = 2_000.0  # the log grows with the limit; above, an average is kept as of tokens
 _FULL = 0.997  # of a limit, counted by the minute and with all that calls under way may use
 _NEARLY = 0.02  # of a limit: less is left than a call or two may need
 _CREDIBLE = 0.9  # of a limit; refused with less than that by our own count, that count is wrong
@@ -182,20 +183,21 @@ class Quota:
     def set_limits(self, limits: Limits, now: float) -> None:
         """Put other limits in force; what a bucket holds already it keeps."""
         self.limits = limits
-        if limits.requests_per_min is None:
+        requests = limits.requests_per_min
+        per_s = math.inf if requests is None else requests / 60.0 * limits.share
+        if per_s > _MOST_LOGGED_PER_S:
             self._second = None
+        elif self._second is None:
+            self._second = SecondLog(per_s)
+        else:
+            self._second.retune(per_s)
         buckets: dict[Unit, Bucket] = {}
         for unit, per_min in limits.per_min().items():
             rate = limits.rate(per_min)
             capacity = rate * limits.burst_s
             level = capacity / 2.0
-            if unit is Unit.REQUESTS:
-                rate = per_min / 60.0 * limits.share
-                capacity = 1.0 + rate * _LATE_S * limits.burst_s
-                level = 1.0
-                if self._second is None:
-                    self._second = SecondLog(rate)
-                self._second.retune(rate)
+            if unit is Unit.REQUESTS and self._second is not None:
+                rate, capacity, level = per_s, 1.0 + per_s * _LATE_S * limits.burst_s, 1.0
             if unit is Unit.TOKENS and self._minute is None:
                 self._minute = MinuteLog()
             bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)

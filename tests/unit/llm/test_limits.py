@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -518,5 +519,21 @@ def test_a_line_that_weighs_anew_is_empty_in_the_end() -> None:
         assert gate._line.ahead[Unit.TOKENS] == 49 * 500
         await asyncio.gather(*tasks)
         assert gate._line.ahead == [0.0] * 5
+
+    run(main())
+
+
+@pytest.mark.parametrize("rpm", [1e9, 1e25, math.inf])
+def test_a_limit_that_is_none_costs_no_memory(rpm: float) -> None:
+    """As a proxy before a server of one's own may send it, or a user who wants no limit."""
+
+    async def main() -> None:
+        gate = gate_of()
+        hint = LimitHint(minute={Unit.REQUESTS: Reading(limit=rpm, remaining=rpm)})
+        for _ in range(3_000):
+            (await gate.admit(CALL)).release(hint=hint)
+            await asyncio.sleep(0.01)
+        assert now() == pytest.approx(30.0)
+        assert gate._quota._second is None
 
     run(main())
