@@ -109,7 +109,7 @@ class Quota:
 
     def backlog_s(self, amounts: Amounts, ahead: list[float], now: float) -> float:
         """Seconds until ``amounts`` may be taken behind a line that takes ``ahead``."""
-        longest = 0.0
+        longest = self.wait_s(amounts, now)  # which knows the last second and minute too
         for unit, bucket in self._dims:
             bucket.refill(now)
             missing = ahead[unit] + min(amounts[unit], bucket.capacity) - bucket.level
