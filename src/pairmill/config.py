@@ -36,6 +36,7 @@ def _as_word(value: object) -> object:
 
 
 Switch = BeforeValidator(_as_word)
+PerMinute = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PoolSettings(BaseModel):
@@ -48,10 +49,10 @@ class PoolSettings(BaseModel):
     api_key_env: str | None = None
     model: str | None = None
     concurrency: int | None = Field(None, ge=1, le=16384)
-    rpm: float | None = Field(None, gt=0)
-    tpm: float | None = Field(None, gt=0)
-    input_tpm: float | None = Field(None, gt=0)
-    output_tpm: float | None = Field(None, gt=0)
+    rpm: PerMinute | None = None
+    tpm: PerMinute | None = None
+    input_tpm: PerMinute | None = None
+    output_tpm: PerMinute | None = None
     charge: Literal["actual", "reconciled", "reserved"] | None = None
     scope: str | None = None
     """Pools with the same scope share one quota, such as two keys of one organisation."""
@@ -106,12 +107,12 @@ class Settings(BaseModel):
     timeout_s: float = Field(120.0, gt=0)
     """Longest wait for one answer."""
 
-    rpm: float | None = Field(None, gt=0)
+    rpm: PerMinute | None = None
     """Requests a minute that the quota allows; learned from headers where None."""
-    tpm: float | None = Field(None, gt=0)
+    tpm: PerMinute | None = None
     """Tokens a minute, prompt and answer together; learned from headers where None."""
-    input_tpm: float | None = Field(None, gt=0)
-    output_tpm: float | None = Field(None, gt=0)
+    input_tpm: PerMinute | None = None
+    output_tpm: PerMinute | None = None
     charge: Literal["actual", "reconciled", "reserved"] | None = None
     """What counts against ``tpm``: tokens used; prompt and ``max_tokens`` until the answer comes;
     or these for good. Found out where None."""

@@ -6,10 +6,13 @@ time: the figures of ``benchmarks/quota`` without a wire, in seconds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import pytest
 from tests.support.enforced import CASES, Case, play
 
 from pairmill.llm.limits import Charge, Limits
+from pairmill.llm.quota import Cost, Quota
 
 NAMES = [f"{case.flavour}-{case.binds}" for case in CASES]
 NEAR = 0.985  # of what can be reached, where that is less than the aim
@@ -48,6 +51,15 @@ def test_max_tokens_held_while_under_way_is_allowed_for_where_one_is_told(flavou
     assert score.used >= 0.95
 
 
+@pytest.mark.parametrize("believes", [Charge.RECONCILED, Charge.RESERVED])
+def test_a_wrong_belief_is_given_up_by_what_headers_say_is_left(believes: Charge) -> None:
+    """Long answers: to count ``max_tokens`` while they are under way costs a quarter."""
+    case, limits = Case("sliding", "actual"), Limits(tokens_per_min=480_000)
+    score = play(case, "headers", slow_s=45.0, workers=600, limits=limits, believes=believes)
+    assert sum(used for used, _ in score.minutes[6:]) / 6 >= 0.95
+    assert score.refused == 0
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_quota_dealt_out_by_the_second_bears_with_ways_of_unequal_length(seed: int) -> None:
     """Up to 12 ms between two calls' ways: the margin; 30 ms: learned from the refusals."""
@@ -57,3 +69,19 @@ def test_a_quota_dealt_out_by_the_second_bears_with_ways_of_unequal_length(seed:
     score = play(Case("second", "requests"), "known", seed=seed, jitter_s=0.03)
     assert score.used >= 0.93
     assert score.refused_per_done <= 0.003
+
+
+@pytest.mark.parametrize("per_s", [1_990.0, 2_010.0])
+def test_a_quota_too_high_to_be_dealt_out_exactly_is_used_and_never_passed(per_s: float) -> None:
+    """One more of the last calls is remembered below 2,000 a second, and none above."""
+    quota, now, times = Quota(Limits(requests_per_min=60.0 * per_s), 0.0), 0.0, list[float]()
+    amounts = quota.amounts(Cost())
+    while now < 65.0:
+        wait_s = quota.wait_s(amounts, now)
+        now += wait_s
+        if not wait_s:
+            quota.take(amounts, now)
+            times.append(now)
+    minutes = [bisect_left(times, at + 60.0) - first for first, at in enumerate(times[:5_000])]
+    assert max(minutes) <= 60.0 * per_s
+    assert min(minutes) >= 0.98 * 60.0 * per_s

@@ -177,7 +177,7 @@ class _Server:
 
 def play(
     case: Case, knows: str, *, seed: int = 1, jitter_s: float = 0.002, slow_s: float = 4.0,
-    limits: Limits | None = None, workers: int = 200,
+    limits: Limits | None = None, workers: int = 200, believes: Charge | None = None,
 ) -> Score:  # fmt: skip
     """Twelve minutes of one client.
 
@@ -189,6 +189,7 @@ def play(
         slow_s: Median of the seconds that an answer takes.
         limits: What the user says instead of what ``knows`` stands for.
         workers: Calls that are asked for at once.
+        believes: What the gate is brought to believe, wrongly perhaps, by a refusal at 70 s.
     """
 
     async def main() -> Score:
@@ -216,6 +217,9 @@ def play(
                     is_retry = True
 
         tasks = [loop.create_task(worker()) for _ in range(workers)]
+        if believes is not None:
+            is_much = believes is Charge.RESERVED
+            loop.call_later(70.0, lambda: gate._quota._watch.on_refused(70.0, is_much=is_much))
         await asyncio.sleep(END_S)
         for task in tasks:
             task.cancel()

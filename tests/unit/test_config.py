@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,3 +53,11 @@ def test_only_what_decides_the_pairs_is_in_the_fingerprint() -> None:
     assert plain != fingerprint(load(given={"pairs_per_chunk": 2}))
     assert plain["recipe"] == "backtranslate"
     assert fingerprint(load(given={"model": "local"}))["recipe"] == "extractive"
+
+
+@pytest.mark.parametrize("name", ["rpm", "tpm", "input_tpm", "output_tpm"])
+def test_a_limit_is_a_finite_number(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name}: input should be a finite number$"):
+        load(given={name: math.inf})
+    with pytest.raises(ConfigError, match=rf"^pools.0.{name}: input should be a finite number$"):
+        load(given={"pools": [{"name": "a", name: math.nan}]})

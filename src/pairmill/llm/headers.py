@@ -40,6 +40,7 @@ _EPOCH_S = 1e9  # above: seconds since 1970
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _LONGEST_TEXT = 64
+_MOST = 1e15  # a larger limit is none
 
 
 class Unit(IntEnum):
@@ -121,12 +122,14 @@ def dialect_of(base_url: str) -> Dialect:
 
 
 def read_number(text: str) -> float | None:
-    """A count: digits, perhaps with thousands' commas or decimals. None for all else."""
+    """A count: digits, perhaps with thousands' commas or decimals. None for all else.
+
+    More than 1e15 is cut to that.
+    """
     text = text.strip()
     if len(text) > _LONGEST_TEXT or not re.fullmatch(r"\d{1,3}(,\d{3})+|\d+(\.\d+)?", text):
         return None
-    value = float(text.replace(",", ""))
-    return value if math.isfinite(value) else None
+    return min(float(text.replace(",", "")), _MOST)
 
 
 def read_wait_s(text: str, now_wall: float) -> Wait | None:

@@ -106,7 +106,7 @@ class Gate:
         if not self._line.length and self._wait_s(amounts, now) == 0.0:
             return self._grant(amounts, now)
         future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(amounts, future, is_retry=retry)
+        waiter = Waiter(cost, amounts, future, is_retry=retry)
         if self._line.join(waiter):  # a new head: set its timer
             self._pump(now)
         try:
@@ -297,7 +297,8 @@ class Gate:
         if is_cut:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
             self._width.on_refused(now, max(self.in_flight + 1, needed))
-            self._quota.on_refused(now, hint, retry_after_s)
+            if self._quota.on_refused(now, hint, retry_after_s):
+                self._line.reweigh(self._quota.amounts)
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
         """Adopt limits that nobody declared; let what remains lower the levels."""
@@ -311,13 +312,14 @@ class Gate:
             quota.set_limits(learned, now)
         if now >= self._hinted_at + _HINT_INTERVAL_S:
             self._hinted_at = now
-            quota.heed(
+            if quota.heed(
                 hint,
                 sent_since=quota.sent - lease.sent_before - 1,
                 reserved_since=quota.reserved - lease.reserved_before - lease.amounts[Unit.TOKENS],
                 seconds=now - lease.admitted_at,
                 now=now,
-            )
+            ):
+                self._line.reweigh(quota.amounts)
 
 
 def _width(given: Width | int | None, limits: Limits | None) -> Width:

@@ -9,8 +9,9 @@ from pairmill.llm.quota import NOTHING
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
-    from pairmill.llm.quota import Amounts
+    from pairmill.llm.quota import Amounts, Cost
 
 __all__ = ["Line", "Waiter"]
 
@@ -18,11 +19,14 @@ T = TypeVar("T")
 
 
 class Waiter(Generic[T]):
-    """One who waits: what it will take, and the future that it sleeps on."""
+    """One who waits: its cost, what it will take, and the future that it sleeps on."""
 
-    __slots__ = ("amounts", "future", "is_retry")
+    __slots__ = ("amounts", "cost", "future", "is_retry")
 
-    def __init__(self, amounts: Amounts, future: asyncio.Future[T], *, is_retry: bool) -> None:
+    def __init__(
+        self, cost: Cost, amounts: Amounts, future: asyncio.Future[T], *, is_retry: bool
+    ) -> None:
+        self.cost = cost
         self.amounts = amounts
         self.future = future
         self.is_retry = is_retry
@@ -64,6 +68,16 @@ class Line(Generic[T]):
             return
         for unit, amount in enumerate(waiter.amounts):
             self.ahead[unit] -= amount
+
+    def reweigh(self, amounts_of: Callable[[Cost], Amounts]) -> None:
+        """Let all who wait take what their cost comes to now."""
+        for waiter in (*self._retries, *self._fresh):
+            if waiter.future.done():  # ``leave`` takes out what it put in, or has done so
+                continue
+            amounts = amounts_of(waiter.cost)
+            for unit, amount in enumerate(amounts):
+                self.ahead[unit] += amount - waiter.amounts[unit]
+            waiter.amounts = amounts
 
     def head(self) -> Waiter[T] | None:
         """Who is to be served next; None if nobody waits."""

@@ -25,6 +25,7 @@ _SHORT_S = 1.0  # a wait that tells of a quota dealt out by the second
 _BURST_CUT = 0.25
 _LEAST_BURST_S = 0.01
 _LATE_S = 0.05  # what a late timer may carry over; the log of the last second stays in force
+_MOST_LOGGED_PER_S = 2_000.0  # the log grows with the limit; above, an average is kept as of tokens
 _FULL = 0.997  # of a limit, counted by the minute and with all that calls under way may use
 _NEARLY = 0.02  # of a limit: less is left than a call or two may need
 _CREDIBLE = 0.9  # of a limit; refused with less than that by our own count, that count is wrong
@@ -108,7 +109,7 @@ class Quota:
 
     def backlog_s(self, amounts: Amounts, ahead: list[float], now: float) -> float:
         """Seconds until ``amounts`` may be taken behind a line that takes ``ahead``."""
-        longest = 0.0
+        longest = self.wait_s(amounts, now)  # which knows the last second and minute too
         for unit, bucket in self._dims:
             bucket.refill(now)
             missing = ahead[unit] + min(amounts[unit], bucket.capacity) - bucket.level
@@ -159,14 +160,17 @@ class Quota:
             requests, prompt, output, tokens, _ = amounts
             self._settle(amounts, (requests, prompt, output, tokens, 0.0), since, now)
 
-    def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> None:
+    def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> bool:
         """Empty the buckets, as the server's are; and save up less for bursts of requests.
 
         A server that counts a minute's limit by the second refuses bursts, not rates.
+
+        Returns:
+            Whether ``amounts`` are others from now on: tokens are counted in another way.
         """
         if self._second is not None and retry_after_s is not None and retry_after_s <= _SHORT_S:
             self._second.on_refused()
-        self._doubt(now, hint)
+        is_new = self._doubt(now, hint)
         for _, bucket in self._dims:
             bucket.lower(0.0, now)
         requests = self._buckets.get(Unit.REQUESTS)
@@ -174,24 +178,26 @@ class Quota:
             least = 1.0 + requests.rate * _LEAST_BURST_S
             capacity = min(requests.capacity, max(least, requests.capacity * _BURST_CUT))
             requests.retune(requests.rate, capacity, now)
+        return is_new
 
     def set_limits(self, limits: Limits, now: float) -> None:
         """Put other limits in force; what a bucket holds already it keeps."""
         self.limits = limits
-        if limits.requests_per_min is None:
+        requests = limits.requests_per_min
+        per_s = math.inf if requests is None else requests / 60.0 * limits.share
+        if per_s > _MOST_LOGGED_PER_S:
             self._second = None
+        elif self._second is None:
+            self._second = SecondLog(per_s)
+        else:
+            self._second.retune(per_s)
         buckets: dict[Unit, Bucket] = {}
         for unit, per_min in limits.per_min().items():
             rate = limits.rate(per_min)
             capacity = rate * limits.burst_s
             level = capacity / 2.0
-            if unit is Unit.REQUESTS:
-                rate = per_min / 60.0 * limits.share
-                capacity = 1.0 + rate * _LATE_S * limits.burst_s
-                level = 1.0
-                if self._second is None:
-                    self._second = SecondLog(rate)
-                self._second.retune(rate)
+            if unit is Unit.REQUESTS and self._second is not None:
+                rate, capacity, level = per_s, 1.0 + per_s * _LATE_S * limits.burst_s, 1.0
             if unit is Unit.TOKENS and self._minute is None:
                 self._minute = MinuteLog()
             bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)
@@ -217,7 +223,7 @@ class Quota:
         reserved_since: float,
         seconds: float,
         now: float,
-    ) -> None:
+    ) -> bool:
         """Let what the server says remains lower a level; it never raises one.
 
         Args:
@@ -226,15 +232,20 @@ class Quota:
             reserved_since: Tokens that those reserved.
             seconds: Time since that call went out: what flowed in since, it does not know either.
             now: The time.
+
+        Returns:
+            Whether ``amounts`` are others from now on: tokens are counted in another way.
         """
+        is_new = False
         for unit, reading in hint.minute.items():
             bucket = self._buckets.get(unit)
             if bucket is None or reading.remaining is None:
                 continue
             if unit is Unit.TOKENS:
-                self._compare(reading, now)
+                is_new = self._compare(reading, now)
             unseen = sent_since if unit is Unit.REQUESTS else reserved_since
             bucket.lower(max(0.0, reading.remaining + seconds * bucket.rate - unseen), now)
+        return is_new
 
     def _settle(self, reserved: Amounts, charged: Amounts, since: float, now: float) -> None:
         self._held = max(0.0, self._held - reserved[HELD])
@@ -261,33 +272,35 @@ class Quota:
         self._minute.trim(now)
         return (self._minute.total + self._held) / (limit * self.limits.share)
 
-    def _doubt(self, now: float, hint: LimitHint | None) -> None:
-        """Ask whether a refusal means that the server counts tokens in another way than we do."""
+    def _doubt(self, now: float, hint: LimitHint | None) -> bool:
+        """Ask whether a refusal means that the server counts tokens in another way than we did."""
         tokens, requests = self._buckets.get(Unit.TOKENS), self._buckets.get(Unit.REQUESTS)
         limit, counted = self.limits.tokens_per_min, self._counted(now)
         if tokens is None or not limit:
-            return
+            return False
         if hint is None or not hint.minute:  # whose fault it was, only our own levels can tell
             is_tokens = requests is None or tokens.level < _CREDIBLE * tokens.capacity
-            if is_tokens and counted >= _CREDIBLE:
-                self._watch.on_refused(now, is_much=False)
-            return
+            is_full = is_tokens and counted >= _CREDIBLE
+            return is_full and self._watch.on_refused(now, is_much=False)
         reading = hint.minute.get(Unit.TOKENS)
         left = None if reading is None else reading.remaining
-        if left is not None and left < _NEARLY * limit:
-            self._watch.on_refused(now, is_much=counted < _CREDIBLE)
+        is_spent = left is not None and left < _NEARLY * limit
+        return is_spent and self._watch.on_refused(now, is_much=counted < _CREDIBLE)
 
-    def _compare(self, reading: Reading, now: float) -> None:
+    def _compare(self, reading: Reading, now: float) -> bool:
         """Ask whether what remains fits with what we believe that the server counts."""
         limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
         if not limit or reading.remaining is None:
-            return
-        self._watch.on_remaining(
+            return False
+        counted = self._counted(now)
+        # What blocks is the bucket; under RECONCILED it is the minute, and the bucket stays full.
+        is_blocked = self._watch.charge is Charge.RECONCILED and counted >= _CREDIBLE
+        return self._watch.on_remaining(
             now,
             reading.remaining / limit,
-            counted=self._counted(now),
+            counted=counted,
             held=self._held / limit,
-            is_in_use=bucket.level < _CREDIBLE * bucket.capacity,
+            is_in_use=is_blocked or bucket.level < _CREDIBLE * bucket.capacity,
         )
 
     def _set_dims(self) -> None:

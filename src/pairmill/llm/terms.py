@@ -42,7 +42,8 @@ class Limits:
 
     The rate of tokens is ``1 - burst_s / 60`` of the limit: with a bucket of ``burst_s`` seconds
     no minute, wherever it begins, can then exceed the limit, so long as single calls are small
-    beside it. The rate of requests is the limit's, less the margin of ``SecondLog``.
+    beside it. The rate of requests is the limit's, less the margin of ``SecondLog``; above 2,000 a
+    second it is as that of tokens.
 
     Attributes:
         share: This process's part of the quota, where several share it.

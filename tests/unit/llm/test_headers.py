@@ -90,6 +90,10 @@ def test_counts(text: str, expected: float | None) -> None:
     assert read_number(text) == expected
 
 
+def test_a_count_beyond_reason_is_cut() -> None:
+    assert read_number("9" * 64) == read_number("1" + "0" * 16) == 1e15
+
+
 def test_openai() -> None:
     hint = read_hint(
         {

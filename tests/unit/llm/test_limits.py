@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -472,5 +473,67 @@ def test_limits_that_are_taken_away_hold_nothing_up() -> None:
         for _ in range(10):
             await gate.admit(CALL)
         assert now() == 0.0
+
+    run(main())
+
+
+SPENT = LimitHint(minute={Unit.TOKENS: Reading(60_000, 0.0)})
+
+
+async def kept_waiting(gate: Gate, count: int) -> list[asyncio.Task[Lease]]:
+    """Calls that wait for tokens, the last of them cancelled."""
+    tasks = [waiter(gate) for _ in range(count)]
+    await settle()
+    tasks.pop().cancel()
+    return tasks
+
+
+@pytest.mark.parametrize("kind", [None, Kind.RATE], ids=["answer", "refusal"])
+def test_those_who_wait_take_what_is_believed_when_they_go(kind: Kind | None) -> None:
+    """Nothing is left where little was used: ``max_tokens`` counts, of the waiting calls too."""
+
+    async def main() -> None:
+        gate = gate_of(Limits(tokens_per_min=60_000))
+        lease = await gate.admit(CALL)
+        await asyncio.sleep(61)
+        await gate.admit(Cost(20_000, 0))  # a debt of 19 s
+        tasks = await kept_waiting(gate, 50)
+        lease.release(kind, usage=Usage(100, 100), hint=SPENT)
+        for task in tasks:
+            assert (await task).amounts[Unit.TOKENS] == 500
+        assert (await gate.admit(CALL)).amounts[Unit.TOKENS] == 500
+
+    run(main())
+
+
+def test_a_line_that_weighs_anew_is_empty_in_the_end() -> None:
+    async def main() -> None:
+        gate = gate_of(Limits(tokens_per_min=60_000))
+        lease = await gate.admit(CALL)
+        await asyncio.sleep(61)
+        await gate.admit(Cost(20_000, 0))
+        tasks = await kept_waiting(gate, 50)
+        lease.release(usage=Usage(100, 100), hint=SPENT)  # before the cancelled one has woken
+        assert gate._line.ahead[Unit.TOKENS] == 49 * 500 + 200
+        await settle()
+        assert gate._line.ahead[Unit.TOKENS] == 49 * 500
+        await asyncio.gather(*tasks)
+        assert gate._line.ahead == [0.0] * 5
+
+    run(main())
+
+
+@pytest.mark.parametrize("rpm", [1e9, 1e25, math.inf])
+def test_a_limit_that_is_none_costs_no_memory(rpm: float) -> None:
+    """As a proxy before a server of one's own may send it, or a user who wants no limit."""
+
+    async def main() -> None:
+        gate = gate_of()
+        hint = LimitHint(minute={Unit.REQUESTS: Reading(limit=rpm, remaining=rpm)})
+        for _ in range(3_000):
+            (await gate.admit(CALL)).release(hint=hint)
+            await asyncio.sleep(0.01)
+        assert now() == pytest.approx(30.0)
+        assert gate._quota._second is None
 
     run(main())

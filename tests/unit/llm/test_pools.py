@@ -7,7 +7,7 @@ import pytest
 from tests.support import virtual_time
 
 from pairmill.errors import Kind, StoppedError
-from pairmill.llm.limits import Cost, Gate, Limits
+from pairmill.llm.limits import Charge, Cost, Gate, Limits
 from pairmill.llm.pools import Pool, PoolLease, Pools
 
 if TYPE_CHECKING:
@@ -38,6 +38,34 @@ async def use(pools: Pools) -> str:
 
 def ask(pools: Pools) -> asyncio.Task[PoolLease]:
     return asyncio.get_running_loop().create_task(pools.admit(CALL))
+
+
+def test_a_pool_whose_last_minute_is_full_is_passed_over() -> None:
+    """What calls under way may write fills it, long after the bucket has filled again."""
+
+    async def main() -> None:
+        strict = Limits(tokens_per_min=60_000, charge=Charge.RECONCILED)
+        free = Limits(tokens_per_min=60_000)
+        key = ("https://a/v1", "KEY", "m")
+        pools = pools_of(Pool("full", *key, limits=strict), Pool("free", *key, limits=free))
+        cost = Cost(500, 500, 50_000)
+        assert (await pools.admit(cost)).pool.name == "full"
+        assert (await pools.admit(cost)).pool.name == "free"
+        await asyncio.sleep(5)  # both buckets are full
+        lease = await asyncio.wait_for(pools.admit(cost), 1)
+        assert lease.pool.name == "free"
+
+    run(main())
+
+
+def test_a_gate_whose_second_is_full_says_when_it_is_not() -> None:
+    async def main() -> None:
+        gate = Gate(Limits(requests_per_min=60), clock=asyncio.get_running_loop().time, width=9)
+        await gate.admit(CALL)
+        await asyncio.sleep(1.0)  # the bucket has its next call; the second and its margin do not
+        assert gate.fits_in_s(CALL) == pytest.approx(0.012)
+
+    run(main())
 
 
 def test_calls_spread_as_the_limits_allow() -> None:
