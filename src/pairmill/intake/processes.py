@@ -130,7 +130,8 @@ def _python(module: str, *arguments: str) -> list[str]:
     """Return the command that calls ``main()`` of a module, found where it would be found here."""
     if not sys.executable:
         raise InputError("sys.executable is empty: reading starts Python, and cannot tell which")
-    path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 (any text)
+    entries = [entry for entry in sys.path if isinstance(entry, str)]  # import heeds no others
+    path = [os.path.abspath(entry) for entry in entries]  # noqa: PTH100 (an empty one too)
     if _ROOT not in path:
         path.insert(0, _ROOT)
     flags = [flag for name, flag in _FLAGS for _ in range(int(getattr(sys.flags, name)))]

@@ -169,3 +169,11 @@ def test_a_python_that_does_not_know_itself_is_told_of(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "executable", "")
     with pytest.raises(InputError, match=r"sys\.executable is empty"):
         Apart(Job.of(_settings(EXAMPLES)))
+
+
+def test_what_python_passes_over_in_its_path_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "{PROSE}"}}')
+    monkeypatch.setattr(sys, "path", [*sys.path, None, Path("somewhere")])
+    assert len(_read(_settings(tmp_path))) == 1
