@@ -84,9 +84,9 @@ class Settings(BaseModel):
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
-    page_s: float = Field(20.0, gt=0)
-    """Processor time that one HTML page may take; one that takes more is counted, named and
-    skipped."""
+    page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
+    """Processor time that one HTML page may take; one that takes more, or 30 times that by the
+    clock, is counted, named and skipped."""
     limit: int | None = Field(None, ge=1)
     """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)

@@ -1,9 +1,11 @@
-"""A process that says nothing until it is killed: ``python -m tests.support.idle``."""
+"""A process that says nothing until it is killed."""
 
 from __future__ import annotations
 
 import signal
 
-if __name__ == "__main__":
+
+def main() -> int:
+    """Wait without end."""
     while True:
         signal.pause()

@@ -24,6 +24,8 @@ def test_what_is_given_wins_over_the_file(tmp_path: Path) -> None:
     [
         ("concurency: 4\n", "unknown setting 'concurency'; did you mean 'concurrency'?"),
         ("concurrency: no\n", "concurrency: "),
+        ("page_s: .inf\n", "page_s: "),
+        ("page_s: 1.0e+12\n", "page_s: "),
         ("model: a\nmodel: b\n", "line 2: the key 'model' stands twice"),
         ("model: [\n", "line 2"),
         ("- model\n", "expected 'name: value' lines"),

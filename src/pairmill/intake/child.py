@@ -1,8 +1,8 @@
 """The process that reads: files in, portions of chunks out, for as long as its parent lives.
 
-Run as ``python -P -m pairmill.intake.child JOB_FD``; `pairmill.intake.apart` is what starts it. The
-job comes through that descriptor, which stays open as long as the parent lives; portions leave by
-standard output. A full pipe is what holds it back.
+`pairmill.intake.apart` is what starts it. The job comes through the first of its two descriptors,
+which stays open as long as the parent lives; portions leave by the second. A full pipe is what
+holds it back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pairmill.errors import InputError
+from pairmill.errors import InputError, StoppedError
 from pairmill.intake.frames import read_frame, write_frame
 from pairmill.intake.job import Job
 from pairmill.intake.portions import Portion, Tray, packed_of
@@ -27,7 +27,7 @@ __all__ = ["DONE", "FAULT", "PORTION", "main"]
 
 PORTION, DONE, FAULT = 0, 1, 2
 """What a frame is: ``(PORTION, chunks' ids, documents' ids, sizes, documents, notes)`` and then the
-chunks, each of its size; ``(DONE,)``; or ``(FAULT, text)``."""
+chunks, each of its size; ``(DONE,)``; or ``(FAULT, text, whether the same command may go on)``."""
 
 
 def main() -> int:
@@ -35,9 +35,7 @@ def main() -> int:
     # The parent answers signals: it may still want what was read when they come.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    out = os.dup(1)
-    os.dup2(2, 1)  # what a library prints is no frame
-    lifeline = int(sys.argv[1])
+    lifeline, out = map(int, sys.argv[1:])
     job = Job.unpack(read_frame(lifeline))
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     with suppress(BrokenPipeError):
@@ -56,9 +54,9 @@ def _read(job: Job, out: int) -> None:
     try:
         for packed in packed_of(job, tray.watch, _Patient(tray.flush)):
             tray.add(packed)
-    except InputError as error:
+    except (InputError, StoppedError) as error:
         tray.flush()
-        write_frame(out, (FAULT, str(error)))
+        write_frame(out, (FAULT, str(error), isinstance(error, StoppedError)))
     else:
         tray.flush()
         write_frame(out, (DONE,))
@@ -74,15 +72,14 @@ class _Patient:
         """Return what has arrived."""
         if not select.select([0], [], [], 0)[0]:
             self._hand_over()
-        return os.read(0, size)
+        while True:
+            select.select([0], [], [])
+            with suppress(BlockingIOError):  # another that holds the same end was faster
+                return os.read(0, size)
 
 
 def _end_with_parent(lifeline: int) -> None:
     """Wait for the end of a pipe whose other end only the parent holds."""
     while os.read(lifeline, 1):
         pass
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    os.killpg(0, signal.SIGKILL)  # it leads a session of its own: what works on a page goes too

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokenFrameError", "read_bytes", "read_frame", "write_frame"]
 
+_NO_FRAME = "what it sent is no frame"
 _HEAD_BYTES = 8
+_MOST_BYTES = 2**32  # twice what marshal can hold in one text; eight printed signs say far more
 _MOST_PARTS = 1024  # IOV_MAX
 
 
 class BrokenFrameError(EOFError):
-    """The other side ended within a frame, or before one."""
+    """The other side ended within a frame, or before one; or, with a text, it sent no frame."""
 
 
 def write_frame(descriptor: int, value: Any, blobs: Sequence[bytes] = ()) -> None:
@@ -40,11 +42,17 @@ def read_frame(descriptor: int) -> Any:
     """Return the next value, as `write_frame` was given it.
 
     Raises:
-        BrokenFrameError: The other side has ended.
+        BrokenFrameError: The other side has ended, or what it sent is no frame.
     """
     size = int.from_bytes(read_bytes(descriptor, _HEAD_BYTES), "big")
-    # Of our own child, down a pipe that nobody else holds; unlike pickle it runs no code.
-    return marshal.loads(read_bytes(descriptor, size))  # noqa: S302
+    if size > _MOST_BYTES:
+        raise BrokenFrameError(_NO_FRAME)
+    body = read_bytes(descriptor, size)
+    try:
+        # Of our own child, down a pipe that nobody else holds; unlike pickle it runs no code.
+        return marshal.loads(body)  # noqa: S302
+    except (EOFError, ValueError, TypeError):
+        raise BrokenFrameError(_NO_FRAME) from None
 
 
 def read_bytes(descriptor: int, size: int) -> bytearray:

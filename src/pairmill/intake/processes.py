@@ -3,24 +3,156 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
-__all__ = ["environment", "python"]
+from pairmill.errors import InputError, StoppedError
+from pairmill.plain import plain
+
+__all__ = ["Process"]
 
 _KEPT = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LANG", "SYSTEMROOT")
 _KEPT_BEGINNINGS = ("PYTHON", "LC_", "LD_", "DYLD_")
+_FLAGS = (
+    ("isolated", "-I"),
+    ("ignore_environment", "-E"),
+    ("no_user_site", "-s"),
+    ("no_site", "-S"),
+    ("optimize", "-O"),
+)
+_BEGIN = """import sys, importlib
+count = int(sys.argv[2])
+sys.path[:] = sys.argv[3 : 3 + count]
+module = importlib.import_module(sys.argv[1])
+del sys.argv[1 : 3 + count]
+sys.exit(module.main())"""
+_ROOT = str(Path(__file__).absolute().parents[2])  # taken now: the folder may be changed later
+_END_S = 5.0  # longer than a process takes to go, unless a disk holds it
+_LAST_WORDS_BYTES = 4096
 
 
-def python(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs one of our modules."""
-    # -P: a file in the user's folder cannot stand in for a module.
-    return [sys.executable, "-P", "-m", module, *arguments]
+class Process:
+    """One of our modules in a Python of its own, spoken to by frames.
+
+    Its ``main()`` is called with the numbers of two descriptors as arguments: where frames come
+    from, and where they go. Those are its alone: what a library prints is kept as its last words.
+
+    Attributes:
+        inward: The descriptor to write to. It reads the end when this process is gone.
+        outward: The descriptor to read from.
+    """
+
+    def __init__(
+        self, module: str, *, stdin: int | None = subprocess.DEVNULL, leads: bool = False
+    ) -> None:
+        """Start it.
+
+        Args:
+            module: Its name.
+            stdin: As for ``subprocess``.
+            leads: Ctrl-C in the terminal does not reach it, and it ends with all that it started.
+
+        Raises:
+            InputError: It is not known which program Python is.
+            StoppedError: No process can be started now.
+        """
+        self._leads = leads
+        with ExitStack() as ours:
+            try:
+                self._words = ours.enter_context(tempfile.TemporaryFile())
+                with ExitStack() as its:
+                    taken, self.inward = _pipe(its, ours)
+                    self.outward, given = _pipe(ours, its)
+                    self._child = subprocess.Popen(
+                        _python(module, str(taken), str(given)),
+                        stdin=stdin,
+                        stdout=self._words,
+                        stderr=self._words,
+                        env=_environment(),
+                        pass_fds=(taken, given),
+                        start_new_session=leads,
+                    )
+            except OSError as error:
+                raise StoppedError(f"cannot start a process to read: {error.strerror}") from None
+            self._ours = ours.pop_all()
+
+    def wait(self) -> int | None:
+        """Let it go once it has said all, so that it is no zombie; return what it ended with."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._child.wait(_END_S)
+        return None
+
+    def end(self) -> int | None:
+        """Kill it unless it is gone, or about to be; return what it ended with.
+
+        None: it did not even end then, as where a disk does not answer.
+        """
+        code: int | None = self._child.returncode
+        if code is None:
+            with suppress(ProcessLookupError, PermissionError):
+                self._kill()
+            code = self.wait()
+            if self._leads and code is not None:
+                _bury_orphans(self._child.pid)
+        return code
+
+    def close(self) -> None:
+        """Let go of the descriptors of a process that has ended."""
+        self._ours.close()
+
+    def last_words(self) -> str:
+        """Return the last line that it printed, harmless."""
+        size = self._words.seek(0, os.SEEK_END)
+        self._words.seek(max(0, size - _LAST_WORDS_BYTES))
+        lines = self._words.read().decode("utf-8", "replace").split("\n")
+        return plain(next((line for line in reversed(lines) if line.strip()), "it gave no reason"))
+
+    def _kill(self) -> None:
+        if self._leads:
+            os.killpg(self._child.pid, signal.SIGKILL)
+        else:
+            self._child.kill()
 
 
-def environment() -> dict[str, str]:
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for stack, end in zip((reader, writer), ends, strict=True):
+        stack.callback(os.close, end)
+    return ends
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    """Return the command that calls ``main()`` of a module, found where it would be found here."""
+    if not sys.executable:
+        raise InputError("sys.executable is empty: reading starts Python, and cannot tell which")
+    entries = [entry for entry in sys.path if isinstance(entry, str)]  # import heeds no others
+    path = [os.path.abspath(entry) for entry in entries]  # noqa: PTH100 (an empty one too)
+    if _ROOT not in path:
+        path.insert(0, _ROOT)
+    flags = [flag for name, flag in _FLAGS for _ in range(int(getattr(sys.flags, name)))]
+    flags.append(f"-Xutf8={sys.flags.utf8_mode}")  # names of files are read as they are here
+    # -P: until the path is set, a file in the user's folder cannot stand in for a module.
+    beginning = [sys.executable, *flags, "-P", "-c", _BEGIN]
+    return [*beginning, module, str(len(path)), *path, *arguments]
+
+
+def _environment() -> dict[str, str]:
     """Return what of ours a process gets that works on what was crawled: no key, no token."""
     return {
         name: value
         for name, value in os.environ.items()
         if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)
     }
+
+
+def _bury_orphans(group: int) -> None:
+    """Wait for what a killed process had started: it is ours where we are process 1."""
+    until = time.monotonic() + _END_S
+    with suppress(ChildProcessError):
+        while os.waitpid(-group, os.WNOHANG)[0] or time.monotonic() < until:
+            time.sleep(0.001)

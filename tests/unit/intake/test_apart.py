@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import pages
 
 from pairmill.config import load
 from pairmill.errors import InputError, StoppedError
@@ -91,3 +96,84 @@ def test_closing_lets_go_of_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting.join(timeout=10)
     assert found == [None]
     portions.close()
+
+
+def _children() -> set[str]:
+    """Of this process, also those that ended and were not waited for."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {name for one in lists for name in one.read_text().split()}
+
+
+def _descriptors() -> list[str]:
+    return os.listdir("/proc/self/fd")  # noqa: PTH208 (names alone)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.html"])
+def test_what_is_printed_at_the_start_is_no_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    page = f"<html><body><article><p>{PROSE}</p></article></body></html>"
+    text = page if name.endswith("html") else f'{{"text": "{PROSE}"}}'
+    (tmp_path / name).write_text(text)
+    (tmp_path / "sitecustomize.py").write_text("print('Hello from a company's set-up')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    (portion,) = _read(_settings(tmp_path / name))
+    assert len(portion.chunks) == 1
+
+
+def test_a_process_that_is_done_is_not_left_behind(tmp_path: Path) -> None:
+    before = _children()
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "{PROSE}"}}')
+    with Apart(Job.of(_settings(tmp_path))) as portions:
+        assert len(list(portions)) == 1
+        assert _children() == before
+
+
+def test_nor_is_one_that_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _children()
+    (tmp_path / "a.html").write_text(pages.PAGE)
+    monkeypatch.syspath_prepend(pages.install(tmp_path, "raise ImportError('broken')"))
+    with Apart(Job.of(_settings(tmp_path / "a.html"))) as portions:
+        with pytest.raises(InputError, match=r"HTML cannot be read here .*broken"):
+            list(portions)
+        assert _children() == before
+
+
+def test_without_a_temporary_folder_there_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(StoppedError, match="cannot start a process to read: No such file"):
+        Apart(Job.of(_settings(EXAMPLES)))
+
+
+def test_without_open_files_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = [os.pipe()]
+    before = _descriptors()
+    monkeypatch.setattr(os, "pipe", lambda: ends.pop() if ends else os.open(EXAMPLES / "none", 0))
+    with pytest.raises(StoppedError, match="cannot start a process to read"):
+        Apart(Job.of(_settings(EXAMPLES)))
+    assert len(_descriptors()) == len(before) - 2  # those two ends were given back
+
+
+def test_a_job_that_cannot_travel_leaves_nothing_behind() -> None:
+    files, children = _descriptors(), _children()
+    job = replace(Job.of(_settings(EXAMPLES)), text_field=object())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unmarshal"):
+        Apart(job)
+    assert (_descriptors(), _children()) == (files, children)
+
+
+def test_a_python_that_does_not_know_itself_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(InputError, match=r"sys\.executable is empty"):
+        Apart(Job.of(_settings(EXAMPLES)))
+
+
+def test_what_python_passes_over_in_its_path_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"text": "{PROSE}"}}')
+    monkeypatch.setattr(sys, "path", [*sys.path, None, Path("somewhere")])
+    assert len(_read(_settings(tmp_path))) == 1

@@ -1,8 +1,8 @@
 """The process that takes articles out of HTML pages, and dies of a page that takes too long.
 
-Run as ``python -P -m pairmill.intake.sources.page_child``; `pairmill.intake.sources.pages` is what
-starts it. Pages come on standard input, each with the processor time that it may take; articles
-leave by standard output. It ends when its standard input ends.
+`pairmill.intake.sources.pages` is what starts it. Pages come through the first of its two
+descriptors, each with the time that it may take; by the second leaves a word that it is ready, then
+the articles. It ends when no more pages can come.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import trafilatura
@@ -27,6 +28,7 @@ __all__ = ["Article", "extract", "main"]
 Article = tuple[str, str | None, str | None, str | None, str | None]
 """Text, title, author, URL and language."""
 
+_DEADLINES = (signal.SIGPROF, signal.SIGALRM)
 _SPACES = re.compile(r"\s+")
 _KEPT_SHARE = 0.8
 _VERBATIM = frozenset(("pre", "textarea", "script", "style"))
@@ -35,25 +37,35 @@ _PERMALINKS = frozenset(("¶", "#", "§", "🔗", "\uf0c1", ""))
 
 
 def main() -> int:
-    """Serve until standard input ends."""
-    out = os.dup(1)
-    os.dup2(2, 1)  # what a library prints is no frame
+    """Serve until there are no more pages."""
+    for number in (*_DEADLINES, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # its parent may have left them ignored
     for name in ("trafilatura", "htmldate", "courlan", "justext"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log pieces of pages
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    while True:
-        try:
-            page_s, page = read_frame(0)
-        except BrokenFrameError:
-            return 0
-        # The system ends the process then, wherever it is: within a library too.
-        signal.setitimer(signal.ITIMER_PROF, page_s)
-        article = extract(page)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        try:
-            write_frame(out, article)
-        except BrokenPipeError:
-            return 0
+    taken, given = map(int, sys.argv[1:])
+    with suppress(BrokenFrameError, BrokenPipeError):
+        write_frame(given, None)
+        _be_silent()
+        while True:
+            *limits, page = read_frame(taken)
+            # The system ends the process then, wherever it is: within a library too.
+            _set_timers(*limits)
+            article = extract(page)
+            _set_timers(0, 0)
+            write_frame(given, article)
+    return 0
+
+
+def _set_timers(processor_s: float, wall_s: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, processor_s)
+    signal.setitimer(signal.ITIMER_REAL, wall_s)
+
+
+def _be_silent() -> None:
+    """Keep what pages make a library print from filling a disk."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
 
 
 def extract(page: bytes) -> Article:
@@ -124,7 +136,3 @@ def _prune(tree: Any) -> None:
             node.text = _SPACES.sub(" ", node.text)
         if node.tail and (node not in verbatim or node.tag in _VERBATIM):
             node.tail = _SPACES.sub(" ", node.tail)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from typing import TYPE_CHECKING, Self
 
+from pairmill.errors import InputError, StoppedError
 from pairmill.intake.frames import BrokenFrameError, read_frame, write_frame
-from pairmill.intake.processes import environment, python
+from pairmill.intake.processes import Process
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PageError", "Pages"]
 
 _MODULE = "pairmill.intake.sources.page_child"
+_WALL_TIMES = 30  # as long as the processor time: a page that is waiting, on a machine that is not
 
 
 class PageError(Exception):
@@ -36,40 +37,57 @@ class Pages:
     def __init__(self, page_s: float) -> None:
         """Take how many seconds of processor time a page may cost."""
         self._page_s = page_s
-        self._child: subprocess.Popen[bytes] | None = None
+        self._wall_s = _WALL_TIMES * page_s
+        self._process: Process | None = None
 
     def extract(self, page: bytes) -> Article:
         """Return the article of a page.
 
         Raises:
+            InputError: The library for it cannot be loaded.
             PageError: There is no article to be had from it.
+            StoppedError: No process can be started now.
         """
-        child = self._child = self._child or _start()
-        assert child.stdin is not None  # noqa: S101 (a pipe)
-        assert child.stdout is not None  # noqa: S101 (likewise)
+        process = self._process or self._start()
         try:
-            write_frame(child.stdin.fileno(), (self._page_s, page))
-            article: Article = read_frame(child.stdout.fileno())
+            write_frame(process.inward, (self._page_s, self._wall_s, page))
+            article: Article = read_frame(process.outward)
         except (BrokenFrameError, BrokenPipeError):
-            code = child.wait()
+            code = process.end()
             self.close()
-            if code == -signal.SIGPROF:
-                detail = f"more than {self._page_s:g} s of processor time; page_s allows no more"
-                raise PageError("page takes too long", detail) from None
-            detail = f"the process that worked on it ended with {code}"
-            raise PageError("page cannot be read", detail) from None
+            raise self._why(code) from None
         return article
 
     def close(self) -> None:
         """End the process."""
-        child, self._child = self._child, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                pipe.close()
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+            process.close()
+
+    def _start(self) -> Process:
+        process = self._process = Process(_MODULE)
+        try:
+            read_frame(process.outward)  # it is ready
+        except BrokenFrameError:
+            code, words = process.end() or 0, process.last_words()
+            self.close()
+            if code < 0:
+                what = f"the process for HTML was killed (signal {-code})"
+                raise StoppedError(what) from None
+            advice = "to repair it: pip install --upgrade 'pairmill[html]'"
+            raise InputError(f"HTML cannot be read here ({words}); {advice}") from None
+        return process
+
+    def _why(self, code: int | None) -> PageError:
+        if code == -signal.SIGPROF:
+            detail = f"more than {self._page_s:g} s of processor time; page_s allows no more"
+        elif code == -signal.SIGALRM:
+            detail = f"no end after {self._wall_s:g} s, {_WALL_TIMES} times page_s"
+        else:
+            detail = f"the process that worked on it ended with {code}"
+            return PageError("page cannot be read", detail)
+        return PageError("page takes too long", detail)
 
     def __enter__(self) -> Self:
         return self
@@ -81,15 +99,3 @@ class Pages:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        python(_MODULE),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        bufsize=0,
-        env=environment(),
-        start_new_session=True,  # Ctrl-C in the terminal is for its parent to answer
-    )

@@ -8,9 +8,10 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import select
 import stat
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from pairmill.errors import InputError
 
@@ -97,12 +98,14 @@ class Piped:
 
     def __init__(self, stream: Source) -> None:
         # Below Python's buffer: a thread that waits in there keeps the interpreter from ending.
-        raw = getattr(stream, "raw", stream)
-        self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)
+        self._raw: Any = getattr(stream, "raw", stream)
+        self._read: Callable[[int], bytes | None] = getattr(self._raw, "read1", self._raw.read)
 
     def read(self, size: int, /) -> bytes:
         """Return what has arrived."""
-        return self._read(size)
+        while (block := self._read(size)) is None:  # whoever holds the other end does not wait
+            select.select([self._raw], [], [])
+        return block
 
 
 class Gunzip:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support import pages
 
-from pairmill.errors import InputError
+from pairmill.errors import InputError, StoppedError
 from pairmill.intake.sources import html
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.unit.intake.conftest import Read
 
@@ -79,7 +82,40 @@ def test_a_page_that_takes_too_long_is_skipped_and_the_next_is_read(
 
 
 def test_a_page_that_ends_its_process_is_skipped(
+    read: Callable[..., Read], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(pages.install(tmp_path, pages.ENDS))
+    result = read("a.html", PAGE.encode())
+    assert result.skips == [("a.html", "page cannot be read")]
+    assert result.details == "the process that worked on it ended with 3"
+
+
+def test_a_page_that_blocks_is_skipped(
+    read: Callable[..., Read], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes no processor time, so the limit on that never comes."""
+    monkeypatch.syspath_prepend(pages.install(tmp_path, pages.BLOCKS))
+    result = read("a.html", PAGE.encode(), page_s=0.003)
+    assert result.skips == [("a.html", "page takes too long")]
+    assert result.details.startswith("no end after 0.09 s")
+
+
+def test_a_library_that_cannot_be_loaded_is_no_fault_of_the_pages(
+    read: Callable[..., Read], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = "raise ImportError('lxml.html.clean is gone')\n"
+    monkeypatch.syspath_prepend(pages.install(tmp_path, broken))
+    with pytest.raises(InputError, match=r"HTML cannot be read here.*lxml\.html\.clean is gone"):
+        read("a.html", PAGE.encode())
+
+
+def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(
     read: Callable[..., Read], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairmill.intake.sources.pages._MODULE", "pairmill.nowhere")
-    assert read("a.html", PAGE.encode()).skips == [("a.html", "page cannot be read")]
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", refuse)
+    lines = [json.dumps({"html": PAGE}), json.dumps({"text": SENTENCE})]
+    with pytest.raises(StoppedError, match="cannot start a process to read: Resource temporarily"):
+        read("a.jsonl", "\n".join(lines).encode())
