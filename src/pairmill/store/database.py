@@ -96,7 +96,7 @@ def create(path: Path, version: str) -> None:
 
 
 def connect(
-    path: Path, *, read_only: bool = False, cache_bytes: int = 16 * 2**20
+    path: Path, *, read_only: bool = False, cache_bytes: int = 4 * 2**20
 ) -> sqlite3.Connection:
     """Open the ledger and check that it is one, of a format that we read.
 
