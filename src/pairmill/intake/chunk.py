@@ -23,10 +23,26 @@ from pairmill.records import Chunk, digest
 if TYPE_CHECKING:
     from pairmill.records import Document
 
-__all__ = ["Span", "find_spans", "make_chunk", "split"]
+__all__ = ["ChunkValues", "Span", "chunk_values", "find_spans", "make_chunk", "split"]
 
 Span = tuple[int, int, tuple[str, ...]]
 """Where a chunk begins and ends, and the headings that it stands under."""
+
+ChunkValues = tuple[
+    str,
+    str,
+    str,
+    int,
+    int,
+    str,
+    int,
+    tuple[str, ...],
+    str | None,
+    str | None,
+    str | None,
+    str | None,
+]
+"""The fields of a `Chunk`, in their order."""
 
 
 class _Atom(NamedTuple):
@@ -73,9 +89,14 @@ def find_spans(text: str, bounds: tuple[int, int, int]) -> list[Span]:
 
 def make_chunk(document: Document, index: int, span: Span) -> Chunk:
     """Make the chunk of one of a document's spans."""
+    return Chunk(*chunk_values(document, index, span))
+
+
+def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
+    """The fields of the chunk of a span, in their order, without making it."""
     start, end, section = span
     text = document.text[start:end]
-    return Chunk(
+    return (
         digest(text),
         text,
         document.id,

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pairmill.intake.chunk import chunk_values
 from pairmill.intake.notes import Fate, Note
 from pairmill.intake.reader import spans_of
-from pairmill.records import Chunk, digest
+from pairmill.records import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,24 +57,8 @@ class Portion:
 
 def pack(document: Document, index: int, span: Span) -> Packed:
     """Make a chunk ready to travel, without making it first."""
-    start, end, section = span
-    text = document.text[start:end]
-    name = digest(text)
-    whole = (
-        name,
-        text,
-        document.id,
-        start,
-        end,
-        document.source,
-        index,
-        section,
-        document.title,
-        document.author,
-        document.url,
-        document.language,
-    )
-    return name, document.id, marshal.dumps(whole)
+    values = chunk_values(document, index, span)
+    return values[0], document.id, marshal.dumps(values)
 
 
 def unpack(packed: Packed) -> Chunk:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import resource
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-__all__ = ["fitting_concurrency", "raise_limit"]
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+
+__all__ = ["fit_to_open_files", "fitting_concurrency", "raise_limit"]
 
 _MOST = 65_536
+_USUAL_MOST = 256  # calls in flight, where nothing was said
 _OWN = 40  # ledger, shards, lock, event loop, inputs, standard streams: 25, and some to spare
 
 
@@ -31,3 +36,14 @@ def fitting_concurrency(wanted: int, limit: int) -> int:
     Each call in flight holds a connection. With none left, not even a shard could be opened.
     """
     return max(1, min(wanted, limit - _OWN))
+
+
+def fit_to_open_files(settings: Settings) -> tuple[Settings, list[str]]:
+    """Ask for no more calls in flight than there can be connections; with a line that says so."""
+    limit = raise_limit()
+    wanted = settings.concurrency or _USUAL_MOST
+    fitting = fitting_concurrency(wanted, limit)
+    if fitting == wanted:
+        return settings, []
+    text = f"only {limit} files may be open (ulimit -n): at most {fitting} calls in flight"
+    return settings.model_copy(update={"concurrency": fitting}), [text]

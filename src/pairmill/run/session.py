@@ -29,7 +29,7 @@ from pairmill.recipes.repair import Questions
 from pairmill.run.aside import run_aside
 from pairmill.run.connect import connected
 from pairmill.run.crew import Crew
-from pairmill.run.descriptors import fitting_concurrency, raise_limit
+from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import Figures
 from pairmill.run.inbox import Inbox
@@ -42,7 +42,7 @@ from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
 from pairmill.run.tuning import calm_collector
-from pairmill.run.vigil import Vigil, watch_gauge
+from pairmill.run.vigil import Vigil, watch_gauge, watch_loop
 from pairmill.run.watch import Watch
 from pairmill.run.worker import Shop, work_on
 from pairmill.run.writer import Writer
@@ -57,13 +57,10 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.again import Again
     from pairmill.run.connect import Connection
-    from pairmill.run.reader import Batch
+    from pairmill.run.reader import Batch, Work
     from pairmill.store.folder import RunFolder
 
 __all__ = ["Summary", "run"]
-
-TICK_S = 0.25
-USUAL_MOST = 256  # calls in flight, where nothing was said
 
 
 async def run(
@@ -88,7 +85,7 @@ async def run(
     """
     bus = bus or Bus()
     own = again.begun if again else settings
-    settings, notice = _fit_to_open_files(settings)
+    settings, notice = fit_to_open_files(settings)
     recipe = make_recipe(settings)
     check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
@@ -187,7 +184,7 @@ class _Session:
             if handle_signals:
                 listening.start_soon(listen, self._stop, self._bus)
             listening.start_soon(self._end_idling)
-            listening.start_soon(_tick, tick, self._bus)
+            listening.start_soon(watch_loop, tick, self._bus)
             try:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._write)
@@ -283,9 +280,7 @@ class _Session:
             batch = None
         while batch is not None:
             for work in batch.work:
-                if self._watch.is_on_trial:
-                    await self._watch.hand_out()
-                await inbox.put(work)
+                await self._pass_on(work, inbox)
             batch = await self._read()
         if not self._stop.is_requested:
             self._bus.emit(Topic.READING_DONE)
@@ -296,13 +291,16 @@ class _Session:
         self._bus.subscribe(quota.listen, Topic.UNIT_FINISHED)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
-                await self._watch.hand_out()
-                await inbox.put(work)
+                await self._pass_on(work, inbox)
             batch = None if quota.is_full else await self._read()
         async for work in quota.rest():
-            await self._watch.hand_out()
-            await inbox.put(work)
+            await self._pass_on(work, inbox)
         self._bus.emit(Topic.UNIT_PLANNED, count=-quota.spared)
+
+    async def _pass_on(self, work: Work, inbox: Inbox) -> None:
+        if self._watch.is_on_trial:
+            await self._watch.hand_out()
+        await inbox.put(work)
 
     async def _read(self) -> Batch | None:
         """Read on; None at the end of the input, or when a stop is asked for."""
@@ -343,24 +341,3 @@ class _Session:
             pairs=pairs,
             warning="" if self._stop.is_requested else self._watch.conclude(),
         )
-
-
-async def _tick(tick: Callable[[], None] | None, bus: Bus) -> None:
-    """Draw progress now and then, and tell how late the event loop came to it."""
-    while True:
-        if tick:
-            tick()
-        due = time.monotonic() + TICK_S
-        await anyio.sleep(TICK_S)
-        bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))
-
-
-def _fit_to_open_files(settings: Settings) -> tuple[Settings, list[str]]:
-    """Ask for no more calls in flight than there can be connections; with a line that says so."""
-    limit = raise_limit()
-    wanted = settings.concurrency or USUAL_MOST
-    fitting = fitting_concurrency(wanted, limit)
-    if fitting == wanted:
-        return settings, []
-    text = f"only {limit} files may be open (ulimit -n): at most {fitting} calls in flight"
-    return settings.model_copy(update={"concurrency": fitting}), [text]

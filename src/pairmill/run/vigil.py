@@ -16,12 +16,14 @@ from pairmill.llm.breaker import FitBreaker, Watchdog
 from pairmill.llm.gauges import metrics_url, read_gauges
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pairmill.events import Bus
     from pairmill.llm.limits import Gate
     from pairmill.run.connect import Connection
     from pairmill.run.stop import Stop
 
-__all__ = ["Vigil", "watch_gauge"]
+__all__ = ["Vigil", "watch_gauge", "watch_loop"]
 
 LOOK_S = 0.25
 TELL_PAUSE_S = 2.0
@@ -119,3 +121,13 @@ async def watch_gauge(base_url: str, gate: Gate) -> None:
             if gauges is None:
                 return
             gate.observe_gauge(*gauges)
+
+
+async def watch_loop(tick: Callable[[], None] | None, bus: Bus) -> None:
+    """Draw progress now and then, and tell how late the event loop came to it."""
+    while True:
+        if tick:
+            tick()
+        due = time.monotonic() + LOOK_S
+        await anyio.sleep(LOOK_S)
+        bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))

@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         asked_at: When the call began that has it now, by the loop's clock.
         heard_at: When the last bytes came, or the question was sent.
+        is_open: Another question may be sent, for all that the event loop was told.
     """
 
     _socket: asyncio.Transport
@@ -62,18 +63,13 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._future: asyncio.Future[WireReply] | None = None
         self._news = select.poll()
-        self._is_open = False
+        self.is_open = False
         self.asked_at = self.heard_at = 0.0
         self._begin()
 
-    @property
-    def is_open(self) -> bool:
-        """Another question may be sent, for all that the event loop was told."""
-        return self._is_open
-
     def is_quiet(self) -> bool:
         """Ask the system as well: the other side may have hung up since the loop last looked."""
-        return self._is_open and not self._news.poll(0)
+        return self.is_open and not self._news.poll(0)
 
     def ask(self, data: bytes, began_at: float) -> asyncio.Future[WireReply]:
         """Send a question. The future gives the reply, a ConnectionError or a TimeoutError."""
@@ -89,7 +85,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once."""
-        self._is_open = False
+        self.is_open = False
         self._socket.abort()
 
     # What the event loop calls: see asyncio.Protocol.
@@ -98,7 +94,7 @@ class Connection(asyncio.Protocol):
         """Take the socket."""
         self._socket = cast("asyncio.Transport", transport)  # uvloop's is none by name
         self._news.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._is_open = True
+        self.is_open = True
 
     def data_received(self, data: bytes) -> None:
         """Read on; hand the reply over once it is whole, or too much."""
@@ -124,7 +120,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that there is no more to come."""
-        self._is_open = False
+        self.is_open = False
         if self._future is not None:
             if exc is None and self._status and not self._is_framed:
                 self._finish(is_reusable=False)  # a body that lasts as long as the connection
