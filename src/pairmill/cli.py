@@ -230,7 +230,7 @@ def _run(
     import anyio
     from rich.console import Console
 
-    from pairmill.events import Bus
+    from pairmill.events import Bus, Topic
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options
@@ -244,7 +244,7 @@ def _run(
     bus, tally = Bus(), Tally(time.monotonic)
     bus.subscribe(tally)
     if listen is not None:
-        bus.subscribe(listen)
+        bus.subscribe(listen, Topic.CALL_ANSWERED)
 
     with show_progress(bus, tally, console) as tick:
         summary = anyio.run(

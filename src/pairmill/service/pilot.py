@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.events import Topic
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,7 +25,7 @@ class Pace(NamedTuple):
 
 
 class PilotWatch:
-    """Subscribes to a pilot's events.
+    """Subscribes to a pilot's answers (``Topic.CALL_ANSWERED``).
 
     Args:
         clock: Seconds that never run backwards.
@@ -41,7 +39,7 @@ class PilotWatch:
     def __call__(self, event: Event) -> None:
         """Take note of an answer."""
         seconds = event.fields.get("seconds")
-        if event.topic is Topic.CALL_ANSWERED and isinstance(seconds, float):
+        if isinstance(seconds, float):
             self._answers.append((self._clock(), seconds))
 
     def pace(self, concurrency: int | None) -> Pace | None:
