@@ -245,7 +245,8 @@ class RateControl:
         ended_at = self.paused_until if self._was_told else (self._cut_at + now) / 2.0
         began_at = max(ended_at - _MINUTE_S, self._samples[0][0])
         seconds = max(1.0, ended_at - began_at)
-        allowed = (self._taken_by(ended_at) - self._taken_by(began_at)) / seconds
+        taken_then = self._taken_by(ended_at) - self._taken_by(began_at)
+        allowed = max(1, taken_then) / seconds  # it may have asked to wait for longer than that
         self._measured.append(allowed)
         self._allowed = max(self._measured)
         self.pace = allowed * _LEAN

@@ -170,3 +170,16 @@ def test_more_than_a_trickle_shows_that_the_pace_is_far_too_high() -> None:
         refuse(control, second, sent)
     assert control.pace is not None
     assert control.pace < 10
+
+
+def test_calls_of_two_minutes_each_leave_a_pace_that_is_more_than_nothing() -> None:
+    control = RateControl()
+    control.on_taken(0.01, 2)
+    refuse(control, 3, 2, after=0.5, limit=2)
+    for second, sent in ((10.2, 6), (12.2, 7), (12.5, 8), (600.3, 10), (604, 11), (604, 12)):
+        control.on_taken(second, sent)
+    refuse(control, 604.8, 12, after=20, limit=2)
+    control.on_taken(729.5, 14)
+    refuse(control, 852.1, 14, epoch=2, limit=2)
+    control.on_taken(974.6, 16)  # in the minute that ended then nothing was taken at all
+    assert control.pace
