@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import orjson
 from benchmarks import corpus
 from benchmarks.machine import describe, save, table
+from msgspec.structs import replace
 
 from pairmill import __version__
 from pairmill.config import fingerprint, load
@@ -42,7 +43,7 @@ from pairmill.records import (
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import Origin, encode_unit
+from pairmill.store.rows import Origin, UnitResult, encode_unit
 from pairmill.testing.content import UNRELATED
 
 if TYPE_CHECKING:
@@ -135,15 +136,14 @@ def asking(chunk: Chunk) -> dict[str, float]:
     }
 
 
-def rows(chunk: Chunk) -> tuple[float, tuple[list[bytes], list[bytes]]]:
+def rows(chunk: Chunk) -> tuple[float, UnitOutcome]:
     pairs = [
         Pair(str(it["instruction"]), str(it["answer"]), index, "why", str(it["evidence"]))
         for index, it in enumerate(ANSWER["pairs"] or ())
     ]
     origin = Origin("0" * 32, "backtranslate", "1", "m", 1, Usage(700, 400, 0), 1700000000.0)
-    return times(5000, lambda: encode_unit(pairs, [], chunk, origin)), encode_unit(
-        pairs, [], chunk, origin
-    )
+    result = UnitResult(chunk, origin, Outcome.WRITTEN, pairs)
+    return times(5000, lambda: encode_unit(result)), encode_unit(result)
 
 
 def gate() -> float:
@@ -159,7 +159,7 @@ def gate() -> float:
     return round(statistics.median(asyncio.run(run(5000)) for _ in range(ROUNDS)), 2)
 
 
-def commit(folder: Path, lines: list[bytes]) -> float:
+def commit(folder: Path, unit: UnitOutcome) -> float:
     """A unit's answer, outcome and rows in the journal, in commits of 400 units."""
     settings = load(given={"inputs": ("x",)})
     completion = Completion(GOOD, "stop", "m", Usage(700, 400, 0), 1700000000.0)
@@ -175,10 +175,7 @@ def commit(folder: Path, lines: list[bytes]) -> float:
             names = [digest(f"{number}.{index}") for index in range(400)]
             batch = Batch(
                 [PaidAnswer(digest(name), name, digest("c", name), completion) for name in names],
-                [
-                    UnitOutcome(name, Outcome.WRITTEN, lines, (), None, 1, completion.usage)
-                    for name in names
-                ],
+                [replace(unit, unit_id=name) for name in names],
             )
             started = time.process_time()
             journal.commit(batch)
@@ -192,13 +189,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pairmill-bench-") as name:
         folder = Path(name)
         reading, chunks = intake(folder)
-        encoding, (lines, _) = rows(chunks[0])
+        encoding, unit = rows(chunks[0])
         found = {
             "chunk read, cleaned and cut": reading,
             **asking(chunks[0]),
             "gate grant and release": gate(),
             "three rows written as JSON": encoding,
-            "unit committed": commit(folder, lines),
+            "unit committed": commit(folder, unit),
         }
     table(["piece", "CPU us"], [[piece, f"{value:.1f}"] for piece, value in found.items()])
     save("micro", found)

@@ -7,7 +7,9 @@ holds ids, numbers and short words: never a prompt, an answer, a header or a key
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +41,7 @@ class Topic(StrEnum):
     NOTICE = "notice"  # text: one plain line for people
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True):
     """One thing that happened: its topic and the fields that the topic's comment names."""
 
     topic: Topic

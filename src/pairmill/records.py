@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +77,7 @@ def _framed(parts: tuple[str, ...]) -> bytes:
     return b"".join([b"%d:%b" % (len(part), part) for part in encoded])
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One article as read from a source, before or after cleaning.
 
     Attributes:
@@ -94,8 +95,7 @@ class Document:
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """A span of one cleaned document: ``document.text[start:end] == text``, exactly.
 
     Attributes:
@@ -118,8 +118,7 @@ class Chunk:
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One turn of a prompt: role (``system``, ``user``, ``assistant``) and content."""
 
     role: str
@@ -149,7 +148,7 @@ class Template:
         object.__setattr__(self, "chars", sum(len(turn.content) for turn in self.messages))
 
 
-class Sampling(NamedTuple):
+class Sampling(Struct, frozen=True):
     """How the model is to draw its tokens."""
 
     temperature: float
@@ -157,7 +156,7 @@ class Sampling(NamedTuple):
     seed: int | None = None
 
 
-class Prompt(NamedTuple):
+class Prompt(Struct, frozen=True):
     """A question: the constant template, and the one user message that ends it."""
 
     template: Template
@@ -199,8 +198,7 @@ class Request:
         object.__setattr__(self, "id", name)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens of one or more calls, as the server counted them."""
 
     prompt_tokens: int = 0
@@ -215,7 +213,7 @@ class Usage:
         )
 
 
-class Completion(NamedTuple):
+class Completion(Struct, frozen=True):
     """What a model answered: the text, why it ended, who answered, what it cost, and when.
 
     Attributes:
@@ -231,8 +229,7 @@ class Completion(NamedTuple):
     created: float
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(Struct, frozen=True):
     """Another answer to a pair's instruction, to prefer the one or the other.
 
     Attributes:
@@ -246,8 +243,7 @@ class Alternative:
     score: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """An instruction and its answer, as a recipe wrote them.
 
     Attributes:
@@ -268,7 +264,7 @@ class Pair:
     evidence: str = ""
     grounding: float | None = None
     flags: tuple[str, ...] = ()
-    scores: dict[str, float | None] | None = field(default=None, hash=False)
+    scores: dict[str, float | None] | None = None
     parent: int | None = None
     alternative: Alternative | None = None
 
@@ -281,8 +277,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"  # no valid answer; a tombstone
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """A unit or a single pair that was dropped, kept in ``rejected/`` for a person to read.
 
     Attributes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from msgspec import structs
 
 from pairmill.clock import SystemClock
 from pairmill.errors import ConfigError, Kind, ProviderError
@@ -103,7 +104,7 @@ async def test_the_embedded_model_answers_by_the_schema_and_is_gone_afterwards(
 @pytest.mark.model
 async def test_one_slot_without_a_cache_answers_by_the_request_alone() -> None:
     def asked(text: str) -> Request:
-        return replace(REQUEST, prompt=REQUEST.prompt._replace(text=text))
+        return replace(REQUEST, prompt=structs.replace(REQUEST.prompt, text=text))
 
     texts = ["Glaciers flow downhill under their own weight.", REQUEST.prompt.text]
     answers: list[dict[str, str]] = [{}, {}]

@@ -8,14 +8,16 @@ tells (simulated: 99.5 % of the best rate and more), else by the seconds that an
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
 
 __all__ = ["Done", "Fixed", "Growing", "Seeking", "Width"]
 
 _UTILISED = 0.8  # a limit that is not used says nothing about a higher one
 
 
-class Done(NamedTuple):
+class Done(Struct, frozen=True):
     """How a call ended.
 
     Attributes:

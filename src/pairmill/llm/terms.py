@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pairmill.llm.headers import Unit
 
@@ -22,7 +24,7 @@ HELD = 4
 NOTHING: Amounts = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
-class Cost(NamedTuple):
+class Cost(Struct, frozen=True):
     """What a call is expected to use.
 
     Attributes:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import fast_json_repair
 import orjson
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pairmill.records import AnswerSchema, digest
@@ -78,7 +79,7 @@ class Fault:
     raw: str = ""
 
 
-class Reading(NamedTuple, Generic[Answer]):
+class Reading(Struct, Generic[Answer], frozen=True):
     """What could be read: a value (perhaps with fewer items than were written), and the faults."""
 
     value: Answer | None

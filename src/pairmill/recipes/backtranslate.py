@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Written", "WrittenPair", "backtranslate"]
 
-VERSION = "2"
+VERSION = "3"
 
 
 def backtranslate(settings: Settings) -> Generator:

@@ -12,6 +12,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
+from msgspec.structs import replace
 from pydantic import Field, StringConstraints
 
 from pairmill.errors import RejectedError
@@ -104,7 +105,7 @@ async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, floa
     wanted = prepare(span).content
     for sample in range(SAMPLES):
         seed = (prompt.sampling.seed or 0) * SAMPLES + sample
-        drawn = prompt._replace(sampling=prompt.sampling._replace(seed=seed))
+        drawn = replace(prompt, sampling=replace(prompt.sampling, seed=seed))
         try:
             question = (await ask(drawn, Question)).instruction
         except RejectedError as error:

@@ -9,10 +9,11 @@ they add up to, and what is good enough, is decided when a dataset is exported.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from msgspec.structs import replace
 from pydantic import BeforeValidator
 
 from pairmill.errors import RejectedError

@@ -8,15 +8,13 @@ vary over the run, and a replay asks the very same question.
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-import struct
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from msgspec import Struct
 
+if TYPE_CHECKING:
     from pairmill.records import Chunk
 
 __all__ = ["TYPES", "Plan", "count_pairs", "plan_pairs"]
@@ -50,11 +48,14 @@ _FORMS = (
     "formal request",
     "a sentence or two of situation, then the request",
 )
-_DRAWS = struct.Struct(">32H")  # one BLAKE2b digest
+_STATE_BYTES = 16  # of chance; eleven pairs take 9 of them
+
+# As many slots as a type's weight; each pair's is drawn from those of the types that are left.
+_SLOTS = tuple(name for name, weight in TYPES for _ in range(weight))
+_CODE_SLOTS = (*_SLOTS, *[_CODE_TASK[0]] * _CODE_TASK[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What is asked for: a type and a form for each pair, an asker and a difficulty for all."""
 
     types: tuple[str, ...]
@@ -69,31 +70,33 @@ class Plan:
 
     def lines(self) -> str:
         """The plan as the prompt says it."""
-        pairs = "; ".join(
-            f"{number}. {kind}, {form}"
-            for number, (kind, form) in enumerate(zip(self.types, self.forms, strict=True), 1)
-        )
+        numbered = enumerate(zip(self.types, self.forms, strict=True), 1)
+        pairs = "; ".join([f"{number}. {kind}, {form}" for number, (kind, form) in numbered])
         return f"Pairs: {pairs}\nAsker: {self.asker}\nDifficulty: {self.difficulty}"
 
 
 def count_pairs(text: str, most: int) -> int:
     """One pair for every 150 tokens of text, at least one and at most ``most``."""
-    tokens = len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    tokens = size / BYTES_PER_TOKEN
     return max(1, min(most, int(tokens / TOKENS_PER_PAIR + 0.5)))
 
 
 def plan_pairs(chunk: Chunk, count: int, seed: int) -> Plan:
     """Draw a plan for ``count`` pairs, at most 11 of different types, by chunk and seed."""
-    state = hashlib.blake2b(f"{seed} {chunk.id}".encode(), digest_size=_DRAWS.size)
-    draws = _DRAWS.unpack(state.digest())
-    known = (*TYPES, _CODE_TASK) if _holds_code(chunk.text) else TYPES
-    used = len(known)
-    return Plan(
-        types=_weighted(known, draws)[:count],
-        forms=tuple(_FORMS[draw % len(_FORMS)] for draw in draws[used : used + count]),
-        asker=_ASKERS[draws[-1] % len(_ASKERS)],
-        difficulty=_DIFFICULTIES[draws[-2] % len(_DIFFICULTIES)],
-    )
+    name = f"{seed} {chunk.id}".encode()
+    state = int.from_bytes(hashlib.blake2b(name, digest_size=_STATE_BYTES).digest(), "big")
+    state, asker = divmod(state, len(_ASKERS))
+    state, difficulty = divmod(state, len(_DIFFICULTIES))
+    slots = _CODE_SLOTS if _holds_code(chunk.text) else _SLOTS
+    types, forms = [], []
+    for _ in range(count):  # each pair is drawn alone: a longer plan begins like a shorter one
+        state, slot = divmod(state, len(slots))
+        state, form = divmod(state, len(_FORMS))
+        types.append(slots[slot])
+        forms.append(_FORMS[form])
+        slots = _without(slots, slots[slot])
+    return Plan(tuple(types), tuple(forms), _ASKERS[asker], _DIFFICULTIES[difficulty])
 
 
 def _holds_code(text: str) -> bool:
@@ -104,11 +107,6 @@ def _holds_code(text: str) -> bool:
     return False
 
 
-def _weighted(items: Sequence[tuple[str, int]], draws: Sequence[int]) -> tuple[str, ...]:
-    """All names, those of more weight rather first (Efraimidis and Spirakis 2006)."""
-    ranked = [
-        (math.log((draw + 1) / 65537) / weight, name)
-        for (name, weight), draw in zip(items, draws, strict=False)
-    ]
-    ranked.sort(reverse=True)
-    return tuple([name for _, name in ranked])
+@lru_cache(maxsize=2048)  # what two of twelve types leave, and a good part of what three do
+def _without(slots: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(other for other in slots if other != name)

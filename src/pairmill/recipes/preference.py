@@ -7,8 +7,10 @@ the better one by how it was made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pairmill.errors import RejectedError
 from pairmill.quality.filters import inspect

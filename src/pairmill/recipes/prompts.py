@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,10 @@ class PromptTemplate:
 
     template: Template
     form: str
+    _parts: list[str] = field(init=False, repr=False)  # text, a place's name, text, ...
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_parts", _PLACE.split(self.form))
 
     @property
     def version(self) -> str:
@@ -44,8 +48,9 @@ class PromptTemplate:
 
     def fill(self, values: Mapping[str, str], sampling: Sampling) -> Prompt:
         """Make a prompt. Values are data: they are put in once and never looked at again."""
-        text = _PLACE.sub(lambda match: values[match[1]], self.form)
-        return Prompt(self.template, text, sampling)
+        parts = self._parts.copy()
+        parts[1::2] = [values[name] for name in parts[1::2]]
+        return Prompt(self.template, "".join(parts), sampling)
 
 
 def load_template(name: str, constants: Mapping[str, str] | None = None) -> PromptTemplate:

@@ -6,10 +6,11 @@ verdicts are carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec.structs import replace
 
 from pairmill.events import Topic
 from pairmill.quality.filters import inspect, worst

@@ -6,10 +6,11 @@ it out for one unit, and counts what the unit cost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import Topic
@@ -35,7 +36,7 @@ _NO_TEXT = {"empty": "empty", "refusal": "refusal", "length": "cut_off"}
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 
-class Attempt(NamedTuple):
+class Attempt(Struct, frozen=True):
     """One answer that was bought: its text, how it ended, and what could be read in it."""
 
     text: str
@@ -48,8 +49,7 @@ class Attempt(NamedTuple):
         return tuple(fault.reason for fault in self.reading.faults)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What to do next: ``accept``, ``repair``, ``again`` (the question, afresh), or ``reject``."""
 
     action: str
@@ -104,7 +104,7 @@ class Questions:
         broken = "\n".join(fault.raw for fault in attempt.reading.faults if fault.raw)
         keeps_some = attempt.reading.value is not None
         shown = (broken if keeps_some and broken else attempt.text)[:MAX_REPAIR_CHARS]
-        sampling = like._replace(temperature=0.0)
+        sampling = replace(like, temperature=0.0)
         values = {"faults": faults, "passage": fence(shown)}
         return self._prepared(answer)[1].fill(values, sampling)
 
@@ -260,5 +260,5 @@ def _afresh(
     seed = (prompt.sampling.seed or 0) + len(attempts)
     was_cut = attempts[-1].reasons[:1] == ("cut_off",)
     max_tokens = fresh.sampling.max_tokens * (2 if was_cut else 1)
-    sampling = fresh.sampling._replace(seed=seed, max_tokens=max_tokens)
-    return fresh._replace(sampling=sampling)
+    sampling = replace(fresh.sampling, seed=seed, max_tokens=max_tokens)
+    return replace(fresh, sampling=sampling)

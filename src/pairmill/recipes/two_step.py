@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Requests", "two_step"]
 
-VERSION = "1"
+VERSION = "2"
 TOKENS_PER_REQUEST = 160
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WrittenInstruction", "verbatim"]
 
-VERSION = "1"
+VERSION = "2"
 MAX_TOKENS = 240
 EVIDENCE_WORDS = 12
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pairmill.intake.portions import unpack
 from pairmill.records import Chunk, Completion, digest_with
 from pairmill.store.entries import UnitKey
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Reader", "Work"]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """A unit to be done: its id, its chunk, and the answers that it or a sister already has."""
 
     unit: str

@@ -18,8 +18,7 @@ from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
 from pairmill.run.stop import StoppingError
-from pairmill.store.entries import UnitOutcome
-from pairmill.store.rows import Origin, encode_unit
+from pairmill.store.rows import Origin, UnitResult
 
 if TYPE_CHECKING:
     from pairmill.events import Bus
@@ -113,23 +112,12 @@ def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, 
         created=asker.created,
     )
     outcome = _outcome(pairs, reason)
-    rows, rejected = encode_unit(pairs, asker.dropped, work.chunk, origin, error_class=reason)
-    shop.writer.put_outcome(
-        UnitOutcome(
-            unit_id=work.unit,
-            outcome=outcome,
-            rows=rows,
-            rejected=rejected,
-            reason=reason,
-            attempts=asker.answers,
-            usage=asker.usage,
-        )
-    )
+    shop.writer.put_result(UnitResult(work.chunk, origin, outcome, pairs, asker.dropped, reason))
     shop.bus.emit(
         Topic.UNIT_FINISHED,
         outcome=outcome.value,
-        pairs=len(rows),
-        rejected=len(rejected),
+        pairs=len(pairs),
+        rejected=len(asker.dropped),
         reason=reason,
         document=work.chunk.document_id,
     )

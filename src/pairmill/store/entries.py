@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import orjson
+from msgspec import Struct
 
 from pairmill.records import Completion, Usage
 
@@ -30,15 +31,14 @@ __all__ = [
 _NOTHING = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class UnitKey:
+class UnitKey(Struct, frozen=True):
     """A unit's name, and the name of the chunk that it works on: 32 hex digits each."""
 
     unit_id: str
     chunk_id: str
 
 
-class PaidAnswer(NamedTuple):
+class PaidAnswer(Struct, frozen=True):
     """One answer that was bought, and for what."""
 
     call_id: str
@@ -47,7 +47,7 @@ class PaidAnswer(NamedTuple):
     completion: Completion
 
 
-class UnitOutcome(NamedTuple):
+class UnitOutcome(Struct, frozen=True):
     """How a unit ended, and its lines.
 
     Attributes:
@@ -93,8 +93,7 @@ class Known:
     pairs: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
+class ShardRecord(Struct, frozen=True):
     """One shard as the ledger knows it: its committed length, its rows, and the hash of both.
 
     Attributes:

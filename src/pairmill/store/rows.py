@@ -10,16 +10,18 @@ import math
 import time
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct
 
 from pairmill.records import digest
+from pairmill.store.entries import UnitOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.records import Alternative, Chunk, Pair, Rejection, Usage
+    from pairmill.records import Alternative, Chunk, Outcome, Pair, Rejection, Usage
 
 __all__ = [
     "REJECTED_FIELDS",
@@ -27,6 +29,7 @@ __all__ = [
     "SCORE_ASPECTS",
     "Feature",
     "Origin",
+    "UnitResult",
     "encode_rejection",
     "encode_row",
     "encode_unit",
@@ -92,7 +95,7 @@ REJECTED_FIELDS = (
 """The fields of a line in ``rejected/``, in their order."""
 
 
-class Origin(NamedTuple):
+class Origin(Struct, frozen=True):
     """What all rows of one unit share.
 
     Attributes:
@@ -111,6 +114,22 @@ class Origin(NamedTuple):
     created: float
 
 
+class UnitResult(Struct, frozen=True):
+    """What a unit came to, before any of it is bytes.
+
+    Attributes:
+        rejections: What was dropped on the way; the last one ended the unit, if one did.
+        reason: Why the unit as a whole was rejected; None where it was not.
+    """
+
+    chunk: Chunk
+    origin: Origin
+    outcome: Outcome
+    pairs: Sequence[Pair] = ()
+    rejections: Sequence[Rejection] = ()
+    reason: str | None = None
+
+
 def pair_id(unit_id: str, index: int) -> str:
     """Name the pair: 32 hex digits of its unit's id and its position in the unit."""
     return digest(unit_id, str(index))
@@ -124,19 +143,14 @@ def share(total: int, parts: int) -> list[int]:
     return [each + rest, *[each] * (parts - 1)]
 
 
-def encode_unit(
-    pairs: Sequence[Pair],
-    rejections: Sequence[Rejection],
-    chunk: Chunk,
-    origin: Origin,
-    *,
-    error_class: str | None = None,
-) -> tuple[list[bytes], list[bytes]]:
+def encode_unit(result: UnitResult) -> UnitOutcome:
     """Turn what a unit came to into its lines for ``data/`` and for ``rejected/``.
 
     The unit's tokens are shared out over its pairs or, where there is none, over its rejections:
     the token columns of both folders add up to the bill.
     """
+    chunk, origin = result.chunk, result.origin
+    pairs, rejections = result.pairs, result.rejections
     spent = (origin.usage.prompt_tokens, origin.usage.completion_tokens)
     paying = len(pairs) or len(rejections)
     costs = list(zip(share(spent[0], paying), share(spent[1], paying), strict=True))
@@ -144,10 +158,18 @@ def encode_unit(
     rows = [_row(frame, pair, origin, *cost) for pair, cost in zip(pairs, costs, strict=False)]
     dues = [(0, 0)] * len(rejections) if pairs else costs
     rejected = [
-        encode_rejection(rejection, chunk, origin, *due, error_class=error_class)
+        encode_rejection(rejection, chunk, origin, *due, error_class=result.reason)
         for rejection, due in zip(rejections, dues, strict=True)
     ]
-    return rows, rejected
+    return UnitOutcome(
+        unit_id=origin.unit_id,
+        outcome=result.outcome,
+        rows=rows,
+        rejected=rejected,
+        reason=result.reason,
+        attempts=origin.attempts,
+        usage=origin.usage,
+    )
 
 
 def encode_row(

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 

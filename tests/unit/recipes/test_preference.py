@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, settings
 
 from pairmill.recipes.preference import Preference

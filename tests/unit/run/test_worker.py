@@ -24,7 +24,7 @@ async def _no_wait() -> None:
 
 
 def shop_with(stop: Stop, write: Any) -> Shop:
-    writer = SimpleNamespace(put_outcome=lambda _: None, wait_for_room=_no_wait)
+    writer = SimpleNamespace(put_result=lambda _: None, wait_for_room=_no_wait)
     bus = Bus()
     return Shop(
         recipe=Recipe("r", "1", "1", "i", write),

@@ -6,10 +6,11 @@ import pytest
 
 from pairmill.errors import StorageError
 from pairmill.events import Bus, Event, Topic
-from pairmill.records import Completion, Outcome, Usage
+from pairmill.records import Chunk, Completion, Outcome, Usage
 from pairmill.run.writer import MAX_PENDING, Writer
-from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitOutcome
+from pairmill.store.entries import Batch, PaidAnswer, ShardRecord
 from pairmill.store.journal import Receipt
+from pairmill.store.rows import Origin, UnitResult
 
 COMPLETION = Completion("t", "stop", "m", Usage(), 0.0)
 SHARD = ShardRecord("train", 0, closed=True, bytes=10, rows=1, sha256="")
@@ -48,6 +49,11 @@ def _answer(name: str) -> PaidAnswer:
     return PaidAnswer(name, "unit", "chunk", COMPLETION)
 
 
+def _result(unit: str, outcome: Outcome) -> UnitResult:
+    chunk = Chunk("chunk", "text", "document", 0, 4, "source")
+    return UnitResult(chunk, Origin(unit, "recipe", "1", "m", 1, Usage(), 0.0), outcome)
+
+
 async def test_an_answer_is_committed_no_later_than_the_outcome_that_rests_on_it() -> None:
     journal = Journal()
     writer, forgotten = _writer(journal)
@@ -56,7 +62,7 @@ async def test_an_answer_is_committed_no_later_than_the_outcome_that_rests_on_it
         for number in range(50):
             writer.put_answer(_answer(f"call {number}"))
             await anyio.lowlevel.checkpoint()
-            writer.put_outcome(UnitOutcome(f"unit {number}", Outcome.WRITTEN))
+            writer.put_result(_result(f"unit {number}", Outcome.WRITTEN))
         writer.finish()
     seen: set[str] = set()
     for batch in journal.batches:
@@ -84,7 +90,7 @@ async def test_published_shards_are_told() -> None:
     writer, _ = _writer(Journal(), told)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(writer.run)
-        writer.put_outcome(UnitOutcome("unit", Outcome.EMPTY))
+        writer.put_result(_result("unit", Outcome.EMPTY))
         writer.finish()
     topics = [event.topic for event in told]
     assert topics == [Topic.COMMITTED, Topic.SHARD_PUBLISHED]
@@ -125,7 +131,7 @@ async def test_workers_wait_only_when_the_disk_is_far_behind() -> None:
     with anyio.fail_after(1):
         await writer.wait_for_room()
     for number in range(MAX_PENDING):
-        writer.put_outcome(UnitOutcome(str(number), Outcome.EMPTY))
+        writer.put_result(_result(str(number), Outcome.EMPTY))
     waited = False
     async with anyio.create_task_group() as tasks:
         with anyio.move_on_after(0.01) as scope:
@@ -240,7 +246,7 @@ async def test_what_waits_for_a_full_disk_outlives_the_end_of_the_run() -> None:
 async def test_nobody_waits_for_a_writer_that_gave_up() -> None:
     writer, _ = _writer(Journal(StorageError("fsync failed")))
     for number in range(MAX_PENDING):
-        writer.put_outcome(UnitOutcome(str(number), Outcome.EMPTY))
+        writer.put_result(_result(str(number), Outcome.EMPTY))
     with pytest.raises(StorageError):
         await writer.run()
     with anyio.fail_after(1):

@@ -11,7 +11,7 @@ from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
 from pairmill.store.lookup import Lookup
 from pairmill.store.rebuild import rebuild
-from pairmill.store.rows import Origin, encode_unit
+from pairmill.store.rows import Origin, UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,8 @@ def outcome(number: int, identity: str, pairs: int = 2) -> UnitOutcome:
     made = [Pair("i", "a", index) for index in range(pairs)]
     dropped = [] if pairs else [Rejection("refusal", "no")]
     reason = None if pairs else "refusal"
-    rows, rejected = encode_unit(made, dropped, chunk, origin, error_class=reason)
     kind = Outcome.WRITTEN if pairs else Outcome.REJECTED
-    return UnitOutcome(unit, kind, rows, rejected, reason, 2, Usage(10, 5))
+    return encode_unit(UnitResult(chunk, origin, kind, made, dropped, reason))
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from pairmill.records import Chunk, Pair, Rejection, Usage
+from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage
 from pairmill.store.rows import (
     REJECTED_FIELDS,
     ROW_FEATURES,
     Origin,
+    UnitResult,
     encode_rejection,
     encode_row,
     encode_unit,
@@ -83,18 +84,19 @@ def test_tokens_are_shared_so_that_columns_add_up_to_the_bill() -> None:
     assert share(11, 3) == [5, 3, 3]
     assert share(5, 0) == []
     pairs = [Pair("i", str(index), index) for index in range(3)]
-    rows, rejected = encode_unit(pairs, [Rejection("short", whole_unit=False)], CHUNK, ORIGIN)
-    assert [decode(line)["completion_tokens"] for line in rows] == [5, 3, 3]
-    assert sum(decode(line)["prompt_tokens"] for line in rows) == 100
-    assert decode(rejected[0])["prompt_tokens"] == 0
+    dropped = [Rejection("short", whole_unit=False)]
+    unit = encode_unit(UnitResult(CHUNK, ORIGIN, Outcome.WRITTEN, pairs, dropped))
+    assert [decode(line)["completion_tokens"] for line in unit.rows] == [5, 3, 3]
+    assert sum(decode(line)["prompt_tokens"] for line in unit.rows) == 100
+    assert decode(unit.rejected[0])["prompt_tokens"] == 0
 
 
 def test_a_rejected_unit_bears_its_own_cost() -> None:
     rejections = [Rejection("short", whole_unit=False), Rejection("invalid_json")]
-    rows, rejected = encode_unit([], rejections, CHUNK, ORIGIN, error_class="badout")
-    assert rows == []
-    assert [decode(line)["prompt_tokens"] for line in rejected] == [50, 50]
-    assert {decode(line)["class"] for line in rejected} == {"badout"}
+    unit = encode_unit(UnitResult(CHUNK, ORIGIN, Outcome.REJECTED, (), rejections, "badout"))
+    assert unit.rows == []
+    assert [decode(line)["prompt_tokens"] for line in unit.rejected] == [50, 50]
+    assert {decode(line)["class"] for line in unit.rejected} == {"badout"}
 
 
 def test_a_reject_has_the_declared_fields_in_their_order() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pairmill.errors import InputError
 from pairmill.intake.sources.pages import PageError

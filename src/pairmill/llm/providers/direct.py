@@ -9,7 +9,7 @@ the same name on every wire.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.provider import Mode, Reply
@@ -17,7 +17,7 @@ from pairmill.llm.providers.replies import body_limit, decode, is_success
 from pairmill.llm.providers.wire import Encoder, send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from pairmill.clock import Clock
     from pairmill.llm.endpoint import Endpoint
@@ -87,22 +87,23 @@ class DirectProvider:
             plain=find_spec("httptools") is not None if plain is None else plain,
         )
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
+    def complete(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Reply]:
         """See `Provider`. A word that the model refuses is left out from then on."""
-        return await send(self._encoder, request, mode, self._ask)
+        return send(self._encoder, request, mode, self._ask)
 
     async def aclose(self) -> None:
         """See `Provider`."""
         await self._transport.aclose()
 
     async def _ask(self, content: bytes) -> Reply:
-        status, headers, body = await self._transport.post(content)
+        reply = await self._transport.post(content)
+        status, headers = reply.status, reply.headers
         if status in _REDIRECTS:
             failures.raise_redirect(status)
-        if is_success(status) and len(body) > body_limit(status):
+        if is_success(status) and len(reply.body) > body_limit(status):
             failures.raise_too_large(body_limit(status), status, headers)
         now = self._clock.time()
-        return Reply(decode(status, headers, body, now, self._secrets), headers)
+        return Reply(decode(status, headers, reply.body, now, self._secrets), headers)
 
 
 def _transport(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
+from msgspec import Struct
 
 from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success, limit_headers
 
@@ -22,7 +23,7 @@ _LEAST_STATUS = 100
 _INTERIM = range(_LEAST_STATUS, 200)
 
 
-class WireReply(NamedTuple):
+class WireReply(Struct, frozen=True):
     """A reply as it came over the wire.
 
     Attributes:

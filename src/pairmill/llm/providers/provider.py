@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,7 @@ class Mode(StrEnum):
     PROMPT = "prompt"  # told in words, nothing is promised
 
 
-class Reply(NamedTuple):
+class Reply(Struct, frozen=True):
     """A completion, and what the reply said about the endpoint's limits.
 
     Attributes:

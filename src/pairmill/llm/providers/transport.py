@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["RawReply", "Transport"]
 
 
-class RawReply(NamedTuple):
+class RawReply(Struct, frozen=True):
     """A reply as it came.
 
     Attributes:
