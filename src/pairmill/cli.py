@@ -242,7 +242,7 @@ def _run(
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), Tally(time.monotonic)
-    bus.subscribe(tally)
+    tally.listen(bus)
     if listen is not None:
         bus.subscribe(listen, Topic.CALL_ANSWERED)
 

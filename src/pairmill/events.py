@@ -7,7 +7,7 @@ holds ids, numbers and short words: never a prompt, an answer, a header or a key
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -45,7 +45,7 @@ class Event(Struct, frozen=True):
     """One thing that happened: its topic and the fields that the topic's comment names."""
 
     topic: Topic
-    fields: dict[str, object]
+    fields: dict[str, Any]
 
 
 class Bus:
@@ -59,7 +59,7 @@ class Bus:
         for topic in topics or Topic:
             self._subscribers[topic].append(subscriber)
 
-    def emit(self, topic: Topic, /, **fields: object) -> None:
+    def emit(self, topic: Topic, /, **fields: Any) -> None:
         """Tell whoever asked for it that something happened."""
         subscribers = self._subscribers[topic]
         if subscribers:

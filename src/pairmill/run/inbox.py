@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pairmill.run.reader import Work
 
 __all__ = ["Inbox"]
@@ -20,32 +23,57 @@ class Inbox:
     """
 
     def __init__(self, most: int) -> None:
-        self._queue: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._units: deque[Work] = deque()
+        self._hungry: deque[asyncio.Future[None]] = deque()  # who found it empty, in turn
+        self._is_over = False
         self._most = most
         self._room = asyncio.Event()
         self._room.set()
         self._singly = most  # so many are handed over one by one
 
-    async def put(self, work: Work) -> None:
-        """Hand a unit over, once there is room."""
-        if not self._room.is_set():
-            await self._room.wait()
-        self._queue.put_nowait(work)
-        if self._queue.qsize() >= self._most:
-            self._room.clear()
-        if self._singly:
-            self._singly -= 1
-            await asyncio.sleep(0)
+    async def put(self, works: Iterable[Work]) -> None:
+        """Hand units over, each once there is room."""
+        for work in works:
+            if not self._room.is_set():
+                await self._room.wait()
+            self._units.append(work)
+            if len(self._units) >= self._most:
+                self._room.clear()
+            self._wake_next()
+            if self._singly:
+                self._singly -= 1
+                await asyncio.sleep(0)
 
     def end(self) -> None:
         """Tell all who take that there is no more behind what is there."""
-        self._queue.put_nowait(None)
+        self._is_over = True
+        while self._hungry:
+            self._wake_next()
 
     async def take(self) -> Work | None:
         """The next unit; None when there are no more."""
-        work = await self._queue.get()
-        if work is None:
-            self.end()  # for the next one who asks
-        elif self._queue.qsize() <= self._most // 2:
+        while not self._units:
+            if self._is_over:
+                return None
+            await self._wait()
+        work = self._units.popleft()
+        if len(self._units) <= self._most // 2:
             self._room.set()
         return work
+
+    async def _wait(self) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hungry.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if not future.cancelled():  # it was woken, and somebody else must see to it
+                self._wake_next()
+            raise
+
+    def _wake_next(self) -> None:
+        while self._hungry:
+            future = self._hungry.popleft()
+            if not future.done():
+                future.set_result(None)
+                return

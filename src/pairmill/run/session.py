@@ -51,7 +51,7 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
@@ -249,7 +249,7 @@ class _Session:
         quiet_s = self._settings.no_progress_s
         vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
         self._bus.subscribe(vigil, *Vigil.TOPICS)
-        inbox = Inbox(2 * connection.workers)
+        inbox = Inbox(max(2 * connection.workers, 512))
         crew = Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
@@ -279,8 +279,7 @@ class _Session:
             await self._feed_quota(self._quota, batch, inbox)
             batch = None
         while batch is not None:
-            for work in batch.work:
-                await self._pass_on(work, inbox)
+            await self._pass_on(batch.work, inbox)
             batch = await self._read()
         if not self._stop.is_requested:
             self._bus.emit(Topic.READING_DONE)
@@ -291,16 +290,18 @@ class _Session:
         self._bus.subscribe(quota.listen, Topic.UNIT_FINISHED)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
-                await self._pass_on(work, inbox)
+                await self._pass_on((work,), inbox)
             batch = None if quota.is_full else await self._read()
         async for work in quota.rest():
-            await self._pass_on(work, inbox)
+            await self._pass_on((work,), inbox)
         self._bus.emit(Topic.UNIT_PLANNED, count=-quota.spared)
 
-    async def _pass_on(self, work: Work, inbox: Inbox) -> None:
-        if self._watch.is_on_trial:
+    async def _pass_on(self, works: Iterable[Work], inbox: Inbox) -> None:
+        left = iter(works)
+        while self._watch.is_on_trial and (work := next(left, None)) is not None:
             await self._watch.hand_out()
-        await inbox.put(work)
+            await inbox.put((work,))
+        await inbox.put(left)
 
     async def _read(self) -> Batch | None:
         """Read on; None at the end of the input, or when a stop is asked for."""

@@ -14,21 +14,22 @@ class StoppingError(Exception):
 
 
 class Stop:
-    """Asked for at most once with effect: the first reason is the one that counts."""
+    """Asked for at most once with effect: the first reason is the one that counts.
+
+    Attributes:
+        is_requested: Whether no new call may be sent.
+    """
 
     def __init__(self) -> None:
+        self.is_requested = False
         self.reason = ""
         self.exit_code = 0
         self._event = anyio.Event()
 
-    @property
-    def is_requested(self) -> bool:
-        """Whether no new call may be sent."""
-        return self._event.is_set()
-
     def request(self, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
         """End the run: nothing new is begun, calls in flight get their grace period."""
-        if not self._event.is_set():
+        if not self.is_requested:
+            self.is_requested = True
             self.reason = reason
             self.exit_code = exit_code
             self._event.set()

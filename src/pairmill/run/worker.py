@@ -56,15 +56,11 @@ class Shop:
 
 async def work_on(inbox: Inbox, shop: Shop) -> None:
     """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
-    while (work := await _next(inbox, shop.stop)) is not None:
+    stop, writer = shop.stop, shop.writer
+    while not stop.is_requested and (work := await inbox.take()) is not None:
         await _do(work, shop)
-        await shop.writer.wait_for_room()
-
-
-async def _next(inbox: Inbox, stop: Stop) -> Work | None:
-    if stop.is_requested:
-        return None  # nobody fills the inbox any more
-    return await inbox.take()
+        if writer.is_behind:
+            await writer.wait_for_room()
 
 
 async def _do(work: Work, shop: Shop) -> None:

@@ -82,6 +82,11 @@ class Writer:
         if len(self._results) + len(self._answers) >= MAX_PENDING:
             self._room.clear()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether workers are to wait for room."""
+        return not self._room.is_set()
+
     async def wait_for_room(self) -> None:
         """Return at once, unless the disk is far behind."""
         await self._room.wait()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pairmill.events import Event, Topic
+from pairmill.events import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pairmill.events import Bus, Event
 
 __all__ = ["Tally"]
 
@@ -56,11 +59,10 @@ class Tally:
     def __post_init__(self) -> None:
         self.started = self.now()
 
-    def __call__(self, event: Event) -> None:
-        """Take one event into account."""
-        handler = _HANDLERS.get(event.topic)
-        if handler is not None:
-            handler(self, event.fields)
+    def listen(self, bus: Bus) -> None:
+        """Count what is told on ``bus`` from now on."""
+        for topic, count in _COUNTERS.items():
+            bus.subscribe(partial(count, self), topic)
 
     @property
     def elapsed_s(self) -> float:
@@ -108,76 +110,71 @@ class Tally:
         }
 
 
-def _document_read(tally: Tally, fields: dict[str, object]) -> None:
-    tally.documents += _int(fields, "count")
+def _document_read(tally: Tally, event: Event) -> None:
+    tally.documents += event.fields["count"]
 
 
-def _input_skipped(tally: Tally, _fields: dict[str, object]) -> None:
+def _input_skipped(tally: Tally, _event: Event) -> None:
     tally.skipped += 1
 
 
-def _unit_planned(tally: Tally, fields: dict[str, object]) -> None:
-    tally.planned += _int(fields, "count")
+def _unit_planned(tally: Tally, event: Event) -> None:
+    tally.planned += event.fields["count"]
 
 
-def _unit_known(tally: Tally, fields: dict[str, object]) -> None:
-    tally.known += _int(fields, "count")
+def _unit_known(tally: Tally, event: Event) -> None:
+    tally.known += event.fields["count"]
 
 
-def _reading_done(tally: Tally, _fields: dict[str, object]) -> None:
+def _reading_done(tally: Tally, _event: Event) -> None:
     tally.reading_done = True
 
 
-def _call_answered(tally: Tally, fields: dict[str, object]) -> None:
+def _call_answered(tally: Tally, event: Event) -> None:
+    fields = event.fields
     tally.calls += 1
-    tally.prompt_tokens += _int(fields, "prompt_tokens")
-    tally.completion_tokens += _int(fields, "completion_tokens")
-    tally.cached_tokens += _int(fields, "cached_tokens")
-    cost = fields.get("picodollars")
-    if isinstance(cost, int):
+    tally.prompt_tokens += fields["prompt_tokens"]
+    tally.completion_tokens += fields["completion_tokens"]
+    tally.cached_tokens += fields["cached_tokens"]
+    cost = fields["picodollars"]
+    if cost is not None:
         tally.is_priced = True
         tally.picodollars += cost
 
 
-def _call_failed(tally: Tally, fields: dict[str, object]) -> None:
-    tally.failures[str(fields.get("kind"))] += 1
+def _call_failed(tally: Tally, event: Event) -> None:
+    tally.failures[event.fields["kind"]] += 1
 
 
-def _call_replayed(tally: Tally, _fields: dict[str, object]) -> None:
+def _call_replayed(tally: Tally, _event: Event) -> None:
     tally.replayed += 1
 
 
-def _answer_read(tally: Tally, fields: dict[str, object]) -> None:
-    tally.readings[str(fields.get("how"))] += 1
+def _answer_read(tally: Tally, event: Event) -> None:
+    tally.readings[event.fields["how"]] += 1
 
 
-def _repair_asked(tally: Tally, _fields: dict[str, object]) -> None:
+def _repair_asked(tally: Tally, _event: Event) -> None:
     tally.repairs += 1
 
 
-def _unit_finished(tally: Tally, fields: dict[str, object]) -> None:
+def _unit_finished(tally: Tally, event: Event) -> None:
+    fields = event.fields
     tally.units += 1
-    tally.outcomes[str(fields.get("outcome"))] += 1
-    tally.pairs += _int(fields, "pairs")
-    tally.rejected += _int(fields, "rejected")
+    tally.outcomes[fields["outcome"]] += 1
+    tally.pairs += fields["pairs"]
+    tally.rejected += fields["rejected"]
 
 
-def _shard_published(tally: Tally, _fields: dict[str, object]) -> None:
+def _shard_published(tally: Tally, _event: Event) -> None:
     tally.shards += 1
 
 
-def _loop_late(tally: Tally, fields: dict[str, object]) -> None:
-    seconds = fields.get("seconds")
-    if isinstance(seconds, float):
-        tally.loop_late_s = max(tally.loop_late_s, seconds)
+def _loop_late(tally: Tally, event: Event) -> None:
+    tally.loop_late_s = max(tally.loop_late_s, event.fields["seconds"])
 
 
-def _int(fields: dict[str, object], name: str) -> int:
-    value = fields.get(name)
-    return value if isinstance(value, int) else 0
-
-
-_HANDLERS: dict[Topic, Callable[[Tally, dict[str, object]], None]] = {
+_COUNTERS: dict[Topic, Callable[[Tally, Event], None]] = {
     Topic.DOCUMENT_READ: _document_read,
     Topic.INPUT_SKIPPED: _input_skipped,
     Topic.UNIT_PLANNED: _unit_planned,

@@ -31,7 +31,7 @@ def test_all_get_out_in_order_however_many_take_and_however_few_fit(
             for _ in range(workers):
                 group.start_soon(take)
             for number in range(count):
-                await inbox.put(work(number))
+                await inbox.put([work(number)])
             inbox.end()
 
     anyio.run(run)
@@ -44,7 +44,7 @@ async def test_who_fills_it_sleeps_until_half_is_gone() -> None:
     async def fill() -> None:
         nonlocal put
         for number in range(8):
-            await inbox.put(work(number))
+            await inbox.put([work(number)])
             put += 1
 
     async with anyio.create_task_group() as group:
@@ -73,6 +73,6 @@ async def test_at_first_one_begins_before_the_next_unit_is_handed_over() -> None
         group.start_soon(work_on_one, "second")
         await anyio.wait_all_tasks_blocked()
         for number in range(2):
-            await inbox.put(work(number))
+            await inbox.put([work(number)])
             told.append(f"{number} is handed over")
     assert told == ["first begins", "0 is handed over", "second begins", "1 is handed over"]

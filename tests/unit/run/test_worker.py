@@ -24,7 +24,7 @@ async def _no_wait() -> None:
 
 
 def shop_with(stop: Stop, write: Any) -> Shop:
-    writer = SimpleNamespace(put_result=lambda _: None, wait_for_room=_no_wait)
+    writer = SimpleNamespace(put_result=lambda _: None, is_behind=False, wait_for_room=_no_wait)
     bus = Bus()
     return Shop(
         recipe=Recipe("r", "1", "1", "i", write),
@@ -45,7 +45,7 @@ async def test_who_finishes_during_a_stop_does_not_wait_for_an_inbox_that_nobody
         return []
 
     inbox = Inbox(8)
-    await inbox.put(Work("a" * 32, make_chunk(), {}))
+    await inbox.put([Work("a" * 32, make_chunk(), {})])
     with anyio.fail_after(5):
         await work_on(inbox, shop_with(stop, write))
 
@@ -59,7 +59,7 @@ async def test_the_end_of_the_work_is_passed_on() -> None:
 
     inbox = Inbox(8)
     for text in ("one", "two"):
-        await inbox.put(Work(text.ljust(32, "0"), make_chunk(text), {}))
+        await inbox.put([Work(text.ljust(32, "0"), make_chunk(text), {})])
     inbox.end()
     shop = shop_with(Stop(), write)
     with anyio.fail_after(5):

@@ -25,7 +25,7 @@ class _Pipe(io.TextIOWrapper):
 
 def _run(console: Console) -> None:
     bus, tally = Bus(), Tally(time.monotonic)
-    bus.subscribe(tally)
+    tally.listen(bus)
     with show(bus, tally, console) as tick:
         bus.emit(Topic.INPUT_SKIPPED, source=HOSTILE, reason="broken JSON")
         bus.emit(Topic.NOTICE, text=HOSTILE)

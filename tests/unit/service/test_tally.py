@@ -15,7 +15,7 @@ class Clock:
 def _tally() -> tuple[Tally, Bus, Clock]:
     clock = Clock()
     tally, bus = Tally(clock), Bus()
-    bus.subscribe(tally)
+    tally.listen(bus)
     return tally, bus, clock
 
 
@@ -30,7 +30,8 @@ def test_counts_are_sums_of_events() -> None:
     bus.emit(Topic.UNIT_KNOWN, count=4)
     _finish(bus, 2)
     bus.emit(Topic.UNIT_FINISHED, outcome="rejected", pairs=0, rejected=1)
-    bus.emit(Topic.CALL_ANSWERED, prompt_tokens=100, completion_tokens=7, seconds=0.5)
+    tokens = {"prompt_tokens": 100, "completion_tokens": 7, "cached_tokens": 3}
+    bus.emit(Topic.CALL_ANSWERED, **tokens, seconds=0.5, picodollars=None)
     bus.emit(Topic.CALL_FAILED, kind="rate")
     found = tally.summary()
     assert found["done"] == 4 + 3
