@@ -64,15 +64,47 @@ class Client:
         history = _NO_HISTORY
         while True:
             turn = await self._admission.admit(request, is_retry=history.failures > 0)
+            self._begin(turn)
+            started = self._clock.monotonic()
             try:
-                return await self._take(turn)
-            except ProviderError as error:
-                self._flight.check()
-                wait_s = self._wait_after(error, history, request)
-                history = history.after(error, wait_s)
-                if error.kind is Kind.RATE:
-                    continue  # the gate itself waits, for all
-            await self._clock.sleep(wait_s)
+                reply = await turn.provider.complete(turn.request, turn.mode)
+            except ProviderError as found:
+                error = found
+            except BaseException:
+                turn.abandoned()
+                raise
+            else:
+                return self._take(reply, turn, started)
+            finally:
+                self._flight.end()
+            turn.failed(error)
+            self._tell_failure(error)
+            self._flight.check()
+            wait_s = self._wait_after(error, history, request)
+            history = history.after(error, wait_s)
+            if error.kind is not Kind.RATE:  # then the gate itself waits, for all
+                await self._clock.sleep(wait_s)
+
+    def _begin(self, turn: Turn) -> None:
+        try:
+            self._flight.begin()
+        except BaseException:
+            turn.give_back()
+            raise
+
+    def _take(self, reply: Reply, turn: Turn, started: float) -> Completion:
+        picodollars = turn.answered(reply)
+        completion, usage = reply.completion, reply.completion.usage
+        self._bus.emit(
+            Topic.CALL_ANSWERED,
+            model=completion.model,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            seconds=self._clock.monotonic() - started,
+            picodollars=picodollars,
+        )
+        return completion
 
     def _wait_after(self, error: ProviderError, history: History, request: Request) -> float:
         """Seconds until the next try; raises ``error`` where there will be none."""
@@ -82,40 +114,6 @@ class Client:
         if self._admission.has_other(error, request):
             return 0.0
         raise error
-
-    async def _take(self, turn: Turn) -> Completion:
-        try:
-            self._flight.begin()
-        except BaseException:
-            turn.give_back()
-            raise
-        started = self._clock.monotonic()
-        try:
-            reply = await turn.provider.complete(turn.request, turn.mode)
-        except ProviderError as error:
-            turn.failed(error)
-            self._tell_failure(error)
-            raise
-        except BaseException:
-            turn.abandoned()
-            raise
-        finally:
-            self._flight.end()
-        picodollars = turn.answered(reply)
-        self._tell_answer(reply, self._clock.monotonic() - started, picodollars)
-        return reply.completion
-
-    def _tell_answer(self, reply: Reply, seconds: float, picodollars: int | None) -> None:
-        usage = reply.completion.usage
-        self._bus.emit(
-            Topic.CALL_ANSWERED,
-            model=reply.completion.model,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            seconds=seconds,
-            picodollars=picodollars,
-        )
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(

@@ -51,8 +51,16 @@ class Forecast:
         self._outputs: deque[int] = deque(maxlen=_WINDOW)
         self._fresh = 0
 
+    def cost(self, chars: int, max_tokens: int) -> Cost:
+        """What to reserve at the gate for a prompt of ``chars``: what it is expected to use."""
+        known = self.output_tokens
+        output = max_tokens if known is None or known > max_tokens else known
+        return Cost(chars / self.chars_per_token, output, max_tokens)
+
     def learn(self, chars: int, usage: Usage) -> None:
-        """Take in what one answered call used."""
+        """Take in what one answered call used. Without counted tokens it teaches nothing."""
+        if usage.completion_tokens <= 0:
+            return
         if usage.prompt_tokens > 0 and chars > 0:
             ratio = chars / usage.prompt_tokens
             weight = _SMOOTHING if self._outputs else 1.0
@@ -68,30 +76,18 @@ class Forecast:
 
 
 class Estimator:
-    """Costs of calls, by template and model."""
+    """Forecasts, by template and model."""
 
     def __init__(self) -> None:
         self._forecasts: dict[tuple[str, str], Forecast] = {}
 
-    def forecast(self, template: str, model: str) -> Forecast:
-        """What is known of a template's name and a model's; made when first asked for."""
-        key = (template, model)
+    def forecast(self, template: Template, model: str) -> Forecast:
+        """What is known of calls with a template of this name; made when first asked for."""
+        key = (template.name, model)
         found = self._forecasts.get(key)
         if found is None:
             found = self._forecasts[key] = Forecast()
         return found
-
-    def cost(self, prompt: Prompt, model: str) -> Cost:
-        """What to reserve at the gate: what the call is expected to use."""
-        known = self.forecast(prompt.template.name, model)
-        most = prompt.sampling.max_tokens
-        output = most if known.output_tokens is None else min(most, known.output_tokens)
-        return Cost(prompt_chars(prompt) / known.chars_per_token, output, most)
-
-    def learn(self, prompt: Prompt, model: str, usage: Usage) -> None:
-        """Take in what the call used. Without counted tokens it teaches nothing."""
-        if usage.completion_tokens > 0:
-            self.forecast(prompt.template.name, model).learn(prompt_chars(prompt), usage)
 
 
 def prompt_chars(prompt: Prompt) -> int:

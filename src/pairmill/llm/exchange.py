@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind
 from pairmill.llm.budget import Fate
-from pairmill.llm.estimate import Estimator
+from pairmill.llm.estimate import Estimator, prompt_chars
 from pairmill.llm.headers import read_hint
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
     from pairmill.llm.admission import Turn
     from pairmill.llm.budget import Reservation
+    from pairmill.llm.estimate import Forecast
     from pairmill.llm.headers import Dialect, LimitHint
     from pairmill.llm.pools import Pool, PoolLease, Pools
     from pairmill.llm.prices import Price
@@ -68,7 +69,7 @@ class Exchange:
         price_of: Callable[[str], Price | None] | None = None,
     ) -> None:
         self.pools = pools
-        self.estimator = Estimator()
+        self._estimator = Estimator()
         self.clock = clock
         self.purse = purse
         self._model = model
@@ -81,21 +82,26 @@ class Exchange:
 
     async def admit(self, request: Request, *, is_retry: bool) -> Turn:
         """See ``Admission``."""
-        among = self._route(request.model)
+        prompt, model = request.prompt, request.model
+        among = self._usual if model == self._model else self._route(model)
         reservation = None
         if self.purse is not None:
-            reservation = await self.purse.reserve(request, self._price(request.model, among))
-        cost = self.estimator.cost(request.prompt, request.model)
+            reservation = await self.purse.reserve(request, self._price(model, among))
+        chars = prompt_chars(prompt)
+        forecast = self._estimator.forecast(prompt.template, model)
+        cost = forecast.cost(chars, prompt.sampling.max_tokens)
         try:
-            lease = await self.pools.admit(cost, retry=is_retry, among=among)
+            lease = self.pools.admit_now(cost, among)
+            if lease is None:
+                lease = await self.pools.admit(cost, retry=is_retry, among=among)
         except BaseException:
             if reservation is not None and self.purse is not None:
                 self.purse.settle(reservation, Fate.FREE)
             raise
         station = self._stations[lease.pool.name]
-        if request.model == self._model and station.pool.model != request.model:
+        if model == self._model and station.pool.model != model:
             request = replace(request, model=station.pool.model)
-        return _Turn(self, station, lease, request, reservation)
+        return _Turn(self, station, lease, request, reservation, forecast, chars)
 
     def has_other(self, error: ProviderError, request: Request) -> bool:
         """See ``Admission``: after a pool was dropped, whether another one can answer."""
@@ -114,13 +120,11 @@ class Exchange:
 
     def _route(self, model: str) -> frozenset[str]:
         """Names of the pools that may answer requests for a model."""
-        if model == self._model:
-            return self._usual
-        return self._by_model.get(model, self._usual)
+        return self._usual if model == self._model else self._by_model.get(model, self._usual)
 
     def price(self, model: str, pool: Pool) -> Price | None:
         """What a model costs that was asked for by this name, at this pool."""
-        if self._is_foreign(model):
+        if model != pool.model and self._is_foreign(model):
             return self._price(model, self._usual)
         return pool.price
 
@@ -145,7 +149,17 @@ class Exchange:
 class _Turn:
     """A lease at one station, with what it reserved of the purse."""
 
-    __slots__ = ("_exchange", "_lease", "_reservation", "_station", "request")
+    __slots__ = (
+        "_chars",
+        "_exchange",
+        "_forecast",
+        "_lease",
+        "_reservation",
+        "_station",
+        "mode",
+        "provider",
+        "request",
+    )
 
     def __init__(
         self,
@@ -154,27 +168,26 @@ class _Turn:
         lease: PoolLease,
         request: Request,
         reservation: Reservation | None,
+        forecast: Forecast,
+        chars: int,
     ) -> None:
+        self.provider = station.provider
+        self.mode = station.mode
+        self.request = request
         self._exchange = exchange
         self._station = station
         self._lease = lease
         self._reservation = reservation
-        self.request = request
-
-    @property
-    def provider(self) -> Provider:
-        return self._station.provider
-
-    @property
-    def mode(self) -> Mode:
-        return self._station.mode
+        self._forecast = forecast
+        self._chars = chars
 
     def answered(self, reply: Reply) -> int | None:
         exchange, usage = self._exchange, reply.completion.usage
-        exchange.estimator.learn(self.request.prompt, self.request.model, usage)
-        hint = exchange.hint(self._station, reply.headers, now=False)
+        self._forecast.learn(self._chars, usage)
+        hint = exchange.hint(self._station, reply.headers, now=False) if reply.headers else None
         self._lease.release(usage=usage, hint=hint)
-        self._settle(Fate.ANSWERED, reply)
+        if self._reservation is not None:
+            self._settle(Fate.ANSWERED, reply)
         price = exchange.price(self.request.model, self._station.pool)
         return price.cost(usage) if price else None
 

@@ -99,12 +99,13 @@ class Gate:
         Raises:
             Exception: What ``close`` was given, now or while waiting.
         """
+        lease = self.admit_now(cost)
+        if lease is not None:
+            return lease
         if self.closed is not None:
             raise self.closed
         amounts = self._quota.amounts(cost)
         now = self._clock()
-        if not self._line.length and self._wait_s(amounts, now) == 0.0:
-            return self._grant(amounts, now)
         future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
         waiter = Waiter(cost, amounts, future, is_retry=retry)
         if self._line.join(waiter):  # a new head: set its timer
@@ -118,6 +119,14 @@ class Gate:
             elif future.exception() is None:
                 future.result().give_back()
             raise
+
+    def admit_now(self, cost: Cost) -> Lease | None:
+        """The right to make a call, if nobody waits for it and it need not be waited for."""
+        if self.closed is not None or self._line.length:
+            return None
+        amounts = self._quota.amounts(cost)
+        now = self._clock()
+        return self._grant(amounts, now) if self._wait_s(amounts, now) == 0.0 else None
 
     def charge(self, cost: Cost) -> None:
         """Count a call that was made past the gate, such as the one that tried the endpoint."""
@@ -272,7 +281,8 @@ class Gate:
             self._heed(hint, lease, now)
         if self._breaker.gave_up and self.closed is None:
             self.close(StoppedError(f"{self.name or 'the endpoint'} does not answer; gave up"))
-        self._pump(now)
+        if self._line.length:
+            self._pump(now)
 
     def _learn_width(
         self, lease: Lease, kind: Kind | None, usage: Usage | None, now: float

@@ -78,7 +78,8 @@ class PoolLease:
     ) -> None:
         """End the call, as ``Lease.release``; a fatal kind drops the pool as well."""
         self._lease.release(kind, usage=usage, hint=hint, retry_after_s=retry_after_s)
-        self._pools._after(self.pool, kind)  # noqa: SLF001 (one unit)
+        if kind is not None:
+            self._pools._after(self.pool, kind)  # noqa: SLF001 (one unit)
 
     def give_back(self) -> None:
         """Return the lease unused, as ``Lease.give_back``."""
@@ -116,6 +117,16 @@ class Pools:
             KeyError: There is none of that name, or it was dropped.
         """
         return self._alive[name][1]
+
+    def admit_now(self, cost: Cost, among: Collection[str] | None = None) -> PoolLease | None:
+        """A lease of the pool that can take the call first, if it can at once.
+
+        Raises:
+            StoppedError: No pool is left.
+        """
+        pool, gate = self._choose(cost, among)
+        lease = gate.admit_now(cost)
+        return None if lease is None else PoolLease(self, pool, lease)
 
     async def admit(
         self, cost: Cost, *, retry: bool = False, among: Collection[str] | None = None
@@ -163,6 +174,10 @@ class Pools:
             self.drop(name, reason)
 
     def _choose(self, cost: Cost, among: Collection[str] | None) -> tuple[Pool, Gate]:
+        if len(self._alive) == 1 and among is not None:  # as most runs have it
+            (only,) = self._alive.values()
+            if only[0].name in among:
+                return only
         fitting = [
             (pool, gate)
             for pool, gate in self._alive.values()
@@ -180,9 +195,9 @@ class Pools:
         reasons = "; ".join(f"{name}: {why}" for name, why in self._why.items())
         return f"no pool is left ({reasons}); mend that, then run the same command again"
 
-    def _after(self, pool: Pool, kind: Kind | None) -> None:
+    def _after(self, pool: Pool, kind: Kind) -> None:
         entry = self._alive.get(pool.name)
-        if kind is None or entry is None:
+        if entry is None:
             return
         gate = entry[1]
         if kind is Kind.QUOTA and pool.scope is not None:

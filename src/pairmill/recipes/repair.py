@@ -94,7 +94,8 @@ class Questions:
 
     def schema(self, answer: type[AnswerModel]) -> AnswerSchema:
         """The JSON schema of an answer, made once."""
-        return self._prepared(answer)[0]
+        prepared = self._schemas.get(answer)
+        return prepared[0] if prepared else self._prepared(answer)[0]
 
     def repair_prompt(self, attempt: Attempt, answer: type[AnswerModel], like: Sampling) -> Prompt:
         """Ask to mend an answer's form: schema, faults and text, without the chunk."""
@@ -172,7 +173,16 @@ class Asker:
         attempts: list[Attempt] = []
         question, was_repair = prompt, False
         while True:
-            attempt = await self._attempt(question, answer, model, was_repair=was_repair)
+            request = Request(question, model or questions.model, questions.schema(answer))
+            try:
+                completion = await self._complete(request)
+            except ProviderError as error:
+                attempt = self._failed(error, was_repair=was_repair)
+            else:
+                attempt = self._read(completion, answer, model, was_repair=was_repair)
+            value = attempt.reading.value
+            if value is not None and not attempt.reading.faults and not attempts:
+                return value  # type: ignore[no-any-return]
             attempts.append(attempt)
             step = next_step(attempts, questions.max_attempts)
             if step.action in {"accept", "reject"}:
@@ -184,23 +194,26 @@ class Asker:
             else:
                 question = _afresh(prompt, again, attempts)
 
-    async def _attempt(
-        self, prompt: Prompt, answer: type[Answer], model: str | None, *, was_repair: bool
+    def _failed(self, error: ProviderError, *, was_repair: bool) -> Attempt:
+        """An answer that was paid for, and held none; what was not is raised on."""
+        if error.kind in {Kind.CHUNK, Kind.TIMEOUT}:
+            raise RejectedError(error.code or error.kind.value, str(error)) from None
+        if error.kind is not Kind.BADOUT:
+            raise error
+        self.answers += 1
+        self.usage += Usage(error.prompt_tokens, error.completion_tokens)
+        self._questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
+        fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
+        return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
+
+    def _read(
+        self,
+        completion: Completion,
+        answer: type[Answer],
+        model: str | None,
+        *,
+        was_repair: bool,
     ) -> Attempt:
-        questions = self._questions
-        request = Request(prompt, model or questions.model, questions.schema(answer))
-        try:
-            completion = await self._complete(request)
-        except ProviderError as error:
-            if error.kind in {Kind.CHUNK, Kind.TIMEOUT}:
-                raise RejectedError(error.code or error.kind.value, str(error)) from None
-            if error.kind is not Kind.BADOUT:
-                raise
-            self.answers += 1
-            self.usage += Usage(error.prompt_tokens, error.completion_tokens)
-            questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
-            fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
-            return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
         # Nearly every unit has one answer: its usage is the sum.
         self.usage = self.usage + completion.usage if self.answers else completion.usage
         self.answers += 1
@@ -210,7 +223,7 @@ class Asker:
         if completion.finish_reason == "content_filter":
             raise RejectedError("content_filter", "the provider withheld it", completion.text)
         reading = read(completion.text, answer, cut=completion.finish_reason == "length")
-        questions.bus.emit(Topic.ANSWER_READ, how=reading.how.value)
+        self._questions.bus.emit(Topic.ANSWER_READ, how=reading.how.value)
         return Attempt(completion.text, reading, was_repair)
 
     def _conclude(self, attempts: list[Attempt], answer: type[Answer], step: Step) -> Answer:
