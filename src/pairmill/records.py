@@ -7,12 +7,12 @@ two starts, and only what is new is asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,27 +125,27 @@ class Message(Struct, frozen=True):
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """The constant part of a prompt: every message before the last.
 
     It is one object for a whole run, so that its bytes and its digest are computed once, and so
     that providers which cache prompt prefixes see the same bytes in each request.
 
     Attributes:
-        chars: Characters of all contents.
+        id: Digest of all the others; computed, whatever is given.
+        chars: Characters of all contents; likewise.
     """
 
     name: str
     version: str
     messages: tuple[Message, ...]
-    id: str = field(init=False)
-    chars: int = field(init=False)
+    id: str = ""
+    chars: int = 0
 
     def __post_init__(self) -> None:
         turns = [part for turn in self.messages for part in (turn.role, turn.content)]
-        object.__setattr__(self, "id", digest(self.name, self.version, *turns))
-        object.__setattr__(self, "chars", sum(len(turn.content) for turn in self.messages))
+        force_setattr(self, "id", digest(self.name, self.version, *turns))
+        force_setattr(self, "chars", sum(len(turn.content) for turn in self.messages))
 
 
 class Sampling(Struct, frozen=True):
@@ -164,27 +164,28 @@ class Prompt(Struct, frozen=True):
     sampling: Sampling
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerSchema:
+class AnswerSchema(Struct, frozen=True):
     """The JSON schema that an answer must fit: a name, the schema, and the digest of both."""
 
     name: str
-    schema: dict[str, Any] = field(hash=False)
+    schema: dict[str, Any]
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Exactly what is asked of a model. ``id`` names the call in the ledger.
+class Request(Struct, frozen=True):
+    """Exactly what is asked of a model.
 
     The way in which a schema reaches the server (``json_schema``, ``json_object``, by words) is no
     part of the identity: an answer stays bought when a server learns a new mode.
+
+    Attributes:
+        id: Names the call in the ledger: digest of all the others; computed, whatever is given.
     """
 
     prompt: Prompt
     model: str
     schema: AnswerSchema | None = None
-    id: str = field(init=False)
+    id: str = ""
 
     def __post_init__(self) -> None:
         sampling = self.prompt.sampling
@@ -195,7 +196,7 @@ class Request:
             f"{sampling.temperature!r} {sampling.max_tokens} {sampling.seed}",
             self.schema.id if self.schema else "",
         )
-        object.__setattr__(self, "id", name)
+        force_setattr(self, "id", name)
 
 
 class Usage(Struct, frozen=True):

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -104,7 +103,7 @@ async def test_the_embedded_model_answers_by_the_schema_and_is_gone_afterwards(
 @pytest.mark.model
 async def test_one_slot_without_a_cache_answers_by_the_request_alone() -> None:
     def asked(text: str) -> Request:
-        return replace(REQUEST, prompt=structs.replace(REQUEST.prompt, text=text))
+        return structs.replace(REQUEST, prompt=structs.replace(REQUEST.prompt, text=text))
 
     texts = ["Glaciers flow downhill under their own weight.", REQUEST.prompt.text]
     answers: list[dict[str, str]] = [{}, {}]

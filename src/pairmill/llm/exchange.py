@@ -6,8 +6,10 @@ learns where that is: wire, mode, and the model's name there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from pairmill.errors import Kind
 from pairmill.llm.budget import Fate
