@@ -19,6 +19,7 @@ __all__ = ["connect", "create", "explained", "rebuild_hint"]
 
 _APPLICATION_ID = 0x706D696C  # "pmil" in ASCII: tells ``file`` and us whose database this is
 _BUSY_S = 10.0
+_PAGE_BYTES = 8192  # three answers to a page; of 4 kB each long answer would take one by itself
 # The longer the log, the more often a page was changed before it is copied: each commit changes
 # the pages of the small trees, and those are copied once for dozens of commits.
 _WAL_BYTES = 64 * 2**20
@@ -46,6 +47,7 @@ def create(path: Path, version: str) -> None:
         with explained(new):
             connection = sqlite3.connect(new, isolation_level=None)
             try:
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
