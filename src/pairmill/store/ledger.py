@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pairmill.records import Usage
     from pairmill.store.entries import PaidAnswer, ShardRecord, UnitOutcome
 
 __all__ = ["Ledger"]
@@ -250,8 +251,7 @@ class Ledger:
 _UnitRow = tuple[bytes, str, str | None, int, int, int, int]
 
 
-def _blob(name: str) -> bytes:
-    return bytes.fromhex(name)
+_blob = bytes.fromhex
 
 
 def _answer_row(rowid: int, answer: PaidAnswer) -> tuple[int, bytes, bytes, bytes, bytes]:
@@ -260,14 +260,15 @@ def _answer_row(rowid: int, answer: PaidAnswer) -> tuple[int, bytes, bytes, byte
 
 
 def _unit_row(unit: UnitOutcome) -> _UnitRow:
+    prompt_tokens, completion_tokens, _ = _counts(unit.usage)
     return (
         _blob(unit.unit_id),
         unit.outcome.value,
         unit.reason,
         len(unit.rows),
         unit.attempts,
-        _count(unit.usage.prompt_tokens),
-        _count(unit.usage.completion_tokens),
+        prompt_tokens,
+        completion_tokens,
     )
 
 
@@ -289,19 +290,23 @@ def _unit_totals(units: Sequence[_UnitRow]) -> list[tuple[object, ...]]:
 
 
 def _call_totals(answers: Sequence[PaidAnswer]) -> list[tuple[object, ...]]:
-    sums: dict[str, list[int]] = {}
+    counts: dict[str, list[tuple[int, int, int]]] = {}
     for answer in answers:
-        usage = answer.completion.usage
-        total = sums.setdefault(_name(answer.completion.model), [0] * 4)
-        total[0] += 1
-        total[1] += _count(usage.prompt_tokens)
-        total[2] += _count(usage.completion_tokens)
-        total[3] += _count(usage.cached_tokens)
-    return [(name, *total) for name, total in sums.items()]
+        completion = answer.completion
+        counts.setdefault(completion.model, []).append(_counts(completion.usage))
+    return [
+        (_name(model), len(calls), *map(sum, zip(*calls, strict=True)))
+        for model, calls in counts.items()
+    ]
 
 
-def _count(tokens: int) -> int:
-    return max(0, min(tokens, _MOST))
+def _counts(usage: Usage) -> tuple[int, int, int]:
+    """Return prompt, completion and cached tokens, none of them negative or absurd."""
+    counts = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+    if min(counts) >= 0 and max(counts) <= _MOST:
+        return counts
+    prompt, completion, cached = (max(0, min(count, _MOST)) for count in counts)
+    return prompt, completion, cached
 
 
 def _name(text: str) -> str:
