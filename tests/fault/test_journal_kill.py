@@ -29,11 +29,13 @@ import os, resource, sys, time
 from pathlib import Path
 from pairmill.errors import PairmillError
 from pairmill.records import Completion, Outcome, Usage, digest
+from pairmill.store import ledger
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 path, count, most_bytes = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+ledger.FOLD_AT = (50, 150)
 say = lambda *words: os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
 def batch(numbers):

@@ -151,12 +151,12 @@ def test_a_newer_pairmills_ledger_is_left_alone(
     out = fast_path / "out"
     short_course.finish(forge, out)
     with closing(sqlite3.connect(out / ".run/ledger.db")) as ledger:
-        ledger.execute("PRAGMA user_version = 2")
+        ledger.execute("PRAGMA user_version = 3")
     before = (out / ".run/ledger.db").read_bytes()
     for start in (short_course.start, recover):
         child = start(forge, out)
         assert child.wait() == 1
-        assert "made by a newer pairmill (format 2" in child.stderr
+        assert "made by a newer pairmill (format 3" in child.stderr
         assert len(child.stderr.splitlines()) == 1
     assert (out / ".run/ledger.db").read_bytes() == before
 

@@ -9,11 +9,13 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.records import Completion, Outcome, Usage, digest
+from pairmill.store import ledger
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, open_folder
@@ -115,6 +117,7 @@ def harm(folder: RunFolder, tail: bytes, *, unrename: bool, stray: bool) -> None
     tail=st.sampled_from([b"", b"\x00" * 4096, b'{"unit":3,"r', b'{"unit":99,"row":0}\n']),
     unrename=st.booleans(),
     stray=st.booleans(),
+    fold_at=st.sampled_from([(1, 1), (5, 12), (10**6, 10**6)]),
 )
 def test_a_cut_folder_opens_to_what_was_committed(
     commits: list[list[int]],
@@ -123,8 +126,9 @@ def test_a_cut_folder_opens_to_what_was_committed(
     tail: bytes,
     unrename: bool,
     stray: bool,
+    fold_at: tuple[int, int],
 ) -> None:
-    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, patch.object(ledger, "FOLD_AT", fold_at):
         home = Path(name)
         done: set[int] = set()
         with opened(home / "a") as folder:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import pytest
 
 from pairmill.errors import StorageError
 from pairmill.records import Completion, Outcome, Usage, digest
+from pairmill.store import ledger
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.files import Disk, Files
 from pairmill.store.folder import RunFolder, open_folder
@@ -116,9 +118,12 @@ def batch(numbers: list[int]) -> Batch:
 
 def commit_all(path: Path, files: Files, acknowledged: set[int], tries: int = 1) -> None:
     """Do a whole run: four commits with rotations between them, and a clean end."""
-    with open_folder(
-        path, settings_fingerprint={"a": 1}, accept_change=False, version="1", files=files
-    ) as folder:
+    with (
+        patch.object(ledger, "FOLD_AT", (3, 5)),
+        open_folder(
+            path, settings_fingerprint={"a": 1}, accept_change=False, version="1", files=files
+        ) as folder,
+    ):
         journal = Journal.open(folder, clock=lambda: 0.0, shard_bytes=50, files=files)
         try:
             for numbers in BATCHES:

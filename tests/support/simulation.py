@@ -46,6 +46,7 @@ from pairmill.records import Completion, Usage
 from pairmill.run import connect, ending, session
 from pairmill.run.stop import Stop
 from pairmill.run.writer import Writer
+from pairmill.store import ledger
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
 from pairmill.store.lookup import Lookup
@@ -348,6 +349,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (connect, "random", SimpleNamespace(Random=lambda: world.dice)),
             (time, "monotonic", clock),
             (session, "Journal", WatchedJournal),
+            (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
             (session, "run_aside", aside),
             (session, "Apart", lambda job: nullcontext(read_portions(job))),

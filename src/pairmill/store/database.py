@@ -1,4 +1,4 @@
-"""The ledger's file: its tables, how it is opened, and what its errors mean to a user."""
+"""The ledger's file: how it is made and opened, and what its errors mean to a user."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from urllib.parse import quote
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.store.files import DISK, refusal
+from pairmill.store.schema import FORMAT, SCHEMA, read_as_today, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["FORMAT", "connect", "create", "explained", "rebuild_hint"]
-
-FORMAT = 1
-"""Raised when an older pairmill can no longer read what a newer one wrote."""
+__all__ = ["connect", "create", "explained", "rebuild_hint"]
 
 _APPLICATION_ID = 0x706D696C  # "pmil" in ASCII: tells ``file`` and us whose database this is
 _BUSY_S = 10.0
-_PAGE_BYTES = 4096
-# Ids are random, so a commit touches many pages. The longer the log, the more often a page was
-# changed before it is copied: at 64 MB a unit costs 21 us, at 16 MB 27.
+_PAGE_BYTES = 8192  # three answers to a page; of 4 kB each long answer would take one by itself
+# The longer the log, the more often a page was changed before it is copied: each commit changes
+# the pages of the small trees, and those are copied once for dozens of commits.
 _WAL_BYTES = 64 * 2**20
 _TRANSIENT = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REFUSED = _TRANSIENT | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
@@ -35,38 +33,6 @@ _PLAIN = {
     sqlite3.SQLITE_CANTOPEN: "the ledger cannot be opened",
     sqlite3.SQLITE_READONLY: "the ledger is read-only",
 }
-
-# Ids are the 16 bytes that their 32 hex digits stand for. ``answers`` is a rowid table, so that
-# bodies are appended; its one index finds a chunk's answers and keeps each call single.
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE answers (
-    chunk BLOB NOT NULL, id BLOB NOT NULL, unit BLOB NOT NULL, body BLOB NOT NULL);
-CREATE UNIQUE INDEX answers_by_chunk ON answers (chunk, id);
-CREATE TABLE units (
-    id BLOB PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT, pairs INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE shards (
-    kind TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, bytes INTEGER NOT NULL,
-    rows INTEGER NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (kind, number)) WITHOUT ROWID;
-CREATE TABLE unit_totals (
-    outcome TEXT NOT NULL, reason TEXT NOT NULL, units INTEGER NOT NULL, pairs INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL, PRIMARY KEY (outcome, reason)) WITHOUT ROWID;
-CREATE TABLE call_totals (
-    model TEXT PRIMARY KEY, calls INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
-# Tombstones that are being asked again: they are in ``units`` no more, and go back there if their
-# chunks are not found. A ledger of an earlier pairmill gets the table when it is first written to.
-_REOPENED = """
-CREATE TABLE IF NOT EXISTS reopened (
-    id BLOB PRIMARY KEY, outcome TEXT NOT NULL, reason TEXT, pairs INTEGER NOT NULL,
-    attempts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 
 def create(path: Path, version: str) -> None:
@@ -81,10 +47,10 @@ def create(path: Path, version: str) -> None:
         with explained(new):
             connection = sqlite3.connect(new, isolation_level=None)
             try:
+                connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID};"
-                    f" PRAGMA user_version = {FORMAT}; COMMIT;"
+                    f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
                 )
                 connection.execute("INSERT INTO meta VALUES ('created_by', ?)", (version,))
             finally:
@@ -103,6 +69,8 @@ def connect(
     The connection may be used from any thread, by one at a time; it never starts a transaction by
     itself. ``cache_bytes`` bounds its memory.
 
+    A ledger of an earlier format is upgraded, or read as it is where it is opened to be read.
+
     Raises:
         FolderError: It is missing, damaged, not a ledger, or a newer pairmill's.
         StorageError: The disk refused.
@@ -112,14 +80,16 @@ def connect(
     with explained(path):
         connection = _open(path, read_only=read_only)
         try:
-            _check(connection, path)
+            written = _check(connection, path)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA cache_size = -{cache_bytes // 1024}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
             if not read_only:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // _PAGE_BYTES}")
-                connection.execute(_REOPENED)
+                (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_BYTES // page_bytes}")
+            if written < FORMAT:
+                (read_as_today if read_only else upgrade)(connection)
         except BaseException:
             connection.close()
             raise
@@ -149,7 +119,7 @@ def _connect(uri: str) -> sqlite3.Connection:
     )
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def _check(connection: sqlite3.Connection, path: Path) -> int:
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (written,) = connection.execute("PRAGMA user_version").fetchone()
     if owner != _APPLICATION_ID:
@@ -159,6 +129,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{path.parent.parent}: made by a newer pairmill (format {written}, this one reads"
             f" {FORMAT}); upgrade pairmill to go on"
         )
+    return int(written)
 
 
 @contextmanager

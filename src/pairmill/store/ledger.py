@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pairmill.store.database import connect, explained
 from pairmill.store.entries import encode_completion
 from pairmill.store.lookup import finished_among, select_shards
+from pairmill.store.schema import FOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from pairmill.records import Usage
     from pairmill.store.entries import PaidAnswer, ShardRecord, UnitOutcome
 
 __all__ = ["Ledger"]
 
+FOLD_AT = (2**14, 2**17)  # rows in the small trees, and in the middle ones, that are enough
 _MOST = 2**40  # a server may claim any number of tokens; 8 million such claims still add up
 _NAME_CHARS = 200
 
+_ADD_ANSWER = "INSERT INTO answers (rowid, chunk, id, unit, body) VALUES (?, ?, ?, ?, ?)"
+_ADD_CHUNK = "INSERT INTO fresh_chunks VALUES (?, ?)"
+_ADD_UNIT = "INSERT INTO fresh_units VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_SHARD = (
     "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, number) DO UPDATE SET"
     " state = excluded.state, bytes = excluded.bytes, rows = excluded.rows,"
@@ -68,6 +75,7 @@ class Ledger:
         self._path = path
         self._connection = connect(path)
         self._has_reopened = bool(self.reopened())
+        self._gathered = self._count_gathered()
 
     def finished(self, unit_ids: Sequence[str]) -> set[str]:
         """Return those of the units that have an outcome."""
@@ -87,30 +95,19 @@ class Ledger:
     ) -> None:
         """Make all of it durable in one transaction, or none.
 
-        No outcome may be of a finished unit. An answer whose call is already there is kept once,
-        and counted: it was paid for.
+        No outcome may be of a finished unit. Of answers to one call the first is the one that is
+        found; each is counted: it was paid for.
 
         Raises:
             StorageError: The disk refused. What is on the disk is in doubt until ``settle``.
             FolderError: The ledger is damaged.
         """
         with self._transaction():
-            execute = self._connection.executemany
-            execute(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)",
-                (  # one by one: orjson's bytes are longer in memory than they look
-                    (_blob(a.chunk_id), _blob(a.call_id), _blob(a.unit_id), _body(a))
-                    for a in answers
-                ),
-            )
-            units = [_unit_row(unit) for unit in outcomes]
-            execute("INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?)", units)
-            if self._has_reopened:
-                ids = [(_blob(unit.unit_id),) for unit in outcomes]
-                execute("DELETE FROM reopened WHERE id = ?", ids)
-            execute(_ADD_SHARD, map(_shard_row, shards))
-            execute(_ADD_UNIT_TOTALS, _unit_totals(units))
-            execute(_ADD_CALL_TOTALS, _call_totals(answers))
+            self._make_room()
+            self._gathered[0] += len(answers) + len(outcomes)
+            self._add_answers(answers)
+            self._add_units(outcomes)
+            self._connection.executemany(_ADD_SHARD, map(_shard_row, shards))
 
     def reopened(self) -> frozenset[str]:
         """Return the tombstones that are being asked again, those of an earlier start included."""
@@ -128,12 +125,15 @@ class Ledger:
             StorageError: The disk refused; nothing was lifted, or all.
         """
         with self._transaction():
+            self._fold_all()
             execute = self._connection.execute
             lifted = "outcome = 'rejected' AND reason IS coalesce(?, reason)"
+            theirs = f"unit IN (SELECT id FROM units WHERE {lifted})"  # noqa: S608 (a constant)
             execute(
-                f"DELETE FROM answers WHERE unit IN (SELECT id FROM units WHERE {lifted})",  # noqa: S608 (a constant)
+                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})",  # noqa: S608
                 (reason,),
             )
+            execute(f"DELETE FROM answers WHERE {theirs}", (reason,))  # noqa: S608
             moved = execute(
                 f"INSERT INTO reopened SELECT * FROM units WHERE {lifted}",  # noqa: S608
                 (reason,),
@@ -151,6 +151,7 @@ class Ledger:
             StorageError: The disk refused; none was put back, or all.
         """
         with self._transaction():
+            self._fold_all()
             execute = self._connection.execute
             execute("DELETE FROM reopened WHERE id IN (SELECT id FROM units)")
             execute(_PUT_BACK_TOTALS)
@@ -182,6 +183,59 @@ class Ledger:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
+    def _add_answers(self, answers: Sequence[PaidAnswer]) -> None:
+        if not answers:
+            return
+        last = "SELECT coalesce(max(rowid), 0) FROM answers"
+        (rowid,) = self._connection.execute(last).fetchone()
+        rowids = range(rowid + 1, rowid + 1 + len(answers))
+        execute = self._connection.executemany
+        # One by one: orjson's bytes are longer in memory than they look.
+        execute(_ADD_ANSWER, map(_answer_row, rowids, answers))
+        # In the order of the keys: each page of the tree is gone to once.
+        chunks = [_blob(answer.chunk_id) for answer in answers]
+        execute(_ADD_CHUNK, sorted(zip(chunks, rowids, strict=True)))
+        execute(_ADD_CALL_TOTALS, _call_totals(answers))
+
+    def _add_units(self, outcomes: Sequence[UnitOutcome]) -> None:
+        if not outcomes:
+            return
+        units = sorted(map(_unit_row, outcomes), key=itemgetter(0))
+        execute = self._connection.executemany
+        execute(_ADD_UNIT, units)
+        if self._has_reopened:
+            execute("DELETE FROM reopened WHERE id = ?", [unit[:1] for unit in units])
+        execute(_ADD_UNIT_TOTALS, _unit_totals(units))
+
+    def _make_room(self) -> None:
+        """Empty the trees that are full, within the transaction."""
+        for size, limit in enumerate(FOLD_AT):
+            if self._gathered[size] >= limit:
+                self._fold(size)
+
+    def _fold(self, size: int) -> None:
+        """Empty the small trees (0) into the middle ones, or those (1) into the large ones."""
+        for statement in FOLDS[size]:
+            self._connection.execute(statement)
+        self._gathered[size + 1] += self._gathered[size]
+        self._gathered[size] = 0
+
+    def _fold_all(self) -> None:
+        for size in range(len(FOLDS)):
+            self._fold(size)
+
+    def _count_gathered(self) -> list[int]:
+        """Count the rows of the small trees and of the middle ones; the large ones do not matter.
+
+        From then on they are estimated: a refused commit moves the next fold, and no more.
+        """
+        count = "(SELECT count(*) FROM {0}units) + (SELECT count(*) FROM {0}chunks)"
+        query = f"SELECT {count.format('fresh_')}, {count.format('recent_')}, 0"
+        with explained(self._path):
+            counts = list(self._connection.execute(query).fetchone())
+            self._connection.execute("PRAGMA shrink_memory")  # it saw pages that are not asked for
+        return counts
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with explained(self._path):
@@ -197,23 +251,24 @@ class Ledger:
 _UnitRow = tuple[bytes, str, str | None, int, int, int, int]
 
 
-def _blob(name: str) -> bytes:
-    return bytes.fromhex(name)
+_blob = bytes.fromhex
 
 
-def _body(answer: PaidAnswer) -> bytes:
-    return encode_completion(answer.completion)
+def _answer_row(rowid: int, answer: PaidAnswer) -> tuple[int, bytes, bytes, bytes, bytes]:
+    body = encode_completion(answer.completion)
+    return rowid, _blob(answer.chunk_id), _blob(answer.call_id), _blob(answer.unit_id), body
 
 
 def _unit_row(unit: UnitOutcome) -> _UnitRow:
+    prompt_tokens, completion_tokens, _ = _counts(unit.usage)
     return (
         _blob(unit.unit_id),
         unit.outcome.value,
         unit.reason,
         len(unit.rows),
         unit.attempts,
-        _count(unit.usage.prompt_tokens),
-        _count(unit.usage.completion_tokens),
+        prompt_tokens,
+        completion_tokens,
     )
 
 
@@ -235,19 +290,23 @@ def _unit_totals(units: Sequence[_UnitRow]) -> list[tuple[object, ...]]:
 
 
 def _call_totals(answers: Sequence[PaidAnswer]) -> list[tuple[object, ...]]:
-    sums: dict[str, list[int]] = {}
+    counts: dict[str, list[tuple[int, int, int]]] = {}
     for answer in answers:
-        usage = answer.completion.usage
-        total = sums.setdefault(_name(answer.completion.model), [0] * 4)
-        total[0] += 1
-        total[1] += _count(usage.prompt_tokens)
-        total[2] += _count(usage.completion_tokens)
-        total[3] += _count(usage.cached_tokens)
-    return [(name, *total) for name, total in sums.items()]
+        completion = answer.completion
+        counts.setdefault(completion.model, []).append(_counts(completion.usage))
+    return [
+        (_name(model), len(calls), *map(sum, zip(*calls, strict=True)))
+        for model, calls in counts.items()
+    ]
 
 
-def _count(tokens: int) -> int:
-    return max(0, min(tokens, _MOST))
+def _counts(usage: Usage) -> tuple[int, int, int]:
+    """Return prompt, completion and cached tokens, none of them negative or absurd."""
+    counts = usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens
+    if min(counts) >= 0 and max(counts) <= _MOST:
+        return counts
+    prompt, completion, cached = (max(0, min(count, _MOST)) for count in counts)
+    return prompt, completion, cached
 
 
 def _name(text: str) -> str:

@@ -29,6 +29,32 @@ _GROUP = 512  # ids per query; short groups are padded, so that each statement i
 _SIZES = (1, 8, 64, _GROUP)
 _CACHE_BYTES = 4 * 2**20
 
+# One statement asks all three trees: between two, a fold could move what it looks for. Walking the
+# ids is cheaper than ``IN``, which would sort them anew for each tree.
+_PAIRS_OF = """
+WITH asked(id) AS (VALUES {})
+SELECT id, coalesce(
+    (SELECT pairs FROM units WHERE id = asked.id),
+    (SELECT pairs FROM recent_units WHERE id = asked.id),
+    (SELECT pairs FROM fresh_units WHERE id = asked.id)) AS pairs
+FROM asked WHERE pairs IS NOT NULL
+"""
+# In the order of buying: of answers to one call the first counts.
+_ANSWERS_OF = """
+WITH asked(chunk) AS (VALUES {})
+SELECT chunk, id, body FROM answers WHERE rowid IN (
+    SELECT answer FROM asked CROSS JOIN chunks ON id = chunk
+    UNION ALL SELECT answer FROM asked CROSS JOIN recent_chunks ON id = chunk
+    UNION ALL SELECT answer FROM asked CROSS JOIN fresh_chunks ON id = chunk)
+ORDER BY rowid
+"""
+# Ids are hashes: the first of them are as good as drawn by lot.
+_MEASURE = """
+SELECT pairs, attempts, prompt_tokens, completion_tokens FROM (
+    SELECT * FROM units UNION ALL SELECT * FROM recent_units UNION ALL SELECT * FROM fresh_units)
+WHERE attempts > 0 LIMIT ?
+"""
+
 
 class Lookup:
     """Questions to the ledger, from one thread at a time. Close it, or use it in ``with``."""
@@ -85,12 +111,8 @@ class Lookup:
 
     def measured(self) -> Measured:
         """What units took so far: of all of them, or of some thousands chosen by chance."""
-        columns = "pairs, attempts, prompt_tokens, completion_tokens"
         with explained(self._path):
-            rows = self._connection.execute(
-                # Ids are hashes: the first of them are as good as drawn by lot.
-                f"SELECT {columns} FROM units WHERE attempts > 0 LIMIT {_MEASURED_UNITS}"  # noqa: S608
-            ).fetchall()
+            rows = self._connection.execute(_MEASURE, (_MEASURED_UNITS,)).fetchall()
         return Measured.of(rows)
 
     def reopened(self) -> int:
@@ -128,7 +150,7 @@ class Lookup:
             return {}
         found: dict[str, dict[str, Completion]] = {}
         for marks, ids in _groups(chunk_ids):
-            query = f"SELECT chunk, id, body FROM answers WHERE chunk IN ({marks})"  # noqa: S608
+            query = _ANSWERS_OF.format(marks)
             for chunk, call, body in self._connection.execute(query, ids):
                 try:
                     completion = decode_completion(body)
@@ -136,7 +158,7 @@ class Lookup:
                     raise FolderError(
                         f"{self._path}: an answer is damaged; {rebuild_hint(self._path)}"
                     ) from None
-                found.setdefault(chunk.hex(), {})[call.hex()] = completion
+                found.setdefault(chunk.hex(), {}).setdefault(call.hex(), completion)
         return found
 
 
@@ -149,7 +171,7 @@ def pairs_of(connection: sqlite3.Connection, unit_ids: Sequence[str]) -> dict[st
     """Return those of the ids that have an outcome, each with how many pairs it gave."""
     found: dict[str, int] = {}
     for marks, ids in _groups(unit_ids):
-        query = f"SELECT id, pairs FROM units WHERE id IN ({marks})"  # noqa: S608 (marks only)
+        query = _PAIRS_OF.format(marks)
         found.update((unit.hex(), pairs) for unit, pairs in connection.execute(query, ids))
     return found
 
@@ -166,13 +188,14 @@ def select_shards(connection: sqlite3.Connection) -> list[ShardRecord]:
 
 
 def _groups(ids: Sequence[str]) -> list[tuple[str, list[bytes]]]:
+    """Cut ids into groups, each with its marks. In order, each page of a tree is gone to once."""
     groups = []
     for start in range(0, len(ids), _GROUP):
-        part = [bytes.fromhex(name) for name in ids[start : start + _GROUP]]
+        part = sorted(map(bytes.fromhex, ids[start : start + _GROUP]))
         size = next(size for size in _SIZES if size >= len(part))
         part += [part[-1]] * (size - len(part))
         groups.append((_MARKS[size], part))
     return groups
 
 
-_MARKS = {size: ",".join("?" * size) for size in _SIZES}
+_MARKS = {size: ",".join(["(?)"] * size) for size in _SIZES}

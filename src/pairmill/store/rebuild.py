@@ -41,6 +41,10 @@ _ADD_UNIT = (
     " prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens"
     " WHERE pairs = 0"
 )
+_ADD_ANSWER = (  # unless the call's answer is there
+    "INSERT INTO answers SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM answers"
+    " WHERE id = ?2 AND rowid IN (SELECT answer FROM chunks WHERE id = ?1))"
+)
 _ADD_UNIT_TOTALS = (
     "INSERT INTO unit_totals SELECT outcome, coalesce(reason, ''), count(*), sum(pairs),"
     " sum(attempts), sum(prompt_tokens), sum(completion_tokens) FROM units GROUP BY 1, 2"
@@ -227,8 +231,10 @@ def _rejects(rows: list[Row], rebuilt: Rebuilt) -> list[_Unit]:
 
 def _keep_what_was_paid(db: sqlite3.Connection, old: Path, rebuilt: Rebuilt) -> None:
     for row in read_answers(old):
-        done = db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
-        rebuilt.answers += done.rowcount
+        added = db.execute(_ADD_ANSWER, row)
+        if added.rowcount:
+            db.execute("INSERT INTO chunks VALUES (?, ?)", (row[0], added.lastrowid))
+            rebuilt.answers += 1
     bill = read_call_totals(old) or [(m, n, p, c, 0) for m, (n, p, c) in rebuilt.bill.items()]
     db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", bill)
     db.execute(_ADD_UNIT_TOTALS)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pairmill.errors import FolderError
-from pairmill.store.database import FORMAT
 from pairmill.store.entries import decode_completion
+from pairmill.store.schema import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -72,10 +72,10 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_newer_pairmills_ledger_is_refused(ledger: Path) -> None:
     connection = connect(ledger)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(
-        FolderError, match=r"made by a newer pairmill \(format 2, this one reads 1\)"
+        FolderError, match=r"made by a newer pairmill \(format 3, this one reads 2\)"
     ):
         connect(ledger)
 
