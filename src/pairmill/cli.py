@@ -233,11 +233,12 @@ def _run(
     from pairmill.events import Bus, Topic
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
-    from pairmill.run.tuning import loop_options
+    from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress
     from pairmill.service.quiet import Quiet
     from pairmill.service.tally import Tally
 
+    share_one_heap()
     check_export(settings)
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)

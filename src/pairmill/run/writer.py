@@ -28,7 +28,7 @@ __all__ = ["Writer"]
 
 Result = TypeVar("Result")
 
-MAX_PENDING = 4096  # records that may wait for the disk before the workers do
+MAX_PENDING = 2048  # records that may wait for the disk before the workers do
 RETRY_S = 2.0  # between looks at a disk that is full
 LOOK_S = 10.0  # between looks at the age of shards, while nothing is committed
 

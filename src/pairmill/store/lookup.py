@@ -27,7 +27,7 @@ __all__ = ["Lookup", "finished_among", "select_shards"]
 _MEASURED_UNITS = 5_000
 _GROUP = 512  # ids per query; short groups are padded, so that each statement is prepared once
 _SIZES = (1, 8, 64, _GROUP)
-_CACHE_BYTES = 4 * 2**20
+_CACHE_BYTES = 2 * 2**20
 
 # One statement asks all three trees: between two, a fold could move what it looks for. Walking the
 # ids is cheaper than ``IN``, which would sort them anew for each tree.

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import gc
+import platform
+import re
+import subprocess
+import sys
 
 import anyio
 import anyio.lowlevel
+import pytest
 
 from pairmill.run.tuning import calm_collector, loop_options
 
@@ -34,3 +39,29 @@ def test_the_event_loop_is_one_that_anyio_can_run() -> None:
         return 3
 
     assert anyio.run(add, backend_options=loop_options()) == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc says of itself")
+def test_threads_share_one_heap() -> None:
+    """``malloc_stats`` names each heap that was ever used."""
+    script = """
+import ctypes, sys, threading
+from pairmill.run.tuning import share_one_heap
+if sys.argv[1] == "shared":
+    share_one_heap()
+held = []
+threads = [threading.Thread(target=lambda: held.append(bytearray(50_000))) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+    def heaps(how: str) -> int:
+        command = [sys.executable, "-c", script, how]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        return len(re.findall(r"^Arena \d+:", told, re.MULTILINE))
+
+    assert heaps("shared") == 1
+    assert heaps("as it is") > 1
