@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Kind
@@ -103,7 +104,17 @@ class Exchange:
         station = self._stations[lease.pool.name]
         if model == self._model and station.pool.model != model:
             request = replace(request, model=station.pool.model)
-        return _Turn(self, station, lease, request, reservation, forecast, chars)
+        return _Turn(
+            station.provider,
+            station.mode,
+            request,
+            self,
+            station,
+            lease,
+            reservation,
+            forecast,
+            chars,
+        )
 
     def has_other(self, error: ProviderError, request: Request) -> bool:
         """See ``Admission``: after a pool was dropped, whether another one can answer."""
@@ -148,40 +159,18 @@ class Exchange:
         return self._prices[model]
 
 
-class _Turn:
+class _Turn(Struct, eq=False):
     """A lease at one station, with what it reserved of the purse."""
 
-    __slots__ = (
-        "_chars",
-        "_exchange",
-        "_forecast",
-        "_lease",
-        "_reservation",
-        "_station",
-        "mode",
-        "provider",
-        "request",
-    )
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        station: Station,
-        lease: PoolLease,
-        request: Request,
-        reservation: Reservation | None,
-        forecast: Forecast,
-        chars: int,
-    ) -> None:
-        self.provider = station.provider
-        self.mode = station.mode
-        self.request = request
-        self._exchange = exchange
-        self._station = station
-        self._lease = lease
-        self._reservation = reservation
-        self._forecast = forecast
-        self._chars = chars
+    provider: Provider
+    mode: Mode
+    request: Request
+    _exchange: Exchange
+    _station: Station
+    _lease: PoolLease
+    _reservation: Reservation | None
+    _forecast: Forecast
+    _chars: int
 
     def answered(self, reply: Reply) -> int | None:
         exchange, usage = self._exchange, reply.completion.usage

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from pairmill.errors import Kind
     from pairmill.llm.headers import LimitHint
     from pairmill.llm.limits import Gate
-    from pairmill.llm.quota import Amounts, Quota
+    from pairmill.llm.quota import Amounts
     from pairmill.records import Usage
 
 __all__ = ["Lease", "Snapshot"]
@@ -36,7 +38,7 @@ class Snapshot:
     requests_per_s: float | None
 
 
-class Lease:
+class Lease(Struct, eq=False):
     """The right to make one call. Give it back once; a second time does nothing.
 
     Attributes:
@@ -48,34 +50,14 @@ class Lease:
         reserved_before: Tokens that those had reserved.
     """
 
-    __slots__ = (
-        "_gate",
-        "_is_open",
-        "admitted_at",
-        "amounts",
-        "epoch",
-        "is_probe",
-        "reserved_before",
-        "sent_before",
-    )
-
-    def __init__(
-        self,
-        gate: Gate,
-        amounts: Amounts,
-        now: float,
-        epoch: int,
-        quota: Quota,
-        is_probe: bool,
-    ) -> None:
-        self._gate = gate
-        self._is_open = True
-        self.amounts = amounts
-        self.admitted_at = now
-        self.epoch = epoch
-        self.is_probe = is_probe
-        self.sent_before = quota.sent
-        self.reserved_before = quota.reserved
+    _gate: Gate
+    amounts: Amounts
+    admitted_at: float
+    epoch: int
+    is_probe: bool
+    sent_before: int
+    reserved_before: float
+    _is_open: bool = True
 
     def release(
         self,

@@ -240,10 +240,11 @@ class Gate:
 
     def _grant(self, amounts: Amounts, now: float) -> Lease:
         is_probe = not self._breaker.is_closed
-        lease = Lease(self, amounts, now, self.control.epoch, self._quota, is_probe)
+        epoch, quota = self.control.epoch, self._quota
+        lease = Lease(self, amounts, now, epoch, is_probe, quota.sent, quota.reserved)
         if is_probe:
             self._probe = lease
-        self._quota.take(amounts, now)
+        quota.take(amounts, now)
         self.in_flight += 1
         return lease
 

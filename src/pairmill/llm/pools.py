@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pairmill.errors import Kind, PairmillError, StoppedError
 from pairmill.llm.limits import EvictedError, Gate, Lease, Limits
 
@@ -58,15 +60,12 @@ class Pool:
     is_escalation: bool = False
 
 
-class PoolLease:
+class PoolLease(Struct, eq=False):
     """A lease, and the pool that it is for."""
 
-    __slots__ = ("_lease", "_pools", "pool")
-
-    def __init__(self, pools: Pools, pool: Pool, lease: Lease) -> None:
-        self._pools = pools
-        self._lease = lease
-        self.pool = pool
+    _pools: Pools
+    pool: Pool
+    _lease: Lease
 
     def release(
         self,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pairmill.events import Topic
 from pairmill.run.stop import StoppingError
 from pairmill.store.entries import PaidAnswer
@@ -46,19 +48,14 @@ class InFlight:
         self.tasks.discard(asyncio.current_task())
 
 
-class UnitCalls:
+class UnitCalls(Struct, eq=False):
     """Answers one unit's requests, and hands each answer that was bought to the writer."""
 
-    __slots__ = ("_bus", "_client", "_flight", "_work", "_writer")
-
-    def __init__(
-        self, work: Work, client: Client, writer: Writer, bus: Bus, flight: InFlight
-    ) -> None:
-        self._work = work
-        self._client = client
-        self._writer = writer
-        self._bus = bus
-        self._flight = flight
+    _work: Work
+    _client: Client
+    _writer: Writer
+    _bus: Bus
+    _flight: InFlight
 
     async def __call__(self, request: Request) -> Completion:
         """Return the answer to the very same question if it was bought before; else buy it."""
