@@ -52,7 +52,7 @@ def main() -> None:
 
     bus, tally = Bus(), Tally(time.monotonic)
     bus.subscribe(listen)
-    bus.subscribe(tally)
+    tally.listen(bus)
     generate(
         corpus,
         output=out,

@@ -35,7 +35,7 @@ class Topic(StrEnum):
     JUDGED = "judged"  # trial, position, words, scores, first: see recipes/judge.py
     EVOLVED = "evolved"  # operator, outcome: kept, or why not
     UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected, document
-    COMMITTED = "committed"  # units, answers, seconds
+    COMMITTED = "committed"  # units, answers
     SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
     LOOP_LATE = "loop_late"  # seconds: how late the event loop ran a timer, some times a second
     NOTICE = "notice"  # text: one plain line for people

@@ -70,11 +70,13 @@ def digest_with(*tail: str) -> Callable[[str], str]:
 
 
 def _framed(parts: tuple[str, ...]) -> bytes:
+    if len(parts) == 1:
+        part = parts[0].encode("utf-8", "backslashreplace")
+        return b"%d:%b" % (len(part), part)
     text = "".join([f"{len(part)}:{part}" for part in parts])
     if text.isascii():
         return text.encode()
-    encoded = [part.encode("utf-8", "backslashreplace") for part in parts]
-    return b"".join([b"%d:%b" % (len(part), part) for part in encoded])
+    return b"".join([_framed((part,)) for part in parts])
 
 
 class Document(Struct, frozen=True):

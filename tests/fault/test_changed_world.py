@@ -121,11 +121,17 @@ def test_a_folder_of_format_1_is_gone_on_with(
         (fast_path / "out" / place).mkdir(exist_ok=True)
     before, bought = rows(fast_path / "out"), ledger_answers(fast_path / "out")
     command = ("run", fast_path / "articles", "-o", fast_path / "out", "--config", settings_file)
-    forge.run(*command, url=endpoint.url)
+    noted = json.loads((FORMER / name / "run/origin.json").read_bytes())["identities"]
+    is_same = make_recipe(load(given={})).identity in noted  # else its prompts were improved since
+    if not is_same:
+        refused = forge.start(*command, url=endpoint.url)
+        assert refused.wait() == 2
+        assert "asked and paid for again" in " ".join(refused.stderr.split())
+        assert endpoint.report()["calls"] == 0
+    forge.run(*command, *([] if is_same else ["--accept-change"]), url=endpoint.url)
     found = rows(fast_path / "out")
     assert found[: len(before)] == before
     assert len({row["id"] for row in found}) == len(found)
-    noted = json.loads((FORMER / name / "run/origin.json").read_bytes())["identities"]
-    if make_recipe(load(given={})).identity in noted:  # else its prompts were improved since
+    if is_same:
         assert endpoint.report()["calls"] == 6 - bought
         assert len({row["document_id"] for row in found}) == 6

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LIVES = 150
 # Seeds of lives in which something went wrong once.
-REMEMBERED = (98, 1090, 1214, 51330, 946043813)
+REMEMBERED = (98, 1090, 1214, 51330, 131153543, 946043813)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from msgspec.structs import replace
 
 from pairmill.records import Message, Prompt, Request, Sampling, Template, digest
 
@@ -36,3 +37,9 @@ def test_a_digest_does_not_depend_on_how_it_is_computed(length: int) -> None:
         data = part.encode("utf-8", "backslashreplace")
         state.update(b"%d:" % len(data) + data)
     assert digest(*parts) == state.hexdigest()
+
+
+def test_a_request_that_is_changed_has_another_name() -> None:
+    asked = _request()
+    assert replace(asked, model="other").id == Request(asked.prompt, "other").id
+    assert replace(asked, model="other").id != asked.id

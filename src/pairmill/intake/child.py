@@ -46,7 +46,7 @@ def main() -> int:
 def _read(job: Job, out: int) -> None:
     def send(portion: Portion) -> None:
         ids, documents, blobs = zip(*portion.chunks, strict=True) if portion.chunks else ((),) * 3
-        notes = [(note.fate.value, *note[1:]) for note in portion.notes]
+        notes = [(it.fate.value, it.source, it.reason, it.detail) for it in portion.notes]
         head = (PORTION, ids, documents, list(map(len, blobs)), portion.documents, notes)
         write_frame(out, head, blobs)
 

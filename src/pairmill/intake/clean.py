@@ -58,12 +58,15 @@ def clean(document: Document) -> Document | Dropped:
     dropped = _judge(text, link_chars)
     if dropped:
         return dropped
-    title, author = _line(document.title), _line(document.author)
-    url, language = _line(document.url, 2000), _line(document.language, 40)
-    cleaned = (text, title, author, url, language)
-    if cleaned == (document.text, document.title, document.author, document.url, document.language):
-        return document
-    return Document(document.id, text, document.source, title, author, url, language)
+    return Document(
+        document.id,
+        text,
+        document.source,
+        _line(document.title),
+        _line(document.author),
+        _line(document.url, 2000),
+        _line(document.language, 40),
+    )
 
 
 def tidy(text: str) -> tuple[str, int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 __all__ = ["Fate", "Note", "Watch"]
 
@@ -22,7 +23,7 @@ class Fate(StrEnum):
     NOTICE = "notice"  # worth a line, nothing is lost: replaced bytes, an early end
 
 
-class Note(NamedTuple):
+class Note(Struct, frozen=True):
     """One thing that happened to one piece of input.
 
     Attributes:

@@ -82,7 +82,9 @@ class Client:
             self._flight.check()
             wait_s = self._wait_after(error, history, request)
             history = history.after(error, wait_s)
-            if error.kind is not Kind.RATE:  # then the gate itself waits, for all
+            is_rate = error.kind is Kind.RATE
+            del error  # its traceback holds this frame, which would hold it
+            if not is_rate:  # then the gate itself waits, for all
                 await self._clock.sleep(wait_s)
 
     def _begin(self, turn: Turn) -> None:

@@ -36,7 +36,7 @@ class PromptTemplate:
 
     template: Template
     form: str
-    _parts: list[str] = field(init=False, repr=False)  # text, a place's name, text, ...
+    _parts: list[str] = field(init=False, repr=False, compare=False)  # text, name, text, ...
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_parts", _PLACE.split(self.form))

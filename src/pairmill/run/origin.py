@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pairmill.errors import ChangedError
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Origin", "note_start", "read_origin"]
+__all__ = ["Origin", "check_recipe", "note_start", "read_origin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,27 @@ def read_origin(folder: RunFolder) -> Origin:
         Path(place) if isinstance(place, str) else None,
         tuple(name for name in known if isinstance(name, str)),
     )
+
+
+def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> str:
+    """Refuse to pay once more for a folder whose settings are as they were, but not its recipe.
+
+    That is so after an upgrade that changed what is asked: none of the units that are finished is
+    one of the new recipe's. Returns a notice where that was accepted; "" where nothing changed.
+
+    Raises:
+        ChangedError: The recipe is another one, and ``accept_change`` is False.
+    """
+    known = read_origin(folder).identities
+    if not known or identity in known:
+        return ""
+    if not accept_change:
+        raise ChangedError(
+            f"{folder.path}: begun with another recipe, or another version of it: every chunk would"
+            " be asked and paid for again; add --accept-change to do so, give another folder with"
+            " -o, or finish this one with the pairmill that began it"
+        )
+    return "the recipe changed, as accepted: every chunk is asked again"
 
 
 def note_start(folder: RunFolder, identity: str) -> None:

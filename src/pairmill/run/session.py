@@ -35,7 +35,7 @@ from pairmill.run.figures import Figures
 from pairmill.run.inbox import Inbox
 from pairmill.run.memory import Memory
 from pairmill.run.notes import tell
-from pairmill.run.origin import note_start
+from pairmill.run.origin import check_recipe, note_start
 from pairmill.run.quota import Quota, make_quota
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
@@ -97,7 +97,11 @@ async def run(
                 version=__version__,
             )
         )
+        changed = ""
         if not again:
+            changed = check_recipe(
+                folder, recipe.identity, accept_change=settings.accept_change
+            )  # before anything is upgraded
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
             note_start(folder, recipe.identity)
         journal = Journal.open(
@@ -118,7 +122,7 @@ async def run(
             disk_wait_s=settings.disk_wait_s,
         )
         ending = Ending(folder, totals, recipe, settings)
-        for text in (*notice, *folder.notices, *journal.notices):
+        for text in filter(None, (*notice, *folder.notices, changed, *journal.notices)):
             bus.emit(Topic.NOTICE, text=text)
         watch = Watch(
             Stop(),

@@ -43,9 +43,9 @@ def share_one_heap() -> None:
     """Let all threads of this process allocate from one heap, where its C library is glibc.
 
     By itself it gives each thread a heap. What one thread reads and another one frees then leaves
-    holes in several of them: 20 MB with a thousand calls in flight. Threads do not wait for each
-    other here, since the interpreter lets but one of them run. It holds for the whole process, so
-    it is for a program to call, not for a library.
+    holes in several of them: 20 MB with a thousand calls in flight. Threads hardly wait for each
+    other here, since the interpreter lets one of them run at a time. It holds for the whole
+    process, so it is for a program to call, not for a library.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

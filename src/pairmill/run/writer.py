@@ -7,6 +7,7 @@ takes half as long where nothing else comes between.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,7 +60,7 @@ class Writer:
         self._interval_s = interval_s
         self._forget = forget
         self._answers: list[PaidAnswer] = []
-        self._results: list[UnitResult] = []
+        self._results: deque[UnitResult] = deque()
         self._outcomes: list[UnitOutcome] = []  # encoded, and refused by the disk
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -166,13 +167,13 @@ class Writer:
         if not self._has_more:
             return
         answers, self._answers = self._answers, []
-        results, self._results = self._results, []
-        self._outcomes += await self._in_thread(lambda: _encoded(results))
+        results, self._results = self._results, deque()
         outcomes, self._outcomes = self._outcomes, []
         try:
-            receipt = await self._commit_patiently(Batch(answers, outcomes))
-        except BaseException:  # a refusal, or the end of the run while a full disk is waited for
+            receipt = await self._commit_patiently(answers, results, outcomes)
+        except BaseException:  # a refusal, the end of the run in a wait for room, a fault of ours
             self._answers[:0], self._outcomes[:0] = answers, outcomes
+            self._results.extendleft(reversed(results))
             raise
         for outcome in outcomes:
             self._forget(outcome.unit_id)
@@ -180,12 +181,22 @@ class Writer:
         self._bus.emit(Topic.COMMITTED, units=len(outcomes), answers=len(answers))
         self._tell(receipt.published)
 
-    async def _commit_patiently(self, batch: Batch) -> Receipt:
+    async def _commit_patiently(
+        self,
+        answers: list[PaidAnswer],
+        results: deque[UnitResult],
+        outcomes: list[UnitOutcome],
+    ) -> Receipt:
         """Commit; on a disk that is full, again and again for as long as was said."""
+
+        def commit() -> Receipt:
+            _encode(results, outcomes)
+            return self._journal.commit(Batch(answers, outcomes))
+
         waited_s = 0.0
         while True:
             try:
-                receipt = await self._in_thread(lambda: self._journal.commit(batch))
+                receipt = await self._in_thread(commit)
             except StorageError as error:
                 if not error.transient or self._hurry.is_set() or waited_s >= self._disk_wait_s:
                     raise
@@ -225,10 +236,7 @@ class Writer:
             )
 
 
-def _encoded(results: list[UnitResult]) -> list[UnitOutcome]:
-    """Make each result bytes and let go of it: together they are three times as large."""
-    results.reverse()
-    outcomes = []
+def _encode(results: deque[UnitResult], outcomes: list[UnitOutcome]) -> None:
+    """Make each result bytes and let go of it: both together are three times as large."""
     while results:
-        outcomes.append(encode_unit(results.pop()))
-    return outcomes
+        outcomes.append(encode_unit(results.popleft()))

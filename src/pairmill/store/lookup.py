@@ -48,11 +48,14 @@ SELECT chunk, id, body FROM answers WHERE rowid IN (
     UNION ALL SELECT answer FROM asked CROSS JOIN fresh_chunks ON id = chunk)
 ORDER BY rowid
 """
-# Ids are hashes: the first of them are as good as drawn by lot.
+# Ids are hashes: the first of them, over all trees, are as good as drawn by lot.
 _MEASURE = """
-SELECT pairs, attempts, prompt_tokens, completion_tokens FROM (
-    SELECT * FROM units UNION ALL SELECT * FROM recent_units UNION ALL SELECT * FROM fresh_units)
-WHERE attempts > 0 LIMIT ?
+SELECT id, pairs, attempts, prompt_tokens, completion_tokens FROM units WHERE attempts > 0
+UNION ALL SELECT id, pairs, attempts, prompt_tokens, completion_tokens
+    FROM recent_units WHERE attempts > 0
+UNION ALL SELECT id, pairs, attempts, prompt_tokens, completion_tokens
+    FROM fresh_units WHERE attempts > 0
+ORDER BY id LIMIT ?
 """
 
 
@@ -113,7 +116,7 @@ class Lookup:
         """What units took so far: of all of them, or of some thousands chosen by chance."""
         with explained(self._path):
             rows = self._connection.execute(_MEASURE, (_MEASURED_UNITS,)).fetchall()
-        return Measured.of(rows)
+        return Measured.of([row[1:] for row in rows])
 
     def reopened(self) -> int:
         """Count the tombstones that are being asked again."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import random
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -231,3 +233,21 @@ async def test_a_cancelled_call_is_perhaps_paid(opened: list[Setting]) -> None:
             await server.asked.wait()
             group.cancel_scope.cancel()
     assert setting.gate.ended == ["abandoned"]
+
+
+async def test_a_call_that_failed_before_it_was_answered_leaves_no_cycle(
+    opened: list[Setting],
+) -> None:
+    """Thousands of refusals would else pile up until the collector comes, which it seldom does."""
+    async with serve(SLOW, reply(answer("hi"))) as server:
+        opened.append(setting := Setting(server))
+        gc.collect()
+        gc.disable()
+        try:
+            asked = request("12345")
+            held = sys.getrefcount(asked)
+            await setting.client.complete(asked)
+            setting.gate.request = None
+            assert sys.getrefcount(asked) == held
+        finally:
+            gc.enable()

@@ -146,3 +146,17 @@ async def test_a_call_without_room_waits_for_those_in_flight_and_no_longer() -> 
         assert ended == []
         first.answered(REPLY)
     assert ended == ["second", "third"]
+
+
+async def test_what_calls_use_is_learned_where_the_model_has_another_name() -> None:
+    exchange = _exchange(_pool("a", "other-name"))
+
+    async def reserved() -> float:
+        before = exchange.pools.gate("a")._quota.reserved
+        turn = await exchange.admit(request(), is_retry=False)
+        found = exchange.pools.gate("a")._quota.reserved - before
+        turn.answered(REPLY)
+        return found
+
+    first = await reserved()
+    assert await reserved() != first

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +78,22 @@ async def test_at_first_one_begins_before_the_next_unit_is_handed_over() -> None
             await inbox.put([work(number)])
             told.append(f"{number} is handed over")
     assert told == ["first begins", "0 is handed over", "second begins", "1 is handed over"]
+
+
+async def test_who_is_woken_and_leaves_wakes_the_next() -> None:
+    inbox, told = Inbox(8), []
+
+    async def take() -> None:
+        found = await inbox.take()
+        assert found is not None
+        told.append(found.unit)
+
+    first, second = (asyncio.get_running_loop().create_task(take()) for _ in range(2))
+    await asyncio.sleep(0)
+    inbox._singly = 0
+    await inbox.put([work(0)])  # which wakes the first, and he is let go before he comes to it
+    first.cancel()
+    with anyio.fail_after(5):
+        await second
+    assert told == [work(0).unit]
+    assert first.cancelled()

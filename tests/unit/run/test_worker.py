@@ -66,3 +66,21 @@ async def test_the_end_of_the_work_is_passed_on() -> None:
         await work_on(inbox, shop)
         await work_on(inbox, shop)
     assert done == ["one", "two"]
+
+
+async def test_a_worker_waits_where_the_disk_is_far_behind() -> None:
+    waited: list[str] = []
+
+    async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
+        return []
+
+    async def wait() -> None:
+        waited.append("for room")
+
+    inbox = Inbox(8)
+    await inbox.put([Work("a" * 32, make_chunk(), {})])
+    inbox.end()
+    shop = shop_with(Stop(), write)
+    vars(shop.writer).update(is_behind=True, wait_for_room=wait)
+    await work_on(inbox, shop)
+    assert waited == ["for room"]

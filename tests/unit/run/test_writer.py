@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import anyio
 import anyio.lowlevel
 import pytest
+from msgspec.structs import replace
 
 from pairmill.errors import StorageError
 from pairmill.events import Bus, Event, Topic
@@ -11,6 +14,9 @@ from pairmill.run.writer import MAX_PENDING, Writer
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord
 from pairmill.store.journal import Receipt
 from pairmill.store.rows import Origin, UnitResult
+
+if TYPE_CHECKING:
+    from pairmill.records import Pair
 
 COMPLETION = Completion("t", "stop", "m", Usage(), 0.0)
 SHARD = ShardRecord("train", 0, closed=True, bytes=10, rows=1, sha256="")
@@ -251,3 +257,20 @@ async def test_nobody_waits_for_a_writer_that_gave_up() -> None:
         await writer.run()
     with anyio.fail_after(1):
         await writer.wait_for_room()
+
+
+async def test_a_result_that_cannot_be_encoded_takes_no_paid_answer_with_it() -> None:
+    journal = Journal()
+    writer, _ = _writer(journal)
+    for name in ("first", "second"):
+        writer.put_answer(_answer(name))
+    good, bad = _result("good", Outcome.WRITTEN), _result("bad", Outcome.WRITTEN)
+    writer.put_result(good)
+    writer.put_result(replace(bad, pairs=[cast("Pair", None)]))
+    writer.finish()
+    with pytest.raises(AttributeError):
+        await writer.run()
+    await writer.close()
+    kept = [answer.call_id for batch in journal.batches for answer in batch.answers]
+    assert kept == ["first", "second"]
+    assert journal.closed

@@ -9,6 +9,7 @@ import pytest
 from pairmill.errors import FolderError
 from pairmill.records import Completion, Outcome, Usage, digest
 from pairmill.store import ledger as ledgers
+from pairmill.store import lookup as lookups
 from pairmill.store.database import create
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.ledger import Ledger
@@ -155,3 +156,25 @@ def test_a_finished_unit_that_came_again_is_refused_at_the_fold(
     with pytest.raises(FolderError, match="damaged"):
         ledger.commit((), make_batch(11).outcomes, ())
     assert lookup.known([key(11)]).finished == set()
+
+
+def test_what_units_took_is_measured_over_all_trees(
+    ledger: Ledger, lookup: Lookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "_MEASURED_UNITS", 20)
+    for numbers, tokens in ((range(30), 100), (range(30, 50), 1000)):
+        for number in numbers:
+            usage = Usage(tokens, 1)
+            unit = UnitOutcome(key(number).unit_id, Outcome.WRITTEN, attempts=1, usage=usage)
+            ledger.commit((), [unit], ())
+        if tokens == 100:
+            ledger._fold_all()
+    assert sizes(ledger)[2] == 30
+    assert 100 < lookup.measured().prompt_tokens.value < 1000
+
+
+def test_lifting_a_tombstone_forgets_where_its_answers_stand(ledger: Ledger) -> None:
+    unit = UnitOutcome(digest("unit"), Outcome.REJECTED, reason="refusal", attempts=1)
+    ledger.commit([bought("text", "chunk", "call")], [unit], ())
+    assert ledger.reopen("refusal") == 1
+    assert sizes(ledger, "chunks") == (0, 0, 0)

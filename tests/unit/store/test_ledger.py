@@ -79,7 +79,7 @@ def test_a_chunks_answers_are_found_whichever_unit_asked(ledger: Ledger, lookup:
     assert {found.text for found in known.answers[chunk].values()} == {"generate", "judge"}
 
 
-def test_a_call_that_was_paid_twice_is_kept_once_and_counted_twice(
+def test_of_a_call_that_was_paid_twice_the_first_answer_is_found_and_both_are_counted(
     ledger: Ledger, lookup: Lookup
 ) -> None:
     chunk, call, unit = digest("chunk"), digest("call"), digest("unit")

@@ -146,7 +146,8 @@ def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None
         return None
     text_name, id_name, fact_names, nested = plan
     text = data[text_name]
-    if type(text) is not str or not text or any(type(data[name]) is dict for name in nested):
+    is_nested = nested and any(type(data[name]) is dict for name in nested)
+    if type(text) is not str or not text or is_nested:
         return None
     own_id = None
     if id_name is not None:
