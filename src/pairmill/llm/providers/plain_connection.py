@@ -50,7 +50,8 @@ class Connection(asyncio.Protocol):
     _socket: asyncio.Transport
     _status: int  # 0: the reply's head is not complete
     _headers: dict[str, str]
-    _body: bytearray
+    _body: list[bytes]  # mostly one piece, which is then never copied
+    _body_bytes: int
     _packing: bytes
     _most: int  # of the body
     _wire_bytes: int
@@ -114,7 +115,7 @@ class Connection(asyncio.Protocol):
         if self._is_whole:
             is_sent = not self._socket.get_write_buffer_size()  # else: answered before it was asked
             self._finish(is_reusable=self._is_kept and is_sent and not self._has_more)
-        elif len(self._body) > self._most:
+        elif self._body_bytes > self._most:
             self._finish(is_reusable=False)
         elif self._wire_bytes > 2 * self._most + _HEAD_LIMIT_BYTES:
             self._fail(ConnectionError())  # a head, trailers or chunk marks without end
@@ -165,7 +166,8 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
         if not self._has_more:
-            self._body += body
+            self._body.append(body)
+            self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """Take note that the reply is whole."""
@@ -173,9 +175,9 @@ class Connection(asyncio.Protocol):
         self._is_kept = self._parser.should_keep_alive()
 
     def _begin(self) -> None:
-        self._status = self._most = self._wire_bytes = 0
+        self._status = self._most = self._wire_bytes = self._body_bytes = 0
         self._headers = {}
-        self._body = bytearray()
+        self._body = []
         self._packing = b""
         self._is_framed = self._is_whole = self._is_kept = self._has_more = False
 
@@ -184,7 +186,7 @@ class Connection(asyncio.Protocol):
         if not is_reusable:
             self.abort()
         if future is not None and not future.done():
-            headers, body = limit_headers(self._headers), bytes(self._body)
+            headers, body = limit_headers(self._headers), b"".join(self._body)
             future.set_result(WireReply(self._status, headers, body, self._packing))
         self._begin()  # what is idle holds on to nothing
 
