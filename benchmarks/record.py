@@ -21,7 +21,8 @@ def machine(found: dict[str, Any]) -> str:
     it = found["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in it["packages"].items() if version)
     return (
-        f"{it['cpu']}, {it['cores']} cores, Python {it['python']}, {packages}; {it['when']}, "
+        f"{it['cpu']}, {it['cores']} cores, Python {it['python']} (an empty call takes "
+        f"{it['call_ns']} ns), {packages}; {it['when']}, "
         f"load average at the end {it['load_1m']}"
     )
 

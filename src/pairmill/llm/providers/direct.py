@@ -96,7 +96,9 @@ class DirectProvider:
         await self._transport.aclose()
 
     async def _ask(self, content: bytes) -> Reply:
-        reply = await self._transport.post(content)
+        call = self._transport.post(content)
+        del content  # some 8 KB that each call would hold for as long as it waits
+        reply = await call
         status, headers = reply.status, reply.headers
         if status in _REDIRECTS:
             failures.raise_redirect(status)

@@ -93,7 +93,9 @@ class PlainTransport:
             self._set_timer()
         data = b"%b%d\r\n\r\n%b" % (self._head, len(content), content)
         try:
-            reply = await connection.ask(data, began_at)
+            answer = connection.ask(data, began_at)
+            del content, data  # of no more use, and an answer is waited for long
+            reply = await answer
         except ConnectionError:
             failures.raise_broken(sent=True)
         except TimeoutError:
