@@ -52,7 +52,8 @@ def throughput(found: dict[str, Any]) -> list[str]:
         f"Own processor time beyond the wire, us a request: {results['own_cpu_us']}.",
         "",
         (
-            f"1,024 in flight at 2 s: p50 {added['p50_ms']} ms and p99 {added['p99_ms']} ms added, "
+            f"1,024 in flight at 2 s: p50 {added['p50_ms']} ms and p99 {added['p99_ms']} ms added "
+            f"(the middle run of {len(added['all_p99_ms'])}, p99 {added['all_p99_ms']}), "
             f"{len(added['failed'])} failed, event loop late by {added['loop_late_ms']} ms at "
             f"most; load average {added['load']}."
         ),

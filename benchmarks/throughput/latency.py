@@ -21,7 +21,16 @@ __all__ = ["added_latency"]
 DELAY_S = 2.0
 
 
-def added_latency(corpus: Path, *, concurrency: int, count: int) -> dict[str, Any]:
+def added_latency(
+    corpus: Path, *, concurrency: int, count: int, repeats: int = 3
+) -> dict[str, Any]:
+    """The middle one of some runs, by its p99; all of them are told."""
+    runs = [_run(corpus, concurrency, count) for _ in range(repeats)]
+    runs.sort(key=lambda run: run["p99_ms"])
+    return {**runs[repeats // 2], "all_p99_ms": [run["p99_ms"] for run in runs]}
+
+
+def _run(corpus: Path, concurrency: int, count: int) -> dict[str, Any]:
     """Run pairmill over a server that takes 2 s, and return the added p50 and p99 in ms."""
     with tempfile.TemporaryDirectory() as out, endpoint("2s") as server:
         child = subprocess.run(

@@ -23,6 +23,7 @@ from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, 
 from pairmill.events import Bus, Topic
 from pairmill.intake.apart import Apart
 from pairmill.intake.job import Job
+from pairmill.intake.portions import PORTION_CHUNKS
 from pairmill.intake.sources.files import check_inputs
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
@@ -253,7 +254,7 @@ class _Session:
         quiet_s = self._settings.no_progress_s
         vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
         self._bus.subscribe(vigil, *Vigil.TOPICS)
-        inbox = Inbox(max(2 * connection.workers, 512))
+        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
         crew = Crew(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
