@@ -130,6 +130,7 @@ class Call:
             self._settle(_NO_REPLY)
 
     def _deliver(self) -> None:
+        self._timer = None  # which holds on to this
         response = self._encode()
         if self._fault not in MANNERS:
             self._over(_OK)

@@ -91,7 +91,7 @@ class Exchange:
 
     def finish(self) -> None:
         """End here; the connection stays open if the client wants it."""
-        self.is_open = False
+        self.end()
         self._connection.end_exchange(close=not self.keep_alive)
 
     def close(self) -> None:
@@ -101,8 +101,13 @@ class Exchange:
 
     def reset(self) -> None:
         """End here with a TCP reset."""
-        self.is_open = False
+        self.end()
         self._connection.reset()
+
+    def end(self) -> None:
+        """Take note that there is nothing more to send, and nobody to be told."""
+        self.is_open = False
+        self.on_gone = None  # which holds on to whoever holds on to this
 
 
 class Connection(asyncio.Protocol):
@@ -144,9 +149,10 @@ class Connection(asyncio.Protocol):
         self._waiting.clear()
         exchange, self._current = self._current, None
         if exchange is not None and exchange.is_open:
-            exchange.is_open = False
-            if exchange.on_gone is not None:
-                exchange.on_gone()
+            told = exchange.on_gone
+            exchange.end()
+            if told is not None:
+                told()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, then handle the requests that are whole."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import http.client
 import os
 import signal
@@ -56,6 +57,7 @@ def run_endpoint(settings: SimulatorSettings, *, until_stdin_closes: bool = Fals
     Raises:
         ConfigError: The settings cannot work.
     """
+    gc.freeze()  # or each look for cycles in all that there is would hold up the calls in flight
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
             runner.run(_serve_until_told(settings, until_stdin_closes=until_stdin_closes))
