@@ -51,9 +51,9 @@ def read_origin(folder: RunFolder) -> Origin:
 
 
 def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> str:
-    """Refuse to pay once more for a folder whose settings are as they were, but not its recipe.
+    """Refuse to pay once more, unasked, for a folder whose recipe is not the one it was begun with.
 
-    That is so after an upgrade that changed what is asked: none of the units that are finished is
+    Its settings are as they were, so it is an upgrade that changed the recipe: no finished unit is
     one of the new recipe's. Returns a notice where that was accepted; "" where nothing changed.
 
     Raises:
@@ -64,11 +64,11 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
         return ""
     if not accept_change:
         raise ChangedError(
-            f"{folder.path}: begun with another recipe, or another version of it: every chunk would"
-            " be asked and paid for again; add --accept-change to do so, give another folder with"
-            " -o, or finish this one with the pairmill that began it"
+            f"{folder.path}: begun with another version of the recipe, by which its chunks count as"
+            " new, and may be asked and paid for again; add --accept-change to do so, give another"
+            " folder with -o, or finish this one with the pairmill that began it"
         )
-    return "the recipe changed, as accepted: every chunk is asked again"
+    return "the recipe changed, as accepted: chunks that are finished count as new"
 
 
 def note_start(folder: RunFolder, identity: str) -> None:

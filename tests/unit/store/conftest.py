@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.records import Completion, Outcome, Usage, digest
+from pairmill.store.database import create
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import RunFolder, open_folder
+from pairmill.store.ledger import Ledger
+from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +24,25 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
     with open_folder(
         tmp_path / "out", settings_fingerprint=fingerprint, accept_change=False, version="1.2.3"
     ) as opened:
+        yield opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    create(tmp_path / "ledger.db", "1")
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    opened = Ledger(path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def lookup(path: Path, ledger: Ledger) -> Iterator[Lookup]:
+    with Lookup(path) as opened:
         yield opened
 
 

@@ -10,22 +10,16 @@ from pairmill.errors import FolderError
 from pairmill.records import Completion, Outcome, Usage, digest
 from pairmill.store import ledger as ledgers
 from pairmill.store import lookup as lookups
-from pairmill.store.database import create
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pairmill.store.lookup import Lookup
+
     MakeBatch = Callable[..., Batch]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    create(tmp_path / "ledger.db", "1")
-    return tmp_path / "ledger.db"
 
 
 @pytest.fixture
@@ -34,12 +28,6 @@ def ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     opened = Ledger(path)
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def lookup(path: Path, ledger: Ledger) -> Iterator[Lookup]:
-    with Lookup(path) as opened:
-        yield opened
 
 
 def key(number: int) -> UnitKey:

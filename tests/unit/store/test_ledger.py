@@ -7,35 +7,16 @@ import pytest
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Completion, Outcome, Usage, digest
-from pairmill.store.database import create
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitKey, UnitOutcome
-from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    from pairmill.store.ledger import Ledger
+    from pairmill.store.lookup import Lookup
+
     MakeBatch = Callable[..., Batch]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    create(tmp_path / "ledger.db", "1")
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = Ledger(path)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def lookup(path: Path, ledger: Ledger) -> Iterator[Lookup]:
-    with Lookup(path) as opened:
-        yield opened
 
 
 def key(number: int) -> UnitKey:
