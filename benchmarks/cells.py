@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import corpus
 from benchmarks.machine import cpus, median
 
-from pairmill.testing import SimulatorProcess, SimulatorSettings
-from pairmill.testing.settings import Latency
+from pairmill.simulator import SimulatorProcess, SimulatorSettings
+from pairmill.simulator.settings import Latency
 
 if TYPE_CHECKING:
     from pathlib import Path

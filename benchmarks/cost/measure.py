@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from pairmill import generate
+from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.intake.reader import read_chunks
-from pairmill.testing import Simulator, SimulatorSettings
-from pairmill.testing.settings import Faults
+from pairmill.simulator import Simulator, SimulatorSettings
+from pairmill.simulator.settings import Faults
 
 ARTICLES = Path(__file__).parents[2] / "examples" / "articles"
 MALFORMED = ("wrong_types", "one_broken", "truncated", "two_of_three")

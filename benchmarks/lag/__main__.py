@@ -54,9 +54,9 @@ async def measure(articles: str, out: str, url: str, way: str) -> dict[str, Any]
     """Run pairmill, and look at the clock every two milliseconds beside it."""
     from contextlib import nullcontext
 
+    from pairmill.chunking.portions import read_portions
     from pairmill.config import load
     from pairmill.events import Bus, Topic
-    from pairmill.intake.portions import read_portions
     from pairmill.run import session
 
     if way == "thread":

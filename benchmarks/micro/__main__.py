@@ -19,13 +19,13 @@ from benchmarks.machine import describe, save, table
 from msgspec.structs import replace
 
 from pairmill import __version__
+from pairmill.chunking.reader import read_chunks
 from pairmill.config import fingerprint, load
-from pairmill.intake.reader import read_chunks
-from pairmill.llm.limits import Gate
+from pairmill.llm.limits.gate import Gate
+from pairmill.llm.limits.quota import Cost, Limits
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import decode
 from pairmill.llm.providers.wire import Encoder
-from pairmill.llm.quota import Cost, Limits
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.backtranslate import Written
 from pairmill.recipes.prompts import PromptTemplate, fence
@@ -40,11 +40,11 @@ from pairmill.records import (
     Usage,
     digest,
 )
+from pairmill.simulator.content import UNRELATED
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.rows import Origin, UnitResult, encode_unit
-from pairmill.testing.content import UNRELATED
+from pairmill.store.rows import RowOrigin, UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ def rows(chunk: Chunk) -> tuple[float, UnitOutcome]:
         Pair(str(it["instruction"]), str(it["answer"]), index, "why", str(it["evidence"]))
         for index, it in enumerate(ANSWER["pairs"] or ())
     ]
-    origin = Origin("0" * 32, "backtranslate", "1", "m", 1, Usage(700, 400, 0), 1700000000.0)
+    origin = RowOrigin("0" * 32, "backtranslate", "1", "m", 1, Usage(700, 400, 0), 1700000000.0)
     result = UnitResult(chunk, origin, Outcome.WRITTEN, pairs)
     return times(5000, lambda: encode_unit(result)), encode_unit(result)
 

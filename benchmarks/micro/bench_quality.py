@@ -17,8 +17,8 @@ from pathlib import Path
 from timeit import Timer
 from typing import TYPE_CHECKING
 
+from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.intake.reader import read_chunks
 from pairmill.quality.canary import Canary
 from pairmill.quality.contamination import is_contaminated, read_benchmark
 from pairmill.quality.duplicates import Item, find_duplicates
@@ -27,8 +27,8 @@ from pairmill.quality.grounding import evidence_match, prepare_chunk, prepare_pa
 from pairmill.quality.privacy import redact
 from pairmill.quality.text import key
 from pairmill.quality.thresholds import DEFAULT
-from pairmill.testing.content import draft_pairs
-from pairmill.testing.dice import Dice
+from pairmill.simulator.content import draft_pairs
+from pairmill.simulator.dice import Dice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

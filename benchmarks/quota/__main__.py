@@ -14,9 +14,9 @@ from benchmarks.machine import save, table
 from benchmarks.quota.players import MAX_TOKENS, keep_asking, pairmill, plain_script
 from benchmarks.quota.virtual import run, serving
 
-from pairmill.llm.concurrency import Seeking
-from pairmill.llm.limits import Charge, Limits
-from pairmill.testing import Latency, Quota, SimulatorSettings
+from pairmill.llm.limits.concurrency import GradientLimit
+from pairmill.llm.limits.gate import Charge, Limits
+from pairmill.simulator import Latency, SimulatedQuota, SimulatorSettings
 
 WARM_S, END_S, PLAIN_END_S = 120, 720, 240
 SLOTS_WARM_S, SLOTS_END_S = 60, 120
@@ -57,7 +57,7 @@ SLOTS = (8, 64, 256)
 
 def settings_for(case: Case, knows: str) -> SimulatorSettings:
     by_requests = case.binds == "requests"
-    quota = Quota(
+    quota = SimulatedQuota(
         rpm=RPM if by_requests else LOOSE_RPM,
         tpm=LOOSE_TPM if by_requests else TPM[case.binds],
         flavour=case.flavour,  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ async def on_slots(slots: int, how: str) -> float:
         player = (
             plain_script(url)
             if how == PLAIN
-            else pairmill(url, Limits(), Seeking(), gauge=how == "gauge")
+            else pairmill(url, Limits(), GradientLimit(), gauge=how == "gauge")
         )
         async with player as ask:
             await keep_asking(ask, 600, SLOTS_END_S)

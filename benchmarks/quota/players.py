@@ -12,18 +12,18 @@ from benchmarks.quota.wire import PlainWire
 
 from pairmill.events import Bus
 from pairmill.llm.client import Client
-from pairmill.llm.exchange import Exchange, Station
-from pairmill.llm.gauges import metrics_url, read_gauges
-from pairmill.llm.headers import Dialect
-from pairmill.llm.limits import Gate, Limits
+from pairmill.llm.limits.gate import Gate, Limits
+from pairmill.llm.limits.gauges import metrics_url, read_gauges
+from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.router import Route, Router
 from pairmill.records import Message, Prompt, Request, Sampling, Template
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from pairmill.llm.concurrency import Width
+    from pairmill.llm.limits.concurrency import ConcurrencyLimit
 
 __all__ = ["MAX_TOKENS", "keep_asking", "pairmill", "plain_script"]
 
@@ -67,15 +67,15 @@ def question(number: int) -> str:
 
 @asynccontextmanager
 async def pairmill(
-    url: str, limits: Limits, width: Width | None = None, *, gauge: bool = False
+    url: str, limits: Limits, width: ConcurrencyLimit | None = None, *, gauge: bool = False
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """The client, exchange, pool and gate of a run."""
     clock = LoopClock()
     gate = Gate(limits, clock=clock.monotonic, width=width)
     pool = Pool("one", url, "OPENAI_API_KEY", MODEL, limits)
     provider = PlainWire(url, clock)
-    station = Station(pool, provider, Mode.PROMPT, Dialect.COMMON)
-    exchange = Exchange(MODEL, [station], Pools([pool], lambda _: gate), clock)
+    station = Route(pool, provider, Mode.PROMPT, HeaderDialect.COMMON)
+    exchange = Router(MODEL, [station], Pools([pool], lambda _: gate), clock)
     client = Client(exchange, _Flight(), Bus(), clock, random.Random(1))
     watching = asyncio.create_task(_watch(url, gate)) if gauge else None
 

@@ -12,13 +12,13 @@ import selectors
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pairmill.testing.endpoint import Endpoint
-from pairmill.testing.http import Connection
+from pairmill.simulator.endpoint import SimulatedEndpoint
+from pairmill.simulator.http import ClientConnection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-    from pairmill.testing import SimulatorSettings
+    from pairmill.simulator import SimulatorSettings
 
 __all__ = ["LoopClock", "run", "serving"]
 
@@ -73,13 +73,13 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 @asynccontextmanager
-async def serving(settings: SimulatorSettings) -> AsyncIterator[tuple[str, Endpoint]]:
+async def serving(settings: SimulatorSettings) -> AsyncIterator[tuple[str, SimulatedEndpoint]]:
     """A simulated endpoint on the running loop and its clock: its base URL, and itself."""
     loop, clock = asyncio.get_running_loop(), LoopClock()
-    endpoint = Endpoint(settings, loop, clock=clock.monotonic, wall=clock.time)
-    live: set[Connection] = set()
+    endpoint = SimulatedEndpoint(settings, loop, clock=clock.monotonic, wall=clock.time)
+    live: set[ClientConnection] = set()
     server = await loop.create_server(
-        lambda: Connection(endpoint.handle, live, settings.max_request_bytes),
+        lambda: ClientConnection(endpoint.handle, live, settings.max_request_bytes),
         "127.0.0.1",
         backlog=4096,
     )

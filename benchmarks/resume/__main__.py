@@ -23,8 +23,8 @@ from benchmarks.cells import endpoint
 from benchmarks.machine import describe, save
 
 from pairmill import __version__
+from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint, load
-from pairmill.intake.reader import read_chunks
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome, Usage, digest
 from pairmill.store.entries import Batch, UnitOutcome

@@ -45,7 +45,7 @@ def _run(corpus: Path, concurrency: int, count: int) -> dict[str, Any]:
 def main() -> None:
     from pairmill import generate
     from pairmill.events import Bus, Event, Topic
-    from pairmill.service.tally import Tally
+    from pairmill.service.tally import RunTally
 
     corpus, out, url, concurrency, count = sys.argv[1:6]
     if cpus()[1] is not None:
@@ -59,7 +59,7 @@ def main() -> None:
         elif event.topic is Topic.CALL_FAILED:
             failures.append(str(event.fields["code"]))
 
-    bus, tally = Bus(), Tally(time.monotonic)
+    bus, tally = Bus(), RunTally(time.monotonic)
     bus.subscribe(listen)
     tally.listen(bus)
     generate(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.events import Event
-    from pairmill.run.again import Again
+    from pairmill.run.retry_rejected import RetryRequest
 
 __all__ = ["app", "main"]
 
@@ -159,7 +159,7 @@ def retry(
     """Ask again for the chunks that were rejected, and only for them."""
     import contextlib
 
-    from pairmill.run.again import prepare
+    from pairmill.run.retry_rejected import prepare
 
     settings, again, place = prepare(folder, reason=reason, model=model)
     with contextlib.chdir(place) if place else contextlib.nullcontext():
@@ -186,7 +186,7 @@ def show(
     """Print a few random pairs beside the text that they come from."""
     import secrets
 
-    from pairmill.dataset.show import print_pairs
+    from pairmill.output.show import print_pairs
 
     print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
 
@@ -219,7 +219,7 @@ def _pilot(settings: Settings, listen: Callable[[Event], None]) -> int:
 
 def _run(
     settings: Settings,
-    again: Again | None = None,
+    again: RetryRequest | None = None,
     listen: Callable[[Event], None] | None = None,
 ) -> int:
     from pairmill.run.signals import quit_on_signals
@@ -236,13 +236,13 @@ def _run(
     from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress
     from pairmill.service.quiet import Quiet
-    from pairmill.service.tally import Tally
+    from pairmill.service.tally import RunTally
 
     share_one_heap()
     check_export(settings)
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
-    bus, tally = Bus(), Tally(time.monotonic)
+    bus, tally = Bus(), RunTally(time.monotonic)
     tally.listen(bus)
     if listen is not None:
         bus.subscribe(listen, Topic.CALL_ANSWERED)

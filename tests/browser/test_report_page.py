@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pairmill.dataset.facts import RunFacts
-from pairmill.dataset.measures import measure
-from pairmill.dataset.report import render_report
+from pairmill.output.facts import RunFacts
+from pairmill.output.measures import measure
+from pairmill.output.report import render_report
 
 if TYPE_CHECKING:
     from pathlib import Path

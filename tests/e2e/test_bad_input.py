@@ -12,8 +12,8 @@ from tests.support.corpus import article, write_corpus
 
 from pairmill.cli import main
 from pairmill.llm.retry import RetryPolicy
+from pairmill.simulator import Simulator, SimulatorSettings
 from pairmill.store.folder import open_folder
-from pairmill.testing import Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

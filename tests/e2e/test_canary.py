@@ -9,7 +9,7 @@ from tests.support.cli import KEY, pairmill, rejects, rows
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
-from pairmill.testing import Simulator, SimulatorSettings
+from pairmill.simulator import Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
-from pairmill.dataset.rows import published_shards
 from pairmill.events import Bus
-from pairmill.testing import Simulator
+from pairmill.output.rows import published_shards
+from pairmill.simulator import Simulator
 
 if TYPE_CHECKING:
     from pathlib import Path

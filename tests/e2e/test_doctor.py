@@ -8,9 +8,9 @@ from tests.support.cli import KEY, pairmill
 
 from pairmill.commands.doctor import _examine
 from pairmill.config import load
-from pairmill.llm.headers import Unit
+from pairmill.llm.limits.headers import Unit
 from pairmill.llm.providers.provider import Mode
-from pairmill.testing import Faults, Latency, Quota, Simulator, SimulatorSettings
+from pairmill.simulator import Faults, Latency, SimulatedQuota, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pairmill.service.doctor import Findings
 
-QUOTA = Quota(rpm=500, tpm=200_000)
+QUOTA = SimulatedQuota(rpm=500, tpm=200_000)
 
 
 async def examined(

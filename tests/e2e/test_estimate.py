@@ -10,7 +10,7 @@ from tests.support.corpus import write_corpus
 from pairmill import cli
 from pairmill.commands.estimate import estimate_like
 from pairmill.config import Settings
-from pairmill.testing import Simulator, SimulatorSettings
+from pairmill.simulator import Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,14 @@ import pytest
 from tests.support.cli import pairmill, rejects, rows
 from tests.support.corpus import article, write_corpus
 
-from pairmill.testing import Faults, Latency, Quota, Simulator, SimulatorSettings, Step
+from pairmill.simulator import (
+    Faults,
+    Latency,
+    ScheduledStep,
+    SimulatedQuota,
+    Simulator,
+    SimulatorSettings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +85,7 @@ def test_a_cap_without_a_price_is_refused_before_anything_is_paid(tmp_path: Path
 
 def test_a_known_quota_is_not_tripped(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 60, 12)
-    quota = Quota(rpm=1200, burst_s=1.0)  # a second of patience: this machine may be busy
+    quota = SimulatedQuota(rpm=1200, burst_s=1.0)  # a second of patience: this machine may be busy
     with Simulator(SimulatorSettings(quota=quota)) as endpoint:
         command = ("run", corpus, "-o", tmp_path / "out", "--rpm", "1200")
         run = pairmill(*command, url=endpoint.url)
@@ -90,7 +97,7 @@ def test_a_known_quota_is_not_tripped(tmp_path: Path) -> None:
 
 def test_refusals_are_waited_for_and_cost_a_chunk_nothing(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 50, 12)
-    quota = Quota(rpm=1200, flavour="second")
+    quota = SimulatedQuota(rpm=1200, flavour="second")
     with Simulator(SimulatorSettings(quota=quota, dialect="none")) as endpoint:
         run = pairmill("run", corpus, "-o", tmp_path / "out", url=endpoint.url)
         report = endpoint.report()
@@ -121,7 +128,7 @@ def test_a_dead_pools_work_moves_to_the_others(tmp_path: Path) -> None:
 
 def test_only_what_failed_on_the_cheap_model_is_asked_of_the_strong_one(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 20, 12)
-    script = (Step(fault="refusal", match="# Report 7\n", times=None),)
+    script = (ScheduledStep(fault="refusal", match="# Report 7\n", times=None),)
     with Simulator(SimulatorSettings(script=script)) as cheap, Simulator() as strong:
         (tmp_path / "run.yaml").write_text(
             f"pools:\n- name: cheap\n  base_url: {cheap.url}\n"
@@ -138,7 +145,7 @@ def test_only_what_failed_on_the_cheap_model_is_asked_of_the_strong_one(tmp_path
 
 def test_a_model_that_cannot_do_it_is_found_out_early(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 60, 12)
-    script = (Step(fault="plain_prose", match="PASSAGE", times=None),)
+    script = (ScheduledStep(fault="plain_prose", match="PASSAGE", times=None),)
     with Simulator(SimulatorSettings(script=script)) as endpoint:
         command = ("run", corpus, "-o", tmp_path / "out", "--concurrency", "4")
         run = pairmill(*command, url=endpoint.url)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.dataset.card import render_card, write_card
-from pairmill.dataset.export import ExportOptions, export
-from pairmill.dataset.facts import RunFacts
-from pairmill.dataset.formats.registry import FORMATS
-from pairmill.dataset.split import Shares
+from pairmill.output.card import render_card, write_card
+from pairmill.output.export import ExportOptions, export
+from pairmill.output.facts import RunFacts
+from pairmill.output.formats.registry import FORMATS
+from pairmill.output.split import Shares
 from pairmill.store.rows import ROW_FEATURES
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from tests.support.cli import KEY, pairmill, rejects, rows
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
-from pairmill.dataset.export import ExportOptions, export
-from pairmill.dataset.policy import Policy
-from pairmill.dataset.repeats import near_repeats
-from pairmill.testing import Simulator, SimulatorSettings, Step
+from pairmill.output.export import ExportOptions, export
+from pairmill.output.policy import ExportPolicy
+from pairmill.output.repeats import near_repeats
+from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_a_judge_that_is_called_in_later_buys_only_its_own_calls(
     assert {row["model"] for row in found} == {"gpt-4o-mini"}
     for row in found:
         assert all(score is None or score in {1, 2, 3, 4, 5} for score in row["scores"].values())
-    best = ExportOptions(policy=Policy(min_score=1.0))
+    best = ExportOptions(policy=ExportPolicy(min_score=1.0))
     summary = export(out, tmp_path / "sft", best, find_repeats=near_repeats)
     assert summary.dropped["unscored"] == 24
     assert sum(summary.kept.values()) + summary.dropped.get("near_duplicate", 0) == 24
@@ -62,7 +62,9 @@ def test_a_judge_that_is_called_in_later_buys_only_its_own_calls(
 
 def test_a_judge_of_nonsense_costs_no_pair(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 4, SENTENCES), tmp_path / "out"
-    nonsense = Step(content="I would give these a 9 out of 10.", match="Examples:", times=None)
+    nonsense = ScheduledStep(
+        content="I would give these a 9 out of 10.", match="Examples:", times=None
+    )
     with Simulator(SimulatorSettings(script=(nonsense,))) as endpoint:
         run = pairmill("run", corpus, "-o", out, "--judge", "all", url=endpoint.url)
     assert run.returncode == 0, run.stderr
@@ -170,7 +172,7 @@ def test_a_pair_that_points_at_its_source_is_bought_once_more(tmp_path: Path) ->
         for row in rows(tmp_path / "good")
     ]  # fmt: skip
     pairs[1]["instruction"] = "What does the author say about Oslo?"
-    step = Step(content=json.dumps({"skip": None, "pairs": pairs}), match="N=3")
+    step = ScheduledStep(content=json.dumps({"skip": None, "pairs": pairs}), match="N=3")
     with Simulator(SimulatorSettings(script=(step,))) as endpoint:
         ended = generate(corpus, output=out, base_url=endpoint.url)
         assert endpoint.report()["billed"] == 3  # one tries the endpoint

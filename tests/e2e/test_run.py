@@ -7,7 +7,7 @@ import pytest
 from tests.support.cli import KEY, pairmill, rejects, rows
 from tests.support.corpus import article, write_corpus
 
-from pairmill.testing import Simulator, SimulatorSettings, Step
+from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def _broken_corpus(tmp_path: Path, times: int | None) -> tuple[Path, SimulatorSe
     steps = []
     for number, fault in enumerate(BROKEN):
         (folder / f"{fault}.md").write_text(article(number, 22), "utf-8")
-        steps.append(Step(fault=fault, match=f"# Report {number}\n", times=times))
+        steps.append(ScheduledStep(fault=fault, match=f"# Report {number}\n", times=times))
     # What is left of a broken answer is rarely a good pair; here only its mending is looked at.
     (tmp_path / "lenient.yaml").write_text("checks: off\n", "utf-8")
     return folder, SimulatorSettings(script=tuple(steps))
@@ -130,7 +130,7 @@ def test_changed_settings_are_named_and_need_consent(tmp_path: Path) -> None:
 def test_no_key_is_left_anywhere(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 2, 12), tmp_path / "out"
     settings = SimulatorSettings(
-        script=(Step(status=500, body={"error": {"message": f"bad key {KEY}"}}, times=2),)
+        script=(ScheduledStep(status=500, body={"error": {"message": f"bad key {KEY}"}}, times=2),)
     )
     with Simulator(settings) as endpoint:
         run = pairmill("run", corpus, "-o", out, url=endpoint.url)

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from pairmill.testing import (
+from pairmill.simulator import (
     FAULTS,
     Faults,
     Latency,
-    Quota,
+    ScheduledStep,
+    SimulatedQuota,
     Simulator,
     SimulatorSettings,
-    Step,
 )
-from pairmill.testing.envelopes import ENVELOPE_FAULTS
-from pairmill.testing.mangle import TEXT_FAULTS
-from pairmill.testing.refusals import REFUSALS
+from pairmill.simulator.envelopes import ENVELOPE_FAULTS
+from pairmill.simulator.mangle import TEXT_FAULTS
+from pairmill.simulator.refusals import REFUSALS
 
 PASSAGE = (
     "The Amber river rises in the northern hills and runs to the sea. It floods in spring because "
@@ -206,7 +206,7 @@ def test_chunked_bodies_and_expect_are_understood() -> None:
 
 @pytest.mark.parametrize("flavour", ["refill", "second", "fixed", "sliding"])
 def test_a_quota_is_enforced_and_told(flavour: Any) -> None:
-    quota = Quota(rpm=180, tpm=1_000_000, flavour=flavour, minute_s=1)
+    quota = SimulatedQuota(rpm=180, tpm=1_000_000, flavour=flavour, minute_s=1)
     with Simulator(SimulatorSettings(quota=quota)) as simulator:
         results = [ask(simulator)]
         while results[-1][0] == 200:
@@ -227,7 +227,9 @@ def test_a_quota_is_enforced_and_told(flavour: Any) -> None:
 
 
 def test_each_key_can_have_a_quota_of_its_own() -> None:
-    with Simulator(SimulatorSettings(quota=Quota(rpm=60, minute_s=1, per="key"))) as simulator:
+    with Simulator(
+        SimulatorSettings(quota=SimulatedQuota(rpm=60, minute_s=1, per="key"))
+    ) as simulator:
         statuses = [
             call(simulator, body=question(), Authorization=f"Bearer {key}")[0] for key in "aab"
         ]
@@ -236,7 +238,7 @@ def test_each_key_can_have_a_quota_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", sorted(REFUSALS))
 def test_refusals_come_with_their_status_and_are_not_billed(name: str) -> None:
-    with Simulator(SimulatorSettings(script=(Step(fault=name),))) as simulator:
+    with Simulator(SimulatorSettings(script=(ScheduledStep(fault=name),))) as simulator:
         status, _, body = call(simulator, body=question())
         assert status == REFUSALS[name].status
         assert body
@@ -250,7 +252,7 @@ def test_broken_answers_arrive_broken() -> None:
     with Simulator(SimulatorSettings(faults=Faults(huge_chars=5000))) as simulator:
         good = call(simulator, body=question())[2]
         for name in names:
-            simulator.script(Step(fault=name))
+            simulator.script(ScheduledStep(fault=name))
             status, _, body = call(simulator, body=question())
             assert status == 200, name
             assert body != good, name
@@ -265,7 +267,7 @@ def test_an_answer_can_be_cut_reset_or_never_come() -> None:
         whole = raw(simulator, request)
 
         def told(name: str) -> bytes:
-            simulator.script(Step(fault=name))
+            simulator.script(ScheduledStep(fault=name))
             return raw(simulator, request, timeout_s=0.5)
 
         assert told("drip") == whole
@@ -278,7 +280,7 @@ def test_an_answer_can_be_cut_reset_or_never_come() -> None:
         for name in ("reset", "reset_mid_body"):
             with pytest.raises(ConnectionResetError):
                 told(name)
-        simulator.script(Step(fault="hang"), Step(fault="hang_mid_body"))
+        simulator.script(ScheduledStep(fault="hang"), ScheduledStep(fault="hang_mid_body"))
         for _ in range(2):
             with pytest.raises(TimeoutError):
                 raw(simulator, request, timeout_s=0.2)
@@ -296,7 +298,7 @@ def wait_for(condition: Any) -> None:
 
 
 def test_a_connection_closed_after_an_answer_had_promised_to_stay() -> None:
-    with Simulator(SimulatorSettings(script=(Step(fault="close_after"),))) as simulator:
+    with Simulator(SimulatorSettings(script=(ScheduledStep(fault="close_after"),))) as simulator:
         connection = http.client.HTTPConnection("127.0.0.1", port_of(simulator), timeout=10)
         with contextlib.closing(connection):
             connection.request("POST", CHAT, question())
@@ -409,7 +411,7 @@ def test_a_loading_server_says_so_and_then_answers() -> None:
 
 
 def test_the_bill_counts_answers_that_never_arrived() -> None:
-    with Simulator(SimulatorSettings(script=(Step(fault="reset"),))) as simulator:
+    with Simulator(SimulatorSettings(script=(ScheduledStep(fault="reset"),))) as simulator:
         with pytest.raises(ConnectionError):
             call(simulator, body=question())
         report = simulator.report()
@@ -433,7 +435,7 @@ def test_after_a_storm_of_faults_nothing_is_left() -> None:
         faults=faults,
         slots=20,
         latency=Latency("lognormal", 0.005),
-        quota=Quota(tpm=6_000_000, flavour="second", charge="actual"),
+        quota=SimulatedQuota(tpm=6_000_000, flavour="second", charge="actual"),
     )
 
     async def play() -> tuple[dict[str, Any], bytes]:

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.testing import (
-    Prices,
+from pairmill.simulator import (
+    ScheduledStep,
+    SimulatedPrices,
     SimulatorProcess,
     SimulatorSettings,
-    Step,
     run_cli,
 )
-from pairmill.testing.ceiling import make_requests, measure_ceiling
+from pairmill.simulator.ceiling import make_requests, measure_ceiling
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMAND = [sys.executable, "-m", "pairmill.testing"]
+COMMAND = [sys.executable, "-m", "pairmill.simulator"]
 
 
 def ask(url: str) -> int:
@@ -45,7 +45,7 @@ def is_alive(pid: int) -> bool:
 
 
 def test_a_process_serves_reports_and_ends() -> None:
-    with SimulatorProcess(SimulatorSettings(prices=Prices(), api_keys=("k",))) as endpoint:
+    with SimulatorProcess(SimulatorSettings(prices=SimulatedPrices(), api_keys=("k",))) as endpoint:
         with pytest.raises(urllib.error.HTTPError, match="401"):
             ask(endpoint.url)
         assert endpoint.report()["by_status"] == {"401": 1}
@@ -57,16 +57,16 @@ def test_a_process_serves_reports_and_ends() -> None:
 
 def test_a_process_takes_a_script() -> None:
     with SimulatorProcess() as endpoint:
-        endpoint.script(Step(status=201, body={}))
+        endpoint.script(ScheduledStep(status=201, body={}))
         assert [ask(endpoint.url), ask(endpoint.url)] == [201, 200]
         with pytest.raises(ConfigError, match="no fault is called 'hung'"):
-            endpoint.script(Step(fault="hung"))
+            endpoint.script(ScheduledStep(fault="hung"))
 
 
 def test_a_process_ends_with_its_parent() -> None:
     code = (
         "import os, signal\n"
-        "from pairmill.testing import SimulatorProcess\n"
+        "from pairmill.simulator import SimulatorProcess\n"
         "with SimulatorProcess() as endpoint:\n"
         "    print(endpoint.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

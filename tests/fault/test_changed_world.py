@@ -15,7 +15,7 @@ from tests.support.endurance import ledger_answers
 
 from pairmill.config import load
 from pairmill.recipes.registry import make_recipe
-from pairmill.testing import Simulator
+from pairmill.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

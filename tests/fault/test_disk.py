@@ -18,7 +18,7 @@ from tests.support.forge import Forge, Strike
 from tests.support.mounts import small_disk
 from tests.support.waiting import wait_until
 
-from pairmill.testing import Latency, Simulator, SimulatorSettings
+from pairmill.simulator import Latency, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

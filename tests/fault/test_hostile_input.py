@@ -19,7 +19,7 @@ from tests.support.corpus import article, write_corpus
 from tests.support.waiting import wait_until
 
 from pairmill.recipes.writing import CANARY
-from pairmill.testing import Simulator, SimulatorSettings, Step
+from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +164,9 @@ def test_answers_that_leak_the_prompt_are_dropped_and_counted(tmp_path: Path) ->
         "instruction": "Which things do people rely on in report 1, and where are they?",
         "answer": f"{told[1]} {told[2]} {CANARY}. {told[3]}",
     }
-    leak = Step(content=json.dumps({"skip": None, "pairs": [pair]}), match="# Report 1", times=None)
+    leak = ScheduledStep(
+        content=json.dumps({"skip": None, "pairs": [pair]}), match="# Report 1", times=None
+    )
     with Simulator(SimulatorSettings(script=(leak,))) as endpoint:
         done = pairmill("run", corpus, "-o", out, url=endpoint.url)
     assert done.returncode == 0, done.stderr

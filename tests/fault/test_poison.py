@@ -15,7 +15,14 @@ from tests.support.cli import environment, rejects, rows
 from tests.support.corpus import article, write_corpus
 from tests.support.waiting import wait_until
 
-from pairmill.testing import Faults, Latency, Simulator, SimulatorProcess, SimulatorSettings, Step
+from pairmill.simulator import (
+    Faults,
+    Latency,
+    ScheduledStep,
+    Simulator,
+    SimulatorProcess,
+    SimulatorSettings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,11 +75,11 @@ def test_every_kind_of_poison_in_one_run(forge: Forge, fast_path: Path) -> None:
     """Faults 42, 43, 44: each poisoned chunk beside one that is not."""
     corpus, out = write_corpus(fast_path / "articles", 2 * len(POISON) + 1, 10), fast_path / "out"
     script = [
-        Step(fault=fault, match=f"# Report {2 * number}\n", times=None)
+        ScheduledStep(fault=fault, match=f"# Report {2 * number}\n", times=None)
         for number, fault in enumerate(POISON)
     ]
     last = 2 * len(POISON)
-    script.append(Step(content=_separators(last), match=f"# Report {last}\n", times=None))
+    script.append(ScheduledStep(content=_separators(last), match=f"# Report {last}\n", times=None))
     with SimulatorProcess(SimulatorSettings(script=tuple(script))) as endpoint:
         child = forge.run("run", corpus, "-o", out, url=endpoint.url)
         assert endpoint.report()["billed"] <= 3 * (last + 1) + 1
@@ -103,7 +110,7 @@ def test_an_answer_of_100_megabytes_is_not_read_to_its_end(fast_path: Path) -> N
     config = fast_path / "settings.yaml"
     config.write_text("structured_output: json_schema\n")
     settings = SimulatorSettings(
-        script=(Step(fault="huge", match="# Report 0\n", times=None),),
+        script=(ScheduledStep(fault="huge", match="# Report 0\n", times=None),),
         faults=Faults(huge_chars=100_000_000),
     )
     with SimulatorProcess(settings) as endpoint:
@@ -126,7 +133,7 @@ def test_when_all_chunks_fail_all_are_tombstones_and_the_run_has_failed(
 ) -> None:
     """Fault 45; ``test_a_model_that_cannot_do_it_is_found_out_early`` has a large input."""
     corpus, out = write_corpus(fast_path / "articles", 5, 10), fast_path / "out"
-    script = (Step(fault="refusal", times=None),)
+    script = (ScheduledStep(fault="refusal", times=None),)
     with Simulator(SimulatorSettings(script=script)) as endpoint:
         command = ("run", corpus, "-o", out, "--config", _config(fast_path))
         child = forge.start(*command, url=endpoint.url)
@@ -142,7 +149,7 @@ def test_when_all_chunks_fail_all_are_tombstones_and_the_run_has_failed(
 def test_a_repair_that_repeats_itself_ends(forge: Forge, fast_path: Path) -> None:
     """Fault 46."""
     corpus, out = write_corpus(fast_path / "articles", 1, 10), fast_path / "out"
-    script = (Step(content='{"pairs": "always the same"}', times=None),)
+    script = (ScheduledStep(content='{"pairs": "always the same"}', times=None),)
     with Simulator(SimulatorSettings(script=script)) as endpoint:
         command = ("run", corpus, "-o", out, "--config", _config(fast_path))
         assert forge.start(*command, url=endpoint.url).wait() == 1
@@ -192,7 +199,7 @@ def test_whatever_the_wire_does_once_every_chunk_gets_its_pairs(
     corpus, out = write_corpus(fast_path / "articles", len(WIRE) + 10, 10), fast_path / "out"
     config = _config(fast_path, "timeout_s: 1.5\nconcurrency: 8\n")
     script = [
-        Step(fault=fault, match=f"# Report {number}\n", times=1, retry_after_s=0.1)
+        ScheduledStep(fault=fault, match=f"# Report {number}\n", times=1, retry_after_s=0.1)
         for number, fault in enumerate(WIRE)
     ]
     settings = SimulatorSettings(

@@ -15,8 +15,8 @@ from tests.support.cli import environment, pairmill
 from tests.support.corpus import article
 from tests.support.waiting import wait_until
 
-from pairmill.testing import Simulator, SimulatorSettings
-from pairmill.testing.settings import Latency
+from pairmill.simulator import Simulator, SimulatorSettings
+from pairmill.simulator.settings import Latency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_calls_in_flight_are_answered_though_the_reading_process_dies(
         wait_until(lambda: slow.report()["calls"] == COUNT)
         listed = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         for pid in listed:
-            if b"intake.child" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"chunking.worker_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(int(pid), signal.SIGKILL)
         _, errors = child.communicate(timeout=30)
     finally:

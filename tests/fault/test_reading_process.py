@@ -18,7 +18,7 @@ from tests.support.corpus import article
 from tests.support.waiting import wait_until
 
 from pairmill import __file__ as package
-from pairmill.testing import Simulator
+from pairmill.simulator import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def waiting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Simulator]]
 def _readers(pid: int) -> list[int]:
     """The processes that read for this one."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(name) for name in listed if b"intake.child" in _command(int(name))]
+    return [int(name) for name in listed if b"chunking.worker_process" in _command(int(name))]
 
 
 def _command(pid: int) -> bytes:
@@ -83,7 +83,9 @@ def test_it_ends_with_a_run_that_is_killed(
     (reader,) = _readers(child.pid)
     child.kill()
     child.wait()
-    wait_until(lambda: b"intake.child" not in _command(reader))  # its input is open, and silent
+    wait_until(
+        lambda: b"chunking.worker_process" not in _command(reader)
+    )  # its input is open, and silent
 
 
 def test_a_signal_to_all_of_a_runs_processes_is_for_the_run_to_answer(
@@ -97,7 +99,7 @@ def test_a_signal_to_all_of_a_runs_processes_is_for_the_run_to_answer(
     _, errors = child.communicate()
     assert child.returncode == 75
     assert "Traceback" not in errors
-    assert b"intake.child" not in _command(reader)
+    assert b"chunking.worker_process" not in _command(reader)
 
 
 def test_a_run_whose_reading_is_killed_can_be_gone_on_with(
@@ -198,11 +200,11 @@ def test_a_page_can_be_ended_by_hand(paged: tuple[subprocess.Popen[str], int]) -
 _AS_PROCESS_1 = """
 import ctypes, pathlib, sys, threading
 from pairmill.config import load
-from pairmill.intake.apart import Apart
-from pairmill.intake.job import Job
+from pairmill.chunking.reader_process import ReaderProcess
+from pairmill.chunking.job import Job
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans come to us
 place = pathlib.Path(sys.argv[1])
-portions = Apart(Job.of(load(given={"inputs": (str(place.parent / "a.html"),)})))
+portions = ReaderProcess(Job.of(load(given={"inputs": (str(place.parent / "a.html"),)})))
 while not (place / "pid").exists():
     pass
 portions.close()

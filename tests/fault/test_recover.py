@@ -15,9 +15,9 @@ from tests.support.endurance import kill_at_operations
 from tests.support.forge import Strike
 from tests.support.waiting import wait_until
 
+from pairmill.simulator import Simulator
 from pairmill.store.folder import RunFolder
 from pairmill.store.lookup import Lookup
-from pairmill.testing import Simulator
 
 if TYPE_CHECKING:
     import random

@@ -13,7 +13,7 @@ from tests.support.cli import environment, pairmill, rejects, rows
 from tests.support.corpus import write_corpus
 from tests.support.waiting import wait_until
 
-from pairmill.testing import Latency, Simulator, SimulatorSettings, Step
+from pairmill.simulator import Latency, ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +29,10 @@ REFUSED, FILTERED = (2, 5), (7,)
 @pytest.fixture
 def endpoint() -> Iterator[Simulator]:
     """Fails three chunks in every attempt, and answers them when they are asked again."""
-    script = [Step(fault="refusal", match=f"# Report {n}\n", times=3) for n in REFUSED]
-    script += [Step(fault="content_filter", match=f"# Report {n}\n", times=1) for n in FILTERED]
+    script = [ScheduledStep(fault="refusal", match=f"# Report {n}\n", times=3) for n in REFUSED]
+    script += [
+        ScheduledStep(fault="content_filter", match=f"# Report {n}\n", times=1) for n in FILTERED
+    ]
     settings = SimulatorSettings(latency=Latency("fixed", 0.05), script=tuple(script))
     with Simulator(settings) as opened:
         yield opened
@@ -107,7 +109,7 @@ def test_what_fails_again_is_a_tombstone_again(
     forge: Forge, endpoint: Simulator, out: Path
 ) -> None:
     """Fault 47."""
-    endpoint.script(Step(fault="refusal", times=None), replace=True)
+    endpoint.script(ScheduledStep(fault="refusal", times=None), replace=True)
     child = forge.start("retry", out, url=endpoint.url)
     assert child.wait() == 0
     assert status(out)["units"] == {"written": 7, "rejected": 3}
@@ -119,7 +121,7 @@ def test_killed_and_repeated_it_asks_for_what_is_left(
 ) -> None:
     """Fault 47."""
     endpoint.script(
-        Step(fault="hang", match="# Report 5\n", times=1),
+        ScheduledStep(fault="hang", match="# Report 5\n", times=1),
         replace=True,
     )
     child = forge.start("retry", out, url=endpoint.url)

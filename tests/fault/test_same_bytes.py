@@ -18,7 +18,7 @@ import pytest
 from tests.support.corpus import article
 from tests.support.endurance import FAULTS
 
-from pairmill.testing import Latency, SimulatorProcess, SimulatorSettings, Step
+from pairmill.simulator import Latency, ScheduledStep, SimulatorProcess, SimulatorSettings
 
 if TYPE_CHECKING:
     import random
@@ -133,7 +133,7 @@ def mill(forge: Forge, shared_folder: Path) -> Iterator[Mill]:
     config = folder / "settings.yaml"
     config.write_text(json.dumps(SETTINGS), "utf-8")
     script = tuple(
-        Step(fault=fault, match=f"# Report {number}\n", times=None)
+        ScheduledStep(fault=fault, match=f"# Report {number}\n", times=None)
         for first, fault in FAULTS.items()
         for number in range(first, ARTICLES, 17)
     )

@@ -16,7 +16,7 @@ from tests.support.corpus import article, write_corpus
 from tests.support.endurance import ledger_answers
 from tests.support.waiting import wait_until
 
-from pairmill.testing import Simulator, SimulatorSettings, Step
+from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     import random
@@ -86,7 +86,7 @@ def test_calls_that_hang_get_the_grace_period_and_no_more(
     """Fault 02: what was answered meanwhile is kept."""
     corpus = write_corpus(fast_path / "articles", 12, 10)
     config = write_settings(fast_path, grace_s=0.6, concurrency=4)
-    hang = Step(fault="hang", match="# Report 2\n", times=1)
+    hang = ScheduledStep(fault="hang", match="# Report 2\n", times=1)
     with Simulator(SimulatorSettings(script=(hang,))) as endpoint:
         command = ("run", corpus, "-o", fast_path / "out", "--config", config)
         child = forge.start(*command, url=endpoint.url)
@@ -106,7 +106,7 @@ def test_calls_that_hang_get_the_grace_period_and_no_more(
 def test_the_second_signal_ends_it_now(forge: Forge, fast_path: Path, number: int) -> None:
     """Fault 03."""
     corpus = write_corpus(fast_path / "articles", 6, 10)
-    hang = Step(fault="hang", match="# Report 2\n", times=1)
+    hang = ScheduledStep(fault="hang", match="# Report 2\n", times=1)
     with Simulator(SimulatorSettings(script=(hang,))) as endpoint:
         config = write_settings(fast_path)
         command = ("run", corpus, "-o", fast_path / "out", "--config", config)
@@ -130,7 +130,7 @@ def test_who_waits_for_a_slow_server_is_let_go_at_once(
     """Fault 02: a wait that the server asked for is no call in flight."""
     corpus = write_corpus(fast_path / "articles", 6, 10)
     config = write_settings(fast_path, concurrency=2)
-    busy = Step(fault="rate_limit", retry_after="seconds", retry_after_s=60.0, times=None)
+    busy = ScheduledStep(fault="rate_limit", retry_after="seconds", retry_after_s=60.0, times=None)
     with Simulator(SimulatorSettings(script=(busy,))) as endpoint:
         command = ("run", corpus, "-o", fast_path / "out", "--config", config)
         child = forge.start(*command, url=endpoint.url)

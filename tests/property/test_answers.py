@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairmill.recipes.answers import How, read
-from pairmill.recipes.backtranslate import Written
+from pairmill.recipes.backtranslate import WrittenAnswer
 
 _TEXT = st.characters(exclude_categories=["Cc", "Cs", "Z"])
 _PAIRS = st.lists(
@@ -24,7 +24,7 @@ _PAIRS = st.lists(
 
 @given(st.text(max_size=400) | st.text("{}[]\",:'\\ntrue01pairs ", max_size=400))
 def test_reading_never_raises_and_always_says_why(text: str) -> None:
-    reading = read(text, Written)
+    reading = read(text, WrittenAnswer)
     assert (reading.value is None) == (reading.how is How.FAILED)
     if reading.value is None:
         assert reading.faults
@@ -33,7 +33,7 @@ def test_reading_never_raises_and_always_says_why(text: str) -> None:
 @given(_PAIRS, st.integers(0, 2000))
 def test_no_half_pair_survives_a_cut(pairs: list[dict[str, str]], where: int) -> None:
     text = json.dumps({"skip": None, "pairs": pairs}, ensure_ascii=False)
-    reading = read(text[: where % (len(text) + 1)], Written)
+    reading = read(text[: where % (len(text) + 1)], WrittenAnswer)
     whole = {(pair["instruction"].strip(), pair["answer"].strip()) for pair in pairs}
     if reading.value is not None:
         assert {(pair.instruction, pair.answer) for pair in reading.value.pairs} <= whole

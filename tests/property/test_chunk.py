@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairmill.intake.chunk import split
+from pairmill.chunking.chunk import split
 from pairmill.records import Chunk, Document
 
 calm = settings(deadline=None)  # the machine may be busy; correctness is what is held here

@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pairmill.chunking.reader import read_documents
 from pairmill.config import load
-from pairmill.intake.notes import Fate, Note
-from pairmill.intake.reader import read_documents
-from pairmill.intake.sources.items import cut_items, read_items
-from pairmill.intake.sources.lines import cut_lines, read_lines
-from pairmill.intake.sources.origin import Origin
-from pairmill.intake.sources.pages import Pages
-from pairmill.intake.sources.registry import KNOWN_ENDINGS, read_stream
-from pairmill.intake.sources.text import read_text
+from pairmill.sources.items import cut_items, read_items
+from pairmill.sources.lines import cut_lines, read_lines
+from pairmill.sources.notes import InputFate, Note
+from pairmill.sources.origin import DocumentOrigin
+from pairmill.sources.pages import Pages
+from pairmill.sources.registry import KNOWN_ENDINGS, read_stream
+from pairmill.sources.text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairmill.intake.sources.origin import Reader
     from pairmill.records import Document
+    from pairmill.sources.origin import Reader
 
 calm = settings(deadline=None)  # the machine may be busy; correctness is what is held here
 
@@ -66,13 +66,15 @@ class _Trickle:
 
 def _read(data: bytes, name: str) -> tuple[list[Document], list[Note]]:
     notes: list[Note] = []
-    origin = Origin("f", None, 1024, notes.append, PAGES)
+    origin = DocumentOrigin("f", None, 1024, notes.append, PAGES)
     return list(read_stream(_Trickle(data, 2**18), name, origin)), notes
 
 
 def _read_by(reader: Reader, data: bytes, block: int) -> tuple[list[Document], list[Note]]:
     notes: list[Note] = []
-    return list(reader(_Trickle(data, block), Origin("f", None, 1024, notes.append, PAGES))), notes
+    return list(
+        reader(_Trickle(data, block), DocumentOrigin("f", None, 1024, notes.append, PAGES))
+    ), notes
 
 
 @calm
@@ -81,7 +83,7 @@ def test_any_bytes_under_any_name_give_documents_or_reasons(
     data: bytes, ending: str, packed: bool
 ) -> None:
     documents, notes = _read(gzip.compress(data) if packed else data, f"a{ending}")
-    assert documents or any(note.fate is Fate.SKIPPED for note in notes)
+    assert documents or any(note.fate is InputFate.SKIPPED for note in notes)
     for document in documents:
         document.text.encode("utf-8")
         assert document.id
@@ -119,5 +121,5 @@ def test_each_line_is_a_document_or_a_skip(lines: list[str]) -> None:
     notes: list[Note] = []
     stdin = io.BytesIO("\n".join(['{"text": "first"}', *lines]).encode())
     documents = list(read_documents(load(given={"inputs": ("-",)}), notes.append, stdin))
-    skips = [note for note in notes if note.fate is Fate.SKIPPED]
+    skips = [note for note in notes if note.fate is InputFate.SKIPPED]
     assert len(documents) + len(skips) == len(lines) + 1

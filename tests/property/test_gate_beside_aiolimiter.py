@@ -11,7 +11,7 @@ from collections import Counter
 from aiolimiter import AsyncLimiter
 from tests.support import virtual_time
 
-from pairmill.llm.limits import Cost, Gate, Limits
+from pairmill.llm.limits.gate import Cost, Gate, Limits
 
 A_SECOND = 60 * 60 / 59  # tokens a minute that make one a second, with the headroom
 REQUEST_A_SECOND = 60 * 1.012  # and requests

@@ -1,6 +1,6 @@
 """How much of every kind of simulated quota the gate uses, and how often it is refused.
 
-The real gate, estimator and headers against the quota classes of ``pairmill.testing``, in virtual
+The real gate, estimator and headers against the quota classes of ``pairmill.simulator``, in virtual
 time: the figures of ``benchmarks/quota`` without a wire, in seconds.
 """
 
@@ -11,8 +11,8 @@ from bisect import bisect_left
 import pytest
 from tests.support.enforced import CASES, Case, play
 
-from pairmill.llm.limits import Charge, Limits
-from pairmill.llm.quota import Cost, Quota
+from pairmill.llm.limits.gate import Charge, Limits
+from pairmill.llm.limits.quota import Cost, Quota
 
 NAMES = [f"{case.flavour}-{case.binds}" for case in CASES]
 NEAR = 0.985  # of what can be reached, where that is less than the aim

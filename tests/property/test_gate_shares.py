@@ -12,8 +12,8 @@ import pytest
 from tests.support import virtual_time
 from tests.support.quota_servers import QuotaServer, Report, SlotServer, drive
 
-from pairmill.llm.concurrency import Seeking
-from pairmill.llm.limits import Charge, Gate, Limits
+from pairmill.llm.limits.concurrency import GradientLimit
+from pairmill.llm.limits.gate import Charge, Gate, Limits
 
 END_S = 720.0
 LOOSE, TIGHT = 4e6, 4e5  # tokens a minute: more than needed; about 400 calls
@@ -110,7 +110,7 @@ def test_slots_are_found_within_a_minute(slots: int, has_gauge: bool) -> None:
     async def main() -> tuple[float, int]:
         loop = asyncio.get_running_loop()
         server = SlotServer(slots)
-        width = Seeking(ceiling=512)
+        width = GradientLimit(ceiling=512)
         gate = Gate(clock=loop.time, width=width)
 
         async def poll() -> None:

@@ -8,13 +8,14 @@ from itertools import islice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairmill.intake import blocks, characters, clean
-from pairmill.intake.chunk import split
-from pairmill.intake.portions import pack, unpack
-from pairmill.intake.sources.origin import Origin
-from pairmill.intake.sources.pages import Pages
-from pairmill.intake.sources.records import Decoder, _look_where_planned, _search
+from pairmill.chunking import blocks, clean
+from pairmill.chunking.chunk import split
+from pairmill.chunking.portions import pack, unpack
 from pairmill.records import Document, digest, digest_with
+from pairmill.sources import characters
+from pairmill.sources.origin import DocumentOrigin
+from pairmill.sources.pages import Pages
+from pairmill.sources.records import Decoder, _look_where_planned, _search
 
 calm = settings(deadline=None)
 
@@ -110,7 +111,7 @@ _VALUES = st.one_of(
 @given(_NAMES, st.sampled_from([None, "text", "Foo", "metadata.text"]), st.data())
 def test_records(names: list[str], field: str | None, data: st.DataObject) -> None:
     with Pages(page_s=1.0) as pages:
-        decoder = Decoder(Origin("f", field, 1024, lambda _: None, pages))
+        decoder = Decoder(DocumentOrigin("f", field, 1024, lambda _: None, pages))
     for _ in range(3):
         record = {name: data.draw(_VALUES) for name in names}
         found = _look_where_planned(record, decoder)

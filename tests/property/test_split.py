@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairmill.dataset.split import SPLITS, Shares, Splitter
+from pairmill.output.split import SPLITS, Shares, Splitter
 
 IDS = st.text(alphabet="abcdef", min_size=1, max_size=3)
 EDGES = st.lists(st.tuples(IDS, IDS), max_size=30)

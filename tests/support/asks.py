@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pairmill.config import Settings, load
 from pairmill.errors import RejectedError
 from pairmill.recipes.answers import AnswerModel, read
-from pairmill.recipes.recipe import Alone
+from pairmill.recipes.recipe import NullContext
 from pairmill.records import Chunk, digest
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class ScriptedAsk:
     """Answers each question with the next of its texts, and keeps all that it was given."""
 
     replies: list[str]
-    around: Any = field(default_factory=Alone)
+    around: Any = field(default_factory=NullContext)
     prompts: list[Prompt] = field(default_factory=list)
     models: list[str | None] = field(default_factory=list)
     dropped: list[Rejection] = field(default_factory=list)

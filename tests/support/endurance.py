@@ -17,9 +17,9 @@ from tests.support.cli import rejects, rows
 from tests.support.corpus import write_corpus
 from tests.support.forge import ANY, Strike
 
+from pairmill.simulator import Latency, ScheduledStep, SimulatorProcess, SimulatorSettings
 from pairmill.store.folder import RunFolder
 from pairmill.store.lookup import Lookup
-from pairmill.testing import Latency, SimulatorProcess, SimulatorSettings, Step
 
 if TYPE_CHECKING:
     import random
@@ -177,7 +177,7 @@ def lay_course(
     }
     config.write_text(json.dumps(given), "utf-8")
     script = tuple(
-        Step(fault=fault, match=f"# Report {number}\n", times=None)
+        ScheduledStep(fault=fault, match=f"# Report {number}\n", times=None)
         for first, fault in FAULTS.items()
         for number in range(first, articles, 17)
     )

@@ -1,7 +1,7 @@
 """The gate against the simulated endpoint's own quotas, without a wire, on a clock that jumps.
 
-Quota classes, headers and refusals are those of ``pairmill.testing``; the answers' lengths, and how
-long they take, are drawn from a seed. Twelve minutes of traffic take a second or less.
+Quota classes, headers and refusals are those of ``pairmill.simulator``; the answers' lengths, and
+how long they take, are drawn from a seed. Twelve minutes of traffic take a second or less.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tests.support import virtual_time
 
 from pairmill.errors import Kind
 from pairmill.llm.estimate import Forecast
-from pairmill.llm.headers import read_hint, retry_after_s
-from pairmill.llm.limits import Charge, Gate, Limits
-from pairmill.llm.quota import Cost
+from pairmill.llm.limits.gate import Charge, Gate, Limits
+from pairmill.llm.limits.headers import read_hint, retry_after_s
+from pairmill.llm.limits.quota import Cost
 from pairmill.records import Usage
-from pairmill.testing.dialects import limit_headers, rate_limit_body, retry_after_headers
-from pairmill.testing.quotas import Enforcer, Refusal
-from pairmill.testing.settings import Quota
+from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
+from pairmill.simulator.quotas import Enforcer, Refusal
+from pairmill.simulator.settings import SimulatedQuota
 
 if TYPE_CHECKING:
-    from pairmill.llm.headers import LimitHint
-    from pairmill.llm.limits import Lease
+    from pairmill.llm.limits.gate import Lease
+    from pairmill.llm.limits.headers import LimitHint
 
 __all__ = ["CASES", "Case", "Score", "play"]
 
@@ -44,9 +44,9 @@ class Case(NamedTuple):
     binds: str
 
     @property
-    def quota(self) -> Quota:
+    def quota(self) -> SimulatedQuota:
         by_requests = self.binds == "requests"
-        return Quota(
+        return SimulatedQuota(
             rpm=RPM if by_requests else LOOSE_RPM,
             tpm=LOOSE_TPM if by_requests else TPM,
             flavour=self.flavour,  # type: ignore[arg-type]

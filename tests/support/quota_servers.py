@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pairmill.errors import Kind
-from pairmill.llm.headers import LimitHint, Reading, Unit
+from pairmill.llm.limits.headers import HeaderReading, LimitHint, Unit
 from pairmill.records import Usage
 
 if TYPE_CHECKING:
-    from pairmill.llm.limits import Gate, Lease
+    from pairmill.llm.limits.gate import Gate, Lease
 
 __all__ = ["Job", "Meter", "QuotaServer", "Report", "SlotServer", "drive", "meter_of"]
 
@@ -182,7 +182,7 @@ class QuotaServer:
             return None
         return LimitHint(
             minute={
-                unit: Reading(self.limits[unit], max(0.0, meter.left(now)))
+                unit: HeaderReading(self.limits[unit], max(0.0, meter.left(now)))
                 for unit, meter in self.meters.items()
             }
         )
@@ -232,7 +232,7 @@ async def drive(
     mean_output: float = 300.0,
 ) -> None:
     """Keep the gate asked by ``workers`` calls at a time; a refused one comes back as a retry."""
-    from pairmill.llm.limits import Cost
+    from pairmill.llm.limits.gate import Cost
 
     loop = asyncio.get_running_loop()
     rng = random.Random(seed)

@@ -28,6 +28,7 @@ from tests.support.journals import Killed
 from tests.support.power import PowerDisk
 from tests.support.virtual_time import VirtualLoop
 
+from pairmill.chunking.portions import read_portions
 from pairmill.config import load
 from pairmill.errors import (
     EXIT_DONE,
@@ -39,7 +40,6 @@ from pairmill.errors import (
     first_error,
 )
 from pairmill.events import Bus
-from pairmill.intake.portions import read_portions
 from pairmill.llm.prices import load_prices
 from pairmill.llm.providers.provider import Reply
 from pairmill.records import Completion, Usage
@@ -352,7 +352,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
             (session, "run_aside", aside),
-            (session, "Apart", lambda job: nullcontext(read_portions(job))),
+            (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
             (Writer, "_in_thread", inline),
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),

@@ -62,20 +62,20 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
 ) -> None:
     """Write a dataset to train on: without repeats, split by document, in one training format."""
     from pairmill import __version__
-    from pairmill.dataset import export as exporting
-    from pairmill.dataset.export_place import default_place
-    from pairmill.dataset.export_summary import summary_lines
-    from pairmill.dataset.policy import Policy
-    from pairmill.dataset.related import related_documents
-    from pairmill.dataset.repeats import choose_repeats
-    from pairmill.dataset.split import parse_shares
+    from pairmill.output import export as exporting
+    from pairmill.output.export_place import default_place
+    from pairmill.output.export_summary import summary_lines
+    from pairmill.output.policy import ExportPolicy
+    from pairmill.output.related import related_documents
+    from pairmill.output.repeats import choose_repeats
+    from pairmill.output.split import parse_shares
 
     options = exporting.ExportOptions(
         shape=to,
         file_type=file_type,
         shares=parse_shares(split),
         seed=seed,
-        policy=Policy(
+        policy=ExportPolicy(
             min_score=min_score,
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,

@@ -55,11 +55,11 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
-    from pairmill.dataset.qc import check, failures
-    from pairmill.dataset.qc_inputs import documents_for, pairs_in, phrases_in
-    from pairmill.dataset.qc_read import Fields, read_pairs
-    from pairmill.dataset.qc_show import print_report
-    from pairmill.dataset.repeats import choose_embedder
+    from pairmill.output.qc import check, failures
+    from pairmill.output.qc_inputs import documents_for, pairs_in, phrases_in
+    from pairmill.output.qc_read import Fields, read_pairs
+    from pairmill.output.qc_show import print_report
+    from pairmill.output.repeats import choose_embedder
 
     embed = choose_embedder(near)
     report = check(

@@ -21,7 +21,7 @@ def report(
     from rich.console import Console
 
     from pairmill import __version__
-    from pairmill.dataset.folder_report import report_on
+    from pairmill.output.folder_report import report_on
     from pairmill.quality.trust import parse_figures, verdicts
     from pairmill.service.verdicts import print_checks
     from pairmill.store.folder import read_folder

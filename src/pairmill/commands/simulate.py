@@ -46,8 +46,8 @@ def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
     scripts behave before a real endpoint is paid. Its own report of what the client did is at
     /_sim/report. Ends on Ctrl-C. Needs the extra 'simulate'.
     """
-    from pairmill.testing.process import read_settings, run_endpoint
-    from pairmill.testing.settings import SimulatorSettings, from_mapping, to_mapping
+    from pairmill.simulator.process import read_settings, run_endpoint
+    from pairmill.simulator.settings import SimulatorSettings, from_mapping, to_mapping
 
     base = to_mapping(read_settings(config) if config else SimulatorSettings(port=_PORT))
     given = {"port": port, "slots": slots, "dialect": dialect, "seed": seed}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pairmill.llm.prices import Price
     from pairmill.records import Usage
 
-__all__ = ["Budget", "Caps", "Fate", "Reservation", "Spent"]
+__all__ = ["Budget", "CallOutcome", "Caps", "Reservation", "Spent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Spent:
     seconds: float = 0.0
 
 
-class Fate(Enum):
+class CallOutcome(Enum):
     """How a call ended, for the purse."""
 
     FREE = auto()  # it failed for nothing, or was never sent: all is given back
@@ -108,7 +108,9 @@ class Budget:
         self._reserved_tokens += tokens
         return Reservation(price, cost, tokens)
 
-    def settle(self, reservation: Reservation, fate: Fate, usage: Usage | None = None) -> None:
+    def settle(
+        self, reservation: Reservation, fate: CallOutcome, usage: Usage | None = None
+    ) -> None:
         """End a reservation: give it back, spend it, or spend what the call really used.
 
         An answer without a usage is spent as reserved. A usage above the reservation (a server
@@ -119,10 +121,10 @@ class Budget:
         reservation.is_open = False
         self._reserved_picodollars -= reservation.picodollars
         self._reserved_tokens -= reservation.tokens
-        if fate is Fate.FREE:
+        if fate is CallOutcome.FREE:
             return
         cost, tokens = reservation.picodollars, reservation.tokens
-        if fate is Fate.ANSWERED and usage is not None and usage.prompt_tokens > 0:
+        if fate is CallOutcome.ANSWERED and usage is not None and usage.prompt_tokens > 0:
             tokens = usage.prompt_tokens + usage.completion_tokens
             cost = reservation.price.cost(usage) if reservation.price else 0
         self._picodollars += cost

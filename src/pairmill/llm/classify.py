@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.bodies import Facts, first_dict, read_body
-from pairmill.llm.headers import retry_after_s
+from pairmill.llm.limits.headers import retry_after_s
 from pairmill.llm.masking import plain
 
 if TYPE_CHECKING:

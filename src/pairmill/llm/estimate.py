@@ -11,7 +11,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pairmill.llm.quota import Cost
+from pairmill.llm.limits.quota import Cost
 
 if TYPE_CHECKING:
     from pairmill.records import Prompt, Template, Usage

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import orjson
 
-from pairmill.llm.gauges import metrics_url, read_gauges
+from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.plain import plain
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pairmill.records import Completion
 
-__all__ = ["Memory", "find_mode"]
+__all__ = ["ModeMemory", "find_mode"]
 
 # The question does not ask for JSON: a server that ignores the schema answers it with a word.
 _COLOURS = ["red", "green", "blue"]
@@ -42,7 +42,7 @@ _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _TAKEN_ALL_THE_SAME = frozenset({"length", "empty", "refusal"})
 
 
-class Memory(Protocol):
+class ModeMemory(Protocol):
     """Where what was found out is kept between runs."""
 
     def get(self, key: str) -> str | None:
@@ -58,7 +58,7 @@ async def find_mode(
     ask: Callable[[Request, Mode], Awaitable[Completion]],
     base_url: str,
     model: str,
-    memory: Memory,
+    memory: ModeMemory,
 ) -> Mode:
     """The strongest mode that works for this endpoint and model.
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.errors import Kind, PairmillError, StoppedError
-from pairmill.llm.limits import EvictedError, Gate, Lease, Limits
+from pairmill.llm.limits.gate import EvictedError, Gate, Lease, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from pairmill.llm.headers import LimitHint
+    from pairmill.llm.limits.headers import LimitHint
+    from pairmill.llm.limits.quota import Cost
     from pairmill.llm.prices import Price
-    from pairmill.llm.quota import Cost
     from pairmill.records import Usage
 
 __all__ = ["Pool", "PoolLease", "Pools"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pairmill.records import Usage
 
-__all__ = ["PICO", "Price", "Prices", "dollars", "load_prices", "pico"]
+__all__ = ["PICO", "Price", "PriceTable", "dollars", "load_prices", "pico"]
 
 PICO = 10**12
 """Picodollars in a dollar."""
@@ -51,7 +51,7 @@ class Price:
         return prompt_tokens * max(self.input, self.cached) + max_tokens * self.output
 
 
-class Prices:
+class PriceTable:
     """A table of prices by model."""
 
     def __init__(self, table: Mapping[str, Price]) -> None:
@@ -72,7 +72,7 @@ class Prices:
         return None
 
 
-def load_prices(override: Path | None = None) -> Prices:
+def load_prices(override: Path | None = None) -> PriceTable:
     """Read the bundled table, and over it the user's own.
 
     Raises:
@@ -86,7 +86,7 @@ def load_prices(override: Path | None = None) -> Prices:
         except (OSError, UnicodeDecodeError):
             raise ConfigError(f"cannot read prices from {override}") from None
         table.update(_parse(text, str(override)))
-    return Prices(table)
+    return PriceTable(table)
 
 
 def pico(amount: str | Decimal | float) -> int:

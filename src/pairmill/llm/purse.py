@@ -11,7 +11,7 @@ from pairmill.llm.estimate import worst_constant_tokens, worst_text_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.llm.budget import Budget, Fate, Reservation
+    from pairmill.llm.budget import Budget, CallOutcome, Reservation
     from pairmill.llm.prices import Price
     from pairmill.records import Request, Usage
 
@@ -62,7 +62,9 @@ class Purse:
             self._constant[key] = found
         return found
 
-    def settle(self, reservation: Reservation, fate: Fate, usage: Usage | None = None) -> None:
+    def settle(
+        self, reservation: Reservation, fate: CallOutcome, usage: Usage | None = None
+    ) -> None:
         """End a reservation, and let those look again who found no room."""
         self.budget.settle(reservation, fate, usage)
         self._changed.set()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
 
-__all__ = ["Canary", "CanaryLimits", "Window"]
+__all__ = ["Canary", "CanaryLimits", "CanaryWindow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class CanaryLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class CanaryWindow:
     """What one window of chunks showed; ``problem`` is a plain sentence, or None if all is well."""
 
     chunks: int
@@ -81,7 +81,7 @@ class Canary:
         self._size = self._limits.first_chunks
         self._reset()
 
-    def watch(self, chunk: PreparedChunk, pairs: Iterable[PreparedPair]) -> Window | None:
+    def watch(self, chunk: PreparedChunk, pairs: Iterable[PreparedPair]) -> CanaryWindow | None:
         """Add a chunk and its pairs. Returns the window's figures when it is full, else None."""
         pairs = tuple(pairs)
         if not pairs:
@@ -104,20 +104,20 @@ class Canary:
         self._reset()
         return window
 
-    def conclude(self) -> Window | None:
+    def conclude(self) -> CanaryWindow | None:
         """The figures of the window as it is; None with fewer than ``last_chunks`` chunks in it."""
         if self._chunks < self._limits.last_chunks:
             return None
         return self._judge(self._limits.last_chunks)
 
-    def _judge(self, least_pairs: int) -> Window:
+    def _judge(self, least_pairs: int) -> CanaryWindow:
         compared = max(self._compared, 1)
         own, other = self._own / compared, self._other / compared
         repeats = 1 - len(self._instructions) / self._pairs
         problem = None
         if self._pairs >= least_pairs:
             problem = self._problem(own, other, repeats)
-        return Window(self._chunks, self._pairs, own, other, repeats, problem)
+        return CanaryWindow(self._chunks, self._pairs, own, other, repeats, problem)
 
     def _problem(self, own: float, other: float, repeats: float) -> str | None:
         limits = self._limits

@@ -30,7 +30,7 @@ from pairmill.quality.grounding import (
 from pairmill.quality.language import differs
 from pairmill.quality.source_words import find_reference
 from pairmill.quality.text import count_words, join, words
-from pairmill.quality.thresholds import DEFAULT, Policy, Thresholds
+from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Finding:
     """
 
     check: str
-    policy: Policy
+    policy: CheckPolicy
     detail: str
 
 
@@ -114,8 +114,8 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
     return max(findings, key=lambda finding: _ORDER.index(finding.policy), default=None)
 
 
-_KEEP = Policy.KEEP  # looking a member up in its class takes longer than many a check
-_ORDER = tuple(Policy)
+_KEEP = CheckPolicy.KEEP  # looking a member up in its class takes longer than many a check
+_ORDER = tuple(CheckPolicy)
 
 
 def _points_at_source(case: Case) -> str | None:

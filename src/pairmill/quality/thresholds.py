@@ -24,7 +24,7 @@ __all__ = [
     "LEAST_JACCARD",
     "POLICIES",
     "VERSION",
-    "Policy",
+    "CheckPolicy",
     "Thresholds",
     "override",
 ]
@@ -38,7 +38,7 @@ LEAST_COSINE = 0.92
 """Likewise, by the cosine of their embeddings, where those are asked for."""
 
 
-class Policy(StrEnum):
+class CheckPolicy(StrEnum):
     """What happens to a pair in which a check finds something, mildest first."""
 
     KEEP = "keep"  # nothing: the check does not even run
@@ -47,26 +47,26 @@ class Policy(StrEnum):
     DROP = "drop"  # the pair goes to rejected/
 
 
-POLICIES: Mapping[str, Policy] = MappingProxyType(
+POLICIES: Mapping[str, CheckPolicy] = MappingProxyType(
     {
-        "points_at_source": Policy.REPAIR,
-        "ungrounded": Policy.DROP,
-        "weakly_grounded": Policy.FLAG,
-        "unseen_number": Policy.FLAG,
-        "unseen_name": Policy.FLAG,
-        "evidence_missing": Policy.FLAG,
-        "near_copy": Policy.DROP,
-        "instruction_length": Policy.FLAG,
-        "answer_length": Policy.FLAG,
-        "yes_no": Policy.FLAG,
-        "refusal": Policy.DROP,
-        "meta_text": Policy.DROP,
-        "prompt_leak": Policy.DROP,
-        "language": Policy.DROP,
-        "truncated": Policy.DROP,
-        "twin": Policy.DROP,
-        "personal_data": Policy.FLAG,
-        "secret": Policy.DROP,
+        "points_at_source": CheckPolicy.REPAIR,
+        "ungrounded": CheckPolicy.DROP,
+        "weakly_grounded": CheckPolicy.FLAG,
+        "unseen_number": CheckPolicy.FLAG,
+        "unseen_name": CheckPolicy.FLAG,
+        "evidence_missing": CheckPolicy.FLAG,
+        "near_copy": CheckPolicy.DROP,
+        "instruction_length": CheckPolicy.FLAG,
+        "answer_length": CheckPolicy.FLAG,
+        "yes_no": CheckPolicy.FLAG,
+        "refusal": CheckPolicy.DROP,
+        "meta_text": CheckPolicy.DROP,
+        "prompt_leak": CheckPolicy.DROP,
+        "language": CheckPolicy.DROP,
+        "truncated": CheckPolicy.DROP,
+        "twin": CheckPolicy.DROP,
+        "personal_data": CheckPolicy.FLAG,
+        "secret": CheckPolicy.DROP,
     }
 )
 """Every check that runs while generating, and its default policy."""
@@ -76,7 +76,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 class Thresholds:
     """Policies and numbers; lengths in words, where two Chinese or Japanese characters are one."""
 
-    policies: Mapping[str, Policy] = field(default_factory=lambda: POLICIES, hash=False)
+    policies: Mapping[str, CheckPolicy] = field(default_factory=lambda: POLICIES, hash=False)
     ungrounded_below: float = 0.30
     weakly_grounded_below: float = 0.45
     evidence_least: float = 90.0
@@ -125,7 +125,7 @@ def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresho
     )
 
 
-def _policy(name: str, value: object) -> Policy:
-    if isinstance(value, str) and value in list(Policy):
-        return Policy(value)
-    raise ConfigError(f"checks.{name}: needs one of {', '.join(Policy)}")
+def _policy(name: str, value: object) -> CheckPolicy:
+    if isinstance(value, str) and value in list(CheckPolicy):
+        return CheckPolicy(value)
+    raise ConfigError(f"checks.{name}: needs one of {', '.join(CheckPolicy)}")

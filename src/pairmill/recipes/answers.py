@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pairmill.records import AnswerSchema, digest
 
-__all__ = ["AnswerModel", "Fault", "How", "Reading", "json_schema", "read"]
+__all__ = ["AnswerModel", "Fault", "How", "ParsedAnswer", "json_schema", "read"]
 
 MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer to our questions, and healing costs time
 MAX_FAULTS = 5
@@ -79,7 +79,7 @@ class Fault:
     raw: str = ""
 
 
-class Reading(Struct, Generic[Answer], frozen=True):
+class ParsedAnswer(Struct, Generic[Answer], frozen=True):
     """What could be read: a value (perhaps with fewer items than were written), and the faults."""
 
     value: Answer | None
@@ -87,7 +87,7 @@ class Reading(Struct, Generic[Answer], frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
-def read(text: str, model: type[Answer], *, cut: bool = False) -> Reading[Answer]:
+def read(text: str, model: type[Answer], *, cut: bool = False) -> ParsedAnswer[Answer]:
     """Read a model's text as an answer. Never raises.
 
     Args:
@@ -96,17 +96,17 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> Reading[Answer
         cut: The server said that the text ended for length, so its last item may be torn.
     """
     try:
-        return Reading(model.model_validate_json(text), How.STRICT)
+        return ParsedAnswer(model.model_validate_json(text), How.STRICT)
     except ValidationError:
         pass
     fault = _no_answer(text)
     if fault:
-        return Reading(None, How.FAILED, (fault,))
+        return ParsedAnswer(None, How.FAILED, (fault,))
     text = _unwrap(text)
     data, was_cut = _heal(text)
     faults = (_cut_off(text),) if cut or was_cut else ()
     if data is None:
-        return Reading(None, How.FAILED, faults or (Fault("no_json", "no JSON value"),))
+        return ParsedAnswer(None, How.FAILED, faults or (Fault("no_json", "no JSON value"),))
     if isinstance(data, list) and model.items:
         data = {model.items: _flatten(data, model.items)}
     return _validate(data, model, faults)
@@ -124,17 +124,17 @@ def json_schema(model: type[AnswerModel]) -> AnswerSchema:
     return AnswerSchema(name, plain, digest(name, orjson.dumps(plain).decode()))
 
 
-def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> Reading[Answer]:
+def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> ParsedAnswer[Answer]:
     try:
         value = model.model_validate(data)
     except (ValidationError, RecursionError) as error:
         found = _faults_of(error)
     else:
         how = How.SALVAGED if faults else How.HEALED
-        return Reading(value, how, faults)
+        return ParsedAnswer(value, how, faults)
     if model.items and isinstance(data, dict) and isinstance(data.get(model.items), list):
         return _salvage(data, model, faults, found)
-    return Reading(None, How.FAILED, (*faults, *found))
+    return ParsedAnswer(None, How.FAILED, (*faults, *found))
 
 
 def _salvage(
@@ -142,7 +142,7 @@ def _salvage(
     model: type[Answer],
     faults: tuple[Fault, ...],
     whole: tuple[Fault, ...],
-) -> Reading[Answer]:
+) -> ParsedAnswer[Answer]:
     """Keep each list item that is valid on its own; report the others.
 
     ``faults`` were found before; ``whole`` is what is wrong with the value as one.
@@ -161,10 +161,10 @@ def _salvage(
     try:
         value = model.model_validate({**data, name: good}) if good else None
     except ValidationError as error:  # more good items than the list may hold, or another field
-        return Reading(None, How.FAILED, (*faults, *_faults_of(error)))
+        return ParsedAnswer(None, How.FAILED, (*faults, *_faults_of(error)))
     if value is None:
-        return Reading(None, How.FAILED, (*faults, *(bad or whole)))
-    return Reading(value, How.SALVAGED, (*faults, *bad))
+        return ParsedAnswer(None, How.FAILED, (*faults, *(bad or whole)))
+    return ParsedAnswer(value, How.SALVAGED, (*faults, *bad))
 
 
 def _faults_of(error: ValidationError | RecursionError) -> tuple[Fault, ...]:

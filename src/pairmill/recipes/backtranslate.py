@@ -18,7 +18,7 @@ from pairmill.recipes.writing import (
     TERMS,
     TOKENS_PER_PAIR,
     TOKENS_PER_REPLY,
-    Written,
+    WrittenAnswer,
     WrittenPair,
     drop_skipped,
     load_backtranslate,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.recipes.prompts import PromptTemplate
 
-__all__ = ["Written", "WrittenPair", "backtranslate"]
+__all__ = ["WrittenAnswer", "WrittenPair", "backtranslate"]
 
 VERSION = "3"
 
@@ -55,7 +55,7 @@ def backtranslate(settings: Settings) -> Generator:
         form = forms.with_card(await cards.of(chunk, ask))
         written = await ask(
             question(form, chunk, plan),
-            Written,
+            WrittenAnswer,
             again=lambda kept: question(form, chunk, plan.after(kept)),
         )
         if not written.pairs:

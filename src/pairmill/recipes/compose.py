@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import RejectedError
-from pairmill.quality.thresholds import DEFAULT, POLICIES, Policy, override
+from pairmill.quality.thresholds import DEFAULT, POLICIES, CheckPolicy, override
 from pairmill.recipes.evolve import Evolution
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.preference import Preference
@@ -33,10 +33,10 @@ VERSION = "1"
 
 _COPIES = {
     # what is no fault where the answer is the text's own
-    "near_copy": Policy.KEEP,
-    "truncated": Policy.FLAG,
-    "meta_text": Policy.FLAG,
-    "answer_length": Policy.FLAG,
+    "near_copy": CheckPolicy.KEEP,
+    "truncated": CheckPolicy.FLAG,
+    "meta_text": CheckPolicy.FLAG,
+    "answer_length": CheckPolicy.FLAG,
 }
 
 
@@ -86,7 +86,7 @@ def make_checks(generator: Generator, settings: Settings) -> Checks:
             thresholds, policies=MappingProxyType({**thresholds.policies, **_COPIES})
         )
     if settings.checks == "off":
-        off = dict.fromkeys(POLICIES, Policy.KEEP)
+        off = dict.fromkeys(POLICIES, CheckPolicy.KEEP)
         thresholds = replace(thresholds, policies=MappingProxyType(off))
     elif isinstance(settings.checks, dict):
         thresholds = override(settings.checks, thresholds)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec.structs import replace
 from pydantic import Field, StringConstraints
 
+from pairmill.chunking.cuts import sentence_ends
 from pairmill.errors import RejectedError
-from pairmill.intake.cuts import sentence_ends
 from pairmill.quality.grounding import coverage
 from pairmill.quality.text import prepare
 from pairmill.recipes.answers import AnswerModel

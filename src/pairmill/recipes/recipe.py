@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.records import Chunk, Pair, Prompt, Rejection
 
-__all__ = ["NO_TERMS", "Alone", "Around", "Ask", "Generator", "Recipe"]
+__all__ = ["NO_TERMS", "Ask", "Generator", "NullContext", "Recipe", "RecipeContext"]
 
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 NO_TERMS = PromptTerms()
 
 
-class Around(Protocol):
+class RecipeContext(Protocol):
     """The run around a unit: who watches its pairs, and what is kept between units."""
 
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
@@ -43,7 +43,7 @@ class Around(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class NullContext:
     """No run around: nobody watches, everything is admitted, names are kept in memory."""
 
     kept: dict[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Ask(Protocol):
     """Everything between a question and a valid answer."""
 
     @property
-    def around(self) -> Around:
+    def around(self) -> RecipeContext:
         """The run around this unit."""
         ...
 

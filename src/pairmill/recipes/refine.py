@@ -16,7 +16,7 @@ from pairmill.events import Topic
 from pairmill.quality.filters import inspect, worst
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.privacy import redact
-from pairmill.quality.thresholds import DEFAULT, Policy, Thresholds
+from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.recipes.recipe import NO_TERMS
 from pairmill.records import Rejection
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Checks", "inspect_pair", "raw_pair", "refine", "view_of", "view_of_pair"]
 
 _PRIVATE = frozenset({"personal_data", "secret"})
-_GRAVE = (Policy.REPAIR, Policy.DROP)
+_GRAVE = (CheckPolicy.REPAIR, CheckPolicy.DROP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def refine(
     for pair, pair_view in zip(pairs, views, strict=True):
         findings = _inspect(pair_view, view, elders, checks)
         gravest = worst(findings)
-        if gravest is not None and gravest.policy is Policy.REPAIR and rewrite is not None:
+        if gravest is not None and gravest.policy is CheckPolicy.REPAIR and rewrite is not None:
             ask.tell(Topic.REPAIR_ASKED, reason=gravest.check)
             other = await rewrite(pair, gravest.detail, chunk, ask)
             if other is not None:

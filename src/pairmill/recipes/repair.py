@@ -14,19 +14,19 @@ from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import Topic
-from pairmill.recipes.answers import AnswerModel, Fault, How, Reading, json_schema, read
+from pairmill.recipes.answers import AnswerModel, Fault, How, ParsedAnswer, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
-from pairmill.recipes.recipe import Alone
+from pairmill.recipes.recipe import NullContext
 from pairmill.records import AnswerSchema, Prompt, Rejection, Request, Sampling, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import Bus
-    from pairmill.recipes.recipe import Around
+    from pairmill.recipes.recipe import RecipeContext
     from pairmill.records import Completion
 
-__all__ = ["Asker", "Attempt", "Questions", "Step", "next_step"]
+__all__ = ["Asker", "Attempt", "Questions", "RepairStep", "next_step"]
 
 MAX_REPAIR_CHARS = 4000  # what a repair prompt shows of the faulty text
 MAX_FAULTS = 5
@@ -40,7 +40,7 @@ class Attempt(Struct, frozen=True):
     """One answer that was bought: its text, how it ended, and what could be read in it."""
 
     text: str
-    reading: Reading[Any]
+    reading: ParsedAnswer[Any]
     was_repair: bool = False
 
     @property
@@ -49,17 +49,17 @@ class Attempt(Struct, frozen=True):
         return tuple(fault.reason for fault in self.reading.faults)
 
 
-class Step(Struct, frozen=True):
+class RepairStep(Struct, frozen=True):
     """What to do next: ``accept``, ``repair``, ``again`` (the question, afresh), or ``reject``."""
 
     action: str
     reason: str = ""
 
 
-_ACCEPT = Step("accept")
+_ACCEPT = RepairStep("accept")
 
 
-def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
+def next_step(attempts: list[Attempt], max_attempts: int) -> RepairStep:
     """Decide what follows the last attempt.
 
     A repair prompt can mend form, not content: what was cut off, refused or left empty is asked
@@ -70,26 +70,26 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> Step:
         return _ACCEPT
     reason = last.reasons[0]
     kept = any(attempt.reading.value is not None for attempt in attempts)
-    give_up = Step("accept" if kept else "reject", reason)
+    give_up = RepairStep("accept" if kept else "reject", reason)
     if len(attempts) >= max_attempts:
         return give_up
     if last.was_repair and any(attempt.text == last.text for attempt in attempts[:-1]):
         return give_up
     if reason in {"empty", "refusal", "cut_off", "too_long", "no_answer"}:
-        return Step("again", reason)
-    return Step("repair", reason)
+        return RepairStep("again", reason)
+    return RepairStep("repair", reason)
 
 
 class Questions:
     """What all units of a run share: the model asked, the limits, and prepared schemas."""
 
     def __init__(
-        self, bus: Bus, *, model: str, max_attempts: int, around: Around | None = None
+        self, bus: Bus, *, model: str, max_attempts: int, around: RecipeContext | None = None
     ) -> None:
         self.bus = bus
         self.model = model
         self.max_attempts = max_attempts
-        self.around: Around = around or Alone()
+        self.around: RecipeContext = around or NullContext()
         self._schemas: dict[type[AnswerModel], tuple[AnswerSchema, PromptTemplate]] = {}
 
     def schema(self, answer: type[AnswerModel]) -> AnswerSchema:
@@ -143,7 +143,7 @@ class Asker:
         self.dropped: list[Rejection] = []
 
     @property
-    def around(self) -> Around:
+    def around(self) -> RecipeContext:
         """The run around this unit."""
         return self._questions.around
 
@@ -204,7 +204,7 @@ class Asker:
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
         self._questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
-        return Attempt("", Reading(None, How.FAILED, (fault,)), was_repair)
+        return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
 
     def _read(
         self,
@@ -226,7 +226,7 @@ class Asker:
         self._questions.bus.emit(Topic.ANSWER_READ, how=reading.how.value)
         return Attempt(completion.text, reading, was_repair)
 
-    def _conclude(self, attempts: list[Attempt], answer: type[Answer], step: Step) -> Answer:
+    def _conclude(self, attempts: list[Attempt], answer: type[Answer], step: RepairStep) -> Answer:
         last = attempts[-1]
         value = _gather(attempts, answer)
         if value is None:

@@ -10,7 +10,7 @@ from pairmill.recipes.prompts import PromptTemplate, load_template, one_line
 from pairmill.recipes.writing import (
     TOKENS_PER_PAIR,
     TOKENS_PER_REPLY,
-    Written,
+    WrittenAnswer,
     passage_values,
     to_pair,
 )
@@ -50,7 +50,7 @@ class Rewriter:
         sampling = Sampling(settings.temperature, TOKENS_PER_REPLY + TOKENS_PER_PAIR, settings.seed)
         prompt = PromptTemplate(prefix.template, self.form).fill(values, sampling)
         try:
-            written = await ask(prompt, Written)
+            written = await ask(prompt, WrittenAnswer)
         except RejectedError:
             return None
         return to_pair(written.pairs[0], pair.index) if written.pairs else None

@@ -25,7 +25,7 @@ __all__ = [
     "Short",
     "Skip",
     "Text",
-    "Written",
+    "WrittenAnswer",
     "WrittenPair",
     "drop_skipped",
     "load_backtranslate",
@@ -77,7 +77,7 @@ class WrittenPair(AnswerModel):
     answer: Answered
 
 
-class Written(AnswerModel):
+class WrittenAnswer(AnswerModel):
     """The whole reply: pairs, or the reason why there are none."""
 
     items: ClassVar[str | None] = "pairs"

@@ -17,13 +17,12 @@ from pairmill.config import LOCAL, PoolSettings
 from pairmill.errors import ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
 from pairmill.llm.admission import Free
-from pairmill.llm.breaker import EndpointBreaker
 from pairmill.llm.client import Client
-from pairmill.llm.concurrency import Fixed, Growing, Seeking
 from pairmill.llm.endpoint import Endpoint, resolve
-from pairmill.llm.exchange import Exchange, Station
-from pairmill.llm.headers import dialect_of
-from pairmill.llm.limits import Charge, Cost, Gate, Limits
+from pairmill.llm.limits.breaker import EndpointBreaker
+from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
+from pairmill.llm.limits.gate import Charge, Cost, Gate, Limits
+from pairmill.llm.limits.headers import dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.modes import find_mode
 from pairmill.llm.pools import Pool, Pools
@@ -31,9 +30,10 @@ from pairmill.llm.prices import load_prices
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
-from pairmill.run.aside import held_aside
+from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
 from pairmill.run.spending import Spending, open_spending
+from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
-    from pairmill.llm.concurrency import Width
+    from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
-    from pairmill.run.memory import Memory
+    from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
@@ -66,7 +66,7 @@ class Connection:
     """
 
     client: Client
-    exchange: Exchange
+    exchange: Router
     in_flight: InFlight
     workers: int
     gauges: dict[str, Gate]
@@ -76,7 +76,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, bus: Bus, stop: Stop, folder: RunFolder, memory: Memory
+    settings: Settings, bus: Bus, stop: Stop, folder: RunFolder, memory: RunMemory
 ) -> AsyncIterator[Connection]:
     """Connect to the settings' models for as long as the block runs.
 
@@ -88,8 +88,8 @@ async def connected(
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         prices = load_prices(settings.prices)
-        stations: list[Station] = []
-        widths: dict[str, Width] = {}
+        stations: list[Route] = []
+        widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
         for given in pool_settings(settings):
             model = given.model or settings.model
@@ -110,8 +110,8 @@ async def connected(
             )
             mode = await _mode(settings, endpoint, provider, pool, bus, stop, memory)
             dialect = dialect_of(endpoint.base_url)
-            stations.append(Station(pool, provider, mode, dialect))
-            if isinstance(width, Seeking):
+            stations.append(Route(pool, provider, mode, dialect))
+            if isinstance(width, GradientLimit):
                 gauges[given.name] = endpoint.base_url
 
         def make_gate(pool: Pool) -> Gate:
@@ -130,7 +130,7 @@ async def connected(
         if spending:
             stack.callback(spending.write, over=True)
         purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Exchange(settings.model, stations, pools, clock, purse, prices.find)
+        exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
         in_flight = InFlight(stop)
         yield Connection(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
@@ -210,25 +210,25 @@ def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency:
     )
 
 
-def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> Width:
+def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
     """How many calls at once: as given; else found out, in the way that suits the endpoint."""
     model = pool.model or settings.model
     fixed = pool.concurrency or settings.concurrency
     if fixed:
-        return Fixed(fixed)
+        return FixedLimit(fixed)
     if model == LOCAL:
-        return Fixed(2)  # one is answered while the other is on its way
+        return FixedLimit(2)  # one is answered while the other is on its way
     if model.startswith(f"{LOCAL}:"):
-        return Fixed(DEFAULT_SLOTS)
+        return FixedLimit(DEFAULT_SLOTS)
     if _limits(settings, pool).per_min():
-        return Growing(start=Growing.CEILING)  # the rate decides
-    return Seeking() if endpoint.is_private else Growing()
+        return AimdLimit(start=AimdLimit.CEILING)  # the rate decides
+    return GradientLimit() if endpoint.is_private else AimdLimit()
 
 
-def _most(width: Width) -> int:
-    if isinstance(width, Fixed):
+def _most(width: ConcurrencyLimit) -> int:
+    if isinstance(width, FixedLimit):
         return width.limit
-    return Seeking.CEILING if isinstance(width, Seeking) else Growing.CEILING
+    return GradientLimit.CEILING if isinstance(width, GradientLimit) else AimdLimit.CEILING
 
 
 def _limits(settings: Settings, pool: PoolSettings) -> Limits:
@@ -250,7 +250,7 @@ async def _mode(
     pool: Pool,
     bus: Bus,
     stop: Stop,
-    memory: Memory,
+    memory: RunMemory,
 ) -> Mode:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
     if settings.structured_output != "auto":

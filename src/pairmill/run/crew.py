@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pairmill.run.asking import InFlight
     from pairmill.run.stop import Stop
 
-__all__ = ["Crew"]
+__all__ = ["WorkerGroup"]
 
 
-class Crew:
+class WorkerGroup:
     """The tasks that work, each of which can be let go alone."""
 
     def __init__(self, in_flight: InFlight) -> None:

@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 from pairmill import __version__
-from pairmill.dataset.card import write_card
-from pairmill.dataset.facts import RunFacts
 from pairmill.errors import StorageError
 from pairmill.events import Event, Topic
+from pairmill.output.card import write_card
+from pairmill.output.facts import RunFacts
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.store.manifest import write_manifest

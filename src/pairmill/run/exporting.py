@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairmill import __version__
 from pairmill.errors import EXIT_DONE, UsageError
-from pairmill.intake.sources.files import STANDARD_INPUT
+from pairmill.sources.files import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
@@ -25,7 +25,7 @@ def check_export(settings: Settings) -> None:
     """
     if settings.export is None:
         return
-    from pairmill.dataset.export_place import check_replaceable, default_place  # noqa: PLC0415
+    from pairmill.output.export_place import check_replaceable, default_place  # noqa: PLC0415
 
     place = default_place(settings.output, settings.export)
     for given in settings.inputs:
@@ -47,11 +47,11 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
         return []
     if summary.exit_code != EXIT_DONE:
         return ["not exported, since the run has not come to its end"]
-    from pairmill.dataset import export as exporting  # noqa: PLC0415 (most runs do not export)
-    from pairmill.dataset.export_place import default_place  # noqa: PLC0415
-    from pairmill.dataset.export_summary import summary_lines  # noqa: PLC0415
-    from pairmill.dataset.related import related_documents  # noqa: PLC0415
-    from pairmill.dataset.repeats import near_repeats  # noqa: PLC0415
+    from pairmill.output import export as exporting  # noqa: PLC0415 (most runs do not export)
+    from pairmill.output.export_place import default_place  # noqa: PLC0415
+    from pairmill.output.export_summary import summary_lines  # noqa: PLC0415
+    from pairmill.output.related import related_documents  # noqa: PLC0415
+    from pairmill.output.repeats import near_repeats  # noqa: PLC0415
 
     done = exporting.export(
         settings.output,

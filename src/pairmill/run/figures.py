@@ -19,14 +19,14 @@ from pairmill.store.files import atomic_write
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Figures", "summarize"]
+__all__ = ["RunMetrics", "summarize"]
 
 MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
 _GATE = ("instruction_following", "truthfulness")
 _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
 
 
-class Figures:
+class RunMetrics:
     """Listens to what is judged and evolved, and writes down what it comes to."""
 
     TOPICS: ClassVar = (Topic.JUDGED, Topic.EVOLVED, Topic.SHARD_PUBLISHED)

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-__all__ = ["Memory"]
+__all__ = ["RunMemory"]
 
 _GET = "SELECT value FROM kept WHERE name = ?"
 
 
-class Memory:
+class RunMemory:
     """Names and values in a file of the run folder, in constant memory.
 
     A value is safe from the end of the process, not from the end of power: then it is made anew.

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.events import Topic
-from pairmill.intake.notes import Fate
+from pairmill.sources.notes import InputFate
 
 if TYPE_CHECKING:
     from pairmill.events import Bus
-    from pairmill.intake.notes import Note
+    from pairmill.sources.notes import Note
 
 __all__ = ["tell"]
 
 
 def tell(note: Note, bus: Bus) -> None:
     """Tell whoever watches of one piece of input."""
-    if note.fate is Fate.NOTICE:
+    if note.fate is InputFate.NOTICE:
         bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
     else:
         reason = f"{note.reason}: {note.detail}" if note.detail else note.reason

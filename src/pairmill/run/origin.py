@@ -18,11 +18,11 @@ from pairmill.store.files import atomic_write
 if TYPE_CHECKING:
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Origin", "check_recipe", "note_start", "read_origin"]
+__all__ = ["RunOrigin", "check_recipe", "note_start", "read_origin"]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RunOrigin:
     """Attributes of a folder's starts.
 
     Attributes:
@@ -34,17 +34,17 @@ class Origin:
     identities: tuple[str, ...] = ()
 
 
-def read_origin(folder: RunFolder) -> Origin:
+def read_origin(folder: RunFolder) -> RunOrigin:
     """What was noted; nothing where that is missing or cannot be read."""
     try:
         found = orjson.loads(folder.origin.read_bytes())
     except (OSError, orjson.JSONDecodeError):
-        return Origin()
+        return RunOrigin()
     if not isinstance(found, dict):
-        return Origin()
+        return RunOrigin()
     place, identities = found.get("place"), found.get("identities")
     known = identities if isinstance(identities, list) else []
-    return Origin(
+    return RunOrigin(
         Path(place) if isinstance(place, str) else None,
         tuple(name for name in known if isinstance(name, str)),
     )
@@ -81,5 +81,5 @@ def note_start(folder: RunFolder, identity: str) -> None:
     identities = dict.fromkeys((*before.identities, identity))
     document = {"place": str(Path.cwd()), "identities": list(identities)}
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if before != Origin(Path.cwd(), tuple(identities)):
+    if before != RunOrigin(Path.cwd(), tuple(identities)):
         atomic_write(folder.origin, data)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.intake.portions import unpack
+from pairmill.chunking.portions import unpack
 from pairmill.records import Chunk, Completion, digest_with
 from pairmill.store.entries import UnitKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pairmill.intake.notes import Note
-    from pairmill.intake.portions import Packed, Portion
+    from pairmill.chunking.portions import ChunkBatch, Packed
     from pairmill.recipes.recipe import Recipe
+    from pairmill.sources.notes import Note
     from pairmill.store.lookup import Lookup
 
-__all__ = ["Batch", "Reader", "Work"]
+__all__ = ["Reader", "UnitBatch", "Work"]
 
 
 class Work(Struct, frozen=True):
@@ -31,7 +31,7 @@ class Work(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class UnitBatch:
     """What one look at the input gave.
 
     Attributes:
@@ -57,7 +57,7 @@ class Reader:
 
     def __init__(
         self,
-        portions: Iterable[Portion],
+        portions: Iterable[ChunkBatch],
         recipe: Recipe,
         lookup: Lookup,
         only: frozenset[str] | None = None,
@@ -69,7 +69,7 @@ class Reader:
         self._only = only
         self._active: set[str] = set()
 
-    def next_batch(self) -> Batch | None:
+    def next_batch(self) -> UnitBatch | None:
         """Read on; None at the end of the input.
 
         Raises:
@@ -96,7 +96,7 @@ class Reader:
         self._active.update(item.unit for item in work)
         pairs = [(fresh[unit][1], count) for unit, count in known.pairs.items()]
         known_count = len(portion.chunks) - len(work)
-        return Batch(work, known_count, portion.notes, portion.documents, pairs)
+        return UnitBatch(work, known_count, portion.notes, portion.documents, pairs)
 
     def done_with(self, unit: str) -> None:
         """Forget a unit whose outcome is committed."""

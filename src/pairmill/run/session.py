@@ -1,6 +1,6 @@
 """Where all of it meets: one reader, N workers and one writer, in the only task groups.
 
-    intake -> reader -> inbox -> workers -> writer -> journal
+    sources -> chunking -> reader -> inbox -> workers -> writer -> journal
                  |                  |
                lookup             client (gate, provider, retries)
 
@@ -18,35 +18,35 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill import __version__
+from pairmill.chunking.job import Job
+from pairmill.chunking.portions import PORTION_CHUNKS
+from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, StorageError
 from pairmill.events import Bus, Topic
-from pairmill.intake.apart import Apart
-from pairmill.intake.job import Job
-from pairmill.intake.portions import PORTION_CHUNKS
-from pairmill.intake.sources.files import check_inputs
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.repair import Questions
-from pairmill.run.aside import run_aside
 from pairmill.run.connect import connected
-from pairmill.run.crew import Crew
+from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
-from pairmill.run.figures import Figures
+from pairmill.run.figures import RunMetrics
 from pairmill.run.inbox import Inbox
-from pairmill.run.memory import Memory
+from pairmill.run.memory import RunMemory
+from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
 from pairmill.run.origin import check_recipe, note_start
-from pairmill.run.quota import Quota, make_quota
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
+from pairmill.run.targets import PairTarget, make_quota
+from pairmill.run.threads import run_aside
 from pairmill.run.tuning import calm_collector
-from pairmill.run.vigil import Vigil, watch_gauge, watch_loop
-from pairmill.run.watch import Watch
-from pairmill.run.worker import Shop, work_on
+from pairmill.run.watch import CanaryGuard
+from pairmill.run.worker import WorkerContext, work_on
 from pairmill.run.writer import Writer
+from pairmill.sources.files import check_inputs
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
-    from pairmill.run.again import Again
     from pairmill.run.connect import Connection
-    from pairmill.run.reader import Batch, Work
+    from pairmill.run.reader import UnitBatch, Work
+    from pairmill.run.retry_rejected import RetryRequest
     from pairmill.store.folder import RunFolder
 
 __all__ = ["Summary", "run"]
@@ -70,7 +70,7 @@ async def run(
     *,
     handle_signals: bool = True,
     tick: Callable[[], None] | None = None,
-    again: Again | None = None,
+    again: RetryRequest | None = None,
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -113,7 +113,7 @@ async def run(
         )
         only = journal.reopen(again.reason) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        portions = stack.enter_context(Apart(Job.of(settings)))
+        portions = stack.enter_context(ReaderProcess(Job.of(settings)))
         reader = Reader(portions, recipe, known, only)
         writer = Writer(
             journal,
@@ -125,15 +125,15 @@ async def run(
         ending = Ending(folder, totals, recipe, settings)
         for text in filter(None, (*notice, *folder.notices, changed, *journal.notices)):
             bus.emit(Topic.NOTICE, text=text)
-        watch = Watch(
+        watch = CanaryGuard(
             Stop(),
-            stack.enter_context(Memory(folder.state / "memory.db")),
+            stack.enter_context(RunMemory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
             on_trial=settings.checks != "off",
         )
-        figures = Figures(folder.figures, folder.state / "figures.json")
-        bus.subscribe(figures.listen, *Figures.TOPICS)
+        figures = RunMetrics(folder.figures, folder.state / "figures.json")
+        bus.subscribe(figures.listen, *RunMetrics.TOPICS)
         stack.callback(figures.save)
         session = _Session(
             settings,
@@ -163,7 +163,7 @@ class _Session:
         writer: Writer,
         ending: Ending,
         *,
-        watch: Watch,
+        watch: CanaryGuard,
         puts_back: bool,
     ) -> None:
         self._settings = settings
@@ -239,9 +239,9 @@ class _Session:
             pass  # a stop came while the model was looked for
         return asked
 
-    async def _work(self, batch: Batch, connection: Connection) -> None:
+    async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
-        shop = Shop(
+        shop = WorkerContext(
             self._recipe,
             self._questions(self._settings.model),
             connection.client,
@@ -252,10 +252,10 @@ class _Session:
             self._questions(strong) if strong else None,
         )
         quiet_s = self._settings.no_progress_s
-        vigil = Vigil(connection, self._bus, self._stop, no_progress_s=quiet_s)
-        self._bus.subscribe(vigil, *Vigil.TOPICS)
+        vigil = RunMonitor(connection, self._bus, self._stop, no_progress_s=quiet_s)
+        self._bus.subscribe(vigil, *RunMonitor.TOPICS)
         inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
-        crew = Crew(connection.in_flight)
+        crew = WorkerGroup(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
@@ -271,14 +271,14 @@ class _Session:
         attempts = self._settings.max_attempts
         return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
 
-    async def _feed(self, batch: Batch, inbox: Inbox) -> None:
+    async def _feed(self, batch: UnitBatch, inbox: Inbox) -> None:
         """Hand the units to the workers; where reading fails, end the run, but in good order."""
         try:
             await self._hand_over(batch, inbox)
         except PairmillError as error:
             self._stop.request(str(error), error.exit_code)
 
-    async def _hand_over(self, batch: Batch | None, inbox: Inbox) -> None:
+    async def _hand_over(self, batch: UnitBatch | None, inbox: Inbox) -> None:
         """Hand the units to the workers as fast as they take them."""
         if self._quota is not None:
             await self._feed_quota(self._quota, batch, inbox)
@@ -290,7 +290,7 @@ class _Session:
             self._bus.emit(Topic.READING_DONE)
         inbox.end()
 
-    async def _feed_quota(self, quota: Quota, batch: Batch | None, inbox: Inbox) -> None:
+    async def _feed_quota(self, quota: PairTarget, batch: UnitBatch | None, inbox: Inbox) -> None:
         """Hand over only those units that the quota needs."""
         self._bus.subscribe(quota.listen, Topic.UNIT_FINISHED)
         while batch is not None and not quota.is_full:
@@ -308,7 +308,7 @@ class _Session:
             await inbox.put((work,))
         await inbox.put(left)
 
-    async def _read(self) -> Batch | None:
+    async def _read(self) -> UnitBatch | None:
         """Read on; None at the end of the input, or when a stop is asked for."""
         if self._stop.is_requested:
             return None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.llm.pools import Pool
-    from pairmill.llm.prices import Prices
+    from pairmill.llm.prices import PriceTable
     from pairmill.store.folder import RunFolder
 
 __all__ = ["Spending", "open_spending"]
@@ -53,7 +53,7 @@ class Spending:
 
 
 def open_spending(
-    settings: Settings, pools: Sequence[Pool], prices: Prices, folder: RunFolder
+    settings: Settings, pools: Sequence[Pool], prices: PriceTable, folder: RunFolder
 ) -> Spending | None:
     """The run's budget with what earlier starts spent of it; None where nothing is capped.
 
@@ -97,7 +97,7 @@ def _recorded(path: Path) -> Spent:
         return Spent()
 
 
-def _bought(folder: RunFolder, pools: Sequence[Pool], prices: Prices) -> Spent:
+def _bought(folder: RunFolder, pools: Sequence[Pool], prices: PriceTable) -> Spent:
     """What the ledger's answers cost, a model without a price at the dearest one's."""
     known = [pool.price for pool in pools if pool.price]
     dearest = max(known, key=lambda price: price.worst(1, 1), default=None)

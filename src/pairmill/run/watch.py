@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from pairmill.events import Event
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
-    from pairmill.run.memory import Memory
+    from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
 
-__all__ = ["ON_TRIAL", "Repeats", "Watch"]
+__all__ = ["ON_TRIAL", "CanaryGuard", "Repeats"]
 
 ON_TRIAL = 100  # chunks that may be paid for before the canary has judged the first 50
 _COUNTED = 65_536  # instructions whose repeats are counted, the latest ones: about 8 MB
@@ -46,7 +46,7 @@ class Repeats:
         return count <= self._most
 
 
-class Watch:
+class CanaryGuard:
     """Stops a run whose pairs are about nothing; see ``Around``.
 
     Until the canary has judged for the first time, no more chunks are handed out than 100 in all
@@ -57,7 +57,7 @@ class Watch:
     def __init__(
         self,
         stop: Stop,
-        memory: Memory,
+        memory: RunMemory,
         *,
         seed: int = 0,
         max_repeats: int | None = None,

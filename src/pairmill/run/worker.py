@@ -18,7 +18,7 @@ from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
 from pairmill.run.stop import StoppingError
-from pairmill.store.rows import Origin, UnitResult
+from pairmill.store.rows import RowOrigin, UnitResult
 
 if TYPE_CHECKING:
     from pairmill.events import Bus
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from pairmill.run.stop import Stop
     from pairmill.run.writer import Writer
 
-__all__ = ["Shop", "work_on"]
+__all__ = ["WorkerContext", "work_on"]
 
 _EXITS = {Kind.AUTH: EXIT_CONFIG, Kind.CONFIG: EXIT_CONFIG}
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class WorkerContext:
     """What all workers share.
 
     Attributes:
@@ -54,7 +54,7 @@ class Shop:
     strong: Questions | None = None
 
 
-async def work_on(inbox: Inbox, shop: Shop) -> None:
+async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
     """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
     stop, writer = shop.stop, shop.writer
     while not stop.is_requested and (work := await inbox.take()) is not None:
@@ -63,7 +63,7 @@ async def work_on(inbox: Inbox, shop: Shop) -> None:
             await writer.wait_for_room()
 
 
-async def _do(work: Work, shop: Shop) -> None:
+async def _do(work: Work, shop: WorkerContext) -> None:
     """Run the recipe on one unit and hand over how it ended; a unit that was stopped stays open."""
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight)
     asker = Asker(shop.questions, calls)
@@ -85,7 +85,9 @@ async def _do(work: Work, shop: Shop) -> None:
     _hand_over(work, pairs, asker, rejection.reason if rejection else None, shop)
 
 
-async def _write(work: Work, asker: Asker, shop: Shop) -> tuple[list[Pair], Rejection | None]:
+async def _write(
+    work: Work, asker: Asker, shop: WorkerContext
+) -> tuple[list[Pair], Rejection | None]:
     """What the recipe wrote, or why it wrote nothing."""
     try:
         return await shop.recipe.write(work.chunk, asker), None
@@ -97,8 +99,10 @@ async def _write(work: Work, asker: Asker, shop: Shop) -> tuple[list[Pair], Reje
         return [], Rejection("recipe_error", f"{shop.recipe.name}: {type(error).__name__}")
 
 
-def _hand_over(work: Work, pairs: list[Pair], asker: Asker, reason: str | None, shop: Shop) -> None:
-    origin = Origin(
+def _hand_over(
+    work: Work, pairs: list[Pair], asker: Asker, reason: str | None, shop: WorkerContext
+) -> None:
+    origin = RowOrigin(
         unit_id=work.unit,
         recipe=shop.recipe.name,
         prompt_version=shop.recipe.prompt_version,

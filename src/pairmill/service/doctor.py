@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
-from pairmill.llm.headers import LimitHint, dialect_of, read_hint
+from pairmill.llm.limits.headers import LimitHint, dialect_of, read_hint
 from pairmill.llm.modes import find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History, RetryPolicy

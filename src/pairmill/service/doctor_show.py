@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.llm.headers import Unit
+from pairmill.llm.limits.headers import Unit
 from pairmill.plain import plain
 
 if TYPE_CHECKING:

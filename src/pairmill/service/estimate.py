@@ -15,14 +15,14 @@ from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.prices import PICO
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, digest
-from pairmill.service.prognosis import Call, calls_per_min, declared_limits
+from pairmill.service.prognosis import PlannedCall, calls_per_min, declared_limits
 from pairmill.service.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.config import Settings
-    from pairmill.llm.headers import Unit
+    from pairmill.llm.limits.headers import Unit
     from pairmill.llm.prices import Price
     from pairmill.service.pilot import Pace
     from pairmill.service.survey import Survey
@@ -115,14 +115,14 @@ def estimate(
     return replace(total, hours=_hours_at(pace, total.calls), pace=pace)
 
 
-async def usual_call(settings: Settings) -> Call:
+async def usual_call(settings: Settings) -> PlannedCall:
     """What a usual call of the settings' recipe is like, by rehearsal on a chunk of usual size."""
     sentence = "The harbour of the town supplies timber to the market because people rely on it. "
     text = (sentence * (settings.chunk_target_chars // len(sentence) + 1)).strip()
     chunk = Chunk(digest(text), text, "document", 0, len(text), "nowhere")
     prompts = await rehearse(make_recipe(settings), chunk)
     count = len(prompts) or 1
-    return Call(
+    return PlannedCall(
         sum(map(prompt_chars, prompts)) / _CHARS_PER_TOKEN[1] / count,
         sum(prompt.sampling.max_tokens for prompt in prompts) * _OUTPUT_SHARE[1] / count,
     )
@@ -163,7 +163,9 @@ def _hours(total: Estimate, limits: dict[Unit, float]) -> Range | None:
     for calls, tokens_in, tokens_out in zip(
         total.calls, total.prompt_tokens, total.output_tokens, strict=True
     ):
-        call = Call(tokens_in / calls, tokens_out / calls) if calls else Call(0.0, 0.0)
+        call = (
+            PlannedCall(tokens_in / calls, tokens_out / calls) if calls else PlannedCall(0.0, 0.0)
+        )
         allowed = calls_per_min(limits, call)
         hours.append(calls / allowed[0] / 60.0 if allowed and calls else 0.0)
     return Range(*hours)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairmill.llm.concurrency import Growing, Seeking
-from pairmill.llm.headers import Unit
+from pairmill.llm.limits.concurrency import AimdLimit, GradientLimit
+from pairmill.llm.limits.headers import Unit
+from pairmill.llm.limits.quota import Limits
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.quota import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pairmill.llm.prices import Price
     from pairmill.service.doctor import Findings
 
-__all__ = ["Call", "calls_per_min", "foresee"]
+__all__ = ["PlannedCall", "calls_per_min", "foresee"]
 
 _UNITS = {
     Unit.REQUESTS: "rpm",
@@ -33,14 +33,16 @@ _MODES = {
 }
 
 
-class Call(NamedTuple):
+class PlannedCall(NamedTuple):
     """A usual call of a run, in tokens."""
 
     prompt_tokens: float
     output_tokens: float
 
 
-def foresee(found: Findings, settings: Settings, call: Call, price: Price | None) -> list[str]:
+def foresee(
+    found: Findings, settings: Settings, call: PlannedCall, price: Price | None
+) -> list[str]:
     """One line a subject: what a run will do, and why.
 
     Args:
@@ -67,7 +69,7 @@ def foresee(found: Findings, settings: Settings, call: Call, price: Price | None
     return lines
 
 
-def calls_per_min(limits: Mapping[Unit, float], call: Call) -> tuple[float, Unit] | None:
+def calls_per_min(limits: Mapping[Unit, float], call: PlannedCall) -> tuple[float, Unit] | None:
     """How many such calls the limits allow a minute, and which of them decides; None: no limit."""
     size = {
         Unit.REQUESTS: 1.0,
@@ -96,7 +98,7 @@ def learned_limits(found: Findings) -> dict[Unit, float]:
     return {unit: reading.limit for unit, reading in found.hint.minute.items() if reading.limit}
 
 
-def _pace(found: Findings, settings: Settings, call: Call) -> str:
+def _pace(found: Findings, settings: Settings, call: PlannedCall) -> str:
     declared = declared_limits(settings)
     share = settings.rate_share
     learned = {unit: limit * share for unit, limit in learned_limits(found).items()}
@@ -112,17 +114,19 @@ def _pace(found: Findings, settings: Settings, call: Call) -> str:
         return f"no limits known -> {fixed} calls in flight, as given"
     if not found.is_private:
         return (
-            f"no limit headers -> will widen from 8 to at most {Growing.CEILING} calls in flight,"
+            f"no limit headers -> will widen from 8 to at most {AimdLimit.CEILING} calls in flight,"
             " and after a refusal hold the rate that was taken"
         )
     how = "its waiting gauge" if found.has_gauge else "the seconds that a token takes"
     return (
         "no limit headers and an address of one's own -> will look for the concurrency that"
-        f" saturates it (8 to {Seeking.CEILING}) by {how}"
+        f" saturates it (8 to {GradientLimit.CEILING}) by {how}"
     )
 
 
-def _rate(limits: Mapping[Unit, float], call: Call, found: Findings, settings: Settings) -> str:
+def _rate(
+    limits: Mapping[Unit, float], call: PlannedCall, found: Findings, settings: Settings
+) -> str:
     allowed = calls_per_min(limits, call)
     assert allowed is not None  # noqa: S101 (there are limits)
     rate, unit = allowed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pairmill.events import Bus
-    from pairmill.service.tally import Tally
+    from pairmill.service.tally import RunTally
 
 __all__ = ["show"]
 
@@ -31,7 +31,7 @@ _SHOWN = (Topic.INPUT_SKIPPED, Topic.NOTICE, Topic.SHARD_PUBLISHED)
 
 
 @contextmanager
-def show(bus: Bus, tally: Tally, console: Console) -> Iterator[Callable[[], None]]:
+def show(bus: Bus, tally: RunTally, console: Console) -> Iterator[Callable[[], None]]:
     """Show a run while the block runs. Call what it yields now and then; it draws when it is due.
 
     A terminal gets one live block, redrawn in place, with notices above it. Anything else gets JSON
@@ -83,7 +83,7 @@ def _line_of(event: Event) -> str | None:
     return None
 
 
-def _drawing(tally: Tally) -> RenderableType:
+def _drawing(tally: RunTally) -> RenderableType:
     per_minute, pairs_per_minute = tally.rates()
     done, total = tally.known + tally.units, tally.known + tally.planned
     bar = Table.grid(padding=(0, 1))

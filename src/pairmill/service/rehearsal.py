@@ -13,16 +13,16 @@ import orjson
 
 from pairmill.errors import RejectedError
 from pairmill.recipes.answers import AnswerModel, json_schema, read
-from pairmill.recipes.recipe import Alone
-from pairmill.testing.content import draft_pairs, find_passage
-from pairmill.testing.dice import Dice
-from pairmill.testing.schema import Filling, fill
+from pairmill.recipes.recipe import NullContext
+from pairmill.simulator.content import draft_pairs, find_passage
+from pairmill.simulator.dice import Dice
+from pairmill.simulator.schema import Filling, fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.events import Topic
-    from pairmill.recipes.recipe import Around, Recipe
+    from pairmill.recipes.recipe import Recipe, RecipeContext
     from pairmill.records import Chunk, Prompt, Rejection
 
 __all__ = ["rehearse"]
@@ -72,9 +72,9 @@ class _Prompter:
         return value
 
     @property
-    def around(self) -> Around:
+    def around(self) -> RecipeContext:
         """Nothing is around a rehearsal."""
-        return Alone()
+        return NullContext()
 
     def drop(self, rejection: Rejection) -> None:
         """Nothing is kept."""

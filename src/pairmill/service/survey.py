@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import PairmillError
-from pairmill.intake.notes import Fate
-from pairmill.intake.reader import read_chunks
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.rehearsal import rehearse
+from pairmill.sources.notes import InputFate
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
@@ -23,9 +23,9 @@ from pairmill.store.measured import Measured
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pairmill.intake.notes import Note
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Prompt
+    from pairmill.sources.notes import Note
 
 __all__ = ["Survey", "survey"]
 
@@ -73,7 +73,7 @@ async def survey(settings: Settings) -> Survey:
         ConfigError: There is no such recipe.
     """
     recipe = make_recipe(settings)
-    fates = dict.fromkeys(Fate, 0)
+    fates = dict.fromkeys(InputFate, 0)
 
     def count(note: Note) -> None:
         fates[note.fate] += 1
@@ -88,8 +88,8 @@ async def survey(settings: Settings) -> Survey:
             lookup.close()
     prompts = [await rehearse(recipe, chunk) for chunk in drawn.chunks]
     return Survey(
-        documents=fates[Fate.READ],
-        skipped=fates[Fate.SKIPPED] + fates[Fate.DROPPED],
+        documents=fates[InputFate.READ],
+        skipped=fates[InputFate.SKIPPED] + fates[InputFate.DROPPED],
         chunks=seen,
         finished=finished,
         calls=_mean(prompts, len),

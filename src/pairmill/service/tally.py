@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from pairmill.events import Bus, Event
 
-__all__ = ["Tally"]
+__all__ = ["RunTally"]
 
 RATE_WINDOW_S = 60.0
 
 
 @dataclass(slots=True)
-class Tally:
+class RunTally:
     """What happened so far in this start of a run. Constant in size.
 
     Attributes:
@@ -110,27 +110,27 @@ class Tally:
         }
 
 
-def _document_read(tally: Tally, event: Event) -> None:
+def _document_read(tally: RunTally, event: Event) -> None:
     tally.documents += event.fields["count"]
 
 
-def _input_skipped(tally: Tally, _event: Event) -> None:
+def _input_skipped(tally: RunTally, _event: Event) -> None:
     tally.skipped += 1
 
 
-def _unit_planned(tally: Tally, event: Event) -> None:
+def _unit_planned(tally: RunTally, event: Event) -> None:
     tally.planned += event.fields["count"]
 
 
-def _unit_known(tally: Tally, event: Event) -> None:
+def _unit_known(tally: RunTally, event: Event) -> None:
     tally.known += event.fields["count"]
 
 
-def _reading_done(tally: Tally, _event: Event) -> None:
+def _reading_done(tally: RunTally, _event: Event) -> None:
     tally.reading_done = True
 
 
-def _call_answered(tally: Tally, event: Event) -> None:
+def _call_answered(tally: RunTally, event: Event) -> None:
     fields = event.fields
     tally.calls += 1
     tally.prompt_tokens += fields["prompt_tokens"]
@@ -142,23 +142,23 @@ def _call_answered(tally: Tally, event: Event) -> None:
         tally.picodollars += cost
 
 
-def _call_failed(tally: Tally, event: Event) -> None:
+def _call_failed(tally: RunTally, event: Event) -> None:
     tally.failures[event.fields["kind"]] += 1
 
 
-def _call_replayed(tally: Tally, _event: Event) -> None:
+def _call_replayed(tally: RunTally, _event: Event) -> None:
     tally.replayed += 1
 
 
-def _answer_read(tally: Tally, event: Event) -> None:
+def _answer_read(tally: RunTally, event: Event) -> None:
     tally.readings[event.fields["how"]] += 1
 
 
-def _repair_asked(tally: Tally, _event: Event) -> None:
+def _repair_asked(tally: RunTally, _event: Event) -> None:
     tally.repairs += 1
 
 
-def _unit_finished(tally: Tally, event: Event) -> None:
+def _unit_finished(tally: RunTally, event: Event) -> None:
     fields = event.fields
     tally.units += 1
     tally.outcomes[fields["outcome"]] += 1
@@ -166,15 +166,15 @@ def _unit_finished(tally: Tally, event: Event) -> None:
     tally.rejected += fields["rejected"]
 
 
-def _shard_published(tally: Tally, _event: Event) -> None:
+def _shard_published(tally: RunTally, _event: Event) -> None:
     tally.shards += 1
 
 
-def _loop_late(tally: Tally, event: Event) -> None:
+def _loop_late(tally: RunTally, event: Event) -> None:
     tally.loop_late_s = max(tally.loop_late_s, event.fields["seconds"])
 
 
-_COUNTERS: dict[Topic, Callable[[Tally, Event], None]] = {
+_COUNTERS: dict[Topic, Callable[[RunTally, Event], None]] = {
     Topic.DOCUMENT_READ: _document_read,
     Topic.INPUT_SKIPPED: _input_skipped,
     Topic.UNIT_PLANNED: _unit_planned,

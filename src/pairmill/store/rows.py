@@ -28,7 +28,7 @@ __all__ = [
     "ROW_FEATURES",
     "SCORE_ASPECTS",
     "Feature",
-    "Origin",
+    "RowOrigin",
     "UnitResult",
     "encode_rejection",
     "encode_row",
@@ -95,7 +95,7 @@ REJECTED_FIELDS = (
 """The fields of a line in ``rejected/``, in their order."""
 
 
-class Origin(Struct, frozen=True):
+class RowOrigin(Struct, frozen=True):
     """What all rows of one unit share.
 
     Attributes:
@@ -123,7 +123,7 @@ class UnitResult(Struct, frozen=True):
     """
 
     chunk: Chunk
-    origin: Origin
+    origin: RowOrigin
     outcome: Outcome
     pairs: Sequence[Pair] = ()
     rejections: Sequence[Rejection] = ()
@@ -173,13 +173,13 @@ def encode_unit(result: UnitResult) -> UnitOutcome:
 
 
 def encode_row(
-    pair: Pair, chunk: Chunk, origin: Origin, prompt_tokens: int, completion_tokens: int
+    pair: Pair, chunk: Chunk, origin: RowOrigin, prompt_tokens: int, completion_tokens: int
 ) -> bytes:
     """Return one pair as one line of JSON, newline included. Never raises for any text."""
     return _row(_frame(chunk, origin), pair, origin, prompt_tokens, completion_tokens)
 
 
-def _frame(chunk: Chunk, origin: Origin) -> dict[str, Any]:
+def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
     """A row in the order of its keys, with what all rows of a unit share."""
     return {
         "id": "",
@@ -208,7 +208,7 @@ def _frame(chunk: Chunk, origin: Origin) -> dict[str, Any]:
 
 
 def _row(
-    frame: dict[str, Any], pair: Pair, origin: Origin, prompt_tokens: int, completion_tokens: int
+    frame: dict[str, Any], pair: Pair, origin: RowOrigin, prompt_tokens: int, completion_tokens: int
 ) -> bytes:
     row = frame.copy()
     row["id"] = pair_id(origin.unit_id, pair.index)
@@ -232,7 +232,7 @@ def _row(
 def encode_rejection(
     rejection: Rejection,
     chunk: Chunk,
-    origin: Origin,
+    origin: RowOrigin,
     prompt_tokens: int = 0,
     completion_tokens: int = 0,
     *,

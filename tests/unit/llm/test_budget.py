@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairmill.errors import ConfigError
-from pairmill.llm.budget import Budget, Caps, Fate, Reservation, Spent
+from pairmill.llm.budget import Budget, CallOutcome, Caps, Reservation, Spent
 from pairmill.llm.prices import Price, pico
 from pairmill.records import Usage
 
@@ -23,8 +23,8 @@ def test_an_answer_costs_what_it_used() -> None:
     held = budget.reserve(1000, 1000, PRICE, 0)
     assert held is not None
     assert budget.reserved.picodollars == 750_000_000
-    budget.settle(held, Fate.ANSWERED, Usage(900, 100, cached_tokens=100))
-    budget.settle(held, Fate.MAYBE_PAID)  # a second time does nothing
+    budget.settle(held, CallOutcome.ANSWERED, Usage(900, 100, cached_tokens=100))
+    budget.settle(held, CallOutcome.MAYBE_PAID)  # a second time does nothing
     assert budget.spent(0) == Spent(800 * 150_000 + 100 * 75_000 + 100 * 600_000, 1000, 0)
     assert budget.reserved == Spent()
 
@@ -35,10 +35,10 @@ def test_free_failures_give_back_and_maybe_paid_ones_stay_charged() -> None:
     assert first is not None
     assert budget.reserve(1, 0, None, 0) is None
     assert budget.exhausted is None  # the one in flight may give back
-    budget.settle(first, Fate.FREE)
+    budget.settle(first, CallOutcome.FREE)
     second = budget.reserve(50, 50, None, 0)
     assert second is not None
-    budget.settle(second, Fate.MAYBE_PAID)
+    budget.settle(second, CallOutcome.MAYBE_PAID)
     assert budget.spent(0).tokens == 100
     assert budget.reserve(1, 0, None, 0) is None
     assert budget.exhausted == (
@@ -50,7 +50,7 @@ def test_an_answer_without_usage_is_charged_as_reserved() -> None:
     budget = Budget(Caps(tokens=1000), now=0)
     held = budget.reserve(50, 50, None, 0)
     assert held is not None
-    budget.settle(held, Fate.ANSWERED)
+    budget.settle(held, CallOutcome.ANSWERED)
     assert budget.spent(0).tokens == 100
 
 
@@ -77,7 +77,7 @@ calls = st.lists(
     st.tuples(
         st.integers(1, 3000),
         st.integers(1, 2000),
-        st.sampled_from(Fate),
+        st.sampled_from(CallOutcome),
         st.floats(0, 1),
         st.integers(0, 600),
     ),
@@ -87,11 +87,11 @@ calls = st.lists(
 
 @given(calls, st.integers(0, 2 * 10**9), st.integers(1, 500))
 def test_with_hundreds_in_flight_no_cap_is_ever_passed(
-    script: list[tuple[int, int, Fate, float, int]], cap: int, width: int
+    script: list[tuple[int, int, CallOutcome, float, int]], cap: int, width: int
 ) -> None:
     """The wallet bills on receipt, at whatever the model then writes, up to its limit."""
     budget = Budget(Caps(picodollars=cap), now=0)
-    in_flight: list[tuple[Reservation, Fate, Usage]] = []
+    in_flight: list[tuple[Reservation, CallOutcome, Usage]] = []
     wallet = 0
     for prompt, most, fate, part, turn in script:
         if len(in_flight) >= width:
@@ -100,7 +100,7 @@ def test_with_hundreds_in_flight_no_cap_is_ever_passed(
         if held is None:
             continue
         usage = Usage(prompt, int(most * part))
-        wallet += 0 if fate is Fate.FREE else PRICE.cost(usage)
+        wallet += 0 if fate is CallOutcome.FREE else PRICE.cost(usage)
         in_flight.append((held, fate, usage))
         assert wallet <= cap
         assert budget.spent(0).picodollars + budget.reserved.picodollars <= cap

@@ -17,7 +17,7 @@ from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import RetryPolicy
-from pairmill.testing.clock import FakeClock
+from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from pairmill.llm.estimate import Estimator, Forecast, prompt_chars, worst_prompt_tokens
-from pairmill.llm.quota import Cost
+from pairmill.llm.limits.quota import Cost
 from pairmill.records import Message, Prompt, Sampling, Template, Usage
 
 TEMPLATE = Template("write", "1", (Message("system", "s" * 400),))

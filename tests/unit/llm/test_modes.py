@@ -12,7 +12,7 @@ from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.modes import find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
-from pairmill.testing.clock import FakeClock
+from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from pairmill.records import Completion, Request

@@ -7,7 +7,7 @@ import pytest
 from tests.support import virtual_time
 
 from pairmill.errors import Kind, StoppedError
-from pairmill.llm.limits import Charge, Cost, Gate, Limits
+from pairmill.llm.limits.gate import Charge, Cost, Gate, Limits
 from pairmill.llm.pools import Pool, PoolLease, Pools
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from tests.support.scripted import answer
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import clean_text, decode, limit_headers
-from pairmill.llm.providers.wire import Dialect, Encoder
+from pairmill.llm.providers.wire import Encoder, WireDialect
 from pairmill.records import Completion, Template
 
 
@@ -90,10 +90,10 @@ def test_what_is_kept_of_templates_is_bounded() -> None:
 def test_a_word_learned_by_another_call_is_worth_a_try() -> None:
     encoder = Encoder()
     error = ProviderError(Kind.CONFIG, "Unknown parameter: 'seed'", status=400)
-    assert encoder.learn("m", Dialect(), error)
-    assert encoder.learn("m", Dialect(), error)  # sent before the first refusal came back
+    assert encoder.learn("m", WireDialect(), error)
+    assert encoder.learn("m", WireDialect(), error)  # sent before the first refusal came back
     assert not encoder.learn("m", encoder.dialect("m"), error)
-    assert encoder.dialect("other") == Dialect()
+    assert encoder.dialect("other") == WireDialect()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_word_learned_by_another_call_is_worth_a_try() -> None:
     ],
 )
 def test_other_refusals_teach_nothing(error: ProviderError) -> None:
-    assert Dialect().after(error) is None
+    assert WireDialect().after(error) is None
 
 
 def test_an_answer_is_read_with_surrogates_and_nul_removed() -> None:

@@ -17,7 +17,7 @@ from pairmill.llm.providers import replies
 from pairmill.llm.providers.direct import DirectProvider, account_headers
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
-from pairmill.testing.clock import FakeClock
+from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

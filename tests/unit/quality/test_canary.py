@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.unit.quality.corpus import Example, make_examples, stray_answer
 
-from pairmill.quality.canary import Canary, CanaryLimits, Window
+from pairmill.quality.canary import Canary, CanaryLimits, CanaryWindow
 from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
 
 Model = Callable[[random.Random, Example], tuple[str, str]]
@@ -24,7 +24,7 @@ def repeats(rng: random.Random, example: Example) -> tuple[str, str]:
     return rng.choice(["Describe the role of the kettle.", "Explain it all."]), example.answer
 
 
-def play(model: Model, seed: int, chunks: int) -> Iterator[tuple[int, Window]]:
+def play(model: Model, seed: int, chunks: int) -> Iterator[tuple[int, CanaryWindow]]:
     """Feed a canary with what a model makes of so many chunks; yield each judgement."""
     rng = random.Random(seed)
     canary = Canary(seed)
@@ -49,7 +49,7 @@ def test_a_model_that_follows_its_chunk_is_never_stopped(seed: int) -> None:
     assert all(window.problem is None and window.lift > 0.3 for _, window in windows)
 
 
-def conclude(model: Model, seed: int, chunks: int) -> Window | None:
+def conclude(model: Model, seed: int, chunks: int) -> CanaryWindow | None:
     rng = random.Random(seed)
     canary = Canary(seed)
     examples = make_examples(chunks * 3, seed)

@@ -6,7 +6,7 @@ from tests.unit.quality.corpus import make_examples
 
 from pairmill.quality.filters import CHECKS, Finding, inspect, prompt_terms, worst
 from pairmill.quality.grounding import prepare_chunk, prepare_pair
-from pairmill.quality.thresholds import DEFAULT, POLICIES, Policy, override
+from pairmill.quality.thresholds import DEFAULT, POLICIES, CheckPolicy, override
 
 TEXT = (
     "The copper kettle was first used by the brewers of Hallstein, because its broad base spread "
@@ -127,12 +127,13 @@ def test_a_definition_may_be_short() -> None:
 def test_a_check_that_is_kept_does_not_run() -> None:
     limits = override({"near_copy": "keep", "answer_min_words": 1})
     assert found(answer=TEXT, thresholds=limits) == set()
-    assert DEFAULT.policies["near_copy"] is Policy.DROP
+    assert DEFAULT.policies["near_copy"] is CheckPolicy.DROP
 
 
 def test_the_worst_finding_decides() -> None:
     flag, repair, drop = (
-        Finding("a", policy, "") for policy in (Policy.FLAG, Policy.REPAIR, Policy.DROP)
+        Finding("a", policy, "")
+        for policy in (CheckPolicy.FLAG, CheckPolicy.REPAIR, CheckPolicy.DROP)
     )
     assert worst([flag, repair, drop]) is drop
     assert worst([flag, repair]) is repair

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.quality.thresholds import DEFAULT, VERSION, Policy, override
+from pairmill.quality.thresholds import DEFAULT, VERSION, CheckPolicy, override
 
 
 def test_policies_and_numbers_change_by_name_and_show_in_the_version() -> None:
     changed = override({"refusal": "flag", "copy_density": 9.5})
-    assert changed.policies["refusal"] is Policy.FLAG
+    assert changed.policies["refusal"] is CheckPolicy.FLAG
     assert changed.copy_density == 9.5
     assert changed.version == f"{VERSION}+changed"
     assert override({}) == DEFAULT

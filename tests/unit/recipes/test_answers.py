@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pairmill.recipes.answers import How, json_schema, read
-from pairmill.recipes.backtranslate import Written
+from pairmill.recipes.backtranslate import WrittenAnswer
 
 
 def _pair(number: int, **changes: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ GOOD = _reply(_pair(1), _pair(2), _pair(3))
 
 
 def test_what_fits_the_schema_is_read_strictly() -> None:
-    reading = read(GOOD, Written)
+    reading = read(GOOD, WrittenAnswer)
     assert reading.how is How.STRICT
     assert reading.faults == ()
     assert reading.value is not None
@@ -72,7 +72,7 @@ def test_what_fits_the_schema_is_read_strictly() -> None:
     ],
 )
 def test_what_is_nearly_json_is_healed_without_a_call(text: str) -> None:
-    reading = read(text, Written)
+    reading = read(text, WrittenAnswer)
     assert reading.how in {How.HEALED, How.STRICT}
     assert reading.faults == ()
     assert reading.value is not None
@@ -81,7 +81,7 @@ def test_what_is_nearly_json_is_healed_without_a_call(text: str) -> None:
 
 def test_the_item_that_a_cut_tore_is_left_out() -> None:
     text = GOOD[: GOOD.index("Because of number 3") + 9]
-    reading = read(text, Written)
+    reading = read(text, WrittenAnswer)
     assert reading.how is How.SALVAGED
     assert reading.value is not None
     assert [pair.answer[-2] for pair in reading.value.pairs] == ["1", "2"]
@@ -91,12 +91,12 @@ def test_the_item_that_a_cut_tore_is_left_out() -> None:
 
 def test_a_cut_that_the_server_reports_is_believed() -> None:
     text = f"```json\n{GOOD}"
-    assert [f.reason for f in read(text, Written, cut=True).faults] == ["cut_off"]
+    assert [f.reason for f in read(text, WrittenAnswer, cut=True).faults] == ["cut_off"]
 
 
 def test_good_pairs_survive_a_bad_neighbour() -> None:
     text = _reply(_pair(1), _pair(2, answer=7), _pair(3))
-    reading = read(text, Written)
+    reading = read(text, WrittenAnswer)
     assert reading.how is How.SALVAGED
     assert reading.value is not None
     assert [pair.instruction[-9] for pair in reading.value.pairs] == ["1", "3"]
@@ -123,20 +123,20 @@ def test_good_pairs_survive_a_bad_neighbour() -> None:
     ],
 )
 def test_what_is_no_answer_has_a_reason(text: str, reason: str) -> None:
-    reading = read(text, Written)
+    reading = read(text, WrittenAnswer)
     assert reading.value is None
     assert reading.how is How.FAILED
     assert reading.faults[0].reason == reason
 
 
 def test_a_number_of_ten_thousand_digits_is_a_fault_and_no_crash() -> None:
-    reading = read('{"pairs": [], "more": ' + "9" * 10_000 + "}", Written)
+    reading = read('{"pairs": [], "more": ' + "9" * 10_000 + "}", WrittenAnswer)
     assert [fault.reason for fault in reading.faults] == ["no_json"]
 
 
 @pytest.mark.parametrize("number", ["NaN", "1e999", "-Infinity"])
 def test_numbers_that_json_does_not_have_break_nothing(number: str) -> None:
-    reading = read('{"skip": null, "pairs": [], "more": ' + number + "}", Written)
+    reading = read('{"skip": null, "pairs": [], "more": ' + number + "}", WrittenAnswer)
     assert reading.value is not None
 
 
@@ -146,17 +146,17 @@ def test_a_wish_to_skip_is_read_in_other_words_too() -> None:
         ("nothing here", "too_little_content"),
         ("null", None),
     ]:
-        value = read(_reply(skip=skip), Written).value
+        value = read(_reply(skip=skip), WrittenAnswer).value
         assert value is not None
         assert value.skip == expected
 
 
 def test_the_schema_is_of_the_strict_kind() -> None:
-    schema = json_schema(Written)
+    schema = json_schema(WrittenAnswer)
     assert schema.schema["additionalProperties"] is False
     assert schema.schema["required"] == ["skip", "pairs"]
     item = schema.schema["properties"]["pairs"]["items"]
     assert list(item["properties"]) == ["type", "evidence", "instruction", "answer"]
     text = json.dumps(schema.schema)
     assert not any(word in text for word in ("$ref", "$defs", "maxLength", "title"))
-    assert schema.id == json_schema(Written).id
+    assert schema.id == json_schema(WrittenAnswer).id

@@ -9,7 +9,7 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 
 from pairmill.errors import RejectedError
 from pairmill.quality.thresholds import override
-from pairmill.recipes.recipe import Alone
+from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.refine import Checks, inspect_pair, refine, view_of
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.writing import CANARY, TERMS
@@ -102,7 +102,7 @@ async def test_policies_are_settings() -> None:
 
 
 @dataclass(frozen=True)
-class Witness(Alone):
+class Witness(NullContext):
     seen: list[int] = field(default_factory=list)
     most: int = 99
     instructions: list[str] = field(default_factory=list)

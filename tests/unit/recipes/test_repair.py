@@ -7,7 +7,7 @@ import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import Bus, Event, Topic
-from pairmill.recipes.backtranslate import Written
+from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Completion, Prompt, Request, Sampling, Usage
@@ -48,7 +48,7 @@ class Script:
 
 async def _ask(
     *replies: str | tuple[str, str] | ProviderError, max_attempts: int = 3
-) -> tuple[Asker, Script, list[str], Written]:
+) -> tuple[Asker, Script, list[str], WrittenAnswer]:
     script, said = Script(replies), []
     bus = Bus()
 
@@ -62,11 +62,11 @@ async def _ask(
     def again(kept: int) -> Prompt:
         return Prompt(PROMPT.template, f"only {3 - kept} more", PROMPT.sampling)
 
-    value = await asker(PROMPT, Written, again)
+    value = await asker(PROMPT, WrittenAnswer, again)
     return asker, script, said, value
 
 
-def _answers(written: Written) -> list[str]:
+def _answers(written: WrittenAnswer) -> list[str]:
     return [pair.answer for pair in written.pairs]
 
 
@@ -185,7 +185,7 @@ async def test_a_wish_to_skip_is_an_answer() -> None:
 async def test_an_answer_that_must_not_be_mended_is_asked_for_afresh() -> None:
     script = Script(["9 out of 10", _reply(_pair(1))])
     asker = Asker(Questions(Bus(), model="m", max_attempts=3), script)
-    value = await asker(PROMPT, Written, mend=False, model="wise")
+    value = await asker(PROMPT, WrittenAnswer, mend=False, model="wise")
     assert _answers(value) == ["A1"]
     first, second = script.requests
     assert second.prompt.template is first.prompt.template

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.events import Event, Topic
-from pairmill.run.figures import Figures
+from pairmill.run.figures import RunMetrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ def judged(given: dict[str, Any] | None, trial: str = "", **fields: Any) -> Even
 
 
 def figures_of(folder: Path, *events: Event) -> dict[str, Any]:
-    figures = Figures(folder / "figures.json", folder / "counts.json")
+    figures = RunMetrics(folder / "figures.json", folder / "counts.json")
     for event in events:
         figures.listen(event)
     figures.save()
@@ -113,7 +113,7 @@ def test_counts_that_are_damaged_were_never_made(tmp_path: Path) -> None:
 
 
 def test_a_run_that_judges_nothing_leaves_no_file(tmp_path: Path) -> None:
-    figures = Figures(tmp_path / "figures.json", tmp_path / "counts.json")
+    figures = RunMetrics(tmp_path / "figures.json", tmp_path / "counts.json")
     figures.listen(Event(Topic.SHARD_PUBLISHED, {}))
     figures.save()
     assert list(tmp_path.iterdir()) == []

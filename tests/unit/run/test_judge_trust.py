@@ -9,7 +9,7 @@ from tests.unit.recipes.test_judge import KnowingJudge, judge
 
 from pairmill.events import Event, Topic
 from pairmill.records import Pair
-from pairmill.run.figures import Figures, summarize
+from pairmill.run.figures import RunMetrics, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ CHUNKS = 60
 
 
 async def figures_of(folder: Path, worth: Callable[[str, str], int]) -> dict[str, Any]:
-    figures = Figures(folder / "figures.json", folder / "counts.json")
+    figures = RunMetrics(folder / "figures.json", folder / "counts.json")
     for number in range(CHUNKS):
         ask = KnowingJudge(worth)
         chunk = make_chunk(f"{number}. {KETTLES}")

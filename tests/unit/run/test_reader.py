@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 from tests.support.asks import settings
 
-from pairmill.intake.notes import Fate, Note
-from pairmill.intake.portions import PORTION_CHUNKS, Portion, pack
+from pairmill.chunking.portions import PORTION_CHUNKS, ChunkBatch, pack
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Completion, Document, Usage, digest
-from pairmill.run.reader import Batch, Reader
+from pairmill.run.reader import Reader, UnitBatch
+from pairmill.sources.notes import InputFate, Note
 from pairmill.store.entries import Known
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ class Ledger:
         return Known({u.unit_id for u in units} & self.finished, self.answers, self.pairs)
 
 
-def _portions(*texts: str) -> Iterator[Portion]:
+def _portions(*texts: str) -> Iterator[ChunkBatch]:
     chunks = [pack(Document("d", text, "s"), 0, (0, len(text), ())) for text in texts]
     for start in range(0, len(chunks), PORTION_CHUNKS):
-        yield Portion(chunks[start : start + PORTION_CHUNKS], 1, [])
+        yield ChunkBatch(chunks[start : start + PORTION_CHUNKS], 1, [])
 
 
 def _reader(ledger: Ledger, *texts: str) -> Reader:
     return Reader(_portions(*texts), RECIPE, ledger)  # type: ignore[arg-type]
 
 
-def _texts(batch: Batch | None) -> list[str]:
+def _texts(batch: UnitBatch | None) -> list[str]:
     assert batch is not None
     return [work.chunk.text for work in batch.work]
 
@@ -87,8 +87,8 @@ def test_answers_of_the_chunk_come_with_the_work() -> None:
 
 
 def test_notes_are_handed_on_though_no_chunk_came() -> None:
-    notes = [Note(Fate.SKIPPED, "a.jsonl:1", "broken JSON")]
-    reader = Reader([Portion([], 2, notes)], RECIPE, Ledger())  # type: ignore[arg-type]
+    notes = [Note(InputFate.SKIPPED, "a.jsonl:1", "broken JSON")]
+    reader = Reader([ChunkBatch([], 2, notes)], RECIPE, Ledger())  # type: ignore[arg-type]
     batch = reader.next_batch()
     assert batch is not None
     assert [note.reason for note in batch.notes] == ["broken JSON"]

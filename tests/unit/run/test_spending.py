@@ -7,7 +7,7 @@ import pytest
 
 from pairmill.config import load
 from pairmill.errors import ConfigError
-from pairmill.llm.budget import Fate
+from pairmill.llm.budget import CallOutcome
 from pairmill.llm.pools import Pool
 from pairmill.llm.prices import load_prices
 from pairmill.records import Completion, Usage
@@ -64,7 +64,7 @@ def test_after_a_clean_end_only_what_was_spent_counts(folder: RunFolder) -> None
     assert ended is not None
     reservation = ended.budget.reserve(5000, 0, POOL.price, time.monotonic())
     assert reservation is not None
-    ended.budget.settle(reservation, Fate.ANSWERED, Usage(2000, 0))
+    ended.budget.settle(reservation, CallOutcome.ANSWERED, Usage(2000, 0))
     ended.write(over=True)
     again = open_spending(settings, [POOL], PRICES, folder)
     assert again is not None

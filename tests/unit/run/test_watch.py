@@ -9,9 +9,9 @@ from tests.support.corpus import article
 from pairmill.errors import EXIT_FAILED
 from pairmill.events import Event, Topic
 from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
-from pairmill.run.memory import Memory
+from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
-from pairmill.run.watch import ON_TRIAL, Repeats, Watch
+from pairmill.run.watch import ON_TRIAL, CanaryGuard, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Memory]:
-    with Memory(tmp_path / "memory.db") as memory:
+def memory(tmp_path: Path) -> Iterator[RunMemory]:
+    with RunMemory(tmp_path / "memory.db") as memory:
         yield memory
 
 
@@ -32,9 +32,9 @@ def chunk_and_pair(number: int, *, blind: bool) -> tuple[PreparedChunk, list[Pre
     return prepare_chunk(text), [prepare_pair(f"What of {number}?", said)]
 
 
-def test_a_run_whose_answers_ignore_their_chunks_is_stopped_and_told_why(memory: Memory) -> None:
+def test_a_run_whose_answers_ignore_their_chunks_is_stopped_and_told_why(memory: RunMemory) -> None:
     stop = Stop()
-    watch = Watch(stop, memory)
+    watch = CanaryGuard(stop, memory)
     for number in range(50):
         assert not stop.is_requested
         watch.watch(*chunk_and_pair(number, blind=True))
@@ -43,9 +43,9 @@ def test_a_run_whose_answers_ignore_their_chunks_is_stopped_and_told_why(memory:
     assert "is the text in the prompt?" in stop.reason
 
 
-def test_a_run_that_reads_its_chunks_goes_on(memory: Memory) -> None:
+def test_a_run_that_reads_its_chunks_goes_on(memory: RunMemory) -> None:
     stop = Stop()
-    watch = Watch(stop, memory)
+    watch = CanaryGuard(stop, memory)
     for number in range(60):
         watch.watch(*chunk_and_pair(number, blind=False))
     assert not stop.is_requested
@@ -53,10 +53,10 @@ def test_a_run_that_reads_its_chunks_goes_on(memory: Memory) -> None:
 
 @pytest.mark.parametrize(("blind", "said"), [(True, "is the text in the prompt?"), (False, "")])
 def test_a_short_run_gets_a_verdict_at_its_end_and_is_not_stopped(
-    memory: Memory, blind: bool, said: str
+    memory: RunMemory, blind: bool, said: str
 ) -> None:
     stop = Stop()
-    watch = Watch(stop, memory)
+    watch = CanaryGuard(stop, memory)
     assert watch.conclude() == ""
     for number in range(12):
         watch.watch(*chunk_and_pair(number, blind=blind))
@@ -65,8 +65,8 @@ def test_a_short_run_gets_a_verdict_at_its_end_and_is_not_stopped(
     assert not stop.is_requested
 
 
-async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: Memory) -> None:
-    watch = Watch(Stop(), memory)
+async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: RunMemory) -> None:
+    watch = CanaryGuard(Stop(), memory)
     handed = 0
 
     async def feed() -> None:
@@ -91,27 +91,27 @@ async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: Memor
         assert handed == 1000
 
 
-async def test_chunks_without_pairs_do_not_hold_up_the_run(memory: Memory) -> None:
-    watch = Watch(Stop(), memory)
+async def test_chunks_without_pairs_do_not_hold_up_the_run(memory: RunMemory) -> None:
+    watch = CanaryGuard(Stop(), memory)
     with anyio.fail_after(5):
         for _ in range(1000):
             await watch.hand_out()
             watch.listen(Event(Topic.UNIT_FINISHED, {}))
 
 
-async def test_without_checks_nobody_is_on_trial(memory: Memory) -> None:
-    watch = Watch(Stop(), memory, on_trial=False)
+async def test_without_checks_nobody_is_on_trial(memory: RunMemory) -> None:
+    watch = CanaryGuard(Stop(), memory, on_trial=False)
     with anyio.fail_after(5):
         for _ in range(3 * ON_TRIAL):
             await watch.hand_out()
 
 
 def test_what_is_kept_outlives_the_process_and_is_kept_once(tmp_path: Path) -> None:
-    with Memory(tmp_path / "memory.db") as memory:
+    with RunMemory(tmp_path / "memory.db") as memory:
         assert memory.get("style") is None
         memory.set("style", "calm")
         memory.set("style", "wild")
-    with Memory(tmp_path / "memory.db") as memory:
+    with RunMemory(tmp_path / "memory.db") as memory:
         assert memory.get("style") == "calm"
 
 

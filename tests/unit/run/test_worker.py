@@ -12,7 +12,7 @@ from pairmill.recipes.repair import Questions
 from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
 from pairmill.run.stop import Stop
-from pairmill.run.worker import Shop, work_on
+from pairmill.run.worker import WorkerContext, work_on
 
 if TYPE_CHECKING:
     from pairmill.recipes.recipe import Ask
@@ -23,10 +23,10 @@ async def _no_wait() -> None:
     pass
 
 
-def shop_with(stop: Stop, write: Any) -> Shop:
+def shop_with(stop: Stop, write: Any) -> WorkerContext:
     writer = SimpleNamespace(put_result=lambda _: None, is_behind=False, wait_for_room=_no_wait)
     bus = Bus()
-    return Shop(
+    return WorkerContext(
         recipe=Recipe("r", "1", "1", "i", write),
         questions=Questions(bus, model="m", max_attempts=1),
         client=cast("Any", None),

@@ -13,7 +13,7 @@ from pairmill.records import Chunk, Completion, Outcome, Usage
 from pairmill.run.writer import MAX_PENDING, Writer
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord
 from pairmill.store.journal import Receipt
-from pairmill.store.rows import Origin, UnitResult
+from pairmill.store.rows import RowOrigin, UnitResult
 
 if TYPE_CHECKING:
     from pairmill.records import Pair
@@ -57,7 +57,7 @@ def _answer(name: str) -> PaidAnswer:
 
 def _result(unit: str, outcome: Outcome) -> UnitResult:
     chunk = Chunk("chunk", "text", "document", 0, 4, "source")
-    return UnitResult(chunk, Origin(unit, "recipe", "1", "m", 1, Usage(), 0.0), outcome)
+    return UnitResult(chunk, RowOrigin(unit, "recipe", "1", "m", 1, Usage(), 0.0), outcome)
 
 
 async def test_an_answer_is_committed_no_later_than_the_outcome_that_rests_on_it() -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from pairmill.events import Bus, Topic
 from pairmill.service.progress import show
-from pairmill.service.tally import Tally
+from pairmill.service.tally import RunTally
 
 HOSTILE = "page\x1b[31m\r\nlevel=error\u202e\x07"
 
@@ -24,7 +24,7 @@ class _Pipe(io.TextIOWrapper):
 
 
 def _run(console: Console) -> None:
-    bus, tally = Bus(), Tally(time.monotonic)
+    bus, tally = Bus(), RunTally(time.monotonic)
     tally.listen(bus)
     with show(bus, tally, console) as tick:
         bus.emit(Topic.INPUT_SKIPPED, source=HOSTILE, reason="broken JSON")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pairmill.events import Bus, Topic
-from pairmill.service.tally import Tally
+from pairmill.service.tally import RunTally
 
 
 class Clock:
@@ -12,9 +12,9 @@ class Clock:
         return self.now
 
 
-def _tally() -> tuple[Tally, Bus, Clock]:
+def _tally() -> tuple[RunTally, Bus, Clock]:
     clock = Clock()
-    tally, bus = Tally(clock), Bus()
+    tally, bus = RunTally(clock), Bus()
     tally.listen(bus)
     return tally, bus, clock
 

@@ -11,7 +11,7 @@ from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
 from pairmill.store.lookup import Lookup
 from pairmill.store.rebuild import rebuild
-from pairmill.store.rows import Origin, UnitResult, encode_unit
+from pairmill.store.rows import RowOrigin, UnitResult, encode_unit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ IDENTITIES = [digest("old recipe"), digest("new recipe")]
 def outcome(number: int, identity: str, pairs: int = 2) -> UnitOutcome:
     chunk = Chunk(digest("chunk", str(number)), "text", "d", 0, 4, "s")
     unit = digest(chunk.id, identity)
-    origin = Origin(unit, "r", "1", "model-1", 2, Usage(10, 5), 1.0)
+    origin = RowOrigin(unit, "r", "1", "model-1", 2, Usage(10, 5), 1.0)
     made = [Pair("i", "a", index) for index in range(pairs)]
     dropped = [] if pairs else [Rejection("refusal", "no")]
     reason = None if pairs else "refusal"

@@ -9,7 +9,7 @@ from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage
 from pairmill.store.rows import (
     REJECTED_FIELDS,
     ROW_FEATURES,
-    Origin,
+    RowOrigin,
     UnitResult,
     encode_rejection,
     encode_row,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CHUNK = Chunk("c" * 32, "text", "doc", 0, 4, "a.json:1", title="T")
-ORIGIN = Origin("a" * 32, "backtranslate", "1", "m-1", 2, Usage(100, 11), 1_700_000_000.9)
+ORIGIN = RowOrigin("a" * 32, "backtranslate", "1", "m-1", 2, Usage(100, 11), 1_700_000_000.9)
 
 
 def decode(line: bytes) -> dict[str, Any]:

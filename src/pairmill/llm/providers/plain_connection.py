@@ -14,7 +14,7 @@ from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Connection", "WireReply"]
+__all__ = ["PlainConnection", "WireReply"]
 
 _HEAD_LIMIT_BYTES = 2**18
 _LIMIT_HEADERS = tuple(name.encode() for name in LIMIT_HEADERS)
@@ -38,7 +38,7 @@ class WireReply(Struct, frozen=True):
     packing: bytes
 
 
-class Connection(asyncio.Protocol):
+class PlainConnection(asyncio.Protocol):
     """One connection, with at most one question on its way.
 
     Attributes:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.plain_connection import Connection
+from pairmill.llm.providers.plain_connection import PlainConnection
 from pairmill.llm.providers.replies import body_limit, is_success
 from pairmill.llm.providers.transport import RawReply
 
@@ -76,8 +76,8 @@ class PlainTransport:
         self._head = f"POST {parts.path} HTTP/1.1\r\n{fields}Content-Length: ".encode()
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._idle: deque[Connection] = deque()  # the latest used on the right
-        self._busy: set[Connection] = set()
+        self._idle: deque[PlainConnection] = deque()  # the latest used on the right
+        self._busy: set[PlainConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -119,7 +119,7 @@ class PlainTransport:
         self._idle.clear()
         await asyncio.sleep(0)  # the loop closes them now
 
-    def _take_idle(self) -> Connection | None:
+    def _take_idle(self) -> PlainConnection | None:
         """The connection that was used last: of those that the server keeps, the likeliest."""
         while self._idle:
             connection = self._idle.pop()
@@ -128,7 +128,7 @@ class PlainTransport:
             connection.abort()
         return None
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> PlainConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s):
@@ -193,8 +193,8 @@ class _Addresses:
             return self._found
 
 
-async def _open(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Connection:
-    _, connection = await loop.create_connection(lambda: Connection(loop), host, port)
+async def _open(loop: asyncio.AbstractEventLoop, host: str, port: int) -> PlainConnection:
+    _, connection = await loop.create_connection(lambda: PlainConnection(loop), host, port)
     return connection
 
 

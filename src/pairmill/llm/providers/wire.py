@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Reply
     from pairmill.records import AnswerSchema, Request, Sampling, Template
 
-__all__ = ["Dialect", "Encoder", "send"]
+__all__ = ["Encoder", "WireDialect", "send"]
 
 _DIALECTS = 6  # more words than these can never have been refused
 _CACHE_SIZE = 64  # templates x modes x models x schemas of one run: a handful
@@ -31,7 +31,7 @@ _IN_WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class WireDialect:
     """Which of the wire's optional words one model takes.
 
     Attributes:
@@ -46,10 +46,10 @@ class Dialect:
     seed: bool = True
     schema: str = "strict"
 
-    def after(self, error: ProviderError) -> Dialect | None:
+    def after(self, error: ProviderError) -> WireDialect | None:
         """The dialect to try next, if ``error`` says that a word of this one was refused."""
         text = str(error) if error.status in {400, 422} else ""
-        following: Dialect | None = None
+        following: WireDialect | None = None
         if self.tokens == "max_tokens" and "max_completion_tokens" in text:
             following = replace(self, tokens="max_completion_tokens")
         elif _REFUSED_SCHEMA.search(text):
@@ -75,14 +75,14 @@ class Encoder:
     """Writes requests as bytes. What is constant in a run is encoded once and kept."""
 
     def __init__(self) -> None:
-        self._dialects: dict[str, Dialect] = {}
+        self._dialects: dict[str, WireDialect] = {}
         self._frames: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
 
-    def dialect(self, model: str) -> Dialect:
+    def dialect(self, model: str) -> WireDialect:
         """The dialect in use for a model."""
         return self._dialects.get(model, _DEFAULT)
 
-    def learn(self, model: str, used: Dialect, error: ProviderError) -> bool:
+    def learn(self, model: str, used: WireDialect, error: ProviderError) -> bool:
         """Whether to ask again, since ``error`` taught another dialect than ``used``."""
         known = self.dialect(model)
         if known != used:
@@ -137,11 +137,11 @@ async def send(
     return await ask(encoder.encode(request, mode))
 
 
-_DEFAULT = Dialect()
+_DEFAULT = WireDialect()
 
 
 def _frame(
-    template: Template, model: str, schema: AnswerSchema | None, mode: Mode, dialect: Dialect
+    template: Template, model: str, schema: AnswerSchema | None, mode: Mode, dialect: WireDialect
 ) -> tuple[bytes, bytes]:
     turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
     tail: dict[str, Any] = {}
@@ -168,7 +168,7 @@ def _tell_in_words(turns: list[dict[str, str]], schema: AnswerSchema) -> None:
         turns.insert(0, {"role": "system", "content": words})
 
 
-def _response_format(schema: AnswerSchema, dialect: Dialect) -> dict[str, Any]:
+def _response_format(schema: AnswerSchema, dialect: WireDialect) -> dict[str, Any]:
     strict = dialect.schema != "loose" and _is_strict(schema.schema)
     body = _trim(schema.schema) if dialect.schema == "trimmed" else schema.schema
     name = re.sub(r"[^A-Za-z0-9_-]", "_", schema.name)[:64]  # the characters that OpenAI takes
@@ -206,7 +206,7 @@ def _trim(node: Any, *, names: bool = False) -> Any:
     }
 
 
-def _sampling(sampling: Sampling, dialect: Dialect) -> bytes:
+def _sampling(sampling: Sampling, dialect: WireDialect) -> bytes:
     fields: dict[str, Any] = {dialect.tokens: sampling.max_tokens}
     if dialect.temperature:
         fields["temperature"] = sampling.temperature

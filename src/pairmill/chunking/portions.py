@@ -1,0 +1,129 @@
+"""Chunks on their way from the reading to the run: some hundreds at a time, packed until needed."""
+
+from __future__ import annotations
+
+import marshal
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pairmill.chunking.chunk import chunk_values
+from pairmill.chunking.reader import spans_of
+from pairmill.records import Chunk
+from pairmill.sources.notes import InputFate, Note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pairmill.chunking.chunk import Span
+    from pairmill.chunking.job import Job
+    from pairmill.records import Document
+    from pairmill.sources.notes import Watch
+    from pairmill.sources.streams import Source
+
+__all__ = [
+    "PORTION_CHUNKS",
+    "BatchBuilder",
+    "ChunkBatch",
+    "Packed",
+    "pack",
+    "packed_of",
+    "read_portions",
+    "unpack",
+]
+
+PORTION_CHUNKS = 256
+PORTION_S = 0.05  # a slow source hands over what it has, so that the first call is not held back
+
+Packed = tuple[str, str, bytes | memoryview]
+"""A chunk's id, its document's id, and all of it as bytes, for `unpack`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkBatch:
+    """What one look at the input gave.
+
+    Attributes:
+        chunks: In order. A chunk that is finished need never be unpacked.
+        documents: How many documents were read meanwhile.
+        notes: What else the intake reported.
+    """
+
+    chunks: list[Packed]
+    documents: int
+    notes: list[Note]
+
+
+def pack(document: Document, index: int, span: Span) -> Packed:
+    """Make a chunk ready to travel, without making it first."""
+    values = chunk_values(document, index, span)
+    return values[0], document.id, marshal.dumps(values)
+
+
+def unpack(packed: Packed) -> Chunk:
+    """Return the chunk that was packed, by this process or by one that it has started."""
+    return Chunk(*marshal.loads(packed[2]))  # noqa: S302 (ours; and it runs no code)
+
+
+class BatchBuilder:
+    """Collects chunks and notes, and sends a portion when there is enough or it takes too long."""
+
+    def __init__(self, send: Callable[[ChunkBatch], None]) -> None:
+        self._send = send
+        self._chunks: list[Packed] = []
+        self._documents = 0
+        self._notes: list[Note] = []
+        self._until = 0.0
+
+    def watch(self, note: Note) -> None:
+        """Take a note; see `notes.Watch`."""
+        if note.fate is InputFate.READ:
+            self._documents += 1
+            return
+        self._notes.append(note)
+        if len(self._notes) >= PORTION_CHUNKS:
+            self.flush()
+
+    def add(self, packed: Packed) -> None:
+        """Take a chunk."""
+        now = time.monotonic()
+        if not self._chunks:
+            self._until = now + PORTION_S
+        self._chunks.append(packed)
+        if len(self._chunks) >= PORTION_CHUNKS or now > self._until:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what there is, if anything."""
+        if self._chunks or self._documents or self._notes:
+            portion = ChunkBatch(self._chunks, self._documents, self._notes)
+            self._chunks, self._documents, self._notes = [], 0, []
+            self._send(portion)
+
+
+def packed_of(job: Job, watch: Watch, stdin: Source | None = None) -> Iterator[Packed]:
+    """Yield the chunks of inputs that were checked, packed; the first ``limit`` of them.
+
+    Raises:
+        InputError: An input as a whole cannot be read.
+    """
+    return islice(_packed_of(job, watch, stdin), job.limit)
+
+
+def read_portions(job: Job) -> Iterator[ChunkBatch]:
+    """Yield what `packed_of` does in portions, read in this very process."""
+    sent: list[ChunkBatch] = []
+    tray = BatchBuilder(sent.append)
+    for packed in packed_of(job, tray.watch):
+        tray.add(packed)
+        yield from sent
+        sent.clear()
+    tray.flush()
+    yield from sent
+
+
+def _packed_of(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Packed]:
+    for document, spans in spans_of(job, watch, stdin):
+        for index, span in enumerate(spans):
+            yield pack(document, index, span)

@@ -1,0 +1,133 @@
+"""Reading in a process of its own, so that it takes neither the run's processor nor its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import threading
+from contextlib import ExitStack, suppress
+from itertools import accumulate
+from typing import TYPE_CHECKING, Self
+
+from pairmill.chunking.portions import ChunkBatch
+from pairmill.chunking.worker_process import FAULT, PORTION
+from pairmill.errors import InputError, StoppedError
+from pairmill.sources.files import STANDARD_INPUT
+from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
+from pairmill.sources.notes import InputFate, Note
+from pairmill.sources.processes import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from pairmill.chunking.job import Job
+
+__all__ = ["ReaderProcess"]
+
+_MODULE = "pairmill.chunking.worker_process"
+_PIPE_BYTES = 2**20  # so that the next portions are read while these are worked on
+
+
+class ReaderProcess:
+    """The portions of a job, read by a child process. Close it, or use it in ``with``.
+
+    Iterate from one thread at a time. `close` may come from another: whoever waits for a portion
+    then sees the end.
+    """
+
+    def __init__(self, job: Job) -> None:
+        """Start to read.
+
+        Raises:
+            InputError: It is not known which program Python is.
+            StoppedError: No process can be started now.
+        """
+        self._reading = threading.Lock()
+        self._is_closed = False
+        stdin = None if STANDARD_INPUT in job.inputs else subprocess.DEVNULL
+        self._process = Process(_MODULE, stdin=stdin, leads=True)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            _widen(self._process.outward)
+            with suppress(BrokenPipeError):  # its end is told when a portion is wanted
+                write_frame(self._process.inward, job.pack())
+            undo.pop_all()
+
+    def __iter__(self) -> Iterator[ChunkBatch]:
+        """Yield portions up to the end of the input.
+
+        Raises:
+            InputError: The input as a whole cannot be read.
+            StoppedError: The process was killed.
+        """
+        while True:
+            with self._reading:
+                if self._is_closed:
+                    return
+                try:
+                    kind, *rest = read_frame(self._process.outward)
+                    portion = self._portion(*rest) if kind == PORTION else None
+                except BrokenFrameError as error:
+                    return self._end_without_word(str(error))
+                if portion is None:
+                    self._process.wait()
+            if kind == FAULT:
+                text, is_resumable = rest
+                raise (StoppedError if is_resumable else InputError)(text)
+            if portion is None:
+                return
+            yield portion
+
+    def close(self) -> None:
+        """End the process, wherever it is, with all that it started; it has nothing to save."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._process.end() is not None:
+            with self._reading:  # who waited for a portion has seen the end of the pipe by now
+                self._process.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _portion(
+        self,
+        ids: tuple[str, ...],
+        documents: tuple[str, ...],
+        sizes: list[int],
+        count: int,
+        notes: list[tuple[str, str, str, str]],
+    ) -> ChunkBatch:
+        whole = memoryview(read_bytes(self._process.outward, sum(sizes)))
+        ends = list(accumulate(sizes))
+        blobs = [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+        told = [Note(InputFate(fate), *others) for fate, *others in notes]
+        return ChunkBatch(list(zip(ids, documents, blobs, strict=True)), count, told)
+
+    def _end_without_word(self, fault: str) -> None:
+        if self._is_closed:
+            return
+        code = self._process.end() or 0
+        how = (
+            f"was killed (signal {-code})" if code < 0 else f"failed: {self._process.last_words()}"
+        )
+        if fault:
+            how = f"failed: {fault}"
+        raise StoppedError(f"the process that reads the input {how}") from None
+
+
+def _widen(descriptor: int) -> None:
+    """Make room in a pipe, where the system allows it."""
+    resize = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if resize is not None:
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, resize, _PIPE_BYTES)

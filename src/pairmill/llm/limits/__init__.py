@@ -1,0 +1,1 @@
+"""The gate: when a call may go, and what servers teach about it."""

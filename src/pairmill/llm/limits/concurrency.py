@@ -1,0 +1,204 @@
+"""How many calls may be in flight: pure controllers, told what happened and when.
+
+A fixed number always wins. Behind a provider with quotas the number only has to be large enough,
+so ``AimdLimit`` widens while it is used. A server of one's own (vLLM, llama.cpp, TGI) has no quota
+but a number of slots: ``GradientLimit`` finds it, by the server's own count of waiting calls where
+it tells (simulated: 99.5 % of the best rate and more), else by the seconds that an output token
+takes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from msgspec import Struct
+
+__all__ = ["AimdLimit", "ConcurrencyLimit", "Done", "FixedLimit", "GradientLimit"]
+
+_UTILISED = 0.8  # a limit that is not used says nothing about a higher one
+
+
+class Done(Struct, frozen=True):
+    """How a call ended.
+
+    Attributes:
+        now: The time.
+        sent_at: When it was admitted.
+        in_flight: Calls in flight, itself still counted.
+        output_tokens: What it wrote; 0 if unknown.
+        is_clean: The server had room for it.
+    """
+
+    now: float
+    sent_at: float
+    in_flight: int
+    output_tokens: int
+    is_clean: bool
+
+
+class ConcurrencyLimit(Protocol):
+    """What decides how many calls may be in flight."""
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight; at least 1."""
+        ...
+
+    def on_done(self, done: Done) -> None:
+        """Learn how a call ended."""
+        ...
+
+    def on_refused(self, now: float, in_flight: int) -> None:
+        """Learn that the server said "too fast": once per congestion episode.
+
+        Args:
+            now: The time.
+            in_flight: Calls in flight, the refused one counted.
+        """
+        ...
+
+    def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
+        """Learn how many calls the server works on, and how many it lets wait."""
+        ...
+
+
+class FixedLimit:
+    """The number that the user gave."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def on_done(self, done: Done) -> None:
+        """Change nothing."""
+
+    def on_refused(self, now: float, in_flight: int) -> None:
+        """Change nothing."""
+
+    def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
+        """Change nothing."""
+
+
+class AimdLimit:
+    """Doubles each clean round until the first refusal; then down by a quarter, up by a quarter.
+
+    A round is as many calls as may be in flight. It is clean when none failed, and counts only if
+    80 % of the limit were in use at some moment of it.
+    """
+
+    CEILING: ClassVar[int] = 1024
+
+    def __init__(self, *, start: int = 8, ceiling: int = CEILING) -> None:
+        self.limit = start
+        self._ceiling = ceiling
+        self._is_slow_start = True
+        self._cut_at = float("-inf")
+        self._done = 0
+        self._peak = 0
+        self._is_clean = True
+
+    def on_done(self, done: Done) -> None:
+        """Count the call; at the end of a clean and well used round, widen."""
+        if done.sent_at < self._cut_at:
+            return  # it says nothing about the limit of now
+        self._done += 1
+        self._peak = max(self._peak, done.in_flight)
+        self._is_clean = self._is_clean and done.is_clean
+        if self._done < self.limit:
+            return
+        if self._is_clean and self._peak >= _UTILISED * self.limit:
+            step = self.limit if self._is_slow_start else max(1, self.limit // 4)
+            self.limit = min(self._ceiling, self.limit + step)
+        self._begin_round()
+
+    def on_refused(self, now: float, in_flight: int) -> None:
+        """Narrow by a quarter, and double no more."""
+        self._is_slow_start = False
+        self._cut_at = now
+        self.limit = max(1, min(self.limit, in_flight + in_flight // 8))
+        self._begin_round()
+
+    def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
+        """Change nothing: behind a provider, quotas decide."""
+
+    def _begin_round(self) -> None:
+        self._done = 0
+        self._peak = 0
+        self._is_clean = True
+
+
+class GradientLimit:
+    """Finds the width at which a server without limits is just full.
+
+    With the waiting gauge: x 1.5 until calls wait, then 1 to 15 % of the running ones are kept
+    waiting. Without it: the gradient of Netflix's Gradient2 limiter, taken on seconds per output
+    token (whole latencies would follow the length of the answers), after a start that doubles until
+    a token takes 1.5 times as long as at its best.
+    """
+
+    CEILING: ClassVar[int] = 256
+
+    def __init__(self, *, start: int = 8, ceiling: int = CEILING) -> None:
+        self.limit = start
+        self._ceiling = ceiling
+        self._is_slow_start = True
+        self._changed_at = float("-inf")
+        self._gauge_at = float("-inf")
+        self._best = float("inf")
+        self._seconds = 0.0
+        self._tokens = 0
+        self._calls = 0
+        self._peak = 0
+
+    def on_done(self, done: Done) -> None:
+        """Without a gauge, measure the call; a round's worth of them moves the limit."""
+        if done.now - self._gauge_at < _GAUGE_FRESH_S or done.sent_at < self._changed_at:
+            return  # the gauge decides; or the call began under another limit
+        if not done.is_clean or done.output_tokens <= 0:
+            return
+        self._seconds += done.now - done.sent_at
+        self._tokens += done.output_tokens
+        self._calls += 1
+        self._peak = max(self._peak, done.in_flight)
+        if self._calls >= min(_ROUND, max(4, self.limit)):
+            self._end_round(done.now)
+
+    def on_refused(self, now: float, in_flight: int) -> None:
+        """Narrow by a quarter: the server has a limit of its own after all."""
+        self._is_slow_start = False
+        self._set(min(self.limit, in_flight) * 3 // 4, now)
+
+    def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
+        """Move to where a few calls wait."""
+        self._gauge_at = now
+        if waiting > max(1.0, _MOST_WAITING * running):
+            self._set(int(running + max(1.0, running * _AIM_WAITING)), now)
+        elif waiting < _LEAST_WAITING * running and in_flight >= _UTILISED * self.limit:
+            self._set(self.limit + max(1, self.limit // 2), now)
+
+    def _end_round(self, now: float) -> None:
+        per_token = self._seconds / self._tokens
+        is_used = self._peak >= _UTILISED * self.limit
+        self._seconds, self._tokens, self._calls, self._peak = 0.0, 0, 0, 0
+        self._best = min(self._best, per_token)
+        gradient = max(0.5, min(1.0, _TOLERANCE * self._best / per_token))
+        if not is_used:
+            return
+        if gradient < 1.0:
+            self._is_slow_start = False
+            self._set(int(self.limit * gradient), now)
+        elif self._is_slow_start:
+            self._set(self.limit * 2, now)
+        else:
+            self._set(self.limit + max(1, int(self.limit**0.5 / 2)), now)
+
+    def _set(self, limit: int, now: float) -> None:
+        limit = max(1, min(self._ceiling, limit))
+        if limit != self.limit:
+            self.limit = limit
+            self._changed_at = now
+
+
+_ROUND = 32  # calls that are enough to know the seconds per token
+_GAUGE_FRESH_S = 10.0
+_LEAST_WAITING, _AIM_WAITING, _MOST_WAITING = 0.01, 0.08, 0.15
+_TOLERANCE = 1.5

@@ -1,0 +1,342 @@
+"""The gate: the one place that decides when a call may go.
+
+One gate serves one quota: an endpoint, key and model, or what a provider counts together. A call is
+admitted when requests, tokens and concurrency allow it *together*, in one test without an await, so
+nobody holds one limit while waiting for another. Waiters are served strictly in order. Whoever
+frees something hands it to the next waiter: no wake-up is lost, and nobody wakes in vain.
+
+Everything runs on one event loop, without locks. ``clock`` must be that loop's own time
+(``time.monotonic`` with asyncio and uvloop), or one that runs beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING
+
+from pairmill.errors import Kind, StoppedError
+from pairmill.llm.limits.breaker import EndpointBreaker, State
+from pairmill.llm.limits.concurrency import AimdLimit, ConcurrencyLimit, Done, FixedLimit
+from pairmill.llm.limits.headers import Unit
+from pairmill.llm.limits.lease import Lease, Snapshot
+from pairmill.llm.limits.pacing import RateControl
+from pairmill.llm.limits.quota import Amounts, Charge, Cost, Limits, Quota
+from pairmill.llm.limits.wait_queue import Waiter, WaitQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.llm.limits.headers import LimitHint
+    from pairmill.records import Usage
+
+__all__ = ["Charge", "Cost", "EvictedError", "Gate", "Lease", "Limits", "Snapshot"]
+
+_MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket keeps what it is late
+_HINT_INTERVAL_S = 0.5
+_RAMP_LOOK_S = 0.25
+_SMOOTHING = 0.05  # of the usual length of a call
+_SERVED = frozenset({Kind.CHUNK, Kind.BADOUT})  # the server had room for it
+
+
+class EvictedError(Exception):
+    """A waiter was asked to choose its pool again; only ``Pools`` sees it."""
+
+
+class Gate:
+    """Joint admission on requests, tokens and concurrency, in strict order.
+
+    Retries wait in a line of their own. It is served first, but never twice in a row while others
+    wait; so retries do not gather at the end of a run, and cannot hold up new work either.
+
+    Attributes:
+        name: For people.
+        control: Pause, pace and epoch.
+        in_flight: Leases that are out.
+        closed: Why nobody is admitted any more; None while calls are.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float],
+        width: ConcurrencyLimit | int | None = None,
+        control: RateControl | None = None,
+        breaker: EndpointBreaker | None = None,
+        name: str = "",
+    ) -> None:
+        self.name = name
+        self.control = control or RateControl()
+        self.in_flight = 0
+        self.closed: Exception | None = None
+        self._clock = clock
+        self._width = _width(width, limits)
+        self._breaker = breaker or EndpointBreaker()
+        self._quota = Quota(limits or Limits(), clock())
+        self._line: WaitQueue[Lease] = WaitQueue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._probe: Lease | None = None
+        self._call_s = 1.0
+        self._hinted_at = -math.inf
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force: as given, and what headers have added."""
+        return self._quota.limits
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a grant."""
+        return self._line.length
+
+    async def admit(self, cost: Cost, *, retry: bool = False) -> Lease:
+        """Wait for the right to make a call.
+
+        Cancelled at any point, the caller owes nothing: a grant that it had already is handed on.
+
+        Raises:
+            Exception: What ``close`` was given, now or while waiting.
+        """
+        lease = self.admit_now(cost)
+        if lease is not None:
+            return lease
+        if self.closed is not None:
+            raise self.closed
+        amounts = self._quota.amounts(cost)
+        now = self._clock()
+        future: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(cost, amounts, future, is_retry=retry)
+        if self._line.join(waiter):  # a new head: set its timer
+            self._pump(now)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self._line.leave(waiter)
+                self._pump(self._clock())
+            elif future.exception() is None:
+                future.result().give_back()
+            raise
+
+    def admit_now(self, cost: Cost) -> Lease | None:
+        """The right to make a call, if nobody waits for it and it need not be waited for."""
+        if self.closed is not None or self._line.length:
+            return None
+        amounts = self._quota.amounts(cost)
+        now = self._clock()
+        return self._grant(amounts, now) if self._wait_s(amounts, now) == 0.0 else None
+
+    def charge(self, cost: Cost) -> None:
+        """Count a call that was made past the gate, such as the one that tried the endpoint."""
+        self._quota.take(self._quota.amounts(cost), self._clock())
+
+    def fits_in_s(self, cost: Cost) -> float:
+        """Seconds until a call that came now would go, as far as can be told; inf if never."""
+        if self.closed is not None:
+            return math.inf
+        now = self._clock()
+        wait_s = max(self._hold_s(now), 0.0)
+        wait_s += self._quota.backlog_s(self._quota.amounts(cost), self._line.ahead, now)
+        allowed = self.control.allowed(now, self._width.limit)
+        turns = max(0, self.in_flight + self._line.length + 1 - allowed) / allowed
+        return max(wait_s, turns * self._call_s)
+
+    def observe_gauge(self, running: float, waiting: float) -> None:
+        """Learn how many calls the server works on, and how many it lets wait."""
+        now = self._clock()
+        self._width.on_gauge(now, self.in_flight, running, waiting)
+        self._pump(now)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in force, as if they had been given at the start."""
+        now = self._clock()
+        self._quota.declared = limits
+        self._quota.set_limits(limits, now)
+        self._pump(now)
+
+    def close(self, reason: Exception) -> None:
+        """Admit nobody any more: all waiters, and all who come, get ``reason`` raised."""
+        self.closed = reason
+        self._dismiss(reason)
+
+    def evict(self) -> None:
+        """Send all waiters away with ``EvictedError``, in order; the gate stays open."""
+        self._dismiss(EvictedError())
+
+    def snapshot(self) -> Snapshot:
+        """What the gate is doing."""
+        now = self._clock()
+        hold_s = max(0.0, self._hold_s(now))
+        is_down = self._breaker.state(now) is not State.CLOSED
+        cause = "the endpoint does not answer" if is_down else "the server asked to wait"
+        return Snapshot(
+            in_flight=self.in_flight,
+            waiting=self._line.length,
+            concurrency=self.control.allowed(now, self._width.limit),
+            sent=self._quota.sent,
+            refused=self.control.refused,
+            paused_s=hold_s,
+            cause=cause if hold_s else "",
+            requests_per_s=self._quota.requests_per_s,
+        )
+
+    def _pump(self, now: float) -> None:
+        """Grant as many heads as fit; set the one timer for the first that does not."""
+        line = self._line
+        while (head := line.head()) is not None:
+            wait_s = self._wait_s(head.amounts, now)
+            if wait_s > 0.0:
+                self._wake_in(wait_s, now)
+                return
+            line.serve(head)
+            head.future.set_result(self._grant(head.amounts, now))
+
+    def _wake_in(self, wait_s: float, now: float) -> None:
+        if wait_s == math.inf:  # a release will come
+            return
+        wait_s = max(wait_s, _MIN_TIMER_S)
+        if self._timer is not None:
+            if self._timer_at <= now + wait_s:
+                return  # it fires early, finds nothing, and is set again: cheaper than cancelling
+            self._timer.cancel()
+        self._timer_at = now + wait_s
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._clock()
+        self._quota.on_lag(now - self._timer_at)
+        self._pump(now)
+
+    def _dismiss(self, reason: Exception) -> None:
+        for waiter in self._line.clear():
+            waiter.future.set_exception(reason)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _wait_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until a call fits in every way at once; inf: when another one ends."""
+        control = self.control
+        if now < control.paused_until or not self._breaker.is_closed:
+            hold_s = self._hold_s(now)
+            if hold_s > 0.0:
+                return hold_s
+        if self.in_flight >= control.allowed(now, self._width.limit):
+            return _RAMP_LOOK_S if control.is_ramping else math.inf
+        return self._quota.wait_s(amounts, now)
+
+    def _hold_s(self, now: float) -> float:
+        """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
+        hold_s = self.control.paused_until - now
+        state = self._breaker.state(now)
+        if state is State.OPEN:
+            return max(hold_s, self._breaker.until - now)
+        if state is State.HALF_OPEN and self._probe is not None:
+            return math.inf
+        return hold_s
+
+    def _grant(self, amounts: Amounts, now: float) -> Lease:
+        is_probe = not self._breaker.is_closed
+        epoch, quota = self.control.epoch, self._quota
+        lease = Lease(self, amounts, now, epoch, is_probe, quota.sent, quota.reserved)
+        if is_probe:
+            self._probe = lease
+        quota.take(amounts, now)
+        self.in_flight += 1
+        return lease
+
+    def _leave(self, lease: Lease) -> None:
+        self.in_flight -= 1
+        if self._probe is lease:
+            self._probe = None
+
+    def _undo(self, lease: Lease) -> None:
+        now = self._clock()
+        self._leave(lease)
+        self._quota.untake(lease.amounts, lease.admitted_at, now)
+        self._pump(now)
+
+    def _end(
+        self,
+        lease: Lease,
+        kind: Kind | None,
+        usage: Usage | None,
+        hint: LimitHint | None,
+        retry_after_s: float | None,
+    ) -> None:
+        now = self._clock()
+        self._learn_width(lease, kind, usage, now)
+        self._leave(lease)
+        self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
+        self._breaker.record(kind, now, is_probe=lease.is_probe)
+        if kind is Kind.RATE:
+            self._on_refused(lease, now, hint, retry_after_s)
+        elif kind is None or kind in _SERVED:
+            self.control.on_taken(now, self._quota.sent)
+        if self.control.pace is not None:
+            self._quota.set_pace(self.control.pace, now)
+        if hint is not None:
+            self._heed(hint, lease, now)
+        if self._breaker.gave_up and self.closed is None:
+            self.close(StoppedError(f"{self.name or 'the endpoint'} does not answer; gave up"))
+        if self._line.length:
+            self._pump(now)
+
+    def _learn_width(
+        self, lease: Lease, kind: Kind | None, usage: Usage | None, now: float
+    ) -> None:
+        seconds = now - lease.admitted_at
+        if kind is None:
+            self._call_s += _SMOOTHING * (seconds - self._call_s)
+        is_clean = kind is None or kind in _SERVED
+        tokens = usage.completion_tokens if usage else 0
+        self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
+
+    def _on_refused(
+        self, lease: Lease, now: float, hint: LimitHint | None, retry_after_s: float | None
+    ) -> None:
+        is_cut = self.control.on_refused(
+            now,
+            epoch=lease.epoch,
+            sent_before=lease.sent_before,
+            limit=self._width.limit,
+            retry_after_s=retry_after_s,
+        )
+        if is_cut:
+            needed = math.ceil((self.control.pace or 0.0) * self._call_s)
+            self._width.on_refused(now, max(self.in_flight + 1, needed))
+            if self._quota.on_refused(now, hint, retry_after_s):
+                self._line.reweigh(self._quota.amounts)
+
+    def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
+        """Adopt limits that nobody declared; let what remains lower the levels."""
+        quota = self._quota
+        if hint.is_not_on_plan:
+            who = self.name or "the model"
+            self.close(StoppedError(f"{who} is not on this key's plan: the server allows 0 calls"))
+            return
+        learned = quota.limits.learn(quota.declared, hint)
+        if learned != quota.limits:
+            quota.set_limits(learned, now)
+        if now >= self._hinted_at + _HINT_INTERVAL_S:
+            self._hinted_at = now
+            if quota.heed(
+                hint,
+                sent_since=quota.sent - lease.sent_before - 1,
+                reserved_since=quota.reserved - lease.reserved_before - lease.amounts[Unit.TOKENS],
+                seconds=now - lease.admitted_at,
+                now=now,
+            ):
+                self._line.reweigh(quota.amounts)
+
+
+def _width(given: ConcurrencyLimit | int | None, limits: Limits | None) -> ConcurrencyLimit:
+    """The controller for what was given: behind known limits the rate decides, not the width."""
+    if isinstance(given, int):
+        return FixedLimit(given)
+    if given is not None:
+        return given
+    return AimdLimit(start=AimdLimit.CEILING) if limits and limits.per_min() else AimdLimit()

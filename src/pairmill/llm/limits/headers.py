@@ -1,0 +1,332 @@
+"""What a reply's headers and body say about limits. Pure parsing; all of it may be absent or junk.
+
+Providers differ in names, units and meaning. One reader takes the names apart into words, so that
+``x-ratelimit-remaining-tokens``, ``anthropic-ratelimit-tokens-remaining`` and
+``x-ratelimit-limit-req-minute`` are one case; two dialects need to be told apart by the host: Groq
+counts requests by the day, Together by the second.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "LONGEST_S",
+    "HeaderDialect",
+    "HeaderReading",
+    "LimitHint",
+    "ServerWait",
+    "Unit",
+    "dialect_of",
+    "read_hint",
+    "read_number",
+    "read_wait_s",
+    "retry_after_s",
+]
+
+LONGEST_S = 86_400.0  # a wait beyond a day is cut to a day, and said so
+
+_EPOCH_MS = 1e11  # a bare number above is milliseconds since 1970
+_EPOCH_S = 1e9  # above: seconds since 1970
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
+_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_LONGEST_TEXT = 64
+_MOST = 1e15  # a larger limit is none
+
+
+class Unit(IntEnum):
+    """What a limit counts."""
+
+    REQUESTS = 0
+    INPUT = 1
+    OUTPUT = 2
+    TOKENS = 3
+
+
+class HeaderDialect(StrEnum):
+    """Providers whose headers mean something else by the same name."""
+
+    COMMON = "common"
+    GROQ = "groq"
+    TOGETHER = "together"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderReading:
+    """One limit: its size, what is left of it, and seconds until its reset (None: not said).
+
+    What a reset means differs: OpenAI's is the time until the quota is *full* again.
+    """
+
+    limit: float | None = None
+    remaining: float | None = None
+    reset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitHint:
+    """All that one reply said about limits.
+
+    Attributes:
+        minute: Limits that are rates, brought to a minute.
+        day: Limits by the day: a budget, never a rate.
+        clamped: Header values that were cut to a day or refused, for a notice.
+    """
+
+    minute: Mapping[Unit, HeaderReading] = field(default_factory=dict)
+    day: Mapping[Unit, HeaderReading] = field(default_factory=dict)
+    clamped: tuple[str, ...] = ()
+
+    @property
+    def is_not_on_plan(self) -> bool:
+        """Whether a limit is 0: the model is not on this key's plan, and waiting is in vain."""
+        return any(reading.limit == 0 for reading in (*self.minute.values(), *self.day.values()))
+
+    @property
+    def blocked_s(self) -> float | None:
+        """Seconds until the spent limits reset; None if none is spent or none says when."""
+        spent = [
+            reading.reset_s
+            for reading in (*self.minute.values(), *self.day.values())
+            if reading.remaining == 0 and reading.reset_s is not None
+        ]
+        return max(spent, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWait:
+    """A wait as asked for, between 0 and a day; ``clamped`` if more was asked for."""
+
+    seconds: float
+    clamped: bool = False
+
+
+def dialect_of(base_url: str) -> HeaderDialect:
+    """The dialect that an endpoint's host speaks."""
+    host = base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].lower()
+    host = host.partition(":")[0]
+    if host == "groq.com" or host.endswith(".groq.com"):
+        return HeaderDialect.GROQ
+    if host.endswith((".together.xyz", ".together.ai")):
+        return HeaderDialect.TOGETHER
+    return HeaderDialect.COMMON
+
+
+def read_number(text: str) -> float | None:
+    """A count: digits, perhaps with thousands' commas or decimals. None for all else.
+
+    More than 1e15 is cut to that.
+    """
+    text = text.strip()
+    if len(text) > _LONGEST_TEXT or not re.fullmatch(r"\d{1,3}(,\d{3})+|\d+(\.\d+)?", text):
+        return None
+    return min(float(text.replace(",", "")), _MOST)
+
+
+def read_wait_s(text: str, now_wall: float) -> ServerWait | None:
+    """A wait in any dialect: seconds, "6m0s", "12ms", epoch s or ms, RFC 3339, an HTTP date.
+
+    A moment in the past is a wait of 0. None for what is no wait: NaN, infinity, a negative, words.
+
+    Args:
+        text: The header's value.
+        now_wall: Seconds since the epoch.
+    """
+    text = text.strip()
+    if not text or len(text) > _LONGEST_TEXT:
+        return None
+    try:
+        number = float(text) if "_" not in text else math.nan
+    except ValueError:
+        return _read_words(text, now_wall)
+    if not math.isfinite(number) or number < 0:
+        return None
+    if number > _EPOCH_MS:
+        number = number / 1000.0 - now_wall
+    elif number > _EPOCH_S:
+        number -= now_wall
+    return _clamp(number)
+
+
+def retry_after_s(
+    headers: Mapping[str, str],
+    body: object = None,
+    *,
+    now_wall: float,
+    dialect: HeaderDialect = HeaderDialect.COMMON,
+) -> ServerWait | None:
+    """How long a refusal asks us to wait; None if it does not say.
+
+    In this order: ``retry-after-ms``, ``retry-after`` (seconds or a date), Google's ``RetryInfo``,
+    OpenRouter's ``metadata.retry_after_seconds``, "try again in" in the message, the reset of a
+    limit of which nothing is left.
+
+    Args:
+        headers: The reply's headers, in any case.
+        body: The reply's JSON, if it was any.
+        now_wall: Seconds since the epoch.
+        dialect: How the endpoint names its limits.
+    """
+    lower = {name.lower(): value for name, value in headers.items()}
+    if (text := lower.get("retry-after-ms")) is not None:
+        try:
+            milliseconds = float(text)
+        except ValueError:
+            milliseconds = math.nan
+        if math.isfinite(milliseconds) and milliseconds >= 0:
+            return _clamp(milliseconds / 1000.0)
+    if (text := lower.get("retry-after")) is not None:
+        wait = read_wait_s(text, now_wall)
+        if wait is not None:
+            return wait
+    for found in _body_waits(body):
+        wait = read_wait_s(found, now_wall)
+        if wait is not None:
+            return wait
+    blocked_s = read_hint(lower, now_wall=now_wall, dialect=dialect).blocked_s
+    return None if blocked_s is None else ServerWait(blocked_s)
+
+
+def read_hint(
+    headers: Mapping[str, str], *, now_wall: float, dialect: HeaderDialect = HeaderDialect.COMMON
+) -> LimitHint:
+    """All rate-limit headers of a reply; an empty hint where there are none.
+
+    Args:
+        headers: The reply's headers, in any case.
+        now_wall: Seconds since the epoch.
+        dialect: How the endpoint names its limits.
+    """
+    found: dict[tuple[bool, Unit], dict[str, float]] = {}
+    clamped: list[str] = []
+    for name, text in headers.items():
+        place = _place(name.lower(), dialect)
+        if place is None:
+            continue
+        is_daily, unit, what = place
+        if what == "reset":
+            wait = read_wait_s(text, now_wall)
+            value = None if wait is None else wait.seconds
+            is_bad = wait is None or wait.clamped
+        else:
+            value = read_number(text)
+            is_bad = value is None
+        if is_bad:
+            clamped.append(name.lower())
+        if value is None:
+            continue
+        if dialect is HeaderDialect.TOGETHER and what != "reset":
+            value *= 60.0
+        values = found.setdefault((is_daily, unit), {})
+        # Two headers for one unit (of the key and of its project): the tighter one counts.
+        lesser = max if what == "reset" else min
+        values[what] = lesser(value, values.get(what, value))
+    readings = {
+        place: HeaderReading(values.get("limit"), values.get("remaining"), values.get("reset"))
+        for place, values in found.items()
+    }
+    return LimitHint(
+        minute={unit: reading for (is_daily, unit), reading in readings.items() if not is_daily},
+        day={unit: reading for (is_daily, unit), reading in readings.items() if is_daily},
+        clamped=tuple(clamped),
+    )
+
+
+def _place(name: str, dialect: HeaderDialect) -> tuple[bool, Unit, str] | None:
+    """Whether by the day, what is counted, and which of limit, remaining, reset; None: not ours."""
+    head, found, tail = name.partition("ratelimit")
+    if not found or head not in {"", "x-", "anthropic-"}:
+        return None
+    words = set(tail.replace("_", "-").split("-"))
+    if words & _IGNORED:
+        return None
+    what = next((word for word in ("limit", "remaining", "reset") if word in words), None)
+    if what is None:
+        return None
+    unit = _unit(words)
+    if unit is None:
+        # A bare x-ratelimit-limit is a rate with Together only; elsewhere its period is unknown.
+        if not words <= {"", what, "minute"} or (
+            dialect is not HeaderDialect.TOGETHER and what == "limit"
+        ):
+            return None
+        unit = Unit.REQUESTS
+    is_daily = "day" in words or (dialect is HeaderDialect.GROQ and unit is Unit.REQUESTS)
+    return is_daily, unit, what
+
+
+def _unit(words: set[str]) -> Unit | None:
+    if words & {"requests", "request", "req"}:
+        return Unit.REQUESTS
+    if words & {"tokens", "token"}:
+        if "input" in words:
+            return Unit.INPUT
+        return Unit.OUTPUT if "output" in words else Unit.TOKENS
+    return None
+
+
+def _read_words(text: str, now_wall: float) -> ServerWait | None:
+    """A duration such as "1h2m3s", or a moment."""
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return _clamp(sum(float(number) * _SECONDS.get(unit, 1e-9) for number, unit in parts))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except (ValueError, IndexError, TypeError, OverflowError):
+            return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    try:
+        return _clamp(moment.timestamp() - now_wall)
+    except (OverflowError, ValueError):
+        return None
+
+
+def _clamp(seconds: float) -> ServerWait:
+    if seconds > LONGEST_S:
+        return ServerWait(LONGEST_S, clamped=True)
+    return ServerWait(max(0.0, seconds))
+
+
+def _body_waits(body: object) -> list[str]:
+    """The waits that an error body names, as text; it may come in a list of one."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    error = _get(body, "error")
+    metadata = _get(error, "metadata")
+    found = [_get(metadata, "retry_after_seconds")]
+    details = _get(error, "details")
+    if isinstance(details, list):
+        found += [_get(detail, "retryDelay") for detail in details]
+    headers = _get(metadata, "headers")
+    if isinstance(headers, dict):
+        lower = {str(name).lower(): value for name, value in headers.items()}
+        found += [lower.get("retry-after"), lower.get("x-ratelimit-reset")]
+    message = _get(error, "message")
+    said = _TRY_AGAIN.search(message[:4000]) if isinstance(message, str) else None
+    found += [said[1].replace(" ", "")] if said else []
+    return [
+        str(value)
+        for value in found
+        if isinstance(value, str | int | float) and not isinstance(value, bool)
+    ]
+
+
+def _get(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+_TRY_AGAIN = re.compile(r"(?:try again|retry) in ((?:\d+(?:\.\d+)?(?:ms|s|m|h) ?)+)", re.IGNORECASE)
+_IGNORED = frozenset({"unified", "cost", "month", "hour", "week", "policy", "query"})

@@ -1,0 +1,312 @@
+"""How much of what a provider allows is left: buckets, and what was sent of late. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from pairmill.errors import Kind
+from pairmill.llm.limits.bucket import Bucket
+from pairmill.llm.limits.charging import Charge, ChargeWatch
+from pairmill.llm.limits.headers import Unit
+from pairmill.llm.limits.terms import HELD, NOTHING, Amounts, Cost, Limits
+from pairmill.llm.limits.windows import MinuteLog, SecondLog
+
+if TYPE_CHECKING:
+    from pairmill.llm.limits.headers import HeaderReading, LimitHint
+    from pairmill.records import Usage
+
+__all__ = ["HELD", "NOTHING", "Amounts", "Charge", "Cost", "Limits", "Quota"]
+
+_ONE_REQUEST: Amounts = (1.0, 0.0, 0.0, 0.0, 0.0)
+_REFUSED = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG})  # no tokens were used
+_PACE_BURST_S = 0.1
+_SHORT_S = 1.0  # a wait that tells of a quota dealt out by the second
+_BURST_CUT = 0.25
+_LEAST_BURST_S = 0.01
+_LATE_S = 0.05  # what a late timer may carry over; the log of the last second stays in force
+_MOST_LOGGED_PER_S = 2_000.0  # the log grows with the limit; above, an average is kept as of tokens
+_FULL = 0.997  # of a limit, counted by the minute and with all that calls under way may use
+_NEARLY = 0.02  # of a limit: less is left than a call or two may need
+_CREDIBLE = 0.9  # of a limit; refused with less than that by our own count, that count is wrong
+
+
+class Quota:
+    """The buckets of one pool, tested and taken from together.
+
+    Attributes:
+        declared: The limits that were given.
+        limits: Those in force: as given, and what headers have added.
+        sent: Calls ever admitted, less those that were given back unused.
+        reserved: Tokens ever reserved, likewise.
+    """
+
+    __slots__ = (
+        "_buckets",
+        "_dims",
+        "_held",
+        "_minute",
+        "_pace",
+        "_second",
+        "_watch",
+        "declared",
+        "limits",
+        "reserved",
+        "sent",
+    )
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self.declared = limits
+        self.limits = limits
+        self.sent = 0
+        self.reserved = 0.0
+        self._held = 0.0  # what calls under way may write beyond what is expected
+        self._minute: MinuteLog | None = None  # kept where tokens are limited
+        self._second: SecondLog | None = None
+        self._watch = ChargeWatch(limits.charge, now)
+        self._buckets: dict[Unit, Bucket] = {}
+        self._pace: Bucket | None = None
+        self._dims: tuple[tuple[int, Bucket], ...] = ()
+        self.set_limits(limits, now)
+
+    @property
+    def requests_per_s(self) -> float | None:
+        """The rate of requests in force; None where there is none."""
+        rates = [bucket.rate for unit, bucket in self._dims if unit == Unit.REQUESTS]
+        return min(rates, default=None)
+
+    def amounts(self, cost: Cost) -> Amounts:
+        """What a call of this cost reserves."""
+        is_kept = self._watch.charge is Charge.RESERVED
+        output = cost.max_output_tokens if is_kept else cost.output_tokens
+        held = max(0.0, cost.max_output_tokens - output)
+        return (1.0, cost.input_tokens, output, cost.input_tokens + output, held)
+
+    def wait_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until all of ``amounts`` may be taken at once; 0.0 means now."""
+        longest = 0.0
+        for unit, bucket in self._dims:
+            wait_s = bucket.wait_s(amounts[unit], now)
+            if wait_s > longest:  # noqa: PLR1730 (a third of the cost of max)
+                longest = wait_s
+        if longest == 0.0 and self._second is not None:
+            longest = self._second.wait_s(now)
+        if longest == 0.0 and self._watch.charge is Charge.RECONCILED:
+            return self._minute_wait_s(amounts, now)
+        return longest
+
+    def _minute_wait_s(self, amounts: Amounts, now: float) -> float:
+        """Seconds until the last minute, with all that is under way at its worst, has room."""
+        limit = self.limits.tokens_per_min
+        if limit is None or self._minute is None:
+            return 0.0
+        self._minute.trim(now)
+        taken = self._minute.total + self._held
+        worst = amounts[Unit.TOKENS] + amounts[HELD]
+        if taken <= 0.0 or taken + worst <= limit * self.limits.share * _FULL:
+            return 0.0
+        return self._minute.wait_s(now)
+
+    def backlog_s(self, amounts: Amounts, ahead: list[float], now: float) -> float:
+        """Seconds until ``amounts`` may be taken behind a line that takes ``ahead``."""
+        longest = self.wait_s(amounts, now)  # which knows the last second and minute too
+        for unit, bucket in self._dims:
+            bucket.refill(now)
+            missing = ahead[unit] + min(amounts[unit], bucket.capacity) - bucket.level
+            longest = max(longest, missing / bucket.rate)
+        return longest
+
+    def take(self, amounts: Amounts, now: float) -> None:
+        """Reserve ``amounts``. The caller has asked ``wait_s`` at the same moment."""
+        for unit, bucket in self._dims:
+            bucket.take(amounts[unit])
+        if self._second is not None:
+            self._second.add(now)
+        if self._minute is not None:
+            self._minute.add(amounts[Unit.TOKENS], now)
+        self._held += amounts[HELD]
+        self.sent += 1
+        self.reserved += amounts[Unit.TOKENS]
+
+    def untake(self, amounts: Amounts, since: float, now: float) -> None:
+        """Undo ``take``, which was at ``since``: nothing was sent."""
+        self.sent -= 1
+        self.reserved -= amounts[Unit.TOKENS]
+        if self._second is not None:
+            self._second.remove(since)
+        self._settle(amounts, NOTHING, since, now)
+
+    def settle(
+        self,
+        amounts: Amounts,
+        kind: Kind | None,
+        usage: Usage | None,
+        *,
+        since: float,
+        now: float,
+    ) -> None:
+        """Replace what was reserved at ``since`` by what the server counted, as far as is known."""
+        if kind in _REFUSED:
+            self._settle(amounts, _ONE_REQUEST, since, now)
+        elif usage is not None:
+            prompt = float(usage.prompt_tokens)
+            if self.limits.cached_free:
+                prompt -= usage.cached_tokens
+            output = float(usage.completion_tokens)
+            if self._watch.charge is Charge.RESERVED:
+                output = amounts[Unit.OUTPUT]
+            self._settle(amounts, (1.0, prompt, output, prompt + output, 0.0), since, now)
+        else:
+            requests, prompt, output, tokens, _ = amounts
+            self._settle(amounts, (requests, prompt, output, tokens, 0.0), since, now)
+
+    def on_refused(self, now: float, hint: LimitHint | None, retry_after_s: float | None) -> bool:
+        """Empty the buckets, as the server's are; and save up less for bursts of requests.
+
+        A server that counts a minute's limit by the second refuses bursts, not rates.
+
+        Returns:
+            Whether ``amounts`` are others from now on: tokens are counted in another way.
+        """
+        if self._second is not None and retry_after_s is not None and retry_after_s <= _SHORT_S:
+            self._second.on_refused()
+        is_new = self._doubt(now, hint)
+        for _, bucket in self._dims:
+            bucket.lower(0.0, now)
+        requests = self._buckets.get(Unit.REQUESTS)
+        if requests is not None:
+            least = 1.0 + requests.rate * _LEAST_BURST_S
+            capacity = min(requests.capacity, max(least, requests.capacity * _BURST_CUT))
+            requests.retune(requests.rate, capacity, now)
+        return is_new
+
+    def set_limits(self, limits: Limits, now: float) -> None:
+        """Put other limits in force; what a bucket holds already it keeps."""
+        self.limits = limits
+        requests = limits.requests_per_min
+        per_s = math.inf if requests is None else requests / 60.0 * limits.share
+        if per_s > _MOST_LOGGED_PER_S:
+            self._second = None
+        elif self._second is None:
+            self._second = SecondLog(per_s)
+        else:
+            self._second.retune(per_s)
+        buckets: dict[Unit, Bucket] = {}
+        for unit, per_min in limits.per_min().items():
+            rate = limits.rate(per_min)
+            capacity = rate * limits.burst_s
+            level = capacity / 2.0
+            if unit is Unit.REQUESTS and self._second is not None:
+                rate, capacity, level = per_s, 1.0 + per_s * _LATE_S * limits.burst_s, 1.0
+            if unit is Unit.TOKENS and self._minute is None:
+                self._minute = MinuteLog()
+            bucket = self._buckets.get(unit) or Bucket(rate, capacity, level=level, now=now)
+            bucket.retune(rate, capacity, now)
+            buckets[unit] = bucket
+        self._buckets = buckets
+        self._set_dims()
+
+    def set_pace(self, pace: float, now: float) -> None:
+        """Send at most ``pace`` requests a second, whatever else allows more."""
+        capacity = max(1.0, pace * _PACE_BURST_S)
+        if self._pace is None:
+            self._pace = Bucket(pace, capacity, level=0.0, now=now)
+            self._set_dims()
+        elif self._pace.rate != pace:
+            self._pace.retune(pace, capacity, now)
+
+    def heed(
+        self,
+        hint: LimitHint,
+        *,
+        sent_since: int,
+        reserved_since: float,
+        seconds: float,
+        now: float,
+    ) -> bool:
+        """Let what the server says remains lower a level; it never raises one.
+
+        Args:
+            hint: What a reply said.
+            sent_since: Calls admitted after that reply's call: the reply knows nothing of them.
+            reserved_since: Tokens that those reserved.
+            seconds: Time since that call went out: what flowed in since, it does not know either.
+            now: The time.
+
+        Returns:
+            Whether ``amounts`` are others from now on: tokens are counted in another way.
+        """
+        is_new = False
+        for unit, reading in hint.minute.items():
+            bucket = self._buckets.get(unit)
+            if bucket is None or reading.remaining is None:
+                continue
+            if unit is Unit.TOKENS:
+                is_new = self._compare(reading, now)
+            unseen = sent_since if unit is Unit.REQUESTS else reserved_since
+            bucket.lower(max(0.0, reading.remaining + seconds * bucket.rate - unseen), now)
+        return is_new
+
+    def _settle(self, reserved: Amounts, charged: Amounts, since: float, now: float) -> None:
+        self._held = max(0.0, self._held - reserved[HELD])
+        if self._minute is not None:
+            self._minute.correct(charged[Unit.TOKENS] - reserved[Unit.TOKENS], since)
+        for unit, bucket in self._dims:
+            back = reserved[unit] - charged[unit]
+            if back:
+                bucket.give(back, now)
+
+    def on_lag(self, seconds: float) -> None:
+        """Learn how late a timer ran."""
+        if self._second is not None:
+            self._second.on_lag(seconds)
+
+    def _counted(self, now: float) -> float:
+        """Share of the token limit that we used in the last minute, calls under way at their worst.
+
+        More than 1 where there is no such limit: then nothing that is refused is a surprise.
+        """
+        limit = self.limits.tokens_per_min
+        if not limit or self._minute is None:
+            return math.inf
+        self._minute.trim(now)
+        return (self._minute.total + self._held) / (limit * self.limits.share)
+
+    def _doubt(self, now: float, hint: LimitHint | None) -> bool:
+        """Ask whether a refusal means that the server counts tokens in another way than we did."""
+        tokens, requests = self._buckets.get(Unit.TOKENS), self._buckets.get(Unit.REQUESTS)
+        limit, counted = self.limits.tokens_per_min, self._counted(now)
+        if tokens is None or not limit:
+            return False
+        if hint is None or not hint.minute:  # whose fault it was, only our own levels can tell
+            is_tokens = requests is None or tokens.level < _CREDIBLE * tokens.capacity
+            is_full = is_tokens and counted >= _CREDIBLE
+            return is_full and self._watch.on_refused(now, is_much=False)
+        reading = hint.minute.get(Unit.TOKENS)
+        left = None if reading is None else reading.remaining
+        is_spent = left is not None and left < _NEARLY * limit
+        return is_spent and self._watch.on_refused(now, is_much=counted < _CREDIBLE)
+
+    def _compare(self, reading: HeaderReading, now: float) -> bool:
+        """Ask whether what remains fits with what we believe that the server counts."""
+        limit, bucket = self.limits.tokens_per_min, self._buckets[Unit.TOKENS]
+        if not limit or reading.remaining is None:
+            return False
+        counted = self._counted(now)
+        # What blocks is the bucket; under RECONCILED it is the minute, and the bucket stays full.
+        is_blocked = self._watch.charge is Charge.RECONCILED and counted >= _CREDIBLE
+        return self._watch.on_remaining(
+            now,
+            reading.remaining / limit,
+            counted=counted,
+            held=self._held / limit,
+            is_in_use=is_blocked or bucket.level < _CREDIBLE * bucket.capacity,
+        )
+
+    def _set_dims(self) -> None:
+        dims: list[tuple[int, Bucket]] = [
+            (int(unit), bucket) for unit, bucket in self._buckets.items()
+        ]
+        if self._pace is not None:
+            dims.append((int(Unit.REQUESTS), self._pace))
+        self._dims = tuple(dims)

@@ -1,0 +1,209 @@
+"""All the ways to reach a model, as one: pools with their wires, gates, prices, and one purse.
+
+A call is first covered by the purse, then waits at the pool that can take it soonest, and then
+learns where that is: wire, mode, and the model's name there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pairmill.errors import Kind
+from pairmill.llm.budget import CallOutcome
+from pairmill.llm.estimate import Estimator, prompt_chars
+from pairmill.llm.limits.headers import read_hint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pairmill.clock import Clock
+    from pairmill.errors import ProviderError
+    from pairmill.llm.admission import Turn
+    from pairmill.llm.budget import Reservation
+    from pairmill.llm.estimate import Forecast
+    from pairmill.llm.limits.headers import HeaderDialect, LimitHint
+    from pairmill.llm.pools import Pool, PoolLease, Pools
+    from pairmill.llm.prices import Price
+    from pairmill.llm.providers.provider import Mode, Provider, Reply
+    from pairmill.llm.purse import Purse
+    from pairmill.records import Request
+
+__all__ = ["Route", "Router"]
+
+_HINT_EVERY_S = 0.5  # headers repeat themselves; reading them costs 20 microseconds
+_FATAL = frozenset({Kind.AUTH, Kind.QUOTA, Kind.CONFIG})
+
+
+@dataclass(slots=True)
+class Route:
+    """One pool, and how to speak to it."""
+
+    pool: Pool
+    provider: Provider
+    mode: Mode
+    dialect: HeaderDialect
+    hinted_at: float = float("-inf")
+
+
+class Router:
+    """See the module; an ``Admission``.
+
+    Args:
+        model: The name that requests carry when any pool but an escalation may answer them.
+        stations: One for each pool.
+        pools: Their gates.
+        clock: For the moment of headers.
+        purse: None where nothing is capped.
+        price_of: Prices of models that no pool names, such as a judge's: they are asked of the
+            usual pools, by their own name and at their own price.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        stations: Sequence[Route],
+        pools: Pools,
+        clock: Clock,
+        purse: Purse | None = None,
+        price_of: Callable[[str], Price | None] | None = None,
+    ) -> None:
+        self.pools = pools
+        self._estimator = Estimator()
+        self.clock = clock
+        self.purse = purse
+        self._model = model
+        self._stations = {station.pool.name: station for station in stations}
+        usual = [station for station in stations if not station.pool.is_escalation]
+        self._usual = frozenset(station.pool.name for station in usual)
+        self._by_model = _by_model(stations)
+        self._price_of = price_of
+        self._prices: dict[str, Price | None] = {}
+
+    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+        """See ``Admission``."""
+        prompt, model = request.prompt, request.model
+        among = self._usual if model == self._model else self._route(model)
+        reservation = None
+        if self.purse is not None:
+            reservation = await self.purse.reserve(request, self._price(model, among))
+        chars = prompt_chars(prompt)
+        forecast = self._estimator.forecast(prompt.template, model)
+        cost = forecast.cost(chars, prompt.sampling.max_tokens)
+        try:
+            lease = self.pools.admit_now(cost, among)
+            if lease is None:
+                lease = await self.pools.admit(cost, retry=is_retry, among=among)
+        except BaseException:
+            if reservation is not None and self.purse is not None:
+                self.purse.settle(reservation, CallOutcome.FREE)
+            raise
+        station = self._stations[lease.pool.name]
+        if model == self._model and station.pool.model != model:
+            request = replace(request, model=station.pool.model)
+        return _Turn(
+            station.provider,
+            station.mode,
+            request,
+            self,
+            station,
+            lease,
+            reservation,
+            forecast,
+            chars,
+        )
+
+    def has_other(self, error: ProviderError, request: Request) -> bool:
+        """See ``Admission``: after a pool was dropped, whether another one can answer."""
+        if error.kind not in _FATAL:
+            return False
+        among = self._route(request.model)
+        return any(pool.name in among for pool in self.pools.alive)
+
+    def hint(self, station: Route, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
+        """What headers say of limits; None when there are none, or it was just read."""
+        moment = self.clock.monotonic()
+        if not headers or (not now and moment - station.hinted_at < _HINT_EVERY_S):
+            return None
+        station.hinted_at = moment
+        return read_hint(headers, now_wall=self.clock.time(), dialect=station.dialect)
+
+    def _route(self, model: str) -> frozenset[str]:
+        """Names of the pools that may answer requests for a model."""
+        return self._usual if model == self._model else self._by_model.get(model, self._usual)
+
+    def price(self, model: str, pool: Pool) -> Price | None:
+        """What a model costs that was asked for by this name, at this pool."""
+        if model != pool.model and self._is_foreign(model):
+            return self._price(model, self._usual)
+        return pool.price
+
+    def _is_foreign(self, model: str) -> bool:
+        """Whether no pool names the model; the usual ones are asked for it all the same."""
+        known = model == self._model or model in self._by_model
+        return self._price_of is not None and not known
+
+    def _price(self, model: str, among: frozenset[str]) -> Price | None:
+        """The dearest price of those who may answer: whichever takes the call, it is covered."""
+        if model not in self._prices:
+            if self._price_of is not None and self._is_foreign(model):
+                self._prices[model] = self._price_of(model)
+            else:
+                prices = [self._stations[name].pool.price for name in among]
+                known = [price for price in prices if price is not None]
+                dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
+                self._prices[model] = dearest
+        return self._prices[model]
+
+
+class _Turn(Struct, eq=False):
+    """A lease at one station, with what it reserved of the purse."""
+
+    provider: Provider
+    mode: Mode
+    request: Request
+    _exchange: Router
+    _station: Route
+    _lease: PoolLease
+    _reservation: Reservation | None
+    _forecast: Forecast
+    _chars: int
+
+    def answered(self, reply: Reply) -> int | None:
+        exchange, usage = self._exchange, reply.completion.usage
+        self._forecast.learn(self._chars, usage)
+        hint = exchange.hint(self._station, reply.headers, now=False) if reply.headers else None
+        self._lease.release(usage=usage, hint=hint)
+        if self._reservation is not None:
+            self._settle(CallOutcome.ANSWERED, reply)
+        price = exchange.price(self.request.model, self._station.pool)
+        return price.cost(usage) if price else None
+
+    def failed(self, error: ProviderError) -> None:
+        hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
+        self._lease.release(error.kind, hint=hint, retry_after_s=error.retry_after_s)
+        is_paid = error.maybe_paid or error.completion_tokens > 0
+        self._settle(CallOutcome.MAYBE_PAID if is_paid else CallOutcome.FREE)
+
+    def abandoned(self) -> None:
+        self._lease.release(Kind.TIMEOUT)
+        self._settle(CallOutcome.MAYBE_PAID)
+
+    def give_back(self) -> None:
+        self._lease.give_back()
+        self._settle(CallOutcome.FREE)
+
+    def _settle(self, fate: CallOutcome, reply: Reply | None = None) -> None:
+        purse = self._exchange.purse
+        if purse is not None and self._reservation is not None:
+            purse.settle(self._reservation, fate, reply.completion.usage if reply else None)
+
+
+def _by_model(stations: Sequence[Route]) -> dict[str, frozenset[str]]:
+    names: dict[str, set[str]] = {}
+    for station in stations:
+        names.setdefault(station.pool.model, set()).add(station.pool.name)
+    return {model: frozenset(pools) for model, pools in names.items()}

@@ -1,0 +1,321 @@
+"""From a run folder to a dataset to train on: ordered, without repeats, split, in one shape.
+
+The same set of rows gives the same bytes, whatever order a run wrote them in. The result appears
+whole under its name or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from pairmill.errors import InputError, StorageError
+from pairmill.output.card import CARD
+from pairmill.output.export_card import export_card
+from pairmill.output.export_place import (
+    MANIFEST,
+    check_replaceable,
+    make_staging,
+    put_in_place,
+)
+from pairmill.output.files import write_text
+from pairmill.output.formats.registry import find_format
+from pairmill.output.leak import Leak, measure_leak
+from pairmill.output.length_gap import GapCounter
+from pairmill.output.order import OrderedRows
+from pairmill.output.policy import ExportPolicy, drop_same_instruction
+from pairmill.output.rows import published_shards
+from pairmill.output.split import SPLITS, Shares, Splitter
+from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type
+from pairmill.output.trainers import render_axolotl, render_llama_factory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from pairmill.output.formats.format import Format
+    from pairmill.output.length_gap import LengthGap
+    from pairmill.output.rows import Row
+
+__all__ = [
+    "ExportOptions",
+    "ExportSummary",
+    "FindRelated",
+    "FindRepeats",
+    "export",
+]
+
+_MOST_NAMES = 20
+
+FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
+"""Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
+
+FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]"
+"""Given all rows that passed and repeat none, in order: documents that must share a split."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What an export is to be like.
+
+    Attributes:
+        shape: Name of the training format.
+        file_type: ``jsonl`` or ``parquet``.
+        shares: Shares of the splits.
+        seed: Of the assignment to splits.
+        policy: Which rows to drop.
+        license_id: For the card.
+        keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
+            evolved one stays. Formats of preferences see both in any case.
+        file_bytes: A data file is closed once its records, as JSON, reach this size.
+    """
+
+    shape: str = "messages"
+    file_type: str = "jsonl"
+    shares: Shares = field(default_factory=Shares)
+    seed: int = 0
+    policy: ExportPolicy = field(default_factory=ExportPolicy)
+    license_id: str = "unknown"
+    keep_parents: bool = False
+    file_bytes: int = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What came of an export.
+
+    Attributes:
+        folder: Where it is.
+        rows: Rows read from the run's shards.
+        kept: Split to its records.
+        dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
+            kept and dropped.
+        leak: How much of the held-out splits also stands in train; None without one or the other.
+        files: Split to its files.
+        recipes: Recipes with their prompt version, as ``name version``.
+        models: Models that wrote the kept rows.
+        length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        related: Documents whose answers share text with those of others, and so their split; None
+            where nobody looked.
+    """
+
+    folder: Path
+    rows: int
+    kept: dict[str, int]
+    dropped: dict[str, int]
+    leak: Leak | None
+    files: dict[str, list[WrittenTable]]
+    recipes: tuple[str, ...]
+    models: tuple[str, ...]
+    length_gap: LengthGap | None = None
+    related: int | None = None
+
+
+def export(
+    folder: Path,
+    out: Path,
+    options: ExportOptions | None = None,
+    *,
+    find_repeats: FindRepeats | None = None,
+    find_related: FindRelated | None = None,
+    version: str = "",
+) -> ExportSummary:
+    """Export the published shards of a run folder.
+
+    Args:
+        folder: The run folder; it is only read.
+        out: A folder that does not exist, is empty, or holds an earlier export, which is replaced.
+        options: What the export is to be like.
+        find_repeats: Finds repeats among all rows, and may hold something of each in memory; where
+            None, the first row of each normalised instruction stays, in constant memory.
+        find_related: Finds documents that must fall into one split, likewise; where None, only the
+            pairs of one document are kept together.
+        version: pairmill's own, for the card.
+
+    Raises:
+        UsageError: Unknown format or file type, or the extra for it is missing.
+        InputError: The run folder has no published row, or no row passed.
+        FolderError: ``out`` holds something else, or a shard is damaged.
+        StorageError: The disk refused.
+    """
+    options = options or ExportOptions()
+    shape = find_format(options.shape)
+    check_file_type(options.file_type)
+    shards = published_shards(folder)
+    if not shards:
+        raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
+    check_replaceable(out)
+    staging = make_staging(out)
+    try:
+        with OrderedRows(staging / "scratch.db") as rows:
+            work = _Pass(rows, shape, options, find_repeats, find_related)
+            summary = work.run(shards, staging, out)
+        (staging / "scratch.db").unlink()
+        _write_neighbours(staging, summary, shape, options, version)
+        put_in_place(staging, out)
+    except OSError as error:
+        raise StorageError(f"cannot write {out}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return summary
+
+
+class _Pass:
+    """One ordered pass over the rows: shape, thresholds, repeats, split, in this order."""
+
+    def __init__(
+        self,
+        rows: OrderedRows,
+        shape: Format,
+        options: ExportOptions,
+        find_repeats: FindRepeats | None,
+        find_related: FindRelated | None,
+    ) -> None:
+        self._rows = rows
+        self._shape = shape
+        self._options = options
+        self._splitter = Splitter(options.shares, options.seed)
+        self._find_repeats = find_repeats
+        self._find_related = find_related
+        self._repeats = drop_same_instruction(rows.first_time)
+        self._dropped: Counter[str] = Counter()
+        self._gap = GapCounter()
+        self._models: set[str] = set()
+        self._recipes: set[str] = set()
+
+    def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
+        read = self._take_in(shards)
+        found: Mapping[str, str] = {}
+        if self._find_repeats:
+            found = self._find_repeats(self._passing())
+            self._repeats = lambda row: found.get(row["id"])
+        related = self._relate(found)
+        (staging / "data").mkdir()
+        files, kept = self._write_all(staging)
+        self._dropped += Counter()  # forget zeros
+        if not any(kept.values()):
+            why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
+            raise InputError(f"nothing to export: none of {read} rows passed ({why or 'no rows'})")
+        return ExportSummary(
+            folder=out,
+            rows=read,
+            kept=kept,
+            dropped=dict(sorted(self._dropped.items())),
+            leak=self._measure(kept),
+            files=files,
+            recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
+            models=tuple(sorted(self._models))[:_MOST_NAMES],
+            length_gap=self._gap.result(),
+            related=related,
+        )
+
+    def _relate(self, repeats: Mapping[str, str]) -> int | None:
+        """Keep together what belongs together; the number of documents that are kin to others."""
+        options = self._options
+        if self._find_related is None or options.shares.train == 100:  # noqa: PLR2004 (per cent)
+            return None
+        edges = self._find_related(row for row in self._passing() if row["id"] not in repeats)
+        self._splitter = Splitter(options.shares, options.seed, sorted(edges))
+        return len({document for edge in edges for document in edge})
+
+    def _take_in(self, shards: Iterable[Path]) -> int:
+        total = 0
+        for shard in shards:
+            read, new = self._rows.add(shard)
+            total += read
+            self._dropped["same_id"] += read - new
+        return total
+
+    def _passing(self) -> Iterator[Row]:
+        for chunk in self._rows.chunks():
+            for row, _ in self._shape.write(self._without_parents([row for row, _ in chunk])):
+                if not self._options.policy.reason_to_drop(row):
+                    yield row
+
+    def _write_all(self, staging: Path) -> tuple[dict[str, list[WrittenTable]], dict[str, int]]:
+        options = self._options
+        writers = {
+            split: SplitWriter(
+                staging, split, options.file_type, self._shape.schema, options.file_bytes
+            )
+            for split in SPLITS
+        }
+        with ExitStack() as stack:
+            for writer in writers.values():
+                stack.callback(writer.abandon)
+            for chunk in self._rows.chunks():
+                self._write_chunk(chunk, writers)
+            files = {split: writer.close() for split, writer in writers.items() if writer.rows}
+        return files, {split: writers[split].rows for split in files}
+
+    def _write_chunk(
+        self, chunk: list[tuple[Row, tuple[int, int, int]]], writers: dict[str, SplitWriter]
+    ) -> None:
+        places = {row["id"]: place for row, place in chunk}
+        rows = self._without_parents([row for row, _ in chunk])
+        self._dropped["evolved_from"] += len(chunk) - len(rows)
+        unpaired = len(rows)
+        for row, record in self._shape.write(rows):
+            unpaired -= 1 if row.get("alternative") else 2
+            reason = self._options.policy.reason_to_drop(row) or self._repeats(row)
+            if reason:
+                self._dropped[reason] += 1
+                continue
+            split = self._splitter.split_of(row["document_id"])
+            writers[split].write(record)
+            self._rows.keep(split, places[row["id"]])
+            self._note_origin(row)
+            if self._shape.paired:
+                self._gap.add(record)
+        if self._shape.paired and unpaired > 0:
+            self._dropped["unpaired"] += unpaired
+
+    def _without_parents(self, rows: list[Row]) -> list[Row]:
+        """Leave out rows from which another one that passes the thresholds was evolved."""
+        if self._options.keep_parents or self._shape.paired:
+            return rows
+        reason = self._options.policy.reason_to_drop
+        parents = {row["parent_id"] for row in rows if row.get("parent_id") and not reason(row)}
+        return [row for row in rows if row["id"] not in parents] if parents else rows
+
+    def _note_origin(self, row: Row) -> None:
+        if len(self._models) < _MOST_NAMES and row.get("model"):
+            self._models.add(str(row["model"]))
+        if len(self._recipes) < _MOST_NAMES:
+            self._recipes.add(f"{row.get('recipe')} {row.get('prompt_version')}")
+
+    def _measure(self, kept: dict[str, int]) -> Leak | None:
+        held_out = [split for split in kept if split != "train"]
+        if not held_out or "train" not in kept:
+            return None
+        return measure_leak(self._rows.kept(held_out), self._rows.kept(("train",)))
+
+
+def _write_neighbours(
+    staging: Path, summary: ExportSummary, shape: Format, options: ExportOptions, version: str
+) -> None:
+    name = summary.folder.resolve().name
+    manifest = {
+        "format": shape.name,
+        "file_type": options.file_type,
+        "shares": asdict(options.shares),
+        "seed": options.seed,
+        "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
+        "rows": summary.rows,
+        "kept": summary.kept,
+        "dropped": summary.dropped,
+        "related_documents": summary.related,
+        "leak": asdict(summary.leak) if summary.leak else None,
+        "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
+        "files": {
+            split: [asdict(file) for file in files] for split, files in summary.files.items()
+        },
+    }
+    write_text(staging / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    write_text(staging / "dataset_info.json", render_llama_factory(shape, name, summary.files))
+    write_text(staging / "axolotl.yaml", render_axolotl(shape, name, summary.files))
+    write_text(staging / CARD, export_card(summary, shape, options, version))

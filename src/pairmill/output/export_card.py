@@ -1,0 +1,93 @@
+"""The card of an export: what was kept, what was dropped and why, and how far the splits leak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.card import Layout, render_card
+from pairmill.output.facts import RunFacts
+from pairmill.output.markdown import escaped
+from pairmill.records import digest
+
+if TYPE_CHECKING:
+    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.formats.format import Format
+
+__all__ = ["export_card"]
+
+
+def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, version: str) -> str:
+    """The README.md of an exported folder."""
+    recipes = [name.rpartition(" ") for name in summary.recipes]
+    facts = RunFacts(
+        recipe=", ".join(sorted({name for name, _, _ in recipes})),
+        prompt_version=", ".join(sorted({prompt for _, _, prompt in recipes})),
+        models=summary.models,
+        version=version,
+        pairs=summary.rows,
+        rejections=summary.dropped,
+        finished=True,
+    )
+    layout = Layout(
+        {split: f"data/{split}-*.{options.file_type}" for split in summary.files},
+        shape.schema,
+        shape.notes,
+        summary.kept,
+    )
+    content = digest(*(file.sha256 for files in summary.files.values() for file in files))
+    sections = (_splits(summary, options), _thresholds(options))
+    return render_card(
+        facts,
+        layout,
+        state=content,
+        name=summary.folder.resolve().name,
+        license_id=options.license_id,
+        extra=[section for section in sections if section],
+    )
+
+
+def _splits(summary: ExportSummary, options: ExportOptions) -> str:
+    shares = options.shares
+    lines = [
+        "## Splits",
+        "",
+        (
+            f"Shares {shares.train:g}/{shares.validation:g}/{shares.test:g} of the documents, "
+            f"seed {options.seed}. {_kept_together(summary)}"
+        ),
+    ]
+    if summary.leak:
+        leak = summary.leak
+        lines += [
+            "",
+            (
+                f"Leak test over {leak.held_out:,} held-out rows: {leak.same_instruction:,} "
+                f"instructions also stand in train, {leak.copied_answer:,} answers share at least "
+                f"half of their 8-word runs with train; mean overlap {leak.overlap:.2%}."
+            ),
+        ]
+    if summary.length_gap:
+        lines += ["", f"{escaped(summary.length_gap.line(), 400)}."]
+    return "\n".join(lines)
+
+
+def _kept_together(summary: ExportSummary) -> str:
+    if summary.related is None:
+        return "A document's pairs are in one split."
+    return (
+        "A document's pairs are in one split, with those of documents whose answers share half of "
+        f"their 8-word runs with it: {summary.related:,} documents have such kin."
+    )
+
+
+def _thresholds(options: ExportOptions) -> str:
+    policy = options.policy
+    lines = []
+    if policy.min_score is not None:
+        unscored = "kept" if policy.keep_unscored else "dropped"
+        lines.append(f"- Mean rating at least {policy.min_score:g}; unscored rows {unscored}")
+    if policy.min_grounding is not None:
+        lines.append(f"- Grounding at least {policy.min_grounding:g}")
+    if policy.drop_flags:
+        lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
+    return "\n".join(["## Thresholds", "", *lines]) if lines else ""

@@ -1,0 +1,37 @@
+"""What came of an export, in a few lines for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.plain import plain
+
+if TYPE_CHECKING:
+    from pairmill.output.export import ExportSummary
+    from pairmill.output.leak import Leak
+
+__all__ = ["summary_lines"]
+
+
+def summary_lines(summary: ExportSummary) -> list[str]:
+    """Where it is, what is in each split, what was dropped and why, and how far the splits leak."""
+    kept = ", ".join(f"{count:,} {split}" for split, count in summary.kept.items())
+    total = sum(summary.kept.values())
+    lines = [f"{total:,} of {summary.rows:,} pairs in {summary.folder}: {kept}"]
+    if summary.dropped:
+        most = sorted(summary.dropped.items(), key=lambda item: (-item[1], item[0]))
+        reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
+        lines.append(f"dropped: {reasons}")
+    lines.append(_leak_line(summary.leak))
+    if summary.length_gap:
+        lines.append(summary.length_gap.line())
+    return lines
+
+
+def _leak_line(leak: Leak | None) -> str:
+    if leak is None:
+        return "leak into train: not measured, since there is no held-out split beside it"
+    return (
+        f"leak into train: {leak.share:.1%} of {leak.held_out:,} held-out pairs "
+        f"({leak.same_instruction:,} same instruction, {leak.copied_answer:,} copied answer)"
+    )

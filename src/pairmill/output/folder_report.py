@@ -1,0 +1,149 @@
+"""The quality report of a run folder, from what the folder itself knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from pairmill.config import Settings
+from pairmill.errors import InputError, PairmillError
+from pairmill.llm.prices import PICO, load_prices
+from pairmill.output.facts import RunFacts
+from pairmill.output.qc import check, shown
+from pairmill.output.qc_limits import Status
+from pairmill.output.qc_read import Fields, Pairs, to_pair
+from pairmill.output.report import write_report
+from pairmill.output.rows import published_shards
+from pairmill.output.sample import random_rows
+from pairmill.output.show import find_chunks
+from pairmill.quality.trust import parse_figures
+from pairmill.quality.verdict import Check
+from pairmill.recipes.registry import make_recipe
+from pairmill.records import Outcome
+from pairmill.store.folder import read_folder
+from pairmill.store.lookup import Lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pairmill.output.qc import Metric
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.records import Usage
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["read_facts", "report_on"]
+
+JUDGED_ROWS = 5_000  # of which the verdicts are taken: held in memory, and judged in seconds
+
+
+def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
+    """Write ``report.html`` for a run that has ended, or for what is published of one that goes on.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        FolderError: There is no run folder, or a shard cannot be read.
+        InputError: Nothing is published yet.
+        StorageError: The disk refused.
+    """
+    folder = read_folder(path)
+    if not published_shards(folder.path):
+        raise InputError(f"{path} holds no published pairs yet")
+    return write_report(
+        folder.path,
+        read_facts(folder, version),
+        checks=_verdicts(folder.path, seed),
+        find_chunks=lambda ids: find_chunks(folder.resolved, ids),
+        seed=seed,
+    )
+
+
+def read_facts(folder: RunFolder, version: str) -> RunFacts:
+    """What a run folder knows of its run: from its ledger, its manifest and its settings.
+
+    Raises:
+        FolderError: The ledger cannot be read.
+    """
+    with Lookup(folder.ledger) as lookup:
+        totals = lookup.totals()
+        bill = lookup.usage_by_model()
+    told = _manifest_facts(folder)
+    settings = _settings(folder)
+    recipe = _recipe(settings)
+    return RunFacts(
+        recipe=str(told.get("recipe") or (recipe.name if recipe else "unknown")),
+        prompt_version=str(
+            told.get("prompt_version") or (recipe.prompt_version if recipe else "unknown")
+        ),
+        models=tuple(totals.models),
+        version=version,
+        documents=_count(told.get("documents")),
+        chunks=_count(told.get("chunks")),
+        units=sum(totals.units.values()),
+        empty_units=totals.units.get(Outcome.EMPTY.value, 0),
+        pairs=totals.pairs,
+        usage=totals.usage,
+        cost_usd=_cost_usd(bill, settings),
+        figures=parse_figures(folder.read_figures()),
+        finished=bool(told.get("finished")),
+    )
+
+
+def _verdicts(folder: Path, seed: int) -> list[Check]:
+    """The figures of ``qc`` on a sample of the rows, those without a good or bad left out."""
+    rows = random_rows(folder, JUDGED_ROWS, seed)
+    pairs = [pair for row in rows if (pair := to_pair(row, Fields(), None))]
+    report = check(Pairs(pairs, len(rows) - len(pairs)))
+    return [_verdict(metric) for metric in report.metrics if metric.status is not Status.INFO]
+
+
+def _verdict(metric: Metric) -> Check:
+    if metric.status is Status.OK:
+        return Check(metric.limit.label, shown(metric), "ok")
+    status: Literal["warn", "fail"] = "warn" if metric.status is Status.WARN else "fail"
+    return Check(metric.limit.label, shown(metric), status, metric.limit.hint)
+
+
+def _manifest_facts(folder: RunFolder) -> dict[str, Any]:
+    """What the run wrote of itself when it last ended; {} while it has not."""
+    try:
+        facts = orjson.loads(folder.manifest.read_bytes())["facts"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _settings(folder: RunFolder) -> Settings | None:
+    try:
+        return Settings.model_validate_json(folder.resolved.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _recipe(settings: Settings | None) -> Recipe | None:
+    try:
+        return make_recipe(settings) if settings else None
+    except PairmillError:
+        return None
+
+
+def _cost_usd(bill: Mapping[str, Usage], settings: Settings | None) -> float | None:
+    """What all calls cost by list price; None unless the price of each model is known."""
+    try:
+        prices = load_prices(settings.prices if settings else None)
+    except PairmillError:
+        return None
+    total = 0
+    for model, usage in bill.items():
+        price = prices.find(model)
+        if price is None:
+            return None
+        total += price.cost(usage)
+    return total / PICO
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,59 @@
+"""What a training format is: its own columns, and how rows become records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pairmill.output.features import Schema
+    from pairmill.output.rows import Row
+
+__all__ = ["Candidate", "Format", "Record", "each"]
+
+Record: TypeAlias = "dict[str, Any]"
+
+
+class Candidate(NamedTuple):
+    """A record, and the row whose score, flags and instruction decide whether it is kept."""
+
+    row: Row
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A shape that trainers read.
+
+    Attributes:
+        name: As on the command line.
+        summary: One line for ``--help`` and the card.
+        schema: The columns, in order. A record has these and no other.
+        notes: Column to what it holds.
+        write: Turns all rows of one chunk, in order, into records.
+        llama_factory: The entry that ``dataset_info.json`` of LLaMA-Factory needs, but the file.
+        axolotl: What stands beside the path under ``datasets:`` of Axolotl's settings.
+        axolotl_top: Settings that Axolotl wants at its top level for this format.
+        paired: Records need two rows each; a row without a partner makes none.
+    """
+
+    name: str
+    summary: str
+    schema: Schema
+    notes: Mapping[str, str]
+    write: Callable[[Sequence[Row]], Iterable[Candidate]]
+    llama_factory: Mapping[str, Any]
+    axolotl: Mapping[str, Any]
+    axolotl_top: Mapping[str, Any] = field(default_factory=dict)
+    paired: bool = False
+
+
+def each(shape: Callable[[Row], Record]) -> Callable[[Sequence[Row]], Iterable[Candidate]]:
+    """A ``write`` that turns each row by itself into one record."""
+
+    def write(rows: Sequence[Row]) -> Iterable[Candidate]:
+        return [Candidate(row, shape(row)) for row in rows]
+
+    return write

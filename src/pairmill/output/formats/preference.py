@@ -1,0 +1,83 @@
+"""Prompt, chosen and rejected, for DPO and its kin.
+
+Two answers to the same instruction on the same chunk make a record when a judge rated both and the
+means lie far enough apart: two rows, or a row and the second answer that it bears. A second answer
+that was written without the text needs no judge to be the rejected one, but must not be rated
+higher. Answers of very unlike length make no record: training would learn length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.formats.format import Candidate, Format
+from pairmill.output.rows import mean_score
+from pairmill.quality.text import key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pairmill.output.rows import Row
+
+__all__ = ["MIN_GAP", "PREFERENCE"]
+
+MIN_GAP = 1.5
+"""Least distance of two answers' mean ratings, on the judge's scale of 1 to 5."""
+_LONGEST_RATIO = 2.0
+
+
+def _write(rows: Sequence[Row]) -> Iterable[Candidate]:
+    groups: dict[str, list[tuple[float, Row]]] = {}
+    for row in rows:
+        score = mean_score(row)
+        if row.get("alternative"):
+            yield from _with_alternative(row, score)
+        elif score is not None:
+            groups.setdefault(key(row["instruction"]), []).append((score, row))
+    for group in groups.values():
+        best = max(group, key=lambda item: item[0])
+        worst = min(group, key=lambda item: item[0])
+        if best[0] - worst[0] >= MIN_GAP:
+            yield from _pair(best[1], best[1]["answer"], worst[1]["answer"])
+
+
+def _with_alternative(row: Row, score: float | None) -> Iterable[Candidate]:
+    """The row's own two answers, if one of them is surely the better."""
+    answer, other = row["answer"], row["alternative"]
+    other_score = other.get("score")
+    rated = score is not None and other_score is not None
+    gap = score - other_score if rated else 0.0
+    if other.get("route") == "closed_book":
+        if gap >= 0:
+            yield from _pair(row, answer, other["answer"])
+    elif abs(gap) >= MIN_GAP:
+        better, worse = (answer, other["answer"]) if gap > 0 else (other["answer"], answer)
+        yield from _pair(row, better, worse)
+
+
+def _pair(row: Row, chosen: str, rejected: str) -> Iterable[Candidate]:
+    shorter, longer = sorted((len(chosen), len(rejected)))
+    if shorter and longer <= _LONGEST_RATIO * shorter:
+        record = {"prompt": row["instruction"], "chosen": chosen, "rejected": rejected}
+        yield Candidate(row, record)
+
+
+PREFERENCE = Format(
+    name="preference",
+    summary="prompt, chosen and rejected: DPO and its kin; needs second or judged answers",
+    schema={"prompt": "string", "chosen": "string", "rejected": "string"},
+    notes={
+        "prompt": "What a person asks",
+        "chosen": "The answer that the judge rated higher",
+        "rejected": "The answer that the judge rated lower",
+    },
+    write=_write,
+    llama_factory={
+        "formatting": "alpaca",
+        "ranking": True,
+        "columns": {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"},
+    },
+    axolotl={"type": "chatml.prompt_pairs"},
+    axolotl_top={"rl": "dpo"},
+    paired=True,
+)

@@ -1,0 +1,37 @@
+"""All training formats by name."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from pairmill.errors import UsageError
+from pairmill.output.formats.alpaca import ALPACA
+from pairmill.output.formats.messages import MESSAGES
+from pairmill.output.formats.preference import PREFERENCE
+from pairmill.output.formats.prompt_completion import PROMPT_COMPLETION
+from pairmill.output.formats.sharegpt import SHAREGPT
+
+if TYPE_CHECKING:
+    from pairmill.output.formats.format import Format
+
+__all__ = ["FORMATS", "find_format"]
+
+FORMATS: dict[str, Format] = {
+    item.name: item for item in (MESSAGES, ALPACA, SHAREGPT, PROMPT_COMPLETION, PREFERENCE)
+}
+"""Name to format, the usual one first."""
+
+
+def find_format(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        UsageError: There is none; names the nearest.
+    """
+    found = FORMATS.get(name)
+    if found:
+        return found
+    near = difflib.get_close_matches(name, FORMATS, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FORMATS)}"
+    raise UsageError(f"unknown format '{name}'; {hint}")

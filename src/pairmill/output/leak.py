@@ -1,0 +1,100 @@
+"""How much of the held-out splits also stands in train: measured on what was kept, not assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairmill.quality.text import key, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pairmill.output.rows import Row
+
+__all__ = ["Leak", "measure_leak"]
+
+_GRAM = 8
+_SAMPLE = 2_000
+_COPIED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """What was found.
+
+    Attributes:
+        held_out: Rows of the held-out splits that were compared.
+        same_instruction: Those whose instruction, but for case and punctuation, is in train.
+        copied_answer: Those of whose answer's 8-word runs at least half stand in answers of train.
+        overlap: Mean share of an answer's 8-word runs that stand in answers of train, 0 to 1.
+    """
+
+    held_out: int
+    same_instruction: int
+    copied_answer: int
+    overlap: float
+
+    @property
+    def share(self) -> float:
+        """The part of the compared rows that leaked, by instruction or by answer, at most."""
+        return (
+            (self.same_instruction + self.copied_answer) / self.held_out if self.held_out else 0.0
+        )
+
+
+def measure_leak(
+    held_out: Iterable[Row],
+    train: Iterable[Row],
+    *,
+    sample: int = _SAMPLE,
+) -> Leak:
+    """Compare held-out rows with all rows of train.
+
+    At most ``sample`` held-out rows are compared, spread evenly by id, so that memory stays
+    bounded; every row of train is read once. Answers shorter than 8 words have no run to compare.
+    """
+    instructions: dict[str, list[int]] = {}
+    runs: dict[int, list[int]] = {}
+    totals: list[int] = []
+    for index, row in enumerate(_spread(held_out, sample)):
+        instructions.setdefault(key(row["instruction"]), []).append(index)
+        own = set(_runs(row["answer"]))
+        totals.append(len(own))
+        for run in own:
+            runs.setdefault(run, []).append(index)
+    same: set[int] = set()
+    shared = [0] * len(totals)
+    for row in train if totals else ():
+        same.update(instructions.pop(key(row["instruction"]), ()))
+        for run in _runs(row["answer"]):
+            for index in runs.pop(run, ()):
+                shared[index] += 1
+    shares = [part / total for part, total in zip(shared, totals, strict=True) if total]
+    return Leak(
+        held_out=len(totals),
+        same_instruction=len(same),
+        copied_answer=sum(share >= _COPIED for share in shares),
+        overlap=sum(shares) / len(shares) if shares else 0.0,
+    )
+
+
+def _spread(rows: Iterable[Row], size: int) -> list[Row]:
+    """The ``size`` rows of least id: ids are digests, so that they are spread over everything."""
+    kept: list[Row] = []
+    for row in rows:
+        kept.append(row)
+        if len(kept) >= 2 * size:
+            kept = sorted(kept, key=_name)[:size]
+    return sorted(kept, key=_name)[:size]
+
+
+def _name(row: Row) -> str:
+    name: str = row["id"]
+    return name
+
+
+def _runs(text: str) -> Iterator[int]:
+    tokens = words(text)
+    for start in range(len(tokens) - _GRAM + 1):
+        yield hash(tuple(tokens[start : start + _GRAM]))

@@ -1,0 +1,78 @@
+"""Which rows an export keeps: thresholds on what the run measured, each drop with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairmill.output.rows import mean_score
+from pairmill.quality.text import key
+from pairmill.records import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.output.rows import Row
+
+__all__ = ["ExportPolicy", "drop_same_instruction"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPolicy:
+    """Thresholds. Nothing is dropped by default.
+
+    Attributes:
+        min_score: Least mean of a judge's ratings, 1 to 5.
+        keep_unscored: Whether a row that no judge rated passes ``min_score``. A missing rating is
+            never taken for a low or a high one.
+        min_grounding: Least grounding, 0 to 1; a row without a figure passes.
+        drop_flags: Rows that bear any of these flags are dropped; ``*`` stands for every flag.
+    """
+
+    min_score: float | None = None
+    keep_unscored: bool = False
+    min_grounding: float | None = None
+    drop_flags: frozenset[str] = frozenset()
+
+    def reason_to_drop(self, row: Row) -> str | None:
+        """A short stable word, or None where the row passes."""
+        if not row["instruction"].strip() or not row["answer"].strip():
+            return "empty"
+        if flag := self._unwanted_flag(row):
+            return f"flag_{flag}"
+        if self._is_ungrounded(row):
+            return "low_grounding"
+        return self._score_reason(row)
+
+    def _is_ungrounded(self, row: Row) -> bool:
+        least, found = self.min_grounding, row.get("grounding")
+        return least is not None and found is not None and found < least
+
+    def _unwanted_flag(self, row: Row) -> str | None:
+        for flag in row.get("flags") or ():
+            if flag in self.drop_flags or "*" in self.drop_flags:
+                return str(flag)
+        return None
+
+    def _score_reason(self, row: Row) -> str | None:
+        if self.min_score is None:
+            return None
+        score = mean_score(row)
+        if score is None:
+            return None if self.keep_unscored else "unscored"
+        return "low_score" if score < self.min_score else None
+
+
+def drop_same_instruction(
+    first_time: Callable[[str], bool],
+) -> Callable[[Row], str | None]:
+    """Keep the first row of each instruction that differs by more than case and punctuation.
+
+    Args:
+        first_time: Tells whether a name comes for the first time, and remembers it.
+    """
+
+    def judge(row: Row) -> str | None:
+        return None if first_time(digest(key(row["instruction"]))) else "same_instruction"
+
+    return judge

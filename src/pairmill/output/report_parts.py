@@ -1,0 +1,291 @@
+"""The sections of the quality report: each takes what was counted and returns its HTML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.charts import Bar, bins_of, histogram
+from pairmill.output.markup import Child, Markup, page_text, tag
+from pairmill.output.measures import percentile
+from pairmill.output.rows import mean_score
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pairmill.output.facts import RunFacts
+    from pairmill.output.measures import Distinct, Measures, Names
+    from pairmill.output.rows import Row
+
+__all__ = [
+    "cost",
+    "funnel",
+    "grounding",
+    "lead",
+    "lengths",
+    "losses",
+    "samples",
+    "section",
+    "table",
+    "tiles",
+    "variety",
+]
+
+_TOP = 12
+_PER = 1_000
+
+
+def lead(facts: RunFacts) -> Markup:
+    """What made the dataset, in a sentence."""
+    models = ", ".join(facts.models) or "no model yet"
+    return tag(
+        "p",
+        f"Quality report. Recipe {facts.recipe}, prompt version {facts.prompt_version}; {models}.",
+        class_="lead",
+    )
+
+
+def tiles(facts: RunFacts, measures: Measures) -> Markup:
+    """The figures that a reader looks for first."""
+    about = "" if measures.instructions.is_exact else "about "
+    shown = [
+        _tile("Pairs", f"{measures.rows:,}", f"{facts.rejected:,} dropped"),
+        _tile("Documents used", _distinct(measures.documents), _of(facts.documents)),
+        _tile("Chunks used", _distinct(measures.chunks), _of(facts.chunks)),
+        _tile("Repeats", f"{about}{measures.duplicate_rate:.1%}", "of instructions"),
+        _tile("Grounding", _median_grounding(measures), "median"),
+        _tile("Tokens", _per_pair(facts, measures), "per pair"),
+    ]
+    if facts.cost_usd is not None:
+        per = facts.cost_usd * _PER / measures.rows if measures.rows else 0.0
+        shown.append(_tile("Cost", f"${facts.cost_usd:,.2f}", f"${per:,.2f} per 1,000"))
+    return tag("dl", *shown, class_="tiles")
+
+
+def funnel(facts: RunFacts, measures: Measures) -> Markup:
+    """How many came through each stage."""
+    stages = [
+        ("Documents read", facts.documents),
+        ("Chunks cut", facts.chunks),
+        ("Units finished", facts.units),
+        ("of these, without usable content", facts.empty_units),
+        ("Pairs written", facts.pairs),
+        ("Pairs in the dataset", measures.rows),
+    ]
+    known = [(label, count) for label, count in stages if count is not None]
+    return section("From documents to pairs", tag("div", _bars("Stage", known), class_="panel"))
+
+
+def losses(facts: RunFacts) -> Markup:
+    """Why units and pairs were dropped."""
+    ordered = sorted(facts.rejections.items(), key=lambda item: (-item[1], item[0]))
+    if not ordered:
+        return section("What was dropped", tag("p", "Nothing was dropped.", class_="none"))
+    inside = tag("div", _bars("Reason", ordered, share_of=facts.rejected), class_="panel")
+    return section("What was dropped, and why", inside)
+
+
+def lengths(measures: Measures) -> Markup:
+    """How long instructions and answers are."""
+    pair = [
+        _length_panel("Instructions", measures.instruction_words),
+        _length_panel("Answers", measures.answer_words),
+    ]
+    return section("Lengths in words", tag("div", *pair, class_="pair-of"))
+
+
+def grounding(measures: Measures) -> Markup:
+    """How much of the answers stands in their chunks."""
+    size = len(measures.grounding)
+    bars = [
+        Bar(f"{place / size:.2f}", f"{place / size:.2f} to {(place + 1) / size:.2f}", count)
+        for place, count in enumerate(measures.grounding)
+    ]
+    evidence = measures.with_evidence / measures.rows if measures.rows else 0.0
+    note = (
+        "Share of an answer's content words that stand in the chunk it was written from. "
+        f"{measures.grounded_rows:,} of {measures.rows:,} pairs have a figure; {evidence:.1%} name "
+        "their evidence."
+    )
+    chart = histogram(bars, "Grounding of the answers", "grounding", wide=True)
+    panel = tag("div", chart, class_="panel")
+    return section("Grounding", tag("p", note, class_="note"), panel)
+
+
+def variety(measures: Measures) -> Markup:
+    """First words, kinds and flags."""
+    panels = [
+        _names_panel("First word of the instruction", measures.first_words, measures.rows),
+        _names_panel("Kind", measures.kinds, measures.rows),
+    ]
+    if measures.flags.counts:
+        panels.append(_names_panel("Flags", measures.flags, measures.rows))
+    return section("Variety", tag("div", *panels, class_="pair-of"))
+
+
+def cost(facts: RunFacts, measures: Measures) -> Markup:
+    """Tokens and money."""
+    prompt, completion = _tokens(facts, measures)
+    rows: list[tuple[Child, ...]] = [
+        ("Prompt tokens", f"{prompt:,}", _each(prompt, measures.rows)),
+        ("Completion tokens", f"{completion:,}", _each(completion, measures.rows)),
+    ]
+    if facts.usage:
+        cached = facts.usage.cached_tokens
+        rows.insert(1, ("of these, cached", f"{cached:,}", _each(cached, measures.rows)))
+    if facts.repairs is not None:
+        rows.append(("Answers repaired", f"{facts.repairs:,}", _each(facts.repairs, measures.rows)))
+    if facts.cost_usd is not None:
+        per = facts.cost_usd * _PER / measures.rows if measures.rows else 0.0
+        rows.append(("Cost, USD", f"{facts.cost_usd:,.2f}", f"{per:,.2f}"))
+    head = ("", "In all", "Per 1,000 pairs")
+    return section("Tokens and cost", tag("div", table(head, rows, (1, 2)), class_="panel"))
+
+
+def samples(measures: Measures, chunk_text: Callable[[Row], str | None] | None) -> Markup:
+    """Pairs to read, beside what they were written from."""
+    shown = [_sample(row, chunk_text(row) if chunk_text else None) for row in measures.samples]
+    note = f"{len(shown)} of {measures.rows:,}, chosen at random."
+    return section("Pairs to read", tag("p", note, class_="note"), *shown)
+
+
+def section(title: str, *children: Child) -> Markup:
+    """A section under its heading."""
+    return tag("section", tag("h2", title), *children)
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[Child]],
+    numbers: Sequence[int] = (),
+    gauge: int | None = None,
+) -> Markup:
+    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars."""
+    classes = dict.fromkeys(numbers, "number") | ({gauge: "gauge"} if gauge else {})
+
+    def cells(kind: str, row: Sequence[Child]) -> list[Markup]:
+        return [tag(kind, cell, class_=classes.get(place)) for place, cell in enumerate(row)]
+
+    top = tag("thead", tag("tr", *cells("th", head)))
+    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
+    return tag("table", top, body)
+
+
+def _tile(label: str, figure: str, more: str) -> Markup:
+    inside = tag("dd", figure, tag("small", more) if more else None)
+    return tag("div", tag("dt", label), inside, class_="tile")
+
+
+def _distinct(counted: Distinct) -> str:
+    return f"{counted.count():,}" if counted.is_exact else f"about {counted.count():,}"
+
+
+def _of(total: int | None) -> str:
+    return "" if total is None else f"of {total:,}"
+
+
+def _median_grounding(measures: Measures) -> str:
+    seen = 0
+    for place, count in enumerate(measures.grounding):
+        seen += count
+        if count and 2 * seen >= measures.grounded_rows:
+            return f"{(place + 0.5) / len(measures.grounding):.2f}"
+    return "unknown"
+
+
+def _tokens(facts: RunFacts, measures: Measures) -> tuple[int, int]:
+    if facts.usage:
+        return facts.usage.prompt_tokens, facts.usage.completion_tokens
+    return measures.prompt_tokens, measures.completion_tokens
+
+
+def _per_pair(facts: RunFacts, measures: Measures) -> str:
+    return f"{sum(_tokens(facts, measures)) / measures.rows:,.0f}" if measures.rows else "unknown"
+
+
+def _each(count: int, rows: int) -> str:
+    return f"{count * _PER / rows:,.0f}" if rows else "unknown"
+
+
+def _length_panel(title: str, counted: Counter[int]) -> Markup:
+    middle = " · ".join(
+        f"{label} {percentile(counted, share):,}"
+        for label, share in (("5 % up to", 0.05), ("median", 0.5), ("95 % up to", 0.95))
+    )
+    chart = histogram(bins_of(counted), f"{title}: words", "words")
+    return tag("div", tag("h3", title), chart, tag("p", middle, class_="note"), class_="panel")
+
+
+def _names_panel(title: str, names: Names, rows: int) -> Markup:
+    return tag("div", _bars(title, names.top(_TOP), share_of=rows), class_="panel")
+
+
+def _bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:
+    highest = max((count for _, count in counted), default=0) or 1
+    head = [label, "", "Count", "Share"]
+    rows: list[list[Child]] = [
+        [name, _track(count / highest), f"{count:,}", f"{count / (share_of or 1):.1%}"]
+        for name, count in counted
+    ]
+    wide = 4 if share_of else 3
+    return table(head[:wide], [row[:wide] for row in rows], numbers=(2, 3), gauge=1)
+
+
+def _track(share: float) -> Markup:
+    size = {"y": 0, "height": 6, "rx": 1}
+    rail = tag("rect", x=0, width=100, class_="rail", **size)
+    bar = tag("rect", x=0, width=f"{100 * share:.1f}", class_="bar", **size)
+    return tag(
+        "svg",
+        rail,
+        bar,
+        viewBox="0 0 100 6",
+        preserveAspectRatio="none",
+        class_="track",
+        aria_hidden="true",
+    )
+
+
+def _sample(row: Row, chunk: str | None) -> Markup:
+    evidence = str(row.get("evidence") or "")
+    facts: list[tuple[str, Child]] = [
+        ("Evidence", tag("blockquote", evidence, class_="foreign") if evidence else None),
+        ("Source", _words(row.get("title"), row.get("source"))),
+        ("Address", _words(row.get("url"))),
+        ("Kind", _words(row.get("kind"))),
+        ("Grounding", _figure(row.get("grounding"))),
+        ("Rating", _figure(mean_score(row))),
+        ("Flags", _words(*(row.get("flags") or ()))),
+        ("Chunk", _chunk(chunk, evidence) if chunk else None),
+    ]
+    known = [part for label, value in facts if value for part in _fact(label, value)]
+    main = tag(
+        "div",
+        tag("h3", str(row.get("instruction")), class_="foreign"),
+        tag("p", str(row.get("answer")), class_="foreign"),
+    )
+    return tag(
+        "article",
+        tag("div", main, tag("div", tag("dl", *known), class_="side"), class_="sample"),
+        class_="panel",
+    )
+
+
+def _fact(label: str, value: Child) -> tuple[Markup, Markup]:
+    return tag("dt", label), tag("dd", value, class_="foreign")
+
+
+def _words(*values: object) -> str:
+    return " · ".join(str(value) for value in values if value)
+
+
+def _figure(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else ""
+
+
+def _chunk(chunk: str, evidence: str) -> Markup:
+    """The chunk's text, with the evidence marked where it stands in it word for word."""
+    shown = page_text(chunk)
+    before, found, after = shown.partition(evidence) if evidence else (shown, "", "")
+    mark = tag("mark", found) if found else None
+    return tag("div", before, mark, after, class_="foreign chunk")

@@ -1,0 +1,103 @@
+"""A few random pairs beside the text that they come from, for a person's eyes."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from pairmill.chunking.reader import read_chunks
+from pairmill.config import Settings
+from pairmill.errors import PairmillError
+from pairmill.output.sample import random_rows
+from pairmill.plain import plain
+from pairmill.store.folder import read_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["find_chunks", "print_pairs"]
+
+SHOWN_CHARS = 1200
+WIDTH = 100
+
+
+def print_pairs(path: Path, count: int, seed: int, console: Console | None = None) -> None:
+    """Print random pairs of a run, each beside the chunk that it was written from.
+
+    Rows hold no text twice, so the chunk is read again from the run's inputs; where they are gone,
+    the pair's evidence stands in its place.
+
+    Raises:
+        FolderError: There is no run folder, or a shard cannot be read.
+    """
+    folder = read_folder(path)
+    rows = random_rows(folder.path, count, seed)
+    out = console or Console(highlight=False)
+    out = out if out.is_terminal else Console(highlight=False, width=WIDTH, file=out.file)
+    if not rows:
+        out.print(f"{path}: no pair yet")
+        return
+    chunks = find_chunks(folder.resolved, {str(row["chunk_id"]) for row in rows})
+    for row in rows:
+        _print_row(row, chunks, out)
+
+
+def find_chunks(resolved: Path, wanted: set[str]) -> dict[str, str]:
+    """Read a run's inputs again for the texts of some chunks: chunk id to text.
+
+    Args:
+        resolved: The settings that the run was last started with.
+        wanted: Ids. Reading ends with the last of them that is found.
+    """
+    found: dict[str, str] = {}
+    try:
+        settings = Settings.model_validate_json(resolved.read_bytes())
+        if "-" in settings.inputs:
+            return found
+        for chunk in read_chunks(settings, lambda _note: None):
+            if chunk.id in wanted:
+                found[chunk.id] = chunk.text
+                if len(found) == len(wanted):
+                    break
+    except (OSError, ValueError, PairmillError):
+        pass  # inputs move; what was found before is still worth showing
+    return found
+
+
+def _print_row(row: Mapping[str, object], chunks: Mapping[str, str], out: Console) -> None:
+    name = " \u00b7 ".join(plain(row[key], 80) for key in ("title", "source") if row.get(key))
+    out.print(Rule(Text(name, style="bold"), align="left"))
+    text = chunks.get(str(row["chunk_id"]))
+    if text is None:
+        _print_part("evidence", str(row.get("evidence") or "none"), out)
+    else:
+        _print_part("chunk", text, out)
+    _print_part("instruction", str(row["instruction"]), out, style="bold green")
+    _print_part("answer", str(row["answer"]), out)
+    grounding = row.get("grounding")
+    shown = f"{grounding:.2f}" if isinstance(grounding, float) else "unknown"
+    flags = row.get("flags")
+    flagged = ", ".join(plain(flag) for flag in flags) if isinstance(flags, list) else ""
+    out.print(
+        Text(
+            f"model {plain(row['model'])} \u00b7 grounding {shown}"
+            f" \u00b7 flags {flagged or 'none'} \u00b7 id {plain(row['id'])}\n",
+            style="dim",
+        )
+    )
+
+
+def _print_part(label: str, text: str, out: Console, style: str = "") -> None:
+    cut = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]} \u2026"
+    width = max(40, min(out.width, WIDTH) - 4)
+    out.print(Text(label, style="dim"))
+    for line in cut.split("\n"):
+        safe = plain(line, SHOWN_CHARS + 2)
+        wrapped = textwrap.wrap(safe, width) or [""]
+        for part in wrapped:
+            out.print(Text(f"  {part}", style=style), soft_wrap=True)

@@ -1,0 +1,198 @@
+"""So many pairs and no more: in all, or of each document.
+
+Chunks are handed out only while they could still be needed, counting what is under way as if it
+gave the most that it can. So a target is passed by less than one chunk's pairs, and near the end
+fewer calls are in flight. How many chunks are tried for it is bounded by ``limit`` and
+``limit_per_document``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+    from pairmill.config import Settings
+    from pairmill.events import Event
+    from pairmill.run.reader import Work
+
+__all__ = ["PairTarget", "make_quota"]
+
+MOST_WAITING = 1024  # chunks that wait for what others of their document give
+
+
+@dataclass(slots=True)
+class _Document:
+    accepted: int = 0
+    under_way: int = 0
+    waiting: deque[Work] = field(default_factory=deque)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.under_way and not self.waiting
+
+
+class PairTarget:
+    """Decides which units are begun, and when.
+
+    Attributes:
+        spared: Chunks that were read and not needed.
+    """
+
+    def __init__(
+        self,
+        target: int | None,
+        per_document: int | None,
+        *,
+        most: int,
+        accepted: int,
+        spare: Callable[[str], None],
+    ) -> None:
+        """Take the targets, None for none.
+
+        Args:
+            target: Pairs in all.
+            per_document: Pairs of each document.
+            most: Pairs that a chunk gives at most.
+            accepted: Pairs that are there from earlier starts.
+            spare: Told the id of each unit that is not needed.
+        """
+        self._target = target
+        self._per_document = per_document
+        self._most = most
+        self._accepted = accepted
+        self._under_way = 0
+        self._documents: dict[str, _Document] = {}
+        self._waiting = 0
+        self._spare = spare
+        self._moved = anyio.Event()
+        self.spared = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the target in all is reached."""
+        return self._target is not None and self._accepted >= self._target
+
+    @property
+    def missing(self) -> int:
+        """Pairs that are missing to the target in all."""
+        return max(0, (self._target or 0) - self._accepted)
+
+    def listen(self, event: Event) -> None:
+        """Take note of a unit that ended."""
+        pairs = event.fields.get("pairs")
+        pairs = pairs if isinstance(pairs, int) else 0
+        self._under_way -= 1
+        self._accepted += pairs
+        document = self._documents.get(str(event.fields.get("document")))
+        if document is not None:
+            document.under_way -= 1
+            document.accepted += pairs
+        self._moved.set()
+
+    def note(self, known: Iterable[tuple[str, int]]) -> None:
+        """Take note of what documents gave in earlier starts: document id and pairs."""
+        if self._per_document is None:
+            return
+        for name, pairs in known:
+            self._documents.setdefault(name, _Document()).accepted += pairs
+
+    async def admit(self, works: Iterable[Work]) -> AsyncIterator[Work]:
+        """Give out those units that are needed, in order but for those that have to wait."""
+        for work in works:
+            if self._per_document is None:
+                ready: Iterable[Work] = (work,)
+            else:
+                ready = self._take_in(work)
+            for one in ready:
+                if not await self._has_room():
+                    self._let_go(one)
+                    continue
+                self._under_way += 1
+                yield one
+            while self._waiting > MOST_WAITING:
+                await self._wait()
+                for one in self._released():
+                    self._under_way += 1
+                    yield one
+        self._forget()
+
+    async def rest(self) -> AsyncIterator[Work]:
+        """Give out what waited, as it comes to be needed."""
+        while self._waiting and not self.is_full:
+            for one in self._released():
+                if await self._has_room():
+                    self._under_way += 1
+                    yield one
+            if self._waiting:
+                await self._wait()
+
+    async def _has_room(self) -> bool:
+        """Wait until one more unit may be needed; False if none is."""
+        if self._target is None:
+            return True
+        while self._accepted + self._under_way * self._most >= self._target:
+            if self.is_full:
+                return False
+            if not self._under_way:
+                break
+            await self._wait()
+        return True
+
+    def _let_go(self, work: Work) -> None:
+        self.spared += 1
+        self._spare(work.unit)
+
+    def _take_in(self, work: Work) -> list[Work]:
+        document = self._documents.setdefault(work.chunk.document_id, _Document())
+        document.waiting.append(work)
+        self._waiting += 1
+        return self._released()
+
+    def _released(self) -> list[Work]:
+        """Take out of the queues whatever is needed now, and drop what is needed no more."""
+        found: list[Work] = []
+        limit = self._per_document or 0
+        for document in self._documents.values():
+            while document.waiting and document.accepted >= limit:
+                self._waiting -= 1
+                self._let_go(document.waiting.popleft())
+            while document.waiting and (
+                not document.under_way
+                or document.accepted + document.under_way * self._most < limit
+            ):
+                document.under_way += 1
+                self._waiting -= 1
+                found.append(document.waiting.popleft())
+        return found
+
+    def _forget(self) -> None:
+        """Forget documents that are over; the last one may have more chunks in the next batch."""
+        for name in list(self._documents)[:-1]:
+            if self._documents[name].is_idle:
+                del self._documents[name]
+
+    async def _wait(self) -> None:
+        self._moved = anyio.Event()
+        await self._moved.wait()
+
+
+def make_quota(
+    settings: Settings, *, accepted: int, spare: Callable[[str], None]
+) -> PairTarget | None:
+    """The quota that the settings ask for, if they ask for one; see ``PairTarget``."""
+    if settings.target_pairs is None and settings.per_document is None:
+        return None
+    evolves = settings.evolve != "off"
+    return PairTarget(
+        settings.target_pairs,
+        settings.per_document,
+        most=settings.pairs_per_chunk * (2 if evolves else 1),
+        accepted=accepted,
+        spare=spare,
+    )

@@ -1,0 +1,10 @@
+"""``python -m pairmill.simulator``: the simulated endpoint as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+
+from pairmill.simulator.process import run_cli
+
+if __name__ == "__main__":
+    sys.exit(run_cli(sys.argv[1:]))

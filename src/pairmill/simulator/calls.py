@@ -1,0 +1,202 @@
+"""One accepted call: its wait for a slot, its time, and the way in which its answer is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.simulator.dialects import limit_headers
+from pairmill.simulator.dice import Dice
+from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
+from pairmill.simulator.faults import MANNERS
+from pairmill.simulator.http import encode_response
+from pairmill.simulator.latency import draw_delay
+from pairmill.simulator.wire import encode_envelope, make_envelope
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from pairmill.simulator.http import HttpExchange
+    from pairmill.simulator.latency import Slots
+    from pairmill.simulator.quotas import Enforcer, SimulatedCharge
+    from pairmill.simulator.report import TrafficCount
+    from pairmill.simulator.settings import SimulatorSettings
+    from pairmill.simulator.wire import Answer, ChatRequest
+
+__all__ = ["Call", "Desk"]
+
+_OK = 200
+_NO_REPLY = 0
+_BEFORE_RESET_S = 0.02  # lets the bytes before it reach the client
+_BROKEN = frozenset(
+    {"close_mid_body", "garbage", "hang", "hang_mid_body", "reset", "reset_mid_body"}
+)
+_NOT_HTTP = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
+
+
+class Desk:
+    """What all calls of an endpoint share. ``tally`` is replaced by a reset."""
+
+    __slots__ = ("clock", "loop", "settings", "slots", "tally", "wall")
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        slots: Slots,
+        tally: TrafficCount,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.slots = slots
+        self.tally = tally
+        self.loop = loop
+        self.clock = clock
+        self.wall = wall
+
+
+class Call:
+    """An accepted call, already billed. ``begin`` starts it; it ends by itself."""
+
+    __slots__ = (
+        "_answer",
+        "_charge",
+        "_delay_s",
+        "_desk",
+        "_enforcer",
+        "_exchange",
+        "_fault",
+        "_is_fresh",
+        "_is_running",
+        "_request",
+        "_rest",
+        "_tally",
+        "_timer",
+    )
+
+    def __init__(
+        self,
+        desk: Desk,
+        exchange: HttpExchange,
+        request: ChatRequest,
+        answer: Answer,
+        *,
+        fault: str | None,
+        extra_delay_s: float,
+        attempt: int,
+        enforcer: Enforcer | None,
+        charge: SimulatedCharge | None,
+    ) -> None:
+        self._desk = desk
+        self._tally = desk.tally
+        self._exchange = exchange
+        self._request = request
+        self._answer = answer
+        self._fault = fault
+        self._enforcer = enforcer
+        self._charge = charge
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_running = False
+        self._is_fresh = True
+        self._rest = b""
+        latency = desk.settings.latency
+        self._delay_s = extra_delay_s
+        if latency.shape != "zero":
+            dice = Dice(request.digest + attempt)
+            self._delay_s += draw_delay(latency, answer.completion_tokens, dice)
+
+    def begin(self) -> None:
+        """Take a slot, or wait for one."""
+        self._exchange.on_gone = self._gone
+        self._desk.slots.enter(self._start)
+        self._is_fresh = False
+
+    def _start(self) -> None:
+        self._is_running = True
+        if self._delay_s > 0 or not self._is_fresh:  # a queue's heir does not run on its stack
+            self._timer = self._desk.loop.call_later(self._delay_s, self._deliver)
+        else:
+            self._deliver()
+
+    def _gone(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tally.abandoned += 1
+        if self._is_running:
+            self._over(_NO_REPLY)
+        else:
+            self._desk.slots.withdraw(self._start)
+            self._settle(_NO_REPLY)
+
+    def _deliver(self) -> None:
+        self._timer = None  # which holds on to this
+        response = self._encode()
+        if self._fault not in MANNERS:
+            self._over(_OK)
+            self._exchange.send(response)
+            return
+        split = response.index(b"\r\n\r\n") + 4
+        self._deliver_rudely(response, split + (len(response) - split) // 2)
+
+    def _deliver_rudely(self, response: bytes, middle: int) -> None:
+        exchange, fault = self._exchange, self._fault
+        faults = self._desk.settings.faults
+        if fault == "drip":
+            self._rest = response
+            self._drip()
+            return
+        if fault in {"close_mid_body", "hang_mid_body", "reset_mid_body"}:
+            exchange.write(response[:middle])
+        if fault in {"hang", "hang_mid_body"}:
+            self._later(faults.hang_s, self._reset)
+        elif fault == "reset_mid_body":
+            self._later(_BEFORE_RESET_S, self._reset)
+        elif fault == "reset":
+            self._reset()
+        else:
+            if fault != "close_mid_body":
+                exchange.write(_NOT_HTTP if fault == "garbage" else response)
+            self._over(_NO_REPLY if fault in _BROKEN else _OK)
+            exchange.close()
+
+    def _drip(self) -> None:
+        size = self._desk.settings.faults.drip_bytes
+        part, self._rest = self._rest[:size], self._rest[size:]
+        self._exchange.write(part)
+        if self._rest:
+            self._later(self._desk.settings.faults.drip_interval_s, self._drip)
+        else:
+            self._over(_OK)
+            self._exchange.finish()
+
+    def _reset(self) -> None:
+        self._over(_NO_REPLY)
+        self._exchange.reset()
+
+    def _later(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._timer = self._desk.loop.call_later(delay_s, action)
+
+    def _over(self, status: int) -> None:
+        self._settle(status)
+        self._desk.slots.leave()
+
+    def _settle(self, status: int) -> None:
+        used = self._request.prompt_tokens + self._answer.completion_tokens
+        now = self._desk.clock()
+        if self._enforcer is not None and self._charge is not None:
+            self._enforcer.settle(self._charge, used, now)
+        self._tally.leave(status, used, now)
+
+    def _encode(self) -> bytes:
+        desk = self._desk
+        headers: list[tuple[str, str]] = []
+        if self._enforcer is not None and self._charge is not None:
+            levels = self._enforcer.levels(desk.clock())
+            dialect = desk.settings.dialect
+            headers = limit_headers(dialect, levels, self._charge.tokens, desk.wall())
+        envelope = make_envelope(self._request, self._answer)
+        if self._fault in ENVELOPE_FAULTS:
+            body, content_type = spoil_envelope(self._fault, envelope)
+            return encode_response(_OK, body, headers, content_type)
+        return encode_response(_OK, encode_envelope(envelope), headers)

@@ -1,0 +1,258 @@
+"""Pairs that are really derived from a chunk's text, so that grounding can be tested.
+
+No model: sentences of the passage are grouped, reordered and turned round at a clause boundary.
+Content words stay, function words change, so an honest grounding check passes them and a check for
+plain copying does not find whole sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairmill.simulator.dice import Dice
+
+__all__ = [
+    "CLOSE_FENCE",
+    "OPEN_FENCE",
+    "UNRELATED",
+    "Draft",
+    "draft_pairs",
+    "find_passage",
+    "rephrase",
+    "split_sentences",
+    "wanted_pairs",
+]
+
+OPEN_FENCE = "<<<PASSAGE"
+CLOSE_FENCE = "PASSAGE>>>"
+
+UNRELATED = (
+    "The lighthouse at the end of the harbour wall was built in 1874 from grey granite. Its lamp "
+    "burned rapeseed oil for thirty years before paraffin took its place. A keeper climbed one "
+    "hundred and twelve steps each evening to trim the wick and wind the clockwork. When fog came "
+    "in from the sea, he sounded a horn every ninety seconds, and fishermen steered home by its "
+    "note. The lens was ground in Paris and carried to the coast in eleven wooden crates. Storms "
+    "broke the gallery windows twice, but the tower never moved. Children of the village learned "
+    "to tell the weather from the colour of its beam. In 1961 an electric bulb replaced the flame, "
+    "and the last keeper handed his log book to the museum. Visitors may still read his notes on "
+    "migrating birds, passing ships and the price of bread. Every autumn the harbour office paints "
+    "the door blue, because the first keeper had asked for it in a letter. Below the tower a "
+    "stone hut keeps the old rescue boat, which twelve men rowed through the surf in February 1893 "
+    "to reach a stranded barque. They brought home all nineteen sailors, and the grateful owner "
+    "paid for a bell that still rings at noon. The path along the wall is closed in winter, when "
+    "waves break over the railing and ice covers the steps. In summer a baker sells cinnamon buns "
+    "from a cart beside the gate, while painters set up their easels on the grass. A small brass "
+    "plate near the stair names every keeper since the lamp was first lit, with the years of "
+    "service and the number of ships that each one logged. Two of them were women, who took over "
+    "from their husbands and kept the light burning through both wars."
+)
+"""What the model talks about when it does not look at its chunk. Written for this module."""
+
+_MIN_SENTENCE_CHARS = 20
+_MIN_SENTENCE_WORDS = 3
+_MAX_GROUP = 5
+_LONG_WORDS = 20
+_PART_WORDS = 8
+_MAX_PAIRS = 10
+_EVIDENCE_WORDS = 9
+_EVIDENCE_CHARS = 80
+
+_MARK = "\0"
+# Plain replacements are four times as fast as one regular expression that finds the same places.
+_SENTENCE_ENDS = (
+    *((end + gap, end + _MARK) for end in ".!?" for gap in " \n"),
+    *((end + quote + " ", end + quote + _MARK) for end in ".!?" for quote in '")'),
+    ("\n\n", _MARK),
+)
+_WIDE_ENDS = (
+    *((end + "\u201d ", end + "\u201d" + _MARK) for end in ".!?"),
+    *((end, end + _MARK) for end in "\u3002\uff01\uff1f"),
+)
+# Begins with one set of characters, which lets the regex engine skip quickly to a candidate.
+_CLAUSES = re.compile(
+    r"[,;: \uff0c\uff1b\u3001]"
+    r"(?:(?<=[,;:]) (?:and |but |so |which |while )?"
+    r"|(?<= )(?:and|but|because|while|when|after|before|if) "
+    r"|(?<= )(?=(?:in|on|at|for|with|during|from|by|through|between) )"
+    r"|(?<=[\uff0c\uff1b\u3001]))"
+)
+_WORDS = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
+_COUNT = re.compile(r"N(?<!\w\w)\s*=\s*(\d{1,3})\b")
+_OPENERS = ("", "Also, ", "At the same time, ", "That is, ", "And so, ", "Here, ", "Then, ", "")
+_LOWERED_TEXT = (
+    "the a an this that these those it its he she they we you i his her their our in on at for "
+    "with during from by when while if because after before some many most all each every there "
+    "here as and but so"
+)
+_LOWERED = frozenset(_LOWERED_TEXT.split())
+_COMMON_TEXT = (
+    "about above after again against also although always among another because been before "
+    "being between both came come could does down during each either even every first from "
+    "further give given goes have having here hers herself himself into itself just know like "
+    "made make many more most much must never often once only other ours over same shall should "
+    "since some still such take than that their theirs them then there these they this those "
+    "through thus under until upon used very want were what when where which while will with "
+    "within without would your yours the and for are but not you all any can had her was one "
+    "our out has his how its may new now old see two way who did get let say she too use"
+)
+_COMMON = frozenset(_COMMON_TEXT.split())
+_QUESTIONS = (
+    ("explain", "How does ", " relate to ", "?"),
+    ("why", "Why does ", " matter when it comes to ", "?"),
+    ("fact", "What should one know about ", " and ", "?"),
+    ("how_to", "How would you describe the part that ", " plays for ", "?"),
+    ("explain", "Explain how ", " and ", " go together."),
+    ("compare", "What connects ", " with ", "?"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What one pair could say. ``evidence`` is copied from the passage, character for character."""
+
+    kind: str
+    evidence: str
+    instruction: str
+    answer: str
+
+
+def find_passage(message: str) -> tuple[str, str]:
+    """Cut a user message into its fenced passage and the words around it.
+
+    The passage stands between a line that begins with ``<<<PASSAGE`` and the last line that holds
+    ``PASSAGE>>>``; without a fence the whole message is the passage, and nothing is around it.
+    """
+    start = message.find(OPEN_FENCE)
+    end = message.rfind(CLOSE_FENCE)
+    if start < 0 or end <= start:
+        return message, ""
+    first_line = message.find("\n", start)
+    if first_line < 0 or first_line > end:
+        return message, ""
+    around = message[:start] + message[end + len(CLOSE_FENCE) :]
+    return message[first_line + 1 : end].strip("\n"), around
+
+
+def wanted_pairs(message: str, default: int) -> int:
+    """How many pairs the message asks for with ``N=3``; never more than 10."""
+    found = _COUNT.search(message)
+    return min(int(found[1]) if found else default, _MAX_PAIRS)
+
+
+def split_sentences(passage: str) -> list[str]:
+    """The passage's sentences that say something, each an exact substring of it."""
+    for end, marked in _SENTENCE_ENDS:
+        passage = passage.replace(end, marked)
+    if not passage.isascii():
+        for end, marked in _WIDE_ENDS:
+            passage = passage.replace(end, marked)
+    pieces = [piece.strip() for piece in passage.split(_MARK)]
+    return [piece for piece in pieces if _says_something(piece)]
+
+
+def rephrase(sentence: str, dice: Dice) -> str:
+    """Turn a sentence round at a clause boundary near its middle; content words all stay.
+
+    A long sentence has no half that is short enough to be no copy: its parts of eight words change
+    places with their neighbours.
+    """
+    text = " ".join(sentence.split()) if "\n" in sentence or "  " in sentence else sentence
+    if text.count(" ") >= _LONG_WORDS:
+        return _swap_parts(text)
+    body = text.rstrip(".!?\u3002\uff01\uff1f")
+    sixth = len(body) // 6
+    place = _CLAUSES.search(body, 2 * sixth, 5 * sixth) or _CLAUSES.search(body, sixth, 3 * sixth)
+    if place is None:
+        return dice.pick(_OPENERS) + text
+    head, tail = body[: place.start()], body[place.end() :]
+    joint = place[0].strip(" ,;:\uff0c\uff1b\u3001")
+    link = f", {joint} " if joint in {"and", "but", "so", "while"} else ", "
+    if joint in {"because", "when", "after", "before", "if"}:
+        return f"{joint.capitalize()} {tail}, {_lower_first(head)}."
+    return f"{tail[:1].upper()}{tail[1:]}{link}{_lower_first(head)}."
+
+
+def _swap_parts(text: str) -> str:
+    words = text.rstrip(".!?").split(" ")
+    parts = [words[at : at + _PART_WORDS] for at in range(0, len(words), _PART_WORDS)]
+    for at in range(0, len(parts) - 1, 2):
+        parts[at], parts[at + 1] = parts[at + 1], parts[at]
+    return " ".join([word for part in parts for word in part]) + "."
+
+
+def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:
+    """At most ``count`` drafts, each from sentences of its own; empty where there is no prose."""
+    sentences = split_sentences(passage)
+    count = min(count, len(sentences))
+    drafts = []
+    for index in range(count):
+        start = index * len(sentences) // count
+        end = max((index + 1) * len(sentences) // count, start + 1)
+        drafts.append(_draft(sentences[start : min(end, start + _MAX_GROUP)], dice))
+    return drafts
+
+
+def _says_something(piece: str) -> bool:
+    spaces = piece.count(" ")
+    if spaces == 0 and not piece.isascii():  # a script without spaces says as much in less
+        return len(piece) >= _MIN_SENTENCE_CHARS // 2
+    return len(piece) >= _MIN_SENTENCE_CHARS and spaces >= _MIN_SENTENCE_WORDS - 1
+
+
+def _draft(group: Sequence[str], dice: Dice) -> Draft:
+    source = group[dice.below(len(group))]
+    evidence = _copy_span(source, dice)
+    kind, instruction = _ask_about(evidence, source, dice)
+    turn = dice.below(len(group))
+    ordered = [*group[turn:], *group[:turn]]
+    return Draft(
+        kind=kind,
+        evidence=evidence,
+        instruction=instruction,
+        answer=" ".join([rephrase(sentence, dice) for sentence in ordered]),
+    )
+
+
+def _copy_span(sentence: str, dice: Dice) -> str:
+    line = max(sentence.split("\n"), key=len)
+    words = [found.span() for found in _WORDS.finditer(line)]
+    if not words:
+        return line[:_EVIDENCE_CHARS]
+    first = dice.below(max(1, len(words) - _EVIDENCE_WORDS + 1))
+    last = min(first + _EVIDENCE_WORDS, len(words)) - 1
+    start = words[first][0]
+    return line[start : min(words[last][1], start + _EVIDENCE_CHARS)]
+
+
+def _ask_about(evidence: str, sentence: str, dice: Dice) -> tuple[str, str]:
+    kind, opening, joint, end = dice.pick(_QUESTIONS)
+    words = _content_words(evidence)
+    if len(words) < 2:  # noqa: PLR2004 (a question joins two things)
+        words = _content_words(sentence) or words
+    if len(words) < 2:  # noqa: PLR2004
+        return "fact", f"What is meant by {words[0] if words else evidence}?"
+    half = len(words) // 2
+    left, right = " ".join(words[: min(half, 3)]), " ".join(words[half : half + 3])
+    return kind, opening + left + joint + right + end
+
+
+def _content_words(text: str) -> list[str]:
+    return list(
+        dict.fromkeys(
+            word
+            for word in _WORDS.findall(text)
+            if (len(word) > 2 or not word.isascii()) and word.lower() not in _COMMON  # noqa: PLR2004
+        )
+    )
+
+
+def _lower_first(text: str) -> str:
+    first = text.partition(" ")[0]
+    if first.lower() not in _LOWERED or first == "I":
+        return text
+    return text[:1].lower() + text[1:]

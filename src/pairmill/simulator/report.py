@@ -1,0 +1,181 @@
+"""What the client did, as the server saw it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pairmill.simulator.wallet import dollars
+
+if TYPE_CHECKING:
+    from pairmill.simulator.latency import Slots
+    from pairmill.simulator.wallet import Wallet
+
+__all__ = ["TrafficCount", "gauges_text"]
+
+_GRACE_S = 0.05  # a call may have been on its way when the wait was asked for
+_MAX_SECONDS = 86_400
+_ANSWERED = 1 << 32  # attempts in the low half of a counter, billed calls in the high half
+_FATAL = frozenset({401, 402, 403, 404})
+
+
+@dataclass(slots=True)
+class TrafficCount:
+    """Counters of one simulated endpoint; times are seconds on its own clock.
+
+    Attributes:
+        by_status: HTTP status to replies; 0 stands for a call that got no whole reply.
+        by_fault: Name of a fault to the calls that it struck.
+        after_quota_error: Calls that arrived after insufficient quota had been said.
+        after_fatal: Calls that arrived after a 401, 402, 403 or 404.
+        in_flight_at_fatal: Calls in flight when the first such error was sent.
+        early_same: A request came back before the wait that its own refusal asked for was over.
+        early_other: Other requests came from the same key and for the same model before it was.
+        abandoned: The client left before the answer was sent.
+    """
+
+    track: bool = True
+    calls: int = 0
+    in_flight: int = 0
+    concurrency_max: int = 0
+    by_status: Counter[int] = field(default_factory=Counter)
+    by_fault: Counter[str] = field(default_factory=Counter)
+    rate_limited: int = 0
+    billed: int = 0
+    abandoned: int = 0
+    after_quota_error: int = 0
+    after_fatal: int = 0
+    in_flight_at_fatal: int | None = None
+    early_same: int = 0
+    early_other: int = 0
+    requests: dict[int, int] = field(default_factory=dict)
+    seconds: list[list[int]] = field(default_factory=list)
+    _wait_of: dict[int, float] = field(default_factory=dict)
+    _wait_of_scope: dict[tuple[str, str], float] = field(default_factory=dict)
+    _quota_error: bool = False
+    _busy_s: float = 0.0
+    _changed_s: float = 0.0
+
+    def arrive(self, now: float) -> None:
+        """A call came in."""
+        self._busy_s += self.in_flight * (now - self._changed_s)
+        self._changed_s = now
+        self.calls += 1
+        self.in_flight += 1
+        self.concurrency_max = max(self.concurrency_max, self.in_flight)
+        if self.in_flight_at_fatal is not None:
+            self.after_fatal += 1
+            self.after_quota_error += self._quota_error
+
+    def identify(self, digest: int, scope: tuple[str, str], now: float) -> int:
+        """The call asks this question, for this key and model: which attempt it is, from 1."""
+        if not self.track:
+            return 1
+        if self._wait_of_scope:
+            until = self._wait_of.pop(digest, None)
+            if until is not None and now < until - _GRACE_S:
+                self.early_same += 1
+            elif now < self._wait_of_scope.get(scope, 0.0) - _GRACE_S:
+                self.early_other += 1
+        known = self.requests.get(digest, 0) + 1
+        self.requests[digest] = known
+        return known % _ANSWERED
+
+    def ask_to_wait(self, digest: int, scope: tuple[str, str], wait_s: float, now: float) -> None:
+        """A refusal asked for a wait, in a form that a client must understand."""
+        until = now + wait_s
+        self._wait_of[digest] = until
+        self._wait_of_scope[scope] = max(until, self._wait_of_scope.get(scope, 0.0))
+
+    def accept(self, digest: int) -> None:
+        """The call is worked on, and billed."""
+        self.billed += 1
+        if self.track:
+            self.requests[digest] = self.requests.get(digest, 0) + _ANSWERED
+
+    def leave(self, status: int, tokens: int, now: float) -> None:
+        """The call is over: with a status, or 0 where no whole reply was sent."""
+        self._busy_s += self.in_flight * (now - self._changed_s)
+        self._changed_s = now
+        self.in_flight -= 1
+        self.by_status[status] += 1
+        second = int(now)
+        if second < _MAX_SECONDS:
+            while len(self.seconds) <= second:
+                self.seconds.append([0, 0, 0])
+            row = self.seconds[second]
+            if status == 200:  # noqa: PLR2004 (OK)
+                row[0] += 1
+                row[2] += tokens
+            else:
+                row[1] += 1
+        if status in _FATAL and self.in_flight_at_fatal is None:
+            self.in_flight_at_fatal = self.in_flight
+
+    def note_quota_error(self) -> None:
+        """The client has been told that its quota is gone for good."""
+        self._quota_error = True
+        if self.in_flight_at_fatal is None:
+            self.in_flight_at_fatal = self.in_flight - 1
+
+    def per_request(self) -> dict[str, list[int]]:
+        """Each question, as 16 hex digits: its attempts, and how often it was billed."""
+        return {
+            f"{digest:016x}": [packed % _ANSWERED, packed // _ANSWERED]
+            for digest, packed in self.requests.items()
+        }
+
+    def snapshot(self, wallet: Wallet, now: float) -> dict[str, Any]:
+        """Everything as plain JSON values; ``seconds`` rows are [answered, refused, tokens]."""
+        attempts = Counter(packed % _ANSWERED for packed in self.requests.values())
+        bought = [packed // _ANSWERED for packed in self.requests.values()]
+        busy_s = self._busy_s + self.in_flight * (now - self._changed_s)
+        return {
+            "elapsed_s": round(now, 6),
+            "calls": self.calls,
+            "in_flight": self.in_flight,
+            "concurrency_max": self.concurrency_max,
+            "concurrency_mean": round(busy_s / now, 3) if now > 0 else 0.0,
+            "by_status": {str(key): count for key, count in sorted(self.by_status.items())},
+            "by_fault": dict(sorted(self.by_fault.items())),
+            "answered": self.by_status[200],
+            "rate_limited": self.rate_limited,
+            "billed": self.billed,
+            "abandoned": self.abandoned,
+            "requests": len(self.requests),
+            "attempts": {str(key): count for key, count in sorted(attempts.items())},
+            "attempts_max": max(attempts, default=0),
+            "bought_again": sum(count - 1 for count in bought if count > 1),
+            "after_quota_error": self.after_quota_error,
+            "after_fatal": self.after_fatal,
+            "in_flight_at_fatal": self.in_flight_at_fatal,
+            "retry_after_ignored": self.early_same,
+            "retry_after_ignored_by_others": self.early_other,
+            "prompt_tokens": wallet.prompt_tokens,
+            "completion_tokens": wallet.completion_tokens,
+            "spent_usd": dollars(wallet.spent_pico),
+            "worst_usd": dollars(wallet.worst_pico),
+            "seconds": self.seconds,
+        }
+
+
+def gauges_text(shown: str, slots: Slots) -> str:
+    """What ``GET /metrics`` says, in the words of vLLM, llama.cpp or both; "" for ``none``."""
+    label = '{model_name="simulated"}'
+    gauges = {
+        "vllm": (
+            (f"vllm:num_requests_running{label}", slots.running),
+            (f"vllm:num_requests_waiting{label}", slots.waiting),
+        ),
+        "llamacpp": (
+            ("llamacpp:requests_processing", slots.running),
+            ("llamacpp:requests_deferred", slots.waiting),
+        ),
+    }
+    return "".join(
+        f"# TYPE {name.partition('{')[0]} gauge\n{name} {value}.0\n"
+        for server, pairs in gauges.items()
+        if shown in {server, "both"}
+        for name, value in pairs
+    )

@@ -1,0 +1,183 @@
+"""Run a simulated endpoint in this process: on the running loop, or in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pairmill.simulator.endpoint import SimulatedEndpoint
+from pairmill.simulator.http import ClientConnection, check_installed
+from pairmill.simulator.settings import SimulatorSettings
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from pairmill.simulator.settings import ScheduledStep
+
+__all__ = ["HOST", "Simulator", "new_loop", "serve"]
+
+HOST = "127.0.0.1"
+_BACKLOG = 8192
+
+Result = TypeVar("Result")
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop: uvloop's where it is installed."""
+    return asyncio.new_event_loop() if uvloop is None else uvloop.new_event_loop()
+
+
+class Simulator:
+    """A simulated endpoint in this process.
+
+    ``async with Simulator(settings) as endpoint`` serves on the running asyncio loop; ``with``
+    serves from a thread of its own. In both, ``endpoint.url`` is what a client takes as its base
+    URL, and the other methods may be called from anywhere.
+    """
+
+    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+        self.settings = settings or SimulatorSettings()
+        self._live: set[ClientConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._endpoint: SimulatedEndpoint | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """The base URL, with its ``/v1``."""
+        return f"http://{HOST}:{self._port}/v1"
+
+    def report(self) -> dict[str, Any]:
+        """What the client did: the body of ``GET /_sim/report``."""
+        return self._call(self._running().report)
+
+    def attempts(self) -> dict[str, list[int]]:
+        """Each question that was asked, by name: its attempts, and how often it was billed."""
+        return self._call(self._running().attempts)
+
+    def reset(self) -> None:
+        """Forget what happened, and start the script again."""
+        self._call(self._running().reset)
+
+    def script(self, *steps: ScheduledStep, replace: bool = False) -> None:
+        """Put steps behind the script, or in its place."""
+        endpoint = self._running()
+        self._call(lambda: endpoint.add_steps(steps, replace=replace))
+
+    async def start(self) -> None:
+        """Listen on the running loop.
+
+        Raises:
+            ConfigError: The extra is not installed, or the settings name an unknown fault.
+            OSError: The port is taken.
+        """
+        check_installed()
+        loop = asyncio.get_running_loop()
+        endpoint = SimulatedEndpoint(self.settings, loop)
+        limit = self.settings.max_request_bytes
+        self._server = await loop.create_server(
+            lambda: ClientConnection(endpoint.handle, self._live, limit),
+            HOST,
+            self.settings.port,
+            backlog=_BACKLOG,
+        )
+        self._loop = loop
+        self._endpoint = endpoint
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Close all connections, answered or not, and the port."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in tuple(self._live):
+            connection.reset()
+        while self._live:  # noqa: ASYNC110 (each leaves in the loop's next rounds)
+            await asyncio.sleep(0)
+        await self._server.wait_closed()
+        self._server = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def __enter__(self) -> Self:
+        loop = new_loop()
+        self._thread = threading.Thread(
+            target=loop.run_forever, name="simulated endpoint", daemon=True
+        )
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self.start(), loop).result()
+        except BaseException:
+            self._join(loop)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._loop is not None  # noqa: S101 (set by __enter__)
+        asyncio.run_coroutine_threadsafe(self.stop(), self._loop).result()
+        self._join(self._loop)
+
+    def _join(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(loop.stop)
+        if self._thread is not None:
+            self._thread.join()
+        loop.close()
+
+    def _running(self) -> SimulatedEndpoint:
+        if self._endpoint is None:
+            raise RuntimeError("the simulated endpoint has not been started")
+        return self._endpoint
+
+    def _call(self, action: Callable[[], Result]) -> Result:
+        """Run an action where the endpoint lives, so that it never sees a half-made change."""
+        in_own_thread = self._thread is not None and self._thread is not threading.current_thread()
+        if not in_own_thread or self._server is None or self._loop is None:
+            return action()
+
+        async def act() -> Result:
+            return action()
+
+        return asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+
+
+async def serve(
+    settings: SimulatorSettings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    until: asyncio.Event | None = None,
+) -> None:
+    """Serve until ``until`` is set, or until cancelled; ``ready`` is called with the base URL.
+
+    Raises:
+        ConfigError: The settings name a fault that does not exist.
+        OSError: The port is taken.
+    """
+    async with Simulator(settings) as simulator:
+        if ready is not None:
+            ready(simulator.url)
+        await (until or asyncio.Event()).wait()

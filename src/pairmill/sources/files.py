@@ -1,0 +1,142 @@
+"""Finding the files that are meant: each input as given, folders in a fixed order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairmill.errors import InputError
+from pairmill.sources.characters import plain_line
+from pairmill.sources.html import has_extra, require_extra
+from pairmill.sources.notes import InputFate, Note
+from pairmill.sources.registry import KNOWN_ENDINGS, ending_of, is_html_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairmill.sources.notes import Watch
+
+__all__ = ["STANDARD_INPUT", "FoundFile", "check_inputs", "find_files"]
+
+STANDARD_INPUT = "-"
+_LABEL_MAX_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file to read, and its name for people. ``path`` is None for standard input."""
+
+    path: Path | None
+    label: str
+
+
+def check_inputs(inputs: tuple[str, ...], output: Path) -> None:
+    """Look at every input before the first is read, so that a mistake is told at once.
+
+    Raises:
+        InputError: One is not there, cannot be read, is no file or folder, or is a folder without a
+            single file of a known kind; or there is HTML and the extra for it is not installed.
+    """
+    if not inputs:
+        raise InputError("no input given: name files, folders, or - for standard input")
+    for given in inputs:
+        if given != STANDARD_INPUT:
+            _check(given, output)
+
+
+def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[FoundFile]:
+    """Yield the files of all inputs, as given; those of a folder by name, depth first.
+
+    In folders, hidden files and the run's own output are passed over; what is of no known kind, or
+    leads out of the folder by a link, is reported.
+    """
+    for given in inputs:
+        if given == STANDARD_INPUT:
+            yield FoundFile(None, "standard input")
+        elif os.path.isdir(given):  # noqa: PTH112 (as plain as the rest of the walk)
+            yield from _walk(given, Path(given).resolve(), output.resolve(), watch)
+        else:
+            yield FoundFile(Path(given), _label(given))
+
+
+def _check(given: str, output: Path) -> None:
+    label = _label(given)
+    try:
+        mode = os.stat(given).st_mode  # noqa: PTH116 (a path given as text may hold anything)
+    except FileNotFoundError:
+        raise InputError(f"no such file or folder: {label}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {label}: {_why(error)}") from None
+    if stat.S_ISREG(mode):
+        if not os.access(given, os.R_OK):
+            raise InputError(f"cannot read {label}: permission denied")
+        if is_html_name(given):
+            require_extra(label)
+    elif stat.S_ISDIR(mode):
+        _check_folder(given, label, output)
+    else:
+        raise InputError(
+            f"{label} is a pipe or a device; give it as standard input: ... < {label}, and -"
+        )
+
+
+def _check_folder(given: str, label: str, output: Path) -> None:
+    if not os.access(given, os.R_OK | os.X_OK):
+        raise InputError(f"cannot read {label}: permission denied")
+    empty = True
+    for found in _walk(given, Path(given).resolve(), output.resolve(), lambda _: None):
+        empty = False
+        if has_extra():
+            break
+        if is_html_name(found.label):
+            require_extra(found.label)
+    if empty:
+        kinds = " ".join(sorted(KNOWN_ENDINGS))
+        raise InputError(f"nothing to read in the folder {label} (known: {kinds}, also .gz)")
+
+
+def _walk(folder: str, root: Path, output: Path, watch: Watch) -> Iterator[FoundFile]:
+    try:
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        watch(Note(InputFate.SKIPPED, _label(folder), "cannot read folder", _why(error)))
+        return
+    for entry in ordered:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if Path(entry.path).resolve() != output:
+                yield from _walk(entry.path, root, output, watch)
+            continue
+        problem = _problem(entry, root)
+        if problem:
+            watch(Note(InputFate.SKIPPED, _label(entry.path), *problem))
+        else:
+            yield FoundFile(Path(entry.path), _label(entry.path))
+
+
+def _problem(entry: os.DirEntry[str], root: Path) -> tuple[str, str] | None:
+    """Say why an entry of a folder is not read; None: it is."""
+    if entry.is_symlink():
+        target = Path(os.path.realpath(entry.path))
+        if not target.is_relative_to(root):
+            return "link out of the folder", "name the file itself to have it read"
+        if target.is_dir():
+            return "link to a folder", "what it holds is read where it stands"
+    if not entry.is_file():
+        return "not a regular file", "a pipe, a device, or a link to nothing"
+    if ending_of(entry.name) not in KNOWN_ENDINGS:
+        return "unknown kind of file", "name the file itself to have it looked at"
+    return None
+
+
+def _label(path: str) -> str:
+    return plain_line(path.encode("utf-8", "backslashreplace").decode(), _LABEL_MAX_CHARS)
+
+
+def _why(error: OSError | ValueError) -> str:
+    return (error.strerror or "no reason") if isinstance(error, OSError) else "not a valid path"

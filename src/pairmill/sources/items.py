@@ -1,0 +1,232 @@
+"""JSON files: a list, an object that wraps a list, one object, or several in a row; streamed.
+
+The list is never decoded as a whole. A scanner cuts it into its items, each of which is decoded by
+itself, so that memory is bounded by the longest item and one broken item does not spoil the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pairmill.sources.origin import too_long
+from pairmill.sources.records import Decoder, read_record
+from pairmill.sources.streams import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairmill.records import Document
+    from pairmill.sources.origin import DocumentOrigin
+    from pairmill.sources.streams import Stream
+
+__all__ = ["Item", "cut_items", "read_items"]
+
+Item = bytes | int | str
+"""A whole item's bytes; or the size of one too long; or why what follows is no item."""
+
+_WRAPPED_LIST = re.compile(
+    rb'[{,]\s*"(?:artifact_data|data|documents|articles|records|rows|items|posts)"\s*:\s*\[\Z'
+)
+_KEY_BYTES = 128  # room for the pattern above
+_WRAPPER_BYTES = 4096  # an object that already held more than this is a record, not a wrapper
+_STRUCTURE = re.compile(rb'["{}\[\]]')
+_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_SPACE = re.compile(rb"[ \t\r\n,\x1e]*+")  # 0x1e stands before the items of a JSON text sequence
+_SCALAR = re.compile(rb"[^,\]\n]*+")
+_LINE = re.compile(rb"[^\n]*+")
+
+
+def read_items(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
+    """Yield a document for each item; one that gives none is reported by its number."""
+    decoder = Decoder(origin)
+    number = 0
+    for number, item in enumerate(cut_items(stream, origin.max_bytes), 1):
+        where = f"#{number}"
+        if isinstance(item, bytes):
+            if document := read_record(item, where, decoder):
+                yield document
+        elif isinstance(item, int):
+            origin.skip(where, "record too long", too_long(item, origin.max_bytes))
+        else:
+            origin.skip(where, "broken JSON", item)
+    decoder.finish()
+    if not number:
+        origin.skip("", "no records")
+
+
+def cut_items(stream: Stream, max_bytes: int) -> Iterator[Item]:
+    """Cut JSON into the bytes of its items, without decoding them.
+
+    Items are the elements of a top-level list, those of the lists under known keys
+    (``artifact_data``, ``data`` ...) of a top-level object, else top-level objects. Of an item over
+    ``max_bytes`` its size is given, and no more of it than that is ever held.
+    """
+    tape = _Tape(stream, max_bytes)
+    while opener := tape.pass_over(_SPACE):
+        if opener == b"[":
+            tape.at += 1
+            yield from _cut_list(tape)
+        elif opener == b"{":
+            yield from _cut_object(tape)
+        else:
+            tape.mark()
+            tape.pass_over(_LINE)
+            yield tape.take()
+
+
+def _cut_list(tape: _Tape) -> Iterator[Item]:
+    """Cut the elements of a list whose bracket was just passed, up to its end."""
+    while opener := tape.pass_over(_SPACE):
+        if opener == b"]":
+            tape.at += 1
+            return
+        tape.mark()
+        if opener in b'{["':
+            whole = tape.pass_value()
+        else:
+            whole = bool(tape.pass_over(_SCALAR)) and not tape.is_empty()
+        if not whole:
+            yield "the file ends inside a record"
+            return
+        yield tape.take()
+    yield "the file ends before its list does"
+
+
+def _cut_object(tape: _Tape) -> Iterator[Item]:
+    """Cut a top-level object: itself one item, or, where it wraps lists, their elements."""
+    tape.mark()
+    depth = 0
+    is_wrapper = False
+    while hit := tape.pass_structure():
+        if hit in b"{[":
+            depth += 1
+        elif hit in b"}]":
+            depth -= 1
+        elif not tape.pass_string():
+            break
+        if hit == b"[" and depth == 2 and _wraps(tape, is_wrapper):  # noqa: PLR2004
+            is_wrapper = True
+            tape.unmark()
+            yield from _cut_list(tape)
+            depth -= 1
+        elif depth == 0:
+            if not is_wrapper:
+                yield tape.take()
+            return
+    yield "the file ends inside a record"
+
+
+def _wraps(tape: _Tape, is_wrapper: bool) -> bool:
+    """Whether the list that begins here holds the records of a wrapping object."""
+    small = is_wrapper or tape.marked_bytes() <= _WRAPPER_BYTES
+    return small and bool(_WRAPPED_LIST.search(tape.before(_KEY_BYTES))) and tape.next_is(b"{")
+
+
+class _Tape:
+    """A stream read through a buffer that holds no more than one item and one block.
+
+    Attributes:
+        at: The cursor, an offset in the buffer.
+    """
+
+    def __init__(self, stream: Stream, max_bytes: int) -> None:
+        self._stream = stream
+        self._max_bytes = max_bytes
+        self._buffer = bytearray()
+        self._mark = -1  # where the item in work begins; -1: none is
+        self._forgotten = 0  # bytes of it that are no longer held
+        self.at = 0
+
+    def mark(self) -> None:
+        """Begin an item at the cursor."""
+        self._mark, self._forgotten = self.at, 0
+
+    def unmark(self) -> None:
+        """Give the item in work up."""
+        self._mark, self._forgotten = -1, 0
+
+    def marked_bytes(self) -> int:
+        """Say how long the item in work is up to the cursor."""
+        return self.at - self._mark + self._forgotten
+
+    def take(self) -> bytes | int:
+        """End the item at the cursor and return it, or its size if it is too long."""
+        size = self.marked_bytes()
+        item = size if size > self._max_bytes else bytes(self._buffer[self._mark : self.at])
+        self.unmark()
+        return item
+
+    def before(self, size: int) -> bytes:
+        """Return what stands right before the cursor."""
+        return bytes(self._buffer[max(0, self.at - size) : self.at])
+
+    def is_empty(self) -> bool:
+        """Whether the item in work has no byte yet."""
+        return self.marked_bytes() == 0
+
+    def next_is(self, byte: bytes) -> bool:
+        """Whether the next byte but white space is this one; white space is passed over."""
+        return self.pass_over(_SPACE) == byte
+
+    def pass_over(self, pattern: re.Pattern[bytes]) -> bytes:
+        """Move past what fits a ``[...]*+`` pattern; return the byte there, none at the end."""
+        while True:
+            match = pattern.match(self._buffer, self.at)
+            self.at = match.end() if match else self.at
+            del match  # it would hold the buffer, which is about to grow
+            if self.at < len(self._buffer):
+                return bytes(self._buffer[self.at : self.at + 1])
+            if not self._more():
+                return b""
+
+    def pass_structure(self) -> bytes:
+        """Move past the next quote or bracket and return it; none at the end."""
+        while True:
+            match = _STRUCTURE.search(self._buffer, self.at)
+            if match:
+                self.at = match.end()
+                return match[0]
+            self.at = len(self._buffer)
+            if not self._more():
+                return b""
+
+    def pass_string(self) -> bool:
+        """Move past the end of a string whose opening quote was passed; False: it has none."""
+        while True:
+            match = _STRING.match(self._buffer, self.at)
+            self.at = match.end() if match else self.at
+            del match
+            if self.at < len(self._buffer) and self._buffer[self.at] == ord('"'):
+                self.at += 1
+                return True
+            if not self._more():
+                return False
+
+    def pass_value(self) -> bool:
+        """Move past a string, list or object that begins at the cursor; False: it has no end."""
+        depth = 0
+        while hit := self.pass_structure():
+            if hit in b"{[":
+                depth += 1
+            elif hit in b"}]":
+                depth -= 1
+            elif not self.pass_string():
+                return False
+            if depth == 0:
+                return True
+        return False
+
+    def _more(self) -> bool:
+        """Read a block; forget what is before the item in work, and all of one too long."""
+        if self._mark >= 0 and self.marked_bytes() > self._max_bytes:
+            self._forgotten += self.at - self._mark
+            self._mark = self.at
+        start = self.at - _KEY_BYTES if self._mark < 0 else self._mark
+        if start > 0:
+            del self._buffer[:start]
+            self.at -= start
+            self._mark = 0 if self._mark >= 0 else -1
+        block = self._stream.read(BLOCK_BYTES)
+        self._buffer += block
+        return bool(block)

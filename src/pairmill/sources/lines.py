@@ -1,0 +1,68 @@
+"""JSON Lines: one record a line, whatever the lines hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.sources.origin import too_long
+from pairmill.sources.records import Decoder, read_record
+from pairmill.sources.streams import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pairmill.records import Document
+    from pairmill.sources.origin import DocumentOrigin
+    from pairmill.sources.streams import Stream
+
+__all__ = ["cut_lines", "read_lines"]
+
+
+def read_lines(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
+    """Yield a document for each line; a line that gives none is reported by its number."""
+    decoder = Decoder(origin)
+    found = False
+    for number, line in cut_lines(stream, origin.max_bytes):
+        where = f":{number}"
+        if isinstance(line, int):
+            origin.skip(where, "line too long", too_long(line, origin.max_bytes))
+            found = True
+        elif line and not line.isspace():
+            found = True
+            if document := read_record(line, where, decoder):
+                yield document
+    decoder.finish()
+    if not found:
+        origin.skip("", "no records")
+
+
+def cut_lines(stream: Stream, max_bytes: int) -> Iterator[tuple[int, bytes | int]]:
+    r"""Yield each line's number, from 1, and its bytes without the ``\n``.
+
+    Only ``\n`` ends a line. Of a line over ``max_bytes`` its length is given instead, and no more
+    of it than that is ever held.
+    """
+    number = 1
+    parts: list[bytes] = []
+    size = 0
+    while block := stream.read(BLOCK_BYTES):
+        first, *rest = block.split(b"\n")
+        size += len(first)
+        if size <= max_bytes:
+            parts.append(first)
+        else:
+            parts.clear()
+        if not rest:
+            continue
+        yield number, _line(parts, size, max_bytes)
+        *whole, last = rest
+        for number, line in enumerate(whole, number + 1):  # noqa: B020 (it counts on)
+            yield number, line if len(line) <= max_bytes else len(line)
+        number += 1
+        parts, size = [last], len(last)
+    if size:
+        yield number, _line(parts, size, max_bytes)
+
+
+def _line(parts: list[bytes], size: int, max_bytes: int) -> bytes | int:
+    return size if size > max_bytes else b"".join(parts)

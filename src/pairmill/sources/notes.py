@@ -1,0 +1,41 @@
+"""What reading tells its watcher: one frozen value for each thing that happened.
+
+The watcher is a plain function that counts and logs; it never decides. A note holds file names,
+numbers and short words, never the text of an article.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct
+
+__all__ = ["InputFate", "Note", "Watch"]
+
+
+class InputFate(StrEnum):
+    """What became of a piece of input."""
+
+    READ = "read"  # a document came out of its source
+    SKIPPED = "skipped"  # a file or record that cannot be used: no document
+    DROPPED = "dropped"  # a document that was read and has nothing to work on after cleaning
+    NOTICE = "notice"  # worth a line, nothing is lost: replaced bytes, an early end
+
+
+class Note(Struct, frozen=True):
+    """One thing that happened to one piece of input.
+
+    Attributes:
+        source: File name, with a line or item number; safe to print.
+        reason: A few stable words to count by, such as ``broken JSON``.
+        detail: What this one was about, on one line; may be empty.
+    """
+
+    fate: InputFate
+    source: str
+    reason: str = ""
+    detail: str = ""
+
+
+Watch = Callable[[Note], None]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from pairmill.errors import Kind
+from pairmill.llm.limits.breaker import EndpointBreaker, FitBreaker, State, Watchdog
+
+
+def opened(**settings: float) -> EndpointBreaker:
+    breaker = EndpointBreaker(**settings)  # type: ignore[arg-type]
+    for _ in range(5):
+        breaker.record(Kind.OVERLOAD, 0.0)
+    return breaker
+
+
+def test_five_of_ten_open_it() -> None:
+    breaker = EndpointBreaker()
+    for number in range(9):
+        breaker.record(Kind.OVERLOAD if number % 2 else None, 0.0)
+        assert breaker.state(0.0) is State.CLOSED
+    breaker.record(Kind.OVERLOAD, 0.0)
+    assert breaker.state(0.0) is State.OPEN
+    assert breaker.until == 5.0
+
+
+def test_failures_of_other_kinds_prove_that_it_is_there() -> None:
+    breaker = EndpointBreaker()
+    for kind in (Kind.RATE, Kind.AUTH, Kind.CHUNK, Kind.BADOUT, Kind.TIMEOUT) * 20:
+        breaker.record(kind, 0.0)
+    assert breaker.is_closed
+
+
+def test_probes_double_the_wait_up_to_five_minutes_and_give_up() -> None:
+    breaker = opened(max_wait_s=1800)
+    now, waits = 0.0, []
+    while not breaker.gave_up:
+        waits.append(breaker.until - now)
+        now = breaker.until
+        assert breaker.state(now) is State.HALF_OPEN
+        breaker.record(Kind.OVERLOAD, now, is_probe=True)
+    assert waits[:7] == [5, 10, 20, 40, 80, 160, 300]
+    assert now == 1800
+
+
+def test_an_answer_closes_it_and_forgets() -> None:
+    breaker = opened()
+    breaker.record(None, 6.0, is_probe=True)
+    assert breaker.state(6.0) is State.CLOSED
+    for _ in range(4):
+        breaker.record(Kind.OVERLOAD, 7.0)
+    assert breaker.is_closed
+    breaker.record(Kind.OVERLOAD, 8.0)
+    assert breaker.until == 13.0  # and the wait begins anew
+
+
+def test_stragglers_do_not_make_it_wait_longer_but_their_success_closes_it() -> None:
+    breaker = opened()
+    for _ in range(20):
+        breaker.record(Kind.OVERLOAD, 1.0)
+    assert breaker.until == 5.0
+    breaker.record(None, 2.0)
+    assert breaker.is_closed
+
+
+def test_a_probe_that_hangs_is_no_sign_of_life() -> None:
+    breaker = opened()
+    breaker.record(Kind.TIMEOUT, 10.0, is_probe=True)
+    assert breaker.state(10.0) is State.OPEN
+    assert breaker.until == 20.0
+
+
+def test_more_than_half_of_the_first_twenty_stop_the_run() -> None:
+    breaker = FitBreaker()
+    for number in range(19):
+        assert breaker.record(usable=number >= 11) is None
+    reason = breaker.record(usable=True)
+    assert reason is not None
+    assert reason.startswith("11 of the last 20 answers were unusable: the prompt and the model")
+
+
+def test_half_is_not_more_than_half() -> None:
+    breaker = FitBreaker()
+    for number in range(400):
+        assert breaker.record(usable=number % 2 == 0) is None
+
+
+def test_a_model_that_breaks_later_is_found_within_two_hundred() -> None:
+    breaker = FitBreaker()
+    for _ in range(1000):
+        assert breaker.record(usable=True) is None
+    needed = next(n for n in range(1, 300) if breaker.record(usable=False))
+    assert needed == 101
+    assert breaker.record(usable=True) is not None  # it stays
+
+
+def test_a_watchdog_barks_after_its_time_and_says_why() -> None:
+    dog = Watchdog(quiet_s=900, now=0)
+    assert dog.check(899) == (False, "")
+    dog.progressed(600)
+    assert dog.check(1499) == (False, "")
+    assert dog.check(1500, cause="waiting for the disk") == (
+        True,
+        "nothing was finished for 15 minutes: waiting for the disk",
+    )
+
+
+def test_a_pause_that_was_asked_for_is_named_and_does_not_bark() -> None:
+    dog = Watchdog(quiet_s=900, now=0)
+    stop, text = dog.check(1200, cause="the server asked to wait", paused_until=1500)
+    assert not stop
+    assert text == (
+        "nothing was finished for 20 minutes: the server asked to wait; going on in 300 s"
+    )

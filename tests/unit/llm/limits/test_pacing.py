@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import pytest
+
+from pairmill.llm.limits.pacing import RateControl
+
+
+def fed(control: RateControl, per_s: float, since: float, until: float, sent: int = 0) -> int:
+    """Calls that are taken, evenly, ``per_s`` each second; the number sent in the end."""
+    steps = int((until - since) * 2)
+    for step in range(1, steps + 1):
+        control.on_taken(since + step / 2, sent + int(step / 2 * per_s))
+    return sent + int((until - since) * per_s)
+
+
+def refuse(
+    control: RateControl,
+    now: float,
+    sent: int,
+    *,
+    epoch: int | None = None,
+    after: float | None = None,
+    limit: int = 64,
+) -> bool:
+    return control.on_refused(
+        now,
+        epoch=control.epoch if epoch is None else epoch,
+        sent_before=sent,
+        limit=limit,
+        retry_after_s=after,
+    )
+
+
+def test_nothing_is_paced_before_the_first_refusal() -> None:
+    control = RateControl()
+    fed(control, 10, 0, 60)
+    assert control.pace is None
+    assert control.allowed(60, 64) == 64
+
+
+def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
+    control = RateControl()
+    sent = fed(control, 10, 0, 60)
+    assert refuse(control, 60, sent, epoch=0)
+    pace = control.pace
+    for number in range(199):
+        assert not refuse(control, 60.1, sent + 1 + number, epoch=0)
+    assert control.pace == pace
+    assert control.epoch == 1
+    assert control.refused == 200
+
+
+def test_the_pace_is_what_the_last_minute_took() -> None:
+    control = RateControl()
+    sent = fed(control, 30, 0, 60)
+    sent = fed(control, 10, 60, 120, sent)
+    refuse(control, 120, sent)
+    assert control.pace == pytest.approx(9.5, rel=0.02)  # a little below, to pay off
+
+
+def test_a_quota_that_was_empty_at_the_start_is_found_again_in_seconds() -> None:
+    control = RateControl()
+    assert refuse(control, 0, 1, after=1)
+    assert control.pace is not None
+    assert control.pace <= 1
+    sent, now = 2, 1.0
+    while control.pace < 50 and now < 30:
+        now += 0.5
+        sent += max(1, round(control.pace / 2))
+        control.on_taken(now, sent)
+    assert now < 12
+    assert refuse(control, now, sent)
+    assert control.pace < 50
+    measured = control.pace
+    sent = fed(control, 0.9 * measured, now, now + 2, sent)
+    assert control.pace < 1.1 * measured  # it is no guess any more
+
+
+def test_one_episode_never_takes_more_than_a_third() -> None:
+    control = RateControl()
+    sent = fed(control, 100, 0, 60)
+    refuse(control, 60, sent)
+    before = control.pace
+    assert before is not None
+    fed(control, 1, 60, 130, sent)
+    refuse(control, 130, sent + 70)
+    assert control.pace is not None
+    assert control.pace >= 0.6 * before
+
+
+def test_retry_after_rules_and_a_later_one_extends_the_pause() -> None:
+    control = RateControl()
+    refuse(control, 10, 5, after=7)
+    assert control.paused_until == 17
+    refuse(control, 11, 6, epoch=0, after=20)
+    assert control.paused_until == 31
+    refuse(control, 12, 7, epoch=0, after=1)
+    assert control.paused_until == 31
+
+
+def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
+    control = RateControl(backoff_s=1, max_backoff_s=60)
+    now, sent, pauses = 0.0, 0, []
+    for _ in range(9):
+        refuse(control, now, sent)
+        pauses.append(control.paused_until - now)
+        now, sent = control.paused_until, sent + 1
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
+
+
+def test_after_a_blocked_pause_one_call_asks_first() -> None:
+    control = RateControl()
+    refuse(control, 0, 0, after=30)
+    assert [control.allowed(30 + s, 64) for s in (0, 0.9, 1, 2, 5, 6)] == [1, 1, 2, 4, 32, 64]
+    assert not control.is_ramping
+
+
+def test_after_a_long_pause_a_quarter_goes() -> None:
+    control = RateControl()
+    refuse(control, 60, fed(control, 10, 0, 60), after=30)
+    assert [control.allowed(90 + s, 64) for s in (0, 1, 2)] == [16, 32, 64]
+
+
+def test_a_pace_that_is_used_creeps_up_and_one_that_is_not_stays() -> None:
+    control = RateControl()
+    sent = fed(control, 10, 0, 60)
+    refuse(control, 60, sent)
+    fed(control, 1, 60, 90, sent)
+    idle = control.pace
+    assert idle is not None
+    assert idle == pytest.approx(9.5, rel=0.02)
+    sent = fed(control, 10, 90, 120, sent + 30)
+    assert control.pace is not None
+    assert control.pace > 1.02 * idle
+
+
+def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -> None:
+    control = RateControl()
+    sent = fed(control, 20, 0, 30)  # 600 in half a minute, then nothing until the minute is over
+    refuse(control, 30, sent, after=30.0)
+    sent = fed(control, 10, 60, 64, sent + 1)
+    assert control.pace == pytest.approx(0.95 * 600 / 60, rel=0.1)
+
+
+def test_a_server_that_counts_by_the_second_is_measured_over_the_last_ones() -> None:
+    control = RateControl()
+    sent = fed(control, 2, 0, 55)  # a slow start says nothing about what is allowed
+    sent = fed(control, 10, 55, 60, sent)
+    refuse(control, 60, sent)
+    assert control.pace == pytest.approx(9.5, rel=0.1)
+
+
+def test_a_trickle_beside_refusals_goes_on_with_the_old_episode() -> None:
+    control = RateControl()
+    sent = fed(control, 10, 0, 60)
+    assert refuse(control, 60, sent)
+    pace = control.pace
+    for second in range(61, 70):
+        sent += 1 + second % 2  # one is refused, and now and then another is taken
+        assert not refuse(control, second, sent)
+    assert control.pace == pace
+
+
+def test_more_than_a_trickle_shows_that_the_pace_is_far_too_high() -> None:
+    control = RateControl()
+    sent = fed(control, 40, 0, 20)
+    refuse(control, 20, sent)
+    for second in range(21, 31):
+        sent += 6  # five are taken each second
+        refuse(control, second, sent)
+    assert control.pace is not None
+    assert control.pace < 10
+
+
+def test_calls_of_two_minutes_each_leave_a_pace_that_is_more_than_nothing() -> None:
+    control = RateControl()
+    control.on_taken(0.01, 2)
+    refuse(control, 3, 2, after=0.5, limit=2)
+    for second, sent in ((10.2, 6), (12.2, 7), (12.5, 8), (600.3, 10), (604, 11), (604, 12)):
+        control.on_taken(second, sent)
+    refuse(control, 604.8, 12, after=20, limit=2)
+    control.on_taken(729.5, 14)
+    refuse(control, 852.1, 14, epoch=2, limit=2)
+    control.on_taken(974.6, 16)  # in the minute that ended then nothing was taken at all
+    assert control.pace

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from pairmill.errors import UsageError
+from pairmill.output.split import Shares, Splitter, parse_shares
+
+
+def test_shares_are_read_as_written() -> None:
+    assert parse_shares("80/15/5") == Shares(80, 15, 5)
+    assert parse_shares("100/0/0") == Shares(100, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "90/10", "90/5/5/0", "a/b/c", "90/5/6", "-10/55/55", "nan/5/5"]
+)
+def test_shares_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="90/5/5"):
+        parse_shares(text)
+
+
+def test_all_in_one_split() -> None:
+    names = [str(number) for number in range(200)]
+    assert {Splitter(Shares(100, 0, 0)).split_of(name) for name in names} == {"train"}
+    assert {Splitter(Shares(0, 0, 100)).split_of(name) for name in names} == {"test"}
+
+
+def test_another_seed_is_another_assignment() -> None:
+    names = [str(number) for number in range(200)]
+    one, other = (Splitter(Shares(50, 0, 50), seed) for seed in (1, 2))
+    assert [one.split_of(name) for name in names] != [other.split_of(name) for name in names]
+
+
+def test_the_assignment_is_pinned() -> None:
+    """A change here moves pairs between the splits of datasets that people have published."""
+    splitter = Splitter(Shares(60, 20, 20), 7)
+    found = "".join(splitter.split_of(f"d{number}")[1] for number in range(20))
+    assert found == "arrerraaeerrrrrrerar"
+
+
+def test_a_long_chain_of_edges_is_one_component() -> None:
+    edges = [(f"{number:06d}", f"{number + 1:06d}") for number in range(50_000, 0, -1)]
+    assert Splitter(Shares(), 0, edges).component("050001") == "000001"
