@@ -203,17 +203,25 @@ class Request(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one or more calls, as the server counted them."""
+    """Tokens of one or more calls, as the server counted them.
+
+    Attributes:
+        completion_tokens: Thoughts included.
+        cached_tokens: The part of the prompt's that a cache served.
+        reasoning_tokens: The part of the answer's that was thought, not written.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
 
@@ -224,6 +232,7 @@ class Completion(Struct, frozen=True):
         finish_reason: ``stop``, ``length``, ``content_filter``, or what the server said.
         model: The model's name as the server returned it.
         created: Seconds since the epoch, kept in the ledger, so that a replay writes the same row.
+        reasoning: What the model thought, where the server tells it apart and it is kept.
     """
 
     text: str
@@ -231,6 +240,7 @@ class Completion(Struct, frozen=True):
     model: str
     usage: Usage
     created: float
+    reasoning: str = ""
 
 
 class Alternative(Struct, frozen=True):
