@@ -25,7 +25,15 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LOCAL", "PoolSettings", "Settings", "fingerprint", "load", "read_file"]
+__all__ = [
+    "LOCAL",
+    "PoolSettings",
+    "Settings",
+    "fingerprint",
+    "is_recipe_file",
+    "load",
+    "read_file",
+]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
 
@@ -134,7 +142,8 @@ class Settings(BaseModel):
     """A run in which nothing becomes durable for so long, without a known reason, ends."""
 
     recipe: str = Field("auto", json_schema_extra={"semantic": True})
-    """``backtranslate``, ``extractive``; ``auto``: extractive for the embedded model."""
+    """A recipe's name; a file (``mine.yaml``, ``mine.py``); ``package.module:name``; ``auto``:
+    ``extractive`` for the embedded model, else ``backtranslate``."""
     pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
     temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
     seed: int = Field(0, json_schema_extra={"semantic": True})
@@ -172,6 +181,19 @@ class Settings(BaseModel):
     """Share of the chunks that ``judge: sample`` takes."""
     judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
     """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    guidance: str | None = Field(None, max_length=8_000, json_schema_extra={"semantic": True})
+    """A paragraph for the constant part of every writing prompt: the domain, the audience, what to
+    avoid."""
+    language: str | None = Field(None, max_length=40, json_schema_extra={"semantic": True})
+    """The language to write in, whatever the passage's is: a code such as ``fr``, or a name."""
+    system_prompt: str | tuple[str, ...] | None = Field(None, json_schema_extra={"semantic": True})
+    """The system message of every row; of several, one is drawn for each."""
+    models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
+    """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
+    chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
+    """Neighbouring chunks of a document that make one unit; a recipe file says it by ``unit``."""
+    chunk_step: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
+    """How many chunks further each such unit begins."""
     target_pairs: int | None = Field(None, ge=1)
     """The run ends once the folder holds this many pairs."""
     per_document: int | None = Field(None, ge=1)
@@ -210,6 +232,11 @@ class Settings(BaseModel):
         return "extractive" if self.is_local else "backtranslate"
 
 
+def is_recipe_file(name: str) -> bool:
+    """Whether a recipe's name is a file: ``mine.yaml``, ``mine.py``, ``mine.py:other``."""
+    return name.endswith((".yaml", ".yml", ".py")) or ".py:" in name
+
+
 def fingerprint(settings: Settings) -> dict[str, Any]:
     """The settings that decide what the pairs are: name to plain value."""
     names = [
@@ -218,7 +245,10 @@ def fingerprint(settings: Settings) -> dict[str, Any]:
         if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("semantic")
     ]
     values = settings.model_dump(mode="json", include=set(names))
-    return {**values, "recipe": settings.recipe_name}
+    name = settings.recipe_name
+    if is_recipe_file(name):  # where a file lies does not say what is in it
+        name = Path(name.partition(".py:")[0]).stem
+    return {**values, "recipe": name}
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import Plan, count_pairs, plan_pairs
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
@@ -38,7 +39,8 @@ VERSION = "3"
 
 def backtranslate(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk only when no valid reply can be had."""
-    forms = Forms(load_backtranslate)
+    doors = constant_doors(settings)
+    forms = Forms(lambda style: load_backtranslate(style, doors))
     cards = StyleCards(settings.style_card)
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)

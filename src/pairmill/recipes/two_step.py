@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pairmill.recipes.answering import Answers, by_number
 from pairmill.recipes.answering import question as answer_question
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import Plan, count_pairs, plan_pairs
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
@@ -56,9 +57,12 @@ class Requests(AnswerModel):
 
 def two_step(settings: Settings) -> Generator:
     """Make the generator; a chunk is rejected when either reply cannot be had."""
-    asking = load_template("instructions", {"canary": CANARY})
-    answering = Forms(lambda style: load_template("answers", {"style": style, "canary": CANARY}))
-    pairs_forms = Forms(load_backtranslate)
+    doors = constant_doors(settings)
+    asking = load_template("instructions", {"canary": CANARY}, doors)
+    answering = Forms(
+        lambda style: load_template("answers", {"style": style, "canary": CANARY}, doors)
+    )
+    pairs_forms = Forms(lambda style: load_backtranslate(style, doors))
     cards = StyleCards(settings.style_card)
     rewriter = Rewriter(settings, pairs_forms, cards)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AliasChoices, Field, StringConstraints
 
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import plan_pairs
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
@@ -38,7 +39,7 @@ class WrittenInstruction(AnswerModel):
 
 def verbatim(settings: Settings) -> Generator:
     """Make the generator: one pair a chunk."""
-    form = load_template("verbatim", {"canary": CANARY})
+    form = load_template("verbatim", {"canary": CANARY}, constant_doors(settings))
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         plan = plan_pairs(chunk, 1, settings.seed)
