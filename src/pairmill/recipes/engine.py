@@ -25,13 +25,13 @@ from pairmill.recipes.writing import CANARY, drop_skipped
 from pairmill.records import Message, Pair, Prompt, Rejection, Sampling, Template, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pairmill.config import Settings
     from pairmill.recipes.answer_fields import AnswerField
     from pairmill.recipes.answers import AnswerModel
     from pairmill.recipes.recipe import Ask
-    from pairmill.recipes.recipe_file import RecipeFile, RecipeStep, RowRule
+    from pairmill.recipes.recipe_file import ForEach, RecipeFile, RecipeStep, RowRule
     from pairmill.recipes.templating import ValueTemplate
     from pairmill.records import Chunk
     from pairmill.store.rows import Feature
@@ -260,13 +260,7 @@ def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:
     """The rows; a row's place counts what a condition left out, so that no id moves by it."""
     index = -1
     for rule in recipe.rows:
-        each = rule.for_each
-        scopes = (
-            [values]
-            if each is None
-            else [{**values, each.name: item} for item in each.over(values) or ()]
-        )
-        for inner in scopes:
+        for inner in _scopes(rule.loops, values):
             index += 1
             if not _holds(rule.when, inner):
                 continue
@@ -275,6 +269,16 @@ def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:
                 ask.drop(pair)
             else:
                 yield pair
+
+
+def _scopes(loops: Sequence[ForEach], values: Values) -> Iterator[Values]:
+    """The values for each row: those of the loops beside those of the unit."""
+    if not loops:
+        yield values
+        return
+    first, *rest = loops
+    for item in first.over(values) or ():
+        yield from _scopes(rest, {**values, first.name: item})
 
 
 def _pair(
@@ -321,12 +325,18 @@ def _turns(rule: RowRule, values: Values) -> list[Message] | None:
         turns = [Message(role, _text(template(values))) for role, template in rule.messages]
     else:
         listed = rule.messages(values) or ()
-        turns = [Message(str(item["role"]), _text(item["content"])) for item in listed]
+        turns = [turn for item in listed for turn in _turns_of(item)]
     if turns and turns[-1].role == "user":
         turns.pop()
     roles = ["user", "assistant"] * (len(turns) // 2)
     is_good = turns and [turn.role for turn in turns] == roles and all(t.content for t in turns)
     return turns if is_good else None
+
+
+def _turns_of(item: Mapping[str, Any]) -> list[Message]:
+    if "role" in item:
+        return [Message(str(item["role"]), _text(item["content"]))]
+    return [Message(role, _text(item[role])) for role in ("user", "assistant")]
 
 
 def _typed(value: Any, kind: Feature) -> Any:

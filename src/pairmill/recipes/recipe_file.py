@@ -27,7 +27,7 @@ from pairmill.recipes.templating import (
 from pairmill.records import Task, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pairmill.store.rows import Feature
 
@@ -144,13 +144,21 @@ class RecipeStep:
 
 @dataclass(frozen=True, slots=True)
 class RowRule:
-    """How values become rows: one row, or one for each item of a list."""
+    """How values become rows.
+
+    Attributes:
+        texts: Template of each text of the row, by name.
+        fields: Likewise of the recipe's own fields.
+        messages: Of a conversation: a list of turns, or of exchanges, or role and content of each.
+        loops: One row for each item of the list; of several, one inside the other.
+        when: Whether there is a row.
+    """
 
     task: Task
     texts: Mapping[str, ValueTemplate]
     fields: Mapping[str, ValueTemplate]
     messages: ValueTemplate | tuple[tuple[str, ValueTemplate], ...] | None
-    for_each: ForEach | None
+    loops: tuple[ForEach, ...]
     when: ValueTemplate | None
 
 
@@ -483,9 +491,13 @@ class _Parser:
             given["task"].one_of(get_args(Task)) if "task" in given else "pair"  # type: ignore[assignment]
         )
         scope = _values_scope(scope)
-        for_each = self._for_each(given.get("for_each"), scope)
-        if for_each is not None:
-            scope = scope.with_name(for_each.name, for_each.item)
+        each = given.get("for_each")
+        loops: list[ForEach] = []
+        for place in each.items() if each and each.is_list else [each]:
+            loop = self._for_each(place, scope)
+            if loop is not None:
+                loops.append(loop)
+                scope = scope.with_name(loop.name, loop.item)
         _check_parts(entry, given, task)
         texts: dict[str, ValueTemplate] = {
             name: compile_value(given[name], scope)
@@ -495,32 +507,32 @@ class _Parser:
         rule = RowRule(
             task=task,
             texts=texts,
-            fields=self._row_fields(given.get("fields"), scope, for_each),
+            fields=self._row_fields(given.get("fields"), scope, loops),
             messages=_messages(given.get("messages"), scope),
-            for_each=for_each,
+            loops=tuple(loops),
             when=compile_value(given["when"], scope, bare=True) if "when" in given else None,
         )
-        place = f"rows[{number}]"
-        self._note(f"{place}.task", task)
+        name_of_rule = f"rows[{number}]"
+        self._note(f"{name_of_rule}.task", task)
         for name, value in given.items():
             if name not in {"task", "fields"}:
-                self._note(f"{place}.{name}", _source(value))
+                self._note(f"{name_of_rule}.{name}", _source(value))
         for name, template in rule.fields.items():
-            self._note(f"{place}.fields.{name}", template.source)
+            self._note(f"{name_of_rule}.fields.{name}", template.source)
         return rule
 
     def _row_fields(
-        self, entry: Entry | None, scope: Scope, for_each: ForEach | None
+        self, entry: Entry | None, scope: Scope, loops: Sequence[ForEach]
     ) -> dict[str, ValueTemplate]:
         """``name: value`` lines, or a list of names of the item's own fields."""
         found: dict[str, ValueTemplate] = {}
         if entry is None:
             return found
         if entry.is_list:
-            if for_each is None:
+            if not loops:
                 raise entry.fault("a list of names needs a 'for_each'; else 'name: value' lines")
             listed = {
-                item.text(): _renamed(item, f"{{{{ {for_each.name}.{item.text()} }}}}")
+                item.text(): _renamed(item, f"{{{{ {loops[-1].name}.{item.text()} }}}}")
                 for item in entry.items()
             }
         else:
@@ -565,9 +577,11 @@ def _messages(
         found = compile_value(entry, scope)
         shape = found.shape
         of = shape.of if shape is not None and shape.kind == "list" else None
-        if of is None or not {"role", "content"} <= of.fields.keys():
+        named = ({"role", "content"}, {"user", "assistant"})
+        if of is None or not any(names <= of.fields.keys() for names in named):
             raise entry.fault(
-                "needs a list of turns, or {{ a list }} whose items have 'role' and 'content'"
+                "needs a list of turns, or {{ a list }} whose items have 'user' and 'assistant', or"
+                " 'role' and 'content'"
             )
         return found
     turns = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -23,6 +23,7 @@ from pairmill.errors import RejectedError
 from pairmill.recipes.answer_fields import AnswerField
 from pairmill.recipes.located import nearest
 from pairmill.recipes.prompts import as_lines, defuse
+from pairmill.records import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,6 +53,11 @@ _TESTS = (
     *("even", "odd", "divisibleby", "eq", "ne", "lt", "le", "gt", "ge", "in", "equalto"),
     *("sequence", "mapping", "iterable", "sameas", "greaterthan", "lessthan", "float"),
 )
+_LISTS = frozenset(
+    {"list", "sort", "reverse", "unique", "select", "reject", "selectattr", "rejectattr",
+     "shuffled", "without"}
+)  # fmt: skip
+"""Filters that give a list of the same kind as they are given."""
 _LOOP = ("index", "index0", "first", "last", "length", "revindex", "revindex0")
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Import: "{% import %}",
@@ -123,6 +129,16 @@ def _listed(values: Sequence[Any]) -> str:
     return "\n".join(f"- {_printed(item)}" for item in values)
 
 
+def _shuffled(values: Sequence[Any]) -> list[Any]:
+    """The items in an order that depends on their own texts alone."""
+    return sorted(values, key=lambda item: digest(str(item)))
+
+
+def _without(values: Sequence[Any], numbers: Sequence[int]) -> list[Any]:
+    """The items but those of some numbers, counted from 1."""
+    return [item for number, item in enumerate(values, 1) if number not in (numbers or ())]
+
+
 def _tojson(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -137,7 +153,7 @@ def _make_environment(finalize: Callable[[Any], Any] | None) -> _Environment:
     )
     made.globals.clear()
     made.filters = {name: made.filters[name] for name in _FILTERS}
-    made.filters["tojson"] = _tojson
+    made.filters |= {"tojson": _tojson, "shuffled": _shuffled, "without": _without}
     made.tests = {name: test for name, test in made.tests.items() if name in _TESTS}
     return made
 
@@ -322,9 +338,8 @@ class _Checker:
         }.get(type(node))
         if special is not None:
             return special(node, shapes)  # type: ignore[operator,no-any-return]
-        for child in node.iter_child_nodes():
-            self.check(child, shapes)
-        return None
+        found = [self.check(child, shapes) for child in node.iter_child_nodes()]
+        return _shape_of(node, found)
 
     def _fault(self, node: nodes.Node, message: str) -> Exception:
         return self._entry.fault(message, self._entry.text_line + node.lineno - 1)
@@ -397,10 +412,9 @@ class _Checker:
         if found is not None and found.kind == "list":
             if node.name in {"first", "last"}:
                 return found.of
-            if node.name in {"list", "sort", "reverse", "unique", "select", "reject",
-                             "selectattr", "rejectattr"}:  # fmt: skip
+            if node.name in _LISTS:
                 return found
-        return None
+        return AnswerField("integer") if node.name in {"length", "wordcount", "int"} else None
 
     def _test(self, node: nodes.Test, shapes: dict[str, AnswerField | None]) -> None:
         if node.name not in _PROMPTS.tests:
@@ -408,6 +422,26 @@ class _Checker:
             raise self._fault(node, f"unknown test '{node.name}'; {hint}")
         for child in node.iter_child_nodes():
             self.check(child, shapes)
+
+
+def _shape_of(node: nodes.Node, inner: Sequence[AnswerField | None]) -> AnswerField | None:
+    """What is known of the value of an expression, by what is known of its parts."""
+    if isinstance(node, nodes.Compare | nodes.Not):
+        return AnswerField("boolean")
+    if isinstance(node, nodes.Const):
+        kinds = {bool: "boolean", int: "integer", float: "number", str: "text"}
+        kind = kinds.get(type(node.value))
+        return AnswerField(kind) if kind else None  # type: ignore[arg-type]
+    if isinstance(node, nodes.List) and inner:
+        return AnswerField("list", of=inner[0] or AnswerField("text"), most=len(inner))
+    if isinstance(node, nodes.Add) and all(part and part.kind == "list" for part in inner):
+        left, right = inner
+        assert left is not None  # noqa: S101 (both are lists)
+        assert right is not None  # noqa: S101
+        return replace(left, most=(left.most or 0) + (right.most or 0))
+    if isinstance(node, nodes.CondExpr) and len(inner) > 1:
+        return inner[1]
+    return None
 
 
 _LOOP_SHAPE = AnswerField("object", fields=dict.fromkeys(_LOOP, AnswerField("integer")))
