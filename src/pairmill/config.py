@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOCAL",
+    "PlanSettings",
     "PoolSettings",
     "Settings",
     "fingerprint",
@@ -41,6 +42,11 @@ LOCAL = "local"  # --model local: the embedded model; local:PATH for any other G
 def _as_word(value: object) -> object:
     """YAML reads a bare ``off`` and ``on`` as false and true."""
     return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _as_weights(value: object) -> object:
+    """A list of texts weighs all the same."""
+    return dict.fromkeys(value, 1.0) if isinstance(value, list | tuple) else value
 
 
 Switch = BeforeValidator(_as_word)
@@ -66,6 +72,35 @@ class PoolSettings(BaseModel):
     """Pools with the same scope share one quota, such as two keys of one organisation."""
     escalation: bool = False
     """Only for units that failed on the other pools."""
+
+
+Weights = Annotated[
+    dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(_as_weights)
+]
+"""Texts with their weights; a list weighs all the same."""
+
+
+class PlanSettings(BaseModel):
+    """What the plan of a chunk's pairs is drawn from; what is None stays as it is built in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: Weights | None = None
+    """Sorts of instruction."""
+    askers: Weights | None = None
+    """Who asks; one for all pairs of a chunk."""
+    difficulties: Weights | None = None
+    forms: Weights | None = None
+    """How a request is put."""
+
+    @model_validator(mode="after")
+    def _something_to_draw(self) -> PlanSettings:
+        for name in ("types", "askers", "difficulties", "forms"):
+            given = getattr(self, name)
+            if given is not None and not sum(given.values()):
+                msg = f"{name}: needs at least one text with a weight above 0"
+                raise ValueError(msg)
+        return self
 
 
 class Settings(BaseModel):
@@ -188,6 +223,8 @@ class Settings(BaseModel):
     """The language to write in, whatever the passage's is: a code such as ``fr``, or a name."""
     system_prompt: str | tuple[str, ...] | None = Field(None, json_schema_extra={"semantic": True})
     """The system message of every row; of several, one is drawn for each."""
+    plan: PlanSettings | None = Field(None, json_schema_extra={"semantic": True})
+    """What ``backtranslate`` draws for each pair, with weights; see ``docs/recipes.md``."""
     models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
     """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
     chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})

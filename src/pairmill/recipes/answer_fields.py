@@ -386,9 +386,18 @@ def _schema(node: AnswerField) -> dict[str, Any]:
         found["type"] = [found["type"], "null"]
         if "enum" in found:
             found["enum"] = [*found["enum"], None]
-    if node.about:
-        found["description"] = node.about
+    about = _about(node)
+    if about:
+        found["description"] = about
     return found
+
+
+def _about(node: AnswerField) -> str:
+    """What the model is told of a field: what it is about, and how long it may be."""
+    if node.kind != "text" or node.most is None:
+        return node.about
+    bound = f"at most {int(node.most)} characters"
+    return f"{node.about}; {bound}" if node.about else bound
 
 
 def _bare_schema(node: AnswerField) -> dict[str, Any]:
@@ -440,7 +449,7 @@ def _form(node: AnswerField) -> Any:
     told = " | ".join(node.choices) if node.kind == "choice" else words.get(node.kind, "")
     if node.kind in {"integer", "number"} and node.least is not None and node.most is not None:
         told += f" from {node.least:g} to {node.most:g}"
-    parts = [part for part in (told, node.about) if part]
+    parts = [part for part in (told, _about(node)) if part]
     text = ": ".join(parts) if parts else "..."
     return f"{text} (or null)" if node.optional else text
 

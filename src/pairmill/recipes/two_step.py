@@ -12,7 +12,7 @@ from pairmill.recipes.answering import Answers, by_number
 from pairmill.recipes.answering import question as answer_question
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.doors import constant_doors
-from pairmill.recipes.plan import Plan, count_pairs, plan_pairs
+from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
@@ -74,7 +74,7 @@ def two_step(settings: Settings) -> Generator:
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)
-        plan = plan_pairs(chunk, count, settings.seed)
+        plan = plan_pairs(chunk, count, settings.seed, settings.plan)
         found = await ask(
             question(chunk, plan), Requests, again=lambda kept: question(chunk, plan.after(kept))
         )
@@ -96,7 +96,15 @@ def two_step(settings: Settings) -> Generator:
         name="backtranslate_two_step",
         version=VERSION,
         prompt_version=f"{asking.version}+{plain.version}",
-        identity=digest("two_step", VERSION, *texts, rewriter.form, cards.identity, *own),
+        identity=digest(
+            "two_step",
+            VERSION,
+            *texts,
+            rewriter.form,
+            cards.identity,
+            *own,
+            *plan_identity(settings.plan),
+        ),
         write=write,
         rewrite=rewriter.rewrite,
         terms=TERMS,
