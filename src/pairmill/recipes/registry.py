@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pairmill.quality.thresholds import VERSION
 from pairmill.recipes.compose import compose
 from pairmill.recipes.load import RECIPES, make_generator
 
@@ -18,18 +19,21 @@ __all__ = ["RECIPES", "for_unit", "make_recipe"]
 _DOCUMENT_CHARS = 24_000  # about 6,000 tokens: what small models still read as a whole
 
 
-def make_recipe(settings: Settings, copies: Path | None = None) -> Recipe:
+def make_recipe(
+    settings: Settings, copies: Path | None = None, *, checks_table: str = VERSION
+) -> Recipe:
     """Make the recipe that the settings name.
 
     Args:
         settings: All of them.
         copies: Where a run folder keeps the copy of its recipe file; that of ``settings.output``
             where None.
+        checks_table: Version of the table of checks, for a folder that was begun with an older one.
 
     Raises:
         ConfigError: There is none, there is a mistake in it, or ``checks`` names what there is not.
     """
-    return compose(make_generator(settings, copies), settings)
+    return compose(make_generator(settings, copies), settings, checks_table)
 
 
 def for_unit(settings: Settings, recipe: Recipe) -> Settings:

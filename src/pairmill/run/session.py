@@ -35,7 +35,7 @@ from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
-from pairmill.run.origin import check_recipe, note_start
+from pairmill.run.origin import check_recipe, note_start, recipe_for
 from pairmill.run.reader import Reader
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.signals import listen
@@ -89,8 +89,8 @@ async def run(
     bus = bus or Bus()
     own = again.begun if again else settings
     settings, notice = fit_to_open_files(settings)
-    recipe = make_recipe(settings)
-    settings, own = for_unit(settings, recipe), for_unit(own, recipe)
+    begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
+    settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -101,9 +101,9 @@ async def run(
                 version=__version__,
             )
         )
-        changed = ""
-        if not again:  # before anything is upgraded
-            changed = check_copy(folder, recipe, accept_change=settings.accept_change)
+        recipe, changed = recipe_for(folder, settings)
+        if not again:
+            changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
             changed = changed or check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
             )
