@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
-from pairmill.errors import EXIT_CONFIG, ConfigError, Blame, Kind, ProviderError, StoppedError
+from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, resolve
