@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Findings", "examine"]
 
-_PATIENCE = RetryPolicy(max_wait_s=6.0, cap_s=2.0)
+_PATIENCE = RetryPolicy(max_wait_s=6.0, max_asked_s=6.0, cap_s=2.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
 _SHORT = Prompt(_SYSTEM, "What is the colour of grass?", Sampling(0.0, 64))
 _LONG = Prompt(_SYSTEM, "Explain in about 150 words how a bicycle works.", Sampling(0.0, 256))
