@@ -1,4 +1,4 @@
-"""Money that is gone, in every provider's words: the run stops, says so, and can be gone on with."""
+"""Money that is gone, in every provider's words: the run stops, says so, and goes on later."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.support.corpus import write_corpus
 from pairmill.simulator import SimulatorProcess, SimulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["CHUNKS", "Case", "Outcome", "cases", "check", "play", "play_again"]
@@ -105,7 +105,7 @@ class Case:
     todo: str = ""
 
 
-def cases(*given: Case) -> Iterable[Any]:
+def cases(*given: Case) -> pytest.MarkDecorator:
     """The cases as parameters of a test, by name."""
     return pytest.mark.parametrize(
         "case",
