@@ -14,7 +14,7 @@ import yaml
 from tests.support.cli import KEY, environment, rejects, rows
 from tests.support.corpus import write_corpus
 
-from pairmill.simulator import SimulatorProcess, SimulatorSettings
+from pairmill.simulator import SimulatorProcess, SimulatorSettings, TlsFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,11 +120,10 @@ def cases(*given: Case) -> pytest.MarkDecorator:
     )
 
 
-def check(case: Case, folder: Path) -> Outcome:
+def check(case: Case, folder: Path, tls: TlsFiles | None = None) -> Outcome:
     """Play a case and assert what it says; the outcome, for more."""
-    outcome = play(
-        case.scenario, folder, chunks=case.corpus, settings=case.settings, path=case.path
-    )
+    told = SimulatorSettings(scenario=case.scenario, tls=tls)
+    outcome = play(told, folder, chunks=case.corpus, settings=case.settings, path=case.path)
     seen = (
         f"{case.scenario}: exit {outcome.code}, {outcome.chunks} of {case.corpus} chunks, "
         f"{outcome.lost} lost, {outcome.report['calls']} calls, {outcome.report['billed']} billed, "
