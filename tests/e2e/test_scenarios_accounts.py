@@ -10,7 +10,11 @@ from tests.support.scenarios import CHUNKS, Case, cases, check, play_again
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.xfail(reason="the product side is being built", strict=False),
+]
 
 
 def gone(scenario: str, says: str, todo: str = "") -> Case:

