@@ -84,7 +84,8 @@ def test_three_later_answers_make_it_a_tombstone(it: Setting, kind: Kind) -> Non
     it.now += 5
     for _ in range(9):
         it.answer(sent_ago_s=6.0)
-    it.answer(), it.answer()
+    it.answer()
+    it.answer()
     assert it.written == []
     it.answer()
     assert it.written == ["a"]
