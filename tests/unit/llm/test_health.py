@@ -30,7 +30,7 @@ def test_a_pool_is_given_up_once_so_many_different_requests_were_refused(kind: K
     found = health.failed(refused(kind, "its words"), "last", 2.0, 2.0)
     assert found.why.endswith(": its words")
     assert found.exit_code == (EXIT_CONFIG if kind in {Kind.AUTH, Kind.CONFIG} else EXIT_RESUMABLE)
-    assert found.for_good == (kind not in {Kind.REFUSED, Kind.CHUNK})
+    assert found.for_good == (kind in {Kind.AUTH, Kind.CONFIG, Kind.QUOTA})
 
 
 @pytest.mark.parametrize("kind", [kind for kind in HOPELESS if kind.meaning.strikes > 1])

@@ -43,12 +43,12 @@ async def looked_at(
     monkeypatch: pytest.MonkeyPatch, *script: tuple[int, str, str]
 ) -> AsyncIterator[tuple[Gauged, list[float], list[tuple[float, float]]]]:
     """Watch the server to the end: the server, the waits between looks, what the gate learned."""
-    server, waits, seen = Gauged(*script), [], []  # type: ignore[var-annotated]
+    server, waits, seen = Gauged(*script), [], []
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(monitor.anyio, "sleep", sleep)
+    monkeypatch.setattr("pairmill.run.monitor.anyio.sleep", sleep)
     monkeypatch.setattr(monitor, "AsyncLimiter", lambda *_: asyncio.Lock())
     gate = SimpleNamespace(observe_gauge=lambda *both: seen.append(both))
     listener = await asyncio.start_server(server.serve_one, "127.0.0.1", 0)
