@@ -146,7 +146,8 @@ _MONEY_GONE = (
     r"|payment required|payment (?:is )?(?:overdue|failed|past due)"
     r"|overdue (?:payment|bill|balance)"
     r"|(?:account|billing|organi[sz]ation|workspace).{0,40}(?:suspend|overdue|arrear|past due"
-    r"|not active|inactive|good standing|disabled|deactivated|frozen|locked)|arrear|top[- ]?up|recharge|add (?:more )?(?:credits?|funds)"
+    r"|not active|inactive|good standing|disabled|deactivated|frozen|locked)"
+    r"|arrear|top[- ]?up|recharge|add (?:more )?(?:credits?|funds)"
     r"|(?:requests?|tokens?) per day|\b(?:RPD|TPD)\b|daily (?:\w+ )?(?:limit|quota)"
     r"|欠费|余额不足|余额不够|充值|额度.{0,6}(?:用完|用尽|不足|耗尽)|资源包|账户.{0,8}(?:冻结|停用)"
 )
