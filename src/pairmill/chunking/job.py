@@ -36,6 +36,8 @@ class Job(Struct, frozen=True, kw_only=True):
     page_processes: int
     limit: int | None
     limit_per_document: int | None
+    chunks_per_unit: int = 1
+    chunk_step: int = 1
     begun_with: int = 0
 
     @property
@@ -64,5 +66,7 @@ class Job(Struct, frozen=True, kw_only=True):
             page_processes=settings.page_process_count,
             limit=settings.limit,
             limit_per_document=settings.limit_per_document,
+            chunks_per_unit=settings.chunks_per_unit,
+            chunk_step=settings.chunk_step,
             begun_with=begun_with,
         )
