@@ -125,7 +125,7 @@ class Judge:
         ratings = await self._rate_all([*exhibits, *others], chunk, ask)
         if self._draw(chunk, "again") < self.trust_share:
             await self._rate_again(exhibits, ratings, chunk, ask)
-        if self._plants_in(chunk):
+        if any(ratings[: len(pairs)]) and self._plants_in(chunk):
             await self._rate_planted(exhibits, ratings, chunk, ask)
         rest = iter(ratings[len(pairs) :])
         return [
