@@ -26,8 +26,9 @@ class Topic(StrEnum):
     UNIT_KNOWN = "unit_known"  # count: units that were finished in an earlier start
     READING_DONE = "reading_done"  # no more units will be planned
     CALL_ANSWERED = (
-        "call_answered"  # model, seconds, picodollars, prompt_/completion_/cached_tokens
+        "call_answered"  # model, seconds, charge, picodollars, prompt_/completion_/cached_tokens
     )
+    CALL_CHARGED = "call_charged"  # model, outcome (empty, lost), charge: money without an answer
     CALL_FAILED = "call_failed"  # kind, status, code, message
     CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
     ANSWER_READ = "answer_read"  # how: strict, healed, salvaged

@@ -202,17 +202,29 @@ class Request(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one or more calls, as the server counted them."""
+    """Tokens of one or more calls, as the server counted them.
+
+    Attributes:
+        prompt_tokens: Of the whole prompt.
+        completion_tokens: Of the whole answer, thoughts included.
+        cached_tokens: The part of the prompt that the provider's cache served.
+        cache_write_tokens: The part of the prompt that it took in.
+        reasoning_tokens: The part of the answer that is thoughts.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
 

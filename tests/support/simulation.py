@@ -40,7 +40,7 @@ from pairmill.errors import (
     first_error,
 )
 from pairmill.events import Bus
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import Reply
 from pairmill.records import Completion, Usage
 from pairmill.run import connect, ending, session

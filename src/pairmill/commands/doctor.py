@@ -62,7 +62,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.llm.endpoint import resolve
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.look import Look
-    from pairmill.llm.prices import load_prices
+    from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.sdk import SdkProvider
     from pairmill.service.doctor import examine
     from pairmill.service.estimate import usual_call

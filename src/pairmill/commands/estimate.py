@@ -90,7 +90,7 @@ def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
     import anyio
 
     from pairmill.errors import UsageError
-    from pairmill.llm.prices import load_prices
+    from pairmill.llm.price_files import load_prices
     from pairmill.service.estimate import estimate
     from pairmill.service.estimate_notes import notes_on
     from pairmill.service.estimate_show import print_estimate

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pairmill.llm.budget import (
+    Budget,
+    CallOutcome,
+    Caps,
+    charge_answer,
+    charge_lost,
+    is_answer,
+    worst_tokens,
+)
+from pairmill.llm.estimate import CHARS_PER_TOKEN, prompt_chars
+from pairmill.records import Usage
+
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
+    from pairmill.llm.budget import Charge, Reservation
+    from pairmill.llm.prices import Price
     from pairmill.llm.providers.provider import Mode, Provider, Reply
     from pairmill.records import Request
 
@@ -31,15 +46,15 @@ class Turn(Protocol):
         """What to send: the question, with the model's name as this server knows it."""
         ...
 
-    def answered(self, reply: Reply) -> int | None:
-        """End with an answer; returns what it cost in picodollars, where prices are known."""
+    def answered(self, reply: Reply) -> Charge:
+        """End with an answer; returns what it is charged."""
         ...
 
-    def failed(self, error: ProviderError) -> None:
-        """End with a failure."""
+    def failed(self, error: ProviderError) -> Charge | None:
+        """End with a failure; returns what it is charged all the same, if anything."""
         ...
 
-    def abandoned(self) -> None:
+    def abandoned(self) -> Charge:
         """End without knowing: it was sent, and cancelled before an answer came."""
         ...
 
@@ -82,40 +97,85 @@ class Flight(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FreeTurn:
-    """A turn that costs nothing and is counted nowhere."""
+    """A turn that waits at no gate. It is charged, and covered by the budget, as any other."""
 
     provider: Provider
     mode: Mode
     request: Request
+    _budget: Budget
+    _price: Price | None
+    _reservation: Reservation | None
 
-    def answered(self, reply: Reply) -> int | None:  # noqa: ARG002 (the protocol's)
+    def answered(self, reply: Reply) -> Charge:
         """See `Turn`."""
+        return self._paid(reply.completion.usage, len(reply.completion.text))
+
+    def failed(self, error: ProviderError) -> Charge | None:
+        """See `Turn`."""
+        if is_answer(error):
+            return self._paid(Usage(error.prompt_tokens, error.completion_tokens), 0)
+        if error.maybe_paid:
+            return self.abandoned()
+        self.give_back()
         return None
 
-    def failed(self, error: ProviderError) -> None:
+    def abandoned(self) -> Charge:
         """See `Turn`."""
-
-    def abandoned(self) -> None:
-        """See `Turn`."""
+        if self._reservation is not None:
+            self._budget.settle(self._reservation, CallOutcome.MAYBE_PAID)
+        return charge_lost(self._price, worst_tokens(self.request), time.time())
 
     def give_back(self) -> None:
         """See `Turn`."""
+        if self._reservation is not None:
+            self._budget.settle(self._reservation, CallOutcome.FREE)
+
+    def _paid(self, said: Usage, answer_chars: int) -> Charge:
+        charge = charge_answer(
+            said,
+            self._price,
+            prompt_chars=prompt_chars(self.request.prompt),
+            answer_chars=answer_chars,
+            chars_per_token=CHARS_PER_TOKEN,
+            worst=lambda: worst_tokens(self.request),
+            at=time.time(),
+        )
+        if self._reservation is not None:
+            self._budget.settle(self._reservation, CallOutcome.ANSWERED, charge)
+        return charge
 
 
 class Free:
     """Admits every call at once, to one provider: for a handful of calls before a run begins.
 
+    Args:
+        budget: Covers them; None: a budget without caps.
+        price: Of the provider's model, where it is known.
+
     Attributes:
         mode: How schemas are sent; may be changed between calls.
     """
 
-    def __init__(self, provider: Provider, mode: Mode) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        mode: Mode,
+        budget: Budget | None = None,
+        price: Price | None = None,
+    ) -> None:
         self._provider = provider
         self.mode = mode
+        self._budget = budget or Budget(Caps())
+        self._price = price
 
     async def admit(self, request: Request, *, is_retry: bool) -> Turn:  # noqa: ARG002
         """See `Admission`."""
-        return FreeTurn(self._provider, self.mode, request)
+        reservation = None
+        if self._budget.is_capped:
+            reservation = await self._budget.reserve(request, self._price)
+        return FreeTurn(
+            self._provider, self.mode, request, self._budget, self._price, reservation
+        )
 
     def has_other(self, error: ProviderError, request: Request) -> bool:  # noqa: ARG002
         """See `Admission`."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Topic
+from pairmill.llm.budget import is_answer
 from pairmill.llm.retry import GiveUp, History, RetryPolicy
 
 if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Flight, Turn
+    from pairmill.llm.budget import Charge
     from pairmill.llm.providers.provider import Reply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
@@ -71,13 +75,18 @@ class Client:
             except ProviderError as found:
                 error = found
             except BaseException:
-                turn.abandoned()
+                self._tell_charge(turn.abandoned(), turn, "lost")
                 raise
             else:
                 return self._take(reply, turn, started)
             finally:
                 self._flight.end()
-            turn.failed(error)
+            charge = turn.failed(error)
+            if charge is not None:
+                if is_answer(error):
+                    error.prompt_tokens = charge.usage.prompt_tokens
+                    error.completion_tokens = charge.usage.completion_tokens
+                self._tell_charge(charge, turn, "empty" if is_answer(error) else "lost")
             self._tell_failure(error)
             self._flight.check()
             wait_s = self._wait_after(error, history, request)
@@ -95,8 +104,10 @@ class Client:
             raise
 
     def _take(self, reply: Reply, turn: Turn, started: float) -> Completion:
-        picodollars = turn.answered(reply)
-        completion, usage = reply.completion, reply.completion.usage
+        charge, completion = turn.answered(reply), reply.completion
+        usage = charge.usage
+        if usage is not completion.usage:
+            completion = replace(completion, usage=usage)
         self._bus.emit(
             Topic.CALL_ANSWERED,
             model=completion.model,
@@ -104,9 +115,16 @@ class Client:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             seconds=self._clock.monotonic() - started,
-            picodollars=picodollars,
+            picodollars=charge.picodollars,
+            charge=charge,
         )
         return completion
+
+    def _tell_charge(self, charge: Charge, turn: Turn, outcome: str) -> None:
+        """Tell of money that bought no answer: the reply was empty, or its end is not known."""
+        self._bus.emit(
+            Topic.CALL_CHARGED, model=turn.request.model, outcome=outcome, charge=charge
+        )
 
     def _wait_after(self, error: ProviderError, history: History, request: Request) -> float:
         """Seconds until the next try; raises ``error`` where there will be none."""

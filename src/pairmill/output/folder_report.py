@@ -8,7 +8,8 @@ import orjson
 
 from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
-from pairmill.llm.prices import PICO, load_prices
+from pairmill.llm.price_files import load_prices
+from pairmill.llm.prices import PICO
 from pairmill.output.facts import RunFacts
 from pairmill.output.qc import check, shown
 from pairmill.output.qc_limits import Status

@@ -1,4 +1,4 @@
-"""Finds the models and makes ready to ask them: servers, keys, wires, modes, gates, the purse."""
+"""Connect to the configured models: servers, keys, wires, modes, gates, and the budget."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 
@@ -26,9 +27,8 @@ from pairmill.llm.limits.headers import dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.modes import find_mode
 from pairmill.llm.pools import Pool, Pools
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
+    from pairmill.llm.budget import Budget
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
+    from pairmill.llm.prices import Price, PriceTable
     from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
     from pairmill.run.memory import RunMemory
@@ -70,7 +72,7 @@ class Connection:
     in_flight: InFlight
     workers: int
     gauges: dict[str, Gate]
-    spending: Spending | None
+    spending: Spending
     strong: str | None = None
 
 
@@ -88,10 +90,20 @@ async def connected(
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         prices = load_prices(settings.prices)
+        given_pools = pool_settings(settings)
+        models = {
+            name: _price(settings, pool, prices)
+            for pool in given_pools
+            if (name := pool.model or settings.model)
+        }
+        spending = open_spending(settings, models, prices, folder)
+        if spending.lost is not None:
+            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+        stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
-        for given in pool_settings(settings):
+        for given in given_pools:
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack)
             width = widths[given.name] = _width(settings, given, endpoint)
@@ -104,11 +116,13 @@ async def connected(
                 model=model,
                 limits=_limits(settings, given),
                 concurrency=given.concurrency or settings.concurrency,
-                price=prices.find(model),
+                price=_price(settings, given, prices),
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
-            mode = await _mode(settings, endpoint, provider, pool, bus, stop, memory)
+            mode = await _mode(
+                settings, endpoint, provider, pool, bus, stop, memory, spending.budget
+            )
             dialect = dialect_of(endpoint.base_url)
             stations.append(Route(pool, provider, mode, dialect))
             if isinstance(width, GradientLimit):
@@ -126,11 +140,7 @@ async def connected(
             return gate
 
         pools = Pools([station.pool for station in stations], make_gate)
-        spending = open_spending(settings, [s.pool for s in stations], prices, folder)
-        if spending:
-            stack.callback(spending.write, over=True)
-        purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
+        exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
         yield Connection(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
@@ -243,6 +253,14 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
+def _price(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
+    """What the pool's model costs there, at the service tier that is asked for."""
+    address = pool.base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    tier = getattr(pool, "service_tier", None) or getattr(settings, "service_tier", None)
+    host = urlsplit(address).hostname or ""
+    return prices.find(pool.model or settings.model, tier=tier, host=host)
+
+
 async def _mode(
     settings: Settings,
     endpoint: Endpoint,
@@ -251,13 +269,14 @@ async def _mode(
     bus: Bus,
     stop: Stop,
     memory: RunMemory,
+    budget: Budget,
 ) -> Mode:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
     if settings.structured_output != "auto":
         return Mode(settings.structured_output)
     if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
         return Mode.JSON_SCHEMA
-    free = Free(provider, Mode.JSON_SCHEMA)
+    free = Free(provider, Mode.JSON_SCHEMA, budget, pool.price)
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
     scout = Client(free, InFlight(stop), bus, SystemClock(), random.Random(), policy=AT_START)  # noqa: S311

@@ -69,9 +69,7 @@ class RunMonitor:
             await anyio.sleep(LOOK_S)
             cause, until = self._look_at_pools()
             self._look_for_standstill(cause, until)
-            spending = self._connection.spending
-            if spending is not None:
-                await run_sync(spending.write)
+            await run_sync(self._connection.spending.write)
 
     def _look_at_pools(self) -> tuple[str, float]:
         """Tell of pauses; return the longest one's cause and end."""

@@ -9,7 +9,7 @@ from pairmill.config import load
 from pairmill.errors import ConfigError
 from pairmill.llm.budget import CallOutcome
 from pairmill.llm.pools import Pool
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.records import Completion, Usage
 from pairmill.run.spending import open_spending
 from pairmill.store.entries import Batch, PaidAnswer

@@ -4,7 +4,7 @@ import pytest
 from tests.support.corpus import article
 
 from pairmill.config import load
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.estimate import Range, estimate, usual_call

@@ -43,6 +43,7 @@ LIMIT_HEADERS = (
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
+_NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
 
 
@@ -153,16 +154,44 @@ def _text(choice: dict[str, Any]) -> str:
 
 
 def _usage(data: Any) -> Usage:
+    """What the reply says it took, whichever way its server counts.
+
+    OpenAI's ``total_tokens`` is the sum of prompt and answer. Where it is more (xAI, Gemini's
+    compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a half
+    is missing, it is the rest. Anthropic's way of counting leaves what a cache served or took in out
+    of the prompt.
+    """
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return _UNCOUNTED
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
-    return Usage(
-        _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
+    of_prompt, of_answer = (
+        details if isinstance(details := usage.get(name), dict) else _NO_DETAILS
+        for name in ("prompt_tokens_details", "completion_tokens_details")
     )
+    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
+    answer = _first_count(usage, "completion_tokens", "output_tokens")
+    cached = _first_count(of_prompt, "cached_tokens") or _first_count(
+        usage, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"
+    )
+    written = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
+    written = written or _first_count(usage, "cache_creation_input_tokens", "cache_write_tokens")
+    if prompt and cached + written > prompt:  # told apart from the prompt
+        prompt += cached + written
+    total = _count(usage.get("total_tokens"))
+    if total > prompt + answer:
+        if prompt:
+            answer = total - prompt
+        elif answer:
+            prompt = total - answer
+    thoughts = _first_count(of_answer, "reasoning_tokens") or _first_count(
+        usage, "reasoning_tokens"
+    )
+    return Usage(prompt, answer, cached, written, min(thoughts, answer))
+
+
+def _first_count(counts: Mapping[str, Any], *names: str) -> int:
+    """The first of some fields that counts anything."""
+    return next((found for name in names if (found := _count(counts.get(name)))), 0)
 
 
 def _count(value: Any) -> int:
