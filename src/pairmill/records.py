@@ -208,23 +208,23 @@ class Usage(Struct, frozen=True):
         prompt_tokens: Of the whole prompt.
         completion_tokens: Of the whole answer, thoughts included.
         cached_tokens: The part of the prompt that the provider's cache served.
-        cache_write_tokens: The part of the prompt that it took in.
-        reasoning_tokens: The part of the answer that is thoughts.
+        reasoning_tokens: The part of the answer that was thought, not written.
+        cache_write_tokens: The part of the prompt that the cache took in.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
 
@@ -235,6 +235,7 @@ class Completion(Struct, frozen=True):
         finish_reason: ``stop``, ``length``, ``content_filter``, or what the server said.
         model: The model's name as the server returned it.
         created: Seconds since the epoch, kept in the ledger, so that a replay writes the same row.
+        reasoning: What the model thought, where the server tells it apart and it is kept.
     """
 
     text: str
@@ -242,6 +243,7 @@ class Completion(Struct, frozen=True):
     model: str
     usage: Usage
     created: float
+    reasoning: str = ""
 
 
 class Alternative(Struct, frozen=True):
