@@ -173,9 +173,7 @@ class Free:
         reservation = None
         if self._budget.is_capped:
             reservation = await self._budget.reserve(request, self._price)
-        return FreeTurn(
-            self._provider, self.mode, request, self._budget, self._price, reservation
-        )
+        return FreeTurn(self._provider, self.mode, request, self._budget, self._price, reservation)
 
     def has_other(self, error: ProviderError, request: Request) -> bool:  # noqa: ARG002
         """See `Admission`."""

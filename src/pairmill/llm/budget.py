@@ -82,7 +82,7 @@ class Charge(Struct, frozen=True):
     """What one call is charged.
 
     Attributes:
-        usage: Its tokens, as the server counted them where that can be true, else as they were seen.
+        usage: Its tokens, as the server counted them where that can be true, else as seen.
         picodollars: What these cost; None where no price is known.
         doubt_tokens: How many more it may have been at worst, where the server did not say.
         doubt_picodollars: What those would cost.
@@ -142,7 +142,9 @@ def charge_answer(
     most_prompt, most_answer = worst()
     most = replace(
         usage,
-        prompt_tokens=usage.prompt_tokens if counts_prompt else max(usage.prompt_tokens, most_prompt),
+        prompt_tokens=usage.prompt_tokens
+        if counts_prompt
+        else max(usage.prompt_tokens, most_prompt),
         completion_tokens=usage.completion_tokens
         if counts_answer
         else max(usage.completion_tokens, most_answer),
@@ -208,7 +210,9 @@ class Budget:
         unproven_tokens: What an answer is taken for before the first one came.
 
     Attributes:
-        exhausted: Why no call may be reserved any more, as one line; None while they may.
+        exhausted: Why no call may be reserved any more, and what to do, as one line; None while
+            they may.
+        exhausted_cap: The setting to raise; "" while nothing is exhausted.
     """
 
     def __init__(
@@ -235,6 +239,7 @@ class Budget:
         self._changed = asyncio.Event()
         self._constant: dict[tuple[str, str], int] = {}  # by the ids of template and schema
         self.exhausted: str | None = None
+        self.exhausted_cap = ""
 
     @property
     def is_capped(self) -> bool:
@@ -285,19 +290,22 @@ class Budget:
         careful = max(most, self._unproven_tokens)
         found = self._reserve(prompt, careful, max_tokens, price)
         if found is None and careful > most and not self._reserved_tokens:
-            found = self._reserve(prompt, most, max_tokens, price)  # alone, there is nothing to wait for
+            found = self._reserve(
+                prompt, most, max_tokens, price
+            )  # alone, there is nothing to wait for
         return found
 
     def _reserve(
         self, prompt_tokens: int, max_tokens: int, asked: int, price: Price | None
     ) -> Reservation | None:
         cost = price.worst(prompt_tokens, max_tokens, self._wall()) if price else 0
-        reason = self._refusal(cost, prompt_tokens + max_tokens)
-        if reason is not None:
+        refusal = self._refusal(cost, prompt_tokens + max_tokens)
+        if refusal is not None:
             # Calls in flight may still give some back; the run is over only when none are.
             is_last = not self._reserved_tokens and max_tokens <= max(asked, self._longest)
             if is_last or self._is_late():
-                self.exhausted = reason
+                reason, self.exhausted_cap = refusal
+                self.exhausted = f"{reason}; raise {self.exhausted_cap} to go on"
             return None
         self._reserved_picodollars += cost
         self._reserved_tokens += prompt_tokens + max_tokens
@@ -368,23 +376,24 @@ class Budget:
         cap = self.caps.seconds
         return cap is not None and self.spent.seconds >= cap
 
-    def _refusal(self, cost: int, tokens: int) -> str | None:
+    def _refusal(self, cost: int, tokens: int) -> tuple[str, str] | None:
+        """Why a call may not go now, and the setting that forbids it; None where it may."""
         caps = self.caps
         if self._is_late():
-            return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached"
+            return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached", "max_hours"
         if caps.picodollars is not None:
             used = self._picodollars + self._reserved_picodollars
             if used + cost > caps.picodollars:
                 return (
                     f"the cap of {dollars(caps.picodollars, 2)} is reached: "
                     f"{dollars(self._picodollars)} spent, the next call may cost {dollars(cost)}"
-                )
+                ), "max_usd"
         used_tokens = self._tokens + self._reserved_tokens
         if caps.tokens is not None and used_tokens + tokens > caps.tokens:
             return (
                 f"the cap of {caps.tokens:,} tokens is reached: "
                 f"{self._tokens:,} used, the next call may take {tokens:,}"
-            )
+            ), "max_total_tokens"
         return None
 
 

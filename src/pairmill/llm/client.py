@@ -38,6 +38,8 @@ class Client:
         clock: Measures and sleeps.
         random: For the jitter.
         policy: How patient each request is.
+        purpose: What an answer's charge is entered as: ``answer``, or ``probe`` for the calls
+            before a run, whose answers are not kept.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Client:
         random: Random,
         *,
         policy: RetryPolicy | None = None,
+        purpose: str = "answer",
     ) -> None:
         self._admission = admission
         self._flight = flight
@@ -56,6 +59,7 @@ class Client:
         self._clock = clock
         self._random = random
         self._policy = policy or RetryPolicy()
+        self._purpose = purpose
 
     async def complete(self, request: Request) -> Completion:
         """Return the answer to ``request``.
@@ -116,15 +120,14 @@ class Client:
             cached_tokens=usage.cached_tokens,
             seconds=self._clock.monotonic() - started,
             picodollars=charge.picodollars,
+            outcome=self._purpose,
             charge=charge,
         )
         return completion
 
     def _tell_charge(self, charge: Charge, turn: Turn, outcome: str) -> None:
         """Tell of money that bought no answer: the reply was empty, or its end is not known."""
-        self._bus.emit(
-            Topic.CALL_CHARGED, model=turn.request.model, outcome=outcome, charge=charge
-        )
+        self._bus.emit(Topic.CALL_CHARGED, model=turn.request.model, outcome=outcome, charge=charge)
 
     def _wait_after(self, error: ProviderError, history: History, request: Request) -> float:
         """Seconds until the next try; raises ``error`` where there will be none."""

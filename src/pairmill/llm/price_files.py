@@ -52,8 +52,12 @@ def load_prices(override: Path | None = None) -> PriceTable:
     if override is None:
         return PriceTable(table, as_of, origin)
     given, given_as_of = _read(override)
-    # A name of the user's also stands for the bundled names that its line would be found under.
-    return PriceTable({**table, **given}, given_as_of or as_of, str(override) if given_as_of else origin)
+    for name, price in given.items():
+        if price.shutdown is None and name in table:
+            given[name] = replace(price, shutdown=table[name].shutdown)
+    return PriceTable(
+        {**table, **given}, given_as_of or as_of, str(override) if given_as_of else origin
+    )
 
 
 def _read(path: Path) -> tuple[dict[str, Price], date | None]:
@@ -132,7 +136,9 @@ def _price(value: Any, where: str) -> Price:
     )
     changes = value.get("from") or {}
     if not isinstance(changes, dict):
-        raise ConfigError(f"{where}: 'from' has lines such as '2027-01-01: {{input: ..., output: ...}}'")
+        raise ConfigError(
+            f"{where}: 'from' has lines such as '2027-01-01: {{input: ..., output: ...}}'"
+        )
     dated = sorted((_day(day, where), _price(new, where)) for day, new in changes.items())
     price = replace(price, changes=tuple(dated))
     if value.get("shutdown") is not None:

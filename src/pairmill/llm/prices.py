@@ -109,7 +109,7 @@ class Price:
         """
         price = self.at(at) if at is not None and (self.peaks or self.changes) else self
         if price.bands:
-            price = price._for_prompt(usage.prompt_tokens)
+            price = _for_prompt(price, usage.prompt_tokens)
         prompt, answer = usage.prompt_tokens, usage.completion_tokens
         cached = max(0, min(usage.cached_tokens, prompt))
         total = (prompt - cached) * price.input + cached * price.cached + answer * price.output
@@ -126,7 +126,7 @@ class Price:
         prices: Iterable[Price] = (self,)
         if at is not None and (self.peaks or self.changes):
             prices = (self.at(at), self.at(at + _SOON_S))
-        return max(price._worst(prompt_tokens, max_tokens) for price in prices)
+        return max(_worst(price, prompt_tokens, max_tokens) for price in prices)
 
     def at(self, moment: float) -> Price:
         """The price at a moment (seconds since the epoch): its dated change, then its hours."""
@@ -143,22 +143,6 @@ class Price:
     def for_tier(self, tier: str | None) -> Price:
         """The price at a service tier; the usual one where the tier has none of its own."""
         return next((price for name, price in self.tiers if name == tier), self)
-
-    def _for_prompt(self, tokens: int) -> Price:
-        price = self
-        for band in self.bands:
-            if tokens > band.above:
-                price = _in_band(self, band)
-        return price
-
-    def _worst(self, prompt_tokens: int, max_tokens: int) -> int:
-        """By the dearest band that the prompt may reach."""
-        prices = [self, *(_in_band(self, b) for b in self.bands if prompt_tokens > b.above)]
-        return max(
-            prompt_tokens * max(p.input, p.cached, p.cache_write or 0)
-            + max_tokens * max(p.output, p.reasoning or 0)
-            for p in prices
-        )
 
 
 class PriceTable:
@@ -197,6 +181,16 @@ class PriceTable:
         """
         found = self._find(model, host)
         return found.for_tier(tier) if found else None
+
+    def cost_of(self, usages: Mapping[str, Usage]) -> int | None:
+        """What some models' tokens cost together, in picodollars; None unless all are known."""
+        total = 0
+        for model, usage in usages.items():
+            price = self.find(model)
+            if price is None:
+                return None
+            total += price.cost(usage)
+        return total
 
     def _find(self, model: str, host: str) -> Price | None:
         for name in (model, model.rpartition("/")[2]):
@@ -269,6 +263,22 @@ def dollars(picodollars: int, places: int = 4) -> str:
     if 0 < value < Decimal(1).scaleb(-places):
         return f"${value:.2g}" if value >= Decimal("1e-6") else f"${value:.12f}".rstrip("0")
     return f"${value:,.{places}f}"
+
+
+def _for_prompt(price: Price, tokens: int) -> Price:
+    """The price of a call whose prompt has so many tokens."""
+    reached = [band for band in price.bands if tokens > band.above]
+    return _in_band(price, reached[-1]) if reached else price
+
+
+def _worst(price: Price, prompt_tokens: int, max_tokens: int) -> int:
+    """By the dearest band that the prompt may reach."""
+    reached = [_in_band(price, band) for band in price.bands if prompt_tokens > band.above]
+    return max(
+        prompt_tokens * max(it.input, it.cached, it.cache_write or 0)
+        + max_tokens * max(it.output, it.reasoning or 0)
+        for it in (price, *reached)
+    )
 
 
 def _in_band(price: Price, band: Band) -> Price:

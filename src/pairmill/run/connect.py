@@ -20,11 +20,13 @@ from pairmill.events import Topic
 from pairmill.llm.admission import Free
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, resolve
+from pairmill.llm.lifetimes import end_of, today, warnings_on
 from pairmill.llm.limits.breaker import EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Cost, Gate, Limits
 from pairmill.llm.limits.headers import dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
+from pairmill.llm.look import Look
 from pairmill.llm.modes import find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
@@ -36,7 +38,7 @@ from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Connection", "connected", "pool_settings"]
+__all__ = ["Connection", "connected", "pool_settings", "tell_shutdowns"]
 
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
@@ -64,6 +66,7 @@ class Connection:
     Attributes:
         workers: As many as may ever be in flight.
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
+        endpoints: Each pool's, with its model; those of this machine's embedded server left out.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -73,6 +76,7 @@ class Connection:
     workers: int
     gauges: dict[str, Gate]
     spending: Spending
+    endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
 
@@ -103,9 +107,12 @@ async def connected(
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
+        endpoints: list[tuple[Endpoint, str]] = []
         for given in given_pools:
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack)
+            if not _is_local(model):
+                endpoints.append((endpoint, model))
             width = widths[given.name] = _width(settings, given, endpoint)
             provider = _provider(settings, endpoint, clock, _most(width))
             stack.push_async_callback(provider.aclose)
@@ -139,6 +146,7 @@ async def connected(
             gate.charge(Cost())  # the call that found the mode
             return gate
 
+        _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
         exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
@@ -149,6 +157,7 @@ async def connected(
             workers=sum(_most(width) for width in widths.values()),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
+            endpoints=tuple(endpoints),
             strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
 
@@ -169,11 +178,29 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     return settings.pools
 
 
+def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
+    """Tell of models that are switched off soon, and of prices that are old."""
+    day = today(time.time())
+    for station in stations:
+        host = urlsplit(station.pool.base_url).hostname or ""
+        for line in warnings_on(station.pool.model, prices, host, day):
+            bus.emit(Topic.NOTICE, text=line)
+
+
+async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
+    """Look once what the endpoints themselves say of their models' ends; nobody waits for it."""
+    for endpoint, model in connection.endpoints:
+        told = await Look(endpoint).shutdown_date(model)
+        line = end_of(model, told, today(time.time()))
+        if line:
+            bus.emit(Topic.NOTICE, text=line)
+
+
 async def _endpoint(
     settings: Settings, pool: PoolSettings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
 ) -> Endpoint:
     model = pool.model or settings.model
-    if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
+    if not _is_local(model):
         merged = settings.model_copy(
             update={
                 "base_url": pool.base_url or settings.base_url,
@@ -253,6 +280,10 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
+def _is_local(model: str) -> bool:
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
+
+
 def _price(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
     """What the pool's model costs there, at the service tier that is asked for."""
     address = pool.base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", "")
@@ -274,12 +305,13 @@ async def _mode(
     """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
     if settings.structured_output != "auto":
         return Mode(settings.structured_output)
-    if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
+    if _is_local(pool.model):
         return Mode.JSON_SCHEMA
     free = Free(provider, Mode.JSON_SCHEMA, budget, pool.price)
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
-    scout = Client(free, InFlight(stop), bus, SystemClock(), random.Random(), policy=AT_START)  # noqa: S311
+    dice = random.Random()  # noqa: S311 (jitter)
+    scout = Client(free, InFlight(stop), bus, SystemClock(), dice, policy=AT_START, purpose="probe")
 
     async def ask(request: Request, mode: Mode) -> Completion:
         free.mode = mode

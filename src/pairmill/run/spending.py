@@ -1,9 +1,9 @@
 """What a run may spend and has spent, kept in its folder from one start to the next.
 
-The ledger holds what every call was charged. The record beside it holds what was spent and the worst
-of what was in flight when it was written, a few times a second. After a kill, whatever the record
-has over the ledger went with calls whose answers were lost: it is entered in the ledger, as money
-that may have been spent, and counts against the caps.
+The ledger holds what every call was charged. The record beside it holds what was spent and the
+worst of what was in flight when it was written, a few times a second. After a kill, whatever the
+record has over the ledger went with calls whose answers were lost: it is entered in the ledger, as
+money that may have been spent, and counts against the caps.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _recorded(path: Path) -> Spent:
 
 
 def _bought(folder: RunFolder, models: Mapping[str, Price | None], prices: PriceTable) -> Spent:
-    """What the ledger's calls were charged, at worst; one without a price at the dearest model's."""
+    """What the ledger's calls were charged at worst; where no price is known, by the dearest."""
     known = [price for price in models.values() if price]
     dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
     with Lookup(folder.ledger) as lookup:

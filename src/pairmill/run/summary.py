@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pairmill.errors import EXIT_DONE, EXIT_RESUMABLE
-from pairmill.plain import plain
-from pairmill.store.counts import RunCounts
+from pairmill.plain import duration, plain
+from pairmill.store.counts import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from pairmill.store.counts import RunCounts
 
 __all__ = ["Summary"]
 
-MOST_REASONS = 4
 _PER = 1000
 
 
@@ -57,7 +57,6 @@ class Summary:
     completion_tokens: int = 0
     seconds: float = 0.0
     cap: str = ""
-    rejected: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """What to tell a person at the end: the sums, what is wrong, how it ended, what is next."""
@@ -68,27 +67,14 @@ class Summary:
         counts = self.counts
         if counts is None or not (counts.ended or counts.documents):
             return []
-        skipped = sum(counts.skipped.values())
-        documents = f"{counts.documents:,} = {counts.used:,} used + {skipped:,} skipped"
-        chunks = (
-            f"{counts.chunks:,} = {counts.written:,} written + {counts.empty:,} empty"
-            f" + {counts.rejected_chunks:,} rejected"
-        )
-        more = "" if counts.is_input_whole else ", more of the input was not read"
-        chunks += f" + {counts.to_do:,} to do{more}" if counts.to_do or more else ""
-        pairs = f"{counts.pairs + counts.dropped_pairs:,} = {counts.pairs:,} kept"
-        pairs += f" + {counts.dropped_pairs:,} dropped"
-        rows = [
-            ("documents", documents + _reasons(counts.skipped)) if counts.documents else None,
-            ("chunks", chunks + _reasons(counts.rejected)),
-            ("pairs", pairs + _reasons(counts.dropped)),
-            ("cost", self._cost()) if self.calls else None,
-        ]
-        return [f"  {name:<10}{value}" for name, value in filter(None, rows)]
+        cost = [("cost", self._cost())] if self.calls else []
+        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *cost)]
 
     def _cost(self) -> str:
-        tokens = f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens in {self.calls:,} calls"
-        time = _duration(self.seconds)
+        tokens = (
+            f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens in {self.calls:,} calls"
+        )
+        time = duration(self.seconds)
         if self.usd is None:
             return f"{tokens}, no price known; {time}"
         each = f", ${self.usd / self.pairs * _PER:,.2f} per 1,000 pairs" if self.pairs else ""
@@ -108,8 +94,8 @@ class Summary:
         line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
         if self.exit_code != EXIT_RESUMABLE:
             return [line]
-        if self.cap:
-            return [f"{line}; raise {self.cap}, and the same command goes on"]
+        if self.cap:  # the reason says what to raise
+            return [line]
         return [f"{line}; the same command goes on"]
 
     def _next(self) -> list[str]:
@@ -122,19 +108,3 @@ class Summary:
         else:
             commands.append(f"pairmill export {place} --to messages")
         return [f"next: {' | '.join(commands)}"]
-
-
-def _reasons(counts: Mapping[str, int]) -> str:
-    """The most frequent reasons, in brackets; "" where there are none."""
-    if not counts:
-        return ""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{count:,} {plain(reason)}" for reason, count in ordered[:MOST_REASONS]]
-    rest = sum(count for _, count in ordered[MOST_REASONS:])
-    return f" ({', '.join([*shown, f'{rest:,} others'] if rest else shown)})"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -131,9 +131,7 @@ class Journal:
         """Open a reading end for another thread; whoever opens it closes it."""
         return Lookup(self._folder.ledger)
 
-    def reopen(
-        self, reason: str | None, units: Collection[str] | None = None
-    ) -> frozenset[str]:
+    def reopen(self, reason: str | None, units: Collection[str] | None = None) -> frozenset[str]:
         """Lift tombstones, as ``Ledger.reopen``; return every unit that is to be asked again.
 
         What an earlier start lifted and did not come to is among them.

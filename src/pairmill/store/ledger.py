@@ -159,9 +159,7 @@ class Ledger:
             if units is None:
                 execute(_LIFT, (reason,))
             else:
-                self._connection.executemany(
-                    _LIFT_ONE, ((_blob(unit),) for unit in sorted(units))
-                )
+                self._connection.executemany(_LIFT_ONE, ((_blob(unit),) for unit in sorted(units)))
             theirs = "unit IN (SELECT id FROM lifted)"
             execute(
                 f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"  # noqa: S608

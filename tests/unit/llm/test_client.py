@@ -12,11 +12,13 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, Event, Topic
+from pairmill.llm.budget import Charge
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import RetryPolicy
+from pairmill.records import Usage
 from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -63,15 +65,16 @@ class Watched:
         self.others -= 1
         return self.others >= 0
 
-    def answered(self, reply: Reply) -> int | None:
+    def answered(self, reply: Reply) -> Charge:
         self.ended.append(reply.completion.usage)
-        return 42
+        return Charge(reply.completion.usage, 42)
 
     def failed(self, error: ProviderError) -> None:
         self.ended.append(error.kind)
 
-    def abandoned(self) -> None:
+    def abandoned(self) -> Charge:
         self.ended.append("abandoned")
+        return Charge(Usage(), 0)
 
     def give_back(self) -> None:
         self.ended.append("unused")
@@ -146,6 +149,8 @@ async def test_an_answer_settles_its_turn_and_is_told(opened: list[Setting]) -> 
         "cached_tokens": 4,
         "seconds": 0.0,
         "picodollars": 42,
+        "outcome": "answer",
+        "charge": Charge(completion.usage, 42),
     }
 
 

@@ -93,7 +93,7 @@ def test_pools_share_the_work() -> None:
 
 
 def test_a_cap_that_will_not_do_is_told() -> None:
-    settings = load(given={"max_usd": 0.1, "max_tokens": 5_000_000})
+    settings = load(given={"max_usd": 0.1, "max_total_tokens": 5_000_000})
     notes = notes_on(estimate(surveyed(), settings, [MINI]), settings)
     assert [note for note in notes if "max_" in note] == [
         "max_usd 0.1 will end the run early: about 0.37 dollars are still needed"

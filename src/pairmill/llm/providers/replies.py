@@ -265,9 +265,9 @@ def _usage(data: Any) -> Usage:
     """What the reply says it took, whichever way its server counts.
 
     OpenAI's ``total_tokens`` is the sum of prompt and answer. Where it is more (xAI, Gemini's
-    compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a half
-    is missing, it is the rest. Anthropic's way of counting leaves what a cache served or took in out
-    of the prompt.
+    compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a
+    half is missing, it is the rest. Anthropic's way of counting leaves what a cache served or took
+    in out of the prompt.
     """
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
