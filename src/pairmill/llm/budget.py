@@ -303,7 +303,7 @@ class Budget:
         if refusal is not None:
             # Calls in flight may still give some back; the run is over only when none are.
             is_last = not self._reserved_tokens and max_tokens <= max(asked, self._longest)
-            if is_last or self._is_late():
+            if self.exhausted is None and (is_last or self._is_late()):
                 reason, self.exhausted_cap = refusal
                 self.exhausted = f"{reason}; raise {self.exhausted_cap} to go on"
             return None

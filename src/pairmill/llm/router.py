@@ -169,7 +169,7 @@ class Router:
 
 
 class _Turn(Struct, eq=False):
-    """A lease at one station, with what it reserved of the purse."""
+    """A lease at one station, with what it reserved of the budget."""
 
     provider: Provider
     mode: Mode

@@ -34,7 +34,7 @@ class RunMonitor:
     """Listens to a run's events, looks at its gates, and ends it where going on is no use.
 
     Args:
-        connection: Gates and purse.
+        connection: Gates and budget.
         bus: For notices.
         stop: To end the run.
         no_progress_s: How long nothing may become durable.

@@ -116,7 +116,7 @@ async def run(
             shard_bytes=settings.shard_bytes,
             shard_age_s=settings.shard_age_s,
         )
-        only = journal.reopen(again.reason) if again else None
+        only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
         portions = stack.enter_context(ReaderProcess(Job.of(settings)))
         reader = Reader(portions, recipe, known, only)

@@ -16,11 +16,12 @@ import orjson
 from pairmill.plain import plain
 from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
-from pairmill.store.files import atomic_write
+from pairmill.store.files import refusal
 from pairmill.store.reading import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pairmill.store.entries import ShardRecord, Totals
     from pairmill.store.folder import RunFolder
@@ -74,7 +75,7 @@ class InputCounts:
             StorageError: The disk refused.
         """
         document = asdict(self) | {"skipped": dict(self.skipped)}
-        atomic_write(folder.state / _FILE, orjson.dumps(document))
+        _keep(folder.state / _FILE, orjson.dumps(document))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def write_pace(folder: RunFolder, chunks_per_min: float | None, now: float) -> N
     Raises:
         StorageError: The disk refused.
     """
-    atomic_write(folder.state / _PACE, orjson.dumps({"at": now, "chunks_per_min": chunks_per_min}))
+    _keep(folder.state / _PACE, orjson.dumps({"at": now, "chunks_per_min": chunks_per_min}))
 
 
 def read_pace(folder: RunFolder, now: float) -> float | None:
@@ -209,6 +210,16 @@ def _reasons(counts: Mapping[str, int]) -> str:
     shown = [f"{count:,} {plain(reason)}" for reason, count in ordered[:MOST_REASONS]]
     rest = sum(count for _, count in ordered[MOST_REASONS:])
     return f" ({', '.join([*shown, f'{rest:,} others'] if rest else shown)})"
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Replace a file, whole or not at all, but not for the end of power: it is found out again."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.write_bytes(data)
+        new.replace(path)
+    except OSError as error:
+        raise refusal(error, path) from None
 
 
 def chunk_sums(counts: RunCounts) -> list[tuple[str, int]]:
