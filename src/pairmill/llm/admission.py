@@ -141,7 +141,8 @@ class FreeTurn:
             at=time.time(),
         )
         if self._reservation is not None:
-            self._budget.settle(self._reservation, CallOutcome.ANSWERED, charge)
+            outcome = CallOutcome.ANSWERED
+            self._budget.settle(self._reservation, outcome, charge, is_probe=True)
         return charge
 
 

@@ -179,7 +179,12 @@ def worst_tokens(request: Request) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Reservation:
-    """The most that one call may use, set aside. Settle it once; a second time does nothing."""
+    """The most that one call may use, set aside. Settle it once; a second time does nothing.
+
+    Attributes:
+        asked_tokens: What the answer may have by what is sent, or by what answers were seen to
+            have; ``max_tokens`` is more than that until the server was seen to keep to it.
+    """
 
     price: Price | None
     picodollars: int
@@ -288,11 +293,9 @@ class Budget:
         prompt = prompt_tokens + self._extra_prompt
         most = max(max_tokens, self._longest)
         careful = max(most, self._unproven_tokens)
-        found = self._reserve(prompt, careful, max_tokens, price)
+        found = self._reserve(prompt, careful, most, price)
         if found is None and careful > most and not self._reserved_tokens:
-            found = self._reserve(
-                prompt, most, max_tokens, price
-            )  # alone, there is nothing to wait for
+            found = self._reserve(prompt, most, most, price)  # alone: nothing to wait for
         return found
 
     def _reserve(
@@ -302,7 +305,7 @@ class Budget:
         refusal = self._refusal(cost, prompt_tokens + max_tokens)
         if refusal is not None:
             # Calls in flight may still give some back; the run is over only when none are.
-            is_last = not self._reserved_tokens and max_tokens <= max(asked, self._longest)
+            is_last = not self._reserved_tokens and max_tokens <= asked
             if self.exhausted is None and (is_last or self._is_late()):
                 reason, self.exhausted_cap = refusal
                 self.exhausted = f"{reason}; raise {self.exhausted_cap} to go on"
@@ -312,13 +315,18 @@ class Budget:
         return Reservation(price, cost, prompt_tokens, max_tokens, asked)
 
     def settle(
-        self, reservation: Reservation, outcome: CallOutcome, charge: Charge | None = None
+        self,
+        reservation: Reservation,
+        outcome: CallOutcome,
+        charge: Charge | None = None,
+        *,
+        is_probe: bool = False,
     ) -> None:
         """End a reservation: give it back, spend it, or spend what the call is charged.
 
         An answer without a charge is spent as reserved. A charge above the reservation (a server
         that ignores ``max_tokens``) is spent as it is, and remembered for later reservations. Calls
-        that wait for room look again.
+        that wait for room look again. A probe's short answer shows nothing of how long others are.
         """
         if not reservation.is_open:
             return
@@ -328,19 +336,19 @@ class Budget:
         if outcome is CallOutcome.ANSWERED and charge is not None:
             self._picodollars += charge.most_picodollars
             self._tokens += charge.most_tokens
-            self._learn(reservation, charge)
+            self._learn(reservation, charge, is_probe=is_probe)
         elif outcome is not CallOutcome.FREE:
             self._picodollars += reservation.picodollars
             self._tokens += reservation.tokens
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _learn(self, reservation: Reservation, charge: Charge) -> None:
+    def _learn(self, reservation: Reservation, charge: Charge, *, is_probe: bool) -> None:
         """What an answer shows of how long others may be, and how much is read of a prompt."""
         usage = charge.usage
-        if usage.completion_tokens > 0 and not charge.doubt_tokens:
+        if usage.completion_tokens > 0 and not is_probe:
             self._unproven_tokens = 0
-        if usage.completion_tokens > max(reservation.asked_tokens, self._longest / _OVERRUN):
+        if usage.completion_tokens > reservation.asked_tokens:
             self._longest = math.ceil(_OVERRUN * usage.completion_tokens)
         beyond = usage.prompt_tokens - (reservation.prompt_tokens - self._extra_prompt)
         self._extra_prompt = max(self._extra_prompt, beyond)

@@ -231,7 +231,7 @@ class _Turn(Struct, eq=False):
 
     def _worst(self) -> tuple[int, int]:
         held = self._reservation
-        return (held.prompt_tokens, held.max_tokens) if held else worst_tokens(self.request)
+        return (held.prompt_tokens, held.asked_tokens) if held else worst_tokens(self.request)
 
     def _settle(self, outcome: CallOutcome, charge: Charge | None = None) -> None:
         if self._reservation is not None:

@@ -112,6 +112,8 @@ def test_what_an_earlier_start_spent_counts() -> None:
     assert budget.try_reserve(1_000_000, 0, PRICE) is None  # 15 cents
     assert budget.exhausted is not None
     assert budget.exhausted.startswith("the cap of $1.00 is reached: $0.9900 spent")
+    clock.now = 1000
+    budget = _budget(Caps(picodollars=pico(1), seconds=3600), before, clock)
     clock.now = 1599
     assert budget.try_reserve(10_000, 0, PRICE) is not None
     clock.now = 1600
