@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-from pairmill.llm.budget import (
-    Budget,
-    CallOutcome,
-    Caps,
-    charge_answer,
-    charge_lost,
-    is_answer,
-    worst_tokens,
-)
-from pairmill.llm.estimate import CHARS_PER_TOKEN, prompt_chars
-from pairmill.records import Usage
 
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
-    from pairmill.llm.budget import Charge, Reservation
-    from pairmill.llm.prices import Price
+    from pairmill.llm.budget import Charge
     from pairmill.llm.providers.provider import Mode, Provider, Reply
     from pairmill.records import Request
 
-__all__ = ["Admission", "Flight", "Free", "FreeTurn", "Turn"]
+__all__ = ["Admission", "Flight", "Turn"]
 
 
 class Turn(Protocol):
@@ -50,11 +35,21 @@ class Turn(Protocol):
         """End with an answer; returns what it is charged."""
         ...
 
-    def failed(self, error: ProviderError) -> Charge | None:
-        """End with a failure; returns what it is charged all the same, if anything."""
+    @property
+    def pool(self) -> str:
+        """The name of the pool that was asked."""
         ...
 
-    def abandoned(self) -> Charge:
+    @property
+    def charge(self) -> Charge | None:
+        """What the call is charged, once it has ended; None: nothing."""
+        ...
+
+    def failed(self, error: ProviderError) -> bool:
+        """End with a failure; returns whether the pool answers others meanwhile."""
+        ...
+
+    def abandoned(self) -> None:
         """End without knowing: it was sent, and cancelled before an answer came."""
         ...
 
@@ -66,16 +61,27 @@ class Turn(Protocol):
 class Admission(Protocol):
     """Decides when a call may go, and where."""
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
         """Wait for a turn. Cancelling the wait leaves nothing behind.
+
+        Args:
+            request: What is to be asked.
+            is_retry: It was asked before.
+            avoid: Pools that failed at it: asked again only where there is no other.
 
         Raises:
             StoppedError: No turn will come any more.
         """
         ...
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:
-        """Whether somebody else can answer what failed for good with ``error``."""
+    def has_other(self, request: Request, tried: frozenset[str]) -> bool:
+        """Whether a pool that was not ``tried`` can be asked.
+
+        Raises:
+            StoppedError: None is left at all.
+        """
         ...
 
 
@@ -93,89 +99,3 @@ class Flight(Protocol):
     def end(self) -> None:
         """The calling task waits for nothing any more."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FreeTurn:
-    """A turn that waits at no gate. It is charged, and covered by the budget, as any other."""
-
-    provider: Provider
-    mode: Mode
-    request: Request
-    _budget: Budget
-    _price: Price | None
-    _reservation: Reservation | None
-
-    def answered(self, reply: Reply) -> Charge:
-        """See `Turn`."""
-        return self._paid(reply.completion.usage, len(reply.completion.text))
-
-    def failed(self, error: ProviderError) -> Charge | None:
-        """See `Turn`."""
-        if is_answer(error):
-            return self._paid(Usage(error.prompt_tokens, error.completion_tokens), 0)
-        if error.maybe_paid:
-            return self.abandoned()
-        self.give_back()
-        return None
-
-    def abandoned(self) -> Charge:
-        """See `Turn`."""
-        if self._reservation is not None:
-            self._budget.settle(self._reservation, CallOutcome.MAYBE_PAID)
-        return charge_lost(self._price, worst_tokens(self.request), time.time())
-
-    def give_back(self) -> None:
-        """See `Turn`."""
-        if self._reservation is not None:
-            self._budget.settle(self._reservation, CallOutcome.FREE)
-
-    def _paid(self, said: Usage, answer_chars: int) -> Charge:
-        charge = charge_answer(
-            said,
-            self._price,
-            prompt_chars=prompt_chars(self.request.prompt),
-            answer_chars=answer_chars,
-            chars_per_token=CHARS_PER_TOKEN,
-            worst=lambda: worst_tokens(self.request),
-            at=time.time(),
-        )
-        if self._reservation is not None:
-            outcome = CallOutcome.ANSWERED
-            self._budget.settle(self._reservation, outcome, charge, is_probe=True)
-        return charge
-
-
-class Free:
-    """Admits every call at once, to one provider: for a handful of calls before a run begins.
-
-    Args:
-        budget: Covers them; None: a budget without caps.
-        price: Of the provider's model, where it is known.
-
-    Attributes:
-        mode: How schemas are sent; may be changed between calls.
-    """
-
-    def __init__(
-        self,
-        provider: Provider,
-        mode: Mode,
-        budget: Budget | None = None,
-        price: Price | None = None,
-    ) -> None:
-        self._provider = provider
-        self.mode = mode
-        self._budget = budget or Budget(Caps())
-        self._price = price
-
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:  # noqa: ARG002
-        """See `Admission`."""
-        reservation = None
-        if self._budget.is_capped:
-            reservation = await self._budget.reserve(request, self._price)
-        return FreeTurn(self._provider, self.mode, request, self._budget, self._price, reservation)
-
-    def has_other(self, error: ProviderError, request: Request) -> bool:  # noqa: ARG002
-        """See `Admission`."""
-        return False

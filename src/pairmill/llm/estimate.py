@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pairmill.records import Prompt, Template, Usage
 
 __all__ = [
-    "CHARS_PER_TOKEN",
     "Estimator",
     "Forecast",
     "prompt_chars",
@@ -26,7 +25,7 @@ __all__ = [
     "worst_text_tokens",
 ]
 
-CHARS_PER_TOKEN = 4.0
+_CHARS_PER_TOKEN = 4.0
 _OVERHEAD_TOKENS = 16  # roles and separators
 _WINDOW = 200
 _QUANTILE = 0.9
@@ -47,7 +46,7 @@ class Forecast:
     __slots__ = ("_fresh", "_outputs", "chars_per_token", "output_tokens")
 
     def __init__(self) -> None:
-        self.chars_per_token = CHARS_PER_TOKEN
+        self.chars_per_token = _CHARS_PER_TOKEN
         self.output_tokens: float | None = None
         self._outputs: deque[int] = deque(maxlen=_WINDOW)
         self._fresh = 0

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["Route", "Router"]
 
 _HINT_EVERY_S = 0.5  # headers repeat themselves; reading them costs 20 microseconds
-_FATAL = frozenset({Kind.AUTH, Kind.QUOTA, Kind.CONFIG})
 
 
 @dataclass(slots=True)
@@ -68,6 +67,9 @@ class Router:
         budget: Covers each call where anything is capped; None: a budget without caps.
         price_of: Prices of models that no pool names, such as a judge's: they are asked of the
             usual pools, by their own name and at their own price.
+
+    Attributes:
+        unready: Pools that are not asked yet.
     """
 
     def __init__(
@@ -86,16 +88,34 @@ class Router:
         self._is_capped = self.budget.is_capped
         self._model = model
         self._stations = {station.pool.name: station for station in stations}
+        self.unready: frozenset[str] = frozenset()
         usual = [station for station in stations if not station.pool.is_escalation]
         self._usual = frozenset(station.pool.name for station in usual)
         self._by_model = _by_model(stations)
         self._price_of = price_of
         self._prices: dict[str, Price | None] = {}
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
         """See ``Admission``."""
-        prompt, model = request.prompt, request.model
+        model = request.model
         among = self._usual if model == self._model else self._route(model)
+        if self.unready:
+            among -= self.unready
+        return await self.admit_at(among, request, is_retry=is_retry, avoid=avoid)
+
+    async def admit_at(
+        self,
+        among: frozenset[str],
+        request: Request,
+        *,
+        is_retry: bool,
+        avoid: frozenset[str] = frozenset(),
+        is_probe: bool = False,
+    ) -> Turn:
+        """As ``admit``, at one of the pools of these names; a probe is no usual call."""
+        prompt, model = request.prompt, request.model
         reservation = None
         if self._is_capped:
             reservation = await self.budget.reserve(request, self._price(model, among))
@@ -103,9 +123,9 @@ class Router:
         forecast = self._estimator.forecast(prompt.template, model)
         cost = forecast.cost(chars, prompt.sampling.max_tokens)
         try:
-            lease = self.pools.admit_now(cost, among)
+            lease = self.pools.admit_now(cost, among, avoid)
             if lease is None:
-                lease = await self.pools.admit(cost, retry=is_retry, among=among)
+                lease = await self.pools.admit(cost, retry=is_retry, among=among, avoid=avoid)
         except BaseException:
             if reservation is not None:
                 self.budget.settle(reservation, CallOutcome.FREE)
@@ -123,14 +143,12 @@ class Router:
             reservation,
             forecast,
             chars,
+            is_probe,
         )
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:
-        """See ``Admission``: after a pool was dropped, whether another one can answer."""
-        if error.kind not in _FATAL:
-            return False
-        among = self._route(request.model)
-        return any(pool.name in among for pool in self.pools.alive)
+    def has_other(self, request: Request, tried: frozenset[str]) -> bool:
+        """See ``Admission``."""
+        return self.pools.has_other(self._route(request.model) - self.unready, tried)
 
     def hint(self, station: Route, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
         """What headers say of limits; None when there are none, or it was just read."""
@@ -180,10 +198,12 @@ class _Turn(Struct, eq=False):
     _reservation: Reservation | None
     _forecast: Forecast
     _chars: int
+    _is_probe: bool = False
+    charge: Charge | None = None
 
     def answered(self, reply: Reply) -> Charge:
         exchange, said = self._exchange, reply.completion.usage
-        charge = self._paid(said, len(reply.completion.text))
+        charge = self._pay(said, len(reply.completion.text))
         usage = charge.usage
         if usage is said:
             self._forecast.learn(self._chars, usage)
@@ -191,27 +211,31 @@ class _Turn(Struct, eq=False):
         self._lease.release(usage=usage if said.completion_tokens else said, hint=hint)
         return charge
 
-    def failed(self, error: ProviderError) -> Charge | None:
-        hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
-        self._lease.release(error.kind, hint=hint, retry_after_s=error.retry_after_s)
-        if is_answer(error):
-            return self._paid(Usage(error.prompt_tokens, error.completion_tokens), 0)
-        if error.maybe_paid:
-            return self._lost()
-        self._settle(CallOutcome.FREE)
-        return None
+    @property
+    def pool(self) -> str:
+        return self._station.pool.name
 
-    def abandoned(self) -> Charge:
-        self._lease.release(Kind.TIMEOUT)
-        return self._lost()
+    def failed(self, error: ProviderError) -> bool:
+        hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
+        if is_answer(error):
+            self._pay(Usage(error.prompt_tokens, error.completion_tokens), 0)
+        elif error.is_billed:
+            self._lose()
+        else:
+            self._settle(CallOutcome.FREE)
+        return self._lease.fail(error, self.request.id, hint=hint)
+
+    def abandoned(self) -> None:
+        self._lease.abandon()
+        self._lose()
 
     def give_back(self) -> None:
         self._lease.give_back()
         self._settle(CallOutcome.FREE)
 
-    def _paid(self, said: Usage, answer_chars: int) -> Charge:
+    def _pay(self, said: Usage, answer_chars: int) -> Charge:
         exchange = self._exchange
-        charge = charge_answer(
+        self.charge = charge = charge_answer(
             said,
             exchange.price(self.request.model, self._station.pool),
             prompt_chars=self._chars,
@@ -223,11 +247,11 @@ class _Turn(Struct, eq=False):
         self._settle(CallOutcome.ANSWERED, charge)
         return charge
 
-    def _lost(self) -> Charge:
+    def _lose(self) -> None:
         exchange = self._exchange
         price = exchange.price(self.request.model, self._station.pool)
+        self.charge = charge_lost(price, self._worst(), exchange.clock.time())
         self._settle(CallOutcome.MAYBE_PAID)
-        return charge_lost(price, self._worst(), exchange.clock.time())
 
     def _worst(self) -> tuple[int, int]:
         held = self._reservation
@@ -235,7 +259,8 @@ class _Turn(Struct, eq=False):
 
     def _settle(self, outcome: CallOutcome, charge: Charge | None = None) -> None:
         if self._reservation is not None:
-            self._exchange.budget.settle(self._reservation, outcome, charge)
+            budget, is_probe = self._exchange.budget, self._is_probe
+            budget.settle(self._reservation, outcome, charge, is_probe=is_probe)
 
 
 def _by_model(stations: Sequence[Route]) -> dict[str, frozenset[str]]:

@@ -15,6 +15,7 @@ from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
 from pairmill.quality.trust import parse_figures
+from pairmill.records import Outcome
 from pairmill.sources.notes import InputFate
 from pairmill.store.counts import InputCounts, RunCounts, count_run, read_input_counts, write_pace
 from pairmill.store.fields import read_fields
@@ -143,6 +144,13 @@ class Ending:
         totals = self._lookup.totals()
         counts = count_run(self._folder, self._lookup, totals)
         return Account(counts, totals, cost_usd(totals.bill, self._settings.prices))
+
+    @property
+    def judged(self) -> tuple[int, int]:
+        """Units that the model's answers could be used for, and those that were rejected."""
+        units = self._lookup.totals().units
+        bad = units.get(Outcome.REJECTED.value, 0)
+        return sum(units.values()) - bad, bad
 
     def begin(self) -> Account:
         """Write the card before the first shard, so that the folder loads at every moment."""

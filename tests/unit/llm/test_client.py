@@ -18,7 +18,6 @@ from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import RetryPolicy
-from pairmill.records import Usage
 from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -48,6 +47,9 @@ class Watched:
         self.request: Request | None = None
         self.admitted: list[bool] = []
         self.ended: list[object] = []
+        self.avoided: list[frozenset[str]] = []
+        self.pool = "a"
+        self.alone = False
         self.others = 0
         self.stop_after = 10**9
         self.in_flight = 0
@@ -56,25 +58,30 @@ class Watched:
     def held(self) -> int:
         return len(self.admitted) - len(self.ended)
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
         self.admitted.append(is_retry)
+        self.avoided.append(avoid)
         self.request = request
         return self  # type: ignore[return-value]
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:
+    def has_other(self, request: Request, tried: frozenset[str]) -> bool:
         self.others -= 1
         return self.others >= 0
+
+    charge: Charge | None = None
 
     def answered(self, reply: Reply) -> Charge:
         self.ended.append(reply.completion.usage)
         return Charge(reply.completion.usage, 42)
 
-    def failed(self, error: ProviderError) -> None:
+    def failed(self, error: ProviderError) -> bool:
         self.ended.append(error.kind)
+        return self.alone
 
-    def abandoned(self) -> Charge:
+    def abandoned(self) -> None:
         self.ended.append("abandoned")
-        return Charge(Usage(), 0)
 
     def give_back(self) -> None:
         self.ended.append("unused")
