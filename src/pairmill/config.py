@@ -7,6 +7,7 @@ place in the environment is (``api_key_env``).
 from __future__ import annotations
 
 import difflib
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -139,6 +140,10 @@ class Settings(BaseModel):
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
+    page_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    """Processes that take text out of pages and other documents; as many as cores by default."""
+    sources: tuple[str, ...] = ()
+    """Formats of your own, as ``module:attribute``; see docs/sources.md."""
     limit: int | None = Field(None, ge=1)
     """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)
@@ -281,6 +286,15 @@ class Settings(BaseModel):
     def is_local(self) -> bool:
         """Whether the embedded server answers."""
         return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+
+    @property
+    def page_process_count(self) -> int:
+        """How many processes take text out of documents."""
+        if self.page_processes != "auto":
+            return self.page_processes
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
     @property
     def recipe_name(self) -> str:
