@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum, auto
 
 from pairmill.errors import Kind
+from pairmill.llm.limits.noise import ClusterTest
 
 __all__ = ["EndpointBreaker", "FitBreaker", "State", "Watchdog"]
+
+_OF_DOWN = 0.25
+_COSTLY = 100.0  # an opening for nothing may cost one part in so many of the calls
 
 
 class State(Enum):
@@ -21,8 +26,10 @@ class State(Enum):
 class EndpointBreaker:
     """Stops asking an endpoint that is down, and finds out when it is back.
 
-    Half of the last ten calls failing as ``Kind.OVERLOAD`` opens it for ``first_s``, doubling to
-    ``longest_s``; then one probe goes. Anything but an overload proves that the server is there.
+    Overloads (`Kind.OVERLOAD`) one after the other open it for ``first_s``: five at least, and more
+    where single ones are usual, as with one sick replica behind a balancer. Then one probe goes;
+    while it fails the next one waits for a quarter of the time that the endpoint has been down, up
+    to ``longest_s``. Anything but an overload proves that the server is there.
 
     Attributes:
         until: While open, the time of the next probe.
@@ -32,13 +39,14 @@ class EndpointBreaker:
     def __init__(
         self,
         *,
-        window: int = 10,
         threshold: int = 5,
         first_s: float = 5.0,
         longest_s: float = 300.0,
         max_wait_s: float = 1800.0,
     ) -> None:
-        self._recent: deque[bool] = deque(maxlen=window)
+        self._cluster = ClusterTest()
+        self._calls = 0
+        self._began: float | None = None
         self._threshold = threshold
         self._first_s = first_s
         self._longest_s = longest_s
@@ -59,25 +67,45 @@ class EndpointBreaker:
             return State.CLOSED
         return State.OPEN if now < self.until else State.HALF_OPEN
 
-    def record(self, kind: Kind | None, now: float, *, is_probe: bool = False) -> None:
+    def record(
+        self, kind: Kind | None, now: float, *, is_probe: bool = False, index: int | None = None
+    ) -> None:
         """Learn how a call ended; ``kind`` is None for an answer.
 
         Calls that were in flight when the breaker opened may still end: their success closes it,
         their failure says nothing new. Only the probe's failure opens it for longer.
+
+        Args:
+            kind: How it failed.
+            now: The time.
+            is_probe: It was the one that asks whether the endpoint is back.
+            index: Its number in the order of sending, from 0; None: calls end in that order.
         """
+        self._calls += 1
+        if kind is None:  # the hot path
+            if self._open_s:
+                self._close()
+            return
         is_down = kind is Kind.OVERLOAD
         if kind is Kind.TIMEOUT and not is_probe:
             return  # slow is not down; but a probe that hangs proves nothing
         if is_probe and (is_down or kind is Kind.TIMEOUT):
-            self._open(now, min(self._longest_s, self._open_s * 2.0))
+            down_s = now - self._down_since
+            self._open(now, min(self._longest_s, max(self._first_s, _OF_DOWN * down_s)))
         elif not is_down:
-            self._recent.append(False)
             self._close()
         elif self._open_s == 0.0:
-            self._recent.append(True)
-            if sum(self._recent) >= self._threshold:
+            self._cluster.on_refused(self._calls - 1 if index is None else index)
+            if self._is_down(now, self._calls if index is None else index + 1):
                 self._down_since = now
                 self._open(now, self._first_s)
+
+    def _is_down(self, now: float, sent: int) -> bool:
+        if self._began is None:
+            self._began = now
+        seconds = max(1.0, now - self._began)
+        sure = math.log(_COSTLY * max(1.0, self._first_s * sent / seconds))
+        return self._cluster.in_row >= self._threshold and self._cluster.score >= sure
 
     def _open(self, now: float, seconds: float) -> None:
         self._open_s = seconds or self._first_s
@@ -88,7 +116,7 @@ class EndpointBreaker:
     def _close(self) -> None:
         if self._open_s:
             self._open_s = 0.0
-            self._recent.clear()
+            self._cluster.forget()
 
 
 class FitBreaker:
