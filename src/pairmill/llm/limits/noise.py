@@ -26,7 +26,7 @@ from bisect import bisect_left
 __all__ = ["ClusterTest", "NoiseModel"]
 
 _IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
-_MOST_USUAL = 0.8  # so that a cluster remains something else
+_MOST_USUAL = 0.5  # so that a cluster remains something else
 _PRIOR_REFUSED, _PRIOR_TAKEN = 1.0, 10.0  # with no history one call of ten may be refused by chance
 _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
@@ -35,6 +35,10 @@ _LEAST_EXCESS, _EXCESS = 0.01, 0.5  # beside the noise, absolute and as its shar
 _ALARM = 4.0  # log likelihood ratio
 _ALARM_IN_NOISE = 7.0  # where it would be one of many
 _VERDICT = 3.0  # likewise: one wrong verdict in twenty
+_LEAST_REFUSED, _LEAST_TAKEN = 2, 5  # in a trial that finds noise
+_MUCH_MORE = 3.0  # is refused in a trial than before it: not the same noise
+_SHRINK = 4.0  # calls that are added where few were seen: an excess begins with a refusal
+_MOST_NOISE = 0.75  # of the calls; where more are refused it is no noise that can be borne
 _LEFT = 0.1  # of an excess that came from our rate, once that is lower
 _MEMORY = 2000.0  # calls over which the noise is averaged
 
@@ -47,11 +51,12 @@ class ClusterTest:
         in_row: Refusals since ``score`` was last 0.
     """
 
-    __slots__ = ("_long", "_recent", "_short", "in_row", "score")
+    __slots__ = ("_first", "_long", "_recent", "_short", "in_row", "score")
 
     def __init__(self) -> None:
         self.score = 0.0
         self.in_row = 0
+        self._first = 0
         self._recent: list[int] = []  # refused calls, in the order of sending
         self._long = [0.0, 0.0]  # calls refused right behind one that was taken; calls taken
         self._short = [0.0, 0.0]
@@ -62,6 +67,13 @@ class ClusterTest:
         long = (self._long[0] + _PRIOR_REFUSED) / (self._long[1] + _PRIOR_TAKEN)
         short = self._short[0] / (self._short[1] + _SHORT / 4.0)
         return min(_MOST_USUAL, max(long, short))
+
+    @property
+    def share(self) -> float:
+        """Share of the calls that are refused since ``score`` was last 0."""
+        if not self.in_row:
+            return 0.0
+        return self.in_row / max(self.in_row, self._recent[-1] - self._first + 1)
 
     def on_refused(self, index: int, least: float = 0.0) -> None:
         """Learn that the call that was sent as number ``index`` (from 0) was refused.
@@ -78,7 +90,7 @@ class ClusterTest:
             if len(recent) > _KEPT:
                 del recent[0]
             usual = min(_MOST_USUAL, max(self.usual, least))
-            self._step(gap, usual)
+            self._step(gap, usual, index)
             return
         place = bisect_left(recent, index)
         is_after = place > 0 and recent[place - 1] == index - 1
@@ -92,7 +104,7 @@ class ClusterTest:
         self.score, self.in_row = 0.0, 0
         last = recent[0] - 1
         for number in recent:
-            self._step(number - last - 1, usual)
+            self._step(number - last - 1, usual, number)
             last = number
 
     def forget(self) -> None:
@@ -100,11 +112,11 @@ class ClusterTest:
         self.score, self.in_row = 0.0, 0
         del self._recent[:-1]
 
-    def _step(self, gap: int, usual: float) -> None:
+    def _step(self, gap: int, usual: float, index: int) -> None:
         if gap:
             self.score -= gap * math.log((1.0 - usual) / (1.0 - _IN_CLUSTER))
         if self.score <= 0.0:
-            self.score, self.in_row = 0.0, 0
+            self.score, self.in_row, self._first = 0.0, 0, index
         self.score += math.log(_IN_CLUSTER / usual)
         self.in_row += 1
 
@@ -190,7 +202,7 @@ class NoiseModel:
             in_cluster: Where a cluster was the cause: what was refused by chance before it.
         """
         if in_cluster is None:
-            before = self._seen / max(1, index - self._onset)
+            before = self._seen / (max(0, index - self._onset) + _SHRINK)
         else:
             before = in_cluster
         low = min(0.9, max(self.rate, _LEAST_NOISE))
@@ -216,7 +228,7 @@ class NoiseModel:
         noise, ours = self._trial
         score = self._trial_refused * math.log(noise / ours)
         score += taken * math.log((1.0 - noise) / (1.0 - ours))
-        if score >= _VERDICT and self._trial_refused > 1:
+        if score >= _VERDICT and self._is_noise_like(taken):
             self._learn(index)
             self._end()
             return True
@@ -224,6 +236,11 @@ class NoiseModel:
             self._end()
             return False
         return None
+
+    @property
+    def trial_share(self) -> float:
+        """Share of the calls that were refused in the last trial that found noise."""
+        return self._refused / max(1.0, self._calls)
 
     def drop_trial(self) -> None:
         """End a trial without a verdict: a cluster came between."""
@@ -241,13 +258,19 @@ class NoiseModel:
                 self.rate, self._refused, self._calls = 0.0, 0.0, 0.0
         self._calls_at = count
 
+    def _is_noise_like(self, taken: int) -> bool:
+        """Whether what is refused in the trial is as much as before it, and beside good calls."""
+        refused = self._trial_refused
+        if refused < _LEAST_REFUSED or taken < _LEAST_TAKEN:
+            return False
+        most = min(_MOST_NOISE, _MUCH_MORE * self._trial[0] + _LEAST_EXCESS)
+        return refused <= most * (taken + refused)
+
     def _learn(self, index: int) -> None:
-        """Take what was refused since the excess began, trial included, for noise."""
-        refused = self._seen + (0 if self.rate else self._trial_refused)
-        calls = max(refused + 1, index - self._onset)
-        seen = min(0.95, refused / calls)
-        self._refused, self._calls = seen * calls, float(calls)
-        self.rate = seen
+        """Take what was refused in the trial for noise."""
+        calls = max(self._trial_refused + 1.0, float(index - self._trial_from))
+        self.rate = self._trial_refused / (calls + 1.0)
+        self._refused, self._calls = self.rate * calls, calls
 
     def _end(self) -> None:
         self.is_trying = False

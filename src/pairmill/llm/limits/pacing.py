@@ -26,7 +26,7 @@ __all__ = ["Effect", "RateControl"]
 _LEAN = 0.95  # of what is allowed, at first, so that what was overdrawn is paid off
 _BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
 _LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
-_DEEPEST = 0.65  # one episode never takes more than this share
+_DEEPEST = 0.3  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
@@ -47,15 +47,19 @@ _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to 
 _LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
-_STEADY_S = 10.0  # at a pace without a cut: it was not what the server objects to
-_ALIKE = 0.7  # what two episodes have measured, for it to be a quota
+_STEADY_S = 4.0  # at a pace without a cut: it was not what the server objects to
+_TWICE = 2
+_ALIKE = 0.85  # what two minutes held, for it to be a quota
 _NEAR = 0.85  # the pace of two trials, for their verdicts to be one
-_RAMPING = 1.25  # times what the last seconds took, in the very last one: it was not yet measured
+_RISEN_S = 2.0  # over which a pace that doubles is measured
 _RAMPS_PER_S = 2.0  # doublings of the calls in flight after a pause
 _COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
 _AGAIN = 5.0  # the same, where calls are refused at once after a pause
 _MORE = 0.5  # than the known noise: what is refused after a pause then says which it is
+_TRIAL = 0.93  # of a pace: where it is the cause, next to nothing is refused below that
+_HEAVY, _DEEP = 0.08, 0.8  # so much noise is believed in only at a pace far below what is taken
+_LEAST_LEFT = 0.05  # of a pace, at one cut
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
 _NOISE_GROWTH = 0.002  # noise at which a pace creeps half as fast: an excess shows more slowly
 
@@ -95,6 +99,7 @@ class RateControl:
         "_flow_since",
         "_grown_at",
         "_grown_sent",
+        "_is_deep",
         "_is_guess",
         "_is_soft",
         "_mark",
@@ -105,7 +110,9 @@ class RateControl:
         "_samples",
         "_sent",
         "_short_in_row",
+        "_silent_s",
         "_spent_at",
+        "_told_s",
         "_was_told",
         "cluster",
         "epoch",
@@ -136,9 +143,12 @@ class RateControl:
         self._was_told = False  # how long to wait, with the last refusal
         self._spent_at: float | None = None  # since when hardly anything is taken
         self._flow_since = 0.0  # since when calls are taken
+        self._is_deep = False  # the trial is the second one, at a far lower pace
         self._is_soft = False  # the last cut was a trial
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # that cut
         self._objected = 1e-9  # the pace at which a trial found that our rate was the cause
+        self._silent_s = 0.0  # how long hardly anything was taken, the last time
+        self._told_s = math.inf  # the wait that was asked for when that began
         self._sent = 0  # some half a second ago
         self.cluster = ClusterTest()
         self.noise = NoiseModel()
@@ -196,7 +206,7 @@ class RateControl:
         is_excess = self.noise.on_refused(sent_before)
         if self.noise.is_trying:
             if epoch == self.epoch:
-                self._judge(self.noise.on_trial(sent_before, refused=1))
+                self._judge(self.noise.on_trial(sent_before, refused=1), sent_before)
         elif is_excess:
             self._try_less(now, sent_before)
 
@@ -212,7 +222,7 @@ class RateControl:
             self._look_back(now, sent - self.refused)
             self.noise.on_sent(sent)
             if self.noise.is_trying:
-                self._judge(self.noise.on_trial(self._sent, refused=0))
+                self._judge(self.noise.on_trial(self._sent, refused=0), sent)
             self._sent = sent
             self._grow(now, sent)
 
@@ -228,25 +238,30 @@ class RateControl:
         self, now: float, taken: int, sent: int, limit: int, wait_s: float, was_told: bool
     ) -> Effect:
         """Begin an episode, or go on with the last one."""
-        usual = self.cluster.usual
+        usual, share = self.cluster.usual, self.cluster.share
         self.cluster.forget()
         if self.noise.is_trying:
             self.noise.drop_trial()
-            if self._is_soft:
+            if self._is_soft and not self._is_deep:
                 self.pace, self._allowed, self._is_guess = self._before
         self.epoch += 1
-        self._is_soft = False
+        self._is_soft = self._is_deep = False
         is_blocked = taken <= self._mark + self._trickle(now)
         self._blocked = self._blocked + 1 if is_blocked else 0
         if not is_blocked:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._before = (self.pace, self._allowed, self._is_guess)
             self.pace = self._pace_after(now)
+            if self._spent_at is not None and self._before[0]:  # far too high: most is refused
+                beside = (taken - self._mark) / max(1.0, now - self._spent_at)
+                self.pace = min(self.pace, max(beside, self._before[0] * (1.0 - share)))
+                self.pace = max(self.pace, self._before[0] * _LEAST_LEFT)
             if usual > (1.0 + _MORE) * self.noise.rate:
                 self.noise.try_less(sent + 1, in_cluster=usual)
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
             self._mark = taken
+            self._told_s = wait_s if was_told else math.inf
         self._cut_at = now
         self._was_told = was_told
         self.paused_until = max(self.paused_until, now + wait_s)
@@ -263,15 +278,27 @@ class RateControl:
         self._before = (self.pace, self._allowed, self._is_guess)
         self._sample(now, sent - self.refused + 1)
         self.pace = self._pace_after(now)
+        if self._before[0] is not None:
+            self.pace = min(self.pace, self._before[0] * _TRIAL)
         self._cut_at = now
+        self._is_deep = False
         self.noise.try_less(sent + 1)
 
-    def _judge(self, is_noise: bool | None) -> None:
+    def _judge(self, is_noise: bool | None, sent: int) -> None:
         """Undo the last cut if it was for nothing."""
-        if is_noise:
+        if is_noise is None:
+            return
+        before = self._before[0]
+        if is_noise and self.noise.rate > _HEAVY and not self._is_deep and self.pace:
+            # Twice as much as a quota allows would look like this too, even when cut by a third.
+            self._is_deep = True
+            self.epoch += 1
+            self._is_soft = True
+            self.pace *= _DEEP * (1.0 - self.noise.rate)
+            self.noise.try_less(sent + 1, in_cluster=self.noise.rate)
+        elif is_noise:
             self.pace, self._allowed, self._is_guess = self._before
-        elif is_noise is False and self._is_soft and self._before[0] is not None:
-            before = self._before[0]
+        elif self._is_soft and before is not None and self.noise.rate:
             if not _NEAR <= before / self._objected <= 1.0 / _NEAR:
                 self._allowed = max(self._allowed, before)  # once may have been chance
             self._objected = before
@@ -328,32 +355,28 @@ class RateControl:
             return self._allowed * _LEAST_CUT
         if self._is_long and self._measured and self.pace is not None:
             return self.pace * _LEAN  # a better figure comes when calls flow again
-        last, self._is_guess = self._allowed, self._is_rising(now)
-        span_s = 1.0 if self._is_guess else _MINUTE_S if self._is_long else _RECENT_S
+        was_guess = self._is_guess
+        self._is_guess = now - self._samples[0][0] < _CREDIBLE_S
+        span_s = _RISEN_S if was_guess else _MINUTE_S if self._is_long else _RECENT_S
         self._allowed = self._rate_over(now, span_s) / (1.0 - min(0.9, self.noise.rate))
-        if not _ALIKE <= self._allowed / max(last, 1e-9) <= 1.0 / _ALIKE:
-            self._is_guess = True  # seen once only: it may have been a wave of refusals
-        if self.pace is None or self._before[2]:
+        if self.pace is None or was_guess:
             return self._allowed * _LEAN
         self._allowed = max(self._allowed, self.pace * _DEEPEST)
         return min(self._allowed * _LEAN, self.pace * _LEAST_CUT)
 
-    def _is_rising(self, now: float) -> bool:
-        """Whether the rate had not come to rest: then none was measured."""
-        if now - self._samples[0][0] < _CREDIBLE_S:
-            return True
-        return self._rate_over(now, 1.0) > _RAMPING * self._rate_over(now, _RECENT_S)
+    def _is_steady(self, now: float) -> bool:
+        """Whether this pace was taken for so long that it cannot be what is refused.
+
+        Had it been too high by a half, a quota would have been used up in less time.
+        """
+        if self.pace is None or self._is_guess or self._spent_at is not None:
+            return False
+        patience_s = _LONG_PATIENCE_S if self._is_long else max(_STEADY_S, 2.0 * self._silent_s)
+        is_known = self.pace <= self._allowed
+        return is_known and now - max(self._flow_since, self._cut_at) >= patience_s
 
     def _rate_so_far(self, now: float) -> float:
         return self._sent / max(1.0, now)
-
-    def _is_steady(self, now: float) -> bool:
-        """Whether this pace was taken for so long that it cannot be what is refused."""
-        if self.pace is None or self._is_guess or self._spent_at is not None:
-            return False
-        patience_s = _LONG_PATIENCE_S if self._is_long else _STEADY_S
-        is_below = self.pace <= _BELOW * self._allowed
-        return is_below and now - max(self._flow_since, self._cut_at) >= patience_s
 
     def _rate_over(self, now: float, span_s: float) -> float:
         """Calls a second that the server took in the last ``span_s`` seconds."""
@@ -376,14 +399,12 @@ class RateControl:
             return
         if taken <= self._mark + self._trickle(now) + _FLOW_S * self.pace:
             return
-        silent_s = self.paused_until - self._spent_at
+        silent_s = self._silent_s = self.paused_until - self._spent_at
         self._spent_at = None
         self._flow_since = now
-        if silent_s >= _LONG_S:
-            self._short_in_row = 0
-        else:
-            self._short_in_row += 1
-        if silent_s < _LONG_S or self._is_guess:
+        is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
+        self._short_in_row = 0 if is_long else self._short_in_row + 1
+        if not is_long or self._is_guess:
             return
         # Its minute ended when it said, else between the last refusal and now.
         ended_at = self.paused_until if self._was_told else (self._cut_at + now) / 2.0
@@ -393,6 +414,8 @@ class RateControl:
         taken_then = round(taken_then / (1.0 - min(0.9, self.noise.rate)))
         allowed = max(1, taken_then) / seconds  # it may have asked to wait for longer than that
         self._measured.append(allowed)
+        if min(self._measured) < _ALIKE * max(self._measured) or len(self._measured) < _TWICE:
+            return
         self._allowed = max(self._measured)
         self.pace = allowed * _LEAN
 
@@ -416,7 +439,9 @@ class RateControl:
             return
         if self._is_guess:
             if self._rate_over(now, 1.0) >= _GUESS_UTILISED * self.pace:
-                self.pace *= 2.0 ** min(seconds, 1.0)
+                pace = self.pace * 2.0 ** min(seconds, 1.0)
+                is_trying = self.noise.is_trying
+                self.pace = max(self.pace, min(pace, self._allowed)) if is_trying else pace
             return
         if self._rate_over(now, _RECENT_S) < _UTILISED * self.pace:
             return
