@@ -32,7 +32,7 @@ _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
 _LEAST_NOISE = 0.003  # fewer refusals than that are not worth a cut
 _LEAST_EXCESS, _EXCESS = 0.01, 0.5  # beside the noise, absolute and as its share: worth one
-_ALARM = 4.0  # log likelihood ratio
+_ALARM = 2.5  # log likelihood ratio
 _ALARM_IN_NOISE = 7.0  # where it would be one of many
 _VERDICT = 3.0  # likewise: one wrong verdict in twenty
 _LEAST_REFUSED, _LEAST_TAKEN = 2, 5  # in a trial that finds noise
@@ -134,12 +134,14 @@ class NoiseModel:
 
     Attributes:
         rate: Share of the calls that is known to be refused by noise.
+        found: The same, as the last trial found it.
         is_trying: A lower rate is being tried; until there is a verdict nothing is an excess.
     """
 
     __slots__ = (
         "_calls",
         "_calls_at",
+        "_calls_found",
         "_excess",
         "_last",
         "_onset",
@@ -149,13 +151,16 @@ class NoiseModel:
         "_trial_from",
         "_trial_log",
         "_trial_refused",
+        "found",
         "is_trying",
         "rate",
     )
 
     def __init__(self) -> None:
         self.rate = 0.0
+        self.found = 0.0
         self.is_trying = False
+        self._calls_found = 0.0
         self._refused = 0.0  # of ``_calls``, by noise
         self._calls = 0.0
         self._calls_at = 0
@@ -229,18 +234,15 @@ class NoiseModel:
         score = self._trial_refused * math.log(noise / ours)
         score += taken * math.log((1.0 - noise) / (1.0 - ours))
         if score >= _VERDICT and self._is_noise_like(taken):
-            self._learn(index)
+            calls = max(self._trial_refused + 1.0, float(index - self._trial_from))
+            self.found = self._trial_refused / (calls + 1.0)
+            self._calls_found = calls
             self._end()
             return True
         if score <= -_VERDICT:
             self._end()
             return False
         return None
-
-    @property
-    def trial_share(self) -> float:
-        """Share of the calls that were refused in the last trial that found noise."""
-        return self._refused / max(1.0, self._calls)
 
     def drop_trial(self) -> None:
         """End a trial without a verdict: a cluster came between."""
@@ -266,11 +268,10 @@ class NoiseModel:
         most = min(_MOST_NOISE, _MUCH_MORE * self._trial[0] + _LEAST_EXCESS)
         return refused <= most * (taken + refused)
 
-    def _learn(self, index: int) -> None:
-        """Take what was refused in the trial for noise."""
-        calls = max(self._trial_refused + 1.0, float(index - self._trial_from))
-        self.rate = self._trial_refused / (calls + 1.0)
-        self._refused, self._calls = self.rate * calls, calls
+    def accept(self) -> None:
+        """Take what the last trial found for noise."""
+        self.rate = self.found
+        self._refused, self._calls = self.found * self._calls_found, self._calls_found
 
     def _end(self) -> None:
         self.is_trying = False

@@ -59,6 +59,7 @@ _AGAIN = 5.0  # the same, where calls are refused at once after a pause
 _MORE = 0.5  # than the known noise: what is refused after a pause then says which it is
 _TRIAL = 0.93  # of a pace: where it is the cause, next to nothing is refused below that
 _HEAVY, _DEEP = 0.08, 0.8  # so much noise is believed in only at a pace far below what is taken
+_LONGEST_TRIAL_S = 30.0
 _LEAST_LEFT = 0.05  # of a pace, at one cut
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
 _NOISE_GROWTH = 0.002  # noise at which a pace creeps half as fast: an excess shows more slowly
@@ -113,6 +114,7 @@ class RateControl:
         "_silent_s",
         "_spent_at",
         "_told_s",
+        "_trial_cap",
         "_was_told",
         "cluster",
         "epoch",
@@ -140,6 +142,7 @@ class RateControl:
         self._samples: deque[tuple[float, int]] = deque()
         self._measured: deque[float] = deque(maxlen=2)
         self._short_in_row = _SHORTS
+        self._trial_cap = math.inf  # pace, while a trial is on
         self._was_told = False  # how long to wait, with the last refusal
         self._spent_at: float | None = None  # since when hardly anything is taken
         self._flow_since = 0.0  # since when calls are taken
@@ -258,6 +261,7 @@ class RateControl:
                 self.pace = max(self.pace, self._before[0] * _LEAST_LEFT)
             if usual > (1.0 + _MORE) * self.noise.rate:
                 self.noise.try_less(sent + 1, in_cluster=usual)
+                self._cap_trial()
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
             self._mark = taken
@@ -283,20 +287,30 @@ class RateControl:
         self._cut_at = now
         self._is_deep = False
         self.noise.try_less(sent + 1)
+        self._cap_trial()
+
+    def _cap_trial(self) -> None:
+        """Let a trial's pace grow no higher than what can tell something."""
+        before = self._before[0]
+        self._trial_cap = max(self.pace or 0.0, self._allowed * _LEAN)
+        if before is not None:
+            self._trial_cap = min(self._trial_cap, before * _TRIAL)
 
     def _judge(self, is_noise: bool | None, sent: int) -> None:
         """Undo the last cut if it was for nothing."""
         if is_noise is None:
             return
         before = self._before[0]
-        if is_noise and self.noise.rate > _HEAVY and not self._is_deep and self.pace:
+        if is_noise and self.noise.found > _HEAVY and not self._is_deep and self.pace:
             # Twice as much as a quota allows would look like this too, even when cut by a third.
             self._is_deep = True
             self.epoch += 1
             self._is_soft = True
-            self.pace *= _DEEP * (1.0 - self.noise.rate)
-            self.noise.try_less(sent + 1, in_cluster=self.noise.rate)
+            self.pace *= _DEEP * (1.0 - self.noise.found)
+            self._trial_cap = self.pace
+            self.noise.try_less(sent + 1, in_cluster=self.noise.found)
         elif is_noise:
+            self.noise.accept()
             self.pace, self._allowed, self._is_guess = self._before
         elif self._is_soft and before is not None and self.noise.rate:
             if not _NEAR <= before / self._objected <= 1.0 / _NEAR:
@@ -414,7 +428,8 @@ class RateControl:
         taken_then = round(taken_then / (1.0 - min(0.9, self.noise.rate)))
         allowed = max(1, taken_then) / seconds  # it may have asked to wait for longer than that
         self._measured.append(allowed)
-        if min(self._measured) < _ALIKE * max(self._measured) or len(self._measured) < _TWICE:
+        is_sure = len(self._measured) == _TWICE and allowed >= _ALIKE * self._measured[0]
+        if allowed * _LEAN < self.pace and not is_sure:
             return
         self._allowed = max(self._measured)
         self.pace = allowed * _LEAN
@@ -435,13 +450,17 @@ class RateControl:
     def _grow(self, now: float, sent: int) -> None:
         seconds, calls = now - self._grown_at, sent - self._grown_sent
         self._grown_at, self._grown_sent = now, sent
-        if self.pace is None or calls <= 0 or (self.noise.is_suspicious and not self._is_guess):
+        if self.pace is None or calls <= 0:
             return
+        if self.noise.is_trying:
+            if now - self._cut_at > _LONGEST_TRIAL_S:
+                self.noise.drop_trial()
+        elif self.noise.is_suspicious:
+            return
+        most = self._trial_cap if self.noise.is_trying else math.inf
         if self._is_guess:
             if self._rate_over(now, 1.0) >= _GUESS_UTILISED * self.pace:
-                pace = self.pace * 2.0 ** min(seconds, 1.0)
-                is_trying = self.noise.is_trying
-                self.pace = max(self.pace, min(pace, self._allowed)) if is_trying else pace
+                self.pace = max(self.pace, min(most, self.pace * 2.0 ** min(seconds, 1.0)))
             return
         if self._rate_over(now, _RECENT_S) < _UTILISED * self.pace:
             return
@@ -455,4 +474,4 @@ class RateControl:
         else:
             haste /= 1.0 + self.noise.rate / _NOISE_GROWTH
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)
-        self.pace *= 1.0 + step * haste
+        self.pace = max(self.pace, min(most, self.pace * (1.0 + step * haste)))
