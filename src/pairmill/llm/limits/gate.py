@@ -279,7 +279,9 @@ class Gate:
         elif kind is Kind.RATE:
             is_held = self._on_refused(lease, now, hint, retry_after_s)
         elif kind is Kind.OVERLOAD and self._breaker.is_closed:
-            self.control.on_busy(now, epoch=lease.epoch, sent_before=lease.sent_before)
+            self.control.on_busy(
+                now, epoch=lease.epoch, sent_before=lease.sent_before, sent=self._quota.sent
+            )
         if self.control.pace != self._quota.pace:
             self._quota.set_pace(self.control.pace, now)
         if hint is not None:
@@ -307,6 +309,7 @@ class Gate:
             now,
             epoch=lease.epoch,
             sent_before=lease.sent_before,
+            sent=self._quota.sent,
             limit=self._width.limit,
             retry_after_s=retry_after_s,
             is_spent=hint is not None and hint.is_spent,

@@ -27,19 +27,21 @@ __all__ = ["ClusterTest", "NoiseModel"]
 
 _IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
 _MOST_USUAL = 0.5  # so that a cluster remains something else
-_PRIOR_REFUSED, _PRIOR_TAKEN = 1.0, 10.0  # with no history one call of ten may be refused by chance
+_PRIOR_REFUSED, _PRIOR_TAKEN = 2.0, 8.0  # with no history one call of four may be refused by chance
 _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
 _LEAST_NOISE = 0.003  # fewer refusals than that are not worth a cut
 _LEAST_EXCESS, _EXCESS = 0.01, 0.5  # beside the noise, absolute and as its share: worth one
-_ALARM = 2.5  # log likelihood ratio
+_ALARM = 4.0  # log likelihood ratio
 _ALARM_IN_NOISE = 7.0  # where it would be one of many
-_VERDICT = 3.0  # likewise: one wrong verdict in twenty
+_VERDICT = 3.0  # likewise, for noise: one wrong verdict in twenty
+_CONVICTION = 4.5  # likewise, for a quota: one in ninety, since it is what slows us down
 _LEAST_REFUSED, _LEAST_TAKEN = 2, 5  # in a trial that finds noise
 _MUCH_MORE = 3.0  # is refused in a trial than before it: not the same noise
 _SHRINK = 4.0  # calls that are added where few were seen: an excess begins with a refusal
 _MOST_NOISE = 0.75  # of the calls; where more are refused it is no noise that can be borne
 _LEFT = 0.1  # of an excess that came from our rate, once that is lower
+_FORGOTTEN = 500  # calls without a refusal: there is no excess
 _MEMORY = 2000.0  # calls over which the noise is averaged
 
 
@@ -67,6 +69,11 @@ class ClusterTest:
         long = (self._long[0] + _PRIOR_REFUSED) / (self._long[1] + _PRIOR_TAKEN)
         short = self._short[0] / (self._short[1] + _SHORT / 4.0)
         return min(_MOST_USUAL, max(long, short))
+
+    @property
+    def lately(self) -> float:
+        """Share of the last hundred calls or so that were refused, clusters counted as one."""
+        return self._short[0] / max(1.0, self._short[0] + self._short[1])
 
     @property
     def share(self) -> float:
@@ -199,17 +206,13 @@ class NoiseModel:
             return False
         return self._excess >= (_ALARM_IN_NOISE if self.rate else _ALARM)
 
-    def try_less(self, index: int, *, in_cluster: float | None = None) -> None:
+    def try_less(self, index: int, before: float) -> None:
         """Begin a trial: calls from number ``index`` on are sent at a lower rate.
 
         Args:
             index: Of the first of them.
-            in_cluster: Where a cluster was the cause: what was refused by chance before it.
+            before: Share of the calls that was refused before.
         """
-        if in_cluster is None:
-            before = self._seen / (max(0, index - self._onset) + _SHRINK)
-        else:
-            before = in_cluster
         low = min(0.9, max(self.rate, _LEAST_NOISE))
         before = min(0.95, max(before, low + max(_LEAST_EXCESS, _EXCESS * low * (1.0 - low))))
         self._trial = (before, low + _LEFT * (before - low))
@@ -239,7 +242,7 @@ class NoiseModel:
             self._calls_found = calls
             self._end()
             return True
-        if score <= -_VERDICT:
+        if score <= -_CONVICTION:
             self._end()
             return False
         return None
@@ -250,6 +253,8 @@ class NoiseModel:
 
     def on_sent(self, count: int) -> None:
         """Learn how many calls were sent in all; noise that has ended is forgotten in time."""
+        if self._excess and count - self._last > _FORGOTTEN:
+            self._excess, self._seen = 0.0, 0
         if self.rate:
             self._calls += count - self._calls_at
             if self._calls > _MEMORY:

@@ -26,7 +26,7 @@ __all__ = ["Effect", "RateControl"]
 _LEAN = 0.95  # of what is allowed, at first, so that what was overdrawn is paid off
 _BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
 _LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
-_DEEPEST = 0.3  # one episode never takes more than this share
+_DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
@@ -59,6 +59,8 @@ _AGAIN = 5.0  # the same, where calls are refused at once after a pause
 _MORE = 0.5  # than the known noise: what is refused after a pause then says which it is
 _TRIAL = 0.93  # of a pace: where it is the cause, next to nothing is refused below that
 _HEAVY, _DEEP = 0.08, 0.8  # so much noise is believed in only at a pace far below what is taken
+_MANY, _OFTEN = 4, 160  # cuts within so many calls: it may not be a quota alone
+_FALLING = 0.9  # of the pace of six cuts ago: likewise
 _LONGEST_TRIAL_S = 30.0
 _LEAST_LEFT = 0.05  # of a pace, at one cut
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
@@ -97,16 +99,19 @@ class RateControl:
         "_before",
         "_blocked",
         "_cut_at",
+        "_cuts",
         "_flow_since",
         "_grown_at",
         "_grown_sent",
         "_is_deep",
         "_is_guess",
+        "_is_quota",
         "_is_soft",
         "_mark",
         "_max_backoff_s",
         "_measured",
         "_objected",
+        "_origin",
         "_ramp_base",
         "_samples",
         "_sent",
@@ -147,6 +152,9 @@ class RateControl:
         self._spent_at: float | None = None  # since when hardly anything is taken
         self._flow_since = 0.0  # since when calls are taken
         self._is_deep = False  # the trial is the second one, at a far lower pace
+        self._is_quota = False  # every refusal is taken for one of a quota
+        self._cuts: deque[tuple[int, float]] = deque(maxlen=6)
+        self._origin: tuple[float | None, float, bool] | None = None  # before it was
         self._is_soft = False  # the last cut was a trial
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # that cut
         self._objected = 1e-9  # the pace at which a trial found that our rate was the cause
@@ -162,6 +170,7 @@ class RateControl:
         *,
         epoch: int,
         sent_before: int,
+        sent: int,
         limit: int,
         retry_after_s: float | None,
         is_spent: bool = False,
@@ -177,6 +186,7 @@ class RateControl:
             now: The time.
             epoch: The lease's epoch.
             sent_before: How many calls had been admitted before it.
+            sent: How many have been admitted by now.
             limit: Calls allowed in flight at the moment.
             retry_after_s: What the server asked for; None where it said nothing.
             is_spent: The server says that a quota is used up.
@@ -190,28 +200,32 @@ class RateControl:
             self.paused_until = max(self.paused_until, now + (retry_after_s or 0.0))
             return Effect.HELD
         self.cluster.on_refused(sent_before, max(self.noise.rate, least_noise))
+        if self._is_quota and not self._is_doubtful(now, sent, taken):
+            is_told = retry_after_s is not None
+            wait_s = retry_after_s if retry_after_s is not None else self._backoff()
+            return self._pause(now, taken, sent, limit, wait_s, is_told)
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = retry_after_s if retry_after_s is not None else self._backoff()
         if self.cluster.score >= self._sure(now, wait_s):
-            return self._pause(now, taken, sent_before, limit, wait_s, retry_after_s is not None)
-        self._on_scattered(now, epoch=epoch, sent_before=sent_before)
+            return self._pause(now, taken, sent, limit, wait_s, retry_after_s is not None)
+        self._on_scattered(now, epoch=epoch, sent_before=sent_before, sent=sent)
         return Effect.NONE
 
-    def on_busy(self, now: float, *, epoch: int, sent_before: int) -> None:
+    def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
         self.refused += 1
         if epoch == self.epoch or self._is_soft:
-            self._on_scattered(now, epoch=epoch, sent_before=sent_before)
+            self._on_scattered(now, epoch=epoch, sent_before=sent_before, sent=sent)
 
-    def _on_scattered(self, now: float, *, epoch: int, sent_before: int) -> None:
+    def _on_scattered(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn of a refusal that is not part of a cluster: the noise, or a rate just too high."""
         is_excess = self.noise.on_refused(sent_before)
         if self.noise.is_trying:
             if epoch == self.epoch:
-                self._judge(self.noise.on_trial(sent_before, refused=1), sent_before)
+                self._judge(self.noise.on_trial(sent_before, refused=1), sent)
         elif is_excess:
-            self._try_less(now, sent_before)
+            self._try_less(now, sent)
 
     def on_taken(self, now: float, sent: int) -> None:
         """Learn that a call was served: a pace that is used may creep up.
@@ -228,6 +242,27 @@ class RateControl:
                 self._judge(self.noise.on_trial(self._sent, refused=0), sent)
             self._sent = sent
             self._grow(now, sent)
+
+    def _is_doubtful(self, now: float, sent: int, taken: int) -> bool:
+        """Whether it is no quota after all: refusals go on, and the pace falls and falls.
+
+        A trial then decides, as it does where nothing is known yet.
+        """
+        if self.noise.rate:
+            self._is_quota = False
+        elif self.pace is not None and taken > self._mark + self._trickle(now):
+            cuts = self._cuts
+            cuts.append((sent, self.pace))
+            first, since = cuts[0][1], cuts[-min(len(cuts), _MANY)][0]
+            is_often = len(cuts) >= _MANY and sent - since < _OFTEN
+            is_falling = len(cuts) == cuts.maxlen and self.pace < _FALLING * first
+            if is_often or is_falling:
+                cuts.clear()
+                self._is_quota = False
+                self._spent_at = None
+                self.paused_until = min(self.paused_until, now)
+                self._try_less(now, sent)
+        return not self._is_quota
 
     def _sure(self, now: float, wait_s: float) -> float:
         """The evidence of a cluster that a pause needs: the more, the more calls it would cost."""
@@ -251,16 +286,20 @@ class RateControl:
         self._is_soft = self._is_deep = False
         is_blocked = taken <= self._mark + self._trickle(now)
         self._blocked = self._blocked + 1 if is_blocked else 0
+        if not self._is_quota and not self.noise.rate:
+            self._is_quota = True
+            self._origin = (self.pace, self._allowed, self._is_guess)
         if not is_blocked:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._before = (self.pace, self._allowed, self._is_guess)
             self.pace = self._pace_after(now)
+        if not is_blocked and not self._is_quota:
             if self._spent_at is not None and self._before[0]:  # far too high: most is refused
                 beside = (taken - self._mark) / max(1.0, now - self._spent_at)
                 self.pace = min(self.pace, max(beside, self._before[0] * (1.0 - share)))
                 self.pace = max(self.pace, self._before[0] * _LEAST_LEFT)
             if usual > (1.0 + _MORE) * self.noise.rate:
-                self.noise.try_less(sent + 1, in_cluster=usual)
+                self.noise.try_less(sent, usual)
                 self._cap_trial()
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
@@ -286,7 +325,7 @@ class RateControl:
             self.pace = min(self.pace, self._before[0] * _TRIAL)
         self._cut_at = now
         self._is_deep = False
-        self.noise.try_less(sent + 1)
+        self.noise.try_less(sent, self.cluster.lately)
         self._cap_trial()
 
     def _cap_trial(self) -> None:
@@ -308,10 +347,15 @@ class RateControl:
             self._is_soft = True
             self.pace *= _DEEP * (1.0 - self.noise.found)
             self._trial_cap = self.pace
-            self.noise.try_less(sent + 1, in_cluster=self.noise.found)
+            self.noise.try_less(sent, self.noise.found)
         elif is_noise:
             self.noise.accept()
-            self.pace, self._allowed, self._is_guess = self._before
+            self._is_quota = False
+            self.pace, self._allowed, self._is_guess = self._origin or self._before
+            self._origin = None
+        elif not self.noise.rate:
+            self._is_quota = True
+            self._origin = self._origin or self._before
         elif self._is_soft and before is not None and self.noise.rate:
             if not _NEAR <= before / self._objected <= 1.0 / _NEAR:
                 self._allowed = max(self._allowed, before)  # once may have been chance
@@ -364,7 +408,7 @@ class RateControl:
         start before this one, and one while the rate still rises a rate that was never reached.
         Nothing was measured then: the pace doubles until the next cut.
         """
-        if self._is_steady(now):
+        if not self._is_quota and self._is_steady(now):
             self._allowed = self.pace or self._allowed
             return self._allowed * _LEAST_CUT
         if self._is_long and self._measured and self.pace is not None:
@@ -416,7 +460,9 @@ class RateControl:
         silent_s = self._silent_s = self.paused_until - self._spent_at
         self._spent_at = None
         self._flow_since = now
-        is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
+        is_long = silent_s >= _LONG_S and (
+            self._is_quota or not self._told_s < _LONG_S  # it would have said so
+        )
         self._short_in_row = 0 if is_long else self._short_in_row + 1
         if not is_long or self._is_guess:
             return
@@ -429,7 +475,7 @@ class RateControl:
         allowed = max(1, taken_then) / seconds  # it may have asked to wait for longer than that
         self._measured.append(allowed)
         is_sure = len(self._measured) == _TWICE and allowed >= _ALIKE * self._measured[0]
-        if allowed * _LEAN < self.pace and not is_sure:
+        if allowed * _LEAN < self.pace and not is_sure and not self._is_quota:
             return
         self._allowed = max(self._measured)
         self.pace = allowed * _LEAN
@@ -455,7 +501,7 @@ class RateControl:
         if self.noise.is_trying:
             if now - self._cut_at > _LONGEST_TRIAL_S:
                 self.noise.drop_trial()
-        elif self.noise.is_suspicious:
+        elif self.noise.is_suspicious and not self._is_quota:
             return
         most = self._trial_cap if self.noise.is_trying else math.inf
         if self._is_guess:
