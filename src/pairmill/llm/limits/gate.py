@@ -37,7 +37,7 @@ _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
 _KEPT_NOISE = 0.05  # a quota that was given and is kept to: what is refused is noise at first
-_SERVED = frozenset({Kind.CHUNK, Kind.BADOUT})  # the server had room for it
+_SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
 class EvictedError(Exception):
@@ -267,18 +267,23 @@ class Gate:
         usage: Usage | None,
         hint: LimitHint | None,
         retry_after_s: float | None,
+        *,
+        alone: bool = False,
     ) -> bool:
         now = self._clock()
         is_held = False
         self._learn_width(lease, kind, usage, now)
         self._leave(lease)
         self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
-        self._breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
+        if not alone or lease.is_probe or kind is None:
+            self._breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
         if kind is None or kind in _SERVED:
             self.control.on_taken(now, self._quota.sent)
         elif kind is Kind.RATE:
             is_held = self._on_refused(lease, now, hint, retry_after_s)
-        elif kind is Kind.OVERLOAD and self._breaker.is_closed:
+        elif not self._breaker.is_closed:
+            self.control.on_down()
+        elif kind is Kind.OVERLOAD:
             self.control.on_busy(
                 now, epoch=lease.epoch, sent_before=lease.sent_before, sent=self._quota.sent
             )
@@ -287,7 +292,7 @@ class Gate:
         if hint is not None:
             self._heed(hint, lease, now)
         if self._breaker.gave_up and self.closed is None:
-            self.close(StoppedError(f"{self.name or 'the endpoint'} does not answer; gave up"))
+            self.close(StoppedError(self._breaker.last_words(self.name or "the endpoint")))
         if self._line.length:
             self._pump(now)
         return is_held
@@ -317,7 +322,8 @@ class Gate:
         )
         if effect is Effect.PAUSED:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
-            self._width.on_refused(now, max(self.in_flight + 1, needed))
+            were_out = self.in_flight + self.control.cluster_size
+            self._width.on_refused(now, max(were_out, needed))
             if self._quota.on_refused(now, hint, retry_after_s):
                 self._line.reweigh(self._quota.amounts)
         return effect.is_held

@@ -27,7 +27,7 @@ __all__ = ["ClusterTest", "NoiseModel"]
 
 _IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
 _MOST_USUAL = 0.5  # so that a cluster remains something else
-_PRIOR_REFUSED, _PRIOR_TAKEN = 2.0, 8.0  # with no history one call of four may be refused by chance
+_PRIOR_REFUSED, _PRIOR_TAKEN = 1.5, 8.0  # with no history one call of five may be refused by chance
 _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
 _LEAST_NOISE = 0.003  # fewer refusals than that are not worth a cut

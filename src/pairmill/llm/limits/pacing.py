@@ -59,7 +59,7 @@ _AGAIN = 5.0  # the same, where calls are refused at once after a pause
 _MORE = 0.5  # than the known noise: what is refused after a pause then says which it is
 _TRIAL = 0.93  # of a pace: where it is the cause, next to nothing is refused below that
 _HEAVY, _DEEP = 0.02, 0.8  # so much noise is believed in only at a pace far below what is taken
-_MANY, _OFTEN = 4, 160  # cuts within so many calls: it may not be a quota alone
+_MANY, _OFTEN = 4, 120  # cuts within so many calls: it may not be a quota alone
 _FALLING = 0.9  # of the pace of six cuts ago: likewise
 _LONGEST_TRIAL_S = 30.0
 _LEAST_LEFT = 0.05  # of a pace, at one cut
@@ -91,6 +91,7 @@ class RateControl:
         pace: Requests a second that the server was measured to allow; None until it refused.
         refused: Refusals so far.
         cluster, noise: What is known of refusals.
+        cluster_size: Refusals that the last pause took for evidence.
     """
 
     __slots__ = (
@@ -122,6 +123,7 @@ class RateControl:
         "_trial_cap",
         "_was_told",
         "cluster",
+        "cluster_size",
         "epoch",
         "noise",
         "pace",
@@ -162,6 +164,7 @@ class RateControl:
         self._told_s = math.inf  # the wait that was asked for when that began
         self._sent = 0  # some half a second ago
         self.cluster = ClusterTest()
+        self.cluster_size = 1
         self.noise = NoiseModel()
 
     def on_refused(
@@ -201,22 +204,30 @@ class RateControl:
             return Effect.HELD
         self.cluster.on_refused(sent_before, max(self.noise.rate, least_noise))
         if self._is_quota and not self._is_doubtful(now, sent, taken):
-            is_told = retry_after_s is not None
-            wait_s = retry_after_s if retry_after_s is not None else self._backoff()
-            return self._pause(now, taken, sent, limit, wait_s, is_told)
+            return self._pause(now, taken, sent, limit, retry_after_s)
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = retry_after_s if retry_after_s is not None else self._backoff()
         if self.cluster.score >= self._sure(now, wait_s):
-            return self._pause(now, taken, sent, limit, wait_s, retry_after_s is not None)
+            return self._pause(now, taken, sent, limit, retry_after_s)
         self._on_scattered(now, epoch=epoch, sent_before=sent_before, sent=sent)
         return Effect.NONE
+
+    def believe_quota(self) -> None:
+        """Take every refusal for one of a quota, until a trial finds that it is noise."""
+        self._is_quota = True
 
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
         self.refused += 1
         if epoch == self.epoch or self._is_soft:
             self._on_scattered(now, epoch=epoch, sent_before=sent_before, sent=sent)
+
+    def on_down(self) -> None:
+        """Learn that the endpoint is down: what was refused says nothing about a rate."""
+        if self.noise.is_trying and self._is_soft:
+            self.pace, self._allowed, self._is_guess = self._before
+        self.noise.drop_trial()
 
     def _on_scattered(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn of a refusal that is not part of a cluster: the noise, or a rate just too high."""
@@ -273,10 +284,11 @@ class RateControl:
         return min(most, max(least, math.log(_COSTLY * calls)))
 
     def _pause(
-        self, now: float, taken: int, sent: int, limit: int, wait_s: float, was_told: bool
+        self, now: float, taken: int, sent: int, limit: int, retry_after_s: float | None
     ) -> Effect:
         """Begin an episode, or go on with the last one."""
         usual, share = self.cluster.usual, self.cluster.share
+        self.cluster_size = max(1, self.cluster.in_row)
         self.cluster.forget()
         if self.noise.is_trying:
             self.noise.drop_trial()
@@ -286,21 +298,13 @@ class RateControl:
         self._is_soft = self._is_deep = False
         is_blocked = taken <= self._mark + self._trickle(now)
         self._blocked = self._blocked + 1 if is_blocked else 0
+        was_told = retry_after_s is not None
+        wait_s = self._backoff() if retry_after_s is None else retry_after_s
         if not self._is_quota and not self.noise.rate:
             self._is_quota = True
             self._origin = (self.pace, self._allowed, self._is_guess)
         if not is_blocked:
-            self._sample(now, taken)  # a young pool may have none that is newer than its start
-            self._before = (self.pace, self._allowed, self._is_guess)
-            self.pace = self._pace_after(now)
-        if not is_blocked and not self._is_quota:
-            if self._spent_at is not None and self._before[0]:  # far too high: most is refused
-                beside = (taken - self._mark) / max(1.0, now - self._spent_at)
-                self.pace = min(self.pace, max(beside, self._before[0] * (1.0 - share)))
-                self.pace = max(self.pace, self._before[0] * _LEAST_LEFT)
-            if usual > (1.0 + _MORE) * self.noise.rate:
-                self.noise.try_less(sent, usual)
-                self._cap_trial()
+            self._cut(now, taken, sent, usual, share)
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
             self._mark = taken
@@ -313,6 +317,22 @@ class RateControl:
         elif wait_s >= _DRAINED_S:
             self._ramp_base = max(1, limit // 4)
         return Effect.HELD if is_blocked else Effect.PAUSED
+
+    def _cut(self, now: float, taken: int, sent: int, usual: float, share: float) -> None:
+        """Lower the pace after a cluster, and watch whether that helps if it may be noise."""
+        self._sample(now, taken)  # a young pool may have none that is newer than its start
+        self._before = (self.pace, self._allowed, self._is_guess)
+        self.pace = self._pace_after(now)
+        if self._is_quota:
+            return
+        before = self._before[0]
+        if self._spent_at is not None and before:  # far too high: most is refused
+            beside = (taken - self._mark) / max(1.0, now - self._spent_at)
+            self.pace = min(self.pace, max(beside, before * (1.0 - share)))
+            self.pace = max(self.pace, before * _LEAST_LEFT)
+        if usual > (1.0 + _MORE) * self.noise.rate:
+            self.noise.try_less(sent, usual)
+            self._cap_trial()
 
     def _try_less(self, now: float, sent: int) -> None:
         """Send a little less than was taken, to see whether less is refused then."""
