@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
     Case("noise-529", bills=1),
     Case("noise-498", bills=1),
     Case("noise-waves", bills=1),
-    Case("noise-mixed"),
+    Case("noise-mixed", lost=4, bills=3),  # a tenth of the answers are no JSON, also when mended
     Case("sick-replica", bills=1, refused=3 * CHUNKS),
     Case("sick-replica-429", bills=1, refused=3 * CHUNKS),
 )
@@ -38,12 +38,13 @@ def test_noise_costs_time_and_nothing_else(case: Case, tmp_path: Path) -> None:
 @pytest.mark.xfail(reason="a refusal still slows the whole pool", strict=False)
 def test_many_calls_are_hardly_slower_for_noise(tmp_path: Path) -> None:
     """A refusal slows only the call that met it: 5 % of 200 calls wait, the others go on."""
-    took = []
+    took, outcome = [], None
     for scenario in (None, "noise-429"):
         settings = SimulatorSettings(scenario=scenario, latency=Latency("fixed", 0.1))
         outcome = play(settings, tmp_path / str(scenario), chunks=200)
         assert (outcome.code, outcome.chunks) == (0, 200)
         took.append(outcome.report["elapsed_s"])
+    assert outcome is not None
     assert outcome.report["rate_limited"] >= 4  # else there was no noise
     assert took[1] < 3 * took[0] + 5  # a spiral takes minutes
 
