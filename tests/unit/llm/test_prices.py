@@ -194,7 +194,7 @@ LITELLM = {
         "litellm_provider": "dashscope",
         "tiered_pricing": [
             {"range": [0, 128000.0], "input_cost_per_token": 1e-07, "output_cost_per_token": 4e-07},
-            {"range": [128000.0, 1e6], "input_cost_per_token": 3e-07, "output_cost_per_token": 1e-6},
+            {"range": [128000.0, 1e6], "input_cost_per_token": 3e-7, "output_cost_per_token": 1e-6},
         ],
     },
     "odd": {"litellm_provider": "x", "input_cost_per_token": "free", "output_cost_per_token": None},
