@@ -150,6 +150,7 @@ class ProviderError(PairmillError):
         headers: The rate-limit headers of the reply, lower-case, for the gate alone.
         prompt_tokens: What the server says the failed call cost, where it says so.
         completion_tokens: Likewise.
+        refusal: What a refusal said of the request's fields, for the wire that asked; never shown.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class ProviderError(PairmillError):
         self.headers = headers
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = completion_tokens
+        self.refusal: object = None
 
 
 def first_error(error: BaseException) -> PairmillError | None:

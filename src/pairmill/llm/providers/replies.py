@@ -10,6 +10,7 @@ import orjson
 from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.streams import read_stream
 from pairmill.records import Completion, Usage
 
@@ -127,7 +128,10 @@ def decode(
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
         kept = limit_headers(headers)
-        raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
+        said = body if data is None else data
+        failure = classify(status, kept, said, now=now, secrets=secrets)
+        failure.refusal = read_refusal(status, said)
+        raise failure
     choice = _first_choice(data)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -148,6 +152,7 @@ def decode(
         error = classify_empty(status, kept, body if data is None else data, now, secrets)
         error.prompt_tokens = usage.prompt_tokens
         error.completion_tokens = usage.completion_tokens
+        error.refusal = read_refusal(error.status or status, data)
         raise error
     model = data.get("model")
     return Completion(
