@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Alternative",
@@ -30,6 +30,7 @@ __all__ = [
     "Rejection",
     "Request",
     "Sampling",
+    "Task",
     "Template",
     "Usage",
     "digest",
@@ -256,10 +257,18 @@ class Alternative(Struct, frozen=True):
     score: float | None = None
 
 
+Task = Literal["pair", "conversation", "text", "question"]
+"""What a row trains: an instruction and its answer; several turns; plain text for continued
+pretraining (``answer`` holds it, ``instruction`` is empty); a question whose short answer can be
+checked."""
+
+
 class Pair(Struct, frozen=True):
-    """An instruction and its answer, as a recipe wrote them.
+    """What becomes one row: an instruction and its answer, or another task's content.
 
     Attributes:
+        instruction: Of a conversation, its first request; "" for plain text.
+        answer: Of a conversation, the first reply; of plain text, the text.
         index: Position in its unit; with the unit's id it makes the pair's id.
         kind: What sort of instruction it is (``how_to``, ``why`` ...), or "" where none was said.
         evidence: A short string that the model copied from the chunk to show where it looked.
@@ -268,6 +277,11 @@ class Pair(Struct, frozen=True):
         scores: What a judge said: aspect to rating from 1 to 5, or None where it said nothing.
         parent: Position in its unit of the pair that this one was evolved from.
         alternative: Another answer to the same instruction.
+        task: What the row trains.
+        messages: Every turn of a conversation, without its system message; else empty.
+        system: The system message to train with; "" where there is none.
+        reasoning: The thought that leads to the answer; "" where none was written.
+        fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
     """
 
     instruction: str
@@ -280,6 +294,11 @@ class Pair(Struct, frozen=True):
     scores: dict[str, float | None] | None = None
     parent: int | None = None
     alternative: Alternative | None = None
+    task: Task = "pair"
+    messages: tuple[Message, ...] = ()
+    system: str = ""
+    reasoning: str = ""
+    fields: Mapping[str, Any] | None = None
 
 
 class Outcome(StrEnum):
