@@ -70,7 +70,8 @@ class Refusal:
 
     def about(self, sent: Iterable[str]) -> Refusal:
         """The same, seen beside the fields that were sent."""
-        return replace(self, is_exact=self._in_params(tuple(sent)) is not None)
+        is_exact = self.is_exact or self._in_params(tuple(sent)) is not None
+        return replace(self, is_exact=is_exact)
 
     def _in_params(self, names: tuple[str, ...]) -> str | None:
         for param in self.params:

@@ -47,6 +47,7 @@ _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
 _CHARS_PER_TOKEN = 4
+_CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
 _FINISHES = {
@@ -145,8 +146,10 @@ def decode(
         thoughts = "" if text and text in thoughts else thoughts
     if thoughts and not usage.reasoning_tokens:
         usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
-    elif text[:1] != "{" and not usage.reasoning_tokens:
-        usage = replace(usage, reasoning_tokens=_guessed(_marked_thoughts(text), usage))
+    elif not usage.reasoning_tokens and usage.completion_tokens:
+        hidden = _hidden_thoughts(text, usage)
+        if hidden:
+            usage = replace(usage, reasoning_tokens=hidden)
     if not text or text.isspace() or choice.get("error"):
         kept = limit_headers(headers)
         error = classify_empty(status, kept, body if data is None else data, now, secrets)
@@ -236,9 +239,17 @@ def _thoughts(message: dict[str, Any]) -> str:
     return ""
 
 
-def _marked_thoughts(text: str) -> str:
-    """What stands before the last mark that ends a thought, in an answer that holds both."""
-    return max((text[: text.rfind(mark) + 1] for mark in _THOUGHT_ENDS), key=len)
+def _hidden_thoughts(text: str, usage: Usage) -> int:
+    """Tokens of thought in an answer that says nothing of them: by its marks, or by its size."""
+    if text[:1] != "{":
+        end = max(text.rfind(mark) for mark in _THOUGHT_ENDS)
+        if end >= 0:
+            return _guessed(text[: end + 1], usage)
+    size = len(text)
+    most = size // 2 if text.isascii() else len(text.encode())  # a text never has more tokens
+    if usage.completion_tokens - most <= _CERTAIN:
+        return 0
+    return usage.completion_tokens - size // _CHARS_PER_TOKEN
 
 
 def _guessed(thoughts: str, usage: Usage) -> int:

@@ -94,13 +94,16 @@ class Encoder:
         if words.dialect != used:
             return True  # another call learned it while this one was under way
         body = orjson.loads(self.encode(request, mode))
-        if self._refused_reasoning(words, refusal.about(body), body):
+        refusal = refusal.about(body)
+        for name in self._options.body:  # words of the user's own are never left out
+            body.pop(name, None)
+        if self._refused_reasoning(words, refusal, body):
             following = self._with_form(words)
         else:
             found = words.dialect.after(
                 refusal, body, temperature=self._options.temperature, may_weaken=self.may_weaken
             )
-            if found is None or self._is_users_own(words.dialect, found):
+            if found is None:
                 return False
             following = found
         self._set(words, following)
@@ -213,10 +216,6 @@ class Encoder:
             if any(name not in body for name in form) and refusal.names(form) is not None:
                 return search.prefer(at)
         return False
-
-    def _is_users_own(self, used: WireDialect, following: WireDialect) -> bool:
-        """Whether what would be left out is the user's explicit wish."""
-        return bool((following.without - used.without) & set(self._options.body))
 
     def _frame(
         self, template: Template, model: str, schema: AnswerSchema | None, mode: Mode
