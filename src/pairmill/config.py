@@ -78,6 +78,16 @@ class RequestSettings(BaseModel):
                 raise ValueError(msg)
         return self
 
+    def with_own(self, own: RequestSettings | None) -> RequestSettings:
+        """These, and a pool's own over them."""
+        if own is None:
+            return self
+        return RequestSettings(
+            body={**self.body, **own.body},
+            headers={**self.headers, **own.headers},
+            query={**self.query, **own.query},
+        )
+
 
 _OWN_FIELDS = {
     "model": "use the setting model",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import PoolSettings, Settings
 
-__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "resolve"]
+__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "resolve"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _URL_VARIABLE = "OPENAI_BASE_URL"
@@ -182,6 +182,18 @@ def _key_variable(
         return usual
     is_there = environ.get(own, "").strip() or not environ.get(usual, "").strip()
     return own if is_there else usual
+
+
+def address_hint(endpoint: Endpoint, error: Exception) -> str:
+    """What may be wrong with an address where nothing is found; "" for any other failure."""
+    if getattr(error, "status", None) not in {404, 405}:
+        return ""
+    path = urlsplit(endpoint.base_url).path
+    if "model" in str(error).lower():
+        return ""
+    if not re.search(r"/(?:v\d|openai|api)", path):
+        return f"; is base_url {endpoint.base_url}/v1?"
+    return f"; calls go to {endpoint.url}: is that where its chat completions are?"
 
 
 def _checked(url: str, origin: str) -> str:

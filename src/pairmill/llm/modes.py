@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
 
-__all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "Question", "find_mode"]
+__all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "Question", "find_mode"]
 
 _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
@@ -34,20 +34,22 @@ _MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
 
 
 @dataclass(frozen=True, slots=True)
-class _ProbePolicy(RetryPolicy):
+class ProbePolicy(RetryPolicy):
     """Asks once more after a 500, where any other trouble of a server is waited out.
 
     Some servers answer 500 to a word that they do not know: another word is the better second try.
     """
 
-    def decide(self, error: ProviderError, history: History, random: Random) -> Decision:
+    def decide(
+        self, error: ProviderError, history: History, random: Random, *, alone: bool = False
+    ) -> Decision:
         """See `RetryPolicy`."""
         if error.status == _SERVER_ERROR and history.failures:
             return GiveUp("an internal error, again")
-        return RetryPolicy.decide(self, error, history, random)
+        return RetryPolicy.decide(self, error, history, random, alone=alone)
 
 
-AT_PROBE = _ProbePolicy(max_wait_s=30.0, cap_s=5.0)
+AT_PROBE = ProbePolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 """For the first calls of a run: long enough for a server that is still loading."""
 
 
@@ -192,13 +194,15 @@ class _Probe:
                     continue
                 if error.status == _SERVER_ERROR:
                     return False
-                if not _may_be_the_mode(error, mode):
+                if not _may_be_the_mode(error):
                     raise
+                if mode is Mode.PROMPT:
+                    return False
                 if _names_the_format(error):
                     return False
             else:
                 self._is_reached = True
-                if self._question.is_usable(completion.text):
+                if _is_held(completion, mode) and self._question.is_usable(completion.text):
                     return True
         return False
 
@@ -223,15 +227,19 @@ class _Probe:
         raise AssertionError  # the last attempt returned or raised
 
 
-def _may_be_the_mode(error: ProviderError, mode: Mode) -> bool:
+def _is_held(completion: Completion, mode: Mode) -> bool:
+    """Whether an answer shows that a mode is not merely accepted: JSON, and no words around it."""
+    starts = completion.text.lstrip()[:1] == "{"
+    return mode is Mode.PROMPT or starts or completion.usage.reasoning_tokens > 0
+
+
+def _may_be_the_mode(error: ProviderError) -> bool:
     """Whether the endpoint refused the way of asking, as far as it says."""
-    if error.status not in REFUSALS or mode is Mode.PROMPT:
+    if error.status not in REFUSALS:
         return False
     if error.status in {404, 405}:
         return _names_the_format(error)
-    return error.kind not in {Kind.AUTH, Kind.QUOTA, Kind.RATE} and (
-        error.kind is not Kind.CONFIG or _names_the_format(error)
-    )
+    return error.kind in {Kind.CHUNK, Kind.REFUSED} or _names_the_format(error)
 
 
 def _names_the_format(error: ProviderError) -> bool:
@@ -240,7 +248,7 @@ def _names_the_format(error: ProviderError) -> bool:
 
 def _as_settings(error: ProviderError) -> ProviderError:
     """The same failure as one of settings: a question of the probe's cannot be at fault."""
-    if error.kind in {Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.OVERLOAD, Kind.TIMEOUT}:
+    if error.kind not in {Kind.CHUNK, Kind.REFUSED, Kind.BADOUT}:
         return error
     found = ProviderError(Kind.CONFIG, str(error), status=error.status, code=error.code)
     found.refusal = error.refusal

@@ -10,28 +10,32 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
-from pairmill.errors import ConfigError, Kind, ProviderError, StoppedError
+from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
-from pairmill.llm.admission import Free
+from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import Endpoint, resolve
-from pairmill.llm.limits.breaker import EndpointBreaker
+from pairmill.llm.endpoint import Endpoint, address_hint, resolve
+from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
-from pairmill.llm.limits.gate import Charge, Cost, Gate, Limits
-from pairmill.llm.limits.headers import dialect_of
+from pairmill.llm.limits.gate import Charge, Gate, Limits
+from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
-from pairmill.llm.modes import find_mode
+from pairmill.llm.modes import AT_PROBE, Question, find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.prices import load_prices
+from pairmill.llm.providers.profile import answer_timeout_s
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.purse import Purse
-from pairmill.llm.retry import AT_START
 from pairmill.llm.router import Route, Router
+from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
+from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
@@ -41,15 +45,27 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
+    from pairmill.llm.admission import Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
+    from pairmill.llm.modes import ModeFinding
     from pairmill.llm.providers.provider import Provider
+    from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Connection", "connected", "pool_settings"]
+__all__ = [
+    "Connection",
+    "connected",
+    "header_dialect",
+    "make_provider",
+    "make_question",
+    "pool_settings",
+]
 
+# To so short a question these are no matter of the question.
+_NEVER_AT_START = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
 )
@@ -62,6 +78,7 @@ class Connection:
     Attributes:
         workers: As many as may ever be in flight.
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
+        room: How many tokens one answer may take.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -71,14 +88,22 @@ class Connection:
     workers: int
     gauges: dict[str, Gate]
     spending: Spending | None
+    room: AnswerTokens
     strong: str | None = None
 
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, bus: Bus, stop: Stop, folder: RunFolder, memory: RunMemory
+    settings: Settings,
+    recipe: Recipe,
+    bus: Bus,
+    stop: Stop,
+    folder: RunFolder,
+    memory: RunMemory,
 ) -> AsyncIterator[Connection]:
     """Connect to the settings' models for as long as the block runs.
+
+    The first question of ``recipe`` about a made-up passage finds out how each is to be asked.
 
     Raises:
         ConfigError: No key, no embedded model, no price to hold a cap with, or the endpoint refuses
@@ -91,11 +116,15 @@ async def connected(
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
+        endpoints: dict[str, Endpoint] = {}
+        encoders: dict[str, Encoder] = {}
+        room = AnswerTokens(settings.answer_tokens)
         for given in pool_settings(settings):
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack)
             width = widths[given.name] = _width(settings, given, endpoint)
-            provider = _provider(settings, endpoint, clock, _most(width))
+            encoder = encoders[given.name] = Encoder(endpoint.profile, endpoint.options)
+            provider = make_provider(settings, endpoint, clock, _most(width), encoder)
             stack.push_async_callback(provider.aclose)
             pool = Pool(
                 name=given.name,
@@ -108,22 +137,23 @@ async def connected(
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
-            mode = await _mode(settings, endpoint, provider, pool, bus, stop, memory)
-            dialect = dialect_of(endpoint.base_url)
-            stations.append(Route(pool, provider, mode, dialect))
+            endpoints[given.name] = endpoint
+            dialect = header_dialect(endpoint)
+            stations.append(Route(pool, provider, Mode.JSON_SCHEMA, dialect))
             if isinstance(width, GradientLimit):
                 gauges[given.name] = endpoint.base_url
 
         def make_gate(pool: Pool) -> Gate:
-            gate = Gate(
+            return Gate(
                 pool.limits,
                 clock=time.monotonic,
                 width=widths[pool.name],
-                breaker=EndpointBreaker(max_wait_s=settings.endpoint_wait_s),
+                breaker=EndpointBreaker(
+                    max_wait_s=settings.endpoint_wait_s,
+                    max_billed_probes=None if len(stations) > 1 else BILLED_PROBES,
+                ),
                 name=pool.name if settings.pools else pool.base_url,
             )
-            gate.charge(Cost())  # the call that found the mode
-            return gate
 
         pools = Pools([station.pool for station in stations], make_gate)
         spending = open_spending(settings, [s.pool for s in stations], prices, folder)
@@ -132,6 +162,22 @@ async def connected(
         purse = Purse(spending.budget, time.monotonic) if spending else None
         exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
         in_flight = InFlight(stop)
+
+        async def prepare(station: Route) -> None:
+            name = station.pool.name
+            question = await make_question(recipe, station.pool.model)
+            probe = _Probing(endpoints[name], encoders[name], station, exchange, question, room)
+            await _find_mode(settings, probe, bus, stop, memory)
+
+        if len(stations) == 1:
+            await prepare(stations[0])
+        else:
+            readiness = Readiness(stations, exchange, prepare, bus)
+            looking = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(looking.cancel_scope.cancel)
+            for station in stations:
+                looking.start_soon(readiness.look_for, station)
+            await readiness.wait()
         yield Connection(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
             exchange=exchange,
@@ -139,6 +185,7 @@ async def connected(
             workers=sum(_most(width) for width in widths.values()),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
+            room=room,
             strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
 
@@ -164,13 +211,7 @@ async def _endpoint(
 ) -> Endpoint:
     model = pool.model or settings.model
     if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
-        merged = settings.model_copy(
-            update={
-                "base_url": pool.base_url or settings.base_url,
-                "api_key_env": pool.api_key_env or settings.api_key_env,
-            }
-        )
-        endpoint = resolve(merged, os.environ)
+        endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
             bus.emit(Topic.NOTICE, text=endpoint.notice)
         return endpoint
@@ -192,13 +233,17 @@ async def _endpoint(
     return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
 
 
-def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int) -> Provider:
-    """The wire; ``auto`` is the direct one, since an `Endpoint` holds nothing but a plain key."""
-    timeout_s = settings.timeout_s
+def make_provider(
+    settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: Encoder
+) -> Provider:
+    """The wire that a run uses; ``auto`` is the direct one."""
+    timeout_s = answer_timeout_s(settings.timeout_s, endpoint.options.service_tier)
     if settings.wire == "sdk":
         from pairmill.llm.providers.sdk import SdkProvider  # noqa: PLC0415 (not loaded for nothing)
 
-        return SdkProvider(endpoint, clock, concurrency=concurrency, timeout_s=timeout_s)
+        return SdkProvider(
+            endpoint, clock, concurrency=concurrency, timeout_s=timeout_s, encoder=encoder
+        )
     from pairmill.llm.providers.direct import DirectProvider, account_headers  # noqa: PLC0415
 
     return DirectProvider(
@@ -207,7 +252,14 @@ def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency:
         concurrency=concurrency,
         timeout_s=timeout_s,
         headers=account_headers(os.environ),
+        encoder=encoder,
     )
+
+
+def header_dialect(endpoint: Endpoint) -> HeaderDialect:
+    """How the endpoint's headers about limits are read: as its profile says, or by its host."""
+    named = endpoint.profile.limits
+    return HeaderDialect(named) if named else dialect_of(endpoint.base_url)
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
@@ -243,38 +295,111 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
-async def _mode(
-    settings: Settings,
-    endpoint: Endpoint,
-    provider: Provider,
-    pool: Pool,
-    bus: Bus,
-    stop: Stop,
-    memory: RunMemory,
-) -> Mode:
-    """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
+@dataclass(frozen=True, slots=True)
+class _Probing:
+    """One pool that is made ready, and what it is asked for that."""
+
+    endpoint: Endpoint
+    encoder: Encoder
+    station: Route
+    exchange: Router
+    question: Question | None
+    room: AnswerTokens
+
+
+async def make_question(recipe: Recipe, model: str) -> Question | None:
+    """A question of the run's own, for a model."""
+    sample = await sample_question(recipe, model)
+    if sample is None:
+        return None
+    request, answer = sample
+    return Question(request, lambda text: is_answer(text, answer))
+
+
+async def _find_mode(
+    settings: Settings, probe: _Probing, bus: Bus, stop: Stop, memory: RunMemory
+) -> None:
+    """Settle how schemas are sent; the call that finds it out also tries key, model and address.
+
+    It goes through the pool's gate and the purse, as any other.
+    """
+    station, endpoint = probe.station, probe.endpoint
+    pool, question = station.pool, probe.question
     if settings.structured_output != "auto":
-        return Mode(settings.structured_output)
-    if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
-        return Mode.JSON_SCHEMA
-    free = Free(provider, Mode.JSON_SCHEMA)
+        station.mode = Mode(settings.structured_output)
+        return
+    if question is None or pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
+        return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
-    scout = Client(free, InFlight(stop), bus, SystemClock(), random.Random(), policy=AT_START)  # noqa: S311
+    scout = Client(
+        _OnePool(probe.exchange, pool.name),
+        InFlight(stop),
+        bus,
+        SystemClock(),
+        random.Random(),  # noqa: S311 (jitter)
+        policy=AT_PROBE,
+    )
 
     async def ask(request: Request, mode: Mode) -> Completion:
-        free.mode = mode
-        return await scout.complete(request)
+        station.mode = mode
+        return await probe.room.ask(request, scout.complete)
 
+    key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
     try:
-        return await find_mode(ask, endpoint.base_url, pool.model, memory)
-    except ProviderError as error:
+        found = await find_mode(ask, probe.encoder, question, key, memory)
+    except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
-        if error.kind in {Kind.AUTH, Kind.CONFIG, Kind.CHUNK}:
-            raise ConfigError(f"{line} (model {pool.model})") from None
-        raise StoppedError(line) from None
+        is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
+        if is_refused or error.exit_code == EXIT_CONFIG:
+            hint = address_hint(endpoint, error)
+            raise ConfigError(f"{line} (model {pool.model}){hint}") from None
+        advice = ""
+        if isinstance(error, ProviderError) and error.code == "timeout":
+            advice = f"; timeout_s is {settings.timeout_s:g}: raise it where answers take longer"
+        raise StoppedError(f"{line}{advice}") from None
     finally:
         impatience.is_over = True
+    station.mode = found.mode
+    if found.thought_tokens:
+        for model in {settings.model, pool.model}:  # requests carry the run's name for it
+            probe.room.saw(model, found.thought_tokens)
+    _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
+    wish = endpoint.options.reasoning
+    if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
+        bus.emit(
+            Topic.NOTICE,
+            text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
+            " nothing that was tried stops it; they are billed as part of the answer",
+        )
+
+
+_WORTH_TELLING = 48  # tokens of thought
+
+
+class _OnePool:
+    """An `Admission` to one pool of a router, before it is ready for others."""
+
+    def __init__(self, router: Router, name: str) -> None:
+        self._router = router
+        self._only = frozenset({name})
+
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
+        """See `Admission`."""
+        return await self._router.admit_at(self._only, request, is_retry=is_retry, avoid=avoid)
+
+    def has_other(
+        self,
+        request: Request,  # noqa: ARG002 (the protocol\'s)
+        tried: frozenset[str],
+    ) -> bool:
+        """See `Admission`."""
+        return self._router.pools.has_other(self._only, tried)
 
 
 class _Impatience:
@@ -286,7 +411,13 @@ class _Impatience:
         self.is_over = False
 
     def __call__(self, event: Event) -> None:
-        if not self.is_over:
-            self.is_over = True
-            line = f"{self._endpoint.place}: {event.fields.get('message')}; trying again for"
-            self._bus.emit(Topic.NOTICE, text=f"{line} {AT_START.max_wait_s:.0f} s")
+        kind, asked_s = event.fields["kind"], event.fields["retry_after_s"]
+        if self.is_over or kind.meaning.blame is not Blame.SERVER:
+            return
+        self.is_over = True
+        line = f"{self._endpoint.place}: {event.fields['message']}"
+        if asked_s is None:
+            next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
+        else:
+            next_step = f"it asks to wait for {asked_s:.0f} s"
+        self._bus.emit(Topic.NOTICE, text=f"{line}; {next_step}")

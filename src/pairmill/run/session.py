@@ -40,6 +40,7 @@ from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
+from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
 from pairmill.run.tuning import calm_collector
@@ -230,7 +231,12 @@ class _Session:
             with anyio.CancelScope() as scope:
                 self._idle = scope
                 async with connected(
-                    self._settings, self._bus, self._stop, self._folder, self._watch.memory
+                    self._settings,
+                    self._recipe,
+                    self._bus,
+                    self._stop,
+                    self._folder,
+                    self._watch.memory,
                 ) as connection:
                     self._idle = None
                     asked = True
@@ -241,6 +247,10 @@ class _Session:
 
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
+        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
+        suspects = Suspects(self._writer.put_result, inbox)
+        self._bus.subscribe(suspects.listen, *Suspects.TOPICS)
+        has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
             self._recipe,
             self._questions(self._settings.model),
@@ -249,12 +259,16 @@ class _Session:
             self._bus,
             self._stop,
             connection.in_flight,
+            connection.room,
+            suspects,
             self._questions(strong) if strong else None,
         )
         quiet_s = self._settings.no_progress_s
-        vigil = RunMonitor(connection, self._bus, self._stop, no_progress_s=quiet_s)
+        good, bad = self._ending.judged
+        vigil = RunMonitor(
+            connection, self._bus, self._stop, no_progress_s=quiet_s, good=good, bad=bad
+        )
         self._bus.subscribe(vigil, *RunMonitor.TOPICS)
-        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
         crew = WorkerGroup(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
@@ -265,6 +279,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
+            suspects.conclude(self._stop, self._watch.memory, has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:

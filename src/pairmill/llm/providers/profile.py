@@ -193,17 +193,15 @@ def request_options(
     Raises:
         ConfigError: A header needs a variable that is not set.
     """
-    own = pool.request if pool else None
-    common = settings.request
-    headers = {**common.headers, **(own.headers if own else {})}
+    sent = settings.request.with_own(pool.request if pool else None)
     return RequestOptions(
         temperature=settings.temperature,
         top_p=settings.top_p,
         service_tier=(pool.service_tier if pool else None) or settings.service_tier,
         reasoning=(pool.reasoning if pool else None) or settings.reasoning,
-        body={**common.body, **(own.body if own else {})},
-        headers={name: fill_in(text, environ, name) for name, text in headers.items()},
-        query={**common.query, **(own.query if own else {})},
+        body=sent.body,
+        headers={name: fill_in(text, environ, name) for name, text in sent.headers.items()},
+        query=sent.query,
         keep_reasoning=settings.keep_reasoning,
     )
 

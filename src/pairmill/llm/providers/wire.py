@@ -47,6 +47,7 @@ class _ModelWords:
 
     dialect: WireDialect
     search: ReasoningSearch
+    second_chances: int = 2  # for a temperature, beside other words for reasoning
 
 
 class Encoder:
@@ -195,6 +196,9 @@ class Encoder:
 
         GPT-6 takes one only where it does not think.
         """
+        if not words.second_chances:
+            return replace(words.dialect, form=words.search.at)
+        words.second_chances -= 1
         kept = self._begin_without() | (words.dialect.without - {"temperature", "top_p"})
         return replace(words.dialect, form=words.search.at, without=kept, temperature="asked")
 
