@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Assessment", "PoolHealth"]
 
 _FULL = 1.0 - 1e-9
-_NEVER_PASSES_S = 60.0  # refused for so long, without one answer, in words of money
+_NEVER_PASSES_S = 90.0  # refused for so long, without one answer, in words of money
 _NEVER_PASSES = 5  # refusals
 _TOO_LONG_S = 1800.0  # no wait that a run sits out
 _RECENTLY_S = 30.0

@@ -64,15 +64,14 @@ class EndpointBreaker:
         """Whether all is well; the cheap test for the hot path."""
         return self._open_s == 0.0
 
-    @property
-    def last_words(self) -> str:
-        """Why it gave up."""
+    def last_words(self, name: str) -> str:
+        """Why it gave up on the endpoint of this name."""
         if self._silent >= self._most_silent:
             return (
-                f"no answer in time, {self._silent} calls in a row: raise timeout_s, or ask for "
+                f"{name}: no answer in time, {self._silent} calls in a row: raise timeout_s, or ask for "
                 "less at once (concurrency, pairs_per_chunk)"
             )
-        return "the endpoint does not answer; gave up"
+        return f"{name} does not answer; gave up"
 
     def state(self, now: float) -> State:
         """The state at ``now``."""

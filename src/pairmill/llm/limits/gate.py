@@ -284,7 +284,7 @@ class Gate:
         if hint is not None:
             self._heed(hint, lease, now)
         if self._breaker.gave_up and self.closed is None:
-            self.close(StoppedError(self._breaker.last_words))
+            self.close(StoppedError(self._breaker.last_words(self.name or "the endpoint")))
         if self._line.length:
             self._pump(now)
 
