@@ -17,6 +17,8 @@ from pairmill.records import Completion, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pairmill.errors import ProviderError
+
 __all__ = [
     "BODY_LIMIT_BYTES",
     "ERROR_LIMIT_BYTES",
@@ -128,11 +130,7 @@ def decode(
         written = _failed_generation(data)
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
-        kept = limit_headers(headers)
-        said = body if data is None else data
-        failure = classify(status, kept, said, now=now, secrets=secrets)
-        failure.refusal = read_refusal(status, said)
-        raise failure
+        raise _refused(status, headers, body if data is None else data, now, secrets)
     choice = _first_choice(data)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -151,12 +149,7 @@ def decode(
         if hidden:
             usage = replace(usage, reasoning_tokens=hidden)
     if not text or text.isspace() or choice.get("error"):
-        kept = limit_headers(headers)
-        error = classify_empty(status, kept, body if data is None else data, now, secrets)
-        error.prompt_tokens = usage.prompt_tokens
-        error.completion_tokens = usage.completion_tokens
-        error.refusal = read_refusal(error.status or status, data)
-        raise error
+        raise _empty(status, headers, body if data is None else data, now, secrets, usage)
     model = data.get("model")
     return Completion(
         text=text,
@@ -166,6 +159,32 @@ def decode(
         created=now,
         reasoning=clean_text(thoughts) if keep_reasoning and thoughts else "",
     )
+
+
+# Both return what is raised: an error in a variable would hold the frame that holds it.
+
+
+def _refused(
+    status: int, headers: Mapping[str, str], said: Any, now: float, secrets: Iterable[str]
+) -> ProviderError:
+    error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
+    error.refusal = read_refusal(status, said)
+    return error
+
+
+def _empty(
+    status: int,
+    headers: Mapping[str, str],
+    said: Any,
+    now: float,
+    secrets: Iterable[str],
+    usage: Usage,
+) -> ProviderError:
+    error = classify_empty(status, limit_headers(headers), said, now, secrets)
+    error.prompt_tokens = usage.prompt_tokens
+    error.completion_tokens = usage.completion_tokens
+    error.refusal = read_refusal(error.status or status, said)
+    return error
 
 
 def clean_text(text: str) -> str:
