@@ -233,7 +233,10 @@ def classify(
     """
     facts = read_body(body)
     kind, code, reason = _kind(status, headers, facts)
-    message = plain(facts.message, secrets) or _WITHOUT_WORDS.get(status, "no reason given")
+    message = plain(facts.message, secrets)
+    if status in _ADVICE:
+        message = f"{message}: {_ADVICE[status]}" if message else _ADVICE[status]
+    message = message or "no reason given"
     wait = retry_after_s(headers, {"error": facts.error or facts.message}, now_wall=now)
     until = _until(now + wait.seconds) if wait and wait.seconds > _LONG_S else ""
     return ProviderError(
@@ -258,7 +261,7 @@ def _until(moment: float) -> str:
 
 
 _LONG_S = 600.0
-_WITHOUT_WORDS = {
+_ADVICE = {
     303: "the answer takes longer than the server keeps a call open, and is left at another"
     " address, where it is not fetched from; ask for fewer pairs_per_chunk",
     504: "a proxy on the way did not wait for the answer; raise its timeout, or ask for fewer"

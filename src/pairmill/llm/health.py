@@ -51,7 +51,7 @@ class PoolHealth:
 
     Attributes:
         answers: Calls that were answered.
-        sentence: What the server said at its last refusal.
+        sentence: What the last failure was.
         refused: Calls that were refused for the rate since the last answer.
         refused_since: When the first of them was; None where there is none.
     """
@@ -93,12 +93,12 @@ class PoolHealth:
             self.answered(sent_at, now)
             return Assessment(alone=True)
         alone = self._is_alone(error, request_id, sent_at, now)
+        self.sentence = str(error)
         if kind is Kind.RATE:
             return self._refused(error, now)
         meaning = kind.meaning
         if not meaning.strikes:
             return Assessment(alone)
-        self.sentence = str(error)
         if not self._strikes:
             self._struck_at = now
         self._strikes[request_id] = 1.0 / meaning.strikes
@@ -115,7 +115,6 @@ class PoolHealth:
 
     def _refused(self, error: ProviderError, now: float) -> Assessment:
         """A refusal for the rate: one that never passes, or asks for hours, is another thing."""
-        self.sentence = str(error)
         self.refused += 1
         if self.refused_since is None:
             self.refused_since = now

@@ -192,7 +192,8 @@ class Pools:
             except PairmillError as error:
                 if gate.closed is not error:
                     raise
-                self.drop_gate(gate, str(error))
+                said = self.health[pool.name].sentence
+                self.drop_gate(gate, f"{error} ({said})" if said else str(error))
                 continue
             if pool.name not in self._alive:  # dropped while we waited at a shared gate
                 lease.give_back()

@@ -97,12 +97,12 @@ class RetryPolicy:
 
     base_s: float = 0.5
     cap_s: float = 60.0
-    alone_cap_s: float = 10.0
+    alone_cap_s: float = 5.0
     spread: float = 0.1
     max_wait_s: float = 1800.0
     max_asked_s: float = 1800.0
     max_billed: int = 2
-    max_alone: int = 10
+    max_alone: int = 6
 
     def decide(
         self, error: ProviderError, history: History, random: Random, *, alone: bool = False

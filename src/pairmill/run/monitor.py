@@ -105,7 +105,11 @@ class RunMonitor:
                 if health.refused_since is not None and not cause:
                     cause = health.sentence
                 continue
-            why = health.sentence if health.refused_since is not None else found.cause
+            why = found.cause
+            if health.refused_since is not None:
+                why = health.sentence
+            elif health.sentence:
+                why = f"{found.cause} ({health.sentence})"
             until = now + found.paused_s
             if until > end:
                 cause, end = why, until

@@ -35,7 +35,7 @@ from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
-from pairmill.run.origin import check_recipe, note_start
+from pairmill.run.origin import check_recipe, note_start, recipe_for
 from pairmill.run.reader import Reader
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
@@ -88,7 +88,7 @@ async def run(
     bus = bus or Bus()
     own = again.begun if again else settings
     settings, notice = fit_to_open_files(settings)
-    recipe = make_recipe(settings)
+    make_recipe(settings)  # what it refuses is refused before the folder is touched
     check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -99,9 +99,9 @@ async def run(
                 version=__version__,
             )
         )
-        changed = ""
+        recipe, changed = recipe_for(folder, settings)
         if not again:
-            changed = check_recipe(
+            changed = changed or check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
             )  # before anything is upgraded
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())

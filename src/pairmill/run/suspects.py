@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Suspects"]
 
+_SILENCE = "no answer in time"  # ours, not a proxy's
 _EVIDENCE = 3  # answers that speak for the server
 _SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
 
@@ -40,7 +41,7 @@ class _Waiting(Struct):
     work: Work
 
 
-class _Held(Struct):
+class _Held(Struct, eq=False):
     """A result that is not written yet."""
 
     at: float
@@ -117,17 +118,17 @@ class Suspects:
         held, self._held = self._held, []
         if stop.is_requested:
             return
-        unknown = [it for it in held if it.kind is not Kind.CHUNK]
+        unknown = [it for it in held if it.kind is not Kind.CHUNK and not it.answers]
         blamed = self._blamed(unknown, memory, has_pairs=has_pairs)
         if blamed is not None:
             count = len(unknown)
             chunks = "the last chunk" if count == 1 else f"the last {count} chunks"
-            advice = "; raise timeout_s" if blamed.kind is Kind.TIMEOUT else ""
+            advice = "; raise timeout_s" if blamed.sentence == _SILENCE else ""
             stop.request(
                 f"{chunks} got no answer: {blamed.sentence}{advice}", blamed.kind.meaning.exit_code
             )
         for it in held:
-            if it.kind is Kind.CHUNK or blamed is None:
+            if blamed is None or it not in unknown:
                 self._put(it.result)
 
     def _blamed(self, unknown: list[_Held], memory: ModeMemory, *, has_pairs: bool) -> _Held | None:

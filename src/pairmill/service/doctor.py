@@ -37,7 +37,6 @@ __all__ = ["Findings", "Subject", "examine"]
 _PATIENCE = ProbePolicy(max_wait_s=6.0, cap_s=2.0, max_asked_s=6.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
 _SHORT = Prompt(_SYSTEM, "What is the colour of grass?", Sampling(0.0, 64))
-_LONG = Prompt(_SYSTEM, "Explain in about 150 words how a bicycle works.", Sampling(0.0, 256))
 _CONFIG_KINDS = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 _NO_THOUGHT = 48  # tokens that are not worth a word
 _MOST_CHARS = 120

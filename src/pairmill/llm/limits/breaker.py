@@ -24,9 +24,9 @@ class EndpointBreaker:
     """Stops asking an endpoint that is down or silent, and finds out when it is back.
 
     Half of the last ten calls failing in a way that speaks of the endpoint (`Meaning.is_down`)
-    opens it, and so do so many calls in a row that got no answer in time. It stays open for
-    ``first_s``, doubling to ``longest_s``; then one probe goes. Anything but another such failure
-    proves that the server is there.
+    opens it, and so do ``silent`` calls in a row that got no answer in time. It stays open for
+    ``first_s`` (``first_silent_s``), doubling to ``longest_s``; then one probe goes. Anything but
+    another such failure proves that the server is there.
 
     Attributes:
         until: While open, the time of the next probe.
@@ -43,6 +43,7 @@ class EndpointBreaker:
         longest_s: float = 300.0,
         max_wait_s: float = 1800.0,
         silent: int = 12,
+        first_silent_s: float = 1.0,
         max_billed_probes: int | None = BILLED_PROBES,
     ) -> None:
         self._recent: deque[bool] = deque(maxlen=window)
@@ -51,6 +52,7 @@ class EndpointBreaker:
         self._longest_s = longest_s
         self._max_wait_s = max_wait_s
         self._most_silent = silent
+        self._first_silent_s = first_silent_s
         self._most_billed = max_billed_probes
         self._silent = 0  # calls in a row without an answer in time
         self._billed = 0  # probes of this opening that may be billed
@@ -68,8 +70,9 @@ class EndpointBreaker:
         """Why it gave up on the endpoint of this name."""
         if self._silent >= self._most_silent:
             return (
-                f"{name}: no answer in time, {self._silent} calls in a row: raise timeout_s, or ask for "
-                "less at once (concurrency, pairs_per_chunk)"
+                f"{name}: no answer in time, {self._silent} calls in a row: raise timeout_s (and "
+                "that of a proxy on the way), or ask for less at once (concurrency, "
+                "pairs_per_chunk)"
             )
         return f"{name} does not answer; gave up"
 
@@ -94,7 +97,7 @@ class EndpointBreaker:
         elif is_silent:  # slow is not down, unless nobody else is answered either
             if self._silent >= self._most_silent and self._open_s == 0.0:
                 self._down_since = now
-                self._open(now, self._first_s)
+                self._open(now, self._first_silent_s)
         elif not is_down:
             self._recent.append(False)
             self._close()
