@@ -83,7 +83,7 @@ def test_a_chunk_that_travelled_is_the_same(text: str, bounds: tuple[int, int, i
     document = Document("id", text, "source", "title", None, "url", "en")
     least, wish, most = bounds
     chunks = split(document, min_chars=least, target_chars=wish, max_chars=most)
-    spans = [(chunk.start, chunk.end, chunk.section) for chunk in chunks]
+    spans = [(chunk.start, chunk.end, chunk.section, chunk.parts) for chunk in chunks]
     packed = [pack(document, index, span) for index, span in enumerate(spans)]
     assert [unpack(one) for one in packed] == chunks
     assert [one[:2] for one in packed] == [(chunk.id, "id") for chunk in chunks]

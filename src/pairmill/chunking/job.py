@@ -26,6 +26,8 @@ class Job:
     page_s: float
     limit: int | None
     limit_per_document: int | None
+    chunks_per_unit: int = 1
+    chunk_step: int = 1
 
     @classmethod
     def of(cls, settings: Settings) -> Job:
@@ -41,6 +43,8 @@ class Job:
             page_s=settings.page_s,
             limit=settings.limit,
             limit_per_document=settings.limit_per_document,
+            chunks_per_unit=settings.chunks_per_unit,
+            chunk_step=settings.chunk_step,
         )
 
     def pack(self) -> tuple[object, ...]:
@@ -56,6 +60,8 @@ class Job:
             self.page_s,
             self.limit,
             self.limit_per_document,
+            self.chunks_per_unit,
+            self.chunk_step,
         )
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pairmill.chunking.chunk import find_spans, make_chunk
+from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
 from pairmill.chunking.clean import Dropped, clean
 from pairmill.chunking.job import Job
 from pairmill.sources.files import check_inputs, find_files
@@ -74,7 +74,15 @@ def spans_of(
         if isinstance(cleaned, Dropped):
             watch(Note(InputFate.DROPPED, document.source, cleaned.reason, cleaned.detail))
             continue
-        yield cleaned, find_spans(cleaned.text, bounds)[: job.limit_per_document]
+        yield cleaned, units_of(cleaned.text, bounds, job)[: job.limit_per_document]
+
+
+def units_of(text: str, bounds: tuple[int, int, int], job: Job) -> list[Span]:
+    """Where the units of a text are: its chunks, or windows of neighbouring ones."""
+    spans = find_spans(text, bounds)
+    if job.chunks_per_unit == 1:
+        return spans
+    return join_neighbours(spans, job.chunks_per_unit, job.chunk_step)
 
 
 def _read_file(
