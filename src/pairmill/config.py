@@ -7,7 +7,9 @@ place in the environment is (``api_key_env``).
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -39,6 +41,14 @@ __all__ = [
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+RENAMED = {"max_tokens": "max_total_tokens"}
+"""Settings of earlier versions, and what they are called today."""
+
+_WHY_RENAMED = {
+    "max_tokens": "it caps the tokens of the whole run, not the length of an answer",
+}
 
 
 def _as_word(value: object) -> object:
@@ -188,6 +198,10 @@ class Settings(BaseModel):
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
+    page_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    """Processes that take text out of pages and other documents; as many as cores by default."""
+    sources: tuple[str, ...] = ()
+    """Formats of your own, as ``module:attribute``; see docs/sources.md."""
     limit: int | None = Field(None, ge=1)
     """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)
@@ -239,7 +253,7 @@ class Settings(BaseModel):
     """A price file that overrides the one that comes along."""
     max_usd: float | None = Field(None, gt=0)
     """Dollars that all starts of the run may cost together; never passed."""
-    max_tokens: int | None = Field(None, gt=0)
+    max_total_tokens: int | None = Field(None, gt=0)
     """Tokens that they may use, prompts and answers together."""
     max_hours: float | None = Field(None, gt=0)
     """Hours that they may take."""
@@ -323,6 +337,18 @@ class Settings(BaseModel):
     """How long calls in flight may finish after a stop was asked for."""
     accept_change: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _under_todays_names(cls, values: Any) -> Any:
+        """Take settings of an earlier version: a file's, or those of a folder's last start."""
+        if not isinstance(values, dict) or not RENAMED.keys() & values.keys():
+            return values
+        today = {name: value for name, value in values.items() if name not in RENAMED}
+        for old, new in RENAMED.items():
+            if values.get(old) is not None:
+                today.setdefault(new, values[old])
+        return today
+
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Settings:
         if not self.chunk_min_chars <= self.chunk_target_chars <= self.chunk_max_chars:
@@ -334,6 +360,15 @@ class Settings(BaseModel):
     def is_local(self) -> bool:
         """Whether the embedded server answers."""
         return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+
+    @property
+    def page_process_count(self) -> int:
+        """How many processes take text out of documents."""
+        if self.page_processes != "auto":
+            return self.page_processes
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
 
     @property
     def recipe_name(self) -> str:
@@ -413,6 +448,10 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
 def _check_known(name: str, where: str) -> None:
     known = list(Settings.model_fields)
     if name in known:
+        return
+    if name in RENAMED:
+        text = f"{where}'{name}' is called '{RENAMED[name]}' now: {_WHY_RENAMED[name]}"
+        warnings.warn(text, FutureWarning, stacklevel=3)
         return
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"

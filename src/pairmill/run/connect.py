@@ -1,4 +1,4 @@
-"""Finds the models and makes ready to ask them: servers, keys, wires, modes, gates, the purse."""
+"""Connect to the configured models: servers, keys, wires, modes, gates, and the budget."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
@@ -19,19 +21,21 @@ from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError
 from pairmill.events import Topic
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import Endpoint, address_hint, resolve
+from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
+from pairmill.llm.lifetimes import end_of, today, warnings_on
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
+from pairmill.llm.look import Look
 from pairmill.llm.modes import AT_PROBE, Question, find_mode
 from pairmill.llm.pools import Pool, Pools
-from pairmill.llm.prices import load_prices
-from pairmill.llm.providers.profile import answer_timeout_s
+from pairmill.llm.price_files import load_prices
+from pairmill.llm.prices import scale
+from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.wire import Encoder
-from pairmill.llm.purse import Purse
 from pairmill.llm.router import Route, Router
 from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
@@ -40,7 +44,7 @@ from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
     from pairmill.llm.admission import Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.modes import ModeFinding
+    from pairmill.llm.prices import Price, PriceTable
     from pairmill.llm.providers.provider import Provider
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
@@ -62,6 +67,8 @@ __all__ = [
     "make_provider",
     "make_question",
     "pool_settings",
+    "price_of",
+    "tell_shutdowns",
 ]
 
 # To so short a question these are no matter of the question.
@@ -79,6 +86,7 @@ class Connection:
         workers: As many as may ever be in flight.
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
         room: How many tokens one answer may take.
+        endpoints: Each pool's, with its model; those of this machine's embedded server left out.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -87,8 +95,9 @@ class Connection:
     in_flight: InFlight
     workers: int
     gauges: dict[str, Gate]
-    spending: Spending | None
+    spending: Spending
     room: AnswerTokens
+    endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
 
@@ -113,13 +122,23 @@ async def connected(
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         prices = load_prices(settings.prices)
+        given_pools = pool_settings(settings)
+        models = {
+            name: price_of(settings, pool, prices)
+            for pool in given_pools
+            if (name := pool.model or settings.model)
+        }
+        spending = open_spending(settings, models, prices, folder)
+        if spending.lost is not None:
+            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+        stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
         endpoints: dict[str, Endpoint] = {}
         encoders: dict[str, Encoder] = {}
         room = AnswerTokens(settings.answer_tokens)
-        for given in pool_settings(settings):
+        for given in given_pools:
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack)
             width = widths[given.name] = _width(settings, given, endpoint)
@@ -133,7 +152,7 @@ async def connected(
                 model=model,
                 limits=_limits(settings, given),
                 concurrency=given.concurrency or settings.concurrency,
-                price=prices.find(model),
+                price=price_of(settings, given, prices),
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
@@ -155,12 +174,9 @@ async def connected(
                 name=pool.name if settings.pools else pool.base_url,
             )
 
+        _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
-        spending = open_spending(settings, [s.pool for s in stations], prices, folder)
-        if spending:
-            stack.callback(spending.write, over=True)
-        purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
+        exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
 
         async def prepare(station: Route) -> None:
@@ -186,6 +202,11 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
+            endpoints=tuple(
+                (endpoints[station.pool.name], station.pool.model)
+                for station in stations
+                if not _is_local(station.pool.model)
+            ),
             strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
 
@@ -206,11 +227,29 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     return settings.pools
 
 
+def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
+    """Tell of models that are switched off soon, and of prices that are old."""
+    day = today(time.time())
+    for station in stations:
+        host = urlsplit(station.pool.base_url).hostname or ""
+        for line in warnings_on(station.pool.model, prices, host, day):
+            bus.emit(Topic.NOTICE, text=line)
+
+
+async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
+    """Look once what the endpoints themselves say of their models' ends; nobody waits for it."""
+    for endpoint, model in connection.endpoints:
+        told = await Look(endpoint).shutdown_date(model)
+        line = end_of(model, told, today(time.time()))
+        if line:
+            bus.emit(Topic.NOTICE, text=line)
+
+
 async def _endpoint(
     settings: Settings, pool: PoolSettings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
 ) -> Endpoint:
     model = pool.model or settings.model
-    if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
+    if not _is_local(model):
         endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
             bus.emit(Topic.NOTICE, text=endpoint.notice)
@@ -295,6 +334,30 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
+def _is_local(model: str) -> bool:
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
+
+
+def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
+    """What the pool's model costs there, at the service tier that is asked for.
+
+    Where the table has no price for the tier, the provider profile's share of the usual one counts.
+    """
+    named = pool.provider or settings.provider
+    profile = load_profile(named) if named else None
+    given = pool.base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    address = given or (profile.base_url if profile else None) or DEFAULT_BASE_URL
+    profile = profile or find_profile(address)
+    tier = pool.service_tier or settings.service_tier
+    name = profile.price_name.replace("{model}", pool.model or settings.model)
+    host = urlsplit(address).hostname or ""
+    price = prices.find(name, tier=tier, host=host)
+    if price is None or price != prices.find(name, host=host):
+        return price
+    factor = profile.price_factor(tier)
+    return price if factor == 1.0 else scale(price, Decimal(str(factor)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Probing:
     """One pool that is made ready, and what it is asked for that."""
@@ -321,14 +384,14 @@ async def _find_mode(
 ) -> None:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address.
 
-    It goes through the pool's gate and the purse, as any other.
+    It goes through the pool's gate and the budget, as any other.
     """
     station, endpoint = probe.station, probe.endpoint
     pool, question = station.pool, probe.question
     if settings.structured_output != "auto":
         station.mode = Mode(settings.structured_output)
         return
-    if question is None or pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
+    if question is None or _is_local(pool.model):
         return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
@@ -339,6 +402,7 @@ async def _find_mode(
         SystemClock(),
         random.Random(),  # noqa: S311 (jitter)
         policy=AT_PROBE,
+        purpose="probe",
     )
 
     async def ask(request: Request, mode: Mode) -> Completion:
@@ -391,7 +455,9 @@ class _OnePool:
         self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
     ) -> Turn:
         """See `Admission`."""
-        return await self._router.admit_at(self._only, request, is_retry=is_retry, avoid=avoid)
+        return await self._router.admit_at(
+            self._only, request, is_retry=is_retry, avoid=avoid, is_probe=True
+        )
 
     def has_other(
         self,
