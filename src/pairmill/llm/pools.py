@@ -62,11 +62,16 @@ class Pool:
 
 
 class PoolLease(Struct, eq=False):
-    """A lease, and the pool that it is for."""
+    """A lease, and the pool that it is for.
+
+    Attributes:
+        is_held: After ``fail``: the gate makes all calls wait, so that this one need not.
+    """
 
     _pools: Pools
     pool: Pool
     _lease: Lease
+    is_held: bool = False
 
     def release(self, *, usage: Usage | None = None, hint: LimitHint | None = None) -> None:
         """End the call with an answer, as ``Lease.release``."""
@@ -78,7 +83,7 @@ class PoolLease(Struct, eq=False):
     ) -> bool:
         """End the call with a failure; returns whether the pool answers others meanwhile."""
         found = self._pools.assess(self.pool, error, request_id, self._lease.admitted_at)
-        self._lease.release(
+        self.is_held = self._lease.release(
             error.kind, hint=hint, retry_after_s=error.retry_after_s, alone=found.alone
         )
         self._pools.act_on(self.pool, error, found)
