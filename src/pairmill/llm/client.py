@@ -77,7 +77,9 @@ class Client:
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
             if history.failures:
-                rested_s = min(wait_s, started - failed_at)
+                rested_s = started - failed_at
+                if not self._policy.counts_queue:
+                    rested_s = min(wait_s, rested_s)
                 history = history.rested(rested_s, asked=was_asked)
             self._begin(turn)
             try:
