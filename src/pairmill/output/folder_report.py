@@ -23,6 +23,7 @@ from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
+from pairmill.store.manifest import read_totals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc import Metric
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Usage
+    from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
@@ -67,9 +69,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     Raises:
         FolderError: The ledger cannot be read.
     """
-    with Lookup(folder.ledger) as lookup:
-        totals = lookup.totals()
-        bill = lookup.usage_by_model()
+    totals, bill = _sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
     recipe = _recipe(settings)
@@ -90,6 +90,14 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         figures=parse_figures(folder.read_figures()),
         finished=bool(told.get("finished")),
     )
+
+
+def _sums(folder: RunFolder) -> tuple[Totals, Mapping[str, Usage]]:
+    """All sums and the tokens of each model; those of the manifest if there is no ledger."""
+    if not folder.ledger.exists():
+        return read_totals(folder.manifest), {}
+    with Lookup(folder.ledger) as lookup:
+        return lookup.totals(), lookup.usage_by_model()
 
 
 def _verdicts(folder: Path, seed: int) -> list[Check]:

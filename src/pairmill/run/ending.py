@@ -61,23 +61,27 @@ class Ending:
         return self._lookup.totals().pairs
 
     def begin(self) -> None:
-        """Write the card before the first shard, so that the folder loads at every moment."""
+        """Write card and manifest before the first shard: the folder loads at every moment."""
         write_card(self._folder.path, self._facts(finished=False))
+        self._write_manifest(finished=False)
 
     def finish(self, *, whole: bool) -> int:
         """Write the card and the manifest of what is there; return the number of pairs."""
         totals = self._lookup.totals()
         write_card(self._folder.path, self._facts(finished=whole))
+        self._write_manifest(finished=whole)
+        return totals.pairs
+
+    def _write_manifest(self, *, finished: bool) -> None:
         write_manifest(
             self._folder,
             self._lookup,
             facts={
                 "recipe": self._recipe.name,
                 "prompt_version": self._recipe.prompt_version,
-                "finished": whole,
+                "finished": finished,
             },
         )
-        return totals.pairs
 
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""

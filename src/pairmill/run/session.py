@@ -37,6 +37,7 @@ from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
 from pairmill.run.origin import check_recipe, note_start
 from pairmill.run.reader import Reader
+from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
@@ -98,11 +99,13 @@ async def run(
                 version=__version__,
             )
         )
-        changed = ""
+        changed, adopted = "", list[str]()
         if not again:
             changed = check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
             )  # before anything is upgraded
+            if folder.is_bare:
+                adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
             note_start(folder, recipe.identity)
         journal = Journal.open(
@@ -123,7 +126,7 @@ async def run(
             disk_wait_s=settings.disk_wait_s,
         )
         ending = Ending(folder, totals, recipe, settings)
-        for text in filter(None, (*notice, *folder.notices, changed, *journal.notices)):
+        for text in filter(None, (*notice, *folder.notices, changed, *adopted, *journal.notices)):
             bus.emit(Topic.NOTICE, text=text)
         watch = CanaryGuard(
             Stop(),
