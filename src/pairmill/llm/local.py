@@ -27,6 +27,7 @@ from pairmill.errors import ConfigError
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.local_server import KEY_VARIABLE
 from pairmill.llm.masking import plain
+from pairmill.startup import keyless_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +49,9 @@ _MOST_THREADS = 8  # small models gain nothing from more; the threads spin while
 _START_S = 120.0  # a big model from a slow disk
 _STOP_S = 5.0
 _LOOK_S = 0.1
+_HEALTH_S = 1.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to us
+_KEPT_BEGINNINGS = ("OMP_", "CUDA_", "NVIDIA_", "HIP_", "GGML_")  # of the runtime
 
 
 def model_path(model: str = LOCAL) -> Path:
@@ -181,7 +185,7 @@ def _start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE if words else None,
         stderr=words,
-        env={**os.environ, KEY_VARIABLE: key.reveal()},
+        env={**keyless_environment(_KEPT_BEGINNINGS), KEY_VARIABLE: key.reveal()},
         start_new_session=True,  # Ctrl-C in the terminal must not end it before the run has drained
     )
 
@@ -196,7 +200,7 @@ def _address(child: subprocess.Popen[bytes], words: IO[bytes], over: threading.E
     address = child.stdout.readline().decode("ascii", "replace").strip() if readable else ""
     while address and not over.is_set() and time.monotonic() < deadline and child.poll() is None:
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310 (ours)
+            with _DIRECT.open(f"{address}/health", timeout=_HEALTH_S):
                 return address
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

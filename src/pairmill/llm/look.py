@@ -8,6 +8,7 @@ import httpx2
 import orjson
 
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
+from pairmill.llm.providers.outgoing import make_client
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Look:
         """The body of a 200; the key goes nowhere but to the endpoint itself."""
         try:
             async with (
-                httpx2.AsyncClient(timeout=_TIMEOUT_S, trust_env=not self._is_loopback) as client,
+                make_client(is_loopback=self._is_loopback, timeout=_TIMEOUT_S) as client,
                 client.stream("GET", url, headers=headers) as response,
             ):
                 if response.status_code != _OK:

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 import httpx2
 
+from pairmill.errors import ProviderError
 from pairmill.llm.providers import failures
+from pairmill.llm.providers.outgoing import make_client
 from pairmill.llm.providers.provider import Mode, Reply
 from pairmill.llm.providers.replies import (
     body_limit,
     decode,
     limit_headers,
 )
+from pairmill.llm.providers.unpack import unpack
 from pairmill.llm.providers.wire import Encoder, send
 
 if TYPE_CHECKING:
@@ -72,7 +75,8 @@ class SdkProvider:
         self._deadline_s = timeout_s + connect_timeout_s
         self._secrets = tuple(filter(None, (endpoint.key.reveal(),)))
         connections = concurrency + _SPARE_CONNECTIONS
-        http = httpx2.AsyncClient(
+        http = make_client(
+            is_loopback=endpoint.is_loopback,
             base_url=endpoint.base_url,
             timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s, pool=connect_timeout_s),
             limits=httpx2.Limits(
@@ -81,7 +85,6 @@ class SdkProvider:
                 keepalive_expiry=_KEEP_ALIVE_S,
             ),
             follow_redirects=False,
-            trust_env=not endpoint.is_loopback,  # a proxy is of no use on the way to ourselves
             event_hooks={"response": [self._refuse_failure]},
         )
         self._client: AsyncOpenAI = AsyncOpenAI(
@@ -130,7 +133,7 @@ class SdkProvider:
         if response.is_success:
             return
         body = b""
-        with suppress(httpx2.DecodingError):  # the status says enough
+        with suppress(ProviderError):  # the status says enough
             body = await _read(response)
         if response.is_redirect:
             failures.raise_redirect(response.status_code)
@@ -142,7 +145,7 @@ async def _read(response: httpx2.Response) -> bytes:
     """A body; of a failure's no more than its beginning."""
     parts: list[bytes] = []
     size, limit = 0, body_limit(response.status_code)
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         parts.append(part)
         size += len(part)
         if size > limit:
@@ -150,7 +153,11 @@ async def _read(response: httpx2.Response) -> bytes:
                 break
             kept = limit_headers(response.headers)
             failures.raise_too_large(limit, response.status_code, kept)
-    return b"".join(parts)
+    packing = response.headers.get("content-encoding", "")
+    body = unpack(b"".join(parts), packing, limit + 1)
+    if len(body) > limit and response.is_success:
+        failures.raise_too_large(limit, response.status_code, limit_headers(response.headers))
+    return body
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -181,6 +188,4 @@ def _raise_transport(error: BaseException) -> NoReturn:
         failures.raise_unknown_host()
     if seen(ConnectionRefusedError) or seen(httpx2.ConnectError):
         failures.raise_refused()
-    if seen(httpx2.DecodingError):
-        failures.raise_bad_encoding()
     failures.raise_broken(sent=not seen(httpx2.WriteError))
