@@ -16,7 +16,8 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         str,
         typer.Option(
             metavar="FORMAT",
-            help="messages, alpaca, sharegpt, prompt_completion or preference.",
+            help="messages, reasoning, alpaca, sharegpt, prompt_completion, preference, text,"
+            " question or triplets.",
         ),
     ] = "messages",
     output: Annotated[
@@ -55,6 +56,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         bool,
         typer.Option("--keep-parents", help="Keep what others were evolved from beside them."),
     ] = False,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of the rows, or fields of their recipe, to keep beside the format's:"
+            " id,source,model.",
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
@@ -83,6 +92,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
         license_id=license_id,
         keep_parents=keep_parents,
+        columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     summary = exporting.export(
         folder,

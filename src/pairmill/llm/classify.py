@@ -230,7 +230,7 @@ _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
     "length": (
         Kind.BADOUT,
         "length",
-        "max_tokens were spent before any answer was written",
+        "thinking took all tokens before an answer; set reasoning: off, or more answer_tokens",
     ),
 }
 

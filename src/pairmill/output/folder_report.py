@@ -21,6 +21,7 @@ from pairmill.quality.trust import parse_figures
 from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome
+from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import read_totals
@@ -88,6 +89,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         usage=totals.usage,
         cost_usd=_cost_usd(bill, settings),
         figures=parse_figures(folder.read_figures()),
+        fields=read_fields(folder.state),
         finished=bool(told.get("finished")),
     )
 

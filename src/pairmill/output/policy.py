@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairmill.output.rows import mean_score
+from pairmill.output.rows import exchanges_of, key_text, mean_score, task_of
 from pairmill.quality.text import key
 from pairmill.records import digest
 
@@ -36,7 +36,7 @@ class ExportPolicy:
 
     def reason_to_drop(self, row: Row) -> str | None:
         """A short stable word, or None where the row passes."""
-        if not row["instruction"].strip() or not row["answer"].strip():
+        if _is_empty(row):
             return "empty"
         if flag := self._unwanted_flag(row):
             return f"flag_{flag}"
@@ -63,16 +63,23 @@ class ExportPolicy:
         return "low_score" if score < self.min_score else None
 
 
+def _is_empty(row: Row) -> bool:
+    """Whether a request or a reply in it says nothing."""
+    asks = task_of(row) != "text"
+    turns = exchanges_of(row)
+    return not turns or any(not said.strip() or (asks and not ask.strip()) for ask, said in turns)
+
+
 def drop_same_instruction(
     first_time: Callable[[str], bool],
 ) -> Callable[[Row], str | None]:
-    """Keep the first row of each instruction that differs by more than case and punctuation.
+    """Keep the first row of each instruction or plain text, case and punctuation aside.
 
     Args:
         first_time: Tells whether a name comes for the first time, and remembers it.
     """
 
     def judge(row: Row) -> str | None:
-        return None if first_time(digest(key(row["instruction"]))) else "same_instruction"
+        return None if first_time(digest(key(key_text(row)))) else "same_instruction"
 
     return judge

@@ -13,6 +13,7 @@ from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
+from pairmill.store.fields import read_fields
 from pairmill.store.manifest import write_manifest
 
 if TYPE_CHECKING:
@@ -117,5 +118,6 @@ class Ending:
             rejections=totals.reasons,
             usage=totals.usage,
             figures=parse_figures(self._folder.read_figures()),
+            fields=read_fields(self._folder.state),
             finished=finished,
         )

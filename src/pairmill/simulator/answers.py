@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from pairmill.simulator.content import UNRELATED, draft_pairs, find_passage, wanted_pairs
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill, find_schema
-from pairmill.simulator.wire import Answer, ChatRequest, count_tokens
+from pairmill.simulator.wire import Answer, ChatRequest, limit_tokens
 
 if TYPE_CHECKING:
     from pairmill.simulator.settings import SimulatorSettings
 
-__all__ = ["answer_request", "limit_tokens"]
+__all__ = ["answer_request", "limit_tokens", "write_answer", "write_draft"]
 
 _CANNED_SEED = 20
+_COPIED = frozenset({"evidence", "quote", "span"})  # checked against the passage word for word
 
 
 def answer_request(request: ChatRequest, settings: SimulatorSettings) -> Answer:
     """A good answer; ended with ``length`` where max_tokens cuts it."""
+    return limit_tokens(write_answer(request, settings), request.max_tokens)
+
+
+def write_answer(request: ChatRequest, settings: SimulatorSettings, turn: int = 0) -> str:
+    """The text of a good answer; ``turn`` makes other ones to the same question."""
     passage, around = find_passage(request.user)
     schema = orjson.dumps(request.schema) if request.schema is not None else None
     if schema is None:
@@ -31,19 +37,30 @@ def answer_request(request: ChatRequest, settings: SimulatorSettings) -> Answer:
         text = _canned(schema, count)
     else:
         text = _compose(
-            UNRELATED if settings.ignore_chunk else passage, schema, count, request.digest
+            UNRELATED if settings.ignore_chunk else passage, schema, count, request.digest + turn
         )
     if settings.response_format == "ignored":
         text = f"Here is what you asked for:\n\n```json\n{text}\n```\n"
-    return limit_tokens(text, request.max_tokens)
+    return text
 
 
-def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop") -> Answer:
-    """The text, cut to ``max_tokens`` (four characters each) and then ended with ``length``."""
-    tokens = count_tokens(text)
-    if max_tokens is None or tokens <= max_tokens:
-        return Answer(text, finish_reason, tokens)
-    return Answer(text[: 4 * max_tokens], "length", max_tokens)
+def write_draft(request: ChatRequest, settings: SimulatorSettings) -> str:
+    """A whole answer that a model throws away, recognisable by "Draft:" in its first texts."""
+    text = write_answer(request, settings, turn=1)
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return f"Draft: {text}"
+    return orjson.dumps(_mark(value)).decode()
+
+
+def _mark(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _mark(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mark(item, name) for item in value]
+    is_long = isinstance(value, str) and " " in value
+    return f"Draft: {value}" if is_long and name not in _COPIED else value
 
 
 _usual_pairs = functools.lru_cache(maxsize=256)(wanted_pairs)  # a system message is constant

@@ -11,6 +11,7 @@ from pairmill.simulator.wallet import dollars
 if TYPE_CHECKING:
     from pairmill.simulator.latency import Slots
     from pairmill.simulator.wallet import Wallet
+    from pairmill.simulator.wire import Answer
 
 __all__ = ["TrafficCount", "gauges_text"]
 
@@ -32,6 +33,8 @@ class TrafficCount:
         in_flight_at_fatal: Calls in flight when the first such error was sent.
         early_same: A request came back before the wait that its own refusal asked for was over.
         early_other: Other requests came from the same key and for the same model before it was.
+        thought_tokens: Hidden tokens among the billed ones.
+        empty_billed: Billed calls whose answer held no text.
         abandoned: The client left before the answer was sent.
     """
 
@@ -44,6 +47,8 @@ class TrafficCount:
     rate_limited: int = 0
     billed: int = 0
     abandoned: int = 0
+    thought_tokens: int = 0
+    empty_billed: int = 0
     after_quota_error: int = 0
     after_fatal: int = 0
     in_flight_at_fatal: int | None = None
@@ -94,6 +99,11 @@ class TrafficCount:
         if self.track:
             self.requests[digest] = self.requests.get(digest, 0) + _ANSWERED
 
+    def note_answer(self, answer: Answer) -> None:
+        """What the billed call is answered."""
+        self.thought_tokens += answer.thoughts
+        self.empty_billed += not answer.text
+
     def leave(self, status: int, tokens: int, now: float) -> None:
         """The call is over: with a status, or 0 where no whole reply was sent."""
         self._busy_s += self.in_flight * (now - self._changed_s)
@@ -143,6 +153,8 @@ class TrafficCount:
             "rate_limited": self.rate_limited,
             "billed": self.billed,
             "abandoned": self.abandoned,
+            "thought_tokens": self.thought_tokens,
+            "empty_billed": self.empty_billed,
             "requests": len(self.requests),
             "attempts": {str(key): count for key, count in sorted(attempts.items())},
             "attempts_max": max(attempts, default=0),
