@@ -8,6 +8,7 @@ import httpx2
 import orjson
 
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
+from pairmill.llm.masking import hide
 from pairmill.llm.providers.outgoing import make_client
 from pairmill.plain import plain
 
@@ -28,6 +29,7 @@ class Look:
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
         key = endpoint.key.reveal()
+        self._secrets = (key,)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._is_loopback = endpoint.is_loopback
 
@@ -36,7 +38,7 @@ class Look:
         body = await self._get(f"{self._base_url}/models", self._headers)
         try:
             listed = orjson.loads(body or b"")["data"]
-            return [plain(entry["id"], 200) for entry in listed[:_MOST_MODELS]]
+            return [plain(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 

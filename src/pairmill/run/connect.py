@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
@@ -93,7 +94,7 @@ async def connected(
         gauges: dict[str, str] = {}
         for given in pool_settings(settings):
             model = given.model or settings.model
-            endpoint = await _endpoint(settings, given, bus, folder, stack)
+            endpoint = await _endpoint(settings, given, bus, folder, stack, stop)
             width = widths[given.name] = _width(settings, given, endpoint)
             provider = _provider(settings, endpoint, clock, _most(width))
             stack.push_async_callback(provider.aclose)
@@ -160,7 +161,12 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
 
 
 async def _endpoint(
-    settings: Settings, pool: PoolSettings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
+    settings: Settings,
+    pool: PoolSettings,
+    bus: Bus,
+    folder: RunFolder,
+    stack: AsyncExitStack,
+    stop: Stop,
 ) -> Endpoint:
     model = pool.model or settings.model
     if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
@@ -188,8 +194,23 @@ async def _endpoint(
         slots=1 if exact else slots or DEFAULT_SLOTS,
         prompt_cache=not exact,
         log=folder.state / "model-server.log",
+        told=_on_loop(bus, stop),
     )
     return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
+
+
+def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
+    """Return what the embedded server's keeper may call from its own thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell(line: str, for_good: bool) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            if for_good:
+                loop.call_soon_threadsafe(stop.request, line)
+            else:
+                loop.call_soon_threadsafe(partial(bus.emit, Topic.NOTICE, text=line))
+
+    return tell
 
 
 def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int) -> Provider:

@@ -11,6 +11,7 @@ waits for anything else is let go; what was answered is committed, and the same 
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -123,6 +124,7 @@ async def run(
             bus,
             settings.commit_interval_s,
             reader.done_with,
+            secrets=_keys(settings),
             disk_wait_s=settings.disk_wait_s,
         )
         ending = Ending(folder, totals, recipe, settings)
@@ -151,6 +153,12 @@ async def run(
         )
         stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+def _keys(settings: Settings) -> list[str]:
+    """The keys that this run may use, which nothing that it writes may hold."""
+    names = {pool.api_key_env for pool in settings.pools} | {settings.api_key_env}
+    return [key for name in names if name and (key := os.environ.get(name, "").strip())]
 
 
 class _Session:

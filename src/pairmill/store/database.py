@@ -51,7 +51,7 @@ def create(path: Path, version: str, chain: LedgerChain | None = None) -> None:
     try:
         new.unlink(missing_ok=True)
         with explained(new):
-            connection = sqlite3.connect(new, isolation_level=None)
+            connection = sqlite3.connect(new.absolute(), isolation_level=None)
             try:
                 connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 connection.execute("PRAGMA synchronous = FULL")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import time
 from contextlib import contextmanager
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder", "lock_folder", "open_folder", "read_folder", "write_settings"]
 
 _SETTINGS_FORMAT = 1
-_HARMLESS = frozenset({"lost+found", ".DS_Store", ".gitignore", ".gitkeep"})
+_HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
+    r"lost\+found|\.DS_Store|\.gitignore|\.gitkeep|\.Trash(es|-\d+)?|\.nfs[0-9a-f]+|\.snapshots?"
+    r"|\.zfs|\.fseventsd|\.Spotlight-V100|\.fuse_hidden\w+|@eaDir|#recycle|\$RECYCLE\.BIN"
+    r"|System Volume Information|a?quota\.(user|group)"
+)
 _MOST_LINE_BYTES = 2**24
 _SHOWN = 80  # characters of a setting's value in an error line
 
@@ -270,7 +275,7 @@ def _make_private(state: Path) -> None:
 def _is_ours(folder: RunFolder) -> bool:
     if folder.settings.is_file() or folder.ledger.is_file() or _is_published(folder):
         return True
-    names = {entry.name for entry in os.scandir(folder.path)} - _HARMLESS
+    names = {e.name for e in os.scandir(folder.path) if not _HARMLESS.fullmatch(e.name)}
     if not names:
         return True
     # A first start that was killed before its settings were written leaves empty folders behind.

@@ -118,7 +118,8 @@ def rebuild(
     building = folder.ledger.with_name(f"{folder.ledger.name}.rebuilt")
     chain = _next_chain(folder, old)
     create(building, folder.version, chain)
-    with explained(building), closing(sqlite3.connect(building, isolation_level=None)) as db:
+    place = building.absolute()  # a relative name may look like a URI
+    with explained(building), closing(sqlite3.connect(place, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("CREATE TEMP TABLE seen (id BLOB PRIMARY KEY) WITHOUT ROWID")
         db.execute("BEGIN IMMEDIATE")

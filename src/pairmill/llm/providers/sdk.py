@@ -16,6 +16,7 @@ import anyio
 import httpx2
 
 from pairmill.errors import ProviderError
+from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.outgoing import make_client
 from pairmill.llm.providers.provider import Mode, Reply
@@ -125,8 +126,8 @@ class SdkProvider:
         except (OpenAIError, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:
             _raise_transport(error)
         now = self._clock.time()
-        completion = decode(response.status_code, response.headers, body, now, self._secrets)
-        return Reply(completion, limit_headers(response.headers))
+        headers = hide_in_headers(limit_headers(response.headers), self._secrets)
+        return Reply(decode(response.status_code, headers, body, now, self._secrets), headers)
 
     async def _refuse_failure(self, response: httpx2.Response) -> None:
         """Read and name a failure before the SDK builds its own, unbounded view of it."""
@@ -138,7 +139,8 @@ class SdkProvider:
         if response.is_redirect:
             failures.raise_redirect(response.status_code)
         now = self._clock.time()
-        decode(response.status_code, response.headers, body, now, self._secrets)
+        headers = hide_in_headers(limit_headers(response.headers), self._secrets)
+        decode(response.status_code, headers, body, now, self._secrets)
 
 
 async def _read(response: httpx2.Response) -> bytes:

@@ -1,0 +1,105 @@
+"""A server that answers as it likes: any bytes, any headers, over TLS or not."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["Answer", "StrangeServer", "certificate", "chat", "strange_server"]
+
+Answer = tuple[int, "Mapping[str, str]", bytes]
+
+
+class StrangeServer:
+    """What it was asked, and where it is."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.lines: list[str] = []
+
+
+@contextmanager
+def strange_server(
+    answer: Callable[[dict[str, Any], str], Answer | None], *, tls: tuple[Path, Path] | None = None
+) -> Iterator[StrangeServer]:
+    """Serve what ``answer`` makes of a request and its key; None: nothing, for ever."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            request = json.loads(self.rfile.read(length))
+            key = self.headers.get("authorization", "").removeprefix("Bearer ")
+            server.asked.append(request)
+            server.keys.append(key)
+            server.lines.append(self.requestline)
+            found = answer(request, key)
+            if found is None:
+                over.wait()
+                return
+            status, headers, body = found
+            self.send_response(status)
+            for name, value in {"Content-Type": "application/json", **headers}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.daemon_threads = True
+        scheme = "http"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            http.socket = context.wrap_socket(http.socket, server_side=True)
+            scheme = "https"
+        server = StrangeServer(f"{scheme}://127.0.0.1:{http.server_port}/v1")
+        thread = threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            over.set()
+            http.shutdown()
+            thread.join()
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that nobody trusts by itself, and its key."""
+    made, key = folder / "certificate.pem", folder / "key.pem"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    name = ("-subj", "/CN=pairmill test", "-addext", "subjectAltName=IP:127.0.0.1")
+    places = ("-keyout", str(key), "-out", str(made))
+    command = ["openssl", "req", "-x509", *curve, *name, *places]
+    subprocess.run(command, check=True, capture_output=True)
+    return made, key
+
+
+def chat(text: str, *, model: str = "m", **more: Any) -> bytes:
+    """A chat completion as bytes."""
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": text},
+    }
+    usage = {"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 70}
+    return json.dumps({"choices": [choice], "model": model, "usage": usage, **more}).encode()
