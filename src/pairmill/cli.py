@@ -247,6 +247,9 @@ def _run(
     listen: Callable[[Event], None] | None = None,
 ) -> int:
     quit_on_signals()
+    from pairmill.run.descriptors import check_open_files
+
+    check_open_files()
     import time
 
     import anyio

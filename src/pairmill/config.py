@@ -299,7 +299,7 @@ def _unusable(value: object) -> str:
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         return "the number is too large"
     elif isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number"
+        return "input should be a finite number"
     elif isinstance(value, (str, Path)) and "\0" in str(value):
         return "holds a NUL character"
     return next((problem for each in inner if (problem := _unusable(each))), "")

@@ -57,6 +57,7 @@ def generate(
         return await run(loaded, bus, handle_signals=is_main and not is_running)
 
     is_running = _loop_is_running()
+    check_open_files()
     check_export(loaded)
     try:
         if is_running:

@@ -129,7 +129,7 @@ def _account(rebuilt: Rebuilt, folder: RunFolder) -> list[str]:
     if rebuilt.is_kept:
         lines[0] += f"; {rebuilt.answers:,} paid answers saved from the old one, kept beside it"
     if rebuilt.doubles:
-        lines.append(f"{rebuilt.doubles:,} pairs of units that stood twice were taken out")
+        lines.append(f"{rebuilt.doubles:,} lines that stood twice were taken out")
     if rebuilt.cut:
         lines.append(f"{rebuilt.cut} lines of units that may be half written were taken off")
     if rebuilt.unnamed:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import orjson
 from msgspec import structs
 
 from pairmill.errors import ChangedError
@@ -72,7 +73,7 @@ class Rebuilt:
         units: Units that count as finished.
         answers: Bought answers that could be read out of the old ledger.
         unnamed: Pairs whose unit cannot be named: begun under settings that nobody noted.
-        doubles: Rows taken out because their unit stands in an earlier place.
+        doubles: Lines taken out because their unit, or reject, stands in an earlier place.
         is_kept: The old ledger stands beside the new one.
         damaged: Published shards with lines that are no rows, as plain lines for people.
         cut: Lines taken off the ends of open shards, since they may be of half a unit.
@@ -242,7 +243,7 @@ class _Intake:
             if kind == "train":
                 units = self._pairs(lines, doubles)
             else:
-                units = _rejects([row for row, _, _ in lines], self._rebuilt)
+                units = _rejects(self._new_rejects(lines, doubles), self._rebuilt)
             for unit in units:
                 self._db.execute(_ADD_UNIT, unit)
         if doubles:
@@ -259,6 +260,18 @@ class _Intake:
             self._rebuilt.damaged.append(f"{path}: {bad} lines are no rows; left as they are")
         values = (kind, shard_number(path.name), "closed", size, good + bad, content.hexdigest())
         self._db.execute("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def _new_rejects(self, lines: list[_Line], doubles: list[tuple[int, int]]) -> list[Row]:
+        """Return the rejects that stand nowhere before, but for the time; note the others."""
+        kept: list[Row] = []
+        for row, start, end in lines:
+            told = orjson.dumps({**row, "created": None}, option=orjson.OPT_SORT_KEYS)
+            add = "INSERT OR IGNORE INTO seen VALUES (?)"
+            if self._db.execute(add, (hashlib.sha256(told).digest(),)).rowcount:
+                kept.append(row)
+            else:
+                doubles.append((start, end))
+        return kept
 
     def _pairs(self, lines: list[_Line], doubles: list[tuple[int, int]]) -> list[_Unit]:
         """Name the units of some rows of one chunk: a row's id is its unit's id and its place."""
