@@ -31,7 +31,8 @@ DEAD = "127.0.0.1:9"
 def pairs(request: dict[str, Any]) -> str:
     """An answer that any recipe of pairs can use."""
     text = " ".join(str(message["content"]) for message in request["messages"])
-    sentence = next(line for line in reversed(text.splitlines()) if len(line) > 80)[:200]
+    long = [line for line in text.splitlines() if len(line) > 80]
+    sentence = long[-1][:200] if long else "nothing"
     pair = {
         "instruction": "What does the report say about its subject, in its own words?",
         "answer": sentence,
@@ -47,7 +48,8 @@ def run(
     """Run pairmill on a small corpus in an environment with some more variables."""
     corpus = write_corpus(folder / "articles", 2, 10)
     config = folder / "settings.yaml"
-    config.write_text(json.dumps({"wire": wire, "checks": "off", "concurrency": 2}), "utf-8")
+    settings = {"wire": wire, "checks": "off", "concurrency": 2}
+    config.write_text(json.dumps({**settings, "structured_output": "json_schema"}), "utf-8")
     words = [command, *([str(corpus)] if command == "run" else [])]
     if command == "run":
         words += ["-o", str(folder / "out")]

@@ -11,6 +11,7 @@ from anyio import from_thread
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.events import Topic
+from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
