@@ -104,7 +104,7 @@ def test_certificates_of_the_environment_are_trusted(fast_path: Path, wire: str)
         refused = run(fast_path, server.url, wire)
         assert refused.returncode == 78
         assert "TLS" in refused.stderr
-        found = run(fast_path, server.url, wire, SSL_CERT_FILE=str(files[0]))
+        found = run(fast_path, server.url, wire, SSL_CERT_FILE=str(files.authority))
     assert found.returncode == 0, found.stderr
     assert rows(fast_path / "out")
 
@@ -197,7 +197,7 @@ def test_a_signal_while_the_first_call_hangs_ends_as_resumable(
     with strange_server(lambda _request, _key: None, tls=files if secure else None) as server:
         child = subprocess.Popen(
             pairmill_run(corpus, fast_path / "out", config),
-            env={**environment(server.url), "SSL_CERT_FILE": str(files[0])},
+            env={**environment(server.url), "SSL_CERT_FILE": str(files.authority)},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import ssl
-import subprocess
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import trustme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Answer", "StrangeServer", "certificate", "chat", "strange_server"]
+__all__ = ["Answer", "Certificates", "StrangeServer", "certificate", "chat", "strange_server"]
 
 Answer = tuple[int, "Mapping[str, str]", bytes]
+
+
+class Certificates(NamedTuple):
+    """Paths of PEM files: an authority, and a chain and key of its signing."""
+
+    authority: Path
+    chain: Path
+    key: Path
 
 
 class StrangeServer:
@@ -31,7 +40,7 @@ class StrangeServer:
 
 @contextmanager
 def strange_server(
-    answer: Callable[[dict[str, Any], str], Answer | None], *, tls: tuple[Path, Path] | None = None
+    answer: Callable[[dict[str, Any], str], Answer | None], *, tls: Certificates | None = None
 ) -> Iterator[StrangeServer]:
     """Serve what ``answer`` makes of a request and its key; None: nothing, for ever."""
     over = threading.Event()
@@ -69,7 +78,7 @@ def strange_server(
         scheme = "http"
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
+            context.load_cert_chain(tls.chain, tls.key)
             http.socket = context.wrap_socket(http.socket, server_side=True)
             scheme = "https"
         server = StrangeServer(f"{scheme}://127.0.0.1:{http.server_port}/v1")
@@ -83,15 +92,16 @@ def strange_server(
             thread.join()
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a certificate for 127.0.0.1 that nobody trusts by itself, and its key."""
-    made, key = folder / "certificate.pem", folder / "key.pem"
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    name = ("-subj", "/CN=pairmill test", "-addext", "subjectAltName=IP:127.0.0.1")
-    places = ("-keyout", str(key), "-out", str(made))
-    command = ["openssl", "req", "-x509", *curve, *name, *places]
-    subprocess.run(command, check=True, capture_output=True)
-    return made, key
+def certificate(folder: Path) -> Certificates:
+    """Make an authority that nobody trusts by itself, and what it signed for 127.0.0.1."""
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1")
+    made = Certificates(folder / "ca.pem", folder / "chain.pem", folder / "key.pem")
+    authority.cert_pem.write_to_path(made.authority)
+    own.private_key_pem.write_to_path(made.key)
+    for pem in own.cert_chain_pems:
+        pem.write_to_path(made.chain, append=True)
+    return made
 
 
 def chat(text: str, *, model: str = "m", **more: Any) -> bytes:

@@ -187,7 +187,7 @@ def _is_ungrounded(
 def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> str | None:
     """The language of most answers, by a sample; None where there is no such."""
     sample = rng.sample(rows, min(len(rows), _SAMPLE))
-    known = [language for row in sample if (language := identify(frozenset(words(row.answer))))]
+    known = [language for row in sample if (language := identify(row.answer))]
     if not known:
         return None
     language, count = Counter(known).most_common(1)[0]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import RejectedError
-from pairmill.quality.thresholds import DEFAULT, POLICIES, CheckPolicy, override
+from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
+from pairmill.quality.thresholds import VERSION as VERSION_OF_CHECKS
 from pairmill.recipes.evolve import Evolution
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.preference import Preference
@@ -40,13 +41,18 @@ _COPIES = {
 }
 
 
-def compose(generator: Generator, settings: Settings) -> Recipe:
+def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Recipe:
     """Put the steps behind a generator.
+
+    Args:
+        generator: What writes the pairs.
+        settings: Which steps follow.
+        table: Version of the table of checks (`pairmill.quality.thresholds.TABLES`).
 
     Raises:
         ConfigError: ``checks`` names what there is not.
     """
-    checks = make_checks(generator, settings)
+    checks = make_checks(generator, settings, table)
     evolution, preference = Evolution.of(settings, checks), Preference.of(settings)
     judge = make_judge(settings)
     steps = [step.identity if step is not None else "" for step in (evolution, preference, judge)]
@@ -74,13 +80,13 @@ def compose(generator: Generator, settings: Settings) -> Recipe:
     )
 
 
-def make_checks(generator: Generator, settings: Settings) -> Checks:
+def make_checks(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Checks:
     """The table of checks for a generator, with what the settings change in it.
 
     Raises:
         ConfigError: A check or a number that there is not, or a value that it cannot have.
     """
-    thresholds = DEFAULT
+    thresholds = TABLES[table]
     if generator.copies:
         thresholds = replace(
             thresholds, policies=MappingProxyType({**thresholds.policies, **_COPIES})

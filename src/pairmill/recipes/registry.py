@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from pairmill.errors import ConfigError
+from pairmill.quality.thresholds import VERSION
 from pairmill.recipes.backtranslate import backtranslate
 from pairmill.recipes.compose import compose
 from pairmill.recipes.extractive import extractive
@@ -28,8 +29,12 @@ RECIPES: dict[str, Callable[[Settings], Generator]] = {
 }
 
 
-def make_recipe(settings: Settings) -> Recipe:
+def make_recipe(settings: Settings, *, checks_table: str = VERSION) -> Recipe:
     """Make the recipe that the settings name.
+
+    Args:
+        settings: All of them.
+        checks_table: Version of the table of checks, for a folder that was begun with an older one.
 
     Raises:
         ConfigError: There is none of that name, or ``checks`` names what there is not.
@@ -39,4 +44,4 @@ def make_recipe(settings: Settings) -> Recipe:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(RECIPES)}"
         raise ConfigError(f"unknown recipe '{name}'; {hint}")
-    return compose(RECIPES[name](settings), settings)
+    return compose(RECIPES[name](settings), settings, checks_table)

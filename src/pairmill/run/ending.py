@@ -61,6 +61,13 @@ class Ending:
         """Pairs that the folder holds now."""
         return self._lookup.totals().pairs
 
+    @property
+    def judged(self) -> tuple[int, int]:
+        """Units that the model's answers could be used for, and those that were rejected."""
+        units = self._lookup.totals().units
+        bad = units.get(Outcome.REJECTED.value, 0)
+        return sum(units.values()) - bad, bad
+
     def begin(self) -> None:
         """Write card and manifest before the first shard: the folder loads at every moment."""
         write_card(self._folder.path, self._facts(finished=False))

@@ -36,12 +36,13 @@ from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
-from pairmill.run.origin import check_recipe, note_start
+from pairmill.run.origin import check_recipe, note_start, recipe_for
 from pairmill.run.reader import Reader
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
+from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
 from pairmill.run.tuning import calm_collector
@@ -89,7 +90,7 @@ async def run(
     bus = bus or Bus()
     own = again.begun if again else settings
     settings, notice = fit_to_open_files(settings)
-    recipe = make_recipe(settings)
+    make_recipe(settings)  # what it refuses is refused before the folder is touched
     check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -100,9 +101,10 @@ async def run(
                 version=__version__,
             )
         )
-        changed, adopted = "", list[str]()
+        adopted: list[str] = []
+        recipe, changed = recipe_for(folder, settings)
         if not again:
-            changed = check_recipe(
+            changed = changed or check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
             )  # before anything is upgraded
             if folder.is_bare:
@@ -252,6 +254,10 @@ class _Session:
 
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
+        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
+        suspects = Suspects(self._writer.put_result, inbox)
+        self._bus.subscribe(suspects.listen, *Suspects.TOPICS)
+        has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
             self._recipe,
             self._questions(self._settings.model),
@@ -260,12 +266,15 @@ class _Session:
             self._bus,
             self._stop,
             connection.in_flight,
+            suspects,
             self._questions(strong) if strong else None,
         )
         quiet_s = self._settings.no_progress_s
-        vigil = RunMonitor(connection, self._bus, self._stop, no_progress_s=quiet_s)
+        good, bad = self._ending.judged
+        vigil = RunMonitor(
+            connection, self._bus, self._stop, no_progress_s=quiet_s, good=good, bad=bad
+        )
         self._bus.subscribe(vigil, *RunMonitor.TOPICS)
-        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
         crew = WorkerGroup(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
@@ -276,6 +285,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
+            suspects.conclude(self._stop, self._watch.memory, has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:

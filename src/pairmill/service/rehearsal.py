@@ -64,7 +64,7 @@ class _Prompter:
         self.prompts.append(prompt)
         passage, _ = find_passage(prompt.text)
         dice = Dice(_SEED)
-        filling = Filling(draft_pairs(passage, _DRAFTS, dice), dice)
+        filling = Filling(draft_pairs(passage, _DRAFTS, dice), dice, passage)
         made = fill(orjson.dumps(json_schema(answer).schema), filling)
         value = read(orjson.dumps(made).decode(), answer).value
         if value is None:

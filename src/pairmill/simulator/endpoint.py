@@ -112,13 +112,16 @@ class SimulatedEndpoint:
     def handle(self, exchange: HttpExchange) -> None:
         """Answer one exchange, now or later."""
         path = exchange.path.partition("?")[0]
-        if self._rules and not path.startswith("/_sim/") and not path.endswith(_CHAT):
+        is_chat = path.endswith(_CHAT)
+        if not is_chat and not path.startswith("/_sim/"):
+            self._desk.tally.note_other(path)
+        if self._rules and not is_chat and not path.startswith("/_sim/"):
             facts = CallFacts(path, exchange.key, self._desk.tally.calls, self._now())
             rule = self._rules.take(facts)
             if rule is not None:
                 exchange.send(self._encode_plain(rule.reply, exchange))
                 return
-        if path.endswith(_CHAT):
+        if is_chat:
             if exchange.method == "POST":
                 self._chat(exchange)
             else:

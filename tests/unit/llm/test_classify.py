@@ -223,7 +223,7 @@ CASES: list[tuple[str, int, Any, Kind]] = [
     ("too large", 413, b"", Kind.CHUNK),
     ("wrong path", 404, {"detail": "Not Found"}, Kind.CONFIG),
     ("wrong method", 405, b"", Kind.CONFIG),
-    ("unknown refusal", 400, {"error": {"message": "bad"}}, Kind.CHUNK),
+    ("unknown refusal", 400, {"error": {"message": "bad"}}, Kind.REFUSED),
     ("unknown failure", 599, None, Kind.OVERLOAD),
 ]
 

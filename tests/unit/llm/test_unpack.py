@@ -37,7 +37,7 @@ def test_no_more_is_unpacked_than_is_read() -> None:
 def test_what_is_broken_is_garbage(packing: str) -> None:
     with pytest.raises(ProviderError) as caught:
         unpack(b"not packed at all", packing, 1000)
-    assert caught.value.kind is Kind.BADOUT
+    assert caught.value.kind is Kind.LOST
 
 
 @pytest.mark.parametrize("packing", ["snappy", "\x1b[31m", "gzip, gzip, gzip, gzip"])

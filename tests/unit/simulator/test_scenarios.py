@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("name", scenario_names())
-def test_every_scenario_can_be_used_and_says_what_it_is(name: str) -> None:
-    scenario = load_scenario(name)
-    assert scenario.about.endswith(".")
-    assert "\n" not in scenario.about
-    told = scenario.settings
-    assert told.rules or told.thinking is not None
+def test_every_scenario_can_be_used_and_says_what_it_is() -> None:
+    for name in scenario_names():
+        scenario = load_scenario(name)
+        assert scenario.about.endswith("."), name
+        assert "\n" not in scenario.about, name
+        check(scenario.settings)
+        assert scenario.settings.rules or scenario.settings.thinking is not None, name
 
 
 def test_settings_of_ones_own_win_over_the_scenarios() -> None:
