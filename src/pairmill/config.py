@@ -266,9 +266,9 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
     for name in given_values:
         _check_known(name, "")
     for name, value in {**values, **given_values}.items():
-        problem = _unusable(value)
+        problem = _unusable(name, value)
         if problem:
-            raise ConfigError(f"{'' if name in given_values else where}{name}: {problem}")
+            raise ConfigError(f"{'' if name in given_values else where}{problem}")
     try:
         return Settings.model_validate({**values, **given_values})
     except ValidationError as error:
@@ -289,20 +289,21 @@ def _check_known(name: str, where: str) -> None:
     raise ConfigError(f"{where}unknown setting '{name}'{hint}")
 
 
-def _unusable(value: object) -> str:
-    """Say what is wrong with a value that no setting can have; "" where nothing is."""
-    inner: list[object] = []
+def _unusable(name: str, value: object) -> str:
+    """Name a value that no setting can have, and say what is wrong with it; "" if nothing is."""
+    inner: list[tuple[str, object]] = []
     if isinstance(value, dict):
-        inner = [*value, *value.values()]
+        inner = [(f"{name}.{key}", each) for key, each in value.items()]
+        inner += [(name, key) for key in value]
     elif isinstance(value, (list, tuple)):
-        inner = list(value)
+        inner = [(f"{name}.{at}", each) for at, each in enumerate(value)]
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return "the number is too large"
+        return f"{name}: the number is too large"
     elif isinstance(value, float) and not math.isfinite(value):
-        return "input should be a finite number"
+        return f"{name}: input should be a finite number"
     elif isinstance(value, (str, Path)) and "\0" in str(value):
-        return "holds a NUL character"
-    return next((problem for each in inner if (problem := _unusable(each))), "")
+        return f"{name}: holds a NUL character"
+    return next((problem for each in inner if (problem := _unusable(*each))), "")
 
 
 def _first_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Certificates", "StrangeServer", "certificate", "chat", "strange_server"]
 
 Answer = tuple[int, "Mapping[str, str]", bytes]
+"""Status, headers and body."""
 
 
 class Certificates(NamedTuple):
@@ -40,9 +41,14 @@ class StrangeServer:
 
 @contextmanager
 def strange_server(
-    answer: Callable[[dict[str, Any], str], Answer | None], *, tls: Certificates | None = None
+    answer: Callable[[dict[str, Any], str], Answer | bytes | None],
+    *,
+    tls: Certificates | None = None,
 ) -> Iterator[StrangeServer]:
-    """Serve what ``answer`` makes of a request and its key; None: nothing, for ever."""
+    """Serve what ``answer`` makes of a request and its key.
+
+    Bytes are sent as they are, and the connection is closed behind them; None: nothing, for ever.
+    """
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,6 +64,10 @@ def strange_server(
             found = answer(request, key)
             if found is None:
                 over.wait()
+                return
+            if isinstance(found, bytes):
+                self.wfile.write(found)
+                self.close_connection = True
                 return
             status, headers, body = found
             self.send_response(status)
@@ -111,5 +121,6 @@ def chat(text: str, *, model: str = "m", **more: Any) -> bytes:
         "finish_reason": "stop",
         "message": {"role": "assistant", "content": text},
     }
-    usage = {"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 70}
+    prompt, done = 50, max(1, len(text) // 4)
+    usage = {"prompt_tokens": prompt, "completion_tokens": done, "total_tokens": prompt + done}
     return json.dumps({"choices": [choice], "model": model, "usage": usage, **more}).encode()

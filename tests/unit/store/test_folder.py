@@ -42,7 +42,9 @@ def test_a_new_folder_has_its_places_and_a_private_state(tmp_path: Path) -> None
         os.umask(before)
 
 
-@pytest.mark.parametrize("name", [".gitkeep", "lost+found"])
+@pytest.mark.parametrize(
+    "name", [".gitkeep", "lost+found", ".Trash-1000", ".nfs00a1", ".snapshot", "$RECYCLE.BIN"]
+)
 def test_harmless_entries_do_not_make_a_folder_foreign(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with open_it(tmp_path):

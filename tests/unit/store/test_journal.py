@@ -8,9 +8,10 @@ import pytest
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Outcome, digest
+from pairmill.run.memory import RunMemory
 from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
 from pairmill.store.files import Disk
-from pairmill.store.folder import RunFolder, read_folder
+from pairmill.store.folder import RunFolder, open_folder, read_folder
 from pairmill.store.journal import Journal
 from pairmill.store.ledger import Ledger
 from pairmill.store.reading import read_lines
@@ -241,6 +242,23 @@ def test_a_refused_transaction_that_took_effect_is_left_to_the_next_start(
     with Journal.open(folder, clock=Clock()) as journal:
         assert journal.commit(make_batch(1, 2)).repeated == 1
         assert len(set(lines(folder, journal))) == len(lines(folder, journal)) == 4
+
+
+def test_a_folder_may_have_the_name_of_an_address(
+    tmp_path: Path, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would read it as a URI, and keep the ledger in memory."""
+    monkeypatch.chdir(tmp_path)
+    place = Path("file:memory?mode=memory")
+    for units in ((1,), (1, 2)):
+        with (
+            open_folder(place, settings_fingerprint={}, accept_change=False, version="1") as opened,
+            Journal.open(opened, clock=Clock()) as journal,
+            RunMemory(opened.state / "memory.db") as memory,
+        ):
+            memory.set("a", "b")
+            assert journal.commit(make_batch(*units)).units == 1
+    assert (tmp_path / place / ".run/ledger.db").exists()
 
 
 def test_a_shard_that_was_refused_gives_its_room_back_at_once(
