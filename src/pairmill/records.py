@@ -105,6 +105,7 @@ class Chunk(Struct, frozen=True):
         id: Digest of ``text`` alone.
         section: Headings that the span stands under, outermost first.
         index: Position among the document's chunks, from 0.
+        parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
     """
 
     id: str
@@ -119,6 +120,7 @@ class Chunk(Struct, frozen=True):
     author: str | None = None
     url: str | None = None
     language: str | None = None
+    parts: tuple[int, ...] = ()
 
 
 class Message(Struct, frozen=True):

@@ -73,7 +73,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     totals, bill = _sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
-    recipe = _recipe(settings)
+    recipe = _recipe(settings, folder)
     return RunFacts(
         recipe=str(told.get("recipe") or (recipe.name if recipe else "unknown")),
         prompt_version=str(
@@ -133,9 +133,9 @@ def _settings(folder: RunFolder) -> Settings | None:
         return None
 
 
-def _recipe(settings: Settings | None) -> Recipe | None:
+def _recipe(settings: Settings | None, folder: RunFolder) -> Recipe | None:
     try:
-        return make_recipe(settings) if settings else None
+        return make_recipe(settings, folder.state / "recipe") if settings else None
     except PairmillError:
         return None
 

@@ -60,11 +60,13 @@ class AnswerModel(BaseModel):
     """Base of every answer: strict types, unknown keys ignored.
 
     ``items`` names the field that holds a list whose good members are worth keeping when others
-    are bad, or is None.
+    are bad, or is None. ``strict_schema`` is the JSON schema of a model that was made from a
+    recipe file; None: it is made from the model.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
     items: ClassVar[str | None] = None
+    strict_schema: ClassVar[dict[str, Any] | None] = None
 
 
 Answer = TypeVar("Answer", bound=AnswerModel)
@@ -133,8 +135,10 @@ def json_schema(model: type[AnswerModel]) -> AnswerSchema:
     Every property is required, none may be added, references are resolved in place; string lengths
     and titles are left out, since servers refuse or ignore them (``read`` checks lengths).
     """
-    schema = model.model_json_schema(by_alias=False)
-    plain = _plain(schema, schema.get("$defs", {}))
+    plain = model.strict_schema
+    if plain is None:
+        schema = model.model_json_schema(by_alias=False)
+        plain = _plain(schema, schema.get("$defs", {}))
     name = model.__name__.lower()
     return AnswerSchema(name, plain, digest(name, orjson.dumps(plain).decode()))
 

@@ -18,6 +18,7 @@ from pairmill.errors import RejectedError
 from pairmill.events import Topic
 from pairmill.quality.text import count_words
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.refine import Checks, inspect_pair, view_of, view_of_pair
 from pairmill.recipes.writing import (
@@ -92,7 +93,7 @@ class Evolution:
         """What the settings ask for; None for ``evolve: off``."""
         if settings.evolve == "off":
             return None
-        form = load_template("evolve", {"canary": CANARY})
+        form = load_template("evolve", {"canary": CANARY}, constant_doors(settings))
         return cls(form, checks, settings.temperature, settings.seed)
 
     @property

@@ -16,6 +16,7 @@ from pairmill.errors import RejectedError
 from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
 from pairmill.recipes.answering import Answers, by_number, question
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompts import PromptTemplate, load_template
 from pairmill.recipes.refine import view_of, view_of_pair
 from pairmill.recipes.writing import CANARY, TERMS
@@ -53,7 +54,9 @@ class Preference:
         constants = {"style": "", "canary": CANARY}
         return cls(
             route=settings.preference,
-            form=load_template("closed_book" if closed else "answers", constants),
+            form=load_template(
+                "closed_book" if closed else "answers", constants, constant_doors(settings)
+            ),
             model=settings.preference_model,
             temperature=settings.temperature if closed else min(settings.temperature + 0.3, 2.0),
             seed=settings.seed + 1,

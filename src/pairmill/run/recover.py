@@ -50,7 +50,7 @@ def recover(path: Path) -> list[str]:
         lines = _mend_settings(folder, settings)
         identities = dict.fromkeys(read_origin(folder).identities)
         if settings is not None:
-            identities.setdefault(make_recipe(settings).identity)
+            identities.setdefault(make_recipe(settings, folder.state / "recipe").identity)
         harm = find_harm(folder)
         if not harm:
             return [*lines, f"{folder.ledger}: whole, and in step with the shards; left as it is"]

@@ -25,7 +25,7 @@ from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, StorageError
 from pairmill.events import Bus, Topic
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.connect import connected
 from pairmill.run.crew import WorkerGroup
@@ -38,6 +38,7 @@ from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
 from pairmill.run.origin import check_recipe, note_start, recipe_for
 from pairmill.run.reader import Reader
+from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
@@ -50,6 +51,7 @@ from pairmill.run.watch import CanaryGuard
 from pairmill.run.worker import WorkerContext, work_on
 from pairmill.run.writer import Writer
 from pairmill.sources.files import check_inputs
+from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
@@ -90,7 +92,8 @@ async def run(
     bus = bus or Bus()
     own = again.begun if again else settings
     settings, notice = fit_to_open_files(settings)
-    make_recipe(settings)  # what it refuses is refused before the folder is touched
+    begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
+    settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -104,9 +107,12 @@ async def run(
         adopted: list[str] = []
         recipe, changed = recipe_for(folder, settings)
         if not again:
+            changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
             changed = changed or check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
             )  # before anything is upgraded
+            add_fields(folder.state, recipe.fields)
+            keep_copy(folder, recipe)
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
@@ -130,14 +136,16 @@ async def run(
             disk_wait_s=settings.disk_wait_s,
         )
         ending = Ending(folder, totals, recipe, settings)
-        for text in filter(None, (*notice, *folder.notices, changed, *adopted, *journal.notices)):
+        copied = notice_of_copy(recipe, folder, settings.recipe)
+        notices = (*notice, *folder.notices, copied, changed, *adopted, *journal.notices)
+        for text in filter(None, notices):
             bus.emit(Topic.NOTICE, text=text)
         watch = CanaryGuard(
             Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
-            on_trial=settings.checks != "off",
+            on_trial=recipe.is_watched,
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, *RunMetrics.TOPICS)

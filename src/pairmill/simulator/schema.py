@@ -97,6 +97,7 @@ _FORMATS = {
     "hostname": "example.org",
     "ipv4": "192.0.2.1",
 }
+_TOLD_BOUND = re.compile(r"at most (\d{1,6}) characters")
 _DEPTH = 32
 _INNER_ITEMS = 3  # in a list without bounds that stands inside another list
 _MAX_ITEMS = 64
@@ -443,6 +444,9 @@ def _number(node: Mapping[str, Any], name: str, *, whole: bool) -> Filler:
 
 def _string(node: Mapping[str, Any], name: str) -> Filler:
     least, most = node.get("minLength", 0), node.get("maxLength")
+    told = _TOLD_BOUND.search(str(node.get("description", "")))
+    if most is None and told:  # strict servers take no maxLength, so that it is told in words
+        most = int(told[1])
     pattern, form = node.get("pattern"), node.get("format")
     role = _role_of(name, str(node.get("description", "")).lower())
     if isinstance(pattern, str):

@@ -138,18 +138,15 @@ def test_the_datasets_library_loads_rows_as_declared(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    types = {
-        name: datasets.List(
-            datasets.Value(kind[0])
-            if isinstance(kind[0], str)
-            else {key: datasets.Value(dtype) for key, dtype in kind[0].items()}
-        )
-        if isinstance(kind, tuple)
-        else {key: datasets.Value(dtype) for key, dtype in kind.items()}
-        if isinstance(kind, dict)
-        else datasets.Value(kind)
-        for name, kind in ROW_FEATURES.items()
-    }
+
+    def typed(kind: Any) -> Any:
+        if isinstance(kind, tuple):
+            return datasets.List(typed(kind[0]))
+        if isinstance(kind, str):
+            return datasets.Value(kind)
+        return {key: typed(inner) for key, inner in kind.items()}
+
+    types = {name: typed(kind) for name, kind in ROW_FEATURES.items()}
     scored = Pair("i", "a", 1, "how_to", "e", 0.5, ("long",), {"honesty": 4.0})
     first = encode_row(Pair("i", "a", 0), CHUNK, ORIGIN, 1, 2)
     shard = tmp_path / "train-00000.jsonl"
