@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import warnings
 from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -41,6 +42,14 @@ __all__ = [
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+RENAMED = {"max_tokens": "max_total_tokens"}
+"""Settings of earlier versions, and what they are called today."""
+
+_WHY_RENAMED = {
+    "max_tokens": "it caps the tokens of the whole run, not the length of an answer",
+}
 
 
 def _as_word(value: object) -> object:
@@ -175,7 +184,7 @@ class Settings(BaseModel):
     """A price file that overrides the one that comes along."""
     max_usd: float | None = Field(None, gt=0)
     """Dollars that all starts of the run may cost together; never passed."""
-    max_tokens: int | None = Field(None, gt=0)
+    max_total_tokens: int | None = Field(None, gt=0)
     """Tokens that they may use, prompts and answers together."""
     max_hours: float | None = Field(None, gt=0)
     """Hours that they may take."""
@@ -256,6 +265,18 @@ class Settings(BaseModel):
     grace_s: float = Field(25.0, ge=0)
     """How long calls in flight may finish after a stop was asked for."""
     accept_change: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_todays_names(cls, values: Any) -> Any:
+        """Take settings of an earlier version: a file's, or those of a folder's last start."""
+        if not isinstance(values, dict) or not RENAMED.keys() & values.keys():
+            return values
+        today = {name: value for name, value in values.items() if name not in RENAMED}
+        for old, new in RENAMED.items():
+            if values.get(old) is not None:
+                today.setdefault(new, values[old])
+        return today
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Settings:
@@ -364,6 +385,10 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
 def _check_known(name: str, where: str) -> None:
     known = list(Settings.model_fields)
     if name in known:
+        return
+    if name in RENAMED:
+        text = f"{where}'{name}' is called '{RENAMED[name]}' now: {_WHY_RENAMED[name]}"
+        warnings.warn(text, FutureWarning, stacklevel=3)
         return
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"

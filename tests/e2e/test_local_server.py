@@ -141,7 +141,7 @@ def test_the_server_ends_when_its_parent_is_killed() -> None:
 async def test_a_server_that_is_killed_is_started_again_at_the_same_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fault 62: behind a proxy that leads nowhere as well, and without our key."""
+    """Fault 68: behind a proxy that leads nowhere as well, and without our key."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-of-the-user")
@@ -174,7 +174,7 @@ async def test_a_server_that_is_killed_is_started_again_at_the_same_address(
 @pytest.mark.model
 @pytest.mark.fault
 def test_a_server_that_dies_again_and_again_is_given_up_with_its_last_words() -> None:
-    """Fault 62."""
+    """Fault 68."""
     lines: list[tuple[str, bool]] = []
     before = set(children_of(os.getpid()))
     path = local.model_path()

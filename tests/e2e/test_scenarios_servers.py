@@ -48,7 +48,10 @@ def test_what_happens_to_every_chunk_is_no_chunks_fault(case: Case, tmp_path: Pa
 
 
 def test_a_model_that_crashes_and_comes_back_costs_no_chunk(tmp_path: Path) -> None:
-    first = check(Case("crash-and-back", (0, 75, 78), 8, corpus=MANY), tmp_path)
+    first = check(
+        Case("crash-and-back", (0, 75), 8, corpus=MANY, settings=SHORT | {"timeout_s": 5.0}),
+        tmp_path,
+    )
     assert "crashed" in first.said.lower()
     after = play_again(tmp_path)
     assert (after.code, after.chunks, after.lost) == (0, MANY, 0), after.said

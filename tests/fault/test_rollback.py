@@ -76,7 +76,7 @@ def recover(forge: Forge, out: Path) -> None:
 def test_a_ledger_older_than_the_published_shards_is_refused_and_mended(
     short_course: Course, forge: Forge, fast_path: Path, roll_back: Callable[[Path, Path], None]
 ) -> None:
-    """Fault 55."""
+    """Fault 61."""
     out, before = fast_path / "out", fast_path / "before"
     killed(short_course, forge, out, 30)
     shutil.copytree(out, before)
@@ -93,7 +93,7 @@ def test_a_ledger_older_than_the_published_shards_is_refused_and_mended(
 def test_a_ledger_that_lost_its_write_ahead_log_is_refused_and_mended(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
-    """Fault 56: killed, and copied without ledger.db-wal."""
+    """Fault 62: killed, and copied without ledger.db-wal."""
     for turn, step in enumerate((21, 24, 27)):
         out = fast_path / f"out-{turn}"
         killed(short_course, forge, out, step)
@@ -109,7 +109,7 @@ def test_a_ledger_that_lost_its_write_ahead_log_is_refused_and_mended(
 def test_a_ledger_of_another_folder_is_refused_and_mended(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
-    """Fault 57."""
+    """Fault 63."""
     for name in ("out", "other"):
         short_course.finish(forge, fast_path / name)
     of_another_folder(fast_path, fast_path / "out")
@@ -121,7 +121,7 @@ def test_a_ledger_of_another_folder_is_refused_and_mended(
 def test_pairs_that_already_stand_twice_are_taken_out(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
-    """Fault 58: an earlier version went on with a restored ledger."""
+    """Fault 64: an earlier version went on with a restored ledger."""
     out = fast_path / "out"
     short_course.finish(forge, out)
     shutil.copy(out / "data/train-00000.jsonl", out / "data/train-00077.jsonl")
@@ -136,7 +136,7 @@ def test_pairs_that_already_stand_twice_are_taken_out(
 def test_a_healthy_ledger_is_left_alone_by_recover(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
-    """Fault 59: after a good end, and after a kill."""
+    """Fault 65: after a good end, and after a kill."""
     for name, step in (("whole", None), ("killed", 40)):
         out = fast_path / name
         if step is None:
@@ -161,7 +161,7 @@ def bare_copy(out: Path, copy: Path) -> Path:
 def test_a_folder_without_its_state_can_be_used_and_gone_on_with(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
-    """Fault 60: nothing that stands in it is bought again."""
+    """Fault 66: nothing that stands in it is bought again."""
     short_course.finish(forge, fast_path / "out")
     copy = bare_copy(fast_path / "out", fast_path / "copy")
     for command in ("show", "report", "export", "qc"):
@@ -184,7 +184,7 @@ def test_a_folder_without_its_state_can_be_used_and_gone_on_with(
 def test_a_folder_without_its_state_is_bound_to_its_settings_all_the_same(
     short_course: Course, forge: Forge, fast_path: Path, *, knows: bool
 ) -> None:
-    """Fault 60: other settings are refused before anything is asked, twice in a row."""
+    """Fault 66: other settings are refused before anything is asked, twice in a row."""
     short_course.finish(forge, fast_path / "out")
     copy = bare_copy(fast_path / "out", fast_path / "copy")
     if not knows:
@@ -207,7 +207,7 @@ def test_a_folder_without_its_state_is_bound_to_its_settings_all_the_same(
 def test_a_run_whose_state_is_removed_while_it_works_can_be_gone_on_with(
     long_course: Course, forge: Forge, fast_path: Path
 ) -> None:
-    """Fault 61."""
+    """Fault 67."""
     long_course.endpoint.reset()
     out = fast_path / "out"
     child = long_course.start(forge, out)

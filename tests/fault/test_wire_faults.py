@@ -76,7 +76,7 @@ def good(request: dict[str, Any], _key: str) -> Answer:
 
 @WIRES
 def test_a_call_to_this_machine_asks_no_proxy(fast_path: Path, wire: str) -> None:
-    """Fault 63."""
+    """Fault 69."""
     proxies = {"HTTP_PROXY": f"http://{DEAD}", "ALL_PROXY": f"socks5://{DEAD}"}
     with strange_server(good) as server:
         found = run(fast_path, server.url, wire, **proxies)
@@ -87,7 +87,7 @@ def test_a_call_to_this_machine_asks_no_proxy(fast_path: Path, wire: str) -> Non
 @pytest.mark.parametrize("command", ["run", "doctor"])
 @WIRES
 def test_a_socks_proxy_gives_one_line(fast_path: Path, wire: str, command: str) -> None:
-    """Fault 63: one that is not there, or whose library is not."""
+    """Fault 69: one that is not there, or whose library is not."""
     url = "http://192.0.2.1:9/v1"
     found = run(fast_path, url, wire, command=command, ALL_PROXY=f"socks5h://{DEAD}")
     assert found.returncode in {75, 78}, found.stderr
@@ -98,7 +98,7 @@ def test_a_socks_proxy_gives_one_line(fast_path: Path, wire: str, command: str) 
 
 @WIRES
 def test_certificates_of_the_environment_are_trusted(fast_path: Path, wire: str) -> None:
-    """Fault 64: also on the way to this machine."""
+    """Fault 70: also on the way to this machine."""
     files = certificate(fast_path)
     with strange_server(good, tls=files) as server:
         refused = run(fast_path, server.url, wire)
@@ -117,7 +117,7 @@ def _raw(body: bytes) -> bytes:
 @pytest.mark.parametrize("packing", ["gzip", "deflate", "raw"])
 @WIRES
 def test_a_packing_that_nobody_asked_for_is_read(fast_path: Path, wire: str, packing: str) -> None:
-    """Fault 65."""
+    """Fault 71."""
     ways: dict[str, Callable[[bytes], bytes]]
     ways = {"gzip": gzip.compress, "deflate": zlib.compress, "raw": _raw}
     pack = ways[packing]
@@ -130,7 +130,7 @@ def test_a_packing_that_nobody_asked_for_is_read(fast_path: Path, wire: str, pac
 
 @WIRES
 def test_a_packing_that_cannot_be_read_is_named(fast_path: Path, wire: str) -> None:
-    """Fault 65: it is a matter of settings, and no waiting mends it."""
+    """Fault 71: it is a matter of settings, and no waiting mends it."""
     with strange_server(lambda r, _: (200, {"Content-Encoding": "snappy"}, b"?" * 99)) as server:
         found = run(fast_path, server.url, wire)
     assert found.returncode == 78, found.stderr
@@ -150,7 +150,7 @@ def spelt(key: str) -> dict[str, str]:
 @pytest.mark.parametrize("form", ["plain", "split", "escaped"])
 @WIRES
 def test_a_key_that_a_server_repeats_gets_nowhere(fast_path: Path, wire: str, form: str) -> None:
-    """Fault 66: in every field of an answer, of its headers, and of a failure."""
+    """Fault 72: in every field of an answer, of its headers, and of a failure."""
 
     def repeat(request: dict[str, Any], key: str) -> Answer:
         word = spelt(key)[form]
@@ -189,7 +189,7 @@ def test_a_key_that_a_server_repeats_gets_nowhere(fast_path: Path, wire: str, fo
 def test_a_signal_while_the_first_call_hangs_ends_as_resumable(
     fast_path: Path, wire: str, number: signal.Signals, *, secure: bool
 ) -> None:
-    """Fault 67: at the probe, with no traceback."""
+    """Fault 73: at the probe, with no traceback."""
     files = certificate(fast_path)
     corpus = write_corpus(fast_path / "articles", 2, 10)
     config = fast_path / "settings.yaml"
@@ -215,7 +215,7 @@ def test_a_signal_while_the_first_call_hangs_ends_as_resumable(
 
 
 def test_two_signals_that_arrive_together_are_one(fast_path: Path) -> None:
-    """Fault 68: GNU timeout, systemd and supervisors signal a process and its group."""
+    """Fault 74: GNU timeout, systemd and supervisors signal a process and its group."""
     corpus = write_corpus(fast_path / "articles", 4, 10)
     config = fast_path / "settings.yaml"
     config.write_text(json.dumps({"structured_output": "json_schema", "checks": "off"}), "utf-8")
@@ -247,7 +247,7 @@ def test_two_signals_that_arrive_together_are_one(fast_path: Path) -> None:
 
 
 def test_a_signal_before_anything_is_loaded_ends_as_resumable(fast_path: Path) -> None:
-    """Fault 69: from the first moment that is ours."""
+    """Fault 75: from the first moment that is ours."""
     hook = fast_path / "sitecustomize.py"
     path = f"{fast_path}:{os.environ.get('PYTHONPATH', '')}"
     # The moment at which the command line begins to load, made long.

@@ -31,12 +31,17 @@ def doctor(
     pools in the settings, each of them. Exits with 0 where a run would work, 75 where it might
     later, 78 where key, model or settings must be mended first.
     """
+    import os
+    import time
+
     import anyio
 
     from pairmill.config import load
+    from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.service.doctor_show import print_findings
 
     settings = load(config, {"model": model, "base_url": base_url})
+    check_model_is_named(settings, os.environ, time.time(), is_begun=False)
     results = [anyio.run(_examine, target) for target in _targets(settings)]
     print_findings(results, as_json=as_json)
     sys.exit(max(found.exit_code for found, _ in results))
@@ -56,13 +61,16 @@ def _targets(settings: Settings) -> list[Settings]:
 async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     import os
     import random
+    import time
     from contextlib import ExitStack
+    from urllib.parse import urlsplit
 
     from pairmill.clock import SystemClock
     from pairmill.llm.endpoint import resolve
+    from pairmill.llm.lifetimes import today, warnings_on
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.look import Look
-    from pairmill.llm.prices import load_prices
+    from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.sdk import SdkProvider
     from pairmill.service.doctor import examine
     from pairmill.service.estimate import usual_call
@@ -82,5 +90,10 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
             await provider.aclose()
     if found.problem:
         return found, []
-    price = load_prices(settings.prices).find(settings.model)
-    return found, foresee(found, settings, await usual_call(settings), price)
+    prices = load_prices(settings.prices)
+    host = urlsplit(endpoint.base_url).hostname or ""
+    tier = getattr(settings, "service_tier", None)
+    price = prices.find(settings.model, tier=tier, host=host)
+    told = await look.shutdown_date(settings.model)
+    ends = warnings_on(settings.model, prices, host, today(time.time()), told)
+    return found, [*ends, *foresee(found, settings, await usual_call(settings), price)]

@@ -65,7 +65,7 @@ class Endpoint:
     @property
     def is_private(self) -> bool:
         """Whether it is on this machine or in a network of one's own, as far as the name tells."""
-        return _is_private(urlsplit(self.base_url).hostname or "")
+        return is_private_host(urlsplit(self.base_url).hostname or "")
 
     @property
     def place(self) -> str:
@@ -87,14 +87,14 @@ def resolve(settings: Settings, environ: Mapping[str, str]) -> Endpoint:
     host = urlsplit(base_url).hostname or ""
     name = settings.api_key_env
     key = environ.get(name, "").strip()
-    if not key and not _is_private(host):
+    if not key and not is_private_host(host):
         raise ConfigError(
             f"{name} is not set: export it, or try the embedded model with --model local"
         )
     if not re.fullmatch(r"[\x21-\x7e]*", key):
         raise ConfigError(f"{name} holds spaces or characters that no key has")
     notice = ""
-    if base_url.startswith("http:") and not _is_private(host):
+    if base_url.startswith("http:") and not is_private_host(host):
         notice = f"{host} is reached over plain http: the key and all texts can be read on the way"
     return Endpoint(base_url, Secret(key), notice)
 
@@ -126,7 +126,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_private(host: str) -> bool:
+def is_private_host(host: str) -> bool:
     """Whether it is on this machine or in its own network, where servers often want no key."""
     if _is_loopback(host) or ("." not in host.strip("[]") and ":" not in host):
         return True  # a bare name, such as a service of a compose file

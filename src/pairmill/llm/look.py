@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -42,6 +43,16 @@ class Look:
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 
+    async def shutdown_date(self, model: str) -> date | None:
+        """When the endpoint says that it switches a model off; OpenAI's ``shutdown_date``."""
+        body = await self._get(f"{self._base_url}/models", self._headers)
+        try:
+            listed = orjson.loads(body or b"")["data"]
+            entry = next(it for it in listed[:_MOST_MODELS] if it["id"] == model)
+            return _day(entry.get("shutdown_date") or entry.get("expiration_date"))
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, StopIteration):
+            return None
+
     async def gauges(self) -> tuple[float, float] | None:
         """How many requests run and wait there now."""
         body = await self._get(metrics_url(self._base_url), {})
@@ -65,3 +76,13 @@ class Look:
                 return b"".join(parts)
         except httpx2.HTTPError:
             return None
+
+
+def _day(value: object) -> date | None:
+    """A date, as ISO text or in seconds since the epoch."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC).date()
+        return date.fromisoformat(str(value)[:10]) if value else None
+    except (ValueError, OverflowError, OSError):
+        return None

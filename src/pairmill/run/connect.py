@@ -1,4 +1,4 @@
-"""Finds the models and makes ready to ask them: servers, keys, wires, modes, gates, the purse."""
+"""Connect to the configured models: servers, keys, wires, modes, gates, and the budget."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
@@ -20,16 +21,17 @@ from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError
 from pairmill.events import Topic
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, resolve
+from pairmill.llm.lifetimes import end_of, today, warnings_on
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
+from pairmill.llm.look import Look
 from pairmill.llm.modes import find_mode
 from pairmill.llm.pools import Pool, Pools
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
@@ -38,20 +40,21 @@ from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
     from pairmill.llm.admission import Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
+    from pairmill.llm.prices import Price, PriceTable
     from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Connection", "connected", "pool_settings"]
+__all__ = ["Connection", "connected", "pool_settings", "tell_shutdowns"]
 
 # To so short a question these are no matter of the question.
 _NEVER_AT_START = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
@@ -67,6 +70,7 @@ class Connection:
     Attributes:
         workers: As many as may ever be in flight.
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
+        endpoints: Each pool's, with its model; those of this machine's embedded server left out.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -75,7 +79,8 @@ class Connection:
     in_flight: InFlight
     workers: int
     gauges: dict[str, Gate]
-    spending: Spending | None
+    spending: Spending
+    endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
 
@@ -93,11 +98,21 @@ async def connected(
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         prices = load_prices(settings.prices)
+        given_pools = pool_settings(settings)
+        models = {
+            name: _price(settings, pool, prices)
+            for pool in given_pools
+            if (name := pool.model or settings.model)
+        }
+        spending = open_spending(settings, models, prices, folder)
+        if spending.lost is not None:
+            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+        stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
         endpoints: dict[str, Endpoint] = {}
-        for given in pool_settings(settings):
+        for given in given_pools:
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack, stop)
             width = widths[given.name] = _width(settings, given, endpoint)
@@ -110,7 +125,7 @@ async def connected(
                 model=model,
                 limits=_limits(settings, given),
                 concurrency=given.concurrency or settings.concurrency,
-                price=prices.find(model),
+                price=_price(settings, given, prices),
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
@@ -132,12 +147,9 @@ async def connected(
                 name=pool.name if settings.pools else pool.base_url,
             )
 
+        _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
-        spending = open_spending(settings, [s.pool for s in stations], prices, folder)
-        if spending:
-            stack.callback(spending.write, over=True)
-        purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
+        exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
 
         async def prepare(station: Route) -> None:
@@ -161,6 +173,11 @@ async def connected(
             workers=sum(_most(width) for width in widths.values()),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
+            endpoints=tuple(
+                (endpoints[station.pool.name], station.pool.model)
+                for station in stations
+                if not _is_local(station.pool.model)
+            ),
             strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
 
@@ -181,6 +198,24 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     return settings.pools
 
 
+def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
+    """Tell of models that are switched off soon, and of prices that are old."""
+    day = today(time.time())
+    for station in stations:
+        host = urlsplit(station.pool.base_url).hostname or ""
+        for line in warnings_on(station.pool.model, prices, host, day):
+            bus.emit(Topic.NOTICE, text=line)
+
+
+async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
+    """Look once what the endpoints themselves say of their models' ends; nobody waits for it."""
+    for endpoint, model in connection.endpoints:
+        told = await Look(endpoint).shutdown_date(model)
+        line = end_of(model, told, today(time.time()))
+        if line:
+            bus.emit(Topic.NOTICE, text=line)
+
+
 async def _endpoint(
     settings: Settings,
     pool: PoolSettings,
@@ -190,7 +225,7 @@ async def _endpoint(
     stop: Stop,
 ) -> Endpoint:
     model = pool.model or settings.model
-    if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
+    if not _is_local(model):
         merged = settings.model_copy(
             update={
                 "base_url": pool.base_url or settings.base_url,
@@ -285,6 +320,18 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
+def _is_local(model: str) -> bool:
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
+
+
+def _price(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
+    """What the pool's model costs there, at the service tier that is asked for."""
+    address = pool.base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    tier = getattr(pool, "service_tier", None) or getattr(settings, "service_tier", None)
+    host = urlsplit(address).hostname or ""
+    return prices.find(pool.model or settings.model, tier=tier, host=host)
+
+
 async def _mode(
     settings: Settings,
     endpoint: Endpoint,
@@ -296,13 +343,13 @@ async def _mode(
 ) -> None:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address.
 
-    It goes through the pool's gate and the purse, as any other.
+    It goes through the pool's gate and the budget, as any other.
     """
     pool = station.pool
     if settings.structured_output != "auto":
         station.mode = Mode(settings.structured_output)
         return
-    if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
+    if _is_local(pool.model):
         return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
@@ -313,6 +360,7 @@ async def _mode(
         SystemClock(),
         random.Random(),  # noqa: S311 (jitter)
         policy=AT_START,
+        purpose="probe",
     )
 
     async def ask(request: Request, mode: Mode) -> Completion:
@@ -345,7 +393,9 @@ class _OnePool:
         self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
     ) -> Turn:
         """See `Admission`."""
-        return await self._router.admit_at(self._only, request, is_retry=is_retry, avoid=avoid)
+        return await self._router.admit_at(
+            self._only, request, is_retry=is_retry, avoid=avoid, is_probe=True
+        )
 
     def has_other(
         self,

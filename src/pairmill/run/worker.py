@@ -140,6 +140,7 @@ def _hand_over(
         outcome=outcome.value,
         pairs=len(pairs),
         rejected=len(asker.dropped),
+        dropped=sum(not drop.whole_unit for drop in asker.dropped),
         reason=reason,
         document=work.chunk.document_id,
     )

@@ -17,6 +17,7 @@ from msgspec import structs
 from pairmill.errors import FolderError, StorageError
 from pairmill.events import Topic
 from pairmill.records import Outcome
+from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.rows import UnitResult, encode_unit
 
@@ -70,6 +71,7 @@ class Writer:
         self._answers: list[PaidAnswer] = []
         self._results: deque[UnitResult] = deque()
         self._outcomes: list[UnitOutcome] = []  # encoded, and refused by the disk
+        self._charges = ChargeSums()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -84,6 +86,11 @@ class Writer:
     def put_answer(self, answer: PaidAnswer) -> None:
         """Hand over an answer that was bought."""
         self._answers.append(answer)
+        self._wake.set()
+
+    def put_charge(self, charge: CallCharge) -> None:
+        """Hand over what a call was charged; it is committed with whatever comes next."""
+        self._charges.add(charge)
         self._wake.set()
 
     def put_result(self, result: UnitResult) -> None:
@@ -152,7 +159,7 @@ class Writer:
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._answers or self._results or self._outcomes)
+        return bool(self._answers or self._results or self._outcomes or self._charges)
 
     async def _woken(self) -> bool:
         """Wait for something to commit; False after a while without it."""
@@ -178,10 +185,12 @@ class Writer:
         answers, self._answers = self._answers, []
         results, self._results = self._results, deque()
         outcomes, self._outcomes = self._outcomes, []
+        charges = self._charges.take()
         try:
-            receipt = await self._commit_patiently(answers, results, outcomes)
+            receipt = await self._commit_patiently(answers, results, outcomes, charges)
         except BaseException:  # a refusal, the end of the run in a wait for room, a fault of ours
             self._answers[:0], self._outcomes[:0] = answers, outcomes
+            self._charges.put_back(charges)
             self._results.extendleft(reversed(results))
             raise
         for outcome in outcomes:
@@ -196,12 +205,13 @@ class Writer:
         answers: list[PaidAnswer],
         results: deque[UnitResult],
         outcomes: list[UnitOutcome],
+        charges: list[tuple[object, ...]],
     ) -> Receipt:
         """Commit; on a disk that is full, again and again for as long as was said."""
 
         def commit() -> Receipt:
             _encode(results, outcomes, self._secrets)
-            return self._journal.commit(Batch(answers, outcomes))
+            return self._journal.commit(Batch(answers, outcomes, charges))
 
         waited_s = 0.0
         while True:

@@ -9,6 +9,8 @@ import orjson
 
 from pairmill.records import Usage
 from pairmill.store.chain import read_manifest
+from pairmill.store.charges import Bill
+from pairmill.store.counts import count_run
 from pairmill.store.entries import Totals
 from pairmill.store.files import DISK, Files, atomic_write
 
@@ -23,10 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["read_totals", "write_manifest"]
 
 _FORMAT = 1
+_PICO = 10**12
 
 
 def write_manifest(
-    folder: RunFolder, lookup: Lookup, *, facts: Mapping[str, object], files: Files = DISK
+    folder: RunFolder,
+    lookup: Lookup,
+    *,
+    facts: Mapping[str, object],
+    usd: float | None = None,
+    files: Files = DISK,
 ) -> None:
     """Write the manifest anew, in one step.
 
@@ -35,6 +43,7 @@ def write_manifest(
         lookup: The ledger: the shards and the sums come out of it.
         facts: What only the caller knows, as plain JSON values: prompt versions, recipe, settings,
             cost. Everything in it is written: it must hold no secret.
+        usd: What all calls cost, in dollars; None where no price is known.
         files: The operations on the disk.
 
     Raises:
@@ -50,6 +59,7 @@ def write_manifest(
         "origin": _origin(folder),
         "shards": shards,
         "pairs": totals.pairs,
+        "counts": count_run(folder, lookup, totals).to_json(),
         "units": totals.units,
         "rejected": totals.reasons,
         "calls": totals.calls,
@@ -57,6 +67,13 @@ def write_manifest(
             "prompt": totals.usage.prompt_tokens,
             "completion": totals.usage.completion_tokens,
             "cached": totals.usage.cached_tokens,
+        },
+        "cost": {
+            "usd": _dollars(usd),
+            "usd_in_doubt": _dollars(totals.bill.doubt_picodollars / _PICO),
+            "tokens_in_doubt": totals.bill.doubt_tokens,
+            "empty_calls": totals.bill.empty,
+            "lost_calls": totals.bill.lost,
         },
         "models": totals.models,
         "facts": dict(facts),
@@ -71,13 +88,16 @@ def read_totals(path: Path) -> Totals:
     tokens, units, reasons, models = (
         _counts(found.get(name)) for name in ("tokens", "units", "rejected", "models")
     )
+    usage = Usage(*(tokens.get(name, 0) for name in ("prompt", "completion", "cached")))
+    calls = _counts(found).get("calls", 0)
     return Totals(
         units=units,
         reasons=reasons,
         pairs=_counts(found).get("pairs", 0),
-        calls=_counts(found).get("calls", 0),
-        usage=Usage(*(tokens.get(name, 0) for name in ("prompt", "completion", "cached"))),
+        calls=calls,
+        usage=usage,
         models=models,
+        bill=Bill(calls, 0, 0, 0, usage, 0, {}, 0, 0),
     )
 
 
@@ -102,3 +122,7 @@ def _shard(folder: RunFolder, record: ShardRecord) -> dict[str, object]:
         "bytes": record.bytes,
         "sha256": record.sha256,
     }
+
+
+def _dollars(amount: float | None) -> float | None:
+    return None if amount is None else round(amount, 6)

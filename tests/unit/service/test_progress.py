@@ -47,7 +47,7 @@ def test_a_terminal_gets_a_drawing_and_nothing_that_a_page_says_can_steer_it() -
     _run(Console(file=pipe, force_terminal=True, width=100, color_system=None))
     text = pipe.text()
     assert "chunks" in text
-    assert "pairs/min" in text
+    assert "per min" in text
     assert "\x1b[31m" not in text
     assert "\x07" not in text
     assert "\u202e" not in text

@@ -46,6 +46,7 @@ LIMIT_HEADERS = (
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
+_NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _CHARS_PER_TOKEN = 4
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
@@ -285,21 +286,41 @@ def _finish(choice: dict[str, Any]) -> str:
 
 
 def _usage(data: Any) -> Usage:
+    """What the reply says it took, whichever way its server counts.
+
+    OpenAI's ``total_tokens`` is the sum of prompt and answer. Where it is more (xAI, Gemini's
+    compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a
+    half is missing, it is the rest. Anthropic's way of counting leaves what a cache served or took
+    in out of the prompt.
+    """
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return _UNCOUNTED
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
-    prompt, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    details = usage.get("completion_tokens_details")
-    thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
-    thought = thought or _count(usage.get("reasoning_tokens"))
+    of_prompt, of_answer = (
+        details if isinstance(details := usage.get(name), dict) else _NO_DETAILS
+        for name in ("prompt_tokens_details", "completion_tokens_details")
+    )
+    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
+    written = _first_count(usage, "completion_tokens", "output_tokens")
+    cached = _first_count(of_prompt, "cached_tokens") or _first_count(
+        usage, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"
+    )
+    stored = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
+    stored = stored or _first_count(usage, "cache_creation_input_tokens", "cache_write_tokens")
+    if prompt and cached + stored > prompt:
+        prompt += cached + stored
+    thought = _first_count(of_answer, "reasoning_tokens") or _count(usage.get("reasoning_tokens"))
     hidden = _count(usage.get("total_tokens")) - prompt - written
-    if hidden > 0 and thought in {0, hidden}:  # Gemini and xAI bill thoughts, and count them apart
-        written, thought = written + hidden, hidden
-    return Usage(prompt, written, _count(cached), min(thought, written))
+    if hidden > 0 and prompt:
+        written, thought = written + hidden, thought or hidden
+    elif hidden > 0 and written:
+        prompt = hidden
+    return Usage(prompt, written, cached, min(thought, written), stored)
+
+
+def _first_count(counts: Mapping[str, Any], *names: str) -> int:
+    """The first of some fields that counts anything."""
+    return next((found for name in names if (found := _count(counts.get(name)))), 0)
 
 
 def _count(value: Any) -> int:
