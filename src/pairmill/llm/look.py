@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ import orjson
 
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.masking import hide
+from pairmill.llm.providers.keys import secrets_of
 from pairmill.llm.providers.outgoing import make_client
+from pairmill.llm.providers.profile import fresh_key
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
@@ -29,14 +32,13 @@ class Look:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
-        key = endpoint.key.reveal()
-        self._secrets = (key,)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._endpoint = endpoint
+        self._secrets = secrets_of(endpoint)
         self._is_loopback = endpoint.is_loopback
 
     async def models(self) -> list[str] | None:
         """The names of the models that it lists, made plain."""
-        body = await self._get(f"{self._base_url}/models", self._headers)
+        body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
             return [plain(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]]
@@ -45,7 +47,7 @@ class Look:
 
     async def shutdown_date(self, model: str) -> date | None:
         """When the endpoint says that it switches a model off; OpenAI's ``shutdown_date``."""
-        body = await self._get(f"{self._base_url}/models", self._headers)
+        body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
             entry = next(it for it in listed[:_MOST_MODELS] if it["id"] == model)
@@ -57,6 +59,13 @@ class Look:
         """How many requests run and wait there now."""
         body = await self._get(metrics_url(self._base_url), {})
         return read_gauges(body.decode("utf-8", "replace")) if body else None
+
+    async def _own_headers(self) -> dict[str, str]:
+        endpoint = self._endpoint
+        source = endpoint.profile.key
+        key = await fresh_key(source) if source else endpoint.key.reveal()
+        headers = endpoint.headers(os.environ)
+        return {**headers, **dict([endpoint.key_header(key)])} if key else headers
 
     async def _get(self, url: str, headers: dict[str, str]) -> bytes | None:
         """The body of a 200; the key goes nowhere but to the endpoint itself."""

@@ -275,7 +275,12 @@ class _Session:
             with anyio.CancelScope() as scope:
                 self._idle = scope
                 async with connected(
-                    self._settings, self._bus, self._stop, self._folder, self._watch.memory
+                    self._settings,
+                    self._recipe,
+                    self._bus,
+                    self._stop,
+                    self._folder,
+                    self._watch.memory,
                 ) as connection:
                     self._idle = None
                     self._budget = connection.spending.budget
@@ -299,6 +304,7 @@ class _Session:
             self._bus,
             self._stop,
             connection.in_flight,
+            connection.room,
             suspects,
             self._questions(strong) if strong else None,
         )

@@ -11,11 +11,14 @@ from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
 from pairmill.llm.masking import hide
+from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.streams import read_stream
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pairmill.errors import ProviderError
 
 __all__ = [
     "BODY_LIMIT_BYTES",
@@ -48,6 +51,7 @@ _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _CHARS_PER_TOKEN = 4
+_CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
 _FINISHES = {
@@ -151,8 +155,7 @@ def _decode(
         written = _failed_generation(data)
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
-        kept = limit_headers(headers)
-        raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
+        raise _refused(status, headers, body if data is None else data, now, secrets)
     choice = _first_choice(data)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -166,14 +169,12 @@ def _decode(
         thoughts = "" if text and text in thoughts else thoughts
     if thoughts and not usage.reasoning_tokens:
         usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
-    elif text[:1] != "{" and not usage.reasoning_tokens:
-        usage = replace(usage, reasoning_tokens=_guessed(_marked_thoughts(text), usage))
+    elif not usage.reasoning_tokens and usage.completion_tokens:
+        hidden = _hidden_thoughts(text, usage)
+        if hidden:
+            usage = replace(usage, reasoning_tokens=hidden)
     if not text or text.isspace() or choice.get("error"):
-        kept = limit_headers(headers)
-        error = classify_empty(status, kept, body if data is None else data, now, secrets)
-        error.prompt_tokens = usage.prompt_tokens
-        error.completion_tokens = usage.completion_tokens
-        raise error
+        raise _empty(status, headers, body if data is None else data, now, secrets, usage)
     model = data.get("model")
     return Completion(
         text=text,
@@ -183,6 +184,32 @@ def _decode(
         created=now,
         reasoning=clean_text(thoughts) if keep_reasoning and thoughts else "",
     )
+
+
+# Both return what is raised: an error in a variable would hold the frame that holds it.
+
+
+def _refused(
+    status: int, headers: Mapping[str, str], said: Any, now: float, secrets: Iterable[str]
+) -> ProviderError:
+    error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
+    error.refusal = read_refusal(status, said)
+    return error
+
+
+def _empty(
+    status: int,
+    headers: Mapping[str, str],
+    said: Any,
+    now: float,
+    secrets: Iterable[str],
+    usage: Usage,
+) -> ProviderError:
+    error = classify_empty(status, limit_headers(headers), said, now, secrets)
+    error.prompt_tokens = usage.prompt_tokens
+    error.completion_tokens = usage.completion_tokens
+    error.refusal = read_refusal(error.status or status, said)
+    return error
 
 
 def clean_text(text: str) -> str:
@@ -256,9 +283,17 @@ def _thoughts(message: dict[str, Any]) -> str:
     return ""
 
 
-def _marked_thoughts(text: str) -> str:
-    """What stands before the last mark that ends a thought, in an answer that holds both."""
-    return max((text[: text.rfind(mark) + 1] for mark in _THOUGHT_ENDS), key=len)
+def _hidden_thoughts(text: str, usage: Usage) -> int:
+    """Tokens of thought in an answer that says nothing of them: by its marks, or by its size."""
+    if text[:1] != "{":
+        end = max(text.rfind(mark) for mark in _THOUGHT_ENDS)
+        if end >= 0:
+            return _guessed(text[: end + 1], usage)
+    size = len(text)
+    most = size // 2 if text.isascii() else len(text.encode())  # a text never has more tokens
+    if usage.completion_tokens - most <= _CERTAIN:
+        return 0
+    return usage.completion_tokens - size // _CHARS_PER_TOKEN
 
 
 def _guessed(thoughts: str, usage: Usage) -> int:

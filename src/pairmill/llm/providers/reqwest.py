@@ -66,6 +66,7 @@ class ReqwestTransport:
         connect_timeout_s: float,
         is_direct: bool,
     ) -> None:
+        self._changed: dict[str, str] = {}
         try:
             builder = (
                 ClientBuilder()
@@ -88,6 +89,8 @@ class ReqwestTransport:
     async def post(self, content: bytes) -> RawReply:
         """See `Transport`."""
         request = self._client.post(self._url).body_bytes(content)
+        if self._changed:
+            request = request.headers(self._changed)
         # Nothing of the body is read before status and headers are known.
         call = request.streamed_read_buffer_limit(0).build_streamed()
         headers: Mapping[str, str] = {}
@@ -115,6 +118,10 @@ class ReqwestTransport:
                     raise
                 body = b""  # the status says enough
         return RawReply(status, headers, body)
+
+    def set_header(self, name: str, value: str) -> None:
+        """See `Transport`."""
+        self._changed[name] = value
 
     async def aclose(self) -> None:
         """See `Transport`."""
