@@ -124,7 +124,7 @@ class ProviderProfile(_Data):
     auth_header: str = "Authorization"
     auth_prefix: str = "Bearer "
     key: KeySource | None = None
-    path: str = Field("/chat/completions", pattern=r"^/\S*$")
+    path: Annotated[str, Field(pattern=r"^/\S*$")] = "/chat/completions"
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
     body: dict[str, Any] = {}
