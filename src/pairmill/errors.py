@@ -277,6 +277,7 @@ class ProviderError(PairmillError):
         headers: The rate-limit headers of the reply, lower-case, for the gate alone.
         prompt_tokens: What the server says the failed call cost, where it says so.
         completion_tokens: Likewise.
+        refusal: What a refusal said of the request's fields, for the wire that asked; never shown.
         failed_at: When it was given up, in seconds since the epoch; 0 while it is not.
     """
 
@@ -305,6 +306,7 @@ class ProviderError(PairmillError):
         self.headers = headers
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = completion_tokens
+        self.refusal: object = None
         self.failed_at = 0.0
 
     @property

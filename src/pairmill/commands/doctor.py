@@ -28,11 +28,11 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Ask an endpoint a handful of short questions; say what it can do, and what a run will do.
+    """Ask an endpoint a few of the run's own questions; say what it can do, and what a run will do.
 
-    Key, model, ways of structured output, token counts, limit headers, round trip and speed. With
-    pools in the settings, each of them. Exits with 0 where a run would work, 75 where it might
-    later, 78 where key, model or settings must be mended first.
+    Key, model, ways of structured output, thinking, token counts, limit headers, round trip and
+    speed. With pools in the settings, each of them. Exits with 0 where a run would work, 75 where
+    it might later, 78 where key, model or settings must be mended first.
     """
     import os
     import time
@@ -55,10 +55,20 @@ def _targets(settings: Settings) -> list[Settings]:
     if not settings.pools:
         return [settings]
     own = (
-        pool.model_dump(exclude={"name", "scope", "escalation"}, exclude_none=True)
+        {
+            name: value
+            for name, value in pool
+            if value is not None and name not in {"name", "scope", "escalation", "request"}
+        }
         for pool in settings.pools
     )
-    return [settings.model_copy(update={**values, "pools": ()}) for values in own]
+    common = settings.request
+    return [
+        settings.model_copy(
+            update={**values, "request": common.with_own(pool.request), "pools": ()}
+        )
+        for values, pool in zip(own, settings.pools, strict=True)
+    ]
 
 
 async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
@@ -69,29 +79,34 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from urllib.parse import urlsplit
 
     from pairmill.clock import SystemClock
+    from pairmill.config import PoolSettings
     from pairmill.llm.endpoint import resolve
     from pairmill.llm.lifetimes import today, warnings_on
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.look import Look
     from pairmill.llm.price_files import load_prices
-    from pairmill.llm.providers.sdk import SdkProvider
-    from pairmill.recipes.load import make_generator
-    from pairmill.service.doctor import examine
+    from pairmill.llm.providers.wire import Encoder
+    from pairmill.recipes.registry import make_recipe
+    from pairmill.run.connect import header_dialect, make_provider, make_question, price_of
+    from pairmill.service.doctor import Subject, examine
     from pairmill.service.doctor_recipe import schema_lines
     from pairmill.service.estimate import usual_call
     from pairmill.service.prognosis import foresee
 
     clock = SystemClock()
+    question = await make_question(make_recipe(settings), settings.model)
     with ExitStack() as stack:
         if settings.is_local:
             endpoint = stack.enter_context(running_server(model_path(settings.model), slots=1))
         else:
             endpoint = resolve(settings, os.environ)
-        provider = SdkProvider(endpoint, clock, concurrency=1, timeout_s=settings.timeout_s)
+        encoder = Encoder(endpoint.profile, endpoint.options)
+        provider = make_provider(settings, endpoint, clock, 1, encoder)
+        subject = Subject(endpoint, provider, encoder, question, header_dialect(endpoint))
         try:
             look, dice = Look(endpoint), random.Random()  # noqa: S311 (jitter)
-            found = await examine(settings, endpoint, provider, look, clock, dice)
-            origin = make_generator(settings).origin
+            found = await examine(settings, subject, look, clock, dice)
+            origin = make_recipe(settings).origin
             schemas = []
             if origin is not None and found.mode is not None:
                 schemas = await schema_lines(origin, provider.complete, settings.model, found.mode)
@@ -101,8 +116,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
         return found, []
     prices = load_prices(settings.prices)
     host = urlsplit(endpoint.base_url).hostname or ""
-    tier = getattr(settings, "service_tier", None)
-    price = prices.find(settings.model, tier=tier, host=host)
+    price = price_of(settings, PoolSettings.model_validate({"name": "model"}), prices)
     told = await look.shutdown_date(settings.model)
     ends = warnings_on(settings.model, prices, host, today(time.time()), told)
     return found, [*ends, *schemas, *foresee(found, settings, await usual_call(settings), price)]

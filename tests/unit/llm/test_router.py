@@ -155,3 +155,28 @@ async def test_what_calls_use_is_learned_where_the_model_has_another_name() -> N
 
     first = await reserved()
     assert await reserved() != first
+
+
+async def test_a_wait_that_is_cancelled_gives_its_reservation_back() -> None:
+    exchange = _exchange(_pool("a", "m", CHEAP), caps=Caps(10**9))
+    held = [await exchange.admit(request(), is_retry=False) for _ in range(4)]  # all there are
+    reserved = exchange.budget.reserved
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: exchange.admit(request(), is_retry=False))
+        await anyio.wait_all_tasks_blocked()
+        assert exchange.budget.reserved.picodollars > reserved.picodollars
+        tasks.cancel_scope.cancel()
+    assert exchange.budget.reserved == reserved
+    for turn in held:
+        turn.give_back()
+    assert exchange.budget.reserved.picodollars == 0
+
+
+async def test_a_reply_that_was_paid_for_and_empty_is_charged() -> None:
+    exchange = _exchange(_pool("a", "m", CHEAP), caps=Caps(10**9))
+    turn = await exchange.admit(request(), is_retry=False)
+    error = ProviderError(Kind.BADOUT, "empty", prompt_tokens=100, completion_tokens=64)
+    turn.failed(error)
+    assert turn.charge is not None
+    assert turn.charge.picodollars == CHEAP.cost(Usage(100, 64))
+    assert exchange.budget.spent.picodollars == CHEAP.cost(Usage(100, 64))

@@ -10,11 +10,15 @@ import orjson
 from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.masking import hide
+from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.streams import read_stream
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pairmill.errors import ProviderError
 
 __all__ = [
     "BODY_LIMIT_BYTES",
@@ -47,6 +51,7 @@ _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _CHARS_PER_TOKEN = 4
+_CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
 _FINISHES = {
@@ -114,12 +119,35 @@ def decode(
         headers: The reply's headers, all or only those of `limit_headers`.
         body: The reply's body, unpacked.
         now: When it came.
-        secrets: What an error's text must not repeat, whatever the server says.
+        secrets: What nothing that is kept may repeat, whatever the server says.
         keep_reasoning: Whether thoughts that came in a field of their own are kept.
 
     Raises:
         ProviderError: It is a failure, or a 200 that holds no answer.
     """
+    known = tuple(secrets)
+    found = _decode(status, headers, body, now, known, keep_reasoning=keep_reasoning)
+    return _without(found, known) if known else found
+
+
+def _without(found: Completion, secrets: tuple[str, ...]) -> Completion:
+    """Return a completion in which the server repeats no key, whatever field it was put into."""
+    text, model = hide(found.text, secrets), hide(found.model, secrets)
+    reasoning = hide(found.reasoning, secrets)
+    if text is found.text and model is found.model and reasoning is found.reasoning:
+        return found
+    return replace(found, text=text, model=model, reasoning=reasoning)
+
+
+def _decode(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: float,
+    secrets: Iterable[str],
+    *,
+    keep_reasoning: bool,
+) -> Completion:
     data = _loads(body)
     if data is None and is_success(status):
         data = read_stream(body)
@@ -127,8 +155,7 @@ def decode(
         written = _failed_generation(data)
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
-        kept = limit_headers(headers)
-        raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
+        raise _refused(status, headers, body if data is None else data, now, secrets)
     choice = _first_choice(data)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -142,14 +169,12 @@ def decode(
         thoughts = "" if text and text in thoughts else thoughts
     if thoughts and not usage.reasoning_tokens:
         usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
-    elif text[:1] != "{" and not usage.reasoning_tokens:
-        usage = replace(usage, reasoning_tokens=_guessed(_marked_thoughts(text), usage))
+    elif not usage.reasoning_tokens and usage.completion_tokens:
+        hidden = _hidden_thoughts(text, usage)
+        if hidden:
+            usage = replace(usage, reasoning_tokens=hidden)
     if not text or text.isspace() or choice.get("error"):
-        kept = limit_headers(headers)
-        error = classify_empty(status, kept, body if data is None else data, now, secrets)
-        error.prompt_tokens = usage.prompt_tokens
-        error.completion_tokens = usage.completion_tokens
-        raise error
+        raise _empty(status, headers, body if data is None else data, now, secrets, usage)
     model = data.get("model")
     return Completion(
         text=text,
@@ -159,6 +184,32 @@ def decode(
         created=now,
         reasoning=clean_text(thoughts) if keep_reasoning and thoughts else "",
     )
+
+
+# Both return what is raised: an error in a variable would hold the frame that holds it.
+
+
+def _refused(
+    status: int, headers: Mapping[str, str], said: Any, now: float, secrets: Iterable[str]
+) -> ProviderError:
+    error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
+    error.refusal = read_refusal(status, said)
+    return error
+
+
+def _empty(
+    status: int,
+    headers: Mapping[str, str],
+    said: Any,
+    now: float,
+    secrets: Iterable[str],
+    usage: Usage,
+) -> ProviderError:
+    error = classify_empty(status, limit_headers(headers), said, now, secrets)
+    error.prompt_tokens = usage.prompt_tokens
+    error.completion_tokens = usage.completion_tokens
+    error.refusal = read_refusal(error.status or status, said)
+    return error
 
 
 def clean_text(text: str) -> str:
@@ -232,9 +283,17 @@ def _thoughts(message: dict[str, Any]) -> str:
     return ""
 
 
-def _marked_thoughts(text: str) -> str:
-    """What stands before the last mark that ends a thought, in an answer that holds both."""
-    return max((text[: text.rfind(mark) + 1] for mark in _THOUGHT_ENDS), key=len)
+def _hidden_thoughts(text: str, usage: Usage) -> int:
+    """Tokens of thought in an answer that says nothing of them: by its marks, or by its size."""
+    if text[:1] != "{":
+        end = max(text.rfind(mark) for mark in _THOUGHT_ENDS)
+        if end >= 0:
+            return _guessed(text[: end + 1], usage)
+    size = len(text)
+    most = size // 2 if text.isascii() else len(text.encode())  # a text never has more tokens
+    if usage.completion_tokens - most <= _CERTAIN:
+        return 0
+    return usage.completion_tokens - size // _CHARS_PER_TOKEN
 
 
 def _guessed(thoughts: str, usage: Usage) -> int:
