@@ -6,7 +6,10 @@ time stand in the commands that need them, so that ``pairmill --help`` answers a
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, cast
 
@@ -21,6 +24,7 @@ from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
+from pairmill.startup import hold_standard_streams, quit_on_signals, settle_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+_NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
+_PATIENCE_S = 2.0  # with who reads standard error, at the end
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -38,6 +45,31 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn raw articles into an instruction-tuning dataset with language models.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from pairmill import __version__
+
+        typer.echo(f"pairmill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, and nothing else.",
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
 local = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(local, name="local")
 app.add_typer(recipes, name="recipes")
@@ -47,17 +79,43 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 def main() -> None:
     """Run the command line; every mistake of a user ends in one line and an exit code."""
+    hold_standard_streams()
+    warnings.showwarning = _warn
     try:
         app()
     except (PairmillError, ExceptionGroup) as caught:
         error = first_error(caught)
         if error is None:
             raise
-        typer.echo(f"pairmill: {error}", err=True)
+        _say(f"pairmill: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
         sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.errno not in _NOT_TAKEN or error.filename is not None:
+            raise
+        _say(f"pairmill: standard output: {error.strerror}")
+        sys.exit(EXIT_FAILED)
+    except SystemExit as end:
+        if not end.code and not settle_standard_streams():
+            _say("pairmill: standard output: not all of it could be written")
+            sys.exit(EXIT_FAILED)
+        raise
+    finally:
+        settle_standard_streams()
+
+
+def _say(line: str) -> None:
+    """Write a line for people, if somebody takes it within a moment."""
+    from pairmill.service.quiet import Quiet
+
+    Quiet(sys.stderr, patience_s=_PATIENCE_S).write(f"{line}\n")
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Say one line of what will change; a library's own warnings are not for our users."""
+    if issubclass(category, FutureWarning):
+        typer.echo(f"pairmill: {message}", err=True)
 
 
 @app.command()
@@ -103,7 +161,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     rpm: Annotated[float | None, typer.Option(help="Requests a minute of the quota.")] = None,
     tpm: Annotated[float | None, typer.Option(help="Tokens a minute of the quota.")] = None,
     max_usd: Annotated[float | None, typer.Option(help="Never cost more dollars.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Never use more tokens.")] = None,
+    max_total_tokens: Annotated[
+        int | None, typer.Option(help="Never use more tokens, prompts and answers of all starts.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(hidden=True)] = None,
     max_hours: Annotated[float | None, typer.Option(help="Never take more hours.")] = None,
     text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
@@ -123,6 +184,12 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = False,
     accept_change: Annotated[
         bool, typer.Option("--accept-change", help="Go on although settings have changed.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but how it ended.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name each piece of input that is skipped.")
     ] = False,
 ) -> None:
     """Turn articles into pairs; run again, it goes on where it was."""
@@ -146,6 +213,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "rpm": rpm,
         "tpm": tpm,
         "max_usd": max_usd,
+        "max_total_tokens": max_total_tokens,
         "max_tokens": max_tokens,
         "max_hours": max_hours,
         "text_field": text_field,
@@ -161,7 +229,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     settings = load(config, given)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
-    sys.exit(_run(settings))
+    sys.exit(_run(settings, verbosity=-1 if quiet else int(verbose)))
 
 
 @app.command()
@@ -235,16 +303,20 @@ def _run(
     settings: Settings,
     again: RetryRequest | None = None,
     listen: Callable[[Event], None] | None = None,
+    *,
+    verbosity: int = 0,
 ) -> int:
-    from pairmill.run.signals import quit_on_signals
-
     quit_on_signals()
+    from pairmill.run.descriptors import check_open_files
+
+    check_open_files()
     import time
 
     import anyio
     from rich.console import Console
 
     from pairmill.events import Bus, Topic
+    from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options, share_one_heap
@@ -254,6 +326,8 @@ def _run(
 
     share_one_heap()
     check_export(settings)
+    is_begun = (settings.output / ".run" / "settings.json").is_file()
+    check_model_is_named(settings, os.environ, time.time(), is_begun=is_begun)
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), RunTally(time.monotonic)
@@ -261,15 +335,14 @@ def _run(
     if listen is not None:
         bus.subscribe(listen, Topic.CALL_ANSWERED)
 
-    with show_progress(bus, tally, console) as tick:
+    with show_progress(bus, tally, console, verbosity=verbosity) as tick:
         summary = anyio.run(
             lambda: run_session(settings, bus, tick=tick, again=again),
             backend_options=loop_options(),
         )
-    for line in summary.lines():
-        stream.write(f"{line}\n")
-    for line in export_at_end(settings, summary):
-        stream.write(f"{line}\n")
+    told = summary.lines() if verbosity >= 0 else summary.lines()[-1:]
+    for line in (*told, *export_at_end(settings, summary)):
+        _say(line)
     return summary.exit_code
 
 

@@ -31,6 +31,19 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     min_score: Annotated[
         float | None, typer.Option(help="Drop pairs that a judge rated lower, or not at all.")
     ] = None,
+    min_truthfulness: Annotated[
+        float | None,
+        typer.Option(min=1, max=5, help="Drop pairs that a judge rated less true, or not at all."),
+    ] = None,
+    min_instruction_following: Annotated[
+        float | None, typer.Option(min=1, max=5, help="Likewise for instruction following.")
+    ] = None,
+    min_honesty: Annotated[
+        float | None, typer.Option(min=1, max=5, help="Likewise for honesty.")
+    ] = None,
+    min_helpfulness: Annotated[
+        float | None, typer.Option(min=1, max=5, help="Likewise for helpfulness.")
+    ] = None,
     keep_unscored: Annotated[
         bool, typer.Option("--keep-unscored", help="With --min-score: keep what has no rating.")
     ] = False,
@@ -79,6 +92,12 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output.repeats import choose_repeats
     from pairmill.output.split import parse_shares
 
+    aspects = {
+        "truthfulness": min_truthfulness,
+        "instruction_following": min_instruction_following,
+        "honesty": min_honesty,
+        "helpfulness": min_helpfulness,
+    }
     options = exporting.ExportOptions(
         shape=to,
         file_type=file_type,
@@ -86,6 +105,9 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         seed=seed,
         policy=ExportPolicy(
             min_score=min_score,
+            min_aspects=tuple(
+                (name, least) for name, least in aspects.items() if least is not None
+            ),
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
             drop_flags=frozenset(drop_flag or ()),

@@ -29,7 +29,7 @@ from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.order import OrderedRows
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
-from pairmill.output.rows import published_shards
+from pairmill.output.rows import is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, Shares, Splitter
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type
 from pairmill.output.trainers import render_axolotl, render_llama_factory
@@ -287,12 +287,22 @@ class _Pass:
             self._dropped["unpaired"] += unpaired
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
-        """Leave out rows from which another one that passes the thresholds was evolved."""
+        """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
+
+        The child is left out where it does not pass the thresholds, or where the judge rated the
+        parent higher.
+        """
         if self._options.keep_parents or self._shape.paired:
             return rows
         reason = self._options.policy.reason_to_drop
-        parents = {row["parent_id"] for row in rows if row.get("parent_id") and not reason(row)}
-        return [row for row in rows if row["id"] not in parents] if parents else rows
+        by_id = {row["id"]: row for row in rows}
+        left_out: set[str] = set()
+        for row in rows:
+            parent = by_id.get(row.get("parent_id") or "")
+            if parent is not None and not reason(row):
+                worse = row if is_rated_higher(parent, row) and not reason(parent) else parent
+                left_out.add(worse["id"])
+        return [row for row in rows if row["id"] not in left_out] if left_out else rows
 
     def _note_origin(self, row: Row) -> None:
         if len(self._models) < _MOST_NAMES and row.get("model"):

@@ -8,8 +8,8 @@ import orjson
 
 from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
-from pairmill.llm.prices import PICO, load_prices
-from pairmill.output.facts import RunFacts
+from pairmill.llm.prices import PICO
+from pairmill.output.facts import RunFacts, cost_usd, counted
 from pairmill.output.qc import check, shown
 from pairmill.output.qc_limits import Status
 from pairmill.output.qc_read import Fields, Pairs, to_pair
@@ -20,18 +20,18 @@ from pairmill.output.show import find_chunks
 from pairmill.quality.trust import parse_figures
 from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
-from pairmill.records import Outcome
+from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
+from pairmill.store.manifest import read_totals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pairmill.output.qc import Metric
     from pairmill.recipes.recipe import Recipe
-    from pairmill.records import Usage
+    from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
@@ -68,9 +68,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     Raises:
         FolderError: The ledger cannot be read.
     """
-    with Lookup(folder.ledger) as lookup:
-        totals = lookup.totals()
-        bill = lookup.usage_by_model()
+    totals, counts = _sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
     recipe = _recipe(settings, folder)
@@ -81,17 +79,24 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         ),
         models=tuple(totals.models),
         version=version,
-        documents=_count(told.get("documents")),
-        chunks=_count(told.get("chunks")),
-        units=sum(totals.units.values()),
-        empty_units=totals.units.get(Outcome.EMPTY.value, 0),
-        pairs=totals.pairs,
+        **counted(counts),
         usage=totals.usage,
-        cost_usd=_cost_usd(bill, settings),
+        cost_usd=cost_usd(totals.bill, settings.prices if settings else None),
+        doubt_usd=totals.bill.doubt_picodollars / PICO,
         figures=parse_figures(folder.read_figures()),
         fields=read_fields(folder.state),
         finished=bool(told.get("finished")),
     )
+
+
+def _sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
+    """All sums and counts; if there is no ledger, those sums that the manifest has."""
+    if not folder.ledger.exists():
+        totals = read_totals(folder.manifest)
+        return totals, add_up(folder, totals, {})
+    with Lookup(folder.ledger) as lookup:
+        totals = lookup.totals()
+        return totals, count_run(folder, lookup, totals)
 
 
 def _verdicts(folder: Path, seed: int) -> list[Check]:
@@ -130,22 +135,3 @@ def _recipe(settings: Settings | None, folder: RunFolder) -> Recipe | None:
         return make_recipe(settings, folder.state / "recipe") if settings else None
     except PairmillError:
         return None
-
-
-def _cost_usd(bill: Mapping[str, Usage], settings: Settings | None) -> float | None:
-    """What all calls cost by list price; None unless the price of each model is known."""
-    try:
-        prices = load_prices(settings.prices if settings else None)
-    except PairmillError:
-        return None
-    total = 0
-    for model, usage in bill.items():
-        price = prices.find(model)
-        if price is None:
-            return None
-        total += price.cost(usage)
-    return total / PICO
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) else None

@@ -23,13 +23,16 @@ class ExportPolicy:
 
     Attributes:
         min_score: Least mean of a judge's ratings, 1 to 5.
-        keep_unscored: Whether a row that no judge rated passes ``min_score``. A missing rating is
-            never taken for a low or a high one.
+        min_aspects: Least rating of single aspects, by name (``truthfulness``): a mean hides one
+            that is low. An aspect that the judge left out passes.
+        keep_unscored: Whether a row that no judge rated passes these. A missing rating is never
+            taken for a low or a high one.
         min_grounding: Least grounding, 0 to 1; a row without a figure passes.
         drop_flags: Rows that bear any of these flags are dropped; ``*`` stands for every flag.
     """
 
     min_score: float | None = None
+    min_aspects: tuple[tuple[str, float], ...] = ()
     keep_unscored: bool = False
     min_grounding: float | None = None
     drop_flags: frozenset[str] = frozenset()
@@ -55,12 +58,16 @@ class ExportPolicy:
         return None
 
     def _score_reason(self, row: Row) -> str | None:
-        if self.min_score is None:
+        if self.min_score is None and not self.min_aspects:
             return None
         score = mean_score(row)
         if score is None:
             return None if self.keep_unscored else "unscored"
-        return "low_score" if score < self.min_score else None
+        given = row["scores"]
+        for aspect, least in self.min_aspects:
+            if given.get(aspect) is not None and given[aspect] < least:
+                return f"low_{aspect}"
+        return "low_score" if self.min_score is not None and score < self.min_score else None
 
 
 def _is_empty(row: Row) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "ShardLine",
     "complete_lines",
     "exchanges_of",
+    "is_rated_higher",
     "is_row",
     "key_text",
     "mean_score",
@@ -138,3 +139,13 @@ def mean_score(row: Row) -> float | None:
     scores = row.get("scores")
     given = [value for value in scores.values() if value is not None] if scores else []
     return sum(given) / len(given) if given else None
+
+
+def is_rated_higher(one: Row, other: Row) -> bool:
+    """Whether a judge rated both rows, and the first one higher: in the mean, or for its truth."""
+    means = mean_score(one), mean_score(other)
+    if means[0] is None or means[1] is None:
+        return False
+    true = [row["scores"].get("truthfulness") for row in (one, other)]
+    is_truer = None not in true and true[0] > true[1]
+    return means[0] > means[1] or is_truer

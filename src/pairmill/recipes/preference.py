@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Preference"]
 
 VERSION = "1"
-_UNUSABLE = frozenset({"refusal", "meta_text", "truncated", "prompt_leak", "language", "secret"})
+_UNUSABLE = frozenset(
+    {"refusal", "meta_text", "truncated", "prompt_leak", "language", "secret", "points_at_source"}
+)
+_OF_THE_TEXT = frozenset({"ungrounded", "near_copy"})  # an answer that saw the text must pass these
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Preference:
         other = view_of_pair(replace(pair, answer=answer), view)
         faults = {finding.check for finding in inspect(other, view, terms=TERMS)}
         same = other.answer.words == view_of_pair(pair, view).answer.words
-        if same or not faults.isdisjoint(_UNUSABLE):
+        unusable = _UNUSABLE if self.route == "closed_book" else _UNUSABLE | _OF_THE_TEXT
+        if same or not faults.isdisjoint(unusable):
             return None
         return Alternative(redact(answer)[0], self.route)

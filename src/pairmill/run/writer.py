@@ -12,15 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+from msgspec import structs
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.events import Topic
 from pairmill.records import Outcome
+from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.rows import UnitResult, encode_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Bus
     from pairmill.store.entries import ShardRecord
@@ -30,6 +32,7 @@ __all__ = ["Writer"]
 
 Result = TypeVar("Result")
 
+_LEAST_SECRET = 16  # characters: what is shorter may be a word that a text needs
 MAX_PENDING = 2048  # records that may wait for the disk before the workers do
 RETRY_S = 2.0  # between looks at a disk that is full
 LOOK_S = 10.0  # between looks at the age of shards, while nothing is committed
@@ -51,11 +54,16 @@ class Writer:
         interval_s: float,
         forget: Callable[[str], None],
         *,
+        secrets: Sequence[str] = (),
         disk_wait_s: float = 600.0,
         retry_s: float = RETRY_S,
         look_s: float = LOOK_S,
     ) -> None:
-        """Take the journal; a disk that is full is waited for ``disk_wait_s`` long."""
+        """Take the journal.
+
+        A disk that is full is waited for ``disk_wait_s`` long. Of ``secrets`` no row holds any,
+        whatever a server repeats, and however its answer spells it.
+        """
         self._journal = journal
         self._bus = bus
         self._interval_s = interval_s
@@ -63,10 +71,12 @@ class Writer:
         self._answers: list[PaidAnswer] = []
         self._results: deque[UnitResult] = deque()
         self._outcomes: list[UnitOutcome] = []  # encoded, and refused by the disk
+        self._charges = ChargeSums()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._secrets = [secret.encode() for secret in secrets if len(secret) >= _LEAST_SECRET]
         self._disk_wait_s = disk_wait_s
         self._retry_s = retry_s
         self._look_s = look_s
@@ -76,6 +86,11 @@ class Writer:
     def put_answer(self, answer: PaidAnswer) -> None:
         """Hand over an answer that was bought."""
         self._answers.append(answer)
+        self._wake.set()
+
+    def put_charge(self, charge: CallCharge) -> None:
+        """Hand over what a call was charged; it is committed with whatever comes next."""
+        self._charges.add(charge)
         self._wake.set()
 
     def put_result(self, result: UnitResult) -> None:
@@ -144,7 +159,7 @@ class Writer:
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._answers or self._results or self._outcomes)
+        return bool(self._answers or self._results or self._outcomes or self._charges)
 
     async def _woken(self) -> bool:
         """Wait for something to commit; False after a while without it."""
@@ -170,10 +185,12 @@ class Writer:
         answers, self._answers = self._answers, []
         results, self._results = self._results, deque()
         outcomes, self._outcomes = self._outcomes, []
+        charges = self._charges.take()
         try:
-            receipt = await self._commit_patiently(answers, results, outcomes)
+            receipt = await self._commit_patiently(answers, results, outcomes, charges)
         except BaseException:  # a refusal, the end of the run in a wait for room, a fault of ours
             self._answers[:0], self._outcomes[:0] = answers, outcomes
+            self._charges.put_back(charges)
             self._results.extendleft(reversed(results))
             raise
         for outcome in outcomes:
@@ -188,12 +205,13 @@ class Writer:
         answers: list[PaidAnswer],
         results: deque[UnitResult],
         outcomes: list[UnitOutcome],
+        charges: list[tuple[object, ...]],
     ) -> Receipt:
         """Commit; on a disk that is full, again and again for as long as was said."""
 
         def commit() -> Receipt:
-            _encode(results, outcomes)
-            return self._journal.commit(Batch(answers, outcomes))
+            _encode(results, outcomes, self._secrets)
+            return self._journal.commit(Batch(answers, outcomes, charges))
 
         waited_s = 0.0
         while True:
@@ -238,7 +256,15 @@ class Writer:
             )
 
 
-def _encode(results: deque[UnitResult], outcomes: list[UnitOutcome]) -> None:
+def _encode(
+    results: deque[UnitResult], outcomes: list[UnitOutcome], secrets: Sequence[bytes]
+) -> None:
     """Make each result bytes and let go of it: both together are three times as large."""
     while results:
-        outcomes.append(encode_unit(results.popleft()))
+        outcome = encode_unit(results.popleft())
+        for secret in secrets:
+            if any(secret in line for lines in (outcome.rows, outcome.rejected) for line in lines):
+                rows = [line.replace(secret, b"***") for line in outcome.rows]
+                rejected = [line.replace(secret, b"***") for line in outcome.rejected]
+                outcome = structs.replace(outcome, rows=rows, rejected=rejected)
+        outcomes.append(outcome)
