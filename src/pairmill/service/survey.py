@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from pairmill.store.lookup import Lookup
 from pairmill.store.measured import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Prompt
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Survey", "survey"]
 
 _SAMPLED = 200
+_EXAMPLES = 3
 _GROUP = 512
 _MOST_NAMES = 2_000_000  # kept to count equal chunks once; beyond, new ones are not compared
 
@@ -41,6 +43,8 @@ class Survey:
     Attributes:
         documents: Read.
         skipped: Pieces of input and documents that cannot be used.
+        reasons: Why, to how many of them.
+        examples: Of each reason, the first few.
         chunks: Different ones.
         finished: Of these, the ones that the run folder is done with.
         calls: Of a unit, on average, by rehearsal.
@@ -53,6 +57,8 @@ class Survey:
 
     documents: int
     skipped: int
+    reasons: Mapping[str, int]
+    examples: Mapping[str, tuple[str, ...]]
     chunks: int
     finished: int
     calls: float
@@ -79,9 +85,16 @@ async def survey(settings: Settings) -> Survey:
     recipe = make_recipe(settings)
     settings = for_unit(settings, recipe)
     fates = dict.fromkeys(InputFate, 0)
+    reasons: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
 
     def count(note: Note) -> None:
         fates[note.fate] += 1
+        if note.fate in (InputFate.SKIPPED, InputFate.DROPPED):
+            reasons[note.reason] += 1
+            named = examples.setdefault(note.reason, [])
+            if len(named) < _EXAMPLES:
+                named.append(f"{note.source}: {note.detail}" if note.detail else note.source)
 
     chunks = islice(read_chunks(settings, count), settings.limit)
     drawn = _Draw(_SAMPLED)
@@ -96,7 +109,9 @@ async def survey(settings: Settings) -> Survey:
     own = recipe.origin is not None or recipe.source
     return Survey(
         documents=fates[InputFate.READ],
-        skipped=fates[InputFate.SKIPPED] + fates[InputFate.DROPPED],
+        skipped=sum(reasons.values()),
+        reasons=dict(reasons.most_common()),
+        examples={reason: tuple(named) for reason, named in examples.items()},
         chunks=seen,
         finished=finished,
         calls=_mean(prompts, len),

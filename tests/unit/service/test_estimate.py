@@ -24,7 +24,8 @@ MINI = load_prices().find("gpt-4o-mini")
 
 def surveyed(fresh: int = 1000, measured: Measured | None = None) -> Survey:
     return Survey(
-        documents=100, skipped=1, chunks=fresh + 10, finished=10, calls=1.0,
+        documents=100, skipped=1, reasons={"too short": 1}, examples={"too short": ("a",)},
+        chunks=fresh + 10, finished=10, calls=1.0,
         prompt_chars=4100.0, max_tokens=1000.0, measured=measured or Measured(),
     )  # fmt: skip
 
