@@ -10,11 +10,12 @@ import pytest
 from tests.support.scripted import answer
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.masking import mask
+from pairmill.llm.masking import hide, mask
 from pairmill.llm.providers.replies import decode
 from pairmill.records import Completion, Usage
 
 JSON = '{"a": 1}'
+KEY = "sk-Kq7/TqZ-91Xw.Lm_40"
 
 
 def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Completion:
@@ -164,3 +165,23 @@ def test_a_key_that_is_a_word_blanks_no_hint() -> None:
     assert mask(said, ["token", "x", "max", ""]) == said
     assert mask("my-secret is my-secrets", ["my-secret"]) == "*** is my-secrets"
     assert mask("xx0123456789abcdefxx", ["0123456789abcdef"]) == "xx***xx"
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        KEY.upper(),
+        KEY.swapcase(),
+        "\u200b".join(KEY),
+        "\u00ad".join(KEY.upper()),
+        "".join(f"\\u{ord(char):04x}" for char in KEY),
+        "".join(f"\\u{ord(char):04X}" for char in KEY),
+        "\\u200b".join(KEY),
+        KEY.replace("/", "\\/"),
+        json.dumps(json.dumps("\u2060".join(KEY)))[3:-3],
+        KEY[:9] + "".join(f"\\\\u{ord(char):04x}" for char in KEY[9:]),
+    ],
+)
+def test_a_secret_is_found_however_it_is_spelt(spelt: str) -> None:
+    for before, after in (("a ", " b"), ("ü", "\u4e2d"), ('{"x": "', '"}')):
+        assert hide(f"{before}{spelt}{after}", [KEY]) == f"{before}***{after}"
