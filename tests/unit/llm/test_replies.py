@@ -185,3 +185,18 @@ def test_a_key_that_is_a_word_blanks_no_hint() -> None:
 def test_a_secret_is_found_however_it_is_spelt(spelt: str) -> None:
     for before, after in (("a ", " b"), ("ü", "\u4e2d"), ('{"x": "', '"}')):
         assert hide(f"{before}{spelt}{after}", [KEY]) == f"{before}***{after}"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_failure_that_carries_an_answer_or_its_count_may_be_billed(status: int) -> None:
+    """A gateway that fails behind the model: nobody works for nothing."""
+    whole = answer()
+    counted = {"error": {"message": "upstream"}, "usage": whole["usage"]}
+    uncounted = {**whole, "usage": None}
+    for body in (whole, counted, uncounted):
+        with pytest.raises(ProviderError) as caught:
+            read(body, status)
+        assert caught.value.is_billed
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {"message": "upstream"}, "usage": {"completion_tokens": 0}}, status)
+    assert not caught.value.is_billed
