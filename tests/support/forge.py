@@ -142,7 +142,7 @@ def serve() -> None:
 
     import pairmill.cli
     import pairmill.run.session
-    import pairmill.service.progress
+    import pairmill.service.progress  # noqa: F401
     from pairmill.__main__ import GO_ON, main
     from pairmill.startup import SIGNALS, quit_on_signals
 

@@ -200,3 +200,14 @@ def test_a_failure_that_carries_an_answer_or_its_count_may_be_billed(status: int
     with pytest.raises(ProviderError) as caught:
         read({"error": {"message": "upstream"}, "usage": {"completion_tokens": 0}}, status)
     assert not caught.value.is_billed
+
+
+@pytest.mark.parametrize(
+    ("status", "billed"), [(504, True), (524, True), (503, False), (429, False)]
+)
+def test_an_error_inside_a_success_may_be_billed_as_with_its_own_status(
+    status: int, billed: bool
+) -> None:
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {"message": "upstream idle timeout", "code": status}})
+    assert caught.value.is_billed == billed
