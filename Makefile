@@ -37,12 +37,13 @@ torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
 check: lint type imports test  ## all that must be green before a commit
 
 fmt: setup  ## format the code
-	$(BIN)/ruff format src tests benchmarks
-	$(BIN)/ruff check --fix-only --quiet src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks tools
+	$(BIN)/ruff check --fix-only --quiet src tests benchmarks tools
 
 lint: setup
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/python tools/lint_names.py src
 
 type: setup
 	$(BIN)/mypy
