@@ -11,14 +11,35 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pairmill.errors import PairmillError
+    from pairmill.recipes.answers import AnswerModel
+    from pairmill.recipes.python_recipe import ChunkQuestion
+    from pairmill.recipes.recipe import Ask
+    from pairmill.records import Chunk, Message, Pair
     from pairmill.run.generate import generate
     from pairmill.run.summary import Summary
 
-__all__ = ["PairmillError", "Summary", "__version__", "generate"]
+__all__ = [
+    "AnswerModel",
+    "Ask",
+    "Chunk",
+    "ChunkQuestion",
+    "Message",
+    "Pair",
+    "PairmillError",
+    "Summary",
+    "__version__",
+    "generate",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnswerModel": "pairmill.recipes.answers",
+    "Ask": "pairmill.recipes.recipe",
+    "Chunk": "pairmill.records",
+    "ChunkQuestion": "pairmill.recipes.python_recipe",
+    "Message": "pairmill.records",
+    "Pair": "pairmill.records",
     "PairmillError": "pairmill.errors",
     "Summary": "pairmill.run.summary",
     "generate": "pairmill.run.generate",

@@ -16,6 +16,7 @@ from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
 from pairmill.commands.export import export as export_command
 from pairmill.commands.qc import qc
+from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 local = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(local, name="local")
+app.add_typer(recipes, name="recipes")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
@@ -73,7 +75,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible endpoint, with its /v1.")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="backtranslate or extractive.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="A name of `pairmill recipes list`, FILE.yaml, or package.module:name."),
+    ] = None,
     pairs_per_chunk: Annotated[int | None, typer.Option(min=1, max=10)] = None,
     mode: Annotated[
         str | None, typer.Option(help="one_step, two_step, or verbatim: the text is the answer.")

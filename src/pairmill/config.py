@@ -7,6 +7,7 @@ place in the environment is (``api_key_env``).
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +26,16 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["LOCAL", "PoolSettings", "Settings", "fingerprint", "load", "read_file"]
+__all__ = [
+    "LOCAL",
+    "PlanSettings",
+    "PoolSettings",
+    "Settings",
+    "fingerprint",
+    "is_recipe_file",
+    "load",
+    "read_file",
+]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
 
@@ -33,6 +43,11 @@ LOCAL = "local"  # --model local: the embedded model; local:PATH for any other G
 def _as_word(value: object) -> object:
     """YAML reads a bare ``off`` and ``on`` as false and true."""
     return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _as_weights(value: object) -> object:
+    """A list of texts weighs all the same."""
+    return dict.fromkeys(value, 1.0) if isinstance(value, list | tuple) else value
 
 
 Switch = BeforeValidator(_as_word)
@@ -58,6 +73,35 @@ class PoolSettings(BaseModel):
     """Pools with the same scope share one quota, such as two keys of one organisation."""
     escalation: bool = False
     """Only for units that failed on the other pools."""
+
+
+Weights = Annotated[
+    dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(_as_weights)
+]
+"""Texts with their weights; a list weighs all the same."""
+
+
+class PlanSettings(BaseModel):
+    """What the plan of a chunk's pairs is drawn from; what is None stays as it is built in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: Weights | None = None
+    """Sorts of instruction."""
+    askers: Weights | None = None
+    """Who asks; one for all pairs of a chunk."""
+    difficulties: Weights | None = None
+    forms: Weights | None = None
+    """How a request is put."""
+
+    @model_validator(mode="after")
+    def _something_to_draw(self) -> PlanSettings:
+        for name in ("types", "askers", "difficulties", "forms"):
+            given = getattr(self, name)
+            if given is not None and not sum(given.values()):
+                msg = f"{name}: needs at least one text with a weight above 0"
+                raise ValueError(msg)
+        return self
 
 
 class Settings(BaseModel):
@@ -87,6 +131,10 @@ class Settings(BaseModel):
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
+    page_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
+    """Processes that take text out of pages and other documents; as many as cores by default."""
+    sources: tuple[str, ...] = ()
+    """Formats of your own, as ``module:attribute``; see docs/sources.md."""
     limit: int | None = Field(None, ge=1)
     """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)
@@ -134,7 +182,8 @@ class Settings(BaseModel):
     """A run in which nothing becomes durable for so long, without a known reason, ends."""
 
     recipe: str = Field("auto", json_schema_extra={"semantic": True})
-    """``backtranslate``, ``extractive``; ``auto``: extractive for the embedded model."""
+    """A recipe's name; a file (``mine.yaml``, ``mine.py``); ``package.module:name``; ``auto``:
+    ``extractive`` for the embedded model, else ``backtranslate``."""
     pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
     temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
     seed: int = Field(0, json_schema_extra={"semantic": True})
@@ -172,6 +221,21 @@ class Settings(BaseModel):
     """Share of the chunks that ``judge: sample`` takes."""
     judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
     """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    guidance: str | None = Field(None, max_length=8_000, json_schema_extra={"semantic": True})
+    """A paragraph for the constant part of every writing prompt: the domain, the audience, what to
+    avoid."""
+    language: str | None = Field(None, max_length=40, json_schema_extra={"semantic": True})
+    """The language to write in, whatever the passage's is: a code such as ``fr``, or a name."""
+    system_prompt: str | tuple[str, ...] | None = Field(None, json_schema_extra={"semantic": True})
+    """The system message of every row; of several, one is drawn for each."""
+    plan: PlanSettings | None = Field(None, json_schema_extra={"semantic": True})
+    """What ``backtranslate`` draws for each pair, with weights; see ``docs/recipes.md``."""
+    models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
+    """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
+    chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
+    """Neighbouring chunks of a document that make one unit; a recipe file says it by ``unit``."""
+    chunk_step: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
+    """How many chunks further each such unit begins."""
     target_pairs: int | None = Field(None, ge=1)
     """The run ends once the folder holds this many pairs."""
     per_document: int | None = Field(None, ge=1)
@@ -203,11 +267,25 @@ class Settings(BaseModel):
         return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
 
     @property
+    def page_process_count(self) -> int:
+        """How many processes take text out of documents."""
+        if self.page_processes != "auto":
+            return self.page_processes
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
+
+    @property
     def recipe_name(self) -> str:
         """The recipe after ``auto`` is settled."""
         if self.recipe != "auto":
             return self.recipe
         return "extractive" if self.is_local else "backtranslate"
+
+
+def is_recipe_file(name: str) -> bool:
+    """Whether a recipe's name is a file: ``mine.yaml``, ``mine.py``, ``mine.py:other``."""
+    return name.endswith((".yaml", ".yml", ".py")) or ".py:" in name
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
@@ -218,7 +296,10 @@ def fingerprint(settings: Settings) -> dict[str, Any]:
         if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("semantic")
     ]
     values = settings.model_dump(mode="json", include=set(names))
-    return {**values, "recipe": settings.recipe_name}
+    name = settings.recipe_name
+    if is_recipe_file(name):  # where a file lies does not say what is in it
+        name = Path(name.partition(".py:")[0]).stem
+    return {**values, "recipe": name}
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -8,16 +8,17 @@ PairmillError
 │   ├── LockedError      1   another process works in it
 │   └── ChangedError     2   the settings differ from those that it was begun with
 ├── StorageError        75   the disk refused a write
-├── ProviderError            a call failed; its kind says how, and decides what happens next
+├── ProviderError            a call failed; its kind says how, and `MEANINGS` what follows
 ├── RejectedError            a question has no valid answer; its unit ends in rejected/
 └── StoppedError        75   the run ended early, and the same command goes on with it
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,12 +29,15 @@ __all__ = [
     "EXIT_FAILED",
     "EXIT_RESUMABLE",
     "EXIT_USAGE",
+    "MEANINGS",
+    "Blame",
     "ChangedError",
     "ConfigError",
     "FolderError",
     "InputError",
     "Kind",
     "LockedError",
+    "Meaning",
     "PairmillError",
     "ProviderError",
     "RejectedError",
@@ -51,16 +55,111 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
 class Kind(StrEnum):
-    """Why a call failed. The kind alone decides who pays for it and what happens next."""
+    """Why a call failed. What follows from it stands in one table, `MEANINGS`."""
 
-    RATE = "rate"  # too fast: pause the pool, ask again, free for the chunk
-    QUOTA = "quota"  # money or allowance gone: this pool stops
-    AUTH = "auth"  # key refused: this pool stops
-    CONFIG = "config"  # model unknown, parameter refused: this pool stops
-    OVERLOAD = "overload"  # 5xx, refused, reset, loading: wait, ask again, free for the chunk
-    TIMEOUT = "timeout"  # no answer in time: ask again, perhaps paid for
-    CHUNK = "chunk"  # this request can never work: too long, filtered
+    RATE = "rate"  # too fast, or no capacity for us at the moment
+    QUOTA = "quota"  # the account's money or allowance is gone
+    AUTH = "auth"  # the key was refused
+    CONFIG = "config"  # model or address unknown, a parameter refused
+    OVERLOAD = "overload"  # 5xx, no connection, a model that is loading or has crashed
+    TIMEOUT = "timeout"  # no answer in time, here or at a proxy: perhaps billed
+    LOST = "lost"  # the connection broke after the request was sent: perhaps billed
+    REFUSED = "refused"  # a 4xx that names neither the chunk nor the settings
+    CHUNK = "chunk"  # the server names the request itself: too long, filtered
     BADOUT = "badout"  # a 200 that holds no answer
+
+    @property
+    def meaning(self) -> Meaning:
+        """What follows from a failure of this kind."""
+        return MEANINGS[self]
+
+
+class Blame(StrEnum):
+    """Whose fault a failure is, as far as one call can tell."""
+
+    SERVER = "server"
+    ACCOUNT = "account"
+    SETTINGS = "settings"
+    CHUNK = "chunk"
+    UNKNOWN = "unknown"  # told by what becomes of other chunks: see `llm.health`
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What follows from a failed call.
+
+    Attributes:
+        blame: Whose fault it is.
+        reason: Our own word for it in tables.
+        retries: Whether the same request may be sent again.
+        strikes: After how many different requests in a row without an answer the pool is given up;
+            0: never for this.
+        dropped: Why it is given up, for people; ``{count}`` is the number of requests.
+        exit_code: How a run ends that has no pool left for this.
+        is_down: It speaks against the endpoint as a whole.
+        had_room: The server took the request: no sign of congestion.
+        used_tokens: Tokens may have been used.
+    """
+
+    blame: Blame
+    reason: str
+    retries: bool = False
+    strikes: int = 0
+    dropped: str = ""
+    exit_code: int = EXIT_RESUMABLE
+    is_down: bool = False
+    had_room: bool = False
+    used_tokens: bool = True
+
+
+_IN_A_ROW = 24  # different chunks refused without one answer: no longer the chunks' fault
+
+MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
+    {
+        Kind.RATE: Meaning(Blame.SERVER, "rate", retries=True, used_tokens=False),
+        Kind.QUOTA: Meaning(
+            Blame.ACCOUNT,
+            "quota",
+            strikes=2,
+            dropped="its quota or credit is used up",
+            used_tokens=False,
+        ),
+        Kind.AUTH: Meaning(
+            Blame.SETTINGS,
+            "auth",
+            strikes=1,
+            dropped="its key was refused",
+            exit_code=EXIT_CONFIG,
+            used_tokens=False,
+        ),
+        Kind.CONFIG: Meaning(
+            Blame.SETTINGS,
+            "settings",
+            strikes=3,
+            dropped="it does not know the model or a parameter",
+            exit_code=EXIT_CONFIG,
+            used_tokens=False,
+        ),
+        Kind.OVERLOAD: Meaning(Blame.SERVER, "server_error", retries=True, is_down=True),
+        Kind.TIMEOUT: Meaning(Blame.UNKNOWN, "timeout", retries=True),
+        Kind.LOST: Meaning(Blame.UNKNOWN, "connection_lost", retries=True, is_down=True),
+        Kind.REFUSED: Meaning(
+            Blame.UNKNOWN,
+            "refused_by_server",
+            strikes=_IN_A_ROW,
+            dropped="it refused {count} different chunks in a row",
+            had_room=True,
+        ),
+        Kind.CHUNK: Meaning(
+            Blame.CHUNK,
+            "refused_by_server",
+            strikes=_IN_A_ROW,
+            dropped="it refused {count} different chunks in a row",
+            had_room=True,
+        ),
+        Kind.BADOUT: Meaning(Blame.CHUNK, "no_answer", retries=True, had_room=True),
+    }
+)
 
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -69,7 +168,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 class PairmillError(Exception):
     """Something went wrong in pairmill."""
 
-    exit_code: ClassVar[int] = EXIT_FAILED
+    exit_code: int = EXIT_FAILED
 
 
 class UsageError(PairmillError):
@@ -118,9 +217,17 @@ class StorageError(PairmillError):
 
 
 class StoppedError(PairmillError):
-    """The run ended early; the same command goes on with it."""
+    """The run ended early; the same command goes on with it.
+
+    Args:
+        exit_code: 78 where a setting must be mended before that.
+    """
 
     exit_code = EXIT_RESUMABLE
+
+    def __init__(self, message: str, exit_code: int = EXIT_RESUMABLE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class RejectedError(PairmillError):
@@ -129,13 +236,25 @@ class RejectedError(PairmillError):
     Attributes:
         reason: A short stable word for tables, such as ``invalid_json`` or ``refusal``.
         raw: What the model wrote last, for the reader of ``rejected/``.
+        kind: Where no answer came at all: how the last call failed.
+        is_billed: Whether that call, or one before it, may have been billed.
     """
 
-    def __init__(self, reason: str, detail: str = "", raw: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        raw: str = "",
+        *,
+        kind: Kind | None = None,
+        is_billed: bool = False,
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
         self.raw = raw
+        self.kind = kind
+        self.is_billed = is_billed
 
 
 class ProviderError(PairmillError):
@@ -145,11 +264,13 @@ class ProviderError(PairmillError):
         kind: What the failure means.
         status: The HTTP status, or None where none came.
         code: The provider's own code or type, if it sent one.
+        reason: Our own word for it, for tables; by default that of the kind.
         retry_after_s: Seconds that the server asked us to wait, if it did.
         maybe_paid: The request may have been worked on and billed.
         headers: The rate-limit headers of the reply, lower-case, for the gate alone.
         prompt_tokens: What the server says the failed call cost, where it says so.
         completion_tokens: Likewise.
+        failed_at: When it was given up, in seconds since the epoch; 0 while it is not.
     """
 
     def __init__(
@@ -159,6 +280,7 @@ class ProviderError(PairmillError):
         *,
         status: int | None = None,
         code: str | None = None,
+        reason: str = "",
         retry_after_s: float | None = None,
         maybe_paid: bool = False,
         headers: Mapping[str, str] = _NO_HEADERS,
@@ -167,13 +289,21 @@ class ProviderError(PairmillError):
     ) -> None:
         super().__init__(message)
         self.kind = kind
+        self.exit_code = kind.meaning.exit_code
         self.status = status
         self.code = code
+        self.reason = reason or kind.meaning.reason
         self.retry_after_s = retry_after_s
         self.maybe_paid = maybe_paid
         self.headers = headers
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = completion_tokens
+        self.failed_at = 0.0
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether the call may have been billed although no answer came of it."""
+        return self.maybe_paid or self.completion_tokens > 0
 
 
 def first_error(error: BaseException) -> PairmillError | None:

@@ -28,14 +28,14 @@ class Topic(StrEnum):
     CALL_ANSWERED = (
         "call_answered"  # model, seconds, picodollars, prompt_/completion_/cached_tokens
     )
-    CALL_FAILED = "call_failed"  # kind, status, code, message
+    CALL_FAILED = "call_failed"  # kind, status, code, retry_after_s, message
     CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
     ANSWER_READ = "answer_read"  # how: strict, healed, salvaged
     REPAIR_ASKED = "repair_asked"  # reason
     JUDGED = "judged"  # trial, position, words, scores, first: see recipes/judge.py
     EVOLVED = "evolved"  # operator, outcome: kept, or why not
     UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected, document
-    COMMITTED = "committed"  # units, answers
+    COMMITTED = "committed"  # units, answers, kept: units that are no tombstones
     SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
     LOOP_LATE = "loop_late"  # seconds: how late the event loop ran a timer, some times a second
     NOTICE = "notice"  # text: one plain line for people

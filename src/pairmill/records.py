@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "Alternative",
@@ -30,6 +30,7 @@ __all__ = [
     "Rejection",
     "Request",
     "Sampling",
+    "Task",
     "Template",
     "Usage",
     "digest",
@@ -104,6 +105,7 @@ class Chunk(Struct, frozen=True):
         id: Digest of ``text`` alone.
         section: Headings that the span stands under, outermost first.
         index: Position among the document's chunks, from 0.
+        parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
     """
 
     id: str
@@ -118,6 +120,7 @@ class Chunk(Struct, frozen=True):
     author: str | None = None
     url: str | None = None
     language: str | None = None
+    parts: tuple[int, ...] = ()
 
 
 class Message(Struct, frozen=True):
@@ -202,17 +205,25 @@ class Request(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one or more calls, as the server counted them."""
+    """Tokens of one or more calls, as the server counted them.
+
+    Attributes:
+        completion_tokens: Thoughts included.
+        cached_tokens: The part of the prompt's that a cache served.
+        reasoning_tokens: The part of the answer's that was thought, not written.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
         )
 
 
@@ -223,6 +234,7 @@ class Completion(Struct, frozen=True):
         finish_reason: ``stop``, ``length``, ``content_filter``, or what the server said.
         model: The model's name as the server returned it.
         created: Seconds since the epoch, kept in the ledger, so that a replay writes the same row.
+        reasoning: What the model thought, where the server tells it apart and it is kept.
     """
 
     text: str
@@ -230,6 +242,7 @@ class Completion(Struct, frozen=True):
     model: str
     usage: Usage
     created: float
+    reasoning: str = ""
 
 
 class Alternative(Struct, frozen=True):
@@ -246,10 +259,18 @@ class Alternative(Struct, frozen=True):
     score: float | None = None
 
 
+Task = Literal["pair", "conversation", "text", "question"]
+"""What a row trains: an instruction and its answer; several turns; plain text for continued
+pretraining (``answer`` holds it, ``instruction`` is empty); a question whose short answer can be
+checked."""
+
+
 class Pair(Struct, frozen=True):
-    """An instruction and its answer, as a recipe wrote them.
+    """What becomes one row: an instruction and its answer, or another task's content.
 
     Attributes:
+        instruction: Of a conversation, its first request; "" for plain text.
+        answer: Of a conversation, the first reply; of plain text, the text.
         index: Position in its unit; with the unit's id it makes the pair's id.
         kind: What sort of instruction it is (``how_to``, ``why`` ...), or "" where none was said.
         evidence: A short string that the model copied from the chunk to show where it looked.
@@ -258,6 +279,11 @@ class Pair(Struct, frozen=True):
         scores: What a judge said: aspect to rating from 1 to 5, or None where it said nothing.
         parent: Position in its unit of the pair that this one was evolved from.
         alternative: Another answer to the same instruction.
+        task: What the row trains.
+        messages: Every turn of a conversation, without its system message; else empty.
+        system: The system message to train with; "" where there is none.
+        reasoning: The thought that leads to the answer; "" where none was written.
+        fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
     """
 
     instruction: str
@@ -270,6 +296,11 @@ class Pair(Struct, frozen=True):
     scores: dict[str, float | None] | None = None
     parent: int | None = None
     alternative: Alternative | None = None
+    task: Task = "pair"
+    messages: tuple[Message, ...] = ()
+    system: str = ""
+    reasoning: str = ""
+    fields: Mapping[str, Any] | None = None
 
 
 class Outcome(StrEnum):

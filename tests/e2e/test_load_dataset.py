@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from pairmill.output.export import ExportOptions, export
 from pairmill.output.facts import RunFacts
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.split import Shares
+from pairmill.store.fields import add_fields
 from pairmill.store.rows import ROW_FEATURES
 
 if TYPE_CHECKING:
@@ -50,7 +52,13 @@ def folder(tmp_path: Path) -> Path:
 
 def row(number: int, **given: Any) -> dict[str, Any]:
     plain: dict[str, Any] = dict.fromkeys(ROW_FEATURES)
-    plain |= {"id": f"{number:032x}", "instruction": "Why?", "answer": "Because.", "flags": []}
+    plain |= {
+        "id": f"{number:032x}",
+        "instruction": "Why?",
+        "answer": "Because.",
+        "flags": [],
+        "task": "pair",
+    }
     plain |= {"attempts": 1, "prompt_tokens": 10, "completion_tokens": 5}
     return plain | given
 
@@ -61,6 +69,7 @@ def publish(folder: Path, number: int, *rows: dict[str, Any]) -> None:
     write_card(folder, FACTS)
 
 
+NEW_COLUMNS = ("task", "messages", "system", "reasoning", "fields")
 CREATED = "2026-11-22T10:20:30Z"
 SCORES = {"instruction_following": 4.0, "truthfulness": 5.0, "honesty": None, "helpfulness": 3.5}
 
@@ -165,6 +174,8 @@ def test_every_export_loads_with_its_own_columns_and_splits(
             document_id=f"d{number}",
             chunk_id=f"c{number}",
             scores=scores[index],
+            task="question" if shape == "question" else "pair",
+            fields={"negatives": ["Not this."]} if shape == "triplets" else None,
         )
         for number in range(60)
         for index in range(2)
@@ -177,6 +188,45 @@ def test_every_export_loads_with_its_own_columns_and_splits(
     assert {split: loaded[split].num_rows for split in loaded} == summary.kept
     assert sum(summary.kept.values()) == 60
     assert loaded["train"].column_names == list(FORMATS[shape].schema)
+
+
+def test_rows_of_every_task_load_beside_rows_of_format_1(
+    folder: Path, load: Callable[[Path], Any]
+) -> None:
+    old = {name: value for name, value in row(1).items() if name not in NEW_COLUMNS}
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    facts = replace(FACTS, fields={"difficulty": "string", "level": "int64", "tags": ("string",)})
+    publish(folder, 0, old)
+    publish(
+        folder,
+        1,
+        row(2, task="conversation", messages=turns, system="Be kind."),
+        row(3, task="text", instruction=None, fields={"difficulty": "hard", "level": 3}),
+        row(4, fields={"level": 2, "tags": ["a"]}, reasoning="hm"),
+    )
+    write_card(folder, facts)
+    rows = load(folder)["train"]
+    assert rows.column_names == list(ROW_FEATURES)
+    assert rows["task"] == [None, "conversation", "text", "pair"]
+    assert rows[1]["messages"] == turns
+    assert rows[2]["fields"] == {"difficulty": "hard", "level": 3, "tags": None}
+    assert rows[3]["fields"]["tags"] == ["a"]
+
+
+@pytest.mark.parametrize("file_type", ["jsonl", "parquet"])
+def test_an_export_with_columns_beside_the_formats_own_loads(
+    file_type: str, folder: Path, tmp_path: Path, load: Callable[[Path], Any]
+) -> None:
+    publish(folder, 0, row(1, document_id="d", chunk_id="c", fields={"level": 3}, created=CREATED))
+    (folder / ".run").mkdir()
+    add_fields(folder / ".run", {"level": "int64"})
+    names = ("id", "created", "fields", "level", "scores")
+    options = ExportOptions(file_type=file_type, shares=Shares(100, 0, 0), columns=names)
+    export(folder, tmp_path / "out", options)
+    rows = load(tmp_path / "out")["train"]
+    assert rows.column_names == ["messages", *names]
+    assert (rows[0]["level"], rows[0]["fields"]) == (3, {"level": 3})
+    assert rows[0]["created"] == datetime(2026, 11, 22, 10, 20, 30, tzinfo=UTC)
 
 
 def test_an_export_with_an_empty_split_loads(

@@ -177,7 +177,7 @@ def test_a_page_ends_with_its_run(paged: tuple[subprocess.Popen[str], int], numb
     child, page = paged
     child.send_signal(number)
     child.wait()
-    wait_until(lambda: b"page_child" not in _command(page))
+    wait_until(lambda: b"extractor_process" not in _command(page))
 
 
 def test_a_page_ends_with_the_process_that_reads(paged: tuple[subprocess.Popen[str], int]) -> None:
@@ -186,7 +186,7 @@ def test_a_page_ends_with_the_process_that_reads(paged: tuple[subprocess.Popen[s
     os.kill(reader, signal.SIGKILL)
     _, errors = child.communicate()
     assert "the process that reads the input was killed (signal 9)" in errors
-    wait_until(lambda: b"page_child" not in _command(page))
+    wait_until(lambda: b"extractor_process" not in _command(page))
 
 
 def test_a_page_can_be_ended_by_hand(paged: tuple[subprocess.Popen[str], int]) -> None:

@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from pairmill.chunking.reader import read_documents
 from pairmill.config import load
+from pairmill.sources.base import Deferred, Opener
+from pairmill.sources.extractors import Extractors
 from pairmill.sources.items import cut_items, read_items
 from pairmill.sources.lines import cut_lines, read_lines
 from pairmill.sources.notes import InputFate, Note
-from pairmill.sources.origin import DocumentOrigin
-from pairmill.sources.pages import Pages
-from pairmill.sources.registry import KNOWN_ENDINGS, read_stream
+from pairmill.sources.registry import Formats, read_input
 from pairmill.sources.text import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pairmill.records import Document
-    from pairmill.sources.origin import Reader
+    from pairmill.sources.base import Documents
 
 calm = settings(deadline=None)  # the machine may be busy; correctness is what is held here
 
@@ -46,7 +46,8 @@ _PIECES = st.one_of(
 BYTES = st.lists(_PIECES, max_size=12).map(b"".join)
 
 
-PAGES = Pages(page_s=20.0)
+PAGES = Extractors(page_s=20.0)
+FORMATS = Formats()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,19 +67,30 @@ class _Trickle:
 
 def _read(data: bytes, name: str) -> tuple[list[Document], list[Note]]:
     notes: list[Note] = []
-    origin = DocumentOrigin("f", None, 1024, notes.append, PAGES)
-    return list(read_stream(_Trickle(data, 2**18), name, origin)), notes
+    opener = _opener(_Trickle(data, 2**18), notes, name)
+    return _resolved(read_input(opener, FORMATS)), notes
 
 
-def _read_by(reader: Reader, data: bytes, block: int) -> tuple[list[Document], list[Note]]:
+def _opener(stream: _Trickle, notes: list[Note], name: str = "f") -> Opener:
+    return Opener(name, "f", stream, None, 1024, notes.append, PAGES)
+
+
+def _resolved(items: Documents) -> list[Document]:
+    documents: list[Document] = []
+    for item in items:
+        documents.extend(item.resolve() if isinstance(item, Deferred) else [item])
+    return documents
+
+
+def _read_by(
+    reader: Callable[[Opener], Documents], data: bytes, block: int
+) -> tuple[list[Document], list[Note]]:
     notes: list[Note] = []
-    return list(
-        reader(_Trickle(data, block), DocumentOrigin("f", None, 1024, notes.append, PAGES))
-    ), notes
+    return _resolved(reader(_opener(_Trickle(data, block), notes))), notes
 
 
 @calm
-@given(BYTES, st.sampled_from([*sorted(KNOWN_ENDINGS), ""]), st.booleans())
+@given(BYTES, st.sampled_from([*FORMATS.endings, ""]), st.booleans())
 def test_any_bytes_under_any_name_give_documents_or_reasons(
     data: bytes, ending: str, packed: bool
 ) -> None:
@@ -92,7 +104,9 @@ def test_any_bytes_under_any_name_give_documents_or_reasons(
 
 @calm
 @given(BYTES, st.sampled_from([read_lines, read_items, read_text]), st.integers(1, 50))
-def test_the_size_of_the_blocks_does_not_matter(data: bytes, reader: Reader, block: int) -> None:
+def test_the_size_of_the_blocks_does_not_matter(
+    data: bytes, reader: Callable[[Opener], Documents], block: int
+) -> None:
     assert _read_by(reader, data, block) == _read_by(reader, data, 2**18)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from itertools import islice
 
@@ -13,8 +14,8 @@ from pairmill.chunking.chunk import split
 from pairmill.chunking.portions import pack, unpack
 from pairmill.records import Document, digest, digest_with
 from pairmill.sources import characters
-from pairmill.sources.origin import DocumentOrigin
-from pairmill.sources.pages import Pages
+from pairmill.sources.base import Opener
+from pairmill.sources.extractors import Extractors
 from pairmill.sources.records import Decoder, _look_where_planned, _search
 
 calm = settings(deadline=None)
@@ -83,7 +84,7 @@ def test_a_chunk_that_travelled_is_the_same(text: str, bounds: tuple[int, int, i
     document = Document("id", text, "source", "title", None, "url", "en")
     least, wish, most = bounds
     chunks = split(document, min_chars=least, target_chars=wish, max_chars=most)
-    spans = [(chunk.start, chunk.end, chunk.section) for chunk in chunks]
+    spans = [(chunk.start, chunk.end, chunk.section, chunk.parts) for chunk in chunks]
     packed = [pack(document, index, span) for index, span in enumerate(spans)]
     assert [unpack(one) for one in packed] == chunks
     assert [one[:2] for one in packed] == [(chunk.id, "id") for chunk in chunks]
@@ -110,8 +111,9 @@ _VALUES = st.one_of(
 @calm
 @given(_NAMES, st.sampled_from([None, "text", "Foo", "metadata.text"]), st.data())
 def test_records(names: list[str], field: str | None, data: st.DataObject) -> None:
-    with Pages(page_s=1.0) as pages:
-        decoder = Decoder(DocumentOrigin("f", field, 1024, lambda _: None, pages))
+    with Extractors(page_s=1.0) as extractors:
+        opener = Opener("f", "f", io.BytesIO(), field, 1024, lambda _: None, extractors)
+        decoder = Decoder(opener)
     for _ in range(3):
         record = {name: data.draw(_VALUES) for name in names}
         found = _look_where_planned(record, decoder)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 from pairmill.config import Settings, fingerprint, load
+from pairmill.simulator import Reply, When, load_scenario, scenario_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,3 +37,15 @@ def test_the_tests_that_the_promises_name_are_there() -> None:
     assert named <= there, sorted(named - there)
     faults = {int(number) for number in re.findall(r"^\| (\d\d) \|", text, re.MULTILINE)}
     assert faults == set(range(1, 55))
+
+
+def test_every_scenario_and_every_word_of_a_rule_is_documented(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "simulator.md").read_text("utf-8")
+    for name in scenario_names():
+        about = load_scenario(name).about.replace("|", r"\|")
+        assert f"| `{name}` | {about} |" in text, name
+    for word in (*dataclasses.fields(When), *dataclasses.fields(Reply)):
+        assert f"`{word.name}`" in text, word.name
+    own = tmp_path / "mine.yaml"
+    own.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    assert len(load_scenario(str(own)).settings.rules) > 3

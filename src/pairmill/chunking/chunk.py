@@ -23,10 +23,19 @@ from pairmill.records import Chunk, digest
 if TYPE_CHECKING:
     from pairmill.records import Document
 
-__all__ = ["ChunkValues", "Span", "chunk_values", "find_spans", "make_chunk", "split"]
+__all__ = [
+    "ChunkValues",
+    "Span",
+    "chunk_values",
+    "find_spans",
+    "join_neighbours",
+    "make_chunk",
+    "split",
+]
 
-Span = tuple[int, int, tuple[str, ...]]
-"""Where a chunk begins and ends, and the headings that it stands under."""
+Span = tuple[int, int, tuple[str, ...], tuple[int, ...]]
+"""Where a chunk begins and ends; the headings that it stands under; and of a window of several
+chunks, where each but the first begins, counted from the window's beginning."""
 
 ChunkValues = tuple[
     str,
@@ -41,6 +50,7 @@ ChunkValues = tuple[
     str | None,
     str | None,
     str | None,
+    tuple[int, ...],
 ]
 """The fields of a `Chunk`, in their order."""
 
@@ -80,11 +90,11 @@ def find_spans(text: str, bounds: tuple[int, int, int]) -> list[Span]:
     if len(blocks) == 1:
         start, end, _, _, section = blocks[0]
         if end - start <= bounds[2]:
-            return [(start, end, section)]
+            return [(start, end, section, ())]
     wish = _Bounds(*bounds)
     atoms = [atom for block in blocks for atom in _atoms(text, block, wish)]
     groups = _mend(text, _pack(text, atoms, wish), wish)
-    return [(group[0].start, group[-1].end, group[0].section) for group in groups]
+    return [(group[0].start, group[-1].end, group[0].section, ()) for group in groups]
 
 
 def make_chunk(document: Document, index: int, span: Span) -> Chunk:
@@ -94,7 +104,7 @@ def make_chunk(document: Document, index: int, span: Span) -> Chunk:
 
 def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
     """The fields of the chunk of a span, in their order, without making it."""
-    start, end, section = span
+    start, end, section, parts = span
     text = document.text[start:end]
     return (
         digest(text),
@@ -109,7 +119,28 @@ def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
         document.author,
         document.url,
         document.language,
+        parts,
     )
+
+
+def join_neighbours(spans: list[Span], size: int, step: int) -> list[Span]:
+    """Windows of ``size`` neighbouring spans, each ``step`` further than the one before.
+
+    The last window ends with the last span, and may overlap with the one before; of fewer spans
+    than ``size`` one window is made of them all.
+    """
+    if not spans:
+        return []
+    last = max(0, len(spans) - size)
+    starts = [*range(0, last, step), last]
+    windows: list[Span] = []
+    for at in starts:
+        group = spans[at : at + size]
+        begin = group[0][0]
+        windows.append(
+            (begin, group[-1][1], group[0][2], tuple(span[0] - begin for span in group[1:]))
+        )
+    return windows
 
 
 def _atoms(text: str, block: Block, bounds: _Bounds) -> list[_Atom]:

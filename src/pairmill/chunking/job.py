@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
@@ -12,54 +14,59 @@ if TYPE_CHECKING:
 __all__ = ["Job"]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The settings of the same names; without pydantic, so that a process starts in no time."""
+class Job(Struct, frozen=True, kw_only=True):
+    """The settings of the same names; without pydantic, so that a process starts in no time.
 
-    inputs: tuple[str, ...]
-    output: Path
+    Attributes:
+        paths: The inputs; as bytes, since names of files may hold what is no text.
+        folder: The run folder.
+        begun_with: The version of reading with which the run folder was begun; 0: it is new. See
+            `pairmill.chunking.clean.READING_VERSION`.
+    """
+
+    paths: tuple[bytes, ...]
+    folder: bytes
     text_field: str | None
+    sources: tuple[str, ...]
     chunk_min_chars: int
     chunk_target_chars: int
     chunk_max_chars: int
     max_line_bytes: int
     page_s: float
+    page_processes: int
     limit: int | None
     limit_per_document: int | None
+    chunks_per_unit: int = 1
+    chunk_step: int = 1
+    begun_with: int = 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The inputs as they were given."""
+        return tuple(map(os.fsdecode, self.paths))
+
+    @property
+    def output(self) -> Path:
+        """The run folder."""
+        return Path(os.fsdecode(self.folder))
 
     @classmethod
-    def of(cls, settings: Settings) -> Job:
+    def of(cls, settings: Settings, begun_with: int = 0) -> Job:
         """Take from a run's settings what reading needs."""
         return cls(
-            inputs=settings.inputs,
-            output=settings.output,
+            paths=tuple(map(os.fsencode, settings.inputs)),
+            folder=os.fsencode(settings.output),
             text_field=settings.text_field,
+            sources=settings.sources,
             chunk_min_chars=settings.chunk_min_chars,
             chunk_target_chars=settings.chunk_target_chars,
             chunk_max_chars=settings.chunk_max_chars,
             max_line_bytes=settings.max_line_bytes,
             page_s=settings.page_s,
+            page_processes=settings.page_process_count,
             limit=settings.limit,
             limit_per_document=settings.limit_per_document,
+            chunks_per_unit=settings.chunks_per_unit,
+            chunk_step=settings.chunk_step,
+            begun_with=begun_with,
         )
-
-    def pack(self) -> tuple[object, ...]:
-        """Return it as plain values, for `unpack`."""
-        return (
-            self.inputs,
-            str(self.output),
-            self.text_field,
-            self.chunk_min_chars,
-            self.chunk_target_chars,
-            self.chunk_max_chars,
-            self.max_line_bytes,
-            self.page_s,
-            self.limit,
-            self.limit_per_document,
-        )
-
-    @classmethod
-    def unpack(cls, values: tuple[object, ...]) -> Job:
-        """Return the job that was packed."""
-        inputs, output, *others = values
-        return cls(inputs, Path(str(output)), *others)  # type: ignore[arg-type]

@@ -10,11 +10,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Self
 
 from pairmill.chunking.portions import ChunkBatch
-from pairmill.chunking.worker_process import FAULT, PORTION
+from pairmill.chunking.worker_process import Frame
 from pairmill.errors import InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
-from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.processes import Process
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pairmill.chunking.job import Job
+    from pairmill.chunking.portions import Packed
 
 __all__ = ["ReaderProcess"]
 
@@ -51,7 +51,7 @@ class ReaderProcess:
             undo.callback(self.close)
             _widen(self._process.outward)
             with suppress(BrokenPipeError):  # its end is told when a portion is wanted
-                write_frame(self._process.inward, job.pack())
+                write_frame(self._process.inward, job)
             undo.pop_all()
 
     def __iter__(self) -> Iterator[ChunkBatch]:
@@ -66,15 +66,14 @@ class ReaderProcess:
                 if self._is_closed:
                     return
                 try:
-                    kind, *rest = read_frame(self._process.outward)
-                    portion = self._portion(*rest) if kind == PORTION else None
+                    frame = read_frame(self._process.outward, Frame)
+                    portion = None if frame.is_end else self._portion(frame)
                 except BrokenFrameError as error:
                     return self._end_without_word(str(error))
                 if portion is None:
                     self._process.wait()
-            if kind == FAULT:
-                text, is_resumable = rest
-                raise (StoppedError if is_resumable else InputError)(text)
+            if frame.fault:
+                raise (StoppedError if frame.is_resumable else InputError)(frame.fault)
             if portion is None:
                 return
             yield portion
@@ -99,19 +98,13 @@ class ReaderProcess:
     ) -> None:
         self.close()
 
-    def _portion(
-        self,
-        ids: tuple[str, ...],
-        documents: tuple[str, ...],
-        sizes: list[int],
-        count: int,
-        notes: list[tuple[str, str, str, str]],
-    ) -> ChunkBatch:
+    def _portion(self, frame: Frame) -> ChunkBatch:
+        sizes = frame.sizes
         whole = memoryview(read_bytes(self._process.outward, sum(sizes)))
         ends = list(accumulate(sizes))
         blobs = [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-        told = [Note(InputFate(fate), *others) for fate, *others in notes]
-        return ChunkBatch(list(zip(ids, documents, blobs, strict=True)), count, told)
+        chunks: list[Packed] = list(zip(frame.ids, frame.documents, blobs, strict=True))
+        return ChunkBatch(chunks, frame.count, frame.notes)
 
     def _end_without_word(self, fault: str) -> None:
         if self._is_closed:

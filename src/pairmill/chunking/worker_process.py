@@ -13,21 +13,40 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import BatchBuilder, ChunkBatch, packed_of
-from pairmill.errors import InputError, StoppedError
+from pairmill.errors import PairmillError, StoppedError
 from pairmill.sources.frames import read_frame, write_frame
+from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annotations)
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["Frame", "main"]
 
-__all__ = ["DONE", "FAULT", "PORTION", "main"]
 
-PORTION, DONE, FAULT = 0, 1, 2
-"""What a frame is: ``(PORTION, chunks' ids, documents' ids, sizes, documents, notes)`` and then the
-chunks, each of its size; ``(DONE,)``; or ``(FAULT, text, whether the same command may go on)``."""
+class Frame(Struct, frozen=True, array_like=True):
+    """What the reading process says: a batch, whose chunks' bytes follow; or that it has ended.
+
+    Attributes:
+        ids: Of the chunks.
+        documents: Ids of their documents.
+        sizes: Bytes of each chunk.
+        count: Documents that were read meanwhile.
+        notes: What else was reported.
+        is_end: Nothing more will come.
+        fault: Why reading ended before the input did; empty: it did not.
+        is_resumable: Whether the same command may go on after the fault.
+    """
+
+    ids: list[str] = []
+    documents: list[str] = []
+    sizes: list[int] = []
+    count: int = 0
+    notes: list[Note] = []
+    is_end: bool = False
+    fault: str = ""
+    is_resumable: bool = False
 
 
 def main() -> int:
@@ -36,7 +55,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     lifeline, out = map(int, sys.argv[1:])
-    job = Job.unpack(read_frame(lifeline))
+    job = read_frame(lifeline, Job)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     with suppress(BrokenPipeError):
         _read(job, out)
@@ -46,32 +65,28 @@ def main() -> int:
 def _read(job: Job, out: int) -> None:
     def send(portion: ChunkBatch) -> None:
         ids, documents, blobs = zip(*portion.chunks, strict=True) if portion.chunks else ((),) * 3
-        notes = [(it.fate.value, it.source, it.reason, it.detail) for it in portion.notes]
-        head = (PORTION, ids, documents, list(map(len, blobs)), portion.documents, notes)
+        sizes = list(map(len, blobs))
+        head = Frame(list(ids), list(documents), sizes, portion.documents, portion.notes)
         write_frame(out, head, blobs)
 
     tray = BatchBuilder(send)
     try:
-        for packed in packed_of(job, tray.watch, _Patient(tray.flush)):
+        for packed in packed_of(job, tray.watch, _Input(), tray.flush):
             tray.add(packed)
-    except (InputError, StoppedError) as error:
+    except PairmillError as error:
         tray.flush()
-        write_frame(out, (FAULT, str(error), isinstance(error, StoppedError)))
+        is_resumable = isinstance(error, StoppedError)
+        write_frame(out, Frame(is_end=True, fault=str(error), is_resumable=is_resumable))
     else:
         tray.flush()
-        write_frame(out, (DONE,))
+        write_frame(out, Frame(is_end=True))
 
 
-class _Patient:
-    """Standard input; before it is waited for, what was read so far is handed over."""
-
-    def __init__(self, hand_over: Callable[[], None]) -> None:
-        self._hand_over = hand_over
+class _Input:
+    """Standard input, read without Python's buffer."""
 
     def read(self, size: int, /) -> bytes:
         """Return what has arrived."""
-        if not select.select([0], [], [], 0)[0]:
-            self._hand_over()
         while True:
             select.select([0], [], [])
             with suppress(BlockingIOError):  # another that holds the same end was faster

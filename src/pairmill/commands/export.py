@@ -16,7 +16,8 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         str,
         typer.Option(
             metavar="FORMAT",
-            help="messages, alpaca, sharegpt, prompt_completion or preference.",
+            help="messages, reasoning, alpaca, sharegpt, prompt_completion, preference, text,"
+            " question or triplets.",
         ),
     ] = "messages",
     output: Annotated[
@@ -29,6 +30,19 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     file_type: Annotated[str, typer.Option("--format", help="jsonl or parquet.")] = "jsonl",
     min_score: Annotated[
         float | None, typer.Option(help="Drop pairs that a judge rated lower, or not at all.")
+    ] = None,
+    min_truthfulness: Annotated[
+        float | None,
+        typer.Option(min=1, max=5, help="Drop pairs that a judge rated less true, or not at all."),
+    ] = None,
+    min_instruction_following: Annotated[
+        float | None, typer.Option(min=1, max=5, help="Likewise for instruction following.")
+    ] = None,
+    min_honesty: Annotated[
+        float | None, typer.Option(min=1, max=5, help="Likewise for honesty.")
+    ] = None,
+    min_helpfulness: Annotated[
+        float | None, typer.Option(min=1, max=5, help="Likewise for helpfulness.")
     ] = None,
     keep_unscored: Annotated[
         bool, typer.Option("--keep-unscored", help="With --min-score: keep what has no rating.")
@@ -55,6 +69,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         bool,
         typer.Option("--keep-parents", help="Keep what others were evolved from beside them."),
     ] = False,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Columns of the rows, or fields of their recipe, to keep beside the format's:"
+            " id,source,model.",
+        ),
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
@@ -70,6 +92,12 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output.repeats import choose_repeats
     from pairmill.output.split import parse_shares
 
+    aspects = {
+        "truthfulness": min_truthfulness,
+        "instruction_following": min_instruction_following,
+        "honesty": min_honesty,
+        "helpfulness": min_helpfulness,
+    }
     options = exporting.ExportOptions(
         shape=to,
         file_type=file_type,
@@ -77,12 +105,16 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         seed=seed,
         policy=ExportPolicy(
             min_score=min_score,
+            min_aspects=tuple(
+                (name, least) for name, least in aspects.items() if least is not None
+            ),
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
         keep_parents=keep_parents,
+        columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     summary = exporting.export(
         folder,

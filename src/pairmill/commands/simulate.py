@@ -37,6 +37,13 @@ def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
         list[str] | None,
         typer.Option(metavar="NAME=SHARE", help="Such as overloaded=0.1; may be given again."),
     ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="How a real server misbehaves; or a FILE.yaml of yours."),
+    ] = None,
+    list_scenarios: Annotated[
+        bool, typer.Option("--list-scenarios", help="Show the names of all scenarios.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Other chances, other answers.")] = None,
 ) -> None:
     """Serve a simulated model on 127.0.0.1: limits, delays and faults as asked for, at no cost.
@@ -46,11 +53,20 @@ def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
     scripts behave before a real endpoint is paid. Its own report of what the client did is at
     /_sim/report. Ends on Ctrl-C. Needs the extra 'simulate'.
     """
+    if list_scenarios:
+        _print_scenarios()
+        return
     from pairmill.simulator.process import read_settings, run_endpoint
     from pairmill.simulator.settings import SimulatorSettings, from_mapping, to_mapping
 
     base = to_mapping(read_settings(config) if config else SimulatorSettings(port=_PORT))
-    given = {"port": port, "slots": slots, "dialect": dialect, "seed": seed}
+    given = {
+        "port": port,
+        "slots": slots,
+        "dialect": dialect,
+        "seed": seed,
+        "scenario": scenario,
+    }
     values = {**base, **{name: value for name, value in given.items() if value is not None}}
     quota = {name: value for name, value in (("rpm", rpm), ("tpm", tpm)) if value is not None}
     if quota:
@@ -60,6 +76,15 @@ def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
     if fault:
         values["faults"] = {**values["faults"], "rates": _rates(fault)}
     sys.exit(run_endpoint(from_mapping(values)))
+
+
+def _print_scenarios() -> None:
+    from pairmill.simulator.scenarios import load_scenario, scenario_names
+
+    names = scenario_names()
+    width = max(map(len, names))
+    for name in names:
+        sys.stdout.write(f"{name:{width}}  {load_scenario(name).about}\n")
 
 
 def _rates(given: list[str]) -> dict[str, Any]:

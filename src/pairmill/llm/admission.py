@@ -35,8 +35,13 @@ class Turn(Protocol):
         """End with an answer; returns what it cost in picodollars, where prices are known."""
         ...
 
-    def failed(self, error: ProviderError) -> None:
-        """End with a failure."""
+    @property
+    def pool(self) -> str:
+        """The name of the pool that was asked."""
+        ...
+
+    def failed(self, error: ProviderError) -> bool:
+        """End with a failure; returns whether the pool answers others meanwhile."""
         ...
 
     def abandoned(self) -> None:
@@ -51,16 +56,27 @@ class Turn(Protocol):
 class Admission(Protocol):
     """Decides when a call may go, and where."""
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
         """Wait for a turn. Cancelling the wait leaves nothing behind.
+
+        Args:
+            request: What is to be asked.
+            is_retry: It was asked before.
+            avoid: Pools that failed at it: asked again only where there is no other.
 
         Raises:
             StoppedError: No turn will come any more.
         """
         ...
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:
-        """Whether somebody else can answer what failed for good with ``error``."""
+    def has_other(self, request: Request, tried: frozenset[str]) -> bool:
+        """Whether a pool that was not ``tried`` can be asked.
+
+        Raises:
+            StoppedError: None is left at all.
+        """
         ...
 
 
@@ -92,8 +108,14 @@ class FreeTurn:
         """See `Turn`."""
         return None
 
-    def failed(self, error: ProviderError) -> None:
+    @property
+    def pool(self) -> str:
         """See `Turn`."""
+        return ""
+
+    def failed(self, error: ProviderError) -> bool:  # noqa: ARG002 (the protocol's)
+        """See `Turn`."""
+        return False
 
     def abandoned(self) -> None:
         """See `Turn`."""
@@ -113,10 +135,20 @@ class Free:
         self._provider = provider
         self.mode = mode
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:  # noqa: ARG002
+    async def admit(
+        self,
+        request: Request,
+        *,
+        is_retry: bool,  # noqa: ARG002 (the protocol's)
+        avoid: frozenset[str] = frozenset(),  # noqa: ARG002
+    ) -> Turn:
         """See `Admission`."""
         return FreeTurn(self._provider, self.mode, request)
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:  # noqa: ARG002
+    def has_other(
+        self,
+        request: Request,  # noqa: ARG002 (the protocol\'s)
+        tried: frozenset[str],  # noqa: ARG002
+    ) -> bool:
         """See `Admission`."""
         return False

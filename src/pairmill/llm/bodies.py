@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 __all__ = ["Facts", "first_dict", "read_body"]
+
+_LAST_STATUS = 599
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,12 @@ def read_body(body: Any) -> Facts:
     if not isinstance(body, dict):
         return Facts((), str(body)[:1000] if isinstance(body, str) else "", "", None, None)
     error = body.get("error")
+    told = body.get("base_resp")
+    if not error and isinstance(told, dict) and told.get("status_code"):
+        # MiniMax: the outcome beside the answer, under a 200; its numbers are its own
+        name = f"base_resp.{told['status_code']}"
+        text = str(told.get("status_msg") or "")
+        return Facts((name.lower(),), text, text[:8000], {"message": text}, None)
     inner: dict[str, Any] = error if isinstance(error, dict) else body
     names = [_name(inner.get("code")), _name(inner.get("type")), _name(inner.get("status"))]
     names += [
@@ -47,7 +56,7 @@ def read_body(body: Any) -> Facts:
     nested = inner.get("innererror")
     if isinstance(nested, dict):  # Azure: the inner code is the more exact one
         names.insert(0, _name(nested.get("code")))
-    message = error if isinstance(error, str) else _message(inner)
+    message = error if isinstance(error, str) else _innermost(_message(inner), inner)
     details = [message, inner.get("details"), inner.get("metadata")]
     return Facts(
         tuple(name for name in names if name),
@@ -56,6 +65,23 @@ def read_body(body: Any) -> Facts:
         error if error is not None else inner,
         _status(inner.get("code")) or _status(inner.get("status")),
     )
+
+
+def _innermost(message: str, error: dict[str, Any]) -> str:
+    """The reason itself, where a gateway passes on what a provider behind it said.
+
+    OpenRouter keeps it in ``metadata.raw``: JSON in a text, or a plain text.
+    """
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    if isinstance(raw, str) and raw.lstrip().startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            raw = json.loads(raw)
+    if isinstance(raw, dict | list):
+        inner = read_body(raw).message
+    else:
+        inner = raw if isinstance(raw, str) else ""
+    return f"{message}: {inner}" if message and inner else inner or message
 
 
 def _message(error: dict[str, Any]) -> str:
@@ -88,6 +114,9 @@ def _page_title(body: bytes) -> str:
 
 
 def _name(value: Any) -> str:
+    """A code or type in lower case; a number that is no HTTP status is a code as well."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > _LAST_STATUS:
+        return str(value)
     return value.lower() if isinstance(value, str) else ""
 
 

@@ -8,6 +8,7 @@ means different things: Gemini says "exceeded your current quota" of a per-minut
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from pairmill.llm.masking import plain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["classify", "classify_empty"]
+__all__ = ["classify", "classify_empty", "is_about_money"]
 
 _NAMES: dict[str, Kind] = {
     # OpenAI and those who copy its codes (Azure, Groq, Together, DeepSeek, llmock ...)
@@ -35,6 +36,24 @@ _NAMES: dict[str, Kind] = {
     "billing_error": Kind.QUOTA,  # Anthropic
     "insufficient_balance": Kind.QUOTA,
     "quotaexceeded": Kind.QUOTA,  # Azure
+    "insufficient_credits": Kind.QUOTA,
+    "insufficient_funds": Kind.QUOTA,
+    "payment_required": Kind.QUOTA,
+    "budget_exceeded": Kind.QUOTA,  # LiteLLM
+    "budgetexceedederror": Kind.QUOTA,
+    "arrearage": Kind.QUOTA,  # Alibaba
+    "accountoverdueerror": Kind.QUOTA,  # Volcengine
+    "usage_limit_exceeded": Kind.QUOTA,
+    "1113": Kind.QUOTA,  # Zhipu
+    "30011": Kind.QUOTA,  # SiliconFlow
+    "base_resp.1008": Kind.QUOTA,  # MiniMax
+    "base_resp.1002": Kind.RATE,
+    "base_resp.1039": Kind.RATE,
+    "base_resp.1004": Kind.AUTH,
+    "base_resp.2049": Kind.AUTH,
+    "base_resp.1026": Kind.CHUNK,
+    "base_resp.1027": Kind.CHUNK,
+    "base_resp.2013": Kind.REFUSED,
     "access_terminated": Kind.AUTH,
     "invalid_api_key": Kind.AUTH,
     "invalid_authentication": Kind.AUTH,
@@ -69,22 +88,27 @@ _NAMES: dict[str, Kind] = {
 }
 
 _STATUSES: dict[int, Kind] = {
+    303: Kind.TIMEOUT,  # Modal: the answer comes later, and elsewhere
     401: Kind.AUTH,
     402: Kind.QUOTA,
-    403: Kind.AUTH,
     404: Kind.CONFIG,
+    405: Kind.CONFIG,
     408: Kind.TIMEOUT,
     409: Kind.OVERLOAD,
+    410: Kind.CONFIG,
     413: Kind.CHUNK,
-    422: Kind.CHUNK,
     424: Kind.OVERLOAD,  # TGI: the generation failed
     425: Kind.OVERLOAD,
     429: Kind.RATE,
     451: Kind.CHUNK,
-    400: Kind.CHUNK,
-    524: Kind.TIMEOUT,  # a proxy gave up waiting for the model
+    498: Kind.OVERLOAD,  # Groq: no capacity in the flex tier
+    499: Kind.LOST,
+    504: Kind.TIMEOUT,  # a proxy gave up waiting for the model
+    520: Kind.LOST,  # Cloudflare: the reply was cut or empty
+    524: Kind.TIMEOUT,
 }
-_MAYBE_PAID = frozenset({504, 524})  # the model had the request; a proxy lost patience
+_MAYBE_PAID = frozenset({Kind.TIMEOUT, Kind.LOST})  # the model had the request
+_FIRST_FAILURE, _FIRST_5XX = 400, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,38 +118,82 @@ class _Sign:
     kind: Kind
     statuses: frozenset[int]
     text: re.Pattern[str]
+    reason: str = ""
 
 
-def _sign(kind: Kind, statuses: Iterable[int], text: str) -> _Sign:
-    return _Sign(kind, frozenset(statuses), re.compile(text, re.IGNORECASE))
+def _sign(kind: Kind, statuses: Iterable[int], text: str, reason: str = "") -> _Sign:
+    return _Sign(kind, frozenset(statuses), re.compile(text, re.IGNORECASE), reason)
 
 
-_REFUSED = (400, 403, 404, 422)
+_REFUSED = (400, 403, 404, 412, 422)
+_ANY_4XX = range(400, 500)
+_RATE_WORDS = (
+    r"rate[ -]?limit|too many requests|resource_exhausted|requests? per (?:second|minute)"
+    r"|tokens? per (?:second|minute)|per[ -]min|\b(?:RPM|TPM|QPS|QPM)\b|concurren|速率|频率|并发"
+)
+_MONEY_GONE = (
+    r"credit balance|(?:insufficient|not enough|no|low|zero|negative|without)[ _]?"
+    r"(?:(?:account|paid|remaining|available|prepaid)[ _])?(?:balance|credits?|funds?)\b"
+    r"|balance (?:is|has|was)(?: \w+){0,3} (?:insufficient|not enough|too low|exhausted|negative)"
+    r"|(?:out of|ran out of|run out of|used (?:up )?all|exhausted|depleted|exceeded|no more)"
+    r"(?: (?:your|the|of|all|available|its|their|monthly|daily|free|included|prepaid)){0,4}"
+    r" (?:credits?|balance|funds|budget|spend)"
+    r"|credits? (?:(?:has|have|is|are|was|were) )?(?:been )?"
+    r"(?:exhausted|depleted|used up|expired|ran out|run out)"
+    r"|(?:billing|spend(?:ing)?|budget|cost|monthly|usage) (?:hard |soft |usage )?"
+    r"(?:limits?|cap|quota)\b(?!s? to)|budget (?:has been |was )?exceed|over (?:your |the )?budget"
+    r"|payment required|payment (?:is )?(?:overdue|failed|past due)"
+    r"|overdue (?:payment|bill|balance)"
+    r"|(?:account|billing).{0,40}(?:suspend|overdue|arrear|past due|not active|inactive"
+    r"|good standing)|arrear|top[- ]?up|recharge|add (?:more )?(?:credits?|funds)"
+    r"|(?:requests?|tokens?) per day|\b(?:RPD|TPD)\b|daily (?:\w+ )?(?:limit|quota)"
+    r"|欠费|余额不足|余额不够|充值|额度.{0,6}(?:用完|用尽|不足|耗尽)|资源包|账户.{0,8}(?:冻结|停用)"
+)
 _TEXTS = (
     _sign(
         Kind.CHUNK,
-        (400, 413, 422, 429, 500),
+        (400, 413, 416, 422, 429, 500),
         r"request too large|prompt is too long|too many tokens|maximum context"
         r"|context[ _](?:length|size|window)"
         r"|input is too (?:large|long)|reduce the length|must have less than \d+ tokens"
         r"|inputs? tokens? \+ max_new_tokens|exceeds the maximum number of tokens"
-        r"|longer than the (?:maximum )?model",
+        r"|longer than the (?:maximum )?model|max_tokens must be at least 1, got -",
+        "too_long",
+    ),
+    _sign(
+        Kind.BADOUT,  # what the model wrote could not be read by its server
+        (400, 422, 500, 502),
+        r"unexpected tokens? .{0,40}(?:while expecting|remaining)|failed to parse (?:the )?"
+        r"(?:model|output|response|completion|tool)|could not parse (?:the )?(?:model|output|tool)",
     ),
     _sign(
         Kind.CHUNK,
-        _REFUSED,
-        r"content (?:filter|management policy|policy)|moderation|flagged|safety system",
+        (*_REFUSED, 451, 500),
+        r"content (?:filter|management policy|policy)|moderation|flagged|safety system"
+        r"|敏感|违规|内容安全|sensitive (?:content|words?)",
+        "content_filter",
     ),
+    _sign(Kind.QUOTA, (200, *_ANY_4XX, 503), _MONEY_GONE),
     _sign(
-        Kind.QUOTA,
-        (*_REFUSED, 429),
-        r"credit balance|insufficient (?:balance|credits?|funds)|out of credits|billing (?:hard )?"
-        r"limit|payment required|requests? per day|tokens? per day|\b(?:RPD|TPD)\b|daily limit",
-    ),
-    _sign(
-        Kind.AUTH, _REFUSED, r"api[ _-]?key (?:not valid|expired|is invalid)|invalid api[ _-]?key"
+        Kind.AUTH,
+        _ANY_4XX,
+        r"(?:api|access|auth(?:entication)?)[ _-]?(?:key|token) .{0,20}(?:not valid|expired"
+        r"|is invalid|incorrect|disabled|revoked|not found)"
+        r"|(?:invalid|incorrect|expired|missing|no) (?:api|access)[ _-]?(?:key|token)"
+        r"|unauthori[sz]ed|not authenticated|authentication",
     ),
     _sign(Kind.RATE, (400, 403, 503), r"rate limit|too many requests|resource_exhausted"),
+    _sign(
+        Kind.OVERLOAD,  # the model is away, whatever was asked
+        (400, 403, 404, 409, 412, 422),
+        r"model (?:\S+ )?(?:is |has |was )?(?:been )?(?:not (?:yet )?loaded|unloaded|crashed"
+        r"|loading|restarting|starting|warming|unavailable|terminated|evicted)"
+        r"|(?:failed|unable|could not|cannot) (?:to )?load (?:the )?model|no models? (?:is |are )?"
+        r"loaded|loading (?:the )?model|out of memory|server (?:is )?(?:busy|overloaded|starting"
+        r"|shutting down|not ready)|(?:engine|worker|backend|runner) (?:process )?(?:has |is )?"
+        r"(?:died|dead|crashed|stopped|exited|terminated|unavailable)|exit code: ?-?\d+"
+        r"|temporarily unavailable|no (?:healthy|available) (?:deployment|upstream|worker|backend)",
+    ),
     _sign(
         Kind.CONFIG,
         _REFUSED,
@@ -133,9 +201,16 @@ _TEXTS = (
         r"|decommissioned|deprecated)|unknown model|no such model|not a valid model|invalid model"
         r"|unsupported (?:parameter|value)|unknown (?:name|parameter|field)|unrecognized"
         r"|extra (?:inputs|fields) (?:are )?not permitted|does not support|not supported"
-        r"|response_format|json_schema|max_tokens|country, region",
+        r"|response_format|json_schema|country, region",
     ),
 )
+_ABOUT_MONEY = re.compile(
+    _MONEY_GONE + r"|credit|billing|balance|budget|spend|payment|\bpaid\b|\bplan\b|subscription"
+    r"|upgrade|quota|余额|套餐|额度|付费|购买",
+    re.IGNORECASE,
+)
+_ABOUT_RATE = re.compile(_RATE_WORDS, re.IGNORECASE)
+_SHOWN = 500  # money is looked for where the server speaks, not where it repeats what we sent
 _DAILY = re.compile(r"PerDay|per-day", re.IGNORECASE)  # Gemini's quotaId, OpenRouter's limit
 
 
@@ -157,18 +232,42 @@ def classify(
         secrets: Texts that must not stand in the message, whatever the server wrote.
     """
     facts = read_body(body)
-    kind, code = _kind(status, headers, facts)
-    message = plain(facts.message, secrets) or "no reason given"
+    kind, code, reason = _kind(status, headers, facts)
+    message = plain(facts.message, secrets)
+    if status in _ADVICE:
+        message = f"{message}: {_ADVICE[status]}" if message else _ADVICE[status]
+    message = message or "no reason given"
     wait = retry_after_s(headers, {"error": facts.error or facts.message}, now_wall=now)
+    until = _until(now + wait.seconds) if wait and wait.seconds > _LONG_S else ""
     return ProviderError(
         kind,
-        f"{message} (HTTP {status})",
+        f"{message} (HTTP {status}){until}",
         status=status,
         code=plain(code, secrets, 80) if code else None,
+        reason=reason,
         retry_after_s=wait.seconds if wait else None,
-        maybe_paid=status in _MAYBE_PAID,
+        maybe_paid=kind in _MAYBE_PAID,
         headers=headers,
     )
+
+
+def is_about_money(text: str) -> bool:
+    """Whether a refusal speaks of credit or billing, and not of a rate."""
+    return bool(_ABOUT_MONEY.search(text[:_SHOWN])) and not _ABOUT_RATE.search(text[:_SHOWN])
+
+
+def _until(moment: float) -> str:
+    return time.strftime("; it asks to wait until %Y-%m-%d %H:%M UTC", time.gmtime(moment))
+
+
+_LONG_S = 600.0
+_ADVICE = {
+    303: "the answer takes longer than the server keeps a call open, and is left at another"
+    " address, where it is not fetched from; ask for fewer pairs_per_chunk",
+    504: "a proxy on the way did not wait for the answer; raise its timeout, or ask for fewer"
+    " pairs_per_chunk",
+    524: "a proxy on the way did not wait for the answer; ask for fewer pairs_per_chunk",
+}
 
 
 def classify_empty(
@@ -187,31 +286,52 @@ def classify_empty(
     inner = choice.get("error") if choice else None
     if inner:
         facts = read_body({"error": inner})
-    if inner or (isinstance(body, dict) and body.get("error")):
+    if inner or _tells_of_failure(body):
         # An error that says nothing of its kind came from a model behind this endpoint.
-        error = classify(
-            facts.status or 502, headers, {"error": facts.error}, now=now, secrets=secrets
-        )
+        named = {"error": facts.error, "type": facts.names[0] if facts.names else None}
+        error = classify(facts.status or 502, headers, named, now=now, secrets=secrets)
         return ProviderError(
             error.kind,
             f"{plain(facts.message, secrets) or 'no reason given'} (an error inside HTTP {status})",
             status=facts.status or status,
             code=error.code or "error_in_success",
+            reason=error.reason,
             retry_after_s=error.retry_after_s,
             maybe_paid=choice is not None,
             headers=headers,
         )
     kind, code, message = _emptiness(body, choice, secrets)
-    return ProviderError(kind, message, status=status, code=code, maybe_paid=True, headers=headers)
+    return ProviderError(
+        kind,
+        message,
+        status=status,
+        code=code,
+        reason=code if code in _REASONS else "",
+        maybe_paid=kind is not Kind.OVERLOAD,
+        headers=headers,
+    )
+
+
+_REASONS = frozenset({"content_filter"})
+
+
+def _tells_of_failure(body: Any) -> bool:
+    """Whether a body names an error beside, or instead of, an answer."""
+    if not isinstance(body, dict):
+        return False
+    told = body.get("base_resp")
+    return bool(body.get("error") or (isinstance(told, dict) and told.get("status_code")))
 
 
 def _emptiness(
     body: Any, choice: dict[str, Any] | None, secrets: Iterable[str]
 ) -> tuple[Kind, str, str]:
     if isinstance(body, bytes):
-        return Kind.BADOUT, *_unreadable(body)
-    if choice is None:
-        return Kind.BADOUT, "no_choices", "the endpoint's reply holds no choice"
+        return Kind.LOST, *_unreadable(body)
+    if choice is None:  # seen at gateways under load, without a word
+        said = read_body(body).message if isinstance(body, dict) else ""
+        words = f": {plain(said, secrets, 200)}" if said else ""
+        return Kind.OVERLOAD, "no_choices", f"the endpoint's reply holds no choice{words}"
     message = choice.get("message")
     refusal = message.get("refusal") if isinstance(message, dict) else None
     if isinstance(refusal, str) and refusal:
@@ -230,7 +350,7 @@ _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
     "length": (
         Kind.BADOUT,
         "length",
-        "max_tokens were spent before any answer was written",
+        "thinking took all tokens before an answer; set reasoning: off, or more answer_tokens",
     ),
 }
 
@@ -244,22 +364,60 @@ def _unreadable(body: bytes) -> tuple[str, str]:
     return "not_json", "the endpoint's reply is no valid JSON"
 
 
-def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None]:
+def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:
+    """The kind, the provider's own code, and our word where the kind's own is too coarse."""
     code = next((name for name in facts.names if name), None)
     limited = status in {429, 503} or "resource_exhausted" in facts.names
     if limited and (_DAILY.search(facts.details) or _nothing_allowed(headers)):
-        return Kind.QUOTA, code
+        return Kind.QUOTA, code, ""
     named = [(name, _NAMES[name]) for name in facts.names if name in _NAMES]
     if named and named[0][1] is not Kind.RATE:
-        return named[0][1], named[0][0]
-    for sign in _TEXTS:  # a status or a name alone is too coarse where one of these fits
-        if status in sign.statuses and sign.text.search(facts.message[:4000]):
-            return sign.kind, code
+        return named[0][1], named[0][0], _BY_NAME.get(named[0][0], "")
+    sign = _read_sign(status, facts.message)
+    if sign is not None:  # a status or a name alone is too coarse where the text is plain
+        return sign.kind, code, sign.reason
     if named:
-        return named[0][1], named[0][0]
+        return named[0][1], named[0][0], ""
+    return _by_status(status), code, "too_long" if status == 413 else ""  # noqa: PLR2004
+
+
+def _read_sign(status: int, message: str) -> _Sign | None:
+    """The first text of the table that the message holds under this status."""
+    start = message[:_SHOWN]
+    is_rate = bool(_ABOUT_RATE.search(start)) and not _DAILY_WORDS.search(start)
+    for sign in _TEXTS:
+        if status not in sign.statuses:
+            continue
+        if sign.kind is not Kind.QUOTA:
+            if sign.text.search(message[:4000]):
+                return sign
+        elif not is_rate and sign.text.search(start):
+            return sign  # OpenAI's refusals for the rate tell of billing as well
+    return None
+
+
+def _by_status(status: int) -> Kind:
     if status in _STATUSES:
-        return _STATUSES[status], code
-    return (Kind.OVERLOAD if status >= 500 else Kind.CONFIG), code  # noqa: PLR2004 (5xx)
+        return _STATUSES[status]
+    if status >= _FIRST_5XX:
+        return Kind.OVERLOAD
+    return Kind.REFUSED if status >= _FIRST_FAILURE else Kind.CONFIG
+
+
+_DAILY_WORDS = re.compile(
+    r"(?:requests?|tokens?) per day|\b(?:RPD|TPD)\b|daily (?:\w+ )?(?:limit|quota)", re.IGNORECASE
+)
+_BY_NAME = {
+    "context_length_exceeded": "too_long",
+    "exceed_context_size_error": "too_long",
+    "string_above_max_length": "too_long",
+    "request_too_large": "too_long",
+    "content_filter": "content_filter",
+    "content_policy_violation": "content_filter",
+    "responsibleaipolicyviolation": "content_filter",
+    "base_resp.1026": "content_filter",
+    "base_resp.1027": "content_filter",
+}
 
 
 def _nothing_allowed(headers: Mapping[str, str]) -> bool:

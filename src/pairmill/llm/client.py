@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Client"]
 
 _NO_HISTORY = History()
+_NOWHERE: frozenset[str] = frozenset()
 
 
 class Client:
@@ -62,10 +63,16 @@ class Client:
             StoppedError: Nobody is left to ask, or a cap is reached.
         """
         history = _NO_HISTORY
+        tried = _NOWHERE
+        wait_s = failed_at = 0.0
+        was_asked = False
         while True:
-            turn = await self._admission.admit(request, is_retry=history.failures > 0)
-            self._begin(turn)
+            turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
+            if history.failures:
+                rested_s = min(wait_s, started - failed_at)
+                history = history.rested(rested_s, asked=was_asked)
+            self._begin(turn)
             try:
                 reply = await turn.provider.complete(turn.request, turn.mode)
             except ProviderError as found:
@@ -77,11 +84,13 @@ class Client:
                 return self._take(reply, turn, started)
             finally:
                 self._flight.end()
-            turn.failed(error)
+            failed_at = self._clock.monotonic()
+            alone = turn.failed(error)
             self._tell_failure(error)
             self._flight.check()
-            wait_s = self._wait_after(error, history, request)
-            history = history.after(error, wait_s)
+            wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
+            history = history.after(error, alone=alone)
+            was_asked = error.retry_after_s is not None
             is_rate = error.kind is Kind.RATE
             del error  # its traceback holds this frame, which would hold it
             if not is_rate:  # then the gate itself waits, for all
@@ -108,13 +117,35 @@ class Client:
         )
         return completion
 
-    def _wait_after(self, error: ProviderError, history: History, request: Request) -> float:
-        """Seconds until the next try; raises ``error`` where there will be none."""
-        decision = self._policy.decide(error, history, self._random)
+    def _next(
+        self,
+        error: ProviderError,
+        history: History,
+        request: Request,
+        tried: frozenset[str],
+        *,
+        alone: bool,
+    ) -> tuple[float, frozenset[str]]:
+        """Seconds until the next try, and the pools to avoid at it.
+
+        A request that a pool refused goes to another one, and so does the second and last try of
+        one that may have been billed.
+
+        Raises:
+            ProviderError: There will be no next try: ``error``.
+            StoppedError: No pool is left to ask.
+        """
+        decision = self._policy.decide(error, history, self._random, alone=alone)
+        others = self._admission.has_other(request, tried)
         if not isinstance(decision, GiveUp):
-            return decision.seconds
-        if self._admission.has_other(error, request):
-            return 0.0
+            if error.kind is Kind.RATE or not others:
+                return decision.seconds, _NOWHERE
+            return (0.0 if error.is_billed else decision.seconds), tried
+        billed = history.billed + error.is_billed
+        if others and billed < self._policy.max_billed:
+            return 0.0, tried
+        error.maybe_paid = error.maybe_paid or billed > 0
+        error.failed_at = self._clock.time()
         raise error
 
     def _tell_failure(self, error: ProviderError) -> None:
@@ -123,5 +154,6 @@ class Client:
             kind=error.kind,
             status=error.status,
             code=error.code,
+            retry_after_s=error.retry_after_s,
             message=str(error),
         )

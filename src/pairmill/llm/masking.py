@@ -32,11 +32,21 @@ _SHAPES = re.compile(
 )
 
 
+_LEAST_SECRET = 8  # what is shorter guards nothing: servers at home take "x" or "token" for a key
+_UNMISTAKABLE = 16  # what is longer stands in no word by chance
+
+
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace the given secrets, and whatever has the shape of one, by three stars."""
+    """Replace the given secrets, and whatever has the shape of one, by three stars.
+
+    A secret of less than 8 characters is a word that the text may need; one of less than 16 is
+    replaced where it stands alone, and not inside of other words.
+    """
     for secret in secrets:
-        if secret:
+        if len(secret) >= _UNMISTAKABLE:
             text = text.replace(secret, _MASK)
+        elif len(secret) >= _LEAST_SECRET and secret in text:
+            text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", _MASK, text)
     return _SHAPES.sub(_MASK, text)
 
 

@@ -112,7 +112,7 @@ async def _ask_plainly(
     try:
         await ask(request, Mode.PROMPT)
     except ProviderError as error:
-        if error.kind is Kind.CHUNK:  # so short a question cannot be at fault
+        if error.kind in {Kind.CHUNK, Kind.REFUSED}:  # so short a question cannot be at fault
             raise ProviderError(
                 Kind.CONFIG, str(error), status=error.status, code=error.code
             ) from None
@@ -124,7 +124,7 @@ def _may_be_the_mode(error: ProviderError) -> bool:
     """Whether the endpoint refused the way of asking, as far as it says."""
     if error.status not in _REFUSALS:
         return False
-    return error.kind is Kind.CHUNK or bool(_ABOUT_FORMAT.search(str(error)))
+    return error.kind in {Kind.CHUNK, Kind.REFUSED} or bool(_ABOUT_FORMAT.search(str(error)))
 
 
 def _holds(text: str, mode: Mode) -> bool:

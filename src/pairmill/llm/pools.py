@@ -2,22 +2,26 @@
 
 A pool is an endpoint, a key and a model. Pools that a provider counts together (two keys of one
 organisation) share a scope, and with it one gate. A pool whose key is refused, or whose money is
-gone, is dropped, and its calls move on to the others.
+gone, is dropped, and its calls move on to the others. One that refuses whatever it is asked, or was
+not there at the start, is set aside while others work, and asked again later.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.errors import Kind, PairmillError, StoppedError
+from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Kind, PairmillError, StoppedError
+from pairmill.llm.health import Assessment, PoolHealth
 from pairmill.llm.limits.gate import EvictedError, Gate, Lease, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from pairmill.errors import ProviderError
     from pairmill.llm.limits.headers import LimitHint
     from pairmill.llm.limits.quota import Cost
     from pairmill.llm.prices import Price
@@ -25,12 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool", "PoolLease", "Pools"]
 
-_FATAL = {
-    Kind.AUTH: "its key was refused",
-    Kind.QUOTA: "its quota or credit is used up",
-    Kind.CONFIG: "it does not know the model or a parameter",
-}
 _LONG_PAUSE_S = 1.0  # waiters are sent to other pools when theirs pauses for longer
+_ASIDE_S = 30.0  # until a pool that was set aside is asked again: doubling, at most
+_LONGEST_ASIDE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +68,37 @@ class PoolLease(Struct, eq=False):
     pool: Pool
     _lease: Lease
 
-    def release(
-        self,
-        kind: Kind | None = None,
-        *,
-        usage: Usage | None = None,
-        hint: LimitHint | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        """End the call, as ``Lease.release``; a fatal kind drops the pool as well."""
-        self._lease.release(kind, usage=usage, hint=hint, retry_after_s=retry_after_s)
-        if kind is not None:
-            self._pools._after(self.pool, kind)  # noqa: SLF001 (one unit)
+    def release(self, *, usage: Usage | None = None, hint: LimitHint | None = None) -> None:
+        """End the call with an answer, as ``Lease.release``."""
+        self._pools.answered(self.pool, self._lease.admitted_at)
+        self._lease.release(None, usage=usage, hint=hint)
+
+    def fail(
+        self, error: ProviderError, request_id: str = "", *, hint: LimitHint | None = None
+    ) -> bool:
+        """End the call with a failure; returns whether the pool answers others meanwhile."""
+        found = self._pools.assess(self.pool, error, request_id, self._lease.admitted_at)
+        self._lease.release(
+            error.kind, hint=hint, retry_after_s=error.retry_after_s, alone=found.alone
+        )
+        self._pools.act_on(self.pool, error, found)
+        return found.alone
+
+    def abandon(self) -> None:
+        """End the call without knowing what came of it."""
+        self._lease.release(Kind.TIMEOUT, alone=True)
 
     def give_back(self) -> None:
         """Return the lease unused, as ``Lease.give_back``."""
         self._lease.give_back()
+
+
+class _Aside(Struct):
+    """A pool that is not asked for a while."""
+
+    entry: tuple[Pool, Gate]
+    until: float
+    for_s: float
 
 
 class Pools:
@@ -91,12 +107,26 @@ class Pools:
     Args:
         pools: In order of preference: of two that could take a call at once, the first does.
         make_gate: Makes the gate of a pool's scope.
+        clock: The gates' own.
+
+    Attributes:
+        health: By pool: whose fault its failures are.
     """
 
-    def __init__(self, pools: Sequence[Pool], make_gate: Callable[[Pool], Gate]) -> None:
+    def __init__(
+        self,
+        pools: Sequence[Pool],
+        make_gate: Callable[[Pool], Gate],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._gates: dict[str, Gate] = {}
         self._alive: dict[str, tuple[Pool, Gate]] = {}
+        self._aside: dict[str, _Aside] = {}
+        self._aside_s: dict[str, float] = {}
         self._why: dict[str, str] = {}
+        self._exits: dict[str, int] = {}
+        self._clock = clock
+        self.health: dict[str, PoolHealth] = {pool.name: PoolHealth() for pool in pools}
         for pool in pools:
             scope = pool.scope or f"\0{pool.name}"
             gate = self._gates.get(scope)
@@ -117,18 +147,28 @@ class Pools:
         """
         return self._alive[name][1]
 
-    def admit_now(self, cost: Cost, among: Collection[str] | None = None) -> PoolLease | None:
+    def admit_now(
+        self,
+        cost: Cost,
+        among: Collection[str] | None = None,
+        avoid: Collection[str] = frozenset(),
+    ) -> PoolLease | None:
         """A lease of the pool that can take the call first, if it can at once.
 
         Raises:
             StoppedError: No pool is left.
         """
-        pool, gate = self._choose(cost, among)
+        pool, gate = self._choose(cost, among, avoid)
         lease = gate.admit_now(cost)
         return None if lease is None else PoolLease(self, pool, lease)
 
     async def admit(
-        self, cost: Cost, *, retry: bool = False, among: Collection[str] | None = None
+        self,
+        cost: Cost,
+        *,
+        retry: bool = False,
+        among: Collection[str] | None = None,
+        avoid: Collection[str] = frozenset(),
     ) -> PoolLease:
         """Wait at the pool that can take the call first.
 
@@ -138,12 +178,13 @@ class Pools:
             cost: What the call is expected to use.
             retry: It was tried before.
             among: Names of the pools to choose from; None: all but those for escalation.
+            avoid: Names of pools to pass over where there is another.
 
         Raises:
             StoppedError: No pool is left.
         """
         while True:
-            pool, gate = self._choose(cost, among)
+            pool, gate = self._choose(cost, among, avoid)
             try:
                 lease = await gate.admit(cost, retry=retry)
             except EvictedError:
@@ -151,28 +192,98 @@ class Pools:
             except PairmillError as error:
                 if gate.closed is not error:
                     raise
-                self.drop_gate(gate, str(error))
+                said = self.health[pool.name].sentence
+                self.drop_gate(gate, f"{error} ({said})" if said else str(error))
                 continue
             if pool.name not in self._alive:  # dropped while we waited at a shared gate
                 lease.give_back()
                 continue
             return PoolLease(self, pool, lease)
 
-    def drop(self, name: str, reason: str) -> None:
+    def answered(self, pool: Pool, sent_at: float) -> None:
+        """Learn that a pool answered a call which was sent at ``sent_at``."""
+        self.health[pool.name].answered(sent_at, self._clock())
+        if self._aside_s:
+            self._aside_s.pop(pool.name, None)
+
+    def assess(
+        self, pool: Pool, error: ProviderError, request_id: str, sent_at: float
+    ) -> Assessment:
+        """Say what a failed call means for its pool."""
+        return self.health[pool.name].failed(error, request_id, sent_at, self._clock())
+
+    def act_on(self, pool: Pool, error: ProviderError, found: Assessment) -> None:
+        """Drop a pool, set it aside, or send its waiters on, as a failure demands."""
+        entry = self._alive.get(pool.name)
+        if entry is None:
+            return
+        gate = entry[1]
+        if found.why and not found.for_good and self._has_other(pool):
+            self.set_aside(pool.name, found.why)
+        elif found.why and error.kind is Kind.QUOTA and pool.scope is not None:
+            self.drop_gate(gate, found.why, found.exit_code)  # what they share is used up
+        elif found.why:
+            self.drop(pool.name, found.why, found.exit_code)
+        elif len(self._gates) > 1 and gate.waiting and gate.snapshot().paused_s > _LONG_PAUSE_S:
+            gate.evict()
+
+    def has_other(self, among: Collection[str], tried: Collection[str]) -> bool:
+        """Whether a pool of those ``among`` takes calls that was not ``tried``.
+
+        Raises:
+            StoppedError: None of them takes calls at all.
+        """
+        self._look_aside()
+        left = [name for name in self._alive if name in among]
+        if not left:
+            raise StoppedError(*self._last_words())
+        return any(name not in tried for name in left)
+
+    def set_aside(self, name: str, reason: str, *, first_s: float = _ASIDE_S) -> None:
+        """Ask a pool no more for a while; the calls that wait for it move on."""
+        entry = self._alive.get(name)
+        if entry is None:
+            return
+        for_s = min(_LONGEST_ASIDE_S, 2.0 * self._aside_s.get(name, first_s / 2.0))
+        self.drop(name, reason)
+        self._aside_s[name] = for_s
+        self._aside[name] = _Aside(entry, self._clock() + for_s, for_s)
+
+    def drop(self, name: str, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
         """Give a pool up; the calls that wait for it move on."""
         entry = self._alive.pop(name, None)
         if entry is None:
             return
         self._why[name] = reason
+        self._exits[name] = exit_code
         gate = entry[1]
         gate.evict()
 
-    def drop_gate(self, gate: Gate, reason: str) -> None:
+    def drop_gate(self, gate: Gate, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
         """Give all pools of one gate up."""
         for name in [name for name, (_, other) in self._alive.items() if other is gate]:
-            self.drop(name, reason)
+            self.drop(name, reason, exit_code)
 
-    def _choose(self, cost: Cost, among: Collection[str] | None) -> tuple[Pool, Gate]:
+    def _has_other(self, pool: Pool) -> bool:
+        return any(
+            other.name != pool.name and not other.is_escalation for other, _ in self._alive.values()
+        )
+
+    def _look_aside(self) -> None:
+        """Let those come back whose time is over: on probation."""
+        if not self._aside:
+            return
+        now = self._clock()
+        for name in [name for name, aside in self._aside.items() if aside.until <= now]:
+            self._alive[name] = self._aside.pop(name).entry
+            self._why.pop(name, None)
+            self.health[name].on_probation()
+
+    def _choose(
+        self, cost: Cost, among: Collection[str] | None, avoid: Collection[str]
+    ) -> tuple[Pool, Gate]:
+        if self._aside:
+            self._look_aside()
         if len(self._alive) == 1 and among is not None:  # as most runs have it
             (only,) = self._alive.values()
             if only[0].name in among:
@@ -182,26 +293,22 @@ class Pools:
             for pool, gate in self._alive.values()
             if (pool.name in among if among is not None else not pool.is_escalation)
         ]
+        if avoid:
+            fitting = [it for it in fitting if it[0].name not in avoid] or fitting
         if not fitting:
-            raise StoppedError(self._last_words())
+            raise StoppedError(*self._last_words())
         if len(fitting) == 1:
             return fitting[0]
         return min(fitting, key=lambda it: it[1].fits_in_s(cost))
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> tuple[str, int]:
+        """Why no pool is left, and with which exit code the run ends."""
         if not self._why:
-            return "no pool takes these calls; check 'pools'"
+            return "no pool takes these calls; check 'pools'", EXIT_CONFIG
+        exits = {self._exits.get(name, EXIT_RESUMABLE) for name in self._why}
+        exit_code = exits.pop() if len(exits) == 1 else EXIT_RESUMABLE
+        if len(self.health) == 1:
+            (reason,) = self._why.values()
+            return reason, exit_code
         reasons = "; ".join(f"{name}: {why}" for name, why in self._why.items())
-        return f"no pool is left ({reasons}); mend that, then run the same command again"
-
-    def _after(self, pool: Pool, kind: Kind) -> None:
-        entry = self._alive.get(pool.name)
-        if entry is None:
-            return
-        gate = entry[1]
-        if kind is Kind.QUOTA and pool.scope is not None:
-            self.drop_gate(gate, _FATAL[kind])  # what they share is used up
-        elif kind in _FATAL:
-            self.drop(pool.name, _FATAL[kind])
-        elif len(self._gates) > 1 and gate.waiting and gate.snapshot().paused_s > _LONG_PAUSE_S:
-            gate.evict()
+        return f"no pool is left ({reasons}); mend that, then run the same command again", exit_code

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["AT_START", "Decision", "GiveUp", "History", "Random", "RetryPolicy", "Wait"]
 
 _MOST_DOUBLINGS = 16
-_FOR_GOOD = {
-    Kind.QUOTA: "waiting cannot help",
-    Kind.AUTH: "waiting cannot help",
-    Kind.CONFIG: "waiting cannot help",
-    Kind.CHUNK: "this request can never work",
-}
-# A 200 whose body no server meant to send: a proxy's page, or a reply that was cut off.
-_GARBAGE = frozenset({"html", "empty_body", "not_json", "encoding", "no_choices"})
 
 
 class Random(Protocol):
@@ -60,25 +52,32 @@ class History:
 
     Attributes:
         failures: Failures in all.
-        timeouts: Calls that got no answer in time: each may have been paid for.
-        garbage: Replies that were no reply.
-        waited_s: Seconds spent waiting between calls, by our own decision.
+        billed: Sends that may be billed although no answer came of them.
+        alone: Failures of the server while it answered others.
+        waited_s: Seconds between calls for which nobody asked.
+        asked_s: Seconds between calls for which the server asked.
     """
 
     failures: int = 0
-    timeouts: int = 0
-    garbage: int = 0
+    billed: int = 0
+    alone: int = 0
     waited_s: float = 0.0
+    asked_s: float = 0.0
 
-    def after(self, error: ProviderError, waited_s: float) -> History:
-        """The history with one more failure, and the wait that followed it."""
+    def after(self, error: ProviderError, *, alone: bool = False) -> History:
+        """The history with one more failure; ``alone``: others were answered meanwhile."""
         return replace(
             self,
             failures=self.failures + 1,
-            timeouts=self.timeouts + (error.kind is Kind.TIMEOUT),
-            garbage=self.garbage + (error.kind is Kind.BADOUT),
-            waited_s=self.waited_s + waited_s,
+            billed=self.billed + error.is_billed,
+            alone=self.alone + (alone and error.kind is Kind.OVERLOAD),
         )
+
+    def rested(self, seconds: float, *, asked: bool) -> History:
+        """The history with one more wait, which the server asked for or not."""
+        if asked:
+            return replace(self, asked_s=self.asked_s + seconds)
+        return replace(self, waited_s=self.waited_s + seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,47 +87,57 @@ class RetryPolicy:
     Attributes:
         base_s: Bound of the first wait; it doubles with each failure.
         cap_s: Bound of any wait that the server did not ask for.
+        alone_cap_s: The same while the server answers others.
         spread: What is added at most to a wait that the server asked for, as a share of it.
-        max_wait_s: All waits of one request together.
-        max_timeouts: Calls of one request that may be paid for without an answer.
-        max_garbage: Replies of one request that may be no reply before it counts.
+        max_wait_s: All waits of one request together for which the server did not ask.
+        max_asked_s: All waits of one request together for which it did.
+        max_billed: Sends of one request that may be billed: no more than this.
+        max_alone: Failures of the server at one request while it answers others.
     """
 
     base_s: float = 0.5
     cap_s: float = 60.0
+    alone_cap_s: float = 5.0
     spread: float = 0.1
     max_wait_s: float = 1800.0
-    max_timeouts: int = 2
-    max_garbage: int = 1
+    max_asked_s: float = 1800.0
+    max_billed: int = 2
+    max_alone: int = 6
 
-    def decide(self, error: ProviderError, history: History, random: Random) -> Decision:
+    def decide(
+        self, error: ProviderError, history: History, random: Random, *, alone: bool = False
+    ) -> Decision:
         """What to do about ``error``, given what went before it.
 
         Money, keys and settings do not mend by waiting, nor does a request that the server cannot
         take; those are given up at once. An answer without content (`Kind.BADOUT`) is for the
-        repair ladder, unless it looks like an accident of the transport.
+        repair ladder. A send that may be billed counts, whatever else happened in between.
         """
-        if error.kind in _FOR_GOOD:
-            return GiveUp(_FOR_GOOD[error.kind])
-        if error.kind is Kind.TIMEOUT and history.timeouts + 1 >= self.max_timeouts:
-            return GiveUp("no answer in time, again")
-        if error.kind is Kind.BADOUT and (
-            error.code not in _GARBAGE or history.garbage >= self.max_garbage
-        ):
+        if not error.kind.meaning.retries:
+            return GiveUp("waiting cannot help")
+        if error.kind is Kind.BADOUT:
             return GiveUp("no usable answer")
-        return self._wait(error, history, random)
+        if error.is_billed and history.billed + 1 >= self.max_billed:
+            return GiveUp("it may have been billed for each try")
+        alone = alone and error.kind is Kind.OVERLOAD
+        if alone and history.alone + 1 >= self.max_alone:
+            return GiveUp("it fails while others are answered")
+        return self._wait(error, history, random, self.alone_cap_s if alone else self.cap_s)
 
-    def _wait(self, error: ProviderError, history: History, random: Random) -> Decision:
-        asked = error.retry_after_s
-        if asked is None:
-            bound = min(self.cap_s, self.base_s * 2.0 ** min(history.failures, _MOST_DOUBLINGS))
-            seconds = random.uniform(0.0, bound)
-        else:
-            seconds = asked * (1.0 + random.uniform(0.0, self.spread))
+    def _wait(
+        self, error: ProviderError, history: History, random: Random, cap_s: float
+    ) -> Decision:
+        asked_s = error.retry_after_s
+        if asked_s is not None:
+            if history.asked_s + asked_s > self.max_asked_s:
+                return GiveUp("the server asks to wait for too long")
+            return Wait(asked_s * (1.0 + random.uniform(0.0, self.spread)))
+        bound = min(cap_s, self.base_s * 2.0 ** min(history.failures, _MOST_DOUBLINGS))
+        seconds = random.uniform(0.0, bound)
         if history.waited_s + seconds > self.max_wait_s:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
         return Wait(seconds)
 
 
-AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0)
+AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 """For the first call of a run: long enough for a server that is still loading, and no longer."""

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Route", "Router"]
 
 _HINT_EVERY_S = 0.5  # headers repeat themselves; reading them costs 20 microseconds
-_FATAL = frozenset({Kind.AUTH, Kind.QUOTA, Kind.CONFIG})
 
 
 @dataclass(slots=True)
@@ -60,6 +59,9 @@ class Router:
         purse: None where nothing is capped.
         price_of: Prices of models that no pool names, such as a judge's: they are asked of the
             usual pools, by their own name and at their own price.
+
+    Attributes:
+        unready: Pools that are not asked yet.
     """
 
     def __init__(
@@ -77,16 +79,33 @@ class Router:
         self.purse = purse
         self._model = model
         self._stations = {station.pool.name: station for station in stations}
+        self.unready: frozenset[str] = frozenset()
         usual = [station for station in stations if not station.pool.is_escalation]
         self._usual = frozenset(station.pool.name for station in usual)
         self._by_model = _by_model(stations)
         self._price_of = price_of
         self._prices: dict[str, Price | None] = {}
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
         """See ``Admission``."""
-        prompt, model = request.prompt, request.model
+        model = request.model
         among = self._usual if model == self._model else self._route(model)
+        if self.unready:
+            among -= self.unready
+        return await self.admit_at(among, request, is_retry=is_retry, avoid=avoid)
+
+    async def admit_at(
+        self,
+        among: frozenset[str],
+        request: Request,
+        *,
+        is_retry: bool,
+        avoid: frozenset[str] = frozenset(),
+    ) -> Turn:
+        """As ``admit``, at one of the pools of these names."""
+        prompt, model = request.prompt, request.model
         reservation = None
         if self.purse is not None:
             reservation = await self.purse.reserve(request, self._price(model, among))
@@ -94,9 +113,9 @@ class Router:
         forecast = self._estimator.forecast(prompt.template, model)
         cost = forecast.cost(chars, prompt.sampling.max_tokens)
         try:
-            lease = self.pools.admit_now(cost, among)
+            lease = self.pools.admit_now(cost, among, avoid)
             if lease is None:
-                lease = await self.pools.admit(cost, retry=is_retry, among=among)
+                lease = await self.pools.admit(cost, retry=is_retry, among=among, avoid=avoid)
         except BaseException:
             if reservation is not None and self.purse is not None:
                 self.purse.settle(reservation, CallOutcome.FREE)
@@ -116,12 +135,9 @@ class Router:
             chars,
         )
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:
-        """See ``Admission``: after a pool was dropped, whether another one can answer."""
-        if error.kind not in _FATAL:
-            return False
-        among = self._route(request.model)
-        return any(pool.name in among for pool in self.pools.alive)
+    def has_other(self, request: Request, tried: frozenset[str]) -> bool:
+        """See ``Admission``."""
+        return self.pools.has_other(self._route(request.model) - self.unready, tried)
 
     def hint(self, station: Route, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
         """What headers say of limits; None when there are none, or it was just read."""
@@ -182,14 +198,17 @@ class _Turn(Struct, eq=False):
         price = exchange.price(self.request.model, self._station.pool)
         return price.cost(usage) if price else None
 
-    def failed(self, error: ProviderError) -> None:
+    @property
+    def pool(self) -> str:
+        return self._station.pool.name
+
+    def failed(self, error: ProviderError) -> bool:
         hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
-        self._lease.release(error.kind, hint=hint, retry_after_s=error.retry_after_s)
-        is_paid = error.maybe_paid or error.completion_tokens > 0
-        self._settle(CallOutcome.MAYBE_PAID if is_paid else CallOutcome.FREE)
+        self._settle(CallOutcome.MAYBE_PAID if error.is_billed else CallOutcome.FREE)
+        return self._lease.fail(error, self.request.id, hint=hint)
 
     def abandoned(self) -> None:
-        self._lease.release(Kind.TIMEOUT)
+        self._lease.abandon()
         self._settle(CallOutcome.MAYBE_PAID)
 
     def give_back(self) -> None:

@@ -16,7 +16,7 @@ missing, because that message is the true one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -27,7 +27,7 @@ from pairmill.output.markdown import LONGEST, code, escaped, table
 from pairmill.plain import plain
 from pairmill.quality.trust import verdicts
 from pairmill.records import digest
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.rows import ROW_FEATURES, with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +106,7 @@ def write_card(folder: Path, facts: RunFacts, *, name: str | None = None) -> Non
 
 def render_card(
     facts: RunFacts,
-    layout: Layout = RUN_LAYOUT,
+    layout: Layout | None = None,
     *,
     state: str,
     name: str = "Instruction pairs",
@@ -120,12 +120,13 @@ def render_card(
 
     Args:
         facts: What is known of the run.
-        layout: Where the rows are.
+        layout: Where the rows are; a run folder's where None.
         state: A name for what the data files are now; see the module's text for what it is for.
         name: The dataset's name, for people.
         license_id: A licence id of the Hugging Face hub; ``unknown`` until the maker settles it.
         extra: Finished Markdown sections that stand before the limits.
     """
+    layout = layout or replace(RUN_LAYOUT, schema=with_fields(facts.fields))
     sections = [
         f"# {escaped(name) or 'Instruction pairs'}",
         _opening(facts),

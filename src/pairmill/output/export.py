@@ -23,15 +23,17 @@ from pairmill.output.export_place import (
     put_in_place,
 )
 from pairmill.output.files import write_text
+from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import find_format
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.order import OrderedRows
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
-from pairmill.output.rows import published_shards
+from pairmill.output.rows import is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, Shares, Splitter
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type
 from pairmill.output.trainers import render_axolotl, render_llama_factory
+from pairmill.store.fields import read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -71,6 +73,7 @@ class ExportOptions:
         license_id: For the card.
         keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
             evolved one stays. Formats of preferences see both in any case.
+        columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
 
@@ -81,6 +84,7 @@ class ExportOptions:
     policy: ExportPolicy = field(default_factory=ExportPolicy)
     license_id: str = "unknown"
     keep_parents: bool = False
+    columns: tuple[str, ...] = ()
     file_bytes: int = 256 * 2**20
 
 
@@ -137,13 +141,13 @@ def export(
         version: pairmill's own, for the card.
 
     Raises:
-        UsageError: Unknown format or file type, or the extra for it is missing.
+        UsageError: Unknown format, column or file type, or the extra for it is missing.
         InputError: The run folder has no published row, or no row passed.
         FolderError: ``out`` holds something else, or a shard is damaged.
         StorageError: The disk refused.
     """
     options = options or ExportOptions()
-    shape = find_format(options.shape)
+    shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
     shards = published_shards(folder)
     if not shards:
@@ -232,7 +236,8 @@ class _Pass:
 
     def _passing(self) -> Iterator[Row]:
         for chunk in self._rows.chunks():
-            for row, _ in self._shape.write(self._without_parents([row for row, _ in chunk])):
+            rows = [row for row, _ in chunk if not self._shape.reason_to_drop(row)]
+            for row, _ in self._shape.write(self._without_parents(rows)):
                 if not self._options.policy.reason_to_drop(row):
                     yield row
 
@@ -256,8 +261,15 @@ class _Pass:
         self, chunk: list[tuple[Row, tuple[int, int, int]]], writers: dict[str, SplitWriter]
     ) -> None:
         places = {row["id"]: place for row, place in chunk}
-        rows = self._without_parents([row for row, _ in chunk])
-        self._dropped["evolved_from"] += len(chunk) - len(rows)
+        fitting = []
+        for row, _ in chunk:
+            reason = self._shape.reason_to_drop(row)
+            if reason:
+                self._dropped[reason] += 1
+            else:
+                fitting.append(row)
+        rows = self._without_parents(fitting)
+        self._dropped["evolved_from"] += len(fitting) - len(rows)
         unpaired = len(rows)
         for row, record in self._shape.write(rows):
             unpaired -= 1 if row.get("alternative") else 2
@@ -275,12 +287,22 @@ class _Pass:
             self._dropped["unpaired"] += unpaired
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
-        """Leave out rows from which another one that passes the thresholds was evolved."""
+        """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
+
+        The child is left out where it does not pass the thresholds, or where the judge rated the
+        parent higher.
+        """
         if self._options.keep_parents or self._shape.paired:
             return rows
         reason = self._options.policy.reason_to_drop
-        parents = {row["parent_id"] for row in rows if row.get("parent_id") and not reason(row)}
-        return [row for row in rows if row["id"] not in parents] if parents else rows
+        by_id = {row["id"]: row for row in rows}
+        left_out: set[str] = set()
+        for row in rows:
+            parent = by_id.get(row.get("parent_id") or "")
+            if parent is not None and not reason(row):
+                worse = row if is_rated_higher(parent, row) and not reason(parent) else parent
+                left_out.add(worse["id"])
+        return [row for row in rows if row["id"] not in left_out] if left_out else rows
 
     def _note_origin(self, row: Row) -> None:
         if len(self._models) < _MOST_NAMES and row.get("model"):
@@ -305,6 +327,7 @@ def _write_neighbours(
         "shares": asdict(options.shares),
         "seed": options.seed,
         "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
+        "columns": list(options.columns),
         "rows": summary.rows,
         "kept": summary.kept,
         "dropped": summary.dropped,

@@ -83,6 +83,10 @@ def _kept_together(summary: ExportSummary) -> str:
 def _thresholds(options: ExportOptions) -> str:
     policy = options.policy
     lines = []
+    lines += [
+        f"- {aspect.replace('_', ' ').capitalize()} rated at least {least:g}"
+        for aspect, least in policy.min_aspects
+    ]
     if policy.min_score is not None:
         unscored = "kept" if policy.keep_unscored else "dropped"
         lines.append(f"- Mean rating at least {policy.min_score:g}; unscored rows {unscored}")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
+    from pairmill.store.rows import Feature
 
 __all__ = ["RunFacts"]
 
@@ -30,6 +31,7 @@ class RunFacts:
         usage: Tokens paid for, replayed answers not counted again.
         cost_usd: What they cost, where prices are known.
         figures: How far the judge can be trusted, and what evolution gains.
+        fields: A recipe's own fields: name to type, as ``store.rows.Feature`` has it.
         languages: ISO 639 codes of the texts.
         finished: Whether the run has ended; a card written before says that it goes on.
     """
@@ -48,6 +50,7 @@ class RunFacts:
     usage: Usage | None = None
     cost_usd: float | None = None
     figures: RunFigures | None = None
+    fields: Mapping[str, Feature] = field(default_factory=dict)
     languages: tuple[str, ...] = ()
     finished: bool = False
 

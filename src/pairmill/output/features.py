@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from pairmill.store.rows import Feature
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["ROW_NOTES", "Feature", "Schema", "declare", "type_name"]
 
-Feature: TypeAlias = "str | tuple[Feature] | Mapping[str, Feature]"
 Schema: TypeAlias = "Mapping[str, Feature]"
 
 ROW_NOTES: Mapping[str, str] = {
     "id": "Digest of unit and position; the same pair has the same id in every run",
-    "instruction": "What a person asks",
-    "answer": "What the assistant should reply",
+    "task": "pair, conversation, text (for continued pretraining) or question (a short answer)",
+    "instruction": "What a person asks; of a conversation, first; null for plain text",
+    "answer": "What the assistant should reply; of a conversation, first; or the plain text",
+    "messages": "All turns of a conversation without its system message, else null",
+    "system": "The system message to train with, or null",
+    "reasoning": "The thought that leads to the answer, or null",
+    "fields": "What else the recipe says of the row, or null",
     "document_id": "The document that the pair was written from",
     "chunk_id": "Digest of the chunk's text",
     "source": "Where the document was read",

@@ -21,6 +21,7 @@ from pairmill.quality.trust import parse_figures
 from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome
+from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 
@@ -72,7 +73,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         bill = lookup.usage_by_model()
     told = _manifest_facts(folder)
     settings = _settings(folder)
-    recipe = _recipe(settings)
+    recipe = _recipe(settings, folder)
     return RunFacts(
         recipe=str(told.get("recipe") or (recipe.name if recipe else "unknown")),
         prompt_version=str(
@@ -88,6 +89,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         usage=totals.usage,
         cost_usd=_cost_usd(bill, settings),
         figures=parse_figures(folder.read_figures()),
+        fields=read_fields(folder.state),
         finished=bool(told.get("finished")),
     )
 
@@ -123,9 +125,9 @@ def _settings(folder: RunFolder) -> Settings | None:
         return None
 
 
-def _recipe(settings: Settings | None) -> Recipe | None:
+def _recipe(settings: Settings | None, folder: RunFolder) -> Recipe | None:
     try:
-        return make_recipe(settings) if settings else None
+        return make_recipe(settings, folder.state / "recipe") if settings else None
     except PairmillError:
         return None
 

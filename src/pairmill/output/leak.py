@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pairmill.output.rows import key_text, said_in
 from pairmill.quality.text import key, words
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ class Leak:
 
     Attributes:
         held_out: Rows of the held-out splits that were compared.
-        same_instruction: Those whose instruction, but for case and punctuation, is in train.
-        copied_answer: Those of whose answer's 8-word runs at least half stand in answers of train.
+        same_instruction: Those whose instruction, but for case and punctuation, is in train; of a
+            conversation all its requests together, of plain text the text.
+        copied_answer: Those of whose answer's 8-word runs at least half stand in answers of train;
+            of a conversation, all its replies are the answer.
         overlap: Mean share of an answer's 8-word runs that stand in answers of train, 0 to 1.
     """
 
@@ -58,16 +61,16 @@ def measure_leak(
     runs: dict[int, list[int]] = {}
     totals: list[int] = []
     for index, row in enumerate(_spread(held_out, sample)):
-        instructions.setdefault(key(row["instruction"]), []).append(index)
-        own = set(_runs(row["answer"]))
+        instructions.setdefault(key(key_text(row)), []).append(index)
+        own = set(_runs(said_in(row)))
         totals.append(len(own))
         for run in own:
             runs.setdefault(run, []).append(index)
     same: set[int] = set()
     shared = [0] * len(totals)
     for row in train if totals else ():
-        same.update(instructions.pop(key(row["instruction"]), ()))
-        for run in _runs(row["answer"]):
+        same.update(instructions.pop(key(key_text(row)), ()))
+        for run in _runs(said_in(row)):
             for index in runs.pop(run, ()):
                 shared[index] += 1
     shares = [part / total for part, total in zip(shared, totals, strict=True) if total]

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from pairmill.output.rows import key_text, said_in, task_of
 from pairmill.output.sample import Reservoir
 from pairmill.quality.text import key, words
 from pairmill.records import digest
@@ -100,6 +101,7 @@ class Measures:
     with_evidence: int = 0
     first_words: Names = field(default_factory=Names)
     kinds: Names = field(default_factory=Names)
+    tasks: Names = field(default_factory=Names)
     flags: Names = field(default_factory=Names)
     models: Names = field(default_factory=Names)
     prompt_tokens: int = 0
@@ -128,8 +130,9 @@ class Measures:
     def _add_texts(self, row: Row) -> None:
         instruction = str(row.get("instruction") or "")
         asked = words(instruction)
-        answered = words(str(row.get("answer") or ""))
-        self.instructions.add(key(instruction))
+        answered = words(said_in(row) if row.get("answer") is not None else "")
+        self.tasks.add(task_of(row))
+        self.instructions.add(key(key_text(row) if row.get("answer") is not None else instruction))
         self.instruction_words[min(len(asked), _LONGEST)] += 1
         self.answer_words[min(len(answered), _LONGEST)] += 1
         self.first_words.add(asked[0][:40] if asked else "(none)")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import orjson
 
 from pairmill.errors import FolderError, StorageError
-from pairmill.output.rows import complete_lines, parse
+from pairmill.output.rows import complete_lines, is_row, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,7 +87,7 @@ class OrderedRows:
         for line in complete_lines(shard):
             row = parse(line, shard)
             names = (row.get("document_id"), row.get("chunk_id"), row.get("id"))
-            if not all(isinstance(name, str) for name in names) or not _is_pair(row):
+            if not all(isinstance(name, str) for name in names) or not is_row(row):
                 raise FolderError(f"{shard}: the row at byte {line.offset} lacks an id or a text")
             batch.append((*names, number, line.offset, len(line.data)))  # type: ignore[arg-type]
             read += 1
@@ -140,7 +140,3 @@ class OrderedRows:
             return call(*arguments)
         except sqlite3.Error as error:
             raise StorageError(f"cannot write scratch data for the export: {error}") from None
-
-
-def _is_pair(row: Row) -> bool:
-    return isinstance(row.get("instruction"), str) and isinstance(row.get("answer"), str)

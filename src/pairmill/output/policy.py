@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairmill.output.rows import mean_score
+from pairmill.output.rows import exchanges_of, key_text, mean_score, task_of
 from pairmill.quality.text import key
 from pairmill.records import digest
 
@@ -23,20 +23,23 @@ class ExportPolicy:
 
     Attributes:
         min_score: Least mean of a judge's ratings, 1 to 5.
-        keep_unscored: Whether a row that no judge rated passes ``min_score``. A missing rating is
-            never taken for a low or a high one.
+        min_aspects: Least rating of single aspects, by name (``truthfulness``): a mean hides one
+            that is low. An aspect that the judge left out passes.
+        keep_unscored: Whether a row that no judge rated passes these. A missing rating is never
+            taken for a low or a high one.
         min_grounding: Least grounding, 0 to 1; a row without a figure passes.
         drop_flags: Rows that bear any of these flags are dropped; ``*`` stands for every flag.
     """
 
     min_score: float | None = None
+    min_aspects: tuple[tuple[str, float], ...] = ()
     keep_unscored: bool = False
     min_grounding: float | None = None
     drop_flags: frozenset[str] = frozenset()
 
     def reason_to_drop(self, row: Row) -> str | None:
         """A short stable word, or None where the row passes."""
-        if not row["instruction"].strip() or not row["answer"].strip():
+        if _is_empty(row):
             return "empty"
         if flag := self._unwanted_flag(row):
             return f"flag_{flag}"
@@ -55,24 +58,35 @@ class ExportPolicy:
         return None
 
     def _score_reason(self, row: Row) -> str | None:
-        if self.min_score is None:
+        if self.min_score is None and not self.min_aspects:
             return None
         score = mean_score(row)
         if score is None:
             return None if self.keep_unscored else "unscored"
-        return "low_score" if score < self.min_score else None
+        given = row["scores"]
+        for aspect, least in self.min_aspects:
+            if given.get(aspect) is not None and given[aspect] < least:
+                return f"low_{aspect}"
+        return "low_score" if self.min_score is not None and score < self.min_score else None
+
+
+def _is_empty(row: Row) -> bool:
+    """Whether a request or a reply in it says nothing."""
+    asks = task_of(row) != "text"
+    turns = exchanges_of(row)
+    return not turns or any(not said.strip() or (asks and not ask.strip()) for ask, said in turns)
 
 
 def drop_same_instruction(
     first_time: Callable[[str], bool],
 ) -> Callable[[Row], str | None]:
-    """Keep the first row of each instruction that differs by more than case and punctuation.
+    """Keep the first row of each instruction or plain text, case and punctuation aside.
 
     Args:
         first_time: Tells whether a name comes for the first time, and remembers it.
     """
 
     def judge(row: Row) -> str | None:
-        return None if first_time(digest(key(row["instruction"]))) else "same_instruction"
+        return None if first_time(digest(key(key_text(row)))) else "same_instruction"
 
     return judge

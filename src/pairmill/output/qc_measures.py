@@ -44,6 +44,7 @@ _CHECKS = {
     "secret": "secrets",
     "yes_no": "yes_no",
 }
+_BRIEF = {"yes_no", "short_answers", "truncated"}  # no fault of a short answer to be checked
 _SAMPLE = 1000
 _LEAST_SAMPLE = 200  # below, diversity figures say more about the size than about the rows
 _LEAST_TRIGRAMS = 0.05  # of an answer in its passage: paraphrases reach 0.19, unrelated text 0.003
@@ -118,19 +119,22 @@ def _inspect_rows(
     figures.rows = {key: [] for key in keys}
     found = _Sums()
     for number, row in enumerate(rows, 1):
-        pair = prepare_pair(row.instruction, row.answer, language=usual)
-        best, rival = library.find(pair) if library else (0, None)
-        chunk = library.window(best) if library else empty
-        if library and chunk.language is None:
-            chunk = replace(chunk, language=usual)
-        case = Case(pair, chunk, (), limits, terms, score(pair, chunk))
-        faults = _faults(case, detect)
-        if library and "wrong_language" not in faults:
-            faults |= _ground(case, library.window(rival) if rival is not None else None, found)
-        for key in faults & figures.rows.keys():
+        faults: set[str] = set()
+        for asked, said in row.exchanges:
+            pair = prepare_pair(asked, said, language=usual)
+            best, rival = library.find(pair) if library else (0, None)
+            chunk = library.window(best) if library else empty
+            if library and chunk.language is None:
+                chunk = replace(chunk, language=usual)
+            case = Case(pair, chunk, (), limits, terms, score(pair, chunk))
+            faults |= _faults(case, detect)
+            if library and "wrong_language" not in faults:
+                faults |= _ground(case, library.window(rival) if rival is not None else None, found)
+            if asked:
+                found.add("instruction_words", count_words(pair.instruction))
+            found.add("answer_words", count_words(pair.answer))
+        for key in (faults - _BRIEF if row.task == "question" else faults) & figures.rows.keys():
             figures.rows[key].append(number)
-        found.add("instruction_words", count_words(pair.instruction))
-        found.add("answer_words", count_words(pair.answer))
     for key, hits in figures.rows.items():
         figures.values[key] = len(hits) / len(rows)
     return found
@@ -183,7 +187,7 @@ def _is_ungrounded(
 def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> str | None:
     """The language of most answers, by a sample; None where there is no such."""
     sample = rng.sample(rows, min(len(rows), _SAMPLE))
-    known = [language for row in sample if (language := identify(frozenset(words(row.answer))))]
+    known = [language for row in sample if (language := identify(row.answer))]
     if not known:
         return None
     language, count = Counter(known).most_common(1)[0]
@@ -191,13 +195,13 @@ def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> str | None:
 
 
 def _count_repeats(rows: Sequence[PairRow], embed: Embed | None, figures: QcMetrics) -> None:
-    items = [Item(f"{number:012}", row.instruction) for number, row in enumerate(rows, 1)]
+    items = [Item(f"{number:012}", row.key_text) for number, row in enumerate(rows, 1)]
     repeats = find_duplicates(items)
     near = sorted(int(name) for name in repeats)
     seen: set[tuple[str, ...]] = set()
     exact = []
     for number, row in enumerate(rows, 1):
-        tokens = words(row.instruction)
+        tokens = words(row.key_text)
         if tokens in seen:
             exact.append(number)
         seen.add(tokens)
@@ -217,7 +221,7 @@ def _find_leaks(rows: Sequence[PairRow], figures: QcMetrics) -> None:
     if not apart or not any(row.split == "train" for row in rows):
         return
     groups = group(
-        Item(f"{number:012}", row.instruction) for number, row in enumerate(rows, 1) if row.split
+        Item(f"{number:012}", row.key_text) for number, row in enumerate(rows, 1) if row.split
     )
     trained = {
         groups[f"{number:012}"] for number, row in enumerate(rows, 1) if row.split == "train"
@@ -230,7 +234,7 @@ def _find_leaks(rows: Sequence[PairRow], figures: QcMetrics) -> None:
 def _describe_variety(rows: Sequence[PairRow], figures: QcMetrics, seed: int) -> None:
     if len(rows) < _LEAST_SAMPLE:
         return
-    asked = [words(row.instruction) for row in rows]
+    asked = [words(row.key_text) for row in rows]
     openings = Counter(tokens[0] for tokens in asked if tokens)
     top = openings.most_common(_TOP_WORDS)
     figures.values["first_words"] = sum(count for _, count in top) / len(rows)
@@ -244,7 +248,7 @@ def _describe_variety(rows: Sequence[PairRow], figures: QcMetrics, seed: int) ->
     sample = rng.sample(range(len(rows)), min(len(rows), _SAMPLE))
     pairs = [pair for at in sample for pair in pairwise(asked[at])]
     figures.values["distinct_2"] = len(set(pairs)) / max(len(pairs), 1)
-    joined = "\n".join(rows[at].instruction for at in sample).encode("utf-8", "backslashreplace")
+    joined = "\n".join(rows[at].key_text for at in sample).encode("utf-8", "backslashreplace")
     figures.values["compression_ratio"] = len(joined) / len(zlib.compress(joined, 9))
 
 

@@ -50,11 +50,31 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """One pair of a dataset; ``split`` is train, validation, test, or None where none is told."""
+    """One record of a dataset.
+
+    Attributes:
+        instruction: The first request; "" for plain text.
+        answer: The first reply, or the plain text.
+        split: ``train``, ``validation``, ``test``, or None where none is told.
+        task: ``pair``, ``conversation``, ``text`` or ``question``.
+        further: The later requests of a conversation, each with its reply.
+    """
 
     instruction: str
     answer: str
     split: str | None = None
+    task: str = "pair"
+    further: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def exchanges(self) -> tuple[tuple[str, str], ...]:
+        """Every request with its reply."""
+        return ((self.instruction, self.answer), *self.further)
+
+    @property
+    def key_text(self) -> str:
+        """What tells the record from others: its requests, or the text where there is none."""
+        return "\n".join(asked for asked, _ in self.exchanges) if self.instruction else self.answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +112,24 @@ def read_pairs(path: Path, fields: Fields = Fields()) -> Pairs:
 
 
 def to_pair(record: Mapping[str, Any], fields: Fields, split: str | None) -> PairRow | None:
-    """The pair that a record holds, or None. The first exchange counts where there are several."""
+    """What a record holds, or None where that is no request with a reply and no plain text."""
     split = _SPLITS.get(str(record.get("split", "")).lower(), split)
     turns = next((record[name] for name in _TURNS if isinstance(record.get(name), list)), None)
-    if turns and not (fields.instruction or fields.answer):
-        asked, said = _of(turns, _USERS), _of(turns, _MODELS)
-    else:
-        asked = _first(record, (fields.instruction,) if fields.instruction else _ASKED, _USERS)
-        said = _first(record, (fields.answer,) if fields.answer else _SAID, _MODELS)
-        more = record.get("input")
-        if "instruction" in record and "output" in record and isinstance(more, str) and more:
-            asked = f"{asked}\n\n{more}"
-    return PairRow(asked, said, split) if asked and said is not None else None
+    task = str(record.get("task") or "pair")
+    if not (fields.instruction or fields.answer):
+        if turns:
+            found = _exchanges(turns)
+            task = "conversation" if len(found) > 1 else task
+            return PairRow(*found[0], split, task, tuple(found[1:])) if found else None
+        text = record.get("answer") if task == "text" else record.get("text")
+        if isinstance(text, str) and not any(isinstance(record.get(n), str) for n in _ASKED):
+            return PairRow("", text, split, "text")
+    asked = _first(record, (fields.instruction,) if fields.instruction else _ASKED, _USERS)
+    said = _first(record, (fields.answer,) if fields.answer else _SAID, _MODELS)
+    more = record.get("input")
+    if "instruction" in record and "output" in record and isinstance(more, str) and more:
+        asked = f"{asked}\n\n{more}"
+    return PairRow(asked, said, split, task) if asked and said is not None else None
 
 
 def _first(record: Mapping[str, Any], names: tuple[str, ...], roles: frozenset[str]) -> str | None:
@@ -126,6 +152,25 @@ def _of(turns: list[Any], roles: frozenset[str]) -> str | None:
         if role in roles and isinstance(said, str):
             return said
     return None
+
+
+def _exchanges(turns: list[Any]) -> list[tuple[str, str]]:
+    """Each request with its reply, in order; a reply without a request counts for none."""
+    found: list[tuple[str, str]] = []
+    asked = None
+    for turn in turns:
+        if not isinstance(turn, dict):
+            continue
+        role = turn.get("role", turn.get("from"))
+        said = turn.get("content", turn.get("value"))
+        if not isinstance(said, str):
+            continue
+        if role in _USERS:
+            asked = said
+        elif role in _MODELS and asked:
+            found.append((asked, said))
+            asked = None
+    return found
 
 
 def _files(path: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import zlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pairmill.output.rows import said_in
 from pairmill.quality.text import words
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def related_documents(rows: Iterable[Row]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for number, row in enumerate(rows):
         owner = row["document_id"]
-        runs = _runs(row["answer"])
+        runs = _runs(said_in(row))
         sizes.append(len(runs))
         owners.append(owner)
         shared = Counter(first.setdefault(run, number) for run in runs)

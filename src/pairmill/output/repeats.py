@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pairmill.errors import UsageError
-from pairmill.output.rows import mean_score
+from pairmill.output.rows import key_text, mean_score
 from pairmill.quality.duplicates import Item, find_duplicates
 from pairmill.quality.embedding import find_alike, load_embedder
 from pairmill.quality.thresholds import LEAST_JACCARD
@@ -48,7 +48,7 @@ def near_repeats(
     Of two alike the one that a judge rated higher stays; an unscored one counts as least. Holds
     every instruction in memory. With ``embed``, what the words leave is compared by meaning too.
     """
-    items = [Item(row["id"], row["instruction"], mean_score(row) or 0.0) for row in rows]
+    items = [Item(row["id"], key_text(row), mean_score(row) or 0.0) for row in rows]
     found = find_duplicates(items, least=least)
     reasons = {
         name: "same_instruction" if duplicate.similarity == 1 else "near_duplicate"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pairmill.output.charts import Bar, bins_of, histogram
 from pairmill.output.markup import Child, Markup, page_text, tag
 from pairmill.output.measures import percentile
-from pairmill.output.rows import mean_score
+from pairmill.output.rows import mean_score, turns_of
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -118,6 +118,8 @@ def variety(measures: Measures) -> Markup:
         _names_panel("First word of the instruction", measures.first_words, measures.rows),
         _names_panel("Kind", measures.kinds, measures.rows),
     ]
+    if set(measures.tasks.counts) - {"pair"}:
+        panels.append(_names_panel("Task", measures.tasks, measures.rows))
     if measures.flags.counts:
         panels.append(_names_panel("Flags", measures.flags, measures.rows))
     return section("Variety", tag("div", *panels, class_="pair-of"))
@@ -253,17 +255,14 @@ def _sample(row: Row, chunk: str | None) -> Markup:
         ("Source", _words(row.get("title"), row.get("source"))),
         ("Address", _words(row.get("url"))),
         ("Kind", _words(row.get("kind"))),
+        ("Fields", _words(*(f"{name}: {value}" for name, value in _fields(row)))),
         ("Grounding", _figure(row.get("grounding"))),
         ("Rating", _figure(mean_score(row))),
         ("Flags", _words(*(row.get("flags") or ()))),
         ("Chunk", _chunk(chunk, evidence) if chunk else None),
     ]
     known = [part for label, value in facts if value for part in _fact(label, value)]
-    main = tag(
-        "div",
-        tag("h3", str(row.get("instruction")), class_="foreign"),
-        tag("p", str(row.get("answer")), class_="foreign"),
-    )
+    main = tag("div", *_texts(row))
     return tag(
         "article",
         tag("div", main, tag("div", tag("dl", *known), class_="side"), class_="sample"),
@@ -271,8 +270,25 @@ def _sample(row: Row, chunk: str | None) -> Markup:
     )
 
 
+def _texts(row: Row) -> list[Markup]:
+    """Every request and reply of a row, its system message first, its thought before the reply."""
+    parts = []
+    if system := row.get("system"):
+        parts.append(tag("p", f"System: {system}", class_="foreign note"))
+    for role, content in turns_of(row) or [("assistant", str(row.get("answer")))]:
+        if role == "assistant" and (thought := row.get("reasoning")):
+            parts.append(tag("p", f"Thought: {thought}", class_="foreign note"))
+        parts.append(tag("p" if role == "assistant" else "h3", str(content), class_="foreign"))
+    return parts
+
+
 def _fact(label: str, value: Child) -> tuple[Markup, Markup]:
     return tag("dt", label), tag("dd", value, class_="foreign")
+
+
+def _fields(row: Row) -> list[tuple[str, object]]:
+    fields = row.get("fields")
+    return list(fields.items()) if isinstance(fields, dict) else []
 
 
 def _words(*values: object) -> str:

@@ -16,13 +16,21 @@ __all__ = [
     "Row",
     "ShardLine",
     "complete_lines",
+    "exchanges_of",
+    "is_rated_higher",
+    "is_row",
+    "key_text",
     "mean_score",
     "open_shards",
     "parse",
     "published_shards",
+    "said_in",
+    "task_of",
+    "turns_of",
 ]
 
 Row: TypeAlias = "dict[str, Any]"
+"""A line of ``data/``, of row format 2 or of format 1, which lacks ``task`` and its neighbours."""
 
 
 class ShardLine(NamedTuple):
@@ -75,8 +83,69 @@ def parse(line: ShardLine, shard: Path) -> Row:
     return row
 
 
+def is_row(row: Row) -> bool:
+    """Whether it holds the texts that every row has: an answer and, but for text, a request."""
+    instruction = row.get("instruction")
+    is_asked = isinstance(instruction, str) or (instruction is None and task_of(row) == "text")
+    return is_asked and isinstance(row.get("answer"), str)
+
+
+def task_of(row: Row) -> str:
+    """``pair``, ``conversation``, ``text`` or ``question``; a row of format 1 is a pair."""
+    return str(row.get("task") or "pair")
+
+
+def turns_of(row: Row) -> list[tuple[str, str]]:
+    """Role and content of every turn, without the system message; [] for plain text."""
+    messages = row.get("messages")
+    if messages:
+        return [(str(turn["role"]), str(turn["content"])) for turn in messages]
+    if task_of(row) == "text":
+        return []
+    return [("user", row["instruction"]), ("assistant", row["answer"])]
+
+
+def exchanges_of(row: Row) -> list[tuple[str, str]]:
+    """Each request with its reply, in order; for plain text one reply to an empty request."""
+    if not row.get("messages"):
+        return [(row.get("instruction") or "", row["answer"])]
+    found: list[tuple[str, str]] = []
+    asked = ""
+    for role, content in turns_of(row):
+        if role == "assistant":
+            found.append((asked, content))
+            asked = ""
+        else:
+            asked = f"{asked}\n\n{content}" if asked else content
+    return found
+
+
+def said_in(row: Row) -> str:
+    """All that the assistant says in it, turns joined by blank lines."""
+    if not row.get("messages"):
+        return str(row["answer"])
+    return "\n\n".join(said for _, said in exchanges_of(row))
+
+
+def key_text(row: Row) -> str:
+    """What tells the row from others: all its requests, or the text where there is none."""
+    if not row.get("messages"):
+        return str(row.get("instruction") or row["answer"])
+    return "\n".join(content for role, content in turns_of(row) if role != "assistant")
+
+
 def mean_score(row: Row) -> float | None:
     """The mean of the aspects that a judge rated, or None for a row without any rating."""
     scores = row.get("scores")
     given = [value for value in scores.values() if value is not None] if scores else []
     return sum(given) / len(given) if given else None
+
+
+def is_rated_higher(one: Row, other: Row) -> bool:
+    """Whether a judge rated both rows, and the first one higher: in the mean, or for its truth."""
+    means = mean_score(one), mean_score(other)
+    if means[0] is None or means[1] is None:
+        return False
+    true = [row["scores"].get("truthfulness") for row in (one, other)]
+    is_truer = None not in true and true[0] > true[1]
+    return means[0] > means[1] or is_truer

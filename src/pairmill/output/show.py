@@ -12,6 +12,7 @@ from rich.text import Text
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings
 from pairmill.errors import PairmillError
+from pairmill.output.rows import turns_of
 from pairmill.output.sample import random_rows
 from pairmill.plain import plain
 from pairmill.store.folder import read_folder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["find_chunks", "print_pairs"]
+__all__ = ["find_chunks", "print_pairs", "print_texts"]
 
 SHOWN_CHARS = 1200
 WIDTH = 100
@@ -77,8 +78,7 @@ def _print_row(row: Mapping[str, object], chunks: Mapping[str, str], out: Consol
         _print_part("evidence", str(row.get("evidence") or "none"), out)
     else:
         _print_part("chunk", text, out)
-    _print_part("instruction", str(row["instruction"]), out, style="bold green")
-    _print_part("answer", str(row["answer"]), out)
+    print_texts(row, out)
     grounding = row.get("grounding")
     shown = f"{grounding:.2f}" if isinstance(grounding, float) else "unknown"
     flags = row.get("flags")
@@ -90,6 +90,22 @@ def _print_row(row: Mapping[str, object], chunks: Mapping[str, str], out: Consol
             style="dim",
         )
     )
+
+
+def print_texts(row: Mapping[str, object], out: Console) -> None:
+    """Print what a row trains, each part under its name, and the recipe's own fields."""
+    if row.get("system"):
+        _print_part("system", str(row["system"]), out)
+    labels = {"assistant": "answer", "user": "instruction"}
+    turns = turns_of(dict(row)) or [("text", str(row["answer"]))]
+    for role, content in turns:
+        if role == "assistant" and row.get("reasoning"):
+            _print_part("reasoning", str(row["reasoning"]), out)
+        _print_part(labels.get(role, role), content, out, "bold green" if role == "user" else "")
+    fields = row.get("fields")
+    if isinstance(fields, dict):
+        for name, value in fields.items():
+            _print_part(plain(name, 80), str(value), out)
 
 
 def _print_part(label: str, text: str, out: Console, style: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -22,6 +23,7 @@ __all__ = ["FILE_TYPES", "SplitWriter", "WrittenTable", "check_file_type"]
 
 FILE_TYPES = ("jsonl", "parquet")
 
+_MOMENT = "timestamp[s, tz=UTC]"
 _GROUP_ROWS = 1_000
 _NO_PYARROW = "writing Parquet needs the extra 'parquet': pip install 'pairmill[parquet]'"
 
@@ -147,10 +149,14 @@ class _Parquet:
         self._fields = pyarrow.schema(
             [(name, _arrow_type(pyarrow, feature)) for name, feature in schema.items()]
         )
+        self._moments = [name for name, feature in schema.items() if feature == _MOMENT]
         self._writer = pyarrow.parquet.ParquetWriter(path, self._fields, compression="zstd")
         self._group: list[Record] = []
 
     def write(self, record: Record, line: bytes) -> None:  # noqa: ARG002 (a _Sink)
+        for name in self._moments:
+            if isinstance(record[name], str):
+                record = {**record, name: datetime.fromisoformat(record[name])}
         self._group.append(record)
         if len(self._group) == _GROUP_ROWS:
             self._flush()
@@ -183,6 +189,8 @@ def check_file_type(name: str) -> Any:
 
 
 def _arrow_type(pyarrow: Any, feature: Feature) -> Any:
+    if feature == _MOMENT:
+        return pyarrow.timestamp("s", tz="UTC")
     if isinstance(feature, str):
         return pyarrow.type_for_alias(feature)
     if isinstance(feature, tuple):

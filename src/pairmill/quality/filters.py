@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
+from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
     evidence_match,
     fragments,
@@ -28,8 +29,9 @@ from pairmill.quality.grounding import (
     unseen_numbers,
 )
 from pairmill.quality.language import differs
+from pairmill.quality.phrases import fold, phrases_of
 from pairmill.quality.source_words import find_reference
-from pairmill.quality.text import count_words, join, words
+from pairmill.quality.text import count_words, join, tokens_per_word, words
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
 
@@ -93,6 +95,8 @@ def inspect(
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
+    Checks that do not work in the chunk's language do not run (`pairmill.quality.applicability`).
+
     Args:
         pair: The pair.
         chunk: Its chunk.
@@ -103,7 +107,7 @@ def inspect(
     case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk))
     findings: list[Finding] = []
     policies = thresholds.policies
-    for name, check in CHECKS.items():
+    for name, check in _checks_for(chunk.language).items():
         if policies[name] is not _KEEP and (detail := check(case)) is not None:
             findings.append(Finding(name, policies[name], detail))
     return findings
@@ -119,10 +123,11 @@ _ORDER = tuple(CheckPolicy)
 
 
 def _points_at_source(case: Case) -> str | None:
-    found = find_reference(case.pair.instruction)
+    language = case.chunk.language
+    found = find_reference(case.pair.instruction, language=language)
     if found:
         return f"the instruction says {quote(found)}"
-    found = find_reference(case.pair.answer, instruction=False)
+    found = find_reference(case.pair.answer, instruction=False, language=language)
     return f"the answer says {quote(found)}" if found else None
 
 
@@ -162,20 +167,22 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
 def _near_copy(case: Case) -> str | None:
-    limits = case.thresholds
+    scale = tokens_per_word(case.pair.answer)
+    run, density = case.thresholds.copy_run_words * scale, case.thresholds.copy_density * scale
     prose = case.pair.answer.words
     if "```" in case.pair.answer.text:
         shared = sum(map(case.chunk.trigrams.__contains__, case.pair.trigrams))
-        if shared < min(limits.copy_run_words, limits.copy_density) - 2:
+        if shared < min(run, density) - 2:
             return None  # a run of n words has n - 2 trigrams
         prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
-    least = int(min(limits.copy_run_words, limits.copy_density + 1))
+    least = int(min(run, density + 1))
     if not may_share_run(prose, case.chunk, least):
         return None  # density never exceeds the longest run
     found = fragments(prose, case.chunk)
-    if found.longest < limits.copy_run_words and found.density <= limits.copy_density:
+    if found.longest < run and found.density <= density:
         return None
-    return f"{found.longest} words in a row are copied (density {found.density:.1f})"
+    unit = "words" if scale == 1.0 else "characters"
+    return f"{found.longest} {unit} in a row are copied (density {found.density:.1f})"
 
 
 def _instruction_length(case: Case) -> str | None:
@@ -194,15 +201,11 @@ def _answer_length(case: Case) -> str | None:
     return None if least <= length <= limits.answer_max_words else f"{length} words"
 
 
-_YES_NO = frozenset(
-    ("is", "are", "am", "was", "were", "do", "does", "did", "can", "could", "has", "have", "had",
-     "will", "would", "should", "may", "might", "must", "isnt", "arent", "doesnt", "dont", "cant")
-)  # fmt: skip
-
-
 def _yes_no(case: Case) -> str | None:
-    first = case.pair.instruction.words[:1]
-    if not first or first[0] not in _YES_NO:
+    known = phrases_of(case.chunk.language or "en")
+    if known is None or known.yes_no is None or not case.pair.instruction.words:
+        return None
+    if known.yes_no.match(fold(case.pair.instruction.text)) is None:
         return None
     length = count_words(case.pair.answer)
     if length >= case.thresholds.yes_no_below_words:
@@ -213,14 +216,15 @@ def _yes_no(case: Case) -> str | None:
 def _refusal(case: Case) -> str | None:
     if not case.pair.answer.words:
         return "the answer is empty"
-    return find_refusal(case.pair.folded)
+    return find_refusal(case.pair.folded, case.chunk.language)
 
 
 def _meta_text(case: Case) -> str | None:
-    found = find_chatter(case.pair.instruction.text, "")
+    language = case.chunk.language
+    found = find_chatter(case.pair.instruction.text, "", language)
     if found:
         return f"the instruction {found}"
-    found = find_chatter(case.pair.answer.text, case.pair.folded)
+    found = find_chatter(case.pair.answer.text, case.pair.folded, language)
     return f"the answer {found}" if found else None
 
 
@@ -309,3 +313,9 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
     }
 )
 """Name to check: a function from a case to one line of detail, or None where all is well."""
+
+
+@cache
+def _checks_for(language: str | None) -> Mapping[str, Callable[[Case], str | None]]:
+    """The checks that work in a language."""
+    return {name: check for name, check in CHECKS.items() if applies(name, language)}

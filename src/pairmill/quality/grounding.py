@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rapidfuzz.fuzz import partial_ratio
 
-from pairmill.quality.language import identify, primary
+from pairmill.quality.language import identify, is_confirmed, primary
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import Prepared, Trigram, join, prepare, words
 
@@ -143,7 +143,12 @@ def prepare_chunk(
             where they are plain enough.
     """
     body = prepare(text, primary(language))
-    known = identify(body.vocabulary, body.language) or body.language
+    if body.language is not None and is_confirmed(body.vocabulary, body.language):
+        known: str | None = body.language
+    elif body.language is None and is_confirmed(body.vocabulary, "en"):
+        known = "en"
+    else:
+        known = identify(text, body.language) or body.language
     if known != body.language:
         body = replace(body, language=known)
     heading = prepare(" \n".join(context), known)
@@ -298,6 +303,7 @@ def _written(prepared: Prepared) -> frozenset[str]:
 
 _LEAST_BLOCK = 3
 _NAME = re.compile(r"[A-Z][\w'\u2019-]{1,40}(?: [A-Z][\w'\u2019-]{1,40})+")
+_POSSESSIVE = re.compile(r"['\u2019]s?$")
 _INSIDE_NAMES = (string.ascii_lowercase + string.digits + "_'-?").encode()  # "?": any other script
 _ALL_CAPITALS = bytes.maketrans(string.ascii_uppercase.encode(), b"A" * 26)
 
@@ -317,6 +323,7 @@ def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
         name
         for name in names(answer)
         if any(
-            part not in body and part not in heading and part not in ENGLISH for part in words(name)
+            part not in body and part not in heading and part not in ENGLISH
+            for part in words(" ".join(_POSSESSIVE.sub("", word) for word in name.split()))
         )
     ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pairmill.quality.phrases import fold, phrases_of
+
 if TYPE_CHECKING:
     from pairmill.quality.text import Prepared
 
@@ -23,7 +25,9 @@ _OTHER = (
     "post", "essay", "tutorial", "page",
 )  # fmt: skip
 _POINTERS = frozenset((*_SURE, *_OTHER, "above", "below", "mentioned", "earlier", "here"))
-_POINTERS_IN_ANSWER = frozenset((*_SURE, "text", "section", "chapter", "document", "mentioned"))
+_POINTERS_IN_ANSWER = frozenset(
+    (*_SURE, "text", "section", "chapter", "document", "mentioned", "source")
+)
 _LEADING = frozenset({"it", "they", "this", "these", "he", "she", "those", "its", "their"})
 
 _NOUN = "|".join((*_SURE, *_OTHER))
@@ -36,7 +40,8 @@ _COMPOUND = (  # what makes a noun the first half of another: "the text editor",
 _VERB = (
     r"(?:say|said|state|mention|describe|discuss|explain|provide|suggest|argue|present|give|"
     r"recommend|highlight|outline|note|claim|refer|mean|emphasi[sz]e|offer|list|define|propose|"
-    r"cover|address|compare|illustrate|identify|point|believe|consider|conclude|advocate)"
+    r"cover|address|compare|illustrate|identify|point|believe|consider|conclude|advocate|contain|"
+    r"reveal|focus|show|indicate|detail|introduce|report|talk|tell|begin|end|specif(?:y|ie))"
     r"(?:s|d|es|ed|ing)?"
 )
 _FOLLOWS = "view|opinion|claim|argument|experience|approach|point|main|and|or|above|below"
@@ -73,7 +78,16 @@ _IN_INSTRUCTIONS = (
     r"\bas\s+mentioned\b(?!\s+in\s+\w+'s)",
     r"\b(?:code|figure|table|example|list|image|diagram)\s+(?:above|below)\b",
 )
-_ANSWER = re.compile("|".join(_ANYWHERE))
+_IN_ANSWERS = (
+    # "In the passage, ...", "the passage is about", "a summary of the passage"
+    (
+        r"\b(?:in|from|by|of|per|throughout)\s+(?:the|this)"
+        r"\s+(?:passage|excerpt|snippet|article|extract)\b(?!\s+of\b)"
+    ),
+    rf"\bthe\s+(?:{'|'.join(_SURE)}|text)\s+(?:is|was)\s+(?:about|from|an?|taken)\b",
+    r"\b(?:passage|excerpt)\s+(?:above|below|provided|given)\b",
+)
+_ANSWER = re.compile("|".join((*_ANYWHERE, *_IN_ANSWERS)))
 _INSTRUCTION = re.compile("|".join((*_ANYWHERE, *_IN_INSTRUCTIONS)))
 _LEADING_PRONOUN = re.compile(
     r"\s*(?:(?:it|they|he|she)\b|(?:this|these|those|its|their)\s+(?:is|are|was|were|can|could|has|"
@@ -82,12 +96,20 @@ _LEADING_PRONOUN = re.compile(
 )
 
 
-def find_reference(text: Prepared, *, instruction: bool = True) -> str | None:
+def find_reference(
+    text: Prepared, *, instruction: bool = True, language: str | None = "en"
+) -> str | None:
     """The words that point at an unseen source, or None.
 
     An instruction must not open with a pronoun either. An answer may refer back to what it said
-    itself ("the example above"), so that fewer words count there.
+    itself ("the example above"), so that fewer words count there. English is a grammar, other
+    languages are lists of phrases (:mod:`pairmill.quality.phrases`).
     """
+    if language not in {"en", None}:
+        known = phrases_of(language)
+        listed = (known.instruction_pointers if instruction else known.pointers) if known else None
+        match = listed.search(fold(text.text)) if listed else None
+        return match.group() if match else None
     pointers = _POINTERS if instruction else _POINTERS_IN_ANSWER
     if not pointers.isdisjoint(text.vocabulary):
         found = (_INSTRUCTION if instruction else _ANSWER).search(text.text.lower())

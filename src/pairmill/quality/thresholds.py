@@ -23,13 +23,14 @@ __all__ = [
     "LEAST_COSINE",
     "LEAST_JACCARD",
     "POLICIES",
+    "TABLES",
     "VERSION",
     "CheckPolicy",
     "Thresholds",
     "override",
 ]
 
-VERSION = "1"
+VERSION = "2"
 
 # Of the ordered pass over all pairs, which takes nothing back that a run has made.
 LEAST_JACCARD = 0.7
@@ -55,7 +56,7 @@ POLICIES: Mapping[str, CheckPolicy] = MappingProxyType(
         "unseen_number": CheckPolicy.FLAG,
         "unseen_name": CheckPolicy.FLAG,
         "evidence_missing": CheckPolicy.FLAG,
-        "near_copy": CheckPolicy.DROP,
+        "near_copy": CheckPolicy.REPAIR,
         "instruction_length": CheckPolicy.FLAG,
         "answer_length": CheckPolicy.FLAG,
         "yes_no": CheckPolicy.FLAG,
@@ -63,7 +64,7 @@ POLICIES: Mapping[str, CheckPolicy] = MappingProxyType(
         "meta_text": CheckPolicy.DROP,
         "prompt_leak": CheckPolicy.DROP,
         "language": CheckPolicy.DROP,
-        "truncated": CheckPolicy.DROP,
+        "truncated": CheckPolicy.FLAG,
         "twin": CheckPolicy.DROP,
         "personal_data": CheckPolicy.FLAG,
         "secret": CheckPolicy.DROP,
@@ -94,6 +95,19 @@ class Thresholds:
 
 
 DEFAULT = Thresholds()
+
+TABLES: Mapping[str, Thresholds] = MappingProxyType(
+    {
+        "1": Thresholds(
+            policies=MappingProxyType(
+                {**POLICIES, "near_copy": CheckPolicy.DROP, "truncated": CheckPolicy.DROP}
+            ),
+            version="1",
+        ),
+        VERSION: DEFAULT,
+    }
+)
+"""Every table there has been, by version: a run folder goes on with the one it was begun with."""
 
 
 def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresholds:

@@ -18,13 +18,19 @@ from pairmill.quality.verdict import Check, standing
 __all__ = ["JudgeFigures", "RunFigures", "parse_figures", "verdicts"]
 
 LEAST_REPEATED = 30  # ratings given twice, below which agreement is an accident
-LEAST_PLANTED = 10
+LEAST_PLANTED = 30
 LEAST_RATED = 30
 LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less than 0.2
 LEAST_TRIED = 20
 _JUDGE_MORE = "judge more chunks"
 _MORE = f"{_JUDGE_MORE}, or raise judge_trust"
-_PLANTED = {"swapped": "answer swapped", "cut": "answer cut in half", "number": "number changed"}
+_PLANTED = {
+    "swapped": "answer swapped",
+    "cut": "answer cut in half",
+    "number": "number changed",
+    "foreign": "foreign sentence added",
+    "negated": "statement negated",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,36 +6,40 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pairmill.quality.phrases import fold, phrases_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["find_chatter", "find_cut", "find_refusal", "holds_any", "quote"]
 
 _OPENING_CHARS = 160
-_REFUSALS = (
-    "as an ai", "as a language model", "as a large language", "i cannot ", "i can't ", "i can’t ",
-    "i'm sorry", "i’m sorry", "i am sorry", "i'm unable", "i am unable", "i apologize",
-    "i don't have access", "i do not have access", "i'm not able to", "i am not able to",
-    "i must decline", "i won't be able", "i don't have enough information",
-)  # fmt: skip
-_REFUSAL_MARKS = ("i ", "i'", "i\u2019", "as an ai", "as a la")  # each phrase holds one of them
+_ENGLISH_MARKS = ("i ", "i'", "as an ai", "as a la")  # each English phrase holds one of them
 
 
-def find_refusal(folded: str) -> str | None:
-    """How an answer, given in lower case, refuses at its start; None if it does not."""
-    opening = folded[:_OPENING_CHARS]
-    if not holds_any(opening, _REFUSAL_MARKS):
-        return None
-    for phrase in _REFUSALS:
-        if phrase in opening:
-            return f"the answer opens with {quote(phrase)}"
+def find_refusal(folded: str, language: str | None = "en") -> str | None:
+    """How an answer, given in lower case, refuses at its start; None if it does not.
+
+    English refusals are looked for in every language: models fall back on them.
+    """
+    opening = fold(folded[:_OPENING_CHARS])
+    for code in ("en", language) if language not in {None, "en"} else ("en",):
+        known = phrases_of(code)
+        if known is None or known.refusals is None:
+            continue
+        if code == "en" and not holds_any(opening, _ENGLISH_MARKS):
+            continue
+        found = known.refusals.search(opening)
+        if found:
+            return f"the answer opens with {quote(found.group())}"
     return None
 
 
 _CHATTER = re.compile(
     r"[\s*#>\"'`]*(?:sure[,!.]|certainly[,!.]|of course[,!.]|absolutely[,!.]|great question|"
-    r"here (?:are|is) (?:\d+|the|an?|some|three|two|five|your) (?:\w+ ){0,2}"
-    r"(?:instruction|question|pair|example instruction|json|rewritten|revised|answer|response)|"
+    r"here(?:'s| are| is) (?:\d+|the|an?|some|three|two|five|your|my) (?:[\w-]+ ){0,3}"
+    r"(?:instruction|question|pair|example instruction|json|rewritten|revised|answer|response|"
+    r"summary|explanation|overview|list|version|breakdown|outline|rewrite|paraphrase)\b|"
     r"(?:instruction|answer|question|response|output|assistant|user|prompt)s?(?: ?\d+)? ?:)",
     re.IGNORECASE,
 )
@@ -47,14 +51,17 @@ _PLACEHOLDERS = (
 _PLACEHOLDER_MARKS = ("[", "<", ">", '"', "#", "prompt", "lorem ipsum")  # one of them in each
 
 
-def find_chatter(text: str, folded: str) -> str | None:
+def find_chatter(text: str, folded: str, language: str | None = "en") -> str | None:
     """What a text says that belongs to the exchange with the model, not to the pair.
 
     Args:
         text: An instruction or an answer.
         folded: The same in lower case, or "" to look at its opening only.
+        language: Its two-letter code; English openings are looked for in every language.
     """
     found = _CHATTER.match(text)
+    if found is None and language != "en" and (known := phrases_of(language)) and known.chatter:
+        found = known.chatter.match(fold(text[:_OPENING_CHARS]))
     if found:
         return f"opens with {quote(found.group().strip())}"
     if text.strip() in {"...", "…"}:
@@ -80,17 +87,44 @@ _CLOSERS = "\"'”’»›)]}*_` \t\r\n」』）】〉》"
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\|)\s*\S")
 
 
+_VERSE_LINES = 3
+_VERSE_WORDS = 12  # in a line; prose lines are longer
+_HASHTAG = re.compile(r"(?:^|\s)[#@]\w+$")
+_SIGN_OFF = re.compile(r"^(?:[-\u2013\u2014]\s*)?[A-Z][\w.'\u2019-]*(?: [A-Z][\w.'\u2019-]*){0,3}$")
+_CODE_END = re.compile(r"[;{}=>\]]$|^\s{4,}\S|^\$ |^>>> ")
+
+
 def find_cut(answer: str) -> str | None:
-    """How an answer ends where it should not: in mid-sentence, or in an open code block."""
+    """How an answer ends where it should not: in mid-sentence, or in an open code block.
+
+    Lists, tables, verse, signatures, hashtags and code may end without a full stop.
+    """
     if "`" in answer and answer.count("```") % 2:
         return "a code block is not closed"
     bare = answer.rstrip()
     ending = bare.rstrip(_CLOSERS)
     if not ending or ending[-1] in _ENDS or bare.endswith(("```", ")", "|", "$$")):
         return None
-    if _LIST_ITEM.match(bare.rpartition("\n")[2]):
+    before, _, last = bare.rpartition("\n")
+    if _LIST_ITEM.match(last) or _HASHTAG.search(last) or _CODE_END.search(last):
+        return None
+    if _is_emoji(ending[-1]):
+        return None
+    if before.strip() and (_SIGN_OFF.match(last.strip()) or _is_verse(bare)):
         return None
     return f"the answer ends in {quote(bare[-30:])}"
+
+
+def _is_emoji(character: str) -> bool:
+    return ord(character) >= 0x2190 and not character.isalnum()  # noqa: PLR2004 (arrows and on)
+
+
+def _is_verse(text: str) -> bool:
+    """Whether the last lines are short, as those of a poem, a recipe or program output are."""
+    lines = [line for line in text.splitlines() if line.strip()][-_VERSE_LINES:]
+    return len(lines) == _VERSE_LINES and all(
+        len(line.split()) <= _VERSE_WORDS and len(line) <= _VERSE_WORDS * 8 for line in lines
+    )
 
 
 _QUOTE_CHARS = 60

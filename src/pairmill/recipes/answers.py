@@ -1,8 +1,9 @@
 """What a valid answer is: from a model's text to a checked value, or to the faults that it has.
 
-The ladder, cheapest step first: parse strictly; heal locally (code fences, prose around the JSON,
-trailing commas, single quotes, a tail that was cut off); then keep the good items of a list of
-which some are bad. What asking again can do is in ``repair.py``.
+The ladder, cheapest step first: parse strictly; heal locally (thoughts, code fences, prose around
+the JSON, trailing commas, single quotes, a tail that was cut off); then keep the good items of a
+list of which some are bad. Of several JSON values the last one that is valid is the answer: what
+stands before it is a draft. What asking again can do is in ``repair.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,21 @@ MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer to our questions, an
 MAX_FAULTS = 5
 
 _UNSUPPORTED = ("title", "default", "minLength", "maxLength", "description")
-_THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
+_THOUGHT_WORDS = r"think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
+# How the end of a thought is marked: R1, Qwen and most others; Magistral; Kimi; gpt-oss (harmony).
+_THOUGHT_END = re.compile(
+    rf"</(?:\w+:)?(?:{_THOUGHT_WORDS})>|\[/(?:THINK|THINKING)\]|\u25c1/think\u25b7"
+    r"|<\|channel\|>\s*final\b.*?<\|message\|>|<\|?/?end_of_thought\|?>|<\|/think\|>",
+    re.IGNORECASE | re.DOTALL,
+)
+_THOUGHT_START = re.compile(
+    rf"\s*(?:<(?:\w+:)?(?:{_THOUGHT_WORDS})>|\[(?:THINK|THINKING)\]|\u25c1think\u25b7"
+    r"|<\|?begin_of_thought\|?>|<\|think\|>"
+    r"|(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary)\b)",
+    re.IGNORECASE,
+)
+_MOST_VALUES = 32  # JSON values in one text that are looked at, the last ones
+_MOST_NESTED = 8  # braces that open nothing, until the text is given up
 _STRUCTURE = re.compile(r'["\\{}\[\]]')
 _REFUSALS = (
     "i'm sorry",
@@ -45,11 +60,13 @@ class AnswerModel(BaseModel):
     """Base of every answer: strict types, unknown keys ignored.
 
     ``items`` names the field that holds a list whose good members are worth keeping when others
-    are bad, or is None.
+    are bad, or is None. ``strict_schema`` is the JSON schema of a model that was made from a
+    recipe file; None: it is made from the model.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
     items: ClassVar[str | None] = None
+    strict_schema: ClassVar[dict[str, Any] | None] = None
 
 
 Answer = TypeVar("Answer", bound=AnswerModel)
@@ -102,14 +119,14 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> ParsedAnswer[A
     fault = _no_answer(text)
     if fault:
         return ParsedAnswer(None, How.FAILED, (fault,))
-    text = _unwrap(text)
-    data, was_cut = _heal(text)
-    faults = (_cut_off(text),) if cut or was_cut else ()
-    if data is None:
-        return ParsedAnswer(None, How.FAILED, faults or (Fault("no_json", "no JSON value"),))
-    if isinstance(data, list) and model.items:
-        data = {model.items: _flatten(data, model.items)}
-    return _validate(data, model, faults)
+    answer = _behind_thoughts(text)
+    if answer is None:
+        detail = "the text ends in the middle of a thought"
+        return ParsedAnswer(None, How.FAILED, (Fault("cut_off", detail, text[-500:]),))
+    found = _last_valid(_unwrap(answer), model, cut=cut)
+    if found.value is None and answer is not text and _spans_marks(text):
+        return _last_valid(_unwrap(text), model, cut=cut)
+    return found
 
 
 def json_schema(model: type[AnswerModel]) -> AnswerSchema:
@@ -118,8 +135,10 @@ def json_schema(model: type[AnswerModel]) -> AnswerSchema:
     Every property is required, none may be added, references are resolved in place; string lengths
     and titles are left out, since servers refuse or ignore them (``read`` checks lengths).
     """
-    schema = model.model_json_schema(by_alias=False)
-    plain = _plain(schema, schema.get("$defs", {}))
+    plain = model.strict_schema
+    if plain is None:
+        schema = model.model_json_schema(by_alias=False)
+        plain = _plain(schema, schema.get("$defs", {}))
     name = model.__name__.lower()
     return AnswerSchema(name, plain, digest(name, orjson.dumps(plain).decode()))
 
@@ -196,9 +215,27 @@ def _no_answer(text: str) -> Fault | None:
     return None
 
 
+def _behind_thoughts(text: str) -> str | None:
+    """What stands behind the last mark that ends a thought; None where a thought never ends."""
+    end = 0
+    for mark in _THOUGHT_END.finditer(text):
+        end = mark.end()
+    if end:
+        return text[end:]
+    return None if _THOUGHT_START.match(text) else text
+
+
+def _spans_marks(text: str) -> bool:
+    """Whether a text is one JSON value, in whose strings a mark is quoted."""
+    body = text.lstrip().removeprefix("```json").lstrip("` \n")
+    if body[:1] not in {"{", "["}:
+        return False
+    whole, was_cut = _complete_part(body)
+    return was_cut or _THOUGHT_END.search(whole) is not None
+
+
 def _unwrap(text: str) -> str:
-    """Take off what a model thought aloud before it answered, and a JSON string around the JSON."""
-    text = _THOUGHT.sub("", text, count=1)
+    """Take off a JSON string around the JSON."""
     if text.lstrip()[:1] == '"':
         try:
             inner = orjson.loads(text)
@@ -208,9 +245,62 @@ def _unwrap(text: str) -> str:
     return text
 
 
-def _heal(text: str) -> tuple[Any, bool]:
+def _last_valid(text: str, model: type[Answer], *, cut: bool) -> ParsedAnswer[Answer]:
+    """Read the last JSON value of a text that is a valid answer; a torn one at its end counts."""
+    failed: ParsedAnswer[Answer] | None = None
+    for _ in range(_MOST_NESTED):
+        wholes, tail = _values(text)
+        if tail and (not wholes or (model.items and f'"{model.items}"' in tail)):
+            found = _read_part(tail, model, is_torn=True)
+            if found.value is not None or wholes:
+                return found
+            failed = failed or found
+        last: ParsedAnswer[Answer] | None = None
+        for part in reversed(wholes[-_MOST_VALUES:]):
+            found = _read_part(part, model, is_torn=False, is_cut=cut and part is wholes[-1])
+            if found.value is not None and not (found.faults and last):
+                return found
+            last = last or found
+        if last is not None:
+            return last
+        if not tail:
+            break
+        text = tail[1:]  # a brace that opened nothing
+    if failed is not None:
+        return failed
+    fault = _cut_off(text) if cut else Fault("no_json", "no JSON value")
+    return ParsedAnswer(None, How.FAILED, (fault,))
+
+
+def _values(text: str) -> tuple[list[str], str]:
+    """The whole JSON values of a text in their order, and from where on the last one is torn."""
+    wholes: list[str] = []
+    while (start := _start(text)) >= 0:
+        text = text[start:]
+        size = _whole_size(text)
+        if not size:
+            return wholes, text
+        wholes.append(text[:size])
+        text = text[size:]
+    return wholes, ""
+
+
+def _read_part(
+    part: str, model: type[Answer], *, is_torn: bool, is_cut: bool = False
+) -> ParsedAnswer[Answer]:
+    data, was_cut = _heal(part)
+    faults = (_cut_off(part),) if is_cut or was_cut else ()
+    if data is None:
+        fault = _cut_off(part) if is_torn else Fault("no_json", "no JSON value")
+        return ParsedAnswer(None, How.FAILED, faults or (fault,))
+    if isinstance(data, list) and model.items:
+        data = {model.items: _flatten(data, model.items)}
+    return _validate(data, model, faults)
+
+
+def _heal(part: str) -> tuple[Any, bool]:
     """Parse what is nearly JSON: ``(value or None, whether its tail was missing)``."""
-    whole, was_cut = _complete_part(text[_start(text) :])
+    whole, was_cut = _complete_part(part)
     if not whole:
         return None, was_cut
     try:
@@ -221,12 +311,18 @@ def _heal(text: str) -> tuple[Any, bool]:
 
 
 def _start(text: str) -> int:
-    """Where the JSON begins: at the first brace, or at a bracket that stands right before it."""
+    """Where JSON begins: at the first brace, or at a bracket that stands right before it; or -1."""
     brace = text.find("{")
     if brace < 0:
-        return max(0, text.find("["))
+        return text.find("[")
     before = text[:brace].rstrip()
     return len(before) - 1 if before.endswith("[") else brace
+
+
+def _whole_size(body: str) -> int:
+    """Characters of the whole value at the start of ``body``; 0 where it never ends."""
+    whole, was_cut = _complete_part(body)
+    return len(whole) if whole and not was_cut and body.startswith(whole) else 0
 
 
 def _complete_part(body: str) -> tuple[str, bool]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.recipes.plan import Plan, count_pairs, plan_pairs
+from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
@@ -38,7 +39,8 @@ VERSION = "3"
 
 def backtranslate(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk only when no valid reply can be had."""
-    forms = Forms(load_backtranslate)
+    doors = constant_doors(settings)
+    forms = Forms(lambda style: load_backtranslate(style, doors))
     cards = StyleCards(settings.style_card)
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)
@@ -51,7 +53,7 @@ def backtranslate(settings: Settings) -> Generator:
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)
-        plan = plan_pairs(chunk, count, settings.seed)
+        plan = plan_pairs(chunk, count, settings.seed, settings.plan)
         form = forms.with_card(await cards.of(chunk, ask))
         written = await ask(
             question(form, chunk, plan),
@@ -71,7 +73,7 @@ def backtranslate(settings: Settings) -> Generator:
         name="backtranslate",
         version=VERSION,
         prompt_version=plain.version,
-        identity=digest("backtranslate", VERSION, *texts, *own),
+        identity=digest("backtranslate", VERSION, *texts, *own, *plan_identity(settings.plan)),
         write=write,
         rewrite=rewriter.rewrite,
         terms=TERMS,

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import RejectedError
-from pairmill.quality.thresholds import DEFAULT, POLICIES, CheckPolicy, override
+from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
+from pairmill.quality.thresholds import VERSION as VERSION_OF_CHECKS
+from pairmill.recipes.doors import language_code, with_system
 from pairmill.recipes.evolve import Evolution
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.preference import Preference
@@ -22,6 +24,8 @@ from pairmill.recipes.refine import Checks, refine
 from pairmill.records import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pairmill.config import Settings
     from pairmill.quality.thresholds import Thresholds
     from pairmill.recipes.recipe import Ask
@@ -39,21 +43,45 @@ _COPIES = {
     "answer_length": CheckPolicy.FLAG,
 }
 
+_KEEP = CheckPolicy.KEEP
+_TASKS: Mapping[str, Mapping[str, CheckPolicy]] = {
+    # what is no fault of a short answer that can be checked
+    "question": dict.fromkeys(("answer_length", "yes_no", "truncated", "unseen_name"), _KEEP),
+    # a later turn may be short, may be answered by yes, and may speak of what was said before
+    "conversation": dict.fromkeys(
+        ("answer_length", "yes_no", "instruction_length", "points_at_source", "evidence_missing"),
+        _KEEP,
+    ),
+    # nobody asks for a text, and its length is the recipe's business
+    "text": dict.fromkeys(
+        ("instruction_length", "yes_no", "twin", "answer_length", "points_at_source"), _KEEP
+    ),
+}
+"""Policies that differ from the table for rows of another task than ``pair``."""
 
-def compose(generator: Generator, settings: Settings) -> Recipe:
+
+def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Recipe:
     """Put the steps behind a generator.
+
+    Args:
+        generator: What writes the pairs.
+        settings: Which steps follow.
+        table: Version of the table of checks (`pairmill.quality.thresholds.TABLES`).
 
     Raises:
         ConfigError: ``checks`` names what there is not.
     """
-    checks = make_checks(generator, settings)
+    checks = make_checks(generator, settings, table)
     evolution, preference = Evolution.of(settings, checks), Preference.of(settings)
     judge = make_judge(settings)
     steps = [step.identity if step is not None else "" for step in (evolution, preference, judge)]
+    if settings.system_prompt:
+        steps.append(digest("system", *_texts(settings.system_prompt)))
+    is_unchecked = settings.checks == "off" or generator.checks is None
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
-        if settings.checks == "off":
+        if is_unchecked:
             pairs = written
         else:
             pairs = await refine(written, chunk, ask, checks, generator.rewrite)
@@ -63,7 +91,9 @@ def compose(generator: Generator, settings: Settings) -> Recipe:
             pairs = await evolution.evolve(pairs, chunk, ask)
         if preference is not None:
             pairs = await preference.add(pairs, chunk, ask)
-        return await judge.rate(pairs, chunk, ask) if judge is not None else pairs
+        if judge is not None:
+            pairs = await judge.rate(pairs, chunk, ask)
+        return with_system(pairs, chunk, settings) if settings.system_prompt else pairs
 
     return Recipe(
         name=generator.name,
@@ -71,26 +101,41 @@ def compose(generator: Generator, settings: Settings) -> Recipe:
         prompt_version=generator.prompt_version,
         identity=digest(VERSION, generator.identity, _describe(checks.thresholds), *steps),
         write=write,
+        fields=generator.fields,
+        origin=generator.origin,
+        source=generator.source,
+        is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
 
 
-def make_checks(generator: Generator, settings: Settings) -> Checks:
+def make_checks(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Checks:
     """The table of checks for a generator, with what the settings change in it.
 
     Raises:
         ConfigError: A check or a number that there is not, or a value that it cannot have.
     """
-    thresholds = DEFAULT
-    if generator.copies:
-        thresholds = replace(
-            thresholds, policies=MappingProxyType({**thresholds.policies, **_COPIES})
-        )
-    if settings.checks == "off":
-        off = dict.fromkeys(POLICIES, CheckPolicy.KEEP)
-        thresholds = replace(thresholds, policies=MappingProxyType(off))
-    elif isinstance(settings.checks, dict):
-        thresholds = override(settings.checks, thresholds)
-    return Checks(thresholds, generator.terms)
+    base = _with(TABLES[table], _COPIES) if generator.copies else TABLES[table]
+    tables = {task: _with(base, changed) for task, changed in _TASKS.items()}
+    tables["pair"] = base
+    for task, known in tables.items():
+        found = override(generator.checks, known) if generator.checks else known
+        if settings.checks == "off":
+            found = _with(found, dict.fromkeys(POLICIES, CheckPolicy.KEEP))
+        elif isinstance(settings.checks, dict):
+            found = override(settings.checks, found)
+        tables[task] = found
+    is_grounded = (generator.checks or {}).get("ungrounded") != CheckPolicy.KEEP
+    return Checks(
+        tables["pair"], generator.terms, tables, language_code(settings), is_watched=is_grounded
+    )
+
+
+def _with(table: Thresholds, changed: Mapping[str, CheckPolicy]) -> Thresholds:
+    return replace(table, policies=MappingProxyType({**table.policies, **changed}))
+
+
+def _texts(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else given
 
 
 def _describe(thresholds: Thresholds) -> str:

@@ -16,8 +16,9 @@ from rapidfuzz.fuzz import token_sort_ratio
 
 from pairmill.errors import RejectedError
 from pairmill.events import Topic
-from pairmill.quality.text import count_words
+from pairmill.quality.text import count_words, stem
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.refine import Checks, inspect_pair, view_of, view_of_pair
 from pairmill.recipes.writing import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.config import Settings
-    from pairmill.quality.grounding import PreparedChunk
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk, Prompt
 
@@ -59,6 +60,16 @@ _LEAST_GROUNDING = 0.35
 _MOST_WORDS = 120
 _MOST_ADDED_WORDS = 20
 _SORRY_WORDS = 80
+_LEAST_OF_PARENT = 0.4  # of the words of the parent's answer
+# Stems of what asks for more of the same, and names nothing.
+_PADDING_WORDS = (
+    "please", "answer", "answers", "detail", "details", "detailed", "explain", "explanation",
+    "thorough", "thoroughly", "comprehensive", "comprehensively", "depth", "elaborate",
+    "further", "example", "examples", "clear", "clearly", "specific", "specifically", "provide",
+    "include", "including", "step", "steps", "long", "longer", "brief", "briefly", "possible",
+    "describe", "discuss", "tell", "question", "response", "respond", "write",
+)  # fmt: skip
+_PADDING = frozenset(map(stem, _PADDING_WORDS))
 _TALK = ("rewritten prompt", "given prompt", "#rewritten", "evolved request", "original request")
 
 
@@ -92,7 +103,7 @@ class Evolution:
         """What the settings ask for; None for ``evolve: off``."""
         if settings.evolve == "off":
             return None
-        form = load_template("evolve", {"canary": CANARY})
+        form = load_template("evolve", {"canary": CANARY}, constant_doors(settings))
         return cls(form, checks, settings.temperature, settings.seed)
 
     @property
@@ -169,7 +180,8 @@ def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
     """Why an evolved pair is left out, in a word; None where nothing speaks against it.
 
     The rules are Evol-Instruct's eliminator put into code: nothing gained, an excuse, nothing said,
-    talk about the task; and ours: too long, or too far from the text.
+    talk about the task; and ours: too long, too far from the text, a request that asks for nothing
+    more, an answer that was cut down.
     """
     shown = view_of_pair(child, view)
     length = count_words(shown.instruction)
@@ -179,6 +191,7 @@ def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
     same = token_sort_ratio(
         *((child.instruction, parent.instruction) if rewords else (child.answer, parent.answer))
     )
+    before_view = view_of_pair(parent, view)
     reasons = {
         "nothing_gained": same >= _SAME,
         "excuse": "sorry" in shown.answer.vocabulary and count_words(shown.answer) < _SORRY_WORDS,
@@ -186,8 +199,21 @@ def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
         "task_talk": any(phrase in talk for phrase in _TALK),
         "too_long": length > min(_MOST_WORDS, before + _MOST_ADDED_WORDS),
         "too_far_from_text": _coverage(shown.answer.content, view) < _LEAST_GROUNDING,
+        "only_rephrased": rewords and _only_rephrased(shown, before_view),
+        "shorter_answer": count_words(shown.answer)
+        < _LEAST_OF_PARENT * count_words(before_view.answer),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _only_rephrased(child: PreparedPair, parent: PreparedPair) -> bool:
+    """Whether a request asks for nothing that its parent does not: all its words say the same.
+
+    "Please answer in detail" adds no content word that counts; nor does a paraphrase, nor a request
+    that leaves something out.
+    """
+    added = child.instruction.content - parent.instruction.content - _PADDING
+    return not added
 
 
 def _coverage(content: frozenset[str], view: PreparedChunk) -> float:

@@ -9,7 +9,8 @@ they add up to, and what is good enough, is decided when a dataset is exported.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -20,7 +21,7 @@ from pairmill.errors import RejectedError
 from pairmill.events import Topic
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.trials import plant
+from pairmill.recipes.trials import ENOUGH, FAULTS, plant
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ASPECTS", "Judge", "Rating", "Ratings", "make_judge"]
 
-VERSION = "1"
+VERSION = "1"  # of the ratings; what is planted changes no row
 ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
 BATCH = 3  # pairs in one call; beyond, the order shows and a bad reply costs more
 TOKENS_PER_RATING = 260
@@ -90,7 +91,9 @@ class Judge:
     Attributes:
         model: Who is asked; the run's model where None.
         share: Share of the chunks whose pairs are rated.
-        trust_share: Share of those that are rated twice, and share that get a planted fault.
+        trust_share: Share of those that are rated twice, and share that get a planted fault; the
+            first chunks of a start get one in any case, until there are enough of each kind.
+        planted: How many faults of each kind this start has planted.
     """
 
     form: PromptTemplate
@@ -98,6 +101,7 @@ class Judge:
     share: float
     trust_share: float
     seed: int
+    planted: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
     def identity(self) -> str:
@@ -109,8 +113,8 @@ class Judge:
         """The same pairs with scores; flagged ``unscored`` where the judge gave none.
 
         Tells ``Topic.JUDGED`` of each rating, with ``trial`` "" for an ordinary one; ``again`` for
-        a second one of the same pair; ``swapped``, ``cut`` or ``number`` for one of a planted
-        fault. With those comes ``first``, the ordinary one.
+        a second one of the same pair; the name of a planted fault (``trials.FAULTS``) for one of
+        a faulty reply. With those comes ``first``, the ordinary one.
         """
         if not pairs or self._draw(chunk, "share") >= self.share:
             return list(pairs)
@@ -121,7 +125,7 @@ class Judge:
         ratings = await self._rate_all([*exhibits, *others], chunk, ask)
         if self._draw(chunk, "again") < self.trust_share:
             await self._rate_again(exhibits, ratings, chunk, ask)
-        if self._draw(chunk, "plant") < self.trust_share:
+        if any(ratings[: len(pairs)]) and self._plants_in(chunk):
             await self._rate_planted(exhibits, ratings, chunk, ask)
         rest = iter(ratings[len(pairs) :])
         return [
@@ -133,9 +137,7 @@ class Judge:
         self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
     ) -> list[Rating | None]:
         """Rate in an order that the chunk's hash decides, three at a time."""
-        order = sorted(
-            range(len(exhibits)), key=lambda at: digest(chunk.id, str(self.seed), str(at))
-        )
+        order = self._order(exhibits, chunk)
         found: list[Rating | None] = [None] * len(exhibits)
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
@@ -169,13 +171,20 @@ class Judge:
         chunk: Chunk,
         ask: Ask,
     ) -> None:
-        """Rate one pair with a fault in it that the judge ought to find."""
+        """Rate the pairs once more, one with a fault in it that the judge ought to find.
+
+        It stands among the same others as before, in the same place: what changes is the fault.
+        """
+        order = self._order(exhibits, chunk)[:BATCH]
         drawn = int(self._draw(chunk, "which") * 2**32)
-        at = drawn % len(exhibits)
+        place = drawn % len(order)
+        at = order[place]
         replies = [shown.reply for shown in exhibits]
-        kind, reply = plant(replies, at, drawn // len(exhibits))
+        kind, reply = plant(replies, at, drawn // len(order), self.planted)
+        self.planted[kind] += 1
         faulty = Exhibit(exhibits[at].request, reply)
-        (rating,) = await self._ask([faulty], chunk, ask, self.seed)
+        batch = [faulty if one == at else exhibits[one] for one in order]
+        rating = (await self._ask(batch, chunk, ask, self.seed))[place]
         _tell(ask, kind, faulty, rating, first=ratings[at])
 
     async def _ask(
@@ -208,6 +217,19 @@ class Judge:
         }
         max_tokens = TOKENS_PER_REPLY + TOKENS_PER_RATING * len(exhibits)
         return self.form.fill(values, Sampling(0.0, max_tokens, seed))
+
+    def _order(self, exhibits: Sequence[Exhibit], chunk: Chunk) -> list[int]:
+        """The positions of what is rated, in the order in which a judge sees them."""
+        return sorted(
+            range(len(exhibits)), key=lambda at: digest(chunk.id, str(self.seed), str(at))
+        )
+
+    def _plants_in(self, chunk: Chunk) -> bool:
+        """Whether a chunk gets a planted fault: always until each kind has enough of them."""
+        if self.trust_share <= 0.0:
+            return False
+        is_early = sum(self.planted.values()) < ENOUGH * len(FAULTS)
+        return is_early or self._draw(chunk, "plant") < self.trust_share
 
     def _draw(self, chunk: Chunk, purpose: str) -> float:
         """A number from 0 up to 1 that chunk, seed and purpose decide."""

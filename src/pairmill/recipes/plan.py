@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pairmill.recipes.draws import hash_share
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairmill.config import PlanSettings
     from pairmill.records import Chunk
 
-__all__ = ["TYPES", "Plan", "count_pairs", "plan_pairs"]
+__all__ = ["TYPES", "Plan", "count_pairs", "plan_identity", "plan_pairs"]
 
 BYTES_PER_TOKEN = 4  # of UTF-8; near enough, and no tokenizer has to be at hand
 TOKENS_PER_PAIR = 150
@@ -82,8 +87,13 @@ def count_pairs(text: str, most: int) -> int:
     return max(1, min(most, int(tokens / TOKENS_PER_PAIR + 0.5)))
 
 
-def plan_pairs(chunk: Chunk, count: int, seed: int) -> Plan:
-    """Draw a plan for ``count`` pairs, at most 11 of different types, by chunk and seed."""
+def plan_pairs(chunk: Chunk, count: int, seed: int, choices: PlanSettings | None = None) -> Plan:
+    """Draw a plan for ``count`` pairs, at most 11 of different types, by chunk and seed.
+
+    ``choices`` takes the place of what is built in; of fewer types than pairs some come again.
+    """
+    if choices is not None:
+        return _plan_of(choices, chunk, count, seed)
     name = f"{seed} {chunk.id}".encode()
     state = int.from_bytes(hashlib.blake2b(name, digest_size=_STATE_BYTES).digest(), "big")
     state, asker = divmod(state, len(_ASKERS))
@@ -97,6 +107,41 @@ def plan_pairs(chunk: Chunk, count: int, seed: int) -> Plan:
         forms.append(_FORMS[form])
         slots = _without(slots, slots[slot])
     return Plan(tuple(types), tuple(forms), _ASKERS[asker], _DIFFICULTIES[difficulty])
+
+
+def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:
+    """What of a plan's settings changes the questions; () where nothing is set."""
+    return () if choices is None else (choices.model_dump_json(),)
+
+
+def _plan_of(choices: PlanSettings, chunk: Chunk, count: int, seed: int) -> Plan:
+    """The plan out of a user's own texts and weights, each drawn by a hash of its own."""
+    coded = (_CODE_TASK,) if _holds_code(chunk.text) else ()
+    types = choices.types or {name: float(weight) for name, weight in (*TYPES, *coded)}
+    forms = choices.forms or dict.fromkeys(_FORMS, 1.0)
+    drawn: list[str] = []
+    left = dict(types)
+    for number in range(count):
+        kind = _drawn(left, chunk.id, seed, f"type {number}")
+        drawn.append(kind)
+        left.pop(kind)
+        if not any(left.values()):
+            left = dict(types)
+    return Plan(
+        tuple(drawn),
+        tuple(_drawn(forms, chunk.id, seed, f"form {number}") for number in range(count)),
+        _drawn(choices.askers or dict.fromkeys(_ASKERS, 1.0), chunk.id, seed, "asker"),
+        _drawn(choices.difficulties or dict.fromkeys(_DIFFICULTIES, 1.0), chunk.id, seed, "level"),
+    )
+
+
+def _drawn(weights: Mapping[str, float], *name: object) -> str:
+    place = hash_share("plan", *map(str, name)) * sum(weights.values())
+    for text, weight in weights.items():
+        place -= weight
+        if place < 0:
+            return text
+    return next(reversed([text for text, weight in weights.items() if weight]))
 
 
 def _holds_code(text: str) -> bool:

@@ -16,6 +16,7 @@ from pairmill.errors import RejectedError
 from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
 from pairmill.recipes.answering import Answers, by_number, question
+from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompts import PromptTemplate, load_template
 from pairmill.recipes.refine import view_of, view_of_pair
 from pairmill.recipes.writing import CANARY, TERMS
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Preference"]
 
 VERSION = "1"
-_UNUSABLE = frozenset({"refusal", "meta_text", "truncated", "prompt_leak", "language", "secret"})
+_UNUSABLE = frozenset(
+    {"refusal", "meta_text", "truncated", "prompt_leak", "language", "secret", "points_at_source"}
+)
+_OF_THE_TEXT = frozenset({"ungrounded", "near_copy"})  # an answer that saw the text must pass these
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ class Preference:
         constants = {"style": "", "canary": CANARY}
         return cls(
             route=settings.preference,
-            form=load_template("closed_book" if closed else "answers", constants),
+            form=load_template(
+                "closed_book" if closed else "answers", constants, constant_doors(settings)
+            ),
             model=settings.preference_model,
             temperature=settings.temperature if closed else min(settings.temperature + 0.3, 2.0),
             seed=settings.seed + 1,
@@ -94,6 +100,7 @@ class Preference:
         other = view_of_pair(replace(pair, answer=answer), view)
         faults = {finding.check for finding in inspect(other, view, terms=TERMS)}
         same = other.answer.words == view_of_pair(pair, view).answer.words
-        if same or not faults.isdisjoint(_UNUSABLE):
+        unusable = _UNUSABLE if self.route == "closed_book" else _UNUSABLE | _OF_THE_TEXT
+        if same or not faults.isdisjoint(unusable):
             return None
         return Alternative(redact(answer)[0], self.route)

@@ -20,7 +20,16 @@ from pairmill.records import Message, Prompt, Sampling, Template
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["CLOSE", "OPEN", "PromptTemplate", "as_lines", "fence", "load_template", "one_line"]
+__all__ = [
+    "CLOSE",
+    "OPEN",
+    "PromptTemplate",
+    "as_lines",
+    "defuse",
+    "fence",
+    "load_template",
+    "one_line",
+]
 
 OPEN = "<<<PASSAGE"
 CLOSE = "PASSAGE>>>"
@@ -53,8 +62,12 @@ class PromptTemplate:
         return Prompt(self.template, "".join(parts), sampling)
 
 
-def load_template(name: str, constants: Mapping[str, str] | None = None) -> PromptTemplate:
+def load_template(
+    name: str, constants: Mapping[str, str] | None = None, doors: str = ""
+) -> PromptTemplate:
     """Load ``templates/NAME.md``; ``constants`` fill places in its constant turns.
+
+    ``doors`` is what the user adds behind them (see ``doors.py``).
 
     Raises:
         KeyError: A place in a constant turn has no value.
@@ -71,21 +84,25 @@ def load_template(name: str, constants: Mapping[str, str] | None = None) -> Prom
         Message(role, _PLACE.sub(lambda match: given[match[1]], body.strip()))
         for role, body in zip(turns[0:-2:2], turns[1:-2:2], strict=True)
     )
+    if doors:
+        *others, last = messages
+        messages = (*others, Message(last.role, f"{last.content}\n\n{doors}"))
     return PromptTemplate(Template(name, version[1], messages), turns[-1].strip())
 
 
 def fence(text: str) -> str:
     """Put text between the marks that the prompts call data, after breaking any such mark in it."""
-    return f"{OPEN}\n{_defuse(text)}\n{CLOSE}"
+    return f"{OPEN}\n{defuse(text)}\n{CLOSE}"
 
 
 def as_lines(items: Iterable[Mapping[str, object]]) -> str:
     """Texts of models as one JSON object a line: no text can end its line or open a fence."""
     lines = (json.dumps(item, ensure_ascii=False) for item in items)
-    return "\n".join(_defuse(line) for line in lines)
+    return "\n".join(defuse(line) for line in lines)
 
 
-def _defuse(text: str) -> str:
+def defuse(text: str) -> str:
+    """Break every mark of the fence in a text that is put into a prompt."""
     # Nothing else can match. The pattern takes 20 us for a chunk, a look for one character 0.1.
     if ("<" in text and "<<" in text) or (">" in text and ">>" in text):
         text = _MARKS.sub(lambda match: (match[1] or "") + "|", text)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pairmill.quality.filters import PromptTerms
 from pairmill.recipes.answers import AnswerModel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pairmill.events import Topic
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.recipes.recipe_file import RecipeFile
     from pairmill.records import Chunk, Pair, Prompt, Rejection
+    from pairmill.store.rows import Feature
 
 __all__ = ["NO_TERMS", "Ask", "Generator", "NullContext", "Recipe", "RecipeContext"]
 
@@ -115,6 +117,10 @@ class Generator:
         rewrite: Asks for one pair again; None where that makes no sense.
         terms: What only the prompt says, so that a leak is found.
         copies: The answer is the text's own, so that copying is no fault.
+        checks: Policies and thresholds that differ from the table; None: nothing is checked.
+        fields: Types of the rows' own fields, by name.
+        origin: The recipe file that it was made of.
+        source: Digest of the text of a user's Python recipe; "" for all others.
     """
 
     name: str
@@ -125,6 +131,10 @@ class Generator:
     rewrite: Callable[[Pair, str, Chunk, Ask], Awaitable[Pair | None]] | None = None
     terms: PromptTerms = NO_TERMS
     copies: bool = False
+    checks: Mapping[str, Any] | None = field(default_factory=dict)
+    fields: Mapping[str, Feature] = field(default_factory=dict)
+    origin: RecipeFile | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,10 @@ class Recipe:
         version: Raised when the code changes what is written.
         prompt_version: The version of the prompt template.
         identity: Digest of every setting that changes what is written.
+        fields: Types of the rows' own fields, by name.
+        origin: The recipe file that it was made of; None for one in Python.
+        source: Digest of the text of a user's Python recipe; "" for all others.
+        is_watched: Its rows rest on their text, so that the canary may judge them by it.
     """
 
     name: str
@@ -146,3 +160,7 @@ class Recipe:
     prompt_version: str
     identity: str
     write: Callable[[Chunk, Ask], Awaitable[list[Pair]]]
+    fields: Mapping[str, Feature] = field(default_factory=dict)
+    origin: RecipeFile | None = None
+    source: str = ""
+    is_watched: bool = True

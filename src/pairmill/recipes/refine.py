@@ -6,40 +6,69 @@ verdicts are carried out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_table
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 from msgspec.structs import replace
 
 from pairmill.events import Topic
-from pairmill.quality.filters import inspect, worst
+from pairmill.quality.filters import Finding, inspect, worst
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
-from pairmill.quality.privacy import redact
+from pairmill.quality.privacy import find_personal, find_secrets, redact
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.recipes.recipe import NO_TERMS
-from pairmill.records import Rejection
+from pairmill.records import Message, Rejection, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from pairmill.quality.filters import Finding, PromptTerms
+    from pairmill.quality.filters import PromptTerms
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk, Pair
 
-__all__ = ["Checks", "inspect_pair", "raw_pair", "refine", "view_of", "view_of_pair"]
+__all__ = [
+    "Checks",
+    "inspect_pair",
+    "raw_pair",
+    "refine",
+    "view_of",
+    "view_of_pair",
+    "views_of_pair",
+]
 
 _PRIVATE = frozenset({"personal_data", "secret"})
+_FOREIGN = dict.fromkeys(
+    ("ungrounded", "weakly_grounded", "unseen_name", "near_copy"), CheckPolicy.KEEP
+)
 _GRAVE = (CheckPolicy.REPAIR, CheckPolicy.DROP)
 
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What is checked: policies and numbers, and what only the prompt says."""
+    """What is checked.
+
+    Attributes:
+        thresholds: Policies and numbers for pairs.
+        terms: What only the prompt says.
+        by_task: Policies and numbers for rows of another task.
+        language: Code of the language that is written in, whatever the text's is.
+        is_watched: The canary sees the pairs.
+        is_foreign: The text is in another language than what is written.
+    """
 
     thresholds: Thresholds = DEFAULT
     terms: PromptTerms = NO_TERMS
+    by_task: Mapping[str, Thresholds] = field(default_factory=dict)
+    language: str | None = None
+    is_watched: bool = True
+    is_foreign: bool = False
+
+    def of(self, task: str) -> Thresholds:
+        """Policies and numbers for rows of a task."""
+        return self.by_task.get(task, self.thresholds)
 
 
 async def refine(
@@ -64,20 +93,21 @@ async def refine(
     """
     if not pairs:
         return []
-    view = view_of(chunk)
-    views = [view_of_pair(pair, view) for pair in pairs]
-    ask.around.watch(view, views)
+    view, checks = _expecting(view_of(chunk), checks)
+    views = [views_of_pair(pair, view) for pair in pairs]
+    if checks.is_watched:
+        ask.around.watch(view, [each for group in views for each in group])
     kept: list[Pair] = []
     elders: list[PreparedPair] = []
     for pair, pair_view in zip(pairs, views, strict=True):
-        findings = _inspect(pair_view, view, elders, checks)
+        findings = _inspect(pair, pair_view, view, elders, checks)
         gravest = worst(findings)
         if gravest is not None and gravest.policy is CheckPolicy.REPAIR and rewrite is not None:
             ask.tell(Topic.REPAIR_ASKED, reason=gravest.check)
             other = await rewrite(pair, gravest.detail, chunk, ask)
             if other is not None:
-                pair, pair_view = other, view_of_pair(other, view)  # noqa: PLW2901
-                findings = _inspect(pair_view, view, elders, checks)
+                pair, pair_view = other, views_of_pair(other, view)  # noqa: PLW2901
+                findings = _inspect(pair, pair_view, view, elders, checks)
                 gravest = worst(findings)
         if gravest is not None and gravest.policy in _GRAVE:
             ask.drop(Rejection(gravest.check, gravest.detail, raw_pair(pair), whole_unit=False))
@@ -85,19 +115,21 @@ async def refine(
             told = "as many pairs as allowed have this instruction"
             ask.drop(Rejection("repeated", told, raw_pair(pair), whole_unit=False))
         else:
-            kept.append(_flagged(pair, findings, score(pair_view, view)))
-            elders.append(pair_view)
+            kept.append(_flagged(pair, findings, _grounding(pair_view, view, checks)))
+            if pair.task != "text":
+                elders.append(pair_view[0])
     return kept
 
 
 def inspect_pair(pair: Pair, view: PreparedChunk, checks: Checks) -> tuple[Pair, Finding | None]:
     """The pair with flags and grounding, and what it would be dropped for, without any elders."""
-    pair_view = view_of_pair(pair, view)
-    findings = _inspect(pair_view, view, (), checks)
+    view, checks = _expecting(view, checks)
+    pair_view = views_of_pair(pair, view)
+    findings = _inspect(pair, pair_view, view, (), checks)
     gravest = worst(findings)
     if gravest is not None and gravest.policy in _GRAVE:
         return pair, gravest
-    return _flagged(pair, findings, score(pair_view, view)), None
+    return _flagged(pair, findings, _grounding(pair_view, view, checks)), None
 
 
 def view_of(chunk: Chunk) -> PreparedChunk:
@@ -113,9 +145,27 @@ def view_of_pair(pair: Pair, chunk: PreparedChunk) -> PreparedPair:
     )
 
 
+def views_of_pair(pair: Pair, chunk: PreparedChunk) -> tuple[PreparedPair, ...]:
+    """Each request of a pair with its reply, as the checks read them; plain text has no request."""
+    if not pair.messages:
+        return (view_of_pair(pair, chunk),)
+    asked = [turn.content for turn in pair.messages if turn.role == "user"]
+    said = [turn.content for turn in pair.messages if turn.role == "assistant"]
+    return tuple(
+        prepare_pair(one, other, pair.evidence, kind=pair.kind, language=chunk.language)
+        for one, other in zip(asked, said, strict=False)
+    )
+
+
 def raw_pair(pair: Pair) -> str:
     """A pair as JSON, for the reader of ``rejected/``."""
-    shown = {"instruction": pair.instruction, "answer": pair.answer, "evidence": pair.evidence}
+    shown: dict[str, Any] = {
+        "instruction": pair.instruction,
+        "answer": pair.answer,
+        "evidence": pair.evidence,
+    }
+    if pair.messages:
+        shown["messages"] = [[turn.role, turn.content] for turn in pair.messages]
     try:
         return orjson.dumps(shown).decode()
     except TypeError:  # a lone surrogate
@@ -123,12 +173,68 @@ def raw_pair(pair: Pair) -> str:
 
 
 def _inspect(
-    pair: PreparedPair, chunk: PreparedChunk, elders: Sequence[PreparedPair], checks: Checks
+    pair: Pair,
+    views: Sequence[PreparedPair],
+    chunk: PreparedChunk,
+    elders: Sequence[PreparedPair],
+    checks: Checks,
 ) -> list[Finding]:
-    return inspect(pair, chunk, elders, thresholds=checks.thresholds, terms=checks.terms)
+    """What is found in any of a pair's exchanges; each check once, and at its gravest."""
+    thresholds = checks.of(pair.task)
+    if len(views) == 1:
+        found = inspect(views[0], chunk, elders, thresholds=thresholds, terms=checks.terms)
+    else:
+        by_name: dict[str, Finding] = {}
+        for number, view in enumerate(views):
+            earlier = [*elders, *views[:number]]
+            for finding in inspect(view, chunk, earlier, thresholds=thresholds, terms=checks.terms):
+                by_name.setdefault(finding.check, finding)
+        found = list(by_name.values())
+    if pair.reasoning or pair.fields:
+        found = [*found, *_hidden(pair, {finding.check for finding in found}, thresholds)]
+    return found
 
 
-def _flagged(pair: Pair, findings: Sequence[Finding], grounding: float) -> Pair:
+def _hidden(pair: Pair, found: set[str], thresholds: Thresholds) -> list[Finding]:
+    """Personal data and keys in what is beside the turns: the thought, and the recipe's fields."""
+    text = "\n".join([pair.reasoning, *map(str, (pair.fields or {}).values())])
+    shown = {
+        "personal_data": ", ".join(sorted({match.kind for match in find_personal(text)})),
+        "secret": "something shaped like a key" if find_secrets(text) else "",
+    }
+    return [
+        Finding(name, thresholds.policies[name], detail)
+        for name, detail in shown.items()
+        if detail and name not in found and thresholds.policies[name] is not CheckPolicy.KEEP
+    ]
+
+
+def _grounding(views: Sequence[PreparedPair], chunk: PreparedChunk, checks: Checks) -> float | None:
+    if checks.is_foreign:
+        return None  # words of two languages cannot be compared
+    if len(views) == 1:
+        return score(views[0], chunk)
+    return sum(score(view, chunk) for view in views) / len(views)
+
+
+def _expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Checks]:
+    """The chunk and the checks for pairs that are written in a language of their own.
+
+    Where the text is in another one, what compares words of both is not checked.
+    """
+    if checks.language is None or checks.language == view.language:
+        return view, checks
+    tables = {
+        task: replace_table(checks.of(task), policies={**checks.of(task).policies, **_FOREIGN})
+        for task in get_args(Task)
+    }
+    foreign = replace_table(
+        checks, thresholds=tables["pair"], by_task=tables, is_watched=False, is_foreign=True
+    )
+    return replace_table(view, language=checks.language), foreign
+
+
+def _flagged(pair: Pair, findings: Sequence[Finding], grounding: float | None) -> Pair:
     flags = tuple(finding.check for finding in findings)
     if not _PRIVATE.isdisjoint(flags):
         pair = replace(
@@ -136,5 +242,18 @@ def _flagged(pair: Pair, findings: Sequence[Finding], grounding: float) -> Pair:
             instruction=redact(pair.instruction)[0],
             answer=redact(pair.answer)[0],
             evidence=redact(pair.evidence)[0],
+            messages=tuple(Message(turn.role, redact(turn.content)[0]) for turn in pair.messages),
+            reasoning=redact(pair.reasoning)[0],
+            fields=_redacted(pair.fields) if pair.fields else None,
         )
     return replace(pair, flags=(*pair.flags, *flags), grounding=grounding)
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)[0]
+    if isinstance(value, list):
+        return [_redacted(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _redacted(item) for name, item in value.items()}
+    return value

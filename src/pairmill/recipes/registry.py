@@ -1,42 +1,53 @@
-"""The generators that there are, by name, and the recipe that the settings ask for."""
+"""The recipe that the settings ask for, with its steps behind it."""
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
-from pairmill.errors import ConfigError
-from pairmill.recipes.backtranslate import backtranslate
+from pairmill.quality.thresholds import VERSION
 from pairmill.recipes.compose import compose
-from pairmill.recipes.extractive import extractive
-from pairmill.recipes.two_step import two_step
-from pairmill.recipes.verbatim import verbatim
+from pairmill.recipes.load import RECIPES, make_generator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
     from pairmill.config import Settings
-    from pairmill.recipes.recipe import Generator, Recipe
+    from pairmill.recipes.recipe import Recipe
 
-__all__ = ["RECIPES", "make_recipe"]
+__all__ = ["RECIPES", "for_unit", "make_recipe"]
 
-_MODES = {"one_step": backtranslate, "two_step": two_step, "verbatim": verbatim}
-
-RECIPES: dict[str, Callable[[Settings], Generator]] = {
-    "backtranslate": lambda settings: _MODES[settings.mode](settings),
-    "extractive": extractive,
-}
+_DOCUMENT_CHARS = 24_000  # about 6,000 tokens: what small models still read as a whole
 
 
-def make_recipe(settings: Settings) -> Recipe:
+def make_recipe(
+    settings: Settings, copies: Path | None = None, *, checks_table: str = VERSION
+) -> Recipe:
     """Make the recipe that the settings name.
 
+    Args:
+        settings: All of them.
+        copies: Where a run folder keeps the copy of its recipe file; that of ``settings.output``
+            where None.
+        checks_table: Version of the table of checks, for a folder that was begun with an older one.
+
     Raises:
-        ConfigError: There is none of that name, or ``checks`` names what there is not.
+        ConfigError: There is none, there is a mistake in it, or ``checks`` names what there is not.
     """
-    name = settings.recipe_name
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(RECIPES)}"
-        raise ConfigError(f"unknown recipe '{name}'; {hint}")
-    return compose(RECIPES[name](settings), settings)
+    return compose(make_generator(settings, copies), settings, checks_table)
+
+
+def for_unit(settings: Settings, recipe: Recipe) -> Settings:
+    """The settings with the chunking that a recipe's unit asks for."""
+    unit = recipe.origin.unit if recipe.origin else None
+    if unit is None or unit.of == "chunk":
+        return settings
+    if unit.of == "document":
+        most = unit.max_chars or _DOCUMENT_CHARS
+        return settings.model_copy(
+            update={
+                "chunk_min_chars": min(settings.chunk_min_chars, most),
+                "chunk_target_chars": most,
+                "chunk_max_chars": most,
+            }
+        )
+    return settings.model_copy(update={"chunks_per_unit": unit.size, "chunk_step": unit.step})

@@ -12,7 +12,7 @@ import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pairmill.errors import Kind, ProviderError, RejectedError
+from pairmill.errors import Blame, Kind, ProviderError, RejectedError
 from pairmill.events import Topic
 from pairmill.recipes.answers import AnswerModel, Fault, How, ParsedAnswer, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
@@ -124,7 +124,7 @@ class Asker:
         usage: Tokens of every answer so far, replayed ones included.
         answers: How many answers those were.
         model: The name under which the run's own model returned its last one.
-        created: When the last one was written, in seconds since the epoch.
+        created: When the last one came, or failed to come, in seconds since the epoch.
         dropped: Pairs that were dropped on the way.
     """
 
@@ -195,11 +195,19 @@ class Asker:
                 question = _afresh(prompt, again, attempts)
 
     def _failed(self, error: ProviderError, *, was_repair: bool) -> Attempt:
-        """An answer that was paid for, and held none; what was not is raised on."""
-        if error.kind in {Kind.CHUNK, Kind.TIMEOUT}:
-            raise RejectedError(error.code or error.kind.value, str(error)) from None
+        """An answer that was paid for, and held none.
+
+        Raises:
+            RejectedError: The question itself may be at fault.
+            ProviderError: The server, the account or the settings are.
+        """
+        self.created = error.failed_at or self.created
         if error.kind is not Kind.BADOUT:
-            raise error
+            if error.kind.meaning.blame not in {Blame.CHUNK, Blame.UNKNOWN}:
+                raise error
+            raise RejectedError(
+                error.reason, str(error), kind=error.kind, is_billed=error.is_billed
+            ) from None
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
         self._questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)

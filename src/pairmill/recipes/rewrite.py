@@ -40,7 +40,7 @@ class Rewriter:
         """Ask once for another pair in this one's place; None where none comes."""
         settings = self._settings
         prefix = self._forms.with_card(await self._cards.of(chunk, ask))
-        plan = plan_pairs(chunk, pair.index + 1, settings.seed).after(pair.index)
+        plan = plan_pairs(chunk, pair.index + 1, settings.seed, settings.plan).after(pair.index)
         values = {
             "plan": plan.lines(),
             "reason": one_line(reason),

@@ -35,7 +35,8 @@ MAX_TOKENS = 200
 CACHED = 1024  # cards, and forms with a card in them, that are kept in memory
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
-_CODE = re.compile(r"```.*?(?:```|\Z)|^(?: {4}|[#|>]).*$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_NO_PROSE = re.compile(r"^(?: {4}|\t|[#|>]|[-*+] |\d{1,3}[.)] ).*$", re.MULTILINE)
 _SHORTENED = re.compile(r"\b\w+(?:n't|'(?:s|re|ve|ll|d|m))\b", re.IGNORECASE)
 _I, _WE, _YOU = (
     "i me my mine myself im ive",
@@ -64,7 +65,7 @@ def measure(text: str) -> str:
 
     Only counts are taken from the text, and words of a fixed list.
     """
-    prose = _CODE.sub(" ", text)
+    prose = _NO_PROSE.sub(" ", _CODE.sub(" ", text))
     tokens = words(prose)
     if len(tokens) < MIN_WORDS or _ENGLISH_SHARE * len(tokens) > sum(map(_is_english, tokens)):
         return ""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pairmill.recipes.answering import Answers, by_number
 from pairmill.recipes.answering import question as answer_question
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.plan import Plan, count_pairs, plan_pairs
+from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
@@ -56,9 +57,12 @@ class Requests(AnswerModel):
 
 def two_step(settings: Settings) -> Generator:
     """Make the generator; a chunk is rejected when either reply cannot be had."""
-    asking = load_template("instructions", {"canary": CANARY})
-    answering = Forms(lambda style: load_template("answers", {"style": style, "canary": CANARY}))
-    pairs_forms = Forms(load_backtranslate)
+    doors = constant_doors(settings)
+    asking = load_template("instructions", {"canary": CANARY}, doors)
+    answering = Forms(
+        lambda style: load_template("answers", {"style": style, "canary": CANARY}, doors)
+    )
+    pairs_forms = Forms(lambda style: load_backtranslate(style, doors))
     cards = StyleCards(settings.style_card)
     rewriter = Rewriter(settings, pairs_forms, cards)
 
@@ -70,7 +74,7 @@ def two_step(settings: Settings) -> Generator:
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)
-        plan = plan_pairs(chunk, count, settings.seed)
+        plan = plan_pairs(chunk, count, settings.seed, settings.plan)
         found = await ask(
             question(chunk, plan), Requests, again=lambda kept: question(chunk, plan.after(kept))
         )
@@ -92,7 +96,15 @@ def two_step(settings: Settings) -> Generator:
         name="backtranslate_two_step",
         version=VERSION,
         prompt_version=f"{asking.version}+{plain.version}",
-        identity=digest("two_step", VERSION, *texts, rewriter.form, cards.identity, *own),
+        identity=digest(
+            "two_step",
+            VERSION,
+            *texts,
+            rewriter.form,
+            cards.identity,
+            *own,
+            *plan_identity(settings.plan),
+        ),
         write=write,
         rewrite=rewriter.rewrite,
         terms=TERMS,

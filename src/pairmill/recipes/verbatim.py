@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AliasChoices, Field, StringConstraints
 
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.plan import plan_pairs
+from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.plan import plan_identity, plan_pairs
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.writing import CANARY, TERMS, Skip, drop_skipped, passage_values
@@ -38,10 +39,10 @@ class WrittenInstruction(AnswerModel):
 
 def verbatim(settings: Settings) -> Generator:
     """Make the generator: one pair a chunk."""
-    form = load_template("verbatim", {"canary": CANARY})
+    form = load_template("verbatim", {"canary": CANARY}, constant_doors(settings))
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
-        plan = plan_pairs(chunk, 1, settings.seed)
+        plan = plan_pairs(chunk, 1, settings.seed, settings.plan)
         values = {"plan": plan.lines(), **passage_values(chunk)}
         sampling = Sampling(settings.temperature, MAX_TOKENS, settings.seed)
         written = await ask(form.fill(values, sampling), WrittenInstruction)
@@ -56,7 +57,9 @@ def verbatim(settings: Settings) -> Generator:
         name="backtranslate_verbatim",
         version=VERSION,
         prompt_version=form.version,
-        identity=digest("verbatim", VERSION, form.template.id, form.form, *own),
+        identity=digest(
+            "verbatim", VERSION, form.template.id, form.form, *own, *plan_identity(settings.plan)
+        ),
         write=write,
         terms=TERMS,
         copies=True,

@@ -85,9 +85,9 @@ class WrittenAnswer(AnswerModel):
     pairs: list[WrittenPair]
 
 
-def load_backtranslate(style: str) -> PromptTemplate:
+def load_backtranslate(style: str, doors: str = "") -> PromptTemplate:
     """The default recipe's template, with a paragraph about the author's style, or with ""."""
-    return load_template("backtranslate", {"style": style, "canary": CANARY})
+    return load_template("backtranslate", {"style": style, "canary": CANARY}, doors)
 
 
 def to_pair(written: WrittenPair, index: int) -> Pair:

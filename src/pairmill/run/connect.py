@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
-from pairmill.errors import ConfigError, Kind, ProviderError, StoppedError
+from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
-from pairmill.llm.admission import Free
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, resolve
-from pairmill.llm.limits.breaker import EndpointBreaker
+from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
-from pairmill.llm.limits.gate import Charge, Cost, Gate, Limits
+from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.modes import find_mode
@@ -32,6 +32,7 @@ from pairmill.llm.purse import Purse
 from pairmill.llm.retry import AT_START
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
+from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
+    from pairmill.llm.admission import Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.providers.provider import Provider
     from pairmill.records import Completion, Request
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "connected", "pool_settings"]
 
+# To so short a question these are no matter of the question.
+_NEVER_AT_START = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
 )
@@ -91,6 +95,7 @@ async def connected(
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
+        endpoints: dict[str, Endpoint] = {}
         for given in pool_settings(settings):
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack)
@@ -108,22 +113,23 @@ async def connected(
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
-            mode = await _mode(settings, endpoint, provider, pool, bus, stop, memory)
+            endpoints[given.name] = endpoint
             dialect = dialect_of(endpoint.base_url)
-            stations.append(Route(pool, provider, mode, dialect))
+            stations.append(Route(pool, provider, Mode.JSON_SCHEMA, dialect))
             if isinstance(width, GradientLimit):
                 gauges[given.name] = endpoint.base_url
 
         def make_gate(pool: Pool) -> Gate:
-            gate = Gate(
+            return Gate(
                 pool.limits,
                 clock=time.monotonic,
                 width=widths[pool.name],
-                breaker=EndpointBreaker(max_wait_s=settings.endpoint_wait_s),
+                breaker=EndpointBreaker(
+                    max_wait_s=settings.endpoint_wait_s,
+                    max_billed_probes=None if len(stations) > 1 else BILLED_PROBES,
+                ),
                 name=pool.name if settings.pools else pool.base_url,
             )
-            gate.charge(Cost())  # the call that found the mode
-            return gate
 
         pools = Pools([station.pool for station in stations], make_gate)
         spending = open_spending(settings, [s.pool for s in stations], prices, folder)
@@ -132,6 +138,21 @@ async def connected(
         purse = Purse(spending.budget, time.monotonic) if spending else None
         exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
         in_flight = InFlight(stop)
+
+        async def prepare(station: Route) -> None:
+            await _mode(
+                settings, endpoints[station.pool.name], station, exchange, bus, stop, memory
+            )
+
+        if len(stations) == 1:
+            await prepare(stations[0])
+        else:
+            readiness = Readiness(stations, exchange, prepare, bus)
+            looking = await stack.enter_async_context(anyio.create_task_group())
+            stack.callback(looking.cancel_scope.cancel)
+            for station in stations:
+                looking.start_soon(readiness.look_for, station)
+            await readiness.wait()
         yield Connection(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
             exchange=exchange,
@@ -246,35 +267,72 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
 async def _mode(
     settings: Settings,
     endpoint: Endpoint,
-    provider: Provider,
-    pool: Pool,
+    station: Route,
+    exchange: Router,
     bus: Bus,
     stop: Stop,
     memory: RunMemory,
-) -> Mode:
-    """Settle how schemas are sent; the call that finds it out also tries key, model and address."""
+) -> None:
+    """Settle how schemas are sent; the call that finds it out also tries key, model and address.
+
+    It goes through the pool's gate and the purse, as any other.
+    """
+    pool = station.pool
     if settings.structured_output != "auto":
-        return Mode(settings.structured_output)
+        station.mode = Mode(settings.structured_output)
+        return
     if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
-        return Mode.JSON_SCHEMA
-    free = Free(provider, Mode.JSON_SCHEMA)
+        return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
-    scout = Client(free, InFlight(stop), bus, SystemClock(), random.Random(), policy=AT_START)  # noqa: S311
+    scout = Client(
+        _OnePool(exchange, pool.name),
+        InFlight(stop),
+        bus,
+        SystemClock(),
+        random.Random(),  # noqa: S311 (jitter)
+        policy=AT_START,
+    )
 
     async def ask(request: Request, mode: Mode) -> Completion:
-        free.mode = mode
+        station.mode = mode
         return await scout.complete(request)
 
     try:
-        return await find_mode(ask, endpoint.base_url, pool.model, memory)
-    except ProviderError as error:
+        station.mode = await find_mode(ask, endpoint.base_url, pool.model, memory)
+    except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
-        if error.kind in {Kind.AUTH, Kind.CONFIG, Kind.CHUNK}:
+        is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
+        if is_refused or error.exit_code == EXIT_CONFIG:
             raise ConfigError(f"{line} (model {pool.model})") from None
-        raise StoppedError(line) from None
+        advice = ""
+        if isinstance(error, ProviderError) and error.code == "timeout":
+            advice = f"; timeout_s is {settings.timeout_s:g}: raise it where answers take longer"
+        raise StoppedError(f"{line}{advice}") from None
     finally:
         impatience.is_over = True
+
+
+class _OnePool:
+    """An `Admission` to one pool of a router, before it is ready for others."""
+
+    def __init__(self, router: Router, name: str) -> None:
+        self._router = router
+        self._only = frozenset({name})
+
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
+        """See `Admission`."""
+        return await self._router.admit_at(self._only, request, is_retry=is_retry, avoid=avoid)
+
+    def has_other(
+        self,
+        request: Request,  # noqa: ARG002 (the protocol\'s)
+        tried: frozenset[str],
+    ) -> bool:
+        """See `Admission`."""
+        return self._router.pools.has_other(self._only, tried)
 
 
 class _Impatience:
@@ -286,7 +344,13 @@ class _Impatience:
         self.is_over = False
 
     def __call__(self, event: Event) -> None:
-        if not self.is_over:
-            self.is_over = True
-            line = f"{self._endpoint.place}: {event.fields.get('message')}; trying again for"
-            self._bus.emit(Topic.NOTICE, text=f"{line} {AT_START.max_wait_s:.0f} s")
+        kind, asked_s = event.fields["kind"], event.fields["retry_after_s"]
+        if self.is_over or kind.meaning.blame is not Blame.SERVER:
+            return
+        self.is_over = True
+        line = f"{self._endpoint.place}: {event.fields['message']}"
+        if asked_s is None:
+            next_step = f"trying again for {AT_START.max_wait_s:.0f} s"
+        else:
+            next_step = f"it asks to wait for {asked_s:.0f} s"
+        self._bus.emit(Topic.NOTICE, text=f"{line}; {next_step}")

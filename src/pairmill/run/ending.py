@@ -13,6 +13,7 @@ from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
+from pairmill.store.fields import read_fields
 from pairmill.store.manifest import write_manifest
 
 if TYPE_CHECKING:
@@ -59,6 +60,13 @@ class Ending:
     def pairs(self) -> int:
         """Pairs that the folder holds now."""
         return self._lookup.totals().pairs
+
+    @property
+    def judged(self) -> tuple[int, int]:
+        """Units that the model's answers could be used for, and those that were rejected."""
+        units = self._lookup.totals().units
+        bad = units.get(Outcome.REJECTED.value, 0)
+        return sum(units.values()) - bad, bad
 
     def begin(self) -> None:
         """Write the card before the first shard, so that the folder loads at every moment."""
@@ -113,5 +121,6 @@ class Ending:
             rejections=totals.reasons,
             usage=totals.usage,
             figures=parse_figures(self._folder.read_figures()),
+            fields=read_fields(self._folder.state),
             finished=finished,
         )

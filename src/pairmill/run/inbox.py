@@ -44,6 +44,16 @@ class Inbox:
                 self._singly -= 1
                 await asyncio.sleep(0)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether whoever takes a unit now has to wait, or gets none."""
+        return not self._units
+
+    def put_back(self, work: Work) -> None:
+        """Hand a unit over once more, before all others."""
+        self._units.appendleft(work)
+        self._wake_next()
+
     def end(self) -> None:
         """Tell all who take that there is no more behind what is there."""
         self._is_over = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,15 +11,18 @@ import httpx2
 from aiolimiter import AsyncLimiter
 from anyio.to_thread import run_sync
 
+from pairmill.clock import SystemClock
 from pairmill.errors import EXIT_RESUMABLE
 from pairmill.events import Event, Topic
 from pairmill.llm.limits.breaker import FitBreaker, Watchdog
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
+from pairmill.llm.limits.headers import retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.events import Bus
+    from pairmill.llm.health import PoolHealth
     from pairmill.llm.limits.gate import Gate
     from pairmill.run.connect import Connection
     from pairmill.run.stop import Stop
@@ -27,7 +31,11 @@ __all__ = ["RunMonitor", "watch_gauge", "watch_loop"]
 
 LOOK_S = 0.25
 TELL_PAUSE_S = 2.0
-_TOO_MANY = 429
+TELL_REFUSALS_S = 10.0
+_GAUGE_EVERY_S = 1.0
+_GAUGE_LONGEST_S = 60.0
+_GAUGE_REFUSALS = 8
+_PASSING = frozenset({408, 425, 429})
 
 
 class RunMonitor:
@@ -38,19 +46,29 @@ class RunMonitor:
         bus: For notices.
         stop: To end the run.
         no_progress_s: How long nothing may become durable.
+        good: Units that earlier starts got an answer for.
+        bad: Units that they rejected.
     """
 
     TOPICS: ClassVar = (Topic.ANSWER_READ, Topic.COMMITTED)
 
     def __init__(
-        self, connection: Connection, bus: Bus, stop: Stop, *, no_progress_s: float
+        self,
+        connection: Connection,
+        bus: Bus,
+        stop: Stop,
+        *,
+        no_progress_s: float,
+        good: int = 0,
+        bad: int = 0,
     ) -> None:
         self._connection = connection
         self._bus = bus
         self._stop = stop
-        self._fit = FitBreaker()
+        self._fit = FitBreaker(good=good, bad=bad)
         self._watchdog = Watchdog(quiet_s=no_progress_s, now=time.monotonic())
         self._told_until: dict[str, float] = {}
+        self._told_refusals: dict[str, float] = {}
         self._told_stall = False
 
     def __call__(self, event: Event) -> None:
@@ -59,7 +77,7 @@ class RunMonitor:
             reason = self._fit.record(usable=event.fields.get("how") != "failed")
             if reason:
                 self._stop.request(reason, EXIT_RESUMABLE)
-        else:
+        elif event.fields["answers"] or event.fields["kept"]:  # a tombstone is no progress
             self._watchdog.progressed(time.monotonic())
             self._told_stall = False
 
@@ -74,23 +92,48 @@ class RunMonitor:
                 await run_sync(spending.write)
 
     def _look_at_pools(self) -> tuple[str, float]:
-        """Tell of pauses; return the longest one's cause and end."""
+        """Tell of pauses and refusals; return the longest pause's cause and end."""
         now = time.monotonic()
         cause, end = "", float("-inf")
         pools = self._connection.exchange.pools
         for pool in pools.alive:
+            name = pool.name if len(pools.alive) > 1 else pool.base_url
+            health = pools.health[pool.name]
+            self._tell_refusals(name, health, now)
             found = pools.gate(pool.name).snapshot()
             if found.paused_s <= 0:
+                if health.refused_since is not None and not cause:
+                    cause = health.sentence
                 continue
+            why = found.cause
+            if health.refused_since is not None:
+                why = health.sentence
+            elif health.sentence:
+                why = f"{found.cause} ({health.sentence})"
             until = now + found.paused_s
             if until > end:
-                cause, end = found.cause, until
+                cause, end = why, until
             told = self._told_until.get(pool.name, float("-inf"))
             if found.paused_s > TELL_PAUSE_S and now > told:
                 self._told_until[pool.name] = until
-                name = pool.name if len(pools.alive) > 1 else pool.base_url
-                self._notice(f"{name}: {found.cause}; going on in {found.paused_s:.0f} s")
+                self._notice(f"{name}: {why}; {_going_on(found.paused_s)}")
         return cause, end
+
+    def _tell_refusals(self, name: str, health: PoolHealth, now: float) -> None:
+        """Say what the server says while it refuses everything, however short each pause is."""
+        since = health.refused_since
+        if since is None:
+            self._told_refusals.pop(name, None)
+            return
+        due = self._told_refusals.get(name, since + TELL_REFUSALS_S)
+        if now < due:
+            return
+        quiet_s = now - since
+        self._told_refusals[name] = now + max(TELL_REFUSALS_S, quiet_s)  # ever more seldom
+        self._notice(
+            f"{name}: no answer for {quiet_s:.0f} s, {health.refused} calls refused: "
+            f"{health.sentence}; asking on"
+        )
 
     def _look_for_standstill(self, cause: str, until: float) -> None:
         is_over, text = self._watchdog.check(time.monotonic(), cause=cause, paused_until=until)
@@ -104,22 +147,42 @@ class RunMonitor:
         self._bus.emit(Topic.NOTICE, text=text)
 
 
+def _going_on(seconds: float) -> str:
+    return f"going on in {seconds:.0f} s" if math.isfinite(seconds) else "one call asks again"
+
+
 async def watch_gauge(base_url: str, gate: Gate) -> None:
-    """Look at a server's waiting gauge once a second, for as long as it has one."""
+    """Look at a server's waiting gauge once a second, for as long as it has one.
+
+    A refusal is honoured: the next look comes no sooner than the server asks, and ever more seldom
+    where it does not say. Where there is no gauge, or looks are refused eight times in a row, that
+    was the last one.
+    """
     address = metrics_url(base_url)
-    limiter = AsyncLimiter(1, 1.0)
+    limiter = AsyncLimiter(1, _GAUGE_EVERY_S)
+    failures = refusals = 0
+    asked_s = 0.0
     async with httpx2.AsyncClient(timeout=5.0, trust_env=False) as http:
-        while True:
+        while refusals < _GAUGE_REFUSALS:
+            if failures:
+                await anyio.sleep(max(asked_s, min(2.0**failures, _GAUGE_LONGEST_S)))
+            asked_s = 0.0
             async with limiter:
                 try:
                     response = await http.get(address)
                 except httpx2.HTTPError:
+                    failures += 1
                     continue
-            if response.is_server_error or response.status_code == _TOO_MANY:
-                continue  # it passes: the server is loading, or counts this look as a request
+            if response.is_server_error or response.status_code in _PASSING:
+                failures += 1
+                refusals = refusals + 1 if response.is_client_error else 0
+                asked = retry_after_s(response.headers, None, now_wall=SystemClock().time())
+                asked_s = asked.seconds if asked else 0.0
+                continue
             gauges = read_gauges(response.text) if response.is_success else None
             if gauges is None:
                 return
+            failures = refusals = 0
             gate.observe_gauge(*gauges)
 
 

@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import ChangedError
+from pairmill.quality.thresholds import TABLES
+from pairmill.recipes.registry import make_recipe
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder
 
-__all__ = ["RunOrigin", "check_recipe", "note_start", "read_origin"]
+__all__ = ["RunOrigin", "check_recipe", "note_start", "read_origin", "recipe_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,31 @@ def read_origin(folder: RunFolder) -> RunOrigin:
         Path(place) if isinstance(place, str) else None,
         tuple(name for name in known if isinstance(name, str)),
     )
+
+
+def recipe_for(folder: RunFolder, settings: Settings) -> tuple[Recipe, str]:
+    """The recipe that a folder goes on with, and a notice where that is not today's.
+
+    A folder that was begun with an earlier table of checks keeps it, so that an upgrade of pairmill
+    changes nothing in a dataset half-way. ``accept_change`` brings it to today's table, from the
+    answers that are there.
+
+    Raises:
+        ConfigError: The settings name no recipe that there is.
+    """
+    recipe = make_recipe(settings)
+    known = read_origin(folder).identities
+    if not known or recipe.identity in known or settings.accept_change:
+        return recipe, ""
+    for version in TABLES:
+        earlier = make_recipe(settings, checks_table=version)
+        if earlier.identity in known:
+            notice = (
+                f"this folder was begun with version {version} of the checks and keeps it;"
+                " --accept-change applies today's, without a new call"
+            )
+            return earlier, notice
+    return recipe, ""
 
 
 def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> str:

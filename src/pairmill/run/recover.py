@@ -46,7 +46,7 @@ def recover(path: Path) -> list[str]:
         lines = _mend_settings(folder, settings)
         identities = dict.fromkeys(read_origin(folder).identities)
         if settings is not None:
-            identities.setdefault(make_recipe(settings).identity)
+            identities.setdefault(make_recipe(settings, folder.state / "recipe").identity)
         rebuilt = rebuild(folder, tuple(identities))
         with Lookup(folder.ledger) as lookup:
             write_manifest(folder, lookup, facts={"recovered": True, "finished": False})

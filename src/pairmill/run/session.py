@@ -24,7 +24,7 @@ from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, StorageError
 from pairmill.events import Bus, Topic
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.connect import connected
 from pairmill.run.crew import WorkerGroup
@@ -35,11 +35,13 @@ from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import tell
-from pairmill.run.origin import check_recipe, note_start
+from pairmill.run.origin import check_recipe, note_start, recipe_for
 from pairmill.run.reader import Reader
+from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
+from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
 from pairmill.run.tuning import calm_collector
@@ -47,6 +49,7 @@ from pairmill.run.watch import CanaryGuard
 from pairmill.run.worker import WorkerContext, work_on
 from pairmill.run.writer import Writer
 from pairmill.sources.files import check_inputs
+from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
@@ -87,7 +90,8 @@ async def run(
     bus = bus or Bus()
     own = again.begun if again else settings
     settings, notice = fit_to_open_files(settings)
-    recipe = make_recipe(settings)
+    begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
+    settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     check_inputs(settings.inputs, settings.output)
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -98,11 +102,14 @@ async def run(
                 version=__version__,
             )
         )
-        changed = ""
+        recipe, changed = recipe_for(folder, settings)
         if not again:
-            changed = check_recipe(
+            changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
+            changed = changed or check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
-            )  # before anything is upgraded
+            )
+            add_fields(folder.state, recipe.fields)
+            keep_copy(folder, recipe)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
             note_start(folder, recipe.identity)
         journal = Journal.open(
@@ -123,14 +130,15 @@ async def run(
             disk_wait_s=settings.disk_wait_s,
         )
         ending = Ending(folder, totals, recipe, settings)
-        for text in filter(None, (*notice, *folder.notices, changed, *journal.notices)):
+        copied = notice_of_copy(recipe, folder, settings.recipe)
+        for text in filter(None, (*notice, *folder.notices, copied, changed, *journal.notices)):
             bus.emit(Topic.NOTICE, text=text)
         watch = CanaryGuard(
             Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
-            on_trial=settings.checks != "off",
+            on_trial=recipe.is_watched,
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, *RunMetrics.TOPICS)
@@ -241,6 +249,10 @@ class _Session:
 
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
+        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
+        suspects = Suspects(self._writer.put_result, inbox)
+        self._bus.subscribe(suspects.listen, *Suspects.TOPICS)
+        has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
             self._recipe,
             self._questions(self._settings.model),
@@ -249,12 +261,15 @@ class _Session:
             self._bus,
             self._stop,
             connection.in_flight,
+            suspects,
             self._questions(strong) if strong else None,
         )
         quiet_s = self._settings.no_progress_s
-        vigil = RunMonitor(connection, self._bus, self._stop, no_progress_s=quiet_s)
+        good, bad = self._ending.judged
+        vigil = RunMonitor(
+            connection, self._bus, self._stop, no_progress_s=quiet_s, good=good, bad=bad
+        )
         self._bus.subscribe(vigil, *RunMonitor.TOPICS)
-        inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
         crew = WorkerGroup(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
@@ -265,6 +280,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
+            suspects.conclude(self._stop, self._watch.memory, has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:

@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairmill.errors import (
-    EXIT_CONFIG,
-    EXIT_RESUMABLE,
-    Kind,
-    PairmillError,
-    ProviderError,
-    RejectedError,
-)
+from msgspec import Struct
+
+from pairmill.errors import Kind, PairmillError, ProviderError, RejectedError
 from pairmill.events import Topic
 from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
@@ -29,11 +24,10 @@ if TYPE_CHECKING:
     from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
+    from pairmill.run.suspects import Suspects
     from pairmill.run.writer import Writer
 
 __all__ = ["WorkerContext", "work_on"]
-
-_EXITS = {Kind.AUTH: EXIT_CONFIG, Kind.CONFIG: EXIT_CONFIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +35,7 @@ class WorkerContext:
     """What all workers share.
 
     Attributes:
+        suspects: Keeps back what failed without an answer, until it is known whose fault it was.
         strong: How to ask the model for units that failed on the usual one, if there is one.
     """
 
@@ -51,16 +46,32 @@ class WorkerContext:
     bus: Bus
     stop: Stop
     flight: InFlight
+    suspects: Suspects
     strong: Questions | None = None
+
+
+class _Failure(Struct, frozen=True):
+    """Why a recipe wrote nothing; ``kind`` where that is a call that got no answer."""
+
+    rejection: Rejection
+    kind: Kind | None = None
+    is_billed: bool = False
 
 
 async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
     """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
     stop, writer = shop.stop, shop.writer
-    while not stop.is_requested and (work := await inbox.take()) is not None:
+    while not stop.is_requested and (work := await _next(inbox, shop)) is not None:
         await _do(work, shop)
         if writer.is_behind:
             await writer.wait_for_room()
+
+
+async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
+    """The next unit; one that is to be asked once more where there is nothing else to do."""
+    if inbox.is_empty and (work := shop.suspects.take()) is not None:
+        return work
+    return await inbox.take()
 
 
 async def _do(work: Work, shop: WorkerContext) -> None:
@@ -68,40 +79,47 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight)
     asker = Asker(shop.questions, calls)
     try:
-        pairs, rejection = await _write(work, asker, shop)
-        if rejection is not None and shop.strong is not None:
+        pairs, failure = await _write(work, asker, shop)
+        if failure is not None and shop.strong is not None:
             asker.ask_instead(shop.strong)
-            pairs, rejection = await _write(work, asker, shop)
+            pairs, failure = await _write(work, asker, shop)
     except StoppingError:
-        return
-    except ProviderError as error:
-        shop.stop.request(str(error), _EXITS.get(error.kind, EXIT_RESUMABLE))
         return
     except PairmillError as error:
         shop.stop.request(str(error), error.exit_code)
         return
-    if rejection is not None:
-        asker.drop(rejection)
-    _hand_over(work, pairs, asker, rejection.reason if rejection else None, shop)
+    if failure is None:
+        _hand_over(work, pairs, asker, None, shop)
+    elif failure.kind is None or not shop.suspects.set_aside(
+        work, failure.kind, is_billed=failure.is_billed
+    ):
+        asker.drop(failure.rejection)
+        _hand_over(work, pairs, asker, failure, shop)
 
 
 async def _write(
     work: Work, asker: Asker, shop: WorkerContext
-) -> tuple[list[Pair], Rejection | None]:
+) -> tuple[list[Pair], _Failure | None]:
     """What the recipe wrote, or why it wrote nothing."""
     try:
         return await shop.recipe.write(work.chunk, asker), None
     except RejectedError as error:
-        return [], Rejection(error.reason, error.detail, error.raw)
+        rejection = Rejection(error.reason, error.detail, error.raw)
+        return [], _Failure(rejection, error.kind, error.is_billed)
+    except ProviderError as error:
+        rejection = Rejection(error.reason, str(error))
+        return [], _Failure(rejection, error.kind, error.is_billed)
     except (PairmillError, StoppingError):
         raise
     except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)
-        return [], Rejection("recipe_error", f"{shop.recipe.name}: {type(error).__name__}")
+        reason = f"{shop.recipe.name}: {type(error).__name__}"
+        return [], _Failure(Rejection("recipe_error", reason))
 
 
 def _hand_over(
-    work: Work, pairs: list[Pair], asker: Asker, reason: str | None, shop: WorkerContext
+    work: Work, pairs: list[Pair], asker: Asker, failure: _Failure | None, shop: WorkerContext
 ) -> None:
+    reason = failure.rejection.reason if failure else None
     origin = RowOrigin(
         unit_id=work.unit,
         recipe=shop.recipe.name,
@@ -112,7 +130,11 @@ def _hand_over(
         created=asker.created,
     )
     outcome = _outcome(pairs, reason)
-    shop.writer.put_result(UnitResult(work.chunk, origin, outcome, pairs, asker.dropped, reason))
+    result = UnitResult(work.chunk, origin, outcome, pairs, asker.dropped, reason)
+    if failure is not None and failure.kind is not None:
+        shop.suspects.hold(result, failure.kind, failure.rejection.detail)
+    else:
+        shop.writer.put_result(result)
     shop.bus.emit(
         Topic.UNIT_FINISHED,
         outcome=outcome.value,

@@ -15,6 +15,7 @@ import anyio
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.events import Topic
+from pairmill.records import Outcome
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.rows import UnitResult, encode_unit
 
@@ -178,7 +179,8 @@ class Writer:
         for outcome in outcomes:
             self._forget(outcome.unit_id)
         self._room.set()
-        self._bus.emit(Topic.COMMITTED, units=len(outcomes), answers=len(answers))
+        kept = sum(unit.outcome is not Outcome.REJECTED for unit in outcomes)
+        self._bus.emit(Topic.COMMITTED, units=len(outcomes), answers=len(answers), kept=kept)
         self._tell(receipt.published)
 
     async def _commit_patiently(

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Findings", "examine"]
 
-_PATIENCE = RetryPolicy(max_wait_s=6.0, cap_s=2.0)
+_PATIENCE = RetryPolicy(max_wait_s=6.0, max_asked_s=6.0, cap_s=2.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
 _SHORT = Prompt(_SYSTEM, "What is the colour of grass?", Sampling(0.0, 64))
 _LONG = Prompt(_SYSTEM, "Explain in about 150 words how a bicycle works.", Sampling(0.0, 256))
-_CONFIG_KINDS = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK})
+_CONFIG_KINDS = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 _MOST_CHARS = 120
 _TAKEN = frozenset({Kind.BADOUT})  # it was reached, and took the question
 
@@ -146,7 +146,8 @@ class _Calls:
                 decision = _PATIENCE.decide(error, history, self._dice)
                 if isinstance(decision, GiveUp):
                     raise
-                history = history.after(error, decision.seconds)
+                asked = error.retry_after_s is not None
+                history = history.after(error).rested(decision.seconds, asked=asked)
                 await self._clock.sleep(decision.seconds)
             else:
                 if request.schema is not None:

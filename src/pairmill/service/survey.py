@@ -11,7 +11,7 @@ from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import PairmillError
 from pairmill.llm.estimate import prompt_chars
-from pairmill.recipes.registry import make_recipe
+from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.rehearsal import rehearse
 from pairmill.sources.notes import InputFate
@@ -73,6 +73,7 @@ async def survey(settings: Settings) -> Survey:
         ConfigError: There is no such recipe.
     """
     recipe = make_recipe(settings)
+    settings = for_unit(settings, recipe)
     fates = dict.fromkeys(InputFate, 0)
 
     def count(note: Note) -> None:

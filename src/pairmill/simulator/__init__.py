@@ -10,6 +10,8 @@ answers are really derived from the passage in the question, so that grounding c
 
 from pairmill.simulator.faults import FAULTS
 from pairmill.simulator.process import SimulatorProcess, run_cli, run_endpoint
+from pairmill.simulator.rules import Reply, Rule, When
+from pairmill.simulator.scenarios import Scenario, load_scenario, scenario_names
 from pairmill.simulator.settings import (
     Faults,
     Latency,
@@ -17,24 +19,34 @@ from pairmill.simulator.settings import (
     SimulatedPrices,
     SimulatedQuota,
     SimulatorSettings,
+    TlsFiles,
     from_mapping,
     to_mapping,
 )
 from pairmill.simulator.simulator import Simulator, serve
+from pairmill.simulator.thinking import Thinking
 
 __all__ = [
     "FAULTS",
     "Faults",
     "Latency",
+    "Reply",
+    "Rule",
+    "Scenario",
     "ScheduledStep",
     "SimulatedPrices",
     "SimulatedQuota",
     "Simulator",
     "SimulatorProcess",
     "SimulatorSettings",
+    "Thinking",
+    "TlsFiles",
+    "When",
     "from_mapping",
+    "load_scenario",
     "run_cli",
     "run_endpoint",
+    "scenario_names",
     "serve",
     "to_mapping",
 ]

@@ -3,47 +3,89 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.simulator.content import UNRELATED, draft_pairs, find_passage, wanted_pairs
+from pairmill.simulator.content import (
+    UNRELATED,
+    draft_pairs,
+    find_passage,
+    wanted_pairs,
+    write_prose,
+)
 from pairmill.simulator.dice import Dice
-from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill, find_schema
-from pairmill.simulator.wire import Answer, ChatRequest, count_tokens
+from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill, find_example, find_schema
+from pairmill.simulator.wire import Answer, ChatRequest, limit_tokens
 
 if TYPE_CHECKING:
     from pairmill.simulator.settings import SimulatorSettings
 
-__all__ = ["answer_request", "limit_tokens"]
+__all__ = ["answer_request", "limit_tokens", "write_answer", "write_draft"]
 
 _CANNED_SEED = 20
+_COUNTED = re.compile(r"\bN\s*=\s*\d")
+_COPIED = frozenset({"evidence", "quote", "span"})  # checked against the passage word for word
 
 
 def answer_request(request: ChatRequest, settings: SimulatorSettings) -> Answer:
     """A good answer; ended with ``length`` where max_tokens cuts it."""
+    return limit_tokens(write_answer(request, settings), request.max_tokens)
+
+
+def write_answer(request: ChatRequest, settings: SimulatorSettings, turn: int = 0) -> str:
+    """The text of a good answer; ``turn`` makes other ones to the same question."""
     passage, around = find_passage(request.user)
-    schema = orjson.dumps(request.schema) if request.schema is not None else None
-    if schema is None:
-        schema = find_schema(request.system) or find_schema(around)
+    schema = _form_of(request, around)
     count = wanted_pairs(around, _usual_pairs(request.system, settings.pairs_per_chunk))
-    if settings.content == "canned":
+    if schema is None and not _wants_json(request, around, has_block=passage != request.user):
+        text = write_prose(UNRELATED if settings.ignore_chunk else passage, Dice(request.digest))
+    elif settings.content == "canned":
         text = _canned(schema, count)
     else:
         text = _compose(
-            UNRELATED if settings.ignore_chunk else passage, schema, count, request.digest
+            UNRELATED if settings.ignore_chunk else passage, schema, count, request.digest + turn
         )
     if settings.response_format == "ignored":
         text = f"Here is what you asked for:\n\n```json\n{text}\n```\n"
-    return limit_tokens(text, request.max_tokens)
+    return text
 
 
-def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop") -> Answer:
-    """The text, cut to ``max_tokens`` (four characters each) and then ended with ``length``."""
-    tokens = count_tokens(text)
-    if max_tokens is None or tokens <= max_tokens:
-        return Answer(text, finish_reason, tokens)
-    return Answer(text[: 4 * max_tokens], "length", max_tokens)
+def _form_of(request: ChatRequest, around: str) -> bytes | None:
+    """The schema that the answer is to fit: the request's own, or told or shown in its words."""
+    if request.schema is not None:
+        return orjson.dumps(request.schema)
+    told = find_schema(request.system) or find_schema(around)
+    if told is not None or _COUNTED.search(around):
+        return told
+    return find_example(around) or find_example(request.system)
+
+
+def _wants_json(request: ChatRequest, around: str, *, has_block: bool) -> bool:
+    if request.mode != "text" or not has_block:
+        return True
+    words = f"{request.system}\n{around}"
+    return _COUNTED.search(words) is not None or "json" in words.lower()
+
+
+def write_draft(request: ChatRequest, settings: SimulatorSettings) -> str:
+    """A whole answer that a model throws away, recognisable by "Draft:" in its first texts."""
+    text = write_answer(request, settings, turn=1)
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return f"Draft: {text}"
+    return orjson.dumps(_mark(value)).decode()
+
+
+def _mark(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _mark(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mark(item, name) for item in value]
+    is_long = isinstance(value, str) and " " in value
+    return f"Draft: {value}" if is_long and name not in _COPIED else value
 
 
 _usual_pairs = functools.lru_cache(maxsize=256)(wanted_pairs)  # a system message is constant
@@ -57,4 +99,4 @@ def _canned(schema: bytes | None, count: int) -> str:
 def _compose(passage: str, schema: bytes | None, count: int, seed: int) -> str:
     dice = Dice(seed)
     drafts = draft_pairs(passage, count, dice)
-    return orjson.dumps(fill(schema or PAIRS_SCHEMA, Filling(drafts, dice))).decode()
+    return orjson.dumps(fill(schema or PAIRS_SCHEMA, Filling(drafts, dice, passage))).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pairmill.simulator.dialects import limit_headers
 from pairmill.simulator.dice import Dice
@@ -10,16 +10,18 @@ from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
 from pairmill.simulator.faults import MANNERS
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import draw_delay
-from pairmill.simulator.wire import encode_envelope, make_envelope
+from pairmill.simulator.replies import encode_reply
+from pairmill.simulator.wire import encode_envelope, encode_events, make_envelope
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pairmill.simulator.http import HttpExchange
     from pairmill.simulator.latency import Slots
     from pairmill.simulator.quotas import Enforcer, SimulatedCharge
     from pairmill.simulator.report import TrafficCount
+    from pairmill.simulator.rules import Reply
     from pairmill.simulator.settings import SimulatorSettings
     from pairmill.simulator.wire import Answer, ChatRequest
 
@@ -29,7 +31,7 @@ _OK = 200
 _NO_REPLY = 0
 _BEFORE_RESET_S = 0.02  # lets the bytes before it reach the client
 _BROKEN = frozenset(
-    {"close_mid_body", "garbage", "hang", "hang_mid_body", "reset", "reset_mid_body"}
+    {"close", "close_mid_body", "garbage", "hang", "hang_mid_body", "reset", "reset_mid_body"}
 )
 _NOT_HTTP = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 
@@ -57,7 +59,10 @@ class Desk:
 
 
 class Call:
-    """An accepted call, already billed. ``begin`` starts it; it ends by itself."""
+    """An accepted call, already billed. ``begin`` starts it; it ends by itself.
+
+    ``reply`` and its ``facts`` say what is sent instead of a good answer.
+    """
 
     __slots__ = (
         "_answer",
@@ -66,9 +71,11 @@ class Call:
         "_desk",
         "_enforcer",
         "_exchange",
+        "_facts",
         "_fault",
         "_is_fresh",
         "_is_running",
+        "_reply",
         "_request",
         "_rest",
         "_tally",
@@ -87,8 +94,12 @@ class Call:
         attempt: int,
         enforcer: Enforcer | None,
         charge: SimulatedCharge | None,
+        reply: Reply | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
         self._desk = desk
+        self._reply = reply
+        self._facts = facts or {}
         self._tally = desk.tally
         self._exchange = exchange
         self._request = request
@@ -133,7 +144,7 @@ class Call:
         self._timer = None  # which holds on to this
         response = self._encode()
         if self._fault not in MANNERS:
-            self._over(_OK)
+            self._over(self._status)
             self._exchange.send(response)
             return
         split = response.index(b"\r\n\r\n") + 4
@@ -155,9 +166,9 @@ class Call:
         elif fault == "reset":
             self._reset()
         else:
-            if fault != "close_mid_body":
+            if fault not in {"close", "close_mid_body"}:
                 exchange.write(_NOT_HTTP if fault == "garbage" else response)
-            self._over(_NO_REPLY if fault in _BROKEN else _OK)
+            self._over(_NO_REPLY if fault in _BROKEN else self._status)
             exchange.close()
 
     def _drip(self) -> None:
@@ -167,7 +178,7 @@ class Call:
         if self._rest:
             self._later(self._desk.settings.faults.drip_interval_s, self._drip)
         else:
-            self._over(_OK)
+            self._over(self._status)
             self._exchange.finish()
 
     def _reset(self) -> None:
@@ -188,6 +199,10 @@ class Call:
             self._enforcer.settle(self._charge, used, now)
         self._tally.leave(status, used, now)
 
+    @property
+    def _status(self) -> int:
+        return _OK if self._reply is None else self._reply.status
+
     def _encode(self) -> bytes:
         desk = self._desk
         headers: list[tuple[str, str]] = []
@@ -195,8 +210,13 @@ class Call:
             levels = self._enforcer.levels(desk.clock())
             dialect = desk.settings.dialect
             headers = limit_headers(dialect, levels, self._charge.tokens, desk.wall())
-        envelope = make_envelope(self._request, self._answer)
+        request = self._request
+        envelope = make_envelope(request, self._answer, desk.settings.thinking)
+        if self._reply is not None:
+            return encode_reply(self._reply, self._facts, envelope, headers, stream=request.stream)
         if self._fault in ENVELOPE_FAULTS:
             body, content_type = spoil_envelope(self._fault, envelope)
             return encode_response(_OK, body, headers, content_type)
+        if request.stream:
+            return encode_response(_OK, encode_events(envelope), headers, "text/event-stream")
         return encode_response(_OK, encode_envelope(envelope), headers)

@@ -26,6 +26,7 @@ __all__ = [
     "rephrase",
     "split_sentences",
     "wanted_pairs",
+    "write_prose",
 ]
 
 OPEN_FENCE = "<<<PASSAGE"
@@ -59,6 +60,7 @@ _MAX_GROUP = 5
 _LONG_WORDS = 20
 _PART_WORDS = 8
 _MAX_PAIRS = 10
+_PARAGRAPH = 3
 _EVIDENCE_WORDS = 9
 _EVIDENCE_CHARS = 80
 
@@ -80,6 +82,11 @@ _CLAUSES = re.compile(
     r"|(?<= )(?:and|but|because|while|when|after|before|if) "
     r"|(?<= )(?=(?:in|on|at|for|with|during|from|by|through|between) )"
     r"|(?<=[\uff0c\uff1b\u3001]))"
+)
+_BLOCKS = (
+    re.compile(r"<(?P<tag>[A-Za-z][\w-]{0,40})>(?P<text>.+?)</(?P=tag)>", re.DOTALL),
+    re.compile(r"```\w*\n(?P<text>.+?)```", re.DOTALL),
+    re.compile(r'"""(?P<text>.+?)"""', re.DOTALL),
 )
 _WORDS = re.compile(r"[^\W_]+(?:[-'\u2019][^\W_]+)*")
 _COUNT = re.compile(r"N(?<!\w\w)\s*=\s*(\d{1,3})\b")
@@ -113,29 +120,52 @@ _QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What one pair could say. ``evidence`` is copied from the passage, character for character."""
+    """What one pair could say.
+
+    Attributes:
+        evidence: Copied from the passage, character for character, as is ``sentence``, a whole one.
+        subject: A few words that the draft is about.
+    """
 
     kind: str
     evidence: str
     instruction: str
     answer: str
+    sentence: str = ""
+    subject: str = ""
+
+    @property
+    def question(self) -> str:
+        """The instruction as a question, which ends with its mark."""
+        asked = self.instruction.replace("Explain how ", "How do ", 1)
+        return asked if asked.endswith("?") else f"{asked.rstrip('.!')}?"
 
 
 def find_passage(message: str) -> tuple[str, str]:
     """Cut a user message into its fenced passage and the words around it.
 
     The passage stands between a line that begins with ``<<<PASSAGE`` and the last line that holds
-    ``PASSAGE>>>``; without a fence the whole message is the passage, and nothing is around it.
+    ``PASSAGE>>>``; without a fence, between tags, code fences or triple quotes. Where there is no
+    such block the whole message is the passage, and nothing is around it.
     """
     start = message.find(OPEN_FENCE)
     end = message.rfind(CLOSE_FENCE)
-    if start < 0 or end <= start:
-        return message, ""
-    first_line = message.find("\n", start)
+    first_line = message.find("\n", start) if start >= 0 else -1
     if first_line < 0 or first_line > end:
-        return message, ""
+        return _find_marked(message) or (message, "")
     around = message[:start] + message[end + len(CLOSE_FENCE) :]
     return message[first_line + 1 : end].strip("\n"), around
+
+
+def _find_marked(message: str) -> tuple[str, str] | None:
+    """The longest block between other marks that prompts use, and the words around it."""
+    blocks = [found for pattern in _BLOCKS for found in pattern.finditer(message)]
+    if not blocks:
+        return None
+    longest = max(blocks, key=lambda found: len(found["text"]))
+    if len(longest["text"]) < len(message) // 4:
+        return None
+    return longest["text"].strip("\n"), message[: longest.start()] + message[longest.end() :]
 
 
 def wanted_pairs(message: str, default: int) -> int:
@@ -215,6 +245,16 @@ def _draft(group: Sequence[str], dice: Dice) -> Draft:
         evidence=evidence,
         instruction=instruction,
         answer=" ".join([rephrase(sentence, dice) for sentence in ordered]),
+        sentence=source,
+        subject=" ".join(_content_words(evidence)[:2]) or evidence,
+    )
+
+
+def write_prose(passage: str, dice: Dice) -> str:
+    """The passage in other words, in paragraphs of three sentences."""
+    told = [rephrase(sentence, dice) for sentence in split_sentences(passage)]
+    return "\n\n".join(
+        " ".join(told[at : at + _PARAGRAPH]) for at in range(0, len(told), _PARAGRAPH)
     )
 
 

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from pairmill.errors import ConfigError
-from pairmill.simulator.answers import answer_request, limit_tokens
+from pairmill.simulator.answers import limit_tokens, write_answer, write_draft
 from pairmill.simulator.calls import Call, Desk
+from pairmill.simulator.content import CLOSE_FENCE, OPEN_FENCE, find_passage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
+from pairmill.simulator.dice import digest_of
 from pairmill.simulator.faults import FaultDice, Script
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import Slots
 from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
 from pairmill.simulator.quotas import Enforcer, Refusal
 from pairmill.simulator.refusals import REFUSALS, SimulatedReply, quota_gone
+from pairmill.simulator.replies import encode_reply, fill_places
 from pairmill.simulator.report import TrafficCount, gauges_text
+from pairmill.simulator.rules import CallFacts, Reply, Rule, RuleBook, lookup
+from pairmill.simulator.scenarios import resolve
 from pairmill.simulator.settings import ScheduledStep
+from pairmill.simulator.thinking import (
+    draw_thoughts,
+    effort_of,
+    refuse_words,
+    think_first,
+    write_thoughts,
+)
 from pairmill.simulator.wallet import Wallet
 from pairmill.simulator.wire import Answer, ChatRequest, count_tokens, parse_chat
 
@@ -35,6 +48,9 @@ __all__ = ["SimulatedEndpoint"]
 _CHAT = "/chat/completions"
 _STRENGTH = {"text": 0, "none": 0, "json_object": 1, "json_schema": 2, "ignored": 2}
 _STEPS = TypeAdapter(list[ScheduledStep])
+_OK = 200
+_TOO_MANY = 429
+_THOUGHT_TOKENS = 60  # of the thought that a rule's template may show
 _ANY_LIMIT = 60  # what a scripted 429 says that the limit is
 
 
@@ -52,7 +68,7 @@ class SimulatedEndpoint:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._settings = settings
+        self.settings = self._settings = settings = resolve(settings)
         self._clock = clock
         slots = Slots(settings.slots, settings.max_waiting)
         self._desk = Desk(settings, slots, TrafficCount(), loop, self._now, wall)
@@ -67,6 +83,10 @@ class SimulatedEndpoint:
         self._wallet = Wallet.at(self._settings.prices)
         self._enforcers: dict[str, Enforcer] = {}
         self._script = Script(self._settings.script)
+        self._rules = RuleBook(self._settings.rules, self._settings.seed)
+        self._chunks: dict[int, int] = {}
+        self._good = 0
+        self._kept: deque[Any] = deque(maxlen=self._settings.keep_requests)
 
     def add_steps(self, steps: Iterable[ScheduledStep], *, replace: bool = False) -> None:
         """Put steps behind the script, or in its place.
@@ -92,7 +112,16 @@ class SimulatedEndpoint:
     def handle(self, exchange: HttpExchange) -> None:
         """Answer one exchange, now or later."""
         path = exchange.path.partition("?")[0]
-        if path.endswith(_CHAT):
+        is_chat = path.endswith(_CHAT)
+        if not is_chat and not path.startswith("/_sim/"):
+            self._desk.tally.note_other(path)
+        if self._rules and not is_chat and not path.startswith("/_sim/"):
+            facts = CallFacts(path, exchange.key, self._desk.tally.calls, self._now())
+            rule = self._rules.take(facts)
+            if rule is not None:
+                exchange.send(self._encode_plain(rule.reply, exchange))
+                return
+        if is_chat:
             if exchange.method == "POST":
                 self._chat(exchange)
             else:
@@ -117,17 +146,123 @@ class SimulatedEndpoint:
             return
         scope = (exchange.key, request.model)
         attempt = desk.tally.identify(request.digest, scope, now)
+        if settings.keep_requests:
+            self._kept.append(request.data)
+        if self._rules:
+            facts = self._facts_of(exchange, request, attempt, now)
+            rule = self._rules.take(facts)
+            if rule is not None:
+                self._apply(rule, facts, exchange, request)
+                return
         refusal = self._screen(exchange, request)
         if refusal is not None:
             self._refuse(exchange, refusal)
             return
         step = self._script.take(desk.tally.calls, request.user) if self._script else None
         chance = self._fault_dice.choose(request.digest, attempt) if step is None else None
-        fault = chance if step is None else step.fault
+        self._answer(exchange, request, chance if step is None else step.fault, step, attempt)
+
+    def _answer(
+        self,
+        exchange: HttpExchange,
+        request: ChatRequest,
+        fault: str | None,
+        step: ScheduledStep | None,
+        attempt: int,
+    ) -> None:
+        desk = self._desk
         if fault is not None:
             desk.tally.by_fault[fault] += 1
         if not self._strike(exchange, request, fault, step):
             self._admit(exchange, request, fault, step, attempt)
+
+    # Rules.
+
+    def _facts_of(
+        self, exchange: HttpExchange, request: ChatRequest, attempt: int, now: float
+    ) -> CallFacts:
+        has_passage = OPEN_FENCE in request.user and CLOSE_FENCE in request.user
+        digest = chunk = 0
+        if has_passage:
+            passage, _ = find_passage(request.user)
+            digest = digest_of(0, passage.encode("utf-8", "replace"))
+            chunk = self._chunks.setdefault(digest, len(self._chunks) + 1)
+        thinking = self._settings.thinking
+        return CallFacts(
+            path=exchange.path.partition("?")[0],
+            key=exchange.key,
+            number=self._desk.tally.calls,
+            now=now,
+            request=request,
+            attempt=attempt,
+            has_passage=has_passage,
+            chunk=chunk,
+            chunk_digest=digest,
+            good=self._good,
+            thinks=thinking is not None and effort_of(thinking, request.data) != "none",
+        )
+
+    def _apply(
+        self, rule: Rule, facts: CallFacts, exchange: HttpExchange, request: ChatRequest
+    ) -> None:
+        """Answer as a rule says."""
+        reply = rule.reply
+        desk = self._desk
+        if reply.fault is not None:
+            step = ScheduledStep(fault=reply.fault, delay_s=reply.delay_s)
+            self._answer(exchange, request, reply.fault, step, facts.attempt)
+            return
+        is_billed = reply.status == _OK if reply.billed is None else reply.billed
+        if is_billed or (reply.status == _OK and reply.body is None):
+            self._admit(exchange, request, reply.connection, None, facts.attempt, (rule, facts))
+            return
+        if reply.status == _TOO_MANY:
+            desk.tally.rate_limited += 1
+            wait_s = _told_wait(reply)
+            if wait_s is not None:
+                scope = (exchange.key, request.model)
+                desk.tally.ask_to_wait(request.digest, scope, wait_s, self._now())
+        places = self._places(rule, facts, request, Answer("", "stop", 0))
+        if not reply.delay_s and reply.connection is None:
+            desk.tally.leave(reply.status, 0, self._now())
+            exchange.send(encode_reply(reply, places, {}, [], stream=False))
+            return
+        Call(
+            desk,
+            exchange,
+            request,
+            Answer("", "stop", 0),
+            fault=reply.connection,
+            extra_delay_s=reply.delay_s,
+            attempt=facts.attempt,
+            enforcer=None,
+            charge=None,
+            reply=reply,
+            facts=places,
+        ).begin()
+
+    def _places(
+        self, rule: Rule, facts: CallFacts, request: ChatRequest, answer: Answer
+    ) -> dict[str, Any]:
+        """What the places of a rule's templates stand for."""
+        places: dict[str, Any] = {
+            "model": request.model,
+            "key": facts.key,
+            "max_tokens": request.max_tokens,
+            "prompt_tokens": request.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "call": facts.number,
+            "chunk": facts.chunk,
+            "answer": answer.text,
+        }
+        if rule.when.parameter is not None:
+            places["value"] = lookup(request.data, rule.when.parameter)
+        return places
+
+    def _encode_plain(self, reply: Reply, exchange: HttpExchange) -> bytes:
+        """A rule's reply where no chat is: its body, or nothing."""
+        places = {"key": exchange.key, "call": self._desk.tally.calls}
+        return encode_reply(reply, places, {}, [], stream=False)
 
     def _screen(self, exchange: HttpExchange, request: ChatRequest) -> SimulatedReply | None:
         """Refusals that do not depend on chance or on how much is going on."""
@@ -151,6 +286,10 @@ class SimulatedEndpoint:
     def _screen_request(self, request: ChatRequest) -> SimulatedReply | None:
         """Refusals of what the request itself asks for."""
         settings = self._settings
+        if settings.thinking is not None:
+            refusal = refuse_words(settings.thinking, request.data)
+            if refusal is not None:
+                return refusal
         if _STRENGTH[request.mode] > _STRENGTH[settings.response_format]:
             return _bad_request(
                 f"Invalid parameter: 'response_format' of type '{request.mode}' is not supported.",
@@ -197,6 +336,7 @@ class SimulatedEndpoint:
         fault: str | None,
         step: ScheduledStep | None,
         attempt: int,
+        ruled: tuple[Rule, CallFacts] | None = None,
     ) -> None:
         desk = self._desk
         if desk.slots.is_full:
@@ -210,8 +350,15 @@ class SimulatedEndpoint:
                 self._refuse_rate(exchange, request, outcome, enforcer, None)
                 return
             charge = outcome
-        answer = self._compose(request, fault, step)
+        reply, places = None, None
+        if ruled is None:
+            answer = self._compose(request, fault, step, attempt)
+            self._good += bool(self._rules) and OPEN_FENCE in request.user
+        else:
+            reply = ruled[0].reply
+            answer, places = self._compose_ruled(request, *ruled)
         desk.tally.accept(request.digest)
+        desk.tally.note_answer(answer)
         self._wallet.bill(request.prompt_tokens, answer.completion_tokens, request.max_tokens)
         Call(
             desk,
@@ -219,19 +366,20 @@ class SimulatedEndpoint:
             request,
             answer,
             fault=fault,
-            extra_delay_s=step.delay_s if step is not None else 0.0,
+            extra_delay_s=_delay_of(step, reply),
             attempt=attempt,
             enforcer=enforcer,
             charge=charge,
+            reply=reply,
+            facts=places,
         ).begin()
 
     def _compose(
-        self, request: ChatRequest, fault: str | None, step: ScheduledStep | None
+        self, request: ChatRequest, fault: str | None, step: ScheduledStep | None, attempt: int
     ) -> Answer:
-        if step is not None and step.content is not None:
-            answer = limit_tokens(step.content, request.max_tokens)
-        else:
-            answer = answer_request(request, self._settings)
+        given = step.content if step is not None else None
+        text = write_answer(request, self._settings) if given is None else given
+        answer = self._think(request, text, attempt)
         if fault in TEXT_FAULTS:
             text = mangle_text(fault, answer.text, self._settings.faults.huge_chars)
             answer = Answer(text, answer.finish_reason, count_tokens(text))
@@ -241,6 +389,32 @@ class SimulatedEndpoint:
         if step is not None and step.finish_reason is not None:
             answer = Answer(answer.text, step.finish_reason, answer.completion_tokens)
         return answer
+
+    def _compose_ruled(
+        self, request: ChatRequest, rule: Rule, facts: CallFacts
+    ) -> tuple[Answer, dict[str, Any]]:
+        """The answer that a rule gives, and what the places of its templates stand for."""
+        reply, settings = rule.reply, self._settings
+        text = write_answer(request, settings)
+        if reply.content is not None:
+            parts = {"answer": text, "thought": write_thoughts(_THOUGHT_TOKENS)}
+            if "${draft}" in reply.content:
+                parts["draft"] = write_draft(request, settings)
+            named = self._places(rule, facts, request, Answer("", "stop", 0))
+            text = str(fill_places(reply.content, {**named, **parts}))
+        answer = self._think(request, text, facts.attempt)
+        if reply.min_tokens is not None and answer.completion_tokens < reply.min_tokens:
+            text = text.ljust(4 * reply.min_tokens)
+            answer = Answer(text, "stop", reply.min_tokens)
+        return answer, self._places(rule, facts, request, answer)
+
+    def _think(self, request: ChatRequest, text: str, attempt: int) -> Answer:
+        """The text as an answer, behind what the model thinks, within the request's cap."""
+        thinking = self._settings.thinking
+        thoughts = draw_thoughts(thinking, request, attempt) if thinking is not None else 0
+        if thinking is None or not thoughts:
+            return limit_tokens(text, request.max_tokens)
+        return think_first(text, thoughts, request.max_tokens, thinking)
 
     def _enforcer(self, key: str, model: str) -> Enforcer | None:
         quota = self._settings.quota
@@ -327,6 +501,9 @@ class SimulatedEndpoint:
             return encode_response(400, orjson.dumps(_bad_request(kind).body))
         return encode_response(200, b"{}")
 
+    def _requests(self, _exchange: HttpExchange) -> bytes:
+        return encode_response(200, orjson.dumps(list(self._kept)))
+
     def _is_loading(self) -> bool:
         return self._clock() - self._born < self._settings.faults.loading_s
 
@@ -339,9 +516,24 @@ _ROUTES: dict[tuple[str, str], Callable[[SimulatedEndpoint, HttpExchange], bytes
     ("GET", "/health"): SimulatedEndpoint._health,  # noqa: SLF001
     ("GET", "/metrics"): SimulatedEndpoint._metrics,  # noqa: SLF001
     ("GET", "/_sim/report"): SimulatedEndpoint._report,  # noqa: SLF001
+    ("GET", "/_sim/requests"): SimulatedEndpoint._requests,  # noqa: SLF001
     ("POST", "/_sim/reset"): SimulatedEndpoint._reset,  # noqa: SLF001
     ("POST", "/_sim/script"): SimulatedEndpoint._add_script,  # noqa: SLF001
 }
+
+
+def _delay_of(step: ScheduledStep | None, reply: Reply | None) -> float:
+    if reply is not None:
+        return reply.delay_s
+    return step.delay_s if step is not None else 0.0
+
+
+def _told_wait(reply: Reply) -> float | None:
+    """The seconds that a refusal asks for in a plain Retry-After."""
+    for name, value in reply.headers.items():
+        if name.lower() == "retry-after" and value.replace(".", "", 1).isdigit():
+            return float(value)
+    return None
 
 
 def _reached(from_call: int | None, call: int) -> bool:

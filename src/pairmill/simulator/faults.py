@@ -25,6 +25,7 @@ __all__ = ["FAULTS", "MANNERS", "FaultDice", "Script"]
 
 MANNERS = frozenset(
     {
+        "close",  # the connection ends in order, without a byte
         "close_after",  # the answer is good; then the connection is closed, unannounced
         "close_mid_body",  # the connection ends in order, but before the body does
         "drip",  # the body comes in small parts

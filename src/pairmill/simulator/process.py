@@ -9,6 +9,7 @@ import gc
 import http.client
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,7 @@ def run_cli(args: Sequence[str]) -> int:
     parser.add_argument("--settings", metavar="FILE", help="YAML or JSON; - reads a line of JSON")
     parser.add_argument("--port", type=int, help="0 lets the system choose")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--scenario", metavar="NAME", help="a scenario's name, or a .yaml file")
     parser.add_argument("--content", choices=["derived", "canned"])
     parser.add_argument("--until-stdin-closes", action="store_true")
     parser.add_argument(
@@ -85,7 +87,7 @@ def run_cli(args: Sequence[str]) -> int:
     given = parser.parse_args(args)
     overrides = {
         name: value
-        for name in ("port", "seed", "content")
+        for name in ("port", "seed", "content", "scenario")
         if (value := getattr(given, name)) is not None
     }
     try:
@@ -132,6 +134,10 @@ class SimulatorProcess:
     def reset(self) -> None:
         """Forget what happened, and start the script again."""
         self._request("POST", "/_sim/reset")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Bodies of the last requests, as many as ``keep_requests`` says, oldest first."""
+        return list(self._request("GET", "/_sim/requests"))
 
     def script(self, *steps: ScheduledStep, replace: bool = False) -> None:
         """Put steps behind the script, or in its place.
@@ -188,7 +194,14 @@ class SimulatorProcess:
         return self._child
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_S)
+        connection: http.client.HTTPConnection
+        if self.url.startswith("https:"):
+            anyone = ssl._create_unverified_context()  # noqa: S323, SLF001 (our own child)
+            connection = http.client.HTTPSConnection(
+                HOST, self._port, timeout=_ANSWER_S, context=anyone
+            )
+        else:
+            connection = http.client.HTTPConnection(HOST, self._port, timeout=_ANSWER_S)
         try:
             connection.request(method, path, None if body is None else orjson.dumps(body))
             response = connection.getresponse()

@@ -11,10 +11,12 @@ from pairmill.simulator.wallet import dollars
 if TYPE_CHECKING:
     from pairmill.simulator.latency import Slots
     from pairmill.simulator.wallet import Wallet
+    from pairmill.simulator.wire import Answer
 
 __all__ = ["TrafficCount", "gauges_text"]
 
 _GRACE_S = 0.05  # a call may have been on its way when the wait was asked for
+_MAX_PATHS = 100
 _MAX_SECONDS = 86_400
 _ANSWERED = 1 << 32  # attempts in the low half of a counter, billed calls in the high half
 _FATAL = frozenset({401, 402, 403, 404})
@@ -32,6 +34,9 @@ class TrafficCount:
         in_flight_at_fatal: Calls in flight when the first such error was sent.
         early_same: A request came back before the wait that its own refusal asked for was over.
         early_other: Other requests came from the same key and for the same model before it was.
+        others: Path to requests that were for no chat, such as ``/metrics``.
+        thought_tokens: Hidden tokens among the billed ones.
+        empty_billed: Billed calls whose answer held no text.
         abandoned: The client left before the answer was sent.
     """
 
@@ -44,6 +49,9 @@ class TrafficCount:
     rate_limited: int = 0
     billed: int = 0
     abandoned: int = 0
+    others: Counter[str] = field(default_factory=Counter)
+    thought_tokens: int = 0
+    empty_billed: int = 0
     after_quota_error: int = 0
     after_fatal: int = 0
     in_flight_at_fatal: int | None = None
@@ -94,6 +102,16 @@ class TrafficCount:
         if self.track:
             self.requests[digest] = self.requests.get(digest, 0) + _ANSWERED
 
+    def note_other(self, path: str) -> None:
+        """A request that is for no chat. Paths beyond the first hundred are not told apart."""
+        known = path in self.others or len(self.others) < _MAX_PATHS
+        self.others[path if known else "..."] += 1
+
+    def note_answer(self, answer: Answer) -> None:
+        """What the billed call is answered."""
+        self.thought_tokens += answer.thoughts
+        self.empty_billed += not answer.text
+
     def leave(self, status: int, tokens: int, now: float) -> None:
         """The call is over: with a status, or 0 where no whole reply was sent."""
         self._busy_s += self.in_flight * (now - self._changed_s)
@@ -143,6 +161,9 @@ class TrafficCount:
             "rate_limited": self.rate_limited,
             "billed": self.billed,
             "abandoned": self.abandoned,
+            "others": dict(sorted(self.others.items())),
+            "thought_tokens": self.thought_tokens,
+            "empty_billed": self.empty_billed,
             "requests": len(self.requests),
             "attempts": {str(key): count for key, count in sorted(attempts.items())},
             "attempts_max": max(attempts, default=0),

@@ -1,21 +1,23 @@
-"""A fitting value for a JSON schema, filled from what the chunk says.
+"""A fitting value for any JSON schema, filled from what the passage says.
 
-A property's name decides which part of a draft goes in: ``instruction`` takes the question,
-``answer`` the answer, ``evidence`` the copied span, ``number`` the place in the list. Any other
-string is a short remark, any other number a seeded score. ``pattern`` and ``format`` are not
-looked at.
+A property's name, or else its description, decides what stands in it: a question, an answer, a
+verbatim piece of the passage, a few words, a single statement. Bounds, enumerations, patterns and
+formats are kept to; lists of turns alternate between their roles; the answer to a question with
+options is one of them.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.simulator.content import Draft
+from pairmill.simulator.content import Draft, draft_pairs
+from pairmill.simulator.patterns import write_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     Filler = Callable[["Filling", Draft], Any]
 
-__all__ = ["PAIRS_SCHEMA", "Filling", "fill", "find_schema"]
+__all__ = ["PAIRS_SCHEMA", "Filling", "fill", "find_example", "find_schema"]
 
 PAIRS_SCHEMA: bytes = orjson.dumps(
     {
@@ -46,25 +48,82 @@ PAIRS_SCHEMA: bytes = orjson.dumps(
         },
     }
 )
-"""What is answered where neither the request nor its system message holds a schema."""
+"""What is answered where pairs are asked for, and no schema or example says in which form."""
 
-_INSTRUCTION = frozenset({"instruction", "question", "prompt", "query", "task", "user"})
-_ANSWER = frozenset({"answer", "response", "output", "completion", "text", "assistant"})
-_EVIDENCE = frozenset({"evidence", "quote", "span", "context"})
-_KIND = frozenset({"type", "kind", "category"})
+_FEW_WORDS = (
+    "title name topic subject entity keyword tag label concept term heading skill persona domain "
+    "option choice distractor strategy audience style"
+)
+_ANSWER = (
+    "answer response output completion text assistant solution reply explanation rewrite article "
+    "body content paraphrase paragraph positive"
+)
+_BAD = "not un boilerplate unanswerable leak leaks error duplicate skip refuse spam"
+_ROLES: tuple[tuple[str, frozenset[str]], ...] = (
+    ("instruction", frozenset({"instruction", "prompt", "task", "user", "request", "exercise"})),
+    ("question", frozenset({"question", "query", "problem"})),
+    ("evidence", frozenset({"evidence", "quote", "span", "context", "citation", "excerpt"})),
+    ("sentence", frozenset({"sentence", "verbatim", "passage", "support", "supporting"})),
+    ("kind", frozenset({"type", "kind", "category"})),
+    ("language", frozenset({"language", "lang", "locale"})),
+    ("few words", frozenset(_FEW_WORDS.split())),
+    ("statement", frozenset({"fact", "claim", "statement", "point", "proposition", "summary"})),
+    ("answer", frozenset(_ANSWER.split())),
+)
+_DESCRIBED: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("sentence", re.compile(r"verbatim|word for word|\b(?:copied|quoted?)\b|exact (?:words|sent)")),
+    ("question", re.compile(r"\bquestion\b(?! that was| above)")),
+    ("instruction", re.compile(r"\b(?:instruction|task)\b")),
+    ("few words", re.compile(r"\b(?:few|one or two|single) words?\b|\bname of\b|\btitle\b")),
+    ("statement", re.compile(r"\b(?:one sentence|single sentence|fact|claim)\b")),
+    ("answer", re.compile(r"\b(?:answer|explanation|paragraph|text)\b")),
+)
 _POSITION = frozenset({"number", "position"})
 _REASON = frozenset({"skip", "reason", "error", "refusal"})
+_TURN = frozenset({"role", "speaker", "from"})
+_ASKERS = frozenset({"user", "human", "student", "asker", "questioner", "customer"})
+_OPTIONS = frozenset({"options", "choices", "alternatives"})
+_PLAIN_TEXT = frozenset({"type", "description", "title"})
+_CHOSEN = frozenset({"answer", "correct", "correct_answer", "correct_option", "solution", "key"})
+_BAD_NEWS = frozenset(_BAD.split())
+_FORMATS = {
+    "date": "2024-05-17",
+    "time": "12:30:00Z",
+    "date-time": "2024-05-17T12:30:00Z",
+    "email": "reader@example.org",
+    "uri": "https://example.org/source",
+    "url": "https://example.org/source",
+    "uuid": "6f1c2b1e-58a4-4c1b-9a53-0d7f3f9a2b10",
+    "hostname": "example.org",
+    "ipv4": "192.0.2.1",
+}
+_TOLD_BOUND = re.compile(r"at most (\d{1,6}) characters")
 _DEPTH = 32
+_INNER_ITEMS = 3  # in a list without bounds that stands inside another list
+_MAX_ITEMS = 64
 _DECODER = json.JSONDecoder()
 _NOTHING = Draft("fact", "", "What is this about?", "There is nothing to say about this.")
+_NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What a value is made of: the drafts in order, and the dice for everything else."""
+    """What a value is made of: the drafts in order, the dice, and the passage for more drafts."""
 
     drafts: Sequence[Draft]
     dice: Dice
+    passage: str = ""
+
+    def at_least(self, count: int) -> list[Draft]:
+        """So many drafts or more; the same ones come again where the passage has no others."""
+        drafts = list(self.drafts)
+        if len(drafts) < count and self.passage:
+            more = draft_pairs(self.passage, count, self.dice)
+            known = {draft.sentence for draft in drafts}
+            drafts += [draft for draft in more if draft.sentence not in known]
+        while len(drafts) < count:
+            drafts.append(drafts[len(drafts) % max(len(self.drafts), 1)] if drafts else _NOTHING)
+        return drafts
 
 
 def fill(schema: bytes, filling: Filling) -> Any:
@@ -78,15 +137,59 @@ def find_schema(text: str) -> bytes | None:
     """The first JSON schema of an object that stands in the text, as JSON; None where none does."""
     if '"properties"' not in text:
         return None
-    start = -1
-    while (start := text.find("{", start + 1)) >= 0:
-        try:
-            found, _end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
+    for found in _values_in(text):
         if isinstance(found, dict) and isinstance(found.get("properties"), dict):
             return orjson.dumps(found)
     return None
+
+
+@functools.lru_cache(maxsize=256)
+def find_example(text: str) -> bytes | None:
+    """A schema after the last JSON object, or list of objects, that the text shows as a form."""
+    if '{"' not in text and "{\n" not in text and '{ "' not in text:
+        return None
+    shown = [
+        found
+        for found in _values_in(text, opening="{[")
+        if (isinstance(found, dict) and found)
+        or (isinstance(found, list) and found and isinstance(found[0], dict) and found[0])
+    ]
+    return orjson.dumps(_schema_of(shown[-1])) if shown else None
+
+
+def _values_in(text: str, opening: str = "{") -> list[Any]:
+    """The JSON values in the text that begin with such a bracket, outermost ones, in order."""
+    found = []
+    at = 0
+    while at < len(text):
+        if text[at] not in opening:
+            at += 1
+            continue
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+        else:
+            found.append(value)
+    return found
+
+
+def _schema_of(value: Any) -> dict[str, Any]:  # noqa: PLR0911 (one for each kind of JSON value)
+    """The schema that an example is taken to stand for."""
+    if isinstance(value, dict):
+        return {"type": "object", "properties": {key: _schema_of(it) for key, it in value.items()}}
+    if isinstance(value, list):
+        return {"type": "array", "items": _schema_of(value[0]) if value else {"type": "string"}}
+    if isinstance(value, bool):
+        return {"type": "boolean"}
+    if isinstance(value, int | float):
+        return {"type": "integer" if isinstance(value, int) else "number"}
+    if value is None:
+        return {"type": ["string", "null"]}
+    choices = [part.strip() for part in str(value).split("|")]
+    if len(choices) > 1 and all(0 < len(part) < 40 for part in choices):  # noqa: PLR2004
+        return {"enum": choices}
+    return {"type": "string", "description": str(value).lower()}
 
 
 @functools.lru_cache(maxsize=256)
@@ -95,31 +198,40 @@ def _compiled(schema: bytes) -> Filler:
     return _compile(root, root, "", _DEPTH)
 
 
-def _compile(node: Any, root: Mapping[str, Any], name: str, depth: int) -> Filler:
+def _compile(
+    node: Any, root: Mapping[str, Any], name: str, depth: int, *, inside: bool = False
+) -> Filler:
+    """A filler for one node; ``inside`` a list, lists without bounds are short."""
     node = _resolve(node, root)
     if depth == 0 or not isinstance(node, dict):
         return _always(None)
     if "const" in node:
         return _always(node["const"])
-    kinds = node.get("type") or ("object" if "properties" in node else "string")
+    kinds = node.get("type") or _kind_of(node)
     kinds = kinds if isinstance(kinds, list) else [kinds]
-    if "null" in kinds and name in _REASON:
+    if "null" in kinds and name.lower() in _REASON:
         reason = next((value for value in node.get("enum", ()) if value is not None), "no prose")
         return lambda filling, _draft: None if filling.drafts else reason
     if node.get("enum"):
         return _enum(node["enum"])
     kind = next((kind for kind in kinds if kind != "null"), "null")
-    if kind == "integer" and name in _POSITION:
+    if kind == "integer" and name.lower() in _POSITION:
         return _position
     fillers: dict[Any, Callable[[], Filler]] = {
-        "object": lambda: _object(node, root, depth),
-        "array": lambda: _array(node, root, name, depth),
-        "integer": lambda: _number(node, whole=True),
-        "number": lambda: _number(node, whole=False),
-        "boolean": lambda: lambda filling, _draft: filling.dice.below(2) == 0,
+        "object": lambda: _object(node, root, depth, inside=inside),
+        "array": lambda: _array(node, root, name, depth, inside=inside),
+        "integer": lambda: _number(node, name, whole=True),
+        "number": lambda: _number(node, name, whole=False),
+        "boolean": lambda: _boolean(name),
         "string": lambda: _string(node, name),
     }
     return fillers.get(kind, lambda: _always(None))()
+
+
+def _kind_of(node: Mapping[str, Any]) -> str:
+    if "properties" in node or isinstance(node.get("additionalProperties"), dict):
+        return "object"
+    return "array" if "items" in node or "prefixItems" in node else "string"
 
 
 def _position(filling: Filling, draft: Draft) -> int:
@@ -141,7 +253,10 @@ def _resolve(node: Any, root: Mapping[str, Any]) -> Any:
                 target = target.get(part) if part and isinstance(target, dict) else target
             node = target
             continue
-        choices = node.get("anyOf") or node.get("oneOf") or node.get("allOf")
+        if isinstance(node.get("allOf"), list):
+            node = _merged(node, root)
+            continue
+        choices = node.get("anyOf") or node.get("oneOf")
         if not choices:
             break
         types = [choice for choice in choices if choice != {"type": "null"}]
@@ -150,6 +265,19 @@ def _resolve(node: Any, root: Mapping[str, Any]) -> Any:
             chosen = {**chosen, "type": [chosen["type"], "null"]}
         node = chosen
     return node
+
+
+def _merged(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """A node with the parts of its ``allOf`` written into it."""
+    whole: dict[str, Any] = {key: value for key, value in node.items() if key != "allOf"}
+    for part in node["allOf"]:
+        told = _resolve(part, root)
+        if isinstance(told, dict):
+            properties = {**whole.get("properties", {}), **told.get("properties", {})}
+            whole |= told
+            if properties:
+                whole["properties"] = properties
+    return whole
 
 
 def _enum(values: Sequence[Any]) -> Filler:
@@ -161,60 +289,228 @@ def _enum(values: Sequence[Any]) -> Filler:
     return filler
 
 
-def _object(node: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Filler:
+def _object(
+    node: Mapping[str, Any], root: Mapping[str, Any], depth: int, *, inside: bool
+) -> Filler:
+    properties = node.get("properties") or {}
     fields = [
-        (key, _compile(value, root, key.lower(), depth - 1))
-        for key, value in (node.get("properties") or {}).items()
+        (key, _compile(value, root, key, depth - 1, inside=inside))
+        for key, value in properties.items()
     ]
-    return lambda filling, draft: {key: filler(filling, draft) for key, filler in fields}
+    extra = node.get("additionalProperties")
+    if not fields and isinstance(extra, dict):
+        return _map(_compile(extra, root, "", depth - 1, inside=True))
+    options = next((key for key in properties if key.lower() in _OPTIONS), None)
+    chosen = next((key for key in properties if key.lower() in _CHOSEN), None)
+    if chosen is not None and _resolve(properties[chosen], root).keys() - _PLAIN_TEXT:
+        chosen = None
 
-
-def _array(node: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int) -> Filler:
-    item = _compile(node.get("items", {}), root, name.removesuffix("s"), depth - 1)
-    least, most = node.get("minItems", 0), node.get("maxItems", 2**31)
-
-    def filler(filling: Filling, _draft: Draft) -> Any:
-        drafts = list(filling.drafts[:most])
-        while len(drafts) < least:
-            drafts.append(drafts[len(drafts) % len(filling.drafts)] if drafts else _NOTHING)
-        return [item(filling, draft) for draft in drafts]
+    def filler(filling: Filling, draft: Draft) -> dict[str, Any]:
+        value = {key: filler(filling, draft) for key, filler in fields}
+        if options is not None and chosen is not None:
+            _choose(value, options, chosen, filling.dice)
+        return value
 
     return filler
 
 
-def _number(node: Mapping[str, Any], *, whole: bool) -> Filler:
-    least = node.get("minimum", node.get("exclusiveMinimum", 0) + 1)
-    most = node.get("maximum", node.get("exclusiveMaximum", max(5, least) + 1) - 1)
+def _choose(value: dict[str, Any], options: str, chosen: str, dice: Dice) -> None:
+    """Let the answer be one of the options, where both are texts."""
+    texts, answer = value[options], value[chosen]
+    if isinstance(texts, list) and texts and all(isinstance(it, str) for it in texts):
+        picked = dice.below(len(texts))
+        if isinstance(answer, str):
+            value[chosen] = texts[picked]
+
+
+def _map(item: Filler) -> Filler:
+    def filler(filling: Filling, _draft: Draft) -> dict[str, Any]:
+        drafts = filling.at_least(2)[:_INNER_ITEMS]
+        return {
+            draft.subject or f"key {at}": item(filling, draft) for at, draft in enumerate(drafts)
+        }
+
+    return filler
+
+
+def _array(
+    node: Mapping[str, Any], root: Mapping[str, Any], name: str, depth: int, *, inside: bool
+) -> Filler:
+    least, most = node.get("minItems", 0), node.get("maxItems", _MAX_ITEMS)
+    if isinstance(node.get("prefixItems"), list):
+        firsts = [_compile(it, root, name, depth - 1, inside=True) for it in node["prefixItems"]]
+        return lambda filling, draft: [first(filling, draft) for first in firsts]
+    inner = _resolve(node.get("items", {}), root)
+    turns = _turns(inner, root, depth, least, most)
+    if turns is not None:
+        return turns
+    one = name.removesuffix("s")
+    item = _compile(inner, root, one, depth - 1, inside=True)
+    is_text = isinstance(inner, dict) and (inner.get("type") or "string") == "string"
+
+    def filler(filling: Filling, draft: Draft) -> list[Any]:
+        drafts = filling.at_least(least)
+        if inside:
+            at = drafts.index(draft) if draft in drafts else 0
+            drafts = [*drafts[at:], *drafts[:at]]
+            most_here = min(most, max(least, _INNER_ITEMS))
+        else:
+            most_here = most
+        values = [item(filling, draft) for draft in drafts[:most_here]]
+        if is_text and not {"enum", "const", "pattern", "format"} & inner.keys():
+            return _distinct(values, inner.get("maxLength", 2**31))
+        return values
+
+    return filler
+
+
+def _distinct(values: list[Any], most: int) -> list[Any]:
+    """Texts that differ, since a list of options or names says nothing twice."""
+    seen: set[Any] = set()
+    for at, value in enumerate(values):
+        number = f" ({at + 1})"
+        if value in seen and most > 2 * len(number):
+            values[at] = value[: most - len(number)] + number
+        seen.add(values[at])
+    return values
+
+
+def _turns(item: Any, root: Mapping[str, Any], depth: int, least: int, most: int) -> Filler | None:
+    """A list of turns of a conversation, each with a role; None where the items are none."""
+    properties = item.get("properties") if isinstance(item, dict) else None
+    role = next((key for key in properties or () if key.lower() in _TURN), None)
+    if properties is None or role is None:
+        return None
+    roles = _resolve(properties[role], root).get("enum") or ["user", "assistant"]
+    asker = next((it for it in roles if str(it).lower() in _ASKERS), None)
+    other = next((it for it in roles if it != asker and str(it).lower() != "system"), None)
+    if asker is None or other is None:
+        return None
+    others = {
+        key: _compile(value, root, key, depth - 1, inside=True)
+        for key, value in properties.items()
+        if key != role
+    }
+    texts = [key for key in others if _resolve(properties[key], root).get("type") == "string"]
+    said = next((key for key in texts if _role_of(key, "") == "answer"), texts[0] if texts else "")
+    words = properties.get(said, {})
+    asks, tells = (_compile(words, root, name, depth - 1) for name in ("question", "answer"))
+
+    def filler(filling: Filling, _draft: Draft) -> list[Any]:
+        count = min(most, max(least, 2 * len(filling.drafts)))
+        count -= count % 2 if count - count % 2 >= least else 0
+        turns = []
+        for at in range(count):
+            draft = filling.at_least(at // 2 + 1)[at // 2]
+            turn = {role: other if at % 2 else asker}
+            turn |= {key: field(filling, draft) for key, field in others.items()}
+            if said:
+                turn[said] = (tells if at % 2 else asks)(filling, draft)
+            turns.append({key: turn[key] for key in properties})
+        return turns
+
+    return filler
+
+
+def _boolean(name: str) -> Filler:
+    is_bad = not _BAD_NEWS.isdisjoint(_words_of(name))
+    return lambda filling, _draft: (filling.dice.below(4) == 0) == is_bad
+
+
+def _number(node: Mapping[str, Any], name: str, *, whole: bool) -> Filler:
+    usual = 1 if not whole and _words_of(name) & {"confidence", "probability", "share"} else 5
+    least = node.get("minimum", node.get("exclusiveMinimum", (-1 if usual == 1 else 0)) + whole)
+    if "minimum" not in node and "exclusiveMinimum" not in node:
+        least = 0 if usual == 1 else 1
+    most = node.get("maximum", node.get("exclusiveMaximum", max(usual, least) + whole) - whole)
+    step = node.get("multipleOf")
     if whole:
-        least, most = int(least), max(int(most), int(least))
+        least, most = -int(-least // 1), max(int(most), int(least))
+    is_open = not whole and "exclusiveMinimum" in node
 
     def filler(filling: Filling, _draft: Draft) -> Any:
         high = max(filling.dice.share(), filling.dice.share())  # judges are kind
         value = least + high * (most - least + whole)
-        return min(int(value), most) if whole else round(value, 3)
+        if step:
+            first = -(-least // step) * step
+            value = min(first + (value - first) // step * step, most // step * step)
+            return int(value) if whole else value
+        if whole:
+            return min(int(value), most)
+        return round(value, 3) if not is_open or round(value, 3) > least else (least + most) / 2
 
     return filler
 
 
 def _string(node: Mapping[str, Any], name: str) -> Filler:
     least, most = node.get("minLength", 0), node.get("maxLength")
+    told = _TOLD_BOUND.search(str(node.get("description", "")))
+    if most is None and told:  # strict servers take no maxLength, so that it is told in words
+        most = int(told[1])
+    pattern, form = node.get("pattern"), node.get("format")
+    role = _role_of(name, str(node.get("description", "")).lower())
+    if isinstance(pattern, str):
+        return lambda filling, draft: write_match(pattern, filling.dice) or _say(role, draft)
+    if form in _FORMATS:
+        return _always(_FORMATS[form])
 
-    def filler(_filling: Filling, draft: Draft) -> Any:
-        text = _text_for(name, draft)
-        while len(text) < least:
-            text += f" {text or 'word'}"
-        return text if most is None else text[:most]
+    def filler(filling: Filling, draft: Draft) -> str:
+        text = _say(role, draft)
+        if len(text) < least:
+            text = _lengthen(text, least, filling)
+        return text if most is None or len(text) <= most else _shorten(text, least, most, role)
 
     return filler
 
 
-def _text_for(name: str, draft: Draft) -> str:
-    if name in _INSTRUCTION:
-        return draft.instruction
-    if name in _ANSWER:
-        return draft.answer
-    if name in _EVIDENCE:
-        return draft.evidence
-    if name in _KIND:
-        return draft.kind
+def _lengthen(text: str, least: int, filling: Filling) -> str:
+    for draft in filling.at_least(1):
+        if len(text) >= least:
+            break
+        text = f"{text} {draft.answer}".strip()
+    while len(text) < least:
+        text += f" {text or 'word'}"
+    return text
+
+
+def _shorten(text: str, least: int, most: int, role: str) -> str:
+    """Cut at a word where that leaves something; a question keeps its mark."""
+    room = most - 1 if role == "question" and most > 1 else most
+    cut = text[:room]
+    space = cut.rfind(" ")
+    if space > max(room // 2, least):
+        cut = cut[:space].rstrip(",;:").ljust(least, ".")
+    return f"{cut}?" if role == "question" and most > 1 else cut
+
+
+@functools.lru_cache(maxsize=1024)
+def _words_of(name: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in _NAME_WORDS.findall(name))
+
+
+@functools.lru_cache(maxsize=1024)
+def _role_of(name: str, description: str) -> str:
+    """What a text field is for, by its name, else by its description; "" where neither says."""
+    words = _words_of(name)
+    words |= {word.removesuffix("s") for word in words}
+    by_description = next((it for it, known in _DESCRIBED if known.search(description)), "")
+    if by_description == "sentence":
+        return by_description
+    return next((it for it, known in _ROLES if not known.isdisjoint(words)), by_description)
+
+
+def _say(role: str, draft: Draft) -> str:
+    texts = {
+        "instruction": draft.instruction,
+        "question": draft.question,
+        "answer": draft.answer,
+        "evidence": draft.evidence,
+        "sentence": draft.sentence or draft.evidence,
+        "kind": draft.kind,
+        "language": "en",
+        "few words": draft.subject or draft.evidence,
+        "statement": draft.answer.partition(". ")[0].rstrip(".") + ".",
+    }
+    if role in texts:
+        return texts[role]
     return f"It speaks of {draft.evidence}." if draft.evidence else "Nothing to remark."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pairmill.errors import ConfigError
+from pairmill.simulator.rules import Rule  # noqa: TC001 (pydantic reads the annotations)
+from pairmill.simulator.thinking import Thinking  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +28,7 @@ __all__ = [
     "SimulatedPrices",
     "SimulatedQuota",
     "SimulatorSettings",
+    "TlsFiles",
     "from_mapping",
     "to_mapping",
 ]
@@ -177,6 +181,16 @@ class ScheduledStep:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A certificate chain and its key, both as paths of PEM files."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class SimulatorSettings:
     """A simulated endpoint. With the defaults it answers at once, with pairs from each chunk.
 
@@ -193,6 +207,13 @@ class SimulatorSettings:
         metrics: Which gauges ``GET /metrics`` shows; ``none`` answers 404.
         context_tokens: Longest prompt plus max_tokens; beyond, 400 ``context_length_exceeded``.
         track_requests: Count attempts per request; costs about 150 bytes for each.
+        keep_requests: Bodies of so many of the last requests are kept for ``GET /_sim/requests``.
+        scenario: Name of a scenario (``scenario_names()``), or path of a scenario file. What it
+            says holds wherever these settings stand at their defaults; its rules come after
+            ``rules``.
+        rules: Which calls get something else than a good answer.
+        thinking: The model thinks before it answers.
+        tls: Serve HTTPS with these files.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -218,6 +239,11 @@ class SimulatorSettings:
     context_tokens: int | None = None
     max_request_bytes: int = 16 * 2**20
     track_requests: bool = True
+    keep_requests: int = 0
+    scenario: str | None = None
+    rules: tuple[Rule, ...] = ()
+    thinking: Thinking | None = None
+    tls: TlsFiles | None = None
 
     def __post_init__(self) -> None:
         _check(0 <= self.port < 2**16, "port", "is a number from 0 to 65535")
@@ -255,6 +281,7 @@ def to_mapping(settings: SimulatorSettings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
+@functools.cache
 def _adapter() -> TypeAdapter[SimulatorSettings]:
     return TypeAdapter(SimulatorSettings)
 

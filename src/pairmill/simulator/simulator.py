@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pairmill.errors import ConfigError
 from pairmill.simulator.endpoint import SimulatedEndpoint
 from pairmill.simulator.http import ClientConnection, check_installed
 from pairmill.simulator.settings import SimulatorSettings
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from pairmill.simulator.settings import ScheduledStep
+    from pairmill.simulator.settings import ScheduledStep, TlsFiles
 
 __all__ = ["HOST", "Simulator", "new_loop", "serve"]
 
@@ -55,7 +57,9 @@ class Simulator:
     @property
     def url(self) -> str:
         """The base URL, with its ``/v1``."""
-        return f"http://{HOST}:{self._port}/v1"
+        has_tls = self._endpoint is not None and self._endpoint.settings.tls is not None
+        scheme = "https" if has_tls else "http"
+        return f"{scheme}://{HOST}:{self._port}/v1"
 
     def report(self) -> dict[str, Any]:
         """What the client did: the body of ``GET /_sim/report``."""
@@ -84,12 +88,13 @@ class Simulator:
         check_installed()
         loop = asyncio.get_running_loop()
         endpoint = SimulatedEndpoint(self.settings, loop)
-        limit = self.settings.max_request_bytes
+        limit = endpoint.settings.max_request_bytes
         self._server = await loop.create_server(
             lambda: ClientConnection(endpoint.handle, self._live, limit),
             HOST,
             self.settings.port,
             backlog=_BACKLOG,
+            ssl=_tls_context(endpoint.settings.tls),
         )
         self._loop = loop
         self._endpoint = endpoint
@@ -163,6 +168,20 @@ class Simulator:
             return action()
 
         return asyncio.run_coroutine_threadsafe(act(), self._loop).result()
+
+
+def _tls_context(files: TlsFiles | None) -> ssl.SSLContext | None:
+    if files is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(files.certificate, files.key)
+    except (OSError, ssl.SSLError):
+        raise ConfigError(
+            f"simulator: tls: cannot read a certificate from {files.certificate} and its key from "
+            f"{files.key}"
+        ) from None
+    return context
 
 
 async def serve(

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from pairmill.simulator.dice import digest_of
+
+if TYPE_CHECKING:
+    from pairmill.simulator.thinking import Thinking
 
 __all__ = [
     "Answer",
     "ChatRequest",
     "count_tokens",
     "encode_envelope",
+    "encode_events",
+    "limit_tokens",
     "make_envelope",
     "parse_chat",
 ]
@@ -35,6 +40,8 @@ class ChatRequest:
         system: Everything before it, joined.
         mode: ``json_schema``, ``json_object`` or ``text``.
         max_tokens: None where the request sets none.
+        data: The whole body.
+        stream: The answer is wanted as server-sent events.
     """
 
     digest: int
@@ -45,20 +52,38 @@ class ChatRequest:
     schema: dict[str, Any] | None
     max_tokens: int | None
     prompt_tokens: int
+    data: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A text with its token count, and why it ended."""
+    """A text with its token count, and why it ended.
+
+    Attributes:
+        completion_tokens: All that were written: the text's, and the thoughts'.
+        thoughts: Tokens of thought among them.
+        thought_text: The thoughts, where the model shows them in a field of their own.
+    """
 
     text: str
     finish_reason: str
     completion_tokens: int
+    thoughts: int = 0
+    thought_text: str = ""
 
 
 def count_tokens(text: str) -> int:
     """Four characters a token, rounded up."""
     return -(-len(text) // _CHARS_PER_TOKEN)
+
+
+def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop") -> Answer:
+    """The text, cut to ``max_tokens`` (four characters each) and then ended with ``length``."""
+    tokens = count_tokens(text)
+    if max_tokens is None or tokens <= max_tokens:
+        return Answer(text, finish_reason, tokens)
+    return Answer(text[: 4 * max_tokens], "length", max_tokens)
 
 
 def parse_chat(body: bytes, seed: int) -> ChatRequest:
@@ -76,8 +101,6 @@ def parse_chat(body: bytes, seed: int) -> ChatRequest:
     messages = data.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ValueError("'messages' must be a list with at least one message")
-    if data.get("stream"):
-        raise ValueError("'stream' is not supported by the simulated endpoint")
     if data.get("n", 1) not in {1, None}:
         raise ValueError("'n' above 1 is not supported by the simulated endpoint")
     texts = [_content(message) for message in messages]
@@ -96,11 +119,24 @@ def parse_chat(body: bytes, seed: int) -> ChatRequest:
         schema=schema,
         max_tokens=limit,
         prompt_tokens=sum(map(count_tokens, texts)) + _TOKENS_PER_MESSAGE * len(texts),
+        data=data,
+        stream=data.get("stream") is True,
     )
 
 
-def make_envelope(request: ChatRequest, answer: Answer) -> dict[str, Any]:
-    """The chat.completion object around an answer."""
+def make_envelope(
+    request: ChatRequest, answer: Answer, thinking: Thinking | None = None
+) -> dict[str, Any]:
+    """The chat.completion object around an answer of a model that thinks so, or not at all."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    usage = {
+        "prompt_tokens": request.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+        "total_tokens": request.prompt_tokens + answer.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    }
+    if thinking is not None:
+        _add_thoughts(message, usage, answer, thinking)
     return {
         "id": f"chatcmpl-{request.digest:016x}",
         "object": "chat.completion",
@@ -109,19 +145,32 @@ def make_envelope(request: ChatRequest, answer: Answer) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
+                "message": message,
                 "logprobs": None,
                 "finish_reason": answer.finish_reason,
             }
         ],
-        "usage": {
-            "prompt_tokens": request.prompt_tokens,
-            "completion_tokens": answer.completion_tokens,
-            "total_tokens": request.prompt_tokens + answer.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0},
-        },
+        "usage": usage,
         "system_fingerprint": "fp_simulated",
     }
+
+
+def encode_events(envelope: dict[str, Any], parts: int = 4) -> bytes:
+    """The same answer as server-sent events: its text in so many parts, the usage, ``[DONE]``."""
+    first = envelope["choices"][0]
+    text = first["message"].get("content") or ""
+    step = -(-len(text) // parts) or 1
+    deltas: list[dict[str, Any]] = [{**first["message"], "content": ""}]
+    deltas += [{"content": text[at : at + step]} for at in range(0, len(text), step)]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": first["finish_reason"]})
+    head = {key: envelope.get(key) for key in ("id", "created", "model", "system_fingerprint")}
+    head["object"] = "chat.completion.chunk"
+    chunks = [{**head, "choices": [choice], "usage": None} for choice in choices]
+    chunks.append({**head, "choices": [], "usage": envelope.get("usage")})
+    return b"".join(b"data: %b\n\n" % encode_envelope(chunk) for chunk in chunks) + (
+        b"data: [DONE]\n\n"
+    )
 
 
 def encode_envelope(envelope: Any) -> bytes:
@@ -130,6 +179,23 @@ def encode_envelope(envelope: Any) -> bytes:
         return orjson.dumps(envelope)
     except TypeError:
         return json.dumps(envelope).encode()
+
+
+def _add_thoughts(
+    message: dict[str, Any], usage: dict[str, Any], answer: Answer, thinking: Thinking
+) -> None:
+    """Write the thoughts into message and usage as the model's server does."""
+    if thinking.shown in {"reasoning", "reasoning_content"}:
+        message[thinking.shown] = answer.thought_text
+    if not answer.text and answer.thoughts:
+        if thinking.empty == "absent":
+            del message["content"]
+        elif thinking.empty == "null":
+            message["content"] = None
+    if thinking.counted in {"outside", "total"}:
+        usage["completion_tokens"] -= answer.thoughts
+    if thinking.counted in {"inside", "outside"}:
+        usage["completion_tokens_details"] = {"reasoning_tokens": answer.thoughts}
 
 
 def _content(message: Any) -> str:

@@ -1,4 +1,4 @@
 """Readers, one file a format: each yields documents as a stream, and reports what it skips.
 
-A new format is a file with a function of the type ``origin.Reader`` and a line in ``registry.py``.
+A format is a `base.Format`: a file of its own, and a line in ``registry.py``; see docs/sources.md.
 """

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import InputError
 from pairmill.sources.characters import plain_line
-from pairmill.sources.html import has_extra, require_extra
 from pairmill.sources.notes import InputFate, Note
-from pairmill.sources.registry import KNOWN_ENDINGS, ending_of, is_html_name
+from pairmill.sources.registry import Formats, ending_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +22,75 @@ __all__ = ["STANDARD_INPUT", "FoundFile", "check_inputs", "find_files"]
 
 STANDARD_INPUT = "-"
 _LABEL_MAX_CHARS = 500
+_NO_DOCUMENTS = frozenset(
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".webp",
+        ".svg",
+        ".ico",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".heic",
+        ".psd",
+        ".mp3",
+        ".mp4",
+        ".m4a",
+        ".wav",
+        ".ogg",
+        ".flac",
+        ".webm",
+        ".avi",
+        ".mov",
+        ".mkv",
+        ".woff",
+        ".woff2",
+        ".ttf",
+        ".otf",
+        ".eot",
+        ".css",
+        ".scss",
+        ".less",
+        ".js",
+        ".mjs",
+        ".map",
+        ".ts",
+        ".jsx",
+        ".tsx",
+        ".exe",
+        ".dll",
+        ".so",
+        ".dylib",
+        ".o",
+        ".a",
+        ".class",
+        ".pyc",
+        ".whl",
+        ".jar",
+        ".deb",
+        ".rpm",
+        ".iso",
+        ".dmg",
+        ".bin",
+        ".dat",
+        ".db",
+        ".sqlite",
+        ".sqlite3",
+        ".lock",
+        ".log",
+        ".pid",
+        ".sock",
+        ".tmp",
+        ".swp",
+        ".bak",
+        ".idx",
+        ".pack",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +99,23 @@ class FoundFile:
 
     path: Path | None
     label: str
+    from_folder: bool = False
 
 
-def check_inputs(inputs: tuple[str, ...], output: Path) -> None:
+def check_inputs(inputs: tuple[str, ...], output: Path, sources: tuple[str, ...] = ()) -> None:
     """Look at every input before the first is read, so that a mistake is told at once.
 
     Raises:
+        ConfigError: A format of the user's own cannot be loaded.
         InputError: One is not there, cannot be read, is no file or folder, or is a folder without a
-            single file of a known kind; or there is HTML and the extra for it is not installed.
+            single file that may hold a document.
     """
     if not inputs:
         raise InputError("no input given: name files, folders, or - for standard input")
+    formats = Formats(sources)
     for given in inputs:
         if given != STANDARD_INPUT:
-            _check(given, output)
+            _check(given, output, formats)
 
 
 def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[FoundFile]:
@@ -62,7 +133,7 @@ def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[
             yield FoundFile(Path(given), _label(given))
 
 
-def _check(given: str, output: Path) -> None:
+def _check(given: str, output: Path, formats: Formats) -> None:
     label = _label(given)
     try:
         mode = os.stat(given).st_mode  # noqa: PTH116 (a path given as text may hold anything)
@@ -73,50 +144,51 @@ def _check(given: str, output: Path) -> None:
     if stat.S_ISREG(mode):
         if not os.access(given, os.R_OK):
             raise InputError(f"cannot read {label}: permission denied")
-        if is_html_name(given):
-            require_extra(label)
     elif stat.S_ISDIR(mode):
-        _check_folder(given, label, output)
+        _check_folder(given, label, output, formats)
     else:
         raise InputError(
             f"{label} is a pipe or a device; give it as standard input: ... < {label}, and -"
         )
 
 
-def _check_folder(given: str, label: str, output: Path) -> None:
+def _check_folder(given: str, label: str, output: Path, formats: Formats) -> None:
     if not os.access(given, os.R_OK | os.X_OK):
         raise InputError(f"cannot read {label}: permission denied")
-    empty = True
-    for found in _walk(given, Path(given).resolve(), output.resolve(), lambda _: None):
-        empty = False
-        if has_extra():
-            break
-        if is_html_name(found.label):
-            require_extra(found.label)
-    if empty:
-        kinds = " ".join(sorted(KNOWN_ENDINGS))
-        raise InputError(f"nothing to read in the folder {label} (known: {kinds}, also .gz)")
+    for _ in _walk(given, Path(given).resolve(), output.resolve(), lambda _: None):
+        return
+    kinds = " ".join(formats.endings)
+    raise InputError(f"nothing to read in the folder {label} (known: {kinds}, also .gz)")
 
 
 def _walk(folder: str, root: Path, output: Path, watch: Watch) -> Iterator[FoundFile]:
-    try:
-        with os.scandir(folder) as entries:
-            ordered = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    except OSError as error:
-        watch(Note(InputFate.SKIPPED, _label(folder), "cannot read folder", _why(error)))
-        return
-    for entry in ordered:
+    """Yield the files below a folder, depth first; how deep they lie costs no stack."""
+    waiting: list[Iterator[os.DirEntry[str]]] = [_entries(folder, watch)]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False):
             if Path(entry.path).resolve() != output:
-                yield from _walk(entry.path, root, output, watch)
+                waiting.append(_entries(entry.path, watch))
             continue
         problem = _problem(entry, root)
         if problem:
             watch(Note(InputFate.SKIPPED, _label(entry.path), *problem))
         else:
-            yield FoundFile(Path(entry.path), _label(entry.path))
+            yield FoundFile(Path(entry.path), _label(entry.path), from_folder=True)
+
+
+def _entries(folder: str, watch: Watch) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
+    except OSError as error:
+        watch(Note(InputFate.SKIPPED, _label(folder), "cannot read folder", _why(error)))
+        return iter(())
 
 
 def _problem(entry: os.DirEntry[str], root: Path) -> tuple[str, str] | None:
@@ -129,8 +201,8 @@ def _problem(entry: os.DirEntry[str], root: Path) -> tuple[str, str] | None:
             return "link to a folder", "what it holds is read where it stands"
     if not entry.is_file():
         return "not a regular file", "a pipe, a device, or a link to nothing"
-    if ending_of(entry.name) not in KNOWN_ENDINGS:
-        return "unknown kind of file", "name the file itself to have it looked at"
+    if ending_of(entry.name) in _NO_DOCUMENTS:
+        return "not a document", f"a {ending_of(entry.name)} file"
     return None
 
 

@@ -1,10 +1,15 @@
-"""How two of our own processes speak over a pipe: plain values, each with its length before it."""
+"""How our own processes speak over a pipe: typed MessagePack values, each after its length.
+
+What comes from a process that reads hostile pages is decoded by type and checked; anything else is
+a broken frame. Decoding runs no code and builds nothing but the named type.
+"""
 
 from __future__ import annotations
 
-import marshal
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +18,11 @@ __all__ = ["BrokenFrameError", "read_bytes", "read_frame", "write_frame"]
 
 _NO_FRAME = "what it sent is no frame"
 _HEAD_BYTES = 8
-_MOST_BYTES = 2**32  # twice what marshal can hold in one text; eight printed signs say far more
+_MOST_BYTES = 2**32  # eight printed characters, read as a length, say far more
 _MOST_PARTS = 1024  # IOV_MAX
+
+T = TypeVar("T")
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class BrokenFrameError(EOFError):
@@ -22,12 +30,12 @@ class BrokenFrameError(EOFError):
 
 
 def write_frame(descriptor: int, value: Any, blobs: Sequence[bytes] = ()) -> None:
-    """Write a value made of tuples, lists, text, bytes, numbers and None; then bytes as they are.
+    """Write a value that MessagePack can hold, then bytes as they are.
 
     Raises:
         OSError: Nobody reads any more.
     """
-    body = marshal.dumps(value)
+    body = _encode(value)
     parts = [len(body).to_bytes(_HEAD_BYTES, "big"), body, *blobs]
     for start in range(0, len(parts), _MOST_PARTS):
         some = parts[start : start + _MOST_PARTS]
@@ -38,20 +46,19 @@ def write_frame(descriptor: int, value: Any, blobs: Sequence[bytes] = ()) -> Non
                 rest = rest[os.write(descriptor, rest) :]
 
 
-def read_frame(descriptor: int) -> Any:
-    """Return the next value, as `write_frame` was given it.
+def read_frame(descriptor: int, kind: type[T]) -> T:
+    """Return the next value, which must be of the given type.
 
     Raises:
-        BrokenFrameError: The other side has ended, or what it sent is no frame.
+        BrokenFrameError: The other side has ended, or what it sent is no such value.
     """
     size = int.from_bytes(read_bytes(descriptor, _HEAD_BYTES), "big")
     if size > _MOST_BYTES:
         raise BrokenFrameError(_NO_FRAME)
     body = read_bytes(descriptor, size)
     try:
-        # Of our own child, down a pipe that nobody else holds; unlike pickle it runs no code.
-        return marshal.loads(body)  # noqa: S302
-    except (EOFError, ValueError, TypeError):
+        return msgspec.msgpack.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise BrokenFrameError(_NO_FRAME) from None
 
 

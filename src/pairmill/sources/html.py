@@ -1,94 +1,104 @@
-"""HTML pages through trafilatura: the article as Markdown, without what stands around it."""
+"""HTML pages: the article as Markdown, without what stands around it; see `pages`."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pairmill.errors import InputError
 from pairmill.records import Document, digest
-from pairmill.sources.pages import PageError
-from pairmill.sources.text import read_bounded
+from pairmill.sources.base import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pairmill.sources.article import Article
+    from pairmill.sources.base import Deferred, Documents, Opener
 
-    from pairmill.sources.origin import DocumentOrigin
-    from pairmill.sources.streams import Stream
+__all__ = ["HTML", "looks_like_html", "read_html", "read_page"]
 
-__all__ = ["has_extra", "looks_like_html", "read_html", "read_page", "require_extra"]
-
-_OPENING = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype html|html)\b",
-                      re.IGNORECASE | re.DOTALL)  # fmt: skip
-_FRAGMENT_MIN_PARAGRAPHS = 3
-
-
-def has_extra() -> bool:
-    """Whether HTML can be read here."""
-    return importlib.util.find_spec("trafilatura") is not None
-
-
-def require_extra(source: str) -> None:
-    """Stop where HTML cannot be read.
-
-    Raises:
-        InputError: trafilatura is not installed.
-    """
-    if not has_extra():
-        raise InputError(f"{source} is HTML; to read it: pip install 'pairmill[html]'")
+_ENTRY = "pairmill.sources.pages.article:extract"
+_OPENING = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_FRAGMENT_TAG = re.compile(
+    r"</(?:p|div|h[1-6]|li|ul|ol|table|section|article|blockquote|pre|span|strong|em|a)>|<br\s*/?>"
+    r"|<p(?:\s[^>]*)?>|<!-- /?wp:",
+    re.IGNORECASE,
+)
+_CODE = re.compile(r"```.*?```|~~~.*?~~~|`[^`\n]+`", re.DOTALL)
+_ENTITY = re.compile(
+    r"&(?:#\d{2,6}|#x[0-9a-f]{2,6}|nbsp|amp|lt|gt|quot|apos|[rl][sd]quo|[mn]dash|hellip|eacute|[aou]uml);",
+    re.IGNORECASE,
+)
+_CHARS_A_TAG = (
+    400  # a fragment has a tag at least so often; Markdown with a tag here and there has not
+)
+_LEAST_TAGS = 2
 
 
 def looks_like_html(text: str) -> bool:
-    """Whether a text is a page, or a fragment of some paragraphs: Markdown may hold HTML too."""
-    if not text[:200].lstrip().startswith("<"):
+    """Whether a text is a page, or a fragment of one: Markdown may hold HTML too."""
+    start = text[:8192]
+    if "<" not in start:
         return False
-    return bool(_OPENING.match(text[:8192])) or (
-        text.rstrip().endswith(">") and text.count("</p>") >= _FRAGMENT_MIN_PARAGRAPHS
-    )
+    if start.lstrip().startswith("<") and _OPENING.match(start):
+        return True
+    sample = text[:50_000]
+    tags = len(_FRAGMENT_TAG.findall(sample))
+    if tags < _LEAST_TAGS or tags * _CHARS_A_TAG < len(sample):
+        return False
+    begins = start.lstrip().startswith("<")
+    if begins and text.rstrip().endswith(">") and tags > _LEAST_TAGS:
+        return True
+    bare = _CODE.sub("", sample)
+    has_marks = bool(re.search(r"^#{1,6} |^```|^[-*] |^\d+\. |\]\(", bare, re.MULTILINE))
+    return not has_marks and len(_FRAGMENT_TAG.findall(bare)) >= _LEAST_TAGS
 
 
-def read_html(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
+def has_entities(text: str) -> bool:
+    """Whether a text that is no HTML still spells characters as HTML does."""
+    return "&" in text and len(_ENTITY.findall(text)) > 0
+
+
+def read_html(opener: Opener) -> Documents:
     """Yield the page's article, with the title, author, URL and language that the page names."""
-    data = read_bounded(stream, origin)
-    if data is None:
-        return
-    page = Document(id="", text="", source=origin.label)
-    article = _extract(page, data, "", origin)
-    if article:
-        yield replace(article, id=digest(article.text))
+    label = opener.label
+
+    def make(article: Article) -> Document:
+        return _filled(Document(digest(article.text), "", label), article)
+
+    yield from opener.extract_whole(_ENTRY, make)
 
 
-def read_page(document: Document, where: str, origin: DocumentOrigin) -> Document | None:
-    """Return a record whose text is HTML with the text as Markdown; its own title and so on win.
+HTML = Format(
+    "HTML",
+    (".html", ".htm", ".xhtml", ".xht", ".shtml", ".mhtml", ".php", ".aspx", ".asp", ".jsp"),
+    read_html,
+    extra="html",
+    modules=("lxml",),
+    changed_in=2,
+)
 
-    A page that cannot be read, or not in time, is reported.
 
-    Raises:
-        InputError: trafilatura is not installed.
-    """
+def read_page(document: Document, where: str, opener: Opener) -> Deferred | None:
+    """Return a record whose text is HTML with the text as Markdown; its own title and so on win."""
+    if not HTML.is_usable():
+        opener.skip(where, "extra not installed", HTML.advice())
+        return None
     text = document.text
     if not _OPENING.match(text[:8192]):
         text = f"<!DOCTYPE html><html><body><article>{text}</article></body></html>"
-    return _extract(document, text.encode("utf-8", "replace"), where, origin)
+    data = text.encode("utf-8", "replace")
+    return opener.later(_ENTRY, data, lambda article: _filled(document, article), where)
 
 
-def _extract(
-    document: Document, page: bytes, where: str, origin: DocumentOrigin
-) -> Document | None:
-    require_extra(document.source)
-    try:
-        text, title, author, url, language = origin.pages.extract(page)
-    except PageError as error:
-        origin.skip(where, error.reason, str(error))
-        return None
+def _filled(document: Document, article: Article) -> Document:
     return replace(
         document,
-        text=text,
-        title=document.title or title,
-        author=document.author or author,
-        url=document.url or url,
-        language=document.language or language,
+        text=article.text,
+        title=document.title or article.title,
+        author=document.author or article.author,
+        url=document.url or article.url,
+        language=document.language or article.language,
     )

@@ -9,18 +9,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pairmill.sources.origin import too_long
+from pairmill.sources.base import Format, too_long
 from pairmill.sources.records import Decoder, read_record
 from pairmill.sources.streams import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairmill.records import Document
-    from pairmill.sources.origin import DocumentOrigin
+    from pairmill.sources.base import Documents, Opener
     from pairmill.sources.streams import Stream
 
-__all__ = ["Item", "cut_items", "read_items"]
+__all__ = ["JSON", "Item", "cut_items", "read_items"]
 
 Item = bytes | int | str
 """A whole item's bytes; or the size of one too long; or why what follows is no item."""
@@ -37,22 +36,25 @@ _SCALAR = re.compile(rb"[^,\]\n]*+")
 _LINE = re.compile(rb"[^\n]*+")
 
 
-def read_items(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
+def read_items(opener: Opener) -> Documents:
     """Yield a document for each item; one that gives none is reported by its number."""
-    decoder = Decoder(origin)
+    decoder = Decoder(opener)
     number = 0
-    for number, item in enumerate(cut_items(stream, origin.max_bytes), 1):
+    for number, item in enumerate(cut_items(opener.stream, opener.max_bytes), 1):
         where = f"#{number}"
         if isinstance(item, bytes):
             if document := read_record(item, where, decoder):
                 yield document
         elif isinstance(item, int):
-            origin.skip(where, "record too long", too_long(item, origin.max_bytes))
+            opener.skip(where, "record too long", too_long(item, opener.max_bytes))
         else:
-            origin.skip(where, "broken JSON", item)
+            opener.skip(where, "broken JSON", item)
     decoder.finish()
     if not number:
-        origin.skip("", "no records")
+        opener.skip("", "no records")
+
+
+JSON = Format("JSON", (".json",), read_items, is_text=True)
 
 
 def cut_items(stream: Stream, max_bytes: int) -> Iterator[Item]:

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.sources.origin import too_long
+from pairmill.sources.base import Format, too_long
 from pairmill.sources.records import Decoder, read_record
 from pairmill.sources.streams import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pairmill.records import Document
-    from pairmill.sources.origin import DocumentOrigin
+    from pairmill.sources.base import Documents, Opener
     from pairmill.sources.streams import Stream
 
-__all__ = ["cut_lines", "read_lines"]
+__all__ = ["JSON_LINES", "cut_lines", "read_lines"]
 
 
-def read_lines(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
+def read_lines(opener: Opener) -> Documents:
     """Yield a document for each line; a line that gives none is reported by its number."""
-    decoder = Decoder(origin)
+    decoder = Decoder(opener)
     found = False
-    for number, line in cut_lines(stream, origin.max_bytes):
+    for number, line in cut_lines(opener.stream, opener.max_bytes):
         where = f":{number}"
         if isinstance(line, int):
-            origin.skip(where, "line too long", too_long(line, origin.max_bytes))
+            opener.skip(where, "line too long", too_long(line, opener.max_bytes))
             found = True
         elif line and not line.isspace():
             found = True
@@ -33,7 +32,10 @@ def read_lines(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
                 yield document
     decoder.finish()
     if not found:
-        origin.skip("", "no records")
+        opener.skip("", "no records")
+
+
+JSON_LINES = Format("JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), read_lines, is_text=True)
 
 
 def cut_lines(stream: Stream, max_bytes: int) -> Iterator[tuple[int, bytes | int]]:

@@ -19,7 +19,7 @@ from pairmill.sources.html import looks_like_html, read_page
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pairmill.sources.origin import DocumentOrigin
+    from pairmill.sources.base import Deferred, Opener
 
 __all__ = ["Decoder", "find_text", "read_record"]
 
@@ -49,8 +49,8 @@ _MAX_DEPTH = 2  # mappings within mappings that are searched
 class Decoder:
     """Decodes the records of one input, and counts those that it had to mend."""
 
-    def __init__(self, origin: DocumentOrigin) -> None:
-        self.origin = origin
+    def __init__(self, opener: Opener) -> None:
+        self.opener = opener
         self.plans: dict[tuple[str, ...], _Plan | None] = {}
         self._mended = 0
 
@@ -81,31 +81,31 @@ class Decoder:
         """Report how many records were mended."""
         if self._mended:
             detail = f"{self._mended} records with bytes or escapes that are no valid text"
-            self.origin.notice("characters replaced", detail)
+            self.opener.notice("characters replaced", detail)
 
 
-def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | None:
+def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | Deferred | None:
     """Return the record's document, or report why it has none."""
-    origin = decoder.origin
+    opener = decoder.opener
     try:
         data = decoder.decode(raw)
     except ValueError as error:
-        origin.skip(where, "broken JSON", str(error))
+        opener.skip(where, "broken JSON", str(error))
         return None
     if isinstance(data, str):
         data = {"text": data}
     if not isinstance(data, dict):
-        origin.skip(where, "not a record", f"a JSON {_kind(data)}, not an object")
+        opener.skip(where, "not a record", f"a JSON {_kind(data)}, not an object")
         return None
-    found = _look_where_planned(data, decoder) or _search(data, origin.text_field)
+    found = _look_where_planned(data, decoder) or _search(data, opener.text_field)
     if found is None:
         names = ", ".join(plain_line(str(name), 40) for name in list(data)[:_NAMED_FIELDS])
-        wanted = f"'{plain_line(origin.text_field, 40)}'" if origin.text_field else "text"
-        origin.skip(where, "no text field", f"no {wanted} among: {names or 'no fields at all'}")
+        wanted = f"'{plain_line(opener.text_field, 40)}'" if opener.text_field else "text"
+        opener.skip(where, "no text field", f"no {wanted} among: {names or 'no fields at all'}")
         return None
     text, own_id, *facts = found
-    document = Document(own_id or digest(text), text, f"{origin.label}{where}", *facts)
-    return read_page(document, where, origin) if looks_like_html(text) else document
+    document = Document(own_id or digest(text), text, f"{opener.label}{where}", *facts)
+    return read_page(document, where, opener) if looks_like_html(text) else document
 
 
 _Found = tuple[str, str | None, str | None, str | None, str | None, str | None]
@@ -141,7 +141,7 @@ def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None
     except KeyError:
         if len(decoder.plans) >= _MOST_PLANS:
             decoder.plans.clear()
-        plan = decoder.plans[names] = _make_plan(data, decoder.origin.text_field)
+        plan = decoder.plans[names] = _make_plan(data, decoder.opener.text_field)
     if plan is None:
         return None
     text_name, id_name, fact_names, nested = plan

@@ -1,119 +1,197 @@
-"""Which reader reads what: by the name's ending, and by what the first bytes look like."""
+"""Which format reads what: by the name's ending, and by what the first bytes look like."""
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import re
 from typing import TYPE_CHECKING
 
 import orjson
 
-from pairmill.sources.html import looks_like_html, read_html
-from pairmill.sources.items import read_items
-from pairmill.sources.lines import read_lines
+from pairmill.errors import ConfigError
+from pairmill.sources.base import Format
+from pairmill.sources.encodings import MARKS, decode, sniff_utf16
+from pairmill.sources.html import HTML, looks_like_html
+from pairmill.sources.items import JSON
+from pairmill.sources.lines import JSON_LINES
 from pairmill.sources.streams import Gunzip, Recoded, Rewound, take_head
-from pairmill.sources.text import read_text
+from pairmill.sources.text import MARKDOWN, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
-    from pairmill.records import Document
-    from pairmill.sources.origin import DocumentOrigin, Reader
-    from pairmill.sources.streams import Stream
+    from pairmill.sources.base import Documents, Opener
 
-__all__ = ["KNOWN_ENDINGS", "ending_of", "is_html_name", "read_stream"]
+__all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
-_READERS: dict[str, Reader] = {
-    ".txt": read_text,
-    ".text": read_text,
-    ".md": read_text,
-    ".markdown": read_text,
-    ".html": read_html,
-    ".htm": read_html,
-    ".xhtml": read_html,
-    ".json": read_items,
-    ".jsonl": read_lines,
-    ".ndjson": read_lines,
-}
-KNOWN_ENDINGS = frozenset(_READERS)
-"""The endings that are read in a folder, each also with ``.gz`` behind it."""
+FORMATS: tuple[Format, ...] = (TEXT, MARKDOWN, HTML, JSON, JSON_LINES)
+"""The formats that come along, in the order in which they are asked."""
+
+ENTRY_POINTS = "pairmill.sources"
 
 _GZIP = b"\x1f\x8b"
-_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\x00\x00", "utf-32"),
-    (b"\x00\x00\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-)
 _MAGIC = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a zip, docx or epub archive"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
     (b"GIF8", "an image"),
+    (b"RIFF", "an image, sound or video"),
+    (b"\x00\x00\x00 ftyp", "a video"),
+    (b"ID3", "sound"),
+    (b"OggS", "sound"),
+    (b"wOFF", "a font"),
+    (b"wOF2", "a font"),
+    (b"\x00\x01\x00\x00", "a font"),
     (b"\x28\xb5\x2f\xfd", "zstd data"),
     (b"BZh", "bzip2 data"),
     (b"\xfd7zXZ", "xz data"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"Rar!", "a rar archive"),
     (b"PAR1", "a Parquet file"),
     (b"\x7fELF", "a program"),
+    (b"MZ\x90", "a program"),
     (b"SQLite format 3", "a database"),
+    (b"\xd0\xcf\x11\xe0", "an old Office file"),
+    (b"{\\rtf", "an RTF document"),
 )
 _LOOKED_AT_BYTES = 8192
-_MAX_ODD_SHARE = 0.1  # of the first bytes: control characters, or what is not UTF-8
+_MAX_ODD_SHARE = 0.1  # of the first bytes: control characters
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAX_LAYERS = 2  # gzip in gzip happens; deeper is a trick
 
 
 def ending_of(name: str) -> str:
     """Return the ending that tells the format, in lower case and without ``.gz``; may be empty."""
-    name = name.casefold().removesuffix(".gz")
+    name = name.casefold()
+    if "?" in name:  # a mirror of a site keeps the query: index.php?id=3
+        name = name.partition("?")[0]
+    name = name.removesuffix(".gz")
     dot = name.rfind(".")
     return name[dot:] if dot > 0 else ""
 
 
-def is_html_name(name: str) -> bool:
-    """Whether the name says that it is a page, which takes the extra ``html``."""
-    return _READERS.get(ending_of(name)) is read_html
+class Formats:
+    """The formats of a run: a user's own first, then installed ones, then those that come along."""
+
+    def __init__(self, own: Iterable[str] = ()) -> None:
+        """Take names of a user's own formats, as ``module:attribute``.
+
+        Raises:
+            ConfigError: One cannot be loaded.
+        """
+        self._own = tuple(_load(name) for name in own)
+        self._installed: tuple[Format, ...] | None = None
+        self._by_ending: dict[str, Format] | None = None
+
+    def of_name(self, name: str) -> Format | None:
+        """Return the format that a file's ending tells, if it is known."""
+        if self._by_ending is None:
+            known: dict[str, Format] = {}
+            for one in (*self._own, *self.installed, *FORMATS):
+                for ending in one.endings:
+                    known.setdefault(ending, one)
+            self._by_ending = known
+        return self._by_ending.get(ending_of(name))
+
+    @property
+    def installed(self) -> tuple[Format, ...]:
+        """Formats that other packages bring, by the entry point ``pairmill.sources``."""
+        if self._installed is None:
+            loaded_formats = []
+            for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+                try:
+                    loaded = point.load()
+                except Exception as error:  # noqa: BLE001 (another package's fault, with its name)
+                    raise ConfigError(
+                        f"the installed format '{point.name}' ({point.value}) cannot be loaded:"
+                        f" {type(error).__name__}: {error}; uninstall or repair it"
+                    ) from None
+                loaded_formats.append(_checked(loaded, point.value))
+            self._installed = tuple(loaded_formats)
+        return self._installed
+
+    @property
+    def endings(self) -> list[str]:
+        """All endings that are known, sorted."""
+        self.of_name("")
+        return sorted(self._by_ending or ())
 
 
-def read_stream(stream: Stream, name: str, origin: DocumentOrigin) -> Iterator[Document]:
+def read_input(opener: Opener, formats: Formats) -> Documents:
     """Yield the documents of one input, in whatever of the known formats it is.
 
-    The name's ending decides between text, Markdown, HTML and JSON where it tells; the first bytes
-    decide where it does not, and whether the data is packed, UTF-16, or no text at all.
+    The name's ending decides where it tells; the first bytes decide where it does not, and whether
+    the data is packed, UTF-16, or no text at all.
 
     Raises:
         BombError: Packed data grows beyond any text.
-        InputError: It is HTML and the extra for it is not installed.
     """
-    head, stream = take_head(stream)
+    head, stream = take_head(opener.stream)
     packed: list[Gunzip] = []
     while head.startswith(_GZIP) and len(packed) < _MAX_LAYERS:
         packed.append(Gunzip(stream))
         head, stream = take_head(packed[-1])
-    head, stream = _decode(head, stream)
-    what = _binary_kind(head)
+    named = formats.of_name(opener.name)
     if not head:
-        origin.skip("", "empty file")
-    elif what:
-        origin.skip("", "not text", what)
+        opener.skip("", "empty file")
+    elif named is not None and not named.is_text and named is not HTML:
+        yield from _read(opener, named, stream)
     else:
-        reader = _READERS.get(ending_of(name)) or _guess(head)
-        yield from reader(stream, origin)
+        head, stream = _decode(head, stream)
+        what = _binary_kind(head)
+        if what:
+            opener.skip("", "not text", what)
+        else:
+            chosen = named or _guess(head, from_folder=opener.from_folder, name=opener.name)
+            if chosen is None:
+                advice = "name the file itself to have it read as text"
+                opener.skip("", "unknown kind of file", advice)
+            else:
+                yield from _read(opener, chosen, stream)
     for layer in packed:
         if layer.fault:
-            origin.notice("gzip data ends early", f"{layer.fault}; what could be read is kept")
+            opener.notice("gzip data ends early", f"{layer.fault}; what could be read is kept")
+
+
+def _read(opener: Opener, format_: Format, stream: Rewound) -> Documents:
+    opener.stream = stream
+    opener.format = format_
+    if not format_.is_usable():
+        opener.skip_missing()
+        return
+    yield from format_.documents(opener)
+
+
+def _load(name: str) -> Format:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ConfigError(f"sources: '{name}' is no module:attribute")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"sources: cannot load '{name}': {error}") from None
+    return _checked(found, name)
+
+
+def _checked(found: object, name: str) -> Format:
+    if not isinstance(found, Format):
+        raise ConfigError(f"sources: '{name}' is a {type(found).__name__}, not a Format")
+    return found
 
 
 def _decode(head: bytes, stream: Rewound) -> tuple[bytes, Rewound]:
     """Take a byte order mark off, and turn UTF-16 and UTF-32 into UTF-8."""
-    for mark, encoding in _MARKS:
+    for mark, encoding in MARKS:
         if not head.startswith(mark):
             continue
         if encoding == "utf-8":
             stream.read(len(mark))
             return head[len(mark) :], stream
         return take_head(Recoded(stream, encoding))
+    if b"\x00" in head and (wide := sniff_utf16(head[:_LOOKED_AT_BYTES])):
+        return take_head(Recoded(stream, wide))
     return head, stream
 
 
@@ -126,22 +204,33 @@ def _binary_kind(head: bytes) -> str:
     odd = len(_CONTROLS.findall(sample))
     if odd > _MAX_ODD_SHARE * len(sample):
         return "binary data"
-    text = sample.decode("utf-8", "replace")
-    bad = text.count("\ufffd") - sample.count(b"\xef\xbf\xbd")
-    return "not UTF-8" if bad > _MAX_ODD_SHARE * len(text) + 1 else ""
+    if sample.isascii():
+        return ""
+    try:
+        sample.decode("utf-8")
+    except UnicodeDecodeError as error:
+        cut_short = error.start >= len(sample) - 4 and len(sample) == _LOOKED_AT_BYTES
+        if not cut_short and decode(head) is None:
+            return "text in an encoding that cannot be told"
+    return ""
 
 
-def _guess(head: bytes) -> Reader:
-    """Choose a reader for an input whose name does not tell."""
+def _guess(head: bytes, *, from_folder: bool, name: str) -> Format | None:
+    """Choose a format for an input whose name does not tell.
+
+    In a folder, files with an unknown ending are often no text for people (programs, settings):
+    None, unless they show what they are. A file that the user names is read as text.
+    """
     start = head.lstrip()
     if start.startswith((b"{", b"[")):
         for line in head.split(b"\n")[:5]:
             if line.startswith(b"{") and _is_json(line):
-                return read_lines
-        return read_items if _opens_json(start) else read_text
-    if looks_like_html(head.decode("utf-8", "replace")):
-        return read_html
-    return read_text
+                return JSON_LINES
+        if _opens_json(start):
+            return JSON
+    elif looks_like_html(head.decode("utf-8", "replace")):
+        return HTML
+    return None if from_folder and ending_of(name) else TEXT
 
 
 def _is_json(line: bytes) -> bool:

@@ -6,17 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from pairmill.records import Document, digest
+from pairmill.sources.base import Format
 from pairmill.sources.characters import strip_surrogates
-from pairmill.sources.origin import too_long
-from pairmill.sources.streams import BLOCK_BYTES
+from pairmill.sources.encodings import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pairmill.sources.base import Documents, Opener
 
-    from pairmill.sources.origin import DocumentOrigin
-    from pairmill.sources.streams import Stream
-
-__all__ = ["read_bounded", "read_text"]
+__all__ = ["MARKDOWN", "TEXT", "read_text"]
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\r?\n((?:[^\n]*\n){1,60}?)---[ \t]*(?:\r?\n|\Z)")
 _FIELD = re.compile(
@@ -26,26 +23,30 @@ _FIRST_HEADING = re.compile(r"\s*#[ \t]+([^\n]+)")
 _ALIASES = {"link": "url", "source": "url", "lang": "language"}
 
 
-def read_text(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
+def read_text(opener: Opener) -> Documents:
     """Yield the file as one document.
 
     Title, author, URL and language come from front matter (``name: value`` lines between two lines
     of ``---`` at the top), the title else from a first heading.
     """
-    data = read_bounded(stream, origin)
+    data = opener.read_all()
     if data is None:
         return
-    text = data.decode("utf-8", "replace")
-    replaced = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
-    if replaced > 0:
-        origin.notice("characters replaced", f"{replaced} places are not UTF-8")
+    decoded = decode(data)
+    if decoded is None:
+        opener.skip("", "not text", "text in an encoding that cannot be told")
+        return
+    text = decoded.text
+    if decoded.replaced > 0:
+        places = f"{decoded.replaced} places are not {_name_of(decoded.encoding)}"
+        opener.notice("characters replaced", places)
     facts, body = _split_front_matter(text)
     heading = _FIRST_HEADING.match(body)
     title = facts.get("title") or (heading[1].rstrip("# \r\t") if heading else None)
     yield Document(
         id=digest(text),
         text=strip_surrogates(body),
-        source=origin.label,
+        source=opener.label,
         title=title,
         author=facts.get("author"),
         url=facts.get("url"),
@@ -53,20 +54,12 @@ def read_text(stream: Stream, origin: DocumentOrigin) -> Iterator[Document]:
     )
 
 
-def read_bounded(stream: Stream, origin: DocumentOrigin) -> bytes | None:
-    """Return all bytes; or report that they are more than a record may have, and return None."""
-    blocks: list[bytes] = []
-    size = 0
-    while block := stream.read(BLOCK_BYTES):
-        size += len(block)
-        if size <= origin.max_bytes:
-            blocks.append(block)
-        else:
-            blocks.clear()
-    if size > origin.max_bytes:
-        origin.skip("", "file too long", too_long(size, origin.max_bytes))
-        return None
-    return b"".join(blocks)
+TEXT = Format("text", (".txt", ".text"), read_text, is_text=True)
+MARKDOWN = Format("Markdown", (".md", ".markdown"), read_text, is_text=True)
+
+
+def _name_of(encoding: str) -> str:
+    return "UTF-8" if encoding == "utf-8" else encoding
 
 
 def _split_front_matter(text: str) -> tuple[dict[str, str], str]:

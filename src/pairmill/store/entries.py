@@ -146,6 +146,8 @@ def encode_completion(completion: Completion) -> bytes:
         usage.cached_tokens,
         completion.created,
     ]
+    if usage.reasoning_tokens or completion.reasoning:
+        fields += [usage.reasoning_tokens, completion.reasoning]
     try:
         return orjson.dumps(fields)
     except TypeError:
@@ -162,6 +164,9 @@ def decode_completion(body: bytes) -> Completion:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         fields = json.loads(body)
-    text, finish_reason, model, prompt_tokens, completion_tokens, cached_tokens, created = fields
-    usage = Usage(prompt_tokens, completion_tokens, cached_tokens)
-    return Completion(text, finish_reason, model, usage, created)
+    text, finish_reason, model, prompt_tokens, completion_tokens, cached_tokens, created = fields[
+        :7
+    ]
+    thought = fields[7:] or (0, "")  # answers of models that think have two fields more
+    usage = Usage(prompt_tokens, completion_tokens, cached_tokens, thought[0])
+    return Completion(text, finish_reason, model, usage, created, thought[1])

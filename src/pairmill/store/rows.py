@@ -10,7 +10,7 @@ import math
 import time
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from msgspec import Struct
@@ -35,20 +35,27 @@ __all__ = [
     "encode_unit",
     "pair_id",
     "share",
+    "with_fields",
 ]
 
 _MOST = 2**53  # the largest count that every JSON reader keeps exact; a server may claim any
 
 SCORE_ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
 
-Feature = str | tuple[str] | dict[str, str]
-"""A Hugging Face dtype; in a one-tuple: a list of it; a dict: a struct of named dtypes."""
+Feature: TypeAlias = "str | tuple[Feature] | Mapping[str, Feature]"
+"""A Hugging Face dtype; in a one-tuple: a list of it; a mapping: a struct of named ones."""
 
 ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
         "id": "string",
+        "task": "string",
         "instruction": "string",
         "answer": "string",
+        "messages": ({"role": "string", "content": "string"},),
+        "system": "string",
+        "reasoning": "string",
+        # A recipe's own; `with_fields` puts its struct in this place.
+        "fields": "null",
         "document_id": "string",
         "chunk_id": "string",
         "source": "string",
@@ -130,6 +137,11 @@ class UnitResult(Struct, frozen=True):
     reason: str | None = None
 
 
+def with_fields(fields: Mapping[str, Feature]) -> Mapping[str, Feature]:
+    """``ROW_FEATURES`` with a recipe's own fields as the type of the column ``fields``."""
+    return {**ROW_FEATURES, "fields": dict(fields)} if fields else ROW_FEATURES
+
+
 def pair_id(unit_id: str, index: int) -> str:
     """Name the pair: 32 hex digits of its unit's id and its position in the unit."""
     return digest(unit_id, str(index))
@@ -183,8 +195,13 @@ def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
     """A row in the order of its keys, with what all rows of a unit share."""
     return {
         "id": "",
+        "task": "pair",
         "instruction": "",
         "answer": "",
+        "messages": None,
+        "system": None,
+        "reasoning": None,
+        "fields": None,
         "document_id": chunk.document_id,
         "chunk_id": chunk.id,
         "source": chunk.source,
@@ -214,6 +231,17 @@ def _row(
     row["id"] = pair_id(origin.unit_id, pair.index)
     row["instruction"] = pair.instruction
     row["answer"] = pair.answer
+    if pair.task != "pair":
+        row["task"] = pair.task
+        row["instruction"] = pair.instruction or None
+        if pair.messages:
+            row["messages"] = [
+                {"role": turn.role, "content": turn.content} for turn in pair.messages
+            ]
+    row["system"] = pair.system or None
+    row["reasoning"] = pair.reasoning or None
+    if pair.fields:
+        row["fields"] = pair.fields
     row["kind"] = pair.kind or None
     row["evidence"] = pair.evidence or None
     row["flags"] = pair.flags

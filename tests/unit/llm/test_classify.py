@@ -223,7 +223,7 @@ CASES: list[tuple[str, int, Any, Kind]] = [
     ("too large", 413, b"", Kind.CHUNK),
     ("wrong path", 404, {"detail": "Not Found"}, Kind.CONFIG),
     ("wrong method", 405, b"", Kind.CONFIG),
-    ("unknown refusal", 400, {"error": {"message": "bad"}}, Kind.CHUNK),
+    ("unknown refusal", 400, {"error": {"message": "bad"}}, Kind.REFUSED),
     ("unknown failure", 599, None, Kind.OVERLOAD),
 ]
 
@@ -278,13 +278,13 @@ def test_a_gateway_that_gave_up_may_have_cost_money() -> None:
 
 def test_a_message_is_one_short_line_without_secrets_or_controls() -> None:
     said = (
-        "bad\nkey sk-proj-abcdefghijk \x1b[31mred\u202e Bearer abc.def "
+        "bad\nkey sk-proj-abcdefghijk \x1b[31m red-herring\u202e Bearer abc.def "
         "AIzaSyA1234567890123456789012345 https://me:pw@host/?key=abcdef " + "x" * 500
     )
-    text = str(classify(401, {}, {"error": said}, now=NOW, secrets=["red"]))
+    text = str(classify(401, {}, {"error": said}, now=NOW, secrets=["red-herring"]))
     assert len(text) <= 320
     assert text.isprintable()
-    for secret in ("sk-proj-abc", "abc.def", "AIzaSy", "me:pw", "key=abc", "red"):
+    for secret in ("sk-proj-abc", "abc.def", "AIzaSy", "me:pw", "key=abc", "red-herring"):
         assert secret not in text
     assert " [31m" in text
 

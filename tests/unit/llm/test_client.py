@@ -46,6 +46,9 @@ class Watched:
         self.request: Request | None = None
         self.admitted: list[bool] = []
         self.ended: list[object] = []
+        self.avoided: list[frozenset[str]] = []
+        self.pool = "a"
+        self.alone = False
         self.others = 0
         self.stop_after = 10**9
         self.in_flight = 0
@@ -54,12 +57,15 @@ class Watched:
     def held(self) -> int:
         return len(self.admitted) - len(self.ended)
 
-    async def admit(self, request: Request, *, is_retry: bool) -> Turn:
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
         self.admitted.append(is_retry)
+        self.avoided.append(avoid)
         self.request = request
         return self  # type: ignore[return-value]
 
-    def has_other(self, error: ProviderError, request: Request) -> bool:
+    def has_other(self, request: Request, tried: frozenset[str]) -> bool:
         self.others -= 1
         return self.others >= 0
 
@@ -67,8 +73,9 @@ class Watched:
         self.ended.append(reply.completion.usage)
         return 42
 
-    def failed(self, error: ProviderError) -> None:
+    def failed(self, error: ProviderError) -> bool:
         self.ended.append(error.kind)
+        return self.alone
 
     def abandoned(self) -> None:
         self.ended.append("abandoned")

@@ -91,7 +91,7 @@ async def test_a_clear_refusal_is_believed_at_once_and_a_bad_answer_the_second_t
         ([refused("Incorrect API key", 401, "invalid_api_key")], Kind.AUTH),
         ([refused("no such model", 404, "model_not_found")], Kind.CONFIG),
         ([refused("no money", 429, "insufficient_quota")], Kind.QUOTA),
-        ([reply("<html>")], Kind.BADOUT),
+        ([reply("<html>")], Kind.LOST),
     ],
 )
 async def test_other_failures_come_out_as_they_are_after_one_call(

@@ -88,7 +88,7 @@ async def test_a_body_may_last_as_long_as_its_connection() -> None:
 
 async def test_a_body_that_was_announced_and_breaks_off_is_a_broken_connection() -> None:
     error = await failure(OK + b"Content-Length: 9\r\n\r\nshort" + CLOSE)
-    assert (error.kind, error.code, error.maybe_paid) == (Kind.OVERLOAD, "connection", True)
+    assert (error.kind, error.code, error.maybe_paid) == (Kind.LOST, "connection", True)
 
 
 async def test_news_on_the_way_to_an_answer_is_passed_over() -> None:
@@ -127,7 +127,7 @@ async def test_an_answer_that_nobody_asked_for_ends_its_connection(more: bytes) 
 async def test_endless_headers_are_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain_connection, "_HEAD_LIMIT_BYTES", 2**12)
     error = await failure(OK + b"X-Endless: " + b"x" * 2**20)
-    assert (error.kind, error.code) == (Kind.OVERLOAD, "connection")
+    assert (error.kind, error.code) == (Kind.LOST, "connection")
 
 
 async def test_endless_trailers_are_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ async def test_endless_trailers_are_not_read_on(monkeypatch: pytest.MonkeyPatch)
     trailers = b"".join(b"X-RateLimit-%d: 1\r\n" % number for number in range(2**15))
     chunked = OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
     error = await failure(chunked + trailers)
-    assert (error.kind, error.code) == (Kind.OVERLOAD, "connection")
+    assert (error.kind, error.code) == (Kind.LOST, "connection")
 
 
 async def test_a_trailer_says_nothing_of_limits_or_packing() -> None:
@@ -155,7 +155,7 @@ async def test_what_news_on_the_way_said_of_itself_does_not_hold_for_the_answer(
 
 async def test_a_status_that_is_none_is_a_broken_connection() -> None:
     error = await failure(b"HTTP/1.1 000 Nothing\r\nContent-Length: 2\r\n\r\nok")
-    assert (error.kind, error.code) == (Kind.OVERLOAD, "connection")
+    assert (error.kind, error.code) == (Kind.LOST, "connection")
 
 
 async def test_a_server_that_hangs_up_after_each_answer_costs_no_call() -> None:
@@ -246,7 +246,7 @@ async def test_what_is_packed_unasked_is_unpacked(packing: str, wbits: int) -> N
 
 async def test_a_packing_that_is_not_known_is_garbage() -> None:
     error = await failure(reply(b"?", headers={"Content-Encoding": "br"}))
-    assert (error.kind, error.code) == (Kind.BADOUT, "encoding")
+    assert (error.kind, error.code) == (Kind.LOST, "encoding")
 
 
 async def test_a_call_that_is_cancelled_ends_its_connection_at_once() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support import virtual_time
 
-from pairmill.errors import Kind, StoppedError
+from pairmill.errors import Kind, ProviderError, StoppedError
 from pairmill.llm.limits.gate import Charge, Cost, Gate, Limits
 from pairmill.llm.pools import Pool, PoolLease, Pools
 
@@ -34,6 +34,12 @@ async def use(pools: Pools) -> str:
     lease = await pools.admit(CALL)
     lease.release()
     return lease.pool.name
+
+
+def refuse(lease: PoolLease, kind: Kind) -> None:
+    """Let a pool refuse as many different requests as it takes to be given up; end the lease."""
+    for number in range(kind.meaning.strikes):
+        lease.fail(ProviderError(kind, "no"), f"request {number}")
 
 
 def ask(pools: Pools) -> asyncio.Task[PoolLease]:
@@ -104,7 +110,7 @@ def test_a_dead_pools_calls_move_on(kind: Kind) -> None:
         waiting = [asyncio.get_running_loop().create_task(use(pools)) for _ in range(6)]
         await asyncio.sleep(0)
         assert pools.gate("a").waiting == 3
-        on_a.release(kind)
+        refuse(on_a, kind)
         assert [p.name for p in pools.alive] == ["b"]
         on_b.release()
         assert await asyncio.gather(*waiting) == ["b"] * 6
@@ -118,14 +124,14 @@ def test_when_none_is_left_one_line_says_why() -> None:
         first, second = await pools.admit(CALL), await pools.admit(CALL)
         waiting = [ask(pools) for _ in range(3)]
         await asyncio.sleep(0)
-        first.release(Kind.AUTH)
-        second.release(Kind.QUOTA)
+        refuse(first, Kind.AUTH)
+        refuse(second, Kind.QUOTA)
         for task in waiting:
             with pytest.raises(StoppedError) as caught:
                 await task
             assert str(caught.value) == (
-                "no pool is left (a: its key was refused; b: its quota or credit is used up); "
-                "mend that, then run the same command again"
+                "no pool is left (a: its key was refused: no; b: its quota or credit is used up: "
+                "no); mend that, then run the same command again"
             )
             assert caught.value.exit_code == 75
 
@@ -139,7 +145,7 @@ def test_a_paused_pool_sends_its_waiters_to_the_other() -> None:
         waiting = [asyncio.get_running_loop().create_task(use(pools)) for _ in range(8)]
         await asyncio.sleep(0)
         on_a = [lease for lease in leases if lease.pool.name == "a"]
-        on_a[0].release(Kind.RATE, retry_after_s=60)
+        on_a[0].fail(ProviderError(Kind.RATE, "no", retry_after_s=60))
         await asyncio.sleep(0.01)
         assert pools.gate("a").waiting == 0
         for lease in leases:
@@ -156,7 +162,7 @@ def test_a_single_paused_pool_keeps_its_line() -> None:
         held = await pools.admit(CALL)
         task = ask(pools)
         await asyncio.sleep(0)
-        held.release(Kind.RATE, retry_after_s=60)
+        held.fail(ProviderError(Kind.RATE, "no", retry_after_s=60))
         (await task).release()
         assert asyncio.get_running_loop().time() == pytest.approx(60)
 
@@ -172,7 +178,7 @@ def test_two_keys_of_one_organisation_share_their_limits() -> None:
         assert asyncio.get_running_loop().time() == pytest.approx(1.017, abs=0.01)
         task = ask(pools)
         await asyncio.sleep(0)
-        first.release(Kind.AUTH)  # one key is gone, the other works on
+        refuse(first, Kind.AUTH)  # one key is gone, the other works on
         assert (await task).pool.name == "b"
         first.give_back()
 
@@ -183,7 +189,7 @@ def test_a_spent_scope_is_gone_for_all_its_keys() -> None:
     async def main() -> None:
         pools = pools_of(pool("a", scope="org"), pool("b", scope="org"), pool("c"))
         lease = await pools.admit(CALL)
-        lease.release(Kind.QUOTA)
+        refuse(lease, Kind.QUOTA)
         assert [p.name for p in pools.alive] == ["c"]
 
     run(main())

@@ -11,7 +11,7 @@ from pairmill.llm.retry import GiveUp, History, RetryPolicy, Wait
 
 POLICY = RetryPolicy(base_s=1.0, cap_s=8.0, max_wait_s=100.0)
 PATIENT = [Kind.RATE, Kind.OVERLOAD]
-FINAL = [Kind.QUOTA, Kind.AUTH, Kind.CONFIG, Kind.CHUNK]
+FINAL = [Kind.QUOTA, Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED]
 
 
 class Highest:
@@ -22,8 +22,11 @@ class Highest:
         return b
 
 
+BILLED = [Kind.TIMEOUT, Kind.LOST]
+
+
 def failed(kind: Kind, *, after_s: float | None = None, code: str | None = None) -> ProviderError:
-    return ProviderError(kind, "x", retry_after_s=after_s, code=code)
+    return ProviderError(kind, "x", retry_after_s=after_s, code=code, maybe_paid=kind in BILLED)
 
 
 @pytest.mark.parametrize("kind", FINAL)
@@ -61,24 +64,38 @@ def test_patience_ends_with_the_time_waited_not_with_a_number_of_tries() -> None
     assert isinstance(POLICY.decide(error, History(10**6, waited_s=91.0), Highest()), Wait)
     assert isinstance(POLICY.decide(error, History(20, waited_s=93.0), Highest()), GiveUp)
     long = failed(Kind.RATE, after_s=500.0)
-    assert isinstance(POLICY.decide(long, History(), Highest()), GiveUp)
+    assert isinstance(POLICY.decide(long, History(waited_s=100.0), Highest()), Wait)
+    assert isinstance(POLICY.decide(long, History(asked_s=1400.0), Highest()), GiveUp)
 
 
-def test_two_calls_may_end_without_an_answer() -> None:
-    error = failed(Kind.TIMEOUT)
+@pytest.mark.parametrize("kind", BILLED)
+def test_a_request_that_may_be_billed_is_sent_at_most_twice(kind: Kind) -> None:
+    error, busy = failed(kind), failed(Kind.OVERLOAD)
     history = History()
     assert isinstance(POLICY.decide(error, history, Highest()), Wait)
-    assert isinstance(POLICY.decide(error, history.after(error, 1.0), Highest()), GiveUp)
+    history = history.after(error).after(busy).after(failed(Kind.RATE))
+    assert isinstance(POLICY.decide(busy, history, Highest()), Wait)
+    for other in map(failed, BILLED):
+        assert isinstance(POLICY.decide(other, history, Highest()), GiveUp)
 
 
-def test_a_reply_that_was_none_gets_one_more_try_and_a_bad_answer_none() -> None:
-    garbage = failed(Kind.BADOUT, code="html")
-    assert isinstance(POLICY.decide(garbage, History(), Highest()), Wait)
-    assert isinstance(POLICY.decide(garbage, History(garbage=1), Highest()), GiveUp)
-    for code in ("refusal", "length", "empty", "too_large", None):
-        assert isinstance(
-            POLICY.decide(failed(Kind.BADOUT, code=code), History(), Highest()), GiveUp
-        )
+def test_what_the_server_counted_tokens_for_is_billed() -> None:
+    error = ProviderError(Kind.OVERLOAD, "x", completion_tokens=7)
+    assert isinstance(POLICY.decide(error, History(billed=1), Highest()), GiveUp)
+
+
+def test_a_request_that_fails_while_others_are_answered_is_given_up_after_six_tries() -> None:
+    error, history = failed(Kind.OVERLOAD), History()
+    for _ in range(5):
+        assert isinstance(POLICY.decide(error, history, Highest(), alone=True), Wait)
+        history = history.after(error, alone=True)
+    assert isinstance(POLICY.decide(error, history, Highest(), alone=True), GiveUp)
+    assert isinstance(POLICY.decide(error, history, Highest(), alone=False), Wait)
+
+
+@pytest.mark.parametrize("code", ["refusal", "length", "empty", "too_large", None])
+def test_an_answer_without_content_is_not_asked_for_again_here(code: str | None) -> None:
+    assert isinstance(POLICY.decide(failed(Kind.BADOUT, code=code), History(), Highest()), GiveUp)
 
 
 @settings(max_examples=50)
@@ -96,6 +113,7 @@ def test_no_sequence_of_failures_waits_longer_than_allowed(
         if isinstance(decision, GiveUp):
             break
         assert decision.seconds >= (after_s or 0.0)
-        history = history.after(error, decision.seconds)
+        history = history.after(error).rested(decision.seconds, asked=after_s is not None)
     assert history.waited_s <= 100.0
-    assert history.timeouts <= 1
+    assert history.asked_s <= 1800.0 * 1.1
+    assert history.billed <= 1

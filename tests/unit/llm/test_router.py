@@ -88,10 +88,11 @@ async def test_a_refused_key_leaves_the_work_to_the_others_and_then_to_nobody() 
     error = ProviderError(Kind.AUTH, "no")
     first = await exchange.admit(request(), is_retry=False)
     first.failed(error)
-    assert exchange.has_other(error, request())
+    assert exchange.has_other(request(), frozenset({"a"}))
     second = await exchange.admit(request(), is_retry=True)
     second.failed(error)
-    assert not exchange.has_other(error, request())
+    with pytest.raises(StoppedError, match="b: its key was refused"):
+        exchange.has_other(request(), frozenset({"b"}))
     with pytest.raises(StoppedError, match="no pool is left"):
         await exchange.admit(request(), is_retry=True)
 

@@ -123,7 +123,7 @@ async def test_an_error_that_unpacks_beyond_the_limit_is_an_error_still() -> Non
 
 async def test_broken_packing_is_garbage() -> None:
     error = await failure(reply(b"no gzip", headers={"Content-Encoding": "gzip"}))
-    assert (error.kind, error.code) == (Kind.BADOUT, "encoding")
+    assert (error.kind, error.code) == (Kind.LOST, "encoding")
 
 
 async def test_a_failure_keeps_its_name_though_its_text_cannot_be_unpacked() -> None:
@@ -166,9 +166,11 @@ async def test_a_reply_that_never_ends_is_cut_off_by_the_deadline() -> None:
 @pytest.mark.parametrize(
     "sent", [RESET, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{" + RESET, b"no http\r\n\r\n"]
 )
-async def test_a_broken_connection_is_overload(sent: bytes) -> None:
+async def test_a_connection_that_breaks_after_the_request_is_lost_and_may_be_billed(
+    sent: bytes,
+) -> None:
     error = await failure(sent)
-    assert (error.kind, error.maybe_paid) == (Kind.OVERLOAD, True)
+    assert (error.kind, error.maybe_paid) == (Kind.LOST, True)
 
 
 async def test_redirects_are_not_followed() -> None:
@@ -179,7 +181,7 @@ async def test_redirects_are_not_followed() -> None:
 
 async def test_a_web_page_is_no_answer() -> None:
     error = await failure(reply("<!DOCTYPE html><p>hi"))
-    assert (error.kind, error.code) == (Kind.BADOUT, "html")
+    assert (error.kind, error.code) == (Kind.LOST, "html")
 
 
 async def test_nobody_there_is_overload_and_unpaid() -> None:

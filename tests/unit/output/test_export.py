@@ -89,6 +89,51 @@ def test_each_row_is_kept_or_dropped_with_a_reason(
     assert summary.rows == 9 == sum(summary.kept.values()) + sum(summary.dropped.values())
 
 
+def test_a_mean_does_not_hide_an_aspect_that_is_low(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    false = {"truthfulness": 2, "honesty": 5, "helpfulness": 5, "instruction_following": 5}
+    true = {**false, "truthfulness": 4, "honesty": None}
+    rows = [row(0, scores=false), row(1, scores=true), row(2)]
+    policy = ExportPolicy(min_score=4, min_aspects=(("truthfulness", 3), ("honesty", 3)))
+    summary = export(
+        run_folder(rows), tmp_path / "out", ExportOptions(shares=ALL_TRAIN, policy=policy)
+    )
+    assert summary.dropped == {"low_truthfulness": 1, "unscored": 1}
+    assert summary.kept == {"train": 1}
+
+
+@pytest.mark.parametrize(
+    ("parent_scores", "child_scores", "stays"),
+    [
+        ((5, 5), (2, 2), "parent"),
+        ((3, 3), (4, 4), "child"),
+        ((5, 3), (4, 5), "parent"),  # the mean is not higher, but the truth is
+        (None, (1, 1), "child"),
+        ((5, 5), None, "child"),
+    ],
+)
+def test_a_child_takes_its_parents_place_unless_the_judge_says_otherwise(
+    row: Callable[..., Any],
+    run_folder: Callable[..., Path],
+    tmp_path: Path,
+    parent_scores: tuple[int, int] | None,
+    child_scores: tuple[int, int] | None,
+    stays: str,
+) -> None:
+    def scores(given: tuple[int, int] | None) -> dict[str, int] | None:
+        return dict(zip(("truthfulness", "helpfulness"), given, strict=True)) if given else None
+
+    parent = row(0, scores=scores(parent_scores), document_id="d", chunk_id="c")
+    child = row(
+        1, scores=scores(child_scores), parent_id=parent["id"], document_id="d", chunk_id="c"
+    )
+    out = tmp_path / "out"
+    export(run_folder([parent, child]), out, ExportOptions(shape="alpaca", shares=ALL_TRAIN))
+    kept = [record["instruction"] for record in records(out)]
+    assert kept == [{"parent": parent, "child": child}[stays]["instruction"]]
+
+
 def test_records_come_by_document_chunk_and_id(
     row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -27,6 +27,17 @@ def test_the_planted_leaks_are_found() -> None:
     assert abs(leak.overlap - (0 + 1 + 1 / 13) / 3) < 0.05
 
 
+def test_a_later_turn_and_a_plain_text_leak_as_a_first_answer_does() -> None:
+    def talk(name: str, last: str) -> dict[str, Any]:
+        turns = [("user", name), ("assistant", "Yes."), ("user", "On?"), ("assistant", last)]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        return {**row(name, name, "Yes."), "task": "conversation", "messages": messages}
+
+    text = {"id": "t", "task": "text", "instruction": None, "answer": OTHER}
+    leak = measure_leak([talk("1", LONG), {**text, "id": "2"}], [talk("a", LONG), text])
+    assert (leak.copied_answer, leak.same_instruction) == (2, 1)
+
+
 def test_clean_splits_show_nothing() -> None:
     leak = measure_leak([row("1", "How?", LONG)], [row("a", "Why?", OTHER)])
     assert (leak.same_instruction, leak.copied_answer, leak.overlap, leak.share) == (0, 0, 0, 0)

@@ -36,6 +36,23 @@ def test_known_shapes_are_read(record: dict[str, Any]) -> None:
     assert to_pair(record, Fields(), None) == WANTED
 
 
+def test_every_exchange_of_a_conversation_and_plain_texts_are_read() -> None:
+    turns = [
+        {"role": role, "content": content}
+        for role, content in (("user", "A?"), ("assistant", "b"), ("user", "C?"), ("model", "d"))
+    ]
+    talk = to_pair({"messages": turns}, Fields(), None)
+    assert talk == PairRow("A?", "b", None, "conversation", (("C?", "d"),))
+    assert talk is not None
+    assert talk.exchanges == (("A?", "b"), ("C?", "d"))
+    row = {"task": "text", "instruction": None, "answer": "Rain.", "messages": None}
+    for record in (row, {"text": "Rain."}):
+        text = to_pair(record, Fields(), None)
+        assert text == PairRow("", "Rain.", None, "text")
+        assert text is not None
+        assert text.key_text == "Rain."
+
+
 def test_alpaca_input_belongs_to_the_instruction() -> None:
     record = {"instruction": "Translate.", "input": "Guten Tag", "output": "Good day"}
     assert to_pair(record, Fields(), None) == PairRow("Translate.\n\nGuten Tag", "Good day")

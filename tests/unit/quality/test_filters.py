@@ -72,6 +72,11 @@ def test_clean_pairs_have_no_findings() -> None:
         ("meta_text", {"instruction": f"Instruction 1: {ASKED}"}),
         ("meta_text", {"answer": f'{ANSWER} "answer": "x".'}),
         ("meta_text", {"answer": "..."}),
+        ("meta_text", {"answer": f"Here is a concise summary of the passage: {ANSWER}"}),
+        ("meta_text", {"answer": f"Here's my rewritten version: {ANSWER}"}),
+        ("points_at_source", {"answer": f"In the passage, {ANSWER}"}),
+        ("points_at_source", {"answer": f"The passage contains advice. {ANSWER}"}),
+        ("points_at_source", {"answer": f"The passage is about brewing. {ANSWER}"}),
         ("prompt_leak", {"answer": f"{ANSWER} As for sourdough starter, feed it."}),
         ("prompt_leak", {"answer": f"{ANSWER} zq81xv."}),
         ("language", {"answer": "Die Brauer benutzten einen Kessel aus Kupfer, weil er nicht rostet."}),
@@ -96,6 +101,13 @@ def test_each_check_finds_its_fault(check: str, given: dict[str, str]) -> None:
         ("truncated", {"answer": f'{ANSWER} They said: "use copper."'}),
         ("truncated", {"answer": f"{ANSWER}\n```\nx = 1\n```"}),
         ("truncated", {"answer": "銅の釜を使った。"}),
+        ("truncated", {"answer": f"{ANSWER}\n\n#brewing #copper"}),
+        ("truncated", {"answer": f"Dear brewers,\n{ANSWER}\nYours,\nAnna Berg"}),
+        ("truncated", {"answer": "Bright copper glows\nwhile the slow mash sings\nof the old valley"}),
+        ("truncated", {"answer": f"{ANSWER}\n    kettle.heat(copper=True)"}),
+        ("truncated", {"answer": f"{ANSWER} \U0001f37a"}),
+        ("unseen_name", {"answer": f"{ANSWER} Ask the Hallstein's Brewers'."}),
+        ("points_at_source", {"answer": f"{ANSWER} A passage of the valley was closed."}),
         ("meta_text", {"answer": f"Here are three reasons. {ANSWER}"}),
         ("refusal", {"answer": f"{ANSWER} Sailors say: I cannot brew without copper."}),
         ("unseen_number", {"answer": f"1. {ANSWER}\n2. Twelve workers."}),
@@ -127,7 +139,7 @@ def test_a_definition_may_be_short() -> None:
 def test_a_check_that_is_kept_does_not_run() -> None:
     limits = override({"near_copy": "keep", "answer_min_words": 1})
     assert found(answer=TEXT, thresholds=limits) == set()
-    assert DEFAULT.policies["near_copy"] is CheckPolicy.DROP
+    assert DEFAULT.policies["near_copy"] is CheckPolicy.REPAIR
 
 
 def test_the_worst_finding_decides() -> None:

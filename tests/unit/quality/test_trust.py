@@ -9,7 +9,7 @@ from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.quality.verdict import Check, standing
 
 GOOD_AGAIN = {"compared": 40, "exact": 0.9, "within_one": 1.0, "kappa": 0.82}
-GOOD_CONTROL = {"planted": 20, "rated": 20, "detected": 18, "share": 0.9}
+GOOD_CONTROL = {"planted": 40, "rated": 40, "detected": 36, "share": 0.9}
 
 
 def judge(**given: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_a_judge_that_can_be_trusted_is_ok_throughout() -> None:
         "helpfulness 0.82 (90% exact, 100% within 1); 40 pairs"
     )
     swapped = find(checks, "answer swapped").found
-    assert swapped == "18 of 20 (90%; with nothing planted 5% fall as well)"
+    assert swapped == "36 of 40 (90%; with nothing planted 5% fall as well)"
     assert find(checks, "Spearman").found == "+0.12"
     assert find(checks, "position").found == "1: 4.20, 2: 4.10, 3: 4.15"
 
@@ -64,8 +64,8 @@ def test_a_judge_that_can_be_trusted_is_ok_throughout() -> None:
         ({"repeated": {"honesty": GOOD_AGAIN | {"kappa": 0.1}}}, "kappa", "fail", "mostly noise"),
         ({"repeated": {"honesty": GOOD_AGAIN | {"kappa": None}}}, "kappa", "warn", "sort nothing"),
         ({"repeated": {"honesty": GOOD_AGAIN | {"compared": 9}}}, "kappa", "info", "good: "),
-        ({"controls": {"cut": GOOD_CONTROL | {"detected": 12}}}, "cut", "warn", "good: 8 in 10"),
-        ({"controls": {"cut": GOOD_CONTROL | {"detected": 5}}}, "cut", "fail", "good: 8 in 10"),
+        ({"controls": {"cut": GOOD_CONTROL | {"detected": 24}}}, "cut", "warn", "good: 8 in 10"),
+        ({"controls": {"cut": GOOD_CONTROL | {"detected": 10}}}, "cut", "fail", "good: 8 in 10"),
         ({"controls": {"cut": GOOD_CONTROL | {"rated": 3}}}, "cut", "info", "good: "),
         ({"score_against_length": 0.35}, "Spearman", "warn", "likes long answers"),
         ({"score_against_length": -0.6}, "Spearman", "fail", "likes short answers"),

@@ -90,6 +90,11 @@ async def test_an_operator_on_the_answer_leaves_the_request_word_for_word() -> N
         ({"instruction": " ".join(["Why did the town keep kettles so near?"] * 5)}, "too_long"),
         ({"answer": "Lighthouse keepers trim wicks and wind clocks while fishermen steer home."},
          "too_far_from_text"),
+        ({"instruction": f"{LAW['instruction']} Please answer in detail, step by step."},
+         "only_rephrased"),
+        ({"instruction": " ".join(LAW["instruction"].split()[::-1][:6])}, "only_rephrased"),
+        ({"answer": " ".join(LAW["answer"].split()[: len(LAW["answer"].split()) // 4]) + "."},
+         "shorter_answer"),
     ],
 )  # fmt: skip
 def test_what_gains_nothing_is_left_out(changes: dict[str, str], reason: str) -> None:

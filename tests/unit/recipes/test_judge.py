@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
@@ -11,7 +12,16 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 from pairmill.recipes.answers import AnswerModel, json_schema
 from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
 from pairmill.recipes.registry import make_recipe
-from pairmill.recipes.trials import FAULTS, cut, plant, swap, wrong_number
+from pairmill.recipes.trials import (
+    ENOUGH,
+    FAULTS,
+    add_foreign_sentence,
+    cut,
+    negate,
+    plant,
+    swap,
+    wrong_number,
+)
 from pairmill.records import Alternative, Chunk, Pair, Request
 
 if TYPE_CHECKING:
@@ -165,7 +175,8 @@ async def test_trust_is_measured_by_asking_twice_and_by_planted_faults() -> None
     assert len(ask.prompts) == 3
     first, second, third = ask.prompts
     assert second.sampling.seed != first.sampling.seed
-    assert "N=1" in third.text
+    assert "N=3" in third.text  # in the same company as before: only the fault is new
+    assert third.sampling.seed == first.sampling.seed
     assert [fields["position"] for _, fields in ask.told[:3]] == [1, 2, 3]
 
 
@@ -220,10 +231,37 @@ def test_planted_faults_are_what_they_say() -> None:
     assert cut("Too short.") is None
     assert wrong_number(REPLY) == REPLY.replace("1874", "5629")
     assert wrong_number("none") is None
+    assert wrong_number("1. First this.\n2. Then that.\n(3) At last.") is None
+    assert wrong_number("1. Wait 20 minutes.\n2. Stir.") == "1. Wait 67 minutes.\n2. Stir."
+    assert negate("Iron is heavy. It was cheap.") == "Iron is not heavy. It was cheap."
+    assert negate("Iron is not heavy and wasn't cheap") is None
+    foreign = add_foreign_sentence("Copper spreads heat. Iron does not.")
+    assert foreign.startswith("Copper spreads heat. ")
+    assert foreign.endswith(" Iron does not.")
     assert swap([REPLY, "other"], 1) == REPLY
     assert swap([REPLY], 0) not in {REPLY, ""}
-    assert {plant([REPLY, "other"], 0, draw)[0] for draw in range(9)} == set(FAULTS)
-    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {"swapped"}
+    told = f"{REPLY} It was wise."
+    assert {plant([told, "other"], 0, draw)[0] for draw in range(9)} == set(FAULTS)
+    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {"swapped", "foreign"}
+    assert plant([REPLY, "other"], 0, 0, dict.fromkeys(FAULTS[1:], 1))[0] == FAULTS[0]
+
+
+async def test_each_kind_of_fault_is_planted_often_enough_however_small_the_share() -> None:
+    some = judge(judge_trust=0.01)
+    told: Counter[str] = Counter()
+    for number in range(ENOUGH * len(FAULTS) + 50):
+        ask = KnowingJudge(lambda *_: 3)
+        await some.rate(PAIRS, make_chunk(f"{number} {KETTLES}"), ask)
+        told.update(fields["trial"] for _, fields in ask.told if fields["trial"] in FAULTS)
+    # A number and a plain statement do not stand in every reply, so those kinds come later.
+    assert sum(told.values()) >= ENOUGH * len(FAULTS)
+    assert min(told[kind] for kind in ("swapped", "cut", "foreign")) >= ENOUGH - 1
+
+
+async def test_without_trials_nothing_is_planted() -> None:
+    ask = KnowingJudge(lambda *_: 3)
+    await judge(judge_trust=0.0).rate(PAIRS, make_chunk(), ask)
+    assert len(ask.prompts) == 1
 
 
 async def test_no_pairs_cost_nothing() -> None:

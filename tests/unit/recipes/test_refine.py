@@ -52,7 +52,6 @@ async def test_good_pairs_pass_with_their_grounding_and_without_flags() -> None:
         ({"answer": KETTLES[:400].rpartition(". ")[0] + "."}, "near_copy"),
         ({"answer": "I'm sorry, but I cannot help with kettles in the brewery of Hallstein."},
          "refusal"),
-        ({"answer": LAW["answer"][:-20]}, "truncated"),
         ({"answer": f"{LAW['answer']} {CANARY}."}, "prompt_leak"),
         ({"answer": f"Bread dough rises. {LAW['answer']}"}, "prompt_leak"),
         ({"answer": "Die Brauer im Tal mussten einen zweiten Kessel mit Wasser haben, weil es oft "

@@ -154,8 +154,10 @@ async def test_a_repair_that_repeats_itself_ends_early() -> None:
 @pytest.mark.parametrize(
     ("kind", "code", "reason"),
     [
-        (Kind.CHUNK, "context_length_exceeded", "context_length_exceeded"),
+        (Kind.CHUNK, "context_length_exceeded", "refused_by_server"),
+        (Kind.REFUSED, "invalid_request_error", "refused_by_server"),
         (Kind.TIMEOUT, None, "timeout"),
+        (Kind.LOST, None, "connection_lost"),
     ],
 )
 async def test_what_the_chunk_cannot_help_ends_its_unit(

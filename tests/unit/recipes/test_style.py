@@ -86,3 +86,10 @@ async def test_an_author_whom_the_model_cannot_read_has_no_card() -> None:
     cards = StyleCards("model")
     assert await cards.of(make_chunk(author="Ann"), ask) == ""
     assert await cards.of(make_chunk(author="Ann"), ask) == ""
+
+
+def test_markdown_takes_out_its_own_lines_only() -> None:
+    """A heading, a quotation or a table hides nothing of the prose that follows it."""
+    page = f"# Kettles\n\n> quoted\n\n{CHATTY}\n\n| a | b |\n|---|---|\n\n```\ncode()\n```\n"
+    assert measure(page) == measure(CHATTY)
+    assert measure("# Only\n\n    indented code\n" * 40) == ""

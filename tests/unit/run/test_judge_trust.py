@@ -38,7 +38,7 @@ async def figures_of(folder: Path, worth: Callable[[str, str], int]) -> dict[str
 async def test_a_judge_that_sees_what_is_wrong_finds_every_planted_fault(tmp_path: Path) -> None:
     found = await figures_of(tmp_path, lambda *shown: 4 if shown in GOOD else 2)
     assert found["rated"] == 2 * CHUNKS
-    assert set(found["controls"]) == {"swapped", "cut", "number"}
+    assert {"swapped", "cut", "foreign"} <= set(found["controls"])
     assert sum(control["planted"] for control in found["controls"].values()) == CHUNKS
     assert all(control["share"] == 1.0 for control in found["controls"].values())
     assert found["repeated"]["truthfulness"]["exact"] == 1.0
@@ -54,7 +54,23 @@ async def test_a_judge_that_only_sees_length_is_told_by_its_bias(tmp_path: Path)
     found = await figures_of(tmp_path, lambda _, answer: min(5, len(answer) // 60))
     assert found["score_against_length"] > 0.3
     assert found["controls"]["cut"]["share"] == 1.0
-    assert found["controls"]["number"]["share"] == 0.0
+    assert found["controls"]["foreign"]["share"] == 0.0
+
+
+async def test_a_judge_that_never_looks_at_the_passage_is_told_by_what_the_text_lacks(
+    tmp_path: Path,
+) -> None:
+    """It rates how a reply reads: whole and to the point, or not."""
+    asked = {pair.instruction: pair.answer for pair in PAIRS}
+
+    def worth(request: str, answer: str) -> int:
+        is_whole = answer.rstrip().endswith((".", "!"))
+        is_about = asked[request][:10] == answer[:10]
+        return 5 if is_whole and is_about else 1
+
+    found = await figures_of(tmp_path, worth)
+    assert found["controls"]["swapped"]["share"] == 1.0
+    assert found["controls"]["foreign"]["share"] == 0.0
 
 
 async def test_a_judge_that_throws_dice_does_not_agree_with_itself(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Ledger:
 
 
 def _portions(*texts: str) -> Iterator[ChunkBatch]:
-    chunks = [pack(Document("d", text, "s"), 0, (0, len(text), ())) for text in texts]
+    chunks = [pack(Document("d", text, "s"), 0, (0, len(text), (), ())) for text in texts]
     for start in range(0, len(chunks), PORTION_CHUNKS):
         yield ChunkBatch(chunks[start : start + PORTION_CHUNKS], 1, [])
 

@@ -12,6 +12,7 @@ from pairmill.recipes.repair import Questions
 from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
 from pairmill.run.stop import Stop
+from pairmill.run.suspects import Suspects
 from pairmill.run.worker import WorkerContext, work_on
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ async def _no_wait() -> None:
     pass
 
 
-def shop_with(stop: Stop, write: Any) -> WorkerContext:
+def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
     writer = SimpleNamespace(put_result=lambda _: None, is_behind=False, wait_for_room=_no_wait)
     bus = Bus()
     return WorkerContext(
@@ -34,6 +35,7 @@ def shop_with(stop: Stop, write: Any) -> WorkerContext:
         bus=bus,
         stop=stop,
         flight=cast("Any", None),
+        suspects=Suspects(writer.put_result, inbox),
     )
 
 
@@ -47,7 +49,7 @@ async def test_who_finishes_during_a_stop_does_not_wait_for_an_inbox_that_nobody
     inbox = Inbox(8)
     await inbox.put([Work("a" * 32, make_chunk(), {})])
     with anyio.fail_after(5):
-        await work_on(inbox, shop_with(stop, write))
+        await work_on(inbox, shop_with(stop, write, inbox))
 
 
 async def test_the_end_of_the_work_is_passed_on() -> None:
@@ -61,7 +63,7 @@ async def test_the_end_of_the_work_is_passed_on() -> None:
     for text in ("one", "two"):
         await inbox.put([Work(text.ljust(32, "0"), make_chunk(text), {})])
     inbox.end()
-    shop = shop_with(Stop(), write)
+    shop = shop_with(Stop(), write, inbox)
     with anyio.fail_after(5):
         await work_on(inbox, shop)
         await work_on(inbox, shop)
@@ -80,7 +82,7 @@ async def test_a_worker_waits_where_the_disk_is_far_behind() -> None:
     inbox = Inbox(8)
     await inbox.put([Work("a" * 32, make_chunk(), {})])
     inbox.end()
-    shop = shop_with(Stop(), write)
+    shop = shop_with(Stop(), write, inbox)
     vars(shop.writer).update(is_behind=True, wait_for_room=wait)
     await work_on(inbox, shop)
     assert waited == ["for room"]

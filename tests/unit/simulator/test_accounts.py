@@ -169,7 +169,6 @@ def test_a_question_keeps_its_name_when_the_mode_changes() -> None:
         b"{}",
         chat(messages=[]),
         chat(messages=["hello"]),
-        chat(stream=True),
         chat(n=2),
         chat(max_tokens=0),
         chat(response_format={"type": "xml"}),

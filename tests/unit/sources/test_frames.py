@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import marshal
 import os
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
+from pairmill.sources.notes import InputFate, Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,15 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_a_value_comes_out_as_it_went_in(pipe: tuple[int, int]) -> None:
-    value = (1, "a\udcff", b"b", None, [2.5, ("c",)])
+    value = Note(InputFate.SKIPPED, "a.html", "no text", "“quoted”")
     write_frame(pipe[1], value)
-    assert read_frame(pipe[0]) == value
+    assert read_frame(pipe[0], Note) == value
+
+
+def test_a_value_of_another_type_is_no_frame(pipe: tuple[int, int]) -> None:
+    write_frame(pipe[1], ["__import__('os')", 1])
+    with pytest.raises(BrokenFrameError, match="what it sent is no frame"):
+        read_frame(pipe[0], Note)
 
 
 @pytest.mark.parametrize(
@@ -32,10 +39,10 @@ def test_a_value_comes_out_as_it_went_in(pipe: tuple[int, int]) -> None:
         b"Warning: something was printed here\n",
         (2**40).to_bytes(8, "big"),
         (4).to_bytes(8, "big") + b"text",
-        (4).to_bytes(8, "big") + marshal.dumps("text")[:4],
+        (4).to_bytes(8, "big") + msgspec.msgpack.encode("texts")[:4],
     ],
 )
 def test_what_is_no_frame_is_told_and_not_read_as_one(pipe: tuple[int, int], sent: bytes) -> None:
     os.write(pipe[1], sent)
     with pytest.raises(BrokenFrameError, match="what it sent is no frame"):
-        read_frame(pipe[0])
+        read_frame(pipe[0], Note)

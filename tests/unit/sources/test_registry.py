@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,10 @@ def test_the_format_is_known_by_name_or_by_its_bytes(
     [
         (b"%PDF-1.7 ...", "a PDF"),
         (bytes(range(256)) * 40, "binary data"),
-        ("Мельница стоит".encode("cp1251") * 20, "not UTF-8"),
+        (
+            random.Random(1).randbytes(400).translate(bytes(range(128, 256)) * 2),
+            "text in an encoding",
+        ),
     ],
 )
 def test_what_is_no_text_is_skipped_with_its_kind(
@@ -55,7 +59,7 @@ def test_what_is_no_text_is_skipped_with_its_kind(
 ) -> None:
     result = read("a.txt", data)
     assert result.skips == [("a.txt", "not text")]
-    assert result.details == what
+    assert result.details.startswith(what)
 
 
 def test_a_cut_gzip_file_keeps_what_was_read(read: Callable[..., Read]) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage
+from pairmill.records import Chunk, Message, Outcome, Pair, Rejection, Usage
 from pairmill.store.rows import (
     REJECTED_FIELDS,
     ROW_FEATURES,
@@ -36,8 +36,34 @@ def test_a_row_has_the_declared_fields_in_their_order() -> None:
     assert list(row) == list(ROW_FEATURES)
     assert row["id"] == pair_id("a" * 32, 0)
     assert row["created"] == "2023-11-14T22:13:20Z"
+    assert row["task"] == "pair"
     missing = {name for name, value in row.items() if value is None}
-    assert missing == {"url", "kind", "evidence", "scores", "grounding", "parent_id", "alternative"}
+    assert missing == {
+        *("messages", "system", "reasoning", "fields", "url", "kind", "evidence", "scores"),
+        *("grounding", "parent_id", "alternative"),
+    }
+
+
+def test_a_conversation_and_a_plain_text_are_rows_of_the_same_keys() -> None:
+    turns = (Message("user", "Why?"), Message("assistant", "So."))
+    talk = Pair("Why?", "So.", 0, task="conversation", messages=turns, system="Be kind.")
+    row = decode(encode_row(talk, CHUNK, ORIGIN, 1, 2))
+    assert list(row) == list(ROW_FEATURES)
+    assert row["messages"][1] == {"role": "assistant", "content": "So."}
+    assert (row["task"], row["system"]) == ("conversation", "Be kind.")
+    text = Pair("", "Rain.", 0, task="text", reasoning="hm", fields={"style": "wiki", "n": 2})
+    row = decode(encode_row(text, CHUNK, ORIGIN, 1, 2))
+    assert list(row) == list(ROW_FEATURES)
+    assert (row["instruction"], row["answer"], row["messages"]) == (None, "Rain.", None)
+    assert (row["reasoning"], row["fields"]) == ("hm", {"style": "wiki", "n": 2})
+
+
+def test_hostile_text_in_a_field_or_a_turn_is_replaced() -> None:
+    turns = (Message("user", "a\ud800"), Message("assistant", "b\x00"))
+    pair = Pair("a", "b", 0, task="conversation", messages=turns, fields={"x": ["\udfff"]})
+    row = decode(encode_row(pair, CHUNK, ORIGIN, 1, 2))
+    assert [turn["content"] for turn in row["messages"]] == ["a\ufffd", "b"]
+    assert row["fields"] == {"x": ["\ufffd"]}
 
 
 def test_scores_have_four_keys_and_floats_stay_floats() -> None:
@@ -112,14 +138,15 @@ def test_the_datasets_library_loads_rows_as_declared(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    types = {
-        name: datasets.List(datasets.Value(kind[0]))
-        if isinstance(kind, tuple)
-        else {key: datasets.Value(dtype) for key, dtype in kind.items()}
-        if isinstance(kind, dict)
-        else datasets.Value(kind)
-        for name, kind in ROW_FEATURES.items()
-    }
+
+    def typed(kind: Any) -> Any:
+        if isinstance(kind, tuple):
+            return datasets.List(typed(kind[0]))
+        if isinstance(kind, str):
+            return datasets.Value(kind)
+        return {key: typed(inner) for key, inner in kind.items()}
+
+    types = {name: typed(kind) for name, kind in ROW_FEATURES.items()}
     scored = Pair("i", "a", 1, "how_to", "e", 0.5, ("long",), {"honesty": 4.0})
     first = encode_row(Pair("i", "a", 0), CHUNK, ORIGIN, 1, 2)
     shard = tmp_path / "train-00000.jsonl"

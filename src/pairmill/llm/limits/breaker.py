@@ -7,7 +7,9 @@ from enum import Enum, auto
 
 from pairmill.errors import Kind
 
-__all__ = ["EndpointBreaker", "FitBreaker", "State", "Watchdog"]
+__all__ = ["BILLED_PROBES", "EndpointBreaker", "FitBreaker", "State", "Watchdog"]
+
+BILLED_PROBES = 3  # calls that ask whether a silent endpoint is back, and may each be billed
 
 
 class State(Enum):
@@ -19,14 +21,17 @@ class State(Enum):
 
 
 class EndpointBreaker:
-    """Stops asking an endpoint that is down, and finds out when it is back.
+    """Stops asking an endpoint that is down or silent, and finds out when it is back.
 
-    Half of the last ten calls failing as ``Kind.OVERLOAD`` opens it for ``first_s``, doubling to
-    ``longest_s``; then one probe goes. Anything but an overload proves that the server is there.
+    Half of the last ten calls failing in a way that speaks of the endpoint (`Meaning.is_down`)
+    opens it, and so do ``silent`` calls in a row that got no answer in time. It stays open for
+    ``first_s`` (``first_silent_s``), doubling to ``longest_s``; then one probe goes. Anything but
+    another such failure proves that the server is there.
 
     Attributes:
         until: While open, the time of the next probe.
-        gave_up: It has been down for ``max_wait_s`` without one success; the pool is to be closed.
+        gave_up: It has been down for ``max_wait_s`` without one success, or so many probes that may
+            be billed came to nothing; the pool is to be closed.
     """
 
     def __init__(
@@ -37,12 +42,20 @@ class EndpointBreaker:
         first_s: float = 5.0,
         longest_s: float = 300.0,
         max_wait_s: float = 1800.0,
+        silent: int = 12,
+        first_silent_s: float = 1.0,
+        max_billed_probes: int | None = BILLED_PROBES,
     ) -> None:
         self._recent: deque[bool] = deque(maxlen=window)
         self._threshold = threshold
         self._first_s = first_s
         self._longest_s = longest_s
         self._max_wait_s = max_wait_s
+        self._most_silent = silent
+        self._first_silent_s = first_silent_s
+        self._most_billed = max_billed_probes
+        self._silent = 0  # calls in a row without an answer in time
+        self._billed = 0  # probes of this opening that may be billed
         self._open_s = 0.0  # 0 while closed; else the length of the present opening
         self._down_since = 0.0
         self.until = 0.0
@@ -52,6 +65,16 @@ class EndpointBreaker:
     def is_closed(self) -> bool:
         """Whether all is well; the cheap test for the hot path."""
         return self._open_s == 0.0
+
+    def last_words(self, name: str) -> str:
+        """Why it gave up on the endpoint of this name."""
+        if self._silent >= self._most_silent:
+            return (
+                f"{name}: no answer in time, {self._silent} calls in a row: raise timeout_s (and "
+                "that of a proxy on the way), or ask for less at once (concurrency, "
+                "pairs_per_chunk)"
+            )
+        return f"{name} does not answer; gave up"
 
     def state(self, now: float) -> State:
         """The state at ``now``."""
@@ -65,11 +88,16 @@ class EndpointBreaker:
         Calls that were in flight when the breaker opened may still end: their success closes it,
         their failure says nothing new. Only the probe's failure opens it for longer.
         """
-        is_down = kind is Kind.OVERLOAD
-        if kind is Kind.TIMEOUT and not is_probe:
-            return  # slow is not down; but a probe that hangs proves nothing
-        if is_probe and (is_down or kind is Kind.TIMEOUT):
+        is_down = kind is not None and kind.meaning.is_down
+        is_silent = kind is Kind.TIMEOUT
+        self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent
+        if is_probe and (is_down or is_silent):
+            self._billed += kind in {Kind.TIMEOUT, Kind.LOST}
             self._open(now, min(self._longest_s, self._open_s * 2.0))
+        elif is_silent:  # slow is not down, unless nobody else is answered either
+            if self._silent >= self._most_silent and self._open_s == 0.0:
+                self._down_since = now
+                self._open(now, self._first_silent_s)
         elif not is_down:
             self._recent.append(False)
             self._close()
@@ -82,12 +110,14 @@ class EndpointBreaker:
     def _open(self, now: float, seconds: float) -> None:
         self._open_s = seconds or self._first_s
         give_up_at = self._down_since + self._max_wait_s
-        self.gave_up = now >= give_up_at
+        is_spent = self._most_billed is not None and self._billed >= self._most_billed
+        self.gave_up = now >= give_up_at or is_spent
         self.until = min(now + self._open_s, max(give_up_at, now))
 
     def _close(self) -> None:
         if self._open_s:
             self._open_s = 0.0
+            self._billed = 0
             self._recent.clear()
 
 
@@ -95,24 +125,38 @@ class FitBreaker:
     """Stops a run whose answers cannot be used: the prompt and the model do not fit.
 
     Trips when more than half of the first ``first`` answers, or of any ``window`` in a row, were
-    unusable. Until the first twenty are in, it waits.
+    unusable. Until the first twenty are in, it waits. What earlier starts came to counts as well:
+    near the end of a run, what is left is what needs repair.
+
+    Args:
+        good: Units that earlier starts got an answer for.
+        bad: Units that they rejected.
     """
 
-    def __init__(self, *, first: int = 20, window: int = 200, share: float = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        first: int = 20,
+        window: int = 200,
+        share: float = 0.5,
+        good: int = 0,
+        bad: int = 0,
+    ) -> None:
         self._first = first
         self._share = share
         self._recent: deque[bool] = deque(maxlen=window)
         self._bad = 0
         self._seen = 0
         self.reason: str | None = None
+        before = good + bad
+        kept = min(window, before)
+        bad = round(kept * bad / before) if before else 0
+        for index in range(kept):  # spread evenly
+            self._count(is_bad=(index + 1) * bad // kept > index * bad // kept)
 
     def record(self, *, usable: bool) -> str | None:
         """Count one answer; the reason to stop, once there is one (and from then on)."""
-        if len(self._recent) == self._recent.maxlen and self._recent[0]:
-            self._bad -= 1
-        self._recent.append(not usable)
-        self._bad += not usable
-        self._seen += 1
+        self._count(is_bad=not usable)
         is_full = self._seen == self._first or len(self._recent) == self._recent.maxlen
         if self.reason is None and is_full and self._bad > self._share * len(self._recent):
             self.reason = (
@@ -120,6 +164,13 @@ class FitBreaker:
                 "the prompt and the model do not fit; see rejected/ for what it wrote"
             )
         return self.reason
+
+    def _count(self, *, is_bad: bool) -> None:
+        if len(self._recent) == self._recent.maxlen and self._recent[0]:
+            self._bad -= 1
+        self._recent.append(is_bad)
+        self._bad += is_bad
+        self._seen += 1
 
 
 class Watchdog:
@@ -152,6 +203,6 @@ class Watchdog:
         text = f"nothing was finished for {quiet_s / 60:.0f} minutes"
         if cause:
             text += f": {cause}"
-        if paused_until > now:
+        if paused_until > now and paused_until != float("inf"):
             return False, f"{text}; going on in {paused_until - now:.0f} s"
         return True, text

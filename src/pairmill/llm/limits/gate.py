@@ -36,7 +36,7 @@ _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket ke
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
-_SERVED = frozenset({Kind.CHUNK, Kind.BADOUT})  # the server had room for it
+_SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
 class EvictedError(Exception):
@@ -266,12 +266,15 @@ class Gate:
         usage: Usage | None,
         hint: LimitHint | None,
         retry_after_s: float | None,
+        *,
+        alone: bool = False,
     ) -> None:
         now = self._clock()
         self._learn_width(lease, kind, usage, now)
         self._leave(lease)
         self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
-        self._breaker.record(kind, now, is_probe=lease.is_probe)
+        if not alone or lease.is_probe or kind is None:
+            self._breaker.record(kind, now, is_probe=lease.is_probe)
         if kind is Kind.RATE:
             self._on_refused(lease, now, hint, retry_after_s)
         elif kind is None or kind in _SERVED:
@@ -281,7 +284,7 @@ class Gate:
         if hint is not None:
             self._heed(hint, lease, now)
         if self._breaker.gave_up and self.closed is None:
-            self.close(StoppedError(f"{self.name or 'the endpoint'} does not answer; gave up"))
+            self.close(StoppedError(self._breaker.last_words(self.name or "the endpoint")))
         if self._line.length:
             self._pump(now)
 

@@ -66,6 +66,7 @@ class Lease(Struct, eq=False):
         usage: Usage | None = None,
         hint: LimitHint | None = None,
         retry_after_s: float | None = None,
+        alone: bool = False,
     ) -> None:
         """End the call: settle what it cost, learn from how it ended, let the next one go.
 
@@ -74,10 +75,11 @@ class Lease(Struct, eq=False):
             usage: What the server counted; without it an answer is charged as reserved.
             hint: The limits that the reply's headers spoke of.
             retry_after_s: The wait that a refusal asked for.
+            alone: It failed while others were answered: it does not speak of the endpoint.
         """
         if self._is_open:
             self._is_open = False
-            self._gate._end(self, kind, usage, hint, retry_after_s)  # noqa: SLF001 (one unit)
+            self._gate._end(self, kind, usage, hint, retry_after_s, alone=alone)  # noqa: SLF001
 
     def give_back(self) -> None:
         """Return the lease unused: nothing was sent, nothing is charged."""

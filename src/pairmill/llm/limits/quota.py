@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["HELD", "NOTHING", "Amounts", "Charge", "Cost", "Limits", "Quota"]
 
 _ONE_REQUEST: Amounts = (1.0, 0.0, 0.0, 0.0, 0.0)
-_REFUSED = frozenset({Kind.RATE, Kind.QUOTA, Kind.AUTH, Kind.CONFIG})  # no tokens were used
+_REFUSED = frozenset(kind for kind in Kind if not kind.meaning.used_tokens)
 _PACE_BURST_S = 0.1
 _SHORT_S = 1.0  # a wait that tells of a quota dealt out by the second
 _BURST_CUT = 0.25

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from pairmill.errors import Kind, ProviderError
+from pairmill.llm.classify import classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,8 @@ __all__ = [
     "raise_unknown_host",
 ]
 
+_SEE_OTHER = 303
+
 
 def raise_timeout(*, sent: bool) -> NoReturn:
     """No answer in time (it may be paid for), or not even a connection."""
@@ -39,7 +42,10 @@ def raise_timeout(*, sent: bool) -> NoReturn:
 def raise_broken(*, sent: bool) -> NoReturn:
     """The connection broke; where the request was sent, it may be paid for."""
     raise ProviderError(
-        Kind.OVERLOAD, "the connection broke", code="connection", maybe_paid=sent
+        Kind.LOST if sent else Kind.OVERLOAD,
+        "the connection broke before the answer was whole" if sent else "the connection broke",
+        code="connection",
+        maybe_paid=sent,
     ) from None
 
 
@@ -78,7 +84,7 @@ def raise_bad_address() -> NoReturn:
 def raise_bad_encoding() -> NoReturn:
     """The reply cannot be unpacked."""
     raise ProviderError(
-        Kind.BADOUT, "the reply's content encoding is broken", code="encoding", maybe_paid=True
+        Kind.LOST, "the reply's content encoding is broken", code="encoding", maybe_paid=True
     ) from None
 
 
@@ -96,6 +102,8 @@ def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -
 
 def raise_redirect(status: int) -> NoReturn:
     """The endpoint names another address. A key is not carried there."""
+    if status == _SEE_OTHER:
+        raise classify(status, {}, None, now=0.0) from None
     raise ProviderError(
         Kind.CONFIG,
         f"the endpoint sends us elsewhere (HTTP {status}); set base_url to its final address",

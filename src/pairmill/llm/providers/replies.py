@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.providers.streams import read_stream
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
@@ -43,6 +45,33 @@ LIMIT_HEADERS = (
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
+_CHARS_PER_TOKEN = 4
+_THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
+_OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
+_FINISHES = {
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",  # Mistral
+    **dict.fromkeys(
+        (  # Gemini's reasons for withholding
+            "safety",
+            "recitation",
+            "blocklist",
+            "prohibited_content",
+            "spii",
+            "language",
+            "image_safety",
+            "refusal",  # Anthropic's
+            "sensitive",  # Zhipu's
+        ),
+        "content_filter",
+    ),
+    "eos": "stop",
+    "end_turn": "stop",
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
+}
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
 
 
@@ -74,6 +103,8 @@ def decode(
     body: bytes,
     now: float,
     secrets: Iterable[str] = (),
+    *,
+    keep_reasoning: bool = False,
 ) -> Completion:
     """Read a reply that came at ``now`` (seconds since the epoch).
 
@@ -83,30 +114,49 @@ def decode(
         body: The reply's body, unpacked.
         now: When it came.
         secrets: What an error's text must not repeat, whatever the server says.
+        keep_reasoning: Whether thoughts that came in a field of their own are kept.
 
     Raises:
         ProviderError: It is a failure, or a 200 that holds no answer.
     """
     data = _loads(body)
+    if data is None and is_success(status):
+        data = read_stream(body)
     if not is_success(status):
+        written = _failed_generation(data)
+        if written:
+            return Completion(written, "stop", "", _UNCOUNTED, now)
         kept = limit_headers(headers)
         raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
     choice = _first_choice(data)
-    text = clean_text(_text(choice))
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        message = {}
+    finish = _finish(choice)
+    text = clean_text(_text(message.get("content")))
     usage = _usage(data)
+    thoughts = _thoughts(message)
+    if not text or text.isspace():
+        text = "" if finish == "length" else clean_text(_elsewhere(message))
+        thoughts = "" if text and text in thoughts else thoughts
+    if thoughts and not usage.reasoning_tokens:
+        usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
+    elif text[:1] != "{" and not usage.reasoning_tokens:
+        usage = replace(usage, reasoning_tokens=_guessed(_marked_thoughts(text), usage))
     if not text or text.isspace() or choice.get("error"):
         kept = limit_headers(headers)
         error = classify_empty(status, kept, body if data is None else data, now, secrets)
         error.prompt_tokens = usage.prompt_tokens
         error.completion_tokens = usage.completion_tokens
         raise error
-    finish, model = choice.get("finish_reason"), data.get("model")
+    model = data.get("model")
     return Completion(
         text=text,
-        finish_reason=finish if isinstance(finish, str) else "stop",
+        finish_reason=finish,
         model=clean_text(model) if isinstance(model, str) else "",
         usage=usage,
         created=now,
+        reasoning=clean_text(thoughts) if keep_reasoning and thoughts else "",
     )
 
 
@@ -142,14 +192,72 @@ def _first_choice(data: Any) -> dict[str, Any]:
     return first if isinstance(first, dict) else {}
 
 
-def _text(choice: dict[str, Any]) -> str:
-    """The content of a choice's message; several text parts are joined."""
-    message = choice.get("message")
-    content = message.get("content") if isinstance(message, dict) else None
+def _text(content: Any) -> str:
+    """The text of a message's content; several text parts are joined."""
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict)]
         return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
+
+
+def _elsewhere(message: dict[str, Any]) -> str:
+    """The answer of a message without content.
+
+    LiteLLM puts it into a tool call; vLLM, SGLang and Ollama take all of it for a thought where a
+    model did not mark the end of its thoughts.
+    """
+    calls = message.get("tool_calls")
+    first = calls[0] if isinstance(calls, list) and calls else None
+    function = first.get("function") if isinstance(first, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    if isinstance(arguments, dict):
+        return orjson.dumps(arguments).decode()
+    if isinstance(arguments, str) and arguments.strip():
+        return arguments
+    thoughts = _thoughts(message)
+    return thoughts if "{" in thoughts else ""
+
+
+def _thoughts(message: dict[str, Any]) -> str:
+    """What the model thought, where that came in a field of its own."""
+    for key in ("reasoning_content", "reasoning", "thinking"):
+        value = message.get(key)
+        if isinstance(value, str) and value:
+            return value
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [part.get("thinking") for part in content if isinstance(part, dict)]
+        return "".join(_text(part) for part in parts)
+    return ""
+
+
+def _marked_thoughts(text: str) -> str:
+    """What stands before the last mark that ends a thought, in an answer that holds both."""
+    return max((text[: text.rfind(mark) + 1] for mark in _THOUGHT_ENDS), key=len)
+
+
+def _guessed(thoughts: str, usage: Usage) -> int:
+    """Tokens of a thought that the server does not count apart."""
+    return min(len(thoughts) // _CHARS_PER_TOKEN, usage.completion_tokens)
+
+
+def _failed_generation(data: Any) -> str:
+    """What Groq says that the model wrote, where it did not pass its validation."""
+    error = data.get("error") if isinstance(data, dict) else None
+    written = error.get("failed_generation") if isinstance(error, dict) else None
+    return clean_text(written) if isinstance(written, str) and "{" in written else ""
+
+
+def _finish(choice: dict[str, Any]) -> str:
+    """Why the answer ended, in OpenAI's words; written back, since failures are named by it."""
+    value = choice.get("finish_reason")
+    if not isinstance(value, str):
+        return "stop"
+    if value in _OWN_FINISHES:
+        return value
+    found = _FINISHES.get(value.lower(), value)
+    choice["finish_reason"] = found
+    return found
 
 
 def _usage(data: Any) -> Usage:
@@ -160,9 +268,14 @@ def _usage(data: Any) -> Usage:
     cached = details.get("cached_tokens") if isinstance(details, dict) else None
     if cached is None:
         cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
-    return Usage(
-        _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached)
-    )
+    prompt, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    details = usage.get("completion_tokens_details")
+    thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
+    thought = thought or _count(usage.get("reasoning_tokens"))
+    hidden = _count(usage.get("total_tokens")) - prompt - written
+    if hidden > 0 and thought in {0, hidden}:  # Gemini and xAI bill thoughts, and count them apart
+        written, thought = written + hidden, hidden
+    return Usage(prompt, written, _count(cached), min(thought, written))
 
 
 def _count(value: Any) -> int:

@@ -144,7 +144,7 @@ def _frame(
     template: Template, model: str, schema: AnswerSchema | None, mode: Mode, dialect: WireDialect
 ) -> tuple[bytes, bytes]:
     turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
-    tail: dict[str, Any] = {}
+    tail: dict[str, Any] = {"stream": False}  # said, since some gateways stream unless it is
     if schema is not None:
         if mode is Mode.JSON_SCHEMA:
             tail["response_format"] = _response_format(schema, dialect)
@@ -155,7 +155,7 @@ def _frame(
     head = _dumps({"model": model, "messages": turns})
     comma = b"," if turns else b""
     opening = head.removesuffix(b"]}") + comma + b'{"role":"user","content":'
-    ending = b"," + _dumps(tail)[1:] if tail else b"}"
+    ending = b"," + _dumps(tail)[1:]
     return opening, ending
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from pairmill.output.rows import task_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -37,6 +39,9 @@ class Format:
         axolotl: What stands beside the path under ``datasets:`` of Axolotl's settings.
         axolotl_top: Settings that Axolotl wants at its top level for this format.
         paired: Records need two rows each; a row without a partner makes none.
+        tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
+        needs: Name of a recipe's field without which a row makes no record; dropped as
+            ``no_NAME``.
     """
 
     name: str
@@ -48,6 +53,17 @@ class Format:
     axolotl: Mapping[str, Any]
     axolotl_top: Mapping[str, Any] = field(default_factory=dict)
     paired: bool = False
+    tasks: frozenset[str] = frozenset({"pair", "question"})
+    needs: str | None = None
+
+    def reason_to_drop(self, row: Row) -> str | None:
+        """Why a row makes no record of this format, in a short stable word; None if it does."""
+        task = task_of(row)
+        if task not in self.tasks:
+            return f"task_{task}"
+        if self.needs is not None and not (row.get("fields") or {}).get(self.needs):
+            return f"no_{self.needs}"
+        return None
 
 
 def each(shape: Callable[[Row], Record]) -> Callable[[Sequence[Row]], Iterable[Candidate]]:

@@ -68,8 +68,8 @@ PREFERENCE = Format(
     schema={"prompt": "string", "chosen": "string", "rejected": "string"},
     notes={
         "prompt": "What a person asks",
-        "chosen": "The answer that the judge rated higher",
-        "rejected": "The answer that the judge rated lower",
+        "chosen": "The better answer: rated higher by the judge, or written with the text in view",
+        "rejected": "The other one: rated lower, or written without the text (closed_book)",
     },
     write=_write,
     llama_factory={

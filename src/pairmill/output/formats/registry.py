@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import UsageError
 from pairmill.output.formats.alpaca import ALPACA
-from pairmill.output.formats.messages import MESSAGES
+from pairmill.output.formats.messages import MESSAGES, REASONING
 from pairmill.output.formats.preference import PREFERENCE
 from pairmill.output.formats.prompt_completion import PROMPT_COMPLETION
+from pairmill.output.formats.question import QUESTION
 from pairmill.output.formats.sharegpt import SHAREGPT
+from pairmill.output.formats.text import TEXT
+from pairmill.output.formats.triplets import TRIPLETS
 
 if TYPE_CHECKING:
     from pairmill.output.formats.format import Format
@@ -18,7 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "find_format"]
 
 FORMATS: dict[str, Format] = {
-    item.name: item for item in (MESSAGES, ALPACA, SHAREGPT, PROMPT_COMPLETION, PREFERENCE)
+    item.name: item
+    for item in (
+        MESSAGES,
+        REASONING,
+        ALPACA,
+        SHAREGPT,
+        PROMPT_COMPLETION,
+        PREFERENCE,
+        TEXT,
+        QUESTION,
+        TRIPLETS,
+    )
 }
 """Name to format, the usual one first."""
 

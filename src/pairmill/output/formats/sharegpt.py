@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.output.formats.format import Format, Record, each
+from pairmill.output.rows import turns_of
 
 if TYPE_CHECKING:
     from pairmill.output.rows import Row
@@ -12,22 +13,34 @@ if TYPE_CHECKING:
 __all__ = ["SHAREGPT"]
 
 
+_NAMES = {"user": "human", "assistant": "gpt"}
+
+
 def _shape(row: Row) -> Record:
-    return {
-        "conversations": [
-            {"from": "human", "value": row["instruction"]},
-            {"from": "gpt", "value": row["answer"]},
-        ]
-    }
+    turns = [{"from": _NAMES.get(role, role), "value": content} for role, content in turns_of(row)]
+    if system := row.get("system"):
+        turns.insert(0, {"from": "system", "value": system})
+    return {"conversations": turns}
 
 
 SHAREGPT = Format(
     name="sharegpt",
     summary="from and value turns: LLaMA-Factory, Unsloth, older tools",
     schema={"conversations": ({"from": "string", "value": "string"},)},
-    notes={"conversations": "A human turn and a gpt turn"},
+    notes={"conversations": "A system turn where there is one, then human and gpt turns"},
     write=each(_shape),
-    llama_factory={"formatting": "sharegpt", "columns": {"messages": "conversations"}},
+    tasks=frozenset({"pair", "question", "conversation"}),
+    llama_factory={
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations"},
+        "tags": {
+            "role_tag": "from",
+            "content_tag": "value",
+            "user_tag": "human",
+            "assistant_tag": "gpt",
+            "system_tag": "system",
+        },
+    },
     axolotl={
         "type": "chat_template",
         "field_messages": "conversations",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pairmill.errors import UsageError
+from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import FORMATS, find_format
 
 ROW: dict[str, Any] = {"id": "1", "instruction": "Why?", "answer": "Because.", "scores": None}
@@ -24,6 +25,25 @@ EXPECTED: dict[str, dict[str, Any]] = {
         ]
     },
     "prompt_completion": {"prompt": "Why?", "completion": "Because."},
+    "text": {"text": "Why?\n\nBecause."},
+    "question": {"question": "Why?", "answer": "Because.", "choices": []},
+}
+
+TALK: dict[str, Any] = {
+    "task": "conversation",
+    "instruction": "Why?",
+    "answer": "Because.",
+    "system": "Be brief.",
+    "reasoning": "It rains.",
+    "messages": [
+        {"role": role, "content": content}
+        for role, content in (
+            ("user", "Why?"),
+            ("assistant", "Because."),
+            ("user", "And then?"),
+            ("assistant", "Nothing."),
+        )
+    ],
 }
 
 
@@ -42,6 +62,56 @@ def test_a_row_becomes_a_record_with_the_formats_own_columns(name: str) -> None:
     [found] = shape.write([ROW])
     assert found.row is ROW
     assert found.record == EXPECTED[name]
+
+
+def test_a_conversation_is_exported_with_its_system_message_and_every_turn() -> None:
+    [found] = find_format("messages").write([TALK])
+    system = {"role": "system", "content": "Be brief."}
+    assert found.record["messages"] == [system, *TALK["messages"]]
+    [found] = find_format("sharegpt").write([TALK])
+    names = [turn["from"] for turn in found.record["conversations"]]
+    assert names == ["system", "human", "gpt", "human", "gpt"]
+    [found] = find_format("text").write([TALK])
+    assert found.record["text"] == "Why?\n\nBecause.\n\nAnd then?\n\nNothing."
+
+
+def test_a_thought_opens_the_last_reply_of_the_reasoning_format_alone() -> None:
+    [found] = find_format("reasoning").write([TALK])
+    replies = [turn["content"] for turn in found.record["messages"][2::2]]
+    assert replies == ["Because.", "<think>\nIt rains.\n</think>\n\nNothing."]
+    [found] = find_format("messages").write([TALK])
+    assert "think" not in str(found.record)
+
+
+def test_plain_text_a_question_and_a_triplet_have_formats_of_their_own() -> None:
+    text = {"task": "text", "instruction": None, "answer": "Rain falls."}
+    [found] = find_format("text").write([text])
+    assert found.record == {"text": "Rain falls."}
+    asked = {**ROW, "task": "question", "fields": {"choices": ["Because.", "Never."]}}
+    [found] = find_format("question").write([asked])
+    assert found.record["choices"] == ["Because.", "Never."]
+    searched = {**ROW, "fields": {"negatives": ["Snow lies."]}}
+    [found] = find_format("triplets").write([searched])
+    assert found.record == {"query": "Why?", "positive": "Because.", "negatives": ["Snow lies."]}
+
+
+def test_a_row_that_a_format_cannot_hold_is_dropped_by_name() -> None:
+    assert find_format("alpaca").reason_to_drop(TALK) == "task_conversation"
+    assert find_format("messages").reason_to_drop({"task": "text"}) == "task_text"
+    assert find_format("question").reason_to_drop(ROW) == "task_pair"
+    assert find_format("triplets").reason_to_drop(ROW) == "no_negatives"
+    assert find_format("messages").reason_to_drop(ROW) is None
+
+
+def test_columns_of_the_row_and_fields_of_the_recipe_stand_behind_the_formats_own() -> None:
+    shape = with_columns(FORMATS["alpaca"], ("id", "difficulty"), {"difficulty": "string"})
+    [found] = shape.write([{**ROW, "fields": {"difficulty": "hard"}}])
+    assert list(found.record.items())[3:] == [("id", "1"), ("difficulty", "hard")]
+    assert list(shape.notes) == list(shape.schema)
+    with pytest.raises(UsageError, match="did you mean 'difficulty'"):
+        with_columns(FORMATS["alpaca"], ("dificulty",), {"difficulty": "string"})
+    with pytest.raises(UsageError, match="has a column 'instruction' already"):
+        with_columns(FORMATS["alpaca"], ("instruction",), {})
 
 
 def test_every_format_explains_each_of_its_columns() -> None:
@@ -77,5 +147,5 @@ def test_preference_makes_nothing_of(rows: list[dict[str, Any]]) -> None:
 def test_a_slip_of_the_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'alpaca'"):
         find_format("alpacca")
-    with pytest.raises(UsageError, match="known: messages, alpaca"):
+    with pytest.raises(UsageError, match="known: messages, reasoning, alpaca"):
         find_format("xyz")

@@ -1,0 +1,44 @@
+"""Question, answer and choices: to evaluate with, or for training by a reward that checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.formats.format import Format, Record, each
+
+if TYPE_CHECKING:
+    from pairmill.output.rows import Row
+
+__all__ = ["QUESTION"]
+
+
+def _shape(row: Row) -> Record:
+    choices = (row.get("fields") or {}).get("choices")
+    listed = [str(choice) for choice in choices] if isinstance(choices, list) else []
+    return {"question": row["instruction"], "answer": row["answer"], "choices": listed}
+
+
+QUESTION = Format(
+    name="question",
+    summary="question, answer and choices: evaluation, and RL with an answer that can be checked",
+    schema={"question": "string", "answer": "string", "choices": ("string",)},
+    notes={
+        "question": "What is asked",
+        "answer": "The right answer; one of the choices where there are any",
+        "choices": "The options in the order in which they are shown; empty for a free answer",
+    },
+    write=each(_shape),
+    llama_factory={
+        "formatting": "alpaca",
+        "columns": {"prompt": "question", "response": "answer"},
+    },
+    axolotl={
+        "type": {
+            "field_instruction": "question",
+            "field_output": "answer",
+            "format": "{instruction}\n",
+            "no_input_format": "{instruction}\n",
+        }
+    },
+    tasks=frozenset({"question"}),
+)

@@ -1,0 +1,41 @@
+"""Query, positive and negatives, as trainers of retrieval models take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.formats.format import Format, Record, each
+
+if TYPE_CHECKING:
+    from pairmill.output.rows import Row
+
+__all__ = ["TRIPLETS"]
+
+
+def _shape(row: Row) -> Record:
+    negatives = (row.get("fields") or {}).get("negatives") or []
+    return {
+        "query": row["instruction"],
+        "positive": row["answer"],
+        "negatives": [str(negative) for negative in negatives],
+    }
+
+
+TRIPLETS = Format(
+    name="triplets",
+    summary="query, positive and negatives: sentence-transformers, Tevatron; needs the field"
+    " 'negatives'",
+    schema={"query": "string", "positive": "string", "negatives": ("string",)},
+    notes={
+        "query": "What is searched for",
+        "positive": "The text that answers it",
+        "negatives": "Texts near to it that do not",
+    },
+    write=each(_shape),
+    llama_factory={
+        "formatting": "alpaca",
+        "columns": {"prompt": "query", "response": "positive"},
+    },
+    axolotl={"type": {"field_instruction": "query", "field_output": "positive"}},
+    needs="negatives",
+)

@@ -1,0 +1,54 @@
+"""In which languages each check works: one table, so that nothing unchecked is called ok.
+
+A check that is not named here works in every language. What a cell of the table promises is held
+by ``tests/unit/quality/test_languages.py``: planted faults are found, and clean text is left alone.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pairmill.quality.phrases import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["NOT_IN", "ONLY_IN", "applies"]
+
+ONLY_IN: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        # Phrases: where there is a file of them.
+        "points_at_source": frozenset(LANGUAGES),
+        "refusal": frozenset(LANGUAGES),
+        "meta_text": frozenset(LANGUAGES),
+        "yes_no": frozenset(LANGUAGES),
+        # Capitals mark names; in German every noun has one.
+        "unseen_name": frozenset({"en", "fr", "es", "pt", "it", "nl", "tr", "vi"}),
+    }
+)
+"""Check to the only languages in which it works."""
+
+NOT_IN: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        # No mark ends a sentence in these scripts.
+        "truncated": frozenset({"th", "lo", "km", "my"}),
+        # Runs of characters tell a foreign text, and no more: free paraphrases share under half.
+        "weakly_grounded": frozenset({"zh", "ja", "th", "lo", "km", "my"}),
+    }
+)
+"""Check to the languages in which it does not work."""
+
+
+def applies(check: str, language: str | None) -> bool:
+    """Whether a check works in a language (two-letter code).
+
+    An unknown language (None) is treated as English for checks of phrases, which is what they
+    look for then: those phrases are found in any text, and nothing else is claimed.
+    """
+    if language is None:
+        return True
+    only = ONLY_IN.get(check)
+    if only is not None and language not in only:
+        return False
+    return language not in NOT_IN.get(check, frozenset())

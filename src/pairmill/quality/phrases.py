@@ -1,0 +1,106 @@
+"""The phrases that checks look for, by language: read from ``languages/*.yaml``, compiled once.
+
+What each list means, and how to add a language, stands in ``languages/README.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LANGUAGES", "Phrases", "fold", "phrases_of"]
+
+LANGUAGES = (
+    "ar",
+    "de",
+    "en",
+    "es",
+    "fr",
+    "hi",
+    "it",
+    "ja",
+    "ko",
+    "pt",
+    "ru",
+    "th",
+    "tr",
+    "vi",
+    "zh",
+)
+"""Two-letter codes of the languages that have a file."""
+
+# Where words stand between spaces, a phrase must not begin or end inside one. Korean particles and
+# Hindi postpositions follow the noun, and Arabic ones stand before it, without a space.
+_NO_BOUNDARY = frozenset({"zh", "ja", "th"})
+_LEADING_ONLY = frozenset({"ko", "hi"})
+_TRAILING_ONLY = frozenset({"ar"})
+_APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """One language's phrases as patterns over lower-case text; None where it has no such list."""
+
+    pointers: re.Pattern[str] | None
+    instruction_pointers: re.Pattern[str] | None
+    refusals: re.Pattern[str] | None
+    chatter: re.Pattern[str] | None
+    yes_no: re.Pattern[str] | None
+
+
+@cache
+def phrases_of(language: str | None) -> Phrases | None:
+    """A language's phrases; None where it has no file."""
+    if language not in LANGUAGES:
+        return None
+    file = resources.files("pairmill.quality").joinpath(f"languages/{language}.yaml")
+    lists: dict[str, list[str]] = yaml.safe_load(file.read_text("utf-8"))
+    pointers = lists.get("pointers", [])
+    yes_no = []
+    if "yes_no" in lists:
+        yes_no.append(rf"\s*[\"'«„“]*(?:{_any(lists['yes_no'], language)})")
+    if "yes_no_anywhere" in lists:  # endings of verbs: they may stand inside a word
+        other = "|".join(map(re.escape, lists.get("yes_no_unless", [])))
+        unless = f"(?!.*(?:{other}))" if other else ""
+        yes_no.append(rf"{unless}.*?(?:{'|'.join(map(re.escape, lists['yes_no_anywhere']))})")
+    return Phrases(
+        pointers=_compile(_any(pointers, language)) if pointers else None,
+        instruction_pointers=(
+            _compile(_any([*pointers, *lists["instruction_pointers"]], language))
+            if "instruction_pointers" in lists
+            else None
+        ),
+        refusals=_compile(_any(lists["refusals"], language)) if "refusals" in lists else None,
+        chatter=(
+            _compile(rf"[\s*#>\"'`«„“]*(?:{'|'.join(map(re.escape, lists['chatter']))})")
+            if "chatter" in lists
+            else None
+        ),
+        yes_no=_compile("|".join(yes_no)) if yes_no else None,
+    )
+
+
+def fold(text: str) -> str:
+    """Lower case, with plain apostrophes: the form in which phrases are looked up."""
+    return text.lower().translate(_APOSTROPHES)
+
+
+def _any(phrases: Sequence[str], language: str) -> str:
+    """An alternation, longest first, with the word boundaries that the script has."""
+    ordered = sorted(phrases, key=len, reverse=True)
+    joined = "|".join(map(re.escape, ordered))
+    leading = "" if language in _NO_BOUNDARY | _TRAILING_ONLY else r"(?<!\w)"
+    trailing = "" if language in _NO_BOUNDARY | _LEADING_ONLY else r"(?!\w)"
+    return f"{leading}(?:{joined}){trailing}"
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.DOTALL)

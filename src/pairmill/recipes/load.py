@@ -1,0 +1,222 @@
+"""Finding recipes: built in, among the files that come along, installed, or the user's own."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from functools import lru_cache
+from importlib import import_module, metadata, resources
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pairmill.config import is_recipe_file
+from pairmill.errors import ConfigError
+from pairmill.recipes.backtranslate import backtranslate
+from pairmill.recipes.extractive import extractive
+from pairmill.recipes.two_step import two_step
+from pairmill.recipes.verbatim import verbatim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe import Generator
+    from pairmill.recipes.recipe_file import RecipeFile
+
+__all__ = [
+    "COPY",
+    "ENTRY_POINTS",
+    "RECIPES",
+    "library_names",
+    "library_text",
+    "make_generator",
+    "read_recipe_file",
+    "read_recipe_text",
+    "recipe_names",
+]
+
+ENTRY_POINTS = "pairmill.recipes"
+COPY = "recipe.yaml"
+"""The name of a recipe file's copy in a run folder, below ``.run/recipe``."""
+
+_MODES = {"one_step": backtranslate, "two_step": two_step, "verbatim": verbatim}
+
+RECIPES: dict[str, Callable[[Settings], Generator]] = {
+    "backtranslate": lambda settings: _MODES[settings.mode](settings),
+    "extractive": extractive,
+}
+"""Those in Python that come along; see ``docs/decisions/0028-what-stays-python.md``."""
+
+
+def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
+    """Make the generator that the settings name.
+
+    Args:
+        settings: All of them.
+        copies: Where a run folder keeps the copy of its recipe file, which is used where the file
+            is gone; that of ``settings.output`` where None.
+
+    Raises:
+        ConfigError: There is none, or there is a mistake in it.
+    """
+    name = settings.recipe_name
+    if name in RECIPES:
+        return RECIPES[name](settings)
+    if is_recipe_file(name):
+        return _of_file(name, settings, copies)
+    if name in library_names():
+        return _of_recipe_file(read_recipe_text(library_text(name), f"{name}.yaml"), settings)
+    if ":" in name:
+        return _of_object(*_import(name), settings)
+    found = _installed(name)
+    if found is None:
+        known = recipe_names()
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+        raise ConfigError(f"unknown recipe '{name}'; {hint}")
+    if isinstance(found, str | Path):
+        return _of_file(str(found), settings, copies)
+    return _of_object(found, name, "", settings)
+
+
+def recipe_names() -> list[str]:
+    """Every recipe that has a name: those in Python, those of the library, installed ones."""
+    installed = (point.name for point in metadata.entry_points(group=ENTRY_POINTS))
+    return list(dict.fromkeys([*RECIPES, *library_names(), *sorted(installed)]))
+
+
+@lru_cache(maxsize=1)
+def library_names() -> tuple[str, ...]:
+    """The recipes that come along as files."""
+    folder = resources.files("pairmill.recipes").joinpath("library")
+    names = (PurePosixPath(item.name) for item in folder.iterdir())
+    return tuple(sorted(name.stem for name in names if name.suffix == ".yaml"))
+
+
+def library_text(name: str) -> str:
+    """The text of a recipe file that comes along."""
+    return resources.files("pairmill.recipes").joinpath(f"library/{name}.yaml").read_text("utf-8")
+
+
+def read_recipe_file(path: Path) -> RecipeFile:
+    """Read a recipe file, and the files that it draws from.
+
+    Raises:
+        ConfigError: It cannot be read, or there is a mistake in it.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from None
+    return read_recipe_text(text, str(path), path.parent)
+
+
+def read_recipe_text(text: str, name: str, folder: Path | None = None) -> RecipeFile:
+    """Read the text of a recipe file; ``folder`` holds the files that it names, if any.
+
+    Raises:
+        ConfigError: There is a mistake in it.
+    """
+    from pairmill.recipes.recipe_file import parse_recipe  # noqa: PLC0415 (Jinja2 takes 30 ms)
+
+    def read(inner: str) -> bytes:
+        if folder is None:
+            raise ConfigError("names a file, and has no folder of its own")
+        return (folder / inner).read_bytes()
+
+    return parse_recipe(text, name, read)
+
+
+def _of_file(name: str, settings: Settings, copies: Path | None) -> Generator:
+    file, _, attribute = name.partition(".py:")
+    if attribute or name.endswith(".py"):
+        path = Path(f"{file}.py" if attribute else name)
+        return _of_object(*_load_module(path, attribute or "recipe"), settings)
+    path = Path(name)
+    if not path.exists():
+        copy = (copies or settings.output / ".run" / "recipe") / COPY
+        if not copy.exists():
+            raise ConfigError(f"{name}: there is no such recipe file")
+        path = copy
+    return _of_recipe_file(read_recipe_file(path), settings)
+
+
+def _of_recipe_file(recipe: RecipeFile, settings: Settings) -> Generator:
+    from pairmill.recipes.engine import file_generator  # noqa: PLC0415 (as above)
+
+    return file_generator(recipe, settings)
+
+
+def _of_object(found: Any, name: str, source: str, settings: Settings) -> Generator:
+    from pairmill.recipes.python_recipe import python_generator  # noqa: PLC0415 (rarely wanted)
+
+    return python_generator(found, name, source, settings)
+
+
+def _installed(name: str) -> Any:
+    """What an installed package offers under a name; None where none does."""
+    for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
+        try:
+            return point.load()
+        except Exception as error:  # noqa: BLE001 (a user's module may raise anything)
+            told = f"{type(error).__name__}: {error}"
+            raise ConfigError(f"the recipe '{name}' of {point.value} fails: {told}") from None
+    return None
+
+
+def _import(name: str) -> tuple[Any, str, str]:
+    """``package.module:name``: the object, its name, and its module's text."""
+    module_name, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # as `python -m` does
+    try:
+        module = import_module(module_name)
+    except Exception as error:  # noqa: BLE001 (a user's module may raise anything)
+        raise ConfigError(f"{name}: cannot import {module_name}: {_told(error)}") from None
+    return _attribute(module, attribute, name), attribute, _source(module)
+
+
+def _load_module(path: Path, attribute: str) -> tuple[Any, str, str]:
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: there is no such recipe file; a run folder keeps a copy of recipes in YAML"
+            " alone, since code out of a data folder is never run"
+        )
+    spec = spec_from_file_location(f"pairmill_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path}: no Python file")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 (a user's module may raise anything)
+        raise ConfigError(f"{path}: {_told(error)}") from None
+    name = path.stem if attribute == "recipe" else attribute
+    return _attribute(module, attribute, str(path)), name, _source(module)
+
+
+def _attribute(module: Any, name: str, where: str) -> Any:
+    found = getattr(module, name, None)
+    if found is None:
+        known = [word for word in vars(module) if not word.startswith("_")]
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"{where}: has no '{name}'{hint}")
+    return found
+
+
+def _source(module: Any) -> str:
+    try:
+        return Path(module.__file__).read_text("utf-8")
+    except (OSError, TypeError, UnicodeDecodeError):
+        return ""
+
+
+def _told(error: Exception) -> str:
+    line = getattr(error, "lineno", None)
+    where = f" (line {line})" if line else ""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}"

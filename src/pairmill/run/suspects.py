@@ -1,0 +1,148 @@
+"""Chunks that failed without an answer: kept back until it is known whose fault that was.
+
+A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
+whose failure cost nothing is asked once more, later; one that failed for good waits for evidence.
+Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. A
+run that ends first, or is ended since its pool refuses everything, leaves it open: the next start
+asks again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from msgspec import Struct
+
+from pairmill.errors import Blame, Kind
+from pairmill.events import Event, Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.llm.modes import ModeMemory
+    from pairmill.run.inbox import Inbox
+    from pairmill.run.reader import Work
+    from pairmill.run.stop import Stop
+    from pairmill.store.rows import UnitResult
+
+__all__ = ["Suspects"]
+
+_SILENCE = "no answer in time"  # ours, not a proxy's
+_EVIDENCE = 3  # answers that speak for the server
+_SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
+
+
+class _Waiting(Struct):
+    """A unit to ask once more."""
+
+    at: float
+    work: Work
+
+
+class _Held(Struct, eq=False):
+    """A result that is not written yet."""
+
+    at: float
+    kind: Kind
+    sentence: str
+    result: UnitResult
+    answers: int = 0
+
+
+class Suspects:
+    """See the module.
+
+    Args:
+        put: Writes a result.
+        inbox: Takes a unit that is to be asked once more.
+    """
+
+    TOPICS: ClassVar = (Topic.CALL_ANSWERED,)
+
+    def __init__(self, put: Callable[[UnitResult], None], inbox: Inbox) -> None:
+        self._put = put
+        self._inbox = inbox
+        self._waiting: deque[_Waiting] = deque()
+        self._held: list[_Held] = []
+        self._asked_again: set[str] = set()
+        self._answers = 0
+
+    def set_aside(self, work: Work, kind: Kind, *, is_billed: bool) -> bool:
+        """Whether to ask a unit that failed once more, later; if so, it is kept for that.
+
+        Not where its calls may have been billed, where the server named the chunk itself, or where
+        it was done already.
+        """
+        if is_billed or kind is Kind.CHUNK or work.unit in self._asked_again:
+            return False
+        self._asked_again.add(work.unit)
+        self._waiting.append(_Waiting(time.monotonic(), work))
+        return True
+
+    def take(self) -> Work | None:
+        """A unit to ask once more, for a worker that has nothing else to do."""
+        return self._waiting.popleft().work if self._waiting else None
+
+    def hold(self, result: UnitResult, kind: Kind, sentence: str) -> None:
+        """Keep a result back until it is known whether it is the chunk's own."""
+        self._held.append(_Held(time.monotonic(), kind, sentence, result))
+
+    def listen(self, event: Event) -> None:
+        """Take note of an answer."""
+        self._answers += 1
+        if not self._waiting and not self._held:
+            return
+        sent_at = time.monotonic() - event.fields["seconds"]
+        while self._waiting and self._waiting[0].at <= sent_at:
+            self._inbox.put_back(self._waiting.popleft().work)
+        for held in self._held:
+            held.answers += held.at <= sent_at
+        if self._held and self._held[0].answers >= _EVIDENCE:
+            released = [held for held in self._held if held.answers >= _EVIDENCE]
+            self._held = [held for held in self._held if held.answers < _EVIDENCE]
+            for held in released:
+                self._put(held.result)
+
+    def conclude(self, stop: Stop, memory: ModeMemory, *, has_pairs: bool) -> None:
+        """Decide about what is held at the end of a run, where no more evidence will come.
+
+        Args:
+            stop: Asked for where the fault is not the chunks'; whoever asked for it already, all
+                that is held stays open.
+            memory: Knows what ended an earlier start in the same way: a chunk that was refused at
+                the end of two starts is at fault, or the run would never end.
+            has_pairs: Earlier starts had answers.
+        """
+        held, self._held = self._held, []
+        if stop.is_requested:
+            return
+        unknown = [it for it in held if it.kind is not Kind.CHUNK and not it.answers]
+        blamed = self._blamed(unknown, memory, has_pairs=has_pairs)
+        if blamed is not None:
+            count = len(unknown)
+            chunks = "the last chunk" if count == 1 else f"the last {count} chunks"
+            advice = "; raise timeout_s" if blamed.sentence == _SILENCE else ""
+            stop.request(
+                f"{chunks} got no answer: {blamed.sentence}{advice}", blamed.kind.meaning.exit_code
+            )
+        for it in held:
+            if blamed is None or it not in unknown:
+                self._put(it.result)
+
+    def _blamed(self, unknown: list[_Held], memory: ModeMemory, *, has_pairs: bool) -> _Held | None:
+        """The failure that the server, the account or the settings are to blame for."""
+        for it in unknown:
+            if it.kind.meaning.blame in {Blame.ACCOUNT, Blame.SETTINGS}:
+                return it
+        has_answers = has_pairs or self._answers > 0
+        if not unknown or (len(unknown) < _SEVERAL and has_answers):
+            return None
+        names = [f"refused at the end {it.result.origin.unit_id}" for it in unknown]
+        is_again = all(memory.get(name) for name in names)
+        for name in names:
+            memory.set(name, "1")
+        if is_again and has_answers and all(it.kind is Kind.REFUSED for it in unknown):
+            return None
+        return unknown[-1]

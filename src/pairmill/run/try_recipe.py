@@ -1,0 +1,82 @@
+"""A few units of a recipe, asked for once and kept nowhere: to see what a prompt brings."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pairmill import __version__
+from pairmill.chunking.reader import read_chunks
+from pairmill.config import fingerprint
+from pairmill.errors import InputError, RejectedError
+from pairmill.events import Bus, Topic
+from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.repair import Asker, Questions
+from pairmill.recipes.tried import TriedUnit
+from pairmill.records import Rejection
+from pairmill.run.connect import connected
+from pairmill.run.memory import RunMemory
+from pairmill.run.stop import Stop
+from pairmill.store.folder import open_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.config import Settings
+    from pairmill.events import Event
+    from pairmill.records import Completion, Request
+
+__all__ = ["try_units"]
+
+
+async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit], None]) -> None:
+    """Ask for the first units of the inputs, one after the other.
+
+    Args:
+        settings: All of them; ``output`` is a scratch folder.
+        count: How many units.
+        report: Told of each unit as soon as it is done.
+
+    Raises:
+        PairmillError: The recipe, the inputs or the endpoint cannot be used.
+    """
+    recipe = make_recipe(settings)
+    settings = for_unit(settings, recipe)
+    chunks = list(islice(read_chunks(settings, lambda _note: None), count))
+    if not chunks:
+        raise InputError(f"{', '.join(settings.inputs)}: there is no article in it")
+    bus = Bus()
+    notices: list[str] = []
+
+    def listen(event: Event) -> None:
+        notices.append(str(event.fields.get("text")))
+
+    bus.subscribe(listen, Topic.NOTICE)
+    with (
+        open_folder(
+            settings.output,
+            settings_fingerprint=fingerprint(settings),
+            accept_change=False,
+            version=__version__,
+        ) as folder,
+        RunMemory(folder.state / "memory.db") as memory,
+    ):
+        async with connected(settings, bus, Stop(), folder, memory) as connection:
+            questions = Questions(bus, model=settings.model, max_attempts=settings.max_attempts)
+            for chunk in chunks:
+                exchanges: list[tuple[Request, Completion]] = []
+
+                async def complete(
+                    request: Request, kept: list[tuple[Request, Completion]] = exchanges
+                ) -> Completion:
+                    completion = await connection.client.complete(request)
+                    kept.append((request, completion))
+                    return completion
+
+                asker = Asker(questions, complete)
+                try:
+                    pairs = await recipe.write(chunk, asker)
+                except RejectedError as error:
+                    pairs = []
+                    asker.drop(Rejection(error.reason, error.detail, error.raw))
+                report(TriedUnit(chunk, exchanges, pairs, asker.dropped, asker.usage))

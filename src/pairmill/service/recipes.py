@@ -1,0 +1,162 @@
+"""What ``pairmill recipes`` knows of recipes without asking any model."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from pairmill.config import is_recipe_file, load
+from pairmill.errors import ConfigError, FolderError
+from pairmill.recipes.load import (
+    RECIPES,
+    library_names,
+    library_text,
+    make_generator,
+    read_recipe_text,
+    recipe_names,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pairmill.config import Settings
+    from pairmill.recipes.recipe_file import RecipeFile, RecipeStep
+
+__all__ = ["check_lines", "list_lines", "source_of", "write_new"]
+
+_ABOUT = {
+    "backtranslate": "Pairs with answers rewritten from the chunk, as 'mode' says; the default",
+    "extractive": "Sentences of the chunk as answers, with a question each; for very small models",
+}
+_TEMPLATES = {
+    "backtranslate": ("backtranslate", "instructions", "answers", "verbatim"),
+    "extractive": ("extractive",),
+}
+_MOST_CONSTANT = 200  # characters of constant text behind the first value before it is told
+
+
+def list_lines() -> list[str]:
+    """One line a recipe: its name, what it does, and the most calls of a unit."""
+    names = recipe_names()
+    width = max(map(len, names))
+    lines = []
+    for name in names:
+        if name in library_names():
+            recipe = read_recipe_text(library_text(name), f"{name}.yaml")
+            lines.append(f"{name:<{width}}  {recipe.about} ({_calls(recipe.calls)})")
+        else:
+            lines.append(f"{name:<{width}}  {_ABOUT.get(name, 'of an installed package')}")
+    return lines
+
+
+def source_of(name: str) -> str:
+    """The text of a recipe file, or the prompts or code of a recipe in Python.
+
+    Raises:
+        ConfigError: There is none of that name, or it cannot be read.
+    """
+    if name in _TEMPLATES:
+        folder = resources.files("pairmill.recipes").joinpath("templates")
+        texts = [folder.joinpath(f"{item}.md").read_text("utf-8") for item in _TEMPLATES[name]]
+        return "\n".join(
+            f"# {item}\n{text.strip()}\n"
+            for item, text in zip(_TEMPLATES[name], texts, strict=True)
+        )
+    generator = make_generator(load(given={"recipe": name}))
+    if generator.origin is not None:
+        return generator.origin.files["recipe.yaml"].decode().rstrip("\n")
+    try:
+        return inspect.getsource(inspect.unwrap(generator.write))
+    except (OSError, TypeError):
+        raise ConfigError(f"the text of '{name}' cannot be found") from None
+
+
+def write_new(file: Path, like: str | None) -> None:
+    """Write a recipe file: a commented skeleton, or the copy of one from the library.
+
+    Raises:
+        ConfigError: The file's name or ``like`` cannot be used.
+        FolderError: Something stands there already, or cannot be written.
+    """
+    if not is_recipe_file(file.name) or file.suffix == ".py":
+        raise ConfigError(f"{file}: needs a name that ends in .yaml")
+    name = re.sub(r"[^a-z0-9_-]+", "-", file.stem.lower()).strip("-_")
+    name = name if name[:1].isalpha() else f"my-{name}".rstrip("-")
+    if like is None:
+        text = resources.files("pairmill.recipes").joinpath("skeleton.yaml").read_text("utf-8")
+    elif like in library_names():
+        text = library_text(like)
+    else:
+        known = ", ".join(library_names())
+        raise ConfigError(f"'{like}' is no recipe file that comes along; known: {known}")
+    text = re.sub(r"^name: .*$", f"name: {name}", text, count=1, flags=re.MULTILINE)
+    try:
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise FolderError(f"{file}: is there already; give another name") from None
+    except OSError as error:
+        raise FolderError(f"cannot write {file}: {error.strerror}") from None
+
+
+def check_lines(settings: Settings) -> list[str]:
+    """What a recipe that has no mistake will do; one line a subject.
+
+    Raises:
+        ConfigError: It has one; with file and line.
+    """
+    generator = make_generator(settings)
+    recipe = generator.origin
+    if recipe is None:
+        kind = "built in" if settings.recipe_name in RECIPES else "in Python"
+        return [f"{generator.name} {generator.version}: {kind}; nothing more is known of it"]
+    unit = recipe.unit
+    told = {
+        "chunk": "a chunk",
+        "document": "a document",
+        "chunks": f"{unit.size} neighbouring chunks, each {unit.step} further",
+    }[unit.of]
+    lines = [
+        f"{recipe.file}: recipe '{recipe.name}', version {recipe.version}: no mistake found",
+        f"unit: {told}; {_calls(recipe.calls)} of it, repairs aside",
+        *(_step_line(step) for step in recipe.steps),
+        f"rows: {', '.join(dict.fromkeys(rule.task for rule in recipe.rows))}",
+    ]
+    if recipe.fields:
+        lines.append(f"fields: {', '.join(recipe.fields)}")
+    return [*lines, *_hints(recipe)]
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"at most {count} calls"
+
+
+def _step_line(step: RecipeStep) -> str:
+    parts = [f"at most {step.max_tokens:,} tokens", f"model: {step.model}"]
+    if step.for_each is not None:
+        parts.append(f"for each {step.for_each.name} of at most {step.for_each.most}")
+    if step.votes is not None:
+        parts.append(f"asked {step.votes.times} times, kept where {step.votes.least} agree")
+    if step.when is not None:
+        parts.append(f"when {step.when.source.strip()}")
+    return f"step {step.name}: {'; '.join(parts)}"
+
+
+def _hints(recipe: RecipeFile) -> list[str]:
+    """What would work better otherwise."""
+    hints = []
+    for step in recipe.steps:
+        _, mark, rest = step.user.source.partition("{{")
+        constant = len(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", mark + rest, flags=re.DOTALL))
+        if constant > _MOST_CONSTANT:
+            hints.append(
+                f"hint: step {step.name}: {constant:,} characters of constant text stand behind the"
+                " first value, where providers cannot cache them: move them to 'system'"
+            )
+        if not step.places_passage and len(recipe.steps) == 1:
+            hints.append(f"hint: step {step.name} does not see the passage")
+    if not recipe.about:
+        hints.append("hint: 'about' is empty; say in a line what the recipe is for")
+    return hints

@@ -1,0 +1,130 @@
+"""Named scenarios: settings of a simulated endpoint and rules, as files of YAML.
+
+Those that come with the package stand in ``scenarios/*.yaml``, many in a file, by name. A file of
+one's own holds one scenario: the same fields at its top level.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pairmill.errors import ConfigError
+from pairmill.simulator.settings import SimulatorSettings, from_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Scenario", "load_scenario", "resolve", "scenario_names"]
+
+_WORDS = frozenset({"name", "about", "source", "base"})
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario.
+
+    Attributes:
+        about: What the server does, in one line.
+        source: Who does so, or where it was reported.
+        settings: The endpoint's settings, with the rules.
+    """
+
+    name: str
+    about: str
+    source: str
+    settings: SimulatorSettings
+
+
+def scenario_names() -> tuple[str, ...]:
+    """The names of all scenarios that come with the package, sorted."""
+    return tuple(sorted(_packaged()))
+
+
+@functools.lru_cache(maxsize=64)
+def load_scenario(name: str) -> Scenario:
+    """The scenario of this name, or in the file of this path (which ends with .yaml or .yml).
+
+    Raises:
+        ConfigError: There is none, or it cannot be used; the text says why.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return _make(name, _read(Path(name)))
+    known = _packaged()
+    if name not in known:
+        raise ConfigError(
+            f"simulator: no scenario is called {name!r}; 'pairmill simulate --list-scenarios' "
+            "shows them, and a file of your own ends with .yaml"
+        )
+    return _make(name, known[name])
+
+
+def resolve(settings: SimulatorSettings) -> SimulatorSettings:
+    """These settings with their scenario's filled in; without a ``scenario``, as they are.
+
+    Raises:
+        ConfigError: There is no such scenario, or it cannot be used.
+    """
+    if settings.scenario is None:
+        return settings
+    told = load_scenario(settings.scenario).settings
+    changes: dict[str, Any] = {
+        field.name: getattr(told, field.name)
+        for field in dataclasses.fields(SimulatorSettings)
+        if getattr(settings, field.name) == _default(field)
+    }
+    changes["rules"] = (*settings.rules, *told.rules)
+    return dataclasses.replace(settings, **{**changes, "scenario": None})
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+@functools.cache
+def _packaged() -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    folder = resources.files("pairmill.simulator").joinpath("scenarios")
+    for file in sorted(folder.iterdir(), key=lambda it: it.name):
+        if file.name.endswith(".yaml"):
+            found |= yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (a safe loader)
+    return found
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        values = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (a safe loader)
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"cannot read the scenario {file}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise ConfigError(f"{file}: not valid YAML") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: a scenario is 'name: value' lines, such as 'rules:'")
+    return values
+
+
+def _on_base(settings: SimulatorSettings, base: str) -> SimulatorSettings:
+    if base not in _packaged():
+        raise ConfigError(f"base: no scenario is called {base!r}")
+    return resolve(dataclasses.replace(settings, scenario=base))
+
+
+def _make(name: str, values: Mapping[str, Any]) -> Scenario:
+    words = {key: str(value).strip() for key, value in values.items() if key in _WORDS}
+    given = {key: value for key, value in values.items() if key not in _WORDS}
+    try:
+        settings = from_mapping(given)
+        if "base" in words:
+            settings = _on_base(settings, words["base"])
+    except ConfigError as error:
+        raise ConfigError(f"scenario {name}: {str(error).removeprefix('simulator: ')}") from None
+    return Scenario(name, words.get("about", ""), words.get("source", ""), settings)

@@ -1,0 +1,27 @@
+"""What one page, PDF or other document gives: its text as Markdown, and what it says of itself."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = ["Article"]
+
+
+class Article(Struct, frozen=True, array_like=True):
+    """An article on its way out of the process that read it.
+
+    Attributes:
+        text: Markdown; empty where nothing was found.
+        replaced: Places whose bytes were not of the encoding.
+        part: Which part of a container it is (a member, a message); empty for the whole.
+        reason: Why it has no text, in a few stable words; empty: it has.
+    """
+
+    text: str
+    title: str | None = None
+    author: str | None = None
+    url: str | None = None
+    language: str | None = None
+    replaced: int = 0
+    part: str = ""
+    reason: str = ""

@@ -1,0 +1,194 @@
+"""Bytes into text: by byte order mark, as UTF-8, as declared, else by what the bytes look like.
+
+Labels mean what browsers take them for (WHATWG Encoding Standard): ``gb2312`` is read as GB 18030,
+``iso-8859-1`` as Windows-1252, because that is what pages with these labels are written in.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import NamedTuple
+
+__all__ = ["Decoded", "declared_in_page", "decode", "sniff_utf16"]
+
+MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+_MEANT = {
+    "gb2312": "gb18030", "gbk": "gb18030", "x-gbk": "gb18030", "gb_2312-80": "gb18030",
+    "euc-cn": "gb18030", "iso-8859-1": "cp1252", "latin1": "cp1252", "latin-1": "cp1252",
+    "ascii": "cp1252", "us-ascii": "cp1252", "iso-8859-9": "cp1254", "iso-8859-11": "cp874",
+    "tis-620": "cp874", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932",
+    "x-sjis": "cp932", "windows-31j": "cp932", "ks_c_5601-1987": "cp949", "euc-kr": "cp949",
+    "big5": "big5hkscs", "x-x-big5": "big5hkscs", "utf8": "utf-8", "unicode": "utf-8",
+    "iso-8859-8-i": "iso-8859-8", "x-user-defined": "cp1252", "x-mac-cyrillic": "mac_cyrillic",
+}  # fmt: skip
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
+_XML = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']([\w.:-]{2,40})", re.IGNORECASE)
+_DECLARED_WITHIN = 4096
+_FEW = (
+    0.002  # of the characters: a page with so few broken ones is in the encoding that it declares
+)
+_SAMPLE_BYTES = 2**18  # what a detector looks at
+_LEAST_BYTES = 24  # shorter texts do not show what they are
+_MOST_CHAOS = 0.3
+_LEAST_SHAPE = 0.5
+_CJK_BLOCK = 0x2E
+_WORDS = re.compile(r"[^\W\d_]+")
+_MARKS_OF_TEXT = "«»“”„‘’‚–—…•·°§©®™€£¥ \u00a0¿¡、。，：；？！（）「」『』《》【】・ー～"  # noqa: RUF001
+_LIKELY = [  # what the web is written in; more of them only add wrong guesses
+    "cp1251", "koi8_r", "cp1252", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257",
+    "cp1258", "cp874", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp866",
+]  # fmt: skip
+_REPLACED = "\ufffd"
+
+
+class Decoded(NamedTuple):
+    """A text, the encoding that it was in, and how many places were not of it."""
+
+    text: str
+    encoding: str
+    replaced: int = 0
+
+
+def decode(  # noqa: C901, PLR0911 (a ladder of guesses, the surest first)
+    data: bytes, declared: str = ""
+) -> Decoded | None:
+    """Return the text; None: it is in no encoding that can be told.
+
+    UTF-8 that is valid is UTF-8 whatever is declared. What is declared is believed where it fits;
+    else the bytes decide, and UTF-8 with single broken places stays UTF-8.
+    """
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            if encoding == "utf-8":
+                data, declared = data[len(mark) :], "utf-8"
+                break
+            return _replacing(data, encoding)
+    try:
+        return Decoded(data.decode("utf-8"), "utf-8")
+    except UnicodeDecodeError:
+        pass
+    wide = sniff_utf16(data[:_DECLARED_WITHIN])
+    if wide:
+        return _replacing(data, wide)
+    named = _codec(declared)
+    if named and named != "utf-8":
+        try:
+            return Decoded(data.decode(named), named)
+        except UnicodeDecodeError:
+            known = _replacing(data, named)
+            if known.replaced <= _FEW * len(known.text):
+                return known
+    as_utf8 = _replacing(data, "utf-8")
+    multibyte = sum(
+        1 for mark in as_utf8.text[:_SAMPLE_BYTES] if mark > "\x7f" and mark != _REPLACED
+    )
+    if as_utf8.replaced <= _FEW * len(as_utf8.text) and multibyte >= as_utf8.replaced:
+        return as_utf8
+    found = _detect(data)
+    if found:
+        return found
+    if as_utf8.replaced <= max(1, multibyte):
+        return as_utf8
+    return _as_western(data)
+
+
+def declared_in_page(head: bytes) -> str:
+    """Return the encoding that a page's first bytes name; empty where they name none."""
+    match = _CHARSET.search(head[:_DECLARED_WITHIN]) or _XML.match(head.lstrip()[:300])
+    return match[1].decode("ascii") if match else ""
+
+
+def sniff_utf16(head: bytes) -> str:
+    """Tell UTF-16 without a mark by where its zero bytes are; empty: it is not."""
+    pairs = len(head) // 2
+    if pairs < _LEAST_BYTES // 2:
+        return ""
+    even, odd = head[0 : 2 * pairs : 2].count(0), head[1 : 2 * pairs : 2].count(0)
+    if odd > 0.4 * pairs and even < 0.02 * pairs + 1:
+        return "utf-16-le"
+    if even > 0.4 * pairs and odd < 0.02 * pairs + 1:
+        return "utf-16-be"
+    return ""
+
+
+def _replacing(data: bytes, encoding: str) -> Decoded:
+    text = data.decode(encoding, "replace")
+    return Decoded(text, encoding, text.count(_REPLACED) - data.count(b"\xef\xbf\xbd"))
+
+
+def _codec(label: str) -> str:
+    name = label.strip().casefold()
+    name = _MEANT.get(name, name)
+    try:
+        info = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return ""
+    return info.name if info._is_text_encoding else ""  # noqa: SLF001
+
+
+def _detect(data: bytes) -> Decoded | None:
+    """Choose among what charset-normalizer thinks possible; None: nothing is.
+
+    It comes with HTTP clients, and judges by noise; of single-byte encodings for the same script it
+    often takes the wrong one. There the shape of the words decides.
+    """
+    if len(data) < _LEAST_BYTES:
+        return None
+    try:
+        from charset_normalizer import from_bytes  # noqa: PLC0415 (rarely wanted)
+    except ImportError:
+        return None
+    sample = data[:_SAMPLE_BYTES]
+    found = from_bytes(sample, cp_isolation=_LIKELY, threshold=_MOST_CHAOS, enable_fallback=False)
+    codecs_ = [codec for match in found for codec in (match.encoding, *match.could_be_from_charset)]
+    shaped = [
+        (_shape(sample, codec), -at, codec) for at, codec in enumerate(dict.fromkeys(codecs_))
+    ]
+    best, _, codec = max(shaped, default=(0.0, 0, ""))
+    if best < _LEAST_SHAPE:
+        return None
+    decoded = _replacing(data, codec)
+    return decoded if decoded.replaced <= _FEW * len(decoded.text) else None
+
+
+def _shape(sample: bytes, codec: str) -> float:
+    """Return the share of words outside ASCII that are spelled as people spell them.
+
+    That is: of one script, in lower case, with a capital at most at the front.
+    """
+    text = sample.decode(codec, "ignore")
+    words = [word for word in _WORDS.findall(text) if not word.isascii()]
+    if not words:
+        return 0.0
+    good = 0
+    for word in words:
+        rest = word[1:]
+        blocks = {ord(mark) >> 8 for mark in word if mark > "\u02ff"}
+        is_mixed = bool(blocks) and any(mark < "\u0300" for mark in word)
+        is_one = len(blocks) <= 1 or min(blocks) >= _CJK_BLOCK
+        if is_one and not is_mixed and not any(map(str.isupper, rest)):
+            good += 1
+    marks = sum(
+        mark > "\x7f" and not mark.isalnum() and mark not in _MARKS_OF_TEXT for mark in text
+    )
+    high = sum(mark > "\x7f" for mark in text)
+    return good / len(words) - marks / max(1, high)
+
+
+def _as_western(data: bytes) -> Decoded | None:
+    """Read Windows-1252, if the bytes above ASCII are few and stand where letters stand."""
+    high = sum(byte > 0x7F for byte in data)  # noqa: PLR2004
+    controls = sum(byte < 0x20 and byte not in (9, 10, 12, 13) for byte in data)  # noqa: PLR2004
+    if controls or high > 0.3 * len(data):
+        return None
+    try:
+        return Decoded(data.decode("cp1252"), "cp1252")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,117 @@
+"""The process that takes text out of hostile bytes (pages, PDFs ...), and may die of them.
+
+`pairmill.sources.extractors` starts it. Tasks come through the first of its two descriptors, each
+with the time that it may take; by the second leaves a word that it is ready, then the replies. It
+ends when no more tasks can come.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from pairmill.sources.article import Article  # noqa: TC001 (msgspec reads the annotations)
+from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Reply", "Task", "main"]
+
+_DEADLINES = (signal.SIGPROF, signal.SIGALRM)
+_MOST_MEMORY_BYTES = 4 * 2**30  # address space: what a document may make a library ask for
+_MOST_FRAMES = 5000  # pages nest; the parsers of their trees recurse
+
+
+class Task(Struct, frozen=True, array_like=True):
+    """What to take text out of; its bytes follow.
+
+    Attributes:
+        entry: ``module:function`` of ours, which takes bytes and returns articles.
+        processor_s: Seconds of processor time that it may take.
+        wall_s: Seconds by the clock.
+    """
+
+    entry: str
+    processor_s: float
+    wall_s: float
+    size: int
+
+
+class Reply(Struct, frozen=True, array_like=True):
+    """What came of a task: articles, or why there are none.
+
+    Attributes:
+        missing: Why a library cannot be loaded; empty: all can.
+    """
+
+    articles: list[Article] = []
+    error: str = ""
+    missing: str = ""
+
+
+def main() -> int:
+    """Serve until there are no more tasks."""
+    for number in (*_DEADLINES, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # its parent may have left them ignored
+    logging.disable(logging.CRITICAL)  # libraries log pieces of what they read
+    sys.setrecursionlimit(_MOST_FRAMES)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY_BYTES, _MOST_MEMORY_BYTES))
+    taken, given = map(int, sys.argv[1:])
+    with suppress(BrokenFrameError, BrokenPipeError):
+        write_frame(given, True)  # noqa: FBT003 (a word that it is ready)
+        _be_silent()
+        while True:
+            task = read_frame(taken, Task)
+            data = bytes(read_bytes(taken, task.size))
+            entry = _load(task.entry)  # our own code: it costs no document's time
+            # The system ends the process at its deadline, wherever it is: within a library too.
+            _set_timers(task.processor_s, task.wall_s)
+            reply = entry if isinstance(entry, Reply) else _work(entry, data)
+            _set_timers(0, 0)
+            write_frame(given, reply)
+    return 0
+
+
+@functools.cache
+def _load(name: str) -> Callable[[bytes], list[Article]] | Reply:
+    module, _, function = name.partition(":")
+    try:
+        entry: Callable[[bytes], list[Article]] = getattr(importlib.import_module(module), function)
+    except ImportError as error:
+        return Reply(missing=str(error).split("\n", 1)[0] or "a module")
+    return entry
+
+
+def _work(entry: Callable[[bytes], list[Article]], data: bytes) -> Reply:
+    try:
+        return Reply(entry(data))
+    except MemoryError:
+        return Reply(error="it takes more memory than any document may")
+    except RecursionError:
+        return Reply(error="nested too deeply")
+    except Exception as error:  # noqa: BLE001 (whatever a library raises is this document's fault)
+        words = str(error).split("\n", 1)[0][:200]
+        return Reply(error=f"{type(error).__name__}: {words}" if words else type(error).__name__)
+
+
+def _set_timers(processor_s: float, wall_s: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, processor_s)
+    signal.setitimer(signal.ITIMER_REAL, wall_s)
+
+
+def _be_silent() -> None:
+    """Keep what documents make a library print from filling a disk."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)

@@ -1,0 +1,50 @@
+"""One page into its article: the text as Markdown, and what the page says of it."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from pairmill.sources.article import Article
+from pairmill.sources.characters import strip_surrogates
+from pairmill.sources.encodings import declared_in_page, decode
+from pairmill.sources.pages.content import find_article
+from pairmill.sources.pages.facts import read_facts
+from pairmill.sources.pages.markdown import render
+from pairmill.sources.pages.tree import parse_page
+
+__all__ = ["extract", "extract_text"]
+
+_FEW_CHARS = 250  # an article as short as this may be what a careful reader left of a long one
+_MORE = 2
+
+
+def extract(page: bytes) -> list[Article]:
+    """Return the article of a page, in whatever encoding; an empty text where it has none.
+
+    Nothing in here is bounded in time: it runs in a process that `Extractors` may end.
+    """
+    decoded = decode(page, declared_in_page(page))
+    if decoded is None:
+        return [Article("")]
+    article = extract_text(decoded.text)
+    return [replace(article, replaced=decoded.replaced) if decoded.replaced else article]
+
+
+def extract_text(text: str) -> Article:
+    """Return the article of a page that is decoded."""
+    page = parse_page(text)
+    if page is None:
+        return Article("")
+    facts = read_facts(page)
+    found = render(find_article(page.body))
+    if len(found) < _FEW_CHARS:
+        page = parse_page(text)
+        again = render(find_article(page.body, strict=False)) if page else ""
+        if len(again) > _MORE * len(found):
+            found = again
+    title, author, url, language = map(_clean, facts)
+    return Article(strip_surrogates(found), title, author, url, language)
+
+
+def _clean(text: str | None) -> str | None:
+    return strip_surrogates(text) if text else None

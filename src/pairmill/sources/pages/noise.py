@@ -1,0 +1,235 @@
+"""What pages call their parts, and the words in which they send their readers elsewhere.
+
+Data, and the patterns made of it. Names are matched as whole words of a class, id or role, with
+camel case parted by hyphens; each line of a table is a pattern of its own.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = [
+    "ASIDE",
+    "COMMENTS",
+    "CONTENT",
+    "CREDIT",
+    "CREDIT_LINE",
+    "KEEP",
+    "RELATED",
+    "ROLES",
+    "SAYS_OTHER",
+    "STRONG",
+    "TEASER",
+    "TEXT_SECTION",
+    "WEAK",
+]
+
+
+def _words(table: str) -> re.Pattern[str]:
+    """Match one of the names, parted from others by spaces, hyphens and underscores."""
+    return re.compile(rf"(?:^|[\s_-])(?:{'|'.join(table.split())})(?=$|[\s_-])")
+
+
+def _anywhere(table: str) -> re.Pattern[str]:
+    return re.compile("|".join(table.split()))
+
+
+def _phrases(table: str) -> str:
+    return "|".join(line.strip() for line in table.strip().split("\n"))
+
+
+STRONG = _words(
+    r"""
+    nav(?:bar|igation|box|list|links?)? menu breadcrumbs? crumbs? sidebars? sidenav side-?bar
+    toc tableofcontents footer foot-?links masthead site-?header topbar toolbar sns addthis a2a
+    addtoany jp-relatedposts sharedaddy share-?(?:bar|box|buttons?|links?|tools?)
+    social(?:-?\w+)? sharing related(?:-?\w+)? recommend(?:ed|ations?)? recirc(?:ulation)?
+    read-?more more-?(?:stories|news|from|articles) most-?(?:read|popular|viewed) outbrain
+    taboola zergnet adsense ad-?(?:container|wrapper|slot|unit|box) advert(?:isement|ising|s)?
+    newsletter login cookies? cookie-?(?:banner|notice|consent|policy|warning) consent gdpr
+    popup modal lightbox comments?(?:-?(?:list|area|section|forms?|wrapper|container))?
+    commentlist disqus respond trackbacks? pingbacks? pag(?:er|ination|inator) post-?navigation
+    prev-?next next-?prev skip(?:-?link|-?nav) author-?(?:box|bio|info|card|profile)
+    about-?author bio-?box printfooter catlinks mw-jump navbox authority-control sistersitebox
+    mw-panel mw-navigation reflist mw-references-wrap sphinxsidebar relbar prev-next-area
+    edit-?(?:this-?)?page hidden-print noprint no-print print-?only screen-reader-text
+    visually-?hidden sr-only search-?(?:box|form|bar) language-?(?:switcher|selector|list)
+    lang-switch copyright gallery-?(?:nav|thumbs) slideshow-?nav
+    """
+)
+"""Names of what is never part of an article."""
+
+WEAK = _words(
+    r"""
+    share follow(?:-us)? trending popular promo(?:tion|s|box)? ads? sponsor(?:ed|s)? dfp banner
+    subscribe subscription-\w+ sign-?up signup replies rating ratings vote voting widget byline
+    tags tagcloud tag-?list post-?tags cat-links entry-?(?:meta|footer|utility)
+    post-?(?:meta|info|footer|tags|author|date|header-meta) article-?(?:meta|footer|tags|info)
+    metadata dateline meta hatnote feedback helpful search disclaimer legal credits?
+    photo-?credit image-?credit caption-?credit vcard avatar timestamp published posted-on
+    publish-?date gallery slideshow carousel photo-?viewer media-?viewer readmore
+    continue-?reading back-?to-?top rss donate app-?store jobs? teaser-?list
+    """
+)
+"""Names of what mostly is none of it."""
+
+COMMENTS = re.compile(r"comment|disqus|respond|discussion")
+
+ROLES = _words(
+    """navigation banner contentinfo search complementary dialog alertdialog menu menubar toolbar
+    tablist"""
+)
+
+CONTENT = _anywhere(
+    r"""
+    article[-_]?(?:body|content|text|copy|story)
+    (?:post|entry|blog|page|story|main|node|single|td-post)[-_]?(?:content|body|text|entry)
+    storybody body-?(?:copy|text|content) richtext rich-text wysiwyg markdown-body
+    mw-parser-output
+    (?:^|\s)(?:document|rst-content|td-main|theme-doc-markdown|sl-markdown-content|docs?-content|content-body|prose)(?:$|\s)
+    """
+)
+"""Names of the element that holds the article."""
+
+KEEP = _anywhere(
+    r"""
+    article-?(?:body|content) (?:post|entry)-?(?:content|body) main-?content mw-parser-output
+    page-?content story-?(?:body|content) highlight admonition callout
+    aside-(?:note|tip|caution|warning) starlight-aside code
+    """
+)
+"""Names of what stays whatever else it is called."""
+
+ASIDE = _anywhere(
+    r"""
+    note tip warning caution danger info important admonition callout alert topic footnote pull
+    margin sidenote
+    """
+)
+"""Names of asides that belong to the text: notes, warnings, footnotes."""
+
+TEXT_SECTION = re.compile(r"(?:^|\s)(?:sect(?:ion|\d)|chapter|article|appendix|preface)(?:\s|$)")
+
+SAYS_OTHER = re.compile(
+    r"(?<!\S)(?:(?:category|tag|has|no|with|js|is|post-tag|format|type|status|wp|page-template|u)-\S*"
+    r"|\S*(?:with|has|no|and)-?(?:sidebar|ads?|nav|toc|comments?|author|banner|share)\S*)"
+)
+"""Classes that say what a page has, or which category it is in, not what the element is."""
+
+_RELATED = r"""
+    related(?: (?:articles?|posts?|stories|content|topics?|news|reading|links|coverage))?
+    read (?:more|next|also)
+    (?:you )?(?:might|may) also (?:like|be interested in|enjoy)
+    recommended(?: (?:for you|reading|articles|stories|posts))?
+    more (?:from|on|in|stories|news|articles|posts)\b.{0,40}
+    most (?:popular|read|viewed|recent)\b.{0,30}
+    popular (?:posts|articles|stories|now)
+    latest (?:news|posts|articles|stories)
+    trending(?: now)?
+    don'?t miss
+    what to read next
+    see also
+    share this(?: (?:article|post|story|page))?
+    share
+    comments?(?: \(\d+\))?
+    leave a (?:comment|reply).{0,30}
+    \d+ comments?
+    post navigation
+    about the author
+    tags
+    filed under
+    topics
+    sponsored(?: content)?
+    advertisement
+    newsletter
+    mehr (?:zum thema|artikel|aus|von)\b.{0,40}
+    ähnliche (?:artikel|beiträge)
+    verwandte (?:artikel|beiträge|themen)
+    lesen sie auch.{0,30}
+    das könnte (?:sie|dich|ihnen) .{0,30}
+    weitere (?:artikel|beiträge|themen|meldungen|nachrichten)\b.{0,40}
+    auch interessant
+    kommentare?(?: \(\d+\))?
+    schreibe einen kommentar.{0,20}
+    artikel teilen
+    teilen(?: mit)?
+    meistgelesen.{0,20}
+    schlagworte
+    zum thema
+    links zum (?:thema|artikel)
+    à lire aussi.{0,30}
+    lire aussi.{0,60}
+    articles? (?:liés|similaires|connexes)
+    sur le même sujet
+    te puede interesar
+    artículos relacionados
+    noticias relacionadas
+    relacionad[oa]s
+    lea también.{0,60}
+    leggi anche.{0,60}
+    articoli correlati
+    читайте также.{0,40}
+    похожие (?:статьи|записи|материалы)
+    по теме
+    関連記事
+    相关(?:文章|阅读|新闻)
+"""
+RELATED = re.compile(rf"\W*(?:{_phrases(_RELATED)})\W*:?\W*", re.IGNORECASE)
+"""Headings of lists of other articles."""
+
+_TEASER = r"""
+    read (?:more|also|next)
+    related
+    see also
+    also read
+    more
+    watch
+    recommended
+    don'?t miss
+    mire
+    mira
+    lee(?:r)? también
+    lea también
+    le puede interesar
+    te puede interesar
+    ver también
+    leia também
+    veja também
+    saiba mais
+    leggi anche
+    à lire(?: aussi)?
+    lire aussi
+    voir aussi
+    auch lesen
+    lesen sie auch
+    mehr dazu
+    mehr zum thema
+    schon gelesen
+    lees ook
+    läs (?:också|även)
+    les også
+    læs også
+    czytaj (?:także|też|również)
+    zobacz (?:także|też)
+    читайте также
+    читайте также
+    ещё по теме
+"""
+TEASER = re.compile(rf"\W*(?:{_phrases(_TEASER)})\b", re.IGNORECASE)
+"""How a paragraph begins that only sends its reader to another article."""
+
+CREDIT = re.compile(
+    r"©|\(c\) ?\d{4}|\b(?:getty images|shutterstock|istock|unsplash|pixabay|reuters|afp|ap photo"
+    r"|epa|dpa|imago|picture.alliance|alamy)\b|\b(?:photo(?:graph)?|image|picture|foto|bild|crédits?"
+    r"|credit|quelle|fuente|źródło|courtesy)(?: credit| by)?s? ?[:/]"
+    r"|(?:photo|image)(?:graph)? (?:by|courtesy)|courtesy of",
+    re.IGNORECASE,
+)
+"""What only a caption that names its photographer or agency holds."""
+
+CREDIT_LINE = re.compile(
+    r"\W*(?:(?:photo|image|picture|foto|bild|video|illustration)(?:graph|s)?"
+    r"(?: credit| by| courtesy)?s? ?[:/]|photo(?:graph)? by |photos? via |crédits? photos? ?:"
+    r"|credit ?: )",
+    re.IGNORECASE,
+)

@@ -1,0 +1,71 @@
+"""A run folder's memory of what its recipes call their own fields, and of which type each is.
+
+``.run/fields.json`` maps each name to a type as ``store.rows.Feature`` has it, lists written as
+JSON lists of one. The dataset card declares the column ``fields`` by it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.errors import ChangedError
+from pairmill.store.files import atomic_write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pairmill.store.rows import Feature
+
+__all__ = ["add_fields", "read_fields"]
+
+_NAME = "fields.json"
+
+
+def read_fields(state: Path) -> dict[str, Feature]:
+    """The fields of all recipes that a folder has seen; {} where none has any.
+
+    Args:
+        state: The folder's ``.run``.
+    """
+    try:
+        found = orjson.loads((state / _NAME).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return {str(name): _decoded(kind) for name, kind in found.items()} if found else {}
+
+
+def add_fields(state: Path, fields: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Note a recipe's fields beside those of earlier ones; returns them all.
+
+    Raises:
+        ChangedError: One of them was of another type in this folder; both cannot be one column.
+        StorageError: The disk refused.
+    """
+    known = read_fields(state)
+    for name, kind in fields.items():
+        if name in known and known[name] != kind:
+            raise ChangedError(
+                f"{state.parent}: the field '{name}' was {_words(known[name])} in this folder and"
+                f" is {_words(kind)} now; call it otherwise, or give another folder with -o"
+            )
+    both = {**known, **fields}
+    if both != known:
+        atomic_write(state / _NAME, orjson.dumps(both, option=orjson.OPT_INDENT_2))
+    return both
+
+
+def _decoded(value: Any) -> Feature:
+    if isinstance(value, list):
+        return (_decoded(value[0]),)
+    if isinstance(value, dict):
+        return {str(name): _decoded(kind) for name, kind in value.items()}
+    return str(value)
+
+
+def _words(kind: Feature) -> str:
+    if isinstance(kind, tuple):
+        return f"a list of {_words(kind[0])}"
+    return kind if isinstance(kind, str) else "an object"

@@ -1,0 +1,120 @@
+"""For users' own tests: an ``ask`` that needs no model, a clock that is told the time, an endpoint.
+
+    ask = ScriptedAsk([{"skip": None, "pairs": [...]}])
+    pairs = await my_recipe.write(chunk("Some text."), ask)
+    assert ask.prompts[0].text.startswith(...)
+
+`ScriptedAsk` runs a recipe without HTTP, limits or files; `Simulator` is a whole endpoint on
+loopback, for what goes over the wire (see docs/simulator.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from pairmill.errors import RejectedError
+from pairmill.recipes.answers import AnswerModel, json_schema, read
+from pairmill.recipes.recipe import NullContext
+from pairmill.records import Chunk, digest
+from pairmill.simulator import Simulator, SimulatorProcess, SimulatorSettings
+from pairmill.simulator.clock import FakeClock
+from pairmill.simulator.content import draft_pairs, find_passage
+from pairmill.simulator.dice import Dice
+from pairmill.simulator.schema import Filling, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pairmill.events import Topic
+    from pairmill.recipes.recipe import RecipeContext
+    from pairmill.records import Prompt, Rejection
+
+__all__ = [
+    "FakeClock",
+    "ScriptedAsk",
+    "Simulator",
+    "SimulatorProcess",
+    "SimulatorSettings",
+    "make_chunk",
+]
+
+Answer = TypeVar("Answer", bound=AnswerModel)
+
+_DRAFTS = 3
+_SEED = 20
+
+
+def make_chunk(text: str, **fields: Any) -> Chunk:
+    """A chunk that is a whole document; ``fields`` are those of `pairmill.records.Chunk`."""
+    name = digest(text)
+    usual = {"document_id": name, "start": 0, "end": len(text), "source": "test"}
+    return Chunk(**{"id": name, "text": text, **usual, **fields})
+
+
+@dataclass
+class ScriptedAsk:
+    """An `Ask` that answers from a script, and keeps all that it was given.
+
+    Attributes:
+        replies: What the model writes, in order: texts, values to be sent as JSON, or errors to be
+            raised. When none is left, each question gets a value that fits its schema, made from
+            the passage in the prompt.
+        prompts: The questions that were asked.
+        models: The model that each was meant for; None is the run's own.
+        dropped: What the recipe dropped by itself.
+        told: What it told the run's watchers: topic and fields.
+        around: What the recipe finds around its unit.
+    """
+
+    replies: Iterable[Any] = ()
+    around: RecipeContext = field(default_factory=NullContext)
+    prompts: list[Prompt] = field(default_factory=list)
+    models: list[str | None] = field(default_factory=list)
+    dropped: list[Rejection] = field(default_factory=list)
+    told: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._left = list(self.replies)
+
+    async def __call__(
+        self,
+        prompt: Prompt,
+        answer: type[Answer],
+        again: Callable[[int], Prompt] | None = None,  # noqa: ARG002 (the protocol's)
+        *,
+        model: str | None = None,
+        mend: bool = True,  # noqa: ARG002
+    ) -> Answer:
+        """Read the next reply as a real one is read, without asking again.
+
+        Raises:
+            RejectedError: It is no valid answer, with the reason that a run would give.
+        """
+        self.prompts.append(prompt)
+        self.models.append(model)
+        reply = self._left.pop(0) if self._left else _made_up(prompt, answer)
+        if isinstance(reply, BaseException):
+            raise reply
+        text = reply if isinstance(reply, str) else orjson.dumps(reply).decode()
+        reading = read(text, answer)
+        if reading.value is None:
+            raise RejectedError(reading.faults[0].reason, reading.faults[0].detail)
+        return reading.value
+
+    def drop(self, rejection: Rejection) -> None:
+        """Note that a pair was dropped."""
+        self.dropped.append(rejection)
+
+    def tell(self, topic: Topic, /, **fields: object) -> None:
+        """Note what was told."""
+        self.told.append((topic.value, fields))
+
+
+def _made_up(prompt: Prompt, answer: type[AnswerModel]) -> Any:
+    passage, _ = find_passage(prompt.text)
+    dice = Dice(_SEED)
+    filling = Filling(draft_pairs(passage, _DRAFTS, dice), dice, passage)
+    return fill(orjson.dumps(json_schema(answer).schema), filling)

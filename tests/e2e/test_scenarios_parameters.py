@@ -1,0 +1,64 @@
+"""A request that is refused for one of its parameters is made without it, or in its other form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.scenarios import CHUNKS, Case, cases, check
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.xfail(reason="the product side is being built", strict=False),
+]
+
+
+def learned(scenario: str, refused: int = 10, todo: str = "") -> Case:
+    return Case(scenario, refused=refused, billed=CHUNKS + 8, todo=todo)
+
+
+@cases(
+    learned("temperature-moonshot"),
+    learned("temperature-anthropic"),
+    learned("temperature-tgi"),
+    learned("temperature-gigachat"),
+    learned("temperature-fastapi"),
+    learned("max-tokens-renamed"),
+    learned("max-completion-tokens-unknown"),
+    learned("seed-mistral"),
+    learned("seed-gemini"),
+    learned("stream-refused"),
+    learned("stream-false-missing"),
+    learned("no-system-role"),
+    learned("no-system-role-gemma"),
+    learned("no-system-role-500"),
+    learned("no-assistant-role"),
+    learned("nested-error"),
+)
+def test_a_refused_parameter_is_learned_once(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
+
+
+@cases(
+    learned("schema-items-refused"),
+    learned("schema-arrays-refused"),
+    learned("schema-grammar-too-large"),
+    learned("schema-additional-properties"),
+    learned("no-endpoints"),
+    learned("response-format-500", refused=16),
+    learned("response-format-unknown"),
+    learned("json-object-empty"),
+    learned("failed-generation-probe"),
+)
+def test_a_weaker_form_of_structured_output_costs_calls_and_not_the_run(
+    case: Case, tmp_path: Path
+) -> None:
+    check(case, tmp_path)
+
+
+def test_a_valid_answer_inside_a_refusal_is_taken(tmp_path: Path) -> None:
+    check(learned("failed-generation"), tmp_path)

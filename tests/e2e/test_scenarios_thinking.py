@@ -1,0 +1,76 @@
+"""Models that think: no chunk is lost for it, and next to nothing is paid for empty answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.scenarios import CHUNKS, Case, cases, check, play
+
+from pairmill.simulator import SimulatorSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.scenarios import Outcome
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+    pytest.mark.xfail(reason="the product side is being built", strict=False),
+]
+
+
+def tokens_per_chunk(outcome: Outcome) -> float:
+    return float(outcome.report["completion_tokens"]) / max(outcome.chunks, 1)
+
+
+@pytest.fixture(scope="module")
+def without_thoughts(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Answer tokens a chunk of a model that does not think."""
+    outcome = play(SimulatorSettings(), tmp_path_factory.mktemp("plain"))
+    assert outcome.code == 0
+    return tokens_per_chunk(outcome)
+
+
+def stopped(scenario: str, todo: str = "") -> Case:
+    return Case(scenario, refused=12, billed=CHUNKS + 12, todo=todo)
+
+
+@cases(
+    stopped("thinking"),
+    stopped("thinking-openai"),
+    stopped("thinking-openai-long"),
+    stopped("thinking-endless"),
+    stopped("thinking-gemini"),
+    stopped("thinking-xai"),
+    stopped("thinking-vllm"),
+    stopped("thinking-ollama"),
+    stopped("thinking-tags"),
+    stopped("thinking-no-open-tag"),
+    stopped("thinking-deepseek"),
+    stopped("thinking-anthropic"),
+    stopped("thinking-openrouter"),
+    stopped("thinking-dashscope"),
+)
+def test_thinking_that_can_be_stopped_costs_a_few_calls_to_learn(
+    case: Case, tmp_path: Path, without_thoughts: float
+) -> None:
+    outcome = check(case, tmp_path)
+    assert outcome.report["empty_billed"] <= 6
+    learning = 8 * 2_000  # the probes that find the word, each bounded
+    paid = outcome.report["completion_tokens"]
+    assert paid <= 1.1 * without_thoughts * outcome.chunks + learning
+
+
+@cases(
+    Case("thinking-always", billed=CHUNKS + 16),
+    Case("thinking-gemini-pro", refused=12, billed=CHUNKS + 16),
+    Case("thinking-o-series", refused=12, billed=CHUNKS + 16),
+    Case("thinking-no-words", refused=16, billed=CHUNKS + 16),
+)
+def test_thinking_that_cannot_be_stopped_gets_the_room_that_it_needs(
+    case: Case, tmp_path: Path
+) -> None:
+    outcome = check(case, tmp_path)
+    assert outcome.report["empty_billed"] <= 8

@@ -1,0 +1,163 @@
+"""Where an answer may stand in a reply, and what its tokens are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from tests.support.scripted import answer
+
+from pairmill.errors import Kind, ProviderError
+from pairmill.llm.masking import mask
+from pairmill.llm.providers.replies import decode
+from pairmill.records import Completion, Usage
+
+JSON = '{"a": 1}'
+
+
+def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Completion:
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return decode(status, {}, data, now=5.0, keep_reasoning=keep_reasoning)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": None, "reasoning_content": JSON},
+        {"content": "", "reasoning": JSON},
+        {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": JSON}}]},
+        {"content": None, "tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+    ],
+)
+def test_an_answer_in_another_field_is_taken(message: dict[str, Any]) -> None:
+    body = answer()
+    body["choices"][0]["message"] = message
+    assert json.loads(read(body).text) == {"a": 1}
+
+
+def test_a_thought_that_was_cut_is_no_answer() -> None:
+    with pytest.raises(ProviderError, match=r"thinking took all.*reasoning: off.*answer_tokens"):
+        read(answer(None, finish="length", reasoning_content=f"Let me draft {JSON}"))
+    with pytest.raises(ProviderError, match="answered with nothing"):
+        read(answer(None, reasoning_content="I have nothing to say"))
+
+
+def test_what_groq_refused_of_its_own_model_is_read_all_the_same() -> None:
+    error = {"message": "Failed to generate JSON", "code": "json_validate_failed"}
+    assert read({"error": {**error, "failed_generation": JSON}}, 400).text == JSON
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {**error, "failed_generation": ""}}, 400)
+    assert caught.value.kind is Kind.BADOUT
+
+
+@pytest.mark.parametrize("finish", ["SAFETY", "RECITATION", "PROHIBITED_CONTENT", "refusal"])
+def test_what_a_provider_withholds_is_content_filter_in_every_word(finish: str) -> None:
+    assert read(answer("x", finish=finish)).finish_reason == "content_filter"
+    with pytest.raises(ProviderError) as caught:
+        read(answer(None, finish=finish))
+    assert (caught.value.kind, caught.value.code) == (Kind.CHUNK, "content_filter")
+
+
+def test_the_end_for_length_has_several_names() -> None:
+    assert read(answer("x", finish="MAX_TOKENS")).finish_reason == "length"
+    assert read(answer("x", finish="STOP")).finish_reason == "stop"
+    assert read(answer("x", finish="something else")).finish_reason == "something else"
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (
+            {"completion_tokens": 90, "completion_tokens_details": {"reasoning_tokens": 70}},
+            Usage(10, 90, 0, 70),
+        ),
+        ({"completion_tokens": 0, "total_tokens": 110}, Usage(10, 100, 0, 100)),  # Gemini
+        (
+            {  # xAI
+                "completion_tokens": 20,
+                "total_tokens": 100,
+                "completion_tokens_details": {"reasoning_tokens": 70},
+            },
+            Usage(10, 90, 0, 70),
+        ),
+        ({"completion_tokens": 20, "total_tokens": 30}, Usage(10, 20, 0, 0)),
+        ({"completion_tokens": 20, "total_tokens": 5}, Usage(10, 20, 0, 0)),
+    ],
+)
+def test_thoughts_are_counted_wherever_they_stand(usage: dict[str, Any], counted: Usage) -> None:
+    assert read({**answer(JSON), "usage": {"prompt_tokens": 10, **usage}}).usage == counted
+
+
+def test_thoughts_that_nobody_counts_are_guessed_from_their_text() -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 1000}
+    apart = {**answer(JSON, reasoning_content="hmm " * 100), "usage": usage}
+    assert read(apart).usage.reasoning_tokens == 100
+    within = {**answer(f"{'hmm ' * 100}</think>{JSON}"), "usage": usage}
+    assert read(within).usage.reasoning_tokens == 100
+    assert read({**answer(JSON), "usage": usage}).usage.reasoning_tokens == 0
+
+
+def test_thoughts_are_kept_only_if_asked_for() -> None:
+    body = answer(JSON, reasoning_content="hmm")
+    assert read(body).reasoning == ""
+    assert read(body, keep_reasoning=True).reasoning == "hmm"
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+             {"type": "text", "text": JSON}]  # fmt: skip
+    assert read(answer(parts), keep_reasoning=True).reasoning == "hm"
+
+
+def event(**choice: Any) -> bytes:
+    return b"data: " + orjson.dumps({"model": "m", "choices": [{"index": 0, **choice}]}) + b"\n\n"
+
+
+END = b"data: [DONE]\n\n"
+
+
+def test_a_stream_is_read_although_none_was_asked_for() -> None:
+    body = (
+        b": OPENROUTER PROCESSING\n\n"
+        + event(delta={"role": "assistant", "reasoning_content": "hm"})
+        + event(delta={"content": '{"a"'})
+        + event(delta={"content": ": 1}"})
+        + event(delta={}, finish_reason="stop")
+        + b'data: {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}\n\n'
+        + END
+    )
+    got = read(body, keep_reasoning=True)
+    assert (got.text, got.finish_reason, got.model) == (JSON, "stop", "m")
+    assert (got.usage.prompt_tokens, got.reasoning) == (3, "hm")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        orjson.dumps(answer(JSON)) + b"\n\n" + END,
+        b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n" + orjson.dumps(answer(JSON)),
+        b"data: " + orjson.dumps(answer(JSON)) + b"\n\n" + END,
+        json.dumps(answer(JSON), indent=1).encode() + b"\ndata: [DONE]",
+    ],
+)
+def test_marks_of_a_stream_around_a_body_are_read_over(body: bytes) -> None:
+    got = read(body)
+    assert (got.text, got.usage.prompt_tokens) == (JSON, 12)
+
+
+def test_an_error_in_the_middle_of_a_stream_is_an_error() -> None:
+    body = event(delta={"content": '{"a"'}) + b'data: {"error": {"message": "gone", "code": 502}}\n'
+    with pytest.raises(ProviderError, match="gone") as caught:
+        read(body)
+    assert caught.value.kind is Kind.OVERLOAD
+
+
+def test_calls_of_a_tool_are_joined_over_a_stream() -> None:
+    parts = [{"tool_calls": [{"function": {"arguments": it}}]} for it in ('{"a"', ": 1}")]
+    assert read(b"".join(event(delta=part) for part in parts)).text == JSON
+
+
+def test_a_key_that_is_a_word_blanks_no_hint() -> None:
+    said = "use max_completion_tokens; the token x is at its max"
+    assert mask(said, ["token", "x", "max", ""]) == said
+    assert mask("my-secret is my-secrets", ["my-secret"]) == "*** is my-secrets"
+    assert mask("xx0123456789abcdefxx", ["0123456789abcdef"]) == "xx***xx"

@@ -1,0 +1,120 @@
+"""The table of pairmill.quality.applicability: what is planted is found, clean text is not."""
+# ruff: noqa: RUF001, E501 (texts of many scripts)
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.quality.languages import TEXTS
+
+from pairmill.quality.applicability import applies
+from pairmill.quality.filters import CHECKS, inspect
+from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
+from pairmill.quality.language import differs, identify
+from pairmill.quality.text import prepare
+from pairmill.quality.thresholds import POLICIES, override
+
+# Only what is looked at here: short texts are too short for the limits on length.
+LENGTHS = override({"instruction_length": "keep", "answer_length": "keep"})
+ALL = sorted(TEXTS)
+
+
+def found(language: str, instruction: str, answer: str) -> set[str]:
+    texts = TEXTS[language]
+    chunk = prepare_chunk(texts.passage, language=language)
+    pair = prepare_pair(instruction, answer, language=chunk.language)
+    return {finding.check for finding in inspect(pair, chunk, thresholds=LENGTHS)}
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_a_language_is_known_by_its_text(language: str) -> None:
+    texts = TEXTS[language]
+    assert identify(texts.passage) == language
+    assert differs(prepare(texts.answer, language), language) is None
+
+
+@pytest.mark.parametrize("language", ALL)
+@pytest.mark.parametrize("other", ALL)
+def test_an_answer_in_another_language_is_noticed(language: str, other: str) -> None:
+    is_found = "language" in found(language, TEXTS[language].instruction, TEXTS[other].answer)
+    assert is_found == (language != other)
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_clean_text_is_left_alone(language: str) -> None:
+    texts = TEXTS[language]
+    assert found(language, texts.instruction, texts.answer) == set()
+
+
+@pytest.mark.parametrize("language", ALL)
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("pointing_instructions", "points_at_source"),
+        ("pointing_answers", "points_at_source"),
+        ("refusals", "refusal"),
+        ("chatter", "meta_text"),
+        ("yes_no", "yes_no"),
+    ],
+)
+def test_what_is_planted_is_found(language: str, kind: str, check: str) -> None:
+    texts = TEXTS[language]
+    for planted in getattr(texts, kind):
+        is_asked = kind in {"pointing_instructions", "yes_no"}
+        instruction = planted if is_asked else texts.instruction
+        answer = texts.answer if is_asked else planted
+        assert applies(check, language)
+        assert check in found(language, instruction, answer), planted
+
+
+@pytest.mark.parametrize("language", ALL)
+def test_a_text_about_something_else_is_not_grounded(language: str) -> None:
+    """An answer that repeats its passage covers it; the answer of another passage does not."""
+    texts = TEXTS[language]
+    chunk = prepare_chunk(UNRELATED[language], language=language)
+    pair = prepare_pair(texts.instruction, texts.answer, language=language)
+    own = prepare_chunk(texts.passage, language=language)
+    assert score(pair, own) >= 0.40
+    assert score(pair, chunk) < 0.30
+
+
+@pytest.mark.parametrize("language", ["zh", "ja", "th", "en", "de"])
+def test_a_copied_clause_is_no_near_copy_and_a_copied_passage_is(language: str) -> None:
+    texts = TEXTS[language]
+    assert "near_copy" not in found(language, texts.instruction, texts.answer)
+    assert "near_copy" in found(language, texts.instruction, texts.passage)
+
+
+@pytest.mark.parametrize(
+    ("language", "instruction"),
+    [("ja", "なぜ古い梁を使いましたか？"), ("ko", "왜 낡은 들보를 썼습니까?")],
+)
+def test_a_question_for_a_reason_is_no_yes_no_question(language: str, instruction: str) -> None:
+    assert "yes_no" not in found(language, instruction, TEXTS[language].answer)
+
+
+def test_a_check_that_cannot_work_in_a_language_does_not_run() -> None:
+    assert not applies("truncated", "th")
+    assert not applies("points_at_source", "sw")
+    assert not applies("unseen_name", "de")
+    assert applies("truncated", "en")
+    assert all(applies(check, "en") for check in CHECKS)
+    assert set(CHECKS) == set(POLICIES)
+
+
+UNRELATED = {
+    "en": "Photosynthesis takes place in the chloroplasts of leaves. Light splits water, oxygen is released and sugar is stored as starch in roots and seeds.",
+    "de": "Die Photosynthese findet in den Chloroplasten der Blätter statt. Licht spaltet Wasser, Sauerstoff wird frei, und Zucker wird als Stärke in Wurzeln gespeichert.",
+    "fr": "La photosynthèse se déroule dans les chloroplastes des feuilles. La lumière décompose l'eau, libère l'oxygène et le sucre est stocké sous forme d'amidon.",
+    "es": "La fotosíntesis ocurre en los cloroplastos de las hojas. La luz descompone el agua, libera oxígeno y el azúcar se guarda como almidón en las raíces.",
+    "pt": "A fotossíntese ocorre nos cloroplastos das folhas. A luz decompõe a água, liberta oxigénio e o açúcar fica guardado como amido nas raízes.",
+    "it": "La fotosintesi avviene nei cloroplasti delle foglie. La luce scinde l'acqua, libera ossigeno e lo zucchero viene conservato come amido nelle radici.",
+    "ru": "Фотосинтез происходит в хлоропластах листьев. Свет расщепляет воду, выделяется кислород, а сахар запасается в виде крахмала в корнях.",
+    "zh": "光合作用发生在叶片的叶绿体中。光分解水，放出氧气，糖以淀粉的形式储存在根和种子里。",
+    "ja": "光合成は葉の葉緑体で行われる。光が水を分解し、酸素が放出され、糖はでんぷんとして根や種子に蓄えられる。",
+    "ko": "광합성은 잎의 엽록체에서 일어난다. 빛이 물을 분해하여 산소가 나오고 당은 녹말로 뿌리와 씨앗에 저장된다.",
+    "ar": "تحدث عملية التمثيل الضوئي في البلاستيدات الخضراء داخل الأوراق. يحلل الضوء الماء وينطلق الأكسجين ويخزن السكر على شكل نشا في الجذور.",
+    "hi": "प्रकाश संश्लेषण पत्तियों के हरितलवक में होता है। प्रकाश जल को तोड़ता है, ऑक्सीजन निकलती है और शर्करा जड़ों में मंड के रूप में जमा होती है।",
+    "th": "การสังเคราะห์ด้วยแสงเกิดขึ้นในคลอโรพลาสต์ของใบ แสงทำให้น้ำแตกตัว ออกซิเจนถูกปล่อยออกมา และน้ำตาลสะสมเป็นแป้งในรากและเมล็ด",
+    "vi": "Quang hợp diễn ra trong lục lạp của lá. Ánh sáng phân tách nước, oxy thoát ra và đường được dự trữ dưới dạng tinh bột trong rễ và hạt.",
+    "tr": "Fotosentez yaprakların kloroplastlarında gerçekleşir. Işık suyu parçalar, oksijen açığa çıkar ve şeker köklerde nişasta olarak depolanır.",
+}

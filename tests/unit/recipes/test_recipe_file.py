@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.recipe_files import MINE, changed, parse
+
+from pairmill.errors import ConfigError
+from pairmill.recipes.load import library_names, library_text, read_recipe_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def line_of(text: str, part: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), 1) if part in line)
+
+
+# What is wrong, where it stands, and what the one line says of it.
+MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
+    "misspelt key": ([("version: 1", "verison: 1")], "verison", "did you mean 'version'"),
+    "misspelt key of a step": (
+        [("max_tokens: 900", "max_token: 9")], "max_token:", "did you mean 'max_tokens'"
+    ),
+    "misspelt key of a row": (
+        [('  answer: "{{ pair.reply }}"', '  anser: "{{ pair.reply }}"')],
+        "anser", "did you mean 'answer'",
+    ),
+    "missing key": ([("version: 1\n", "")], "name: mine", "'version' is missing"),
+    "key twice": ([("version: 1", "version: 1\nversion: 2")], "version: 2", "stands twice"),
+    "undefined name": (
+        [("asked by {{ asker }}", "asked by {{ askr }}")], "askr",
+        "undefined name 'askr'; did you mean 'asker'",
+    ),
+    "undefined name on a later line": (
+        [("      {{ passage }}\n", "      Title: {{ title }}\n      {{ passge }}\n")], "passge",
+        "did you mean 'passage'",
+    ),
+    "field that is not there": (
+        [("{{ pair.reply }}", "{{ pair.replly }}")], "replly", "did you mean 'reply'"
+    ),
+    "drawn value in the constant part": (
+        [("for {{ audience }}", "for {{ asker }}")], "for {{ asker }}", "the same for a whole run"
+    ),
+    "passage is not placed": (
+        [("      {{ passage }}\n", "      Go.\n")], "- name: write", "put {{ passage }} into"
+    ),
+    "passage through a filter": (
+        [("{{ passage }}", "{{ passage | upper }}")], "upper", "must stand alone"
+    ),
+    "attribute of an object": (
+        [("{{ asker }}", "{{ asker.__class__ }}")], "__class__", "'__class__' is not allowed"
+    ),
+    "attribute of a value": ([("{{ asker }}", "{{ asker.real }}")], "real", "has no parts"),
+    "import": (
+        [("{{ asker }}", "{% import 'os' as os %}")], "import", "{% import %} is not allowed"
+    ),
+    "call": ([("{{ asker }}", "{{ asker() }}")], "asker()", "calling a function is not allowed"),
+    "power": ([("{{ asker }}", "{{ 9 ** 9 }}")], "9 ** 9", "the operator ** is not allowed"),
+    "unknown filter": (
+        [("{{ asker }}", "{{ asker | uper }}")], "uper", "did you mean 'upper'"
+    ),
+    "no template": ([("{{ asker }}", "{{ asker ")], "{{ passage", "expected"),
+    "unknown type": ([("reply: text", "reply: txet")], "txet", "did you mean 'text'"),
+    "list without bound": ([("        max: 3\n", "")], "type: list", "a list needs 'max'"),
+    "loop over a text": (
+        [("for_each: pair in write.pairs", "for_each: pair in asker")], "pair in asker",
+        "must run over a list",
+    ),
+    "loop of no form": (
+        [("for_each: pair in write.pairs", "for_each: write.pairs")], "for_each: write.pairs",
+        "needs the form 'item in step.list'",
+    ),
+    "row without answer": (
+        [('  answer: "{{ pair.reply }}"\n', "")], "for_each: pair", "needs 'answer'"
+    ),
+    "unknown task": (
+        [("  fields: [difficulty]", "  task: pairs\n  fields: [difficulty]")], "task: pairs",
+        "did you mean 'pair'",
+    ),
+    "unknown unit": ([("version: 1", "version: 1\nunit: chunk_s")], "unit", "'chunk_s' is not"),
+    "unknown check": (
+        [("version: 1", "version: 1\nchecks:\n  near_copi: keep")], "near_copi",
+        "did you mean 'near_copy'",
+    ),
+    "reserved field": ([("reply: text", "copy: text")], "copy: text", "the name 'copy' is taken"),
+    "anchor": ([("asker: [a", "asker: &x [a")], "&x", "anchors"),
+    "no YAML": ([("draw:", "draw: [")], "steps:", ""),
+    "votes without a field": (
+        [("    max_tokens: 900", "    votes: {times: 3, agree_on: replies}")], "votes:",
+        "the answer has no 'replies'",
+    ),
+    "too many votes": ([("    max_tokens: 900", "    votes: 99")], "votes:", "from 2 to 15"),
+    "a weight below 0": (
+        [("[a beginner, a sceptic]", "{a beginner: 1, a sceptic: -1}")], "asker:", "from 0"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_file_and_line(name: str) -> None:
+    pairs, place, told = MISTAKES[name]
+    text = changed(*pairs)
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    message = str(caught.value)
+    assert message.startswith("mine.yaml, line "), message
+    assert told in message
+    assert "\n" not in message
+    if told:
+        assert f"line {line_of(text, place)}:" in message, message
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ("{type: object, oneOf: []}", "cannot express the keyword 'oneOf'"),
+        ("{type: object, properties: {a: {type: string, minLength: 3}}}", "keyword 'minLength'"),
+        ("{type: object, properties: {a: {type: array, items: {type: string}}}}", "'maxItems'"),
+        ("{type: object, properties: {a: {type: object, patternProperties: {}}}}", "patternProp"),
+        ("{type: object, properties: {a: {type: string}}, additionalProperties: 1}", "but false"),
+        ("{type: object, properties: {a: {type: string}}, required: []}", "requires every"),
+        ("{type: array, items: {type: string}, maxItems: 3}", "must be an object"),
+        ("{type: object, properties: {a: {$ref: '#/x'}}}", "keyword '$ref'"),
+    ],
+)  # fmt: skip
+def test_a_schema_that_strict_output_cannot_express_is_refused_by_its_keyword(
+    schema: str, told: str
+) -> None:
+    start, end = MINE.index("    answer:\n"), MINE.index("    max_tokens")
+    text = f"{MINE[:start]}    schema: {schema}\n{MINE[end:]}"
+    with pytest.raises(ConfigError, match=r"line 1\d") as caught:
+        parse(text)
+    assert told in str(caught.value)
+
+
+def test_a_json_schema_means_the_same_as_our_own_words() -> None:
+    start, end = MINE.index("    answer:\n"), MINE.index("    max_tokens")
+    schema = """\
+    schema:
+      type: object
+      properties:
+        pairs:
+          type: array
+          maxItems: 3
+          items:
+            type: object
+            properties:
+              question: {type: string, description: what is asked for}
+              reply: {type: string}
+              difficulty: {enum: [easy, hard]}
+            required: [question, reply, difficulty]
+            additionalProperties: false
+"""
+    assert parse(MINE[:start] + schema + MINE[end:]).digest == parse().digest
+
+
+def test_loops_that_could_explode_are_refused() -> None:
+    text = changed(
+        ("max: 3", "max: 60"),
+        (
+            "rows:",
+            (
+                "  - name: more\n    for_each: one in write.pairs\n    votes: 5\n"
+                "    user: '{{ one.question }}'\n    answer: {text: text}\nrows:"
+            ),
+        ),
+    )
+    with pytest.raises(ConfigError, match="301 calls, more than 200"):
+        parse(text)
+
+
+def test_comments_layout_and_about_change_nothing_that_is_asked() -> None:
+    text = "# a comment\n" + changed(
+        ("version: 1", "about: something\nversion: '1'"),
+        ("draw:\n  asker: [a beginner, a sceptic]", "draw: {asker: [a beginner, a sceptic]}"),
+    )
+    assert parse(text).digest == parse().digest
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("for {{ audience }}", "to {{ audience }}"),
+        ("brewers", "bakers"),
+        ("a sceptic", "a cynic"),
+        ("max: 3", "max: 2"),
+        ("what is asked for", "what is wanted"),
+        ("max_tokens: 900", "max_tokens: 901"),
+        ('"{{ pair.reply }}"', '"{{ pair.reply }}."'),
+        ("version: 1", "version: 2"),
+    ],
+)
+def test_whatever_decides_what_is_written_changes_the_digest(old: str, new: str) -> None:
+    assert parse(changed((old, new))).digest != parse().digest
+
+
+def test_a_file_to_draw_from_is_part_of_the_recipe(tmp_path: Path) -> None:
+    text = changed(("[a beginner, a sceptic]", "{file: askers.txt, take: 2}"), ("{{ asker }}", ""))
+    askers = tmp_path / "askers.txt"
+    askers.write_text("a beginner\n\na sceptic\n", "utf-8")
+    recipe = parse(text, tmp_path)
+    assert recipe.draws["asker"].values == ("a beginner", "a sceptic")
+    assert recipe.files["askers.txt"] == askers.read_bytes()
+    askers.write_text("a beginner\na cynic\n", "utf-8")
+    assert parse(text, tmp_path).digest != recipe.digest
+    askers.unlink()
+    with pytest.raises(ConfigError, match=r"line 6: draw\.asker\.file: cannot read askers"):
+        parse(text, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../b"])
+def test_a_recipe_reads_no_file_outside_of_its_folder(name: str, tmp_path: Path) -> None:
+    text = changed(("[a beginner, a sceptic]", f"{{file: {name}}}"))
+    with pytest.raises(ConfigError, match="beside or below"):
+        parse(text, tmp_path)
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_a_recipe_of_the_library_has_no_mistake_and_names_its_source(name: str) -> None:
+    recipe = read_recipe_text(library_text(name), f"{name}.yaml")
+    assert recipe.name == name
+    assert recipe.about
+    assert recipe.source
+    assert recipe.license
+
+
+def test_a_text_that_is_no_recipe_is_refused() -> None:
+    for text in ("", "just words", "- a\n- b", "[" * 5000, "a: " * 400_000):
+        with pytest.raises(ConfigError):
+            parse(text)
