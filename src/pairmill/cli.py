@@ -6,7 +6,9 @@ time stand in the commands that need them, so that ``pairmill --help`` answers a
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, cast
 
@@ -38,6 +40,31 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn raw articles into an instruction-tuning dataset with language models.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from pairmill import __version__
+
+        typer.echo(f"pairmill {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version, and nothing else.",
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
 local = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(local, name="local")
 app.add_typer(recipes, name="recipes")
@@ -47,6 +74,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 def main() -> None:
     """Run the command line; every mistake of a user ends in one line and an exit code."""
+    warnings.showwarning = _warn
     try:
         app()
     except (PairmillError, ExceptionGroup) as caught:
@@ -58,6 +86,12 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(EXIT_FAILED)
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    """Say one line of what will change; a library's own warnings are not for our users."""
+    if issubclass(category, FutureWarning):
+        typer.echo(f"pairmill: {message}", err=True)
 
 
 @app.command()
@@ -103,7 +137,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     rpm: Annotated[float | None, typer.Option(help="Requests a minute of the quota.")] = None,
     tpm: Annotated[float | None, typer.Option(help="Tokens a minute of the quota.")] = None,
     max_usd: Annotated[float | None, typer.Option(help="Never cost more dollars.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Never use more tokens.")] = None,
+    max_total_tokens: Annotated[
+        int | None, typer.Option(help="Never use more tokens, prompts and answers of all starts.")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(hidden=True)] = None,
     max_hours: Annotated[float | None, typer.Option(help="Never take more hours.")] = None,
     text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
     seed: Annotated[int | None, typer.Option()] = None,
@@ -116,6 +153,12 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = None,
     accept_change: Annotated[
         bool, typer.Option("--accept-change", help="Go on although settings have changed.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing but how it ended.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name each piece of input that is skipped.")
     ] = False,
 ) -> None:
     """Turn articles into pairs; run again, it goes on where it was."""
@@ -139,6 +182,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "rpm": rpm,
         "tpm": tpm,
         "max_usd": max_usd,
+        "max_total_tokens": max_total_tokens,
         "max_tokens": max_tokens,
         "max_hours": max_hours,
         "text_field": text_field,
@@ -152,7 +196,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     settings = load(config, given)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
-    sys.exit(_run(settings))
+    sys.exit(_run(settings, verbosity=-1 if quiet else int(verbose)))
 
 
 @app.command()
@@ -226,6 +270,8 @@ def _run(
     settings: Settings,
     again: RetryRequest | None = None,
     listen: Callable[[Event], None] | None = None,
+    *,
+    verbosity: int = 0,
 ) -> int:
     from pairmill.run.signals import quit_on_signals
 
@@ -236,6 +282,7 @@ def _run(
     from rich.console import Console
 
     from pairmill.events import Bus, Topic
+    from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options, share_one_heap
@@ -245,6 +292,8 @@ def _run(
 
     share_one_heap()
     check_export(settings)
+    is_begun = (settings.output / ".run" / "settings.json").is_file()
+    check_model_is_named(settings, os.environ, time.time(), is_begun=is_begun)
     stream = Quiet(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), RunTally(time.monotonic)
@@ -252,12 +301,12 @@ def _run(
     if listen is not None:
         bus.subscribe(listen, Topic.CALL_ANSWERED)
 
-    with show_progress(bus, tally, console) as tick:
+    with show_progress(bus, tally, console, verbosity=verbosity) as tick:
         summary = anyio.run(
             lambda: run_session(settings, bus, tick=tick, again=again),
             backend_options=loop_options(),
         )
-    for line in summary.lines():
+    for line in summary.lines() if verbosity >= 0 else summary.lines()[-1:]:
         stream.write(f"{line}\n")
     for line in export_at_end(settings, summary):
         stream.write(f"{line}\n")

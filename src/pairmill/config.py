@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,6 +32,7 @@ __all__ = [
     "LOCAL",
     "PlanSettings",
     "PoolSettings",
+    "RequestSettings",
     "Settings",
     "fingerprint",
     "is_recipe_file",
@@ -38,6 +41,14 @@ __all__ = [
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+RENAMED = {"max_tokens": "max_total_tokens"}
+"""Settings of earlier versions, and what they are called today."""
+
+_WHY_RENAMED = {
+    "max_tokens": "it caps the tokens of the whole run, not the length of an answer",
+}
 
 
 def _as_word(value: object) -> object:
@@ -52,6 +63,57 @@ def _as_weights(value: object) -> object:
 
 Switch = BeforeValidator(_as_word)
 PerMinute = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+Reasoning = Annotated[Literal["auto", "off", "low", "medium", "high"], Switch]
+
+
+class RequestSettings(BaseModel):
+    """What is sent with each call beside pairmill's own words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    body: dict[str, Any] = {}
+    """Fields of the JSON body; they win over those of pairmill."""
+    headers: dict[str, str] = {}
+    """Headers; ``${NAME}`` stands for an environment variable, so that no secret is a setting."""
+    query: dict[str, str] = {}
+    """Parameters of the address, such as ``api-version``."""
+
+    @model_validator(mode="after")
+    def _leaves_ours_alone(self) -> RequestSettings:
+        for name, setting in _OWN_FIELDS.items():
+            if name in self.body:
+                msg = f"body.{name}: is pairmill's own; {setting}"
+                raise ValueError(msg)
+        for name, value in self.headers.items():
+            if _SECRET_HEADER.search(name) and "${" not in value:
+                msg = f"headers.{name}: put the secret into the environment and write ${{NAME}}"
+                raise ValueError(msg)
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.isprintable():
+                msg = f"headers.{name}: is no header"
+                raise ValueError(msg)
+        return self
+
+    def with_own(self, own: RequestSettings | None) -> RequestSettings:
+        """These, and a pool's own over them."""
+        if own is None:
+            return self
+        return RequestSettings(
+            body={**self.body, **own.body},
+            headers={**self.headers, **own.headers},
+            query={**self.query, **own.query},
+        )
+
+
+_OWN_FIELDS = {
+    "model": "use the setting model",
+    "messages": "the recipe writes them",
+    "stream": "answers are read whole",
+    "n": "one answer is read",
+    "response_format": "use structured_output",
+}
+_SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNORECASE)
 
 
 class PoolSettings(BaseModel):
@@ -71,6 +133,11 @@ class PoolSettings(BaseModel):
     charge: Literal["actual", "reconciled", "reserved"] | None = None
     scope: str | None = None
     """Pools with the same scope share one quota, such as two keys of one organisation."""
+    provider: str | None = None
+    request: RequestSettings | None = None
+    """Added to the run's own, and wins over it."""
+    reasoning: Reasoning | None = None
+    service_tier: str | None = None
     escalation: bool = False
     """Only for units that failed on the other pools."""
 
@@ -145,11 +212,25 @@ class Settings(BaseModel):
     """An OpenAI-compatible endpoint, up to and with its ``/v1``; OPENAI_BASE_URL where None."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key."""
+    provider: str | None = None
+    """Whose words the endpoint speaks: a name, a YAML file, or ``module:name``; found by the
+    address where None. See docs/providers.md."""
+    request: RequestSettings = RequestSettings()
+    """Extra ``body`` fields, ``headers`` and ``query`` parameters for each call."""
     wire: Literal["auto", "direct", "sdk"] = "auto"
     """What carries the calls: ``direct`` is the fast one, ``sdk`` the openai library; ``auto`` is
     direct wherever a plain key is all that the endpoint asks for."""
     structured_output: Literal["auto", "json_schema", "json_object", "prompt"] = "auto"
     """How the answer's schema reaches the server; ``auto`` probes once and remembers."""
+    reasoning: Reasoning = "auto"
+    """How much the model thinks before it answers; ``auto``: as little as it can be told to."""
+    answer_tokens: int | None = Field(None, ge=64, le=1_000_000)
+    """Tokens that one answer may take, thoughts included; where None, what the answer needs and
+    what the model was seen to think."""
+    keep_reasoning: bool = False
+    """Whether thoughts that the server tells apart are kept with the answers."""
+    service_tier: str | None = Field(None, min_length=1, max_length=40)
+    """Sent as it stands, such as ``flex``: slower, refused more often, and cheaper."""
     concurrency: int | None = Field(None, ge=1, le=16384)
     """Calls in flight; chosen by itself where None."""
     timeout_s: float = Field(120.0, gt=0)
@@ -172,7 +253,7 @@ class Settings(BaseModel):
     """A price file that overrides the one that comes along."""
     max_usd: float | None = Field(None, gt=0)
     """Dollars that all starts of the run may cost together; never passed."""
-    max_tokens: int | None = Field(None, gt=0)
+    max_total_tokens: int | None = Field(None, gt=0)
     """Tokens that they may use, prompts and answers together."""
     max_hours: float | None = Field(None, gt=0)
     """Hours that they may take."""
@@ -186,6 +267,8 @@ class Settings(BaseModel):
     ``extractive`` for the embedded model, else ``backtranslate``."""
     pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
     temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
+    top_p: float | None = Field(None, gt=0, le=1)
+    """Sent only where given."""
     seed: int = Field(0, json_schema_extra={"semantic": True})
     mode: Literal["one_step", "two_step", "verbatim"] = Field(
         "one_step", json_schema_extra={"semantic": True}
@@ -253,6 +336,18 @@ class Settings(BaseModel):
     grace_s: float = Field(25.0, ge=0)
     """How long calls in flight may finish after a stop was asked for."""
     accept_change: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_todays_names(cls, values: Any) -> Any:
+        """Take settings of an earlier version: a file's, or those of a folder's last start."""
+        if not isinstance(values, dict) or not RENAMED.keys() & values.keys():
+            return values
+        today = {name: value for name, value in values.items() if name not in RENAMED}
+        for old, new in RENAMED.items():
+            if values.get(old) is not None:
+                today.setdefault(new, values[old])
+        return today
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Settings:
@@ -353,6 +448,10 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
 def _check_known(name: str, where: str) -> None:
     known = list(Settings.model_fields)
     if name in known:
+        return
+    if name in RENAMED:
+        text = f"{where}'{name}' is called '{RENAMED[name]}' now: {_WHY_RENAMED[name]}"
+        warnings.warn(text, FutureWarning, stacklevel=3)
         return
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"

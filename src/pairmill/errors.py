@@ -61,7 +61,8 @@ class Kind(StrEnum):
     QUOTA = "quota"  # the account's money or allowance is gone
     AUTH = "auth"  # the key was refused
     CONFIG = "config"  # model or address unknown, a parameter refused
-    OVERLOAD = "overload"  # 5xx, no connection, a model that is loading or has crashed
+    OVERLOAD = "overload"  # 5xx, no connection, a model that is loading
+    STATE = "state"  # the model is not loaded, or has crashed: somebody must see to it
     TIMEOUT = "timeout"  # no answer in time, here or at a proxy: perhaps billed
     LOST = "lost"  # the connection broke after the request was sent: perhaps billed
     REFUSED = "refused"  # a 4xx that names neither the chunk nor the settings
@@ -141,6 +142,12 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
             used_tokens=False,
         ),
         Kind.OVERLOAD: Meaning(Blame.SERVER, "server_error", retries=True, is_down=True),
+        Kind.STATE: Meaning(
+            Blame.SERVER,
+            "server_error",
+            strikes=_IN_A_ROW,
+            dropped="its model was not there for {count} different chunks in a row",
+        ),
         Kind.TIMEOUT: Meaning(Blame.UNKNOWN, "timeout", retries=True),
         Kind.LOST: Meaning(Blame.UNKNOWN, "connection_lost", retries=True, is_down=True),
         Kind.REFUSED: Meaning(
@@ -270,6 +277,7 @@ class ProviderError(PairmillError):
         headers: The rate-limit headers of the reply, lower-case, for the gate alone.
         prompt_tokens: What the server says the failed call cost, where it says so.
         completion_tokens: Likewise.
+        refusal: What a refusal said of the request's fields, for the wire that asked; never shown.
         failed_at: When it was given up, in seconds since the epoch; 0 while it is not.
     """
 
@@ -298,6 +306,7 @@ class ProviderError(PairmillError):
         self.headers = headers
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = completion_tokens
+        self.refusal: object = None
         self.failed_at = 0.0
 
     @property

@@ -20,21 +20,21 @@ __all__ = ["Bus", "Event", "Topic"]
 class Topic(StrEnum):
     """What an event is about."""
 
+    RUN_OPENED = "run_opened"  # what earlier starts left: see session.py
     DOCUMENT_READ = "document_read"  # count
     INPUT_SKIPPED = "input_skipped"  # source, reason: a record that cannot be used
     UNIT_PLANNED = "unit_planned"  # count: units that the reader handed over
     UNIT_KNOWN = "unit_known"  # count: units that were finished in an earlier start
     READING_DONE = "reading_done"  # no more units will be planned
-    CALL_ANSWERED = (
-        "call_answered"  # model, seconds, picodollars, prompt_/completion_/cached_tokens
-    )
+    CALL_ANSWERED = "call_answered"  # model, outcome, seconds, charge, and tokens: see Client
+    CALL_CHARGED = "call_charged"  # model, outcome (empty, lost), charge: money without an answer
     CALL_FAILED = "call_failed"  # kind, status, code, retry_after_s, message
     CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
     ANSWER_READ = "answer_read"  # how: strict, healed, salvaged
     REPAIR_ASKED = "repair_asked"  # reason
     JUDGED = "judged"  # trial, position, words, scores, first: see recipes/judge.py
     EVOLVED = "evolved"  # operator, outcome: kept, or why not
-    UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected, document
+    UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected (lines), dropped (pairs), document
     COMMITTED = "committed"  # units, answers, kept: units that are no tombstones
     SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
     LOOP_LATE = "loop_late"  # seconds: how late the event loop ran a timer, some times a second

@@ -1,8 +1,13 @@
-"""Text from outside, made harmless for a terminal, a log, a table or an error line."""
+"""Text for people: made harmless for a terminal, a log, a table or an error line; short numbers."""
 
 from __future__ import annotations
 
-__all__ = ["plain"]
+__all__ = ["duration", "plain", "short"]
+
+_UNITS = ("", "k", "M", "G", "T")
+_THOUSAND = 1000
+_HUNDRED = 100
+_EXACT = 10_000
 
 
 def plain(text: object, limit: int = 300) -> str:
@@ -16,3 +21,21 @@ def plain(text: object, limit: int = 300) -> str:
         line = "".join(mark if mark.isprintable() else " " for mark in line)
     line = " ".join(line.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}\u2026"
+
+
+def short(number: float) -> str:
+    """A count in at most five characters or so: 9,999, 12.3k, 412k, 1.2M."""
+    if abs(number) < _EXACT:
+        return f"{number:,.0f}"
+    for unit in _UNITS:
+        if abs(number) < _THOUSAND - 0.5 or unit == _UNITS[-1]:
+            break
+        number /= _THOUSAND
+    return f"{number:.0f}{unit}" if abs(number) >= _HUNDRED - 0.05 else f"{number:.1f}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 0:07, 12:34 or 3:04:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -208,15 +208,18 @@ class Usage(Struct, frozen=True):
     """Tokens of one or more calls, as the server counted them.
 
     Attributes:
-        completion_tokens: Thoughts included.
-        cached_tokens: The part of the prompt's that a cache served.
-        reasoning_tokens: The part of the answer's that was thought, not written.
+        prompt_tokens: Of the whole prompt.
+        completion_tokens: Of the whole answer, thoughts included.
+        cached_tokens: The part of the prompt that the provider's cache served.
+        reasoning_tokens: The part of the answer that was thought, not written.
+        cache_write_tokens: The part of the prompt that the cache took in.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -224,6 +227,7 @@ class Usage(Struct, frozen=True):
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
         )
 
 

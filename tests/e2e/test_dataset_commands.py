@@ -188,7 +188,7 @@ def test_from_python_too_a_run_exports_itself(
 def test_a_run_that_has_not_ended_is_not_exported_and_says_so(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 30), tmp_path / "run"
     with Simulator() as endpoint:
-        told = ("run", corpus, "-o", out, "--export", "messages", "--max-tokens", "9000")
+        told = ("run", corpus, "-o", out, "--export", "messages", "--max-total-tokens", "9000")
         cut = pairmill(*told, "--concurrency", "1", url=endpoint.url)
     assert cut.returncode == 75, cut.stderr
     last = cut.stderr.splitlines()[-1]

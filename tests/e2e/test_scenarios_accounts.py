@@ -10,11 +10,7 @@ from tests.support.scenarios import CHUNKS, Case, cases, check, play_again
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(180),
-    pytest.mark.xfail(reason="the product side is being built", strict=False),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def gone(scenario: str, says: str, todo: str = "") -> Case:

@@ -10,11 +10,7 @@ from tests.support.scenarios import CHUNKS, Case, cases, check
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xfail(reason="the product side is being built", strict=False),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 CAP = 30_000
 
@@ -59,8 +55,8 @@ def test_a_stream_that_nobody_asked_for_is_read(case: Case, tmp_path: Path) -> N
     check(case, tmp_path)
 
 
-def capped(scenario: str) -> Case:
-    return Case(scenario, (75,), chunks=1, settings={"max_tokens": CAP})
+def capped(scenario: str, todo: str = "") -> Case:
+    return Case(scenario, (75,), chunks=1, settings={"max_tokens": CAP}, todo=todo)
 
 
 @cases(
@@ -75,7 +71,10 @@ def test_the_cap_holds_whatever_usage_says(case: Case, tmp_path: Path) -> None:
     assert outcome.report["prompt_tokens"] + outcome.report["completion_tokens"] <= CAP
 
 
-@cases(capped("ignores-max-tokens"), capped("ignores-max-tokens-silently"))
+@cases(
+    capped("ignores-max-tokens"),
+    capped("ignores-max-tokens-silently", todo="usage is believed, not what was seen"),
+)
 def test_a_server_that_writes_more_than_it_may_passes_the_cap_by_what_is_in_flight_at_most(
     case: Case, tmp_path: Path
 ) -> None:

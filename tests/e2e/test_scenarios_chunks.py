@@ -10,11 +10,7 @@ from tests.support.scenarios import CHUNKS, Case, cases, check, play_again
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(200),
-    pytest.mark.xfail(reason="the product side is being built", strict=False),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 SHORT = {"timeout_s": 2.0, "endpoint_wait_s": 20.0}
 
@@ -43,6 +39,7 @@ def test_one_odd_chunk_never_ends_the_run(case: Case, tmp_path: Path) -> None:
     assert again.chunks == CHUNKS - 1
 
 
+@pytest.mark.xfail(reason="the last line names neither", strict=False)
 def test_the_last_line_counts_what_was_rejected_and_says_how_to_ask_again(tmp_path: Path) -> None:
     outcome = check(Case("odd-chunk-filter", lost=1), tmp_path)
     last = outcome.said.strip().rpartition("\n")[2]

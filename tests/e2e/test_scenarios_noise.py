@@ -12,11 +12,7 @@ from pairmill.simulator import Latency, SimulatorSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xfail(reason="the product side is being built", strict=False),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @cases(
@@ -31,7 +27,7 @@ pytestmark = [
     Case("noise-529", bills=1),
     Case("noise-498", bills=1),
     Case("noise-waves", bills=1),
-    Case("noise-mixed"),
+    Case("noise-mixed", lost=4, bills=3),  # a tenth of the answers are no JSON, also when mended
     Case("sick-replica", bills=1, refused=3 * CHUNKS),
     Case("sick-replica-429", bills=1, refused=3 * CHUNKS),
 )
@@ -39,13 +35,18 @@ def test_noise_costs_time_and_nothing_else(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
+@pytest.mark.xfail(reason="a refusal still slows the whole pool", strict=False)
 def test_many_calls_are_hardly_slower_for_noise(tmp_path: Path) -> None:
     """A refusal slows only the call that met it: 5 % of 200 calls wait, the others go on."""
-    settings = SimulatorSettings(scenario="noise-429", latency=Latency("fixed", 0.1))
-    outcome = play(settings, tmp_path, chunks=200)
-    assert (outcome.code, outcome.chunks) == (0, 200)
+    took, outcome = [], None
+    for scenario in (None, "noise-429"):
+        settings = SimulatorSettings(scenario=scenario, latency=Latency("fixed", 0.1))
+        outcome = play(settings, tmp_path / str(scenario), chunks=200)
+        assert (outcome.code, outcome.chunks) == (0, 200)
+        took.append(outcome.report["elapsed_s"])
+    assert outcome is not None
     assert outcome.report["rate_limited"] >= 4  # else there was no noise
-    assert outcome.report["elapsed_s"] < 30  # 6 when alone; a spiral takes minutes
+    assert took[1] < 3 * took[0] + 5  # a spiral takes minutes
 
 
 def test_a_first_call_that_is_refused_waits_as_long_as_it_is_told(tmp_path: Path) -> None:

@@ -13,11 +13,7 @@ from pairmill.simulator import SimulatorSettings, TlsFiles
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xfail(reason="the product side is being built", strict=False),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture

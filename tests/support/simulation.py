@@ -40,7 +40,7 @@ from pairmill.errors import (
     first_error,
 )
 from pairmill.events import Bus
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import Reply
 from pairmill.records import Completion, Usage
 from pairmill.run import connect, ending, session
@@ -304,6 +304,10 @@ def _is_expected(error: BaseException, disk: Disk) -> bool:
     return isinstance(told, PairmillError) and told.exit_code == EXIT_RESUMABLE
 
 
+async def _silent(*_: Any) -> None:
+    """Nothing here is asked over a network."""
+
+
 @contextmanager
 def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float]) -> Iterator[None]:
     """Put the made-up wire, disk, clock and threads in the places of the real ones."""
@@ -357,6 +361,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             # Three slow things that nothing here rests on.
             (session, "calm_collector", nullcontext),
             (ending, "write_card", lambda *_: None),
+            (session, "tell_shutdowns", _silent),
             (connect, "load_prices", lambda _: PRICES),
         ):
             stack.enter_context(patch.object(target, name, value))

@@ -35,8 +35,8 @@ def test_the_tests_that_the_promises_name_are_there() -> None:
     }
     named = set(re.findall(r"`(test_\w+)`", text))
     assert named <= there, sorted(named - there)
-    faults = {int(number) for number in re.findall(r"^\| (\d\d) \|", text, re.MULTILINE)}
-    assert faults == set(range(1, 55))
+    faults = [int(number) for number in re.findall(r"^\| (\d\d) \|", text, re.MULTILINE)]
+    assert sorted(faults) == list(range(1, max(54, len(faults)) + 1))
 
 
 def test_every_scenario_and_every_word_of_a_rule_is_documented(tmp_path: Path) -> None:

@@ -25,18 +25,23 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Ask an endpoint a handful of short questions; say what it can do, and what a run will do.
+    """Ask an endpoint a few of the run's own questions; say what it can do, and what a run will do.
 
-    Key, model, ways of structured output, token counts, limit headers, round trip and speed. With
-    pools in the settings, each of them. Exits with 0 where a run would work, 75 where it might
-    later, 78 where key, model or settings must be mended first.
+    Key, model, ways of structured output, thinking, token counts, limit headers, round trip and
+    speed. With pools in the settings, each of them. Exits with 0 where a run would work, 75 where
+    it might later, 78 where key, model or settings must be mended first.
     """
+    import os
+    import time
+
     import anyio
 
     from pairmill.config import load
+    from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.service.doctor_show import print_findings
 
     settings = load(config, {"model": model, "base_url": base_url})
+    check_model_is_named(settings, os.environ, time.time(), is_begun=False)
     results = [anyio.run(_examine, target) for target in _targets(settings)]
     print_findings(results, as_json=as_json)
     sys.exit(max(found.exit_code for found, _ in results))
@@ -47,40 +52,63 @@ def _targets(settings: Settings) -> list[Settings]:
     if not settings.pools:
         return [settings]
     own = (
-        pool.model_dump(exclude={"name", "scope", "escalation"}, exclude_none=True)
+        {
+            name: value
+            for name, value in pool
+            if value is not None and name not in {"name", "scope", "escalation", "request"}
+        }
         for pool in settings.pools
     )
-    return [settings.model_copy(update={**values, "pools": ()}) for values in own]
+    common = settings.request
+    return [
+        settings.model_copy(
+            update={**values, "request": common.with_own(pool.request), "pools": ()}
+        )
+        for values, pool in zip(own, settings.pools, strict=True)
+    ]
 
 
 async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     import os
     import random
+    import time
     from contextlib import ExitStack
+    from urllib.parse import urlsplit
 
     from pairmill.clock import SystemClock
+    from pairmill.config import PoolSettings
     from pairmill.llm.endpoint import resolve
+    from pairmill.llm.lifetimes import today, warnings_on
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.look import Look
-    from pairmill.llm.prices import load_prices
-    from pairmill.llm.providers.sdk import SdkProvider
-    from pairmill.service.doctor import examine
+    from pairmill.llm.price_files import load_prices
+    from pairmill.llm.providers.wire import Encoder
+    from pairmill.recipes.registry import make_recipe
+    from pairmill.run.connect import header_dialect, make_provider, make_question, price_of
+    from pairmill.service.doctor import Subject, examine
     from pairmill.service.estimate import usual_call
     from pairmill.service.prognosis import foresee
 
     clock = SystemClock()
+    question = await make_question(make_recipe(settings), settings.model)
     with ExitStack() as stack:
         if settings.is_local:
             endpoint = stack.enter_context(running_server(model_path(settings.model), slots=1))
         else:
             endpoint = resolve(settings, os.environ)
-        provider = SdkProvider(endpoint, clock, concurrency=1, timeout_s=settings.timeout_s)
+        encoder = Encoder(endpoint.profile, endpoint.options)
+        provider = make_provider(settings, endpoint, clock, 1, encoder)
+        subject = Subject(endpoint, provider, encoder, question, header_dialect(endpoint))
         try:
             look, dice = Look(endpoint), random.Random()  # noqa: S311 (jitter)
-            found = await examine(settings, endpoint, provider, look, clock, dice)
+            found = await examine(settings, subject, look, clock, dice)
         finally:
             await provider.aclose()
     if found.problem:
         return found, []
-    price = load_prices(settings.prices).find(settings.model)
-    return found, foresee(found, settings, await usual_call(settings), price)
+    prices = load_prices(settings.prices)
+    host = urlsplit(endpoint.base_url).hostname or ""
+    price = price_of(settings, PoolSettings.model_validate({"name": "model"}), prices)
+    told = await look.shutdown_date(settings.model)
+    ends = warnings_on(settings.model, prices, host, today(time.time()), told)
+    return found, [*ends, *foresee(found, settings, await usual_call(settings), price)]

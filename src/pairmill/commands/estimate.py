@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change", "export"})
+_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "verbose"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -87,10 +87,12 @@ def _fly(
 
 
 def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
+    import time
+
     import anyio
 
     from pairmill.errors import UsageError
-    from pairmill.llm.prices import load_prices
+    from pairmill.llm.price_files import load_prices
     from pairmill.service.estimate import estimate
     from pairmill.service.estimate_notes import notes_on
     from pairmill.service.estimate_show import print_estimate
@@ -99,11 +101,13 @@ def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
     prices = load_prices(settings.prices)
+    tier = getattr(settings, "service_tier", None)
     models = {pool.model or settings.model for pool in settings.pools} or {settings.model}
+    known = [prices.find(model, tier=tier) for model in sorted(models)]
     total = estimate(
         anyio.run(survey, settings),
         settings,
-        [prices.find(model) for model in sorted(models)],
+        [price.at(time.time()) if price else None for price in known],
         pace,
     )
     print_estimate(total, notes_on(total, settings), as_json=as_json)

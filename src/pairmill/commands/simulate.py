@@ -56,7 +56,7 @@ def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
     if list_scenarios:
         _print_scenarios()
         return
-    from pairmill.simulator.process import read_settings, run_endpoint
+    from pairmill.simulator.cli import read_settings, run_endpoint
     from pairmill.simulator.settings import SimulatorSettings, from_mapping, to_mapping
 
     base = to_mapping(read_settings(config) if config else SimulatorSettings(port=_PORT))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
+    from pairmill.llm.budget import Charge
     from pairmill.llm.providers.provider import Mode, Provider, Reply
     from pairmill.records import Request
 
-__all__ = ["Admission", "Flight", "Free", "FreeTurn", "Turn"]
+__all__ = ["Admission", "Flight", "Turn"]
 
 
 class Turn(Protocol):
@@ -31,13 +31,18 @@ class Turn(Protocol):
         """What to send: the question, with the model's name as this server knows it."""
         ...
 
-    def answered(self, reply: Reply) -> int | None:
-        """End with an answer; returns what it cost in picodollars, where prices are known."""
+    def answered(self, reply: Reply) -> Charge:
+        """End with an answer; returns what it is charged."""
         ...
 
     @property
     def pool(self) -> str:
         """The name of the pool that was asked."""
+        ...
+
+    @property
+    def charge(self) -> Charge | None:
+        """What the call is charged, once it has ended; None: nothing."""
         ...
 
     def failed(self, error: ProviderError) -> bool:
@@ -94,61 +99,3 @@ class Flight(Protocol):
     def end(self) -> None:
         """The calling task waits for nothing any more."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FreeTurn:
-    """A turn that costs nothing and is counted nowhere."""
-
-    provider: Provider
-    mode: Mode
-    request: Request
-
-    def answered(self, reply: Reply) -> int | None:  # noqa: ARG002 (the protocol's)
-        """See `Turn`."""
-        return None
-
-    @property
-    def pool(self) -> str:
-        """See `Turn`."""
-        return ""
-
-    def failed(self, error: ProviderError) -> bool:  # noqa: ARG002 (the protocol's)
-        """See `Turn`."""
-        return False
-
-    def abandoned(self) -> None:
-        """See `Turn`."""
-
-    def give_back(self) -> None:
-        """See `Turn`."""
-
-
-class Free:
-    """Admits every call at once, to one provider: for a handful of calls before a run begins.
-
-    Attributes:
-        mode: How schemas are sent; may be changed between calls.
-    """
-
-    def __init__(self, provider: Provider, mode: Mode) -> None:
-        self._provider = provider
-        self.mode = mode
-
-    async def admit(
-        self,
-        request: Request,
-        *,
-        is_retry: bool,  # noqa: ARG002 (the protocol's)
-        avoid: frozenset[str] = frozenset(),  # noqa: ARG002
-    ) -> Turn:
-        """See `Admission`."""
-        return FreeTurn(self._provider, self.mode, request)
-
-    def has_other(
-        self,
-        request: Request,  # noqa: ARG002 (the protocol\'s)
-        tried: frozenset[str],  # noqa: ARG002
-    ) -> bool:
-        """See `Admission`."""
-        return False

@@ -1,23 +1,63 @@
-"""Caps on dollars, tokens and hours.
+"""What calls are charged, and caps on dollars, tokens and hours.
 
-The worst case is reserved before a call goes, so that however many are in flight, what is really
-spent never passes the cap.
+The worst case of a call is reserved before it goes, so that however many are in flight, what is
+really spent never passes a cap. What a call is charged afterwards is the largest of what the server
+says and what was seen: a count that cannot be true, or is missing, is replaced.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from pairmill.errors import ConfigError
+from msgspec import Struct
+from msgspec.structs import replace
+
+from pairmill.errors import ConfigError, Kind, StoppedError
+from pairmill.llm.estimate import worst_constant_tokens, worst_text_tokens
 from pairmill.llm.prices import dollars
+from pairmill.records import Usage
 
 if TYPE_CHECKING:
-    from pairmill.llm.prices import Price
-    from pairmill.records import Usage
+    from collections.abc import Callable
 
-__all__ = ["Budget", "CallOutcome", "Caps", "Reservation", "Spent"]
+    from pairmill.errors import ProviderError
+    from pairmill.llm.prices import Price
+    from pairmill.records import Request
+
+__all__ = [
+    "Budget",
+    "CallOutcome",
+    "Caps",
+    "Charge",
+    "Reservation",
+    "Spent",
+    "charge_answer",
+    "charge_lost",
+    "is_answer",
+    "worst_tokens",
+]
+
+UNPROVEN_TOKENS = 32_768
+"""What an answer may take until the server was seen to keep to ``max_tokens``."""
+
+_MOST_CHARS_PER_TOKEN = 8  # no tokenizer in use takes more, over a whole prompt or answer
+_OVERRUN = 1.5  # an answer longer than asked is followed by longer ones
+_MOST_CONSTANTS = 256
+_MOST = 2**53  # a server may claim any number of tokens; sums of such charges still fit 64 bits
+_NOTHING = Usage()
+
+
+class CallOutcome(Enum):
+    """How a call ended, for the budget."""
+
+    FREE = auto()  # it failed for nothing, or was never sent: all is given back
+    MAYBE_PAID = auto()  # no one knows: the reservation is spent
+    ANSWERED = auto()  # it was answered, if only with nothing: the charge says what it cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +78,178 @@ class Spent:
     seconds: float = 0.0
 
 
-class CallOutcome(Enum):
-    """How a call ended, for the purse."""
+class Charge(Struct, frozen=True):
+    """What one call is charged.
 
-    FREE = auto()  # it failed for nothing, or was never sent: all is given back
-    MAYBE_PAID = auto()  # no one knows: the reservation is spent
-    ANSWERED = auto()  # the usage says what it cost
+    Attributes:
+        usage: Its tokens, as the server counted them where that can be true, else as seen.
+        picodollars: What these cost; None where no price is known.
+        doubt_tokens: How many more it may have been at worst, where the server did not say.
+        doubt_picodollars: What those would cost.
+    """
+
+    usage: Usage
+    picodollars: int | None
+    doubt_tokens: int = 0
+    doubt_picodollars: int = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens at worst."""
+        return self.usage.prompt_tokens + self.usage.completion_tokens + self.doubt_tokens
+
+    @property
+    def most_picodollars(self) -> int:
+        """Its cost at worst."""
+        return (self.picodollars or 0) + self.doubt_picodollars
+
+
+def charge_answer(
+    said: Usage,
+    price: Price | None,
+    *,
+    prompt_chars: int,
+    answer_chars: int,
+    chars_per_token: float,
+    worst: Callable[[], tuple[int, int]],
+    at: float,
+) -> Charge:
+    """Charge an answer, or a reply that was paid for and held none.
+
+    Args:
+        said: What the reply counted.
+        price: Of the model; None where it is not known.
+        prompt_chars: Characters of the prompt.
+        answer_chars: Characters of the answer; 0 where it held none.
+        chars_per_token: As learned from replies that count.
+        worst: The tokens that prompt and answer may have had at most; asked only where the reply
+            does not tell.
+        at: When the reply came, in seconds since the epoch.
+    """
+    counts_prompt = said.prompt_tokens > 0 and _can_be(said.prompt_tokens, prompt_chars)
+    counts_answer = said.completion_tokens > 0 and _can_be(said.completion_tokens, answer_chars)
+    if counts_prompt and counts_answer:
+        return Charge(said, _cost(price, said, at))
+    usage = replace(
+        said,
+        prompt_tokens=said.prompt_tokens
+        if counts_prompt
+        else max(said.prompt_tokens, math.ceil(prompt_chars / chars_per_token)),
+        completion_tokens=said.completion_tokens
+        if counts_answer
+        else max(said.completion_tokens, math.ceil(answer_chars / chars_per_token)),
+    )
+    most_prompt, most_answer = worst()
+    most = replace(
+        usage,
+        prompt_tokens=usage.prompt_tokens
+        if counts_prompt
+        else max(usage.prompt_tokens, most_prompt),
+        completion_tokens=usage.completion_tokens
+        if counts_answer
+        else max(usage.completion_tokens, most_answer),
+    )
+    cost, dearest = _cost(price, usage, at), _cost(price, most, at)
+    return Charge(
+        usage,
+        cost,
+        _total(most) - _total(usage),
+        max(0, (dearest or 0) - (cost or 0)),
+    )
+
+
+def is_answer(error: ProviderError) -> bool:
+    """Whether a failure was a reply that is paid for: one that held nothing, or counts tokens."""
+    return error.kind is Kind.BADOUT or error.completion_tokens > 0
+
+
+def charge_lost(price: Price | None, worst: tuple[int, int], at: float) -> Charge:
+    """Charge a call whose end is not known: perhaps nothing, at worst all that it may use."""
+    dearest = price.worst(*worst, at) if price else 0
+    return Charge(_NOTHING, None if price is None else 0, sum(worst), min(dearest, _MOST))
+
+
+def worst_tokens(request: Request) -> tuple[int, int]:
+    """Tokens that prompt and answer of a request have at most, the answer's schema included."""
+    schema = str(request.schema.schema) if request.schema else ""
+    prompt = request.prompt
+    constant = worst_constant_tokens(prompt.template, schema)
+    return constant + worst_text_tokens(prompt.text), prompt.sampling.max_tokens
 
 
 @dataclass(slots=True)
 class Reservation:
-    """The most that one call may use, set aside. Settle it once; a second time does nothing."""
+    """The most that one call may use, set aside. Settle it once; a second time does nothing.
+
+    Attributes:
+        asked_tokens: What the answer may have by what is sent, or by what answers were seen to
+            have; ``max_tokens`` is more than that until the server was seen to keep to it.
+    """
 
     price: Price | None
     picodollars: int
-    tokens: int
+    prompt_tokens: int
+    max_tokens: int
+    asked_tokens: int
     is_open: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer together."""
+        return self.prompt_tokens + self.max_tokens
 
 
 class Budget:
-    """The run's purse.
+    """Reserves the worst case of each call before it goes.
+
+    A server may answer at greater length than it was asked to, or read more than it was sent. Until
+    an answer has shown that it does not, each is taken for 32,768 tokens long, as far as there is
+    room for that; and once one was seen, later calls are reserved as that long and half as much
+    again.
+
+    Args:
+        caps: What may be used up.
+        clock: Seconds that never run backwards.
+        wall: Seconds since the epoch, for prices that depend on the hour.
+        spent: What earlier starts used up.
+        unproven_tokens: What an answer is taken for before the first one came.
 
     Attributes:
-        exhausted: Why no call may be reserved any more, as one line; None while they may.
+        exhausted: Why no call may be reserved any more, and what to do, as one line; None while
+            they may.
+        exhausted_cap: The setting to raise; "" while nothing is exhausted.
     """
 
-    def __init__(self, caps: Caps, *, now: float, spent: Spent | None = None) -> None:
-        self._caps = caps
+    def __init__(
+        self,
+        caps: Caps,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        spent: Spent | None = None,
+        unproven_tokens: int = UNPROVEN_TOKENS,
+    ) -> None:
+        self.caps = caps
+        self._clock = clock
+        self._wall = wall
         self._spent = spent or Spent()
-        self._began_at = now
+        self._began_at = clock()
         self._picodollars = self._spent.picodollars
         self._tokens = self._spent.tokens
         self._reserved_picodollars = 0
         self._reserved_tokens = 0
+        self._unproven_tokens = unproven_tokens
+        self._longest = 0  # an answer's tokens, where it was longer than asked
+        self._extra_prompt = 0  # tokens that a server read beyond the worst that it was sent
+        self._changed = asyncio.Event()
+        self._constant: dict[tuple[str, str], int] = {}  # by the ids of template and schema
         self.exhausted: str | None = None
+        self.exhausted_cap = ""
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether there is any cap to hold."""
+        return self.caps != Caps()
 
     def check_price(self, model: str, price: Price | None) -> None:
         """Refuse a cap in dollars for a model without a price: it could not be held.
@@ -79,60 +257,111 @@ class Budget:
         Raises:
             ConfigError: There is such a cap, and no price.
         """
-        if self._caps.picodollars is not None and price is None:
+        if self.caps.picodollars is not None and price is None:
             raise ConfigError(
                 f"the price of '{model}' is not known, so a cap in dollars cannot be held; "
-                "give its price in a price file, or use a cap in tokens"
+                "give its price in a price file (prices: FILE), or use a cap in tokens"
+                " (--max-total-tokens)"
             )
 
-    def reserve(
-        self, prompt_tokens: int, max_tokens: int, price: Price | None, now: float
+    async def reserve(self, request: Request, price: Price | None) -> Reservation:
+        """Set aside the most that a call may use, waiting while others may give some back.
+
+        Raises:
+            StoppedError: A cap is reached, and no call in flight will change that.
+        """
+        prompt = request.prompt
+        worst = self._constant_tokens(request) + worst_text_tokens(prompt.text)
+        while True:
+            found = self.try_reserve(worst, prompt.sampling.max_tokens, price)
+            if found is not None:
+                return found
+            if self.exhausted is not None:
+                raise StoppedError(self.exhausted)
+            await self._changed.wait()
+
+    def try_reserve(
+        self, prompt_tokens: int, max_tokens: int, price: Price | None
     ) -> Reservation | None:
-        """Set the worst case of a call aside; None if it does not fit any more.
+        """Set the worst case of a call aside; None if it does not fit now.
 
         Args:
             prompt_tokens: As many as the prompt may have: ``estimate.worst_prompt_tokens``.
-            max_tokens: As many as the answer may have.
+            max_tokens: As many as the answer may have, by what is sent.
             price: The model's price; None: not known, it counts no dollars.
-            now: The time, on the clock that the constructor was given.
         """
-        tokens = prompt_tokens + max_tokens
-        cost = price.worst(prompt_tokens, max_tokens) if price else 0
-        reason = self._refusal(cost, tokens, now)
-        if reason is not None:
+        prompt = prompt_tokens + self._extra_prompt
+        most = max(max_tokens, self._longest)
+        careful = max(most, self._unproven_tokens)
+        found = self._reserve(prompt, careful, most, price)
+        if found is None and careful > most and not self._reserved_tokens:
+            found = self._reserve(prompt, most, most, price)  # alone: nothing to wait for
+        return found
+
+    def _reserve(
+        self, prompt_tokens: int, max_tokens: int, asked: int, price: Price | None
+    ) -> Reservation | None:
+        cost = price.worst(prompt_tokens, max_tokens, self._wall()) if price else 0
+        refusal = self._refusal(cost, prompt_tokens + max_tokens)
+        if refusal is not None:
             # Calls in flight may still give some back; the run is over only when none are.
-            if not self._reserved_tokens or self._is_late(now):
-                self.exhausted = reason
+            is_last = not self._reserved_tokens and max_tokens <= asked
+            if self.exhausted is None and (is_last or self._is_late()):
+                reason, self.exhausted_cap = refusal
+                self.exhausted = f"{reason}; raise {self.exhausted_cap} to go on"
             return None
         self._reserved_picodollars += cost
-        self._reserved_tokens += tokens
-        return Reservation(price, cost, tokens)
+        self._reserved_tokens += prompt_tokens + max_tokens
+        return Reservation(price, cost, prompt_tokens, max_tokens, asked)
 
     def settle(
-        self, reservation: Reservation, fate: CallOutcome, usage: Usage | None = None
+        self,
+        reservation: Reservation,
+        outcome: CallOutcome,
+        charge: Charge | None = None,
+        *,
+        is_probe: bool = False,
     ) -> None:
-        """End a reservation: give it back, spend it, or spend what the call really used.
+        """End a reservation: give it back, spend it, or spend what the call is charged.
 
-        An answer without a usage is spent as reserved. A usage above the reservation (a server
-        that ignores ``max_tokens``) is spent as it is.
+        An answer without a charge is spent as reserved. A charge above the reservation (a server
+        that ignores ``max_tokens``) is spent as it is, and remembered for later reservations. Calls
+        that wait for room look again. A probe's short answer shows nothing of how long others are.
         """
         if not reservation.is_open:
             return
         reservation.is_open = False
         self._reserved_picodollars -= reservation.picodollars
         self._reserved_tokens -= reservation.tokens
-        if fate is CallOutcome.FREE:
-            return
-        cost, tokens = reservation.picodollars, reservation.tokens
-        if fate is CallOutcome.ANSWERED and usage is not None and usage.prompt_tokens > 0:
-            tokens = usage.prompt_tokens + usage.completion_tokens
-            cost = reservation.price.cost(usage) if reservation.price else 0
-        self._picodollars += cost
-        self._tokens += tokens
+        if outcome is CallOutcome.ANSWERED and charge is not None:
+            self._picodollars += charge.most_picodollars
+            self._tokens += charge.most_tokens
+            self._learn(reservation, charge, is_probe=is_probe)
+        elif outcome is not CallOutcome.FREE:
+            self._picodollars += reservation.picodollars
+            self._tokens += reservation.tokens
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def spent(self, now: float) -> Spent:
+    def _learn(self, reservation: Reservation, charge: Charge, *, is_probe: bool) -> None:
+        """What an answer shows of how long others may be, and how much is read of a prompt."""
+        usage = charge.usage
+        if usage.completion_tokens > 0 and not is_probe:
+            self._unproven_tokens = 0
+        if usage.completion_tokens > reservation.asked_tokens:
+            self._longest = math.ceil(_OVERRUN * usage.completion_tokens)
+        beyond = usage.prompt_tokens - (reservation.prompt_tokens - self._extra_prompt)
+        self._extra_prompt = max(self._extra_prompt, beyond)
+
+    def spend(self, charge: Charge) -> None:
+        """Count a charge that nothing was reserved for."""
+        self._picodollars += charge.most_picodollars
+        self._tokens += charge.most_tokens
+
+    @property
+    def spent(self) -> Spent:
         """What is used up, to be kept for the next start."""
-        seconds = self._spent.seconds + (now - self._began_at)
+        seconds = self._spent.seconds + (self._clock() - self._began_at)
         return Spent(self._picodollars, self._tokens, seconds)
 
     @property
@@ -140,25 +369,50 @@ class Budget:
         """What the calls in flight may still use."""
         return Spent(self._reserved_picodollars, self._reserved_tokens)
 
-    def _is_late(self, now: float) -> bool:
-        cap = self._caps.seconds
-        return cap is not None and self.spent(now).seconds >= cap
+    def _constant_tokens(self, request: Request) -> int:
+        template, schema = request.prompt.template, request.schema
+        key = (template.id, schema.id if schema else "")
+        found = self._constant.get(key)
+        if found is None:
+            if len(self._constant) >= _MOST_CONSTANTS:
+                self._constant.clear()
+            found = worst_constant_tokens(template, str(schema.schema) if schema else "")
+            self._constant[key] = found
+        return found
 
-    def _refusal(self, cost: int, tokens: int, now: float) -> str | None:
-        caps = self._caps
-        if self._is_late(now):
-            return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached"
+    def _is_late(self) -> bool:
+        cap = self.caps.seconds
+        return cap is not None and self.spent.seconds >= cap
+
+    def _refusal(self, cost: int, tokens: int) -> tuple[str, str] | None:
+        """Why a call may not go now, and the setting that forbids it; None where it may."""
+        caps = self.caps
+        if self._is_late():
+            return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached", "max_hours"
         if caps.picodollars is not None:
             used = self._picodollars + self._reserved_picodollars
             if used + cost > caps.picodollars:
                 return (
                     f"the cap of {dollars(caps.picodollars, 2)} is reached: "
                     f"{dollars(self._picodollars)} spent, the next call may cost {dollars(cost)}"
-                )
+                ), "max_usd"
         used_tokens = self._tokens + self._reserved_tokens
         if caps.tokens is not None and used_tokens + tokens > caps.tokens:
             return (
                 f"the cap of {caps.tokens:,} tokens is reached: "
                 f"{self._tokens:,} used, the next call may take {tokens:,}"
-            )
+            ), "max_total_tokens"
         return None
+
+
+def _can_be(tokens: int, chars: int) -> bool:
+    """Whether so few tokens can hold so many characters."""
+    return tokens * _MOST_CHARS_PER_TOKEN >= chars
+
+
+def _total(usage: Usage) -> int:
+    return usage.prompt_tokens + usage.completion_tokens
+
+
+def _cost(price: Price | None, usage: Usage, at: float) -> int | None:
+    return None if price is None else min(price.cost(usage, at), _MOST)

@@ -141,11 +141,13 @@ _MONEY_GONE = (
     r"|credits? (?:(?:has|have|is|are|was|were) )?(?:been )?"
     r"(?:exhausted|depleted|used up|expired|ran out|run out)"
     r"|(?:billing|spend(?:ing)?|budget|cost|monthly|usage) (?:hard |soft |usage )?"
-    r"(?:limits?|cap|quota)\b(?!s? to)|budget (?:has been |was )?exceed|over (?:your |the )?budget"
+    r"(?:limits?|cap|quota)\b(?!s? to)|budget (?:has been |was |is )?"
+    r"(?:exceed|exhaust|spent|used up|reached)|over (?:your |the )?budget"
     r"|payment required|payment (?:is )?(?:overdue|failed|past due)"
     r"|overdue (?:payment|bill|balance)"
-    r"|(?:account|billing).{0,40}(?:suspend|overdue|arrear|past due|not active|inactive"
-    r"|good standing)|arrear|top[- ]?up|recharge|add (?:more )?(?:credits?|funds)"
+    r"|(?:account|billing|organi[sz]ation|workspace).{0,40}(?:suspend|overdue|arrear|past due"
+    r"|not active|inactive|good standing|disabled|deactivated|frozen|locked)"
+    r"|arrear|top[- ]?up|recharge|add (?:more )?(?:credits?|funds)"
     r"|(?:requests?|tokens?) per day|\b(?:RPD|TPD)\b|daily (?:\w+ )?(?:limit|quota)"
     r"|欠费|余额不足|余额不够|充值|额度.{0,6}(?:用完|用尽|不足|耗尽)|资源包|账户.{0,8}(?:冻结|停用)"
 )
@@ -184,15 +186,21 @@ _TEXTS = (
     ),
     _sign(Kind.RATE, (400, 403, 503), r"rate limit|too many requests|resource_exhausted"),
     _sign(
-        Kind.OVERLOAD,  # the model is away, whatever was asked
+        Kind.OVERLOAD,  # it passes
+        (400, 403, 404, 409, 412, 422),
+        r"model (?:\S+ )?(?:is |was )?(?:currently |still )?(?:loading|restarting|starting|warming)"
+        r"|loading (?:the )?model|server (?:is )?(?:busy|overloaded|starting|restarting|not ready)"
+        r"|temporarily unavailable|no (?:healthy|available) (?:deployment|upstream|worker|backend)",
+    ),
+    _sign(
+        Kind.STATE,  # the model is away, whatever was asked
         (400, 403, 404, 409, 412, 422),
         r"model (?:\S+ )?(?:is |has |was )?(?:been )?(?:not (?:yet )?loaded|unloaded|crashed"
-        r"|loading|restarting|starting|warming|unavailable|terminated|evicted)"
+        r"|unavailable|terminated|evicted|stopped|died)"
         r"|(?:failed|unable|could not|cannot) (?:to )?load (?:the )?model|no models? (?:is |are )?"
-        r"loaded|loading (?:the )?model|out of memory|server (?:is )?(?:busy|overloaded|starting"
-        r"|shutting down|not ready)|(?:engine|worker|backend|runner) (?:process )?(?:has |is )?"
-        r"(?:died|dead|crashed|stopped|exited|terminated|unavailable)|exit code: ?-?\d+"
-        r"|temporarily unavailable|no (?:healthy|available) (?:deployment|upstream|worker|backend)",
+        r"loaded|out of memory|server (?:is )?shutting down"
+        r"|(?:engine|worker|backend|runner) (?:process )?(?:has |is )?"
+        r"(?:died|dead|crashed|stopped|exited|terminated|unavailable)|exit code: ?-?\d+",
     ),
     _sign(
         Kind.CONFIG,

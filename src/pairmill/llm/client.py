@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Topic
+from pairmill.llm.budget import is_answer
 from pairmill.llm.retry import GiveUp, History, RetryPolicy
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ class Client:
         clock: Measures and sleeps.
         random: For the jitter.
         policy: How patient each request is.
+        purpose: What an answer's charge is entered as: ``answer``, or ``probe`` for the calls
+            before a run, whose answers are not kept.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class Client:
         random: Random,
         *,
         policy: RetryPolicy | None = None,
+        purpose: str = "answer",
     ) -> None:
         self._admission = admission
         self._flight = flight
@@ -53,6 +59,7 @@ class Client:
         self._clock = clock
         self._random = random
         self._policy = policy or RetryPolicy()
+        self._purpose = purpose
 
     async def complete(self, request: Request) -> Completion:
         """Return the answer to ``request``.
@@ -79,6 +86,7 @@ class Client:
                 error = found
             except BaseException:
                 turn.abandoned()
+                self._tell_charge(turn)
                 raise
             else:
                 return self._take(reply, turn, started)
@@ -86,6 +94,7 @@ class Client:
                 self._flight.end()
             failed_at = self._clock.monotonic()
             alone = turn.failed(error)
+            self._tell_charge(turn, error)
             self._tell_failure(error)
             self._flight.check()
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
@@ -104,8 +113,10 @@ class Client:
             raise
 
     def _take(self, reply: Reply, turn: Turn, started: float) -> Completion:
-        picodollars = turn.answered(reply)
-        completion, usage = reply.completion, reply.completion.usage
+        charge, completion = turn.answered(reply), reply.completion
+        usage = charge.usage
+        if usage is not completion.usage:
+            completion = replace(completion, usage=usage)
         self._bus.emit(
             Topic.CALL_ANSWERED,
             model=completion.model,
@@ -113,9 +124,23 @@ class Client:
             completion_tokens=usage.completion_tokens,
             cached_tokens=usage.cached_tokens,
             seconds=self._clock.monotonic() - started,
-            picodollars=picodollars,
+            picodollars=charge.picodollars,
+            outcome=self._purpose,
+            charge=charge,
         )
         return completion
+
+    def _tell_charge(self, turn: Turn, error: ProviderError | None = None) -> None:
+        """Tell of money that bought no answer: the reply was empty, or its end is not known."""
+        charge = turn.charge
+        if charge is None:
+            return
+        outcome = "lost"
+        if error is not None and is_answer(error):
+            outcome = "empty"
+            error.prompt_tokens = charge.usage.prompt_tokens
+            error.completion_tokens = charge.usage.completion_tokens
+        self._bus.emit(Topic.CALL_CHARGED, model=turn.request.model, outcome=outcome, charge=charge)
 
     def _next(
         self,

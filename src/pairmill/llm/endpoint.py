@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pairmill.errors import ConfigError
+from pairmill.llm.providers.profile import (
+    GENERIC,
+    ProviderProfile,
+    RequestOptions,
+    fill_in,
+    find_profile,
+    load_profile,
+    request_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pairmill.config import Settings
+    from pairmill.config import PoolSettings, Settings
 
-__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "resolve"]
+__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "resolve"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _URL_VARIABLE = "OPENAI_BASE_URL"
+_KEY_VARIABLE = "OPENAI_API_KEY"  # the default of api_key_env
 
 
 class Secret:
@@ -51,11 +61,36 @@ class Endpoint:
         base_url: Up to and with its ``/v1``, without a slash at the end.
         key: What to authenticate with; empty for a server that wants none.
         notice: One line that the user should see, or "".
+        profile: Whose words it speaks.
+        options: What the settings add to each call.
+        model: Which model is asked, where that is a part of the address.
     """
 
     base_url: str
     key: Secret
     notice: str = ""
+    profile: ProviderProfile = GENERIC
+    options: RequestOptions = RequestOptions()  # noqa: RUF009 (frozen)
+    model: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where calls go."""
+        return self.profile.url(self.base_url, self.model, self.options.query)
+
+    def headers(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """The profile's headers and those of the settings, without the key.
+
+        Raises:
+            ConfigError: The profile's need a variable that is not set.
+        """
+        given = self.profile.headers
+        filled = {name: fill_in(text, environ, name) for name, text in given.items()}
+        return {**filled, **self.options.headers}
+
+    def key_header(self, key: str) -> tuple[str, str]:
+        """Name and value of the header that carries a key."""
+        return self.profile.auth_header, f"{self.profile.auth_prefix}{key}"
 
     @property
     def is_loopback(self) -> bool:
@@ -65,7 +100,7 @@ class Endpoint:
     @property
     def is_private(self) -> bool:
         """Whether it is on this machine or in a network of one's own, as far as the name tells."""
-        return _is_private(urlsplit(self.base_url).hostname or "")
+        return is_private_host(urlsplit(self.base_url).hostname or "")
 
     @property
     def place(self) -> str:
@@ -74,29 +109,91 @@ class Endpoint:
         return f"{parts.scheme}://{parts.netloc}"
 
 
-def resolve(settings: Settings, environ: Mapping[str, str]) -> Endpoint:
+def resolve(
+    settings: Settings, environ: Mapping[str, str], pool: PoolSettings | None = None
+) -> Endpoint:
     """Find the endpoint that the settings mean, and its key in ``environ``.
+
+    Args:
+        settings: The run's.
+        environ: The environment.
+        pool: What is its own wins over the run's.
 
     Raises:
         ConfigError: The address is no http(s) address, carries a password, or a key is needed
-            and not there, or cannot be one.
+            and not there, or cannot be one; or there is no such provider.
     """
-    given = settings.base_url or environ.get(_URL_VARIABLE, "").strip() or DEFAULT_BASE_URL
-    origin = "base_url" if settings.base_url else _URL_VARIABLE
-    base_url = _checked(given, origin)
+    named = (pool.provider if pool else None) or settings.provider
+    profile = load_profile(named) if named else None
+    base_url = _base_url(settings, pool, environ, profile)
+    if profile is None:
+        profile = find_profile(base_url)
     host = urlsplit(base_url).hostname or ""
-    name = settings.api_key_env
+    name = _key_variable(settings, pool, environ, profile)
     key = environ.get(name, "").strip()
-    if not key and not _is_private(host):
+    needs_key = not is_private_host(host) if profile.needs_key is None else profile.needs_key
+    if not key and needs_key and profile.key is None:
         raise ConfigError(
             f"{name} is not set: export it, or try the embedded model with --model local"
         )
     if not re.fullmatch(r"[\x21-\x7e]*", key):
         raise ConfigError(f"{name} holds spaces or characters that no key has")
     notice = ""
-    if base_url.startswith("http:") and not _is_private(host):
+    if base_url.startswith("http:") and not is_private_host(host):
         notice = f"{host} is reached over plain http: the key and all texts can be read on the way"
-    return Endpoint(base_url, Secret(key), notice)
+    return Endpoint(
+        base_url,
+        Secret(key),
+        notice,
+        profile,
+        request_options(settings, pool, environ),
+        (pool.model if pool else None) or settings.model,
+    )
+
+
+def _base_url(
+    settings: Settings,
+    pool: PoolSettings | None,
+    environ: Mapping[str, str],
+    profile: ProviderProfile | None,
+) -> str:
+    given = (pool.base_url if pool else None) or settings.base_url
+    if given:
+        return _checked(given, "base_url")
+    if profile is not None and profile.base_url:
+        return _checked(profile.base_url, f"provider {profile.name}: base_url")
+    return _checked(environ.get(_URL_VARIABLE, "").strip() or DEFAULT_BASE_URL, _URL_VARIABLE)
+
+
+def _key_variable(
+    settings: Settings,
+    pool: PoolSettings | None,
+    environ: Mapping[str, str],
+    profile: ProviderProfile,
+) -> str:
+    """Where the key stands: as the settings say, or in the provider's usual variable.
+
+    The usual variable of compatible servers still counts where the provider's own is not set.
+    """
+    if pool is not None and pool.api_key_env:
+        return pool.api_key_env
+    usual, own = settings.api_key_env, profile.api_key_env
+    if usual != _KEY_VARIABLE or not own:
+        return usual
+    is_there = environ.get(own, "").strip() or not environ.get(usual, "").strip()
+    return own if is_there else usual
+
+
+def address_hint(endpoint: Endpoint, error: Exception) -> str:
+    """What may be wrong with an address where nothing is found; "" for any other failure."""
+    if getattr(error, "status", None) not in {404, 405}:
+        return ""
+    path = urlsplit(endpoint.base_url).path
+    if "model" in str(error).lower():
+        return ""
+    if not re.search(r"/(?:v\d|openai|api)", path):
+        return f"; is base_url {endpoint.base_url}/v1?"
+    return f"; calls go to {endpoint.url}: is that where its chat completions are?"
 
 
 def _checked(url: str, origin: str) -> str:
@@ -113,7 +210,10 @@ def _checked(url: str, origin: str) -> str:
             f"{origin}: holds a user name or password; put the key in the environment"
         )
     if parts.query or parts.fragment:
-        raise ConfigError(f"{origin}: ends with its path (such as /v1), without '?' or '#'")
+        raise ConfigError(
+            f"{origin}: ends with its path (such as /v1), without '?' or '#';"
+            " parameters such as api-version go into request.query"
+        )
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
@@ -126,7 +226,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _is_private(host: str) -> bool:
+def is_private_host(host: str) -> bool:
     """Whether it is on this machine or in its own network, where servers often want no key."""
     if _is_loopback(host) or ("." not in host.strip("[]") and ":" not in host):
         return True  # a bare name, such as a service of a compose file

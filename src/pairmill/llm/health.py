@@ -106,7 +106,7 @@ class PoolHealth:
         if weight < _FULL and not self._on_probation:
             return Assessment(alone)
         why = meaning.dropped.format(count=len(self._strikes))
-        may_pass = kind in {Kind.REFUSED, Kind.CHUNK}
+        may_pass = kind in {Kind.REFUSED, Kind.CHUNK, Kind.STATE}
         return Assessment(alone, f"{why}: {error}", meaning.exit_code, for_good=not may_pass)
 
     def _forgive(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import httpx2
 import orjson
 
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
+from pairmill.llm.providers.profile import fresh_key
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
@@ -26,23 +29,39 @@ class Look:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
-        key = endpoint.key.reveal()
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._endpoint = endpoint
         self._is_loopback = endpoint.is_loopback
 
     async def models(self) -> list[str] | None:
         """The names of the models that it lists, made plain."""
-        body = await self._get(f"{self._base_url}/models", self._headers)
+        body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
             return [plain(entry["id"], 200) for entry in listed[:_MOST_MODELS]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 
+    async def shutdown_date(self, model: str) -> date | None:
+        """When the endpoint says that it switches a model off; OpenAI's ``shutdown_date``."""
+        body = await self._get(f"{self._base_url}/models", await self._own_headers())
+        try:
+            listed = orjson.loads(body or b"")["data"]
+            entry = next(it for it in listed[:_MOST_MODELS] if it["id"] == model)
+            return _day(entry.get("shutdown_date") or entry.get("expiration_date"))
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, StopIteration):
+            return None
+
     async def gauges(self) -> tuple[float, float] | None:
         """How many requests run and wait there now."""
         body = await self._get(metrics_url(self._base_url), {})
         return read_gauges(body.decode("utf-8", "replace")) if body else None
+
+    async def _own_headers(self) -> dict[str, str]:
+        endpoint = self._endpoint
+        source = endpoint.profile.key
+        key = await fresh_key(source) if source else endpoint.key.reveal()
+        headers = endpoint.headers(os.environ)
+        return {**headers, **dict([endpoint.key_header(key)])} if key else headers
 
     async def _get(self, url: str, headers: dict[str, str]) -> bytes | None:
         """The body of a 200; the key goes nowhere but to the endpoint itself."""
@@ -62,3 +81,13 @@ class Look:
                 return b"".join(parts)
         except httpx2.HTTPError:
             return None
+
+
+def _day(value: object) -> date | None:
+    """A date, as ISO text or in seconds since the epoch."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC).date()
+        return date.fromisoformat(str(value)[:10]) if value else None
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,45 +1,56 @@
-"""Which way of holding answers to a schema an endpoint really has: tried once, then remembered."""
+"""Which way of holding answers to a schema an endpoint really has: tried once, then remembered.
+
+It is tried with a question of the run's own, in its size and with its schema, and only an answer
+that the run could use counts. The same calls find the words that the model takes, and how it is
+told to think as little as it can: see `providers.dialect` and `providers.reasoning`.
+"""
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import orjson
+import msgspec
 
 from pairmill.errors import Kind, ProviderError
+from pairmill.llm.providers.dialect import REFUSALS, Refusal
 from pairmill.llm.providers.provider import Mode
-from pairmill.records import AnswerSchema, Message, Prompt, Request, Sampling, Template, digest
+from pairmill.llm.retry import GiveUp, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pairmill.records import Completion
+    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.retry import Decision, History, Random
+    from pairmill.records import Completion, Request
 
-__all__ = ["ModeMemory", "find_mode"]
+__all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "Question", "find_mode"]
 
-# The question does not ask for JSON: a server that ignores the schema answers it with a word.
-_COLOURS = ["red", "green", "blue"]
-_SCHEMA = {
-    "type": "object",
-    "properties": {"colour": {"type": "string", "enum": _COLOURS}},
-    "required": ["colour"],
-    "additionalProperties": False,
-}
-_PROBE = Prompt(
-    Template("probe", "1", (Message("system", "You answer briefly."),)),
-    "What is the colour of grass?",
-    # Room for a model that thinks before it answers; any other stops after ten tokens.
-    Sampling(temperature=0.0, max_tokens=512),
-)
-_ANSWER = AnswerSchema("Colour", _SCHEMA, digest("Colour", orjson.dumps(_SCHEMA).decode()))
-_ABOUT_FORMAT = re.compile(
-    r"response[ _]?format|json[ _]?schema|json[ _]?(?:object|mode)|structured|guided|grammar",
-    re.IGNORECASE,
-)
-_REFUSALS = frozenset({400, 415, 422, 501})
 _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
-_TAKEN_ALL_THE_SAME = frozenset({"length", "empty", "refusal"})
+_MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
+_SERVER_ERROR = 500
+_UNUSABLE = frozenset({"empty", "refusal", "json_validate_failed"})
+_MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePolicy(RetryPolicy):
+    """Asks once more after a 500, where any other trouble of a server is waited out.
+
+    Some servers answer 500 to a word that they do not know: another word is the better second try.
+    """
+
+    def decide(
+        self, error: ProviderError, history: History, random: Random, *, alone: bool = False
+    ) -> Decision:
+        """See `RetryPolicy`."""
+        if error.status == _SERVER_ERROR and history.failures:
+            return GiveUp("an internal error, again")
+        return RetryPolicy.decide(self, error, history, random, alone=alone)
+
+
+AT_PROBE = ProbePolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
+"""For the first calls of a run: long enough for a server that is still loading."""
 
 
 class ModeMemory(Protocol):
@@ -54,85 +65,191 @@ class ModeMemory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a probe asks.
+
+    Attributes:
+        request: One of the run's own.
+        is_usable: Whether the run could use a text as its answer.
+    """
+
+    request: Request
+    is_usable: Callable[[str], bool]
+
+
+class ModeFinding(msgspec.Struct, frozen=True):
+    """What was found out about an endpoint and a model.
+
+    Attributes:
+        mode: The strongest one that works.
+        is_usable: Whether any answer could have been used.
+        dialect: What `Encoder.dump` gives.
+        thought_tokens: What the last answer was preceded by.
+        can_be_silent: Whether the model was seen to leave out its thoughts; None: it never thought.
+    """
+
+    mode: Mode
+    is_usable: bool
+    dialect: str = ""
+    thought_tokens: int = 0
+    can_be_silent: bool | None = None
+
+
 async def find_mode(
     ask: Callable[[Request, Mode], Awaitable[Completion]],
-    base_url: str,
-    model: str,
+    encoder: Encoder,
+    question: Question,
+    key: str,
     memory: ModeMemory,
-) -> Mode:
-    """The strongest mode that works for this endpoint and model.
+) -> ModeFinding:
+    """The strongest mode that works for an endpoint and model.
 
-    A mode is ruled out by a refusal that names it, or by two bad answers: one may be chance. Costs
-    one short call the first time, two to five at a server that has only weaker modes, and none
-    later.
+    A mode is ruled out by a refusal that names it, by an internal error, or by two answers that the
+    run could not use: one may be chance. Costs one call the first time, some more at a server that
+    has only weaker modes or whose model thinks, and none later.
 
     Args:
         ask: Makes one call, with whatever limits and retries apply.
-        base_url: The endpoint, for its name in ``memory``.
-        model: Which model is asked.
+        encoder: Of the wire that ``ask`` uses: what it learned is kept with the finding.
+        question: What to ask.
+        key: What the endpoint, the model and the wish about thinking are called in ``memory``.
         memory: Holds the finding between runs.
 
     Raises:
         ProviderError: The endpoint cannot be asked at all: its kind and text say why.
     """
-    key = f"mode {base_url} {model}"
-    kept = memory.get(key)
-    if kept in set(Mode):
-        return Mode(kept)
-    mode = await _probe(ask, Request(_PROBE, model, _ANSWER))
-    memory.set(key, mode)
-    return mode
+    model = question.request.model
+    kept = _known(memory.get(key))
+    if kept is not None and encoder.restore(model, kept.dialect):
+        return kept
+    probe = _Probe(ask, encoder, question)
+    encoder.may_weaken = False
+    try:
+        mode = await probe.find()
+    finally:
+        encoder.may_weaken = True
+    search = encoder.reasoning(model)
+    found = ModeFinding(
+        mode,
+        probe.was_usable,
+        encoder.dump(model),
+        probe.thought_tokens,
+        None if not probe.has_thought and not search.at else not probe.thought_tokens,
+    )
+    if found.is_usable:
+        memory.set(key, msgspec.json.encode(found).decode())
+    return found
 
 
-async def _probe(ask: Callable[[Request, Mode], Awaitable[Completion]], request: Request) -> Mode:
-    reached = False
-    for mode in (Mode.JSON_SCHEMA, Mode.JSON_OBJECT):
+def _known(text: str | None) -> ModeFinding | None:
+    try:
+        return msgspec.json.decode(text, type=ModeFinding) if text else None
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
+class _Probe:
+    """One look at one model."""
+
+    def __init__(
+        self,
+        ask: Callable[[Request, Mode], Awaitable[Completion]],
+        encoder: Encoder,
+        question: Question,
+    ) -> None:
+        self._ask = ask
+        self._encoder = encoder
+        self._question = question
+        self._last: ProviderError | None = None
+        self._is_reached = False
+        self.was_usable = False
+        self.has_thought = False
+        self.thought_tokens = 0
+
+    async def find(self) -> Mode:
+        """Try each mode; once more without a system message, where none got through."""
+        model = self._question.request.model
+        while True:
+            for mode in _MODES:
+                if await self._works(mode):
+                    self.was_usable = True
+                    return mode
+            if self._is_reached:
+                return Mode.PROMPT
+            assert self._last is not None  # noqa: S101 (nothing was answered, so something failed)
+            if self._last.status not in {*REFUSALS, _SERVER_ERROR} or not (
+                self._encoder.fold_system(model)
+            ):
+                raise _as_settings(self._last)
+
+    async def _works(self, mode: Mode) -> bool:
         for _ in range(_BAD_ANSWERS):
             try:
-                completion = await ask(request, mode)
+                completion = await self._ask_until_settled(mode)
             except ProviderError as error:
-                if error.kind is Kind.BADOUT and error.code in _TAKEN_ALL_THE_SAME:
-                    return mode
+                self._last = error
+                if error.kind is Kind.BADOUT and error.code in _UNUSABLE:
+                    self._is_reached = True
+                    continue
+                if error.status == _SERVER_ERROR:
+                    return False
                 if not _may_be_the_mode(error):
                     raise
-                if _ABOUT_FORMAT.search(str(error)):
-                    break
+                if mode is Mode.PROMPT:
+                    return False
+                if _names_the_format(error):
+                    return False
             else:
-                reached = True
-                if _holds(completion.text, mode):
-                    return mode
-    if not reached:  # all were refused; is it the mode, or all that we ask?
-        await _ask_plainly(ask, request)
-    return Mode.PROMPT
+                self._is_reached = True
+                if _is_held(completion, mode) and self._question.is_usable(completion.text):
+                    return True
+        return False
+
+    async def _ask_until_settled(self, mode: Mode) -> Completion:
+        """Ask until the words for thinking no longer change, or enough of them were tried."""
+        request, encoder = self._question.request, self._encoder
+        for attempt in range(_MOST_FORMS):
+            form = encoder.dialect(request.model).form
+            try:
+                completion = await self._ask(request, mode)
+            except ProviderError as error:
+                if error.code != "length":
+                    raise
+                self.has_thought = True
+                if attempt + 1 == _MOST_FORMS:
+                    raise _as_settings(error) from None
+                continue  # in other words, or with more room
+            self.thought_tokens = completion.usage.reasoning_tokens
+            self.has_thought = self.has_thought or self.thought_tokens > 0
+            if encoder.dialect(request.model).form == form or attempt + 1 == _MOST_FORMS:
+                return completion
+        raise AssertionError  # the last attempt returned or raised
 
 
-async def _ask_plainly(
-    ask: Callable[[Request, Mode], Awaitable[Completion]], request: Request
-) -> None:
-    try:
-        await ask(request, Mode.PROMPT)
-    except ProviderError as error:
-        if error.kind in {Kind.CHUNK, Kind.REFUSED}:  # so short a question cannot be at fault
-            raise ProviderError(
-                Kind.CONFIG, str(error), status=error.status, code=error.code
-            ) from None
-        if error.kind is not Kind.BADOUT or error.code not in _TAKEN_ALL_THE_SAME:
-            raise
+def _is_held(completion: Completion, mode: Mode) -> bool:
+    """Whether an answer shows that a mode is not merely accepted: JSON, and no words around it."""
+    starts = completion.text.lstrip()[:1] == "{"
+    return mode is Mode.PROMPT or starts or completion.usage.reasoning_tokens > 0
 
 
 def _may_be_the_mode(error: ProviderError) -> bool:
     """Whether the endpoint refused the way of asking, as far as it says."""
-    if error.status not in _REFUSALS:
+    if error.status not in REFUSALS:
         return False
-    return error.kind in {Kind.CHUNK, Kind.REFUSED} or bool(_ABOUT_FORMAT.search(str(error)))
+    if error.status in {404, 405}:
+        return _names_the_format(error)
+    return error.kind in {Kind.CHUNK, Kind.REFUSED} or _names_the_format(error)
 
 
-def _holds(text: str, mode: Mode) -> bool:
-    """Whether an answer shows that the mode was not merely accepted."""
-    try:
-        answer = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    if mode is Mode.JSON_OBJECT:
-        return isinstance(answer, dict)
-    return isinstance(answer, dict) and answer.get("colour") in _COLOURS
+def _names_the_format(error: ProviderError) -> bool:
+    return isinstance(error.refusal, Refusal) and error.refusal.is_about_format
+
+
+def _as_settings(error: ProviderError) -> ProviderError:
+    """The same failure as one of settings: a question of the probe's cannot be at fault."""
+    if error.kind not in {Kind.CHUNK, Kind.REFUSED, Kind.BADOUT}:
+        return error
+    found = ProviderError(Kind.CONFIG, str(error), status=error.status, code=error.code)
+    found.refusal = error.refusal
+    return found

@@ -102,7 +102,7 @@ class RetryPolicy:
     max_wait_s: float = 1800.0
     max_asked_s: float = 1800.0
     max_billed: int = 2
-    max_alone: int = 6
+    max_alone: int = 4
 
     def decide(
         self, error: ProviderError, history: History, random: Random, *, alone: bool = False

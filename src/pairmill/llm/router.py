@@ -1,6 +1,6 @@
-"""All the ways to reach a model, as one: pools with their wires, gates, prices, and one purse.
+"""All the ways to reach a model, as one: pools with their wires, gates, prices, and one budget.
 
-A call is first covered by the purse, then waits at the pool that can take it soonest, and then
+A call is first covered by the budget, then waits at the pool that can take it soonest, and then
 learns where that is: wire, mode, and the model's name there.
 """
 
@@ -13,9 +13,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Kind
-from pairmill.llm.budget import CallOutcome
+from pairmill.llm.budget import (
+    Budget,
+    CallOutcome,
+    Caps,
+    charge_answer,
+    charge_lost,
+    is_answer,
+    worst_tokens,
+)
 from pairmill.llm.estimate import Estimator, prompt_chars
 from pairmill.llm.limits.headers import read_hint
+from pairmill.records import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +32,12 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.errors import ProviderError
     from pairmill.llm.admission import Turn
-    from pairmill.llm.budget import Reservation
+    from pairmill.llm.budget import Charge, Reservation
     from pairmill.llm.estimate import Forecast
     from pairmill.llm.limits.headers import HeaderDialect, LimitHint
     from pairmill.llm.pools import Pool, PoolLease, Pools
     from pairmill.llm.prices import Price
     from pairmill.llm.providers.provider import Mode, Provider, Reply
-    from pairmill.llm.purse import Purse
     from pairmill.records import Request
 
 __all__ = ["Route", "Router"]
@@ -56,7 +64,7 @@ class Router:
         stations: One for each pool.
         pools: Their gates.
         clock: For the moment of headers.
-        purse: None where nothing is capped.
+        budget: Covers each call where anything is capped; None: a budget without caps.
         price_of: Prices of models that no pool names, such as a judge's: they are asked of the
             usual pools, by their own name and at their own price.
 
@@ -70,13 +78,14 @@ class Router:
         stations: Sequence[Route],
         pools: Pools,
         clock: Clock,
-        purse: Purse | None = None,
+        budget: Budget | None = None,
         price_of: Callable[[str], Price | None] | None = None,
     ) -> None:
         self.pools = pools
         self._estimator = Estimator()
         self.clock = clock
-        self.purse = purse
+        self.budget = budget or Budget(Caps())
+        self._is_capped = self.budget.is_capped
         self._model = model
         self._stations = {station.pool.name: station for station in stations}
         self.unready: frozenset[str] = frozenset()
@@ -103,12 +112,13 @@ class Router:
         *,
         is_retry: bool,
         avoid: frozenset[str] = frozenset(),
+        is_probe: bool = False,
     ) -> Turn:
-        """As ``admit``, at one of the pools of these names."""
+        """As ``admit``, at one of the pools of these names; a probe is no usual call."""
         prompt, model = request.prompt, request.model
         reservation = None
-        if self.purse is not None:
-            reservation = await self.purse.reserve(request, self._price(model, among))
+        if self._is_capped:
+            reservation = await self.budget.reserve(request, self._price(model, among))
         chars = prompt_chars(prompt)
         forecast = self._estimator.forecast(prompt.template, model)
         cost = forecast.cost(chars, prompt.sampling.max_tokens)
@@ -117,8 +127,8 @@ class Router:
             if lease is None:
                 lease = await self.pools.admit(cost, retry=is_retry, among=among, avoid=avoid)
         except BaseException:
-            if reservation is not None and self.purse is not None:
-                self.purse.settle(reservation, CallOutcome.FREE)
+            if reservation is not None:
+                self.budget.settle(reservation, CallOutcome.FREE)
             raise
         station = self._stations[lease.pool.name]
         if model == self._model and station.pool.model != model:
@@ -133,6 +143,7 @@ class Router:
             reservation,
             forecast,
             chars,
+            is_probe,
         )
 
     def has_other(self, request: Request, tried: frozenset[str]) -> bool:
@@ -176,7 +187,7 @@ class Router:
 
 
 class _Turn(Struct, eq=False):
-    """A lease at one station, with what it reserved of the purse."""
+    """A lease at one station, with what it reserved of the budget."""
 
     provider: Provider
     mode: Mode
@@ -187,16 +198,18 @@ class _Turn(Struct, eq=False):
     _reservation: Reservation | None
     _forecast: Forecast
     _chars: int
+    _is_probe: bool = False
+    charge: Charge | None = None
 
-    def answered(self, reply: Reply) -> int | None:
-        exchange, usage = self._exchange, reply.completion.usage
-        self._forecast.learn(self._chars, usage)
+    def answered(self, reply: Reply) -> Charge:
+        exchange, said = self._exchange, reply.completion.usage
+        charge = self._pay(said, len(reply.completion.text))
+        usage = charge.usage
+        if usage is said:
+            self._forecast.learn(self._chars, usage)
         hint = exchange.hint(self._station, reply.headers, now=False) if reply.headers else None
-        self._lease.release(usage=usage, hint=hint)
-        if self._reservation is not None:
-            self._settle(CallOutcome.ANSWERED, reply)
-        price = exchange.price(self.request.model, self._station.pool)
-        return price.cost(usage) if price else None
+        self._lease.release(usage=usage if said.completion_tokens else said, hint=hint)
+        return charge
 
     @property
     def pool(self) -> str:
@@ -204,21 +217,50 @@ class _Turn(Struct, eq=False):
 
     def failed(self, error: ProviderError) -> bool:
         hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
-        self._settle(CallOutcome.MAYBE_PAID if error.is_billed else CallOutcome.FREE)
+        if is_answer(error):
+            self._pay(Usage(error.prompt_tokens, error.completion_tokens), 0)
+        elif error.is_billed:
+            self._lose()
+        else:
+            self._settle(CallOutcome.FREE)
         return self._lease.fail(error, self.request.id, hint=hint)
 
     def abandoned(self) -> None:
         self._lease.abandon()
-        self._settle(CallOutcome.MAYBE_PAID)
+        self._lose()
 
     def give_back(self) -> None:
         self._lease.give_back()
         self._settle(CallOutcome.FREE)
 
-    def _settle(self, fate: CallOutcome, reply: Reply | None = None) -> None:
-        purse = self._exchange.purse
-        if purse is not None and self._reservation is not None:
-            purse.settle(self._reservation, fate, reply.completion.usage if reply else None)
+    def _pay(self, said: Usage, answer_chars: int) -> Charge:
+        exchange = self._exchange
+        self.charge = charge = charge_answer(
+            said,
+            exchange.price(self.request.model, self._station.pool),
+            prompt_chars=self._chars,
+            answer_chars=answer_chars,
+            chars_per_token=self._forecast.chars_per_token,
+            worst=self._worst,
+            at=exchange.clock.time(),
+        )
+        self._settle(CallOutcome.ANSWERED, charge)
+        return charge
+
+    def _lose(self) -> None:
+        exchange = self._exchange
+        price = exchange.price(self.request.model, self._station.pool)
+        self.charge = charge_lost(price, self._worst(), exchange.clock.time())
+        self._settle(CallOutcome.MAYBE_PAID)
+
+    def _worst(self) -> tuple[int, int]:
+        held = self._reservation
+        return (held.prompt_tokens, held.asked_tokens) if held else worst_tokens(self.request)
+
+    def _settle(self, outcome: CallOutcome, charge: Charge | None = None) -> None:
+        if self._reservation is not None:
+            budget, is_probe = self._exchange.budget, self._is_probe
+            budget.settle(self._reservation, outcome, charge, is_probe=is_probe)
 
 
 def _by_model(stations: Sequence[Route]) -> dict[str, frozenset[str]]:

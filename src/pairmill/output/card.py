@@ -192,31 +192,78 @@ def _making(facts: RunFacts) -> str:
 
 
 def _counts(facts: RunFacts, layout: Layout) -> str:
+    """What the run counted, as sums that add up, and what it cost."""
+    splits = [(f"Rows in {name}", _number(rows)) for name, rows in (layout.rows or {}).items()]
+    parts = [_sums(facts), [*splits, *_bill(facts)]]
+    rows = [(label, value) for part in parts for label, value in part if value is not None]
+    if not rows:
+        return ""
+    text = "## Counts\n\n" + table(("What", "How many"), rows, right=(1,))
+    if facts.counts is not None:
+        losses = [
+            *(("skipped documents", why, n) for why, n in _ordered(facts.counts.skipped)),
+            *(("rejected chunks", why, n) for why, n in _ordered(facts.counts.rejected)),
+            *(("dropped pairs", why, n) for why, n in _ordered(facts.counts.dropped)),
+        ]
+        told = [(what, code(why), f"{n:,}") for what, why, n in losses]
+        head = ("What", "Reason", "How many")
+        return (
+            f"{text}\n\nLost on the way, by reason:\n\n" + table(head, told, right=(2,))
+            if told
+            else text
+        )
+    if not facts.rejections:
+        return text
+    reasons = [(code(reason), f"{count:,}") for reason, count in _ordered(facts.rejections)]
+    return f"{text}\n\nDropped, by reason:\n\n" + table(("Reason", "How many"), reasons, right=(1,))
+
+
+def _sums(facts: RunFacts) -> list[tuple[str, str | None]]:
+    counts = facts.counts
+    if counts is None:
+        return [
+            ("Documents", _number(facts.documents)),
+            ("Chunks", _number(facts.chunks)),
+            ("Units finished", _number(facts.units)),
+            ("Units without usable content", _number(facts.empty_units)),
+            ("Pairs written", _number(facts.pairs)),
+            ("Dropped units and pairs", _number(facts.rejected) if facts.finished else None),
+        ]
+    documents: list[tuple[str, str | None]] = [
+        ("Documents", _number(counts.documents)),
+        ("of these, used", _number(counts.used)),
+        ("of these, skipped", _number(sum(counts.skipped.values()))),
+    ]
+    return [
+        *(documents if counts.documents else ()),
+        ("Chunks", _number(counts.chunks)),
+        ("of these, with pairs", _number(counts.written)),
+        ("of these, with nothing to write about", _number(counts.empty)),
+        ("of these, rejected", _number(counts.rejected_chunks)),
+        ("of these, to do", _number(counts.to_do) if counts.to_do else None),
+        ("Pairs", _number(counts.pairs + counts.dropped_pairs)),
+        ("of these, kept", _number(counts.pairs)),
+        ("of these, dropped by a check", _number(counts.dropped_pairs)),
+    ]
+
+
+def _bill(facts: RunFacts) -> list[tuple[str, str | None]]:
     usage = facts.usage
-    cost = None if facts.cost_usd is None else f"{facts.cost_usd:,.2f} USD"
-    known = [
-        ("Documents", _number(facts.documents)),
-        ("Chunks", _number(facts.chunks)),
-        ("Units finished", _number(facts.units)),
-        ("Units without usable content", _number(facts.empty_units)),
-        ("Pairs written", _number(facts.pairs)),
-        *((f"Rows in {split}", _number(rows)) for split, rows in (layout.rows or {}).items()),
-        ("Dropped units and pairs", _number(facts.rejected) if facts.finished else None),
+    doubt = (
+        f"{facts.doubt_usd:,.4f} USD" if facts.cost_usd is not None and facts.doubt_usd else None
+    )
+    return [
         ("Answers repaired by a second call", _number(facts.repairs)),
         ("Prompt tokens", _number(usage.prompt_tokens) if usage else None),
         ("of these, from the provider's cache", _number(usage.cached_tokens) if usage else None),
         ("Completion tokens", _number(usage.completion_tokens) if usage else None),
-        ("Cost", cost),
+        ("Cost", None if facts.cost_usd is None else f"{facts.cost_usd:,.4f} USD"),
+        ("at most more, for calls whose end or count is not known", doubt),
     ]
-    rows = [(label, value) for label, value in known if value is not None]
-    if not rows:
-        return ""
-    text = "## Counts\n\n" + table(("What", "How many"), rows, right=(1,))
-    if not facts.rejections:
-        return text
-    ordered = sorted(facts.rejections.items(), key=lambda item: (-item[1], item[0]))
-    reasons = [(code(reason), f"{count:,}") for reason, count in ordered]
-    return f"{text}\n\nDropped, by reason:\n\n" + table(("Reason", "How many"), reasons, right=(1,))
+
+
+def _ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _trials(facts: RunFacts) -> str:

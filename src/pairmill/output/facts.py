@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pairmill.errors import PairmillError
+from pairmill.llm.price_files import load_prices
+from pairmill.llm.prices import PICO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
+    from pairmill.store.charges import Bill
+    from pairmill.store.counts import RunCounts
     from pairmill.store.rows import Feature
 
-__all__ = ["RunFacts"]
+__all__ = ["RunFacts", "cost_usd", "counted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,8 @@ class RunFacts:
         repairs: Answers that a second call had to repair.
         usage: Tokens paid for, replayed answers not counted again.
         cost_usd: What they cost, where prices are known.
+        doubt_usd: What calls may have cost besides, whose end or count is not known.
+        counts: What became of documents, chunks and pairs; the numbers above follow from it.
         figures: How far the judge can be trusted, and what evolution gains.
         fields: A recipe's own fields: name to type, as ``store.rows.Feature`` has it.
         languages: ISO 639 codes of the texts.
@@ -49,6 +59,8 @@ class RunFacts:
     repairs: int | None = None
     usage: Usage | None = None
     cost_usd: float | None = None
+    doubt_usd: float = 0.0
+    counts: RunCounts | None = None
     figures: RunFigures | None = None
     fields: Mapping[str, Feature] = field(default_factory=dict)
     languages: tuple[str, ...] = ()
@@ -58,3 +70,33 @@ class RunFacts:
     def rejected(self) -> int:
         """All units and pairs that were dropped."""
         return sum(self.rejections.values())
+
+
+def counted(counts: RunCounts) -> dict[str, Any]:
+    """The fields of `RunFacts` that follow from a run's counts."""
+    rejections = Counter(counts.rejected) + Counter(counts.dropped)
+    return {
+        "documents": counts.documents or None,
+        "chunks": counts.chunks,
+        "units": counts.ended,
+        "empty_units": counts.empty,
+        "pairs": counts.pairs,
+        "rejections": rejections,
+        "counts": counts,
+    }
+
+
+def cost_usd(bill: Bill, prices: Path | None) -> float | None:
+    """What a run's calls cost in dollars; None where a price is not known.
+
+    Args:
+        bill: Of the run.
+        prices: The user's own price table, for calls that had no price when they were made.
+    """
+    if not bill.unpriced:
+        return bill.picodollars / PICO
+    try:
+        rest = load_prices(prices).cost_of(bill.unpriced)
+    except PairmillError:
+        return None
+    return None if rest is None else (bill.picodollars + rest) / PICO

@@ -8,8 +8,8 @@ import orjson
 
 from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
-from pairmill.llm.prices import PICO, load_prices
-from pairmill.output.facts import RunFacts
+from pairmill.llm.prices import PICO
+from pairmill.output.facts import RunFacts, cost_usd, counted
 from pairmill.output.qc import check, shown
 from pairmill.output.qc_limits import Status
 from pairmill.output.qc_read import Fields, Pairs, to_pair
@@ -20,18 +20,16 @@ from pairmill.output.show import find_chunks
 from pairmill.quality.trust import parse_figures
 from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
-from pairmill.records import Outcome
+from pairmill.store.counts import count_run
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from pairmill.output.qc import Metric
     from pairmill.recipes.recipe import Recipe
-    from pairmill.records import Usage
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
@@ -70,7 +68,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     """
     with Lookup(folder.ledger) as lookup:
         totals = lookup.totals()
-        bill = lookup.usage_by_model()
+        counts = count_run(folder, lookup, totals)
     told = _manifest_facts(folder)
     settings = _settings(folder)
     recipe = _recipe(settings, folder)
@@ -81,13 +79,10 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         ),
         models=tuple(totals.models),
         version=version,
-        documents=_count(told.get("documents")),
-        chunks=_count(told.get("chunks")),
-        units=sum(totals.units.values()),
-        empty_units=totals.units.get(Outcome.EMPTY.value, 0),
-        pairs=totals.pairs,
+        **counted(counts),
         usage=totals.usage,
-        cost_usd=_cost_usd(bill, settings),
+        cost_usd=cost_usd(totals.bill, settings.prices if settings else None),
+        doubt_usd=totals.bill.doubt_picodollars / PICO,
         figures=parse_figures(folder.read_figures()),
         fields=read_fields(folder.state),
         finished=bool(told.get("finished")),
@@ -130,22 +125,3 @@ def _recipe(settings: Settings | None, folder: RunFolder) -> Recipe | None:
         return make_recipe(settings, folder.state / "recipe") if settings else None
     except PairmillError:
         return None
-
-
-def _cost_usd(bill: Mapping[str, Usage], settings: Settings | None) -> float | None:
-    """What all calls cost by list price; None unless the price of each model is known."""
-    try:
-        prices = load_prices(settings.prices if settings else None)
-    except PairmillError:
-        return None
-    total = 0
-    for model, usage in bill.items():
-        price = prices.find(model)
-        if price is None:
-            return None
-        total += price.cost(usage)
-    return total / PICO
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) else None

@@ -59,7 +59,7 @@ def write_report(
         StorageError: The disk refused.
     """
     measures = measure(_rows(folder, "train"), seed=seed)
-    if not facts.rejections:
+    if facts.counts is None and not facts.rejections:
         reasons = Names()
         for row in _rows(folder, "rejected"):
             reasons.add(str(row.get("reason"))[:80])

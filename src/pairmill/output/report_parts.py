@@ -8,6 +8,7 @@ from pairmill.output.charts import Bar, bins_of, histogram
 from pairmill.output.markup import Child, Markup, page_text, tag
 from pairmill.output.measures import percentile
 from pairmill.output.rows import mean_score, turns_of
+from pairmill.store.counts import chunk_sums, pair_sums
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pairmill.output.facts import RunFacts
     from pairmill.output.measures import Distinct, Measures, Names
     from pairmill.output.rows import Row
+    from pairmill.store.counts import RunCounts
 
 __all__ = [
     "cost",
@@ -72,8 +74,22 @@ def funnel(facts: RunFacts, measures: Measures) -> Markup:
         ("Pairs written", facts.pairs),
         ("Pairs in the dataset", measures.rows),
     ]
+    if facts.counts is not None:
+        return _sums(facts.counts, measures.rows)
     known = [(label, count) for label, count in stages if count is not None]
     return section("From documents to pairs", tag("div", _bars("Stage", known), class_="panel"))
+
+
+def _sums(counts: RunCounts, rows: int) -> Markup:
+    """A panel a unit, each on a scale of its own: documents, chunks, pairs, and their losses."""
+    panels: list[tuple[str, list[tuple[str, int]]]] = []
+    if counts.documents:
+        skipped = [(f"skipped: {reason}", n) for reason, n in counts.skipped.items()]
+        panels.append(("Documents", [("all", counts.documents), ("used", counts.used), *skipped]))
+    panels.append(("Chunks", [(label, n) for label, n in chunk_sums(counts) if n]))
+    panels.append(("Pairs", [*pair_sums(counts), ("in this report", rows)]))
+    inside = [tag("div", _bars(label, bars), class_="panel") for label, bars in panels]
+    return section("From documents to pairs", *inside)
 
 
 def losses(facts: RunFacts) -> Markup:
@@ -139,7 +155,10 @@ def cost(facts: RunFacts, measures: Measures) -> Markup:
         rows.append(("Answers repaired", f"{facts.repairs:,}", _each(facts.repairs, measures.rows)))
     if facts.cost_usd is not None:
         per = facts.cost_usd * _PER / measures.rows if measures.rows else 0.0
-        rows.append(("Cost, USD", f"{facts.cost_usd:,.2f}", f"{per:,.2f}"))
+        rows.append(("Cost, USD", f"{facts.cost_usd:,.4f}", f"{per:,.2f}"))
+        if facts.doubt_usd:
+            label = "at most more, for calls whose end or count is not known"
+            rows.append((label, f"{facts.doubt_usd:,.4f}", ""))
     head = ("", "In all", "Per 1,000 pairs")
     return section("Tokens and cost", tag("div", table(head, rows, (1, 2)), class_="panel"))
 

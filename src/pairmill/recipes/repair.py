@@ -31,6 +31,7 @@ __all__ = ["Asker", "Attempt", "Questions", "RepairStep", "next_step"]
 MAX_REPAIR_CHARS = 4000  # what a repair prompt shows of the faulty text
 MAX_FAULTS = 5
 
+_ROOM_AFTER_CUT = 2.5  # times the tokens of an answer that found no end
 _NO_TEXT = {"empty": "empty", "refusal": "refusal", "length": "cut_off"}
 
 Answer = TypeVar("Answer", bound=AnswerModel)
@@ -280,6 +281,6 @@ def _afresh(
     fresh = again(kept) if again and kept else prompt
     seed = (prompt.sampling.seed or 0) + len(attempts)
     was_cut = attempts[-1].reasons[:1] == ("cut_off",)
-    max_tokens = fresh.sampling.max_tokens * (2 if was_cut else 1)
+    max_tokens = int(fresh.sampling.max_tokens * (_ROOM_AFTER_CUT if was_cut else 1))
     sampling = replace(fresh.sampling, seed=seed, max_tokens=max_tokens)
     return replace(fresh, sampling=sampling)

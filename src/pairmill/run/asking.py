@@ -17,6 +17,7 @@ from pairmill.store.entries import PaidAnswer
 
 if TYPE_CHECKING:
     from pairmill.events import Bus
+    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
     from pairmill.records import Completion, Request
     from pairmill.run.reader import Work
@@ -56,6 +57,7 @@ class UnitCalls(Struct, eq=False):
     _writer: Writer
     _bus: Bus
     _flight: InFlight
+    _room: AnswerTokens
 
     async def __call__(self, request: Request) -> Completion:
         """Return the answer to the very same question if it was bought before; else buy it."""
@@ -66,6 +68,6 @@ class UnitCalls(Struct, eq=False):
             await asyncio.sleep(0)  # hundreds in a row would hold up all others
             return known
         self._flight.check()
-        completion = await self._client.complete(request)
+        completion = await self._room.ask(request, self._client.complete)
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
         return completion

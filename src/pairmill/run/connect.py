@@ -1,4 +1,4 @@
-"""Finds the models and makes ready to ask them: servers, keys, wires, modes, gates, the purse."""
+"""Connect to the configured models: servers, keys, wires, modes, gates, and the budget."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import random
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
@@ -17,40 +19,57 @@ from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
 from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import Topic
+from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import Endpoint, resolve
+from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
+from pairmill.llm.lifetimes import end_of, today, warnings_on
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
-from pairmill.llm.limits.headers import dialect_of
+from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
-from pairmill.llm.modes import find_mode
+from pairmill.llm.look import Look
+from pairmill.llm.modes import AT_PROBE, Question, find_mode
 from pairmill.llm.pools import Pool, Pools
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
+from pairmill.llm.prices import scale
+from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.purse import Purse
-from pairmill.llm.retry import AT_START
+from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.router import Route, Router
+from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
 from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus, Event
     from pairmill.llm.admission import Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
+    from pairmill.llm.modes import ModeFinding
+    from pairmill.llm.prices import Price, PriceTable
     from pairmill.llm.providers.provider import Provider
+    from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Connection", "connected", "pool_settings"]
+__all__ = [
+    "Connection",
+    "connected",
+    "header_dialect",
+    "make_provider",
+    "make_question",
+    "pool_settings",
+    "price_of",
+    "tell_shutdowns",
+]
 
 # To so short a question these are no matter of the question.
 _NEVER_AT_START = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
@@ -66,6 +85,8 @@ class Connection:
     Attributes:
         workers: As many as may ever be in flight.
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
+        room: How many tokens one answer may take.
+        endpoints: Each pool's, with its model; those of this machine's embedded server left out.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -74,15 +95,24 @@ class Connection:
     in_flight: InFlight
     workers: int
     gauges: dict[str, Gate]
-    spending: Spending | None
+    spending: Spending
+    room: AnswerTokens
+    endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, bus: Bus, stop: Stop, folder: RunFolder, memory: RunMemory
+    settings: Settings,
+    recipe: Recipe,
+    bus: Bus,
+    stop: Stop,
+    folder: RunFolder,
+    memory: RunMemory,
 ) -> AsyncIterator[Connection]:
     """Connect to the settings' models for as long as the block runs.
+
+    The first question of ``recipe`` about a made-up passage finds out how each is to be asked.
 
     Raises:
         ConfigError: No key, no embedded model, no price to hold a cap with, or the endpoint refuses
@@ -92,15 +122,28 @@ async def connected(
     async with AsyncExitStack() as stack:
         clock = SystemClock()
         prices = load_prices(settings.prices)
+        given_pools = pool_settings(settings)
+        models = {
+            name: price_of(settings, pool, prices)
+            for pool in given_pools
+            if (name := pool.model or settings.model)
+        }
+        spending = open_spending(settings, models, prices, folder)
+        if spending.lost is not None:
+            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+        stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
         endpoints: dict[str, Endpoint] = {}
-        for given in pool_settings(settings):
+        encoders: dict[str, Encoder] = {}
+        room = AnswerTokens(settings.answer_tokens)
+        for given in given_pools:
             model = given.model or settings.model
             endpoint = await _endpoint(settings, given, bus, folder, stack)
             width = widths[given.name] = _width(settings, given, endpoint)
-            provider = _provider(settings, endpoint, clock, _most(width))
+            encoder = encoders[given.name] = Encoder(endpoint.profile, endpoint.options)
+            provider = make_provider(settings, endpoint, clock, _most(width), encoder)
             stack.push_async_callback(provider.aclose)
             pool = Pool(
                 name=given.name,
@@ -109,12 +152,12 @@ async def connected(
                 model=model,
                 limits=_limits(settings, given),
                 concurrency=given.concurrency or settings.concurrency,
-                price=prices.find(model),
+                price=price_of(settings, given, prices),
                 scope=given.scope,
                 is_escalation=given.escalation,
             )
             endpoints[given.name] = endpoint
-            dialect = dialect_of(endpoint.base_url)
+            dialect = header_dialect(endpoint)
             stations.append(Route(pool, provider, Mode.JSON_SCHEMA, dialect))
             if isinstance(width, GradientLimit):
                 gauges[given.name] = endpoint.base_url
@@ -131,18 +174,16 @@ async def connected(
                 name=pool.name if settings.pools else pool.base_url,
             )
 
+        _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
-        spending = open_spending(settings, [s.pool for s in stations], prices, folder)
-        if spending:
-            stack.callback(spending.write, over=True)
-        purse = Purse(spending.budget, time.monotonic) if spending else None
-        exchange = Router(settings.model, stations, pools, clock, purse, prices.find)
+        exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
 
         async def prepare(station: Route) -> None:
-            await _mode(
-                settings, endpoints[station.pool.name], station, exchange, bus, stop, memory
-            )
+            name = station.pool.name
+            question = await make_question(recipe, station.pool.model)
+            probe = _Probing(endpoints[name], encoders[name], station, exchange, question, room)
+            await _find_mode(settings, probe, bus, stop, memory)
 
         if len(stations) == 1:
             await prepare(stations[0])
@@ -160,6 +201,12 @@ async def connected(
             workers=sum(_most(width) for width in widths.values()),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
+            room=room,
+            endpoints=tuple(
+                (endpoints[station.pool.name], station.pool.model)
+                for station in stations
+                if not _is_local(station.pool.model)
+            ),
             strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
 
@@ -180,18 +227,30 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     return settings.pools
 
 
+def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
+    """Tell of models that are switched off soon, and of prices that are old."""
+    day = today(time.time())
+    for station in stations:
+        host = urlsplit(station.pool.base_url).hostname or ""
+        for line in warnings_on(station.pool.model, prices, host, day):
+            bus.emit(Topic.NOTICE, text=line)
+
+
+async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
+    """Look once what the endpoints themselves say of their models' ends; nobody waits for it."""
+    for endpoint, model in connection.endpoints:
+        told = await Look(endpoint).shutdown_date(model)
+        line = end_of(model, told, today(time.time()))
+        if line:
+            bus.emit(Topic.NOTICE, text=line)
+
+
 async def _endpoint(
     settings: Settings, pool: PoolSettings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
 ) -> Endpoint:
     model = pool.model or settings.model
-    if not (model == LOCAL or model.startswith(f"{LOCAL}:")):
-        merged = settings.model_copy(
-            update={
-                "base_url": pool.base_url or settings.base_url,
-                "api_key_env": pool.api_key_env or settings.api_key_env,
-            }
-        )
-        endpoint = resolve(merged, os.environ)
+    if not _is_local(model):
+        endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
             bus.emit(Topic.NOTICE, text=endpoint.notice)
         return endpoint
@@ -213,13 +272,17 @@ async def _endpoint(
     return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
 
 
-def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int) -> Provider:
-    """The wire; ``auto`` is the direct one, since an `Endpoint` holds nothing but a plain key."""
-    timeout_s = settings.timeout_s
+def make_provider(
+    settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: Encoder
+) -> Provider:
+    """The wire that a run uses; ``auto`` is the direct one."""
+    timeout_s = answer_timeout_s(settings.timeout_s, endpoint.options.service_tier)
     if settings.wire == "sdk":
         from pairmill.llm.providers.sdk import SdkProvider  # noqa: PLC0415 (not loaded for nothing)
 
-        return SdkProvider(endpoint, clock, concurrency=concurrency, timeout_s=timeout_s)
+        return SdkProvider(
+            endpoint, clock, concurrency=concurrency, timeout_s=timeout_s, encoder=encoder
+        )
     from pairmill.llm.providers.direct import DirectProvider, account_headers  # noqa: PLC0415
 
     return DirectProvider(
@@ -228,7 +291,14 @@ def _provider(settings: Settings, endpoint: Endpoint, clock: Clock, concurrency:
         concurrency=concurrency,
         timeout_s=timeout_s,
         headers=account_headers(os.environ),
+        encoder=encoder,
     )
+
+
+def header_dialect(endpoint: Endpoint) -> HeaderDialect:
+    """How the endpoint's headers about limits are read: as its profile says, or by its host."""
+    named = endpoint.profile.limits
+    return HeaderDialect(named) if named else dialect_of(endpoint.base_url)
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
@@ -264,53 +334,114 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
-async def _mode(
-    settings: Settings,
-    endpoint: Endpoint,
-    station: Route,
-    exchange: Router,
-    bus: Bus,
-    stop: Stop,
-    memory: RunMemory,
+def _is_local(model: str) -> bool:
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
+
+
+def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
+    """What the pool's model costs there, at the service tier that is asked for.
+
+    Where the table has no price for the tier, the provider profile's share of the usual one counts.
+    """
+    named = pool.provider or settings.provider
+    profile = load_profile(named) if named else None
+    given = pool.base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    address = given or (profile.base_url if profile else None) or DEFAULT_BASE_URL
+    profile = profile or find_profile(address)
+    tier = pool.service_tier or settings.service_tier
+    name = profile.price_name.replace("{model}", pool.model or settings.model)
+    host = urlsplit(address).hostname or ""
+    price = prices.find(name, tier=tier, host=host)
+    if price is None or price != prices.find(name, host=host):
+        return price
+    factor = profile.price_factor(tier)
+    return price if factor == 1.0 else scale(price, Decimal(str(factor)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Probing:
+    """One pool that is made ready, and what it is asked for that."""
+
+    endpoint: Endpoint
+    encoder: Encoder
+    station: Route
+    exchange: Router
+    question: Question | None
+    room: AnswerTokens
+
+
+async def make_question(recipe: Recipe, model: str) -> Question | None:
+    """A question of the run's own, for a model."""
+    sample = await sample_question(recipe, model)
+    if sample is None:
+        return None
+    request, answer = sample
+    return Question(request, lambda text: is_answer(text, answer))
+
+
+async def _find_mode(
+    settings: Settings, probe: _Probing, bus: Bus, stop: Stop, memory: RunMemory
 ) -> None:
     """Settle how schemas are sent; the call that finds it out also tries key, model and address.
 
-    It goes through the pool's gate and the purse, as any other.
+    It goes through the pool's gate and the budget, as any other.
     """
-    pool = station.pool
+    station, endpoint = probe.station, probe.endpoint
+    pool, question = station.pool, probe.question
     if settings.structured_output != "auto":
         station.mode = Mode(settings.structured_output)
         return
-    if pool.model == LOCAL or pool.model.startswith(f"{LOCAL}:"):
+    if question is None or _is_local(pool.model):
         return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, Topic.CALL_FAILED)
     scout = Client(
-        _OnePool(exchange, pool.name),
+        _OnePool(probe.exchange, pool.name),
         InFlight(stop),
         bus,
         SystemClock(),
         random.Random(),  # noqa: S311 (jitter)
-        policy=AT_START,
+        policy=AT_PROBE,
+        purpose="probe",
     )
 
     async def ask(request: Request, mode: Mode) -> Completion:
         station.mode = mode
-        return await scout.complete(request)
+        return await probe.room.ask(request, scout.complete)
 
+    key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
     try:
-        station.mode = await find_mode(ask, endpoint.base_url, pool.model, memory)
+        found = await find_mode(ask, probe.encoder, question, key, memory)
     except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
         is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
         if is_refused or error.exit_code == EXIT_CONFIG:
-            raise ConfigError(f"{line} (model {pool.model})") from None
+            hint = address_hint(endpoint, error)
+            raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
         if isinstance(error, ProviderError) and error.code == "timeout":
             advice = f"; timeout_s is {settings.timeout_s:g}: raise it where answers take longer"
         raise StoppedError(f"{line}{advice}") from None
     finally:
         impatience.is_over = True
+    station.mode = found.mode
+    if found.thought_tokens:
+        for model in {settings.model, pool.model}:  # requests carry the run's name for it
+            probe.room.saw(model, found.thought_tokens)
+    _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
+    wish = endpoint.options.reasoning
+    if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
+        bus.emit(
+            Topic.NOTICE,
+            text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
+            " nothing that was tried stops it; they are billed as part of the answer",
+        )
+
+
+_WORTH_TELLING = 48  # tokens of thought
 
 
 class _OnePool:
@@ -324,7 +455,9 @@ class _OnePool:
         self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
     ) -> Turn:
         """See `Admission`."""
-        return await self._router.admit_at(self._only, request, is_retry=is_retry, avoid=avoid)
+        return await self._router.admit_at(
+            self._only, request, is_retry=is_retry, avoid=avoid, is_probe=True
+        )
 
     def has_other(
         self,
@@ -350,7 +483,7 @@ class _Impatience:
         self.is_over = True
         line = f"{self._endpoint.place}: {event.fields['message']}"
         if asked_s is None:
-            next_step = f"trying again for {AT_START.max_wait_s:.0f} s"
+            next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
         self._bus.emit(Topic.NOTICE, text=f"{line}; {next_step}")

@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pairmill import __version__
 from pairmill.errors import StorageError
 from pairmill.events import Event, Topic
+from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
-from pairmill.output.facts import RunFacts
+from pairmill.output.facts import RunFacts, cost_usd, counted
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
+from pairmill.sources.notes import InputFate
+from pairmill.store.counts import InputCounts, RunCounts, count_run, read_input_counts, write_pace
 from pairmill.store.fields import read_fields
 from pairmill.store.manifest import write_manifest
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
+    from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
     from pairmill.store.lookup import Lookup
 
-__all__ = ["Ending"]
+__all__ = ["Account", "Ending"]
 
 MAX_REASONS = 3
+KEEP_S = 5.0  # between two notes of what the input held
+PACE_MARKS = 12  # over which the pace is taken: a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a run folder holds and what it cost, over all starts.
+
+    Attributes:
+        usd: None where a price is not known.
+    """
+
+    counts: RunCounts
+    totals: Totals
+    usd: float | None
+
+    @property
+    def usd_in_doubt(self) -> float:
+        """Dollars that calls may have cost besides, whose end or count is not known."""
+        return self.totals.bill.doubt_picodollars / PICO
 
 
 class Ending:
-    """Keeps the run folder's card and manifest true, and explains a run that came to nothing."""
+    """Keeps the run folder's card, manifest and counts true, and explains a run without pairs."""
 
-    TOPICS: ClassVar = (Topic.DOCUMENT_READ, Topic.INPUT_SKIPPED, Topic.SHARD_PUBLISHED)
+    TOPICS: ClassVar = (
+        Topic.DOCUMENT_READ,
+        Topic.INPUT_SKIPPED,
+        Topic.UNIT_PLANNED,
+        Topic.READING_DONE,
+        Topic.SHARD_PUBLISHED,
+        Topic.COMMITTED,
+    )
 
     def __init__(
         self, folder: RunFolder, lookup: Lookup, recipe: Recipe, settings: Settings
@@ -39,27 +72,78 @@ class Ending:
         self._lookup = lookup
         self._recipe = recipe
         self._settings = settings
-        self._documents = 0
+        self._before = read_input_counts(folder)
+        self._read = self._dropped = self._planned = 0
         self._skips: Counter[str] = Counter()
         self._first_skip = ""
+        self._ended_before = sum(lookup.totals().units.values())
+        self._is_read = False
+        self._kept_at = time.monotonic()
+        self._committed = 0
+        self._marks: deque[tuple[float, int]] = deque([(self._kept_at, 0)], maxlen=PACE_MARKS)
 
     def listen(self, event: Event) -> None:
         """Take note of the input, and renew the card when a shard is published."""
-        if event.topic is Topic.DOCUMENT_READ:
-            count = event.fields.get("count")
-            self._documents += count if isinstance(count, int) else 0
-        elif event.topic is Topic.INPUT_SKIPPED:
-            source, reason = event.fields.get("source"), str(event.fields.get("reason"))
-            self._skips[reason.partition(":")[0]] += 1
-            self._first_skip = self._first_skip or f"{source}: {reason}"
-        else:
+        if event.topic is Topic.SHARD_PUBLISHED:
             with suppress(StorageError):  # an older card stands there, and the next one is written
                 write_card(self._folder.path, self._facts(finished=False))
+            return
+        if event.topic is Topic.READING_DONE:
+            self._is_read = True
+        elif event.topic is Topic.COMMITTED:
+            self._committed += event.fields["units"]
+        elif event.topic is Topic.DOCUMENT_READ:
+            self._read += _count(event)
+        elif event.topic is Topic.UNIT_PLANNED:
+            self._planned += _count(event)
+        else:
+            self._skip(event)
+        now = time.monotonic()
+        if event.topic is Topic.READING_DONE or now - self._kept_at >= KEEP_S:
+            self._kept_at = now
+            with suppress(StorageError):
+                self._found().write(self._folder)
+                self._keep_pace(now)
+
+    def _keep_pace(self, now: float) -> None:
+        """Note the pace of the last minute for ``status``."""
+        since, committed = self._marks[0]
+        self._marks.append((now, self._committed))
+        if now > since:
+            pace = (self._committed - committed) / (now - since) * 60.0
+            write_pace(self._folder, pace, time.time())
+
+    def _skip(self, event: Event) -> None:
+        source, reason = event.fields.get("source"), str(event.fields.get("reason"))
+        self._skips[reason.partition(":")[0]] += 1
+        self._dropped += event.fields.get("fate") == InputFate.DROPPED.value
+        self._first_skip = self._first_skip or f"{source}: {reason}"
+
+    def _found(self) -> InputCounts:
+        """What this start found in the input, or an earlier one that read on to its end."""
+        found = InputCounts(
+            read=self._read,
+            skipped=dict(self._skips),
+            dropped=self._dropped,
+            expected=self._ended_before + self._planned,
+            is_whole=self._is_read,
+            inputs=self._settings.inputs,
+        )
+        before = self._before
+        if not found.is_whole and before.is_whole and before.inputs == found.inputs:
+            return replace(before, expected=max(before.expected, found.expected))
+        return found
 
     @property
     def pairs(self) -> int:
         """Pairs that the folder holds now."""
         return self._lookup.totals().pairs
+
+    def account(self) -> Account:
+        """What the folder holds, and what it cost."""
+        totals = self._lookup.totals()
+        counts = count_run(self._folder, self._lookup, totals)
+        return Account(counts, totals, cost_usd(totals.bill, self._settings.prices))
 
     @property
     def judged(self) -> tuple[int, int]:
@@ -68,13 +152,24 @@ class Ending:
         bad = units.get(Outcome.REJECTED.value, 0)
         return sum(units.values()) - bad, bad
 
-    def begin(self) -> None:
+    def begin(self) -> Account:
         """Write the card before the first shard, so that the folder loads at every moment."""
         write_card(self._folder.path, self._facts(finished=False))
+        return self.account()
 
-    def finish(self, *, whole: bool) -> int:
-        """Write the card and the manifest of what is there; return the number of pairs."""
-        totals = self._lookup.totals()
+    def finish(self, *, whole: bool) -> Account:
+        """Write counts, card and manifest of what is there.
+
+        Args:
+            whole: The input was read to its end, and all of it has ended.
+        """
+        found = self._found()
+        if whole:
+            expected = sum(self._lookup.totals().units.values())
+            found = replace(found, is_whole=True, expected=expected)
+        found.write(self._folder)
+        write_pace(self._folder, None, time.time())
+        account = self.account()
         write_card(self._folder.path, self._facts(finished=whole))
         write_manifest(
             self._folder,
@@ -84,8 +179,9 @@ class Ending:
                 "prompt_version": self._recipe.prompt_version,
                 "finished": whole,
             },
+            usd=account.usd,
         )
-        return totals.pairs
+        return account
 
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""
@@ -108,19 +204,23 @@ class Ending:
         )
 
     def _facts(self, *, finished: bool) -> RunFacts:
-        totals = self._lookup.totals()
+        account = self.account()
+        totals = account.totals
         return RunFacts(
             recipe=self._recipe.name,
             prompt_version=self._recipe.prompt_version,
             models=tuple(totals.models) or (self._settings.model,),
             version=__version__,
-            documents=self._documents or None,
-            units=sum(totals.units.values()),
-            empty_units=totals.units.get(Outcome.EMPTY.value, 0),
-            pairs=totals.pairs,
-            rejections=totals.reasons,
+            **counted(account.counts),
             usage=totals.usage,
+            cost_usd=account.usd if totals.bill.calls else None,
+            doubt_usd=account.usd_in_doubt,
             figures=parse_figures(self._folder.read_figures()),
             fields=read_fields(self._folder.state),
             finished=finished,
         )
+
+
+def _count(event: Event) -> int:
+    count = event.fields.get("count")
+    return count if isinstance(count, int) else 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -11,13 +13,12 @@ from anyio import from_thread
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.events import Topic
+from pairmill.llm.lifetimes import check_model_is_named
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
 
 if TYPE_CHECKING:
-    import os
-
     from pairmill.events import Bus
     from pairmill.run.summary import Summary
 
@@ -58,6 +59,8 @@ def generate(
 
     is_running = _loop_is_running()
     check_export(loaded)
+    is_begun = (loaded.output / ".run" / "settings.json").is_file()
+    check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)
     try:
         if is_running:
             with from_thread.start_blocking_portal(backend_options=loop_options()) as portal:

@@ -42,7 +42,7 @@ class RunMonitor:
     """Listens to a run's events, looks at its gates, and ends it where going on is no use.
 
     Args:
-        connection: Gates and purse.
+        connection: Gates and budget.
         bus: For notices.
         stop: To end the run.
         no_progress_s: How long nothing may become durable.
@@ -87,9 +87,7 @@ class RunMonitor:
             await anyio.sleep(LOOK_S)
             cause, until = self._look_at_pools()
             self._look_for_standstill(cause, until)
-            spending = self._connection.spending
-            if spending is not None:
-                await run_sync(spending.write)
+            await run_sync(self._connection.spending.write)
 
     def _look_at_pools(self) -> tuple[str, float]:
         """Tell of pauses and refusals; return the longest pause's cause and end."""

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
 from pydantic import ValidationError
 
 from pairmill.config import Settings
 from pairmill.errors import FolderError, UsageError
+from pairmill.plain import plain
 from pairmill.run.origin import read_origin
 from pairmill.sources.files import STANDARD_INPUT
+from pairmill.store.counts import count_run
+from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
+from pairmill.store.reading import read_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
 
 __all__ = ["RetryRequest", "begun", "prepare"]
@@ -28,10 +36,13 @@ class RetryRequest:
 
     Attributes:
         begun: The settings that the folder was begun with, which stay its own.
+        reason: Of the chunks; None: of any reason.
+        units: The ids of these chunks' units, where there is a reason.
     """
 
     begun: Settings
     reason: str | None = None
+    units: frozenset[str] | None = None
 
 
 def prepare(
@@ -45,11 +56,11 @@ def prepare(
 
     Raises:
         FolderError: There is no run folder, or its settings cannot be read.
-        UsageError: There is no such tombstone.
+        UsageError: No chunk without a pair was rejected for the reason.
     """
     folder = read_folder(path)
     settings = begun(folder)
-    _check_reason(folder, reason)
+    units = _rejected_for(folder, reason)
     changes = {
         "model": model or settings.model,
         "pools": tuple(pool for pool in settings.pools if model in {None, pool.model}),
@@ -62,7 +73,7 @@ def prepare(
     own = settings.model_copy(update={"accept_change": False})
     place = read_origin(folder).place
     known_place = place if place and place.is_dir() else None
-    return settings.model_copy(update=changes), RetryRequest(own, reason), known_place
+    return settings.model_copy(update=changes), RetryRequest(own, reason, units), known_place
 
 
 def begun(folder: RunFolder) -> Settings:
@@ -85,11 +96,55 @@ def begun(folder: RunFolder) -> Settings:
     return settings
 
 
-def _check_reason(folder: RunFolder, reason: str | None) -> None:
+def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | None:
+    """The units to ask again for a reason, of a chunk or of a pair; None: all tombstones.
+
+    A chunk that gave other pairs stays as it is: those stand in a shard.
+    """
     with Lookup(folder.ledger) as lookup:
-        pending, reasons = lookup.reopened(), lookup.totals().reasons
-    if pending or (reasons if reason is None else reason in reasons):
-        return
-    there = ", ".join(f"{count} {name}" for name, count in reasons.items()) or "none"
-    wanted = "nothing was rejected" if reason is None else f"nothing was rejected as '{reason}'"
+        totals, shards, pending = lookup.totals(), lookup.shards(), lookup.reopened()
+        if reason is None and (totals.reasons or pending):
+            return None
+        counts = count_run(folder, lookup, totals)
+        named = _units_with(folder, shards, reason) if reason is not None else {}
+        known = lookup.known([UnitKey(unit, line.chunk) for unit, line in named.items()])
+    bare = frozenset(unit for unit, pairs in known.pairs.items() if not pairs)
+    if bare or pending:
+        return bare
+    kept = sum(named[unit].is_pair for unit in known.pairs)
+    if kept:
+        raise UsageError(
+            f"{folder.path}: what was dropped as '{reason}' is of {kept:,} chunks that gave"
+            " other pairs; only chunks without any pair are asked again"
+        )
+    reasons = Counter(counts.rejected) + Counter(counts.empty_reasons) + Counter(counts.dropped)
+    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common()) or "none"
+    wanted = "no chunk was rejected" if reason is None else f"nothing was rejected as '{reason}'"
     raise UsageError(f"{folder.path}: {wanted}; there is: {there}")
+
+
+class _Line(NamedTuple):
+    """A line of ``rejected/``: its chunk, and whether it is of one pair only."""
+
+    chunk: str
+    is_pair: bool
+
+
+def _units_with(folder: RunFolder, shards: Sequence[ShardRecord], reason: str) -> dict[str, _Line]:
+    """Unit to the line in ``rejected/`` that gives a reason for it.
+
+    Of a chunk that was asked again only the last answers count.
+    """
+    found: dict[str, _Line] = {}
+    closed: set[str] = set()  # the line that ends a unit's answers was read
+    for line in read_lines(folder, shards, "rejected"):
+        row = orjson.loads(line)
+        unit = row["id"]
+        if unit in closed:
+            closed.discard(unit)
+            found.pop(unit, None)
+        if row["reason"] == reason:
+            found[unit] = _Line(row["chunk_id"], not row["whole_unit"])
+        if row["whole_unit"]:
+            closed.add(unit)
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -26,7 +27,7 @@ from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, 
 from pairmill.events import Bus, Topic
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
-from pairmill.run.connect import connected
+from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
@@ -49,6 +50,7 @@ from pairmill.run.watch import CanaryGuard
 from pairmill.run.worker import WorkerContext, work_on
 from pairmill.run.writer import Writer
 from pairmill.sources.files import check_inputs
+from pairmill.store.charges import CallCharge
 from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
@@ -58,8 +60,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pairmill.config import Settings
+    from pairmill.events import Event
+    from pairmill.llm.budget import Budget
     from pairmill.recipes.recipe import Recipe
     from pairmill.run.connect import Connection
+    from pairmill.run.ending import Account
     from pairmill.run.reader import UnitBatch, Work
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.store.folder import RunFolder
@@ -118,7 +123,7 @@ async def run(
             shard_bytes=settings.shard_bytes,
             shard_age_s=settings.shard_age_s,
         )
-        only = journal.reopen(again.reason) if again else None
+        only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
         portions = stack.enter_context(ReaderProcess(Job.of(settings)))
         reader = Reader(portions, recipe, known, only)
@@ -129,6 +134,8 @@ async def run(
             reader.done_with,
             disk_wait_s=settings.disk_wait_s,
         )
+        for topic in (Topic.CALL_ANSWERED, Topic.CALL_CHARGED):
+            bus.subscribe(partial(_keep_charge, writer), topic)
         ending = Ending(folder, totals, recipe, settings)
         copied = notice_of_copy(recipe, folder, settings.recipe)
         for text in filter(None, (*notice, *folder.notices, copied, changed, *journal.notices)):
@@ -186,13 +193,16 @@ class _Session:
         self._stop = watch.stop
         self._chunks = 0
         self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
+        self._budget: Budget | None = None
+        self._began_at = time.monotonic()
+        self._pairs_before = ending.pairs
         self._quota = make_quota(settings, accepted=ending.pairs, spare=reader.done_with)
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
         self._bus.subscribe(self._ending.listen, *Ending.TOPICS)
         self._bus.subscribe(self._watch.listen, Topic.UNIT_FINISHED)
-        self._ending.begin()
+        self._tell_account(self._ending.begin())
         async with anyio.create_task_group() as listening:
             if handle_signals:
                 listening.start_soon(listen, self._stop, self._bus)
@@ -212,6 +222,20 @@ class _Session:
             summary = self._summary(asked=asked)
             listening.cancel_scope.cancel()
         return summary
+
+    def _tell_account(self, account: Account) -> None:
+        """Tell whoever watches what earlier starts left."""
+        counts, bill = account.counts, account.totals.bill
+        self._bus.emit(
+            Topic.RUN_OPENED,
+            pairs=counts.pairs,
+            ended=counts.ended,
+            rejected=counts.rejected_chunks,
+            dropped=counts.dropped_pairs,
+            prompt_tokens=bill.usage.prompt_tokens,
+            completion_tokens=bill.usage.completion_tokens,
+            usd=account.usd if bill.calls or bill.lost else None,
+        )
 
     async def _write(self) -> None:
         try:
@@ -238,9 +262,15 @@ class _Session:
             with anyio.CancelScope() as scope:
                 self._idle = scope
                 async with connected(
-                    self._settings, self._bus, self._stop, self._folder, self._watch.memory
+                    self._settings,
+                    self._recipe,
+                    self._bus,
+                    self._stop,
+                    self._folder,
+                    self._watch.memory,
                 ) as connection:
                     self._idle = None
+                    self._budget = connection.spending.budget
                     asked = True
                     await self._work(batch, connection)
         except* StoppingError:
@@ -261,6 +291,7 @@ class _Session:
             self._bus,
             self._stop,
             connection.in_flight,
+            connection.room,
             suspects,
             self._questions(strong) if strong else None,
         )
@@ -274,6 +305,7 @@ class _Session:
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
+            guarding.start_soon(tell_shutdowns, connection, self._bus)
             for base_url, gate in connection.gauges.items():
                 guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:
@@ -346,10 +378,14 @@ class _Session:
         return batch
 
     def _summary(self, *, asked: bool) -> Summary:
-        pairs = self._ending.finish(whole=not self._stop.is_requested)
-        exit_code, reason = EXIT_DONE, ""
+        account = self._ending.finish(whole=not self._stop.is_requested)
+        counts, usage = account.counts, account.totals.usage
+        pairs = counts.pairs
+        exit_code, reason, cap = EXIT_DONE, "", ""
         if self._stop.is_requested:
             exit_code, reason = self._stop.exit_code, self._stop.reason
+            if self._budget is not None and reason == self._budget.exhausted:
+                cap = self._budget.exhausted_cap
         elif not self._chunks:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not pairs:
@@ -362,4 +398,29 @@ class _Session:
             chunks=self._chunks,
             pairs=pairs,
             warning="" if self._stop.is_requested else self._watch.conclude(),
+            counts=counts,
+            new_pairs=pairs - self._pairs_before,
+            usd=account.usd,
+            usd_in_doubt=account.usd_in_doubt,
+            calls=account.totals.calls,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            seconds=time.monotonic() - self._began_at,
+            cap=cap,
         )
+
+
+def _keep_charge(writer: Writer, event: Event) -> None:
+    """Hand what a call was charged to the writer, for the ledger."""
+    fields = event.fields
+    charge = fields["charge"]
+    writer.put_charge(
+        CallCharge(
+            fields["model"],
+            fields.get("outcome", "answer"),
+            charge.usage,
+            charge.picodollars,
+            charge.doubt_tokens,
+            charge.doubt_picodollars,
+        )
+    )

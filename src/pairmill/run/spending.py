@@ -1,8 +1,9 @@
 """What a run may spend and has spent, kept in its folder from one start to the next.
 
-The record holds what was spent and the worst of what was in flight when it was written, a few times
-a second. After a kill the larger of it and of what the ledger's answers cost is taken as spent, so
-that a call whose answer was lost counts as paid for.
+The ledger holds what every call was charged. The record beside it holds what was spent and the
+worst of what was in flight when it was written, a few times a second. After a kill, whatever the
+record has over the ledger went with calls whose answers were lost: it is entered in the ledger, as
+money that may have been spent, and counts against the caps.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pairmill.llm.budget import Budget, Caps, Spent
+from pairmill.llm.budget import Budget, Caps, Charge, Spent
 from pairmill.llm.prices import pico
+from pairmill.records import Usage
 from pairmill.store.files import atomic_write
 from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pairmill.config import Settings
-    from pairmill.llm.pools import Pool
-    from pairmill.llm.prices import PriceTable
+    from pairmill.llm.prices import Price, PriceTable
     from pairmill.store.folder import RunFolder
 
 __all__ = ["Spending", "open_spending"]
@@ -32,18 +33,27 @@ __all__ = ["Spending", "open_spending"]
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """A budget, and where it is written down."""
+    """A budget, and where it is written down.
+
+    Attributes:
+        lost: What an earlier start may have spent without the ledger's knowing; None: nothing.
+    """
 
     budget: Budget
     path: Path
+    lost: Charge | None = None
 
     def write(self, *, over: bool = False) -> None:
         """Record what is spent; with ``over`` nothing is in flight any more.
 
+        Where nothing is capped there is nothing to record: nothing is reserved then.
+
         Raises:
             StorageError: The disk refused.
         """
-        spent, reserved = self.budget.spent(time.monotonic()), self.budget.reserved
+        if not self.budget.is_capped:
+            return
+        spent, reserved = self.budget.spent, self.budget.reserved
         document = {
             "picodollars": spent.picodollars + (0 if over else reserved.picodollars),
             "tokens": spent.tokens + (0 if over else reserved.tokens),
@@ -53,33 +63,46 @@ class Spending:
 
 
 def open_spending(
-    settings: Settings, pools: Sequence[Pool], prices: PriceTable, folder: RunFolder
-) -> Spending | None:
-    """The run's budget with what earlier starts spent of it; None where nothing is capped.
+    settings: Settings,
+    models: Mapping[str, Price | None],
+    prices: PriceTable,
+    folder: RunFolder,
+) -> Spending:
+    """The run's budget with what earlier starts spent of it.
+
+    Args:
+        settings: The caps.
+        models: Every model that a pool asks, and its price.
+        prices: For models that are asked besides, such as a judge's.
+        folder: Its ledger, and the record.
 
     Raises:
         ConfigError: There is a cap in dollars, and a model whose price nobody knows.
     """
     caps = Caps(
         picodollars=None if settings.max_usd is None else pico(settings.max_usd),
-        tokens=settings.max_tokens,
+        tokens=settings.max_total_tokens,
         seconds=None if settings.max_hours is None else settings.max_hours * 3600.0,
     )
-    if caps == Caps():
-        return None
     path = folder.state / "spent.json"
-    recorded, bought = _recorded(path), _bought(folder, pools, prices)
+    recorded, bought = _recorded(path), _bought(folder, models, prices)
     spent = Spent(
         max(recorded.picodollars, bought.picodollars),
         max(recorded.tokens, bought.tokens),
         recorded.seconds,
     )
-    budget = Budget(caps, now=time.monotonic(), spent=spent)
-    for pool in pools:
-        budget.check_price(pool.model, pool.price)
-    for model in _without_pool(settings) - {pool.model for pool in pools}:
+    budget = Budget(caps, clock=time.monotonic, wall=time.time, spent=spent)
+    for model, price in models.items():
+        budget.check_price(model, price)
+    for model in _without_pool(settings) - set(models):
         budget.check_price(model, prices.find(model))
-    return Spending(budget, path)
+    lost = Charge(
+        Usage(),
+        0,
+        spent.tokens - bought.tokens,
+        spent.picodollars - bought.picodollars,
+    )
+    return Spending(budget, path, lost if lost.most_tokens or lost.most_picodollars else None)
 
 
 def _without_pool(settings: Settings) -> set[str]:
@@ -97,15 +120,15 @@ def _recorded(path: Path) -> Spent:
         return Spent()
 
 
-def _bought(folder: RunFolder, pools: Sequence[Pool], prices: PriceTable) -> Spent:
-    """What the ledger's answers cost, a model without a price at the dearest one's."""
-    known = [pool.price for pool in pools if pool.price]
+def _bought(folder: RunFolder, models: Mapping[str, Price | None], prices: PriceTable) -> Spent:
+    """What the ledger's calls were charged at worst; where no price is known, by the dearest."""
+    known = [price for price in models.values() if price]
     dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
     with Lookup(folder.ledger) as lookup:
-        usages = lookup.usage_by_model()
-    picodollars = tokens = 0
-    for model, usage in usages.items():
-        price = prices.find(model) or dearest
-        picodollars += price.cost(usage) if price else 0
-        tokens += usage.prompt_tokens + usage.completion_tokens
-    return Spent(picodollars, tokens)
+        bill = lookup.bill()
+    unpriced = sum(
+        price.cost(usage)
+        for model, usage in bill.unpriced.items()
+        if (price := prices.find(model) or dearest)
+    )
+    return Spent(bill.picodollars + bill.doubt_picodollars + unpriced, bill.most_tokens)

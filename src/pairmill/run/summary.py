@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pairmill.errors import EXIT_DONE, EXIT_RESUMABLE
+from pairmill.plain import duration, plain
+from pairmill.store.counts import describe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pairmill.store.counts import RunCounts
+
 __all__ = ["Summary"]
+
+_PER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,15 @@ class Summary:
         chunks: Chunks seen in this start.
         pairs: Pairs in the folder, those of earlier starts included.
         warning: What is wrong with the pairs of this start, as far as so few can tell.
+        counts: What became of documents, chunks and pairs, over all starts.
+        new_pairs: Pairs of this start.
+        usd: Dollars that all starts were charged; None where no price is known.
+        usd_in_doubt: Dollars that calls may have cost whose end is not known.
+        calls: Calls that were paid for, in all starts.
+        prompt_tokens: Of these calls.
+        completion_tokens: Likewise.
+        seconds: How long this start took.
+        cap: Name of the setting that ended the run (``max_usd`` ...); "" where none did.
     """
 
     folder: Path
@@ -33,16 +48,63 @@ class Summary:
     chunks: int
     pairs: int
     warning: str = ""
+    counts: RunCounts | None = None
+    new_pairs: int = 0
+    usd: float | None = None
+    usd_in_doubt: float = 0.0
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    cap: str = ""
 
     def lines(self) -> list[str]:
-        """What to tell a person at the end."""
-        return [*self._lines(), *([f"warning: {self.warning}"] if self.warning else [])]
+        """What to tell a person at the end: the sums, what is wrong, how it ended, what is next."""
+        warnings = [f"warning: {self.warning}"] if self.warning else []
+        return [*self._sums(), *warnings, *self._ending(), *self._next()]
 
-    def _lines(self) -> list[str]:
+    def _sums(self) -> list[str]:
+        counts = self.counts
+        if counts is None or not (counts.ended or counts.documents):
+            return []
+        cost = [("cost", self._cost())] if self.calls else []
+        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *cost)]
+
+    def _cost(self) -> str:
+        tokens = (
+            f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens in {self.calls:,} calls"
+        )
+        time = duration(self.seconds)
+        if self.usd is None:
+            return f"{tokens}, no price known; {time}"
+        each = f", ${self.usd / self.pairs * _PER:,.2f} per 1,000 pairs" if self.pairs else ""
+        doubt = (
+            f" (and at most ${self.usd_in_doubt:,.4f} for calls whose end or count is not known)"
+            if self.usd_in_doubt >= 5e-5  # noqa: PLR2004 (what four places show)
+            else ""
+        )
+        return f"${self.usd:,.4f}{doubt}{each}; {tokens}; {time}"
+
+    def _ending(self) -> list[str]:
         told = f"{self.pairs:,} pairs in {self.folder}"
         if self.exit_code == EXIT_DONE:
             if self.asked:
                 return [told]
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
         line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
-        return [f"{line}; the same command goes on" if self.exit_code == EXIT_RESUMABLE else line]
+        if self.exit_code != EXIT_RESUMABLE:
+            return [line]
+        if self.cap:  # the reason says what to raise
+            return [line]
+        return [f"{line}; the same command goes on"]
+
+    def _next(self) -> list[str]:
+        if self.exit_code != EXIT_DONE or not self.pairs:
+            return []
+        place = plain(str(self.folder))
+        commands = [f"pairmill show {place}", f"pairmill report {place}"]
+        if self.counts is not None and self.counts.rejected:
+            commands.append(f"pairmill retry {place}")
+        else:
+            commands.append(f"pairmill export {place} --to messages")
+        return [f"next: {' | '.join(commands)}"]

@@ -61,7 +61,7 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
         ) as folder,
         RunMemory(folder.state / "memory.db") as memory,
     ):
-        async with connected(settings, bus, Stop(), folder, memory) as connection:
+        async with connected(settings, recipe, bus, Stop(), folder, memory) as connection:
             questions = Questions(bus, model=settings.model, max_attempts=settings.max_attempts)
             for chunk in chunks:
                 exchanges: list[tuple[Request, Completion]] = []
@@ -69,7 +69,7 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
                 async def complete(
                     request: Request, kept: list[tuple[Request, Completion]] = exchanges
                 ) -> Completion:
-                    completion = await connection.client.complete(request)
+                    completion = await connection.room.ask(request, connection.client.complete)
                     kept.append((request, completion))
                     return completion
 

@@ -17,6 +17,7 @@ from pairmill.store.rows import RowOrigin, UnitResult
 
 if TYPE_CHECKING:
     from pairmill.events import Bus
+    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
@@ -35,6 +36,7 @@ class WorkerContext:
     """What all workers share.
 
     Attributes:
+        room: How many tokens one answer may take.
         suspects: Keeps back what failed without an answer, until it is known whose fault it was.
         strong: How to ask the model for units that failed on the usual one, if there is one.
     """
@@ -46,6 +48,7 @@ class WorkerContext:
     bus: Bus
     stop: Stop
     flight: InFlight
+    room: AnswerTokens
     suspects: Suspects
     strong: Questions | None = None
 
@@ -76,7 +79,7 @@ async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
 
 async def _do(work: Work, shop: WorkerContext) -> None:
     """Run the recipe on one unit and hand over how it ended; a unit that was stopped stays open."""
-    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight)
+    calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room)
     asker = Asker(shop.questions, calls)
     try:
         pairs, failure = await _write(work, asker, shop)
@@ -140,6 +143,7 @@ def _hand_over(
         outcome=outcome.value,
         pairs=len(pairs),
         rejected=len(asker.dropped),
+        dropped=sum(not drop.whole_unit for drop in asker.dropped),
         reason=reason,
         document=work.chunk.document_id,
     )

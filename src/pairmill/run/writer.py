@@ -16,6 +16,7 @@ import anyio
 from pairmill.errors import FolderError, StorageError
 from pairmill.events import Topic
 from pairmill.records import Outcome
+from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.rows import UnitResult, encode_unit
 
@@ -63,6 +64,7 @@ class Writer:
         self._answers: list[PaidAnswer] = []
         self._results: deque[UnitResult] = deque()
         self._outcomes: list[UnitOutcome] = []  # encoded, and refused by the disk
+        self._charges = ChargeSums()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -76,6 +78,11 @@ class Writer:
     def put_answer(self, answer: PaidAnswer) -> None:
         """Hand over an answer that was bought."""
         self._answers.append(answer)
+        self._wake.set()
+
+    def put_charge(self, charge: CallCharge) -> None:
+        """Hand over what a call was charged; it is committed with whatever comes next."""
+        self._charges.add(charge)
         self._wake.set()
 
     def put_result(self, result: UnitResult) -> None:
@@ -144,7 +151,7 @@ class Writer:
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._answers or self._results or self._outcomes)
+        return bool(self._answers or self._results or self._outcomes or self._charges)
 
     async def _woken(self) -> bool:
         """Wait for something to commit; False after a while without it."""
@@ -170,10 +177,12 @@ class Writer:
         answers, self._answers = self._answers, []
         results, self._results = self._results, deque()
         outcomes, self._outcomes = self._outcomes, []
+        charges = self._charges.take()
         try:
-            receipt = await self._commit_patiently(answers, results, outcomes)
+            receipt = await self._commit_patiently(answers, results, outcomes, charges)
         except BaseException:  # a refusal, the end of the run in a wait for room, a fault of ours
             self._answers[:0], self._outcomes[:0] = answers, outcomes
+            self._charges.put_back(charges)
             self._results.extendleft(reversed(results))
             raise
         for outcome in outcomes:
@@ -188,12 +197,13 @@ class Writer:
         answers: list[PaidAnswer],
         results: deque[UnitResult],
         outcomes: list[UnitOutcome],
+        charges: list[tuple[object, ...]],
     ) -> Receipt:
         """Commit; on a disk that is full, again and again for as long as was said."""
 
         def commit() -> Receipt:
             _encode(results, outcomes)
-            return self._journal.commit(Batch(answers, outcomes))
+            return self._journal.commit(Batch(answers, outcomes, charges))
 
         waited_s = 0.0
         while True:

@@ -1,16 +1,23 @@
-"""Finds out what an endpoint can do, with a handful of short calls, made as a run makes them."""
+"""Finds out what an endpoint can do, with a handful of calls, made as a run makes them.
+
+The calls ask the recipe's own question about a made-up passage, with the run's schema, sampling and
+size, over the wire that a run uses: where they get no usable answer, a run would get none.
+"""
 
 from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
-from pairmill.llm.limits.headers import LimitHint, dialect_of, read_hint
-from pairmill.llm.modes import find_mode
+from pairmill.llm.answer_tokens import AnswerTokens
+from pairmill.llm.endpoint import address_hint
+from pairmill.llm.limits.headers import LimitHint, read_hint
+from pairmill.llm.modes import ModeFinding, ProbePolicy, Question, find_mode
 from pairmill.llm.providers.provider import Mode
-from pairmill.llm.retry import GiveUp, History, RetryPolicy
+from pairmill.llm.retry import GiveUp, History
 from pairmill.plain import plain
 from pairmill.records import Message, Prompt, Request, Sampling, Template
 
@@ -18,20 +25,41 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.limits.headers import HeaderDialect
     from pairmill.llm.look import Look
     from pairmill.llm.providers.provider import Provider, Reply
+    from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import Random
     from pairmill.records import Completion
 
-__all__ = ["Findings", "examine"]
+__all__ = ["Findings", "Subject", "examine"]
 
-_PATIENCE = RetryPolicy(max_wait_s=6.0, max_asked_s=6.0, cap_s=2.0)
+_PATIENCE = ProbePolicy(max_wait_s=6.0, cap_s=2.0, max_asked_s=6.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
 _SHORT = Prompt(_SYSTEM, "What is the colour of grass?", Sampling(0.0, 64))
-_LONG = Prompt(_SYSTEM, "Explain in about 150 words how a bicycle works.", Sampling(0.0, 256))
 _CONFIG_KINDS = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
+_NO_THOUGHT = 48  # tokens that are not worth a word
 _MOST_CHARS = 120
 _TAKEN = frozenset({Kind.BADOUT})  # it was reached, and took the question
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is looked at.
+
+    Attributes:
+        endpoint: Where.
+        provider: The wire that a run would use.
+        encoder: Writes its requests.
+        question: A question of the run's own; None where its recipe asks none.
+        dialect: How headers about limits are read.
+    """
+
+    endpoint: Endpoint
+    provider: Provider
+    encoder: Encoder
+    question: Question | None
+    dialect: HeaderDialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +74,10 @@ class Findings:
         answers_as: The model's name in its answers.
         modes: What became of each way to hold answers to a schema that was tried.
         mode: The one that a run will use.
+        profile: Whose words it is asked in.
+        thought_tokens: What an answer was preceded by, in the words that a run will use.
+        thinks: Whether it ever thought.
+        reasoning: The words for thinking that a run will use; {} where none are needed.
         has_usage: Whether replies count their tokens.
         hint: What the last reply's headers said of limits.
         has_gauge: Whether the server shows how many requests wait.
@@ -64,6 +96,10 @@ class Findings:
     answers_as: str | None = None
     modes: dict[Mode, str] = field(default_factory=dict, hash=False)
     mode: Mode | None = None
+    profile: str = ""
+    thought_tokens: int | None = None
+    thinks: bool = False
+    reasoning: dict[str, Any] = field(default_factory=dict, hash=False)
     has_usage: bool | None = None
     hint: LimitHint = field(default_factory=LimitHint)
     has_gauge: bool = False
@@ -75,55 +111,64 @@ class Findings:
 
 
 async def examine(
-    settings: Settings,
-    endpoint: Endpoint,
-    provider: Provider,
-    look: Look,
-    clock: Clock,
-    dice: Random,
+    settings: Settings, subject: Subject, look: Look, clock: Clock, dice: Random
 ) -> Findings:
-    """Look, then ask three to six short questions; whatever goes wrong is a finding, not an error.
+    """Look, then ask a few questions; whatever goes wrong is a finding, not an error.
 
     Args:
         settings: Their model and their way of structured output are tried.
-        endpoint: Where.
-        provider: The wire to it.
-        look: For what it tells unasked.
+        subject: Where and how.
+        look: For what the endpoint tells unasked.
         clock: Measures and waits.
         dice: For the jitter between retries.
     """
+    endpoint = subject.endpoint
     listed = await look.models()
     base = Findings(
         place=endpoint.place,
         model=settings.model,
-        has_key=bool(endpoint.key),
+        has_key=bool(endpoint.key) or endpoint.profile.key is not None,
         is_private=endpoint.is_private,
         is_listed=None if listed is None else settings.model in listed,
+        profile=endpoint.profile.name,
     )
-    calls = _Calls(provider, settings.model, clock, dice)
+    calls = _Calls(subject, settings, clock, dice)
+    found: ModeFinding | None = None
     try:
-        mode = await _find_mode(settings, endpoint, calls)
+        found = await _find_mode(settings, subject, calls)
         await _try(calls, _SHORT)
-        await _try(calls, _LONG)
     except ProviderError as error:
-        found = calls.findings(base, endpoint, clock)
         told = plain(error, _MOST_CHARS)  # once is enough
+        seen = calls.findings(base, clock)
         return replace(
-            found,
-            modes={mode: text for mode, text in found.modes.items() if text != told},
-            problem=_problem(error, settings.model, listed),
+            seen,
+            modes={mode: text for mode, text in seen.modes.items() if text != told},
+            problem=_problem(error, settings.model, listed, endpoint),
             exit_code=EXIT_CONFIG if error.kind in _CONFIG_KINDS else EXIT_RESUMABLE,
         )
-    has_gauge = await look.gauges() is not None
-    return replace(calls.findings(base, endpoint, clock), mode=mode, has_gauge=has_gauge)
+    seen = calls.findings(base, clock)
+    if found is not None:
+        seen = replace(
+            seen,
+            mode=found.mode,
+            thought_tokens=found.thought_tokens,
+            thinks=calls.has_thought,
+            reasoning=dict(subject.encoder.reasoning(settings.model).words),
+        )
+        if not found.is_usable:
+            return replace(seen, problem=_unusable(settings, calls), exit_code=EXIT_CONFIG)
+    return replace(seen, has_gauge=await look.gauges() is not None)
 
 
 class _Calls:
     """Makes single calls, patiently, and remembers what each showed."""
 
-    def __init__(self, provider: Provider, model: str, clock: Clock, dice: Random) -> None:
-        self.model = model
-        self._provider = provider
+    def __init__(self, subject: Subject, settings: Settings, clock: Clock, dice: Random) -> None:
+        self.model = settings.model
+        self.has_thought = False
+        self.last_text = ""
+        self._subject = subject
+        self._room = AnswerTokens(settings.answer_tokens)
         self._clock = clock
         self._dice = dice
         self._count = 0
@@ -139,7 +184,7 @@ class _Calls:
         history = History()
         while True:
             try:
-                completion = await self._ask_once(request, mode)
+                completion = await self._room.ask(request, partial(self._ask_once, mode))
             except ProviderError as error:
                 if request.schema is not None:
                     self._modes[mode] = plain(error, _MOST_CHARS)
@@ -158,14 +203,21 @@ class _Calls:
         """The mode that a run will use was shown to work."""
         self._modes[mode] = "works"
 
-    async def _ask_once(self, request: Request, mode: Mode) -> Completion:
+    async def _ask_once(self, mode: Mode, request: Request) -> Completion:
         self._count += 1
         started = self._clock.monotonic()
-        reply = await self._provider.complete(request, mode)
+        try:
+            reply = await self._subject.provider.complete(request, mode)
+        except ProviderError as error:
+            self.has_thought = self.has_thought or error.code == "length"
+            raise
         self._replies.append((self._clock.monotonic() - started, reply))
+        usage = reply.completion.usage
+        self.has_thought = self.has_thought or usage.reasoning_tokens > _NO_THOUGHT
+        self.last_text = reply.completion.text
         return reply.completion
 
-    def findings(self, base: Findings, endpoint: Endpoint, clock: Clock) -> Findings:
+    def findings(self, base: Findings, clock: Clock) -> Findings:
         """What all calls together showed."""
         found = replace(base, calls=self._count, modes=self._modes)
         if not self._replies:
@@ -178,7 +230,7 @@ class _Calls:
             found,
             answers_as=longest.completion.model or None,
             has_usage=all(use.prompt_tokens and use.completion_tokens for use in usages),
-            hint=read_hint(headers, now_wall=clock.time(), dialect=dialect_of(endpoint.base_url)),
+            hint=read_hint(headers, now_wall=clock.time(), dialect=self._subject.dialect),
             round_trip_s=min(seconds for seconds, _ in self._replies),
             tokens_per_s=tokens / longest_s if longest_s > 0 else None,
         )
@@ -194,12 +246,33 @@ class _NoMemory:
         pass
 
 
-async def _find_mode(settings: Settings, endpoint: Endpoint, calls: _Calls) -> Mode:
+async def _find_mode(settings: Settings, subject: Subject, calls: _Calls) -> ModeFinding | None:
+    question = subject.question
+    if question is None:
+        return None
     if settings.structured_output != "auto":
-        return Mode(settings.structured_output)
-    mode = await find_mode(calls.ask, endpoint.base_url, settings.model, _NoMemory())
-    calls.settle(mode)
-    return mode
+        mode = Mode(settings.structured_output)
+        completion = await calls.ask(question.request, mode)
+        is_usable = question.is_usable(completion.text)
+        thought = completion.usage.reasoning_tokens
+        found = ModeFinding(mode, is_usable, thought_tokens=thought)
+    else:
+        found = await find_mode(calls.ask, subject.encoder, question, "", _NoMemory())
+    if found.is_usable:
+        calls.settle(found.mode)
+    return found
+
+
+def _unusable(settings: Settings, calls: _Calls) -> str:
+    said = plain(calls.last_text, _SHOWN_CHARS) or "nothing"
+    way = "" if settings.structured_output == "auto" else ", or structured_output: auto"
+    return (
+        f"no answer could be used by the recipe {settings.recipe_name}: the last one began"
+        f" '{said}'; try another model{way}"
+    )
+
+
+_SHOWN_CHARS = 80
 
 
 async def _try(calls: _Calls, prompt: Prompt) -> None:
@@ -211,8 +284,8 @@ async def _try(calls: _Calls, prompt: Prompt) -> None:
             raise
 
 
-def _problem(error: ProviderError, model: str, listed: list[str] | None) -> str:
-    text = str(error)
+def _problem(error: ProviderError, model: str, listed: list[str] | None, endpoint: Endpoint) -> str:
+    text = f"{error}{address_hint(endpoint, error)}"
     if listed and model not in listed and error.kind is Kind.CONFIG:
         near = difflib.get_close_matches(model, listed, n=3) or sorted(listed)[:3]
         text += f"; it lists {', '.join(near)}"

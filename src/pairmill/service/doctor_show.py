@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_findings", "to_json"]
 
+_NO_THOUGHT = 48  # tokens that are not worth a word
 WIDTH = 120  # where there is no terminal
 _NAMES = {
     Unit.REQUESTS: "requests",
@@ -43,6 +44,12 @@ def to_json(found: Findings, plan: Sequence[str]) -> dict[str, Any]:
         "answers_as": found.answers_as,
         "structured_output": {str(mode): told for mode, told in found.modes.items()},
         "mode": str(found.mode) if found.mode else None,
+        "provider": found.profile,
+        "reasoning": {
+            "thinks": found.thinks,
+            "tokens": found.thought_tokens,
+            "words": found.reasoning,
+        },
         "usage": found.has_usage,
         "limits": _limits(found),
         "gauge": found.has_gauge,
@@ -77,6 +84,19 @@ def print_findings(
             out.print(Text(f"  {line}"), soft_wrap=True)
 
 
+def thinking_line(found: Findings) -> str:
+    """What was found out about a model's thoughts, and what to set."""
+    words = orjson.dumps(found.reasoning).decode()
+    said = f" with {plain(words)}" if found.reasoning else ""
+    tokens = found.thought_tokens or 0
+    if tokens <= _NO_THOUGHT:
+        return f"off{said}" if found.reasoning or found.thinks else "none seen"
+    return (
+        f"about {tokens:,} tokens before an answer{said}, billed as its part; nothing that was"
+        " tried stops it: another model, or room for it (answer_tokens)"
+    )
+
+
 def _limits(found: Findings) -> dict[str, float]:
     spans = (("min", found.hint.minute), ("day", found.hint.day))
     return {
@@ -88,7 +108,7 @@ def _limits(found: Findings) -> dict[str, float]:
 
 
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:
-    yield "endpoint", plain(found.place)
+    yield "endpoint", f"{plain(found.place)} (provider profile: {plain(found.profile)})"
     yield "key", "sent" if found.has_key else "none"
     listed = {True: "listed", False: "not listed", None: "no list to look it up in"}
     yield "model", f"{plain(found.model)} ({listed[found.is_listed]})"
@@ -96,6 +116,8 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield "answers as", plain(found.answers_as)
     for mode, told in found.modes.items():
         yield str(mode), plain(told)
+    if found.thought_tokens is not None:
+        yield "thinking", thinking_line(found)
     if found.has_usage is not None:
         yield "usage", "counted in every reply" if found.has_usage else "missing"
     limits = _limits(found)

@@ -43,7 +43,7 @@ def _caps(total: Estimate, settings: Settings) -> list[str]:
     tokens = total.prompt_tokens.likely + total.output_tokens.likely
     caps = [
         (settings.max_usd, total.usd.likely if total.usd else 0.0, "max_usd", "dollars"),
-        (settings.max_tokens, tokens, "max_tokens", "tokens"),
+        (settings.max_total_tokens, tokens, "max_total_tokens", "tokens"),
         (settings.max_hours, total.hours.likely if total.hours else 0.0, "max_hours", "hours"),
     ]
     return [

@@ -1,4 +1,4 @@
-"""How a run shows itself: a live line on a terminal, else a JSON log line every few seconds."""
+"""How a run shows itself: two live lines on a terminal, else JSON log lines when there is news."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from pairmill.events import Event, Topic
-from pairmill.plain import plain
+from pairmill.plain import duration, plain, short
 from pairmill.service.logs import configure
 
 if TYPE_CHECKING:
@@ -26,46 +24,65 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
-LOG_EVERY_S = 5.0
+LOG_EVERY_S = 5.0  # between two progress lines in a log, where something changed
+STILL_EVERY_S = 60.0  # where nothing did
+BAR_CELLS = 24
+GAP = 2
 _SHOWN = (Topic.INPUT_SKIPPED, Topic.NOTICE, Topic.SHARD_PUBLISHED)
 
 
 @contextmanager
-def show(bus: Bus, tally: RunTally, console: Console) -> Iterator[Callable[[], None]]:
+def show(
+    bus: Bus, tally: RunTally, console: Console, *, verbosity: int = 0
+) -> Iterator[Callable[[], None]]:
     """Show a run while the block runs. Call what it yields now and then; it draws when it is due.
 
-    A terminal gets one live block, redrawn in place, with notices above it. Anything else gets JSON
-    lines on standard error: no carriage returns, no colour.
+    A terminal gets one live block of two lines, redrawn in place, with notices above it. Anything
+    else gets JSON lines on standard error: no carriage returns, no colour.
+
+    Args:
+        bus: Of the run.
+        tally: Listens on it.
+        console: Where to.
+        verbosity: 0; -1: neither progress nor notices; 1: each piece of input that is skipped is
+            named, not only the first one of each reason.
     """
+    if verbosity < 0:
+        yield lambda: None
+        return
+    seen: set[str] | None = set() if verbosity < 1 else None
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
-            bus.subscribe(lambda event: _say(event, live.console), *_SHOWN)
-            yield lambda: live.update(_drawing(tally), refresh=True)
-        console.print(_drawing(tally))
+            bus.subscribe(lambda event: _say(event, live.console, seen), *_SHOWN)
+            yield lambda: live.update(_drawing(tally, live.console.width), refresh=True)
+        console.print(_drawing(tally, console.width))
         return
     logger = configure(console.file)
-    bus.subscribe(lambda event: _log(event, logger), *_SHOWN)
-    last = time.monotonic()
+    bus.subscribe(lambda event: _log(event, logger, seen), *_SHOWN)
+    last, told = time.monotonic(), tally.counts()
 
     def tick() -> None:
-        nonlocal last
-        if time.monotonic() - last >= LOG_EVERY_S:
-            last = time.monotonic()
+        nonlocal last, told
+        now = time.monotonic()
+        if now - last >= (LOG_EVERY_S if tally.counts() != told else STILL_EVERY_S):
+            last, told = now, tally.counts()
             logger.info("progress", **tally.summary())
 
     yield tick
     logger.info("progress", **tally.summary())
 
 
-def _say(event: Event, console: Console) -> None:
-    line = _line_of(event)
+def _say(event: Event, console: Console, seen: set[str] | None) -> None:
+    line = _line_of(event, seen)
     if line:
         style = "" if event.topic is Topic.NOTICE else "yellow"
         console.print(Text(line, style=style), soft_wrap=True)  # the terminal breaks it, not we
 
 
-def _log(event: Event, logger: object) -> None:
+def _log(event: Event, logger: object, seen: set[str] | None) -> None:
     if event.topic is Topic.INPUT_SKIPPED:
+        if not _is_news(event, seen):
+            return
         fields = {name: plain(value) for name, value in event.fields.items()}
         logger.warning("input_skipped", **fields)  # type: ignore[attr-defined]
     elif event.topic is Topic.NOTICE:
@@ -74,44 +91,83 @@ def _log(event: Event, logger: object) -> None:
         logger.info("shard_published", **event.fields)  # type: ignore[attr-defined]
 
 
-def _line_of(event: Event) -> str | None:
+def _line_of(event: Event, seen: set[str] | None) -> str | None:
     fields = event.fields
-    if event.topic is Topic.INPUT_SKIPPED:
-        return f"skipped {plain(fields.get('source'))}: {plain(fields.get('reason'))}"
+    if event.topic is Topic.INPUT_SKIPPED and _is_news(event, seen):
+        more = "" if seen is None else " (more of these are counted; -v names each)"
+        return f"skipped {plain(fields.get('source'))}: {plain(fields.get('reason'))}{more}"
     if event.topic is Topic.NOTICE:
         return plain(fields.get("text"))
     return None
 
 
-def _drawing(tally: RunTally) -> RenderableType:
-    per_minute, pairs_per_minute = tally.rates()
-    done, total = tally.known + tally.units, tally.known + tally.planned
-    bar = Table.grid(padding=(0, 1))
+def _is_news(event: Event, seen: set[str] | None) -> bool:
+    """Whether it is the first piece of input that is skipped for its reason; or all are named."""
+    reason = str(event.fields.get("reason")).partition(":")[0]
+    if seen is None:
+        return True
+    is_news = reason not in seen
+    seen.add(reason)
+    return is_news
+
+
+def _drawing(tally: RunTally, width: int) -> RenderableType:
+    """Two lines that fit; what matters least is left out first."""
+    return Group(_first_line(tally, width), _fitted(_figures(tally), width))
+
+
+def _first_line(tally: RunTally, width: int) -> Text:
+    done, total = tally.ended, tally.known + tally.planned
+    share = min(1.0, done / total) if total else 0.0
     left = tally.left_s()
-    bar.add_row(
-        Text("chunks", style="dim"),
-        ProgressBar(total=max(total, 1), completed=done, width=32),
-        Text(f"{done}/{total}{'' if tally.reading_done else '+'}"),
-        Text(_duration(tally.elapsed_s), style="dim"),
-        Text("" if left is None or done >= total else f"ETA {_duration(left)}", style="dim"),
-    )
-    figures = Text()
-    shown = [
-        ("pairs", f"{tally.pairs:,}"),
-        ("pairs/min", f"{pairs_per_minute:,.0f}"),
-        ("chunks/min", f"{per_minute:,.0f}"),
-        ("repaired", f"{tally.repairs:,}"),
-        ("rejected", f"{tally.rejected:,}"),
-        ("tokens in/out", f"{tally.prompt_tokens:,}/{tally.completion_tokens:,}"),
+    parts = [
+        ("chunks", f"{short(done)}/{short(total)}{'' if tally.reading_done else '+'}"),
+        ("", f"{share:.0%}" if tally.reading_done else ""),
+        ("", duration(tally.elapsed_s)),
+        ("ETA", duration(left) if left is not None and done < total else ""),
     ]
-    if tally.is_priced:
-        shown.append(("spent", f"${tally.picodollars / 1e12:,.4f}"))
-    for name, value in shown:
-        figures.append(f"{name} ", style="dim").append(f"{value}   ", style="bold")
-    return Group(bar, figures)
+    text = _fitted(parts, width)
+    cells = min(BAR_CELLS, width - text.cell_len - GAP)
+    if cells < BAR_CELLS // 3:
+        return text
+    full = round(cells * share)
+    bar = Text("\u2501" * full, style="green").append("\u2501" * (cells - full), style="dim")
+    return bar.append(" " * GAP).append_text(text)
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def _figures(tally: RunTally) -> list[tuple[str, str]]:
+    """Names and values, what matters most first; sums of all starts, with this start's beside."""
+    _, pairs_per_minute = tally.rates()
+    before = tally.before
+    pairs, usd, expected = before.pairs + tally.pairs, tally.usd, tally.expected_usd()
+    spent = "" if usd is None else f"${usd:,.4f}" if usd < 1 else f"${usd:,.2f}"
+    if expected is not None and tally.units < tally.planned:
+        spent += f" of ~${expected:,.2f}"
+    tokens_in = before.prompt_tokens + tally.prompt_tokens
+    tokens_out = before.completion_tokens + tally.completion_tokens
+    return [
+        ("pairs", f"{short(pairs)} (+{short(tally.pairs)})" if before.pairs else short(pairs)),
+        ("per min", short(pairs_per_minute)),
+        ("spent", spent),
+        ("rejected", _if_any(before.rejected + tally.rejected)),
+        ("dropped", _if_any(before.dropped + tally.dropped)),
+        ("tokens", f"{short(tokens_in)}+{short(tokens_out)}"),
+        ("repaired", _if_any(tally.repairs)),
+        ("skipped", _if_any(sum(tally.skipped.values()))),
+    ]
+
+
+def _if_any(count: int) -> str:
+    return short(count) if count else ""
+
+
+def _fitted(parts: list[tuple[str, str]], width: int) -> Text:
+    text = Text(no_wrap=True, overflow="crop")
+    for name, value in parts:
+        if not value:
+            continue
+        part = Text(f"{name} " if name else "", style="dim").append(value, style="bold not dim")
+        gap = GAP if text.cell_len else 0
+        if text.cell_len + gap + part.cell_len <= width:
+            text.append(" " * gap).append_text(part)
+    return text

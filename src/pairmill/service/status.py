@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 
-from pairmill.plain import plain
+from pairmill.config import Settings
+from pairmill.errors import PairmillError
+from pairmill.llm.price_files import load_prices
+from pairmill.llm.prices import PICO
+from pairmill.plain import duration, plain
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.verdicts import print_checks
+from pairmill.store.counts import count_run, describe, read_pace
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from pairmill.store.entries import Totals
+    from pairmill.store.charges import Bill
+    from pairmill.store.counts import RunCounts
     from pairmill.store.folder import RunFolder
 
 __all__ = ["figures", "print_status"]
@@ -31,7 +39,9 @@ def print_status(path: Path, *, as_json: bool) -> None:
         FolderError: There is no run folder, or its ledger cannot be read.
     """
     folder = read_folder(path)
-    found = figures(folder)
+    with Lookup(folder.ledger) as lookup:
+        counts = count_run(folder, lookup)
+        found = figures(folder, lookup, counts)
     known = parse_figures(folder.read_figures())
     if as_json:
         found |= known.model_dump(mode="json") if known else {"judge": None, "evolve": None}
@@ -40,42 +50,113 @@ def print_status(path: Path, *, as_json: bool) -> None:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
-    for name, value in found.items():
-        table.add_row(name.replace("_", " "), plain(_shown(value)))
+    for name, value in _lines(found, counts):
+        table.add_row(name, plain(value, 1000))
     console = Console(highlight=False)
     console.print(table)
     print_checks(verdicts(known), console)
 
 
-def figures(folder: RunFolder) -> dict[str, object]:
+def figures(folder: RunFolder, lookup: Lookup, counts: RunCounts) -> dict[str, Any]:
     """The figures of ``status``, by stable names."""
-    with Lookup(folder.ledger) as lookup:
-        totals = lookup.totals()
-        shards = lookup.shards()
+    totals, shards = lookup.totals(), lookup.shards()
+    bill, usage = totals.bill, totals.usage
+    usd = _usd(bill, folder)
     return {
         "folder": str(folder.path),
+        "percent": _percent(counts),
+        **_pace(folder, counts, usd),
+        "counts": counts.to_json(),
         "units": dict(totals.units),
-        "pairs": totals.pairs,
-        "rejections": dict(totals.reasons),
+        "pairs": counts.pairs,
+        "rejections": dict(counts.rejected),
+        "dropped_pairs": dict(counts.dropped),
+        "skipped_input": dict(counts.skipped),
         "calls": totals.calls,
+        "empty_calls": bill.empty,
+        "lost_calls": bill.lost,
         "calls_by_model": dict(totals.models),
-        **_tokens(totals),
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "usd": None if usd is None else round(usd, 6),
+        "usd_in_doubt": round(bill.doubt_picodollars / PICO, 6),
         "published_shards": sum(shard.closed for shard in shards),
         "open_shards": sum(not shard.closed for shard in shards),
         "bytes": sum(shard.bytes for shard in shards),
     }
 
 
-def _tokens(totals: Totals) -> dict[str, int]:
-    usage = totals.usage
+def _percent(counts: RunCounts) -> float | None:
+    """How much of the chunks has ended; None while the input was not read to its end."""
+    if not counts.chunks or not counts.is_input_whole:
+        return None
+    return round(100 * counts.ended / counts.chunks, 1)
+
+
+def _pace(folder: RunFolder, counts: RunCounts, usd: float | None) -> dict[str, Any]:
+    """The pace of the start that runs now, and what the whole will take; None: not known."""
+    per_min = read_pace(folder, time.time())
+    eta_s = expected = None
+    if counts.is_input_whole and per_min:
+        eta_s = round(counts.to_do / per_min * 60)
+    if counts.is_input_whole and usd is not None and counts.ended:
+        expected = round(usd * counts.chunks / counts.ended, 4)
+    of_chunk = counts.pairs / counts.ended if counts.ended else 0.0
     return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
+        "chunks_per_min": None if per_min is None else round(per_min, 1),
+        "pairs_per_min": None if per_min is None else round(per_min * of_chunk, 1),
+        "eta_s": eta_s,
+        "usd_expected": expected,
     }
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{count:,} {name}" for name, count in value.items()) or "none"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _usd(bill: Bill, folder: RunFolder) -> float | None:
+    """What all calls cost; None where a price is not known."""
+    rest: int | None = 0
+    if bill.unpriced:
+        try:
+            settings = Settings.model_validate_json(folder.resolved.read_bytes())
+            rest = load_prices(settings.prices).cost_of(bill.unpriced)
+        except (OSError, ValueError, PairmillError):
+            rest = None
+    return None if rest is None else (bill.picodollars + rest) / PICO
+
+
+def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]:
+    """What people read, in an order that they read it in."""
+    percent, pace, eta_s = found["percent"], found["pairs_per_min"], found["eta_s"]
+    progress = "" if percent is None else f"{percent:g} % done, "
+    progress += f"{counts.to_do:,} chunks to do"
+    progress += "" if pace is None else f", {pace:,.0f} pairs a minute"
+    progress += "" if eta_s is None else f", ETA {duration(eta_s)}"
+    tokens = f"{found['prompt_tokens']:,} prompt ({found['cached_tokens']:,} cached)"
+    calls = f"{found['calls']:,} paid, {found['empty_calls']:,} of them without an answer"
+    lost = found["lost_calls"]
+    shards = f"{found['published_shards']:,} published, {found['open_shards']:,} open"
+    return [
+        ("folder", found["folder"]),
+        ("progress", progress),
+        *describe(counts),
+        ("spent", _spent(found, counts)),
+        ("tokens", f"{tokens}, {found['completion_tokens']:,} answer"),
+        ("calls", f"{calls}; {lost:,} more whose end is not known" if lost else calls),
+        ("models", _named(found["calls_by_model"])),
+        ("shards", shards),
+    ]
+
+
+def _spent(found: Mapping[str, Any], counts: RunCounts) -> str:
+    if found["usd"] is None:
+        return "no price known"
+    spent = f"${found['usd']:,.4f}"
+    if found["usd_expected"] is not None and counts.to_do:
+        spent += f" of about ${found['usd_expected']:,.2f}"
+    if found["usd_in_doubt"]:
+        doubt = f"${found['usd_in_doubt']:,.4f}"
+        spent += f" (and at most {doubt} for calls whose end or count is not known)"
+    return spent
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"

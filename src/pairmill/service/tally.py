@@ -8,23 +8,49 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pairmill.events import Topic
+from pairmill.llm.prices import PICO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.events import Bus, Event
 
-__all__ = ["RunTally"]
+__all__ = ["EarlierStarts", "RunTally"]
 
 RATE_WINDOW_S = 60.0
 
 
 @dataclass(slots=True)
+class EarlierStarts:
+    """What a run's folder held when this start began.
+
+    Attributes:
+        ended: Chunks that had ended.
+        usd: None where nothing was paid, or a price is not known.
+    """
+
+    pairs: int = 0
+    ended: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = None
+
+
+@dataclass(slots=True)
 class RunTally:
-    """What happened so far in this start of a run. Constant in size.
+    """What happened so far in this start of a run, beside what was there. Constant in size.
 
     Attributes:
         now: A monotonic clock, in seconds.
+        before: What earlier starts left.
+        skipped: Pieces of input that cannot be used, by reason.
+        rejected: Chunks that ended without a valid answer.
+        dropped: Pairs that a check did not let pass.
+        calls: Replies that were paid for, empty ones included.
+        picodollars: What they cost.
+        doubt_picodollars: What they, and calls whose end is not known, may have cost besides.
         outcomes: Units by how they ended.
         failures: Failed calls by kind.
         loop_late_s: The longest that the event loop was late: what blocks it shows here.
@@ -33,13 +59,14 @@ class RunTally:
 
     now: Callable[[], float]
     started: float = field(init=False)
+    before: EarlierStarts = field(default_factory=EarlierStarts)
     documents: int = 0
-    skipped: int = 0
     planned: int = 0
     known: int = 0
     units: int = 0
     pairs: int = 0
     rejected: int = 0
+    dropped: int = 0
     repairs: int = 0
     calls: int = 0
     replayed: int = 0
@@ -47,10 +74,12 @@ class RunTally:
     completion_tokens: int = 0
     cached_tokens: int = 0
     picodollars: int = 0
+    doubt_picodollars: int = 0
     is_priced: bool = False
     shards: int = 0
     loop_late_s: float = 0.0
     reading_done: bool = False
+    skipped: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     readings: Counter[str] = field(default_factory=Counter)
@@ -88,34 +117,76 @@ class RunTally:
             return None
         return (self.planned - self.units) / per_minute * 60.0
 
+    @property
+    def ended(self) -> int:
+        """Chunks that are done with, in all starts, as far as the input was read."""
+        return self.known + self.units
+
+    @property
+    def usd(self) -> float | None:
+        """Dollars spent in all starts; None where nobody knows a price."""
+        if not self.is_priced:
+            return self.before.usd
+        return (self.before.usd or 0.0) + self.picodollars / PICO
+
+    def expected_usd(self) -> float | None:
+        """Dollars that the whole run will have cost, by what chunks of this start cost so far."""
+        if not (self.is_priced and self.reading_done and self.units) or self.usd is None:
+            return None
+        return self.usd + self.picodollars / PICO / self.units * (self.planned - self.units)
+
+    def counts(self) -> tuple[int, ...]:
+        """Whatever a progress line counts; unchanged means that there is nothing new to say."""
+        return (
+            self.ended,
+            self.planned,
+            self.calls,
+            self.replayed,
+            self.repairs,
+            self.picodollars,
+            sum(self.failures.values()),
+        )
+
     def summary(self) -> dict[str, object]:
-        """The figures as plain values, for a log line or a manifest."""
+        """The figures as plain values, for a log line or a manifest.
+
+        Sums over all starts; what is of this start alone is called ``new_...``.
+        """
         _, pairs_per_minute = self.rates()
-        left_s = self.left_s()
+        left_s, expected, before = self.left_s(), self.expected_usd(), self.before
         return {
-            "done": self.known + self.units,
+            "done": self.ended,
             "total": self.known + self.planned,
-            "pairs": self.pairs,
+            "pairs": before.pairs + self.pairs,
+            "new_pairs": self.pairs,
             "pairs_per_min": round(pairs_per_minute, 1),
             "repaired": self.repairs,
-            "rejected": self.rejected,
+            "rejected": before.rejected + self.rejected,
+            "dropped_pairs": before.dropped + self.dropped,
+            "skipped_input": sum(self.skipped.values()),
             "calls": self.calls,
             "replayed": self.replayed,
             "failed_calls": sum(self.failures.values()),
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "usd": round(self.picodollars / 1e12, 6) if self.is_priced else None,
+            "prompt_tokens": before.prompt_tokens + self.prompt_tokens,
+            "completion_tokens": before.completion_tokens + self.completion_tokens,
+            "usd": None if self.usd is None else round(self.usd, 6),
+            "new_usd": round(self.picodollars / PICO, 6) if self.is_priced else None,
+            "usd_expected": None if expected is None else round(expected, 4),
             "loop_late_ms": round(self.loop_late_s * 1000),
             "eta_s": None if left_s is None else round(left_s),
         }
+
+
+def _run_opened(tally: RunTally, event: Event) -> None:
+    tally.before = EarlierStarts(**event.fields)
 
 
 def _document_read(tally: RunTally, event: Event) -> None:
     tally.documents += event.fields["count"]
 
 
-def _input_skipped(tally: RunTally, _event: Event) -> None:
-    tally.skipped += 1
+def _input_skipped(tally: RunTally, event: Event) -> None:
+    tally.skipped[str(event.fields["reason"]).partition(":")[0]] += 1
 
 
 def _unit_planned(tally: RunTally, event: Event) -> None:
@@ -130,13 +201,14 @@ def _reading_done(tally: RunTally, _event: Event) -> None:
     tally.reading_done = True
 
 
-def _call_answered(tally: RunTally, event: Event) -> None:
-    fields = event.fields
-    tally.calls += 1
-    tally.prompt_tokens += fields["prompt_tokens"]
-    tally.completion_tokens += fields["completion_tokens"]
-    tally.cached_tokens += fields["cached_tokens"]
-    cost = fields["picodollars"]
+def _call_charged(tally: RunTally, event: Event) -> None:
+    charge = event.fields["charge"]
+    usage, cost = charge.usage, charge.picodollars
+    tally.calls += event.fields.get("outcome") != "lost"
+    tally.prompt_tokens += usage.prompt_tokens
+    tally.completion_tokens += usage.completion_tokens
+    tally.cached_tokens += usage.cached_tokens
+    tally.doubt_picodollars += charge.doubt_picodollars
     if cost is not None:
         tally.is_priced = True
         tally.picodollars += cost
@@ -163,7 +235,8 @@ def _unit_finished(tally: RunTally, event: Event) -> None:
     tally.units += 1
     tally.outcomes[fields["outcome"]] += 1
     tally.pairs += fields["pairs"]
-    tally.rejected += fields["rejected"]
+    tally.rejected += fields["outcome"] == "rejected"
+    tally.dropped += fields.get("dropped", 0)
 
 
 def _shard_published(tally: RunTally, _event: Event) -> None:
@@ -175,12 +248,14 @@ def _loop_late(tally: RunTally, event: Event) -> None:
 
 
 _COUNTERS: dict[Topic, Callable[[RunTally, Event], None]] = {
+    Topic.RUN_OPENED: _run_opened,
     Topic.DOCUMENT_READ: _document_read,
     Topic.INPUT_SKIPPED: _input_skipped,
     Topic.UNIT_PLANNED: _unit_planned,
     Topic.UNIT_KNOWN: _unit_known,
     Topic.READING_DONE: _reading_done,
-    Topic.CALL_ANSWERED: _call_answered,
+    Topic.CALL_ANSWERED: _call_charged,
+    Topic.CALL_CHARGED: _call_charged,
     Topic.CALL_FAILED: _call_failed,
     Topic.CALL_REPLAYED: _call_replayed,
     Topic.ANSWER_READ: _answer_read,

@@ -8,8 +8,9 @@ Seeded and deterministic: the same question gets the same answer, and meets the 
 answers are really derived from the passage in the question, so that grounding can be tested.
 """
 
+from pairmill.simulator.cli import run_cli, run_endpoint
 from pairmill.simulator.faults import FAULTS
-from pairmill.simulator.process import SimulatorProcess, run_cli, run_endpoint
+from pairmill.simulator.process import SimulatorProcess
 from pairmill.simulator.rules import Reply, Rule, When
 from pairmill.simulator.scenarios import Scenario, load_scenario, scenario_names
 from pairmill.simulator.settings import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pairmill.simulator.process import run_cli
+from pairmill.simulator.cli import run_cli
 
 if __name__ == "__main__":
     sys.exit(run_cli(sys.argv[1:]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pairmill.simulator.dialects import limit_headers
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
-from pairmill.simulator.faults import MANNERS
+from pairmill.simulator.faults import CONNECTION_FAULTS
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import draw_delay
 from pairmill.simulator.replies import encode_reply
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pairmill.simulator.settings import SimulatorSettings
     from pairmill.simulator.wire import Answer, ChatRequest
 
-__all__ = ["Call", "Desk"]
+__all__ = ["Call", "EndpointState"]
 
 _OK = 200
 _NO_REPLY = 0
@@ -36,7 +36,7 @@ _BROKEN = frozenset(
 _NOT_HTTP = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 
 
-class Desk:
+class EndpointState:
     """What all calls of an endpoint share. ``tally`` is replaced by a reset."""
 
     __slots__ = ("clock", "loop", "settings", "slots", "tally", "wall")
@@ -68,7 +68,6 @@ class Call:
         "_answer",
         "_charge",
         "_delay_s",
-        "_desk",
         "_enforcer",
         "_exchange",
         "_facts",
@@ -78,13 +77,14 @@ class Call:
         "_reply",
         "_request",
         "_rest",
+        "_state",
         "_tally",
         "_timer",
     )
 
     def __init__(
         self,
-        desk: Desk,
+        state: EndpointState,
         exchange: HttpExchange,
         request: ChatRequest,
         answer: Answer,
@@ -97,10 +97,10 @@ class Call:
         reply: Reply | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        self._desk = desk
+        self._state = state
         self._reply = reply
         self._facts = facts or {}
-        self._tally = desk.tally
+        self._tally = state.tally
         self._exchange = exchange
         self._request = request
         self._answer = answer
@@ -111,7 +111,7 @@ class Call:
         self._is_running = False
         self._is_fresh = True
         self._rest = b""
-        latency = desk.settings.latency
+        latency = state.settings.latency
         self._delay_s = extra_delay_s
         if latency.shape != "zero":
             dice = Dice(request.digest + attempt)
@@ -120,13 +120,13 @@ class Call:
     def begin(self) -> None:
         """Take a slot, or wait for one."""
         self._exchange.on_gone = self._gone
-        self._desk.slots.enter(self._start)
+        self._state.slots.enter(self._start)
         self._is_fresh = False
 
     def _start(self) -> None:
         self._is_running = True
         if self._delay_s > 0 or not self._is_fresh:  # a queue's heir does not run on its stack
-            self._timer = self._desk.loop.call_later(self._delay_s, self._deliver)
+            self._timer = self._state.loop.call_later(self._delay_s, self._deliver)
         else:
             self._deliver()
 
@@ -137,13 +137,13 @@ class Call:
         if self._is_running:
             self._over(_NO_REPLY)
         else:
-            self._desk.slots.withdraw(self._start)
+            self._state.slots.withdraw(self._start)
             self._settle(_NO_REPLY)
 
     def _deliver(self) -> None:
         self._timer = None  # which holds on to this
         response = self._encode()
-        if self._fault not in MANNERS:
+        if self._fault not in CONNECTION_FAULTS:
             self._over(self._status)
             self._exchange.send(response)
             return
@@ -152,7 +152,7 @@ class Call:
 
     def _deliver_rudely(self, response: bytes, middle: int) -> None:
         exchange, fault = self._exchange, self._fault
-        faults = self._desk.settings.faults
+        faults = self._state.settings.faults
         if fault == "drip":
             self._rest = response
             self._drip()
@@ -172,11 +172,11 @@ class Call:
             exchange.close()
 
     def _drip(self) -> None:
-        size = self._desk.settings.faults.drip_bytes
+        size = self._state.settings.faults.drip_bytes
         part, self._rest = self._rest[:size], self._rest[size:]
         self._exchange.write(part)
         if self._rest:
-            self._later(self._desk.settings.faults.drip_interval_s, self._drip)
+            self._later(self._state.settings.faults.drip_interval_s, self._drip)
         else:
             self._over(self._status)
             self._exchange.finish()
@@ -186,15 +186,15 @@ class Call:
         self._exchange.reset()
 
     def _later(self, delay_s: float, action: Callable[[], None]) -> None:
-        self._timer = self._desk.loop.call_later(delay_s, action)
+        self._timer = self._state.loop.call_later(delay_s, action)
 
     def _over(self, status: int) -> None:
         self._settle(status)
-        self._desk.slots.leave()
+        self._state.slots.leave()
 
     def _settle(self, status: int) -> None:
         used = self._request.prompt_tokens + self._answer.completion_tokens
-        now = self._desk.clock()
+        now = self._state.clock()
         if self._enforcer is not None and self._charge is not None:
             self._enforcer.settle(self._charge, used, now)
         self._tally.leave(status, used, now)
@@ -204,14 +204,14 @@ class Call:
         return _OK if self._reply is None else self._reply.status
 
     def _encode(self) -> bytes:
-        desk = self._desk
+        state = self._state
         headers: list[tuple[str, str]] = []
         if self._enforcer is not None and self._charge is not None:
-            levels = self._enforcer.levels(desk.clock())
-            dialect = desk.settings.dialect
-            headers = limit_headers(dialect, levels, self._charge.tokens, desk.wall())
+            levels = self._enforcer.levels(state.clock())
+            dialect = state.settings.dialect
+            headers = limit_headers(dialect, levels, self._charge.tokens, state.wall())
         request = self._request
-        envelope = make_envelope(request, self._answer, desk.settings.thinking)
+        envelope = make_envelope(request, self._answer, state.settings.thinking)
         if self._reply is not None:
             return encode_reply(self._reply, self._facts, envelope, headers, stream=request.stream)
         if self._fault in ENVELOPE_FAULTS:

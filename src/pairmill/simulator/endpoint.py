@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pairmill.errors import ConfigError
 from pairmill.simulator.answers import limit_tokens, write_answer, write_draft
-from pairmill.simulator.calls import Call, Desk
+from pairmill.simulator.calls import Call, EndpointState
 from pairmill.simulator.content import CLOSE_FENCE, OPEN_FENCE, find_passage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
 from pairmill.simulator.dice import digest_of
@@ -22,7 +22,7 @@ from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
 from pairmill.simulator.quotas import Enforcer, Refusal
 from pairmill.simulator.refusals import REFUSALS, SimulatedReply, quota_gone
 from pairmill.simulator.replies import encode_reply, fill_places
-from pairmill.simulator.report import TrafficCount, gauges_text
+from pairmill.simulator.report import TrafficCount, Wallet, gauges_text
 from pairmill.simulator.rules import CallFacts, Reply, Rule, RuleBook, lookup
 from pairmill.simulator.scenarios import resolve
 from pairmill.simulator.settings import ScheduledStep
@@ -33,7 +33,6 @@ from pairmill.simulator.thinking import (
     think_first,
     write_thoughts,
 )
-from pairmill.simulator.wallet import Wallet
 from pairmill.simulator.wire import Answer, ChatRequest, count_tokens, parse_chat
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class SimulatedEndpoint:
         self.settings = self._settings = settings = resolve(settings)
         self._clock = clock
         slots = Slots(settings.slots, settings.max_waiting)
-        self._desk = Desk(settings, slots, TrafficCount(), loop, self._now, wall)
+        self._state = EndpointState(settings, slots, TrafficCount(), loop, self._now, wall)
         self._fault_dice = FaultDice(settings.faults)
         self._born = clock()
         self.reset()
@@ -79,7 +78,7 @@ class SimulatedEndpoint:
     def reset(self) -> None:
         """Forget all calls, the bill and the quotas' use; start the script again."""
         self._zero = self._clock()
-        self._desk.tally = TrafficCount(track=self._settings.track_requests)
+        self._state.tally = TrafficCount(track=self._settings.track_requests)
         self._wallet = Wallet.at(self._settings.prices)
         self._enforcers: dict[str, Enforcer] = {}
         self._script = Script(self._settings.script)
@@ -102,21 +101,21 @@ class SimulatedEndpoint:
 
     def report(self) -> dict[str, Any]:
         """What the client did since the last reset."""
-        report = self._desk.tally.snapshot(self._wallet, self._now())
+        report = self._state.tally.snapshot(self._wallet, self._now())
         return {**report, "cpu_s": round(time.process_time(), 4)}
 
     def attempts(self) -> dict[str, list[int]]:
         """Each question, as 16 hex digits: its attempts, and how often it was billed."""
-        return self._desk.tally.per_request()
+        return self._state.tally.per_request()
 
     def handle(self, exchange: HttpExchange) -> None:
         """Answer one exchange, now or later."""
         path = exchange.path.partition("?")[0]
         is_chat = path.endswith(_CHAT)
         if not is_chat and not path.startswith("/_sim/"):
-            self._desk.tally.note_other(path)
+            self._state.tally.note_other(path)
         if self._rules and not is_chat and not path.startswith("/_sim/"):
-            facts = CallFacts(path, exchange.key, self._desk.tally.calls, self._now())
+            facts = CallFacts(path, exchange.key, self._state.tally.calls, self._now())
             rule = self._rules.take(facts)
             if rule is not None:
                 exchange.send(self._encode_plain(rule.reply, exchange))
@@ -136,16 +135,16 @@ class SimulatedEndpoint:
     # Chat.
 
     def _chat(self, exchange: HttpExchange) -> None:
-        desk, settings = self._desk, self._settings
+        state, settings = self._state, self._settings
         now = self._now()
-        desk.tally.arrive(now)
+        state.tally.arrive(now)
         try:
             request = parse_chat(exchange.body, settings.seed)
         except ValueError as error:
             self._refuse(exchange, _bad_request(str(error)))
             return
         scope = (exchange.key, request.model)
-        attempt = desk.tally.identify(request.digest, scope, now)
+        attempt = state.tally.identify(request.digest, scope, now)
         if settings.keep_requests:
             self._kept.append(request.data)
         if self._rules:
@@ -158,7 +157,7 @@ class SimulatedEndpoint:
         if refusal is not None:
             self._refuse(exchange, refusal)
             return
-        step = self._script.take(desk.tally.calls, request.user) if self._script else None
+        step = self._script.take(state.tally.calls, request.user) if self._script else None
         chance = self._fault_dice.choose(request.digest, attempt) if step is None else None
         self._answer(exchange, request, chance if step is None else step.fault, step, attempt)
 
@@ -170,9 +169,9 @@ class SimulatedEndpoint:
         step: ScheduledStep | None,
         attempt: int,
     ) -> None:
-        desk = self._desk
+        state = self._state
         if fault is not None:
-            desk.tally.by_fault[fault] += 1
+            state.tally.by_fault[fault] += 1
         if not self._strike(exchange, request, fault, step):
             self._admit(exchange, request, fault, step, attempt)
 
@@ -191,7 +190,7 @@ class SimulatedEndpoint:
         return CallFacts(
             path=exchange.path.partition("?")[0],
             key=exchange.key,
-            number=self._desk.tally.calls,
+            number=self._state.tally.calls,
             now=now,
             request=request,
             attempt=attempt,
@@ -207,7 +206,7 @@ class SimulatedEndpoint:
     ) -> None:
         """Answer as a rule says."""
         reply = rule.reply
-        desk = self._desk
+        state = self._state
         if reply.fault is not None:
             step = ScheduledStep(fault=reply.fault, delay_s=reply.delay_s)
             self._answer(exchange, request, reply.fault, step, facts.attempt)
@@ -217,18 +216,18 @@ class SimulatedEndpoint:
             self._admit(exchange, request, reply.connection, None, facts.attempt, (rule, facts))
             return
         if reply.status == _TOO_MANY:
-            desk.tally.rate_limited += 1
+            state.tally.rate_limited += 1
             wait_s = _told_wait(reply)
             if wait_s is not None:
                 scope = (exchange.key, request.model)
-                desk.tally.ask_to_wait(request.digest, scope, wait_s, self._now())
+                state.tally.ask_to_wait(request.digest, scope, wait_s, self._now())
         places = self._places(rule, facts, request, Answer("", "stop", 0))
         if not reply.delay_s and reply.connection is None:
-            desk.tally.leave(reply.status, 0, self._now())
+            state.tally.leave(reply.status, 0, self._now())
             exchange.send(encode_reply(reply, places, {}, [], stream=False))
             return
         Call(
-            desk,
+            state,
             exchange,
             request,
             Answer("", "stop", 0),
@@ -261,13 +260,13 @@ class SimulatedEndpoint:
 
     def _encode_plain(self, reply: Reply, exchange: HttpExchange) -> bytes:
         """A rule's reply where no chat is: its body, or nothing."""
-        places = {"key": exchange.key, "call": self._desk.tally.calls}
+        places = {"key": exchange.key, "call": self._state.tally.calls}
         return encode_reply(reply, places, {}, [], stream=False)
 
     def _screen(self, exchange: HttpExchange, request: ChatRequest) -> SimulatedReply | None:
         """Refusals that do not depend on chance or on how much is going on."""
         settings, faults = self._settings, self._settings.faults
-        call = self._desk.tally.calls
+        call = self._state.tally.calls
         if self._is_loading():
             return REFUSALS["loading"]
         if _reached(faults.key_revoked_from, call) or (
@@ -279,7 +278,7 @@ class SimulatedEndpoint:
         ):
             return REFUSALS["model_not_found"]
         if _reached(faults.quota_gone_from, call):
-            self._desk.tally.note_quota_error()
+            self._state.tally.note_quota_error()
             return quota_gone(settings.dialect)
         return self._screen_request(request)
 
@@ -321,7 +320,7 @@ class SimulatedEndpoint:
             form = step.retry_after if step is not None else None
             self._refuse_rate(exchange, request, refusal, None, form)
         elif fault == "insufficient_quota":
-            self._desk.tally.note_quota_error()
+            self._state.tally.note_quota_error()
             self._refuse(exchange, quota_gone(self._settings.dialect))
         elif fault in REFUSALS:
             self._refuse(exchange, REFUSALS[fault])
@@ -338,8 +337,8 @@ class SimulatedEndpoint:
         attempt: int,
         ruled: tuple[Rule, CallFacts] | None = None,
     ) -> None:
-        desk = self._desk
-        if desk.slots.is_full:
+        state = self._state
+        if state.slots.is_full:
             self._refuse(exchange, REFUSALS["overloaded"])
             return
         enforcer = self._enforcer(exchange.key, request.model)
@@ -357,11 +356,11 @@ class SimulatedEndpoint:
         else:
             reply = ruled[0].reply
             answer, places = self._compose_ruled(request, *ruled)
-        desk.tally.accept(request.digest)
-        desk.tally.note_answer(answer)
+        state.tally.accept(request.digest)
+        state.tally.note_answer(answer)
         self._wallet.bill(request.prompt_tokens, answer.completion_tokens, request.max_tokens)
         Call(
-            desk,
+            state,
             exchange,
             request,
             answer,
@@ -433,16 +432,16 @@ class SimulatedEndpoint:
         enforcer: Enforcer | None,
         form: RetryAfter | None,
     ) -> None:
-        desk, dialect = self._desk, self._settings.dialect
-        now, wall = self._now(), desk.wall()
+        state, dialect = self._state, self._settings.dialect
+        now, wall = self._now(), state.wall()
         headers, told_s = retry_after_headers(
             form or self._settings.retry_after, dialect, refusal.wait_s, wall
         )
         if enforcer is not None:
             headers += limit_headers(dialect, enforcer.levels(now), refusal.requested, wall)
         if told_s is not None:
-            desk.tally.ask_to_wait(request.digest, (exchange.key, request.model), told_s, now)
-        desk.tally.rate_limited += 1
+            state.tally.ask_to_wait(request.digest, (exchange.key, request.model), told_s, now)
+        state.tally.rate_limited += 1
         body = rate_limit_body(dialect, refusal, request.model, wall)
         self._refuse(exchange, SimulatedReply(429, body), headers)
 
@@ -450,7 +449,7 @@ class SimulatedEndpoint:
         self, exchange: HttpExchange, reply: SimulatedReply, headers: Iterable[tuple[str, str]] = ()
     ) -> None:
         body = reply.body.encode() if isinstance(reply.body, str) else orjson.dumps(reply.body)
-        self._desk.tally.leave(reply.status, 0, self._now())
+        self._state.tally.leave(reply.status, 0, self._now())
         exchange.send(encode_response(reply.status, body, headers, reply.content_type))
 
     # Everything else.
@@ -475,7 +474,7 @@ class SimulatedEndpoint:
         return encode_response(200, b'{"status":"ok"}')
 
     def _metrics(self, _exchange: HttpExchange) -> bytes:
-        text = gauges_text(self._settings.metrics, self._desk.slots)
+        text = gauges_text(self._settings.metrics, self._state.slots)
         if not text:
             return encode_response(404, b'{"error":{"message":"there is nothing here"}}')
         return encode_response(200, text.encode(), (), "text/plain; version=0.0.4")

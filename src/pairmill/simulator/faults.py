@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from pairmill.simulator.settings import Faults, ScheduledStep
 
-__all__ = ["FAULTS", "MANNERS", "FaultDice", "Script"]
+__all__ = ["CONNECTION_FAULTS", "FAULTS", "FaultDice", "Script"]
 
-MANNERS = frozenset(
+CONNECTION_FAULTS = frozenset(
     {
         "close",  # the connection ends in order, without a byte
         "close_after",  # the answer is good; then the connection is closed, unannounced
@@ -39,7 +39,7 @@ MANNERS = frozenset(
 """Faults in the way that an answer is sent."""
 
 _OTHERS = frozenset({"rate_limit", "truncated"})
-FAULTS = tuple(sorted({*MANNERS, *_OTHERS, *REFUSALS, *ENVELOPE_FAULTS, *TEXT_FAULTS}))
+FAULTS = tuple(sorted({*CONNECTION_FAULTS, *_OTHERS, *REFUSALS, *ENVELOPE_FAULTS, *TEXT_FAULTS}))
 """The names of all faults."""
 
 

@@ -1,107 +1,31 @@
-"""The simulated endpoint in a process of its own: its command line, and its context manager."""
+"""The simulated endpoint in a child process."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import contextlib
-import gc
 import http.client
 import os
-import signal
 import ssl
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
 
-from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_FAILED, ConfigError
-from pairmill.simulator.settings import SimulatorSettings, from_mapping, to_mapping
-from pairmill.simulator.simulator import HOST, new_loop, serve
+from pairmill.errors import ConfigError
+from pairmill.simulator.settings import SimulatorSettings, to_mapping
+from pairmill.simulator.simulator import HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
     from pairmill.simulator.settings import ScheduledStep
 
-__all__ = ["SimulatorProcess", "read_settings", "run_cli", "run_endpoint"]
+__all__ = ["SimulatorProcess"]
 
 _STOP_S = 5.0
 _ANSWER_S = 60.0
-
-
-def read_settings(file: Path) -> SimulatorSettings:
-    """Settings from a YAML or JSON file.
-
-    Raises:
-        ConfigError: It cannot be read, or holds something that cannot be used.
-    """
-    try:
-        values = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise ConfigError(f"cannot read the simulator's settings from {file}") from None
-    except yaml.YAMLError:
-        raise ConfigError(f"{file}: not valid YAML") from None
-    if not isinstance(values or {}, dict):
-        raise ConfigError(f"{file}: expected 'name: value' lines at the top level")
-    return from_mapping(values or {})
-
-
-def run_endpoint(settings: SimulatorSettings, *, until_stdin_closes: bool = False) -> int:
-    """Serve until SIGINT or SIGTERM; prints ``{"url": ...}`` as one line; returns an exit code.
-
-    Raises:
-        ConfigError: The settings cannot work.
-    """
-    gc.freeze()  # or each look for cycles in all that there is would hold up the calls in flight
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        try:
-            runner.run(_serve_until_told(settings, until_stdin_closes=until_stdin_closes))
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else "no reason given"
-            sys.stderr.write(f"simulator: cannot listen on port {settings.port}: {reason}\n")
-            return EXIT_FAILED
-    return EXIT_DONE
-
-
-def run_cli(args: Sequence[str]) -> int:
-    """What ``python -m pairmill.simulator`` does with its arguments; returns an exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pairmill.simulator",
-        description="An OpenAI-compatible endpoint on 127.0.0.1 that simulates a model.",
-    )
-    parser.add_argument("--settings", metavar="FILE", help="YAML or JSON; - reads a line of JSON")
-    parser.add_argument("--port", type=int, help="0 lets the system choose")
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--scenario", metavar="NAME", help="a scenario's name, or a .yaml file")
-    parser.add_argument("--content", choices=["derived", "canned"])
-    parser.add_argument("--until-stdin-closes", action="store_true")
-    parser.add_argument(
-        "--ceiling", action="store_true", help="measure the endpoint's own ceiling and exit"
-    )
-    given = parser.parse_args(args)
-    overrides = {
-        name: value
-        for name in ("port", "seed", "content", "scenario")
-        if (value := getattr(given, name)) is not None
-    }
-    try:
-        settings = _settings_from(given.settings)
-        settings = from_mapping({**to_mapping(settings), **overrides})
-        if given.ceiling:
-            from pairmill.simulator.ceiling import print_ceiling  # noqa: PLC0415 (seldom needed)
-
-            print_ceiling(settings)
-            return EXIT_DONE
-        return run_endpoint(settings, until_stdin_closes=given.until_stdin_closes)
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return EXIT_CONFIG
 
 
 class SimulatorProcess:
@@ -211,44 +135,3 @@ class SimulatorProcess:
         if response.status != http.client.OK:
             raise ConfigError(str(answer["error"]["message"]))
         return answer
-
-
-def _settings_from(name: str | None) -> SimulatorSettings:
-    if name is None:
-        return SimulatorSettings()
-    if name != "-":
-        return read_settings(Path(name))
-    try:
-        values = orjson.loads(_read_line())
-    except orjson.JSONDecodeError:
-        raise ConfigError("simulator: the first line of standard input is no JSON") from None
-    return from_mapping(values)
-
-
-def _read_line() -> bytes:
-    """One line of standard input, unbuffered: what follows it is for the watcher of its end."""
-    line = bytearray()
-    while (part := os.read(0, 1)) not in {b"", b"\n"}:
-        line += part
-    return bytes(line)
-
-
-async def _serve_until_told(settings: SimulatorSettings, *, until_stdin_closes: bool) -> None:
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
-
-    def watch() -> None:
-        if not os.read(0, 4096):
-            loop.remove_reader(0)
-            told.set()
-
-    if until_stdin_closes:
-        loop.add_reader(0, watch)
-
-    def announce(url: str) -> None:
-        sys.stdout.write(orjson.dumps({"url": url, "pid": os.getpid()}).decode() + "\n")
-        sys.stdout.flush()
-
-    await serve(settings, ready=announce, until=told)

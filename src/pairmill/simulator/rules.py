@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 
 from pairmill.errors import ConfigError
 from pairmill.simulator.dice import Dice
-from pairmill.simulator.faults import MANNERS, check_fault
+from pairmill.simulator.faults import CONNECTION_FAULTS, check_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -195,7 +195,7 @@ class RuleBook:
             name = rule.reply.fault
             if name is not None:
                 check_fault(name)
-                if name in MANNERS:
+                if name in CONNECTION_FAULTS:
                     raise ConfigError(f"simulator: {name!r} is told by 'connection', not 'fault'")
 
     def __bool__(self) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pairmill.records import Outcome
+    from pairmill.store.charges import Bill, DropKey
 
 __all__ = [
     "Batch",
@@ -55,6 +56,7 @@ class UnitOutcome(Struct, frozen=True):
         rejected: Lines for ``rejected/``, likewise.
         reason: Why it was rejected; None where it was not.
         attempts: Answers bought for it, in all starts together.
+        drops: Why each of the rejected lines stands there.
     """
 
     unit_id: str
@@ -64,6 +66,7 @@ class UnitOutcome(Struct, frozen=True):
     reason: str | None = None
     attempts: int = 0
     usage: Usage = _NOTHING
+    drops: Sequence[DropKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,14 @@ class Batch:
     """What one commit makes durable: all of it, or none.
 
     An answer that was found in the ledger is no part of a batch: it has been paid for already.
+
+    Attributes:
+        charges: What calls were charged since the last commit, from ``ChargeSums.take``.
     """
 
     answers: Sequence[PaidAnswer] = ()
     outcomes: Sequence[UnitOutcome] = ()
+    charges: Sequence[tuple[object, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +128,12 @@ class Totals:
     Attributes:
         units: Outcome to count.
         reasons: Reason of rejection to count of units.
-        usage: Tokens of all calls: the bill.
-        calls: Answers that were bought.
+        usage: Tokens of all calls.
+        calls: Replies that were paid for.
         models: Name as the server returned it to calls.
+        bill: What calls were charged.
+        drops: Lines of ``rejected/`` by why they stand there; None where the ledger, an earlier
+            version's, does not count them.
     """
 
     units: Mapping[str, int]
@@ -132,6 +142,8 @@ class Totals:
     calls: int
     usage: Usage
     models: Mapping[str, int]
+    bill: Bill
+    drops: Mapping[DropKey, int] | None = None
 
 
 def encode_completion(completion: Completion) -> bytes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError, StorageError
+from pairmill.store.counts import count_drops
 from pairmill.store.database import create, rebuild_hint
 from pairmill.store.files import DISK, Files
 from pairmill.store.ledger import Ledger
@@ -19,7 +20,7 @@ from pairmill.store.lookup import Lookup
 from pairmill.store.recovery import holds_shards, restore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
 
     from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitOutcome
@@ -111,6 +112,8 @@ class Journal:
         ledger = Ledger(folder.ledger)
         try:
             shards, notices = restore(folder, files, ledger.shards(), clock())
+            if not ledger.counts_drops:
+                ledger.count_drops(count_drops(folder, ledger.shards()))
         except BaseException:
             ledger.close()
             raise
@@ -128,8 +131,8 @@ class Journal:
         """Open a reading end for another thread; whoever opens it closes it."""
         return Lookup(self._folder.ledger)
 
-    def reopen(self, reason: str | None) -> frozenset[str]:
-        """Lift tombstones, all or those of one reason; return every unit that is to be asked again.
+    def reopen(self, reason: str | None, units: Collection[str] | None = None) -> frozenset[str]:
+        """Lift tombstones, as ``Ledger.reopen``; return every unit that is to be asked again.
 
         What an earlier start lifted and did not come to is among them.
 
@@ -137,7 +140,7 @@ class Journal:
             StorageError: The disk refused; see the class.
         """
         with self._working():
-            self._ledger.reopen(reason)
+            self._ledger.reopen(reason, units)
             return self._ledger.reopened()
 
     def put_back(self) -> int:
@@ -161,7 +164,7 @@ class Journal:
             outcomes = self._fresh(batch.outcomes)
             rows = [line for unit in outcomes for line in unit.rows]
             self._append(rows, [line for unit in outcomes for line in unit.rejected])
-            self._ledger_commit(batch.answers, outcomes, self._shards.changed())
+            self._ledger_commit(batch.answers, outcomes, self._shards.changed(), batch.charges)
             self._shards.commit()
             self._uneven = False
         repeated = len(batch.outcomes) - len(outcomes)
@@ -233,9 +236,10 @@ class Journal:
         answers: Sequence[PaidAnswer],
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
+        charges: Sequence[tuple[object, ...]] = (),
     ) -> None:
         self._in_doubt = True
-        self._ledger.commit(answers, outcomes, shards)
+        self._ledger.commit(answers, outcomes, shards, charges)
         self._in_doubt = False
 
     def _publish(self, records: Sequence[ShardRecord]) -> None:

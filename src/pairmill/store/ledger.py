@@ -11,16 +11,18 @@ from contextlib import contextmanager, suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from pairmill.store.charges import add_charges, add_drops, has_drops, prepare, set_drops
 from pairmill.store.database import connect, explained
 from pairmill.store.entries import encode_completion
 from pairmill.store.lookup import finished_among, select_shards
 from pairmill.store.schema import FOLDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pairmill.records import Usage
+    from pairmill.store.charges import DropKey
     from pairmill.store.entries import PaidAnswer, ShardRecord, UnitOutcome
 
 __all__ = ["Ledger"]
@@ -44,12 +46,17 @@ _ADD_UNIT_TOTALS = (
     " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
     " completion_tokens = completion_tokens + excluded.completion_tokens"
 )
+_LIFT = (
+    "INSERT INTO lifted SELECT id FROM units"
+    " WHERE outcome = 'rejected' AND reason IS coalesce(?, reason)"
+)
+_LIFT_ONE = "INSERT OR IGNORE INTO lifted SELECT id FROM units WHERE id = ? AND pairs = 0"
 _TAKE_OFF_TOTALS = (
     "UPDATE unit_totals SET units = units - gone.n, attempts = attempts - gone.a,"
     " prompt_tokens = prompt_tokens - gone.p, completion_tokens = completion_tokens - gone.c"
     " FROM (SELECT outcome AS o, coalesce(reason, '') AS r, count(*) AS n, sum(attempts) AS a,"
     " sum(prompt_tokens) AS p, sum(completion_tokens) AS c FROM units"
-    " WHERE outcome = 'rejected' AND reason IS coalesce(?, reason) GROUP BY o, r) AS gone"
+    " WHERE id IN (SELECT id FROM lifted) GROUP BY o, r) AS gone"
     " WHERE outcome = gone.o AND unit_totals.reason = gone.r"
 )
 _PUT_BACK_TOTALS = (
@@ -74,6 +81,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = connect(path)
+        with self._transaction():
+            prepare(self._connection)
         self._has_reopened = bool(self.reopened())
         self._gathered = self._count_gathered()
 
@@ -92,6 +101,7 @@ class Ledger:
         answers: Sequence[PaidAnswer],
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
+        charges: Sequence[tuple[object, ...]] = (),
     ) -> None:
         """Make all of it durable in one transaction, or none.
 
@@ -108,6 +118,19 @@ class Ledger:
             self._add_answers(answers)
             self._add_units(outcomes)
             self._connection.executemany(_ADD_SHARD, map(_shard_row, shards))
+            add_charges(self._connection, charges)
+            add_drops(self._connection, (drop for unit in outcomes for drop in unit.drops))
+
+    @property
+    def counts_drops(self) -> bool:
+        """Whether every line of ``rejected/`` is counted here."""
+        with explained(self._path):
+            return has_drops(self._connection)
+
+    def count_drops(self, drops: Mapping[DropKey, int]) -> None:
+        """Take what was counted in ``rejected/`` itself, in a ledger that does not count it yet."""
+        with self._transaction():
+            set_drops(self._connection, drops)
 
     def reopened(self) -> frozenset[str]:
         """Return the tombstones that are being asked again, those of an earlier start included."""
@@ -115,11 +138,15 @@ class Ledger:
             found = self._connection.execute("SELECT id FROM reopened").fetchall()
         return frozenset(unit.hex() for (unit,) in found)
 
-    def reopen(self, reason: str | None) -> int:
-        """Lift tombstones, all or those of one reason, so that their units count as new.
+    def reopen(self, reason: str | None, units: Collection[str] | None = None) -> int:
+        """Lift tombstones, so that their units count as new.
 
         Their answers are forgotten, or they would be found again; what was paid for them stays in
         the bill. Returns how many were lifted.
+
+        Args:
+            reason: Of the tombstones; None: of any reason.
+            units: These units instead, as far as they have no pair, whatever their end was.
 
         Raises:
             StorageError: The disk refused; nothing was lifted, or all.
@@ -127,20 +154,24 @@ class Ledger:
         with self._transaction():
             self._fold_all()
             execute = self._connection.execute
-            lifted = "outcome = 'rejected' AND reason IS coalesce(?, reason)"
-            theirs = f"unit IN (SELECT id FROM units WHERE {lifted})"  # noqa: S608 (a constant)
+            execute("CREATE TEMP TABLE IF NOT EXISTS lifted (id BLOB PRIMARY KEY) WITHOUT ROWID")
+            execute("DELETE FROM lifted")
+            if units is None:
+                execute(_LIFT, (reason,))
+            else:
+                self._connection.executemany(_LIFT_ONE, ((_blob(unit),) for unit in sorted(units)))
+            theirs = "unit IN (SELECT id FROM lifted)"
             execute(
-                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})",  # noqa: S608
-                (reason,),
+                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"  # noqa: S608
             )
-            execute(f"DELETE FROM answers WHERE {theirs}", (reason,))  # noqa: S608
+            execute(f"DELETE FROM answers WHERE {theirs}")  # noqa: S608
             moved = execute(
-                f"INSERT INTO reopened SELECT * FROM units WHERE {lifted}",  # noqa: S608
-                (reason,),
+                "INSERT INTO reopened SELECT * FROM units WHERE id IN (SELECT id FROM lifted)"
             ).rowcount
-            execute(_TAKE_OFF_TOTALS, (reason,))
+            execute(_TAKE_OFF_TOTALS)
             execute("DELETE FROM unit_totals WHERE units <= 0")
-            execute(f"DELETE FROM units WHERE {lifted}", (reason,))  # noqa: S608
+            execute("DELETE FROM units WHERE id IN (SELECT id FROM lifted)")
+            execute("DELETE FROM lifted")
         self._has_reopened = self._has_reopened or moved > 0
         return moved
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError
 from pairmill.records import Usage
+from pairmill.store.charges import read_bill, read_drops
 from pairmill.store.database import connect, explained, rebuild_hint
 from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
 from pairmill.store.measured import Measured
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pairmill.records import Completion
+    from pairmill.store.charges import Bill
     from pairmill.store.entries import UnitKey
 
 __all__ = ["Lookup", "finished_among", "select_shards"]
@@ -90,19 +92,26 @@ class Lookup:
                 "SELECT model, calls, prompt_tokens, completion_tokens, cached_tokens"
                 " FROM call_totals ORDER BY calls DESC, model"
             ).fetchall()
+            bill, drops = read_bill(self._connection), read_drops(self._connection)
         units: dict[str, int] = {}
         for outcome, _, count, _ in by_outcome:
             units[outcome] = units.get(outcome, 0) + count
         ranked = sorted(by_outcome, key=lambda row: (-row[2], row[1]))
-        usage = Usage(*(sum(row[column] for row in by_model) for column in (2, 3, 4)))
         return Totals(
             units=units,
             reasons={reason: count for _, reason, count, _ in ranked if reason},
             pairs=sum(row[3] for row in by_outcome),
-            calls=sum(row[1] for row in by_model),
-            usage=usage,
+            calls=bill.calls,
+            usage=bill.usage,
             models={row[0]: row[1] for row in by_model},
+            bill=bill,
+            drops=drops,
         )
+
+    def bill(self) -> Bill:
+        """What all calls were charged."""
+        with explained(self._path):
+            return read_bill(self._connection)
 
     def usage_by_model(self) -> dict[str, Usage]:
         """Tokens of all calls by the model's name as the server returned it."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from pairmill.store.counts import count_run
 from pairmill.store.files import DISK, Files, atomic_write
 
 if TYPE_CHECKING:
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["write_manifest"]
 
 _FORMAT = 1
+_PICO = 10**12
 
 
 def write_manifest(
-    folder: RunFolder, lookup: Lookup, *, facts: Mapping[str, object], files: Files = DISK
+    folder: RunFolder,
+    lookup: Lookup,
+    *,
+    facts: Mapping[str, object],
+    usd: float | None = None,
+    files: Files = DISK,
 ) -> None:
     """Write the manifest anew, in one step.
 
@@ -30,6 +37,7 @@ def write_manifest(
         lookup: The ledger: the shards and the sums come out of it.
         facts: What only the caller knows, as plain JSON values: prompt versions, recipe, settings,
             cost. Everything in it is written: it must hold no secret.
+        usd: What all calls cost, in dollars; None where no price is known.
         files: The operations on the disk.
 
     Raises:
@@ -43,6 +51,7 @@ def write_manifest(
         "version": folder.version,
         "shards": shards,
         "pairs": totals.pairs,
+        "counts": count_run(folder, lookup, totals).to_json(),
         "units": totals.units,
         "rejected": totals.reasons,
         "calls": totals.calls,
@@ -50,6 +59,13 @@ def write_manifest(
             "prompt": totals.usage.prompt_tokens,
             "completion": totals.usage.completion_tokens,
             "cached": totals.usage.cached_tokens,
+        },
+        "cost": {
+            "usd": _dollars(usd),
+            "usd_in_doubt": _dollars(totals.bill.doubt_picodollars / _PICO),
+            "tokens_in_doubt": totals.bill.doubt_tokens,
+            "empty_calls": totals.bill.empty,
+            "lost_calls": totals.bill.lost,
         },
         "models": totals.models,
         "facts": dict(facts),
@@ -65,3 +81,7 @@ def _shard(folder: RunFolder, record: ShardRecord) -> dict[str, object]:
         "bytes": record.bytes,
         "sha256": record.sha256,
     }
+
+
+def _dollars(amount: float | None) -> float | None:
+    return None if amount is None else round(amount, 6)

@@ -16,6 +16,7 @@ import orjson
 from msgspec import Struct
 
 from pairmill.records import digest
+from pairmill.store.charges import DropKey
 from pairmill.store.entries import UnitOutcome
 
 if TYPE_CHECKING:
@@ -181,7 +182,15 @@ def encode_unit(result: UnitResult) -> UnitOutcome:
         reason=result.reason,
         attempts=origin.attempts,
         usage=origin.usage,
+        drops=[_drop(rejection, result.reason) for rejection in rejections],
     )
+
+
+def _drop(rejection: Rejection, error_class: str | None) -> DropKey:
+    """Why the line stands there; ``counts.drop_key`` reads the same out of it."""
+    if not rejection.whole_unit:
+        return DropKey("pair", rejection.reason)
+    return DropKey("empty" if error_class is None else "chunk", rejection.reason)
 
 
 def encode_row(

@@ -12,6 +12,7 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, Event, Topic
+from pairmill.llm.budget import Charge
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
@@ -69,9 +70,11 @@ class Watched:
         self.others -= 1
         return self.others >= 0
 
-    def answered(self, reply: Reply) -> int | None:
+    charge: Charge | None = None
+
+    def answered(self, reply: Reply) -> Charge:
         self.ended.append(reply.completion.usage)
-        return 42
+        return Charge(reply.completion.usage, 42)
 
     def failed(self, error: ProviderError) -> bool:
         self.ended.append(error.kind)
@@ -153,6 +156,8 @@ async def test_an_answer_settles_its_turn_and_is_told(opened: list[Setting]) -> 
         "cached_tokens": 4,
         "seconds": 0.0,
         "picodollars": 42,
+        "outcome": "answer",
+        "charge": Charge(completion.usage, 42),
     }
 
 

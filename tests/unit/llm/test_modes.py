@@ -5,17 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.questions import request
 from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.endpoint import Endpoint, Secret
-from pairmill.llm.modes import find_mode
+from pairmill.llm.modes import Question, find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
+from pairmill.llm.providers.wire import Encoder
 from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
     from pairmill.records import Completion, Request
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"colour": {"type": "string"}},
+    "required": ["colour"],
+    "additionalProperties": False,
+}
 
 
 class Kept(dict[str, str]):
@@ -28,21 +38,32 @@ class Kept(dict[str, str]):
 async def found(*script: bytes, memory: Kept | None = None) -> tuple[Mode, list[str | None]]:
     """The mode found, and the response formats that the server saw."""
     async with serve(*script) as server:
+        encoder = Encoder()
         provider = SdkProvider(
-            Endpoint(server.base_url, Secret("")), FakeClock(), concurrency=1, timeout_s=1.0
+            Endpoint(server.base_url, Secret("")),
+            FakeClock(),
+            concurrency=1,
+            timeout_s=1.0,
+            encoder=encoder,
         )
 
         async def ask(request: Request, mode: Mode) -> Completion:
             return (await provider.complete(request, mode)).completion
 
         try:
-            mode = await find_mode(
-                ask, "http://x/v1", "m", memory if memory is not None else Kept()
-            )
+            memory = memory if memory is not None else Kept()
+            mode = (await find_mode(ask, encoder, ASKED, "http://x/v1 m", memory)).mode
         finally:
             await provider.aclose()
     formats = [sent.get("response_format", {}).get("type") for sent in server.requests]
     return mode, formats
+
+
+def is_usable(text: str) -> bool:
+    return text == '{"colour": "green"}'
+
+
+ASKED = Question(request(schema=SCHEMA), is_usable)
 
 
 def refused(message: str, status: int = 400, code: str | None = None) -> bytes:
@@ -71,9 +92,18 @@ async def test_a_server_that_keeps_to_the_schema_costs_one_call() -> None:
         ([PROSE, NO_FORMAT, GREEN], Mode.JSON_OBJECT),
         ([OTHER_KEY, OTHER_KEY, GREEN], Mode.JSON_OBJECT),
         ([PROSE, PROSE, PROSE, PROSE], Mode.PROMPT),
-        ([PROSE, PROSE, refused("JSON mode is not enabled")], Mode.PROMPT),
+        ([PROSE, PROSE, refused("JSON mode is not enabled"), GREEN], Mode.PROMPT),
         ([NO_FORMAT, NO_FORMAT, PROSE], Mode.PROMPT),
-        ([reply(answer("", finish="length"))], Mode.JSON_SCHEMA),
+        ([reply(answer("", finish="length")), GREEN], Mode.JSON_SCHEMA),
+        ([reply(answer("{}")), reply(answer("{}")), GREEN], Mode.JSON_OBJECT),
+        ([refused("oops", 500), GREEN], Mode.JSON_OBJECT),
+        (
+            [refused("No endpoints found that can handle the requested parameters", 404)] * 2
+            + [GREEN],
+            Mode.PROMPT,
+        ),
+        ([refused("x", code="json_validate_failed"), GREEN], Mode.JSON_SCHEMA),
+        ([refused("oops", 500)] * 3 + [GREEN], Mode.JSON_SCHEMA),  # without a system message
     ],
 )
 async def test_the_strongest_mode_that_works_is_found(script: list[bytes], mode: Mode) -> None:
@@ -112,7 +142,7 @@ async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> Non
     memory = Kept()
     assert (await found(NO_FORMAT, GREEN, memory=memory))[0] is Mode.JSON_OBJECT
     assert await found(GREEN, memory=memory) == (Mode.JSON_OBJECT, [])
-    assert list(memory) == ["mode http://x/v1 m"]
+    assert list(memory) == ["http://x/v1 m"]
 
 
 async def test_a_failure_and_a_foreign_word_are_not_remembered() -> None:
@@ -120,5 +150,5 @@ async def test_a_failure_and_a_foreign_word_are_not_remembered() -> None:
     with pytest.raises(ProviderError):
         await found(refused("x", 503), memory=memory)
     assert not memory
-    memory.set("mode http://x/v1 m", "telepathy")
+    memory.set("http://x/v1 m", "telepathy")
     assert (await found(GREEN, memory=memory))[0] is Mode.JSON_SCHEMA

@@ -91,12 +91,15 @@ def test_thoughts_are_counted_wherever_they_stand(usage: dict[str, Any], counted
 
 
 def test_thoughts_that_nobody_counts_are_guessed_from_their_text() -> None:
-    usage = {"prompt_tokens": 10, "completion_tokens": 1000}
+    usage = {"prompt_tokens": 10, "completion_tokens": 150}
     apart = {**answer(JSON, reasoning_content="hmm " * 100), "usage": usage}
     assert read(apart).usage.reasoning_tokens == 100
     within = {**answer(f"{'hmm ' * 100}</think>{JSON}"), "usage": usage}
     assert read(within).usage.reasoning_tokens == 100
     assert read({**answer(JSON), "usage": usage}).usage.reasoning_tokens == 0
+    many = {"prompt_tokens": 10, "completion_tokens": 1000}
+    assert read({**answer(JSON), "usage": many}).usage.reasoning_tokens == 998
+    assert read({**answer("\u0939" * 400), "usage": many}).usage.reasoning_tokens == 0
 
 
 def test_thoughts_are_kept_only_if_asked_for() -> None:

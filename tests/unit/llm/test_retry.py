@@ -84,9 +84,9 @@ def test_what_the_server_counted_tokens_for_is_billed() -> None:
     assert isinstance(POLICY.decide(error, History(billed=1), Highest()), GiveUp)
 
 
-def test_a_request_that_fails_while_others_are_answered_is_given_up_after_six_tries() -> None:
+def test_a_request_that_fails_while_others_are_answered_is_given_up_after_four_tries() -> None:
     error, history = failed(Kind.OVERLOAD), History()
-    for _ in range(5):
+    for _ in range(3):
         assert isinstance(POLICY.decide(error, history, Highest(), alone=True), Wait)
         history = history.after(error, alone=True)
     assert isinstance(POLICY.decide(error, history, Highest(), alone=True), GiveUp)

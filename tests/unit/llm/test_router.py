@@ -15,7 +15,6 @@ from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.prices import Price
 from pairmill.llm.providers.provider import Mode, Reply
-from pairmill.llm.purse import Purse
 from pairmill.llm.router import Route, Router
 from pairmill.records import Completion, Usage
 
@@ -36,9 +35,8 @@ def _exchange(
     wire: Provider = None  # type: ignore[assignment]
     stations = [Route(pool, wire, Mode.PROMPT, HeaderDialect.COMMON) for pool in pools]
     gates = Pools(pools, lambda pool: Gate(clock=time.monotonic, width=4, name=pool.name))
-    budget = Budget(caps, now=0.0) if caps else None
-    purse = Purse(budget, lambda: 0.0) if budget else None
-    return Router("m", stations, gates, SystemClock(), purse, prices.get if prices else None)
+    budget = Budget(caps or Caps(), clock=lambda: 0.0, unproven_tokens=0)
+    return Router("m", stations, gates, SystemClock(), budget, prices.get if prices else None)
 
 
 async def test_a_call_learns_what_its_model_is_called_where_it_goes() -> None:
@@ -72,15 +70,14 @@ async def test_a_model_that_no_pool_names_is_asked_of_the_usual_ones() -> None:
 async def test_a_model_without_a_pool_is_reserved_and_settled_at_its_own_price() -> None:
     prices = {"judge": DEAR}
     exchange = _exchange(_pool("usual", "m", CHEAP), caps=Caps(10**9), prices=prices)
-    assert exchange.purse is not None
-    budget = exchange.purse.budget
+    budget = exchange.budget
     usual = await exchange.admit(request(), is_retry=False)
     reserved = budget.reserved.picodollars
     judge = await exchange.admit(request(model="judge"), is_retry=False)
     assert budget.reserved.picodollars == 11 * reserved
-    assert usual.answered(REPLY) == CHEAP.cost(REPLY.completion.usage)
-    assert judge.answered(REPLY) == DEAR.cost(REPLY.completion.usage)
-    assert budget.spent(0.0).picodollars == 11 * CHEAP.cost(REPLY.completion.usage)
+    assert usual.answered(REPLY).picodollars == CHEAP.cost(REPLY.completion.usage)
+    assert judge.answered(REPLY).picodollars == DEAR.cost(REPLY.completion.usage)
+    assert budget.spent.picodollars == 11 * CHEAP.cost(REPLY.completion.usage)
 
 
 async def test_a_refused_key_leaves_the_work_to_the_others_and_then_to_nobody() -> None:
@@ -100,12 +97,11 @@ async def test_a_refused_key_leaves_the_work_to_the_others_and_then_to_nobody() 
 async def test_the_dearest_price_is_reserved_and_the_real_one_is_settled() -> None:
     exchange = _exchange(_pool("a", "m", CHEAP), _pool("b", "m", DEAR), caps=Caps(10**9))
     turn = await exchange.admit(request(), is_retry=False)
-    assert exchange.purse is not None
-    reserved = exchange.purse.budget.reserved
+    reserved = exchange.budget.reserved
     assert reserved.picodollars > request().prompt.sampling.max_tokens * DEAR.output
-    cost = turn.answered(REPLY)
+    cost = turn.answered(REPLY).picodollars
     assert cost == CHEAP.cost(REPLY.completion.usage)
-    assert exchange.purse.budget.reserved.picodollars == 0
+    assert exchange.budget.reserved.picodollars == 0
 
 
 @pytest.mark.parametrize("how", ["failed", "abandoned", "give_back", "maybe"])
@@ -118,17 +114,15 @@ async def test_however_a_call_ends_its_reservation_ends_with_it(how: str) -> Non
         turn.failed(ProviderError(Kind.TIMEOUT, "late", maybe_paid=True))
     else:
         getattr(turn, how)()
-    assert exchange.purse is not None
-    budget = exchange.purse.budget
+    budget = exchange.budget
     assert budget.reserved.picodollars == 0
-    assert (budget.spent(0.0).picodollars > 0) is (how in {"abandoned", "maybe"})
+    assert (budget.spent.picodollars > 0) is (how in {"abandoned", "maybe"})
 
 
 async def test_a_call_without_room_waits_for_those_in_flight_and_no_longer() -> None:
     one = _exchange(_pool("a", "m", CHEAP), caps=Caps(10**9))
     turn = await one.admit(request(), is_retry=False)
-    assert one.purse is not None
-    room = one.purse.budget.reserved.picodollars
+    room = one.budget.reserved.picodollars
     turn.give_back()
     exchange = _exchange(_pool("a", "m", CHEAP), caps=Caps(room + room // 2))
     first = await exchange.admit(request(), is_retry=False)
@@ -161,3 +155,28 @@ async def test_what_calls_use_is_learned_where_the_model_has_another_name() -> N
 
     first = await reserved()
     assert await reserved() != first
+
+
+async def test_a_wait_that_is_cancelled_gives_its_reservation_back() -> None:
+    exchange = _exchange(_pool("a", "m", CHEAP), caps=Caps(10**9))
+    held = [await exchange.admit(request(), is_retry=False) for _ in range(4)]  # all there are
+    reserved = exchange.budget.reserved
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: exchange.admit(request(), is_retry=False))
+        await anyio.wait_all_tasks_blocked()
+        assert exchange.budget.reserved.picodollars > reserved.picodollars
+        tasks.cancel_scope.cancel()
+    assert exchange.budget.reserved == reserved
+    for turn in held:
+        turn.give_back()
+    assert exchange.budget.reserved.picodollars == 0
+
+
+async def test_a_reply_that_was_paid_for_and_empty_is_charged() -> None:
+    exchange = _exchange(_pool("a", "m", CHEAP), caps=Caps(10**9))
+    turn = await exchange.admit(request(), is_retry=False)
+    error = ProviderError(Kind.BADOUT, "empty", prompt_tokens=100, completion_tokens=64)
+    turn.failed(error)
+    assert turn.charge is not None
+    assert turn.charge.picodollars == CHEAP.cost(Usage(100, 64))
+    assert exchange.budget.spent.picodollars == CHEAP.cost(Usage(100, 64))

@@ -17,6 +17,12 @@ def read(body: object) -> Completion:
     return decode(200, {}, data, now=5.0)
 
 
+def refused(message: str, status: int = 400) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        decode(status, {}, orjson.dumps({"error": {"message": message}}), now=5.0)
+    return caught.value
+
+
 def test_equal_requests_have_equal_bytes_and_the_text_stands_last() -> None:
     body = Encoder().encode(request("the chunk"), Mode.JSON_SCHEMA)
     assert body == Encoder().encode(request("the chunk"), Mode.JSON_SCHEMA)
@@ -89,23 +95,27 @@ def test_what_is_kept_of_templates_is_bounded() -> None:
 
 def test_a_word_learned_by_another_call_is_worth_a_try() -> None:
     encoder = Encoder()
-    error = ProviderError(Kind.CONFIG, "Unknown parameter: 'seed'", status=400)
-    assert encoder.learn("m", WireDialect(), error)
-    assert encoder.learn("m", WireDialect(), error)  # sent before the first refusal came back
-    assert not encoder.learn("m", encoder.dialect("m"), error)
+    error = refused("Unknown parameter: 'seed'")
+    used = encoder.dialect("m")
+    assert encoder.learn(used, error, request(), Mode.JSON_SCHEMA)
+    assert encoder.learn(used, error, request(), Mode.JSON_SCHEMA)  # sent before it came back
+    assert not encoder.learn(encoder.dialect("m"), error, request(), Mode.JSON_SCHEMA)
     assert encoder.dialect("other") == WireDialect()
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("message", "status"),
     [
-        ProviderError(Kind.CHUNK, "the context length 4096 of max_tokens is exceeded", status=400),
-        ProviderError(Kind.CONFIG, "unknown model; temperature 0", status=404),
-        ProviderError(Kind.CONFIG, "top_k is not supported", status=400),
+        ("the context length 4096 of max_tokens is exceeded", 400),
+        ("unknown model; temperature 0", 404),
+        ("top_k is not supported", 400),
+        ("seed is not supported", 503),
     ],
 )
-def test_other_refusals_teach_nothing(error: ProviderError) -> None:
-    assert WireDialect().after(error) is None
+def test_other_refusals_teach_nothing(message: str, status: int) -> None:
+    encoder = Encoder()
+    error = refused(message, status)
+    assert not encoder.learn(encoder.dialect("m"), error, request(), Mode.JSON_SCHEMA)
 
 
 def test_an_answer_is_read_with_surrogates_and_nul_removed() -> None:

@@ -62,7 +62,7 @@ def test_at_the_end_counts_reasons_tokens_and_cost_are_told() -> None:
         "| Pairs written | 2,500 |",
         "| Dropped units and pairs | 9 |",
         "| Prompt tokens | 1,000,000 |",
-        "| Cost | 0.27 USD |",
+        "| Cost | 0.2700 USD |",
         "- Model: `m-1`, `m-2`",
     ):
         assert line in card

@@ -118,7 +118,7 @@ async def test_a_cut_answer_is_asked_afresh_for_what_is_missing() -> None:
     assert said == ["cut_off"]
     fresh = script.requests[1].prompt
     assert fresh.text == "only 1 more"
-    assert fresh.sampling.max_tokens == 2000
+    assert fresh.sampling.max_tokens == 2500
     assert fresh.sampling.seed == 6
     assert asker.usage == Usage(200, 20)
 

@@ -7,9 +7,8 @@ import pytest
 
 from pairmill.config import load
 from pairmill.errors import ConfigError
-from pairmill.llm.budget import CallOutcome
-from pairmill.llm.pools import Pool
-from pairmill.llm.prices import load_prices
+from pairmill.llm.budget import CallOutcome, Charge
+from pairmill.llm.price_files import load_prices
 from pairmill.records import Completion, Usage
 from pairmill.run.spending import open_spending
 from pairmill.store.entries import Batch, PaidAnswer
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRICES = load_prices()
-POOL = Pool("a", "http://x.test/v1", "KEY", "gpt-4o-mini", price=PRICES.find("gpt-4o-mini"))
+PRICE = PRICES.find("gpt-4o-mini")
+MODELS = {"gpt-4o-mini": PRICE}
 MINI = 150_000  # picodollars a prompt token
 
 
@@ -38,48 +38,65 @@ def folder(tmp_path: Path) -> Iterator[RunFolder]:
 
 
 def test_without_a_cap_nothing_is_kept(folder: RunFolder) -> None:
-    assert open_spending(load(), [POOL], PRICES, folder) is None
+    spending = open_spending(load(), MODELS, PRICES, folder)
+    spending.write()
+    assert not spending.budget.is_capped
+    assert not spending.path.exists()
 
 
 def test_what_the_ledger_bought_counts_though_nothing_was_recorded(folder: RunFolder) -> None:
-    spending = open_spending(load(given={"max_usd": 1.0}), [POOL], PRICES, folder)
-    assert spending is not None
-    assert spending.budget.spent(time.monotonic()).picodollars == 1000 * MINI
+    spending = open_spending(load(given={"max_usd": 1.0}), MODELS, PRICES, folder)
+    assert spending.budget.spent.picodollars == 1000 * MINI
 
 
 def test_after_a_kill_what_was_in_flight_counts_at_its_worst(folder: RunFolder) -> None:
     settings = load(given={"max_usd": 1.0})
-    killed = open_spending(settings, [POOL], PRICES, folder)
-    assert killed is not None
-    assert killed.budget.reserve(5000, 0, POOL.price, time.monotonic())
+    killed = open_spending(settings, MODELS, PRICES, folder)
+    reservation = killed.budget.try_reserve(5000, 0, PRICE)
+    assert reservation is not None
     killed.write()
-    again = open_spending(settings, [POOL], PRICES, folder)
-    assert again is not None
-    assert again.budget.spent(time.monotonic()).picodollars == 6000 * MINI
+    again = open_spending(settings, MODELS, PRICES, folder)
+    at_worst = 1000 * MINI + reservation.picodollars
+    assert again.budget.spent.picodollars == at_worst
+    assert again.budget.spent.tokens == 1000 + reservation.tokens
+    assert again.lost is not None
+    assert again.lost.most_picodollars == reservation.picodollars
+    assert again.lost.most_tokens == reservation.tokens
+
+
+def test_after_a_kill_the_tokens_in_flight_count_though_no_price_is_known(
+    folder: RunFolder,
+) -> None:
+    settings = load(given={"max_total_tokens": 10**9})
+    killed = open_spending(settings, MODELS, PRICES, folder)
+    reservation = killed.budget.try_reserve(5000, 700, None)
+    assert reservation is not None
+    killed.write()
+    assert open_spending(settings, MODELS, PRICES, folder).budget.spent.tokens == (
+        1000 + reservation.tokens
+    )
 
 
 def test_after_a_clean_end_only_what_was_spent_counts(folder: RunFolder) -> None:
     settings = load(given={"max_usd": 1.0})
-    ended = open_spending(settings, [POOL], PRICES, folder)
-    assert ended is not None
-    reservation = ended.budget.reserve(5000, 0, POOL.price, time.monotonic())
+    ended = open_spending(settings, MODELS, PRICES, folder)
+    reservation = ended.budget.try_reserve(5000, 0, PRICE)
     assert reservation is not None
-    ended.budget.settle(reservation, CallOutcome.ANSWERED, Usage(2000, 0))
+    charge = Charge(Usage(2000, 0), 2000 * MINI)
+    ended.budget.settle(reservation, CallOutcome.ANSWERED, charge)
     ended.write(over=True)
-    again = open_spending(settings, [POOL], PRICES, folder)
-    assert again is not None
-    assert again.budget.spent(time.monotonic()).picodollars == 3000 * MINI
+    again = open_spending(settings, MODELS, PRICES, folder)
+    assert again.budget.spent.picodollars == 3000 * MINI
 
 
 def test_a_cap_in_dollars_needs_a_price(folder: RunFolder) -> None:
-    mystery = Pool("a", "http://x.test/v1", "KEY", "mystery")
     with pytest.raises(ConfigError, match="the price of 'mystery' is not known"):
-        open_spending(load(given={"max_usd": 1.0}), [mystery], PRICES, folder)
+        open_spending(load(given={"max_usd": 1.0}), {"mystery": None}, PRICES, folder)
 
 
 def test_a_judge_without_a_pool_needs_a_price_too(folder: RunFolder) -> None:
     given = {"max_usd": 1.0, "judge": "sample", "judge_model": "nobody-knows"}
     with pytest.raises(ConfigError, match="nobody-knows"):
-        open_spending(load(given=given), [POOL], PRICES, folder)
+        open_spending(load(given=given), MODELS, PRICES, folder)
     off = load(given={**given, "judge": "off"})
-    assert open_spending(off, [POOL], PRICES, folder) is not None
+    assert open_spending(off, MODELS, PRICES, folder).budget.is_capped

@@ -7,6 +7,7 @@ import anyio
 from tests.support.asks import make_chunk
 
 from pairmill.events import Bus
+from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.recipes.recipe import Recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.inbox import Inbox
@@ -35,6 +36,7 @@ def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
         bus=bus,
         stop=stop,
         flight=cast("Any", None),
+        room=AnswerTokens(),
         suspects=Suspects(writer.put_result, inbox),
     )
 

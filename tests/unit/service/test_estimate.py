@@ -4,7 +4,7 @@ import pytest
 from tests.support.corpus import article
 
 from pairmill.config import load
-from pairmill.llm.prices import load_prices
+from pairmill.llm.price_files import load_prices
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, digest
 from pairmill.service.estimate import Range, estimate, usual_call
@@ -93,7 +93,7 @@ def test_pools_share_the_work() -> None:
 
 
 def test_a_cap_that_will_not_do_is_told() -> None:
-    settings = load(given={"max_usd": 0.1, "max_tokens": 5_000_000})
+    settings = load(given={"max_usd": 0.1, "max_total_tokens": 5_000_000})
     notes = notes_on(estimate(surveyed(), settings, [MINI]), settings)
     assert [note for note in notes if "max_" in note] == [
         "max_usd 0.1 will end the run early: about 0.37 dollars are still needed"

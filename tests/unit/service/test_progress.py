@@ -4,10 +4,13 @@ import io
 import json
 import time
 
+import pytest
 from rich.console import Console
 
 from pairmill.events import Bus, Topic
-from pairmill.service.progress import show
+from pairmill.llm.budget import Charge
+from pairmill.records import Usage
+from pairmill.service.progress import _drawing, show
 from pairmill.service.tally import RunTally
 
 HOSTILE = "page\x1b[31m\r\nlevel=error\u202e\x07"
@@ -47,7 +50,66 @@ def test_a_terminal_gets_a_drawing_and_nothing_that_a_page_says_can_steer_it() -
     _run(Console(file=pipe, force_terminal=True, width=100, color_system=None))
     text = pipe.text()
     assert "chunks" in text
-    assert "pairs/min" in text
+    assert "per min" in text
     assert "\x1b[31m" not in text
     assert "\x07" not in text
     assert "\u202e" not in text
+
+
+def _line_widths(width: int, **before: float) -> list[int]:
+    bus, tally = Bus(), RunTally(lambda: 4000.0)
+    tally.listen(bus)
+    tally.started = 0.0
+    bus.emit(Topic.RUN_OPENED, pairs=1_234_567, ended=400_000, rejected=12_345, dropped=67_890,
+             prompt_tokens=987_654_321, completion_tokens=123_456_789, usd=1234.56)  # fmt: skip
+    bus.emit(Topic.UNIT_PLANNED, count=12_345_678)
+    bus.emit(Topic.UNIT_KNOWN, count=400_000)
+    bus.emit(Topic.READING_DONE)
+    charge = Charge(Usage(123_456_789, 12_345_678), 10**15)
+    bus.emit(Topic.CALL_ANSWERED, model="m", charge=charge)
+    for _ in range(500):
+        bus.emit(Topic.UNIT_FINISHED, outcome="written", pairs=3, rejected=1, dropped=1)
+        bus.emit(Topic.REPAIR_ASKED, reason="r")
+        bus.emit(Topic.INPUT_SKIPPED, source="s", reason="broken JSON: x")
+    pipe = _Pipe()
+    console = Console(file=pipe, force_terminal=True, width=width, color_system=None)
+    console.print(_drawing(tally, width))
+    return [len(line) for line in pipe.text().splitlines()]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_two_lines_fit_the_terminal_whatever_they_count(width: int) -> None:
+    widths = _line_widths(width)
+    assert len(widths) == 2
+    assert max(widths) <= width
+    assert min(widths) > width // 3
+
+
+def test_what_is_skipped_is_named_once_for_each_reason_or_each_time_if_asked() -> None:
+    for verbosity, expected in ((0, 2), (1, 4), (-1, 0)):
+        pipe, bus, tally = _Pipe(), Bus(), RunTally(time.monotonic)
+        tally.listen(bus)
+        with show(bus, tally, Console(file=pipe), verbosity=verbosity):
+            for number in range(3):
+                bus.emit(Topic.INPUT_SKIPPED, source=f"a:{number}", reason="broken JSON: at 1")
+            bus.emit(Topic.INPUT_SKIPPED, source="b", reason="too short: 3 words")
+        assert pipe.text().count("input_skipped") == expected
+
+
+def test_a_log_is_silent_while_nothing_changes_but_for_a_line_each_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("pairmill.service.progress.time.monotonic", lambda: now)
+    pipe, bus, tally = _Pipe(), Bus(), RunTally(lambda: now)
+    tally.listen(bus)
+    with show(bus, tally, Console(file=pipe)) as tick:
+        for _ in range(240):
+            now += 0.5
+            tick()
+        assert pipe.text().count('"progress"') == 2
+        bus.emit(Topic.UNIT_FINISHED, outcome="written", pairs=3, rejected=0)
+        for _ in range(24):
+            now += 0.5
+            tick()
+        assert pipe.text().count('"progress"') == 3

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from pairmill.events import Bus, Topic
+from pairmill.llm.budget import Charge
+from pairmill.records import Usage
 from pairmill.service.tally import RunTally
 
 
@@ -30,8 +32,7 @@ def test_counts_are_sums_of_events() -> None:
     bus.emit(Topic.UNIT_KNOWN, count=4)
     _finish(bus, 2)
     bus.emit(Topic.UNIT_FINISHED, outcome="rejected", pairs=0, rejected=1)
-    tokens = {"prompt_tokens": 100, "completion_tokens": 7, "cached_tokens": 3}
-    bus.emit(Topic.CALL_ANSWERED, **tokens, seconds=0.5, picodollars=None)
+    bus.emit(Topic.CALL_ANSWERED, model="m", charge=Charge(Usage(100, 7, 3), None))
     bus.emit(Topic.CALL_FAILED, kind="rate")
     found = tally.summary()
     assert found["done"] == 4 + 3

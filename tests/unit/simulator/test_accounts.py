@@ -19,12 +19,11 @@ from pairmill.simulator import (
     SimulatorSettings,
 )
 from pairmill.simulator.answers import answer_request, limit_tokens
+from pairmill.simulator.cli import read_settings
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.latency import Slots, draw_delay
-from pairmill.simulator.process import read_settings
-from pairmill.simulator.report import TrafficCount
+from pairmill.simulator.report import TrafficCount, Wallet, dollars
 from pairmill.simulator.settings import from_mapping, to_mapping
-from pairmill.simulator.wallet import Wallet, dollars
 from pairmill.simulator.wire import parse_chat
 
 KEY = ("key", "model")

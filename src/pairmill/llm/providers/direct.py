@@ -8,10 +8,13 @@ the same name on every wire.
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers import failures
+from pairmill.llm.providers.keys import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, Reply
 from pairmill.llm.providers.replies import body_limit, decode, is_success
 from pairmill.llm.providers.wire import Encoder, send
@@ -44,6 +47,7 @@ class DirectProvider:
     Args:
         endpoint: Where to, and with which key.
         clock: For the moment that an answer is dated with.
+        encoder: Writes requests; one of the endpoint's own profile where None.
         concurrency: The most calls that will ever be in flight: so many connections are kept.
         timeout_s: Longest silence of the server, once the request is sent.
         connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
@@ -65,19 +69,24 @@ class DirectProvider:
         connect_timeout_s: float = _CONNECT_S,
         headers: Mapping[str, str] | None = None,
         plain: bool | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self._clock = clock
-        self._encoder = Encoder()
+        self._endpoint = endpoint
+        self._encoder = encoder or Encoder(endpoint.profile, endpoint.options)
+        self._keys = RenewedKey(endpoint.profile.key, clock) if endpoint.profile.key else None
         key = endpoint.key.reveal()
-        self._secrets = tuple(filter(None, (key,)))
+        self._secrets = secrets_of(endpoint)
         given = {
             "User-Agent": "pairmill",
             "Content-Type": "application/json",
             "Accept": "application/json",
             **(headers or {}),
+            **endpoint.headers(os.environ),
         }
         if key:
-            given["Authorization"] = f"Bearer {key}"
+            name, value = endpoint.key_header(key)
+            given[name] = value
         self._transport = _transport(
             endpoint,
             given,
@@ -89,11 +98,31 @@ class DirectProvider:
 
     def complete(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Reply]:
         """See `Provider`. A word that the model refuses is left out from then on."""
-        return send(self._encoder, request, mode, self._ask)
+        ask = self._ask if self._keys is None else self._ask_with_fresh_key
+        return send(self._encoder, request, mode, ask)
 
     async def aclose(self) -> None:
         """See `Provider`."""
         await self._transport.aclose()
+
+    async def _ask_with_fresh_key(self, content: bytes) -> Reply:
+        """Ask with a key that is valid now; once more with a new one where it was refused."""
+        assert self._keys is not None  # noqa: S101 (else this is not called)
+        self._renew(await self._keys.get())
+        try:
+            return await self._ask(content)
+        except ProviderError as error:
+            if error.kind is not Kind.AUTH or not self._renew(await self._keys.get_new()):
+                raise
+        return await self._ask(content)
+
+    def _renew(self, key: str) -> bool:
+        """Whether the key is another one than before."""
+        if key in self._secrets:
+            return False
+        self._secrets = (*self._secrets[-3:], key)
+        self._transport.set_header(*self._endpoint.key_header(key))
+        return True
 
     async def _ask(self, content: bytes) -> Reply:
         call = self._transport.post(content)
@@ -105,7 +134,9 @@ class DirectProvider:
         if is_success(status) and len(reply.body) > body_limit(status):
             failures.raise_too_large(body_limit(status), status, headers)
         now = self._clock.time()
-        return Reply(decode(status, headers, reply.body, now, self._secrets), headers)
+        keep = self._endpoint.options.keep_reasoning
+        completion = decode(status, headers, reply.body, now, self._secrets, keep_reasoning=keep)
+        return Reply(completion, headers)
 
 
 def _transport(
@@ -117,7 +148,7 @@ def _transport(
     connect_timeout_s: float,
     plain: bool,
 ) -> Transport:
-    url = f"{endpoint.base_url}/chat/completions"
+    url = endpoint.url
     if plain:
         from pairmill.llm.providers.plain_http import PlainTransport, is_plain  # noqa: PLC0415
 

@@ -71,9 +71,9 @@ class PlainTransport:
         if not parts.hostname or not all(map(_HEADER_VALUE.fullmatch, headers.values())):
             failures.raise_bad_address()
         self._addresses = _Addresses(parts.hostname, parts.port or 80)
-        lines = {"Host": parts.netloc, **headers, "Accept-Encoding": "identity"}
-        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self._head = f"POST {parts.path} HTTP/1.1\r\n{fields}Content-Length: ".encode()
+        self._headers = {"Host": parts.netloc, **headers, "Accept-Encoding": "identity"}
+        self._target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        self._head = self._make_head()
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._idle: deque[PlainConnection] = deque()  # the latest used on the right
@@ -108,6 +108,17 @@ class PlainTransport:
         if connection.is_open:
             self._idle.append(connection)
         return RawReply(reply.status, reply.headers, _unpacked(reply))
+
+    def set_header(self, name: str, value: str) -> None:
+        """See `Transport`."""
+        if not _HEADER_VALUE.fullmatch(value):
+            failures.raise_bad_address()
+        self._headers[name] = value
+        self._head = self._make_head()
+
+    def _make_head(self) -> bytes:
+        fields = "".join(f"{name}: {value}\r\n" for name, value in self._headers.items())
+        return f"POST {self._target} HTTP/1.1\r\n{fields}Content-Length: ".encode()
 
     async def aclose(self) -> None:
         """See `Transport`."""

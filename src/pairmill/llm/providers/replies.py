@@ -10,11 +10,14 @@ import orjson
 from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.streams import read_stream
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from pairmill.errors import ProviderError
 
 __all__ = [
     "BODY_LIMIT_BYTES",
@@ -45,7 +48,9 @@ LIMIT_HEADERS = (
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
+_NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _CHARS_PER_TOKEN = 4
+_CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
 _FINISHES = {
@@ -126,8 +131,7 @@ def decode(
         written = _failed_generation(data)
         if written:
             return Completion(written, "stop", "", _UNCOUNTED, now)
-        kept = limit_headers(headers)
-        raise classify(status, kept, body if data is None else data, now=now, secrets=secrets)
+        raise _refused(status, headers, body if data is None else data, now, secrets)
     choice = _first_choice(data)
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -141,14 +145,12 @@ def decode(
         thoughts = "" if text and text in thoughts else thoughts
     if thoughts and not usage.reasoning_tokens:
         usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
-    elif text[:1] != "{" and not usage.reasoning_tokens:
-        usage = replace(usage, reasoning_tokens=_guessed(_marked_thoughts(text), usage))
+    elif not usage.reasoning_tokens and usage.completion_tokens:
+        hidden = _hidden_thoughts(text, usage)
+        if hidden:
+            usage = replace(usage, reasoning_tokens=hidden)
     if not text or text.isspace() or choice.get("error"):
-        kept = limit_headers(headers)
-        error = classify_empty(status, kept, body if data is None else data, now, secrets)
-        error.prompt_tokens = usage.prompt_tokens
-        error.completion_tokens = usage.completion_tokens
-        raise error
+        raise _empty(status, headers, body if data is None else data, now, secrets, usage)
     model = data.get("model")
     return Completion(
         text=text,
@@ -158,6 +160,32 @@ def decode(
         created=now,
         reasoning=clean_text(thoughts) if keep_reasoning and thoughts else "",
     )
+
+
+# Both return what is raised: an error in a variable would hold the frame that holds it.
+
+
+def _refused(
+    status: int, headers: Mapping[str, str], said: Any, now: float, secrets: Iterable[str]
+) -> ProviderError:
+    error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
+    error.refusal = read_refusal(status, said)
+    return error
+
+
+def _empty(
+    status: int,
+    headers: Mapping[str, str],
+    said: Any,
+    now: float,
+    secrets: Iterable[str],
+    usage: Usage,
+) -> ProviderError:
+    error = classify_empty(status, limit_headers(headers), said, now, secrets)
+    error.prompt_tokens = usage.prompt_tokens
+    error.completion_tokens = usage.completion_tokens
+    error.refusal = read_refusal(error.status or status, said)
+    return error
 
 
 def clean_text(text: str) -> str:
@@ -231,9 +259,17 @@ def _thoughts(message: dict[str, Any]) -> str:
     return ""
 
 
-def _marked_thoughts(text: str) -> str:
-    """What stands before the last mark that ends a thought, in an answer that holds both."""
-    return max((text[: text.rfind(mark) + 1] for mark in _THOUGHT_ENDS), key=len)
+def _hidden_thoughts(text: str, usage: Usage) -> int:
+    """Tokens of thought in an answer that says nothing of them: by its marks, or by its size."""
+    if text[:1] != "{":
+        end = max(text.rfind(mark) for mark in _THOUGHT_ENDS)
+        if end >= 0:
+            return _guessed(text[: end + 1], usage)
+    size = len(text)
+    most = size // 2 if text.isascii() else len(text.encode())  # a text never has more tokens
+    if usage.completion_tokens - most <= _CERTAIN:
+        return 0
+    return usage.completion_tokens - size // _CHARS_PER_TOKEN
 
 
 def _guessed(thoughts: str, usage: Usage) -> int:
@@ -261,21 +297,41 @@ def _finish(choice: dict[str, Any]) -> str:
 
 
 def _usage(data: Any) -> Usage:
+    """What the reply says it took, whichever way its server counts.
+
+    OpenAI's ``total_tokens`` is the sum of prompt and answer. Where it is more (xAI, Gemini's
+    compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a
+    half is missing, it is the rest. Anthropic's way of counting leaves what a cache served or took
+    in out of the prompt.
+    """
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return _UNCOUNTED
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek's name for it
-    prompt, written = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    details = usage.get("completion_tokens_details")
-    thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
-    thought = thought or _count(usage.get("reasoning_tokens"))
+    of_prompt, of_answer = (
+        details if isinstance(details := usage.get(name), dict) else _NO_DETAILS
+        for name in ("prompt_tokens_details", "completion_tokens_details")
+    )
+    prompt = _first_count(usage, "prompt_tokens", "input_tokens")
+    written = _first_count(usage, "completion_tokens", "output_tokens")
+    cached = _first_count(of_prompt, "cached_tokens") or _first_count(
+        usage, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens"
+    )
+    stored = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
+    stored = stored or _first_count(usage, "cache_creation_input_tokens", "cache_write_tokens")
+    if prompt and cached + stored > prompt:
+        prompt += cached + stored
+    thought = _first_count(of_answer, "reasoning_tokens") or _count(usage.get("reasoning_tokens"))
     hidden = _count(usage.get("total_tokens")) - prompt - written
-    if hidden > 0 and thought in {0, hidden}:  # Gemini and xAI bill thoughts, and count them apart
-        written, thought = written + hidden, hidden
-    return Usage(prompt, written, _count(cached), min(thought, written))
+    if hidden > 0 and prompt:
+        written, thought = written + hidden, thought or hidden
+    elif hidden > 0 and written:
+        prompt = hidden
+    return Usage(prompt, written, cached, min(thought, written), stored)
+
+
+def _first_count(counts: Mapping[str, Any], *names: str) -> int:
+    """The first of some fields that counts anything."""
+    return next((found for name in names if (found := _count(counts.get(name)))), 0)
 
 
 def _count(value: Any) -> int:

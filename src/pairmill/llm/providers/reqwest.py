@@ -62,6 +62,7 @@ class ReqwestTransport:
         connect_timeout_s: float,
         is_direct: bool,
     ) -> None:
+        self._changed: dict[str, str] = {}
         try:
             builder = (
                 ClientBuilder()
@@ -83,6 +84,8 @@ class ReqwestTransport:
     async def post(self, content: bytes) -> RawReply:
         """See `Transport`."""
         request = self._client.post(self._url).body_bytes(content)
+        if self._changed:
+            request = request.headers(self._changed)
         # Nothing of the body is read before status and headers are known.
         call = request.streamed_read_buffer_limit(0).build_streamed()
         headers: Mapping[str, str] = {}
@@ -97,6 +100,10 @@ class ReqwestTransport:
                 return RawReply(status, headers, b"")  # the status says enough
             _raise(error)
         return RawReply(status, headers, found.to_bytes() if found is not None else b"")
+
+    def set_header(self, name: str, value: str) -> None:
+        """See `Transport`."""
+        self._changed[name] = value
 
     async def aclose(self) -> None:
         """See `Transport`."""

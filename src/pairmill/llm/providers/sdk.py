@@ -7,6 +7,7 @@ used, since building them costs several times what sending does: bytes go in, by
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl
 from contextlib import suppress
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 import anyio
 import httpx2
 
+from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers import failures
+from pairmill.llm.providers.keys import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, Reply
 from pairmill.llm.providers.replies import (
     body_limit,
@@ -38,6 +41,7 @@ __all__ = ["SdkProvider"]
 _CONNECT_S = 30.0  # at a thousand calls in flight, 5 s run out on a busy event loop by themselves
 _KEEP_ALIVE_S = 60.0
 _SPARE_CONNECTIONS = 16  # for the ones that are closing while their successors open
+_OF_THE_SDK = ("Authorization", "Bearer ")
 _UNUSED_KEY = "unused"  # the SDK insists on a key; an endpoint without one does not look at it
 
 
@@ -60,17 +64,28 @@ class SdkProvider:
         concurrency: int,
         timeout_s: float = 120.0,
         connect_timeout_s: float = _CONNECT_S,
+        encoder: Encoder | None = None,
     ) -> None:
-        from openai import AsyncOpenAI  # noqa: PLC0415 (0.5 s; not every command asks a model)
+        from openai import AsyncOpenAI, Omit  # noqa: PLC0415 (0.5 s; not every command asks a model)
 
         for name in ("httpx2", "httpcore2", "openai"):
             logger = logging.getLogger(name)  # a line per call, some with the address in it
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.WARNING)
         self._clock = clock
-        self._encoder = Encoder()
+        self._endpoint = endpoint
+        self._encoder = encoder or Encoder(endpoint.profile, endpoint.options)
+        self._keys = RenewedKey(endpoint.profile.key, clock) if endpoint.profile.key else None
         self._deadline_s = timeout_s + connect_timeout_s
-        self._secrets = tuple(filter(None, (endpoint.key.reveal(),)))
+        self._secrets = secrets_of(endpoint)
+        self._headers: dict[str, str | Omit] = {
+            "Content-Type": "application/json",
+            **endpoint.headers(os.environ),
+        }
+        key = endpoint.key.reveal()
+        if key and (endpoint.profile.auth_header, endpoint.profile.auth_prefix) != _OF_THE_SDK:
+            name, value = endpoint.key_header(key)
+            self._headers |= {"Authorization": Omit(), name: value}
         connections = concurrency + _SPARE_CONNECTIONS
         http = httpx2.AsyncClient(
             base_url=endpoint.base_url,
@@ -94,11 +109,32 @@ class SdkProvider:
 
     async def complete(self, request: Request, mode: Mode) -> Reply:
         """See `Provider`. A word that the model refuses is left out from then on."""
-        return await send(self._encoder, request, mode, self._ask)
+        ask = self._ask if self._keys is None else self._ask_with_fresh_key
+        return await send(self._encoder, request, mode, ask)
 
     async def aclose(self) -> None:
         """See `Provider`."""
         await self._client.close()
+
+    async def _ask_with_fresh_key(self, content: bytes) -> Reply:
+        """Ask with a key that is valid now; once more with a new one where it was refused."""
+        assert self._keys is not None  # noqa: S101 (else this is not called)
+        self._renew(await self._keys.get())
+        try:
+            return await self._ask(content)
+        except ProviderError as error:
+            if error.kind is not Kind.AUTH or not self._renew(await self._keys.get_new()):
+                raise
+        return await self._ask(content)
+
+    def _renew(self, key: str) -> bool:
+        """Whether the key is another one than before."""
+        if key in self._secrets:
+            return False
+        self._secrets = (*self._secrets[-3:], key)
+        name, value = self._endpoint.key_header(key)
+        self._headers |= {name: value}
+        return True
 
     async def _ask(self, content: bytes) -> Reply:
         from openai import OpenAIError  # noqa: PLC0415 (loaded long since)
@@ -107,10 +143,10 @@ class SdkProvider:
             with anyio.fail_after(self._deadline_s):
                 # As a stream, so that we and not the library decide how much of it is read.
                 response = await self._client.post(
-                    "/chat/completions",
+                    self._endpoint.url,
                     cast_to=httpx2.Response,
                     content=content,
-                    options={"headers": {"Content-Type": "application/json"}},
+                    options={"headers": self._headers},
                     stream=True,
                 )
                 try:
@@ -122,7 +158,14 @@ class SdkProvider:
         except (OpenAIError, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:
             _raise_transport(error)
         now = self._clock.time()
-        completion = decode(response.status_code, response.headers, body, now, self._secrets)
+        completion = decode(
+            response.status_code,
+            response.headers,
+            body,
+            now,
+            self._secrets,
+            keep_reasoning=self._endpoint.options.keep_reasoning,
+        )
         return Reply(completion, limit_headers(response.headers))
 
     async def _refuse_failure(self, response: httpx2.Response) -> None:

@@ -36,6 +36,10 @@ class Transport(Protocol):
         """
         ...
 
+    def set_header(self, name: str, value: str) -> None:
+        """Send a header with all calls from now on, such as a key that was renewed."""
+        ...
+
     async def aclose(self) -> None:
         """Close all connections."""
         ...

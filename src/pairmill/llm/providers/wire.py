@@ -1,4 +1,4 @@
-"""The chat completions wire, outwards: a request as bytes.
+"""The chat completions wire, outwards: a request as bytes, in the words that its model takes.
 
 Shared by every provider that speaks it (`replies` is the way back). Touches no network, no clock.
 """
@@ -9,88 +9,137 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 
 from pairmill.errors import ProviderError
+from pairmill.llm.providers.dialect import Refusal, WireDialect
+from pairmill.llm.providers.profile import GENERIC, ProviderProfile, RequestOptions
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.reasoning import ReasoningSearch
+from pairmill.llm.providers.schemas import fit_schema, is_strict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from pairmill.llm.providers.provider import Reply
-    from pairmill.records import AnswerSchema, Request, Sampling, Template
+    from pairmill.records import AnswerSchema, Request, Sampling, Template, Usage
 
 __all__ = ["Encoder", "WireDialect", "send"]
 
-_DIALECTS = 6  # more words than these can never have been refused
+_MOST_LESSONS = 16  # more words than these can hardly be refused in one call
 _CACHE_SIZE = 64  # templates x modes x models x schemas of one run: a handful
+_LEAST_TEMPERATURE = 0.01  # where it must be positive
+_TOKEN_FIELDS = frozenset({"max_tokens", "max_completion_tokens"})
+_SAMPLING_FIELDS = frozenset({"temperature", "seed", "top_p"})
+_STRENGTH = {Mode.JSON_SCHEMA: 2, Mode.JSON_OBJECT: 1, Mode.PROMPT: 0}
+_EATEN = 256  # tokens of thought, where a server does not say how many took the whole answer
+_NO_OPTIONS = RequestOptions()
 _IN_WORDS = (
     "Answer with one JSON object and nothing else: no text before or after it, no code fence. "
     "It must fit this JSON schema:\n"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class WireDialect:
-    """Which of the wire's optional words one model takes.
+@dataclass(slots=True)
+class _ModelWords:
+    """What is known of one model."""
 
-    Attributes:
-        tokens: The name of the field that bounds the answer's length; newer OpenAI models refuse
-            ``max_tokens``.
-        schema: ``strict``; ``trimmed``: strict, without the bounds on lengths that OpenAI's strict
-            mode refuses; ``loose``: not strict, as it stands.
-    """
-
-    tokens: str = "max_tokens"
-    temperature: bool = True
-    seed: bool = True
-    schema: str = "strict"
-
-    def after(self, error: ProviderError) -> WireDialect | None:
-        """The dialect to try next, if ``error`` says that a word of this one was refused."""
-        text = str(error) if error.status in {400, 422} else ""
-        following: WireDialect | None = None
-        if self.tokens == "max_tokens" and "max_completion_tokens" in text:
-            following = replace(self, tokens="max_completion_tokens")
-        elif _REFUSED_SCHEMA.search(text):
-            looser = {"strict": "trimmed", "trimmed": "loose"}.get(self.schema)
-            following = replace(self, schema=looser) if looser else None
-        elif _REFUSED.search(text):
-            if self.temperature and re.search(r"\btemperature\b", text):
-                following = replace(self, temperature=False)
-            elif self.seed and re.search(r"\bseed\b", text):
-                following = replace(self, seed=False)
-        return following
-
-
-_REFUSED_SCHEMA = re.compile(r"invalid schema for response_format|\bstrict\b", re.IGNORECASE)
-_REFUSED = re.compile(
-    r"unsupported|not support|unknown|unrecogni[sz]ed|not permitted|not allowed|unexpected"
-    r"|cannot find field",
-    re.IGNORECASE,
-)
+    dialect: WireDialect
+    search: ReasoningSearch
+    second_chances: int = 2  # for a temperature, beside other words for reasoning
 
 
 class Encoder:
-    """Writes requests as bytes. What is constant in a run is encoded once and kept."""
+    """Writes requests as bytes. What is constant in a run is encoded once and kept.
 
-    def __init__(self) -> None:
-        self._dialects: dict[str, WireDialect] = {}
+    Args:
+        profile: The provider's words.
+        options: What the settings add to each call.
+
+    Attributes:
+        may_weaken: Whether a refused way of sending schemas gives way to a weaker one by itself; a
+            probe, which wants to know, sets it to False.
+    """
+
+    def __init__(
+        self, profile: ProviderProfile = GENERIC, options: RequestOptions = _NO_OPTIONS
+    ) -> None:
+        self._profile = profile
+        self._options = options
+        self._known: dict[str, _ModelWords] = {}
         self._frames: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
+        self.may_weaken = True
 
     def dialect(self, model: str) -> WireDialect:
         """The dialect in use for a model."""
-        return self._dialects.get(model, _DEFAULT)
+        return self._words(model).dialect
 
-    def learn(self, model: str, used: WireDialect, error: ProviderError) -> bool:
-        """Whether to ask again, since ``error`` taught another dialect than ``used``."""
-        known = self.dialect(model)
-        if known != used:
-            return True  # another call learned it while this one was under way
-        following = used.after(error)
-        if following is None:
+    def reasoning(self, model: str) -> ReasoningSearch:
+        """What was found out about a model's thoughts."""
+        return self._words(model).search
+
+    def learn(self, used: WireDialect, error: ProviderError, request: Request, mode: Mode) -> bool:
+        """Whether to ask again, since ``error`` taught another dialect than ``used``.
+
+        Args:
+            used: The dialect in which it was asked.
+            error: What came back.
+            request: What was asked.
+            mode: In which way.
+        """
+        refusal = error.refusal
+        if not isinstance(refusal, Refusal):
             return False
-        self._dialects[model] = following
+        words = self._words(request.model)
+        if words.dialect != used:
+            return True  # another call learned it while this one was under way
+        body = orjson.loads(self.encode(request, mode))
+        refusal = refusal.about(body)
+        for name in self._options.body:  # words of the user's own are never left out
+            body.pop(name, None)
+        if self._refused_reasoning(words, refusal, body):
+            following = self._with_form(words)
+        else:
+            found = words.dialect.after(
+                refusal, body, temperature=self._options.temperature, may_weaken=self.may_weaken
+            )
+            if found is None:
+                return False
+            following = found
+        self._set(words, following)
+        return True
+
+    def saw(self, model: str, used: WireDialect, thought_tokens: int) -> None:
+        """Take note that an answer in a dialect came with so many tokens of thought."""
+        words = self._words(model)
+        if words.search.saw(used.form, thought_tokens):
+            self._set(words, self._with_form(words))
+
+    def fold_system(self, model: str) -> bool:
+        """Let the system's text open the user's turn from now on; False where it does already."""
+        words = self._words(model)
+        if "system" in words.dialect.without:
+            return False
+        without = words.dialect.without | {"system"}
+        self._set(words, replace(words.dialect, without=without))
+        return True
+
+    def dump(self, model: str) -> str:
+        """What was learned of a model, to be kept between runs."""
+        return msgspec.json.encode(self.dialect(model)).decode()
+
+    def restore(self, model: str, text: str) -> bool:
+        """Take over what `dump` gave; False, and nothing changed, where it is of no use."""
+        words = self._words(model)
+        try:
+            found = msgspec.json.decode(text, type=WireDialect)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return False
+        if found.form >= len(words.search.forms):
+            return False
+        words.search.at = found.form
+        self._set(words, found)
         return True
 
     def encode(self, request: Request, mode: Mode) -> bytes:
@@ -99,24 +148,130 @@ class Encoder:
         The template comes first and the prompt's own text last among the messages, so that
         providers which cache prefixes find the same one in every request of a template.
         """
-        prompt = request.prompt
-        dialect = self.dialect(request.model)
-        key = (
-            prompt.template.id,
-            request.model,
-            request.schema.id if request.schema else "",
-            mode,
-            dialect.schema,
-        )
+        prompt, model = request.prompt, request.model
+        dialect = self._words(model).dialect
+        if dialect.mode is not Mode.JSON_SCHEMA and _STRENGTH[dialect.mode] < _STRENGTH[mode]:
+            mode = dialect.mode
+        key = (prompt.template.id, model, request.schema.id if request.schema else "", mode)
         frame = self._frames.get(key)
         if frame is None:
-            frame = _frame(prompt.template, request.model, request.schema, mode, dialect)
+            frame = self._frame(prompt.template, model, request.schema, mode)
             if len(self._frames) >= _CACHE_SIZE:
                 del self._frames[next(iter(self._frames))]
             self._frames[key] = frame
         head, tail = frame
         text = _dumps(prompt.text)
-        return b"".join((head, text, b"}],", _sampling(prompt.sampling, dialect), tail))
+        return b"".join((head, text[1:], b"}]", self._sampling(prompt.sampling, dialect), tail))
+
+    def _words(self, model: str) -> _ModelWords:
+        words = self._known.get(model)
+        if words is None:
+            words = self._known[model] = self._begin(model)
+        return words
+
+    def _begin(self, model: str) -> _ModelWords:
+        profile, own = self._profile, self._options.body
+        words = profile.words_of(model)
+        level = self._options.reasoning
+        forms = profile.efforts(model, level if level != "auto" else "off")
+        if any(name in own for form in forms for name in form):
+            forms = ()  # the user has said it in words of their own
+        search = ReasoningSearch(forms, level, thinks=bool(words and words.thinks))
+        tokens = words.tokens if words and words.tokens else profile.tokens
+        without = {*profile.without, *(words.without if words else ())}
+        dialect = WireDialect(
+            tokens="" if _TOKEN_FIELDS & set(own) else tokens,
+            without=frozenset(without | (_SAMPLING_FIELDS & set(own))),
+            schema_without=frozenset(profile.schema_without),
+            form=search.at,
+        )
+        return _ModelWords(dialect, search)
+
+    def _set(self, words: _ModelWords, dialect: WireDialect) -> None:
+        words.dialect = dialect
+        self._frames.clear()
+
+    def _with_form(self, words: _ModelWords) -> WireDialect:
+        """The dialect with the form in use; a temperature is tried again beside other words.
+
+        GPT-6 takes one only where it does not think.
+        """
+        if not words.second_chances:
+            return replace(words.dialect, form=words.search.at)
+        words.second_chances -= 1
+        kept = self._begin_without() | (words.dialect.without - {"temperature", "top_p"})
+        return replace(words.dialect, form=words.search.at, without=kept, temperature="asked")
+
+    def _begin_without(self) -> frozenset[str]:
+        return frozenset(self._profile.without) | (_SAMPLING_FIELDS & set(self._options.body))
+
+    def _refused_reasoning(
+        self, words: _ModelWords, refusal: Refusal, body: Mapping[str, Any]
+    ) -> bool:
+        """Whether a refusal is about the words for reasoning, and others are in use now."""
+        search = words.search
+        own = tuple(search.words)
+        named = refusal.names((*_TOKEN_FIELDS, *_SAMPLING_FIELDS, *own))
+        if own and (named in own or ("chat_template" in refusal.text and _TEMPLATE in own)):
+            return search.refuse(search.at)
+        if named is not None:
+            return False
+        for at, form in enumerate(search.forms):
+            if any(name not in body for name in form) and refusal.names(form) is not None:
+                return search.prefer(at)
+        return False
+
+    def _frame(
+        self, template: Template, model: str, schema: AnswerSchema | None, mode: Mode
+    ) -> tuple[bytes, bytes]:
+        """What stands before a prompt's text, and what stands behind its sampling."""
+        words = self._words(model)
+        dialect = words.dialect
+        turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
+        tail: dict[str, Any] = {"stream": False}  # said, since some gateways stream unless it is
+        if schema is not None:
+            if mode is Mode.JSON_SCHEMA:
+                tail["response_format"] = _response_format(schema, dialect)
+            else:
+                _tell_in_words(turns, schema)
+            if mode is Mode.JSON_OBJECT:
+                tail["response_format"] = {"type": "json_object"}
+        opening = ""
+        if "system" in dialect.without:
+            turns, opening = _folded(turns)
+        if "stream" in dialect.without:
+            del tail["stream"]
+        if self._options.service_tier:
+            tail["service_tier"] = self._options.service_tier
+        tail |= {**self._profile.body, **words.search.words, **self._options.body}
+        head = _dumps({"model": model, "messages": turns}).removesuffix(b"]}")
+        comma = b"," if turns else b""
+        start = _dumps(opening).removesuffix(b'"')
+        rest = _dumps(tail)[1:]
+        ending = b"," + rest if tail else b"}"
+        return head + comma + b'{"role":"user","content":' + start, ending
+
+    def _sampling(self, sampling: Sampling, dialect: WireDialect) -> bytes:
+        fields: dict[str, Any] = {}
+        without, options = dialect.without, self._options
+        if dialect.tokens:
+            most = dialect.most_tokens
+            asked = sampling.max_tokens
+            fields[dialect.tokens] = min(asked, most) if most else asked
+        if "temperature" not in without:
+            fields["temperature"] = self._temperature(sampling.temperature, dialect)
+        if options.top_p is not None and "top_p" not in without:
+            fields["top_p"] = options.top_p
+        if sampling.seed is not None and "seed" not in without:
+            fields["seed"] = sampling.seed
+        return b"," + orjson.dumps(fields)[1:-1] if fields else b""
+
+    def _temperature(self, asked: float, dialect: WireDialect) -> float:
+        if dialect.temperature == "asked":
+            return asked
+        if dialect.temperature == "positive":
+            return max(asked, _LEAST_TEMPERATURE)
+        return asked if self._options.temperature is None else self._options.temperature
 
 
 async def send(
@@ -127,36 +282,43 @@ async def send(
     Raises:
         ProviderError: What ``ask`` raised, where no other words would help.
     """
-    for _ in range(_DIALECTS):
-        dialect = encoder.dialect(request.model)
-        try:
-            return await ask(encoder.encode(request, mode))
+    model = request.model
+    for attempt in range(_MOST_LESSONS):
+        dialect = encoder.dialect(model)
+        try:  # the bytes, some 8 KB, are held by nobody while the answer is waited for
+            reply = await ask(encoder.encode(request, mode))
         except ProviderError as error:
-            if not encoder.learn(request.model, dialect, error):
+            if error.code == _THOUGHT_TOOK_ALL:
+                encoder.saw(model, dialect, max(error.completion_tokens, _EATEN))
                 raise
-    return await ask(encoder.encode(request, mode))
-
-
-_DEFAULT = WireDialect()
-
-
-def _frame(
-    template: Template, model: str, schema: AnswerSchema | None, mode: Mode, dialect: WireDialect
-) -> tuple[bytes, bytes]:
-    turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
-    tail: dict[str, Any] = {"stream": False}  # said, since some gateways stream unless it is
-    if schema is not None:
-        if mode is Mode.JSON_SCHEMA:
-            tail["response_format"] = _response_format(schema, dialect)
+            is_last = attempt + 1 == _MOST_LESSONS
+            if is_last or not encoder.learn(dialect, error, request, mode):
+                raise
         else:
-            _tell_in_words(turns, schema)
-        if mode is Mode.JSON_OBJECT:
-            tail["response_format"] = {"type": "json_object"}
-    head = _dumps({"model": model, "messages": turns})
-    comma = b"," if turns else b""
-    opening = head.removesuffix(b"]}") + comma + b'{"role":"user","content":'
-    ending = b"," + _dumps(tail)[1:]
-    return opening, ending
+            usage: Usage = reply.completion.usage
+            if usage.reasoning_tokens or dialect.form:
+                encoder.saw(model, dialect, usage.reasoning_tokens)
+            return reply
+    raise AssertionError  # the last attempt returned or raised
+
+
+_THOUGHT_TOOK_ALL = "length"  # as `classify_empty` names it
+_TEMPLATE = "chat_template_kwargs"
+
+
+def _folded(turns: list[dict[str, str]]) -> tuple[list[dict[str, str]], str]:
+    """Turns that alternate and begin with the user, and what opens the user's last one."""
+    folded: list[dict[str, str]] = []
+    for turn in turns:
+        role = "user" if turn["role"] in {"system", "developer"} else turn["role"]
+        if folded and folded[-1]["role"] == role:
+            folded[-1]["content"] += f"\n\n{turn['content']}"
+        else:
+            folded.append({"role": role, "content": turn["content"]})
+    opening = ""
+    if folded and folded[-1]["role"] == "user":
+        opening = f"{folded.pop()['content']}\n\n"
+    return folded, opening
 
 
 def _tell_in_words(turns: list[dict[str, str]], schema: AnswerSchema) -> None:
@@ -169,50 +331,18 @@ def _tell_in_words(turns: list[dict[str, str]], schema: AnswerSchema) -> None:
 
 
 def _response_format(schema: AnswerSchema, dialect: WireDialect) -> dict[str, Any]:
-    strict = dialect.schema != "loose" and _is_strict(schema.schema)
-    body = _trim(schema.schema) if dialect.schema == "trimmed" else schema.schema
+    strict = dialect.schema != "loose" and is_strict(schema.schema)
+    body = fit_schema(
+        schema.schema,
+        without=dialect.schema_without,
+        is_trimmed=dialect.schema == "trimmed",
+        number_enums=dialect.has_number_enums,
+    )
     name = re.sub(r"[^A-Za-z0-9_-]", "_", schema.name)[:64]  # the characters that OpenAI takes
     inner: dict[str, Any] = {"name": name, "schema": body}
     if strict:
         inner["strict"] = True
     return {"type": "json_schema", "json_schema": inner}
-
-
-def _is_strict(node: Any) -> bool:
-    """Whether each object names all its properties as required and takes no others."""
-    if isinstance(node, list):
-        return all(_is_strict(item) for item in node)
-    if not isinstance(node, dict):
-        return True
-    properties = node.get("properties")
-    if isinstance(properties, dict) and (
-        node.get("additionalProperties") is not False
-        or set(node.get("required", ())) != set(properties)
-    ):
-        return False
-    return all(_is_strict(item) for item in node.values())
-
-
-def _trim(node: Any, *, names: bool = False) -> Any:
-    """The schema without bounds on string lengths (``names``: the keys are properties' names)."""
-    if isinstance(node, list):
-        return [_trim(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    return {
-        key: _trim(value, names=not names and key in {"properties", "$defs"})
-        for key, value in node.items()
-        if names or key not in {"minLength", "maxLength"}
-    }
-
-
-def _sampling(sampling: Sampling, dialect: WireDialect) -> bytes:
-    fields: dict[str, Any] = {dialect.tokens: sampling.max_tokens}
-    if dialect.temperature:
-        fields["temperature"] = sampling.temperature
-    if dialect.seed and sampling.seed is not None:
-        fields["seed"] = sampling.seed
-    return orjson.dumps(fields)[1:-1]
 
 
 def _dumps(value: Any) -> bytes:

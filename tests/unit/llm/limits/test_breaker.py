@@ -109,3 +109,42 @@ def test_a_pause_that_was_asked_for_is_named_and_does_not_bark() -> None:
     assert text == (
         "nothing was finished for 20 minutes: the server asked to wait; going on in 300 s"
     )
+
+
+def test_silence_opens_it_only_where_nobody_is_answered() -> None:
+    breaker = EndpointBreaker()
+    for number in range(100):
+        breaker.record(Kind.TIMEOUT if number % 12 else None, 0.0)
+    assert breaker.is_closed
+    for _ in range(12):
+        breaker.record(Kind.TIMEOUT, 1.0)
+    assert breaker.state(1.0) is State.OPEN
+    assert breaker.until == 2.0
+
+
+def test_three_probes_that_may_be_billed_are_enough() -> None:
+    breaker = EndpointBreaker()
+    now = 0.0
+    for _ in range(12):
+        breaker.record(Kind.TIMEOUT, now)
+    for kind in (Kind.TIMEOUT, Kind.LOST, Kind.TIMEOUT):
+        assert not breaker.gave_up
+        now = breaker.until
+        breaker.record(kind, now, is_probe=True)
+    assert breaker.gave_up
+    assert breaker.last_words("a").startswith("a: no answer in time, 14 calls in a row: raise")
+
+
+def test_a_start_near_the_end_is_judged_by_the_whole_run() -> None:
+    breaker = FitBreaker(good=700, bad=30)
+    for number in range(40):  # what is left is what needs repair
+        assert breaker.record(usable=number % 5 == 0) is None
+    needed = next(n for n in range(1, 300) if breaker.record(usable=False))
+    assert needed < 101  # and a model that broke since is found all the same
+
+
+def test_a_start_after_one_that_did_not_fit_is_no_new_beginning() -> None:
+    breaker = FitBreaker(good=0, bad=12)
+    reasons = [breaker.record(usable=False) for _ in range(8)]
+    assert reasons[-1] is not None
+    assert not any(reasons[:-1])

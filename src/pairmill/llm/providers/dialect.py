@@ -1,0 +1,280 @@
+"""Which of the wire's words one model takes, and what a refusal teaches of them. Pure.
+
+A refusal is read by the name of the parameter in it, whatever its verb: "temperature is
+deprecated", "invalid temperature: only 1 is allowed" and "Unknown name 'temperature'" all mean the
+same. The name is looked for in ``param``, in quotes, and as a bare word, also inside of JSON that
+stands in a string, as gateways nest the errors of those behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.schemas import named_keywords
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+__all__ = ["Refusal", "WireDialect", "read_refusal"]
+
+REFUSALS = frozenset({400, 404, 405, 415, 416, 422, 501})
+_MOST_CHARS = 8000
+_MOST_DEPTH = 8
+_ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
+_TOKEN_WORDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
+_LEAST_BOUND = 64  # a smaller number is no bound on an answer's length
+_OPTIONAL = ("temperature", "top_p", "seed", "stream")
+
+_ABOUT_LENGTH = re.compile(
+    r"context[ _](?:length|size|window)|maximum context|(?:prompt|input) is too (?:long|large)"
+    r"|reduce the length|too many tokens|must be at least 1, got -",
+    re.IGNORECASE,
+)
+_ABOUT_FORMAT = re.compile(
+    r"response[ _]?(?:format|schema|mime)|json[ _]?schema|json[ _]?(?:object|mode)|structured"
+    r"|guided|grammar|invalid schema|output_config|samplers"
+    r"|endpoints found that can handle the requested parameters",
+    re.IGNORECASE,
+)
+_ABOUT_STRICT = re.compile(r"invalid schema for response_format|\bstrict\b", re.IGNORECASE)
+_ABOUT_ROLES = re.compile(
+    r"roles? must alternate|system (?:role|message|prompt|instruction)s?\b.{0,60}"
+    r"(?:not |un)(?:support|allow|permit|enabled)|(?:not |un)support.{0,40}system (?:role|message)"
+    r"|only (?:user|supports? user)|role.{0,20}\bsystem\b|after the optional system message"
+    r"|developer instruction is not enabled",
+    re.IGNORECASE | re.DOTALL,
+)
+_MUST_BE_POSITIVE = re.compile(
+    r"positive|greater than (?:zero|0)|> ?0\b|\(0,|above (?:zero|0)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a refusal says, apart from its kind.
+
+    Attributes:
+        params: Names that it gives in a field of their own, such as ``param``.
+        text: All its words, nested ones included, without what it repeats of the request.
+        is_exact: One of ``params`` is a field that was sent: the text names nothing else.
+    """
+
+    status: int
+    params: tuple[str, ...]
+    text: str
+    is_exact: bool = False
+
+    def about(self, sent: Iterable[str]) -> Refusal:
+        """The same, seen beside the fields that were sent."""
+        is_exact = self.is_exact or self._in_params(tuple(sent)) is not None
+        return replace(self, is_exact=is_exact)
+
+    def _in_params(self, names: tuple[str, ...]) -> str | None:
+        for param in self.params:
+            for name in names:
+                if re.search(rf"(?<![A-Za-z_]){re.escape(name)}(?![A-Za-z_])", param):
+                    return name
+        return None
+
+    def names(self, fields: Iterable[str]) -> str | None:
+        """The first of the fields that it names: in its own place, in quotes, or in words."""
+        names = tuple(fields)
+        exact = self._in_params(names)
+        if exact is not None or self.is_exact:
+            return exact
+        for pattern in (r"['\"`]{}(?:[.\[][^'\"`]*)?['\"`]", r"(?<![A-Za-z_-]){}(?![A-Za-z_])"):
+            for name in names:
+                if re.search(pattern.format(re.escape(name)), self.text, re.IGNORECASE):
+                    return name
+        return None
+
+    @property
+    def is_about_format(self) -> bool:
+        """Whether it is about the way in which a schema was sent."""
+        return bool(_ABOUT_FORMAT.search(f"{' '.join(self.params)} {self.text}"))
+
+
+def read_refusal(status: int, body: Any) -> Refusal | None:
+    """What a reply of a status that means a refusal says; None for any other status.
+
+    Args:
+        status: The HTTP status.
+        body: The decoded body, or its bytes where it is no JSON.
+    """
+    if status not in REFUSALS and status != 500:  # noqa: PLR2004 (a template that raises)
+        return None
+    params: list[str] = []
+    words: list[str] = []
+    if isinstance(body, bytes):
+        words.append(body[:_MOST_CHARS].decode("utf-8", "replace"))
+    else:
+        for key, text in _texts(body, _MOST_DEPTH):
+            (params if key in {"param", "loc", "field", "parameter"} else words).append(text)
+    return Refusal(status, tuple(params), " | ".join(words)[:_MOST_CHARS])
+
+
+def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
+    """All texts of a body under their keys; JSON within a text is gone into."""
+    if depth == 0:
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in _ECHOES:
+                yield from _texts(inner, depth - 1, str(name))
+    elif isinstance(value, list):
+        if key == "loc":
+            yield key, ".".join(str(part) for part in value)
+            return
+        for inner in value[:50]:
+            yield from _texts(inner, depth - 1, key)
+    elif isinstance(value, str):
+        yield key, value
+        yield from _texts(_nested(value), depth - 1, key)
+
+
+def _nested(text: str) -> Any:
+    """The JSON value that a text holds, if any: gateways quote the error of whom they asked."""
+    start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
+    if start < 0:
+        return None
+    try:
+        return json.JSONDecoder().raw_decode(text[start:])[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class WireDialect:
+    """Which of the wire's optional words one model takes.
+
+    Attributes:
+        tokens: The name of the field that bounds the answer's length; "": none is sent.
+        has_swapped: The other name of ``tokens`` was refused before.
+        most_tokens: No more than that may be asked for; 0: no bound is known.
+        temperature: ``asked``: as the request has it; ``run``: the run's own, whatever the request
+            says; ``positive``: as asked, but never 0.
+        without: Fields that are left out; ``system``: its text opens the user's turn instead.
+        schema: ``strict``; ``trimmed``: strict, without the bounds on lengths that OpenAI's strict
+            mode refuses; ``loose``: not strict, as it stands.
+        schema_without: Keywords of JSON schema that are left out of what is sent.
+        has_number_enums: A list of numbers is sent as one; else as a range.
+        mode: No stronger way of sending a schema than this is used.
+        form: Which form of the wish about reasoning is sent; see `ReasoningSearch`.
+    """
+
+    tokens: str = "max_tokens"
+    has_swapped: bool = False
+    most_tokens: int = 0
+    temperature: str = "asked"
+    without: frozenset[str] = frozenset()
+    schema: str = "strict"
+    schema_without: frozenset[str] = frozenset()
+    has_number_enums: bool = True
+    mode: Mode = Mode.JSON_SCHEMA
+    form: int = 0
+
+    def after(
+        self,
+        refusal: Refusal,
+        sent: Mapping[str, Any],
+        *,
+        temperature: float | None = None,
+        may_weaken: bool = True,
+    ) -> WireDialect | None:
+        """The dialect to try next, if a refusal is about a word of this one.
+
+        Args:
+            refusal: What the server said.
+            sent: The body that it refused.
+            temperature: The run's own.
+            may_weaken: Whether a schema may be sent in a weaker way.
+        """
+        if refusal.status == 500:  # noqa: PLR2004 (templates that refuse a role raise)
+            return self._after_roles(refusal)
+        named = "max_completion_tokens" in refusal.text and "max_tokens" in sent
+        if _ABOUT_LENGTH.search(refusal.text) and not named:
+            return None
+        refusal = refusal.about(sent)
+        if refusal.status == 404 and not (refusal.is_exact or refusal.is_about_format):  # noqa: PLR2004
+            return None
+        return (
+            self._after_tokens(refusal, sent)
+            or self._after_field(refusal, sent, temperature)
+            or self._after_roles(refusal)
+            or self._after_format(refusal, sent, may_weaken=may_weaken)
+        )
+
+    def _after_tokens(self, refusal: Refusal, sent: Mapping[str, Any]) -> WireDialect | None:
+        if self.tokens not in sent:
+            return None
+        if self.tokens == "max_tokens" and "max_completion_tokens" in refusal.text:
+            return replace(self, tokens="max_completion_tokens", has_swapped=True)
+        about = refusal.names((*_TOKEN_WORDS, *_OPTIONAL))
+        if about not in _TOKEN_WORDS and "completion tokens" not in refusal.text:
+            return None
+        asked = int(sent[self.tokens])
+        numbers = (int(it.replace(",", "")) for it in re.findall(r"\d[\d,]*", refusal.text))
+        bounds = [number for number in numbers if _LEAST_BOUND <= number < asked]
+        if bounds:
+            return replace(self, most_tokens=max(bounds))
+        other = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+        following = "" if self.has_swapped else other[self.tokens]
+        return replace(self, tokens=following, has_swapped=True)
+
+    def _after_field(
+        self, refusal: Refusal, sent: Mapping[str, Any], own: float | None
+    ) -> WireDialect | None:
+        name = refusal.names(field for field in _OPTIONAL if field in sent)
+        if name is None:
+            return None
+        if name == "temperature" and self.temperature == "asked":
+            if own is not None and own != sent[name]:
+                return replace(self, temperature="run")
+            if not sent[name] and _MUST_BE_POSITIVE.search(refusal.text):
+                return replace(self, temperature="positive")
+        return replace(self, without=self.without | {name})
+
+    def _after_roles(self, refusal: Refusal) -> WireDialect | None:
+        if "system" in self.without or not _ABOUT_ROLES.search(refusal.text):
+            return None
+        return replace(self, without=self.without | {"system"})
+
+    def _after_format(
+        self, refusal: Refusal, sent: Mapping[str, Any], *, may_weaken: bool
+    ) -> WireDialect | None:
+        wanted = sent.get("response_format")
+        if not isinstance(wanted, dict):
+            return None
+        schema = wanted.get("json_schema", {}).get("schema")
+        if schema is not None:
+            if "enum" in refusal.text and self.has_number_enums and _has_number_enums(schema):
+                return replace(self, has_number_enums=False)
+            keywords = named_keywords(schema, refusal.text, surely=refusal.is_about_format)
+            if keywords - self.schema_without:
+                return replace(self, schema_without=self.schema_without | keywords)
+            looser = {"strict": "trimmed", "trimmed": "loose"}.get(self.schema)
+            if looser and _ABOUT_STRICT.search(refusal.text):
+                return replace(self, schema=looser)
+        if not (refusal.is_about_format and may_weaken):
+            return None
+        return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
+
+    def weaker(self, than: Mode) -> WireDialect:
+        """The dialect that sends schemas in the next weaker way."""
+        weaker = Mode.JSON_OBJECT if than is Mode.JSON_SCHEMA else Mode.PROMPT
+        return replace(self, mode=weaker)
+
+
+def _has_number_enums(node: Any) -> bool:
+    if isinstance(node, list):
+        return any(map(_has_number_enums, node))
+    if not isinstance(node, dict):
+        return False
+    values = node.get("enum")
+    if isinstance(values, list) and any(isinstance(it, int | float) for it in values):
+        return True
+    return any(map(_has_number_enums, node.values()))

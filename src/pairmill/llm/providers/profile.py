@@ -1,0 +1,358 @@
+"""What differs between providers, as data: where to, which key, which words.
+
+A profile is found by the endpoint's host or port, or named by the setting ``provider``: one of
+``profiles.yaml``, a YAML file, ``module:name``, or an entry point of the group
+``pairmill.providers``. Without one, `GENERIC` is used: what most compatible servers take.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pairmill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pairmill.config import PoolSettings, Settings
+
+__all__ = [
+    "GENERIC",
+    "KeySource",
+    "ProviderProfile",
+    "RequestOptions",
+    "answer_timeout_s",
+    "fill_in",
+    "find_profile",
+    "fresh_key",
+    "load_profile",
+    "profile_names",
+    "request_options",
+]
+
+ENTRY_POINTS = "pairmill.providers"
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_USUAL_TIMEOUT_S = 120.0  # the default of timeout_s
+_FLEX_TIMEOUT_S = 900.0  # OpenAI's advice for flex processing: allow 15 minutes
+
+KeySource = Callable[[], str | Awaitable[str]]
+"""Returns a key that is valid now; called again once a minute, and when a key was refused."""
+
+Words = dict[str, Any]
+LEVELS = ("off", "low", "medium", "high")
+
+
+def _known_levels(value: dict[str, tuple[Words, ...]]) -> dict[str, tuple[Words, ...]]:
+    unknown = set(value) - set(LEVELS)
+    if unknown:
+        raise ValueError(f"no level '{min(unknown)}'; there are {', '.join(LEVELS)}")
+    return value
+
+
+Efforts = Annotated[dict[str, tuple[Words, ...]], AfterValidator(_known_levels)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class ModelWords(_Data):
+    """What some models of a provider take that its others do not.
+
+    Attributes:
+        match: Shell patterns of model names, without a prefix such as ``openai/``; any case.
+        thinks: They think unless told otherwise, so that ``reasoning: auto`` says so at once.
+        tokens: As `ProviderProfile.tokens`.
+        without: As `ProviderProfile.without`.
+        reasoning: As `ProviderProfile.reasoning`; levels that are left out are the profile's.
+    """
+
+    match: tuple[str, ...] = Field(min_length=1)
+    thinks: bool = False
+    tokens: Literal["max_tokens", "max_completion_tokens"] | None = None
+    without: tuple[str, ...] = ()
+    reasoning: Efforts = {}
+
+
+class ProviderProfile(_Data):
+    """How to speak to one provider.
+
+    Attributes:
+        name: As the setting ``provider`` names it.
+        hosts: Shell patterns of host names that are this provider's.
+        ports: Ports on this machine or a private network that are this provider's by default.
+        base_url: Where calls go when the settings name no address.
+        api_key_env: Where the key stands when the settings do not say.
+        needs_key: Whether a key is asked for; None: wherever the address is public.
+        auth_header: The header that carries the key.
+        auth_prefix: What stands before the key in it.
+        key: Returns a key that is valid now, such as a token that expires (Python only).
+        path: Of the call, behind ``base_url``; ``{model}`` stands for the model's name.
+        query: Sent with each call.
+        headers: Likewise; ``${NAME}`` stands for an environment variable.
+        body: Likewise: fields of the JSON body.
+        limits: The dialect of its rate-limit headers: ``common``, ``groq`` or ``together``.
+        tokens: The field that bounds an answer.
+        without: Fields that it is known to refuse: ``temperature``, ``top_p``, ``seed``,
+            ``stream``, ``system`` (then folded into the user's turn).
+        schema_without: Keywords of JSON schema that it is known to refuse.
+        reasoning: For each level the request's fields that ask for it, best first; a form that is
+            refused gives way to the next. ``auto`` goes through those of ``off`` until one works.
+        models: What some of its models do otherwise; the first that matches counts.
+        service_tiers: Service tier to the share of the usual price that it costs.
+        price_name: The model's name in price tables; ``{model}`` stands for its name here.
+    """
+
+    name: str = Field(min_length=1, max_length=40)
+    hosts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    base_url: str | None = None
+    api_key_env: str | None = None
+    needs_key: bool | None = None
+    auth_header: str = "Authorization"
+    auth_prefix: str = "Bearer "
+    key: KeySource | None = None
+    path: str = Field("/chat/completions", pattern=r"^/\S*$")
+    query: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    body: dict[str, Any] = {}
+    limits: Literal["common", "groq", "together"] | None = None
+    tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    without: tuple[str, ...] = ()
+    schema_without: tuple[str, ...] = ()
+    reasoning: Efforts = {}
+    models: tuple[ModelWords, ...] = ()
+    service_tiers: dict[str, float] = {}
+    price_name: str = "{model}"
+
+    def words_of(self, model: str) -> ModelWords | None:
+        """What this model takes otherwise, if it does."""
+        name = model.rpartition("/")[2].lower()
+        for words in self.models:
+            if any(fnmatchcase(name, pattern) for pattern in words.match):
+                return words
+        return None
+
+    def efforts(self, model: str, level: str) -> tuple[Words, ...]:
+        """The fields that ask a model for a level of thinking, best form first."""
+        words = self.words_of(model)
+        own = words.reasoning if words else {}
+        return own.get(level) or self.reasoning.get(level, ())
+
+    def price_factor(self, tier: str | None) -> float:
+        """The share of the usual price that calls in a service tier cost; 1 where not known."""
+        return self.service_tiers.get(tier or "", 1.0)
+
+    def url(self, base_url: str, model: str, query: Mapping[str, str]) -> str:
+        """Where a call for a model goes."""
+        url = f"{base_url}{self.path.replace('{model}', model)}"
+        together = {**self.query, **query}
+        return f"{url}?{urlencode(together)}" if together else url
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What the settings add to each call of a pool.
+
+    Attributes:
+        temperature: The run's own; taken for probes and repairs where 0 is refused.
+        reasoning: ``auto``, ``off``, ``low``, ``medium`` or ``high``.
+        body: Extra fields, which win over all words of our own.
+        headers: Extra headers, variables filled in.
+        query: Extra parameters of the address.
+        keep_reasoning: Whether thoughts are kept with the answers.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    service_tier: str | None = None
+    reasoning: str = "auto"
+    body: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    keep_reasoning: bool = False
+
+
+def request_options(
+    settings: Settings, pool: PoolSettings | None, environ: Mapping[str, str]
+) -> RequestOptions:
+    """What the settings, and a pool's own over them, add to each call.
+
+    Raises:
+        ConfigError: A header needs a variable that is not set.
+    """
+    sent = settings.request.with_own(pool.request if pool else None)
+    return RequestOptions(
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        service_tier=(pool.service_tier if pool else None) or settings.service_tier,
+        reasoning=(pool.reasoning if pool else None) or settings.reasoning,
+        body=sent.body,
+        headers={name: fill_in(text, environ, name) for name, text in sent.headers.items()},
+        query=sent.query,
+        keep_reasoning=settings.keep_reasoning,
+    )
+
+
+def answer_timeout_s(timeout_s: float, tier: str | None) -> float:
+    """How long an answer is waited for: a tier that is slow by design gets longer by default.
+
+    Args:
+        timeout_s: The setting.
+        tier: The service tier of the call, if any.
+    """
+    return _FLEX_TIMEOUT_S if tier == "flex" and timeout_s == _USUAL_TIMEOUT_S else timeout_s
+
+
+def fill_in(text: str, environ: Mapping[str, str], where: str) -> str:
+    """Replace each ``${NAME}`` by the environment variable.
+
+    Raises:
+        ConfigError: A variable is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found = environ.get(match[1], "").strip()
+        if not found:
+            raise ConfigError(f"{match[1]} is not set, and the header {where} needs it")
+        return found
+
+    return _VARIABLE.sub(value, text)
+
+
+def find_profile(base_url: str) -> ProviderProfile:
+    """The profile of whoever is at an address; `GENERIC` where nobody is known."""
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").lower()
+    for profile in _bundled().values():
+        if any(fnmatchcase(host, pattern) for pattern in profile.hosts):
+            return profile
+    for profile in _bundled().values():
+        if parts.port in profile.ports and "." not in host.removeprefix("127.0.0.1"):
+            return profile
+    return GENERIC
+
+
+def load_profile(name: str, *, folder: Path | None = None) -> ProviderProfile:
+    """The profile that the setting ``provider`` names.
+
+    Args:
+        name: Of a bundled profile or an entry point; a ``.yaml`` file; ``module:name``.
+        folder: Where a relative file, and a module of one's own, are looked for.
+
+    Raises:
+        ConfigError: There is none, or it is no profile.
+    """
+    if name in _bundled():
+        return _bundled()[name]
+    if name.endswith((".yaml", ".yml")):
+        return _from_file((folder or Path()) / name)
+    if ":" in name:
+        return _from_module(name, folder or Path())
+    for entry in metadata.entry_points(group=ENTRY_POINTS, name=name):
+        return _checked(entry.load(), f"provider {name}")
+    raise ConfigError(
+        f"provider: no profile '{name}'; there are {', '.join(profile_names())},"
+        " a file PROFILE.yaml, or module:name"
+    )
+
+
+def profile_names() -> list[str]:
+    """The names that can be given without a file."""
+    installed = {entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}
+    return sorted({*_bundled(), *installed})
+
+
+@functools.cache
+def _bundled() -> dict[str, ProviderProfile]:
+    text = resources.files("pairmill.llm.providers").joinpath("profiles.yaml").read_text("utf-8")
+    data = yaml.safe_load(text)
+    return {name: _parsed({"name": name, **value}, name) for name, value in data.items()}
+
+
+def _from_file(path: Path) -> ProviderProfile:
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"provider: cannot read {path}") from None
+    except yaml.YAMLError:
+        raise ConfigError(f"provider: {path} is not valid YAML") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"provider: {path} holds no 'name: value' lines")
+    data = {"name": path.stem, **data}
+    like = data.pop("like", None)
+    if like is not None:
+        data = {
+            **load_profile(str(like), folder=path.parent).model_dump(exclude_unset=True),
+            **data,
+        }
+    return _parsed(data, str(path))
+
+
+def _from_module(name: str, folder: Path) -> ProviderProfile:
+    module_name, _, attribute = name.partition(":")
+    where = str(folder.resolve())
+    sys.path.insert(0, where)
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"provider: cannot load {name}: {error}") from None
+    finally:
+        sys.path.remove(where)
+    return _checked(found, f"provider {name}")
+
+
+def _checked(found: object, where: str) -> ProviderProfile:
+    if callable(found) and not isinstance(found, ProviderProfile):
+        found = found()
+    if not isinstance(found, ProviderProfile):
+        raise ConfigError(f"{where}: is no ProviderProfile, nor a function that returns one")
+    return found
+
+
+def _parsed(data: dict[str, Any], where: str) -> ProviderProfile:
+    try:
+        return ProviderProfile.model_validate(_off_is_a_word(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"provider: {where}: {place}: {first['msg']}") from None
+
+
+def _off_is_a_word(value: Any) -> Any:
+    """YAML reads a bare ``off`` as False, where it names a level of reasoning."""
+    if isinstance(value, dict):
+        return {
+            "off" if key is False else key: _off_is_a_word(inner) for key, inner in value.items()
+        }
+    return [_off_is_a_word(inner) for inner in value] if isinstance(value, list) else value
+
+
+async def fresh_key(source: KeySource) -> str:
+    """Ask a `KeySource`, in either of its forms.
+
+    Raises:
+        ConfigError: It gave no text that can stand in a header.
+    """
+    found = source()
+    if inspect.isawaitable(found):
+        found = await found
+    if not isinstance(found, str) or not re.fullmatch(r"[\x21-\x7e]+", found):
+        raise ConfigError("the provider's key function returned no key")
+    return found
+
+
+GENERIC = _bundled()["generic"]
+"""What most compatible servers take, whoever made them."""

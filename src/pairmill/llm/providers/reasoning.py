@@ -1,0 +1,98 @@
+"""Finds the words under which one model thinks as little as it can. Pure.
+
+Some models think unless they are told not to, and bill it; each provider has its own words for
+that, and which of them a model obeys shows only in what it then thinks. So each form of the wish is
+tried on real answers, one after the other, until one leaves no thought; where none does, the one
+with the shortest thoughts is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ReasoningSearch"]
+
+_NOTHING = 48  # tokens of thought that are not worth a search
+_CLEARLY_LESS = 0.7  # of what was thought with nothing said, or nothing is said
+_LEAST_ANSWERS = 3  # until a form that has once worked is given up for its mean
+
+
+class ReasoningSearch:
+    """The forms of one wish, and what became of each. Form 0 says nothing.
+
+    Args:
+        forms: Fields of the request, in order of preference.
+        level: ``auto`` and ``off`` search for the least; any other takes the first form that is not
+            refused.
+        thinks: Whether the model is known to think unless told otherwise.
+    """
+
+    def __init__(self, forms: Sequence[Mapping[str, Any]], level: str, *, thinks: bool) -> None:
+        self.forms: tuple[Mapping[str, Any], ...] = ({}, *forms)
+        self.level = level
+        self._searches = level in {"auto", "off"}
+        self._refused: set[int] = set()
+        self._given_up: set[int] = set()
+        self._answers: dict[int, tuple[int, int]] = {}
+        self.at = 0 if level == "auto" and not thinks else min(1, len(forms))
+
+    @property
+    def words(self) -> Mapping[str, Any]:
+        """The fields in use."""
+        return self.forms[self.at]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every form has been tried, and none leaves the model without thoughts."""
+        out = self._given_up | self._refused
+        return self._searches and all(at in out for at in range(1, len(self.forms)))
+
+    def mean(self, at: int | None = None) -> float | None:
+        """Tokens thought in an answer under a form, the one in use by default; None: not known."""
+        answers, tokens = self._answers.get(self.at if at is None else at, (0, 0))
+        return tokens / answers if answers else None
+
+    def refuse(self, at: int) -> bool:
+        """The server does not take a form. Whether another one is in use now."""
+        self._refused.add(at)
+        if at == self.at:
+            self._move()
+        return self.at != at
+
+    def prefer(self, at: int) -> bool:
+        """The server asks for a form by name. Whether that changes anything."""
+        if at == self.at or at in self._refused:
+            return False
+        self.at = at
+        return True
+
+    def saw(self, at: int, tokens: int) -> bool:
+        """An answer came under a form, with so many tokens of thought. Whether the form changes."""
+        answers, total = self._answers.get(at, (0, 0))
+        self._answers[at] = (answers + 1, total + tokens)
+        if not self._searches or at != self.at or self.is_over:
+            return False
+        mean = (total + tokens) / (answers + 1)
+        has_worked = answers and total / answers <= _NOTHING
+        if mean <= _NOTHING or (has_worked and answers + 1 < _LEAST_ANSWERS):
+            return False
+        self._given_up.add(at)
+        self._move()
+        return self.at != at
+
+    def _move(self) -> None:
+        out = self._refused | self._given_up if self._searches else self._refused
+        following = next((at for at in range(1, len(self.forms)) if at not in out), None)
+        self.at = self._best() if following is None else following
+
+    def _best(self) -> int:
+        known = [(mean, at) for at in self._answers if (mean := self.mean(at)) is not None]
+        taken = [(mean, at) for mean, at in known if at not in self._refused]
+        if not taken:
+            return 0
+        least, best = min(taken)
+        silent = self.mean(0)
+        return 0 if silent is not None and least > _CLEARLY_LESS * silent else best

@@ -1,0 +1,96 @@
+"""A question of a recipe's own about a made-up passage, for a probe of an endpoint."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pairmill.errors import RejectedError
+from pairmill.recipes.answers import AnswerModel, json_schema, read
+from pairmill.recipes.recipe import NullContext
+from pairmill.records import Chunk, Request, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.events import Topic
+    from pairmill.recipes.recipe import Recipe, RecipeContext
+    from pairmill.records import Prompt, Rejection
+
+__all__ = ["PASSAGE", "is_answer", "sample_question"]
+
+PASSAGE = (
+    "A bicycle stays upright because its rider steers it under the fall. When it begins to lean to"
+    " the left, a small turn of the handlebars to the left moves the wheels back below the rider's"
+    " weight. Above walking pace the front wheel does part of this by itself: it touches the ground"
+    " behind the point at which the steering axis meets it, so that a lean turns the wheel into the"
+    " fall, as the castors of a trolley turn into its direction. Builders call this distance trail."
+    " A bicycle with little trail answers quickly and wants attention; one with much trail runs"
+    " straight on and turns slowly, which is why touring frames have more of it than racing ones."
+    "\n\n"
+    "The gears do not add strength. They let the rider keep turning the pedals at the rate that"
+    " costs the least effort, some eighty turns a minute, whatever the road does. On a climb a"
+    " small chainring and a large sprocket move the bicycle about two metres with each turn of the"
+    " pedals; on the flat a large chainring and a small sprocket move it eight. Chains lose two to"
+    " four parts in a hundred of the work that goes through them, and twice as much when dry, so"
+    " that oil is the cheapest way to ride faster."
+)
+"""Prose of the size of a usual chunk, about something that every model knows."""
+
+
+class _AskedError(Exception):
+    """Ends a recipe once its first question is known."""
+
+
+class _Listener:
+    """An `Ask` that keeps the first question and ends the recipe."""
+
+    def __init__(self) -> None:
+        self.first: tuple[Prompt, type[AnswerModel]] | None = None
+
+    async def __call__(
+        self,
+        prompt: Prompt,
+        answer: type[Any],
+        again: Callable[[int], Prompt] | None = None,  # noqa: ARG002 (the protocol's)
+        *,
+        model: str | None = None,  # noqa: ARG002
+        mend: bool = True,  # noqa: ARG002
+    ) -> NoReturn:
+        """Keep the question."""
+        self.first = (prompt, answer)
+        raise _AskedError
+
+    @property
+    def around(self) -> RecipeContext:
+        """Nothing is around a sample."""
+        return NullContext()
+
+    def drop(self, rejection: Rejection) -> None:
+        """Nothing is kept."""
+
+    def tell(self, topic: Topic, /, **fields: object) -> None:
+        """Nobody is told."""
+
+
+async def sample_question(recipe: Recipe, model: str) -> tuple[Request, type[AnswerModel]] | None:
+    """What a recipe asks first about `PASSAGE`, and what its answer is; None where it asks nothing.
+
+    Args:
+        recipe: It really runs, up to its first question.
+        model: Who is asked.
+    """
+    listener = _Listener()
+    chunk = Chunk(digest(PASSAGE), PASSAGE, "sample", 0, len(PASSAGE), "sample")
+    with suppress(_AskedError, RejectedError):
+        await recipe.write(chunk, listener)
+    if listener.first is None:
+        return None
+    prompt, answer = listener.first
+    return Request(prompt, model, json_schema(answer)), answer
+
+
+def is_answer(text: str, answer: type[AnswerModel]) -> bool:
+    """Whether a recipe could use a text as its answer, without anything to mend."""
+    reading = read(text, answer)
+    return reading.value is not None and not reading.faults

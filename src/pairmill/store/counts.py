@@ -1,0 +1,312 @@
+"""What became of documents, chunks and pairs, as sums that add up.
+
+``documents = used + skipped by reason``; ``chunks = written + empty + rejected + to do``;
+``pairs = kept + dropped by reason``. Card, manifest, report, ``status``, the live line and the end
+of a run all take their figures from `count_run`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.plain import plain
+from pairmill.records import Outcome
+from pairmill.store.charges import DropKey
+from pairmill.store.files import refusal
+from pairmill.store.reading import read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pairmill.store.entries import ShardRecord, Totals
+    from pairmill.store.folder import RunFolder
+    from pairmill.store.lookup import Lookup
+
+__all__ = [
+    "InputCounts",
+    "RunCounts",
+    "chunk_sums",
+    "count_drops",
+    "count_run",
+    "describe",
+    "drop_key",
+    "pair_sums",
+    "read_input_counts",
+    "read_pace",
+    "write_pace",
+]
+
+MOST_REASONS = 5  # that a line for people names
+_FILE = "input.json"
+_PACE = "pace.json"
+_FRESH_S = 30.0  # a pace that is older than this is of a run that was killed
+
+
+@dataclass(frozen=True, slots=True)
+class InputCounts:
+    """What the last start that looked at the input found there.
+
+    Attributes:
+        read: Documents that came out of their sources.
+        skipped: Reason to files, records and documents that could not be used.
+        dropped: How many of these had been read, and had nothing to work on after cleaning.
+        expected: Chunks that will have ended once all that was found is done, those of earlier
+            starts included.
+        is_whole: The input was read to its end, or as far as the settings say.
+        inputs: What was read, to tell one input from another.
+    """
+
+    read: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    expected: int = 0
+    is_whole: bool = False
+    inputs: tuple[str, ...] = ()
+
+    def write(self, folder: RunFolder) -> None:
+        """Keep it in the run folder.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        document = asdict(self) | {"skipped": dict(self.skipped)}
+        _keep(folder.state / _FILE, orjson.dumps(document))
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """Sums over all starts of a run.
+
+    Attributes:
+        documents: Those of the input as it was last read, and whatever else was found there.
+        used: Of these, the ones that gave text to work on.
+        skipped: Reason to how many could not be used.
+        is_input_whole: The input was read to its end; else there may be more than is counted.
+        written: Chunks with at least one pair.
+        empty: Chunks in which the model rightly found nothing to write about.
+        empty_reasons: Reason to how many; {} where some were asked again since.
+        rejected: Reason to chunks that ended without a valid answer.
+        to_do: Chunks that were found in the input and have not ended.
+        pairs: Kept: they stand in ``data/``, or are on their way there.
+        dropped: Reason to pairs that a model wrote and a check did not let pass.
+        retried: Lines of ``rejected/`` about chunks that were asked again since.
+    """
+
+    documents: int
+    used: int
+    skipped: Mapping[str, int]
+    is_input_whole: bool
+    written: int
+    empty: int
+    empty_reasons: Mapping[str, int]
+    rejected: Mapping[str, int]
+    to_do: int
+    pairs: int
+    dropped: Mapping[str, int]
+    retried: int
+
+    @property
+    def rejected_chunks(self) -> int:
+        """All chunks that ended without a valid answer."""
+        return sum(self.rejected.values())
+
+    @property
+    def chunks(self) -> int:
+        """All chunks that are known of."""
+        return self.ended + self.to_do
+
+    @property
+    def ended(self) -> int:
+        """Chunks that are done with, whatever their end."""
+        return self.written + self.empty + self.rejected_chunks
+
+    @property
+    def dropped_pairs(self) -> int:
+        """All pairs that a check did not let pass."""
+        return sum(self.dropped.values())
+
+    @property
+    def reject_lines(self) -> int:
+        """Lines that stand in ``rejected/``."""
+        return self.empty + self.rejected_chunks + self.dropped_pairs + self.retried
+
+    def to_json(self) -> dict[str, Any]:
+        """The sums as plain values under stable names."""
+        return {
+            "documents": {
+                "all": self.documents,
+                "used": self.used,
+                "skipped": dict(self.skipped),
+                "is_whole": self.is_input_whole,
+            },
+            "chunks": {
+                "all": self.chunks,
+                "written": self.written,
+                "empty": self.empty,
+                "rejected": dict(self.rejected),
+                "to_do": self.to_do,
+            },
+            "pairs": {
+                "all": self.pairs + self.dropped_pairs,
+                "kept": self.pairs,
+                "dropped": dict(self.dropped),
+            },
+            "reject_lines": self.reject_lines,
+        }
+
+
+def write_pace(folder: RunFolder, chunks_per_min: float | None, now: float) -> None:
+    """Keep the pace of the start that runs now for ``status``; None: it has ended.
+
+    Args:
+        folder: The run folder.
+        chunks_per_min: Over the last minute or so.
+        now: Seconds since the epoch.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    _keep(folder.state / _PACE, orjson.dumps({"at": now, "chunks_per_min": chunks_per_min}))
+
+
+def read_pace(folder: RunFolder, now: float) -> float | None:
+    """Chunks a minute of the start that runs now; None where none does, or it is not known yet."""
+    try:
+        found = orjson.loads((folder.state / _PACE).read_bytes())
+        pace, at = found["chunks_per_min"], float(found["at"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return float(pace) if isinstance(pace, int | float) and now - at < _FRESH_S else None
+
+
+def describe(counts: RunCounts) -> list[tuple[str, str]]:
+    """The sums for people: a name and a line each for documents, chunks and pairs."""
+    skipped = sum(counts.skipped.values())
+    documents = f"{counts.documents:,} = {counts.used:,} used + {skipped:,} skipped"
+    chunks = f"{counts.chunks:,} = {counts.written:,} written + {counts.empty:,} empty"
+    chunks += f" + {counts.rejected_chunks:,} rejected"
+    more = "" if counts.is_input_whole else ", more of the input was not read"
+    chunks += f" + {counts.to_do:,} to do{more}" if counts.to_do or more else ""
+    made = counts.pairs + counts.dropped_pairs
+    pairs = f"{made:,} = {counts.pairs:,} kept + {counts.dropped_pairs:,} dropped"
+    lines = [
+        ("documents", documents + _reasons(counts.skipped)),
+        ("chunks", chunks + _reasons(counts.rejected)),
+        ("pairs", pairs + _reasons(counts.dropped)),
+    ]
+    return lines if counts.documents else lines[1:]
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    """The most frequent reasons, in brackets; "" where there are none."""
+    if not counts:
+        return ""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {plain(reason)}" for reason, count in ordered[:MOST_REASONS]]
+    rest = sum(count for _, count in ordered[MOST_REASONS:])
+    return f" ({', '.join([*shown, f'{rest:,} others'] if rest else shown)})"
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Replace a file, whole or not at all, but not for the end of power: it is found out again."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.write_bytes(data)
+        new.replace(path)
+    except OSError as error:
+        raise refusal(error, path) from None
+
+
+def chunk_sums(counts: RunCounts) -> list[tuple[str, int]]:
+    """All chunks, and what became of them, by labels for people."""
+    return [
+        ("all", counts.chunks),
+        ("written", counts.written),
+        ("empty: nothing to write about", counts.empty),
+        *((f"rejected: {reason}", number) for reason, number in counts.rejected.items()),
+        ("to do", counts.to_do),
+    ]
+
+
+def pair_sums(counts: RunCounts) -> list[tuple[str, int]]:
+    """All pairs, and what became of them, by labels for people."""
+    return [
+        ("all", counts.pairs + counts.dropped_pairs),
+        ("kept", counts.pairs),
+        *((f"dropped: {reason}", number) for reason, number in counts.dropped.items()),
+    ]
+
+
+def count_run(folder: RunFolder, lookup: Lookup, totals: Totals | None = None) -> RunCounts:
+    """Add up a run from its ledger, its shards and what it last found in the input.
+
+    Args:
+        folder: The run folder.
+        lookup: Its ledger.
+        totals: Of the ledger, where the caller has just asked for them.
+
+    Raises:
+        FolderError: Ledger or shards cannot be read.
+    """
+    found, totals = read_input_counts(folder), totals or lookup.totals()
+    drops: Mapping[DropKey, int] | None = totals.drops
+    if drops is None:
+        drops = count_drops(folder, lookup.shards())
+    units = totals.units
+    empty = units.get(Outcome.EMPTY.value, 0)
+    ended = sum(units.values())
+    of_empty = _of_scope(drops, "empty")
+    whole_lines = sum(of_empty.values()) + sum(_of_scope(drops, "chunk").values())
+    return RunCounts(
+        documents=found.read - found.dropped + sum(found.skipped.values()),
+        used=found.read - found.dropped,
+        skipped=dict(found.skipped),
+        is_input_whole=found.is_whole,
+        written=units.get(Outcome.WRITTEN.value, 0),
+        empty=empty,
+        empty_reasons=of_empty if sum(of_empty.values()) == empty else {},
+        rejected=dict(totals.reasons),
+        to_do=max(0, found.expected - ended, lookup.reopened()),
+        pairs=totals.pairs,
+        dropped=_of_scope(drops, "pair"),
+        retried=whole_lines - empty - sum(totals.reasons.values()),
+    )
+
+
+def read_input_counts(folder: RunFolder) -> InputCounts:
+    """What a run last found in its input; nothing where that was not kept."""
+    try:
+        found = orjson.loads((folder.state / _FILE).read_bytes())
+        return InputCounts(**{**found, "inputs": tuple(found["inputs"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return InputCounts()
+
+
+def count_drops(folder: RunFolder, records: Sequence[ShardRecord]) -> Counter[DropKey]:
+    """Count the lines of ``rejected/`` by reading them, open shards included."""
+    found: Counter[DropKey] = Counter()
+    for line in read_lines(folder, records, "rejected"):
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            row = None
+        if isinstance(row, dict):
+            found[drop_key(row)] += 1
+    return found
+
+
+def drop_key(row: Mapping[str, Any]) -> DropKey:
+    """Why a line of ``rejected/`` stands there."""
+    if row.get("whole_unit") is not True:
+        return DropKey("pair", str(row.get("reason")))
+    return DropKey("empty" if row.get("class") is None else "chunk", str(row.get("reason")))
+
+
+def _of_scope(drops: Mapping[DropKey, int], scope: str) -> dict[str, int]:
+    found = [(key.reason, lines) for key, lines in drops.items() if key.scope == scope]
+    return dict(sorted(found, key=lambda item: (-item[1], item[0])))

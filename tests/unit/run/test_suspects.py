@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.support.asks import make_chunk
+
+from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Kind
+from pairmill.events import Event, Topic
+from pairmill.records import Outcome, Usage
+from pairmill.run.inbox import Inbox
+from pairmill.run.reader import Work
+from pairmill.run.stop import Stop
+from pairmill.run.suspects import Suspects
+from pairmill.store.rows import RowOrigin, UnitResult
+
+FREE = [Kind.REFUSED, Kind.OVERLOAD, Kind.RATE, Kind.QUOTA, Kind.CONFIG]
+BILLED = [Kind.TIMEOUT, Kind.LOST]
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    def get(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def set(self, key: str, value: str) -> None:
+        self.kept.setdefault(key, value)
+
+
+class Setting:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        self.written: list[str] = []
+        self.inbox = Inbox(9)
+        self.suspects = Suspects(lambda it: self.written.append(it.origin.unit_id), self.inbox)
+        self.memory = Memory()
+
+    def work(self, name: str) -> Work:
+        return Work(name, make_chunk(name), {})
+
+    def hold(self, name: str, kind: Kind, sentence: str = "its words") -> None:
+        origin = RowOrigin(name, "r", "1", "m", 0, Usage(), 0.0)
+        result = UnitResult(make_chunk(name), origin, Outcome.REJECTED, [], [], "why")
+        self.suspects.hold(result, kind, sentence)
+
+    def answer(self, sent_ago_s: float = 0.0) -> None:
+        self.suspects.listen(Event(Topic.CALL_ANSWERED, {"seconds": sent_ago_s}))
+
+    def conclude(self, *, has_pairs: bool = True) -> Stop:
+        stop = Stop()
+        self.suspects.conclude(stop, self.memory, has_pairs=has_pairs)
+        return stop
+
+
+@pytest.fixture
+def it(monkeypatch: pytest.MonkeyPatch) -> Setting:
+    return Setting(monkeypatch)
+
+
+@pytest.mark.parametrize("kind", [*FREE, *BILLED, Kind.CHUNK])
+def test_what_cost_nothing_is_asked_once_more_and_only_once(it: Setting, kind: Kind) -> None:
+    work = it.work("a")
+    again = it.suspects.set_aside(work, kind, is_billed=kind in BILLED)
+    assert again == (kind in FREE)
+    assert it.suspects.take() is (work if again else None)
+    assert not it.suspects.set_aside(work, kind, is_billed=kind in BILLED)
+
+
+def test_it_is_asked_once_more_when_the_server_answers_what_came_later(it: Setting) -> None:
+    it.suspects.set_aside(it.work("a"), Kind.REFUSED, is_billed=False)
+    it.now += 5
+    it.answer(sent_ago_s=6.0)
+    assert it.inbox.is_empty
+    it.answer(sent_ago_s=4.0)
+    assert not it.inbox.is_empty
+
+
+@pytest.mark.parametrize("kind", [*BILLED, *FREE, Kind.CHUNK])
+def test_three_later_answers_make_it_a_tombstone(it: Setting, kind: Kind) -> None:
+    it.hold("a", kind)
+    it.now += 5
+    for _ in range(9):
+        it.answer(sent_ago_s=6.0)
+    it.answer()
+    it.answer()
+    assert it.written == []
+    it.answer()
+    assert it.written == ["a"]
+    assert not it.conclude().is_requested
+
+
+def test_a_run_that_is_ended_leaves_open_what_nobody_could_judge(it: Setting) -> None:
+    it.hold("a", Kind.REFUSED)
+    it.hold("b", Kind.CHUNK)
+    stop = Stop()
+    stop.request("enough")
+    it.suspects.conclude(stop, it.memory, has_pairs=True)
+    assert it.written == []
+    assert stop.reason == "enough"
+
+
+@pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.TIMEOUT, Kind.LOST, Kind.OVERLOAD])
+def test_one_or_two_at_the_end_of_a_run_are_at_fault_and_three_are_not(
+    it: Setting, kind: Kind
+) -> None:
+    it.hold("a", kind)
+    it.hold("b", kind)
+    assert not it.conclude().is_requested
+    assert it.written == ["a", "b"]
+    for name in "cde":
+        it.hold(name, kind)
+    stop = it.conclude()
+    assert stop.exit_code == EXIT_RESUMABLE
+    assert stop.reason == "the last 3 chunks got no answer: its words"
+    assert it.written == ["a", "b"]
+
+
+def test_where_nothing_was_ever_answered_even_one_is_no_tombstone(it: Setting) -> None:
+    it.hold("a", Kind.TIMEOUT, "no answer in time")
+    stop = it.conclude(has_pairs=False)
+    assert stop.reason == "the last chunk got no answer: no answer in time; raise timeout_s"
+    assert it.written == []
+
+
+def test_what_the_server_names_is_a_tombstone_however_many(it: Setting) -> None:
+    for name in "abcdef":
+        it.hold(name, Kind.CHUNK)
+    assert not it.conclude(has_pairs=False).is_requested
+    assert len(it.written) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(Kind.QUOTA, EXIT_RESUMABLE), (Kind.CONFIG, EXIT_CONFIG)]
+)
+def test_an_accounts_trouble_is_never_a_tombstone(it: Setting, kind: Kind, code: int) -> None:
+    it.hold("a", kind)
+    assert it.conclude().exit_code == code
+    assert it.written == []
+
+
+def test_what_ends_two_starts_in_the_same_way_does_not_end_a_third(it: Setting) -> None:
+    for expected in (True, False):
+        for name in "abc":
+            it.hold(name, Kind.REFUSED)
+        assert it.conclude().is_requested == expected
+    assert it.written == ["a", "b", "c"]
+
+
+def test_silence_stays_the_servers_fault_at_every_start(it: Setting) -> None:
+    for _ in range(3):
+        for name in "abc":
+            it.hold(name, Kind.TIMEOUT)
+        assert it.conclude().is_requested
+    assert it.written == []
