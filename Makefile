@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow torture check fmt lint type imports bench bench-ci clean
+.PHONY: help setup run test test-slow torture mutants check fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test-slow: setup  ## what waits, kills and starts again; CI runs it after the fa
 
 torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
 	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+mutants: setup  ## change the code at SAMPLE=60 places, and see whether the tests notice; SEED=n draws others
+	$(BIN)/python -m tests.mutants --sample $(or $(SAMPLE),60) --seed $(or $(SEED),0)
 
 check: lint type imports test  ## all that must be green before a commit
 

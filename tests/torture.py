@@ -1,7 +1,9 @@
 """Disturb run folders for as long as you like: ``make torture SEED=... MINUTES=30``.
 
-Made-up lives in virtual time, real processes that are killed, and journals that lose power, in
-turns. It ends with a table of what was survived, or with the seed of what was not.
+Made-up lives in virtual time, real processes that are killed, journals that lose power, and runs
+whose server breaks replies and lies about what it bills, with ledgers that are rolled back and
+signals that come twice, in turns. It ends with a table of what was survived, or with the seed of
+what was not.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tests.support.billing import billed_run
 from tests.support.endurance import (
     fast_folder,
     kill_at_operations,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 LIVES = 200  # between two rounds with real processes
 KILLS = 10
 DRAWS = 200
+BILLED = 3
 LOST = "simulated answers lost: in flight, younger than a commit, or refused by the disk"
 
 
@@ -62,6 +66,8 @@ def main() -> int:
                 dice = random.Random(seed)
                 lose_power(dice, folder, counts)
                 kill(dice, forge, long, short, folder, counts)
+                if not bill(seed, forge, folder, counts):
+                    return 1
                 seed += LIVES
                 say(f"{max(0, until - time.monotonic()) / 60:.1f} minutes left; {dict(counts)}")
     for what, count in counts.items():
@@ -130,6 +136,20 @@ def kill(
     counts["kill -9 at operations on files"] += operations.kills
     counts["runs finished afterwards"] += toll.finished + operations.finished
     shutil.rmtree(place)
+
+
+def bill(first: int, forge: Forge, folder: Path, counts: Counter[str]) -> bool:
+    """Run against a server that bills what it does; False, and the seed told, if one goes wrong."""
+    for seed in range(first, first + BILLED):
+        place = folder / f"billed-{seed}"
+        ordeal = billed_run(seed, forge, place)
+        counts["billed runs"] += 1
+        counts.update(ordeal.counts)
+        if ordeal.wrong:
+            say(f"billed run, seed {seed}: {'; '.join(ordeal.wrong)}")
+            return False
+        shutil.rmtree(place)
+    return True
 
 
 def say(line: str) -> None:

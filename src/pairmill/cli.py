@@ -6,6 +6,7 @@ time stand in the commands that need them, so that ``pairmill --help`` answers a
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -23,6 +24,7 @@ from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
+from pairmill.startup import hold_standard_streams, quit_on_signals, settle_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from pairmill.run.retry_rejected import RetryRequest
 
 __all__ = ["app", "main"]
+
+_NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
+_PATIENCE_S = 2.0  # with who reads standard error, at the end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,6 +79,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 def main() -> None:
     """Run the command line; every mistake of a user ends in one line and an exit code."""
+    hold_standard_streams()
     warnings.showwarning = _warn
     try:
         app()
@@ -81,11 +87,29 @@ def main() -> None:
         error = first_error(caught)
         if error is None:
             raise
-        typer.echo(f"pairmill: {error}", err=True)
+        _say(f"pairmill: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        sys.stderr.close()
         sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.errno not in _NOT_TAKEN or error.filename is not None:
+            raise
+        _say(f"pairmill: standard output: {error.strerror}")
+        sys.exit(EXIT_FAILED)
+    except SystemExit as end:
+        if not end.code and not settle_standard_streams():
+            _say("pairmill: standard output: not all of it could be written")
+            sys.exit(EXIT_FAILED)
+        raise
+    finally:
+        settle_standard_streams()
+
+
+def _say(line: str) -> None:
+    """Write a line for people, if somebody takes it within a moment."""
+    from pairmill.service.quiet import Quiet
+
+    Quiet(sys.stderr, patience_s=_PATIENCE_S).write(f"{line}\n")
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -273,9 +297,10 @@ def _run(
     *,
     verbosity: int = 0,
 ) -> int:
-    from pairmill.run.signals import quit_on_signals
-
     quit_on_signals()
+    from pairmill.run.descriptors import check_open_files
+
+    check_open_files()
     import time
 
     import anyio
@@ -306,10 +331,9 @@ def _run(
             lambda: run_session(settings, bus, tick=tick, again=again),
             backend_options=loop_options(),
         )
-    for line in summary.lines() if verbosity >= 0 else summary.lines()[-1:]:
-        stream.write(f"{line}\n")
-    for line in export_at_end(settings, summary):
-        stream.write(f"{line}\n")
+    told = summary.lines() if verbosity >= 0 else summary.lines()[-1:]
+    for line in (*told, *export_at_end(settings, summary)):
+        _say(line)
     return summary.exit_code
 
 

@@ -7,9 +7,11 @@ place in the environment is (``api_key_env``).
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import warnings
+from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -24,6 +26,7 @@ from pydantic import (
 )
 
 from pairmill.errors import ConfigError
+from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -409,6 +412,10 @@ def read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read settings from {path}: {_reason(error)}") from None
     try:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader underneath)
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits, a date that is none
+        raise ConfigError(f"{path}: {_first_line(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -434,6 +441,10 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
     given_values = {name: value for name, value in (given or {}).items() if value is not None}
     for name in given_values:
         _check_known(name, "")
+    for name, value in {**values, **given_values}.items():
+        problem = _unusable(name, value)
+        if problem:
+            raise ConfigError(f"{'' if name in given_values else where}{problem}")
     try:
         return Settings.model_validate({**values, **given_values})
     except ValidationError as error:
@@ -458,6 +469,27 @@ def _check_known(name: str, where: str) -> None:
     raise ConfigError(f"{where}unknown setting '{name}'{hint}")
 
 
+def _unusable(name: str, value: object) -> str:
+    """Name a value that no setting can have, and say what is wrong with it; "" if nothing is."""
+    inner: list[tuple[str, object]] = []
+    if isinstance(value, dict):
+        inner = [(f"{name}.{key}", each) for key, each in value.items()]
+        inner += [(name, key) for key in value]
+    elif isinstance(value, (list, tuple)):
+        inner = [(f"{name}.{at}", each) for at, each in enumerate(value)]
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return f"{name}: the number is too large"
+    elif isinstance(value, float) and not math.isfinite(value):
+        return f"{name}: input should be a finite number"
+    elif isinstance(value, (str, Path)) and "\0" in str(value):
+        return f"{name}: holds a NUL character"
+    return next((problem for each in inner if (problem := _unusable(*each))), "")
+
+
+def _first_line(error: Exception) -> str:
+    return plain(str(error).partition("\n")[0].partition(";")[0], 120) or type(error).__name__
+
+
 def _reason(error: OSError | UnicodeDecodeError) -> str:
     return "not UTF-8" if isinstance(error, UnicodeDecodeError) else (error.strerror or "no reason")
 
@@ -469,6 +501,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a name must be a plain word", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key '{key}' stands twice", key_node.start_mark

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import pytest
@@ -21,9 +22,6 @@ from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.records import AnswerSchema, Message, Prompt, Request, Sampling, Template
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCHEMA = AnswerSchema(
     "Question",
@@ -59,8 +57,8 @@ with local.running_server(Path(sys.argv[1]), slots=1, threads=1) as endpoint:
 
 def children_of(pid: int) -> list[int]:
     """Linux's own list; the test asks for nothing that only Linux can do but this."""
-    with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 (procfs)
-        return [int(child) for child in file.read().split()]
+    tasks = Path(f"/proc/{pid}/task").iterdir()  # a child belongs to the thread that started it
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def wait_until_gone(pid: int, within_s: float = 10.0) -> None:
@@ -136,6 +134,58 @@ def test_the_server_ends_when_its_parent_is_killed() -> None:
     parent.wait()
     parent.stdout.close()
     wait_until_gone(child)
+
+
+@pytest.mark.model
+@pytest.mark.fault
+async def test_a_server_that_is_killed_is_started_again_at_the_same_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fault 68: behind a proxy that leads nowhere as well, and without our key."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-of-the-user")
+    lines: list[tuple[str, bool]] = []
+    before = set(children_of(os.getpid()))
+    with local.running_server(
+        local.model_path(), slots=1, threads=1, told=lambda *told: lines.append(told)
+    ) as endpoint:
+        (child,) = set(children_of(os.getpid())) - before
+        with open(f"/proc/{child}/environ", "rb") as environ:  # noqa: PTH123, ASYNC230 (procfs)
+            assert b"sk-test-of-the-user" not in environ.read()
+        os.kill(child, signal.SIGKILL)
+        provider = SdkProvider(endpoint, SystemClock(), concurrency=2)
+        reply = None
+        with anyio.fail_after(30):
+            while reply is None:
+                with suppress(ProviderError):
+                    reply = await provider.complete(REQUEST, Mode.JSON_SCHEMA)
+                await anyio.sleep(0.1)
+        await provider.aclose()
+        (again,) = set(children_of(os.getpid())) - before
+    assert json.loads(reply.completion.text)["instruction"]
+    assert again != child
+    assert len(lines) == 1
+    assert "signal 9" in lines[0][0]
+    assert not lines[0][1]
+    wait_until_gone(again)
+
+
+@pytest.mark.model
+@pytest.mark.fault
+def test_a_server_that_dies_again_and_again_is_given_up_with_its_last_words() -> None:
+    """Fault 68."""
+    lines: list[tuple[str, bool]] = []
+    before = set(children_of(os.getpid()))
+    path = local.model_path()
+    with local.running_server(path, threads=1, told=lambda *told: lines.append(told)):
+        deadline = time.monotonic() + 60
+        while not (lines and lines[-1][1]):
+            assert time.monotonic() < deadline
+            for child in set(children_of(os.getpid())) - before:
+                os.kill(child, signal.SIGKILL)
+            time.sleep(0.2)
+    assert [for_good for _, for_good in lines] == [False, False, False, True]
 
 
 @pytest.mark.model

@@ -111,14 +111,18 @@ def test_a_kill_at_any_operation_loses_and_doubles_nothing(quick_path: Path) -> 
 def test_a_failed_sync_is_never_repeated(tmp_path: Path) -> None:
     class UnsyncedDisk(Disk):
         syncs = 0
+        is_broken = False
 
         def sync(self, fd: int) -> None:
+            if not self.is_broken:
+                return
             self.syncs += 1
             raise OSError(errno.ENOSPC, "")  # even for want of room: its bytes may be gone
 
     disk = UnsyncedDisk()
     with open_folder(tmp_path, settings_fingerprint={}, accept_change=False, version="1") as folder:
         journal = Journal.open(folder, clock=lambda: 0.0, files=disk)
+        disk.is_broken = True
         for _ in range(3):
             with pytest.raises(StorageError) as caught:
                 journal.commit(batch([1]))

@@ -128,7 +128,8 @@ class _Server:
         if isinstance(charge, Refusal):
             self.rows.append((now, -1.0))
             await asyncio.sleep(0.02)
-            self.refuse(lease, charge)
+            wait_s = self.refuse(lease, charge)
+            await asyncio.sleep(wait_s * (1.0 + 0.1 * self.dice.random()))
             return False
         await asyncio.sleep(self.slow * self.dice.lognormvariate(0.0, 0.3))
         hint = self.hint()
@@ -145,7 +146,8 @@ class _Server:
         if self.case.binds == "reconcile":
             self.held += (MAX_TOKENS - output) * seconds * (now >= WARM_S)
 
-    def refuse(self, lease: Lease, refusal: Refusal) -> None:
+    def refuse(self, lease: Lease, refusal: Refusal) -> float:
+        """Refuse the call; what it has to wait alone."""
         wall = _EPOCH_S + self.loop.time()
         dialect = self.dialect
         said, _ = retry_after_headers("dialect", dialect, refusal.wait_s, wall)  # type: ignore[arg-type]
@@ -153,7 +155,9 @@ class _Server:
         body = rate_limit_body(dialect, refusal, "model", wall)  # type: ignore[arg-type]
         wait = retry_after_s(headers, body, now_wall=wall)
         hint = self.hint(always=True)
-        lease.release(Kind.RATE, hint=hint, retry_after_s=wait.seconds if wait else None)
+        seconds = wait.seconds if wait else None
+        is_held = lease.release(Kind.RATE, hint=hint, retry_after_s=seconds)
+        return 0.0 if is_held else seconds or self.dice.random()
 
     def score(self) -> Score:
         per_min = RPM if self.case.binds == "requests" else TPM

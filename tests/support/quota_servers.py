@@ -151,6 +151,7 @@ class QuotaServer:
         self.charged = dict.fromkeys(self.meters, 0.0)
         self.done = 0
         self.refused = 0
+        self.dice = random.Random(7)
 
     async def call(self, lease: Lease, job: Job) -> bool:
         loop = asyncio.get_running_loop()
@@ -164,9 +165,11 @@ class QuotaServer:
             self.refused += counts
             wait_s = max(self.meters[unit].reset_s(now, amounts[unit]) for unit in short)
             await asyncio.sleep(0.025)
-            lease.release(
+            is_held = lease.release(
                 Kind.RATE, retry_after_s=wait_s if self.says_wait else None, hint=self.hint(now)
             )
+            if not is_held:
+                await asyncio.sleep(wait_s if self.says_wait else self.dice.uniform(0.0, 1.0))
             return False
         for unit, meter in self.meters.items():
             meter.take(now, amounts[unit])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["wait_until"]
 
-PATIENCE_S = 15.0
+PATIENCE_S = 40.0
 
 
 def wait_until(condition: Callable[[], object], child: Child | None = None) -> None:

@@ -58,7 +58,7 @@ class ReaderProcess:
         """Yield portions up to the end of the input.
 
         Raises:
-            InputError: The input as a whole cannot be read.
+            InputError: The input as a whole cannot be read, or a fault of ours meets it.
             StoppedError: The process was killed.
         """
         while True:
@@ -110,12 +110,11 @@ class ReaderProcess:
         if self._is_closed:
             return
         code = self._process.end() or 0
-        how = (
-            f"was killed (signal {-code})" if code < 0 else f"failed: {self._process.last_words()}"
-        )
-        if fault:
-            how = f"failed: {fault}"
-        raise StoppedError(f"the process that reads the input {how}") from None
+        what = "the process that reads the input"
+        if code > 0 and not fault:  # a fault of a program: the same input meets it again
+            raise InputError(f"{what} failed: {self._process.last_words()}") from None
+        how = f"failed: {fault}" if fault else f"was killed (signal {-code})"
+        raise StoppedError(f"{what} {how}") from None
 
 
 def _widen(descriptor: int) -> None:

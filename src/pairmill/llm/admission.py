@@ -49,6 +49,11 @@ class Turn(Protocol):
         """End with a failure; returns whether the pool answers others meanwhile."""
         ...
 
+    @property
+    def is_held(self) -> bool:
+        """After ``failed``: whether the pool's gate makes all calls wait, this one included."""
+        ...
+
     def abandoned(self) -> None:
         """End without knowing: it was sent, and cancelled before an answer came."""
         ...

@@ -77,7 +77,9 @@ class Client:
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
             if history.failures:
-                rested_s = min(wait_s, started - failed_at)
+                rested_s = started - failed_at
+                if not self._policy.counts_queue:
+                    rested_s = min(wait_s, rested_s)
                 history = history.rested(rested_s, asked=was_asked)
             self._begin(turn)
             try:
@@ -100,9 +102,8 @@ class Client:
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
             history = history.after(error, alone=alone)
             was_asked = error.retry_after_s is not None
-            is_rate = error.kind is Kind.RATE
             del error  # its traceback holds this frame, which would hold it
-            if not is_rate:  # then the gate itself waits, for all
+            if not turn.is_held:  # then the gate itself waits, for all
                 await self._clock.sleep(wait_s)
 
     def _begin(self, turn: Turn) -> None:

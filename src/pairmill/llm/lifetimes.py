@@ -81,8 +81,8 @@ def check_model_is_named(
         return
     address = settings.base_url or environ.get("OPENAI_BASE_URL", "").strip() or DEFAULT_BASE_URL
     host, day = urlsplit(address).hostname or "", today(now)
-    if is_private_host(host):
-        return
+    if is_private_host(host) or not environ.get(settings.api_key_env, "").strip():
+        return  # without a key, that is the first thing to say
     price = load_prices(settings.prices).find(settings.model, host=host)
     end = price.shutdown if price else None
     if not end_of(settings.model, end, day) or (is_begun and end is not None and end >= day):

@@ -27,9 +27,10 @@ from pairmill.errors import ConfigError
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.local_server import KEY_VARIABLE
 from pairmill.llm.masking import plain
+from pairmill.startup import keyless_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["DEFAULT_SLOTS", "MODEL_SHA256", "model_path", "running_server", "serve"]
 
@@ -48,6 +49,11 @@ _MOST_THREADS = 8  # small models gain nothing from more; the threads spin while
 _START_S = 120.0  # a big model from a slow disk
 _STOP_S = 5.0
 _LOOK_S = 0.1
+_HEALTH_S = 1.0
+_MOST_DEATHS = 3  # of the server, within this time: a crash that comes again is not waited for
+_DEATHS_WITHIN_S = 600.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to us
+_KEPT_BEGINNINGS = ("OMP_", "CUDA_", "NVIDIA_", "HIP_", "GGML_")  # of the runtime
 
 
 def model_path(model: str = LOCAL) -> Path:
@@ -93,11 +99,13 @@ def running_server(
     prompt_cache: bool = True,
     log: Path | None = None,
     over: threading.Event | None = None,
+    told: Callable[[str, bool], None] | None = None,
 ) -> Iterator[Endpoint]:
     """Serve a GGUF file on a free loopback port while the block runs.
 
-    The server asks for a key that is made anew for each start. It ends with the block, and also
-    when this process is killed.
+    The server asks for a key that is made anew for each block. It ends with the block, and also
+    when this process is killed. If it ends by itself, or is killed, it is started again at the same
+    address, a few times.
 
     With ``slots=1`` and ``prompt_cache=False`` an answer depends on its request alone (and on the
     machine and the number of threads). Otherwise it also depends a little on what was asked before
@@ -114,6 +122,8 @@ def running_server(
             not read again.
         log: A file for the server's own words; they are dropped where None.
         over: Set while the server is still starting, it gives the start up.
+        told: Called from another thread with a line for people whenever the server has ended, and
+            whether that was for good.
 
     Raises:
         ConfigError: The runtime is not installed, or the server does not start.
@@ -126,12 +136,67 @@ def running_server(
     if not prompt_cache:
         arguments.append("--no-prompt-cache")
     with _log_file(log) as words:
+        over = over or threading.Event()
         child = _start(path, arguments, key, words)
         try:
-            address = _address(child, words, over or threading.Event())
+            address = _address(child, words, over)
+        except BaseException:
+            _stop(child)
+            raise
+        again = [*arguments, "--port", address.rpartition(":")[2]]
+        keeper = _Keeper(child, lambda: _start(path, again, key, words), words, over, told)
+        try:
             yield Endpoint(f"{address}/v1", key)
         finally:
-            _stop(child)
+            keeper.end()
+
+
+class _Keeper:
+    """Watches the server from a thread of its own, and starts it again when it is gone."""
+
+    def __init__(
+        self,
+        child: subprocess.Popen[bytes],
+        start: Callable[[], subprocess.Popen[bytes]],
+        words: IO[bytes],
+        over: threading.Event,
+        told: Callable[[str, bool], None] | None,
+    ) -> None:
+        self._child = child
+        self._start = start
+        self._words = words
+        self._over = over
+        self._told = told or (lambda _line, _for_good: None)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="pairmill-keeper", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Let go of the server: from here on its end is meant."""
+        self._ended.set()
+        self._thread.join()
+        _stop(self._child)
+
+    def _keep(self) -> None:
+        deaths: list[float] = []
+        while not self._ended.wait(_LOOK_S):
+            code = self._child.poll()
+            if code is None:
+                continue
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            line = f"the embedded model's server ended ({how}): {_last_words(self._words)}"
+            now = time.monotonic()
+            deaths = [at for at in deaths if now - at < _DEATHS_WITHIN_S] + [now]
+            if len(deaths) > _MOST_DEATHS:
+                self._told(line, True)  # noqa: FBT003 (a callback's second value)
+                return
+            self._told(f"{line}; starting it again", False)  # noqa: FBT003
+            _stop(self._child)
+            try:
+                self._child = self._start()
+                _address(self._child, self._words, self._ended)
+            except (ConfigError, OSError):
+                continue  # it ends, or was ended; the next look counts that
 
 
 def serve(path: Path, *, port: int = 8080, slots: int = DEFAULT_SLOTS) -> int:
@@ -181,7 +246,7 @@ def _start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE if words else None,
         stderr=words,
-        env={**os.environ, KEY_VARIABLE: key.reveal()},
+        env={**keyless_environment(_KEPT_BEGINNINGS), KEY_VARIABLE: key.reveal()},
         start_new_session=True,  # Ctrl-C in the terminal must not end it before the run has drained
     )
 
@@ -196,7 +261,7 @@ def _address(child: subprocess.Popen[bytes], words: IO[bytes], over: threading.E
     address = child.stdout.readline().decode("ascii", "replace").strip() if readable else ""
     while address and not over.is_set() and time.monotonic() < deadline and child.poll() is None:
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):  # noqa: S310 (ours)
+            with _DIRECT.open(f"{address}/health", timeout=_HEALTH_S):
                 return address
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

@@ -10,6 +10,9 @@ import httpx2
 import orjson
 
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
+from pairmill.llm.masking import hide
+from pairmill.llm.providers.keys import secrets_of
+from pairmill.llm.providers.outgoing import make_client
 from pairmill.llm.providers.profile import fresh_key
 from pairmill.plain import plain
 
@@ -30,6 +33,7 @@ class Look:
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
         self._endpoint = endpoint
+        self._secrets = secrets_of(endpoint)
         self._is_loopback = endpoint.is_loopback
 
     async def models(self) -> list[str] | None:
@@ -37,7 +41,7 @@ class Look:
         body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
-            return [plain(entry["id"], 200) for entry in listed[:_MOST_MODELS]]
+            return [plain(hide(entry["id"], self._secrets), 200) for entry in listed[:_MOST_MODELS]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return None
 
@@ -67,7 +71,7 @@ class Look:
         """The body of a 200; the key goes nowhere but to the endpoint itself."""
         try:
             async with (
-                httpx2.AsyncClient(timeout=_TIMEOUT_S, trust_env=not self._is_loopback) as client,
+                make_client(is_loopback=self._is_loopback, timeout=_TIMEOUT_S) as client,
                 client.stream("GET", url, headers=headers) as response,
             ):
                 if response.status_code != _OK:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pairmill.plain import plain as as_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["MESSAGE_LIMIT", "mask", "plain"]
+__all__ = ["MESSAGE_LIMIT", "hide", "hide_in_headers", "mask", "plain"]
 
 MESSAGE_LIMIT = 300  # characters
 
@@ -37,7 +38,12 @@ _UNMISTAKABLE = 16  # what is longer stands in no word by chance
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace the given secrets, and whatever has the shape of one, by three stars.
+    """Replace the given secrets (see ``hide``), and whatever has the shape of one."""
+    return _SHAPES.sub(_MASK, hide(text, secrets))
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Replace the given secrets alone by three stars, also in a text that is kept as it is.
 
     A secret of less than 8 characters is a word that the text may need; one of less than 16 is
     replaced where it stands alone, and not inside of other words.
@@ -45,9 +51,30 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if len(secret) >= _UNMISTAKABLE:
             text = text.replace(secret, _MASK)
+            if not text.isascii():
+                text = _split(secret).sub(_MASK, text)
         elif len(secret) >= _LEAST_SECRET and secret in text:
             text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", _MASK, text)
-    return _SHAPES.sub(_MASK, text)
+    return text
+
+
+def hide_in_headers(headers: Mapping[str, str], secrets: Iterable[str]) -> Mapping[str, str]:
+    """Return headers (names in lower case) of which none repeats a secret."""
+    known = tuple(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
+    texts = [text for pair in headers.items() for text in pair]
+    if not any(secret in text or secret.lower() in text for text in texts for secret in known):
+        return headers
+    return {
+        name: hide(value, known)
+        for name, value in headers.items()
+        if not any(secret.lower() in name for secret in known)
+    }
+
+
+@lru_cache(maxsize=64)
+def _split(secret: str) -> re.Pattern[str]:
+    """Match a secret between whose characters stand others that nobody sees."""
+    return re.compile(r"[^\x21-\x7e]{0,8}".join(map(re.escape, secret)))
 
 
 def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:

@@ -62,11 +62,16 @@ class Pool:
 
 
 class PoolLease(Struct, eq=False):
-    """A lease, and the pool that it is for."""
+    """A lease, and the pool that it is for.
+
+    Attributes:
+        is_held: After ``fail``: the gate makes all calls wait, so that this one need not.
+    """
 
     _pools: Pools
     pool: Pool
     _lease: Lease
+    is_held: bool = False
 
     def release(self, *, usage: Usage | None = None, hint: LimitHint | None = None) -> None:
         """End the call with an answer, as ``Lease.release``."""
@@ -78,7 +83,7 @@ class PoolLease(Struct, eq=False):
     ) -> bool:
         """End the call with a failure; returns whether the pool answers others meanwhile."""
         found = self._pools.assess(self.pool, error, request_id, self._lease.admitted_at)
-        self._lease.release(
+        self.is_held = self._lease.release(
             error.kind, hint=hint, retry_after_s=error.retry_after_s, alone=found.alone
         )
         self._pools.act_on(self.pool, error, found)
@@ -236,7 +241,7 @@ class Pools:
         self._look_aside()
         left = [name for name in self._alive if name in among]
         if not left:
-            raise StoppedError(*self._last_words())
+            raise StoppedError(*self._last_words(among))
         return any(name not in tried for name in left)
 
     def set_aside(self, name: str, reason: str, *, first_s: float = _ASIDE_S) -> None:
@@ -296,19 +301,20 @@ class Pools:
         if avoid:
             fitting = [it for it in fitting if it[0].name not in avoid] or fitting
         if not fitting:
-            raise StoppedError(*self._last_words())
+            raise StoppedError(*self._last_words(among))
         if len(fitting) == 1:
             return fitting[0]
         return min(fitting, key=lambda it: it[1].fits_in_s(cost))
 
-    def _last_words(self) -> tuple[str, int]:
-        """Why no pool is left, and with which exit code the run ends."""
-        if not self._why:
+    def _last_words(self, among: Collection[str] | None) -> tuple[str, int]:
+        """Why no pool is left of those ``among``, and with which exit code the run ends."""
+        whys = {name: why for name, why in self._why.items() if among is None or name in among}
+        if not whys:
             return "no pool takes these calls; check 'pools'", EXIT_CONFIG
-        exits = {self._exits.get(name, EXIT_RESUMABLE) for name in self._why}
+        exits = {self._exits.get(name, EXIT_RESUMABLE) for name in whys}
         exit_code = exits.pop() if len(exits) == 1 else EXIT_RESUMABLE
-        if len(self.health) == 1:
-            (reason,) = self._why.values()
-            return reason, exit_code
-        reasons = "; ".join(f"{name}: {why}" for name, why in self._why.items())
+        if len(whys) == 1:
+            ((name, why),) = whys.items()
+            return (why if len(self.health) == 1 else f"{name}: {why}"), exit_code
+        reasons = "; ".join(f"{name}: {why}" for name, why in whys.items())
         return f"no pool is left ({reasons}); mend that, then run the same command again", exit_code

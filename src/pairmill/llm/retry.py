@@ -93,6 +93,7 @@ class RetryPolicy:
         max_asked_s: All waits of one request together for which it did.
         max_billed: Sends of one request that may be billed: no more than this.
         max_alone: Failures of the server at one request while it answers others.
+        counts_queue: Time in the queue before a try counts as waiting as well.
     """
 
     base_s: float = 0.5
@@ -103,6 +104,7 @@ class RetryPolicy:
     max_asked_s: float = 1800.0
     max_billed: int = 2
     max_alone: int = 4
+    counts_queue: bool = False
 
     def decide(
         self, error: ProviderError, history: History, random: Random, *, alone: bool = False
@@ -139,5 +141,5 @@ class RetryPolicy:
         return Wait(seconds)
 
 
-AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
+AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0, counts_queue=True)
 """For the first call of a run: long enough for a server that is still loading, and no longer."""

@@ -225,6 +225,10 @@ class _Turn(Struct, eq=False):
             self._settle(CallOutcome.FREE)
         return self._lease.fail(error, self.request.id, hint=hint)
 
+    @property
+    def is_held(self) -> bool:
+        return self._lease.is_held
+
     def abandoned(self) -> None:
         self._lease.abandon()
         self._lose()

@@ -20,16 +20,18 @@ from pairmill.output.show import find_chunks
 from pairmill.quality.trust import parse_figures
 from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
-from pairmill.store.counts import count_run
+from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
+from pairmill.store.manifest import read_totals
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.qc import Metric
     from pairmill.recipes.recipe import Recipe
+    from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
@@ -66,9 +68,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     Raises:
         FolderError: The ledger cannot be read.
     """
-    with Lookup(folder.ledger) as lookup:
-        totals = lookup.totals()
-        counts = count_run(folder, lookup, totals)
+    totals, counts = _sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
     recipe = _recipe(settings, folder)
@@ -87,6 +87,16 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         fields=read_fields(folder.state),
         finished=bool(told.get("finished")),
     )
+
+
+def _sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
+    """All sums and counts; if there is no ledger, those sums that the manifest has."""
+    if not folder.ledger.exists():
+        totals = read_totals(folder.manifest)
+        return totals, add_up(folder, totals, {})
+    with Lookup(folder.ledger) as lookup:
+        totals = lookup.totals()
+        return totals, count_run(folder, lookup, totals)
 
 
 def _verdicts(folder: Path, seed: int) -> list[Check]:

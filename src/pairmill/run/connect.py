@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -44,7 +45,7 @@ from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
@@ -140,7 +141,7 @@ async def connected(
         room = AnswerTokens(settings.answer_tokens)
         for given in given_pools:
             model = given.model or settings.model
-            endpoint = await _endpoint(settings, given, bus, folder, stack)
+            endpoint = await _endpoint(settings, given, bus, folder, stack, stop)
             width = widths[given.name] = _width(settings, given, endpoint)
             encoder = encoders[given.name] = Encoder(endpoint.profile, endpoint.options)
             provider = make_provider(settings, endpoint, clock, _most(width), encoder)
@@ -246,7 +247,12 @@ async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
 
 
 async def _endpoint(
-    settings: Settings, pool: PoolSettings, bus: Bus, folder: RunFolder, stack: AsyncExitStack
+    settings: Settings,
+    pool: PoolSettings,
+    bus: Bus,
+    folder: RunFolder,
+    stack: AsyncExitStack,
+    stop: Stop,
 ) -> Endpoint:
     model = pool.model or settings.model
     if not _is_local(model):
@@ -268,8 +274,23 @@ async def _endpoint(
         slots=1 if exact else slots or DEFAULT_SLOTS,
         prompt_cache=not exact,
         log=folder.state / "model-server.log",
+        told=_on_loop(bus, stop),
     )
     return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
+
+
+def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
+    """Return what the embedded server's keeper may call from its own thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell(line: str, for_good: bool) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            if for_good:
+                loop.call_soon_threadsafe(stop.request, line)
+            else:
+                loop.call_soon_threadsafe(partial(bus.emit, Topic.NOTICE, text=line))
+
+    return tell
 
 
 def make_provider(

@@ -6,13 +6,16 @@ import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pairmill.errors import ConfigError
+
 if TYPE_CHECKING:
     from pairmill.config import Settings
 
-__all__ = ["fit_to_open_files", "fitting_concurrency", "raise_limit"]
+__all__ = ["check_open_files", "fit_to_open_files", "fitting_concurrency", "raise_limit"]
 
 _MOST = 65_536
 _USUAL_MOST = 256  # calls in flight, where nothing was said
+_LEAST = 32  # with one call in flight
 _OWN = 40  # ledger, shards, lock, event loop, inputs, standard streams: 25, and some to spare
 
 
@@ -28,6 +31,19 @@ def raise_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MOST if soft == resource.RLIM_INFINITY else soft
+
+
+def check_open_files() -> None:
+    """Raise the limit of open files as far as is allowed.
+
+    Raises:
+        ConfigError: It is too low for any run.
+    """
+    limit = raise_limit()
+    if limit < _LEAST:
+        raise ConfigError(
+            f"only {limit} files may be open (ulimit -n); a run needs at least {_LEAST}"
+        )
 
 
 def fitting_concurrency(wanted: int, limit: int) -> int:

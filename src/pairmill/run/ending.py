@@ -153,9 +153,11 @@ class Ending:
         return sum(units.values()) - bad, bad
 
     def begin(self) -> Account:
-        """Write the card before the first shard, so that the folder loads at every moment."""
+        """Write card and manifest before the first shard: the folder loads at every moment."""
+        account = self.account()
         write_card(self._folder.path, self._facts(finished=False))
-        return self.account()
+        self._write_manifest(account, finished=False)
+        return account
 
     def finish(self, *, whole: bool) -> Account:
         """Write counts, card and manifest of what is there.
@@ -171,17 +173,20 @@ class Ending:
         write_pace(self._folder, None, time.time())
         account = self.account()
         write_card(self._folder.path, self._facts(finished=whole))
+        self._write_manifest(account, finished=whole)
+        return account
+
+    def _write_manifest(self, account: Account, *, finished: bool) -> None:
         write_manifest(
             self._folder,
             self._lookup,
             facts={
                 "recipe": self._recipe.name,
                 "prompt_version": self._recipe.prompt_version,
-                "finished": whole,
+                "finished": finished,
             },
             usd=account.usd,
         )
-        return account
 
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""

@@ -14,6 +14,7 @@ from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.events import Topic
 from pairmill.llm.lifetimes import check_model_is_named
+from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
@@ -58,6 +59,7 @@ def generate(
         return await run(loaded, bus, handle_signals=is_main and not is_running)
 
     is_running = _loop_is_running()
+    check_open_files()
     check_export(loaded)
     is_begun = (loaded.output / ".run" / "settings.json").is_file()
     check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)

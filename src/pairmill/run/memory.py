@@ -25,7 +25,9 @@ class RunMemory:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database = sqlite3.connect(
+                path.absolute(), isolation_level=None
+            )  # a relative name may look like a URI
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.execute(
                 "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"

@@ -15,6 +15,7 @@ import orjson
 from pairmill.errors import ChangedError
 from pairmill.quality.thresholds import TABLES
 from pairmill.recipes.registry import make_recipe
+from pairmill.store.chain import read_manifest
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def read_origin(folder: RunFolder) -> RunOrigin:
     """What was noted; nothing where that is missing or cannot be read."""
     try:
         found = orjson.loads(folder.origin.read_bytes())
+    except FileNotFoundError:
+        found = read_manifest(folder.manifest).get("origin")  # of a folder without .run/
     except (OSError, orjson.JSONDecodeError):
         return RunOrigin()
     if not isinstance(found, dict):
@@ -89,6 +92,8 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
         ChangedError: The recipe is another one, and ``accept_change`` is False.
     """
     known = read_origin(folder).identities
+    if folder.is_blank:
+        return ""
     if not known or identity in known:
         return ""
     if not accept_change:
@@ -106,9 +111,9 @@ def note_start(folder: RunFolder, identity: str) -> None:
     Raises:
         StorageError: The disk refused.
     """
-    before = read_origin(folder)
+    before = RunOrigin() if folder.is_blank else read_origin(folder)
     identities = dict.fromkeys((*before.identities, identity))
     document = {"place": str(Path.cwd()), "identities": list(identities)}
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if before != RunOrigin(Path.cwd(), tuple(identities)):
+    if folder.is_blank or before != RunOrigin(Path.cwd(), tuple(identities)):
         atomic_write(folder.origin, data)

@@ -13,24 +13,28 @@ from pairmill.config import Settings, fingerprint, load
 from pairmill.errors import ConfigError, FolderError
 from pairmill.recipes.registry import make_recipe
 from pairmill.run.origin import read_origin
+from pairmill.store.chain import read_manifest
 from pairmill.store.files import refusal
 from pairmill.store.folder import lock_folder, write_settings
 from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import write_manifest
 from pairmill.store.rebuild import Rebuilt, rebuild
+from pairmill.store.recovery import find_harm
+from pairmill.store.shards import holds_shards
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.store.folder import RunFolder
 
-__all__ = ["recover"]
+__all__ = ["adopt", "recover"]
 
 
 def recover(path: Path) -> list[str]:
     """Rebuild a folder's ledger from its shards and rejects, and whatever the old one still gives.
 
-    Pairs that stand in shards stay, and count as done. Paid answers that stood in the ledger alone
+    A ledger that is whole and in step with the shards is left as it is. Pairs that stand in shards
+    stay, once each, and count as done. Paid answers that stood in the ledger alone
     are kept as far as they can be read, and are lost otherwise.
 
     Returns:
@@ -47,10 +51,43 @@ def recover(path: Path) -> list[str]:
         identities = dict.fromkeys(read_origin(folder).identities)
         if settings is not None:
             identities.setdefault(make_recipe(settings, folder.state / "recipe").identity)
-        rebuilt = rebuild(folder, tuple(identities))
-        with Lookup(folder.ledger) as lookup:
-            write_manifest(folder, lookup, facts={"recovered": True, "finished": False})
-    return [*lines, *_account(rebuilt, folder)]
+        harm = find_harm(folder)
+        if not harm:
+            return [*lines, f"{folder.ledger}: whole, and in step with the shards; left as it is"]
+        if not identities and not folder.ledger.exists() and holds_shards(folder):
+            raise FolderError(
+                f"{path}: nothing tells with which settings its pairs were made; run 'pairmill run"
+                f" INPUT -o {path}' with the same settings, which rebuilds the ledger"
+            )
+        return [*lines, *_rebuild(folder, tuple(identities))]
+
+
+def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
+    """Give a folder that came without its ``.run/`` a ledger made from its shards.
+
+    Args:
+        folder: Locked.
+        settings: Of this start.
+        identity: Of its recipe.
+
+    Returns:
+        Plain lines that say what was found.
+
+    Raises:
+        ChangedError: Its pairs were made with other settings, and ``accept_change`` is False.
+        StorageError: The disk refused; the same command goes on.
+    """
+    identities = dict.fromkeys((*read_origin(folder).identities, identity))
+    lines = _rebuild(folder, tuple(identities), strict=not settings.accept_change)
+    write_settings(folder, fingerprint(settings))
+    return [f"{folder.path} came without its .run/", *lines]
+
+
+def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = False) -> list[str]:
+    rebuilt = rebuild(folder, identities, strict=strict)
+    with Lookup(folder.ledger) as lookup:
+        write_manifest(folder, lookup, facts={"recovered": True, "finished": False})
+    return _account(rebuilt, folder)
 
 
 def _settings(folder: RunFolder) -> Settings | None:
@@ -61,6 +98,11 @@ def _settings(folder: RunFolder) -> Settings | None:
         document = orjson.loads(folder.settings.read_bytes())
         if isinstance(document, dict) and isinstance(document.get("settings"), dict):
             known = {k: v for k, v in document["settings"].items() if k in Settings.model_fields}
+            return load(given=known)
+    told = read_manifest(folder.manifest).get("origin")
+    with suppress(ConfigError):
+        if isinstance(told, dict) and isinstance(told.get("settings"), dict) and told["settings"]:
+            known = {k: v for k, v in told["settings"].items() if k in Settings.model_fields}
             return load(given=known)
     return None
 
@@ -83,8 +125,11 @@ def _mend_settings(folder: RunFolder, settings: Settings | None) -> list[str]:
 
 def _account(rebuilt: Rebuilt, folder: RunFolder) -> list[str]:
     found = f"{rebuilt.units:,} finished units with {rebuilt.pairs:,} pairs"
-    saved = f"{rebuilt.answers:,} paid answers saved from the old one, which is kept beside it"
-    lines = [f"rebuilt {folder.ledger}: {found}; {saved}", *rebuilt.damaged]
+    lines = [f"rebuilt {folder.ledger}: {found}", *rebuilt.damaged]
+    if rebuilt.is_kept:
+        lines[0] += f"; {rebuilt.answers:,} paid answers saved from the old one, kept beside it"
+    if rebuilt.doubles:
+        lines.append(f"{rebuilt.doubles:,} lines that stood twice were taken out")
     if rebuilt.cut:
         lines.append(f"{rebuilt.cut} lines of units that may be half written were taken off")
     if rebuilt.unnamed:

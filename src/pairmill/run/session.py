@@ -11,6 +11,7 @@ waits for anything else is let go; what was answered is committed, and the same 
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -39,6 +40,7 @@ from pairmill.run.notes import tell
 from pairmill.run.origin import check_recipe, note_start, recipe_for
 from pairmill.run.reader import Reader
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
+from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary
@@ -107,14 +109,17 @@ async def run(
                 version=__version__,
             )
         )
+        adopted: list[str] = []
         recipe, changed = recipe_for(folder, settings)
         if not again:
             changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
             changed = changed or check_recipe(
                 folder, recipe.identity, accept_change=settings.accept_change
-            )
+            )  # before anything is upgraded
             add_fields(folder.state, recipe.fields)
             keep_copy(folder, recipe)
+            if folder.is_bare:
+                adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
             note_start(folder, recipe.identity)
         journal = Journal.open(
@@ -132,13 +137,15 @@ async def run(
             bus,
             settings.commit_interval_s,
             reader.done_with,
+            secrets=_keys(settings),
             disk_wait_s=settings.disk_wait_s,
         )
         for topic in (Topic.CALL_ANSWERED, Topic.CALL_CHARGED):
             bus.subscribe(partial(_keep_charge, writer), topic)
         ending = Ending(folder, totals, recipe, settings)
         copied = notice_of_copy(recipe, folder, settings.recipe)
-        for text in filter(None, (*notice, *folder.notices, copied, changed, *journal.notices)):
+        notices = (*notice, *folder.notices, copied, changed, *adopted, *journal.notices)
+        for text in filter(None, notices):
             bus.emit(Topic.NOTICE, text=text)
         watch = CanaryGuard(
             Stop(),
@@ -163,6 +170,12 @@ async def run(
         )
         stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+def _keys(settings: Settings) -> list[str]:
+    """The keys that this run may use, which nothing that it writes may hold."""
+    names = {pool.api_key_env for pool in settings.pools} | {settings.api_key_env}
+    return [key for name in names if name and (key := os.environ.get(name, "").strip())]
 
 
 class _Session:

@@ -65,7 +65,7 @@ class Summary:
 
     def _sums(self) -> list[str]:
         counts = self.counts
-        if counts is None or not (counts.ended or counts.documents):
+        if counts is None or not counts.ended:
             return []
         cost = [("cost", self._cost())] if self.calls else []
         return [f"  {name:<11}{value}" for name, value in (*describe(counts), *cost)]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+from msgspec import structs
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.events import Topic
@@ -21,7 +22,7 @@ from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.rows import UnitResult, encode_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Bus
     from pairmill.store.entries import ShardRecord
@@ -31,6 +32,7 @@ __all__ = ["Writer"]
 
 Result = TypeVar("Result")
 
+_LEAST_SECRET = 16  # characters: what is shorter may be a word that a text needs
 MAX_PENDING = 2048  # records that may wait for the disk before the workers do
 RETRY_S = 2.0  # between looks at a disk that is full
 LOOK_S = 10.0  # between looks at the age of shards, while nothing is committed
@@ -52,11 +54,16 @@ class Writer:
         interval_s: float,
         forget: Callable[[str], None],
         *,
+        secrets: Sequence[str] = (),
         disk_wait_s: float = 600.0,
         retry_s: float = RETRY_S,
         look_s: float = LOOK_S,
     ) -> None:
-        """Take the journal; a disk that is full is waited for ``disk_wait_s`` long."""
+        """Take the journal.
+
+        A disk that is full is waited for ``disk_wait_s`` long. Of ``secrets`` no row holds any,
+        whatever a server repeats, and however its answer spells it.
+        """
         self._journal = journal
         self._bus = bus
         self._interval_s = interval_s
@@ -69,6 +76,7 @@ class Writer:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._secrets = [secret.encode() for secret in secrets if len(secret) >= _LEAST_SECRET]
         self._disk_wait_s = disk_wait_s
         self._retry_s = retry_s
         self._look_s = look_s
@@ -202,7 +210,7 @@ class Writer:
         """Commit; on a disk that is full, again and again for as long as was said."""
 
         def commit() -> Receipt:
-            _encode(results, outcomes)
+            _encode(results, outcomes, self._secrets)
             return self._journal.commit(Batch(answers, outcomes, charges))
 
         waited_s = 0.0
@@ -248,7 +256,15 @@ class Writer:
             )
 
 
-def _encode(results: deque[UnitResult], outcomes: list[UnitOutcome]) -> None:
+def _encode(
+    results: deque[UnitResult], outcomes: list[UnitOutcome], secrets: Sequence[bytes]
+) -> None:
     """Make each result bytes and let go of it: both together are three times as large."""
     while results:
-        outcomes.append(encode_unit(results.popleft()))
+        outcome = encode_unit(results.popleft())
+        for secret in secrets:
+            if any(secret in line for lines in (outcome.rows, outcome.rejected) for line in lines):
+                rows = [line.replace(secret, b"***") for line in outcome.rows]
+                rejected = [line.replace(secret, b"***") for line in outcome.rejected]
+                outcome = structs.replace(outcome, rows=rows, rejected=rejected)
+        outcomes.append(outcome)

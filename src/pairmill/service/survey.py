@@ -127,6 +127,8 @@ def _open_ledger(settings: Settings) -> tuple[Lookup | None, Measured]:
         folder = read_folder(settings.output)
     except PairmillError:
         return None, Measured()
+    if not folder.ledger.exists():
+        return None, Measured()
     lookup = Lookup(folder.ledger)
     try:
         last = Settings.model_validate_json(folder.resolved.read_bytes())

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from pairmill.errors import InputError, StoppedError
 from pairmill.plain import plain
+from pairmill.startup import keyless_environment
 
 __all__ = ["Process"]
 
-_KEPT = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LANG", "SYSTEMROOT")
-_KEPT_BEGINNINGS = ("PYTHON", "LC_", "LD_", "DYLD_")
 _FLAGS = (
     ("isolated", "-I"),
     ("ignore_environment", "-E"),
@@ -73,7 +72,7 @@ class Process:
                         stdin=stdin,
                         stdout=self._words,
                         stderr=self._words,
-                        env=_environment(),
+                        env=keyless_environment(),
                         pass_fds=(taken, given),
                         start_new_session=leads,
                     )
@@ -139,15 +138,6 @@ def _python(module: str, *arguments: str) -> list[str]:
     # -P: until the path is set, a file in the user's folder cannot stand in for a module.
     beginning = [sys.executable, *flags, "-P", "-c", _BEGIN]
     return [*beginning, module, str(len(path)), *path, *arguments]
-
-
-def _environment() -> dict[str, str]:
-    """Return what of ours a process gets that works on what was crawled: no key, no token."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(_KEPT_BEGINNINGS)
-    }
 
 
 def _bury_orphans(group: int) -> None:

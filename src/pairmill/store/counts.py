@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "InputCounts",
     "RunCounts",
+    "add_up",
     "chunk_sums",
     "count_drops",
     "count_run",
@@ -253,10 +254,18 @@ def count_run(folder: RunFolder, lookup: Lookup, totals: Totals | None = None) -
     Raises:
         FolderError: Ledger or shards cannot be read.
     """
-    found, totals = read_input_counts(folder), totals or lookup.totals()
+    totals = totals or lookup.totals()
     drops: Mapping[DropKey, int] | None = totals.drops
     if drops is None:
         drops = count_drops(folder, lookup.shards())
+    return add_up(folder, totals, drops, lookup.reopened())
+
+
+def add_up(
+    folder: RunFolder, totals: Totals, drops: Mapping[DropKey, int], reopened: int = 0
+) -> RunCounts:
+    """Add up a run from the sums of its ledger; see ``count_run``."""
+    found = read_input_counts(folder)
     units = totals.units
     empty = units.get(Outcome.EMPTY.value, 0)
     ended = sum(units.values())
@@ -271,7 +280,7 @@ def count_run(folder: RunFolder, lookup: Lookup, totals: Totals | None = None) -
         empty=empty,
         empty_reasons=of_empty if sum(of_empty.values()) == empty else {},
         rejected=dict(totals.reasons),
-        to_do=max(0, found.expected - ended, lookup.reopened()),
+        to_do=max(0, found.expected - ended, reopened),
         pairs=totals.pairs,
         dropped=_of_scope(drops, "pair"),
         retried=whole_lines - empty - sum(totals.reasons.values()),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from pairmill.errors import FolderError, StorageError
+from pairmill.store.chain import LedgerChain, new_chain_id
 from pairmill.store.files import DISK, refusal
 from pairmill.store.schema import FORMAT, SCHEMA, read_as_today, upgrade
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["connect", "create", "explained", "rebuild_hint"]
+__all__ = ["connect", "create", "explained", "read_chain", "rebuild_hint", "write_chain"]
 
 _APPLICATION_ID = 0x706D696C  # "pmil" in ASCII: tells ``file`` and us whose database this is
 _BUSY_S = 10.0
@@ -35,8 +36,13 @@ _PLAIN = {
 }
 
 
-def create(path: Path, version: str) -> None:
+def create(path: Path, version: str, chain: LedgerChain | None = None) -> None:
     """Make an empty ledger beside its place and move it there: it exists whole or not at all.
+
+    Args:
+        path: Where to.
+        version: Of pairmill.
+        chain: Id and generation that it begins with; a new id if None.
 
     Raises:
         StorageError: The disk refused.
@@ -45,7 +51,7 @@ def create(path: Path, version: str) -> None:
     try:
         new.unlink(missing_ok=True)
         with explained(new):
-            connection = sqlite3.connect(new, isolation_level=None)
+            connection = sqlite3.connect(new.absolute(), isolation_level=None)
             try:
                 connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
                 connection.execute("PRAGMA synchronous = FULL")
@@ -53,12 +59,30 @@ def create(path: Path, version: str) -> None:
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; COMMIT;"
                 )
                 connection.execute("INSERT INTO meta VALUES ('created_by', ?)", (version,))
+                write_chain(connection, chain or LedgerChain(new_chain_id()))
             finally:
                 connection.close()
         DISK.rename(new, path)
         DISK.sync_folder(path.parent)
     except OSError as error:
         raise refusal(error, path) from None
+
+
+def read_chain(connection: sqlite3.Connection) -> LedgerChain | None:
+    """Return the ledger's id and generation; None for one of a version that kept none."""
+    query = "SELECT name, value FROM meta WHERE name IN ('chain', 'generation')"
+    found = dict(connection.execute(query).fetchall())
+    if "chain" not in found:
+        return None
+    return LedgerChain(str(found["chain"]), int(found.get("generation", 0)))
+
+
+def write_chain(connection: sqlite3.Connection, chain: LedgerChain) -> None:
+    """Set the ledger's id and generation."""
+    connection.executemany(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+        [("chain", chain.id), ("generation", str(chain.generation))],
+    )
 
 
 def connect(

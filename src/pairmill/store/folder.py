@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import socket
 import time
 from contextlib import contextmanager
@@ -17,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.errors import ChangedError, FolderError, LockedError
+from pairmill.errors import ChangedError, FolderError, LockedError, PairmillError
+from pairmill.store.chain import GenerationLog, read_manifest
 from pairmill.store.files import DISK, Files, atomic_write, refusal, write_all
+from pairmill.store.lookup import Lookup
 from pairmill.store.mounts import network_file_system
+from pairmill.store.shards import holds_shards, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +32,12 @@ if TYPE_CHECKING:
 __all__ = ["RunFolder", "lock_folder", "open_folder", "read_folder", "write_settings"]
 
 _SETTINGS_FORMAT = 1
-_HARMLESS = frozenset({"lost+found", ".DS_Store", ".gitignore", ".gitkeep"})
+_HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
+    r"lost\+found|\.DS_Store|\.gitignore|\.gitkeep|\.Trash(es|-\d+)?|\.nfs[0-9a-f]+|\.snapshots?"
+    r"|\.zfs|\.fseventsd|\.Spotlight-V100|\.fuse_hidden\w+|@eaDir|#recycle|\$RECYCLE\.BIN"
+    r"|System Volume Information|a?quota\.(user|group)"
+)
+_MOST_LINE_BYTES = 2**24
 _SHOWN = 80  # characters of a setting's value in an error line
 
 
@@ -39,12 +48,16 @@ class RunFolder:
     Attributes:
         writable: This process holds the lock.
         version: Of the pairmill that works here; empty where it only reads.
+        is_bare: Only what was published is here, as after a copy without ``.run/``.
+        is_blank: Nothing was asked yet: no earlier start's settings bind.
         notices: Plain lines for people, such as that the folder lies on a network file system.
     """
 
     path: Path
     writable: bool = False
     version: str = ""
+    is_bare: bool = False
+    is_blank: bool = False
     notices: tuple[str, ...] = ()
 
     @property
@@ -75,6 +88,11 @@ class RunFolder:
     def ledger(self) -> Path:
         """The SQLite database of answers and finished units."""
         return self.state / "ledger.db"
+
+    @property
+    def generation(self) -> Path:
+        """How many transactions the ledger has seen; see ``chain.py``."""
+        return self.state / "generation"
 
     @property
     def settings(self) -> Path:
@@ -142,15 +160,27 @@ def open_folder(
     _create(folder)
     lock = _take_lock(folder, files)
     try:
-        notices = _check_settings(folder, settings_fingerprint, accept_change=accept_change)
-        write_settings(RunFolder(path, version=version), settings_fingerprint, files=files)
+        is_bare, is_blank = _is_bare(folder), _is_blank(folder)
+        before = _read_settings(folder)
+        notices = _check_settings(
+            path, {} if is_blank else before, settings_fingerprint, accept_change=accept_change
+        )
+        if not is_bare:  # else whoever rebuilds its ledger binds it
+            write_settings(RunFolder(path, version=version), settings_fingerprint, files=files)
         kind = network_file_system(path)
         if kind:
             notices.append(
                 f"{path} is on a network file system ({kind}): locks and syncs may not hold there;"
                 " use a local disk or a block volume"
             )
-        yield RunFolder(path, writable=True, version=version, notices=tuple(notices))
+        yield RunFolder(
+            path,
+            writable=True,
+            version=version,
+            is_bare=is_bare,
+            is_blank=is_blank,
+            notices=tuple(notices),
+        )
     finally:
         os.close(lock)
 
@@ -183,7 +213,7 @@ def lock_folder(path: Path, *, version: str, files: Files = DISK) -> Iterator[Ru
         StorageError: The disk refused.
     """
     folder = RunFolder(path, writable=True, version=version)
-    if not folder.state.is_dir():
+    if not (folder.state.is_dir() or _is_published(folder)):
         raise FolderError(f"{path}: no pairmill run here; 'pairmill run INPUT -o {path}' makes one")
     _create(folder)
     lock = _take_lock(folder, files)
@@ -202,7 +232,7 @@ def read_folder(path: Path) -> RunFolder:
     folder = RunFolder(path)
     if not path.is_dir():
         raise FolderError(f"{path}: there is no such folder")
-    if not (folder.settings.is_file() or folder.ledger.is_file()):
+    if not (folder.settings.is_file() or folder.ledger.is_file() or _is_published(folder)):
         raise FolderError(f"{path}: no pairmill run here; 'pairmill run INPUT -o {path}' makes one")
     return folder
 
@@ -243,14 +273,48 @@ def _make_private(state: Path) -> None:
 
 
 def _is_ours(folder: RunFolder) -> bool:
-    if folder.settings.is_file() or folder.ledger.is_file():
+    if folder.settings.is_file() or folder.ledger.is_file() or _is_published(folder):
         return True
-    names = {entry.name for entry in os.scandir(folder.path)} - _HARMLESS
+    names = {e.name for e in os.scandir(folder.path) if not _HARMLESS.fullmatch(e.name)}
     if not names:
         return True
     # A first start that was killed before its settings were written leaves empty folders behind.
     begun = folder.lock.is_file() or folder.open_shards.is_dir()
     return begun and names <= {".run", "data", "rejected"} and not _holds_data(folder)
+
+
+def _is_published(folder: RunFolder) -> bool:
+    """Whether a manifest or a shard shows that a run published here."""
+    if read_manifest(folder.manifest):
+        return True
+    try:
+        shards = sorted(p for p in folder.data.iterdir() if shard_number(p.name) is not None)
+        with shards[0].open("rb") as file:
+            row = orjson.loads(file.readline(_MOST_LINE_BYTES))
+    except (OSError, IndexError, orjson.JSONDecodeError):
+        return False
+    return isinstance(row, dict) and {"id", "chunk_id", "recipe", "prompt_version"} <= row.keys()
+
+
+def _is_bare(folder: RunFolder) -> bool:
+    """Whether it has neither ledger nor settings, but published pairs."""
+    is_lost = not any(p.exists() for p in (folder.settings, folder.ledger, folder.generation))
+    return is_lost and _is_published(folder)
+
+
+def _is_blank(folder: RunFolder) -> bool:
+    """Whether nothing was asked and nothing written: what a start leaves that found no key."""
+    if holds_shards(folder) or not folder.settings.is_file():
+        return False
+    if not folder.ledger.exists():
+        seen = GenerationLog.read(folder.generation)
+        return not (seen and seen.generation)
+    try:
+        with Lookup(folder.ledger) as lookup:
+            totals = lookup.totals()
+            return not (totals.calls or totals.units or lookup.reopened())
+    except PairmillError:
+        return False
 
 
 def _holds_data(folder: RunFolder) -> bool:
@@ -292,13 +356,14 @@ def _holder(text: bytes) -> str:
     return f"process {pid}{where} (since {started})"
 
 
-def _check_settings(folder: RunFolder, now: Mapping[str, Any], *, accept_change: bool) -> list[str]:
+def _check_settings(
+    path: Path, before: Mapping[str, Any], now: Mapping[str, Any], *, accept_change: bool
+) -> list[str]:
     """Compare with the last start's settings; return a notice when a change was accepted.
 
     A name that only one side knows is no change: it came or went with another version of pairmill,
     and units are told apart by content anyway.
     """
-    before = _read_settings(folder)
     changes = [
         f"{name}: {_shown(before[name])} -> {_shown(value)}"
         for name, value in now.items()
@@ -308,7 +373,7 @@ def _check_settings(folder: RunFolder, now: Mapping[str, Any], *, accept_change:
         return []
     if not accept_change:
         raise ChangedError(
-            f"{folder.path}: begun with other settings ({'; '.join(changes)}); add --accept-change"
+            f"{path}: begun with other settings ({'; '.join(changes)}); add --accept-change"
             " to go on with the new ones beside what is there, or give another folder with -o"
         )
     return [f"settings changed, as accepted: {'; '.join(changes)}"]
@@ -318,7 +383,9 @@ def _read_settings(folder: RunFolder) -> Mapping[str, Any]:
     try:
         document = orjson.loads(folder.settings.read_bytes())
     except FileNotFoundError:
-        return {}
+        told = read_manifest(folder.manifest).get("origin")
+        settings = told.get("settings") if isinstance(told, dict) else None
+        return settings if isinstance(settings, dict) else {}
     except OSError as error:
         raise FolderError(str(refusal(error, folder.settings))) from None
     except orjson.JSONDecodeError:

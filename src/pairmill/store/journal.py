@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError, StorageError
+from pairmill.store.chain import GenerationLog, LedgerChain, check_chain, new_chain_id
 from pairmill.store.counts import count_drops
 from pairmill.store.database import create, rebuild_hint
 from pairmill.store.files import DISK, Files
 from pairmill.store.ledger import Ledger
 from pairmill.store.lookup import Lookup
-from pairmill.store.recovery import holds_shards, restore
+from pairmill.store.recovery import restore
+from pairmill.store.shards import holds_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -66,6 +68,7 @@ class Journal:
         ledger: Ledger,
         shards: Shards,
         *,
+        log: GenerationLog,
         clock: Callable[[], float],
         shard_bytes: int,
         shard_age_s: float,
@@ -73,6 +76,7 @@ class Journal:
     ) -> None:
         self._folder = folder
         self._ledger = ledger
+        self._log = log
         self._shards = shards
         self._clock = clock
         self._shard_bytes = shard_bytes
@@ -108,19 +112,26 @@ class Journal:
         """
         if not folder.writable:
             raise ValueError("the folder was opened to be read")
-        _create_once(folder)
+        _create_once(folder, files)
         ledger = Ledger(folder.ledger)
+        try:
+            log = _open_log(folder, ledger, files)
+        except BaseException:
+            ledger.close()
+            raise
         try:
             shards, notices = restore(folder, files, ledger.shards(), clock())
             if not ledger.counts_drops:
                 ledger.count_drops(count_drops(folder, ledger.shards()))
         except BaseException:
+            log.close()
             ledger.close()
             raise
         return cls(
             folder,
             ledger,
             shards,
+            log=log,
             clock=clock,
             shard_bytes=shard_bytes,
             shard_age_s=shard_age_s,
@@ -195,6 +206,7 @@ class Journal:
             return self._take_published()
         finally:
             self._broken = self._broken or "the journal is closed"
+            self._log.close()
             self._shards.release()
             self._ledger.close()
 
@@ -259,6 +271,8 @@ class Journal:
         try:
             self._even_out()
             yield
+            if self._ledger.chain is not None:
+                self._log.append(self._ledger.chain)
         except (StorageError, FolderError) as error:
             if not (isinstance(error, StorageError) and error.transient):
                 self._broken = f"{error}; nothing more is written, the next start looks again"
@@ -293,10 +307,30 @@ class Journal:
         return published
 
 
-def _create_once(folder: RunFolder) -> None:
-    """Make the ledger of a new folder; refuse where one is missing that must have been there."""
+def _create_once(folder: RunFolder, files: Files) -> None:
+    """Make the ledger of a new folder; refuse if one is missing that must have been there."""
     if folder.ledger.exists() and folder.ledger.stat().st_size:
         return
-    if holds_shards(folder):
+    seen = GenerationLog.read(folder.generation)
+    if holds_shards(folder) or (seen and seen.generation):
         raise FolderError(f"{folder.ledger}: the ledger is missing; {rebuild_hint(folder.ledger)}")
-    create(folder.ledger, folder.version)
+    chain = seen or LedgerChain(new_chain_id())
+    GenerationLog(folder.generation, files, chain).close()  # first: a ledger is never without it
+    create(folder.ledger, folder.version, chain)
+
+
+def _open_log(folder: RunFolder, ledger: Ledger, files: Files) -> GenerationLog:
+    """Compare the ledger with its folder, and open the log of its generations.
+
+    Raises:
+        FolderError: The ledger is older than the folder.
+        StorageError: The disk refused.
+    """
+    check_chain(folder, ledger.chain, ledger.shards())
+    if ledger.chain is None:
+        seen = GenerationLog.read(folder.generation)
+        chain = seen or LedgerChain(new_chain_id())
+        GenerationLog(folder.generation, files, chain).close()
+        ledger.begin_chain(chain.id)
+        assert ledger.chain is not None  # noqa: S101 (it was begun)
+    return GenerationLog(folder.generation, files, ledger.chain)

@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from pairmill.store.chain import LedgerChain
 from pairmill.store.charges import add_charges, add_drops, has_drops, prepare, set_drops
-from pairmill.store.database import connect, explained
+from pairmill.store.database import connect, explained, read_chain, write_chain
 from pairmill.store.entries import encode_completion
 from pairmill.store.lookup import finished_among, select_shards
 from pairmill.store.schema import FOLDS
@@ -76,15 +77,32 @@ _ADD_CALL_TOTALS = (
 
 
 class Ledger:
-    """The writing end of the ledger, for one thread."""
+    """The writing end of the ledger, for one thread.
+
+    Attributes:
+        chain: Its id and generation; None until ``begin_chain``, for one of an earlier version.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = connect(path)
+        self.chain: LedgerChain | None = None  # until then no transaction counts
         with self._transaction():
             prepare(self._connection)
+        with explained(path):
+            self.chain = read_chain(self._connection)
         self._has_reopened = bool(self.reopened())
         self._gathered = self._count_gathered()
+
+    def begin_chain(self, chain_id: str) -> None:
+        """Give a ledger of an earlier version its id.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        self.chain = LedgerChain(chain_id)
+        with self._transaction():
+            write_chain(self._connection, self.chain)
 
     def finished(self, unit_ids: Sequence[str]) -> set[str]:
         """Return those of the units that have an outcome."""
@@ -273,10 +291,21 @@ class Ledger:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                after = self._raise_generation()
                 self._connection.execute("COMMIT")
+                self.chain = after
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def _raise_generation(self) -> LedgerChain | None:
+        if self.chain is None:
+            return None
+        after = LedgerChain(self.chain.id, self.chain.generation + 1)
+        self._connection.execute(
+            "UPDATE meta SET value = ? WHERE name = 'generation'", (str(after.generation),)
+        )
+        return after
 
 
 _UnitRow = tuple[bytes, str, str | None, int, int, int, int]

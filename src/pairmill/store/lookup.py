@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from pairmill.errors import FolderError
 from pairmill.records import Usage
 from pairmill.store.charges import read_bill, read_drops
-from pairmill.store.database import connect, explained, rebuild_hint
+from pairmill.store.database import connect, explained, read_chain, rebuild_hint
 from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
 from pairmill.store.measured import Measured
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from pairmill.records import Completion
+    from pairmill.store.chain import LedgerChain
     from pairmill.store.charges import Bill
     from pairmill.store.entries import UnitKey
 
@@ -140,6 +141,11 @@ class Lookup:
         """List every shard, open or closed, by kind and number."""
         with explained(self._path):
             return select_shards(self._connection)
+
+    def chain(self) -> LedgerChain | None:
+        """The ledger's id and generation; None for one of an earlier version."""
+        with explained(self._path):
+            return read_chain(self._connection)
 
     def close(self) -> None:
         """Give the connection back."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import orjson
 
+from pairmill.records import Usage
+from pairmill.store.chain import read_manifest
+from pairmill.store.charges import Bill
 from pairmill.store.counts import count_run
+from pairmill.store.entries import Totals
 from pairmill.store.files import DISK, Files, atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
     from pairmill.store.lookup import Lookup
 
-__all__ = ["write_manifest"]
+__all__ = ["read_totals", "write_manifest"]
 
 _FORMAT = 1
 _PICO = 10**12
@@ -44,11 +50,13 @@ def write_manifest(
         StorageError: The disk refused.
         FolderError: The ledger is damaged.
     """
-    totals = lookup.totals()
+    totals, chain = lookup.totals(), lookup.chain()
     shards = [_shard(folder, record) for record in lookup.shards() if record.closed]
     document = {
         "format": _FORMAT,
         "version": folder.version,
+        "chain": {"ledger": chain.id, "generation": chain.generation} if chain else None,
+        "origin": _origin(folder),
         "shards": shards,
         "pairs": totals.pairs,
         "counts": count_run(folder, lookup, totals).to_json(),
@@ -72,6 +80,39 @@ def write_manifest(
     }
     options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     atomic_write(folder.manifest, orjson.dumps(document, option=options), files=files)
+
+
+def read_totals(path: Path) -> Totals:
+    """Return the sums in a manifest, for a folder without a ledger; zeros if it has none."""
+    found = read_manifest(path)
+    tokens, units, reasons, models = (
+        _counts(found.get(name)) for name in ("tokens", "units", "rejected", "models")
+    )
+    usage = Usage(*(tokens.get(name, 0) for name in ("prompt", "completion", "cached")))
+    calls = _counts(found).get("calls", 0)
+    return Totals(
+        units=units,
+        reasons=reasons,
+        pairs=_counts(found).get("pairs", 0),
+        calls=calls,
+        usage=usage,
+        models=models,
+        bill=Bill(calls, 0, 0, 0, usage, 0, {}, 0, 0),
+    )
+
+
+def _counts(value: object) -> dict[str, int]:
+    found = value.items() if isinstance(value, dict) else ()
+    return {str(name): count for name, count in found if type(count) is int and count >= 0}
+
+
+def _origin(folder: RunFolder) -> dict[str, object]:
+    """What a folder that lost its ``.run/`` is rebuilt with: settings and recipes' identities."""
+    found: dict[str, object] = {"settings": {}, "identities": []}
+    for name, path in (("settings", folder.settings), ("identities", folder.origin)):
+        with suppress(OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            found[name] = orjson.loads(path.read_bytes())[name]
+    return found
 
 
 def _shard(folder: RunFolder, record: ShardRecord) -> dict[str, object]:

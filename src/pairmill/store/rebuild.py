@@ -3,6 +3,9 @@
 A row does not carry its unit's id. It carries its chunk's, and a unit is its chunk under one recipe
 and settings; so with the identities of the recipes that were ever used in the folder, each row's
 unit can be named, and the row's own id proves it. What cannot be named is kept, counted, and said.
+
+Where a run went on with a ledger older than its shards, units stand twice. The first time counts:
+later rows of the same unit are taken out, and their shard is written anew without them.
 """
 
 from __future__ import annotations
@@ -15,15 +18,24 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import orjson
+from msgspec import structs
+
+from pairmill.errors import ChangedError
 from pairmill.records import Outcome, digest
+from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_chain
 from pairmill.store.database import create, explained
 from pairmill.store.entries import ShardRecord
-from pairmill.store.files import DISK, Files, refusal
-from pairmill.store.recovery import shard_number
+from pairmill.store.files import DISK, Files, refusal, write_all
 from pairmill.store.rows import pair_id
-from pairmill.store.salvage import read_answers, read_call_totals, refuse_newer
+from pairmill.store.salvage import (
+    read_answers,
+    read_call_totals,
+    read_old_chain,
+    refuse_newer,
+)
 from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
-from pairmill.store.shards import KINDS, publish_file
+from pairmill.store.shards import KINDS, publish_file, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Rebuilt", "rebuild"]
 
 _MOST_PAIRS = 64  # of one unit
+_READ_BYTES = 2**20
 _NO_TOMBSTONES = frozenset({"boilerplate", "too_little_content", "unsafe", "no_pairs"})
 _ADD_UNIT = (
     "INSERT INTO units VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -60,6 +73,8 @@ class Rebuilt:
         units: Units that count as finished.
         answers: Bought answers that could be read out of the old ledger.
         unnamed: Pairs whose unit cannot be named: begun under settings that nobody noted.
+        doubles: Lines taken out because their unit, or reject, stands in an earlier place.
+        is_kept: The old ledger stands beside the new one.
         damaged: Published shards with lines that are no rows, as plain lines for people.
         cut: Lines taken off the ends of open shards, since they may be of half a unit.
         bill: Model to calls, prompt tokens and completion tokens, as far as the lines tell.
@@ -69,12 +84,16 @@ class Rebuilt:
     units: int = 0
     answers: int = 0
     unnamed: int = 0
+    doubles: int = 0
     cut: int = 0
+    is_kept: bool = False
     damaged: list[str] = field(default_factory=list)
     bill: dict[str, list[int]] = field(default_factory=dict)
 
 
-def rebuild(folder: RunFolder, identities: Sequence[str], *, files: Files = DISK) -> Rebuilt:
+def rebuild(
+    folder: RunFolder, identities: Sequence[str], *, files: Files = DISK, strict: bool = False
+) -> Rebuilt:
     """Put a new ledger in the place of the old one, which is kept beside it.
 
     Shards that were open are published, up to their last whole unit.
@@ -83,8 +102,10 @@ def rebuild(folder: RunFolder, identities: Sequence[str], *, files: Files = DISK
         folder: Locked, from ``lock_folder``.
         identities: Of every recipe and settings that may have been used in it.
         files: The operations on the disk.
+        strict: Refuse if there are pairs whose unit cannot be named.
 
     Raises:
+        ChangedError: There are such pairs; no ledger was put anywhere.
         FolderError: A newer pairmill made it, or two files claim to be one shard.
         StorageError: The disk refused; the same command goes on.
     """
@@ -96,18 +117,40 @@ def rebuild(folder: RunFolder, identities: Sequence[str], *, files: Files = DISK
         if shard_number(path.name) is not None:
             rebuilt.cut += _close(folder, path, files)
     building = folder.ledger.with_name(f"{folder.ledger.name}.rebuilt")
-    create(building, folder.version)
-    with explained(building), closing(sqlite3.connect(building, isolation_level=None)) as db:
+    chain = _next_chain(folder, old)
+    create(building, folder.version, chain)
+    place = building.absolute()  # a relative name may look like a URI
+    with explained(building), closing(sqlite3.connect(place, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("CREATE TEMP TABLE seen (id BLOB PRIMARY KEY) WITHOUT ROWID")
         db.execute("BEGIN IMMEDIATE")
         for kind in KINDS:
-            for path in sorted(folder.published(kind).iterdir()):
+            for path in sorted(folder.published(kind).iterdir(), key=_by_number):
                 if shard_number(path.name) is not None:
-                    _take_in(db, path, kind, identities, rebuilt)
+                    _Intake(db, folder, identities, rebuilt, files).take(path, kind)
         _keep_what_was_paid(db, old, rebuilt)
         db.execute("COMMIT")
-    _exchange(folder, building, kept, files)
+    if strict and rebuilt.unnamed:
+        building.unlink()
+        raise ChangedError(
+            f"{folder.path}: {rebuilt.unnamed:,} of {rebuilt.pairs:,} pairs were made with other"
+            " settings or another input's recipe; give the settings that they were made with, or"
+            " add --accept-change to write new pairs beside them"
+        )
+    rebuilt.is_kept = _exchange(folder, building, kept, files)
+    GenerationLog(folder.generation, files, chain).close()
     return rebuilt
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    return shard_number(path.name) or 0, path.name
+
+
+def _next_chain(folder: RunFolder, old: Path) -> LedgerChain:
+    """The new ledger's place in the chain: behind all that is known of its folder."""
+    seen = [chain for chain in (seen_chain(folder), read_old_chain(old)) if chain is not None]
+    last = max(seen, key=lambda chain: chain.generation, default=None)
+    return LedgerChain(last.id, last.generation + 1) if last else LedgerChain(new_chain_id())
 
 
 def _close(folder: RunFolder, path: Path, files: Files) -> int:
@@ -117,6 +160,10 @@ def _close(folder: RunFolder, path: Path, files: Files) -> int:
     been written, so that unit is asked, or found among the answers, once more.
     """
     kind = path.name.partition("-")[0]
+    number = shard_number(path.name) or 0
+    if _is_start_of(path, folder.published(kind) / path.name):
+        files.unlink(path)  # an older copy of what was published since
+        return 0
     rows: list[tuple[str, int]] = []  # of the last unit: its chunk, and where each line begins
     end = lines = 0
     for row, length in read_rows(path):
@@ -141,58 +188,170 @@ def _close(folder: RunFolder, path: Path, files: Files) -> int:
             return cut
     except OSError as error:
         raise refusal(error, path) from None
-    number = shard_number(path.name) or 0
-    publish_file(folder, files, ShardRecord(kind, number, True, length, lines - cut, ""))  # noqa: FBT003 (closed)
+    record = ShardRecord(kind, number, True, length, lines - cut, "")  # noqa: FBT003 (closed)
+    if (folder.published(kind) / path.name).exists():
+        record = structs.replace(record, number=_free_number(folder, kind))
+        files.rename(path, folder.open_shards / record.name)
+    publish_file(folder, files, record)
     return cut
 
 
-def _take_in(
-    db: sqlite3.Connection, path: Path, kind: str, identities: Sequence[str], rebuilt: Rebuilt
-) -> None:
-    """Enter a published shard and its units."""
-    content, good, bad, size = hashlib.sha256(), 0, 0, 0
-    rows: list[Row] = []
+def _is_start_of(path: Path, published: Path) -> bool:
+    """Whether a published shard begins with all the bytes of the open one."""
+    if not published.is_file() or path.stat().st_size > published.stat().st_size:
+        return False
+    with path.open("rb") as part, published.open("rb") as whole:
+        while block := part.read(_READ_BYTES):
+            if whole.read(len(block)) != block:
+                return False
+    return True
 
-    def read() -> Iterator[Row]:
-        nonlocal good, bad, size
+
+def _free_number(folder: RunFolder, kind: str) -> int:
+    places = (folder.open_shards, folder.published(kind))
+    names = [entry.name for place in places for entry in place.iterdir()]
+    used = [shard_number(name) for name in names if name.startswith(f"{kind}-")]
+    return max((number for number in used if number is not None), default=-1) + 1
+
+
+_Unit = tuple[bytes, str, str | None, int, int, int, int]
+_Line = tuple[Row, int, int]
+"""A row, and where its line begins and ends."""
+
+
+class _Intake:
+    """Enters published shards and their units."""
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        folder: RunFolder,
+        identities: Sequence[str],
+        rebuilt: Rebuilt,
+        files: Files,
+    ) -> None:
+        self._db = db
+        self._folder = folder
+        self._identities = identities
+        self._rebuilt = rebuilt
+        self._files = files
+
+    def take(self, path: Path, kind: str) -> None:
+        """Enter one shard, after taking out what stands in an earlier place."""
+        doubles: list[tuple[int, int]] = []
+        for lines in _same_chunk(path):
+            if kind == "train":
+                units = self._pairs(lines, doubles)
+            else:
+                units = _rejects(self._new_rejects(lines, doubles), self._rebuilt)
+            for unit in units:
+                self._db.execute(_ADD_UNIT, unit)
+        if doubles:
+            self._rebuilt.doubles += len(doubles)
+            _write_without(path, self._folder.state / path.name, doubles, self._files)
+            if not path.exists():
+                return
+        content, good, bad, size = hashlib.sha256(), 0, 0, 0
         for row, length in read_rows(path, content):
             size += length
             good += row is not None
             bad += row is None
+        if bad:
+            self._rebuilt.damaged.append(f"{path}: {bad} lines are no rows; left as they are")
+        values = (kind, shard_number(path.name), "closed", size, good + bad, content.hexdigest())
+        self._db.execute("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def _new_rejects(self, lines: list[_Line], doubles: list[tuple[int, int]]) -> list[Row]:
+        """Return the rejects that stand nowhere before, but for the time; note the others."""
+        kept: list[Row] = []
+        for row, start, end in lines:
+            told = orjson.dumps({**row, "created": None}, option=orjson.OPT_SORT_KEYS)
+            add = "INSERT OR IGNORE INTO seen VALUES (?)"
+            if self._db.execute(add, (hashlib.sha256(told).digest(),)).rowcount:
+                kept.append(row)
+            else:
+                doubles.append((start, end))
+        return kept
+
+    def _pairs(self, lines: list[_Line], doubles: list[tuple[int, int]]) -> list[_Unit]:
+        """Name the units of some rows of one chunk: a row's id is its unit's id and its place."""
+        units: dict[bytes, list[_Line]] = {}
+        for line in lines:
+            units.setdefault(_unit_of(line[0], self._identities) or b"", []).append(line)
+        found: list[_Unit] = []
+        for unit, own in units.items():
+            kept = self._first_time(unit, own, doubles)
+            if not kept:
+                continue
+            rows = [row for row, _, _ in kept]
+            self._rebuilt.pairs += len(rows)
+            self._rebuilt.unnamed += 0 if unit else len(rows)
+            _charge(self._rebuilt, rows)
+            if unit:
+                spent = (count_of(rows[0], "attempts"), *tokens_of(rows))
+                found.append((unit, Outcome.WRITTEN.value, None, len(rows), *spent))
+        return found
+
+    def _first_time(
+        self, unit: bytes, lines: list[_Line], doubles: list[tuple[int, int]]
+    ) -> list[_Line]:
+        """Return the lines that count; note the others as doubles.
+
+        Of a unit that stands in an earlier place all rows go, not only those with a twin: two
+        answers to one question may have given different numbers of pairs.
+        """
+        known = "SELECT 1 FROM units WHERE id = ? AND pairs > 0"
+        stands = bool(unit) and self._db.execute(known, (unit,)).fetchone() is not None
+        kept: list[_Line] = []
+        for row, start, end in lines:
+            add = "INSERT OR IGNORE INTO seen VALUES (?)"
+            if not stands and self._db.execute(add, (bytes.fromhex(row["id"]),)).rowcount:
+                kept.append((row, start, end))
+            else:
+                doubles.append((start, end))
+        return kept
+
+
+def _same_chunk(path: Path) -> Iterator[list[_Line]]:
+    """Yield the rows of a shard, those of one chunk that follow each other together."""
+
+    def read() -> Iterator[_Line]:
+        start = 0
+        for row, length in read_rows(path):
             if row is not None:
-                yield row
+                yield row, start, start + length
+            start += length
 
-    for _, same_chunk in groupby(read(), key=lambda row: str(row["chunk_id"])):
-        rows = list(same_chunk)
-        for unit in (
-            _pairs(rows, identities, rebuilt) if kind == "train" else _rejects(rows, rebuilt)
-        ):
-            db.execute(_ADD_UNIT, unit)
-    if bad:
-        rebuilt.damaged.append(f"{path}: {bad} lines are no rows; left as they are")
-    values = (kind, shard_number(path.name), "closed", size, good + bad, content.hexdigest())
-    db.execute("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?)", values)
+    for _, lines in groupby(read(), key=lambda line: str(line[0]["chunk_id"])):
+        yield list(lines)
 
 
-_Unit = tuple[bytes, str, str | None, int, int, int, int]
-
-
-def _pairs(rows: list[Row], identities: Sequence[str], rebuilt: Rebuilt) -> list[_Unit]:
-    """Name the units of some rows of one chunk: the row's id is its unit's id and its place."""
-    rebuilt.pairs += len(rows)
-    units: dict[bytes, list[Row]] = {}
-    for row in rows:
-        unit = _unit_of(row, identities)
-        if unit is None:
-            rebuilt.unnamed += 1
-        units.setdefault(unit or b"", []).append(row)
-    for own in units.values():
-        _charge(rebuilt, own)
-    return [
-        (unit, Outcome.WRITTEN.value, None, len(own), count_of(own[0], "attempts"), *tokens_of(own))
-        for unit, own in units.items()
-        if unit
-    ]
+def _write_without(
+    path: Path, temporary: Path, doubles: list[tuple[int, int]], files: Files
+) -> None:
+    """Replace a published shard by one without some of its lines, in one step."""
+    try:
+        fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            with path.open("rb") as source:
+                at = 0
+                for start, end in (*sorted(doubles), (path.stat().st_size,) * 2):
+                    while at < start:
+                        part = source.read(min(start - at, _READ_BYTES))
+                        write_all(files, fd, part)
+                        at += len(part)
+                    at = source.seek(end)
+            files.sync(fd)
+        finally:
+            files.close(fd)
+        if temporary.stat().st_size:
+            files.rename(temporary, path)
+        else:
+            files.unlink(temporary)
+            files.unlink(path)
+        files.sync_folder(path.parent)
+    except OSError as error:
+        raise refusal(error, path) from None
 
 
 def _unit_of(row: Row, identities: Sequence[str]) -> bytes | None:
@@ -235,14 +394,27 @@ def _keep_what_was_paid(db: sqlite3.Connection, old: Path, rebuilt: Rebuilt) -> 
         if added.rowcount:
             db.execute("INSERT INTO chunks VALUES (?, ?)", (row[0], added.lastrowid))
             rebuilt.answers += 1
-    bill = read_call_totals(old) or [(m, n, p, c, 0) for m, (n, p, c) in rebuilt.bill.items()]
-    db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", bill)
+    db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", _bill(old, rebuilt))
     db.execute(_ADD_UNIT_TOTALS)
     (rebuilt.units,) = db.execute("SELECT count(*) FROM units").fetchone()
 
 
-def _exchange(folder: RunFolder, building: Path, kept: Path, files: Files) -> None:
+def _bill(old: Path, rebuilt: Rebuilt) -> list[tuple[str, int, int, int, int]]:
+    """Return the old ledger's bill, and at least what the lines tell of: it may be older."""
+    bill = {
+        model: (calls, prompt, done, cached)
+        for model, calls, prompt, done, cached in read_call_totals(old)
+    }
+    for model, told in rebuilt.bill.items():
+        calls, prompt, done, cached = bill.get(model, (0, 0, 0, 0))
+        bill[model] = (max(calls, told[0]), max(prompt, told[1]), max(done, told[2]), cached)
+    return [(model, *counts) for model, counts in bill.items()]
+
+
+def _exchange(folder: RunFolder, building: Path, kept: Path, files: Files) -> bool:
     """Put the new ledger in its place. A kill in between leaves none, and the old one beside it.
+
+    Returns whether there is an old one beside it.
 
     The old write-ahead log goes with the old ledger: beside the new one it would be applied to it.
     """
@@ -260,6 +432,7 @@ def _exchange(folder: RunFolder, building: Path, kept: Path, files: Files) -> No
         files.sync_folder(folder.state)
     except OSError as error:
         raise refusal(error, folder.ledger) from None
+    return _is_something(kept)
 
 
 def _is_something(path: Path) -> bool:

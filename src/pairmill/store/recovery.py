@@ -1,4 +1,4 @@
-"""Bringing the shards to what the ledger says, at each start.
+"""Bringing the shards to what the ledger says, at each start; and looking whether that is needed.
 
 A shard is never trusted beyond its committed length, and must hold every byte up to it. What is cut
 off is written again from the ledger's answers.
@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from pairmill.errors import FolderError
+from pairmill.errors import FolderError, PairmillError
+from pairmill.store.chain import check_chain
+from pairmill.store.database import connect, explained, read_chain
+from pairmill.store.entries import decode_completion
 from pairmill.store.files import refusal
-from pairmill.store.shards import KINDS, OpenShard, Shards, publish_file
+from pairmill.store.lookup import select_shards
+from pairmill.store.shard_rows import read_rows
+from pairmill.store.shards import KINDS, OpenShard, Shards, publish_file, shard_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,22 +29,13 @@ if TYPE_CHECKING:
     from pairmill.store.files import Files
     from pairmill.store.folder import RunFolder
 
-__all__ = ["holds_shards", "restore", "shard_number"]
+__all__ = ["find_harm", "restore"]
 
-_NUMBER = re.compile(r"(?:train|rejected)-(\d{5,})\.jsonl\Z")
 _READ_BYTES = 2**20
-
-
-def shard_number(name: str) -> int | None:
-    """The number in a shard's file name; None where the name is no shard's."""
-    found = _NUMBER.match(name)
-    return int(found[1]) if found else None
-
-
-def holds_shards(folder: RunFolder) -> bool:
-    """Whether any shard, open or published, is on the disk."""
-    places = (folder.open_shards, *(folder.published(kind) for kind in KINDS))
-    return any(_NUMBER.match(entry.name) for place in places for entry in place.iterdir())
+_TABLES = (
+    *(f"{size}{name}" for size in ("", "recent_", "fresh_") for name in ("units", "chunks")),
+    *("unit_totals", "call_totals", "meta"),
+)
 
 
 def restore(
@@ -72,7 +69,7 @@ def restore(
 def _remove_strangers(folder: RunFolder, files: Files, names: set[str]) -> None:
     """Remove open shards that no transaction ever named: nothing in them is committed."""
     for entry in folder.open_shards.iterdir():
-        if _NUMBER.match(entry.name) and entry.name not in names:
+        if shard_number(entry.name) is not None and entry.name not in names:
             try:
                 files.unlink(entry)
             except OSError as error:
@@ -152,7 +149,58 @@ def _next_numbers(folder: RunFolder, records: Sequence[ShardRecord]) -> dict[str
         highest[record.kind] = max(highest[record.kind], record.number)
     for kind in KINDS:
         for entry in folder.published(kind).iterdir():
-            found = _NUMBER.match(entry.name)
-            if found:
-                highest[kind] = max(highest[kind], int(found[1]))
+            number = shard_number(entry.name)
+            if number is not None:
+                highest[kind] = max(highest[kind], number)
     return {kind: number + 1 for kind, number in highest.items()}
+
+
+def find_harm(folder: RunFolder) -> str:
+    """Look at a folder that nobody works in, and say what is wrong with its ledger; "" if nothing.
+
+    Reads the whole ledger and all shards, and changes neither.
+    """
+    try:
+        with closing(connect(folder.ledger, read_only=True)) as db, explained(folder.ledger):
+            if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                return f"{folder.ledger}: the ledger is damaged"
+            for table in _TABLES:
+                db.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 (a constant)
+            for (body,) in db.execute("SELECT body FROM answers"):
+                decode_completion(body)
+            chain, records = read_chain(db), select_shards(db)
+        check_chain(folder, chain, records)
+        for record in records:
+            _check_shard(folder, record)
+    except PairmillError as error:
+        return str(error)
+    except (ValueError, TypeError):
+        return f"{folder.ledger}: an answer is damaged"
+    return _find_double(folder)
+
+
+def _check_shard(folder: RunFolder, record: ShardRecord) -> None:
+    """Raise FolderError if a shard is not as long, or not what, the ledger says."""
+    path = folder.open_shards / record.name
+    if record.closed and not path.exists():
+        path = folder.published(record.kind) / record.name
+        if not path.exists() or path.stat().st_size != record.bytes:
+            raise FolderError(f"{path}: missing, or not as it was published")
+        return
+    _check_length(folder, path, record)
+    if _hash_start(path, record.bytes).hexdigest() != record.sha256:
+        raise FolderError(f"{path}: not what was written")
+
+
+def _find_double(folder: RunFolder) -> str:
+    """Name a pair that stands twice among the published ones."""
+    with closing(sqlite3.connect("")) as seen:  # a file of its own that nobody sees
+        seen.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        for path in sorted(folder.data.iterdir()):
+            if shard_number(path.name) is None:
+                continue
+            for row, _ in read_rows(path):
+                add = "INSERT OR IGNORE INTO seen VALUES (?)"
+                if row is not None and not seen.execute(add, (row["id"],)).rowcount:
+                    return f"{path}: the pair {row['id']} stands in it a second time"
+    return ""

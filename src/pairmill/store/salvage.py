@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from pairmill.errors import FolderError
+from pairmill.store.chain import LedgerChain
 from pairmill.store.entries import decode_completion
 from pairmill.store.schema import FORMAT
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["AnswerRow", "read_answers", "read_call_totals", "refuse_newer"]
+__all__ = ["AnswerRow", "read_answers", "read_call_totals", "read_old_chain", "refuse_newer"]
 
 AnswerRow = tuple[bytes, bytes, bytes, bytes]
 """Chunk, call, unit and body, as they stand in the table ``answers``."""
@@ -37,6 +38,15 @@ def refuse_newer(path: Path) -> None:
                 f"{path.parent.parent}: made by a newer pairmill (format {row[0]}, this one reads"
                 f" {FORMAT}); upgrade pairmill to recover it"
             )
+
+
+def read_old_chain(path: Path) -> LedgerChain | None:
+    """Return id and generation of a ledger that may be damaged; None if they cannot be read."""
+    found = dict(_rows(path, "SELECT name, value FROM meta"))
+    name, number = found.get("chain"), str(found.get("generation"))
+    if not isinstance(name, str) or not number.isdecimal():
+        return None
+    return LedgerChain(name, int(number))
 
 
 def read_answers(path: Path) -> Iterator[AnswerRow]:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 from typing import TYPE_CHECKING
 
 from pairmill.errors import FolderError, StorageError
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from pairmill.store.files import Files
     from pairmill.store.folder import RunFolder
 
-__all__ = ["KINDS", "OpenShard", "Shards", "publish_file"]
+__all__ = ["KINDS", "OpenShard", "Shards", "holds_shards", "publish_file", "shard_number"]
 
 KINDS = ("train", "rejected")
+_NUMBER = re.compile(r"(?:train|rejected)-(\d{5,})\.jsonl\Z")
 _NO_ROOM_TO_OPEN = frozenset({errno.EMFILE, errno.ENFILE})  # raised before anything was synced
 
 
@@ -208,6 +210,23 @@ class Shards:
 
     def _place(self, record: ShardRecord) -> Path:
         return self._folder.open_shards / record.name
+
+
+def shard_number(name: str) -> int | None:
+    """Return the number in a shard's file name; None if the name is no shard's."""
+    found = _NUMBER.match(name)
+    return int(found[1]) if found else None
+
+
+def holds_shards(folder: RunFolder) -> bool:
+    """Whether any shard, open or published, is on the disk."""
+    places = (folder.open_shards, *(folder.published(kind) for kind in KINDS))
+    return any(
+        shard_number(entry.name) is not None
+        for place in places
+        if place.is_dir()
+        for entry in place.iterdir()
+    )
 
 
 def publish_file(folder: RunFolder, files: Files, record: ShardRecord) -> None:

@@ -80,6 +80,10 @@ class Watched:
         self.ended.append(error.kind)
         return self.alone
 
+    @property
+    def is_held(self) -> bool:
+        return self.ended[-1] is Kind.RATE  # as a gate whose calls are all refused
+
     def abandoned(self) -> None:
         self.ended.append("abandoned")
 

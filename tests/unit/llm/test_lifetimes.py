@@ -36,7 +36,7 @@ def test_what_the_endpoint_says_counts_more_and_ones_own_servers_are_ones_own() 
 
 
 def _check(now: float, *, is_begun: bool = False, **given: Any) -> None:
-    check_model_is_named(load(given=given), {}, now, is_begun=is_begun)
+    check_model_is_named(load(given=given), {"OPENAI_API_KEY": "k"}, now, is_begun=is_begun)
 
 
 def test_a_new_run_asks_for_a_model_where_the_default_is_about_to_end() -> None:

@@ -244,9 +244,10 @@ async def test_what_is_packed_unasked_is_unpacked(packing: str, wbits: int) -> N
     assert await bodies(script, reply("plain"), calls=2) == ([b"packed", b"plain"], 1)
 
 
-async def test_a_packing_that_is_not_known_is_garbage() -> None:
-    error = await failure(reply(b"?", headers={"Content-Encoding": "br"}))
-    assert (error.kind, error.code) == (Kind.LOST, "encoding")
+async def test_a_packing_that_cannot_be_read_is_named_and_a_matter_of_settings() -> None:
+    error = await failure(reply(b"?", headers={"Content-Encoding": "snappy"}))
+    assert (error.kind, error.code) == (Kind.CONFIG, "encoding")
+    assert "'snappy'" in str(error)
 
 
 async def test_a_call_that_is_cancelled_ends_its_connection_at_once() -> None:

@@ -144,3 +144,24 @@ def test_few_pairs_and_chunks_without_pairs_give_no_verdict() -> None:
 
 def test_the_same_pairs_and_seed_give_the_same_figures() -> None:
     assert list(play(follows, 7, 60)) == list(play(follows, 7, 60))
+
+
+def made_of(chunk: int, own: int) -> tuple[PreparedChunk, list[PreparedPair]]:
+    """A chunk with words of its own, and an answer of 25, so many of them the chunk's."""
+    letters = "abcdefghijklmnopqrstuvwxy"
+    first, second = divmod(chunk, 25)
+    theirs = [f"qu{letters[first]}{letters[second]}{letter}x" for letter in letters]
+    nobodys = [f"zw{letters[first]}{letters[second]}{letter}x" for letter in letters]
+    answer = " ".join([*theirs[:own], *nobodys[own:]])
+    asked = f"What is {theirs[0]} about?"
+    return prepare_chunk(" ".join(theirs)), [prepare_pair(asked, answer)]
+
+
+@pytest.mark.parametrize(("own", "falls"), [(2, True), (3, True), (4, False), (6, False)])
+def test_it_falls_below_a_lift_of_15_percent(own: int, *, falls: bool) -> None:
+    """Of 25 words 3 are 12 percent, and 4 are 16; no other chunk has any."""
+    canary = Canary(1)
+    windows = [window for n in range(50) if (window := canary.watch(*made_of(n, own)))]
+    assert len(windows) == 1
+    assert windows[0].lift == pytest.approx(own / 25, abs=0.001)
+    assert (windows[0].problem is not None) == falls

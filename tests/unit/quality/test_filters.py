@@ -5,7 +5,7 @@ import pytest
 from tests.unit.quality.corpus import make_examples
 
 from pairmill.quality.filters import CHECKS, Finding, inspect, prompt_terms, worst
-from pairmill.quality.grounding import prepare_chunk, prepare_pair
+from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.thresholds import DEFAULT, POLICIES, CheckPolicy, override
 
 TEXT = (
@@ -167,3 +167,28 @@ def test_private_data_is_never_quoted() -> None:
     pair = prepare_pair(ASKED, f"{ANSWER} Write to a.berg@hallstein.org.")
     (finding,) = inspect(pair, CHUNK)
     assert finding.detail == "email"
+
+
+def test_an_answer_is_ungrounded_below_30_percent_and_weakly_grounded_above() -> None:
+    stray = [
+        "violin",
+        "orchestra",
+        "sonata",
+        "melody",
+        "rhythm",
+        "chord",
+        "harmony",
+        "quartet",
+        "cello",
+        "trumpet",
+    ]
+    own = [word for word in TEXT.split() if word.isalpha() and len(word) > 5]
+    scores: list[float] = []
+    for number in range(1, 10):
+        answer = " ".join([*own[:number], *stray]) + "."
+        grounding = score(prepare_pair(ASKED, answer, language=CHUNK.language), CHUNK)
+        scores.append(grounding)
+        assert ("ungrounded" in found(answer=answer)) == (grounding < 0.30)
+        assert ("weakly_grounded" in found(answer=answer)) == (0.30 <= grounding < 0.45)
+    assert any(0.2 < grounding < 0.3 for grounding in scores), scores
+    assert any(0.3 <= grounding < 0.45 for grounding in scores), scores

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.errors import ChangedError, FolderError, LockedError, StorageError
+from pairmill.records import Completion, Usage, digest
 from pairmill.store import folder as module
+from pairmill.store.entries import Batch, PaidAnswer
 from pairmill.store.folder import RunFolder, open_folder, read_folder
+from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -38,7 +42,9 @@ def test_a_new_folder_has_its_places_and_a_private_state(tmp_path: Path) -> None
         os.umask(before)
 
 
-@pytest.mark.parametrize("name", [".gitkeep", "lost+found"])
+@pytest.mark.parametrize(
+    "name", [".gitkeep", "lost+found", ".Trash-1000", ".nfs00a1", ".snapshot", "$RECYCLE.BIN"]
+)
 def test_harmless_entries_do_not_make_a_folder_foreign(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     with open_it(tmp_path):
@@ -119,8 +125,8 @@ def test_a_lock_that_is_a_symlink_is_refused(tmp_path: Path) -> None:
 
 
 def test_changed_settings_are_listed_and_can_be_accepted(tmp_path: Path) -> None:
-    with open_it(tmp_path, model="a", seed=1, kept=(1, 2), gone=3):
-        pass
+    with open_it(tmp_path, model="a", seed=1, kept=(1, 2), gone=3) as folder:
+        (folder.data / "train-00000.jsonl").touch()
     with pytest.raises(ChangedError) as caught, open_it(tmp_path, model="b", seed=2, kept=(1, 2)):
         pass
     assert 'model: "a" -> "b"; seed: 1 -> 2' in str(caught.value)
@@ -129,6 +135,33 @@ def test_changed_settings_are_listed_and_can_be_accepted(tmp_path: Path) -> None
         assert folder.notices == ('settings changed, as accepted: model: "a" -> "b"; seed: 1 -> 2',)
     with open_it(tmp_path, model="b", seed=2) as folder:
         assert folder.notices == ()
+
+
+def test_a_start_that_asked_nothing_and_wrote_nothing_binds_nothing(tmp_path: Path) -> None:
+    with open_it(tmp_path, model="a") as folder, Journal.open(folder, clock=lambda: 0.0):
+        pass
+    with open_it(tmp_path, model="b") as folder:
+        assert folder.is_blank
+        assert folder.notices == ()
+        with Journal.open(folder, clock=lambda: 0.0) as journal:
+            completion = Completion("text", "stop", "m", Usage(1, 1), 1.0)
+            ids = (digest("call"), digest("unit"), digest("chunk"))
+            journal.commit(Batch([PaidAnswer(*ids, completion)]))
+    with pytest.raises(ChangedError, match='model: "b" -> "a"'), open_it(tmp_path, model="a"):
+        pass
+
+
+def test_a_folder_that_lost_its_state_is_still_ours(tmp_path: Path) -> None:
+    with open_it(tmp_path / "a", model="a") as folder:
+        row = b'{"id":"1","chunk_id":"2","recipe":"r","prompt_version":"1"}\n'
+        (folder.data / "train-00000.jsonl").write_bytes(row)
+    shutil.rmtree(folder.state)
+    assert read_folder(folder.path).path == folder.path
+    with open_it(folder.path) as again:
+        assert again.is_bare
+        assert not again.settings.exists(), "it is bound by whoever rebuilds the ledger"
+    with open_it(folder.path) as again:
+        assert again.is_bare
 
 
 def test_a_setting_that_an_older_version_did_not_know_is_no_change(tmp_path: Path) -> None:

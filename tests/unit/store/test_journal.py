@@ -8,9 +8,10 @@ import pytest
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Outcome, digest
+from pairmill.run.memory import RunMemory
 from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
 from pairmill.store.files import Disk
-from pairmill.store.folder import RunFolder, read_folder
+from pairmill.store.folder import RunFolder, open_folder, read_folder
 from pairmill.store.journal import Journal
 from pairmill.store.ledger import Ledger
 from pairmill.store.reading import read_lines
@@ -209,11 +210,12 @@ def test_the_ledger_hears_of_bytes_only_after_they_are_synced(
 
     monkeypatch.setattr(Ledger, "commit", traced)
     journal = Journal.open(folder, clock=Clock(), files=TracingDisk())
+    steps.clear()
     journal.commit(make_batch(1))
-    assert steps == ["write", "write", "sync", "sync", "sync open", "ledger"]
+    assert steps == ["write", "write", "sync", "sync", "sync open", "ledger", "write"]
     steps.clear()
     journal.commit(make_batch(2))  # the names are synced already
-    assert steps == ["write", "write", "sync", "sync", "ledger"]
+    assert steps == ["write", "write", "sync", "sync", "ledger", "write"]  # the last: its number
     steps.clear()
     journal.close()
     assert steps[:4] == ["ledger", "rename", "sync data", "sync open"]
@@ -242,15 +244,38 @@ def test_a_refused_transaction_that_took_effect_is_left_to_the_next_start(
         assert len(set(lines(folder, journal))) == len(lines(folder, journal)) == 4
 
 
+def test_a_folder_may_have_the_name_of_an_address(
+    tmp_path: Path, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would read it as a URI, and keep the ledger in memory."""
+    monkeypatch.chdir(tmp_path)
+    place = Path("file:memory?mode=memory")
+    for units in ((1,), (1, 2)):
+        with (
+            open_folder(place, settings_fingerprint={}, accept_change=False, version="1") as opened,
+            Journal.open(opened, clock=Clock()) as journal,
+            RunMemory(opened.state / "memory.db") as memory,
+        ):
+            memory.set("a", "b")
+            assert journal.commit(make_batch(*units)).units == 1
+    assert (tmp_path / place / ".run/ledger.db").exists()
+
+
 def test_a_shard_that_was_refused_gives_its_room_back_at_once(
     folder: RunFolder, make_batch: MakeBatch
 ) -> None:
     class FullDisk(Disk):
+        is_full = False
+
         def write(self, fd: int, data: bytes | memoryview) -> int:
+            if not self.is_full:
+                return super().write(fd, data)
             super().write(fd, data[:5])
             raise OSError(errno.ENOSPC, "")
 
-    journal = Journal.open(folder, clock=Clock(), files=FullDisk())
+    disk = FullDisk()
+    journal = Journal.open(folder, clock=Clock(), files=disk)
+    disk.is_full = True
     with pytest.raises(StorageError, match="the disk is full"):
         journal.commit(make_batch(1))
     assert (folder.open_shards / "train-00000.jsonl").read_bytes() == b""

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
-from pairmill.errors import FolderError
 from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
 from pairmill.store.entries import Batch, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
@@ -86,13 +86,40 @@ def test_a_published_shard_that_was_edited_is_taken_as_it_stands(path: Path) -> 
         assert lookup.totals().units == {"written": 3, "rejected": 1}
 
 
-def test_two_files_that_claim_to_be_one_shard_are_for_a_person_to_judge(path: Path) -> None:
+def ids(folder: RunFolder) -> list[str]:
+    shards = sorted(folder.data.iterdir())
+    return [
+        orjson.loads(line)["id"] for shard in shards for line in shard.read_bytes().splitlines()
+    ]
+
+
+def test_an_older_copy_of_a_published_shard_is_dropped(path: Path) -> None:
     folder = lost(path)
-    (folder.open_shards / "train-00000.jsonl").write_bytes(
-        (folder.data / "train-00000.jsonl").read_bytes()
-    )
-    with (
-        lock_folder(path, version="1") as locked,
-        pytest.raises(FolderError, match="in the way"),
-    ):
-        rebuild(locked, IDENTITIES)
+    published = (folder.data / "train-00000.jsonl").read_bytes()
+    (folder.open_shards / "train-00000.jsonl").write_bytes(published[: len(published) // 2])
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES)
+    assert (rebuilt.pairs, rebuilt.doubles) == (20, 0)
+    assert (folder.data / "train-00000.jsonl").read_bytes() == published
+    assert list(folder.open_shards.iterdir()) == []
+
+
+@pytest.mark.parametrize("identities", [IDENTITIES, []], ids=["named", "unnamed"])
+def test_units_that_stand_twice_stand_once_afterwards(path: Path, identities: list[str]) -> None:
+    """Of the second time all rows go, though it gave one pair more."""
+    folder = lost(path)
+    again = [outcome(n, IDENTITIES[n % 2], 3 if identities else 2) for n in range(6)]
+    new = [outcome(n, IDENTITIES[n % 2]) for n in (20, 21)]
+    lines = [line for unit in (*again, *new) for line in unit.rows]
+    (folder.open_shards / "train-00000.jsonl").write_bytes(b"".join(lines))
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, identities)
+    assert rebuilt.doubles == len([line for unit in again for line in unit.rows])
+    assert rebuilt.pairs == 22  # the last unit of an open shard may be half
+    assert len(set(ids(folder))) == len(ids(folder)) == 22
+    assert sorted(p.name for p in folder.data.iterdir()) == [
+        "train-00000.jsonl",
+        "train-00001.jsonl",
+    ]
+    with lock_folder(path, version="1") as locked:
+        assert rebuild(locked, identities).doubles == 0

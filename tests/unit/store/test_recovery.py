@@ -8,7 +8,8 @@ import pytest
 from pairmill.errors import FolderError
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK
-from pairmill.store.recovery import holds_shards, restore
+from pairmill.store.recovery import restore
+from pairmill.store.shards import holds_shards
 
 if TYPE_CHECKING:
     from pairmill.store.folder import RunFolder

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum, auto
 
 from pairmill.errors import Kind
+from pairmill.llm.limits.noise import ClusterTest
 
 __all__ = ["BILLED_PROBES", "EndpointBreaker", "FitBreaker", "State", "Watchdog"]
 
 BILLED_PROBES = 3  # calls that ask whether a silent endpoint is back, and may each be billed
+
+_OF_DOWN = 0.25
+_COSTLY = 10.0  # an opening for nothing may cost one part in so many of the calls
 
 
 class State(Enum):
@@ -23,10 +28,12 @@ class State(Enum):
 class EndpointBreaker:
     """Stops asking an endpoint that is down or silent, and finds out when it is back.
 
-    Half of the last ten calls failing in a way that speaks of the endpoint (`Meaning.is_down`)
-    opens it, and so do ``silent`` calls in a row that got no answer in time. It stays open for
-    ``first_s`` (``first_silent_s``), doubling to ``longest_s``; then one probe goes. Anything but
-    another such failure proves that the server is there.
+    Failures that speak of the endpoint (`Meaning.is_down`), one after the other, open it: five at
+    least, and more where single ones are usual, as with one sick replica behind a balancer; and so
+    do ``silent`` calls in a row that got no answer in time. It stays open for ``first_s``
+    (``first_silent_s``, doubling); then one probe goes. While that fails the next one waits for a
+    quarter of the time that the endpoint has been down, up to ``longest_s``. Anything but another
+    such failure proves that the server is there.
 
     Attributes:
         until: While open, the time of the next probe.
@@ -37,7 +44,6 @@ class EndpointBreaker:
     def __init__(
         self,
         *,
-        window: int = 10,
         threshold: int = 5,
         first_s: float = 5.0,
         longest_s: float = 300.0,
@@ -46,7 +52,9 @@ class EndpointBreaker:
         first_silent_s: float = 1.0,
         max_billed_probes: int | None = BILLED_PROBES,
     ) -> None:
-        self._recent: deque[bool] = deque(maxlen=window)
+        self._cluster = ClusterTest()
+        self._calls = 0
+        self._began: float | None = None
         self._threshold = threshold
         self._first_s = first_s
         self._longest_s = longest_s
@@ -82,30 +90,51 @@ class EndpointBreaker:
             return State.CLOSED
         return State.OPEN if now < self.until else State.HALF_OPEN
 
-    def record(self, kind: Kind | None, now: float, *, is_probe: bool = False) -> None:
+    def record(
+        self, kind: Kind | None, now: float, *, is_probe: bool = False, index: int | None = None
+    ) -> None:
         """Learn how a call ended; ``kind`` is None for an answer.
 
         Calls that were in flight when the breaker opened may still end: their success closes it,
         their failure says nothing new. Only the probe's failure opens it for longer.
+
+        Args:
+            kind: How it failed.
+            now: The time.
+            is_probe: It was the one that asks whether the endpoint is back.
+            index: Its number in the order of sending, from 0; None: calls end in that order.
         """
-        is_down = kind is not None and kind.meaning.is_down
+        self._calls += 1
+        if kind is None:  # the hot path
+            self._silent = 0
+            if self._open_s:
+                self._close()
+            return
+        is_down = kind.meaning.is_down
         is_silent = kind is Kind.TIMEOUT
         self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent
         if is_probe and (is_down or is_silent):
             self._billed += kind in {Kind.TIMEOUT, Kind.LOST}
-            self._open(now, min(self._longest_s, self._open_s * 2.0))
+            longer_s = max(self._first_s, _OF_DOWN * (now - self._down_since))
+            self._open(now, min(self._longest_s, self._open_s * 2.0 if is_silent else longer_s))
         elif is_silent:  # slow is not down, unless nobody else is answered either
             if self._silent >= self._most_silent and self._open_s == 0.0:
                 self._down_since = now
                 self._open(now, self._first_silent_s)
         elif not is_down:
-            self._recent.append(False)
             self._close()
         elif self._open_s == 0.0:
-            self._recent.append(True)
-            if sum(self._recent) >= self._threshold:
+            self._cluster.on_refused(self._calls - 1 if index is None else index)
+            if self._is_down(now, self._calls if index is None else index + 1):
                 self._down_since = now
                 self._open(now, self._first_s)
+
+    def _is_down(self, now: float, sent: int) -> bool:
+        if self._began is None:
+            self._began = now
+        seconds = max(1.0, now - self._began)
+        sure = math.log(_COSTLY * max(1.0, self._first_s * sent / seconds))
+        return self._cluster.in_row >= self._threshold and self._cluster.score >= sure
 
     def _open(self, now: float, seconds: float) -> None:
         self._open_s = seconds or self._first_s
@@ -118,7 +147,7 @@ class EndpointBreaker:
         if self._open_s:
             self._open_s = 0.0
             self._billed = 0
-            self._recent.clear()
+            self._cluster.forget()
 
 
 class FitBreaker:

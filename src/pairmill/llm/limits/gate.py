@@ -20,7 +20,7 @@ from pairmill.llm.limits.breaker import EndpointBreaker, State
 from pairmill.llm.limits.concurrency import AimdLimit, ConcurrencyLimit, Done, FixedLimit
 from pairmill.llm.limits.headers import Unit
 from pairmill.llm.limits.lease import Lease, Snapshot
-from pairmill.llm.limits.pacing import RateControl
+from pairmill.llm.limits.pacing import Effect, RateControl
 from pairmill.llm.limits.quota import Amounts, Charge, Cost, Limits, Quota
 from pairmill.llm.limits.wait_queue import Waiter, WaitQueue
 
@@ -36,6 +36,7 @@ _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket ke
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
+_KEPT_NOISE = 0.05  # a quota that was given and is kept to: what is refused is noise at first
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
@@ -268,18 +269,25 @@ class Gate:
         retry_after_s: float | None,
         *,
         alone: bool = False,
-    ) -> None:
+    ) -> bool:
         now = self._clock()
+        is_held = False
         self._learn_width(lease, kind, usage, now)
         self._leave(lease)
         self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
         if not alone or lease.is_probe or kind is None:
-            self._breaker.record(kind, now, is_probe=lease.is_probe)
-        if kind is Kind.RATE:
-            self._on_refused(lease, now, hint, retry_after_s)
-        elif kind is None or kind in _SERVED:
+            self._breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
+        if kind is None or kind in _SERVED:
             self.control.on_taken(now, self._quota.sent)
-        if self.control.pace is not None:
+        elif kind is Kind.RATE:
+            is_held = self._on_refused(lease, now, hint, retry_after_s)
+        elif not self._breaker.is_closed:
+            self.control.on_down()
+        elif kind is Kind.OVERLOAD:
+            self.control.on_busy(
+                now, epoch=lease.epoch, sent_before=lease.sent_before, sent=self._quota.sent
+            )
+        if self.control.pace != self._quota.pace:
             self._quota.set_pace(self.control.pace, now)
         if hint is not None:
             self._heed(hint, lease, now)
@@ -287,6 +295,7 @@ class Gate:
             self.close(StoppedError(self._breaker.last_words(self.name or "the endpoint")))
         if self._line.length:
             self._pump(now)
+        return is_held
 
     def _learn_width(
         self, lease: Lease, kind: Kind | None, usage: Usage | None, now: float
@@ -294,25 +303,30 @@ class Gate:
         seconds = now - lease.admitted_at
         if kind is None:
             self._call_s += _SMOOTHING * (seconds - self._call_s)
-        is_clean = kind is None or kind in _SERVED
+        is_clean = kind is None or kind in _SERVED or not self.control.noise.is_suspicious
         tokens = usage.completion_tokens if usage else 0
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
 
     def _on_refused(
         self, lease: Lease, now: float, hint: LimitHint | None, retry_after_s: float | None
-    ) -> None:
-        is_cut = self.control.on_refused(
+    ) -> bool:
+        effect = self.control.on_refused(
             now,
             epoch=lease.epoch,
             sent_before=lease.sent_before,
+            sent=self._quota.sent,
             limit=self._width.limit,
             retry_after_s=retry_after_s,
+            is_spent=hint is not None and hint.is_spent,
+            least_noise=_KEPT_NOISE if self._quota.declared.per_min() else 0.0,
         )
-        if is_cut:
+        if effect is Effect.PAUSED:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
-            self._width.on_refused(now, max(self.in_flight + 1, needed))
+            were_out = self.in_flight + self.control.cluster_size
+            self._width.on_refused(now, max(were_out, needed))
             if self._quota.on_refused(now, hint, retry_after_s):
                 self._line.reweigh(self._quota.amounts)
+        return effect.is_held
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
         """Adopt limits that nobody declared; let what remains lower the levels."""

@@ -40,6 +40,7 @@ _EPOCH_S = 1e9  # above: seconds since 1970
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s|d)")
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _LONGEST_TEXT = 64
+_SPENT = 0.02  # of a limit
 _MOST = 1e15  # a larger limit is none
 
 
@@ -90,6 +91,14 @@ class LimitHint:
     def is_not_on_plan(self) -> bool:
         """Whether a limit is 0: the model is not on this key's plan, and waiting is in vain."""
         return any(reading.limit == 0 for reading in (*self.minute.values(), *self.day.values()))
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether hardly anything is left of a limit: less than a call or two may need."""
+        return any(
+            reading.remaining is not None and reading.remaining <= _SPENT * (reading.limit or 0.0)
+            for reading in self.minute.values()
+        )
 
     @property
     def blocked_s(self) -> float | None:

@@ -67,7 +67,7 @@ class Lease(Struct, eq=False):
         hint: LimitHint | None = None,
         retry_after_s: float | None = None,
         alone: bool = False,
-    ) -> None:
+    ) -> bool:
         """End the call: settle what it cost, learn from how it ended, let the next one go.
 
         Args:
@@ -76,10 +76,15 @@ class Lease(Struct, eq=False):
             hint: The limits that the reply's headers spoke of.
             retry_after_s: The wait that a refusal asked for.
             alone: It failed while others were answered: it does not speak of the endpoint.
+
+        Returns:
+            Whether the gate itself holds all calls back for this failure; if not, the call has to
+            wait alone before it is tried again.
         """
-        if self._is_open:
-            self._is_open = False
-            self._gate._end(self, kind, usage, hint, retry_after_s, alone=alone)  # noqa: SLF001
+        if not self._is_open:
+            return False
+        self._is_open = False
+        return self._gate._end(self, kind, usage, hint, retry_after_s, alone=alone)  # noqa: SLF001
 
     def give_back(self) -> None:
         """Return the lease unused: nothing was sent, nothing is charged."""

@@ -37,6 +37,7 @@ class Quota:
     Attributes:
         declared: The limits that were given.
         limits: Those in force: as given, and what headers have added.
+        pace: Requests a second at most, whatever the limits are; None: no such pace.
         sent: Calls ever admitted, less those that were given back unused.
         reserved: Tokens ever reserved, likewise.
     """
@@ -51,6 +52,7 @@ class Quota:
         "_watch",
         "declared",
         "limits",
+        "pace",
         "reserved",
         "sent",
     )
@@ -65,6 +67,7 @@ class Quota:
         self._second: SecondLog | None = None
         self._watch = ChargeWatch(limits.charge, now)
         self._buckets: dict[Unit, Bucket] = {}
+        self.pace: float | None = None
         self._pace: Bucket | None = None
         self._dims: tuple[tuple[int, Bucket], ...] = ()
         self.set_limits(limits, now)
@@ -206,13 +209,18 @@ class Quota:
         self._buckets = buckets
         self._set_dims()
 
-    def set_pace(self, pace: float, now: float) -> None:
-        """Send at most ``pace`` requests a second, whatever else allows more."""
+    def set_pace(self, pace: float | None, now: float) -> None:
+        """Send at most ``pace`` requests a second, whatever else allows more; None: no pace."""
+        self.pace = pace
+        if pace is None:
+            self._pace = None
+            self._set_dims()
+            return
         capacity = max(1.0, pace * _PACE_BURST_S)
         if self._pace is None:
             self._pace = Bucket(pace, capacity, level=0.0, now=now)
             self._set_dims()
-        elif self._pace.rate != pace:
+        else:
             self._pace.retune(pace, capacity, now)
 
     def heed(

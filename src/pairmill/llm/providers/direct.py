@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
+from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.keys import RenewedKey, secrets_of
 from pairmill.llm.providers.provider import Mode, Reply
@@ -128,7 +129,7 @@ class DirectProvider:
         call = self._transport.post(content)
         del content  # some 8 KB that each call would hold for as long as it waits
         reply = await call
-        status, headers = reply.status, reply.headers
+        status, headers = reply.status, hide_in_headers(reply.headers, self._secrets)
         if status in _REDIRECTS:
             failures.raise_redirect(status)
         if is_success(status) and len(reply.body) > body_limit(status):

@@ -17,11 +17,13 @@ __all__ = [
     "raise_bad_address",
     "raise_bad_encoding",
     "raise_broken",
+    "raise_no_proxy",
     "raise_no_tls",
     "raise_redirect",
     "raise_refused",
     "raise_timeout",
     "raise_too_large",
+    "raise_unknown_encoding",
     "raise_unknown_host",
 ]
 
@@ -85,6 +87,29 @@ def raise_bad_encoding() -> NoReturn:
     """The reply cannot be unpacked."""
     raise ProviderError(
         Kind.LOST, "the reply's content encoding is broken", code="encoding", maybe_paid=True
+    ) from None
+
+
+def raise_unknown_encoding(name: str) -> NoReturn:
+    """The reply is packed in a way that cannot be read here, though nobody asked for it."""
+    shown = "".join(char for char in name[:20] if char.isalnum() or char in "-_,") or "something"
+    library = {"br": "; 'pip install brotli'", "zstd": "; 'pip install zstandard'"}.get(name, "")
+    raise ProviderError(
+        Kind.CONFIG,
+        f"the endpoint packs its replies as '{shown}', which cannot be read here{library}, or have"
+        " it (or the proxy on the way) send them unpacked",
+        code="encoding",
+        maybe_paid=True,
+    ) from None
+
+
+def raise_no_proxy() -> NoReturn:
+    """The proxy that the environment names cannot be reached, or does not let us through."""
+    raise ProviderError(
+        Kind.OVERLOAD,
+        "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) does not"
+        " connect",
+        code="proxy",
     ) from None
 
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import zlib
 from collections import deque
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from pairmill.errors import ProviderError
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.plain_connection import PlainConnection
 from pairmill.llm.providers.replies import body_limit, is_success
 from pairmill.llm.providers.transport import RawReply
+from pairmill.llm.providers.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,6 @@ _LOOK_S = 1.0  # between looks at the deadlines, at most
 _LOOKS = 10  # in one timeout: so exact are the deadlines
 _RESOLVED_S = 10.0  # a thousand connections at a start ask for the host's addresses once
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
-_WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}  # as zlib names the envelopes
 
 
 def is_plain(url: str, *, is_loopback: bool) -> bool:
@@ -214,9 +214,9 @@ def _unpacked(reply: WireReply) -> bytes:
     if not reply.packing:
         return reply.body
     try:
-        unpacker = zlib.decompressobj(_WINDOW_BITS[reply.packing])
-        return unpacker.decompress(reply.body, body_limit(reply.status) + 1)
-    except (KeyError, zlib.error):
+        packing = reply.packing.decode("latin-1")
+        return unpack(reply.body, packing, body_limit(reply.status) + 1)
+    except ProviderError:
         if is_success(reply.status):
-            failures.raise_bad_encoding()
+            raise
         return b""  # the status says enough

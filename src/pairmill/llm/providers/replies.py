@@ -10,6 +10,7 @@ import orjson
 from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.masking import hide
 from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.streams import read_stream
 from pairmill.records import Completion, Usage
@@ -118,12 +119,35 @@ def decode(
         headers: The reply's headers, all or only those of `limit_headers`.
         body: The reply's body, unpacked.
         now: When it came.
-        secrets: What an error's text must not repeat, whatever the server says.
+        secrets: What nothing that is kept may repeat, whatever the server says.
         keep_reasoning: Whether thoughts that came in a field of their own are kept.
 
     Raises:
         ProviderError: It is a failure, or a 200 that holds no answer.
     """
+    known = tuple(secrets)
+    found = _decode(status, headers, body, now, known, keep_reasoning=keep_reasoning)
+    return _without(found, known) if known else found
+
+
+def _without(found: Completion, secrets: tuple[str, ...]) -> Completion:
+    """Return a completion in which the server repeats no key, whatever field it was put into."""
+    text, model = hide(found.text, secrets), hide(found.model, secrets)
+    reasoning = hide(found.reasoning, secrets)
+    if text is found.text and model is found.model and reasoning is found.reasoning:
+        return found
+    return replace(found, text=text, model=model, reasoning=reasoning)
+
+
+def _decode(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: float,
+    secrets: Iterable[str],
+    *,
+    keep_reasoning: bool,
+) -> Completion:
     data = _loads(body)
     if data is None and is_success(status):
         data = read_stream(body)

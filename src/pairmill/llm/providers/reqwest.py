@@ -9,10 +9,12 @@ the timeout. Calls are cancelled only when a run ends, and with its process they
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
+from anyio.lowlevel import checkpoint
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import (
     BodyDecodeError,
@@ -22,9 +24,11 @@ from pyreqwest.exceptions import (
 )
 from pyreqwest.http import Url
 
+from pairmill.errors import ProviderError
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success, limit_headers
 from pairmill.llm.providers.transport import RawReply
+from pairmill.llm.providers.unpack import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +75,7 @@ class ReqwestTransport:
                 .pool_max_idle_per_host(concurrency)
                 .pool_idle_timeout(timedelta(seconds=_KEEP_ALIVE_S))
                 .connect_timeout(timedelta(seconds=connect_timeout_s))
+                .deflate(enable=False)  # unpacked here: servers mean two things by it
                 .read_timeout(timedelta(seconds=timeout_s))
                 .timeout(timedelta(seconds=timeout_s + connect_timeout_s))
             )
@@ -89,17 +94,30 @@ class ReqwestTransport:
         # Nothing of the body is read before status and headers are known.
         call = request.streamed_read_buffer_limit(0).build_streamed()
         headers: Mapping[str, str] = {}
-        status = 0
+        status, packing = 0, ""
         try:
             # As a stream, so that we and not the library decide how much of it is read.
             async with call as response:
                 status, headers = response.status, _limits(response)
+                packing = _packing(response)
                 found = await response.body_reader.read(body_limit(status) + 1)
+        except asyncio.CancelledError:
+            # The library raises one of its own; whoever cancelled knows only theirs again.
+            await checkpoint()
+            raise
         except RequestError as error:
             if status and not is_success(status):
                 return RawReply(status, headers, b"")  # the status says enough
             _raise(error)
-        return RawReply(status, headers, found.to_bytes() if found is not None else b"")
+        body = found.to_bytes() if found is not None else b""
+        if packing:
+            try:
+                body = unpack(body, packing, body_limit(status) + 1)
+            except ProviderError:
+                if is_success(status):
+                    raise
+                body = b""  # the status says enough
+        return RawReply(status, headers, body)
 
     def set_header(self, name: str, value: str) -> None:
         """See `Transport`."""
@@ -108,6 +126,14 @@ class ReqwestTransport:
     async def aclose(self) -> None:
         """See `Transport`."""
         await self._client.close()
+
+
+def _packing(response: Response) -> str:
+    """The content encoding that is left: what the library unpacks it also takes off the headers."""
+    try:
+        return response.headers.get("content-encoding") or ""
+    except ValueError:
+        return "unknown"
 
 
 def _limits(response: Response) -> Mapping[str, str]:
@@ -143,6 +169,8 @@ def _raise(error: RequestError) -> NoReturn:
 
 def _raise_unsent(causes: list[str]) -> NoReturn:
     last = causes[-1]
+    if any("socks" in cause.lower() or "proxy" in cause.lower() for cause in causes[1:]):
+        failures.raise_no_proxy()
     if "dns error" in causes:
         failures.raise_unknown_host()
     if "tcp connect error" in causes or "(os error " in last or last.endswith(" eof"):

@@ -17,14 +17,17 @@ import anyio
 import httpx2
 
 from pairmill.errors import Kind, ProviderError
+from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.keys import RenewedKey, secrets_of
+from pairmill.llm.providers.outgoing import make_client
 from pairmill.llm.providers.provider import Mode, Reply
 from pairmill.llm.providers.replies import (
     body_limit,
     decode,
     limit_headers,
 )
+from pairmill.llm.providers.unpack import unpack
 from pairmill.llm.providers.wire import Encoder, send
 
 if TYPE_CHECKING:
@@ -87,7 +90,8 @@ class SdkProvider:
             name, value = endpoint.key_header(key)
             self._headers |= {"Authorization": Omit(), name: value}
         connections = concurrency + _SPARE_CONNECTIONS
-        http = httpx2.AsyncClient(
+        http = make_client(
+            is_loopback=endpoint.is_loopback,
             base_url=endpoint.base_url,
             timeout=httpx2.Timeout(timeout_s, connect=connect_timeout_s, pool=connect_timeout_s),
             limits=httpx2.Limits(
@@ -96,7 +100,6 @@ class SdkProvider:
                 keepalive_expiry=_KEEP_ALIVE_S,
             ),
             follow_redirects=False,
-            trust_env=not endpoint.is_loopback,  # a proxy is of no use on the way to ourselves
             event_hooks={"response": [self._refuse_failure]},
         )
         self._client: AsyncOpenAI = AsyncOpenAI(
@@ -158,34 +161,36 @@ class SdkProvider:
         except (OpenAIError, httpx2.HTTPError, ssl.SSLError, anyio.EndOfStream) as error:
             _raise_transport(error)
         now = self._clock.time()
+        headers = hide_in_headers(limit_headers(response.headers), self._secrets)
         completion = decode(
             response.status_code,
-            response.headers,
+            headers,
             body,
             now,
             self._secrets,
             keep_reasoning=self._endpoint.options.keep_reasoning,
         )
-        return Reply(completion, limit_headers(response.headers))
+        return Reply(completion, headers)
 
     async def _refuse_failure(self, response: httpx2.Response) -> None:
         """Read and name a failure before the SDK builds its own, unbounded view of it."""
         if response.is_success:
             return
         body = b""
-        with suppress(httpx2.DecodingError):  # the status says enough
+        with suppress(ProviderError):  # the status says enough
             body = await _read(response)
         if response.is_redirect:
             failures.raise_redirect(response.status_code)
         now = self._clock.time()
-        decode(response.status_code, response.headers, body, now, self._secrets)
+        headers = hide_in_headers(limit_headers(response.headers), self._secrets)
+        decode(response.status_code, headers, body, now, self._secrets)
 
 
 async def _read(response: httpx2.Response) -> bytes:
     """A body; of a failure's no more than its beginning."""
     parts: list[bytes] = []
     size, limit = 0, body_limit(response.status_code)
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         parts.append(part)
         size += len(part)
         if size > limit:
@@ -193,7 +198,11 @@ async def _read(response: httpx2.Response) -> bytes:
                 break
             kept = limit_headers(response.headers)
             failures.raise_too_large(limit, response.status_code, kept)
-    return b"".join(parts)
+    packing = response.headers.get("content-encoding", "")
+    body = unpack(b"".join(parts), packing, limit + 1)
+    if len(body) > limit and response.is_success:
+        failures.raise_too_large(limit, response.status_code, limit_headers(response.headers))
+    return body
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -224,6 +233,4 @@ def _raise_transport(error: BaseException) -> NoReturn:
         failures.raise_unknown_host()
     if seen(ConnectionRefusedError) or seen(httpx2.ConnectError):
         failures.raise_refused()
-    if seen(httpx2.DecodingError):
-        failures.raise_bad_encoding()
     failures.raise_broken(sent=not seen(httpx2.WriteError))

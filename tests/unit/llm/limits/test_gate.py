@@ -233,7 +233,6 @@ def test_a_burst_of_refusals_is_one_cut() -> None:
         await asyncio.sleep(1)
         for lease in leases:
             lease.release(Kind.RATE, retry_after_s=7)
-        assert gate.control.epoch == 1
         assert gate.control.refused == 8
         assert gate.snapshot().concurrency == 2  # a quarter of 8
         assert gate.snapshot().cause == "the server asked to wait"
@@ -241,9 +240,9 @@ def test_a_burst_of_refusals_is_one_cut() -> None:
         await gate.admit(CALL)
         assert now() - started == pytest.approx(7)
         assert gate.snapshot().concurrency == 2
-        await asyncio.sleep(1)
-        assert gate.snapshot().concurrency == 4  # doubles each second
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.5)
+        assert gate.snapshot().concurrency == 4  # doubles each half second
+        await asyncio.sleep(0.5)
         assert gate.snapshot().concurrency == 8
 
     run(main())
@@ -252,13 +251,27 @@ def test_a_burst_of_refusals_is_one_cut() -> None:
 def test_after_a_pause_there_is_no_herd() -> None:
     async def main() -> None:
         gate = gate_of(width=64)
-        lease = await gate.admit(CALL)
-        lease.release(Kind.RATE, retry_after_s=10)
+        leases = [await gate.admit(CALL) for _ in range(16)]
+        for lease in leases:
+            lease.release(Kind.RATE, retry_after_s=10)
         tasks = [waiter(gate) for _ in range(64)]
         await asyncio.sleep(10.01)
         assert sum(task.done() for task in tasks) <= 16
         for task in tasks:
             task.cancel()
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.OVERLOAD])
+def test_one_refused_call_waits_alone(kind: Kind) -> None:
+    async def main() -> None:
+        gate = gate_of(width=64)
+        for _ in range(50):
+            (await gate.admit(CALL)).release()
+        assert not (await gate.admit(CALL)).release(kind, retry_after_s=30)
+        await gate.admit(CALL)
+        assert now() == 0.0
 
     run(main())
 
@@ -276,7 +289,7 @@ def test_a_silent_endpoint_gets_one_probe_at_a_time() -> None:
         done = [task for task in tasks if task.done()]
         assert len(done) == 1
         (await done[0]).release(Kind.OVERLOAD)
-        await asyncio.sleep(9.9)
+        await asyncio.sleep(4.9)
         assert sum(task.done() for task in tasks) == 1
         await asyncio.sleep(0.2)
         probe = next(task for task in tasks[1:] if task.done())
@@ -314,7 +327,7 @@ def test_an_endpoint_that_stays_away_closes_the_gate() -> None:
         gate = gate_of(width=8, breaker=breaker, name="api.example")
         with pytest.raises(StoppedError, match=r"^api\.example does not answer; gave up$"):
             await keep_failing(gate)
-        assert 60 <= now() <= 61
+        assert 60 <= now() <= 63
 
     run(main())
 

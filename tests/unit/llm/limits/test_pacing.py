@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.llm.limits.pacing import RateControl
+from pairmill.llm.limits.pacing import Effect, RateControl
 
 
 def fed(control: RateControl, per_s: float, since: float, until: float, sent: int = 0) -> int:
@@ -11,6 +11,13 @@ def fed(control: RateControl, per_s: float, since: float, until: float, sent: in
     for step in range(1, steps + 1):
         control.on_taken(since + step / 2, sent + int(step / 2 * per_s))
     return sent + int((until - since) * per_s)
+
+
+def quota_known(**settings: float) -> RateControl:
+    """A pool of which it is known that its refusals come from a quota."""
+    control = RateControl(**settings)
+    control.believe_quota()
+    return control
 
 
 def refuse(
@@ -22,24 +29,26 @@ def refuse(
     after: float | None = None,
     limit: int = 64,
 ) -> bool:
-    return control.on_refused(
+    effect = control.on_refused(
         now,
         epoch=control.epoch if epoch is None else epoch,
         sent_before=sent,
+        sent=sent + 1,
         limit=limit,
         retry_after_s=after,
     )
+    return effect is Effect.PAUSED
 
 
 def test_nothing_is_paced_before_the_first_refusal() -> None:
-    control = RateControl()
+    control = quota_known()
     fed(control, 10, 0, 60)
     assert control.pace is None
     assert control.allowed(60, 64) == 64
 
 
 def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 10, 0, 60)
     assert refuse(control, 60, sent, epoch=0)
     pace = control.pace
@@ -51,7 +60,7 @@ def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
 
 
 def test_the_pace_is_what_the_last_minute_took() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 30, 0, 60)
     sent = fed(control, 10, 60, 120, sent)
     refuse(control, 120, sent)
@@ -59,7 +68,7 @@ def test_the_pace_is_what_the_last_minute_took() -> None:
 
 
 def test_a_quota_that_was_empty_at_the_start_is_found_again_in_seconds() -> None:
-    control = RateControl()
+    control = quota_known()
     assert refuse(control, 0, 1, after=1)
     assert control.pace is not None
     assert control.pace <= 1
@@ -77,7 +86,7 @@ def test_a_quota_that_was_empty_at_the_start_is_found_again_in_seconds() -> None
 
 
 def test_one_episode_never_takes_more_than_a_third() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 100, 0, 60)
     refuse(control, 60, sent)
     before = control.pace
@@ -89,7 +98,7 @@ def test_one_episode_never_takes_more_than_a_third() -> None:
 
 
 def test_retry_after_rules_and_a_later_one_extends_the_pause() -> None:
-    control = RateControl()
+    control = quota_known()
     refuse(control, 10, 5, after=7)
     assert control.paused_until == 17
     refuse(control, 11, 6, epoch=0, after=20)
@@ -99,7 +108,7 @@ def test_retry_after_rules_and_a_later_one_extends_the_pause() -> None:
 
 
 def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
-    control = RateControl(backoff_s=1, max_backoff_s=60)
+    control = quota_known(backoff_s=1, max_backoff_s=60)
     now, sent, pauses = 0.0, 0, []
     for _ in range(9):
         refuse(control, now, sent)
@@ -109,20 +118,20 @@ def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
 
 
 def test_after_a_blocked_pause_one_call_asks_first() -> None:
-    control = RateControl()
+    control = quota_known()
     refuse(control, 0, 0, after=30)
-    assert [control.allowed(30 + s, 64) for s in (0, 0.9, 1, 2, 5, 6)] == [1, 1, 2, 4, 32, 64]
+    assert [control.allowed(30 + s, 64) for s in (0, 0.4, 0.5, 1, 2.5, 3)] == [1, 1, 2, 4, 32, 64]
     assert not control.is_ramping
 
 
 def test_after_a_long_pause_a_quarter_goes() -> None:
-    control = RateControl()
+    control = quota_known()
     refuse(control, 60, fed(control, 10, 0, 60), after=30)
-    assert [control.allowed(90 + s, 64) for s in (0, 1, 2)] == [16, 32, 64]
+    assert [control.allowed(90 + s, 64) for s in (0, 0.5, 1)] == [16, 32, 64]
 
 
 def test_a_pace_that_is_used_creeps_up_and_one_that_is_not_stays() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 10, 0, 60)
     refuse(control, 60, sent)
     fed(control, 1, 60, 90, sent)
@@ -135,7 +144,7 @@ def test_a_pace_that_is_used_creeps_up_and_one_that_is_not_stays() -> None:
 
 
 def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 20, 0, 30)  # 600 in half a minute, then nothing until the minute is over
     refuse(control, 30, sent, after=30.0)
     sent = fed(control, 10, 60, 64, sent + 1)
@@ -143,7 +152,7 @@ def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -
 
 
 def test_a_server_that_counts_by_the_second_is_measured_over_the_last_ones() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 2, 0, 55)  # a slow start says nothing about what is allowed
     sent = fed(control, 10, 55, 60, sent)
     refuse(control, 60, sent)
@@ -151,7 +160,7 @@ def test_a_server_that_counts_by_the_second_is_measured_over_the_last_ones() -> 
 
 
 def test_a_trickle_beside_refusals_goes_on_with_the_old_episode() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 10, 0, 60)
     assert refuse(control, 60, sent)
     pace = control.pace
@@ -162,18 +171,18 @@ def test_a_trickle_beside_refusals_goes_on_with_the_old_episode() -> None:
 
 
 def test_more_than_a_trickle_shows_that_the_pace_is_far_too_high() -> None:
-    control = RateControl()
+    control = quota_known()
     sent = fed(control, 40, 0, 20)
     refuse(control, 20, sent)
     for second in range(21, 31):
         sent += 6  # five are taken each second
         refuse(control, second, sent)
     assert control.pace is not None
-    assert control.pace < 10
+    assert control.pace < 12
 
 
 def test_calls_of_two_minutes_each_leave_a_pace_that_is_more_than_nothing() -> None:
-    control = RateControl()
+    control = quota_known()
     control.on_taken(0.01, 2)
     refuse(control, 3, 2, after=0.5, limit=2)
     for second, sent in ((10.2, 6), (12.2, 7), (12.5, 8), (600.3, 10), (604, 11), (604, 12)):

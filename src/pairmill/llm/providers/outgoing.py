@@ -1,0 +1,47 @@
+"""One way to make an httpx2 client: whom it trusts, and which proxy it asks.
+
+Both come from the environment (``SSL_CERT_FILE``, ``SSL_CERT_DIR``; ``HTTPS_PROXY``,
+``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), but no proxy is asked on the way to this machine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+
+from pairmill.errors import ConfigError
+
+__all__ = ["make_client"]
+
+_LIMITS = httpx2.Limits()
+
+
+def make_client(
+    *, is_loopback: bool, limits: httpx2.Limits = _LIMITS, **options: Any
+) -> httpx2.AsyncClient:
+    """Return a client.
+
+    Args:
+        is_loopback: What it asks is on this machine.
+        limits: Of its connections.
+        options: More arguments of ``httpx2.AsyncClient``.
+
+    Raises:
+        ConfigError: The environment names a proxy that cannot be used.
+    """
+    try:
+        if is_loopback:  # a transport of its own: proxies are not looked for, certificates are
+            transport = httpx2.AsyncHTTPTransport(limits=limits)
+            return httpx2.AsyncClient(transport=transport, **options)
+        return httpx2.AsyncClient(limits=limits, **options)
+    except ImportError:
+        raise ConfigError(
+            "the environment names a SOCKS proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY), which"
+            " needs: pip install 'pairmill[socks]'"
+        ) from None
+    except (ValueError, httpx2.InvalidURL):
+        raise ConfigError(
+            "the environment names a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) that is no"
+            " address such as http://host:3128"
+        ) from None

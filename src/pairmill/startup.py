@@ -1,0 +1,105 @@
+"""What a process sets right before anything else is loaded: standard streams and signals.
+
+Imports next to nothing: until it has run, a signal ends the process in the system's own way, and
+the first file that is opened may become standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from pairmill.errors import EXIT_RESUMABLE
+
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import TextIO
+
+__all__ = [
+    "SIGNALS",
+    "hold_standard_streams",
+    "keyless_environment",
+    "quit_on_signals",
+    "settle_standard_streams",
+]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_KEPT = frozenset({"PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LANG", "SYSTEMROOT"})
+_KEPT_BEGINNINGS = ("PYTHON", "LC_", "LD_", "DYLD_")
+_STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
+
+
+def hold_standard_streams() -> None:
+    """Open ``/dev/null`` in the place of each standard stream that is closed.
+
+    Otherwise the next file, pipe or connection gets its number: what is meant for standard error is
+    then written into it, and an event loop whose pipe it is aborts the process at its end.
+    """
+    for number, name, mode in _STREAMS:
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)  # noqa: FBT003 (it takes no names)
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, mode, encoding="utf-8", errors="replace", closefd=False)
+            setattr(sys, name, stream)
+
+
+def keyless_environment(more: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return what a child process gets that works on crawled text: no key, no token, no proxy.
+
+    Args:
+        more: Beginnings of names that it gets as well.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith((*_KEPT_BEGINNINGS, *more))
+    }
+
+
+def settle_standard_streams() -> bool:
+    """Write out what is buffered; what nobody takes is dropped. False if that was output.
+
+    Python does the same at its end, and turns the exit code into 120 where it fails.
+    """
+    taken = True
+    for number, name, _ in _STREAMS[1:]:
+        stream = cast("TextIO | None", getattr(sys, name))
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            taken = taken and name == "stderr"
+            with suppress(OSError):
+                nothing = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nothing, number)
+                os.close(nothing)
+    return taken
+
+
+def quit_on_signals() -> None:
+    """End the process at once, as resumable, on a signal that nobody listens for.
+
+    For the time before a run listens and after it has: nothing is in flight then, and the folder is
+    safe at every moment. A signal that is ignored (``nohup``) stays so.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _quit)
+
+
+def _quit(number: int, _frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    try:
+        os.set_blocking(2, False)  # who reads it may not
+        os.write(2, f"pairmill: stopped by {name}; the same command goes on\n".encode())
+    finally:
+        os._exit(EXIT_RESUMABLE)

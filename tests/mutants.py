@@ -1,0 +1,186 @@
+"""Change one operator or number at a time, and see whether a test notices: ``make mutants``.
+
+For the modules that carry promises, a sample of all such changes, drawn by SEED. Each is made in a
+copy of the package, and the tests that are named for its module run against it until one fails. A
+change that no test notices is a mutant that survived: it is printed, to be looked at by a person.
+Some cannot be noticed, since the program means the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "pairmill"
+END_S = 300
+
+MODULES = {
+    "llm/limits/windows.py": ("tests/unit/llm/limits",),
+    "llm/limits/pacing.py": ("tests/unit/llm/limits",),
+    "llm/limits/concurrency.py": ("tests/unit/llm/limits",),
+    "llm/budget.py": ("tests/unit/llm/test_budget.py", "tests/unit/llm/test_purse.py"),
+    "llm/retry.py": ("tests/unit/llm/test_retry.py",),
+    "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
+    "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),
+    "store/ledger.py": ("tests/unit/store", "tests/property/test_journal.py"),
+    "store/recovery.py": ("tests/unit/store",),
+    "store/rebuild.py": ("tests/unit/store",),
+    "recipes/repair.py": ("tests/unit/recipes",),
+    "quality/duplicates.py": (
+        "tests/unit/quality/test_duplicates.py",
+        "tests/property/test_quality.py",
+    ),
+    "quality/canary.py": ("tests/unit/quality/test_canary.py",),
+    "output/split.py": ("tests/unit/output/test_split.py", "tests/property/test_split.py"),
+}
+
+_SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+
+
+class Change(ast.NodeTransformer):
+    """Makes the change with one number, and counts how many there are."""
+
+    def __init__(self, wanted: int = -1) -> None:
+        self.count = 0
+        self.line = 0
+        self._wanted = wanted
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        node.ops = [self._swapped(op, node.lineno) for op in node.ops]  # type: ignore[misc]
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        node.op = self._swapped(node.op, node.lineno)  # type: ignore[assignment]
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        self.generic_visit(node)
+        node.op = self._swapped(node.op, node.lineno)  # type: ignore[assignment]
+        return node
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Not) and self._is_it(node.lineno):
+            return node.operand
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        value = node.value
+        if type(value) is bool:
+            return ast.Constant(not value) if self._is_it(node.lineno) else node
+        if type(value) in {int, float} and self._is_it(node.lineno):
+            return ast.Constant(value + 1 if type(value) is int else value * 1.5)  # type: ignore[operator]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is not None:  # an annotation does nothing
+            node.value = self.visit(node.value)
+        return node
+
+    def _swapped(self, op: ast.AST, line: int) -> ast.AST:
+        other = _SWAPPED.get(type(op))
+        return other() if other is not None and self._is_it(line) else op
+
+    def _is_it(self, line: int) -> bool:
+        self.count += 1
+        if self.count - 1 != self._wanted:
+            return False
+        self.line = line
+        return True
+
+
+def main() -> int:
+    """Draw, try and count; the exit code says only whether it could be done."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants")
+    parser.add_argument("--sample", type=int, default=60, help="changes in all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--module", help="one of them alone")
+    given = parser.parse_args()
+    modules = [name for name in MODULES if given.module in {None, name}]
+    every = [(name, number) for name in modules for number in range(_changes(name))]
+    drawn = random.Random(given.seed).sample(every, min(given.sample, len(every)))
+    killed: Counter[str] = Counter()
+    tried: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        shutil.copytree(ROOT / "tests", copy / "tests")
+        shutil.copytree(PACKAGE, copy / "pairmill")
+        for part in ("docs", "examples", "pyproject.toml", "README.md"):
+            (copy / part).symlink_to(ROOT / part)
+        for name, number in sorted(drawn):
+            line, died = _try(copy, name, number)
+            tried[name] += 1
+            killed[name] += died
+            if not died:
+                _say(f"survived: {name}:{line}, change {number}")
+    _say("| module | killed | of |\n|---|---|---|")
+    for name in tried:
+        _say(f"| {name} | {killed[name]} | {tried[name]} |")
+    share = sum(killed.values()) / max(1, sum(tried.values()))
+    _say(f"| all | {sum(killed.values())} | {sum(tried.values())} ({share:.0%}) |")
+    return 0
+
+
+def _changes(name: str) -> int:
+    counter = Change()
+    counter.visit(ast.parse((PACKAGE / name).read_text("utf-8")))
+    return counter.count
+
+
+def _try(copy: Path, name: str, number: int) -> tuple[int, bool]:
+    """Make a change in the copy, and return its line and whether a test noticed."""
+    source = (PACKAGE / name).read_text("utf-8")
+    change = Change(number)
+    tree = ast.fix_missing_locations(change.visit(ast.parse(source)))
+    (copy / "pairmill" / name).write_text(ast.unparse(tree), "utf-8")
+    command = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not model"]
+    try:
+        code = subprocess.run(
+            [sys.executable, "-m", "pytest", *command, *MODULES[name]],
+            cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy), "CI": "1"},
+            capture_output=True,
+            timeout=END_S,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        code = 1  # it hangs, which is noticed
+    finally:
+        (copy / "pairmill" / name).write_text(source, "utf-8")
+    return change.line, code != 0
+
+
+def _say(line: str) -> None:
+    os.write(1, f"{line}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Refusals that have nothing to do with our rate cost what they refuse, and little more."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.noisy import Noise, gated, steady
+
+from pairmill.errors import Kind
+from pairmill.llm.limits.gate import Limits
+from pairmill.simulator.settings import SimulatedQuota
+
+WIDTH, END_S = 64, 40
+FULL_PER_S = 62.0  # calls of about a second, without noise
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05])
+@pytest.mark.parametrize("retry_after_s", [None, 30.0])
+def test_calls_refused_by_chance_wait_alone(share: float, retry_after_s: float | None) -> None:
+    noise = Noise(share=steady(share), retry_after_s=retry_after_s)
+    seen = gated(noise, until_s=END_S, workers=600, width=WIDTH, seconds=1.0)
+    assert seen.refused_share(10, END_S) > share / 2
+    assert seen.per_s(10, END_S) >= 0.9 * (1 - share) * FULL_PER_S
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.OVERLOAD])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_one_sick_replica_of_three_is_borne(kind: Kind, seed: int) -> None:
+    noise = Noise(kind=kind, sick=1)
+    seen = gated(noise, until_s=60, workers=900, width=WIDTH, seed=seed, seconds=1.0)
+    assert seen.per_s(30, 60) >= 0.8 * (1 - 1 / 3) * FULL_PER_S
+
+
+def test_a_quota_that_was_given_is_used_in_spite_of_noise() -> None:
+    seen = gated(
+        Noise(share=steady(0.05)), until_s=300, workers=100, seconds=4.0,
+        limits=Limits(requests_per_min=300), quota=SimulatedQuota(rpm=300.0, tpm=1e8),
+    )  # fmt: skip
+    assert seen.per_s(60, 300) >= 0.95 * 0.95 * 5.0
+    assert seen.refused_share(60, 300) <= 0.05 + 0.01

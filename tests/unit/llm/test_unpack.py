@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import gzip
+import zlib
+
+import pytest
+
+from pairmill.errors import Kind, ProviderError
+from pairmill.llm.providers.unpack import unpack
+
+BODY = b'{"choices": []}' * 100
+RAW = zlib.compressobj(wbits=-15)
+PACKED = {
+    "": BODY,
+    "identity": BODY,
+    "gzip": gzip.compress(BODY),
+    "X-GZIP": gzip.compress(BODY),
+    "deflate": zlib.compress(BODY),
+    "deflate, gzip": gzip.compress(zlib.compress(BODY)),
+}
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_a_packed_body_is_read(packing: str) -> None:
+    assert unpack(PACKED[packing], packing, 10_000) == BODY
+
+
+def test_deflate_is_read_without_its_envelope_as_well() -> None:
+    assert unpack(RAW.compress(BODY) + RAW.flush(), "deflate", 10_000) == BODY
+
+
+def test_no_more_is_unpacked_than_is_read() -> None:
+    assert len(unpack(gzip.compress(bytes(10**8)), "gzip", 1000)) == 1000
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+def test_what_is_broken_is_garbage(packing: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        unpack(b"not packed at all", packing, 1000)
+    assert caught.value.kind is Kind.LOST
+
+
+@pytest.mark.parametrize("packing", ["snappy", "\x1b[31m", "gzip, gzip, gzip, gzip"])
+def test_what_no_library_reads_is_named_and_a_matter_of_settings(packing: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        unpack(b"?", packing, 1000)
+    assert caught.value.kind is Kind.CONFIG
+    assert str(caught.value).isprintable()
