@@ -148,8 +148,8 @@ def find_passage(message: str) -> tuple[str, str]:
     ``PASSAGE>>>``; without a fence, between tags, code fences or triple quotes. Where there is no
     such block the whole message is the passage, and nothing is around it.
     """
-    start = message.find(OPEN_FENCE)
     end = message.rfind(CLOSE_FENCE)
+    start = message.rfind(OPEN_FENCE, 0, max(0, end))  # examples may stand before it
     first_line = message.find("\n", start) if start >= 0 else -1
     if first_line < 0 or first_line > end:
         return _find_marked(message) or (message, "")

@@ -124,7 +124,7 @@ class ProviderProfile(_Data):
     auth_header: str = "Authorization"
     auth_prefix: str = "Bearer "
     key: KeySource | None = None
-    path: str = Field("/chat/completions", pattern=r"^/\S*$")
+    path: Annotated[str, Field(pattern=r"^/\S*$")] = "/chat/completions"
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
     body: dict[str, Any] = {}
@@ -316,7 +316,10 @@ def _from_module(name: str, folder: Path) -> ProviderProfile:
 
 def _checked(found: object, where: str) -> ProviderProfile:
     if callable(found) and not isinstance(found, ProviderProfile):
-        found = found()
+        try:
+            found = found()
+        except Exception as error:  # noqa: BLE001 (the user's own code)
+            raise ConfigError(f"{where}: {type(error).__name__}: {error}") from None
     if not isinstance(found, ProviderProfile):
         raise ConfigError(f"{where}: is no ProviderProfile, nor a function that returns one")
     return found
