@@ -175,6 +175,13 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="MODULE:NAME", help="A format of your own."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with 1 if any input cannot be used.")
+    ] = False,
     accept_change: Annotated[
         bool, typer.Option("--accept-change", help="Go on although settings have changed.")
     ] = False,
@@ -212,6 +219,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "text_field": text_field,
         "seed": seed,
         "export": export,
+        "sources": tuple(sources) if sources else None,
+        "strict": strict or None,
         "accept_change": accept_change or None,
     }
     from pairmill.config import load

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "verbose"})
+_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "strict", "verbose"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -49,7 +49,8 @@ def estimate_like(
         from pairmill.config import load
 
         values = {name: value or None for name, value in given.items()}
-        values["inputs"] = tuple(given["inputs"]) if given.get("inputs") else None
+        for name in ("inputs", "sources"):
+            values[name] = tuple(given[name]) if given.get(name) else None
         settings = load(config, values)
         pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
         _estimate(settings, pace, as_json=as_json)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill import __version__
+from pairmill.chunking.clean import READING_VERSION
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import PORTION_CHUNKS
 from pairmill.chunking.reader_process import ReaderProcess
@@ -32,6 +33,7 @@ from pairmill.events import (
     CallCharged,
     Committed,
     DocumentsRead,
+    InputSkipped,
     Notice,
     PairEvolved,
     PairJudged,
@@ -52,8 +54,8 @@ from pairmill.run.figures import RunMetrics
 from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
-from pairmill.run.notes import tell
-from pairmill.run.origin import check_recipe, note_start, recipe_for
+from pairmill.run.notes import SkippedLog, tell
+from pairmill.run.origin import check_recipe, note_start, read_origin, recipe_for
 from pairmill.run.reader import Reader
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
@@ -114,7 +116,7 @@ async def run(
     settings, notice = fit_to_open_files(settings)
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
-    check_inputs(settings.inputs, settings.output)
+    check_inputs(settings.inputs, settings.output, settings.sources)
     with ExitStack() as stack:
         folder = stack.enter_context(
             open_folder(
@@ -126,6 +128,9 @@ async def run(
         )
         adopted: list[str] = []
         recipe, changed = recipe_for(folder, settings)
+        reading = read_origin(folder).reading or READING_VERSION
+        if settings.accept_change or folder.is_blank:
+            reading = READING_VERSION
         if not again:
             changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
             changed = changed or check_recipe(
@@ -136,7 +141,7 @@ async def run(
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe.identity)
+            note_start(folder, recipe.identity, reading)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
@@ -145,7 +150,7 @@ async def run(
         )
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        portions = stack.enter_context(ReaderProcess(Job.of(settings)))
+        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading)))
         reader = Reader(portions, recipe, known, only)
         writer = Writer(
             journal,
@@ -170,6 +175,8 @@ async def run(
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
+        skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
+        bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
         session = _Session(
             settings,
@@ -181,6 +188,7 @@ async def run(
             ending,
             watch=watch,
             puts_back=again is not None,
+            skipped=skipped,
         )
         stack.enter_context(calm_collector())
         return await session.run(handle_signals=handle_signals, tick=tick)
@@ -207,6 +215,7 @@ class _Session:
         *,
         watch: CanaryGuard,
         puts_back: bool,
+        skipped: SkippedLog,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -217,6 +226,7 @@ class _Session:
         self._ending = ending
         self._watch = watch
         self._puts_back = puts_back
+        self._skipped = skipped
         self._stop = watch.stop
         self._chunks = 0
         self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
@@ -418,6 +428,12 @@ class _Session:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not pairs:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_pair()
+        elif self._settings.strict and self._skipped.count:
+            what = f"{self._skipped.count:,} pieces of input cannot be used, and --strict is set"
+            exit_code, reason = (
+                EXIT_FAILED,
+                f"{what}; {self._folder.path / 'skipped.jsonl'} names them",
+            )
         return Summary(
             self._settings.output,
             exit_code,
