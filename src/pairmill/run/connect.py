@@ -436,8 +436,8 @@ async def _find_mode(
     except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
         is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
-        if is_refused or error.exit_code == EXIT_CONFIG:
-            hint = address_hint(endpoint, error)
+        hint = address_hint(endpoint, error)
+        if hint or is_refused or error.exit_code == EXIT_CONFIG:
             raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
         if isinstance(error, ProviderError) and error.code == "timeout":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pairmill.run.connect import connected
 from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.store.folder import open_folder
+from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,12 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
             accept_change=False,
             version=__version__,
         ) as folder,
+        Journal.open(
+            folder,
+            clock=time.monotonic,
+            shard_bytes=settings.shard_bytes,
+            shard_age_s=settings.shard_age_s,
+        ),
         RunMemory(folder.state / "memory.db") as memory,
     ):
         async with connected(settings, recipe, bus, Stop(), folder, memory) as connection:

@@ -14,7 +14,7 @@ from pairmill.errors import PairmillError
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.records import Chunk, digest
-from pairmill.service.rehearsal import rehearse
+from pairmill.service.rehearsal import rehearse_unit
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
@@ -51,6 +51,8 @@ class Survey:
         prompt_chars: Of a unit's prompts together, likewise.
         max_tokens: Of a unit's answers together, likewise.
         measured: What the run folder's own units took, under these very settings.
+        rows: Of a unit, on average, by rehearsal; None for a recipe whose own plan says it.
+        varies: How many calls a unit takes depends on what the model writes.
     """
 
     documents: int
@@ -63,6 +65,8 @@ class Survey:
     prompt_chars: float
     max_tokens: float
     measured: Measured
+    rows: float | None = None
+    varies: bool = False
 
     @property
     def fresh(self) -> int:
@@ -100,7 +104,9 @@ async def survey(settings: Settings) -> Survey:
     finally:
         if lookup:
             lookup.close()
-    prompts = [await rehearse(recipe, chunk) for chunk in drawn.chunks]
+    rehearsed = [await rehearse_unit(recipe, chunk) for chunk in drawn.chunks]
+    prompts = [one.prompts for one in rehearsed]
+    own = recipe.origin is not None or recipe.source
     return Survey(
         documents=fates[InputFate.READ],
         skipped=sum(reasons.values()),
@@ -112,6 +118,8 @@ async def survey(settings: Settings) -> Survey:
         prompt_chars=_mean(prompts, lambda of_unit: sum(map(prompt_chars, of_unit))),
         max_tokens=_mean(prompts, lambda of_unit: sum(p.sampling.max_tokens for p in of_unit)),
         measured=measured,
+        rows=sum(one.rows for one in rehearsed) / len(rehearsed) if own and rehearsed else None,
+        varies=recipe.origin is not None and any(step.for_each for step in recipe.origin.steps),
     )
 
 
