@@ -9,7 +9,6 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format
 from pairmill.sources.characters import plain_line, strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.html import HTML, read_page_bytes
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener
     from pairmill.sources.streams import Stream
 
-__all__ = ["TAR", "WARC", "ZIP"]
+__all__ = ["read_tar", "read_warc", "read_zip"]
 
 _MOST_DEPTH = 3
 _MOST_MEMBERS = 1_000_000
@@ -200,8 +199,3 @@ class _Bounded:
         if self._bytes > _RATIO_FROM_BYTES and self._bytes > _MOST_RATIO * self._packed:
             raise BombError(f"grows beyond {_MOST_RATIO} times its size")
         return block
-
-
-WARC = Format("WARC", (".warc", ".wet", ".arc"), read_warc, extra="formats", modules=("warcio",))
-ZIP = Format("zip", (".zip",), read_zip)
-TAR = Format("tar", (".tar", ".tgz", ".tbz2", ".txz"), read_tar)

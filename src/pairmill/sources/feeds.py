@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format, too_long
+from pairmill.sources.base import too_long
 from pairmill.sources.characters import plain_line, strip_surrogates
 from pairmill.sources.html import looks_like_html, read_page
 from pairmill.sources.markup import wikitext
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pairmill.sources.base import Deferred, Documents, Opener
 
-__all__ = ["FEED", "looks_like_feed"]
+__all__ = ["read_feed"]
 
 _ROOTS = (b"<rss", b"<feed", b"<rdf:rdf", b"<mediawiki")
 _ENTRIES = frozenset(("item", "entry", "page"))
@@ -31,7 +31,7 @@ _WANTED_STATES = frozenset(("publish", ""))
 _MOST_DEPTH = 200
 
 
-def looks_like_feed(head: bytes) -> bool:
+def _looks_like_feed(head: bytes) -> bool:
     """Whether the first bytes open one of these."""
     start = head[:4096].lower()
     return start.lstrip().startswith(b"<") and any(root in start for root in _ROOTS)
@@ -40,7 +40,7 @@ def looks_like_feed(head: bytes) -> bool:
 def read_feed(opener: Opener) -> Documents:
     """Yield a document for each article."""
     head, opener.stream = take_head(opener.stream)
-    if not looks_like_feed(head):
+    if not _looks_like_feed(head):
         opener.skip("", "unknown XML", "neither RSS, Atom, a WordPress export nor a MediaWiki dump")
         return
     if b"<!entity" in head.lower():
@@ -148,6 +148,3 @@ def _wiki_page(page: Element, where: str, opener: Opener) -> Document | None:
         return None
     title = fields["title"].text if "title" in fields else None
     return Document(digest(raw), text, f"{opener.label}{where}", title)
-
-
-FEED = Format("XML", (".xml", ".rss", ".atom", ".wxr", ".rdf"), read_feed)

@@ -5,6 +5,7 @@ Everything here leaves code alone: fenced blocks, and spans between backticks.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -225,7 +226,7 @@ def _from_yaml(block: str) -> Facts | None:
     if len(block) > _MOST_CHARS:
         return _from_lines(block)
     try:
-        data = yaml.load(block, Loader=_Loader)  # noqa: S506 (a SafeLoader underneath)
+        data = yaml.load(block, Loader=_loader())  # noqa: S506 (a SafeLoader underneath)
     except (yaml.YAMLError, ValueError, RecursionError):
         return _from_lines(block)
     if data is None:
@@ -234,13 +235,17 @@ def _from_yaml(block: str) -> Facts | None:
     return _facts(data) if is_mapping else None
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses aliases, by which a few lines can grow without bound."""
+@functools.cache
+def _loader() -> Any:
+    """Return a safe loader that refuses aliases, by which few lines can grow without bound."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.YAMLError("an alias")
+            return super().compose_node(parent, index)
+
+    return Loader
 
 
 def _from_lines(block: str) -> Facts | None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.text import decode_whole
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from pairmill.sources.base import Documents, Opener
 
-__all__ = ["ASCIIDOC", "LATEX", "NOTEBOOK", "RST", "wikitext"]
+__all__ = ["read_asciidoc", "read_latex", "read_notebook", "read_rst", "wikitext"]
 
 _RULE = re.compile(r"([=\-~^\"'`#*+.:_<>])\1{2,}[ \t]*")
 _LITERAL = re.compile(
@@ -368,19 +367,23 @@ def _title(text: str) -> str | None:
     return match[1].strip() if match else None
 
 
-def _reader(convert: Callable[[str], str]) -> Callable[[Opener], Documents]:
-    def read(opener: Opener) -> Documents:
-        text = decode_whole(opener)
-        if text is not None:
-            body = strip_surrogates(convert(text.replace("\r\n", "\n")))
-            yield Document(digest(text), body, opener.label, _title(body))
-
-    return read
+def read_rst(opener: Opener) -> Documents:
+    """Yield a reStructuredText file as Markdown."""
+    return _read(opener, rst_to_markdown)
 
 
-RST = Format("reStructuredText", (".rst", ".rest"), _reader(rst_to_markdown), is_text=True)
-ASCIIDOC = Format(
-    "AsciiDoc", (".adoc", ".asciidoc", ".asc"), _reader(asciidoc_to_markdown), is_text=True
-)
-LATEX = Format("LaTeX", (".tex", ".latex", ".ltx"), _reader(latex_to_markdown), is_text=True)
-NOTEBOOK = Format("a notebook", (".ipynb",), read_notebook, is_text=True)
+def read_asciidoc(opener: Opener) -> Documents:
+    """Yield an AsciiDoc file as Markdown."""
+    return _read(opener, asciidoc_to_markdown)
+
+
+def read_latex(opener: Opener) -> Documents:
+    """Yield a LaTeX file as Markdown."""
+    return _read(opener, latex_to_markdown)
+
+
+def _read(opener: Opener, convert: Callable[[str], str]) -> Documents:
+    text = decode_whole(opener)
+    if text is not None:
+        body = strip_surrogates(convert(text.replace("\r\n", "\n")))
+        yield Document(digest(text), body, opener.label, _title(body))

@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from typing import TYPE_CHECKING
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format, too_long
+from pairmill.sources.base import too_long
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.html import read_page
 from pairmill.sources.lines import cut_lines
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pairmill.sources.base import Deferred, Documents, Opener
 
-__all__ = ["MAIL", "MBOX", "SUBTITLES"]
+__all__ = ["read_mail", "read_mbox", "read_subtitles"]
 
 _QUOTED = re.compile(r"^>.*$\n?", re.MULTILINE)
 _SIGNATURE = re.compile(r"\n-- ?\n.*\Z", re.DOTALL)
@@ -153,8 +153,3 @@ def _header(message: EmailMessage, name: str) -> str | None:
         return strip_surrogates(" ".join(str(value).split())) or None if value else None
     except (ValueError, AttributeError, IndexError):  # headers of spam break the standard parser
         return None
-
-
-MBOX = Format("mbox", (".mbox", ".mbx"), read_mbox)
-MAIL = Format("mail", (".eml", ".mhtml", ".mht"), read_mail)
-SUBTITLES = Format("subtitles", (".srt", ".vtt"), read_subtitles, is_text=True)

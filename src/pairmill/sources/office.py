@@ -12,14 +12,22 @@ from urllib.parse import unquote
 
 from pairmill.records import Document, digest
 from pairmill.sources.article import Article
-from pairmill.sources.base import Format
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pairmill.sources.base import Documents, Opener
 
-__all__ = ["DOCX", "EPUB", "ODT", "PDF", "PPTX"]
+__all__ = [
+    "docx",
+    "epub",
+    "odt",
+    "pdf",
+    "pptx",
+    "read_docx",
+    "read_epub",
+    "read_odt",
+    "read_pdf",
+    "read_pptx",
+]
 
 _CODE_STYLES = "\n".join(
     f"p[style-name='{name}'] => pre:separator('\\n')"
@@ -228,31 +236,43 @@ def _facts(data: bytes, text: str) -> Article:
     return Article(text, known.get("title"), known.get("creator"), None, known.get("language"))
 
 
-def _reader(entry: str) -> Callable[[Opener], Documents]:
-    def read(opener: Opener) -> Documents:
-        label = opener.label
-
-        def make(article: Article) -> Document:
-            return Document(
-                digest(article.text), article.text, f"{label}{article.part}", article.title,
-                article.author, article.url, article.language, 2,
-            )  # fmt: skip
-
-        yield from opener.extract_whole(f"{__name__}:{entry}", make)
-
-    return read
+def read_docx(opener: Opener) -> Documents:
+    """Yield a Word document."""
+    return _read(opener, "docx")
 
 
-DOCX = Format(
-    "a Word document",
-    (".docx", ".docm"),
-    _reader("docx"),
-    extra="formats",
-    modules=("mammoth", "lxml"),
-)
-PPTX = Format(
-    "a presentation", (".pptx", ".pptm"), _reader("pptx"), extra="formats", modules=("lxml",)
-)
-ODT = Format("an OpenDocument text", (".odt",), _reader("odt"), extra="formats", modules=("lxml",))
-EPUB = Format("an EPUB book", (".epub",), _reader("epub"), extra="formats", modules=("lxml",))
-PDF = Format("a PDF", (".pdf",), _reader("pdf"), extra="formats", modules=("pypdfium2",))
+def read_pptx(opener: Opener) -> Documents:
+    """Yield a presentation."""
+    return _read(opener, "pptx")
+
+
+def read_odt(opener: Opener) -> Documents:
+    """Yield an OpenDocument text."""
+    return _read(opener, "odt")
+
+
+def read_epub(opener: Opener) -> Documents:
+    """Yield the chapters of a book."""
+    return _read(opener, "epub")
+
+
+def read_pdf(opener: Opener) -> Documents:
+    """Yield a PDF."""
+    return _read(opener, "pdf")
+
+
+def _read(opener: Opener, entry: str) -> Documents:
+    label = opener.label
+
+    def make(article: Article) -> Document:
+        return Document(
+            digest(article.text),
+            article.text,
+            f"{label}{article.part}",
+            article.title,
+            article.author,
+            article.url,
+            article.language,
+        )
+
+    yield from opener.extract_whole(f"{__name__}:{entry}", make)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
 from typing import TYPE_CHECKING
 
 import orjson
 
 from pairmill.errors import ConfigError
-from pairmill.sources import feeds, markup, messages, office, tables
-from pairmill.sources.archives import TAR, WARC, ZIP
 from pairmill.sources.base import Format
 from pairmill.sources.encodings import MARKS, decode, sniff_utf16
 from pairmill.sources.html import HTML, looks_like_html
@@ -21,19 +18,96 @@ from pairmill.sources.streams import Gunzip, Recoded, Rewound, take_head
 from pairmill.sources.text import MARKDOWN, MDX, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pairmill.sources.base import Documents, Opener
 
 __all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
+
+def _later(module: str, function: str) -> Callable[[Opener], Documents]:
+    """Return a reader whose module is loaded when the first input of its kind comes."""
+
+    def read(opener: Opener) -> Documents:
+        reader = getattr(importlib.import_module(f"pairmill.sources.{module}"), function)
+        yield from reader(opener)
+
+    return read
+
+
+CSV = Format("CSV", (".csv", ".tsv", ".tab"), _later("tables", "read_csv"), is_text=True)
+EXCEL = Format(
+    "a spreadsheet",
+    (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),
+    _later("tables", "read_excel"),
+    extra="formats",
+    modules=("python_calamine",),
+)
+PARQUET = Format(
+    "Parquet",
+    (".parquet", ".pq"),
+    _later("tables", "read_parquet"),
+    extra="parquet",
+    modules=("pyarrow",),
+)
+ARROW = Format(
+    "Arrow",
+    (".arrow", ".feather", ".ipc"),
+    _later("tables", "read_arrow"),
+    extra="parquet",
+    modules=("pyarrow",),
+)
+NOTEBOOK = Format("a notebook", (".ipynb",), _later("markup", "read_notebook"), is_text=True)
+RST = Format("reStructuredText", (".rst", ".rest"), _later("markup", "read_rst"), is_text=True)
+ASCIIDOC = Format(
+    "AsciiDoc", (".adoc", ".asciidoc", ".asc"), _later("markup", "read_asciidoc"), is_text=True
+)
+LATEX = Format("LaTeX", (".tex", ".latex", ".ltx"), _later("markup", "read_latex"), is_text=True)
+FEED = Format("XML", (".xml", ".rss", ".atom", ".wxr", ".rdf"), _later("feeds", "read_feed"))
+MBOX = Format("mbox", (".mbox", ".mbx"), _later("messages", "read_mbox"))
+MAIL = Format("mail", (".eml", ".mhtml", ".mht"), _later("messages", "read_mail"))
+SUBTITLES = Format(
+    "subtitles", (".srt", ".vtt"), _later("messages", "read_subtitles"), is_text=True
+)
+DOCX = Format(
+    "a Word document",
+    (".docx", ".docm"),
+    _later("office", "read_docx"),
+    extra="formats",
+    modules=("mammoth", "lxml"),
+)
+PPTX = Format(
+    "a presentation",
+    (".pptx", ".pptm"),
+    _later("office", "read_pptx"),
+    extra="formats",
+    modules=("lxml",),
+)
+ODT = Format(
+    "an OpenDocument text",
+    (".odt",),
+    _later("office", "read_odt"),
+    extra="formats",
+    modules=("lxml",),
+)
+EPUB = Format(
+    "an EPUB book", (".epub",), _later("office", "read_epub"), extra="formats", modules=("lxml",)
+)
+PDF = Format(
+    "a PDF", (".pdf",), _later("office", "read_pdf"), extra="formats", modules=("pypdfium2",)
+)
+WARC = Format(
+    "WARC",
+    (".warc", ".wet", ".arc"),
+    _later("archives", "read_warc"),
+    extra="formats",
+    modules=("warcio",),
+)
+ZIP = Format("zip", (".zip",), _later("archives", "read_zip"))
+TAR = Format("tar", (".tar", ".tgz", ".tbz2", ".txz"), _later("archives", "read_tar"))
 FORMATS: tuple[Format, ...] = (
-    TEXT, MARKDOWN, MDX, HTML, JSON, JSON_LINES,
-    tables.CSV, tables.EXCEL, tables.PARQUET, tables.ARROW,
-    markup.RST, markup.ASCIIDOC, markup.LATEX, markup.NOTEBOOK,
-    feeds.FEED, messages.MBOX, messages.MAIL, messages.SUBTITLES,
-    office.DOCX, office.PPTX, office.ODT, office.EPUB, office.PDF,
-    WARC, ZIP, TAR,
+    """The formats of a run: a user's own, then those that come along, then installed ones."""
+    LATEX, FEED, MBOX, MAIL, SUBTITLES, DOCX, PPTX, ODT, EPUB, PDF, WARC, ZIP, TAR,
 )  # fmt: skip
 """The formats that come along, in the order in which they are asked."""
 
@@ -63,20 +137,21 @@ _MAGIC = (
     (b"{\\rtf", "an RTF document"),
 )
 _SHOWN = (
-    (b"%PDF", office.PDF),
-    (b"PAR1", tables.PARQUET),
-    (b"ARROW1", tables.ARROW),
+    (b"%PDF", PDF),
+    (b"PAR1", PARQUET),
+    (b"ARROW1", ARROW),
     (b"WARC/", WARC),
-    (b"WEBVTT", messages.SUBTITLES),
+    (b"WEBVTT", SUBTITLES),
 )
 _ZIPPED = (
-    (b"application/epub+zip", office.EPUB),
-    (b"application/vnd.oasis.opendocument.text", office.ODT),
-    (b"application/vnd.oasis.opendocument.spreadsheet", tables.EXCEL),
-    (b"word/", office.DOCX),
-    (b"ppt/", office.PPTX),
-    (b"xl/", tables.EXCEL),
+    (b"application/epub+zip", EPUB),
+    (b"application/vnd.oasis.opendocument.text", ODT),
+    (b"application/vnd.oasis.opendocument.spreadsheet", EXCEL),
+    (b"word/", DOCX),
+    (b"ppt/", PPTX),
+    (b"xl/", EXCEL),
 )
+_FEED_ROOTS = (b"<rss", b"<feed", b"<rdf:rdf", b"<mediawiki")
 _LOOKED_AT_BYTES = 8192
 _MAX_ODD_SHARE = 0.1  # of the first bytes: control characters
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -94,7 +169,7 @@ def ending_of(name: str) -> str:
 
 
 class Formats:
-    """The formats of a run: a user's own first, then installed ones, then those that come along."""
+    """The formats of a run: a user's own first, then those that come along, then installed ones."""
 
     def __init__(self, own: Iterable[str] = ()) -> None:
         """Take names of a user's own formats, as ``module:attribute``.
@@ -104,24 +179,27 @@ class Formats:
         """
         self._own = tuple(_load(name) for name in own)
         self._installed: tuple[Format, ...] | None = None
-        self._by_ending: dict[str, Format] | None = None
+        self._known: dict[str, Format] = {}
+        for one in (*self._own, *FORMATS):
+            for ending in one.endings:
+                self._known.setdefault(ending, one)
 
     def of_name(self, name: str) -> Format | None:
         """Return the format that a file's ending tells, if it is known."""
-        if self._by_ending is None:
-            known: dict[str, Format] = {}
-            for one in (*self._own, *self.installed, *FORMATS):
-                for ending in one.endings:
-                    known.setdefault(ending, one)
-            self._by_ending = known
-        return self._by_ending.get(ending_of(name))
+        ending = ending_of(name)
+        found = self._known.get(ending)
+        if found is None and ending:
+            found = next((one for one in self.installed if ending in one.endings), None)
+        return found
 
     @property
     def installed(self) -> tuple[Format, ...]:
         """Formats that other packages bring, by the entry point ``pairmill.sources``."""
         if self._installed is None:
             loaded_formats = []
-            for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+            from importlib.metadata import entry_points  # noqa: PLC0415 (it costs a start 20 ms)
+
+            for point in entry_points(group=ENTRY_POINTS):
                 try:
                     loaded = point.load()
                 except Exception as error:  # noqa: BLE001 (another package's fault, with its name)
@@ -136,8 +214,7 @@ class Formats:
     @property
     def endings(self) -> list[str]:
         """All endings that are known, sorted."""
-        self.of_name("")
-        return sorted(self._by_ending or ())
+        return sorted({*self._known, *(it for one in self.installed for it in one.endings)})
 
 
 def read_input(opener: Opener, formats: Formats) -> Documents:
@@ -252,9 +329,9 @@ def _by_magic(head: bytes) -> Format | None:
     if start[257:262] == b"ustar":
         return TAR
     if start.lstrip().startswith(b"<?xml") and b"<html" not in start.lower():
-        return feeds.FEED
-    if feeds.looks_like_feed(start) and not start.lstrip().lower().startswith(b"<!doctype html"):
-        return feeds.FEED
+        return FEED
+    if start.lstrip()[:1] == b"<" and start.lstrip().lower().startswith(_FEED_ROOTS):
+        return FEED
     return next((kind for sign, kind in _SHOWN if start.startswith(sign)), None)
 
 

@@ -7,7 +7,6 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from pairmill.sources.base import Format
 from pairmill.sources.encodings import decode
 from pairmill.sources.records import Decoder, document_of
 from pairmill.sources.streams import BLOCK_BYTES, Recoded, Rewound, take_head
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener
     from pairmill.sources.streams import Stream
 
-__all__ = ["ARROW", "CSV", "EXCEL", "PARQUET"]
+__all__ = ["read_arrow", "read_csv", "read_excel", "read_parquet"]
 
 _DELIMITERS = ",;\t|"
 _MOST_HEADER_CHARS = 80
@@ -116,19 +115,6 @@ def read_arrow(opener: Opener) -> Documents:
             for at in range(0, batch.num_rows, _BATCH_ROWS)
         )
         yield from _rows_of(parts, opener)
-
-
-CSV = Format("CSV", (".csv", ".tsv", ".tab"), read_csv, is_text=True)
-EXCEL = Format(
-    "a spreadsheet", (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"), read_excel,
-    extra="formats", modules=("python_calamine",),
-)  # fmt: skip
-PARQUET = Format(
-    "Parquet", (".parquet", ".pq"), read_parquet, extra="parquet", modules=("pyarrow",)
-)
-ARROW = Format(
-    "Arrow", (".arrow", ".feather", ".ipc"), read_arrow, extra="parquet", modules=("pyarrow",)
-)
 
 
 def _lines(stream: Stream) -> Iterator[str]:
