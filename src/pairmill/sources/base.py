@@ -1,7 +1,7 @@
 """What a reader of a format is given, and what it yields: the door for formats of a user's own.
 
-A format is a `Format`: a name, the endings of its files, and ``documents(opener)``, which yields
-`Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek) and takes
+A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
+yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek) and takes
 reports of what cannot be used. See docs/sources.md.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pairmill.sources.extractors import Extractors
     from pairmill.sources.registry import Formats
 
-__all__ = ["Deferred", "Documents", "Format", "Opener", "too_long"]
+__all__ = ["Deferred", "Documents", "Opener", "SourceFormat", "too_long"]
 
 _SPOOLED_BYTES = 2**24  # a file that must seek is held in memory up to here, then on disk
 _MOST_EXTRACTED_BYTES = 2**28  # of one PDF, book or page; they are held in memory as a whole
@@ -73,7 +73,7 @@ Documents = Iterator[Document | Deferred]
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class SourceFormat:
     """One kind of input.
 
     Attributes:
@@ -135,7 +135,7 @@ class Opener:
     extractors: Extractors
     depth: int = 0
     from_folder: bool = False
-    format: Format | None = None
+    format: SourceFormat | None = None
     formats: Formats | None = None
     is_plain: bool = True
     path: Path | None = None

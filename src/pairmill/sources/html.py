@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format
+from pairmill.sources.base import SourceFormat
 
 if TYPE_CHECKING:
     from pairmill.sources.article import Article
@@ -71,7 +71,7 @@ def read_html(opener: Opener) -> Documents:
     yield from opener.extract_whole(_ENTRY, make)
 
 
-HTML = Format(
+HTML = SourceFormat(
     "HTML",
     (".html", ".htm", ".xhtml", ".xht", ".shtml", ".mhtml", ".php", ".aspx", ".asp", ".jsp"),
     read_html,

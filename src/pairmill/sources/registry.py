@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import ConfigError
-from pairmill.sources.base import Format
+from pairmill.sources.base import SourceFormat
 from pairmill.sources.encodings import MARKS, decode, sniff_utf16
 from pairmill.sources.html import HTML, looks_like_html
 from pairmill.sources.items import JSON
@@ -35,79 +35,83 @@ def _later(module: str, function: str) -> Callable[[Opener], Documents]:
     return read
 
 
-CSV = Format("CSV", (".csv", ".tsv", ".tab"), _later("tables", "read_csv"), is_text=True)
-EXCEL = Format(
+CSV = SourceFormat("CSV", (".csv", ".tsv", ".tab"), _later("tables", "read_csv"), is_text=True)
+EXCEL = SourceFormat(
     "a spreadsheet",
     (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),
     _later("tables", "read_excel"),
     extra="formats",
     modules=("python_calamine",),
 )
-PARQUET = Format(
+PARQUET = SourceFormat(
     "Parquet",
     (".parquet", ".pq"),
     _later("tables", "read_parquet"),
     extra="parquet",
     modules=("pyarrow",),
 )
-ARROW = Format(
+ARROW = SourceFormat(
     "Arrow",
     (".arrow", ".feather", ".ipc"),
     _later("tables", "read_arrow"),
     extra="parquet",
     modules=("pyarrow",),
 )
-NOTEBOOK = Format("a notebook", (".ipynb",), _later("markup", "read_notebook"), is_text=True)
-RST = Format("reStructuredText", (".rst", ".rest"), _later("markup", "read_rst"), is_text=True)
-ASCIIDOC = Format(
+NOTEBOOK = SourceFormat("a notebook", (".ipynb",), _later("markup", "read_notebook"), is_text=True)
+RST = SourceFormat(
+    "reStructuredText", (".rst", ".rest"), _later("markup", "read_rst"), is_text=True
+)
+ASCIIDOC = SourceFormat(
     "AsciiDoc", (".adoc", ".asciidoc", ".asc"), _later("markup", "read_asciidoc"), is_text=True
 )
-LATEX = Format("LaTeX", (".tex", ".latex", ".ltx"), _later("markup", "read_latex"), is_text=True)
-FEED = Format("XML", (".xml", ".rss", ".atom", ".wxr", ".rdf"), _later("feeds", "read_feed"))
-MBOX = Format("mbox", (".mbox", ".mbx"), _later("messages", "read_mbox"))
-MAIL = Format("mail", (".eml", ".mhtml", ".mht"), _later("messages", "read_mail"))
-SUBTITLES = Format(
+LATEX = SourceFormat(
+    "LaTeX", (".tex", ".latex", ".ltx"), _later("markup", "read_latex"), is_text=True
+)
+FEED = SourceFormat("XML", (".xml", ".rss", ".atom", ".wxr", ".rdf"), _later("feeds", "read_feed"))
+MBOX = SourceFormat("mbox", (".mbox", ".mbx"), _later("messages", "read_mbox"))
+MAIL = SourceFormat("mail", (".eml", ".mhtml", ".mht"), _later("messages", "read_mail"))
+SUBTITLES = SourceFormat(
     "subtitles", (".srt", ".vtt"), _later("messages", "read_subtitles"), is_text=True
 )
-DOCX = Format(
+DOCX = SourceFormat(
     "a Word document",
     (".docx", ".docm"),
     _later("office", "read_docx"),
     extra="formats",
     modules=("mammoth", "lxml"),
 )
-PPTX = Format(
+PPTX = SourceFormat(
     "a presentation",
     (".pptx", ".pptm"),
     _later("office", "read_pptx"),
     extra="formats",
     modules=("lxml",),
 )
-ODT = Format(
+ODT = SourceFormat(
     "an OpenDocument text",
     (".odt",),
     _later("office", "read_odt"),
     extra="formats",
     modules=("lxml",),
 )
-EPUB = Format(
+EPUB = SourceFormat(
     "an EPUB book", (".epub",), _later("office", "read_epub"), extra="formats", modules=("lxml",)
 )
-PDF = Format(
+PDF = SourceFormat(
     "a PDF", (".pdf",), _later("office", "read_pdf"), extra="formats", modules=("pypdfium2",)
 )
-WARC = Format(
+WARC = SourceFormat(
     "WARC",
     (".warc", ".wet", ".arc"),
     _later("archives", "read_warc"),
     extra="formats",
     modules=("warcio",),
 )
-ZIP = Format("zip", (".zip",), _later("archives", "read_zip"))
-TAR = Format("tar", (".tar", ".tgz", ".tbz2", ".txz"), _later("archives", "read_tar"))
-FORMATS: tuple[Format, ...] = (
-    """The formats of a run: a user's own, then those that come along, then installed ones."""
-    LATEX, FEED, MBOX, MAIL, SUBTITLES, DOCX, PPTX, ODT, EPUB, PDF, WARC, ZIP, TAR,
+ZIP = SourceFormat("zip", (".zip",), _later("archives", "read_zip"))
+TAR = SourceFormat("tar", (".tar", ".tgz", ".tbz2", ".txz"), _later("archives", "read_tar"))
+FORMATS: tuple[SourceFormat, ...] = (
+    TEXT, MARKDOWN, MDX, HTML, JSON, JSON_LINES, CSV, EXCEL, PARQUET, ARROW, NOTEBOOK, RST,
+    ASCIIDOC, LATEX, FEED, MBOX, MAIL, SUBTITLES, DOCX, PPTX, ODT, EPUB, PDF, WARC, ZIP, TAR,
 )  # fmt: skip
 """The formats that come along, in the order in which they are asked."""
 
@@ -178,13 +182,13 @@ class Formats:
             ConfigError: One cannot be loaded.
         """
         self._own = tuple(_load(name) for name in own)
-        self._installed: tuple[Format, ...] | None = None
-        self._known: dict[str, Format] = {}
+        self._installed: tuple[SourceFormat, ...] | None = None
+        self._known: dict[str, SourceFormat] = {}
         for one in (*self._own, *FORMATS):
             for ending in one.endings:
                 self._known.setdefault(ending, one)
 
-    def of_name(self, name: str) -> Format | None:
+    def of_name(self, name: str) -> SourceFormat | None:
         """Return the format that a file's ending tells, if it is known."""
         ending = ending_of(name)
         found = self._known.get(ending)
@@ -193,7 +197,7 @@ class Formats:
         return found
 
     @property
-    def installed(self) -> tuple[Format, ...]:
+    def installed(self) -> tuple[SourceFormat, ...]:
         """Formats that other packages bring, by the entry point ``pairmill.sources``."""
         if self._installed is None:
             loaded_formats = []
@@ -258,7 +262,7 @@ def read_input(opener: Opener, formats: Formats) -> Documents:
             opener.notice("gzip data ends early", f"{layer.fault}; what could be read is kept")
 
 
-def _read(opener: Opener, format_: Format, stream: Rewound) -> Documents:
+def _read(opener: Opener, format_: SourceFormat, stream: Rewound) -> Documents:
     opener.stream = stream
     opener.format = format_
     if not format_.is_usable():
@@ -267,7 +271,7 @@ def _read(opener: Opener, format_: Format, stream: Rewound) -> Documents:
     yield from format_.documents(opener)
 
 
-def _load(name: str) -> Format:
+def _load(name: str) -> SourceFormat:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise ConfigError(f"sources: '{name}' is no module:attribute")
@@ -278,9 +282,9 @@ def _load(name: str) -> Format:
     return _checked(found, name)
 
 
-def _checked(found: object, name: str) -> Format:
-    if not isinstance(found, Format):
-        raise ConfigError(f"sources: '{name}' is a {type(found).__name__}, not a Format")
+def _checked(found: object, name: str) -> SourceFormat:
+    if not isinstance(found, SourceFormat):
+        raise ConfigError(f"sources: '{name}' is a {type(found).__name__}, not a SourceFormat")
     return found
 
 
@@ -318,7 +322,7 @@ def _binary_kind(head: bytes) -> str:
     return ""
 
 
-def _by_magic(head: bytes) -> Format | None:
+def _by_magic(head: bytes) -> SourceFormat | None:
     """Return the format that the first bytes show beyond doubt, whatever the name says."""
     start = head[:4096]
     if start.startswith(b"PK\x03\x04"):
@@ -335,7 +339,7 @@ def _by_magic(head: bytes) -> Format | None:
     return next((kind for sign, kind in _SHOWN if start.startswith(sign)), None)
 
 
-def _guess(head: bytes, *, from_folder: bool, name: str) -> Format | None:
+def _guess(head: bytes, *, from_folder: bool, name: str) -> SourceFormat | None:
     """Choose a format for an input whose name does not tell.
 
     In a folder, files with an unknown ending are often no text for people (programs, settings):
