@@ -19,7 +19,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pairmill.api import RunView
+    from pairmill import RunView
 
 HOST = "127.0.0.1"
 PORT = int(os.environ.get("PAIRMILL_STATUS_PORT", "9109"))

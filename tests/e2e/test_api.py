@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-async def first_sentence(chunk: Chunk, ask: Ask) -> list[Pair]:  # noqa: ARG001 (asks nothing)
+async def first_sentence(chunk: Chunk, ask: Ask) -> list[Pair]:
     """A recipe of a user's own, in this module."""
     return [Pair("What does the text begin with?", chunk.text.partition(".")[0], 0)]
 

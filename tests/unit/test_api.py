@@ -33,7 +33,9 @@ def test_names_of_earlier_versions_still_work() -> None:
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
-    code = "import pairmill, sys; print([m for m in sys.modules if 'pydantic' in m or 'anyio' in m])"
+    code = (
+        "import pairmill, sys; print([m for m in sys.modules if 'pydantic' in m or 'anyio' in m])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
