@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (sentences of texts)
 from __future__ import annotations
 
 import pytest
