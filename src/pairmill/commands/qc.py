@@ -55,18 +55,18 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
-    from pairmill.output.qc import check, failures
-    from pairmill.output.qc_inputs import documents_for, pairs_in, phrases_in
-    from pairmill.output.qc_read import Fields, read_pairs
+    from pairmill import api
+    from pairmill.output.qc import failures
     from pairmill.output.qc_show import print_report
-    from pairmill.output.repeats import choose_embedder
 
-    embed = choose_embedder(near)
-    report = check(
-        read_pairs(pairs_in(pairs), Fields(instruction_field, answer_field)),
-        documents=documents_for(pairs, documents or [], text_field),
-        examples=phrases_in(examples) if examples else (),
-        embed=embed,
+    report = api.qc(
+        pairs,
+        documents or [],
+        text_field=text_field,
+        instruction_field=instruction_field,
+        answer_field=answer_field,
+        examples=examples,
+        near=near,
     )
     bad = failures(report, fail_on)
     print_report(report, as_json=as_json)
