@@ -204,7 +204,7 @@ class Settings(BaseModel):
     """Longest line or record that is read; a longer one is counted, named and skipped."""
     languages: tuple[str, ...] = ()
     """Languages (``en``, ``de``) of documents that are used; all where empty."""
-    privacy: Literal["keep", "redact", "drop"] = "keep"
+    privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra={"semantic": True})
     """What becomes of mail addresses, phone and account numbers and keys in documents, before
     anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
     min_words: int = Field(40, ge=1)
