@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
+    from pairmill.events import CallAnswered
     from pairmill.service.pilot import Pace
 
 __all__ = ["estimate_like"]
@@ -28,7 +28,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def estimate_like(
-    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[Event], None]], int]
+    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int]
 ) -> Callable[..., None]:
     """Make the command: it takes the flags of ``run``, so that the two never part.
 
@@ -68,7 +68,9 @@ def estimate_like(
 
 
 def _fly(
-    settings: Settings, count: int, carry_out: Callable[[Settings, Callable[[Event], None]], int]
+    settings: Settings,
+    count: int,
+    carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int],
 ) -> Pace | None:
     """Run the first chunks; what comes of them stays in the run folder. Returns how fast it was."""
     import time
