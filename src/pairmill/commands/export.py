@@ -50,6 +50,9 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     min_grounding: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop pairs further from their text.")
     ] = None,
+    min_support: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Drop pairs that their text backs up less.")
+    ] = None,
     drop_flag: Annotated[
         list[str] | None,
         typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
@@ -110,6 +113,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             ),
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
+            min_support=min_support,
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,

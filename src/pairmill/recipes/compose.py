@@ -156,4 +156,7 @@ def _describe(thresholds: Thresholds) -> str:
         if name != "policies"
     }
     policies = {name: policy.value for name, policy in thresholds.policies.items()}
+    if policies["weakly_supported"] == CheckPolicy.KEEP:
+        # Tables before version 3 did not have it: what is off must not rename a folder's recipe.
+        del policies["weakly_supported"], fields["weakly_supported_below"]
     return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()
