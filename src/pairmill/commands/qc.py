@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pairmill.errors import EXIT_DONE, EXIT_FAILED
+from pairmill.errors import EXIT_DONE, EXIT_FAILED, UsageError
 
 __all__ = ["qc"]
 
@@ -16,7 +16,9 @@ __all__ = ["qc"]
 def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     pairs: Annotated[
         Path,
-        typer.Argument(metavar="PAIRS", help="JSONL, JSON, Parquet, a folder of them, or a run."),
+        typer.Argument(
+            metavar="PAIRS", help="JSONL, JSON, CSV, Parquet, Arrow, a folder of them, or a run."
+        ),
     ],
     documents: Annotated[
         list[str] | None,
@@ -29,10 +31,19 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         str | None, typer.Option(help="The documents' field that holds the text.")
     ] = None,
     instruction_field: Annotated[
-        str | None, typer.Option(help="The field of the instruction, if it is not found.")
+        str | None,
+        typer.Option(help="The field of the instruction, if it is not found: instances.0.input."),
     ] = None,
     answer_field: Annotated[
         str | None, typer.Option(help="The field of the answer, if it is not found.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="grounded: answers rest on documents or on a text of their own; general: any"
+            " requests with replies. Else as the data looks.",
+        ),
     ] = None,
     examples: Annotated[
         Path | None,
@@ -52,22 +63,64 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
             "with commas between.",
         ),
     ] = "fail",
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write every finding there: file, line, check, number, excerpt."
+        ),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write the dataset there without the rows found bad."),
+    ] = None,
+    drop: Annotated[
+        str,
+        typer.Option(
+            metavar="KEYS",
+            help="With --clean: the figures whose rows go, with commas between; else repeats,"
+            " ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
-    from pairmill.output.qc import check, failures
-    from pairmill.output.qc_inputs import documents_for, pairs_in, phrases_in
-    from pairmill.output.qc_read import Fields, read_pairs
-    from pairmill.output.qc_show import print_report
+    from pairmill.output.qc import findings
+    from pairmill.output.qc.inputs import documents_for, pairs_in, phrases_in
+    from pairmill.output.qc.measures import Profile
+    from pairmill.output.qc.read import Fields, read_pairs
+    from pairmill.output.qc.report import check, failures
+    from pairmill.output.qc.show import Ticker, print_report
     from pairmill.output.repeats import choose_embedder
 
+    if profile is not None and profile not in set(Profile):
+        raise UsageError(f"--profile: needs one of {', '.join(Profile)}")
+    if clean is not None and clean.exists():
+        raise UsageError(f"{clean} is there already; name a new place for --clean")
+    keys = findings.parse_keys(drop)
     embed = choose_embedder(near)
+    tick = Ticker()
+    source = pairs_in(pairs)
+    read = read_pairs(
+        source,
+        Fields(instruction_field, answer_field),
+        progress=lambda done: tick("read", done),
+    )
+    texts, why_none = documents_for(pairs, documents or [], text_field)
     report = check(
-        read_pairs(pairs_in(pairs), Fields(instruction_field, answer_field)),
-        documents=documents_for(pairs, documents or [], text_field),
+        read,
+        documents=texts,
         examples=phrases_in(examples) if examples else (),
         embed=embed,
+        profile=Profile(profile) if profile else None,
+        no_documents=why_none,
+        progress=lambda done: tick("checked", done, len(read.rows)),
     )
     bad = failures(report, fail_on)
     print_report(report, as_json=as_json)
+    if rows is not None:
+        count = findings.write_findings(rows, report, read)
+        typer.echo(f"{count:,} findings in {rows}", err=True)
+    if clean is not None:
+        kept, dropped = findings.clean(source, clean, report, read, keys)
+        typer.echo(f"{kept:,} records in {clean}, {dropped:,} left out", err=True)
     sys.exit(EXIT_FAILED if bad else EXIT_DONE)

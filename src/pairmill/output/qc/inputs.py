@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_documents
-from pairmill.config import Settings, load
-from pairmill.errors import FolderError, InputError, PairmillError
+from pairmill.config import load
+from pairmill.errors import FolderError, InputError
+from pairmill.output.run_inputs import find_inputs
 from pairmill.sources.files import check_inputs
 from pairmill.store.folder import read_folder
 
@@ -26,8 +27,8 @@ def pairs_in(path: Path) -> Path:
 
 def documents_for(
     path: Path, named: Sequence[str], text_field: str | None
-) -> Iterable[Document] | None:
-    """The documents that the pairs in ``path`` were made from, read lazily; None: not known.
+) -> tuple[Iterable[Document] | None, str]:
+    """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
 
     Args:
         path: The dataset; a run folder knows its inputs, and is believed.
@@ -40,18 +41,11 @@ def documents_for(
     if named:
         settings = load(given={"inputs": tuple(named), "output": path, "text_field": text_field})
         check_inputs(settings.inputs, path)
-        return read_documents(settings, lambda _note: None)
+        return read_documents(settings, lambda _note: None), ""
     if not _is_run(path):
-        return None
-    try:
-        settings = Settings.model_validate_json(read_folder(path).resolved.read_bytes())
-        settings = settings.model_copy(update={"output": path})
-        if "-" in settings.inputs:
-            return None
-        check_inputs(settings.inputs, path)
-    except (OSError, ValueError, PairmillError):
-        return None
-    return read_documents(settings, lambda _note: None)
+        return None, "give the documents (--documents)"
+    found, reason = find_inputs(read_folder(path))
+    return (read_documents(found, lambda _note: None) if found else None), reason
 
 
 def phrases_in(path: Path) -> list[str]:
