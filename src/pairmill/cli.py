@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
+    from pairmill.events import CallAnswered
     from pairmill.run.retry_rejected import RetryRequest
 
 __all__ = ["app", "main"]
@@ -175,6 +175,13 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="MODULE:NAME", help="A format of your own."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with 1 if any input cannot be used.")
+    ] = False,
     accept_change: Annotated[
         bool, typer.Option("--accept-change", help="Go on although settings have changed.")
     ] = False,
@@ -212,6 +219,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "text_field": text_field,
         "seed": seed,
         "export": export,
+        "sources": tuple(sources) if sources else None,
+        "strict": strict or None,
         "accept_change": accept_change or None,
     }
     from pairmill.config import load
@@ -286,14 +295,14 @@ def local_serve(
     sys.exit(serve(path, port=port, slots=slots))
 
 
-def _pilot(settings: Settings, listen: Callable[[Event], None]) -> int:
+def _pilot(settings: Settings, listen: Callable[[CallAnswered], None]) -> int:
     return _run(settings, listen=listen)
 
 
 def _run(
     settings: Settings,
     again: RetryRequest | None = None,
-    listen: Callable[[Event], None] | None = None,
+    listen: Callable[[CallAnswered], None] | None = None,
     *,
     verbosity: int = 0,
 ) -> int:
@@ -306,7 +315,7 @@ def _run(
     import anyio
     from rich.console import Console
 
-    from pairmill.events import Bus, Topic
+    from pairmill.events import Bus, CallAnswered
     from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
@@ -324,7 +333,7 @@ def _run(
     bus, tally = Bus(), RunTally(time.monotonic)
     tally.listen(bus)
     if listen is not None:
-        bus.subscribe(listen, Topic.CALL_ANSWERED)
+        bus.subscribe(listen, CallAnswered)
 
     with show_progress(bus, tally, console, verbosity=verbosity) as tick:
         summary = anyio.run(

@@ -198,6 +198,8 @@ class Settings(BaseModel):
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
+    min_words: int = Field(40, ge=1)
+    """A document with fewer words is no article, and is skipped."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
@@ -205,6 +207,8 @@ class Settings(BaseModel):
     """Processes that take text out of pages and other documents; as many as cores by default."""
     sources: tuple[str, ...] = ()
     """Formats of your own, as ``module:attribute``; see docs/sources.md."""
+    strict: bool = False
+    """Whether any piece of input that cannot be used makes a run end with 1."""
     limit: int | None = Field(None, ge=1)
     """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)

@@ -87,6 +87,8 @@ class Document(Struct, frozen=True):
         id: The source's own id where it has one, else the digest of the text.
         text: The body, as Markdown-like plain text with newlines kept.
         source: Where it was read, for people: a file name, with a line or item number.
+        since: The version of reading since which its text comes out as it does; see
+            `pairmill.chunking.clean.READING_VERSION`.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Document(Struct, frozen=True):
     author: str | None = None
     url: str | None = None
     language: str | None = None
+    since: int = 1
 
 
 class Chunk(Struct, frozen=True):

@@ -119,6 +119,24 @@ def test_bad_records_are_counted_named_and_skipped(tmp_path: Path, endpoint: Sim
     logged = [json.loads(line) for line in run.stderr.splitlines() if line.startswith("{")]
     skipped = {line["source"].rpartition("/")[2] for line in logged if "source" in line}
     assert {"a.jsonl:2", "a.jsonl:3", "a.jsonl:5"} <= skipped
+    named = [
+        json.loads(line)
+        for line in (tmp_path / "out" / "skipped.jsonl").read_text().split("\n")[:-1]
+    ]
+    assert [(line["source"].rpartition("/")[2], line["reason"]) for line in named] == [
+        ("a.jsonl:2", "broken JSON"),
+        ("a.jsonl:3", "line too long"),
+        ("a.jsonl:5", "no text field"),
+    ]
+    strict = pairmill("run", tmp_path, "-o", tmp_path / "out", "--strict", url=endpoint.url)
+    assert strict.returncode == 1
+    assert "3 pieces of input cannot be used, and --strict is set" in strict.stderr
+    foreseen = pairmill("estimate", tmp_path, "-o", tmp_path / "out", "--json")
+    assert json.loads(foreseen.stdout)["skipped_by_reason"] == {
+        "broken JSON": 1,
+        "line too long": 1,
+        "no text field": 1,
+    }
 
 
 def test_nothing_named_is_a_mistake_of_use(tmp_path: Path, command: Command) -> None:

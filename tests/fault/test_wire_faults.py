@@ -48,7 +48,7 @@ def run(
     """Run pairmill on a small corpus in an environment with some more variables."""
     corpus = write_corpus(folder / "articles", 2, 10)
     config = folder / "settings.yaml"
-    settings = {"wire": wire, "checks": "off", "concurrency": 2}
+    settings = {"wire": wire, "checks": "off", "concurrency": 2, "endpoint_wait_s": 3}
     config.write_text(json.dumps({**settings, "structured_output": "json_schema"}), "utf-8")
     words = [command, *([str(corpus)] if command == "run" else [])]
     if command == "run":

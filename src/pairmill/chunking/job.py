@@ -32,6 +32,7 @@ class Job(Struct, frozen=True, kw_only=True):
     chunk_target_chars: int
     chunk_max_chars: int
     max_line_bytes: int
+    min_words: int
     page_s: float
     page_processes: int
     limit: int | None
@@ -62,6 +63,7 @@ class Job(Struct, frozen=True, kw_only=True):
             chunk_target_chars=settings.chunk_target_chars,
             chunk_max_chars=settings.chunk_max_chars,
             max_line_bytes=settings.max_line_bytes,
+            min_words=settings.min_words,
             page_s=settings.page_s,
             page_processes=settings.page_process_count,
             limit=settings.limit,

@@ -8,13 +8,16 @@ from collections import deque
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
-from pairmill.chunking.clean import Dropped, clean
+from pairmill.chunking.clean import READING_VERSION, Dropped, clean
 from pairmill.chunking.job import Job
-from pairmill.errors import PairmillError
+from pairmill.errors import ChangedError, PairmillError
 from pairmill.records import Document
 from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
+from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
@@ -92,10 +95,19 @@ def spans_of(
     """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
     bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
     for document in read_documents(job, watch, stdin, on_wait):
-        cleaned = clean(document)
+        cleaned = clean(document, job.min_words)
         if isinstance(cleaned, Dropped):
             watch(Note(InputFate.DROPPED, document.source, cleaned.reason, cleaned.detail))
             continue
+        parted = part_long_blocks(cleaned.text, job.chunk_max_chars)
+        if parted != cleaned.text:
+            cleaned = replace(cleaned, text=parted, since=READING_VERSION)
+        if 0 < job.begun_with < cleaned.since:
+            raise ChangedError(
+                f"{job.output}: begun with an earlier version of pairmill, which read"
+                f" {cleaned.source} otherwise: its chunks count as new, and may be asked and paid"
+                " for again; add --accept-change to do so, or give another folder with -o"
+            )
         yield cleaned, units_of(cleaned.text, bounds, job)[: job.limit_per_document]
 
 

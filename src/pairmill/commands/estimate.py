@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
+    from pairmill.events import CallAnswered
     from pairmill.service.pilot import Pace
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "verbose"})
+_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "strict", "verbose"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -28,7 +28,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def estimate_like(
-    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[Event], None]], int]
+    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int]
 ) -> Callable[..., None]:
     """Make the command: it takes the flags of ``run``, so that the two never part.
 
@@ -49,7 +49,8 @@ def estimate_like(
         from pairmill.config import load
 
         values = {name: value or None for name, value in given.items()}
-        values["inputs"] = tuple(given["inputs"]) if given.get("inputs") else None
+        for name in ("inputs", "sources"):
+            values[name] = tuple(given[name]) if given.get(name) else None
         settings = load(config, values)
         pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
         _estimate(settings, pace, as_json=as_json)
@@ -67,7 +68,9 @@ def estimate_like(
 
 
 def _fly(
-    settings: Settings, count: int, carry_out: Callable[[Settings, Callable[[Event], None]], int]
+    settings: Settings,
+    count: int,
+    carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int],
 ) -> Pace | None:
     """Run the first chunks; what comes of them stays in the run folder. Returns how fast it was."""
     import time

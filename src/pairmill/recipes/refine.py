@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import orjson
 from msgspec.structs import replace
 
-from pairmill.events import Topic
+from pairmill.events import RepairAsked
 from pairmill.quality.filters import Finding, inspect, worst
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.privacy import find_personal, find_secrets, redact
@@ -103,7 +103,7 @@ async def refine(
         findings = _inspect(pair, pair_view, view, elders, checks)
         gravest = worst(findings)
         if gravest is not None and gravest.policy is CheckPolicy.REPAIR and rewrite is not None:
-            ask.tell(Topic.REPAIR_ASKED, reason=gravest.check)
+            ask.tell(RepairAsked(reason=gravest.check))
             other = await rewrite(pair, gravest.detail, chunk, ask)
             if other is not None:
                 pair, pair_view = other, views_of_pair(other, view)  # noqa: PLW2901

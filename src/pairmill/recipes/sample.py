@@ -13,7 +13,7 @@ from pairmill.records import Chunk, Request, digest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.events import Topic
+    from pairmill.events import Event
     from pairmill.recipes.recipe import Recipe, RecipeContext
     from pairmill.records import Prompt, Rejection
 
@@ -69,7 +69,7 @@ class _Listener:
     def drop(self, rejection: Rejection) -> None:
         """Nothing is kept."""
 
-    def tell(self, topic: Topic, /, **fields: object) -> None:
+    def tell(self, event: Event, /) -> None:
         """Nobody is told."""
 
 

@@ -19,7 +19,7 @@ from anyio.to_thread import run_sync
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
 from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
-from pairmill.events import Topic
+from pairmill.events import CallCharged, CallFailed, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
-    from pairmill.events import Bus, Event
+    from pairmill.events import Bus
     from pairmill.llm.admission import Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.modes import ModeFinding
@@ -131,7 +131,17 @@ async def connected(
         }
         spending = open_spending(settings, models, prices, folder)
         if spending.lost is not None:
-            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+            lost = spending.lost
+            bus.emit(
+                CallCharged(
+                    "",
+                    "lost",
+                    lost.usage,
+                    lost.picodollars,
+                    lost.doubt_tokens,
+                    lost.doubt_picodollars,
+                )
+            )
         stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
@@ -234,7 +244,7 @@ def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
     for station in stations:
         host = urlsplit(station.pool.base_url).hostname or ""
         for line in warnings_on(station.pool.model, prices, host, day):
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
 
 
 async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
@@ -243,7 +253,7 @@ async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
         told = await Look(endpoint).shutdown_date(model)
         line = end_of(model, told, today(time.time()))
         if line:
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
 
 
 async def _endpoint(
@@ -258,12 +268,12 @@ async def _endpoint(
     if not _is_local(model):
         endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
-            bus.emit(Topic.NOTICE, text=endpoint.notice)
+            bus.emit(Notice(text=endpoint.notice))
         return endpoint
     path = await run_sync(model_path, model)
-    bus.emit(Topic.NOTICE, text=f"starting {path.name} on this machine")
+    bus.emit(Notice(text=f"starting {path.name} on this machine"))
     if model == LOCAL:
-        bus.emit(Topic.NOTICE, text=LOCAL_NOTICE)
+        bus.emit(Notice(text=LOCAL_NOTICE))
     # The embedded model is there to try things: one slot and no cache of prompts make it answer
     # the same whatever came before, so that a run that was killed ends like one that was not.
     slots = pool.concurrency or settings.concurrency
@@ -288,7 +298,7 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
             if for_good:
                 loop.call_soon_threadsafe(stop.request, line)
             else:
-                loop.call_soon_threadsafe(partial(bus.emit, Topic.NOTICE, text=line))
+                loop.call_soon_threadsafe(partial(bus.emit, Notice(text=line)))
 
     return tell
 
@@ -415,7 +425,7 @@ async def _find_mode(
     if question is None or _is_local(pool.model):
         return
     impatience = _Impatience(bus, endpoint)
-    bus.subscribe(impatience, Topic.CALL_FAILED)
+    bus.subscribe(impatience, CallFailed)
     scout = Client(
         _OnePool(probe.exchange, pool.name),
         InFlight(stop),
@@ -436,8 +446,8 @@ async def _find_mode(
     except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
         is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
-        if is_refused or error.exit_code == EXIT_CONFIG:
-            hint = address_hint(endpoint, error)
+        hint = address_hint(endpoint, error)
+        if hint or is_refused or error.exit_code == EXIT_CONFIG:
             raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
         if isinstance(error, ProviderError) and error.code == "timeout":
@@ -456,9 +466,10 @@ def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) 
     wish = endpoint.options.reasoning
     if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
         bus.emit(
-            Topic.NOTICE,
-            text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
-            " nothing that was tried stops it; they are billed as part of the answer",
+            Notice(
+                text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
+                " nothing that was tried stops it; they are billed as part of the answer",
+            )
         )
 
 
@@ -497,14 +508,14 @@ class _Impatience:
         self._endpoint = endpoint
         self.is_over = False
 
-    def __call__(self, event: Event) -> None:
-        kind, asked_s = event.fields["kind"], event.fields["retry_after_s"]
+    def __call__(self, event: CallFailed) -> None:
+        kind, asked_s = event.kind, event.retry_after_s
         if self.is_over or kind.meaning.blame is not Blame.SERVER:
             return
         self.is_over = True
-        line = f"{self._endpoint.place}: {event.fields['message']}"
+        line = f"{self._endpoint.place}: {event.message}"
         if asked_s is None:
             next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
-        self._bus.emit(Topic.NOTICE, text=f"{line}; {next_step}")
+        self._bus.emit(Notice(text=f"{line}; {next_step}"))

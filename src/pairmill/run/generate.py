@@ -12,7 +12,7 @@ from anyio import from_thread
 
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
-from pairmill.events import Topic
+from pairmill.events import Notice
 from pairmill.llm.lifetimes import check_model_is_named
 from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
@@ -76,7 +76,7 @@ def generate(
         raise error from None
     for line in export_at_end(loaded, summary):
         if bus:
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
     return summary
 
 

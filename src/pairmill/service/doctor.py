@@ -144,7 +144,11 @@ async def examine(
             seen,
             modes={mode: text for mode, text in seen.modes.items() if text != told},
             problem=_problem(error, settings.model, listed, endpoint),
-            exit_code=EXIT_CONFIG if error.kind in _CONFIG_KINDS else EXIT_RESUMABLE,
+            exit_code=(
+                EXIT_CONFIG
+                if error.kind in _CONFIG_KINDS or address_hint(endpoint, error)
+                else EXIT_RESUMABLE
+            ),
         )
     seen = calls.findings(base, clock)
     if found is not None:

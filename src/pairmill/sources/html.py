@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pairmill.sources.article import Article
     from pairmill.sources.base import Deferred, Documents, Opener
 
-__all__ = ["HTML", "looks_like_html", "read_html", "read_page"]
+__all__ = ["HTML", "has_entities", "looks_like_html", "read_html", "read_page"]
 
 _ENTRY = "pairmill.sources.pages.article:extract"
 _OPENING = re.compile(
@@ -101,4 +101,5 @@ def _filled(document: Document, article: Article) -> Document:
         author=document.author or article.author,
         url=document.url or article.url,
         language=document.language or article.language,
+        since=2,
     )
