@@ -171,7 +171,7 @@ class QcMetrics:
 
 def choose_profile(rows: Sequence[PairRow], *, has_documents: bool) -> Profile:
     """The profile that data has by itself: grounded with documents, or texts in most rows."""
-    own = sum(bool(row.passage) for row in rows)
+    own = sum(bool(row.passage) or row.is_from_text for row in rows)
     return Profile.GROUNDED if has_documents or 2 * own > len(rows) else Profile.GENERAL
 
 
@@ -267,7 +267,10 @@ class _Inspector:
         language = self._language_of(pair)
         chunk = self._empty if language == self.usual else replace(self._empty, language=language)
         case = Case(pair, chunk, (), self._limits, self._terms, 0.0)
-        self._look_at_wording(row, case, earlier)
+        if row.is_from_text and self._profile is Profile.GROUNDED:
+            self._look_at_pair(row, case)
+        else:
+            self._look_at_wording(row, case, earlier)
         passage = row.passage
         if self._profile is Profile.GROUNDED and len(row.material.split()) >= _PASSAGE_WORDS:
             passage = passage or row.material

@@ -102,9 +102,15 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """The worst status of all figures."""
+        """The worst status of all figures; a warning where what matters most was not checked."""
         found = {metric.status for metric in self.metrics}
-        return next((s for s in (Status.FAIL, Status.WARN) if s in found), Status.OK)
+        worst = next((s for s in (Status.FAIL, Status.WARN) if s in found), Status.OK)
+        return Status.WARN if worst is Status.OK and self.is_blind else worst
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the data rests on texts that were not there to compare it with."""
+        return self.profile is Profile.GROUNDED and "ungrounded" in self.unchecked
 
     @property
     def by_severity(self) -> list[Metric]:
@@ -215,13 +221,12 @@ def verdict_line(report: Report) -> str:
     reasons = "; ".join(f"{shown(metric)} {metric.limit.label}" for metric in worst[:3])
     if report.status is Status.FAIL:
         return f"Do not train on this yet: {reasons}."
-    if report.status is Status.WARN:
-        return f"Usable, with something to look at: {reasons}."
-    grounded = report.unchecked.keys() & {*_PASSAGES, "copied"}
-    if report.profile is Profile.GROUNDED and grounded:
+    if report.is_blind and not worst:
         return (
             "No fault found in what was checked; whether the answers rest on their texts was not."
         )
+    if report.status is Status.WARN:
+        return f"Usable, with something to look at: {reasons}."
     return "No fault found."
 
 

@@ -108,6 +108,7 @@ class PairRow:
         is_chat: It came as turns.
         is_wanted: False where it is labelled as an answer to avoid.
         is_choice: The answer is the chosen one of several.
+        is_from_text: It names the text that it was written from, as a run of pairmill does.
         place: Where it stands.
     """
 
@@ -123,6 +124,7 @@ class PairRow:
     is_chat: bool = field(default=False, compare=False)
     is_wanted: bool = field(default=True, compare=False)
     is_choice: bool = field(default=False, compare=False)
+    is_from_text: bool = field(default=False, compare=False)
     place: Place = field(default=Place(), compare=False)
 
     @property
@@ -176,7 +178,8 @@ class _Talk:
 def read_record(record: object, fields: Fields, split: str | None, place: Place) -> PairRow | None:
     """What a record at a place holds, or None; see `to_pair`."""
     row = to_pair(record, fields, split) if isinstance(record, dict) else None
-    return replace(row, place=place) if row else None
+    is_ours = isinstance(record, dict) and bool(record.get("chunk_id"))
+    return replace(row, place=place, is_from_text=is_ours) if row else None
 
 
 def to_pair(record: Mapping[str, Any], fields: Fields, split: str | None) -> PairRow | None:
