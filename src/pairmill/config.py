@@ -191,6 +191,10 @@ class Settings(BaseModel):
     export: str | None = None
     """A training format to which the run is exported, beside its folder, once it has ended."""
 
+    companions: tuple[str, ...] = ()
+    """Coroutines of your own beside the run, as ``package.module:name`` or ``FILE.py:name``; see
+    docs/companions.md."""
+
     text_field: str | None = Field(None, json_schema_extra={"semantic": True})
     """Name of the field that holds a record's text; found by itself where None."""
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})

@@ -208,6 +208,7 @@ def _pumped(
                 "", "standard input", Piped(stdin or sys.stdin.buffer), job, extractors
             )
             opener.watch = queue.put
+            opener.formats = formats
             for item in _guarded(opener, formats):
                 queue.put(item)
         except BaseException as error:  # noqa: BLE001 (raised again where it is waited for)
@@ -246,6 +247,8 @@ def _read_file(
         opener = _opener(path.name, found.label, file, job, extractors)
         opener.watch = watch
         opener.from_folder = found.from_folder
+        opener.formats = formats
+        opener.path = path
         yield from _guarded(opener, formats)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pairmill.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from pairmill.errors import EXIT_DONE, EXIT_FAILED
 
 __all__ = ["qc"]
 
@@ -84,43 +84,26 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
-    from pairmill.output.qc import findings
-    from pairmill.output.qc.inputs import documents_for, pairs_in, phrases_in
-    from pairmill.output.qc.measures import Profile
-    from pairmill.output.qc.read import Fields, read_pairs
-    from pairmill.output.qc.report import check, failures
+    from pairmill.output.qc.inputs import check_dataset
+    from pairmill.output.qc.read import Fields
+    from pairmill.output.qc.report import failures
     from pairmill.output.qc.show import Ticker, print_report
-    from pairmill.output.repeats import choose_embedder
 
-    if profile is not None and profile not in set(Profile):
-        raise UsageError(f"--profile: needs one of {', '.join(Profile)}")
-    if clean is not None and clean.exists():
-        raise UsageError(f"{clean} is there already; name a new place for --clean")
-    keys = findings.parse_keys(drop)
-    embed = choose_embedder(near)
-    tick = Ticker()
-    source = pairs_in(pairs)
-    read = read_pairs(
-        source,
-        Fields(instruction_field, answer_field),
-        progress=lambda done: tick("read", done),
-    )
-    texts, why_none = documents_for(pairs, documents or [], text_field)
-    report = check(
-        read,
-        documents=texts,
-        examples=phrases_in(examples) if examples else (),
-        embed=embed,
-        profile=Profile(profile) if profile else None,
-        no_documents=why_none,
-        progress=lambda done: tick("checked", done, len(read.rows)),
+    report, written = check_dataset(
+        pairs,
+        documents or [],
+        text_field=text_field,
+        fields=Fields(instruction_field, answer_field),
+        examples=examples,
+        near=near,
+        profile=profile,
+        rows=rows,
+        clean=clean,
+        drop=drop,
+        progress=Ticker(),
     )
     bad = failures(report, fail_on)
     print_report(report, as_json=as_json)
-    if rows is not None:
-        count = findings.write_findings(rows, report, read)
-        typer.echo(f"{count:,} findings in {rows}", err=True)
-    if clean is not None:
-        kept, dropped = findings.clean(source, clean, report, read, keys)
-        typer.echo(f"{kept:,} records in {clean}, {dropped:,} left out", err=True)
+    for line in written:
+        typer.echo(line, err=True)
     sys.exit(EXIT_FAILED if bad else EXIT_DONE)

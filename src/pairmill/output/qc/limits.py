@@ -56,7 +56,7 @@ LIMITS = {
         "instructions that mean what another means (cosine 0.92), repeats included", 0.20, 0.45,
         "ask for other types and askers, or drop them: export --near embed"),
     "ungrounded": Limit(
-        "answers that stand in none of the documents", 0.05, 0.20,
+        "answers that stand in none of the documents (guard against foreign text)", 0.05, 0.20,
         "is the text in the prompt? read the rows listed"),
     "grounding_lift": Limit(
         "mean coverage by the best passage, less that by the best of another document", 0.15, 0.08,
