@@ -87,6 +87,7 @@ class Measures:
 
     Attributes:
         grounding: Rows for each twentieth of the scale from 0 to 1.
+        support: Likewise.
         samples: Some rows chosen at random.
     """
 
@@ -97,6 +98,7 @@ class Measures:
     instruction_words: Lengths = field(default_factory=Counter)
     answer_words: Lengths = field(default_factory=Counter)
     grounding: list[int] = field(default_factory=lambda: [0] * _GROUNDING_BINS)
+    support: list[int] = field(default_factory=lambda: [0] * _GROUNDING_BINS)
     grounded_rows: int = 0
     with_evidence: int = 0
     first_words: Names = field(default_factory=Names)
@@ -138,12 +140,17 @@ class Measures:
         self.first_words.add(asked[0][:40] if asked else "(none)")
 
     def _add_grounding(self, row: Row) -> None:
-        value = row.get("grounding")
-        if isinstance(value, int | float):
-            place = min(max(int(value * _GROUNDING_BINS), 0), _GROUNDING_BINS - 1)
-            self.grounding[place] += 1
-            self.grounded_rows += 1
+        self.grounded_rows += _count_in(self.grounding, row.get("grounding"))
+        _count_in(self.support, row.get("support"))
         self.with_evidence += bool(row.get("evidence"))
+
+
+def _count_in(bins: list[int], value: object) -> bool:
+    """Count a figure from 0 to 1 in its bin; False for a row without one."""
+    if not isinstance(value, int | float):
+        return False
+    bins[min(max(int(value * len(bins)), 0), len(bins) - 1)] += 1
+    return True
 
 
 def measure(

@@ -55,7 +55,8 @@ def tiles(facts: RunFacts, measures: Measures) -> Markup:
         _tile("Documents used", _distinct(measures.documents), _of(facts.documents)),
         _tile("Chunks used", _distinct(measures.chunks), _of(facts.chunks)),
         _tile("Repeats", f"{about}{measures.duplicate_rate:.1%}", "of instructions"),
-        _tile("Grounding", _median_grounding(measures), "median"),
+        _tile("Grounding", _median(measures.grounding), "median"),
+        _tile("Support", _median(measures.support), "median"),
         _tile("Tokens", _per_pair(facts, measures), "per pair"),
     ]
     if facts.cost_usd is not None:
@@ -112,20 +113,34 @@ def lengths(measures: Measures) -> Markup:
 
 def grounding(measures: Measures) -> Markup:
     """How much of the answers stands in their chunks."""
-    size = len(measures.grounding)
-    bars = [
-        Bar(f"{place / size:.2f}", f"{place / size:.2f} to {(place + 1) / size:.2f}", count)
-        for place, count in enumerate(measures.grounding)
-    ]
     evidence = measures.with_evidence / measures.rows if measures.rows else 0.0
     note = (
-        "Share of an answer's content words that stand in the chunk it was written from. "
+        "Share of an answer's content words that stand in the chunk it was written from: a guard "
+        "against foreign text, no test of truth. "
         f"{measures.grounded_rows:,} of {measures.rows:,} pairs have a figure; {evidence:.1%} name "
         "their evidence."
     )
-    chart = histogram(bars, "Grounding of the answers", "grounding", wide=True)
-    panel = tag("div", chart, class_="panel")
-    return section("Grounding", tag("p", note, class_="note"), panel)
+    backed = (
+        "Support: whether the answer's words stand together in the chunk, and whether its numbers, "
+        f"names and negations are the chunk's. {sum(measures.support):,} pairs have a figure."
+    )
+    return section(
+        "Grounding and support",
+        tag("p", note, class_="note"),
+        _shares_panel(measures.grounding, "Grounding of the answers", "grounding"),
+        tag("p", backed, class_="note"),
+        _shares_panel(measures.support, "Support of the answers", "support"),
+    )
+
+
+def _shares_panel(bins: list[int], title: str, name: str) -> Markup:
+    """A histogram of a figure from 0 to 1."""
+    size = len(bins)
+    bars = [
+        Bar(f"{place / size:.2f}", f"{place / size:.2f} to {(place + 1) / size:.2f}", count)
+        for place, count in enumerate(bins)
+    ]
+    return tag("div", histogram(bars, title, name, wide=True), class_="panel")
 
 
 def variety(measures: Measures) -> Markup:
@@ -205,12 +220,13 @@ def _of(total: int | None) -> str:
     return "" if total is None else f"of {total:,}"
 
 
-def _median_grounding(measures: Measures) -> str:
-    seen = 0
-    for place, count in enumerate(measures.grounding):
+def _median(bins: list[int]) -> str:
+    """The middle of the bin that holds the median of a figure from 0 to 1."""
+    seen, total = 0, sum(bins)
+    for place, count in enumerate(bins):
         seen += count
-        if count and 2 * seen >= measures.grounded_rows:
-            return f"{(place + 0.5) / len(measures.grounding):.2f}"
+        if count and 2 * seen >= total:
+            return f"{(place + 0.5) / len(bins):.2f}"
     return "unknown"
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec.structs import replace as replace_pair
 
 from pairmill.errors import RejectedError
 from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
@@ -81,6 +82,8 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
+        if settings.keep_reasoning:
+            written = _with_thought(written, getattr(ask, "reasoning", ""))
         if is_unchecked:
             pairs = written
         else:
@@ -106,6 +109,13 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         source=generator.source,
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
+
+
+def _with_thought(pairs: list[Pair], thought: str) -> list[Pair]:
+    """The pairs with what the model thought before its last answer, where they have no thought."""
+    if not thought:
+        return pairs
+    return [pair if pair.reasoning else replace_pair(pair, reasoning=thought) for pair in pairs]
 
 
 def make_checks(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Checks:
@@ -146,4 +156,7 @@ def _describe(thresholds: Thresholds) -> str:
         if name != "policies"
     }
     policies = {name: policy.value for name, policy in thresholds.policies.items()}
+    if policies["weakly_supported"] == CheckPolicy.KEEP:
+        # Tables before version 3 did not have it: what is off must not rename a folder's recipe.
+        del policies["weakly_supported"], fields["weakly_supported_below"]
     return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()
