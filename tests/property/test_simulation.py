@@ -1,4 +1,4 @@
-"""Some dozens of made-up lives of run folders; ``make torture`` lives through as many as you like."""
+"""Some dozens of made-up lives of run folders; ``make torture`` lives through many more."""
 
 from __future__ import annotations
 
