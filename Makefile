@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow torture mutants check fmt lint type imports bench bench-ci clean
+.PHONY: help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ lint: setup
 	$(BIN)/ruff format --check src tests benchmarks tools
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/python tools/lint_names.py src
+
+docs: setup  ## write the generated parts of the docs
+	$(BIN)/python tools/reference.py
 
 type: setup
 	$(BIN)/mypy

@@ -14,7 +14,7 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten", "help_of"]
+__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten"]
 
 GROUPS = {
     "": "Input and output",
@@ -287,14 +287,6 @@ def dotted(name: str) -> str:
     """Where a setting stands in a grouped file: ``limits.rpm``."""
     text = SETTINGS.get(name)
     return f"{text.group}.{text.key}" if text is not None and text.group else name
-
-
-def help_of(name: str) -> str:
-    """The line of ``--help`` for a setting's flag."""
-    text = SETTINGS[name]
-    default = text.default.strip("`")
-    shown = f" [default: {default}]" if default and default != "none" else ""
-    return f"{text.about}.{shown}"
 
 
 def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
