@@ -41,7 +41,7 @@ def settings_tables() -> str:
     return "\n".join(parts).rstrip()
 
 
-_IN_WORDS = {"-", "none", "no", "found", "learned"}
+_IN_WORDS = {"-", "none", "no", "all", "found", "learned"}
 
 
 def event_table() -> str:

@@ -20,6 +20,7 @@ from pairmill.commands.estimate import estimate_like
 from pairmill.commands.export import export as export_command
 from pairmill.commands.flags import OTHERS, flag, read_settings
 from pairmill.commands.init import init
+from pairmill.commands.inspect import inspect
 from pairmill.commands.qc import qc
 from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
@@ -348,7 +349,7 @@ def _run(
     return summary.exit_code
 
 
-for command in (estimate_like(run, _pilot), doctor, recover, report, qc, simulate):
+for command in (estimate_like(run, _pilot), doctor, inspect, recover, report, qc, simulate):
     app.command()(command)
 app.command()(init)
 app.command("export")(export_command)
