@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
 from functools import lru_cache
 from importlib import import_module, metadata, resources
@@ -28,6 +29,7 @@ __all__ = [
     "COPY",
     "ENTRY_POINTS",
     "RECIPES",
+    "give_recipe",
     "library_names",
     "library_text",
     "make_generator",
@@ -49,6 +51,20 @@ RECIPES: dict[str, Callable[[Settings], Generator]] = {
 """Those in Python that come along; see ``docs/decisions/0028-what-stays-python.md``."""
 
 
+_GIVEN: dict[str, tuple[Any, str]] = {}
+
+
+def give_recipe(found: Any) -> str:
+    """Offer a coroutine of this process as a recipe, for ``generate(recipe=...)``; its name."""
+    name = str(getattr(found, "__name__", type(found).__name__))
+    try:
+        source = inspect.getsource(found)
+    except (OSError, TypeError):
+        source = ""
+    _GIVEN[name] = (found, source)
+    return name
+
+
 def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
     """Make the generator that the settings name.
 
@@ -61,6 +77,9 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
         ConfigError: There is none, or there is a mistake in it.
     """
     name = settings.recipe_name
+    if name in _GIVEN:
+        found, source = _GIVEN[name]
+        return _of_object(found, name, source, settings)
     if name in RECIPES:
         return RECIPES[name](settings)
     if is_recipe_file(name):
@@ -69,6 +88,11 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
         return _of_recipe_file(read_recipe_text(library_text(name), f"{name}.yaml"), settings)
     if ":" in name:
         return _of_object(*_import(name), settings)
+    return _of_package(name, settings, copies)
+
+
+def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator:
+    """What an installed package offers under the name: a recipe in Python, or a file's path."""
     found = _installed(name)
     if found is None:
         known = recipe_names()

@@ -14,6 +14,7 @@ from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.events import Notice
 from pairmill.llm.lifetimes import check_model_is_named
+from pairmill.recipes.load import give_recipe
 from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
@@ -41,7 +42,8 @@ def generate(
         inputs: Files or folders.
         output: The run folder; ``datasets.load_dataset(output)`` reads it at every moment.
         bus: Whoever subscribed to it is told what happens.
-        settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...).
+        settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...);
+            ``recipe`` may also be the coroutine itself.
 
     Returns:
         How the run ended; its ``exit_code`` is 0 when all is done.
@@ -51,6 +53,8 @@ def generate(
     """
     if not inputs:
         raise UsageError("nothing to read: name files or folders")
+    if callable(settings.get("recipe")):
+        settings["recipe"] = give_recipe(settings["recipe"])
     given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
     loaded = load(given=given)
     is_main = threading.current_thread() is threading.main_thread()
