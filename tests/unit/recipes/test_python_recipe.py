@@ -8,15 +8,11 @@ from tests.support.asks import COPPER, LAW, ScriptedAsk, make_chunk, reply, sett
 from tests.support.recipe_files import MINE
 
 from pairmill.errors import ConfigError, RejectedError
-from pairmill.recipes.load import ENTRY_POINTS, give_recipe, recipe_names
+from pairmill.recipes.load import ENTRY_POINTS, recipe_names
 from pairmill.recipes.registry import make_recipe
-from pairmill.records import Pair
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pairmill.recipes.recipe import Ask
-    from pairmill.records import Chunk
 
 pytestmark = pytest.mark.anyio
 
@@ -147,12 +143,3 @@ def test_an_installed_package_offers_recipes_by_entry_points(
     assert {"brew", "paper", "gone"} <= set(recipe_names())
     with pytest.raises(ConfigError, match="the recipe 'gone' of no_such_package:recipe fails"):
         make_recipe(settings(recipe="gone"))
-
-
-async def test_a_coroutine_of_this_process_is_a_recipe_by_its_name() -> None:
-    async def stir(chunk: Chunk, ask: Ask) -> list[Pair]:
-        return [Pair(LAW["instruction"], LAW["answer"], 0)]
-
-    name = give_recipe(stir)
-    [pair] = await make_recipe(settings(recipe=name)).write(make_chunk(), ScriptedAsk([]))
-    assert (name, pair.answer) == ("stir", LAW["answer"])
