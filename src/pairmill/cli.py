@@ -17,6 +17,7 @@ import typer
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
+from pairmill.commands.explain import explain
 from pairmill.commands.export import export as export_command
 from pairmill.commands.inspect import inspect
 from pairmill.commands.qc import qc
@@ -347,6 +348,15 @@ def _run(
     return summary.exit_code
 
 
-for command in (estimate_like(run, _pilot), doctor, inspect, recover, report, qc, simulate):
+for command in (
+    estimate_like(run, _pilot),
+    doctor,
+    inspect,
+    recover,
+    report,
+    explain,
+    qc,
+    simulate,
+):
     app.command()(command)
 app.command("export")(export_command)
