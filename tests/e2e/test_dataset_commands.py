@@ -242,3 +242,21 @@ def test_an_unknown_pair_is_told_in_one_line(finished: Path) -> None:
     assert told.stderr.strip() == (
         f"pairmill: {finished}: no pair 'nosuchpair', neither in data/ nor in rejected/"
     )
+
+
+def test_a_dry_export_writes_nothing_and_a_second_one_says_what_it_replaces(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    dry = pairmill("export", finished, "-o", out, "--system", "Be kind.", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert f"pairs would go to {out}" in dry.stderr
+    assert '"role": "system", "content": "Be kind."' in dry.stderr
+    assert not out.exists()
+    assert pairmill("export", finished, "-o", out).returncode == 0
+    kept = sum(len(path.read_text().splitlines()) for path in (out / "data").iterdir())
+    again = pairmill("export", finished, "-o", out, "--to", "alpaca")
+    assert f"replaced the export that was there: messages, {kept:,} pairs" in again.stderr
+    refused = pairmill("export", finished, "-o", out, "--to", "alpaca", "--system", "Be kind.")
+    assert refused.returncode == 2
+    assert "the format 'alpaca' has no place for a system message" in refused.stderr
