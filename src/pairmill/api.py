@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.output.export import ExportOptions, ExportSummary
-    from pairmill.output.qc import Report
+    from pairmill.output.qc.report import Report
     from pairmill.service.estimate import Estimate
     from pairmill.service.pilot import Pace
 
@@ -153,34 +153,42 @@ def qc(
     answer_field: str | None = None,
     examples: str | os.PathLike[str] | None = None,
     near: str = "words",
+    profile: str | None = None,
+    rows: str | os.PathLike[str] | None = None,
+    clean: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Measure a dataset that any tool made, and judge each figure.
 
     Args:
-        pairs: JSONL, JSON, Parquet, a folder of them, or a run folder.
+        pairs: JSONL, JSON, CSV, Parquet, a folder of them, or a run folder.
         documents: What the pairs were made from; a run folder knows by itself.
         text_field: The documents' field that holds the text.
         instruction_field: The field of the instruction, if it is not found.
         answer_field: The field of the answer, if it is not found.
         examples: A file with phrases of the prompt's own examples, one a line.
         near: How repeats are told: ``words``, or ``embed`` for like meaning too.
+        profile: ``grounded`` or ``general``; None: as the data looks.
+        rows: Where to write every finding as a line of JSON, or None.
+        clean: Where to write the dataset without the rows found bad, or None.
 
     Raises:
         PairmillError: The files cannot be read, or hold no pairs.
     """
-    from pairmill.output.qc import check  # noqa: PLC0415 (slow to load)
-    from pairmill.output.qc_inputs import documents_for, pairs_in, phrases_in  # noqa: PLC0415
-    from pairmill.output.qc_read import Fields, read_pairs  # noqa: PLC0415
-    from pairmill.output.repeats import choose_embedder  # noqa: PLC0415
+    from pairmill.output.qc.inputs import check_dataset  # noqa: PLC0415 (slow to load)
+    from pairmill.output.qc.read import Fields  # noqa: PLC0415
 
-    embed = choose_embedder(near)
-    place = Path(pairs)
-    return check(
-        read_pairs(pairs_in(place), Fields(instruction_field, answer_field)),
-        documents=documents_for(place, list(documents), text_field),
-        examples=phrases_in(Path(examples)) if examples else (),
-        embed=embed,
+    found, _ = check_dataset(
+        Path(pairs),
+        list(documents),
+        text_field=text_field,
+        fields=Fields(instruction_field, answer_field),
+        examples=Path(examples) if examples else None,
+        near=near,
+        profile=profile,
+        rows=Path(rows) if rows else None,
+        clean=Path(clean) if clean else None,
     )
+    return found
 
 
 def report(folder: str | os.PathLike[str], *, seed: int = 0) -> Path:
