@@ -30,7 +30,7 @@ from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.look import Look
-from pairmill.llm.modes import AT_PROBE, Question, find_mode
+from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
@@ -397,17 +397,17 @@ class _Probing:
     encoder: Encoder
     station: Route
     exchange: Router
-    question: Question | None
+    question: ProbeQuestion | None
     room: AnswerTokens
 
 
-async def make_question(recipe: Recipe, model: str) -> Question | None:
+async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
     """A question of the run's own, for a model."""
     sample = await sample_question(recipe, model)
     if sample is None:
         return None
     request, answer = sample
-    return Question(request, lambda text: is_answer(text, answer))
+    return ProbeQuestion(request, lambda text: is_answer(text, answer))
 
 
 async def _find_mode(
