@@ -78,6 +78,7 @@ _FINISHES = {
     "length": "length",
     "content_filter": "content_filter",
 }
+_REFUSED = 400  # what an error inside a success would have come with
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
 
 
@@ -208,7 +209,8 @@ def _empty(
     error = classify_empty(status, limit_headers(headers), said, now, secrets)
     error.prompt_tokens = usage.prompt_tokens
     error.completion_tokens = usage.completion_tokens
-    error.refusal = read_refusal(error.status or status, said)
+    told = error.status or status
+    error.refusal = read_refusal(_REFUSED if is_success(told) else told, said)
     return error
 
 
