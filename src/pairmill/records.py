@@ -291,6 +291,7 @@ class Pair(Struct, frozen=True):
         system: The system message to train with; "" where there is none.
         reasoning: The thought that leads to the answer; "" where none was written.
         fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
+        support: How well the chunk backs the answer up, 0 to 1; None where it cannot be told.
     """
 
     instruction: str
@@ -308,6 +309,7 @@ class Pair(Struct, frozen=True):
     system: str = ""
     reasoning: str = ""
     fields: Mapping[str, Any] | None = None
+    support: float | None = None
 
 
 class Outcome(StrEnum):

@@ -8,7 +8,7 @@ from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
-from pairmill.events import Bus
+from pairmill.events import Bus, Notice
 from pairmill.output.rows import published_shards
 from pairmill.simulator import Simulator
 
@@ -82,7 +82,7 @@ def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path:
     assert figure["value"] == pytest.approx(1 / 3)
     assert figure["rows"] == [2]
     without = pairmill("qc", data, "--json", "--fail-on", "never")
-    assert "instructions of like meaning: --near embed" in json.loads(without.stdout)["skipped"]
+    assert json.loads(without.stdout)["not_checked"]["alike_meanings"] == "--near embed"
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_from_python_too_a_run_exports_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    corpus, told, bus = write_corpus(tmp_path / "articles", 3), [], Bus()
-    bus.subscribe(lambda event: told.append(str(event.fields.get("text"))))
+    corpus, told, bus = write_corpus(tmp_path / "articles", 3), list[str](), Bus()
+    bus.subscribe(lambda event: told.append(event.text), Notice)
     with Simulator() as endpoint:
         generate(corpus, output=tmp_path / "run", bus=bus, base_url=endpoint.url, export="messages")
     assert any(f"pairs in {tmp_path / 'run-messages'}: " in line for line in told)

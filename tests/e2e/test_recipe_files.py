@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pairmill import generate
 from pairmill.cli import app
 from pairmill.errors import ChangedError, FolderError
-from pairmill.events import Bus, Topic
+from pairmill.events import Bus, Notice
 from pairmill.recipes.load import library_names
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pairmill.events import Event
 
 SENTENCES = 60
 
@@ -33,10 +32,10 @@ class Heard:
     def __init__(self) -> None:
         self.bus = Bus()
         self.text = ""
-        self.bus.subscribe(self._listen, Topic.NOTICE)
+        self.bus.subscribe(self._listen, Notice)
 
-    def _listen(self, event: Event) -> None:
-        self.text += f"{event.fields.get('text')}\n"
+    def _listen(self, event: Notice) -> None:
+        self.text += f"{event.text}\n"
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from anyio.to_thread import run_sync
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
 from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
-from pairmill.events import Topic
+from pairmill.events import CallCharged, CallFailed, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
@@ -30,7 +30,7 @@ from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.look import Look
-from pairmill.llm.modes import AT_PROBE, Question, find_mode
+from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
-    from pairmill.events import Bus, Event
+    from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.modes import ModeFinding
@@ -134,7 +134,17 @@ async def connected(
         }
         spending = open_spending(settings, models, prices, folder)
         if spending.lost is not None:
-            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+            lost = spending.lost
+            bus.emit(
+                CallCharged(
+                    "",
+                    "lost",
+                    lost.usage,
+                    lost.picodollars,
+                    lost.doubt_tokens,
+                    lost.doubt_picodollars,
+                )
+            )
         stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
@@ -238,7 +248,7 @@ def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
     for station in stations:
         host = urlsplit(station.pool.base_url).hostname or ""
         for line in warnings_on(station.pool.model, prices, host, day):
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
 
 
 async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
@@ -247,7 +257,7 @@ async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
         told = await Look(endpoint).shutdown_date(model)
         line = end_of(model, told, today(time.time()))
         if line:
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
 
 
 async def _endpoint(
@@ -262,12 +272,12 @@ async def _endpoint(
     if not _is_local(model):
         endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
-            bus.emit(Topic.NOTICE, text=endpoint.notice)
+            bus.emit(Notice(text=endpoint.notice))
         return endpoint
     path = await run_sync(model_path, model)
-    bus.emit(Topic.NOTICE, text=f"starting {path.name} on this machine")
+    bus.emit(Notice(text=f"starting {path.name} on this machine"))
     if model == LOCAL:
-        bus.emit(Topic.NOTICE, text=LOCAL_NOTICE)
+        bus.emit(Notice(text=LOCAL_NOTICE))
     # The embedded model is there to try things: one slot and no cache of prompts make it answer
     # the same whatever came before, so that a run that was killed ends like one that was not.
     slots = pool.concurrency or settings.concurrency
@@ -292,7 +302,7 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
             if for_good:
                 loop.call_soon_threadsafe(stop.request, line)
             else:
-                loop.call_soon_threadsafe(partial(bus.emit, Topic.NOTICE, text=line))
+                loop.call_soon_threadsafe(partial(bus.emit, Notice(text=line)))
 
     return tell
 
@@ -391,17 +401,17 @@ class _Probing:
     encoder: Encoder
     station: Route
     exchange: Router
-    question: Question | None
+    question: ProbeQuestion | None
     room: AnswerTokens
 
 
-async def make_question(recipe: Recipe, model: str) -> Question | None:
+async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
     """A question of the run's own, for a model."""
     sample = await sample_question(recipe, model)
     if sample is None:
         return None
     request, answer = sample
-    return Question(request, lambda text: is_answer(text, answer))
+    return ProbeQuestion(request, lambda text: is_answer(text, answer))
 
 
 async def _find_mode(
@@ -419,7 +429,7 @@ async def _find_mode(
     if question is None or _is_local(pool.model):
         return
     impatience = _Impatience(bus, endpoint)
-    bus.subscribe(impatience, Topic.CALL_FAILED)
+    bus.subscribe(impatience, CallFailed)
     scout = _scout(_OnePool(probe.exchange, pool.name), stop, bus)
 
     async def ask(request: Request, mode: Mode) -> Completion:
@@ -478,9 +488,10 @@ def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) 
     wish = endpoint.options.reasoning
     if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
         bus.emit(
-            Topic.NOTICE,
-            text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
-            " nothing that was tried stops it; they are billed as part of the answer",
+            Notice(
+                text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
+                " nothing that was tried stops it; they are billed as part of the answer",
+            )
         )
 
 
@@ -519,14 +530,14 @@ class _Impatience:
         self._endpoint = endpoint
         self.is_over = False
 
-    def __call__(self, event: Event) -> None:
-        kind, asked_s = event.fields["kind"], event.fields["retry_after_s"]
+    def __call__(self, event: CallFailed) -> None:
+        kind, asked_s = event.kind, event.retry_after_s
         if self.is_over or kind.meaning.blame is not Blame.SERVER:
             return
         self.is_over = True
-        line = f"{self._endpoint.place}: {event.fields['message']}"
+        line = f"{self._endpoint.place}: {event.message}"
         if asked_s is None:
             next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
-        self._bus.emit(Topic.NOTICE, text=f"{line}; {next_step}")
+        self._bus.emit(Notice(text=f"{line}; {next_step}"))

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import orjson
 
-from pairmill.events import Topic
+from pairmill.events import InputSkipped, Notice
 from pairmill.sources.notes import InputFate
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from pairmill.events import Bus, Event
+    from pairmill.events import Bus
     from pairmill.sources.notes import Note
 
 __all__ = ["SkippedLog", "tell"]
@@ -23,10 +23,10 @@ __all__ = ["SkippedLog", "tell"]
 def tell(note: Note, bus: Bus) -> None:
     """Tell whoever watches of one piece of input."""
     if note.fate is InputFate.NOTICE:
-        bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
+        bus.emit(Notice(text=f"{note.source}: {note.reason} {note.detail}".rstrip()))
     else:
         reason = f"{note.reason}: {note.detail}" if note.detail else note.reason
-        bus.emit(Topic.INPUT_SKIPPED, source=note.source, reason=reason, fate=note.fate.value)
+        bus.emit(InputSkipped(source=note.source, reason=reason, fate=note.fate.value))
 
 
 class SkippedLog:
@@ -45,15 +45,15 @@ class SkippedLog:
         self._file: BinaryIO | None = None
         self.count = 0
 
-    def listen(self, event: Event) -> None:
-        """Write the line of one `Topic.INPUT_SKIPPED`."""
+    def listen(self, event: InputSkipped) -> None:
+        """Write the line of one event."""
         self.count += 1
-        reason, _, detail = str(event.fields.get("reason")).partition(": ")
+        reason, _, detail = event.reason.partition(": ")
         line = {
-            "source": event.fields.get("source"),
+            "source": event.source,
             "reason": reason,
             "detail": detail,
-            "fate": event.fields.get("fate"),
+            "fate": event.fate,
         }
         with suppress(OSError):
             if self._file is None:

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pairmill.errors import Blame, Kind
-from pairmill.events import Event, Topic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from pairmill.events import CallAnswered
     from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
@@ -59,8 +59,6 @@ class Suspects:
         inbox: Takes a unit that is to be asked once more.
     """
 
-    TOPICS: ClassVar = (Topic.CALL_ANSWERED,)
-
     def __init__(self, put: Callable[[UnitResult], None], inbox: Inbox) -> None:
         self._put = put
         self._inbox = inbox
@@ -89,12 +87,12 @@ class Suspects:
         """Keep a result back until it is known whether it is the chunk's own."""
         self._held.append(_Held(time.monotonic(), kind, sentence, result))
 
-    def listen(self, event: Event) -> None:
+    def listen(self, event: CallAnswered) -> None:
         """Take note of an answer."""
         self._answers += 1
         if not self._waiting and not self._held:
             return
-        sent_at = time.monotonic() - event.fields["seconds"]
+        sent_at = time.monotonic() - event.seconds
         while self._waiting and self._waiting[0].at <= sent_at:
             self._inbox.put_back(self._waiting.popleft().work)
         for held in self._held:

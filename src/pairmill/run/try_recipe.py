@@ -10,7 +10,7 @@ from pairmill import __version__
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import fingerprint
 from pairmill.errors import InputError, RejectedError
-from pairmill.events import Bus, Topic
+from pairmill.events import Bus, Notice
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.tried import TriedUnit
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
     from pairmill.records import Completion, Request
 
 __all__ = ["try_units"]
@@ -50,10 +49,10 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
     bus = Bus()
     notices: list[str] = []
 
-    def listen(event: Event) -> None:
-        notices.append(str(event.fields.get("text")))
+    def listen(event: Notice) -> None:
+        notices.append(event.text)
 
-    bus.subscribe(listen, Topic.NOTICE)
+    bus.subscribe(listen, Notice)
     with (
         open_folder(
             settings.output,

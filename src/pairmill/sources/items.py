@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pairmill.sources.base import Format, too_long
+from pairmill.sources.base import SourceFormat, too_long
 from pairmill.sources.records import Decoder, read_records
 from pairmill.sources.streams import BLOCK_BYTES
 
@@ -58,7 +58,7 @@ def read_items(opener: Opener) -> Documents:
         opener.skip("", "no records")
 
 
-JSON = Format("JSON", (".json",), read_items, is_text=True)
+JSON = SourceFormat("JSON", (".json",), read_items, is_text=True)
 
 
 def cut_items(stream: Stream, max_bytes: int, whole_bytes: int = 0) -> Iterator[Item]:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from pairmill.sources.base import Format, too_long
+from pairmill.sources.base import SourceFormat, too_long
 from pairmill.sources.items import read_items
 from pairmill.sources.records import Decoder, read_record
 from pairmill.sources.streams import BLOCK_BYTES, take_head
@@ -68,7 +68,9 @@ def _is_record(line: bytes) -> bool:
     return True
 
 
-JSON_LINES = Format("JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), read_lines, is_text=True)
+JSON_LINES = SourceFormat(
+    "JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), read_lines, is_text=True
+)
 
 
 def cut_lines(stream: Stream, max_bytes: int) -> Iterator[tuple[int, bytes | int]]:

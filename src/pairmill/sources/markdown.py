@@ -5,6 +5,7 @@ Everything here leaves code alone: fenced blocks, and spans between backticks.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -17,7 +18,13 @@ from pairmill.sources.fences import fenced_ranges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Facts", "first_heading", "resolve_templates", "split_front_matter", "was_cut_alike"]
+__all__ = [
+    "FrontMatter",
+    "first_heading",
+    "resolve_templates",
+    "split_front_matter",
+    "was_cut_alike",
+]
 
 _YAML = re.compile(
     r"\ufeff?---[ \t]*(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL
@@ -104,7 +111,7 @@ _MARKER = "\ue000"  # stands for what is set aside; private use, no text has it
 _MARKED = re.compile(rf"{_MARKER}(\d+){_MARKER}")
 
 
-class Facts(NamedTuple):
+class FrontMatter(NamedTuple):
     """What front matter says of a document."""
 
     title: str | None = None
@@ -115,7 +122,7 @@ class Facts(NamedTuple):
     id: str | None = None
 
 
-def split_front_matter(text: str, *, json_too: bool = False) -> tuple[Facts, str]:
+def split_front_matter(text: str, *, json_too: bool = False) -> tuple[FrontMatter, str]:
     """Return the facts of a block of YAML, TOML or (in Markdown) JSON at the top, and the rest.
 
     The block is cut off whatever it says, if it is a mapping; a text between two rules stays.
@@ -127,8 +134,8 @@ def split_front_matter(text: str, *, json_too: bool = False) -> tuple[Facts, str
     elif json_too and text.startswith("{"):
         return _split_json(text)
     else:
-        return Facts(), text
-    return (Facts(), text) if known is None else (known, text[match.end() :])
+        return FrontMatter(), text
+    return (FrontMatter(), text) if known is None else (known, text[match.end() :])
 
 
 def was_cut_alike(text: str, rest: str) -> bool:
@@ -144,7 +151,7 @@ def first_heading(text: str) -> str | None:
     return heading[1].rstrip("# \r\t") if heading else None
 
 
-def resolve_templates(text: str, facts: Facts, *, is_mdx: bool = False) -> str:
+def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) -> str:
     """Return Markdown without the marks of site generators; what they wrap stays."""
     marks = sum(map(text.count, _MARKS))
     if (not marks and not is_mdx) or marks > _MOST_MARKS or len(text) > _MOST_RESOLVED_CHARS:
@@ -181,7 +188,7 @@ def resolve_templates(text: str, facts: Facts, *, is_mdx: bool = False) -> str:
 
 
 def _without_marks(
-    text: str, facts: Facts, put_aside: Callable[[str], str], *, is_mdx: bool
+    text: str, facts: FrontMatter, put_aside: Callable[[str], str], *, is_mdx: bool
 ) -> str:
     text = _COMMENT.sub("", text)
     if "{%" in text or "{{" in text:
@@ -200,7 +207,7 @@ def _without_marks(
     return text
 
 
-def _resolve_liquid(text: str, facts: Facts) -> str:
+def _resolve_liquid(text: str, facts: FrontMatter) -> str:
     text = _IMAGE_OF_TEMPLATE.sub(r"\1", text)
     text = _LINK_TO_TEMPLATE.sub(r"\1", text)
     text = _FIGURE.sub(lambda it: " ".join(_CAPTION.findall(it[1])[:1]), text)
@@ -220,30 +227,34 @@ def _unescape(code: str) -> str:
     )
 
 
-def _from_yaml(block: str) -> Facts | None:
+def _from_yaml(block: str) -> FrontMatter | None:
     block = block.replace("\r\n", "\n").replace("\r", "\n")
     if len(block) > _MOST_CHARS:
         return _from_lines(block)
     try:
-        data = yaml.load(block, Loader=_Loader)  # noqa: S506 (a SafeLoader underneath)
+        data = yaml.load(block, Loader=_loader())  # noqa: S506 (a SafeLoader underneath)
     except (yaml.YAMLError, ValueError, RecursionError):
         return _from_lines(block)
     if data is None:
-        return Facts() if not block.strip() or block.lstrip().startswith("#") else None
+        return FrontMatter() if not block.strip() or block.lstrip().startswith("#") else None
     is_mapping = isinstance(data, dict) and all(_KEY.fullmatch(str(key)) for key in data)
     return _facts(data) if is_mapping else None
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses aliases, by which a few lines can grow without bound."""
+@functools.cache
+def _loader() -> Any:
+    """Return a safe loader that refuses aliases, by which few lines can grow without bound."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("an alias")
-        return super().compose_node(parent, index)
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                raise yaml.YAMLError("an alias")
+            return super().compose_node(parent, index)
+
+    return Loader
 
 
-def _from_lines(block: str) -> Facts | None:
+def _from_lines(block: str) -> FrontMatter | None:
     """Read ``name: value`` lines of a block that is no YAML; None: it has no known name."""
     known: dict[str, str] = {}
     for line in block.split("\n"):
@@ -252,32 +263,32 @@ def _from_lines(block: str) -> Facts | None:
     return _facts(known) if known else None
 
 
-def _from_toml(block: str) -> Facts | None:
+def _from_toml(block: str) -> FrontMatter | None:
     try:
         return _facts(tomllib.loads(block.replace("\r\n", "\n")))
     except (tomllib.TOMLDecodeError, RecursionError):
         return None
 
 
-def _split_json(text: str) -> tuple[Facts, str]:
+def _split_json(text: str) -> tuple[FrontMatter, str]:
     try:
         data, end = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
-        return Facts(), text
+        return FrontMatter(), text
     rest = text[end:]
     if not isinstance(data, dict) or (rest and not rest.startswith(("\n", "\r"))):
-        return Facts(), text
+        return FrontMatter(), text
     return _facts(data), rest.lstrip("\r\n")
 
 
-def _facts(data: dict[Any, Any]) -> Facts:
+def _facts(data: dict[Any, Any]) -> FrontMatter:
     fields = {str(name).casefold(): value for name, value in data.items()}
 
     def first(*names: str, of: Callable[[Any], str | None] = _line) -> str | None:
         return next((found for name in names if (found := of(fields.get(name)))), None)
 
     url = first(*_URLS)
-    return Facts(
+    return FrontMatter(
         title=first("title", "headline", "linktitle"),
         author=first("author", "authors", "byline", of=_people),
         url=url if url and not url.startswith(("/", ".")) else None,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pairmill.sources.base import Deferred, Opener
 
-__all__ = ["Decoder", "find_text", "read_record", "read_records"]
+__all__ = ["Decoder", "document_of", "find_text", "read_record", "read_records"]
 
 _TEXT_FIELDS = (
     "text", "content", "body", "article", "markdown", "article_text", "page_content",
@@ -111,7 +111,7 @@ def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | Deferred
     except ValueError as error:
         decoder.opener.skip(where, "broken JSON", str(error))
         return None
-    return _document(data, where, decoder)
+    return document_of(data, where, decoder)
 
 
 def read_records(
@@ -126,10 +126,10 @@ def read_records(
         return
     field = decoder.opener.text_field
     if not isinstance(data, dict):
-        yield number, _document(data, where, decoder)
+        yield number, document_of(data, where, decoder)
         return
     for count, record in enumerate(unwrap(data, lambda it: _has_text(it, field)), number):
-        yield count, _document(record, f"{mark}{count}", decoder)
+        yield count, document_of(record, f"{mark}{count}", decoder)
 
 
 def _has_text(data: dict[str, Any], field: str | None) -> bool:
@@ -148,7 +148,8 @@ def _has_text(data: dict[str, Any], field: str | None) -> bool:
     return False
 
 
-def _document(data: Any, where: str, decoder: Decoder) -> Document | Deferred | None:
+def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred | None:
+    """Return the document of a decoded record, or report why it has none."""
     opener = decoder.opener
     if isinstance(data, str):
         data = {"text": data}

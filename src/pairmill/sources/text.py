@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format
+from pairmill.sources.base import SourceFormat
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.markdown import (
@@ -71,6 +71,8 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
     )
 
 
-TEXT = Format("text", (".txt", ".text"), read_text, is_text=True)
-MARKDOWN = Format("Markdown", (".md", ".markdown", ".mkd", ".qmd"), read_markdown, is_text=True)
-MDX = Format("MDX", (".mdx", ".astro"), read_markdown, is_text=True)
+TEXT = SourceFormat("text", (".txt", ".text"), read_text, is_text=True)
+MARKDOWN = SourceFormat(
+    "Markdown", (".md", ".markdown", ".mkd", ".qmd"), read_markdown, is_text=True
+)
+MDX = SourceFormat("MDX", (".mdx", ".astro"), read_markdown, is_text=True)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.asks import make_chunk
 
 from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Kind
-from pairmill.events import Event, Topic
+from pairmill.events import CallAnswered
 from pairmill.records import Outcome, Usage
 from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
@@ -38,7 +38,7 @@ class Setting:
         self.suspects.hold(result, kind, sentence)
 
     def answer(self, sent_ago_s: float = 0.0) -> None:
-        self.suspects.listen(Event(Topic.CALL_ANSWERED, {"seconds": sent_ago_s}))
+        self.suspects.listen(CallAnswered("m", "answer", Usage(), None, seconds=sent_ago_s))
 
     def conclude(
         self, *, has_pairs: bool = True, well: bool = False, stop: Stop | None = None

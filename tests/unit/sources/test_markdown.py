@@ -5,31 +5,31 @@ import time
 import pytest
 
 from pairmill.sources.fences import fenced_ranges, part_long_blocks
-from pairmill.sources.markdown import Facts, resolve_templates, split_front_matter
+from pairmill.sources.markdown import FrontMatter, resolve_templates, split_front_matter
 
 
 @pytest.mark.parametrize(
     ("text", "facts", "body"),
     [
-        ("---\ntitle: >-\n  A long\n  title\n---\nB", Facts("A long title"), "B"),
-        ("---\nauthors: [{name: Ada}, Bob]\n---\nB", Facts(None, "Ada, Bob"), "B"),
-        ("---\n_comment: x\ncascade: {a: 1}\n---\nB", Facts(), "B"),
-        ("---\rtitle: T\r---\rB", Facts("T"), "B"),
+        ("---\ntitle: >-\n  A long\n  title\n---\nB", FrontMatter("A long title"), "B"),
+        ("---\nauthors: [{name: Ada}, Bob]\n---\nB", FrontMatter(None, "Ada, Bob"), "B"),
+        ("---\n_comment: x\ncascade: {a: 1}\n---\nB", FrontMatter(), "B"),
+        ("---\rtitle: T\r---\rB", FrontMatter("T"), "B"),
         (
             "---\n" + "tag: x\n" * 1 + "list:\n" + "- a\n" * 200 + "title: T\n---\nB",
-            Facts("T"),
+            FrontMatter("T"),
             "B",
         ),
-        ("---\ntitle: a: b: c\nurl: u\n---\nB", Facts("a: b: c", None, "u"), "B"),
-        ("---\ntitle: T\nurl: /relative/\n---\nB", Facts("T"), "B"),
-        ('+++\ntitle = "T"\nauthor = "Ada"\n+++\nB', Facts("T", "Ada"), "B"),
-        ('{"title": "T", "date": "2024-01-01"}\n\nB', Facts("T", date="2024-01-01"), "B"),
-        ("---\nno fields here\n---\nB", Facts(), "---\nno fields here\n---\nB"),
-        ("---\n\nA rule, then text: it stays.\n\n---\n", Facts(), None),
+        ("---\ntitle: a: b: c\nurl: u\n---\nB", FrontMatter("a: b: c", None, "u"), "B"),
+        ("---\ntitle: T\nurl: /relative/\n---\nB", FrontMatter("T"), "B"),
+        ('+++\ntitle = "T"\nauthor = "Ada"\n+++\nB', FrontMatter("T", "Ada"), "B"),
+        ('{"title": "T", "date": "2024-01-01"}\n\nB', FrontMatter("T", date="2024-01-01"), "B"),
+        ("---\nno fields here\n---\nB", FrontMatter(), "---\nno fields here\n---\nB"),
+        ("---\n\nA rule, then text: it stays.\n\n---\n", FrontMatter(), None),
     ],
 )
 def test_front_matter_is_cut_and_its_facts_are_used(
-    text: str, facts: Facts, body: str | None
+    text: str, facts: FrontMatter, body: str | None
 ) -> None:
     found, rest = split_front_matter(text, json_too=True)
     assert found == facts
@@ -67,7 +67,7 @@ def test_front_matter_that_would_grow_without_bound_is_not_expanded() -> None:
 def test_marks_of_site_generators_go_and_what_they_wrap_stays(
     text: str, resolved: str | None
 ) -> None:
-    assert resolve_templates(text, Facts("T")) == (text if resolved is None else resolved)
+    assert resolve_templates(text, FrontMatter("T")) == (text if resolved is None else resolved)
 
 
 def test_imports_and_components_of_mdx_go_but_not_in_code() -> None:
@@ -76,7 +76,7 @@ def test_imports_and_components_of_mdx_go_but_not_in_code() -> None:
         '<Tabs items={["a"]}>\n<Tab label="x">inner</Tab>\n</Tabs>\n{/* gone */}\n'
         "```js\nimport C from 'c'\n<D />\n```\nList<String> stays"
     )
-    resolved = resolve_templates(text, Facts(), is_mdx=True)
+    resolved = resolve_templates(text, FrontMatter(), is_mdx=True)
     assert resolved.split() == (
         ["inner", "```js", "import", "C", "from", "'c'", "<D", "/>", "```", "List<String>", "stays"]
     )
@@ -86,7 +86,7 @@ def test_imports_and_components_of_mdx_go_but_not_in_code() -> None:
 def test_hostile_markdown_takes_bounded_time(piece: str) -> None:
     text = piece * 15_000
     started = time.process_time()
-    resolve_templates(text, Facts(), is_mdx=True)
+    resolve_templates(text, FrontMatter(), is_mdx=True)
     assert time.process_time() - started < 20
 
 
