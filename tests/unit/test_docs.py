@@ -3,20 +3,46 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
-from pairmill.config import Settings, fingerprint, load
+from tools import reference
+
+from pairmill.config import Settings
+from pairmill.reference import GROUPS, SETTINGS
 from pairmill.simulator import Reply, When, load_scenario, scenario_names
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_setting_is_documented_and_marked_as_it_is() -> None:
-    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    first = re.findall(r"^\| (`[^|]*`)( \*)? \|", text, re.MULTILINE)
-    rows = [(name, mark) for names, mark in first for name in re.findall(r"`(\w+)`", names)]
-    assert [name for name, _ in rows] == list(dict.fromkeys(name for name, _ in rows))
-    assert {name for name, _ in rows} == set(Settings.model_fields)
-    assert {name for name, mark in rows if mark} == set(fingerprint(load(given={})))
+def test_generated_pages_are_what_the_code_says() -> None:
+    for name in reference.PARTS:
+        old, new = reference.page(name)
+        assert old == new, f"docs/{name}: run `make docs`"
+
+
+def test_every_setting_is_described_with_its_true_default_and_choices() -> None:
+    assert set(SETTINGS) == set(Settings.model_fields)
+    assert {text.group for text in SETTINGS.values()} == set(GROUPS)
+    for name, text in SETTINGS.items():
+        field = Settings.model_fields[name]
+        default = field.default
+        if default is False:
+            assert text.default == "no", name
+        elif isinstance(default, (int, float)):
+            assert float(text.default) == default, name
+        elif isinstance(default, (str, Path)):
+            assert text.default == str(default), name
+        words = [word for word in _words(field.annotation) if word != "default"]
+        assert list(text.choices) == (words if len(words) > 1 else []), name
+
+
+def _words(annotation: object) -> list[str]:
+    """The words of a ``Literal``, wherever it stands in a type."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    if get_origin(annotation) is dict:
+        return []
+    return [word for part in get_args(annotation) for word in _words(part)]
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
