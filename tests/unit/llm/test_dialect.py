@@ -318,7 +318,8 @@ def test_what_was_learned_is_kept_between_runs() -> None:
 
 def test_a_setting_that_a_server_does_not_take_is_left_out_and_told() -> None:
     options = RequestOptions(temperature=0.8, top_p=0.9, service_tier="flex")
-    encoder, told = Encoder(options=options), []
+    encoder = Encoder(options=options)
+    told: list[str] = []
     encoder.on_left_out = told.append
     sent = taught(said("Invalid service_tier argument", param="service_tier"), encoder=encoder)
     assert sent is not None
