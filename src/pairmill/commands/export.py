@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -93,6 +94,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output.policy import ExportPolicy
     from pairmill.output.related import related_documents
     from pairmill.output.repeats import choose_repeats
+    from pairmill.output.source_texts import read_source_texts
     from pairmill.output.split import parse_shares
 
     aspects = {
@@ -126,6 +128,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         options,
         find_repeats=None if exact else choose_repeats(near),
         find_related=None if exact else related_documents,
+        read_texts=partial(read_source_texts, folder),
         version=__version__,
     )
     for line in summary_lines(summary):

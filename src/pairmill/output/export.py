@@ -10,7 +10,7 @@ import json
 import shutil
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from pairmill.errors import InputError, StorageError
@@ -29,8 +29,10 @@ from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.order import OrderedRows
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
+from pairmill.output.related import SourceSketches
 from pairmill.output.rows import is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, Shares, Splitter
+from pairmill.output.split_record import SplitRecord, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type
 from pairmill.output.trainers import render_axolotl, render_llama_factory
 from pairmill.store.fields import read_fields
@@ -42,12 +44,14 @@ if TYPE_CHECKING:
     from pairmill.output.formats.format import Format
     from pairmill.output.length_gap import LengthGap
     from pairmill.output.rows import Row
+    from pairmill.records import Chunk
 
 __all__ = [
     "ExportOptions",
     "ExportSummary",
     "FindRelated",
     "FindRepeats",
+    "ReadTexts",
     "export",
 ]
 
@@ -58,6 +62,9 @@ FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 
 FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]"
 """Given all rows that passed and repeat none, in order: documents that must share a split."""
+
+ReadTexts: TypeAlias = "Callable[[set[str]], Iterator[Chunk]]"
+"""Given the ids of chunks that are wanted: chunks of the run's inputs, as far as they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,12 @@ class ExportSummary:
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
         length_gap: Of a format with chosen and rejected answers, how their lengths differ.
-        related: Documents whose answers share text with those of others, and so their split; None
-            where nobody looked.
+        related: Documents that share text with others, and so their split; None where nobody
+            looked.
+        sources_read: Documents whose own texts were compared for that; the others by their answers
+            alone.
+        moved: Documents that an earlier export in this place had put into another split, since
+            joined to documents of a third.
     """
 
     folder: Path
@@ -117,6 +128,8 @@ class ExportSummary:
     models: tuple[str, ...]
     length_gap: LengthGap | None = None
     related: int | None = None
+    sources_read: int = 0
+    moved: tuple[str, ...] = ()
 
 
 def export(
@@ -126,6 +139,7 @@ def export(
     *,
     find_repeats: FindRepeats | None = None,
     find_related: FindRelated | None = None,
+    read_texts: ReadTexts | None = None,
     version: str = "",
 ) -> ExportSummary:
     """Export the published shards of a run folder.
@@ -138,6 +152,8 @@ def export(
             None, the first row of each normalised instruction stays, in constant memory.
         find_related: Finds documents that must fall into one split, likewise; where None, only the
             pairs of one document are kept together.
+        read_texts: Reads the texts of documents again, to find kin among them too; with
+            ``find_related`` only.
         version: pairmill's own, for the card.
 
     Raises:
@@ -156,7 +172,7 @@ def export(
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db") as rows:
-            work = _Pass(rows, shape, options, find_repeats, find_related)
+            work = _Pass(rows, shape, options, find_repeats, find_related, read_texts)
             summary = work.run(shards, staging, out)
         (staging / "scratch.db").unlink()
         _write_neighbours(staging, summary, shape, options, version)
@@ -178,6 +194,7 @@ class _Pass:
         options: ExportOptions,
         find_repeats: FindRepeats | None,
         find_related: FindRelated | None,
+        read_texts: ReadTexts | None,
     ) -> None:
         self._rows = rows
         self._shape = shape
@@ -185,6 +202,8 @@ class _Pass:
         self._splitter = Splitter(options.shares, options.seed)
         self._find_repeats = find_repeats
         self._find_related = find_related
+        self._read_texts = read_texts
+        self._sources = SourceSketches()
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._gap = GapCounter()
@@ -198,6 +217,7 @@ class _Pass:
             found = self._find_repeats(self._passing())
             self._repeats = lambda row: found.get(row["id"])
         related = self._relate(found)
+        moved = self._splitter.hold(self._earlier(out))
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
         self._dropped += Counter()  # forget zeros
@@ -209,12 +229,14 @@ class _Pass:
             rows=read,
             kept=kept,
             dropped=dict(sorted(self._dropped.items())),
-            leak=self._measure(kept),
+            leak=self._measure(kept, staging),
             files=files,
             recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
             models=tuple(sorted(self._models))[:_MOST_NAMES],
             length_gap=self._gap.result(),
             related=related,
+            sources_read=len(self._sources),
+            moved=tuple(moved),
         )
 
     def _relate(self, repeats: Mapping[str, str]) -> int | None:
@@ -222,9 +244,28 @@ class _Pass:
         options = self._options
         if self._find_related is None or options.shares.train == 100:  # noqa: PLR2004 (per cent)
             return None
-        edges = self._find_related(row for row in self._passing() if row["id"] not in repeats)
+        documents: set[str] = set()
+        chunks: set[str] = set()
+
+        def seen() -> Iterator[Row]:
+            for row in self._passing():
+                if row["id"] not in repeats:
+                    documents.add(row["document_id"])
+                    chunks.add(row["chunk_id"])
+                    yield row
+
+        edges = set(self._find_related(seen()))
+        if self._read_texts is not None:
+            for chunk in self._read_texts(chunks):
+                if chunk.document_id in documents:
+                    self._sources.add(chunk.document_id, chunk.id, chunk.text)
+            edges |= self._sources.kin()
         self._splitter = Splitter(options.shares, options.seed, sorted(edges))
         return len({document for edge in edges for document in edge})
+
+    def _earlier(self, place: Path) -> Iterator[tuple[str, str]]:
+        """Where an earlier export in the same place has put its documents."""
+        return read_splits(place, self._options.shares, self._options.seed)
 
     def _take_in(self, shards: Iterable[Path]) -> int:
         total = 0
@@ -252,13 +293,17 @@ class _Pass:
         with ExitStack() as stack:
             for writer in writers.values():
                 stack.callback(writer.abandon)
+            record = stack.enter_context(SplitRecord(staging, options.shares, options.seed))
             for chunk in self._rows.chunks():
-                self._write_chunk(chunk, writers)
+                self._write_chunk(chunk, writers, record)
             files = {split: writer.close() for split, writer in writers.items() if writer.rows}
         return files, {split: writers[split].rows for split in files}
 
     def _write_chunk(
-        self, chunk: list[tuple[Row, tuple[int, int, int]]], writers: dict[str, SplitWriter]
+        self,
+        chunk: list[tuple[Row, tuple[int, int, int]]],
+        writers: dict[str, SplitWriter],
+        record: SplitRecord,
     ) -> None:
         places = {row["id"]: place for row, place in chunk}
         fitting = []
@@ -271,18 +316,19 @@ class _Pass:
         rows = self._without_parents(fitting)
         self._dropped["evolved_from"] += len(fitting) - len(rows)
         unpaired = len(rows)
-        for row, record in self._shape.write(rows):
+        for row, written in self._shape.write(rows):
             unpaired -= 1 if row.get("alternative") else 2
             reason = self._options.policy.reason_to_drop(row) or self._repeats(row)
             if reason:
                 self._dropped[reason] += 1
                 continue
             split = self._splitter.split_of(row["document_id"])
-            writers[split].write(record)
+            writers[split].write(written)
+            record.note(row["document_id"], split)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
             if self._shape.paired:
-                self._gap.add(record)
+                self._gap.add(written)
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
 
@@ -310,11 +356,17 @@ class _Pass:
         if len(self._recipes) < _MOST_NAMES:
             self._recipes.add(f"{row.get('recipe')} {row.get('prompt_version')}")
 
-    def _measure(self, kept: dict[str, int]) -> Leak | None:
+    def _measure(self, kept: dict[str, int], staging: Path) -> Leak | None:
         held_out = [split for split in kept if split != "train"]
         if not held_out or "train" not in kept:
             return None
-        return measure_leak(self._rows.kept(held_out), self._rows.kept(("train",)))
+        leak = measure_leak(self._rows.kept(held_out), self._rows.kept(("train",)))
+        if not self._sources:
+            return leak
+        shares, seed = self._options.shares, self._options.seed
+        trained = (name for name, split in read_splits(staging, shares, seed) if split == "train")
+        told = self._sources.leaked(self._rows.kept(held_out), trained)
+        return replace(leak, copied_source=told)
 
 
 def _write_neighbours(
@@ -332,6 +384,8 @@ def _write_neighbours(
         "kept": summary.kept,
         "dropped": summary.dropped,
         "related_documents": summary.related,
+        "sources_read": summary.sources_read,
+        "moved_documents": list(summary.moved),
         "leak": asdict(summary.leak) if summary.leak else None,
         "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
         "files": {

@@ -12,6 +12,7 @@ from pairmill.records import digest
 if TYPE_CHECKING:
     from pairmill.output.export import ExportOptions, ExportSummary
     from pairmill.output.formats.format import Format
+    from pairmill.output.leak import Leak
 
 __all__ = ["export_card"]
 
@@ -64,6 +65,7 @@ def _splits(summary: ExportSummary, options: ExportOptions) -> str:
                 f"Leak test over {leak.held_out:,} held-out rows: {leak.same_instruction:,} "
                 f"instructions also stand in train, {leak.copied_answer:,} answers share at least "
                 f"half of their 8-word runs with train; mean overlap {leak.overlap:.2%}."
+                f"{_sources(leak)}"
             ),
         ]
     if summary.length_gap:
@@ -76,8 +78,21 @@ def _kept_together(summary: ExportSummary) -> str:
         return "A document's pairs are in one split."
     return (
         "A document's pairs are in one split, with those of documents whose answers share half of "
-        f"their 8-word runs with it: {summary.related:,} documents have such kin."
+        f"their 8-word runs with it{_by_text(summary)}: "
+        f"{summary.related:,} documents have such kin."
     )
+
+
+def _by_text(summary: ExportSummary) -> str:
+    if not summary.sources_read:
+        return ""
+    return " or of whose own text a passage is nearly the same"
+
+
+def _sources(leak: Leak) -> str:
+    if leak.copied_source is None:
+        return ""
+    return f" The text of {leak.copied_source:,} of all held-out rows stands in train's documents."
 
 
 def _thresholds(options: ExportOptions) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from pairmill.errors import FolderError, StorageError
 from pairmill.output.card import CARD
 from pairmill.output.formats.registry import find_format
+from pairmill.output.split_record import SPLIT_RECORD
 from pairmill.store.files import DISK
 
 __all__ = ["MANIFEST", "check_replaceable", "default_place", "make_staging", "put_in_place"]
 
 MANIFEST = "export.json"
-_OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
+_OWN = {CARD, MANIFEST, SPLIT_RECORD, "data", "dataset_info.json", "axolotl.yaml"}
 
 
 def default_place(folder: Path, shape: str) -> Path:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["summary_lines"]
 
+_MOST_NAMES = 20
+
 
 def summary_lines(summary: ExportSummary) -> list[str]:
     """Where it is, what is in each split, what was dropped and why, and how far the splits leak."""
@@ -23,6 +25,15 @@ def summary_lines(summary: ExportSummary) -> list[str]:
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
     lines.append(_leak_line(summary.leak))
+    if summary.related is not None and not summary.sources_read:
+        lines.append("kin: by answers alone, since the run's inputs are not at hand")
+    if summary.moved:
+        names = ", ".join(plain(name, 80) for name in summary.moved[:_MOST_NAMES])
+        more = len(summary.moved) - _MOST_NAMES
+        lines.append(
+            f"moved to another split than in the export before, since new text joins them to"
+            f" others: {names}{f' and {more:,} more' if more > 0 else ''}"
+        )
     if summary.length_gap:
         lines.append(summary.length_gap.line())
     return lines
@@ -34,4 +45,11 @@ def _leak_line(leak: Leak | None) -> str:
     return (
         f"leak into train: {leak.share:.1%} of {leak.held_out:,} held-out pairs "
         f"({leak.same_instruction:,} same instruction, {leak.copied_answer:,} copied answer)"
+        f"{_source_part(leak)}"
     )
+
+
+def _source_part(leak: Leak) -> str:
+    if leak.copied_source is None:
+        return ""
+    return f", {leak.copied_source:,} from a source whose text is in train"
