@@ -18,6 +18,7 @@ import typer
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
 from pairmill.commands.export import export as export_command
+from pairmill.commands.inspect import inspect
 from pairmill.commands.qc import qc
 from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
@@ -346,6 +347,6 @@ def _run(
     return summary.exit_code
 
 
-for command in (estimate_like(run, _pilot), doctor, recover, report, qc, simulate):
+for command in (estimate_like(run, _pilot), doctor, inspect, recover, report, qc, simulate):
     app.command()(command)
 app.command("export")(export_command)

@@ -191,6 +191,10 @@ class Settings(BaseModel):
     export: str | None = None
     """A training format to which the run is exported, beside its folder, once it has ended."""
 
+    companions: tuple[str, ...] = ()
+    """Coroutines of your own beside the run, as ``package.module:name`` or ``FILE.py:name``; see
+    docs/companions.md."""
+
     text_field: str | None = Field(None, json_schema_extra={"semantic": True})
     """Name of the field that holds a record's text; found by itself where None."""
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
@@ -198,6 +202,11 @@ class Settings(BaseModel):
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
+    languages: tuple[str, ...] = ()
+    """Languages (``en``, ``de``) of documents that are used; all where empty."""
+    privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra={"semantic": True})
+    """What becomes of mail addresses, phone and account numbers and keys in documents, before
+    anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
     min_words: int = Field(40, ge=1)
     """A document with fewer words is no article, and is skipped."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)

@@ -14,6 +14,8 @@ from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
 from pairmill.chunking.clean import READING_VERSION, Dropped, clean
 from pairmill.chunking.job import Job
 from pairmill.errors import ChangedError, PairmillError
+from pairmill.quality.language import identify, primary
+from pairmill.quality.privacy import redact
 from pairmill.records import Document
 from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
@@ -35,10 +37,11 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Watch
     from pairmill.sources.streams import Source
 
-__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of"]
+__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
+_SHOWN_CHARS = 2000  # of a text, by which its language is told
 _PUMPED = 256  # documents from standard input that may wait
 
 
@@ -95,7 +98,7 @@ def spans_of(
     """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
     bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
     for document in read_documents(job, watch, stdin, on_wait):
-        cleaned = clean(document, job.min_words)
+        cleaned = usable(document, job)
         if isinstance(cleaned, Dropped):
             watch(Note(InputFate.DROPPED, document.source, cleaned.reason, cleaned.detail))
             continue
@@ -109,6 +112,30 @@ def spans_of(
                 " for again; add --accept-change to do so, or give another folder with -o"
             )
         yield cleaned, units_of(cleaned.text, bounds, job)[: job.limit_per_document]
+
+
+def usable(document: Document, job: Job) -> Document | Dropped:
+    """Return a cleaned document as a run uses it, or why it does not.
+
+    A language that a page's template claims is believed only where the text does not show another.
+    """
+    cleaned = clean(document, job.min_words)
+    if isinstance(cleaned, Dropped):
+        return cleaned
+    claims_language = cleaned.language is not None and cleaned.since > 1
+    if job.languages or claims_language:
+        shown = identify(cleaned.text[:_SHOWN_CHARS], cleaned.language)
+        if shown is not None and shown != primary(cleaned.language):
+            cleaned = replace(cleaned, language=shown)
+        if job.languages and primary(shown or cleaned.language) not in job.languages:
+            return Dropped("language", shown or cleaned.language or "none shows")
+    if job.privacy != "keep":
+        text, private = redact(cleaned.text)
+        if private and job.privacy == "drop":
+            kinds = ", ".join(sorted({match.kind for match in private}))
+            return Dropped("private data", f"{len(private)} places: {kinds}")
+        cleaned = replace(cleaned, text=text)
+    return cleaned
 
 
 def units_of(text: str, bounds: tuple[int, int, int], job: Job) -> list[Span]:

@@ -82,7 +82,7 @@ def _fly(
         raise UsageError("--pilot reads the input twice: name files or folders instead of -")
     limit = min(count, settings.limit or count)
     watch = PilotWatch(time.monotonic)
-    part = settings.model_copy(update={"limit": limit, "export": None})
+    part = settings.model_copy(update={"limit": limit, "export": None, "companions": ()})
     exit_code = carry_out(part, watch)
     if exit_code != EXIT_DONE:
         sys.exit(exit_code)
@@ -90,27 +90,12 @@ def _fly(
 
 
 def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
-    import time
-
-    import anyio
-
+    from pairmill.api import estimate_settings
     from pairmill.errors import UsageError
-    from pairmill.llm.price_files import load_prices
-    from pairmill.service.estimate import estimate
     from pairmill.service.estimate_notes import notes_on
     from pairmill.service.estimate_show import print_estimate
-    from pairmill.service.survey import survey
 
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
-    prices = load_prices(settings.prices)
-    tier = getattr(settings, "service_tier", None)
-    models = {pool.model or settings.model for pool in settings.pools} or {settings.model}
-    known = [prices.find(model, tier=tier) for model in sorted(models)]
-    total = estimate(
-        anyio.run(survey, settings),
-        settings,
-        [price.at(time.time()) if price else None for price in known],
-        pace,
-    )
+    total = estimate_settings(settings, pace)
     print_estimate(total, notes_on(total, settings), as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -87,14 +86,10 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = "unknown",
 ) -> None:
     """Write a dataset to train on: without repeats, split by document, in one training format."""
-    from pairmill import __version__
+    from pairmill import api
     from pairmill.output import export as exporting
-    from pairmill.output.export_place import default_place
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.policy import ExportPolicy
-    from pairmill.output.related import related_documents
-    from pairmill.output.repeats import choose_repeats
-    from pairmill.output.source_texts import read_source_texts
     from pairmill.output.split import parse_shares
 
     aspects = {
@@ -104,7 +99,6 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         "helpfulness": min_helpfulness,
     }
     options = exporting.ExportOptions(
-        shape=to,
         file_type=file_type,
         shares=parse_shares(split),
         seed=seed,
@@ -122,14 +116,6 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         keep_parents=keep_parents,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
-    summary = exporting.export(
-        folder,
-        output or default_place(folder, to),
-        options,
-        find_repeats=None if exact else choose_repeats(near),
-        find_related=None if exact else related_documents,
-        read_texts=partial(read_source_texts, folder),
-        version=__version__,
-    )
+    summary = api.export(folder, to, output, near=near, exact=exact, options=options)
     for line in summary_lines(summary):
         typer.echo(line, err=True)

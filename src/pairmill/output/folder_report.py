@@ -10,13 +10,13 @@ from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.facts import RunFacts, cost_usd, counted
-from pairmill.output.qc import check, shown
-from pairmill.output.qc_limits import Status
-from pairmill.output.qc_read import Fields, Pairs, to_pair
+from pairmill.output.qc.limits import Status
+from pairmill.output.qc.read import Fields, Pairs, to_pair
+from pairmill.output.qc.report import check, shown
 from pairmill.output.report import write_report
 from pairmill.output.rows import published_shards
+from pairmill.output.run_inputs import find_chunks
 from pairmill.output.sample import random_rows
-from pairmill.output.show import find_chunks
 from pairmill.quality.trust import parse_figures
 from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
@@ -29,7 +29,7 @@ from pairmill.store.manifest import read_totals
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.output.qc import Metric
+    from pairmill.output.qc.report import Metric
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
@@ -57,7 +57,9 @@ def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
         folder.path,
         read_facts(folder, version),
         checks=_verdicts(folder.path, seed),
-        find_chunks=lambda ids: find_chunks(folder.resolved, ids),
+        find_chunks=lambda ids: {
+            key: chunk.text for key, chunk in find_chunks(folder, ids).items()
+        },
         seed=seed,
     )
 

@@ -61,12 +61,14 @@ class AnswerModel(BaseModel):
 
     ``items`` names the field that holds a list whose good members are worth keeping when others
     are bad, or is None. ``strict_schema`` is the JSON schema of a model that was made from a
-    recipe file; None: it is made from the model.
+    recipe file; None: it is made from the model. ``schema_name`` is the schema's, and a part of
+    every call's name; None: the class's in small letters.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
     items: ClassVar[str | None] = None
     strict_schema: ClassVar[dict[str, Any] | None] = None
+    schema_name: ClassVar[str | None] = None
 
 
 Answer = TypeVar("Answer", bound=AnswerModel)
@@ -139,7 +141,7 @@ def json_schema(model: type[AnswerModel]) -> AnswerSchema:
     if plain is None:
         schema = model.model_json_schema(by_alias=False)
         plain = _plain(schema, schema.get("$defs", {}))
-    name = model.__name__.lower()
+    name = model.schema_name or model.__name__.lower()
     return AnswerSchema(name, plain, digest(name, orjson.dumps(plain).decode()))
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec.structs import replace as replace_pair
 
 from pairmill.errors import RejectedError
 from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
@@ -81,6 +82,8 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
+        if settings.keep_reasoning:
+            written = _with_thought(written, getattr(ask, "reasoning", ""))
         if is_unchecked:
             pairs = written
         else:
@@ -106,6 +109,13 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         source=generator.source,
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
+
+
+def _with_thought(pairs: list[Pair], thought: str) -> list[Pair]:
+    """The pairs with what the model thought before its last answer, where they have no thought."""
+    if not thought:
+        return pairs
+    return [pair if pair.reasoning else replace_pair(pair, reasoning=thought) for pair in pairs]
 
 
 def make_checks(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Checks:

@@ -127,9 +127,19 @@ class Asker:
         model: The name under which the run's own model returned its last one.
         created: When the last one came, or failed to come, in seconds since the epoch.
         dropped: Pairs that were dropped on the way.
+        reasoning: What the run's own model thought before its last answer, where that is kept.
     """
 
-    __slots__ = ("_complete", "_questions", "answers", "created", "dropped", "model", "usage")
+    __slots__ = (
+        "_complete",
+        "_questions",
+        "answers",
+        "created",
+        "dropped",
+        "model",
+        "reasoning",
+        "usage",
+    )
 
     def __init__(
         self, questions: Questions, complete: Callable[[Request], Awaitable[Completion]]
@@ -142,6 +152,7 @@ class Asker:
         self.model = questions.model
         self.created = 0.0
         self.dropped: list[Rejection] = []
+        self.reasoning = ""
 
     @property
     def around(self) -> RecipeContext:
@@ -228,6 +239,7 @@ class Asker:
         self.answers += 1
         if model is None:
             self.model = completion.model or self.model
+            self.reasoning = completion.reasoning
         self.created = completion.created
         if completion.finish_reason == "content_filter":
             raise RejectedError("content_filter", "the provider withheld it", completion.text)

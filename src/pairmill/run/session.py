@@ -46,6 +46,7 @@ from pairmill.events import (
 )
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.companions import RunView, beside, load_companions
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
@@ -77,11 +78,12 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.config import Settings
     from pairmill.llm.budget import Budget
     from pairmill.recipes.recipe import Recipe
+    from pairmill.run.companions import Companion
     from pairmill.run.connect import Connection
     from pairmill.run.ending import Account
     from pairmill.run.reader import UnitBatch, Work
@@ -98,6 +100,7 @@ async def run(
     handle_signals: bool = True,
     tick: Callable[[], None] | None = None,
     again: RetryRequest | None = None,
+    companions: Sequence[Companion] = (),
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -106,7 +109,8 @@ async def run(
         bus: Whoever listens on it is told what happens.
         handle_signals: SIGINT and SIGTERM end the run gently, and a second one at once.
         tick: Called a few times a second from the event loop, to draw progress.
-        again: Ask for tombstones alone, with what it says.
+        again: Retry rejected units only, filtered as given.
+        companions: Coroutines to run beside it, with those that the settings name.
 
     Raises:
         PairmillError: The run could not begin. Nothing that was committed is lost.
@@ -116,6 +120,8 @@ async def run(
     settings, notice = fit_to_open_files(settings)
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
+    beside_it = [*companions, *load_companions(settings.companions)]
+    view = RunView(settings, bus) if beside_it else None
     check_inputs(settings.inputs, settings.output, settings.sources)
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -189,9 +195,11 @@ async def run(
             watch=watch,
             puts_back=again is not None,
             skipped=skipped,
+            view=view,
         )
         stack.enter_context(calm_collector())
-        return await session.run(handle_signals=handle_signals, tick=tick)
+        async with beside(beside_it, view):
+            return await session.run(handle_signals=handle_signals, tick=tick)
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -216,6 +224,7 @@ class _Session:
         watch: CanaryGuard,
         puts_back: bool,
         skipped: SkippedLog,
+        view: RunView | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -226,6 +235,7 @@ class _Session:
         self._ending = ending
         self._watch = watch
         self._puts_back = puts_back
+        self._view = view
         self._skipped = skipped
         self._stop = watch.stop
         self._chunks = 0
@@ -236,7 +246,7 @@ class _Session:
         self._quota = make_quota(settings, accepted=ending.pairs, spare=reader.done_with)
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
-        """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
+        """Run reader, workers, writer and signal handling; finalise the folder."""
         self._ending.listen(self._bus)
         self._bus.subscribe(self._watch.listen, UnitFinished)
         self._tell_account(self._ending.begin())
@@ -310,6 +320,8 @@ class _Session:
                     self._idle = None
                     self._budget = connection.spending.budget
                     asked = True
+                    if self._view is not None:
+                        self._view.connected(connection)
                     await self._work(batch, connection)
         except* StoppingError:
             pass  # a stop came while the model was looked for

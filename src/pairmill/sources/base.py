@@ -1,8 +1,8 @@
 """What a reader of a format is given, and what it yields: the door for formats of a user's own.
 
 A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
-yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek) and takes
-reports of what cannot be used. See docs/sources.md.
+yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek),
+and takes reports of what cannot be used. See docs/sources.md.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pairmill.errors import ConfigError, InputError
-from pairmill.output.qc_read import Fields, PairRow, read_pairs, to_pair
+from pairmill.output.qc.read import Fields, PairRow, read_pairs, to_pair
 
 WANTED = PairRow("Why copper?", "It spreads heat.")
 SHAPES: list[dict[str, Any]] = [
@@ -80,7 +80,9 @@ def test_jsonl_counts_what_it_cannot_read(tmp_path: Path) -> None:
     assert (pairs.rows, pairs.unreadable) == ([WANTED], 3)
     packed = tmp_path / "pairs.jsonl.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
-    assert read_pairs(packed) == pairs
+    assert (read_pairs(packed).rows, read_pairs(packed).unreadable) == (pairs.rows, 3)
+    assert [place.line for place in pairs.bad] == [3, 4, 5]
+    assert "3 records hold no pair that can be read" in pairs.notes[0]
 
 
 def test_json_lists_are_found_anywhere_and_keys_name_splits(tmp_path: Path) -> None:

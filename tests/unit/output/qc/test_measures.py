@@ -10,9 +10,9 @@ import pytest
 from tests.unit.quality.corpus import Example, make_examples, stray_answer
 
 from pairmill.errors import InputError, UsageError
-from pairmill.output.qc import Report, check, failures, render, to_json
-from pairmill.output.qc_limits import LIMITS, Status
-from pairmill.output.qc_read import PairRow, Pairs
+from pairmill.output.qc.limits import LIMITS, Status
+from pairmill.output.qc.read import PairRow, Pairs
+from pairmill.output.qc.report import Report, check, failures, render, to_json
 from pairmill.records import Document, digest
 
 COUNT = 500
@@ -125,7 +125,8 @@ def test_without_documents_it_does_what_can_be_done() -> None:
     report = run(plant(0.12, fault), documents=False)
     assert values(report)["meta_references"] == pytest.approx(0.12, abs=0.02)
     assert "ungrounded" not in values(report)
-    assert "not measured: groundedness" in render(report)
+    assert "not checked: grounding_lift, copied: give the documents" in render(report)
+    assert "copied" in report.unchecked
 
 
 def test_a_leak_between_splits_is_found() -> None:
@@ -153,7 +154,7 @@ def test_a_phrase_that_many_instructions_share_is_named() -> None:
     def leak(row: PairRow, _: Example, __: random.Random) -> PairRow:
         return replace(row, instruction=f"{row.instruction} Mention the zither quartet.")
 
-    report = check(Pairs(plant(0.16, leak), 0))
+    report = run(plant(0.16, leak))
     (metric,) = [metric for metric in failures(report, "warn") if metric.key == "common_phrase"]
     assert metric.value == pytest.approx(0.16, abs=0.02)
     assert metric.note == "zither quartet"
@@ -167,7 +168,7 @@ def test_rows_are_numbered_from_one() -> None:
     rows = [*ROWS[:3], replace(ROWS[3], answer="I cannot help."), *ROWS[4:8]]
     metric = next(m for m in run(rows).metrics if m.key == "refusals")
     assert metric.rows == (4,)
-    assert "variety: too few pairs to say" in run(rows).skipped
+    assert run(rows).unchecked["distinct_2"] == "too few pairs"
 
 
 def test_json_has_stable_keys() -> None:
@@ -176,7 +177,7 @@ def test_json_has_stable_keys() -> None:
     assert plain["status"] == "fail"
     assert plain["metrics"].keys() <= LIMITS.keys()
     assert set(plain["metrics"]["ungrounded"]) == {
-        "value", "status", "warn", "fail", "rows", "note", "hint",
+        "value", "status", "warn", "fail", "rows", "places", "note", "hint",
     }  # fmt: skip
     assert plain["metrics"]["ungrounded"]["hint"]
     assert plain["metrics"]["truncated"]["hint"] == ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["LIMITS", "Limit", "Status"]
+__all__ = ["BY_NATURE", "DROPPED", "LIMITS", "Limit", "Status"]
 
 
 class Status(StrEnum):
-    """How a figure looks; ``info`` where there is no good or bad, or too few rows to say."""
+    """How a figure looks; ``info`` where there is no good or bad in data of this kind."""
 
     OK = "ok"
     WARN = "warn"
@@ -89,7 +89,7 @@ LIMITS = {
         "say the language in the prompt; drop these rows"),
     "truncated": Limit(
         "answers that end in mid-sentence", 0.02, 0.10,
-        "raise max_tokens; treat finish_reason 'length' as a failure"),
+        "drop them; where you make them yourself, raise max_tokens"),
     "personal_data": Limit(
         "rows with e-mail addresses, phone, card, account or IP numbers", 0.005, 0.02,
         "redact them before training"),
@@ -101,7 +101,7 @@ LIMITS = {
         "answers below 25 words", 0.30, None, "ask for complete answers, if brief is not the aim"),
     "first_words": Limit(
         "instructions that begin with one of three words", 0.60, 0.90,
-        "vary opening words: 'Explain', 'Describe' and 'Discuss' are a model's habit"),
+        "vary how requests begin: other types, askers and forms"),
     "distinct_2": Limit(
         "different word pairs among all, instructions, sample of 1,000", 0.25, 0.12,
         "the instructions are much alike: vary types and forms",
@@ -122,3 +122,14 @@ have 24 % exact and 35 % near repeats, a lift of 0.04, 46 % of test in train, an
 1,000 a distinct-2 of 0.17 and a compression ratio of 6.6. By embeddings (cosine 0.90) 56 % of its
 instructions have a like one, of as many random sentences of its texts 21 %.
 """
+
+BY_NATURE = frozenset(
+    {"yes_no", "short_answers", "first_words", "common_phrase", "distinct_2", "compression_ratio"}
+)
+"""Figures that are neither good nor bad in general data: sums are short, templates are alike."""
+
+DROPPED = (
+    "exact_repeats", "near_repeats", "ungrounded", "leaked_terms", "meta_text", "refusals",
+    "wrong_language", "secrets",
+)  # fmt: skip
+"""Figures whose rows ``--clean`` leaves out: those of checks that drop a pair while generating."""
