@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from pairmill.errors import InputError, StorageError
+from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.card import CARD
 from pairmill.output.export_card import export_card
 from pairmill.output.export_place import (
@@ -27,6 +27,7 @@ from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import find_format
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
+from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
 from pairmill.output.related import SourceSketches
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pairmill.output.formats.format import Format
+    from pairmill.output.formats.format import Format, Record
     from pairmill.output.length_gap import LengthGap
     from pairmill.output.rows import Row
     from pairmill.records import Chunk
@@ -56,6 +57,7 @@ __all__ = [
 ]
 
 _MOST_NAMES = 20
+_ALL = 100
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
@@ -81,6 +83,9 @@ class ExportOptions:
         keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
             evolved one stays. Formats of preferences see both in any case.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
+        open_book: Percent of the rows that get the passage they were written from in the prompt.
+        unanswerable: Percent of these whose passage is left out, with the answer that the texts do
+            not say.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
 
@@ -92,6 +97,8 @@ class ExportOptions:
     license_id: str = "unknown"
     keep_parents: bool = False
     columns: tuple[str, ...] = ()
+    open_book: float = 0.0
+    unanswerable: float = 10.0
     file_bytes: int = 256 * 2**20
 
 
@@ -116,6 +123,7 @@ class ExportSummary:
             alone.
         moved: Documents that an earlier export in this place had put into another split, since
             joined to documents of a third.
+        open_book: Rows ``opened``, of these ``unanswerable``, and chosen ones with ``no_text``.
     """
 
     folder: Path
@@ -130,6 +138,7 @@ class ExportSummary:
     related: int | None = None
     sources_read: int = 0
     moved: tuple[str, ...] = ()
+    open_book: dict[str, int] = field(default_factory=dict)
 
 
 def export(
@@ -165,6 +174,7 @@ def export(
     options = options or ExportOptions()
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
+    _check_open_book(options, read_texts)
     shards = published_shards(folder)
     if not shards:
         raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
@@ -175,6 +185,7 @@ def export(
             work = _Pass(rows, shape, options, find_repeats, find_related, read_texts)
             summary = work.run(shards, staging, out)
         (staging / "scratch.db").unlink()
+        (staging / "shelf.db").unlink(missing_ok=True)
         _write_neighbours(staging, summary, shape, options, version)
         put_in_place(staging, out)
     except OSError as error:
@@ -204,6 +215,7 @@ class _Pass:
         self._find_related = find_related
         self._read_texts = read_texts
         self._sources = SourceSketches()
+        self._book: OpenBook | None = None
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._gap = GapCounter()
@@ -216,10 +228,16 @@ class _Pass:
         if self._find_repeats:
             found = self._find_repeats(self._passing())
             self._repeats = lambda row: found.get(row["id"])
-        related = self._relate(found)
+        options = self._options
+        shelf = Shelf(staging / "shelf.db") if options.open_book else None
+        if shelf is not None:
+            self._book = OpenBook(options.open_book, options.unanswerable, options.seed, shelf)
+        related = self._relate(found, shelf)
         moved = self._splitter.hold(self._earlier(out))
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
+        if shelf is not None:
+            shelf.close()
         self._dropped += Counter()  # forget zeros
         if not any(kept.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
@@ -237,13 +255,13 @@ class _Pass:
             related=related,
             sources_read=len(self._sources),
             moved=tuple(moved),
+            open_book=dict(self._book.counts) if self._book else {},
         )
 
-    def _relate(self, repeats: Mapping[str, str]) -> int | None:
+    def _relate(self, repeats: Mapping[str, str], shelf: Shelf | None) -> int | None:
         """Keep together what belongs together; the number of documents that are kin to others."""
         options = self._options
-        if self._find_related is None or options.shares.train == 100:  # noqa: PLR2004 (per cent)
-            return None
+        is_split = self._find_related is not None and options.shares.train != 100  # noqa: PLR2004
         documents: set[str] = set()
         chunks: set[str] = set()
 
@@ -254,14 +272,31 @@ class _Pass:
                     chunks.add(row["chunk_id"])
                     yield row
 
-        edges = set(self._find_related(seen()))
-        if self._read_texts is not None:
-            for chunk in self._read_texts(chunks):
-                if chunk.document_id in documents:
-                    self._sources.add(chunk.document_id, chunk.id, chunk.text)
-            edges |= self._sources.kin()
+        edges: set[tuple[str, str]] = set()
+        if is_split and self._find_related is not None:
+            edges.update(self._find_related(seen()))
+        elif shelf is not None:
+            deque(seen(), maxlen=0)
+        if is_split or shelf is not None:
+            self._take_texts(documents if is_split else frozenset(), chunks, shelf)
+        if not is_split:
+            return None
+        edges |= self._sources.kin()
         self._splitter = Splitter(options.shares, options.seed, sorted(edges))
         return len({document for edge in edges for document in edge})
+
+    def _take_texts(
+        self, documents: Collection[str], chunks: set[str], shelf: Shelf | None
+    ) -> None:
+        """Read the texts again: those of documents to find kin, those of chunks for the shelf."""
+        if self._read_texts is None:
+            return
+        shown = frozenset(chunks)
+        for chunk in self._read_texts(chunks):
+            if chunk.document_id in documents:
+                self._sources.add(chunk.document_id, chunk.id, chunk.text)
+            if shelf is not None and chunk.id in shown:
+                shelf.add(chunk.document_id, chunk.id, chunk.text)
 
     def _earlier(self, place: Path) -> Iterator[tuple[str, str]]:
         """Where an earlier export in the same place has put its documents."""
@@ -323,7 +358,7 @@ class _Pass:
                 self._dropped[reason] += 1
                 continue
             split = self._splitter.split_of(row["document_id"])
-            writers[split].write(written)
+            writers[split].write(self._opened(row, split) or written)
             record.note(row["document_id"], split)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
@@ -331,6 +366,21 @@ class _Pass:
                 self._gap.add(written)
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
+
+    def _opened(self, row: Row, split: str) -> Record | None:
+        """The record with passages in its prompt; None where it stays as it is."""
+        if self._book is None:
+            return None
+        splitter = self._splitter
+        own = splitter.component(row["document_id"])
+
+        def may_stand_beside(document: str) -> bool:
+            return splitter.component(document) != own and splitter.split_of(document) == split
+
+        opened = self._book.open(row, may_stand_beside, apart=self._shape.name == "alpaca")
+        if opened is None:
+            return None
+        return next(iter(self._shape.write([opened]))).record
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
         """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
@@ -369,6 +419,18 @@ class _Pass:
         return replace(leak, copied_source=told)
 
 
+def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> None:
+    if not options.open_book:
+        return
+    if not 0 < options.open_book <= _ALL or not 0 <= options.unanswerable <= _ALL:
+        raise UsageError("--open-book and --unanswerable are percentages, up to 100")
+    if options.shape not in OPEN_BOOK_FORMATS:
+        known = ", ".join(OPEN_BOOK_FORMATS)
+        raise UsageError(f"--open-book: '{options.shape}' has no prompt; one of: {known}")
+    if read_texts is None:
+        raise UsageError("open_book needs the run's texts (read_texts)")
+
+
 def _write_neighbours(
     staging: Path, summary: ExportSummary, shape: Format, options: ExportOptions, version: str
 ) -> None:
@@ -386,6 +448,13 @@ def _write_neighbours(
         "related_documents": summary.related,
         "sources_read": summary.sources_read,
         "moved_documents": list(summary.moved),
+        "open_book": {
+            "percent": options.open_book,
+            "unanswerable": options.unanswerable,
+            "rows": summary.open_book,
+        }
+        if options.open_book
+        else None,
         "leak": asdict(summary.leak) if summary.leak else None,
         "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
         "files": {

@@ -36,7 +36,7 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         summary.kept,
     )
     content = digest(*(file.sha256 for files in summary.files.values() for file in files))
-    sections = (_splits(summary, options), _thresholds(options))
+    sections = (_splits(summary, options), _open_book(summary), _thresholds(options))
     return render_card(
         facts,
         layout,
@@ -93,6 +93,17 @@ def _sources(leak: Leak) -> str:
     if leak.copied_source is None:
         return ""
     return f" The text of {leak.copied_source:,} of all held-out rows stands in train's documents."
+
+
+def _open_book(summary: ExportSummary) -> str:
+    if not summary.open_book:
+        return ""
+    opened, unsaid = summary.open_book.get("opened", 0), summary.open_book.get("unanswerable", 0)
+    return (
+        f"## Open book\n\n{opened:,} rows have passages in the prompt, up to three of them from"
+        f" other documents of the same split. In {unsaid:,} of these the row's own passage is"
+        " missing, and the answer is that the texts do not say."
+    )
 
 
 def _thresholds(options: ExportOptions) -> str:

@@ -34,6 +34,8 @@ def summary_lines(summary: ExportSummary) -> list[str]:
             f"moved to another split than in the export before, since new text joins them to"
             f" others: {names}{f' and {more:,} more' if more > 0 else ''}"
         )
+    if summary.open_book:
+        lines.append(_open_book_line(summary.open_book))
     if summary.length_gap:
         lines.append(summary.length_gap.line())
     return lines
@@ -53,3 +55,16 @@ def _source_part(leak: Leak) -> str:
     if leak.copied_source is None:
         return ""
     return f", {leak.copied_source:,} from a source whose text is in train"
+
+
+def _open_book_line(counts: dict[str, int]) -> str:
+    line = (
+        f"open book: {counts.get('opened', 0):,} pairs with passages in the prompt,"
+        f" {counts.get('unanswerable', 0):,} of them without their own"
+    )
+    missing = counts.get("no_text", 0)
+    if missing:
+        line += (
+            f"; {missing:,} more as they are, since their text is not among the run's inputs now"
+        )
+    return line
