@@ -348,7 +348,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
 
     with ExitStack() as stack:
         for target, name, value in (
-            (connect, "_provider", lambda *_: Wire(world, start)),
+            (connect, "make_provider", lambda *_: Wire(world, start)),
             (connect, "SystemClock", Clock),
             (connect, "random", SimpleNamespace(Random=lambda: world.dice)),
             (time, "monotonic", clock),

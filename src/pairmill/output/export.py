@@ -24,7 +24,7 @@ from pairmill.output.export_place import (
 )
 from pairmill.output.files import write_text
 from pairmill.output.formats.columns import with_columns
-from pairmill.output.formats.registry import find_format
+from pairmill.output.formats.registry import find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
@@ -241,7 +241,10 @@ class _Pass:
         self._dropped += Counter()  # forget zeros
         if not any(kept.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
-            raise InputError(f"nothing to export: none of {read} rows passed ({why or 'no rows'})")
+            raise InputError(
+                f"nothing to export: none of {read} rows passed ({why or 'no rows'})"
+                f"{hint_for(self._dropped)}"
+            )
         return ExportSummary(
             folder=out,
             rows=read,

@@ -44,6 +44,7 @@ _COPIES = {
     "answer_length": CheckPolicy.FLAG,
 }
 
+_ASKED = frozenset({"pair", "question"})
 _KEEP = CheckPolicy.KEEP
 _TASKS: Mapping[str, Mapping[str, CheckPolicy]] = {
     # what is no fault of a short answer that can be checked
@@ -90,12 +91,16 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
             pairs = await refine(written, chunk, ask, checks, generator.rewrite)
         if written and not pairs:
             raise RejectedError("no_pair_passed", f"none of {len(written)} pairs passed the checks")
+        # What has no single request and reply is left as it is.
+        others = [pair for pair in pairs if pair.task not in _ASKED]
+        pairs = [pair for pair in pairs if pair.task in _ASKED] if others else pairs
         if evolution is not None:
             pairs = await evolution.evolve(pairs, chunk, ask)
         if preference is not None:
             pairs = await preference.add(pairs, chunk, ask)
         if judge is not None:
             pairs = await judge.rate(pairs, chunk, ask)
+        pairs = [*pairs, *others] if others else pairs
         return with_system(pairs, chunk, settings) if settings.system_prompt else pairs
 
     return Recipe(

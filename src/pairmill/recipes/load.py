@@ -68,6 +68,11 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
         return _of_recipe_file(read_recipe_text(library_text(name), f"{name}.yaml"), settings)
     if ":" in name:
         return _of_object(*load_named(name), settings)
+    return _of_package(name, settings, copies)
+
+
+def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator:
+    """What an installed package offers under the name: a recipe in Python, or a file's path."""
     found = _installed(name)
     if found is None:
         known = recipe_names()

@@ -115,7 +115,7 @@ async def refine(
                 gravest = worst(findings)
         if gravest is not None and gravest.policy in _GRAVE:
             ask.drop(Rejection(gravest.check, gravest.detail, raw_pair(pair), whole_unit=False))
-        elif not ask.around.admit(pair.instruction):
+        elif not ask.around.admit(pair.instruction or pair.answer):
             told = "as many pairs as allowed have this instruction"
             ask.drop(Rejection("repeated", told, raw_pair(pair), whole_unit=False))
         else:

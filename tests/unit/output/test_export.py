@@ -537,3 +537,12 @@ def test_an_open_book_needs_a_prompt_and_says_which_texts_are_gone(
 
 def test_every_language_of_the_phrases_has_its_words_for_an_open_book() -> None:
     assert set(WORDS) == set(LANGUAGES)
+
+
+def test_rows_that_a_format_cannot_hold_are_told_where_they_fit(
+    run_folder: Callable[..., Path], row: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = run_folder([row(1, task="text", instruction=None)])
+    with pytest.raises(InputError, match=r"1 task_text\); formats that hold such rows: text"):
+        export(folder, tmp_path / "out")
+    assert export(folder, tmp_path / "out", ExportOptions(shape="text")).kept == {"train": 1}

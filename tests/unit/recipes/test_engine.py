@@ -259,3 +259,11 @@ async def test_the_models_own_thought_becomes_the_rows_where_it_is_kept() -> Non
         made = compose(file_generator(parse(), given), given)
         [row] = await made.write(make_chunk(), asker)
         assert row.reasoning == wanted
+
+
+async def test_steps_for_pairs_leave_texts_and_conversations_as_they_are() -> None:
+    text = changed(('  instruction: "{{ pair.question }}"\n', "  task: text\n"))
+    given = settings(judge="all", evolve="on", preference="samples", judge_trust=0)
+    ask = ScriptedAsk([answer(pair(LAW))])
+    [row] = await compose(file_generator(parse(text), given), given).write(make_chunk(), ask)
+    assert (row.task, row.answer, len(ask.prompts)) == ("text", LAW["answer"], 1)
