@@ -204,6 +204,6 @@ def report(folder: str | os.PathLike[str], *, seed: int = 0) -> Path:
     Raises:
         PairmillError: It is no run folder, or the disk refused.
     """
-    from pairmill.output.folder_report import report_on  # noqa: PLC0415 (slow to load)
+    from pairmill.output.report.folder import report_on  # noqa: PLC0415 (slow to load)
 
     return report_on(Path(folder), version=__version__, seed=seed)

@@ -1,4 +1,6 @@
-"""Settings: one flat model, the same names in the file, the flags and the library.
+"""Settings: one model, the same names in the file, the flags and the library.
+
+A file may put them into groups (`pairmill.reference`); the model itself is flat.
 
 Precedence: defaults, then the YAML file, then what the caller gives. A key is never a setting; its
 place in the environment is (``api_key_env``).
@@ -27,6 +29,7 @@ from pydantic import (
 
 from pairmill.errors import ConfigError
 from pairmill.plain import plain
+from pairmill.reference import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -452,11 +455,13 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
     Raises:
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
     """
-    values = read_file(file) if file else {}
     where = f"{file}: " if file else ""
+    values = flatten(read_file(file), where) if file else {}
     for name in values:
         _check_known(name, where)
-    given_values = {name: value for name, value in (given or {}).items() if value is not None}
+    given_values = {
+        name: value for name, value in flatten(given or {}).items() if value is not None
+    }
     for name in given_values:
         _check_known(name, "")
     for name, value in {**values, **given_values}.items():

@@ -14,7 +14,7 @@ from pairmill.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten", "help_of"]
+__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten"]
 
 GROUPS = {
     "": "Input and output",
@@ -74,6 +74,15 @@ SETTINGS: dict[str, SettingText] = {
         "input", "min_words", "A document with fewer words is skipped", "40",
         more="a Chinese or Japanese character counts as a word",
     ),
+    "languages": _T(
+        "input", "languages", "Languages of documents that are used, such as [en, de]", "all"
+    ),
+    "privacy": _T(
+        "input", "privacy", "What becomes of personal data and keys in documents", "keep",
+        ("keep", "redact", "drop"),
+        "mail addresses, phone and account numbers and keys stay, give way to placeholders before"
+        " anything leaves the machine, or their document is dropped",
+    ),
     "limit": _T("input", "limit", "At most this many chunks in all"),
     "limit_per_document": _T(
         "input", "limit_per_document", "At most this many chunks of each document",
@@ -125,7 +134,8 @@ SETTINGS: dict[str, SettingText] = {
         "`auto`: as little as it can be told to; see [thinking.md](thinking.md)",
     ),
     "keep_reasoning": _T(
-        "model", "keep_reasoning", "Keep thoughts with the answers in the ledger", "no"
+        "model", "keep_reasoning", "Keep thoughts that the server tells apart", "no",
+        more="in the ledger, and as `reasoning` of the rows",
     ),
     "structured_output": _T(
         "model", "structured_output", "How the schema of the answer is sent", "auto",
@@ -293,14 +303,6 @@ def dotted(name: str) -> str:
     """Where a setting stands in a grouped file: ``limits.rpm``."""
     text = SETTINGS.get(name)
     return f"{text.group}.{text.key}" if text is not None and text.group else name
-
-
-def help_of(name: str) -> str:
-    """The line of ``--help`` for a setting's flag."""
-    text = SETTINGS[name]
-    default = text.default.strip("`")
-    shown = f" [default: {default}]" if default and default != "none" else ""
-    return f"{text.about}.{shown}"
 
 
 def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_a_report_shows_the_text_beside_its_pairs(finished: Path) -> None:
     assert done.stdout.strip() == str(finished / "report.html")
     page = (finished / "report.html").read_text("utf-8")
     assert "people rely on it." in page
-    assert "Verdicts" in page
+    assert "Findings" in page
     assert ">Cost<" in page
     assert f"{len(rows(finished)):,}" in page
 

@@ -41,7 +41,7 @@ from pairmill.errors import (
 )
 from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
-from pairmill.llm.providers.provider import Reply
+from pairmill.llm.providers.provider import ProviderReply
 from pairmill.records import Completion, Usage
 from pairmill.run import connect, ending, session
 from pairmill.run.stop import Stop
@@ -109,7 +109,7 @@ class Wire:
         self._world = world
         self._start = start
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
+    async def complete(self, request: Request, mode: Mode) -> ProviderReply:
         world, dice = self._world, self._world.dice
         if request.id in world.answered:
             world.complain("bought an answer that the disk had acknowledged")
@@ -129,7 +129,7 @@ class Wire:
         if fate > 0.86:
             raise ProviderError(Kind.BADOUT, "html", code="html", maybe_paid=True)
         self._start.delivered.append(time.monotonic())
-        return Reply(self._completion(fate))
+        return ProviderReply(self._completion(fate))
 
     def _completion(self, fate: float) -> Completion:
         world = self._world

@@ -41,7 +41,7 @@ __all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
-_SHOWN_CHARS = 2000  # of a text, by which its language is told
+_SHOWN_CHARS = 600  # of a text, by which its language is told
 _PUMPED = 256  # documents from standard input that may wait
 
 
@@ -151,7 +151,7 @@ _Item = Document | Deferred | Note
 
 def _read_all(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
-) -> Iterator[_Item | _Waiting]:
+) -> Iterator[_Item | _WaitingForInput]:
     notes: list[Note] = []
     for found in find_files(job.inputs, job.output, notes.append):
         yield from _taken(notes)
@@ -172,19 +172,21 @@ def _taken(notes: list[Note]) -> list[Note]:
     return taken
 
 
-class _Waiting:
+class _WaitingForInput:
     """Stands where standard input had nothing more to give at the moment."""
 
 
 def _in_order(
-    items: Iterator[_Item | _Waiting], extractors: Extractors, on_wait: Callable[[], None] | None
+    items: Iterator[_Item | _WaitingForInput],
+    extractors: Extractors,
+    on_wait: Callable[[], None] | None,
 ) -> Iterator[Document | Note]:
     """Resolve what other processes work on, some of it at the same time, and keep the order."""
     pending: deque[_Item] = deque()
     tasks = held = 0
     most = _AHEAD * extractors.width
     for item in items:
-        if isinstance(item, _Waiting):
+        if isinstance(item, _WaitingForInput):
             while pending:
                 yield from _resolve(pending.popleft())
             tasks = held = 0
@@ -225,7 +227,7 @@ def _resolve(item: _Item) -> Iterator[Document | Note]:
 
 def _pumped(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
-) -> Iterator[_Item | _Waiting]:
+) -> Iterator[_Item | _WaitingForInput]:
     """Read standard input in a thread, so that what it gave goes on while more is waited for."""
     queue: Queue[_Item | BaseException | None] = Queue(_PUMPED)
 
@@ -247,7 +249,7 @@ def _pumped(
         try:
             item = queue.get_nowait()
         except Empty:
-            yield _Waiting()
+            yield _WaitingForInput()
             item = queue.get()
         if item is None:
             return

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "strict", "verbose"})
+_RUN_ONLY = frozenset({"accept_change", "dry_run", "export", "quiet", "strict", "verbose"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -46,12 +46,13 @@ def estimate_like(
         would. What the run folder is done with is not counted again, and what it measured sharpens
         the figures.
         """
-        from pairmill.config import load
+        from pairmill.commands.flags import read_settings
 
+        assignments = given.pop("assignments", None)
         values = {name: value or None for name, value in given.items()}
         for name in ("inputs", "sources"):
             values[name] = tuple(given[name]) if given.get(name) else None
-        settings = load(config, values)
+        settings = read_settings(config, assignments, values)
         pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
         _estimate(settings, pace, as_json=as_json)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Flight, Turn
-    from pairmill.llm.providers.provider import Reply
+    from pairmill.llm.providers.provider import ProviderReply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
 
@@ -113,7 +113,7 @@ class Client:
             turn.give_back()
             raise
 
-    def _take(self, reply: Reply, turn: Turn, started: float) -> Completion:
+    def _take(self, reply: ProviderReply, turn: Turn, started: float) -> Completion:
         charge, completion = turn.answered(reply), reply.completion
         usage = charge.usage
         if usage is not completion.usage:

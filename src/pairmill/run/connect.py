@@ -30,7 +30,7 @@ from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.look import Look
-from pairmill.llm.modes import AT_PROBE, Question, find_mode
+from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
@@ -42,15 +42,16 @@ from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
 from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
+from pairmill.run.stop import StoppingError
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus
-    from pairmill.llm.admission import Turn
+    from pairmill.llm.admission import Admission, Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.modes import ModeFinding
     from pairmill.llm.prices import Price, PriceTable
@@ -88,6 +89,7 @@ class Connection:
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
         room: How many tokens one answer may take.
         endpoints: Each pool's, with its model; those of this machine's embedded server left out.
+        is_well: Asks the run's own question about a made-up passage; whether it was answered.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -98,6 +100,7 @@ class Connection:
     gauges: dict[str, Gate]
     spending: Spending
     room: AnswerTokens
+    is_well: Callable[[], Awaitable[bool]]
     endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
@@ -213,6 +216,7 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
+            is_well=partial(_is_well, recipe, settings.model, room, _scout(exchange, stop, bus)),
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations
@@ -397,17 +401,17 @@ class _Probing:
     encoder: Encoder
     station: Route
     exchange: Router
-    question: Question | None
+    question: ProbeQuestion | None
     room: AnswerTokens
 
 
-async def make_question(recipe: Recipe, model: str) -> Question | None:
+async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
     """A question of the run's own, for a model."""
     sample = await sample_question(recipe, model)
     if sample is None:
         return None
     request, answer = sample
-    return Question(request, lambda text: is_answer(text, answer))
+    return ProbeQuestion(request, lambda text: is_answer(text, answer))
 
 
 async def _find_mode(
@@ -426,15 +430,7 @@ async def _find_mode(
         return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, CallFailed)
-    scout = Client(
-        _OnePool(probe.exchange, pool.name),
-        InFlight(stop),
-        bus,
-        SystemClock(),
-        random.Random(),  # noqa: S311 (jitter)
-        policy=AT_PROBE,
-        purpose="probe",
-    )
+    scout = _scout(_OnePool(probe.exchange, pool.name), stop, bus)
 
     async def ask(request: Request, mode: Mode) -> Completion:
         station.mode = mode
@@ -460,6 +456,32 @@ async def _find_mode(
         for model in {settings.model, pool.model}:  # requests carry the run's name for it
             probe.room.saw(model, found.thought_tokens)
     _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
+    """Asks the questions that are no chunk's, and is not patient."""
+    return Client(
+        admission,
+        InFlight(stop),
+        bus,
+        SystemClock(),
+        random.Random(),  # noqa: S311 (jitter)
+        policy=AT_PROBE,
+        purpose="probe",
+    )
+
+
+async def _is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+    question = await make_question(recipe, model)
+    if question is None:
+        return False
+    try:
+        await room.ask(question.request, scout.complete)
+    except ProviderError as error:
+        return error.kind is Kind.BADOUT
+    except (StoppedError, StoppingError):
+        return False
+    return True
 
 
 def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:

@@ -365,7 +365,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
-            suspects.conclude(self._stop, self._watch.memory, has_pairs=has_pairs)
+            await suspects.conclude(self._stop, connection.is_well, has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:

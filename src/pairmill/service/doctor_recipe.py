@@ -15,7 +15,7 @@ from pairmill.records import Prompt, Request, Sampling
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pairmill.llm.providers.provider import Mode, Reply
+    from pairmill.llm.providers.provider import Mode, ProviderReply
     from pairmill.recipes.recipe_file import RecipeFile, RecipeStep
 
 __all__ = ["schema_lines"]
@@ -30,7 +30,7 @@ _TEXT = (
 
 async def schema_lines(
     recipe: RecipeFile,
-    complete: Callable[[Request, Mode], Awaitable[Reply]],
+    complete: Callable[[Request, Mode], Awaitable[ProviderReply]],
     model: str,
     mode: Mode,
 ) -> list[str]:
@@ -47,7 +47,7 @@ async def schema_lines(
 
 async def _line(
     step: RecipeStep,
-    complete: Callable[[Request, Mode], Awaitable[Reply]],
+    complete: Callable[[Request, Mode], Awaitable[ProviderReply]],
     model: str,
     mode: Mode,
 ) -> str:

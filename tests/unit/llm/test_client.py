@@ -12,7 +12,7 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, Event
-from pairmill.llm.budget import Charge
+from pairmill.llm.budget import PricedUsage
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.scripted import Scripted
 
     from pairmill.llm.admission import Turn
-    from pairmill.llm.providers.provider import Provider, Reply
+    from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.records import Request
 
 BUSY = reply({"error": {"message": "busy"}}, 503)
@@ -70,11 +70,11 @@ class Watched:
         self.others -= 1
         return self.others >= 0
 
-    charge: Charge | None = None
+    charge: PricedUsage | None = None
 
-    def answered(self, reply: Reply) -> Charge:
+    def answered(self, reply: ProviderReply) -> PricedUsage:
         self.ended.append(reply.completion.usage)
-        return Charge(reply.completion.usage, 42)
+        return PricedUsage(reply.completion.usage, 42)
 
     def failed(self, error: ProviderError) -> bool:
         self.ended.append(error.kind)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.output.measures import Distinct, Names, measure, percentile
+from pairmill.output.report.measures import Distinct, Names, measure, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

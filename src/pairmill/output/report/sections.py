@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.output.charts import Bar, bins_of, histogram
-from pairmill.output.markup import Child, Markup, page_text, tag
-from pairmill.output.measures import percentile
-from pairmill.output.rows import mean_score, turns_of
+from pairmill.output.markup import Child, Markup, tag
+from pairmill.output.report.charts import Bar, bins_of, histogram
+from pairmill.output.report.measures import percentile
 from pairmill.store.counts import chunk_sums, pair_sums
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pairmill.output.facts import RunFacts
-    from pairmill.output.measures import Distinct, Measures, Names
-    from pairmill.output.rows import Row
+    from pairmill.output.report.measures import Distinct, Measures, Names
     from pairmill.store.counts import RunCounts
 
 __all__ = [
+    "anchor",
     "cost",
     "funnel",
     "grounding",
     "lead",
     "lengths",
     "losses",
-    "samples",
     "section",
     "table",
     "tiles",
@@ -99,7 +97,7 @@ def losses(facts: RunFacts) -> Markup:
     if not ordered:
         return section("What was dropped", tag("p", "Nothing was dropped.", class_="none"))
     inside = tag("div", _bars("Reason", ordered, share_of=facts.rejected), class_="panel")
-    return section("What was dropped, and why", inside)
+    return section("What was dropped", inside)
 
 
 def lengths(measures: Measures) -> Markup:
@@ -178,16 +176,14 @@ def cost(facts: RunFacts, measures: Measures) -> Markup:
     return section("Tokens and cost", tag("div", table(head, rows, (1, 2)), class_="panel"))
 
 
-def samples(measures: Measures, chunk_text: Callable[[Row], str | None] | None) -> Markup:
-    """Pairs to read, beside what they were written from."""
-    shown = [_sample(row, chunk_text(row) if chunk_text else None) for row in measures.samples]
-    note = f"{len(shown)} of {measures.rows:,}, chosen at random."
-    return section("Pairs to read", tag("p", note, class_="note"), *shown)
-
-
 def section(title: str, *children: Child) -> Markup:
-    """A section under its heading."""
-    return tag("section", tag("h2", title), *children)
+    """A section under its heading, with an anchor of its own."""
+    return tag("section", tag("h2", title), *children, id=anchor(title))
+
+
+def anchor(title: str) -> str:
+    """The name under which a section can be linked to."""
+    return "-".join(title.lower().replace(",", "").split())
 
 
 def table(
@@ -281,62 +277,3 @@ def _track(share: float) -> Markup:
         class_="track",
         aria_hidden="true",
     )
-
-
-def _sample(row: Row, chunk: str | None) -> Markup:
-    evidence = str(row.get("evidence") or "")
-    facts: list[tuple[str, Child]] = [
-        ("Evidence", tag("blockquote", evidence, class_="foreign") if evidence else None),
-        ("Source", _words(row.get("title"), row.get("source"))),
-        ("Address", _words(row.get("url"))),
-        ("Kind", _words(row.get("kind"))),
-        ("Fields", _words(*(f"{name}: {value}" for name, value in _fields(row)))),
-        ("Grounding", _figure(row.get("grounding"))),
-        ("Rating", _figure(mean_score(row))),
-        ("Flags", _words(*(row.get("flags") or ()))),
-        ("Chunk", _chunk(chunk, evidence) if chunk else None),
-    ]
-    known = [part for label, value in facts if value for part in _fact(label, value)]
-    main = tag("div", *_texts(row))
-    return tag(
-        "article",
-        tag("div", main, tag("div", tag("dl", *known), class_="side"), class_="sample"),
-        class_="panel",
-    )
-
-
-def _texts(row: Row) -> list[Markup]:
-    """Every request and reply of a row, its system message first, its thought before the reply."""
-    parts = []
-    if system := row.get("system"):
-        parts.append(tag("p", f"System: {system}", class_="foreign note"))
-    for role, content in turns_of(row) or [("assistant", str(row.get("answer")))]:
-        if role == "assistant" and (thought := row.get("reasoning")):
-            parts.append(tag("p", f"Thought: {thought}", class_="foreign note"))
-        parts.append(tag("p" if role == "assistant" else "h3", str(content), class_="foreign"))
-    return parts
-
-
-def _fact(label: str, value: Child) -> tuple[Markup, Markup]:
-    return tag("dt", label), tag("dd", value, class_="foreign")
-
-
-def _fields(row: Row) -> list[tuple[str, object]]:
-    fields = row.get("fields")
-    return list(fields.items()) if isinstance(fields, dict) else []
-
-
-def _words(*values: object) -> str:
-    return " · ".join(str(value) for value in values if value)
-
-
-def _figure(value: object) -> str:
-    return f"{value:.2f}" if isinstance(value, int | float) else ""
-
-
-def _chunk(chunk: str, evidence: str) -> Markup:
-    """The chunk's text, with the evidence marked where it stands in it word for word."""
-    shown = page_text(chunk)
-    before, found, after = shown.partition(evidence) if evidence else (shown, "", "")
-    mark = tag("mark", found) if found else None
-    return tag("div", before, mark, after, class_="foreign chunk")

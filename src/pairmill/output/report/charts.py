@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
 
-__all__ = ["Bar", "bins_of", "histogram"]
+__all__ = ["Bar", "bins_of", "curves", "histogram"]
 
 _WIDTH, _WIDE, _HEIGHT = 500, 1_016, 190  # of half a page and of a whole one, so type is one size
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 22, 24
 _STEPS = (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)
 _MOST_LABELS = 8
+_CURVE_BINS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,55 @@ def histogram(bars: Sequence[Bar], title: str, unit: str, *, wide: bool = False)
         aria_label=title,
         class_="chart wide" if wide else "chart",
     )
+
+
+def curves(
+    series: Sequence[tuple[str, Sequence[float]]],
+    limits: Sequence[tuple[str, float]],
+    title: str,
+) -> Markup:
+    """How values from 0 to 1 are spread, a curve for each series, with thresholds drawn in.
+
+    Args:
+        series: A name and its values; curves of the first two names are told apart by dashes too.
+        limits: A name and a value for each line.
+        title: For those who hear the page.
+    """
+    floor, inner = _HEIGHT - _BOTTOM, _WIDE - _LEFT - _RIGHT
+    parts = [tag("line", x1=_LEFT, x2=_WIDE - _RIGHT, y1=floor, y2=floor, class_="axis")]
+    for name, value in limits:
+        x = _LEFT + inner * value
+        parts += [
+            tag("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=_TOP, y2=floor, class_="limit"),
+            tag("text", f"{name} below {value:.2f}", x=f"{x - 4:.1f}", y=14, text_anchor="end")
+            if name == limits[0][0]
+            else tag("text", f"{name} below {value:.2f}", x=f"{x + 4:.1f}", y=14),
+        ]
+    for at, (name, values) in enumerate(series):
+        if not values:
+            continue
+        counts = [0] * _CURVE_BINS
+        for value in values:
+            counts[min(int(value * _CURVE_BINS), _CURVE_BINS - 1)] += 1
+        highest = max(counts)
+        points = " ".join(
+            f"{_LEFT + inner * (place + 0.5) / _CURVE_BINS:.1f},"
+            f"{floor - (floor - _TOP) * count / highest:.1f}"
+            for place, count in enumerate(counts)
+        )
+        parts.append(
+            tag("g", tag("title", name), tag("polyline", points=points, class_=f"curve c{at}"))
+        )
+        parts.append(tag("text", name, x=_WIDE - _RIGHT - 4, y=34 + 16 * at, text_anchor="end",
+                         class_=f"key c{at}"))  # fmt: skip
+    parts += [
+        tag("text", f"{tenth / 10:.1f}", x=f"{_LEFT + inner * tenth / 10:.1f}", y=_HEIGHT - 7)
+        for tenth in range(0, 10, 2)
+    ]
+    return tag(
+        "svg", *parts, viewBox=f"0 0 {_WIDE} {_HEIGHT}", role="img", aria_label=title,
+        class_="chart wide",
+    )  # fmt: skip
 
 
 def _column(left: float, floor: float, width: float, height: float) -> Markup:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -10,15 +12,14 @@ from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.facts import RunFacts, cost_usd, counted
-from pairmill.output.qc.limits import Status
-from pairmill.output.qc.read import Fields, Pairs, to_pair
-from pairmill.output.qc.report import check, shown
-from pairmill.output.report import write_report
+from pairmill.output.qc.inputs import documents_for, pairs_in
+from pairmill.output.qc.read import read_pairs
+from pairmill.output.qc.report import check
+from pairmill.output.report.page import Judged, write_report
+from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
 from pairmill.output.run_inputs import find_chunks
-from pairmill.output.sample import random_rows
 from pairmill.quality.trust import parse_figures
-from pairmill.quality.verdict import Check
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.fields import read_fields
@@ -29,14 +30,13 @@ from pairmill.store.manifest import read_totals
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.output.qc.report import Metric
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
 
-JUDGED_ROWS = 5_000  # of which the verdicts are taken: held in memory, and judged in seconds
+JUDGED_ROWS = 20_000  # of more, the verdict is taken of a sample: half a minute's work
 
 
 def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
@@ -53,15 +53,33 @@ def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
     folder = read_folder(path)
     if not published_shards(folder.path):
         raise InputError(f"{path} holds no published pairs yet")
-    return write_report(
+    judged = judge_folder(folder, seed)
+    return write_report(folder.path, read_facts(folder, version), judged)
+
+
+def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
+    """Measure a run's published pairs as ``qc`` does, and choose those to list.
+
+    Raises:
+        FolderError: A shard cannot be read.
+        InputError: Nothing is published yet.
+    """
+    pairs = read_pairs(pairs_in(folder.path))
+    sample = None
+    if len(pairs.rows) > JUDGED_ROWS:
+        sample = JUDGED_ROWS
+        rows = random.Random(seed).sample(pairs.rows, sample)  # noqa: S311 (no secret)
+        pairs = replace(pairs, rows=rows)
+    texts, reason = documents_for(folder.path, (), None)
+    quality = check(pairs, documents=texts, no_documents=reason)
+    found = findings_by_place(quality, [row.place for row in pairs.rows])
+    listed, how = list_pairs(
         folder.path,
-        read_facts(folder, version),
-        checks=_verdicts(folder.path, seed),
-        find_chunks=lambda ids: {
-            key: chunk.text for key, chunk in find_chunks(folder, ids).items()
-        },
+        found,
+        lambda ids: {at: chunk.text for at, chunk in find_chunks(folder, ids).items()},
         seed=seed,
     )
+    return Judged(quality, sample, listed, how)
 
 
 def read_facts(folder: RunFolder, version: str) -> RunFacts:
@@ -99,21 +117,6 @@ def _sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
     with Lookup(folder.ledger) as lookup:
         totals = lookup.totals()
         return totals, count_run(folder, lookup, totals)
-
-
-def _verdicts(folder: Path, seed: int) -> list[Check]:
-    """The figures of ``qc`` on a sample of the rows, those without a good or bad left out."""
-    rows = random_rows(folder, JUDGED_ROWS, seed)
-    pairs = [pair for row in rows if (pair := to_pair(row, Fields(), None))]
-    report = check(Pairs(pairs, len(rows) - len(pairs)))
-    return [_verdict(metric) for metric in report.metrics if metric.status is not Status.INFO]
-
-
-def _verdict(metric: Metric) -> Check:
-    if metric.status is Status.OK:
-        return Check(metric.limit.label, shown(metric), "ok")
-    status: Literal["warn", "fail"] = "warn" if metric.status is Status.WARN else "fail"
-    return Check(metric.limit.label, shown(metric), status, metric.limit.hint)
 
 
 def _manifest_facts(folder: RunFolder) -> dict[str, Any]:

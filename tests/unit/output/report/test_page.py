@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 from pairmill.output.facts import RunFacts
 from pairmill.output.markup import Markup, page_text, tag
-from pairmill.output.measures import measure
-from pairmill.output.report import render_report, write_report
-from pairmill.quality.verdict import Check
+from pairmill.output.qc.limits import Status
+from pairmill.output.qc.measures import Hit, Profile
+from pairmill.output.qc.report import Metric, Report
+from pairmill.output.qc.shapes import Place
+from pairmill.output.report.measures import measure
+from pairmill.output.report.page import Judged, render_report, write_report
+from pairmill.output.report.pairs import list_pairs
 from pairmill.records import Usage
 
 if TYPE_CHECKING:
@@ -22,12 +27,15 @@ HOSTILE = (
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "dl", "dt", "dd",
     "div", "section", "article", "table", "thead", "tbody", "tr", "th", "td", "span", "small",
-    "svg", "g", "rect", "line", "text", "blockquote", "mark", "footer",
+    "svg", "g", "rect", "line", "text", "footer", "polyline", "strong", "ul", "li", "details",
+    "summary", "nav", "a", "form", "label", "input", "select", "option", "button", "noscript",
+    "script",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "http-equiv", "content", "name", "class", "viewbox", "role", "aria-label",
     "aria-hidden", "preserveaspectratio", "x", "y", "x1", "x2", "y1", "y2", "width", "height",
-    "rx", "text-anchor",
+    "rx", "text-anchor", "id", "href", "points", "type", "value", "autocomplete", "hidden",
+    "aria-live",
 }  # fmt: skip
 
 
@@ -43,7 +51,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
         self.attributes |= {name for name, _ in attrs}
-        self.open += tag != "meta"
+        self.open += tag not in {"meta", "input"}
 
     def handle_endtag(self, tag: str) -> None:
         self.open -= 1
@@ -60,25 +68,38 @@ def facts(**given: Any) -> RunFacts:
     return RunFacts(**(plain | {"version": "0.1.0"} | given))
 
 
+def hostile_report() -> Report:
+    metric = Metric("refusals", 0.5, Status.FAIL, (1,), HOSTILE, (Hit(1, 0, HOSTILE),))
+    return Report(
+        3, 0, (metric,), (HOSTILE,), Profile.GROUNDED, {"copied": HOSTILE}, (), ((0.5, 0.25),)
+    )
+
+
 def hostile_row(row: Callable[..., Any], number: int) -> dict[str, Any]:
     names = ("instruction", "answer", "title", "source", "url", "kind", "evidence", "model")
     return dict(row(number, flags=[HOSTILE], grounding=0.5, **dict.fromkeys(names, HOSTILE)))
 
 
-def test_hostile_text_is_only_ever_text(row: Callable[..., Any]) -> None:
+def test_hostile_text_is_only_ever_text(
+    row: Callable[..., Any], run_folder: Callable[..., Path]
+) -> None:
     told = facts(recipe=HOSTILE, models=(HOSTILE,), version=HOSTILE, rejections={HOSTILE: 1})
+    rows = [hostile_row(row, number) for number in range(3)]
+    folder = run_folder(json.loads(json.dumps(rows).replace("\\ud800", "")))
+    found = {Place(str(folder / "data" / "train-00000.jsonl"), 1): [("refusals", HOSTILE, 8)]}
+    listed, _ = list_pairs(folder, found, lambda ids: dict.fromkeys(ids, HOSTILE))
     text = render_report(
         HOSTILE,
         told,
         measure([hostile_row(row, number) for number in range(3)]),
-        checks=[Check(HOSTILE, HOSTILE, "warn", HOSTILE)],
-        chunk_text=lambda _: f"before {HOSTILE} after",
+        Judged(hostile_report(), None, listed, HOSTILE),
     )
     page = Page(text)
     assert page.elements <= ELEMENTS
     assert page.attributes <= ATTRIBUTES
     assert page.open == 0
-    assert "<script" not in text
+    assert text.count("<script") == 2  # the data, and the page's own
+    assert text.count("</script") == 2
     assert not {"\x1b", "\u202e", "\x00", "\ud800"} & set(text)
     assert any("<script>alert(1)</script>" in words for words in page.words)
 
@@ -86,12 +107,12 @@ def test_hostile_text_is_only_ever_text(row: Callable[..., Any]) -> None:
 def test_nothing_is_remote_and_nothing_may_run(row: Callable[..., Any]) -> None:
     text = render_report("set", facts(), measure([row(0)]))
     assert (
-        'http-equiv="Content-Security-Policy" content="default-src &#x27;none&#x27;; '
-        "style-src &#x27;unsafe-inline&#x27;; base-uri &#x27;none&#x27;; "
-        'form-action &#x27;none&#x27;"'
+        "; style-src &#39;unsafe-inline&#39;; base-uri &#39;none&#39;; form-action &#39;none&#39;"
     ) in text
-    for word in ("http:", "https:", "url(", "@import", "src=", "href="):
+    assert "default-src &#39;none&#39;; script-src &#39;sha256-" in text
+    for word in ("http:", "https:", "url(", "@import", "src=", "innerHTML", "insertAdjacent"):
         assert word not in text
+    assert set(re.findall(r'href="(.)', text)) == {"#"}
 
 
 def test_the_report_tells_the_figures(
@@ -106,12 +127,11 @@ def test_the_report_tells_the_figures(
     told = facts(
         documents=12, chunks=25, units=25, pairs=40, usage=Usage(4_000, 2_000, 1_000), cost_usd=0.5
     )
-    path = write_report(
-        folder,
-        told,
-        checks=[Check("Repeats", "4.0 %", "warn", "ask for more kinds")],
-        find_chunks=lambda ids: dict.fromkeys(ids, "Some words of the chunk."),
+    found = {Place(str(folder / "data" / "train-00000.jsonl"), 3): [("refusals", "it says no", 8)]}
+    listed, how = list_pairs(
+        folder, found, lambda ids: dict.fromkeys(ids, "Some words of the chunk."), most=(5, 10, 2)
     )
+    path = write_report(folder, told, Judged(None, None, listed, how))
     assert path == folder / "report.html"
     words = " ".join(" ".join(Page(path.read_text("utf-8")).words).split())
     for figure in (
@@ -123,12 +143,13 @@ def test_the_report_tells_the_figures(
         "refusal 2 66.7%",
         "invalid_json 1 33.3%",
         "Prompt tokens 4,000 100,000",
-        "warn Repeats 4.0 % ask for more kinds",
-        "20 of 40, chosen at random",
-        "Some words of the chunk.",
+        "the 1 worst of 40 pairs, 10 of the others at random, and 2 of 3 entries of rejected/",
     ):
         assert figure in words
-    assert "<mark>words</mark>" in path.read_text("utf-8")
+    worst = max(listed, key=lambda pair: pair["badness"])
+    assert worst["findings"] == [["refusals", "it says no"]]
+    assert worst["chunk"] == "Some words of the chunk."
+    assert {pair["reason"] for pair in listed} > {""}
     assert sorted(path.name for path in folder.iterdir()) == ["data", "rejected", "report.html"]
 
 
@@ -142,8 +163,10 @@ def test_the_same_folder_gives_the_same_report(
     row: Callable[..., Any], run_folder: Callable[..., Path]
 ) -> None:
     folder = run_folder([row(number) for number in range(100)])
-    seen = [write_report(folder, facts(), seed=seed).read_bytes() for seed in (1, 1, 2)]
+    seen = [list_pairs(folder, {}, lambda _: {}, seed=seed, most=(1, 9, 0)) for seed in (1, 1, 2)]
     assert seen[0] == seen[1] != seen[2]
+    pages = [write_report(folder, facts()).read_bytes() for _ in range(2)]
+    assert pages[0] == pages[1]
 
 
 def test_only_markup_is_left_as_it_is() -> None:
