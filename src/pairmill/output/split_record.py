@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SPLIT_RECORD", "SplitRecord", "read_splits"]
 
-SPLIT_RECORD = "splits.jsonl"
+SPLIT_RECORD = "splits.txt"
 
 
 class SplitRecord:
