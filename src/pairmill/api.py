@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill import __version__
 from pairmill.config import Settings, load
-from pairmill.errors import PairmillError, RejectedError, UsageError
+from pairmill.errors import PairmillError, PendingError, RejectedError, UsageError
 from pairmill.events import Bus, Event
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.python_recipe import ChunkQuestion
@@ -44,6 +44,7 @@ __all__ = [
     "Message",
     "Pair",
     "PairmillError",
+    "PendingError",
     "PoolView",
     "Recipe",
     "RejectedError",

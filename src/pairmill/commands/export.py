@@ -99,6 +99,13 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    system: Annotated[
+        str, typer.Option(metavar="TEXT", help="A system message for rows that have none.")
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
+    ] = False,
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
     ] = "unknown",
@@ -134,6 +141,8 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         keep_parents=keep_parents,
         open_book=open_book,
         unanswerable=unanswerable,
+        system=system,
+        dry_run=dry_run,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     summary = api.export(folder, to, output, near=near, exact=exact, options=options)

@@ -337,7 +337,7 @@ def classify_empty(
             code=error.code or "error_in_success",
             reason=error.reason,
             retry_after_s=error.retry_after_s,
-            maybe_paid=choice is not None,
+            maybe_paid=choice is not None or error.maybe_paid,
             headers=headers,
         )
     kind, code, message = _emptiness(body, choice, secrets)

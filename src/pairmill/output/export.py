@@ -19,8 +19,10 @@ from pairmill.output.export_card import export_card
 from pairmill.output.export_place import (
     MANIFEST,
     check_replaceable,
+    describe_earlier,
     make_staging,
     put_in_place,
+    why_nothing_published,
 )
 from pairmill.output.files import write_text
 from pairmill.output.formats.columns import with_columns
@@ -58,6 +60,7 @@ __all__ = [
 
 _MOST_NAMES = 20
 _ALL = 100
+_WITH_SYSTEM = frozenset({"messages", "reasoning", "sharegpt"})
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
@@ -82,6 +85,8 @@ class ExportOptions:
         license_id: For the card.
         keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
             evolved one stays. Formats of preferences see both in any case.
+        system: A system message for rows that have none of their own; "" for none.
+        dry_run: Read, choose and count as ever, and leave no file.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
         open_book: Percent of the rows that get the passage they were written from in the prompt.
         unanswerable: Percent of these whose passage is left out, with the answer that the texts do
@@ -99,6 +104,8 @@ class ExportOptions:
     columns: tuple[str, ...] = ()
     open_book: float = 0.0
     unanswerable: float = 10.0
+    system: str = ""
+    dry_run: bool = False
     file_bytes: int = 256 * 2**20
 
 
@@ -124,6 +131,9 @@ class ExportSummary:
         moved: Documents that an earlier export in this place had put into another split, since
             joined to documents of a third.
         open_book: Rows ``opened``, of these ``unanswerable``, and chosen ones with ``no_text``.
+        replaced: What stood there before, an earlier export; "" where nothing did.
+        is_dry: Nothing was written.
+        first: The first record, as JSON.
     """
 
     folder: Path
@@ -139,6 +149,9 @@ class ExportSummary:
     sources_read: int = 0
     moved: tuple[str, ...] = ()
     open_book: dict[str, int] = field(default_factory=dict)
+    replaced: str = ""
+    is_dry: bool = False
+    first: str = ""
 
 
 def export(
@@ -177,17 +190,28 @@ def export(
     _check_open_book(options, read_texts)
     shards = published_shards(folder)
     if not shards:
-        raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
+        raise InputError(why_nothing_published(folder))
+    if options.system and shape.name not in _WITH_SYSTEM:
+        raise UsageError(
+            f"--system: the format '{shape.name}' has no place for a system message;"
+            f" {', '.join(sorted(_WITH_SYSTEM))} have one"
+        )
     check_replaceable(out)
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db") as rows:
             work = _Pass(rows, shape, options, find_repeats, find_related, read_texts)
-            summary = work.run(shards, staging, out)
+            summary = replace(
+                work.run(shards, staging, out),
+                replaced=describe_earlier(out),
+                is_dry=options.dry_run,
+                first=work.first,
+            )
         (staging / "scratch.db").unlink()
         (staging / "shelf.db").unlink(missing_ok=True)
         _write_neighbours(staging, summary, shape, options, version)
-        put_in_place(staging, out)
+        if not options.dry_run:
+            put_in_place(staging, out)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror}") from None
     finally:
@@ -221,6 +245,7 @@ class _Pass:
         self._gap = GapCounter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
+        self.first = ""
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
         read = self._take_in(shards)
@@ -350,7 +375,7 @@ class _Pass:
             if reason:
                 self._dropped[reason] += 1
             else:
-                fitting.append(row)
+                fitting.append(self._with_system(row))
         rows = self._without_parents(fitting)
         self._dropped["evolved_from"] += len(fitting) - len(rows)
         unpaired = len(rows)
@@ -361,8 +386,10 @@ class _Pass:
                 self._dropped[reason] += 1
                 continue
             split = self._splitter.split_of(row["document_id"])
-            writers[split].write(self._opened(row, split) or written)
+            shown = self._opened(row, split) or written
+            writers[split].write(shown)
             record.note(row["document_id"], split)
+            self.first = self.first or json.dumps(shown, ensure_ascii=False, default=str)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
             if self._shape.paired:
@@ -384,6 +411,10 @@ class _Pass:
         if opened is None:
             return None
         return next(iter(self._shape.write([opened]))).record
+
+    def _with_system(self, row: Row) -> Row:
+        system = self._options.system
+        return row | {"system": system} if system and not row.get("system") else row
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
         """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
@@ -445,6 +476,7 @@ def _write_neighbours(
         "seed": options.seed,
         "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
         "columns": list(options.columns),
+        "system": options.system or None,
         "rows": summary.rows,
         "kept": summary.kept,
         "dropped": summary.dropped,

@@ -10,11 +10,12 @@ import pytest
 from tests.support.scripted import answer
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.masking import mask
+from pairmill.llm.masking import hide, mask
 from pairmill.llm.providers.replies import decode
 from pairmill.records import Completion, Usage
 
 JSON = '{"a": 1}'
+KEY = "sk-Kq7/TqZ-91Xw.Lm_40"
 
 
 def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Completion:
@@ -176,3 +177,49 @@ def test_a_key_that_is_a_word_blanks_no_hint() -> None:
     assert mask(said, ["token", "x", "max", ""]) == said
     assert mask("my-secret is my-secrets", ["my-secret"]) == "*** is my-secrets"
     assert mask("xx0123456789abcdefxx", ["0123456789abcdef"]) == "xx***xx"
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        KEY.upper(),
+        KEY.swapcase(),
+        "\u200b".join(KEY),
+        "\u00ad".join(KEY.upper()),
+        "".join(f"\\u{ord(char):04x}" for char in KEY),
+        "".join(f"\\u{ord(char):04X}" for char in KEY),
+        "\\u200b".join(KEY),
+        KEY.replace("/", "\\/"),
+        json.dumps(json.dumps("\u2060".join(KEY)))[3:-3],
+        KEY[:9] + "".join(f"\\\\u{ord(char):04x}" for char in KEY[9:]),
+    ],
+)
+def test_a_secret_is_found_however_it_is_spelt(spelt: str) -> None:
+    for before, after in (("a ", " b"), ("ü", "\u4e2d"), ('{"x": "', '"}')):
+        assert hide(f"{before}{spelt}{after}", [KEY]) == f"{before}***{after}"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_failure_that_carries_an_answer_or_its_count_may_be_billed(status: int) -> None:
+    """A gateway that fails behind the model: nobody works for nothing."""
+    whole = answer()
+    counted = {"error": {"message": "upstream"}, "usage": whole["usage"]}
+    uncounted = {**whole, "usage": None}
+    for body in (whole, counted, uncounted):
+        with pytest.raises(ProviderError) as caught:
+            read(body, status)
+        assert caught.value.is_billed
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {"message": "upstream"}, "usage": {"completion_tokens": 0}}, status)
+    assert not caught.value.is_billed
+
+
+@pytest.mark.parametrize(
+    ("status", "billed"), [(504, True), (524, True), (503, False), (429, False)]
+)
+def test_an_error_inside_a_success_may_be_billed_as_with_its_own_status(
+    status: int, billed: bool
+) -> None:
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {"message": "upstream idle timeout", "code": status}})
+    assert caught.value.is_billed == billed

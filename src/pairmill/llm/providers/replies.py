@@ -194,6 +194,9 @@ def _refused(
 ) -> ProviderError:
     error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
     error.refusal = read_refusal(status, said)
+    usage = _usage(said)  # a gateway may fail with what the model had done behind it
+    error.prompt_tokens, error.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+    error.maybe_paid = error.maybe_paid or bool(_first_choice(said))
     return error
 
 
