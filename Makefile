@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
+.PHONY: corpora help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; wan
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.resume
 	$(BIN)/python -m benchmarks.lag
+
+corpora: setup  ## fetch real pages (Debian packages, 80 MB) into .corpora, for benchmarks.intake.pages
+	$(BIN)/python -m benchmarks.intake.corpora
 
 bench-ci: setup  ## the gate on pairs a minute (under 3 minutes)
 	$(BIN)/python -m benchmarks.throughput --ci

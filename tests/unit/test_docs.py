@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -75,3 +76,22 @@ def test_every_scenario_and_every_word_of_a_rule_is_documented(tmp_path: Path) -
     own = tmp_path / "mine.yaml"
     own.write_text(text.partition("```yaml\n")[2].partition("```")[0])
     assert len(load_scenario(str(own)).settings.rules) > 3
+
+
+def test_the_architecture_page_names_what_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    package = ROOT / "src" / "pairmill"
+    folders = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert not [name for name in folders if f"`{name}/`" not in text]
+    there = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
+    for name in set(re.findall(r"\b([a-z_]+(?:/[a-z_]+)*\.py)\b", text)):
+        assert any(f"/{path}".endswith(f"/{name}") for path in there), name
+
+
+def test_the_architecture_page_draws_the_layers_as_they_are() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    drawn = text.partition("## Layers")[2].split("```")[1].split("\n")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("pairmill.", "") for layer in contract["layers"]]
+    assert [line.strip() for line in drawn if line.strip()] == layers[1:]  # without __main__

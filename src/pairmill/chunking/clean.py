@@ -162,9 +162,12 @@ def _simply_fenced(lines: list[str]) -> frozenset[int]:
     found: set[int] = set()
     fence = ""
     for at, raw in enumerate(lines):
-        line = raw.strip()
         if fence:
             found.add(at)
+        if "`" not in raw and "~" not in raw:
+            continue
+        line = raw.strip()
+        if fence:
             if line.startswith(fence) and not line.strip(fence[0]):
                 fence = ""
         elif match := _FENCE.match(raw):

@@ -41,7 +41,7 @@ __all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
-_SHOWN_CHARS = 2000  # of a text, by which its language is told
+_SHOWN_CHARS = 600  # of a text, by which its language is told
 _PUMPED = 256  # documents from standard input that may wait
 
 

@@ -22,7 +22,13 @@ from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError
 from pairmill.events import CallCharged, CallFailed, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
+from pairmill.llm.endpoint import (
+    DEFAULT_BASE_URL,
+    Endpoint,
+    address_hint,
+    refusal_hint,
+    resolve,
+)
 from pairmill.llm.lifetimes import end_of, today, warnings_on
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
@@ -42,15 +48,16 @@ from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
 from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
+from pairmill.run.stop import StoppingError
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus
-    from pairmill.llm.admission import Turn
+    from pairmill.llm.admission import Admission, Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.modes import ModeFinding
     from pairmill.llm.prices import Price, PriceTable
@@ -88,6 +95,7 @@ class Connection:
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
         room: How many tokens one answer may take.
         endpoints: Each pool's, with its model; those of this machine's embedded server left out.
+        is_well: Asks the run's own question about a made-up passage; whether it was answered.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -98,6 +106,7 @@ class Connection:
     gauges: dict[str, Gate]
     spending: Spending
     room: AnswerTokens
+    is_well: Callable[[], Awaitable[bool]]
     endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
@@ -190,6 +199,9 @@ async def connected(
         exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
 
+        for given in given_pools:
+            encoders[given.name].on_left_out = _left_out(settings, given, prices, exchange, bus)
+
         async def prepare(station: Route) -> None:
             name = station.pool.name
             question = await make_question(recipe, station.pool.model)
@@ -213,6 +225,7 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
+            is_well=partial(_is_well, recipe, settings.model, room, _scout(exchange, stop, bus)),
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations
@@ -426,15 +439,7 @@ async def _find_mode(
         return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, CallFailed)
-    scout = Client(
-        _OnePool(probe.exchange, pool.name),
-        InFlight(stop),
-        bus,
-        SystemClock(),
-        random.Random(),  # noqa: S311 (jitter)
-        policy=AT_PROBE,
-        purpose="probe",
-    )
+    scout = _scout(_OnePool(probe.exchange, pool.name), stop, bus)
 
     async def ask(request: Request, mode: Mode) -> Completion:
         station.mode = mode
@@ -446,7 +451,7 @@ async def _find_mode(
     except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
         is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
-        hint = address_hint(endpoint, error)
+        hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
         if hint or is_refused or error.exit_code == EXIT_CONFIG:
             raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
@@ -460,6 +465,53 @@ async def _find_mode(
         for model in {settings.model, pool.model}:  # requests carry the run's name for it
             probe.room.saw(model, found.thought_tokens)
     _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _left_out(
+    settings: Settings, pool: PoolSettings, prices: PriceTable, exchange: Router, bus: Bus
+) -> Callable[[str], None]:
+    """What to do when a server does not take a setting: say so once, and count at full price."""
+    told: set[str] = set()
+
+    def tell(name: str) -> None:
+        if name in told:
+            return
+        told.add(name)
+        model = pool.model or settings.model
+        line = f"{model} does not take {name} as it is set: it is left out"
+        if name == "service_tier":
+            usual = settings.model_copy(update={name: None}), pool.model_copy(update={name: None})
+            exchange.reprice(pool.name, price_of(*usual, prices))
+            line += ", and calls count at the usual price"
+        bus.emit(Notice(text=line))
+
+    return tell
+
+
+def _scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
+    """Asks the questions that are no chunk's, and is not patient."""
+    return Client(
+        admission,
+        InFlight(stop),
+        bus,
+        SystemClock(),
+        random.Random(),  # noqa: S311 (jitter)
+        policy=AT_PROBE,
+        purpose="probe",
+    )
+
+
+async def _is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+    question = await make_question(recipe, model)
+    if question is None:
+        return False
+    try:
+        await room.ask(question.request, scout.complete)
+    except ProviderError as error:
+        return error.kind is Kind.BADOUT
+    except (StoppedError, StoppingError):
+        return False
+    return True
 
 
 def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:

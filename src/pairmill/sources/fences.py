@@ -44,15 +44,16 @@ class _Closings:
     """Where closing fences stand. Asked in the text's order, it looks at each once a length."""
 
     def __init__(self, text: str) -> None:
-        self._all = {
-            mark: [(one.start(), one.end(1), len(one[1])) for one in pattern.finditer(text)]
-            for mark, pattern in _CLOSING.items()
-        }
+        self._text = text
+        self._all: dict[str, list[tuple[int, int, int]]] = {}
         self._at: dict[tuple[str, int], int] = {}
 
     def after(self, position: int, mark: str, length: int) -> tuple[int, int] | None:
         """Return start and end of the first one from ``position`` on that is long enough."""
-        found = self._all[mark]
+        found = self._all.get(mark)
+        if found is None:
+            marks = _CLOSING[mark].finditer(self._text)
+            found = self._all[mark] = [(it.start(), it.end(1), len(it[1])) for it in marks]
         at = self._at.get((mark, length), 0)
         while at < len(found) and (found[at][0] < position or found[at][2] < length):
             at += 1
@@ -98,15 +99,19 @@ def part_long_blocks(text: str, most: int) -> str:
     Parts end at line ends, at blank lines where these are near; each has the fence, or the header
     of the table. A block that has a line over ``most`` characters is left as it is.
     """
-    ranges = [(start, end, True) for start, end in fenced_ranges(text) if end - start > most]
+    if len(text) <= most:
+        return text
+    codes = fenced_ranges(text)
+    ranges = [(start, end, True) for start, end in codes if end - start > most]
     if "|" in text:
-        codes = fenced_ranges(text)
         ranges.extend(
             (table.start(), len(text[: table.end()].rstrip("\n")), False)
             for table in _TABLE.finditer(text)
             if table.end() - table.start() > most
             and not any(start <= table.start() < end for start, end in codes)
         )
+    if not ranges:
+        return text
     pieces: list[str] = []
     at = 0
     for start, end, is_code in sorted(ranges):

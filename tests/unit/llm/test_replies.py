@@ -30,12 +30,24 @@ def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Compl
         {"content": "", "reasoning": JSON},
         {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": JSON}}]},
         {"content": None, "tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+        {"content": "I call it.", "tool_calls": [{"function": {"arguments": JSON}}]},
+        {"content": None, "function_call": {"name": "f", "arguments": JSON}},
+        {"content": None, "parsed": {"a": 1}},
+        {"content": "", "reasoning_details": [{"type": "reasoning.text", "text": JSON}]},
+        {"content": [JSON[:3], {"type": "text", "text": JSON[3:]}]},
+        {"content": [{"type": "reasoning", "text": "{"}, {"type": "output_text", "text": JSON}]},
+        {"content": {"type": "text", "text": JSON}},
+        {"content": {"a": 1}},
     ],
 )
 def test_an_answer_in_another_field_is_taken(message: dict[str, Any]) -> None:
     body = answer()
     body["choices"][0]["message"] = message
     assert json.loads(read(body).text) == {"a": 1}
+
+
+def test_the_text_of_a_plain_completion_is_read() -> None:
+    assert read({"choices": [{"text": JSON, "finish_reason": "stop"}]}).text == JSON
 
 
 def test_a_thought_that_was_cut_is_no_answer() -> None:
