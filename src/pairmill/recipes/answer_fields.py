@@ -153,8 +153,8 @@ def _scalar(entry: Entry, given: Mapping[str, Entry], bare: AnswerField) -> Answ
     if bare.kind == "text":
         most = given["max_chars"].integer(1, _MOST_CHARS) if "max_chars" in given else None
         return replace(bare, most=most)
-    least, most = _bounds(entry, bare.kind, given.get("min"), given.get("max"))
-    return replace(bare, least=least, most=most)
+    least, highest = _bounds(entry, bare.kind, given.get("min"), given.get("max"))
+    return replace(bare, least=least, most=highest)
 
 
 def _bounds(

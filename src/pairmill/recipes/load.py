@@ -115,12 +115,13 @@ def read_recipe_file(path: Path) -> RecipeFile:
     """
     try:
         data = _read(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from None
+    try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from None
     return read_recipe_text(_with_newlines(text), str(path), path.parent)
 
 
