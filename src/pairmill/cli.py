@@ -17,6 +17,7 @@ import typer
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
+from pairmill.commands.explain import explain
 from pairmill.commands.export import export as export_command
 from pairmill.commands.flags import OTHERS, flag, read_settings
 from pairmill.commands.init import init
@@ -349,7 +350,16 @@ def _run(
     return summary.exit_code
 
 
-for command in (estimate_like(run, _pilot), doctor, inspect, recover, report, qc, simulate):
+for command in (
+    estimate_like(run, _pilot),
+    doctor,
+    inspect,
+    recover,
+    report,
+    explain,
+    qc,
+    simulate,
+):
     app.command()(command)
 app.command()(init)
 app.command("export")(export_command)

@@ -211,3 +211,65 @@ def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: 
             assert said in run.stderr
             assert len(run.stderr.strip().splitlines()) == 1
         assert endpoint.report()["billed"] == 0
+
+
+def test_a_pair_is_explained_from_its_chunk_to_its_cost(finished: Path) -> None:
+    row = rows(finished)[4]
+    told = pairmill("explain", row["id"][:12], finished, "--json")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert found["row"] == row
+    assert found["note"] == ""
+    assert found["other_answers"] == []
+    (exchange,) = found["exchanges"]
+    assert found["chunk"]["text"] in exchange["messages"][-1]["content"]
+    assert exchange["messages"][0]["role"] == "system"
+    assert row["answer"] in json.loads(exchange["answer"])["pairs"][0].values() or (
+        row["answer"] in exchange["answer"]
+    )
+    measures = {entry["check"]: entry for entry in found["measures"]}
+    assert measures["grounding"]["value"] == pytest.approx(row["grounding"], abs=0.001)
+    assert measures["grounding"]["limit"] == "drop below 0.3, flag below 0.45"
+    assert found["usd"] > 0
+    page = pairmill("explain", row["id"], finished)
+    assert "question 1, to" in page.stdout
+    assert "for the whole chunk" in page.stdout
+
+
+def test_an_unknown_pair_is_told_in_one_line(finished: Path) -> None:
+    told = pairmill("explain", "nosuchpair", finished)
+    assert told.returncode == 1
+    assert told.stderr.strip() == (
+        f"pairmill: {finished}: no pair 'nosuchpair', neither in data/ nor in rejected/"
+    )
+
+
+def test_a_dry_export_writes_nothing_and_a_second_one_says_what_it_replaces(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    dry = pairmill("export", finished, "-o", out, "--system", "Be kind.", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert f"pairs would go to {out}" in dry.stderr
+    assert '"role": "system", "content": "Be kind."' in dry.stderr
+    assert not out.exists()
+    assert pairmill("export", finished, "-o", out).returncode == 0
+    kept = sum(len(path.read_text().splitlines()) for path in (out / "data").iterdir())
+    again = pairmill("export", finished, "-o", out, "--to", "alpaca")
+    assert f"replaced the export that was there: messages, {kept:,} pairs" in again.stderr
+    refused = pairmill("export", finished, "-o", out, "--to", "alpaca", "--system", "Be kind.")
+    assert refused.returncode == 2
+    assert "the format 'alpaca' has no place for a system message" in refused.stderr
+
+
+def test_qc_report_status_and_card_give_one_verdict(finished: Path) -> None:
+    report = json.loads(pairmill("qc", finished, "--json", "--fail-on", "never").stdout)
+    assert pairmill("report", finished).returncode == 0
+    status = json.loads(pairmill("status", finished, "--json").stdout)
+    assert status["verdict"] == {
+        "status": report["status"], "text": report["verdict"], "pairs": len(rows(finished)),
+    }  # fmt: skip
+    told = f"{report['status']}, of {len(rows(finished)):,} pairs: "
+    assert told in pairmill("status", finished).stdout
+    card = (finished / "README.md").read_text("utf-8")
+    assert f"## Verdict\n\n{told[:-2]}" in card  # behind it, marks are escaped
