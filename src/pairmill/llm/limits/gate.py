@@ -20,7 +20,7 @@ from pairmill.llm.limits.breaker import EndpointBreaker, State
 from pairmill.llm.limits.concurrency import AimdLimit, ConcurrencyLimit, Done, FixedLimit
 from pairmill.llm.limits.headers import Unit
 from pairmill.llm.limits.lease import Lease, Snapshot
-from pairmill.llm.limits.pacing import Effect, RateControl
+from pairmill.llm.limits.pacing import RateControl
 from pairmill.llm.limits.quota import Amounts, Charge, Cost, Limits, Quota
 from pairmill.llm.limits.wait_queue import Waiter, WaitQueue
 
@@ -303,7 +303,7 @@ class Gate:
         seconds = now - lease.admitted_at
         if kind is None:
             self._call_s += _SMOOTHING * (seconds - self._call_s)
-        is_clean = kind is None or kind in _SERVED or not self.control.noise.is_suspicious
+        is_clean = kind is None or kind in _SERVED or not self.control.is_suspicious
         tokens = usage.completion_tokens if usage else 0
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
 
@@ -320,7 +320,7 @@ class Gate:
             is_spent=hint is not None and hint.is_spent,
             least_noise=_KEPT_NOISE if self._quota.declared.per_min() else 0.0,
         )
-        if effect is Effect.PAUSED:
+        if effect.is_cut:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
             were_out = self.in_flight + self.control.cluster_size
             self._width.on_refused(now, max(were_out, needed))
