@@ -31,8 +31,8 @@ class EndpointBreaker:
     Failures that speak of the endpoint (`Meaning.is_down`), one after the other, open it: five at
     least, and more where single ones are usual, as with one sick replica behind a balancer; and so
     do ``silent`` calls in a row that got no answer in time. It stays open for ``first_s``
-    (``first_lost_s`` where a probe may be billed, ``first_silent_s`` where nothing comes, doubling);
-    then one probe goes. While that fails the next one waits for a
+    (``first_lost_s`` where a probe may be billed; ``first_silent_s``, doubling, where nothing
+    comes); then one probe goes. While that fails the next one waits for a
     quarter of the time that the endpoint has been down, up to ``longest_s``. Anything but another
     such failure proves that the server is there.
 

@@ -163,9 +163,9 @@ class GradientLimit:
         if not done.is_clean or done.output_tokens <= 0:
             return
         seconds, tokens = done.now - done.sent_at, done.output_tokens
-        if self._is_slow_start and done.in_flight >= _UTILISED * self.limit:
-            if seconds <= _TOLERANCE * self._best * tokens:
-                self.limit = min(self._ceiling, self.limit + 1)
+        is_used = done.in_flight >= _UTILISED * self.limit
+        if self._is_slow_start and is_used and seconds <= _TOLERANCE * self._best * tokens:
+            self.limit = min(self._ceiling, self.limit + 1)
         if done.sent_at < self._changed_at:
             return  # it began under another limit
         self._seconds += seconds

@@ -225,16 +225,14 @@ class RateControl:
             self._end_trial()
             is_blocked = self._pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
-        if self._spent_at is None and self._on_scattered(now, sent_before, sent):
-            return Effect.NONE
-        if self.pace is None or self._is_guess or self.noise.share:
+        is_tried = self._spent_at is None and self._on_scattered(now, sent_before, sent)
+        if is_tried or self.pace is None or self._is_guess or self.noise.share:
             return Effect.NONE
         self._singles += 1
-        if self._spent_at is None and retry_after_s is not None and retry_after_s > _SINGLE_S:
-            self._pause(now, taken, sent, limit, _SINGLE_S)
-            return Effect.SLOWER
-        is_blocked = self._pause(now, taken, sent, limit, retry_after_s)
-        return Effect.HELD if is_blocked else Effect.PAUSED
+        is_short = self._spent_at is None and (retry_after_s or 0.0) > _SINGLE_S
+        told_s = _SINGLE_S if is_short else retry_after_s
+        is_blocked = self._pause(now, taken, sent, limit, told_s)
+        return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
@@ -355,7 +353,7 @@ class RateControl:
             if not self._singles:
                 self._anchor = self._allowed
             return
-        self._held_s *= _LONGER
+        self._held_s = _LONGER * max(self._held_s, _LONG_PATIENCE_S if self._is_long else 0.0)
         self._held_calls *= _LONGER
         self._is_guess = False
         seen = self._rate_over(now, _MINUTE_S)

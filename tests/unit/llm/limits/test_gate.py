@@ -9,6 +9,7 @@ from tests.support import virtual_time
 
 from pairmill.errors import Kind, StoppedError
 from pairmill.llm.limits.breaker import EndpointBreaker
+from pairmill.llm.limits.concurrency import AimdLimit
 from pairmill.llm.limits.gate import Charge, Cost, EvictedError, Gate, Lease, Limits
 from pairmill.llm.limits.headers import HeaderReading, LimitHint, Unit
 from pairmill.records import Usage
@@ -227,7 +228,7 @@ def waiter_task(main: Coroutine[object, object, None]) -> asyncio.Task[None]:
 
 def test_a_burst_of_refusals_is_one_cut() -> None:
     async def main() -> None:
-        gate = gate_of(width=None)
+        gate = gate_of(width=AimdLimit(start=8))
         (await gate.admit(CALL)).release()
         leases = [await gate.admit(CALL) for _ in range(8)]
         await asyncio.sleep(1)
