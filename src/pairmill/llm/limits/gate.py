@@ -36,7 +36,7 @@ _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket ke
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
-_KEPT_NOISE = 0.05  # a quota that was given and is kept to: what is refused is noise at first
+_KEPT_NOISE = 0.15  # a quota that was given and is kept to: what is refused is noise at first
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
@@ -324,7 +324,9 @@ class Gate:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
             were_out = self.in_flight + self.control.cluster_size
             self._width.on_refused(now, max(were_out, needed))
-            if self._quota.on_refused(now, hint, retry_after_s):
+            is_told = hint is not None and hint.is_spent
+            is_sure = is_told or self.control.cluster_size > 1
+            if is_sure and self._quota.on_refused(now, hint, retry_after_s):
                 self._line.reweigh(self._quota.amounts)
         return effect.is_held
 

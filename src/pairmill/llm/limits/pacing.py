@@ -41,6 +41,7 @@ _BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
 _LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
 _DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
+_STEADY_S = 20.0  # over which one that is tried is measured: of a slow pool 5 s hold a few calls
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
 _KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
@@ -72,7 +73,7 @@ _LONGER = 4  # times as long, after each test that failed
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
 _SINGLES, _FALLEN = 6, 0.85  # cuts for one refusal each, and what is left: no quota does that
-_HEAVY, _DEEP = 0.1, 0.6  # so much is believed to be noise only at a far lower pace
+_HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
 
 
@@ -275,7 +276,7 @@ class RateControl:
         """Send a little less than was taken, to see whether less is refused then."""
         self._before = (self.pace, self._allowed, self._is_guess)
         self._sample(now, sent - self.refused)
-        self._allowed = self._rate_over(now, _RECENT_S)
+        self._allowed = max(self._rate_over(now, _RECENT_S), self._rate_over(now, _STEADY_S))
         self.pace = self._allowed * (_LEAN if self.noise.lately < _HEAVY else _DEEP)
         if self._before[0] is not None:
             self.pace = min(self.pace, self._before[0] * _LEAN)
@@ -513,6 +514,11 @@ class RateControl:
         if self._rate_over(now, 1.0) >= _GUESS_UTILISED * pace:
             self.pace = pace * 2.0 ** min(seconds, 1.0)
             self._cut_at = now
-        elif now - max(self._cut_at, self.paused_until) >= _UNUSED_S and self._spent_at is None:
+        elif now - max(self._cut_at, self.paused_until) >= self._unused_s and not self._spent_at:
             self.pace, self._is_guess, self._tested = None, False, None
             self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
+
+    @property
+    def _unused_s(self) -> float:
+        """How long a pace has to be unused to be none: one by the minute takes that to object."""
+        return _MINUTE_S if self._is_long and self._tested is not None else _UNUSED_S
