@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pairmill"
 END_S = 300
+_UNCHANGED = -1
 
 MODULES = {
     "llm/limits/windows.py": ("tests/unit/llm/limits",),
@@ -66,7 +67,7 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 class Change(ast.NodeTransformer):
     """Makes the change with one number, and counts how many there are."""
 
-    def __init__(self, wanted: int = -1) -> None:
+    def __init__(self, wanted: int = _UNCHANGED) -> None:
         self.count = 0
         self.line = 0
         self._wanted = wanted
@@ -135,6 +136,10 @@ def main() -> int:
         shutil.copytree(PACKAGE, copy / "pairmill")
         for part in ("docs", "examples", "pyproject.toml", "README.md"):
             (copy / part).symlink_to(ROOT / part)
+        for name in sorted({name for name, _ in drawn}):
+            if _try(copy, name, _UNCHANGED)[1]:
+                _say(f"{name}: its tests fail as it stands, so they would kill any mutant")
+                return 1
         for name, number in sorted(drawn):
             line, died = _try(copy, name, number)
             tried[name] += 1

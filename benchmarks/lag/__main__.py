@@ -56,7 +56,7 @@ async def measure(articles: str, out: str, url: str, way: str) -> dict[str, Any]
 
     from pairmill.chunking.portions import read_portions
     from pairmill.config import load
-    from pairmill.events import Bus, Topic
+    from pairmill.events import Bus, CallAnswered, ReadingDone
     from pairmill.run import session
 
     if way == "thread":
@@ -67,9 +67,9 @@ async def measure(articles: str, out: str, url: str, way: str) -> dict[str, Any]
 
     def listen(event: Event) -> None:
         nonlocal is_working
-        if event.topic is Topic.CALL_ANSWERED:
+        if isinstance(event, CallAnswered):
             is_working = True
-        elif event.topic is Topic.READING_DONE:
+        elif isinstance(event, ReadingDone):
             looking.cancel()
 
     async def look() -> None:

@@ -25,6 +25,7 @@ from pairmill.quality.duplicates import Item, find_duplicates
 from pairmill.quality.filters import CHECKS, Case, inspect, prompt_terms
 from pairmill.quality.grounding import evidence_match, prepare_chunk, prepare_pair, score
 from pairmill.quality.privacy import redact
+from pairmill.quality.support import support
 from pairmill.quality.text import key
 from pairmill.quality.thresholds import DEFAULT
 from pairmill.simulator.content import draft_pairs
@@ -145,7 +146,8 @@ def check(units: Sequence[Unit]) -> None:
         pairs = [prepare_pair(*pair, language=chunk.language) for pair in unit.pairs]
         canary.watch(chunk, pairs)
         for at, pair in enumerate(pairs):
-            inspect(pair, chunk, pairs[:at], terms=TERMS)
+            told = support(pair, chunk)
+            inspect(pair, chunk, pairs[:at], terms=TERMS, support=told)
 
 
 def bundled() -> list[Unit]:
@@ -181,6 +183,7 @@ def measure() -> dict[str, float]:
         / PAIRS_PER_CHUNK,
         "prepare the pair": microseconds(prepare),
         "score": microseconds(lambda: score(pair, chunk)),
+        "support": microseconds(lambda: support(pair, chunk)),
         "canary, a third": microseconds(lambda: canary.watch(chunk, [pair] * PAIRS_PER_CHUNK))
         / PAIRS_PER_CHUNK,
     }

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pairmill.llm.providers.provider import Mode, Reply
+from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import decode, limit_headers
 from pairmill.llm.providers.wire import Encoder
 
@@ -32,7 +32,7 @@ class PlainWire:
         self._encoder = Encoder()
         self._idle: list[Link] = []
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
+    async def complete(self, request: Request, mode: Mode) -> ProviderReply:
         body = self._encoder.encode(request, mode)
         head = (
             f"POST {self._place.path}/chat/completions HTTP/1.1\r\nHost: {self._place.netloc}\r\n"
@@ -47,7 +47,7 @@ class PlainWire:
         self._idle.append(link)
         status = int(lines[0].split()[1])
         completion = decode(status, headers, data, self._clock.time())
-        return Reply(completion, limit_headers(headers))
+        return ProviderReply(completion, limit_headers(headers))
 
     async def aclose(self) -> None:
         for _, writer in self._idle:

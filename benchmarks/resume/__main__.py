@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 COMMIT = 5000
 PROBE = """
 import json, os, resource, sys, time
-from pairmill.events import Bus, Topic
+from pairmill.events import Bus, CallAnswered, UnitsKnown
 from pairmill import generate
 started, idle_s = time.perf_counter(), time.process_time()
 found = {}
 def listen(event):
-    if event.topic is Topic.CALL_ANSWERED:
+    if isinstance(event, CallAnswered):
         found.setdefault("seconds", time.perf_counter() - started)
-    if event.topic is Topic.UNIT_KNOWN:
-        found["known"] = found.get("known", 0) + event.fields["count"]
+    if isinstance(event, UnitsKnown):
+        found["known"] = found.get("known", 0) + event.count
 bus = Bus()
 bus.subscribe(listen)
 generate(sys.argv[1], output=sys.argv[2], base_url=sys.argv[3], model="m", bus=bus,

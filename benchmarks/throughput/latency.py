@@ -44,7 +44,7 @@ def _run(corpus: Path, concurrency: int, count: int) -> dict[str, Any]:
 
 def main() -> None:
     from pairmill import generate
-    from pairmill.events import Bus, Event, Topic
+    from pairmill.events import Bus, CallAnswered, CallFailed, Event
     from pairmill.service.tally import RunTally
 
     corpus, out, url, concurrency, count = sys.argv[1:6]
@@ -54,10 +54,10 @@ def main() -> None:
     failures: list[str] = []
 
     def listen(event: Event) -> None:
-        if event.topic is Topic.CALL_ANSWERED:
-            waits.append(float(str(event.fields["seconds"])) - DELAY_S)
-        elif event.topic is Topic.CALL_FAILED:
-            failures.append(str(event.fields["code"]))
+        if isinstance(event, CallAnswered):
+            waits.append(float(str(event.seconds)) - DELAY_S)
+        elif isinstance(event, CallFailed):
+            failures.append(str(event.code))
 
     bus, tally = Bus(), RunTally(time.monotonic)
     bus.subscribe(listen)

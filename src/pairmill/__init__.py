@@ -3,6 +3,9 @@
 from pairmill import generate
 
 summary = generate("articles/", output="dataset", model="gpt-4o-mini")
+print(summary.pairs, summary.usd, summary.data)
+
+See docs/python.md.
 """
 
 from __future__ import annotations
@@ -10,25 +13,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pairmill.errors import PairmillError
+    from pairmill.api import estimate, export, qc, report
+    from pairmill.config import Settings
+    from pairmill.errors import PairmillError, RejectedError
+    from pairmill.events import Bus, Event
     from pairmill.recipes.answers import AnswerModel
     from pairmill.recipes.python_recipe import ChunkQuestion
-    from pairmill.recipes.recipe import Ask
-    from pairmill.records import Chunk, Message, Pair
+    from pairmill.recipes.recipe import Ask, Generator, Recipe
+    from pairmill.records import Chunk, Document, Message, Pair, Rejection
+    from pairmill.run.companions import RunView
     from pairmill.run.generate import generate
     from pairmill.run.summary import Summary
 
 __all__ = [
     "AnswerModel",
     "Ask",
+    "Bus",
     "Chunk",
     "ChunkQuestion",
+    "Document",
+    "Event",
+    "Generator",
     "Message",
     "Pair",
     "PairmillError",
+    "Recipe",
+    "RejectedError",
+    "Rejection",
+    "RunView",
+    "Settings",
     "Summary",
     "__version__",
+    "estimate",
+    "export",
     "generate",
+    "qc",
+    "report",
 ]
 
 __version__ = "0.1.0"
@@ -36,13 +56,26 @@ __version__ = "0.1.0"
 _HOMES = {
     "AnswerModel": "pairmill.recipes.answers",
     "Ask": "pairmill.recipes.recipe",
+    "Bus": "pairmill.events",
     "Chunk": "pairmill.records",
     "ChunkQuestion": "pairmill.recipes.python_recipe",
+    "Document": "pairmill.records",
+    "Event": "pairmill.events",
+    "Generator": "pairmill.recipes.recipe",
     "Message": "pairmill.records",
     "Pair": "pairmill.records",
     "PairmillError": "pairmill.errors",
+    "Recipe": "pairmill.recipes.recipe",
+    "RejectedError": "pairmill.errors",
+    "Rejection": "pairmill.records",
+    "RunView": "pairmill.run.companions",
+    "Settings": "pairmill.config",
     "Summary": "pairmill.run.summary",
+    "estimate": "pairmill.api",
+    "export": "pairmill.api",
     "generate": "pairmill.run.generate",
+    "qc": "pairmill.api",
+    "report": "pairmill.api",
 }
 
 

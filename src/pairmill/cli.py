@@ -17,7 +17,11 @@ import typer
 
 from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
+from pairmill.commands.explain import explain
 from pairmill.commands.export import export as export_command
+from pairmill.commands.flags import OTHERS, flag, read_settings
+from pairmill.commands.init import init
+from pairmill.commands.inspect import inspect
 from pairmill.commands.qc import qc
 from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
+    from pairmill.events import CallAnswered
     from pairmill.run.retry_rejected import RetryRequest
 
 __all__ = ["app", "main"]
@@ -40,7 +44,6 @@ _PATIENCE_S = 2.0  # with who reads standard error, at the end
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Turn raw articles into an instruction-tuning dataset with language models.",
@@ -124,68 +127,72 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         list[str] | None,
         typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="The run folder.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A model of the endpoint; local; local:FILE.gguf")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible endpoint, with its /v1.")
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="A name of `pairmill recipes list`, FILE.yaml, or package.module:name."),
-    ] = None,
-    pairs_per_chunk: Annotated[int | None, typer.Option(min=1, max=10)] = None,
-    mode: Annotated[
-        str | None, typer.Option(help="one_step, two_step, or verbatim: the text is the answer.")
-    ] = None,
-    evolve: Annotated[str | None, typer.Option(help="on: a harder pair beside each one.")] = None,
-    preference: Annotated[
-        str | None, typer.Option(help="A second answer to each: samples or closed_book.")
-    ] = None,
-    judge: Annotated[str | None, typer.Option(help="Rate pairs: sample or all.")] = None,
-    judge_model: Annotated[str | None, typer.Option(help="The model that rates.")] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls in flight.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many chunks.")] = None,
-    limit_per_document: Annotated[
-        int | None, typer.Option(min=1, help="At most this many chunks of each document.")
-    ] = None,
-    target_pairs: Annotated[
-        int | None, typer.Option(min=1, help="Stop at this many pairs.")
-    ] = None,
-    per_document: Annotated[
-        int | None, typer.Option(min=1, help="Pairs of each document, rather than all it gives.")
-    ] = None,
-    rpm: Annotated[float | None, typer.Option(help="Requests a minute of the quota.")] = None,
-    tpm: Annotated[float | None, typer.Option(help="Tokens a minute of the quota.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Never cost more dollars.")] = None,
-    max_total_tokens: Annotated[
-        int | None, typer.Option(help="Never use more tokens, prompts and answers of all starts.")
-    ] = None,
+    output: Annotated[Path | None, flag("output", "-o", "--output", metavar="DIR")] = None,
+    model: Annotated[str | None, flag("model")] = None,
+    base_url: Annotated[str | None, flag("base_url")] = None,
+    recipe: Annotated[str | None, flag("recipe")] = None,
+    pairs_per_chunk: Annotated[int | None, flag("pairs_per_chunk", min=1, max=10)] = None,
+    mode: Annotated[str | None, flag("mode")] = None,
+    evolve: Annotated[str | None, flag("evolve")] = None,
+    preference: Annotated[str | None, flag("preference")] = None,
+    judge: Annotated[str | None, flag("judge")] = None,
+    judge_model: Annotated[str | None, flag("judge_model")] = None,
+    concurrency: Annotated[int | None, flag("concurrency", min=1)] = None,
+    limit: Annotated[int | None, flag("limit", min=1)] = None,
+    limit_per_document: Annotated[int | None, flag("limit_per_document", min=1)] = None,
+    target_pairs: Annotated[int | None, flag("target_pairs", min=1)] = None,
+    per_document: Annotated[int | None, flag("per_document", min=1)] = None,
+    rpm: Annotated[float | None, flag("rpm")] = None,
+    tpm: Annotated[float | None, flag("tpm")] = None,
+    max_usd: Annotated[float | None, flag("max_usd")] = None,
+    max_total_tokens: Annotated[int | None, flag("max_total_tokens")] = None,
     max_tokens: Annotated[int | None, typer.Option(hidden=True)] = None,
-    max_hours: Annotated[float | None, typer.Option(help="Never take more hours.")] = None,
-    text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    export: Annotated[
-        str | None,
-        typer.Option(metavar="FORMAT", help="Export at the end: messages, alpaca, sharegpt ..."),
-    ] = None,
+    max_hours: Annotated[float | None, flag("max_hours")] = None,
+    text_field: Annotated[str | None, flag("text_field")] = None,
+    seed: Annotated[int | None, flag("seed")] = None,
+    export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
     ] = None,
-    accept_change: Annotated[
-        bool, typer.Option("--accept-change", help="Go on although settings have changed.")
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, such as limits.grace_s=60; see docs/settings.md.",
+            rich_help_panel=OTHERS,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Read and plan, print the first prompt, and ask nothing.",
+            rich_help_panel=OTHERS,
+        ),
     ] = False,
+    sources: Annotated[list[str] | None, flag("sources", "--source", metavar="MODULE:NAME")] = None,
+    strict: Annotated[bool, flag("strict", "--strict")] = False,
+    accept_change: Annotated[bool, flag("accept_change", "--accept-change")] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing but how it ended.")
+        bool,
+        typer.Option("--quiet", "-q", help="Say nothing but how it ended.", rich_help_panel=OTHERS),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Name each piece of input that is skipped.")
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Name each piece of input that is skipped.",
+            rich_help_panel=OTHERS,
+        ),
     ] = False,
 ) -> None:
-    """Turn articles into pairs; run again, it goes on where it was."""
+    """Turn articles into instruction-answer pairs.
+
+    Run the same command again and it goes on where it stopped.
+    """
     given = {
         "inputs": tuple(inputs) if inputs else None,
         "output": output,
@@ -212,14 +219,20 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "text_field": text_field,
         "seed": seed,
         "export": export,
+        "sources": tuple(sources) if sources else None,
+        "strict": strict or None,
         "accept_change": accept_change or None,
     }
-    from pairmill.config import load
     from pairmill.errors import UsageError
 
-    settings = load(config, given)
+    settings = read_settings(config, assignments, given)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
+    if dry_run:
+        from pairmill.service.dry_run import print_plan
+
+        print_plan(settings)
+        return
     sys.exit(_run(settings, verbosity=-1 if quiet else int(verbose)))
 
 
@@ -286,14 +299,14 @@ def local_serve(
     sys.exit(serve(path, port=port, slots=slots))
 
 
-def _pilot(settings: Settings, listen: Callable[[Event], None]) -> int:
+def _pilot(settings: Settings, listen: Callable[[CallAnswered], None]) -> int:
     return _run(settings, listen=listen)
 
 
 def _run(
     settings: Settings,
     again: RetryRequest | None = None,
-    listen: Callable[[Event], None] | None = None,
+    listen: Callable[[CallAnswered], None] | None = None,
     *,
     verbosity: int = 0,
 ) -> int:
@@ -306,7 +319,7 @@ def _run(
     import anyio
     from rich.console import Console
 
-    from pairmill.events import Bus, Topic
+    from pairmill.events import Bus, CallAnswered
     from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
@@ -324,7 +337,7 @@ def _run(
     bus, tally = Bus(), RunTally(time.monotonic)
     tally.listen(bus)
     if listen is not None:
-        bus.subscribe(listen, Topic.CALL_ANSWERED)
+        bus.subscribe(listen, CallAnswered)
 
     with show_progress(bus, tally, console, verbosity=verbosity) as tick:
         summary = anyio.run(
@@ -337,6 +350,16 @@ def _run(
     return summary.exit_code
 
 
-for command in (estimate_like(run, _pilot), doctor, recover, report, qc, simulate):
+for command in (
+    estimate_like(run, _pilot),
+    doctor,
+    inspect,
+    recover,
+    report,
+    explain,
+    qc,
+    simulate,
+):
     app.command()(command)
+app.command()(init)
 app.command("export")(export_command)

@@ -1,4 +1,6 @@
-"""Settings: one flat model, the same names in the file, the flags and the library.
+"""Settings: one model, the same names in the file, the flags and the library.
+
+A file may put them into groups (`pairmill.reference`); the model itself is flat.
 
 Precedence: defaults, then the YAML file, then what the caller gives. A key is never a setting; its
 place in the environment is (``api_key_env``).
@@ -27,6 +29,7 @@ from pydantic import (
 
 from pairmill.errors import ConfigError
 from pairmill.plain import plain
+from pairmill.reference import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -191,6 +194,10 @@ class Settings(BaseModel):
     export: str | None = None
     """A training format to which the run is exported, beside its folder, once it has ended."""
 
+    companions: tuple[str, ...] = ()
+    """Coroutines of your own beside the run, as ``package.module:name`` or ``FILE.py:name``; see
+    docs/companions.md."""
+
     text_field: str | None = Field(None, json_schema_extra={"semantic": True})
     """Name of the field that holds a record's text; found by itself where None."""
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
@@ -198,6 +205,13 @@ class Settings(BaseModel):
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
+    languages: tuple[str, ...] = ()
+    """Languages (``en``, ``de``) of documents that are used; all where empty."""
+    privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra={"semantic": True})
+    """What becomes of mail addresses, phone and account numbers and keys in documents, before
+    anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
+    min_words: int = Field(40, ge=1)
+    """A document with fewer words is no article, and is skipped."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
@@ -205,6 +219,8 @@ class Settings(BaseModel):
     """Processes that take text out of pages and other documents; as many as cores by default."""
     sources: tuple[str, ...] = ()
     """Formats of your own, as ``module:attribute``; see docs/sources.md."""
+    strict: bool = False
+    """Whether any piece of input that cannot be used makes a run end with 1."""
     limit: int | None = Field(None, ge=1)
     """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)
@@ -434,11 +450,13 @@ def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Se
     Raises:
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
     """
-    values = read_file(file) if file else {}
     where = f"{file}: " if file else ""
+    values = flatten(read_file(file), where) if file else {}
     for name in values:
         _check_known(name, where)
-    given_values = {name: value for name, value in (given or {}).items() if value is not None}
+    given_values = {
+        name: value for name, value in flatten(given or {}).items() if value is not None
+    }
     for name in given_values:
         _check_known(name, "")
     for name, value in {**values, **given_values}.items():

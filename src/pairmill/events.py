@@ -1,68 +1,323 @@
-"""What happens in a run, as one frozen type, and the bus that tells whoever watches.
+"""Events of a run, one frozen type each, and the bus that delivers them.
 
-Subscribers are plain synchronous functions. They count, draw and log; they never decide. An event
-holds ids, numbers and short words: never a prompt, an answer, a header or a key.
+    bus = Bus()
+    bus.subscribe(lambda event: print(event.seconds), CallAnswered)
+
+Subscribers are plain synchronous functions, called at once in the order in which they subscribed.
+They count, draw and log; they never decide. An event holds ids, numbers and short words: never a
+prompt, an answer, a header or a key. Anyone may define further events by subclassing `Event`.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Bus", "Event", "Topic"]
+    from pairmill.errors import Kind
+    from pairmill.records import Outcome, Usage
 
-
-class Topic(StrEnum):
-    """What an event is about."""
-
-    RUN_OPENED = "run_opened"  # what earlier starts left: see session.py
-    DOCUMENT_READ = "document_read"  # count
-    INPUT_SKIPPED = "input_skipped"  # source, reason: a record that cannot be used
-    UNIT_PLANNED = "unit_planned"  # count: units that the reader handed over
-    UNIT_KNOWN = "unit_known"  # count: units that were finished in an earlier start
-    READING_DONE = "reading_done"  # no more units will be planned
-    CALL_ANSWERED = "call_answered"  # model, outcome, seconds, charge, and tokens: see Client
-    CALL_CHARGED = "call_charged"  # model, outcome (empty, lost), charge: money without an answer
-    CALL_FAILED = "call_failed"  # kind, status, code, retry_after_s, message
-    CALL_REPLAYED = "call_replayed"  # an answer came out of the ledger
-    ANSWER_READ = "answer_read"  # how: strict, healed, salvaged
-    REPAIR_ASKED = "repair_asked"  # reason
-    JUDGED = "judged"  # trial, position, words, scores, first: see recipes/judge.py
-    EVOLVED = "evolved"  # operator, outcome: kept, or why not
-    UNIT_FINISHED = "unit_finished"  # outcome, pairs, rejected (lines), dropped (pairs), document
-    COMMITTED = "committed"  # units, answers, kept: units that are no tombstones
-    SHARD_PUBLISHED = "shard_published"  # name, rows, bytes
-    LOOP_LATE = "loop_late"  # seconds: how late the event loop ran a timer, some times a second
-    NOTICE = "notice"  # text: one plain line for people
+__all__ = [
+    "AnswerRead",
+    "Bus",
+    "CallAnswered",
+    "CallCharged",
+    "CallFailed",
+    "CallReplayed",
+    "Committed",
+    "DocumentsRead",
+    "Event",
+    "InputSkipped",
+    "LoopLate",
+    "Notice",
+    "PairEvolved",
+    "PairJudged",
+    "ReadingDone",
+    "RepairAsked",
+    "RunOpened",
+    "ShardPublished",
+    "UnitFinished",
+    "UnitsKnown",
+    "UnitsPlanned",
+]
 
 
 class Event(Struct, frozen=True):
-    """One thing that happened: its topic and the fields that the topic's comment names."""
+    """Base class of all events."""
 
-    topic: Topic
-    fields: dict[str, Any]
+
+class RunOpened(Event, frozen=True):
+    """A run folder was opened; counts are those of earlier starts.
+
+    Attributes:
+        pairs: Pairs in the folder.
+        ended: Units that have ended, in whatever way.
+        rejected: Units that ended without a valid answer.
+        dropped: Pairs that a check dropped.
+        usd: Dollars spent; None if nothing was spent or a price is unknown.
+    """
+
+    pairs: int = 0
+    ended: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float | None = None
+
+
+class DocumentsRead(Event, frozen=True):
+    """Documents were read from the input."""
+
+    count: int
+
+
+class InputSkipped(Event, frozen=True):
+    """A piece of input cannot be used.
+
+    Attributes:
+        source: Its file, and line or record number. Hostile text: sanitize it before showing it.
+        reason: A fixed word or phrase, then often ``: `` and a detail.
+        fate: ``skipped``, or ``dropped`` for a document that was read and left out.
+    """
+
+    source: str
+    reason: str
+    fate: str = "skipped"
+
+
+class UnitsPlanned(Event, frozen=True):
+    """New units were read; negative when planned units turned out not to be needed."""
+
+    count: int
+
+
+class UnitsKnown(Event, frozen=True):
+    """Units were read that an earlier start had finished."""
+
+    count: int
+
+
+class ReadingDone(Event, frozen=True):
+    """The input was read to its end: no more units will be planned."""
+
+
+class CallAnswered(Event, frozen=True):
+    """A call returned an answer.
+
+    Attributes:
+        model: As the server names it.
+        outcome: ``answer``, or ``probe`` for a call made before the run.
+        usage: Tokens charged.
+        picodollars: What these cost; None if the price is unknown.
+        doubt_tokens: How many more it may have been at worst, if the server did not say.
+        doubt_picodollars: What those would cost.
+        seconds: From sending the request to the end of the reply.
+    """
+
+    model: str
+    outcome: str
+    usage: Usage
+    picodollars: int | None
+    doubt_tokens: int = 0
+    doubt_picodollars: int = 0
+    seconds: float = 0.0
+
+
+class CallCharged(Event, frozen=True):
+    """Money was, or may have been, spent on a call that returned no answer.
+
+    Attributes:
+        model: As in the request; empty if unknown.
+        outcome: ``empty`` for a reply without an answer, ``lost`` if the end is not known.
+    """
+
+    model: str
+    outcome: str
+    usage: Usage
+    picodollars: int | None
+    doubt_tokens: int = 0
+    doubt_picodollars: int = 0
+
+
+class CallFailed(Event, frozen=True):
+    """A call failed; it may be retried.
+
+    Attributes:
+        status: HTTP status, if there was a response.
+        code: The provider's error code.
+        retry_after_s: The delay that the server asked for.
+        message: One line for people.
+    """
+
+    kind: Kind
+    status: int | None = None
+    code: str | None = None
+    retry_after_s: float | None = None
+    message: str = ""
+
+
+class CallReplayed(Event, frozen=True):
+    """An answer was taken from the ledger instead of being bought again."""
+
+
+class AnswerRead(Event, frozen=True):
+    """A reply was parsed.
+
+    Attributes:
+        how: ``strict``, ``healed``, ``salvaged`` or ``failed``.
+    """
+
+    how: str
+
+
+class RepairAsked(Event, frozen=True):
+    """A model is asked again because its answer was invalid.
+
+    Attributes:
+        reason: The word under which the fault is counted.
+    """
+
+    reason: str
+
+
+class PairJudged(Event, frozen=True):
+    """The judge rated a pair.
+
+    Attributes:
+        trial: Empty for an ordinary rating, ``again`` for a repeated one, else the planted fault.
+        position: Place of the pair in its unit, from 1.
+        words: Length of the answer.
+        scores: By aspect; None if there was no valid rating.
+        first: Scores of the same pair in its ordinary rating, for a trial.
+    """
+
+    trial: str
+    position: int
+    words: int
+    scores: Mapping[str, int | None] | None
+    first: Mapping[str, int | None] | None = None
+
+
+class PairEvolved(Event, frozen=True):
+    """An evolution operator was applied to a pair.
+
+    Attributes:
+        outcome: ``kept``, or the reason why the new pair was dropped.
+    """
+
+    operator: str
+    outcome: str
+
+
+class UnitFinished(Event, frozen=True):
+    """A unit of work ended.
+
+    Attributes:
+        pairs: Pairs that were written.
+        rejected: Lines for the rejected file.
+        dropped: Of these, pairs that a check dropped.
+        reason: Why there is no pair, if so.
+        document: Id of the document.
+    """
+
+    outcome: Outcome
+    pairs: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    reason: str | None = None
+    document: str = ""
+
+
+class Committed(Event, frozen=True):
+    """A batch became durable.
+
+    Attributes:
+        kept: Units of the batch that are not tombstones of rejected ones.
+    """
+
+    units: int = 0
+    answers: int = 0
+    kept: int = 0
+
+
+class ShardPublished(Event, frozen=True):
+    """A shard was completed and published under its final name."""
+
+    name: str = ""
+    rows: int = 0
+    bytes: int = 0
+
+
+class LoopLate(Event, frozen=True):
+    """How late the event loop ran a timer; sent several times a second."""
+
+    seconds: float
+
+
+class Notice(Event, frozen=True):
+    """One line for people. It may quote hostile text: sanitize it before showing it."""
+
+    text: str
+
+
+E1 = TypeVar("E1", bound=Event)
+E2 = TypeVar("E2", bound=Event)
+E3 = TypeVar("E3", bound=Event)
+E4 = TypeVar("E4", bound=Event)
 
 
 class Bus:
-    """Tells each subscriber of the events that it asked for, in order, at once."""
+    """Delivers each event at once to everyone who subscribed to its type, in order."""
 
     def __init__(self) -> None:
-        self._subscribers: dict[Topic, list[Callable[[Event], None]]] = {it: [] for it in Topic}
+        self._subscribers: dict[type[Event], list[Callable[[Any], None]]] = {}
+        self._of_all: list[Callable[[Any], None]] = []
 
-    def subscribe(self, subscriber: Callable[[Event], None], *topics: Topic) -> None:
-        """Tell ``subscriber`` of each event about ``topics`` from now on; without any, of all."""
-        for topic in topics or Topic:
-            self._subscribers[topic].append(subscriber)
+    @overload
+    def subscribe(self, subscriber: Callable[[Event], None], /) -> None: ...
+    @overload
+    def subscribe(self, subscriber: Callable[[E1], None], kind: type[E1], /) -> None: ...
+    @overload
+    def subscribe(
+        self, subscriber: Callable[[E1 | E2], None], kind: type[E1], kind2: type[E2], /
+    ) -> None: ...
+    @overload
+    def subscribe(
+        self,
+        subscriber: Callable[[E1 | E2 | E3], None],
+        kind: type[E1],
+        kind2: type[E2],
+        kind3: type[E3],
+        /,
+    ) -> None: ...
+    @overload
+    def subscribe(
+        self,
+        subscriber: Callable[[E1 | E2 | E3 | E4], None],
+        kind: type[E1],
+        kind2: type[E2],
+        kind3: type[E3],
+        kind4: type[E4],
+        /,
+    ) -> None: ...
+    def subscribe(self, subscriber: Callable[[Any], None], /, *kinds: type[Event]) -> None:
+        """Call ``subscriber`` with each event of these types from now on; without any, with all."""
+        if not kinds:
+            self._of_all.append(subscriber)
+        for kind in kinds or self._subscribers:
+            self._told_of(kind).append(subscriber)
 
-    def emit(self, topic: Topic, /, **fields: Any) -> None:
-        """Tell whoever asked for it that something happened."""
-        subscribers = self._subscribers[topic]
-        if subscribers:
-            event = Event(topic, fields)
-            for subscriber in subscribers:
-                subscriber(event)
+    def emit(self, event: Event, /) -> None:
+        """Deliver an event."""
+        for subscriber in self._told_of(type(event)):
+            subscriber(event)
+
+    def _told_of(self, kind: type[Event]) -> list[Callable[[Any], None]]:
+        found = self._subscribers.get(kind)
+        if found is None:
+            found = self._subscribers[kind] = self._of_all.copy()
+        return found

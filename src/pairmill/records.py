@@ -87,6 +87,8 @@ class Document(Struct, frozen=True):
         id: The source's own id where it has one, else the digest of the text.
         text: The body, as Markdown-like plain text with newlines kept.
         source: Where it was read, for people: a file name, with a line or item number.
+        since: The version of reading since which its text comes out as it does; see
+            `pairmill.chunking.clean.READING_VERSION`.
     """
 
     id: str
@@ -96,6 +98,7 @@ class Document(Struct, frozen=True):
     author: str | None = None
     url: str | None = None
     language: str | None = None
+    since: int = 1
 
 
 class Chunk(Struct, frozen=True):
@@ -288,6 +291,7 @@ class Pair(Struct, frozen=True):
         system: The system message to train with; "" where there is none.
         reasoning: The thought that leads to the answer; "" where none was written.
         fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
+        support: How well the chunk backs the answer up, 0 to 1; None where it cannot be told.
     """
 
     instruction: str
@@ -305,6 +309,7 @@ class Pair(Struct, frozen=True):
     system: str = ""
     reasoning: str = ""
     fields: Mapping[str, Any] | None = None
+    support: float | None = None
 
 
 class Outcome(StrEnum):

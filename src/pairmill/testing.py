@@ -28,7 +28,7 @@ from pairmill.simulator.schema import Filling, fill
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pairmill.events import Topic
+    from pairmill.events import Event
     from pairmill.recipes.recipe import RecipeContext
     from pairmill.records import Prompt, Rejection
 
@@ -65,7 +65,7 @@ class ScriptedAsk:
         prompts: The questions that were asked.
         models: The model that each was meant for; None is the run's own.
         dropped: What the recipe dropped by itself.
-        told: What it told the run's watchers: topic and fields.
+        told: Events that it sent to the run's subscribers.
         around: What the recipe finds around its unit.
     """
 
@@ -74,7 +74,7 @@ class ScriptedAsk:
     prompts: list[Prompt] = field(default_factory=list)
     models: list[str | None] = field(default_factory=list)
     dropped: list[Rejection] = field(default_factory=list)
-    told: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._left = list(self.replies)
@@ -108,9 +108,9 @@ class ScriptedAsk:
         """Note that a pair was dropped."""
         self.dropped.append(rejection)
 
-    def tell(self, topic: Topic, /, **fields: object) -> None:
+    def tell(self, event: Event, /) -> None:
         """Note what was told."""
-        self.told.append((topic.value, fields))
+        self.told.append(event)
 
 
 def _made_up(prompt: Prompt, answer: type[AnswerModel]) -> Any:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.output.facts import RunFacts
-from pairmill.output.measures import measure
-from pairmill.output.report import render_report
+from pairmill.output.report.measures import measure
+from pairmill.output.report.page import Judged, render_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,14 +45,24 @@ def title(document: str) -> str | None:
 
 def hostile_report() -> str:
     row = {"id": "1", "instruction": ATTACK, "answer": ATTACK, "evidence": ATTACK, "title": ATTACK}
-    return render_report("set", FACTS, measure([row]))
+    pair = {
+        "place": 1, "id": "1", "source": ATTACK, "model": ATTACK, "chunk": f"Look: {ATTACK}",
+        "turns": [["user", ATTACK], ["assistant", ATTACK]], "system": ATTACK, "reasoning": ATTACK,
+        "findings": [["refusals", ATTACK]], "flags": [ATTACK], "grounding": 0.5, "support": None,
+        "score": 4.5, "kind": ATTACK, "title": ATTACK, "evidence": ATTACK, "fields": ATTACK,
+        "alternative": ATTACK, "language": "en", "length": 3, "badness": 9, "reason": "",
+        "detail": "",
+    }  # fmt: skip
+    return render_report("set", FACTS, measure([row]), Judged(None, None, [pair], ATTACK))
 
 
 def test_hostile_text_shows_as_text(tmp_path: Path) -> None:
     document = shown(hostile_report(), tmp_path)
     assert title(document) == "set: quality report"
-    assert "<script" not in document
+    assert document.count("<script") == 2  # the data, and the page's own
     assert "<img" not in document
+    assert "1 of 1 listed here, 1 shown" in document  # its own script did run
+    assert "<mark>" in document
     assert "&lt;script&gt;" in document
 
 

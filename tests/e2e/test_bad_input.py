@@ -11,7 +11,7 @@ from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import article, write_corpus
 
 from pairmill.cli import main
-from pairmill.llm.retry import RetryPolicy
+from pairmill.llm.modes import ProbePolicy
 from pairmill.simulator import Simulator, SimulatorSettings
 from pairmill.store.folder import open_folder
 
@@ -119,6 +119,24 @@ def test_bad_records_are_counted_named_and_skipped(tmp_path: Path, endpoint: Sim
     logged = [json.loads(line) for line in run.stderr.splitlines() if line.startswith("{")]
     skipped = {line["source"].rpartition("/")[2] for line in logged if "source" in line}
     assert {"a.jsonl:2", "a.jsonl:3", "a.jsonl:5"} <= skipped
+    named = [
+        json.loads(line)
+        for line in (tmp_path / "out" / "skipped.jsonl").read_text().split("\n")[:-1]
+    ]
+    assert [(line["source"].rpartition("/")[2], line["reason"]) for line in named] == [
+        ("a.jsonl:2", "broken JSON"),
+        ("a.jsonl:3", "line too long"),
+        ("a.jsonl:5", "no text field"),
+    ]
+    strict = pairmill("run", tmp_path, "-o", tmp_path / "out", "--strict", url=endpoint.url)
+    assert strict.returncode == 1
+    assert "3 pieces of input cannot be used, and --strict is set" in strict.stderr
+    foreseen = pairmill("estimate", tmp_path, "-o", tmp_path / "out", "--json")
+    assert json.loads(foreseen.stdout)["skipped_by_reason"] == {
+        "broken JSON": 1,
+        "line too long": 1,
+        "no text field": 1,
+    }
 
 
 def test_nothing_named_is_a_mistake_of_use(tmp_path: Path, command: Command) -> None:
@@ -188,7 +206,7 @@ def test_a_wrong_key_and_an_unknown_model(tmp_path: Path, command: Command) -> N
 def test_no_endpoint_there(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairmill.run.connect.AT_START", RetryPolicy(max_wait_s=0.1, base_s=0.01))
+    monkeypatch.setattr("pairmill.run.connect.AT_PROBE", ProbePolicy(max_wait_s=0.1, base_s=0.01))
     corpus = write_corpus(tmp_path / "articles", 1, 12)
     nowhere = ("--base-url", "http://127.0.0.1:9/v1")
     code, lines = command("run", corpus, "-o", tmp_path / "out", *nowhere)

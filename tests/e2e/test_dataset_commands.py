@@ -8,7 +8,7 @@ from tests.support.cli import KEY, pairmill, rows
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
-from pairmill.events import Bus
+from pairmill.events import Bus, Notice
 from pairmill.output.rows import published_shards
 from pairmill.simulator import Simulator
 
@@ -82,7 +82,7 @@ def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path:
     assert figure["value"] == pytest.approx(1 / 3)
     assert figure["rows"] == [2]
     without = pairmill("qc", data, "--json", "--fail-on", "never")
-    assert "instructions of like meaning: --near embed" in json.loads(without.stdout)["skipped"]
+    assert json.loads(without.stdout)["not_checked"]["alike_meanings"] == "--near embed"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_report_shows_the_text_beside_its_pairs(finished: Path) -> None:
     assert done.stdout.strip() == str(finished / "report.html")
     page = (finished / "report.html").read_text("utf-8")
     assert "people rely on it." in page
-    assert "Verdicts" in page
+    assert "Findings" in page
     assert ">Cost<" in page
     assert f"{len(rows(finished)):,}" in page
 
@@ -177,8 +177,8 @@ def test_from_python_too_a_run_exports_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    corpus, told, bus = write_corpus(tmp_path / "articles", 3), [], Bus()
-    bus.subscribe(lambda event: told.append(str(event.fields.get("text"))))
+    corpus, told, bus = write_corpus(tmp_path / "articles", 3), list[str](), Bus()
+    bus.subscribe(lambda event: told.append(event.text), Notice)
     with Simulator() as endpoint:
         generate(corpus, output=tmp_path / "run", bus=bus, base_url=endpoint.url, export="messages")
     assert any(f"pairs in {tmp_path / 'run-messages'}: " in line for line in told)
@@ -211,3 +211,52 @@ def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: 
             assert said in run.stderr
             assert len(run.stderr.strip().splitlines()) == 1
         assert endpoint.report()["billed"] == 0
+
+
+def test_a_pair_is_explained_from_its_chunk_to_its_cost(finished: Path) -> None:
+    row = rows(finished)[4]
+    told = pairmill("explain", row["id"][:12], finished, "--json")
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert found["row"] == row
+    assert found["note"] == ""
+    assert found["other_answers"] == []
+    (exchange,) = found["exchanges"]
+    assert found["chunk"]["text"] in exchange["messages"][-1]["content"]
+    assert exchange["messages"][0]["role"] == "system"
+    assert row["answer"] in json.loads(exchange["answer"])["pairs"][0].values() or (
+        row["answer"] in exchange["answer"]
+    )
+    measures = {entry["check"]: entry for entry in found["measures"]}
+    assert measures["grounding"]["value"] == pytest.approx(row["grounding"], abs=0.001)
+    assert measures["grounding"]["limit"] == "drop below 0.3, flag below 0.45"
+    assert found["usd"] > 0
+    page = pairmill("explain", row["id"], finished)
+    assert "question 1, to" in page.stdout
+    assert "for the whole chunk" in page.stdout
+
+
+def test_an_unknown_pair_is_told_in_one_line(finished: Path) -> None:
+    told = pairmill("explain", "nosuchpair", finished)
+    assert told.returncode == 1
+    assert told.stderr.strip() == (
+        f"pairmill: {finished}: no pair 'nosuchpair', neither in data/ nor in rejected/"
+    )
+
+
+def test_a_dry_export_writes_nothing_and_a_second_one_says_what_it_replaces(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    dry = pairmill("export", finished, "-o", out, "--system", "Be kind.", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert f"pairs would go to {out}" in dry.stderr
+    assert '"role": "system", "content": "Be kind."' in dry.stderr
+    assert not out.exists()
+    assert pairmill("export", finished, "-o", out).returncode == 0
+    kept = sum(len(path.read_text().splitlines()) for path in (out / "data").iterdir())
+    again = pairmill("export", finished, "-o", out, "--to", "alpaca")
+    assert f"replaced the export that was there: messages, {kept:,} pairs" in again.stderr
+    refused = pairmill("export", finished, "-o", out, "--to", "alpaca", "--system", "Be kind.")
+    assert refused.returncode == 2
+    assert "the format 'alpaca' has no place for a system message" in refused.stderr

@@ -1,15 +1,43 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.cli import environment, rejects, rows
 from tests.support.corpus import write_corpus
 
+from pairmill.llm.local import model_path, running_server
+from pairmill.recipes.answer_fields import make_model
+from pairmill.recipes.answers import json_schema
+from pairmill.recipes.load import library_names, library_text, read_recipe_text
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pairmill.llm.endpoint import Endpoint
+    from pairmill.records import AnswerSchema
+
+TITLES = """\
+name: titles
+version: 1
+steps:
+  - name: write
+    system: You give a text a title.
+    user: "{{ passage }}"
+    answer:
+      title: {about: a title of three to eight words, max_chars: 200}
+      tone: [plain, vivid]
+    max_tokens: 60
+rows:
+  instruction: Give the text a title.
+  answer: "{{ write.title }}"
+  fields: {tone: "{{ write.tone }}"}
+checks: off
+"""
 
 PROSE = """# The tide mill
 
@@ -47,3 +75,59 @@ def test_a_real_model_writes_pairs_on_this_machine(tmp_path: Path) -> None:
         assert row["instruction"].endswith(("?", "."))
         assert row["answer"] in " ".join(PROSE.split())
         assert row["completion_tokens"] > 0
+
+
+@pytest.mark.model
+@pytest.mark.timeout(600)
+def test_the_real_server_takes_the_schema_of_every_step_of_the_library() -> None:
+    names = [name for name in library_names() if name != "handbook"]
+    with running_server(model_path("local"), slots=1) as endpoint:
+        for recipe in (read_recipe_text(library_text(name), name) for name in names):
+            for step in recipe.steps:
+                schema = json_schema(make_model(step.name, step.answer))
+                text = _begin(endpoint, schema)
+                assert text.lstrip().startswith("{"), (recipe.name, step.name, text)
+
+
+def _begin(endpoint: Endpoint, schema: AnswerSchema) -> str:
+    """The first words of an answer that the server holds to a schema."""
+    body = {
+        "model": "local",
+        "messages": [{"role": "user", "content": "Bees dance."}],
+        "max_tokens": 12,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": schema.name, "schema": schema.schema, "strict": True},
+        },
+    }
+    assert endpoint.key is not None
+    request = urllib.request.Request(
+        f"{endpoint.base_url}/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {endpoint.key.reveal()}"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return str(json.load(reply)["choices"][0]["message"]["content"])
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+def test_a_recipe_file_is_run_with_the_real_model(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "articles", 0)
+    (corpus / "mill.md").write_text(PROSE, "utf-8")
+    recipe = tmp_path / "titles.yaml"
+    recipe.write_text(TITLES, "utf-8")
+    command = [sys.executable, "-m", "pairmill", "run", str(corpus), "-o", str(tmp_path / "out")]
+    run = subprocess.run(
+        [*command, "--model", "local", "--recipe", str(recipe)],
+        env=environment(None),
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    found, lost = rows(tmp_path / "out"), rejects(tmp_path / "out")
+    assert len(found) + len(lost) >= 1, run.stderr
+    for row in found:
+        assert row["recipe"] == "titles"
+        assert row["fields"]["tone"] in {"plain", "vivid"}

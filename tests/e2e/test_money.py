@@ -75,7 +75,7 @@ def test_a_cap_in_tokens_holds_whatever_usage_says(tmp_path: Path, scenario: str
 def test_what_was_paid_for_nothing_counts_in_every_place(tmp_path: Path) -> None:
     """A model that thinks until there is no room for an answer is billed for it."""
     out = tmp_path / "out"
-    thinking = Thinking(tokens=700)
+    thinking = Thinking(tokens=700, sigma=1.6, words=())  # of very unlike length, and no off
     settings = SimulatorSettings(thinking=thinking, latency=Latency("fixed", 0.02), seed=3)
     with Simulator(settings) as endpoint:
         run = pairmill(

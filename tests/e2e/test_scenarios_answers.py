@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 CAP = 30_000
+PROBES = 4  # how often a probe may be asked again to see whether the model thinks
 
 
 @cases(
-    Case("draft-no-open-tag", bills=1),
-    Case("draft-think-tags", bills=1),
-    Case("draft-magistral", bills=1),
-    Case("draft-kimi", bills=1),
-    Case("draft-harmony", bills=1),
-    Case("draft-harmony-stripped", bills=1),
-    Case("draft-seed", bills=1),
-    Case("draft-prose", bills=1),
-    Case("thought-quotes-form", bills=1),
+    Case("draft-no-open-tag", bills=PROBES),
+    Case("draft-think-tags", bills=PROBES),
+    Case("draft-magistral", bills=PROBES),
+    Case("draft-kimi", bills=PROBES),
+    Case("draft-harmony", bills=PROBES),
+    Case("draft-harmony-stripped", bills=PROBES),
+    Case("draft-seed", bills=PROBES),
+    Case("draft-prose", bills=PROBES),
+    Case("thought-quotes-form", bills=PROBES),
     Case("thought-cut", lost=3),
 )
 def test_a_draft_is_never_published(case: Case, tmp_path: Path) -> None:
@@ -55,8 +56,8 @@ def test_a_stream_that_nobody_asked_for_is_read(case: Case, tmp_path: Path) -> N
     check(case, tmp_path)
 
 
-def capped(scenario: str, todo: str = "") -> Case:
-    return Case(scenario, (75,), chunks=1, settings={"max_tokens": CAP}, todo=todo)
+def capped(scenario: str) -> Case:
+    return Case(scenario, (75,), chunks=1, settings={"max_tokens": CAP})
 
 
 @cases(
@@ -73,7 +74,7 @@ def test_the_cap_holds_whatever_usage_says(case: Case, tmp_path: Path) -> None:
 
 @cases(
     capped("ignores-max-tokens"),
-    capped("ignores-max-tokens-silently", todo="usage is believed, not what was seen"),
+    capped("ignores-max-tokens-silently"),
 )
 def test_a_server_that_writes_more_than_it_may_passes_the_cap_by_what_is_in_flight_at_most(
     case: Case, tmp_path: Path

@@ -10,11 +10,7 @@ from tests.support.scenarios import CHUNKS, Case, cases, check
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(120),
-    pytest.mark.xfail(reason="the product side is being built", strict=False),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def learned(scenario: str, refused: int = 10, todo: str = "") -> Case:

@@ -69,8 +69,8 @@ def test_a_request_that_may_be_billed_is_sent_at_most_twice(case: Case, tmp_path
 
 
 @cases(
-    Case("no-v1-vllm", (78,), says=("/v1",), path="", refused=6, todo=V1),
-    Case("no-v1-ollama", (78,), says=("/v1",), path="", refused=6, todo=V1),
+    Case("no-v1-vllm", (78,), says=("/v1",), path="", refused=6),
+    Case("no-v1-ollama", (78,), says=("/v1",), path="", refused=6),
     Case("no-v1-lmstudio", (78,), says=("/v1",), path="", refused=6, todo=V1),
     Case("azure-path", (78,), says=("Resource not found",), refused=6),
     Case("redirect", (78,), says=("base_url",), refused=6),

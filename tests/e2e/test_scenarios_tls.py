@@ -36,7 +36,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TlsFiles:
     Case("reset-replies", lost=4),
     Case("cut-replies", lost=4),
     Case("stream-always", bills=1),
-    Case("draft-harmony", bills=1),
+    Case("draft-harmony", bills=4),
     Case("thinking-openai"),
     Case("temperature-moonshot"),
     Case("nested-reason", (75, 78), says=("maintenance until noon",)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -12,14 +13,18 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
+from pairmill.commands.simulate import simulate
 from pairmill.errors import ConfigError
 from pairmill.simulator import (
     ScheduledStep,
     SimulatedPrices,
     SimulatorProcess,
     SimulatorSettings,
+    TlsFiles,
     run_cli,
+    scenario_names,
 )
 from pairmill.simulator.ceiling import make_requests, measure_ceiling
 
@@ -128,3 +133,42 @@ def test_the_ceiling_is_measured() -> None:
     # Far below what an idle core does, since a test machine is never idle.
     assert found.per_core_second > 3000
     assert 2000 < found.response_bytes < 3500
+
+
+def test_scenarios_are_listed_and_an_unknown_one_is_one_plain_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    simulate(list_scenarios=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(scenario_names())
+    assert lines[0].startswith("account-anthropic  ")
+    assert run_cli(["--scenario", "account-nobody"]) == 78
+    assert capsys.readouterr().err.count("\n") == 1
+    file = tmp_path / "mine.yaml"
+    file.write_text("rules: [{when: {chunks: 3}}]\n")
+    assert run_cli(["--scenario", str(file)]) == 78
+    error = capsys.readouterr().err
+    assert "rules.0.when.chunks" in error
+    assert error.count("\n") == 1
+
+
+def test_a_process_plays_a_scenario_over_https_and_keeps_the_requests(tmp_path: Path) -> None:
+    own = trustme.CA().issue_cert("127.0.0.1")
+    own.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    own.private_key_pem.write_to_path(tmp_path / "server.key")
+    tls = TlsFiles(str(tmp_path / "server.pem"), str(tmp_path / "server.key"))
+    settings = SimulatorSettings(scenario="thinking", keep_requests=5, tls=tls)
+    with SimulatorProcess(settings) as endpoint:
+        assert endpoint.url.startswith("https://127.0.0.1:")
+        body = make_requests(1)[0].partition(b"\r\n\r\n")[2]
+        request = urllib.request.Request(f"{endpoint.url}/chat/completions", body)
+        anyone = ssl._create_unverified_context()
+        with urllib.request.urlopen(request, timeout=10, context=anyone) as response:
+            assert json.loads(response.read())["usage"]["completion_tokens_details"]
+        assert [it["model"] for it in endpoint.requests()] == ["simulated"]
+        assert endpoint.report()["thought_tokens"] > 0
+    with (
+        pytest.raises(ConfigError, match="did not start"),
+        SimulatorProcess(SimulatorSettings(tls=TlsFiles("none.pem", "none.key"))),
+    ):
+        pass

@@ -127,7 +127,7 @@ def test_killed_at_each_operation_it_can_be_repeated(
     assert child.wait() == -signal.SIGKILL
     with closing(sqlite3.connect(whole / ".run/ledger.db")) as ledger:
         ledger.execute("DROP TABLE units")
-    for step in range(0, 60, 3):
+    for step in range(0, 60, 5):
         out = fast_path / "out"
         shutil.copytree(whole, out)
         child = recover(forge, out, Strike(step))
@@ -136,7 +136,7 @@ def test_killed_at_each_operation_it_can_be_repeated(
         assert recover(forge, out).wait() == 0
         with Lookup(RunFolder(out).ledger) as lookup:
             assert lookup.totals().calls > 3, "answers that could be read are gone"
-        if step % 9 == 0:
+        if step % 15 == 0:
             short_course.finish(forge, out)
         shutil.rmtree(out)
         if code == 0:

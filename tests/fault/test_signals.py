@@ -147,7 +147,7 @@ def test_who_waits_for_a_slow_server_is_let_go_at_once(
 def test_a_run_that_waits_for_standard_input_ends(fast_path: Path, number: int) -> None:
     """Fault 02, idle: before the first line, and after some."""
     config = write_settings(fast_path)
-    lines = [json.dumps({"text": article(n, 10)}) + "\n" for n in range(12)]
+    lines = [json.dumps({"text": article(n, 10)}) + "\n" for n in range(60)]
     with Simulator() as endpoint:
         for sent in ([], lines):
             command = ["run", "-", "-o", str(fast_path / "out"), "--config", str(config)]
@@ -207,7 +207,7 @@ def test_at_the_end_it_still_leaves_the_folder_in_order(
     short_course: Course, forge: Forge, fast_path: Path, dice: random.Random
 ) -> None:
     """Fault 04: while shards are published, and card and manifest written."""
-    for turn in range(8):
+    for turn in range(4):
         out = fast_path / f"out-{turn}"
         short_course.endpoint.reset()
         child = short_course.start(forge, out)

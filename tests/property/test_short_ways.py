@@ -54,7 +54,7 @@ def test_lines_for_labels(text: str, most: int) -> None:
 @given(TEXTS)
 def test_words(text: str) -> None:
     counted = sum(1 for _ in islice(clean._WORD.finditer(text), clean.MIN_WORDS))
-    assert clean._words_up_to_enough(text) == counted
+    assert clean._words_up_to_enough(text, clean.MIN_WORDS) == counted
 
 
 @calm

@@ -1,4 +1,4 @@
-"""Some hundred made-up lives of run folders; ``make torture`` lives through as many as you like."""
+"""Some dozens of made-up lives of run folders; ``make torture`` lives through many more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LIVES = 150
+LIVES = 60
 # Seeds of lives in which something went wrong once.
 REMEMBERED = (98, 1090, 1214, 51330, 131153543, 946043813)
 

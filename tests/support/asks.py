@@ -15,7 +15,7 @@ from pairmill.records import Chunk, digest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.events import Topic
+    from pairmill.events import Event
     from pairmill.records import Prompt, Rejection
 
 Answer = TypeVar("Answer", bound=AnswerModel)
@@ -76,7 +76,7 @@ class ScriptedAsk:
     prompts: list[Prompt] = field(default_factory=list)
     models: list[str | None] = field(default_factory=list)
     dropped: list[Rejection] = field(default_factory=list)
-    told: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)
 
     async def __call__(
         self,
@@ -97,8 +97,8 @@ class ScriptedAsk:
     def drop(self, rejection: Rejection) -> None:
         self.dropped.append(rejection)
 
-    def tell(self, topic: Topic, /, **fields: object) -> None:
-        self.told.append((topic.value, fields))
+    def tell(self, event: Event, /) -> None:
+        self.told.append(event)
 
     @property
     def reasons(self) -> list[str]:

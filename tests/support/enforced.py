@@ -20,7 +20,7 @@ from pairmill.llm.limits.headers import read_hint, retry_after_s
 from pairmill.llm.limits.quota import Cost
 from pairmill.records import Usage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
-from pairmill.simulator.quotas import Enforcer, Refusal
+from pairmill.simulator.quotas import Enforcer, QuotaRefusal
 from pairmill.simulator.settings import SimulatedQuota
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class _Server:
         await asyncio.sleep(0.02 + self.dice.random() * self.jitter_s)
         now = self.loop.time()
         charge = self.enforcer.admit(prompt, MAX_TOKENS, now)
-        if isinstance(charge, Refusal):
+        if isinstance(charge, QuotaRefusal):
             self.rows.append((now, -1.0))
             await asyncio.sleep(0.02)
             wait_s = self.refuse(lease, charge)
@@ -146,7 +146,7 @@ class _Server:
         if self.case.binds == "reconcile":
             self.held += (MAX_TOKENS - output) * seconds * (now >= WARM_S)
 
-    def refuse(self, lease: Lease, refusal: Refusal) -> float:
+    def refuse(self, lease: Lease, refusal: QuotaRefusal) -> float:
         """Refuse the call; what it has to wait alone."""
         wall = _EPOCH_S + self.loop.time()
         dialect = self.dialect

@@ -142,7 +142,9 @@ def serve() -> None:
 
     import pairmill.cli
     import pairmill.run.session
-    import pairmill.service.progress
+    import pairmill.service.progress  # noqa: F401
+    from pairmill.__main__ import GO_ON, main
+    from pairmill.startup import SIGNALS, quit_on_signals
 
     alive: set[int] = set()
     while line := sys.stdin.readline():
@@ -151,11 +153,16 @@ def serve() -> None:
             answer = {"code": _wait(command["wait"])}
             alive.discard(command["wait"])
         else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until the child can take them
             pid = os.fork()
             if pid == 0:
                 _become(command)
-                pairmill.cli.main()
+                if command["arguments"][0] in GO_ON:
+                    quit_on_signals()
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                main()
                 sys.exit(0)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             alive.add(pid)
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)  # noqa: T201 (the protocol)

@@ -19,7 +19,7 @@ from pairmill.errors import Kind, ProviderError
 from pairmill.llm.limits.gate import Cost, Gate, Limits
 from pairmill.llm.retry import GiveUp, History, RetryPolicy
 from pairmill.records import Usage
-from pairmill.simulator.quotas import Enforcer, Refusal
+from pairmill.simulator.quotas import Enforcer, QuotaRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,14 +104,14 @@ class Server:
         await asyncio.sleep(0.005 + self.dice.random() * 0.01)
         now, noise = self.loop.time(), self.noise
         charge = self.enforcer.admit(500, 1000, now) if self.enforcer else None
-        if isinstance(charge, Refusal):
+        if isinstance(charge, QuotaRefusal):
             await self._refuse(Kind.RATE, charge.wait_s if self.says_wait else None)
         self._turn += 1
         is_sick = self._turn % noise.replicas < noise.sick
         if is_sick or self.dice.random() < noise.share(now):
             await self._refuse(noise.kind, noise.retry_after_s)
         await asyncio.sleep(self.seconds * self.dice.lognormvariate(0.0, 0.2))
-        if self.enforcer and charge is not None and not isinstance(charge, Refusal):
+        if self.enforcer and charge is not None and not isinstance(charge, QuotaRefusal):
             self.enforcer.settle(charge, 900, self.loop.time())
         self.outcome.done[int(self.loop.time())] += 1
 

@@ -41,24 +41,25 @@ from pairmill.errors import (
 )
 from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
-from pairmill.llm.providers.provider import Reply
+from pairmill.llm.providers.provider import ProviderReply
 from pairmill.records import Completion, Usage
-from pairmill.run import connect, ending, session
+from pairmill.run import connect, ending, monitor, session
 from pairmill.run.stop import Stop
 from pairmill.run.writer import Writer
-from pairmill.store import ledger
+from pairmill.store import journal, ledger
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
+from pairmill.store.ledger import Ledger
 from pairmill.store.lookup import Lookup
 from pairmill.store.reading import read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pairmill.llm.providers.provider import Mode
     from pairmill.records import Request
-    from pairmill.store.entries import Batch
+    from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
     from pairmill.store.journal import Receipt
 
 __all__ = ["History", "simulate"]
@@ -83,6 +84,7 @@ class History:
     refusals: int = 0
     calls: int = 0
     wasted: int = 0
+    pairs: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
@@ -109,7 +111,7 @@ class Wire:
         self._world = world
         self._start = start
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
+    async def complete(self, request: Request, mode: Mode) -> ProviderReply:
         world, dice = self._world, self._world.dice
         if request.id in world.answered:
             world.complain("bought an answer that the disk had acknowledged")
@@ -129,7 +131,7 @@ class Wire:
         if fate > 0.86:
             raise ProviderError(Kind.BADOUT, "html", code="html", maybe_paid=True)
         self._start.delivered.append(time.monotonic())
-        return Reply(self._completion(fate))
+        return ProviderReply(self._completion(fate))
 
     def _completion(self, fate: float) -> Completion:
         world = self._world
@@ -225,6 +227,7 @@ def _simulate(seed: int, folder: Path) -> History:
             "output": path,
             "base_url": "http://127.0.0.1:9/v1",
             "structured_output": "json_schema",
+            "checks": "off",
             "concurrency": concurrency,
             "shard_bytes": shard_bytes,
             "commit_interval_s": COMMIT_S,
@@ -308,9 +311,8 @@ async def _silent(*_: Any) -> None:
     """Nothing here is asked over a network."""
 
 
-@contextmanager
-def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float]) -> Iterator[None]:
-    """Put the made-up wire, disk, clock and threads in the places of the real ones."""
+def _watched(world: World, start: Start, disk: Disk) -> tuple[type[Journal], type[Ledger]]:
+    """Make journal and ledger tell of what they confirm."""
 
     class WatchedJournal(Journal):
         @classmethod
@@ -320,13 +322,31 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
         def commit(self, batch: Batch) -> Receipt:
             if disk.crashed is not None:
                 raise Killed  # whoever is dead tidies nothing up
-            receipt = super().commit(batch)
-            start.kept += len(batch.answers)
-            world.answered.update(answer.call_id for answer in batch.answers)
-            lines = [line for unit in batch.outcomes for line in (*unit.rows, *unit.rejected)]
-            world.lines.update(lines)
-            world.pairs += receipt.rows
-            return receipt
+            return super().commit(batch)
+
+    class WatchedLedger(Ledger):
+        """What it has confirmed counts, though the process may die before it hears of it."""
+
+        def commit(
+            self,
+            answers: Sequence[PaidAnswer],
+            outcomes: Sequence[UnitOutcome],
+            *more: Any,
+        ) -> None:
+            super().commit(answers, outcomes, *more)
+            start.kept += len(answers)
+            world.answered.update(answer.call_id for answer in answers)
+            world.lines.update(line for unit in outcomes for line in (*unit.rows, *unit.rejected))
+            world.pairs += sum(len(unit.rows) for unit in outcomes)
+
+    return WatchedJournal, WatchedLedger
+
+
+@contextmanager
+def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float]) -> Iterator[None]:
+    """Put the made-up wire, disk, clock and threads in the places of the real ones."""
+
+    watched_journal, watched_ledger = _watched(world, start, disk)
 
     async def inline(_writer: Writer, call: Callable[[], Any]) -> Any:
         await anyio.sleep(world.dice.choice([0.0, 0.001, SLOWEST_S]))
@@ -348,14 +368,16 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
 
     with ExitStack() as stack:
         for target, name, value in (
-            (connect, "_provider", lambda *_: Wire(world, start)),
+            (connect, "make_provider", lambda *_: Wire(world, start)),
             (connect, "SystemClock", Clock),
             (connect, "random", SimpleNamespace(Random=lambda: world.dice)),
             (time, "monotonic", clock),
-            (session, "Journal", WatchedJournal),
+            (session, "Journal", watched_journal),
+            (journal, "Ledger", watched_ledger),
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
             (session, "run_aside", aside),
+            (monitor, "run_sync", aside),
             (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
             (Writer, "_in_thread", inline),
             # Three slow things that nothing here rests on.
@@ -384,5 +406,6 @@ def _check_end(world: World, path: Path) -> None:
             f"{len(world.lines - there)} lines lost, {len(there - world.lines)} too many"
         )
     ids = [json.loads(line)["id"] for line in read_lines(folder, shards, "train")]
+    world.history.pairs = len(ids)
     if len(set(ids)) != len(ids):
         world.complain("a pair stands there twice")

@@ -2,21 +2,48 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tomllib
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
-from pairmill.config import Settings, fingerprint, load
+from tools import reference
+
+from pairmill.config import Settings
+from pairmill.reference import GROUPS, SETTINGS
 from pairmill.simulator import Reply, When, load_scenario, scenario_names
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_setting_is_documented_and_marked_as_it_is() -> None:
-    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    first = re.findall(r"^\| (`[^|]*`)( \*)? \|", text, re.MULTILINE)
-    rows = [(name, mark) for names, mark in first for name in re.findall(r"`(\w+)`", names)]
-    assert [name for name, _ in rows] == list(dict.fromkeys(name for name, _ in rows))
-    assert {name for name, _ in rows} == set(Settings.model_fields)
-    assert {name for name, mark in rows if mark} == set(fingerprint(load(given={})))
+def test_generated_pages_are_what_the_code_says() -> None:
+    for name in reference.PARTS:
+        old, new = reference.page(name)
+        assert old == new, f"docs/{name}: run `make docs`"
+
+
+def test_every_setting_is_described_with_its_true_default_and_choices() -> None:
+    assert set(SETTINGS) == set(Settings.model_fields)
+    assert {text.group for text in SETTINGS.values()} == set(GROUPS)
+    for name, text in SETTINGS.items():
+        field = Settings.model_fields[name]
+        default = field.default
+        if default is False:
+            assert text.default == "no", name
+        elif isinstance(default, (int, float)):
+            assert float(text.default) == default, name
+        elif isinstance(default, (str, Path)):
+            assert text.default == str(default), name
+        words = [word for word in _words(field.annotation) if word != "default"]
+        assert list(text.choices) == (words if len(words) > 1 else []), name
+
+
+def _words(annotation: object) -> list[str]:
+    """The words of a ``Literal``, wherever it stands in a type."""
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    if get_origin(annotation) is dict:
+        return []
+    return [word for part in get_args(annotation) for word in _words(part)]
 
 
 def test_every_link_in_the_documents_leads_somewhere() -> None:
@@ -49,3 +76,22 @@ def test_every_scenario_and_every_word_of_a_rule_is_documented(tmp_path: Path) -
     own = tmp_path / "mine.yaml"
     own.write_text(text.partition("```yaml\n")[2].partition("```")[0])
     assert len(load_scenario(str(own)).settings.rules) > 3
+
+
+def test_the_architecture_page_names_what_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    package = ROOT / "src" / "pairmill"
+    folders = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert not [name for name in folders if f"`{name}/`" not in text]
+    there = [path.relative_to(package).as_posix() for path in package.rglob("*.py")]
+    for name in set(re.findall(r"\b([a-z_]+(?:/[a-z_]+)*\.py)\b", text)):
+        assert any(f"/{path}".endswith(f"/{name}") for path in there), name
+
+
+def test_the_architecture_page_draws_the_layers_as_they_are() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    drawn = text.partition("## Layers")[2].split("```")[1].split("\n")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("pairmill.", "") for layer in contract["layers"]]
+    assert [line.strip() for line in drawn if line.strip()] == layers[1:]  # without __main__

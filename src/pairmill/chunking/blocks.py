@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pairmill.sources.characters import plain_line
+from pairmill.sources.fences import fenced_ranges
 
 __all__ = ["Block", "Shape", "find_blocks"]
 
@@ -36,8 +37,6 @@ class Block(NamedTuple):
 
 
 _GAP = re.compile(r"\n\s*\n")
-_FENCE = re.compile(r"^[ \t]*(`{3,}(?![^\n]*`)|~{3,})", re.MULTILINE)
-_CLOSING = {mark: re.compile(rf"^[ \t]*({mark}{{3,}})[ \t]*$", re.MULTILINE) for mark in ("`", "~")}
 _ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^\n]*)", re.MULTILINE)
 _UNDERLINED = re.compile(r" {0,3}(\S[^\n]*)\n {0,3}(=+|-{3,})[ \t]*(?=\n|\Z)")
 _ROW = re.compile(r"[ \t]*(?:[-*+•] |\||\d{1,4}[.)] )")
@@ -77,23 +76,12 @@ def find_blocks(text: str) -> list[Block]:
 def _spans(text: str) -> list[_Span]:
     spans: list[_Span] = []
     position = 0
-    if ("`" in text and "```" in text) or ("~" in text and "~~~" in text):
-        while opening := _FENCE.search(text, position):
-            _add_plain(spans, text, position, opening.start())
-            end = _fence_end(text, opening)
-            spans.append((opening.start(), end, Shape.CODE, 0))
-            position = end
+    for start, end in fenced_ranges(text):
+        _add_plain(spans, text, position, start)
+        spans.append((start, end, Shape.CODE, 0))
+        position = end
     _add_plain(spans, text, position, len(text))
     return spans
-
-
-def _fence_end(text: str, opening: re.Match[str]) -> int:
-    """Find the end of the closing fence's line; of the text, where nothing closes it."""
-    mark = opening[1]
-    for closing in _CLOSING[mark[0]].finditer(text, opening.end()):
-        if len(closing[1]) >= len(mark):
-            return closing.end(1)
-    return len(text.rstrip())
 
 
 def _add_plain(spans: list[_Span], text: str, start: int, end: int) -> None:

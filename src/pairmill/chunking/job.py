@@ -32,6 +32,9 @@ class Job(Struct, frozen=True, kw_only=True):
     chunk_target_chars: int
     chunk_max_chars: int
     max_line_bytes: int
+    min_words: int
+    languages: tuple[str, ...]
+    privacy: str
     page_s: float
     page_processes: int
     limit: int | None
@@ -62,6 +65,9 @@ class Job(Struct, frozen=True, kw_only=True):
             chunk_target_chars=settings.chunk_target_chars,
             chunk_max_chars=settings.chunk_max_chars,
             max_line_bytes=settings.max_line_bytes,
+            min_words=settings.min_words,
+            languages=settings.languages,
+            privacy=settings.privacy,
             page_s=settings.page_s,
             page_processes=settings.page_process_count,
             limit=settings.limit,

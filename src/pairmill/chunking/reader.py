@@ -8,13 +8,18 @@ from collections import deque
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
-from pairmill.chunking.clean import Dropped, clean
+from pairmill.chunking.clean import READING_VERSION, Dropped, clean
 from pairmill.chunking.job import Job
-from pairmill.errors import PairmillError
+from pairmill.errors import ChangedError, PairmillError
+from pairmill.quality.language import identify, primary
+from pairmill.quality.privacy import redact
 from pairmill.records import Document
 from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
+from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
@@ -32,10 +37,11 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Watch
     from pairmill.sources.streams import Source
 
-__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of"]
+__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
+_SHOWN_CHARS = 600  # of a text, by which its language is told
 _PUMPED = 256  # documents from standard input that may wait
 
 
@@ -92,11 +98,44 @@ def spans_of(
     """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
     bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
     for document in read_documents(job, watch, stdin, on_wait):
-        cleaned = clean(document)
+        cleaned = usable(document, job)
         if isinstance(cleaned, Dropped):
             watch(Note(InputFate.DROPPED, document.source, cleaned.reason, cleaned.detail))
             continue
+        parted = part_long_blocks(cleaned.text, job.chunk_max_chars)
+        if parted != cleaned.text:
+            cleaned = replace(cleaned, text=parted, since=READING_VERSION)
+        if 0 < job.begun_with < cleaned.since:
+            raise ChangedError(
+                f"{job.output}: begun with an earlier version of pairmill, which read"
+                f" {cleaned.source} otherwise: its chunks count as new, and may be asked and paid"
+                " for again; add --accept-change to do so, or give another folder with -o"
+            )
         yield cleaned, units_of(cleaned.text, bounds, job)[: job.limit_per_document]
+
+
+def usable(document: Document, job: Job) -> Document | Dropped:
+    """Return a cleaned document as a run uses it, or why it does not.
+
+    A language that a page's template claims is believed only where the text does not show another.
+    """
+    cleaned = clean(document, job.min_words)
+    if isinstance(cleaned, Dropped):
+        return cleaned
+    claims_language = cleaned.language is not None and cleaned.since > 1
+    if job.languages or claims_language:
+        shown = identify(cleaned.text[:_SHOWN_CHARS], cleaned.language)
+        if shown is not None and shown != primary(cleaned.language):
+            cleaned = replace(cleaned, language=shown)
+        if job.languages and primary(shown or cleaned.language) not in job.languages:
+            return Dropped("language", shown or cleaned.language or "none shows")
+    if job.privacy != "keep":
+        text, private = redact(cleaned.text)
+        if private and job.privacy == "drop":
+            kinds = ", ".join(sorted({match.kind for match in private}))
+            return Dropped("private data", f"{len(private)} places: {kinds}")
+        cleaned = replace(cleaned, text=text)
+    return cleaned
 
 
 def units_of(text: str, bounds: tuple[int, int, int], job: Job) -> list[Span]:
@@ -112,7 +151,7 @@ _Item = Document | Deferred | Note
 
 def _read_all(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
-) -> Iterator[_Item | _Waiting]:
+) -> Iterator[_Item | _WaitingForInput]:
     notes: list[Note] = []
     for found in find_files(job.inputs, job.output, notes.append):
         yield from _taken(notes)
@@ -133,19 +172,21 @@ def _taken(notes: list[Note]) -> list[Note]:
     return taken
 
 
-class _Waiting:
+class _WaitingForInput:
     """Stands where standard input had nothing more to give at the moment."""
 
 
 def _in_order(
-    items: Iterator[_Item | _Waiting], extractors: Extractors, on_wait: Callable[[], None] | None
+    items: Iterator[_Item | _WaitingForInput],
+    extractors: Extractors,
+    on_wait: Callable[[], None] | None,
 ) -> Iterator[Document | Note]:
     """Resolve what other processes work on, some of it at the same time, and keep the order."""
     pending: deque[_Item] = deque()
     tasks = held = 0
     most = _AHEAD * extractors.width
     for item in items:
-        if isinstance(item, _Waiting):
+        if isinstance(item, _WaitingForInput):
             while pending:
                 yield from _resolve(pending.popleft())
             tasks = held = 0
@@ -186,7 +227,7 @@ def _resolve(item: _Item) -> Iterator[Document | Note]:
 
 def _pumped(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
-) -> Iterator[_Item | _Waiting]:
+) -> Iterator[_Item | _WaitingForInput]:
     """Read standard input in a thread, so that what it gave goes on while more is waited for."""
     queue: Queue[_Item | BaseException | None] = Queue(_PUMPED)
 
@@ -196,6 +237,7 @@ def _pumped(
                 "", "standard input", Piped(stdin or sys.stdin.buffer), job, extractors
             )
             opener.watch = queue.put
+            opener.formats = formats
             for item in _guarded(opener, formats):
                 queue.put(item)
         except BaseException as error:  # noqa: BLE001 (raised again where it is waited for)
@@ -207,7 +249,7 @@ def _pumped(
         try:
             item = queue.get_nowait()
         except Empty:
-            yield _Waiting()
+            yield _WaitingForInput()
             item = queue.get()
         if item is None:
             return
@@ -234,6 +276,8 @@ def _read_file(
         opener = _opener(path.name, found.label, file, job, extractors)
         opener.watch = watch
         opener.from_folder = found.from_folder
+        opener.formats = formats
+        opener.path = path
         yield from _guarded(opener, formats)
 
 

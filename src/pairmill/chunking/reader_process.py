@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.chunking.portions import ChunkBatch
 from pairmill.chunking.worker_process import Frame
-from pairmill.errors import InputError, StoppedError
+from pairmill.errors import ChangedError, InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
 from pairmill.sources.processes import Process
@@ -72,6 +72,8 @@ class ReaderProcess:
                     return self._end_without_word(str(error))
                 if portion is None:
                     self._process.wait()
+            if frame.is_change:
+                raise ChangedError(frame.fault)
             if frame.fault:
                 raise (StoppedError if frame.is_resumable else InputError)(frame.fault)
             if portion is None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import BatchBuilder, ChunkBatch, packed_of
-from pairmill.errors import PairmillError, StoppedError
+from pairmill.errors import ChangedError, PairmillError, StoppedError
 from pairmill.sources.frames import read_frame, write_frame
 from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annotations)
 
@@ -37,6 +37,7 @@ class Frame(Struct, frozen=True, array_like=True):
         is_end: Nothing more will come.
         fault: Why reading ended before the input did; empty: it did not.
         is_resumable: Whether the same command may go on after the fault.
+        is_change: Whether the fault is that the folder was begun with other reading.
     """
 
     ids: list[str] = []
@@ -47,6 +48,7 @@ class Frame(Struct, frozen=True, array_like=True):
     is_end: bool = False
     fault: str = ""
     is_resumable: bool = False
+    is_change: bool = False
 
 
 def main() -> int:
@@ -76,7 +78,15 @@ def _read(job: Job, out: int) -> None:
     except PairmillError as error:
         tray.flush()
         is_resumable = isinstance(error, StoppedError)
-        write_frame(out, Frame(is_end=True, fault=str(error), is_resumable=is_resumable))
+        write_frame(
+            out,
+            Frame(
+                is_end=True,
+                fault=str(error),
+                is_resumable=is_resumable,
+                is_change=isinstance(error, ChangedError),
+            ),
+        )
     else:
         tray.flush()
         write_frame(out, Frame(is_end=True))

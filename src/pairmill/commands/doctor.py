@@ -20,6 +20,9 @@ __all__ = ["doctor"]
 def doctor(
     model: Annotated[str | None, typer.Option(help="As for run.")] = None,
     base_url: Annotated[str | None, typer.Option(help="As for run.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Also try the schemas of this recipe, a call a step.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
@@ -40,7 +43,7 @@ def doctor(
     from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.service.doctor_show import print_findings
 
-    settings = load(config, {"model": model, "base_url": base_url})
+    settings = load(config, {"model": model, "base_url": base_url, "recipe": recipe})
     check_model_is_named(settings, os.environ, time.time(), is_begun=False)
     results = [anyio.run(_examine, target) for target in _targets(settings)]
     print_findings(results, as_json=as_json)
@@ -86,6 +89,7 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.recipes.registry import make_recipe
     from pairmill.run.connect import header_dialect, make_provider, make_question, price_of
     from pairmill.service.doctor import Subject, examine
+    from pairmill.service.doctor_recipe import schema_lines
     from pairmill.service.estimate import usual_call
     from pairmill.service.prognosis import foresee
 
@@ -102,6 +106,10 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
         try:
             look, dice = Look(endpoint), random.Random()  # noqa: S311 (jitter)
             found = await examine(settings, subject, look, clock, dice)
+            origin = make_recipe(settings).origin
+            schemas = []
+            if origin is not None and found.mode is not None:
+                schemas = await schema_lines(origin, provider.complete, settings.model, found.mode)
         finally:
             await provider.aclose()
     if found.problem:
@@ -111,4 +119,4 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     price = price_of(settings, PoolSettings.model_validate({"name": "model"}), prices)
     told = await look.shutdown_date(settings.model)
     ends = warnings_on(settings.model, prices, host, today(time.time()), told)
-    return found, [*ends, *foresee(found, settings, await usual_call(settings), price)]
+    return found, [*ends, *schemas, *foresee(found, settings, await usual_call(settings), price)]

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
+    from pairmill.events import CallAnswered
     from pairmill.service.pilot import Pace
 
 __all__ = ["estimate_like"]
 
-_RUN_ONLY = frozenset({"accept_change", "export", "quiet", "verbose"})
+_RUN_ONLY = frozenset({"accept_change", "dry_run", "export", "quiet", "strict", "verbose"})
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
@@ -28,7 +28,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 def estimate_like(
-    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[Event], None]], int]
+    run: Callable[..., None], carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int]
 ) -> Callable[..., None]:
     """Make the command: it takes the flags of ``run``, so that the two never part.
 
@@ -46,11 +46,13 @@ def estimate_like(
         would. What the run folder is done with is not counted again, and what it measured sharpens
         the figures.
         """
-        from pairmill.config import load
+        from pairmill.commands.flags import read_settings
 
+        assignments = given.pop("assignments", None)
         values = {name: value or None for name, value in given.items()}
-        values["inputs"] = tuple(given["inputs"]) if given.get("inputs") else None
-        settings = load(config, values)
+        for name in ("inputs", "sources"):
+            values[name] = tuple(given[name]) if given.get(name) else None
+        settings = read_settings(config, assignments, values)
         pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
         _estimate(settings, pace, as_json=as_json)
 
@@ -67,7 +69,9 @@ def estimate_like(
 
 
 def _fly(
-    settings: Settings, count: int, carry_out: Callable[[Settings, Callable[[Event], None]], int]
+    settings: Settings,
+    count: int,
+    carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int],
 ) -> Pace | None:
     """Run the first chunks; what comes of them stays in the run folder. Returns how fast it was."""
     import time
@@ -79,7 +83,7 @@ def _fly(
         raise UsageError("--pilot reads the input twice: name files or folders instead of -")
     limit = min(count, settings.limit or count)
     watch = PilotWatch(time.monotonic)
-    part = settings.model_copy(update={"limit": limit, "export": None})
+    part = settings.model_copy(update={"limit": limit, "export": None, "companions": ()})
     exit_code = carry_out(part, watch)
     if exit_code != EXIT_DONE:
         sys.exit(exit_code)
@@ -87,27 +91,12 @@ def _fly(
 
 
 def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
-    import time
-
-    import anyio
-
+    from pairmill.api import estimate_settings
     from pairmill.errors import UsageError
-    from pairmill.llm.price_files import load_prices
-    from pairmill.service.estimate import estimate
     from pairmill.service.estimate_notes import notes_on
     from pairmill.service.estimate_show import print_estimate
-    from pairmill.service.survey import survey
 
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
-    prices = load_prices(settings.prices)
-    tier = getattr(settings, "service_tier", None)
-    models = {pool.model or settings.model for pool in settings.pools} or {settings.model}
-    known = [prices.find(model, tier=tier) for model in sorted(models)]
-    total = estimate(
-        anyio.run(survey, settings),
-        settings,
-        [price.at(time.time()) if price else None for price in known],
-        pace,
-    )
+    total = estimate_settings(settings, pace)
     print_estimate(total, notes_on(total, settings), as_json=as_json)

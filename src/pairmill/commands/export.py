@@ -50,6 +50,9 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     min_grounding: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop pairs further from their text.")
     ] = None,
+    min_support: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Drop pairs that their text backs up less.")
+    ] = None,
     drop_flag: Annotated[
         list[str] | None,
         typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
@@ -78,18 +81,22 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    system: Annotated[
+        str, typer.Option(metavar="TEXT", help="A system message for rows that have none.")
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
+    ] = False,
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
     ] = "unknown",
 ) -> None:
     """Write a dataset to train on: without repeats, split by document, in one training format."""
-    from pairmill import __version__
+    from pairmill import api
     from pairmill.output import export as exporting
-    from pairmill.output.export_place import default_place
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.policy import ExportPolicy
-    from pairmill.output.related import related_documents
-    from pairmill.output.repeats import choose_repeats
     from pairmill.output.split import parse_shares
 
     aspects = {
@@ -99,7 +106,6 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         "helpfulness": min_helpfulness,
     }
     options = exporting.ExportOptions(
-        shape=to,
         file_type=file_type,
         shares=parse_shares(split),
         seed=seed,
@@ -110,19 +116,15 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             ),
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
+            min_support=min_support,
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
         keep_parents=keep_parents,
+        system=system,
+        dry_run=dry_run,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
-    summary = exporting.export(
-        folder,
-        output or default_place(folder, to),
-        options,
-        find_repeats=None if exact else choose_repeats(near),
-        find_related=None if exact else related_documents,
-        version=__version__,
-    )
+    summary = api.export(folder, to, output, near=near, exact=exact, options=options)
     for line in summary_lines(summary):
         typer.echo(line, err=True)

@@ -16,7 +16,9 @@ __all__ = ["qc"]
 def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     pairs: Annotated[
         Path,
-        typer.Argument(metavar="PAIRS", help="JSONL, JSON, Parquet, a folder of them, or a run."),
+        typer.Argument(
+            metavar="PAIRS", help="JSONL, JSON, CSV, Parquet, Arrow, a folder of them, or a run."
+        ),
     ],
     documents: Annotated[
         list[str] | None,
@@ -29,10 +31,19 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         str | None, typer.Option(help="The documents' field that holds the text.")
     ] = None,
     instruction_field: Annotated[
-        str | None, typer.Option(help="The field of the instruction, if it is not found.")
+        str | None,
+        typer.Option(help="The field of the instruction, if it is not found: instances.0.input."),
     ] = None,
     answer_field: Annotated[
         str | None, typer.Option(help="The field of the answer, if it is not found.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="grounded: answers rest on documents or on a text of their own; general: any"
+            " requests with replies. Else as the data looks.",
+        ),
     ] = None,
     examples: Annotated[
         Path | None,
@@ -52,22 +63,47 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
             "with commas between.",
         ),
     ] = "fail",
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write every finding there: file, line, check, number, excerpt."
+        ),
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write the dataset there without the rows found bad."),
+    ] = None,
+    drop: Annotated[
+        str,
+        typer.Option(
+            metavar="KEYS",
+            help="With --clean: the figures whose rows go, with commas between; else repeats,"
+            " ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
-    from pairmill.output.qc import check, failures
-    from pairmill.output.qc_inputs import documents_for, pairs_in, phrases_in
-    from pairmill.output.qc_read import Fields, read_pairs
-    from pairmill.output.qc_show import print_report
-    from pairmill.output.repeats import choose_embedder
+    from pairmill.output.qc.inputs import check_dataset
+    from pairmill.output.qc.read import Fields
+    from pairmill.output.qc.report import failures
+    from pairmill.output.qc.show import Ticker, print_report
 
-    embed = choose_embedder(near)
-    report = check(
-        read_pairs(pairs_in(pairs), Fields(instruction_field, answer_field)),
-        documents=documents_for(pairs, documents or [], text_field),
-        examples=phrases_in(examples) if examples else (),
-        embed=embed,
+    report, written = check_dataset(
+        pairs,
+        documents or [],
+        text_field=text_field,
+        fields=Fields(instruction_field, answer_field),
+        examples=examples,
+        near=near,
+        profile=profile,
+        rows=rows,
+        clean=clean,
+        drop=drop,
+        progress=Ticker(),
     )
     bad = failures(report, fail_on)
     print_report(report, as_json=as_json)
+    for line in written:
+        typer.echo(line, err=True)
     sys.exit(EXIT_FAILED if bad else EXIT_DONE)

@@ -20,12 +20,11 @@ def report(
     """
     from rich.console import Console
 
-    from pairmill import __version__
-    from pairmill.output.folder_report import report_on
+    from pairmill import api
     from pairmill.quality.trust import parse_figures, verdicts
     from pairmill.service.verdicts import print_checks
     from pairmill.store.folder import read_folder
 
-    typer.echo(report_on(folder, version=__version__, seed=seed))
+    typer.echo(api.report(folder, seed=seed))
     known = parse_figures(read_folder(folder).read_figures())
     print_checks(verdicts(known), Console(stderr=True, highlight=False))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
-    from pairmill.llm.budget import Charge
-    from pairmill.llm.providers.provider import Mode, Provider, Reply
+    from pairmill.llm.budget import PricedUsage
+    from pairmill.llm.providers.provider import Mode, Provider, ProviderReply
     from pairmill.records import Request
 
 __all__ = ["Admission", "Flight", "Turn"]
@@ -31,7 +31,7 @@ class Turn(Protocol):
         """What to send: the question, with the model's name as this server knows it."""
         ...
 
-    def answered(self, reply: Reply) -> Charge:
+    def answered(self, reply: ProviderReply) -> PricedUsage:
         """End with an answer; returns what it is charged."""
         ...
 
@@ -41,7 +41,7 @@ class Turn(Protocol):
         ...
 
     @property
-    def charge(self) -> Charge | None:
+    def charge(self) -> PricedUsage | None:
         """What the call is charged, once it has ended; None: nothing."""
         ...
 

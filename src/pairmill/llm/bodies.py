@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Facts", "first_dict", "read_body"]
+__all__ = ["Facts", "first_dict", "read_body", "tells_of_failure"]
 
 _LAST_STATUS = 599
 
@@ -39,15 +39,15 @@ def read_body(body: Any) -> Facts:
         body = first_dict(body) or {}  # Gemini wraps its error in a list of one
     if not isinstance(body, dict):
         return Facts((), str(body)[:1000] if isinstance(body, str) else "", "", None, None)
-    error = body.get("error")
     told = body.get("base_resp")
-    if not error and isinstance(told, dict) and told.get("status_code"):
+    if not body.get("error") and isinstance(told, dict) and told.get("status_code"):
         # MiniMax: the outcome beside the answer, under a 200; its numbers are its own
         name = f"base_resp.{told['status_code']}"
         text = str(told.get("status_msg") or "")
         return Facts((name.lower(),), text, text[:8000], {"message": text}, None)
+    error = _error(body)
     inner: dict[str, Any] = error if isinstance(error, dict) else body
-    names = [_name(inner.get("code")), _name(inner.get("type")), _name(inner.get("status"))]
+    names = [_name(_first(inner, keys)) for keys in (_CODES, ("type",), ("status",))]
     names += [
         _name(body.get("error_type")),
         _name(body.get("type")),
@@ -63,8 +63,44 @@ def read_body(body: Any) -> Facts:
         message,
         json.dumps(details, default=str)[:8000],
         error if error is not None else inner,
-        _status(inner.get("code")) or _status(inner.get("status")),
+        _status(_first(inner, _CODES)) or _status(_first(inner, ("status", "statusCode"))),
     )
+
+
+def tells_of_failure(body: Any) -> bool:
+    """Whether the body of a success names an error beside, or instead of, an answer."""
+    if not isinstance(body, dict):
+        return False
+    told = body.get("base_resp")
+    if _error(body) or (isinstance(told, dict) and told.get("status_code")):
+        return True
+    if body.get("choices"):
+        return False
+    return body.get("success") is False or bool(_message(body) and _first(body, _CODES))
+
+
+_CODES = ("code", "error_code", "errcode", "Code", "errorcode")
+_MESSAGES = (
+    *("message", "Message", "detail", "msg", "error_msg", "errmsg", "error_message"),
+    *("error_description", "faultstring", "description", "reason", "title"),
+)
+_MOST_DEPTH = 4
+
+
+def _error(body: dict[str, Any]) -> Any:
+    """The part of a body that speaks of the error; None where the body as a whole does."""
+    for key in ("error", "errors", "Error", "err", "fault"):
+        found = body.get(key)
+        if isinstance(found, list):  # Cloudflare: a list of them
+            found = first_dict(found) or next((it for it in found if isinstance(it, str)), None)
+        if found and isinstance(found, dict | str):
+            return found
+    response = body.get("Response")  # Tencent
+    return _error(response) if isinstance(response, dict) else None
+
+
+def _first(values: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((found for key in keys if (found := values.get(key))), None)
 
 
 def _innermost(message: str, error: dict[str, Any]) -> str:
@@ -84,15 +120,21 @@ def _innermost(message: str, error: dict[str, Any]) -> str:
     return f"{message}: {inner}" if message and inner else inner or message
 
 
-def _message(error: dict[str, Any]) -> str:
-    for key in ("message", "detail", "msg", "error_description"):
+def _message(error: dict[str, Any], depth: int = _MOST_DEPTH) -> str:
+    for key in _MESSAGES:
         value = error.get(key)
-        if isinstance(value, str) and value:
-            return value
+        if isinstance(value, str) and value.strip():
+            title = error.get("title") if key == "detail" else None  # RFC 9457
+            return f"{title}: {value}" if isinstance(title, str) and title else value
         if isinstance(value, dict) and isinstance(value.get("detail"), list):
             value = value["detail"]  # Mistral
-        if isinstance(value, list):  # FastAPI: one entry for each thing that is wrong
+        if isinstance(value, list) and value:  # FastAPI: one entry for each thing that is wrong
             return "; ".join(_detail(item) for item in value[:3])
+        if isinstance(value, dict) and depth:
+            inner = value.get("error")
+            found = inner if isinstance(inner, str) else _message(value, depth - 1)
+            if found:
+                return found
     return ""
 
 

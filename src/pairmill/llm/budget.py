@@ -33,7 +33,7 @@ __all__ = [
     "Budget",
     "CallOutcome",
     "Caps",
-    "Charge",
+    "PricedUsage",
     "Reservation",
     "Spent",
     "charge_answer",
@@ -78,7 +78,7 @@ class Spent:
     seconds: float = 0.0
 
 
-class Charge(Struct, frozen=True):
+class PricedUsage(Struct, frozen=True):
     """What one call is charged.
 
     Attributes:
@@ -113,7 +113,7 @@ def charge_answer(
     chars_per_token: float,
     worst: Callable[[], tuple[int, int]],
     at: float,
-) -> Charge:
+) -> PricedUsage:
     """Charge an answer, or a reply that was paid for and held none.
 
     Args:
@@ -129,7 +129,7 @@ def charge_answer(
     counts_prompt = said.prompt_tokens > 0 and _can_be(said.prompt_tokens, prompt_chars)
     counts_answer = said.completion_tokens > 0 and _can_be(said.completion_tokens, answer_chars)
     if counts_prompt and counts_answer:
-        return Charge(said, _cost(price, said, at))
+        return PricedUsage(said, _cost(price, said, at))
     usage = replace(
         said,
         prompt_tokens=said.prompt_tokens
@@ -150,7 +150,7 @@ def charge_answer(
         else max(usage.completion_tokens, most_answer),
     )
     cost, dearest = _cost(price, usage, at), _cost(price, most, at)
-    return Charge(
+    return PricedUsage(
         usage,
         cost,
         _total(most) - _total(usage),
@@ -163,10 +163,10 @@ def is_answer(error: ProviderError) -> bool:
     return error.kind is Kind.BADOUT or error.completion_tokens > 0
 
 
-def charge_lost(price: Price | None, worst: tuple[int, int], at: float) -> Charge:
+def charge_lost(price: Price | None, worst: tuple[int, int], at: float) -> PricedUsage:
     """Charge a call whose end is not known: perhaps nothing, at worst all that it may use."""
     dearest = price.worst(*worst, at) if price else 0
-    return Charge(_NOTHING, None if price is None else 0, sum(worst), min(dearest, _MOST))
+    return PricedUsage(_NOTHING, None if price is None else 0, sum(worst), min(dearest, _MOST))
 
 
 def worst_tokens(request: Request) -> tuple[int, int]:
@@ -318,7 +318,7 @@ class Budget:
         self,
         reservation: Reservation,
         outcome: CallOutcome,
-        charge: Charge | None = None,
+        charge: PricedUsage | None = None,
         *,
         is_probe: bool = False,
     ) -> None:
@@ -343,7 +343,7 @@ class Budget:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _learn(self, reservation: Reservation, charge: Charge, *, is_probe: bool) -> None:
+    def _learn(self, reservation: Reservation, charge: PricedUsage, *, is_probe: bool) -> None:
         """What an answer shows of how long others may be, and how much is read of a prompt."""
         usage = charge.usage
         if usage.completion_tokens > 0 and not is_probe:
@@ -353,7 +353,7 @@ class Budget:
         beyond = usage.prompt_tokens - (reservation.prompt_tokens - self._extra_prompt)
         self._extra_prompt = max(self._extra_prompt, beyond)
 
-    def spend(self, charge: Charge) -> None:
+    def spend(self, charge: PricedUsage) -> None:
         """Count a charge that nothing was reserved for."""
         self._picodollars += charge.most_picodollars
         self._tokens += charge.most_tokens

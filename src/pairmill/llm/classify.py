@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.bodies import Facts, first_dict, read_body
+from pairmill.llm.bodies import Facts, first_dict, read_body, tells_of_failure
 from pairmill.llm.limits.headers import retry_after_s
 from pairmill.llm.masking import plain
 
@@ -44,6 +44,9 @@ _NAMES: dict[str, Kind] = {
     "arrearage": Kind.QUOTA,  # Alibaba
     "accountoverdueerror": Kind.QUOTA,  # Volcengine
     "usage_limit_exceeded": Kind.QUOTA,
+    "insufficient_user_quota": Kind.QUOTA,  # one-api, new-api
+    "account_overdue": Kind.QUOTA,  # Baidu
+    "setlimitexceeded": Kind.QUOTA,  # Volcengine
     "1113": Kind.QUOTA,  # Zhipu
     "30011": Kind.QUOTA,  # SiliconFlow
     "base_resp.1008": Kind.QUOTA,  # MiniMax
@@ -109,6 +112,7 @@ _STATUSES: dict[int, Kind] = {
 }
 _MAYBE_PAID = frozenset({Kind.TIMEOUT, Kind.LOST})  # the model had the request
 _FIRST_FAILURE, _FIRST_5XX = 400, 500
+_UNKNOWN = 0  # of an error inside a success that names no status of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +135,53 @@ _RATE_WORDS = (
     r"rate[ -]?limit|too many requests|resource_exhausted|requests? per (?:second|minute)"
     r"|tokens? per (?:second|minute)|per[ -]min|\b(?:RPM|TPM|QPS|QPM)\b|concurren|速率|频率|并发"
 )
+_LONG_SPAN = (
+    r"(?:requests?|tokens?|calls?|images?|units?) ?(?:per|/|a) ?(?:day|week|month|year)\b"
+    r"|\b(?:RPD|TPD)\b|daily (?:\w+ ){0,3}(?:limit|quota|allocation|allowance)|per ?day\b|ByDay\b"
+    r"|per 86400 ?s|for this (?:month|billing)|billing (?:cycle|period)|每日|每天|本月"
+)
+_SPENT = (
+    r"(?:exhausted|depleted|used up|expired|ran out|run out|empty|ended|spent|reached|exceeded)"
+)
 _MONEY_GONE = (
-    r"credit balance|(?:insufficient|not enough|no|low|zero|negative|without)[ _]?"
-    r"(?:(?:account|paid|remaining|available|prepaid)[ _])?(?:balance|credits?|funds?)\b"
+    r"credit balance|(?:insufficient|not enough|n't enough|not have enough|no|low|zero|negative"
+    r"|without)[ _]?(?:(?:account|paid|remaining|available|prepaid|user)[ _])?"
+    r"(?:balance|credits?|funds?|money)\b"
+    r"|(?:insufficient|not enough|not have enough) (?:\w+ )?quota"
     r"|balance (?:is|has|was)(?: \w+){0,3} (?:insufficient|not enough|too low|exhausted|negative)"
-    r"|(?:out of|ran out of|run out of|used (?:up )?all|exhausted|depleted|exceeded|no more)"
-    r"(?: (?:your|the|of|all|available|its|their|monthly|daily|free|included|prepaid)){0,4}"
-    r" (?:credits?|balance|funds|budget|spend)"
-    r"|credits? (?:(?:has|have|is|are|was|were) )?(?:been )?"
-    r"(?:exhausted|depleted|used up|expired|ran out|run out)"
-    r"|(?:billing|spend(?:ing)?|budget|cost|monthly|usage) (?:hard |soft |usage )?"
-    r"(?:limits?|cap|quota)\b(?!s? to)|budget (?:has been |was |is )?"
-    r"(?:exceed|exhaust|spent|used up|reached)|over (?:your |the )?budget"
-    r"|payment required|payment (?:is )?(?:overdue|failed|past due)"
-    r"|overdue (?:payment|bill|balance)"
+    r"|(?:(?:out|ran out|run out) of|used (?:up )?all|used up|exhausted|depleted|exceeded|no more)"
+    r"(?: (?:your|the|of|all|available|its|their|monthly|daily|free|included|prepaid|call|volume))"
+    r"{0,4} (?:credits?|balance|funds|budget|spend|allowance|allocation|usage|volume quota)"
+    r"|(?:credits?|(?:token|resource) packages?|wallet|free (?:trial|tier|usage|quota)|trial"
+    r"|allowance|prepaid \w+) (?:(?:has|have|is|are|was|were) )?(?:been )?"
+    + _SPENT
+    + r"|(?:billing|spend(?:ing)?|budget|cost|monthly|usage) (?:hard |soft |usage )?"
+    r"(?:limits?|cap|quota)\b(?!s? to)|(?:spend|budget|cost) cap\b"
+    r"|budget (?:has been |was |is )?(?:exceed|exhaust|spent|used up|reached)"
+    r"|over (?:your |the )?budget|(?:inference|usage|spending) limit .{0,80}\bpaused"
+    r"|payment (?:is )?(?:required|overdue|failed|past due)|payment method|credit card"
+    r"|overdue (?:payment|bill|balance)|trial key"
     r"|(?:account|billing|organi[sz]ation|workspace).{0,40}(?:suspend|overdue|arrear|past due"
     r"|not active|inactive|good standing|disabled|deactivated|frozen|locked)"
-    r"|arrear|top[- ]?up|recharge|add (?:more )?(?:credits?|funds)"
-    r"|(?:requests?|tokens?) per day|\b(?:RPD|TPD)\b|daily (?:\w+ )?(?:limit|quota)"
-    r"|欠费|余额不足|余额不够|充值|额度.{0,6}(?:用完|用尽|不足|耗尽)|资源包|账户.{0,8}(?:冻结|停用)"
+    r"|arrear|top[- ]?up|recharge|(?:add|deposit|purchase|buy) (?:more )?(?:credits?|funds)"
+    r"|quota will be replenished|"
+    + _LONG_SPAN
+    + r"|欠费|余额不足|余额不够|充值|额度.{0,6}(?:用完|用尽|不足|耗尽)|资源包"
+    r"|账户.{0,8}(?:冻结|停用)|guthaben|cr[ée]dits? (?:insuffisant|[ée]puis)"
+    r"|solde insuffisant|saldo (?:insuf|agotad|esaurit)"
+    r"|残高|クレジット|잔액|недостаточно средств"
 )
+_ABOUT_QUOTA = r"\bquota\b"
 _TEXTS = (
+    _sign(
+        Kind.CHUNK,
+        (*_REFUSED, 451, 500),
+        r"content (?:filter|management policy|policy)|moderation|flagged|safety system"
+        r"|敏感|违规|内容安全|sensitive (?:content|words?)",
+        "content_filter",
+    ),
+    _sign(Kind.QUOTA, (*_ANY_4XX, 500, 502, 503), _MONEY_GONE),
+    _sign(Kind.QUOTA, (402, 403), _ABOUT_QUOTA),
     _sign(
         Kind.CHUNK,
         (400, 413, 416, 422, 429, 500),
@@ -169,14 +199,6 @@ _TEXTS = (
         r"(?:model|output|response|completion|tool)|could not parse (?:the )?(?:model|output|tool)",
     ),
     _sign(
-        Kind.CHUNK,
-        (*_REFUSED, 451, 500),
-        r"content (?:filter|management policy|policy)|moderation|flagged|safety system"
-        r"|敏感|违规|内容安全|sensitive (?:content|words?)",
-        "content_filter",
-    ),
-    _sign(Kind.QUOTA, (200, *_ANY_4XX, 503), _MONEY_GONE),
-    _sign(
         Kind.AUTH,
         _ANY_4XX,
         r"(?:api|access|auth(?:entication)?)[ _-]?(?:key|token) .{0,20}(?:not valid|expired"
@@ -184,7 +206,11 @@ _TEXTS = (
         r"|(?:invalid|incorrect|expired|missing|no) (?:api|access)[ _-]?(?:key|token)"
         r"|unauthori[sz]ed|not authenticated|authentication",
     ),
-    _sign(Kind.RATE, (400, 403, 503), r"rate limit|too many requests|resource_exhausted"),
+    _sign(
+        Kind.RATE,
+        (400, 403, 503),
+        r"rate limit|too many requests|resource_exhausted|per (?:second|minute)\b",
+    ),
     _sign(
         Kind.OVERLOAD,  # it passes
         (400, 403, 404, 409, 412, 422),
@@ -218,6 +244,7 @@ _ABOUT_MONEY = re.compile(
     re.IGNORECASE,
 )
 _ABOUT_RATE = re.compile(_RATE_WORDS, re.IGNORECASE)
+_ABOUT_DAYS = re.compile(_LONG_SPAN, re.IGNORECASE)
 _SHOWN = 500  # money is looked for where the server speaks, not where it repeats what we sent
 _DAILY = re.compile(r"PerDay|per-day", re.IGNORECASE)  # Gemini's quotaId, OpenRouter's limit
 
@@ -261,7 +288,12 @@ def classify(
 
 def is_about_money(text: str) -> bool:
     """Whether a refusal speaks of credit or billing, and not of a rate."""
-    return bool(_ABOUT_MONEY.search(text[:_SHOWN])) and not _ABOUT_RATE.search(text[:_SHOWN])
+    start = text[:_SHOWN]
+    return bool(_ABOUT_MONEY.search(start)) and not _is_about_rate(start)
+
+
+def _is_about_rate(text: str) -> bool:
+    return bool(_ABOUT_RATE.search(text)) and not _ABOUT_DAYS.search(text)
 
 
 def _until(moment: float) -> str:
@@ -294,10 +326,10 @@ def classify_empty(
     inner = choice.get("error") if choice else None
     if inner:
         facts = read_body({"error": inner})
-    if inner or _tells_of_failure(body):
+    if inner or tells_of_failure(body):
         # An error that says nothing of its kind came from a model behind this endpoint.
         named = {"error": facts.error, "type": facts.names[0] if facts.names else None}
-        error = classify(facts.status or 502, headers, named, now=now, secrets=secrets)
+        error = classify(facts.status or _UNKNOWN, headers, named, now=now, secrets=secrets)
         return ProviderError(
             error.kind,
             f"{plain(facts.message, secrets) or 'no reason given'} (an error inside HTTP {status})",
@@ -305,7 +337,7 @@ def classify_empty(
             code=error.code or "error_in_success",
             reason=error.reason,
             retry_after_s=error.retry_after_s,
-            maybe_paid=choice is not None,
+            maybe_paid=choice is not None or error.maybe_paid,
             headers=headers,
         )
     kind, code, message = _emptiness(body, choice, secrets)
@@ -321,14 +353,6 @@ def classify_empty(
 
 
 _REASONS = frozenset({"content_filter"})
-
-
-def _tells_of_failure(body: Any) -> bool:
-    """Whether a body names an error beside, or instead of, an answer."""
-    if not isinstance(body, dict):
-        return False
-    told = body.get("base_resp")
-    return bool(body.get("error") or (isinstance(told, dict) and told.get("status_code")))
 
 
 def _emptiness(
@@ -381,7 +405,7 @@ def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, 
     named = [(name, _NAMES[name]) for name in facts.names if name in _NAMES]
     if named and named[0][1] is not Kind.RATE:
         return named[0][1], named[0][0], _BY_NAME.get(named[0][0], "")
-    sign = _read_sign(status, facts.message)
+    sign = _read_sign(status or _FIRST_FAILURE, facts.message)
     if sign is not None:  # a status or a name alone is too coarse where the text is plain
         return sign.kind, code, sign.reason
     if named:
@@ -392,7 +416,7 @@ def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, 
 def _read_sign(status: int, message: str) -> _Sign | None:
     """The first text of the table that the message holds under this status."""
     start = message[:_SHOWN]
-    is_rate = bool(_ABOUT_RATE.search(start)) and not _DAILY_WORDS.search(start)
+    is_rate = _is_about_rate(start)
     for sign in _TEXTS:
         if status not in sign.statuses:
             continue
@@ -407,14 +431,11 @@ def _read_sign(status: int, message: str) -> _Sign | None:
 def _by_status(status: int) -> Kind:
     if status in _STATUSES:
         return _STATUSES[status]
-    if status >= _FIRST_5XX:
+    if status >= _FIRST_5XX or status == _UNKNOWN:
         return Kind.OVERLOAD
     return Kind.REFUSED if status >= _FIRST_FAILURE else Kind.CONFIG
 
 
-_DAILY_WORDS = re.compile(
-    r"(?:requests?|tokens?) per day|\b(?:RPD|TPD)\b|daily (?:\w+ )?(?:limit|quota)", re.IGNORECASE
-)
 _BY_NAME = {
     "context_length_exceeded": "too_long",
     "exceed_context_size_error": "too_long",

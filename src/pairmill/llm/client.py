@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import Topic
+from pairmill.events import CallAnswered, CallCharged, CallFailed
 from pairmill.llm.budget import is_answer
 from pairmill.llm.retry import GiveUp, History, RetryPolicy
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Flight, Turn
-    from pairmill.llm.providers.provider import Reply
+    from pairmill.llm.providers.provider import ProviderReply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
 
@@ -113,21 +113,21 @@ class Client:
             turn.give_back()
             raise
 
-    def _take(self, reply: Reply, turn: Turn, started: float) -> Completion:
+    def _take(self, reply: ProviderReply, turn: Turn, started: float) -> Completion:
         charge, completion = turn.answered(reply), reply.completion
         usage = charge.usage
         if usage is not completion.usage:
             completion = replace(completion, usage=usage)
         self._bus.emit(
-            Topic.CALL_ANSWERED,
-            model=completion.model,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            seconds=self._clock.monotonic() - started,
-            picodollars=charge.picodollars,
-            outcome=self._purpose,
-            charge=charge,
+            CallAnswered(
+                model=completion.model,
+                outcome=self._purpose,
+                usage=usage,
+                picodollars=charge.picodollars,
+                doubt_tokens=charge.doubt_tokens,
+                doubt_picodollars=charge.doubt_picodollars,
+                seconds=self._clock.monotonic() - started,
+            )
         )
         return completion
 
@@ -141,7 +141,16 @@ class Client:
             outcome = "empty"
             error.prompt_tokens = charge.usage.prompt_tokens
             error.completion_tokens = charge.usage.completion_tokens
-        self._bus.emit(Topic.CALL_CHARGED, model=turn.request.model, outcome=outcome, charge=charge)
+        self._bus.emit(
+            CallCharged(
+                turn.request.model,
+                outcome,
+                charge.usage,
+                charge.picodollars,
+                charge.doubt_tokens,
+                charge.doubt_picodollars,
+            )
+        )
 
     def _next(
         self,
@@ -176,10 +185,11 @@ class Client:
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(
-            Topic.CALL_FAILED,
-            kind=error.kind,
-            status=error.status,
-            code=error.code,
-            retry_after_s=error.retry_after_s,
-            message=str(error),
+            CallFailed(
+                kind=error.kind,
+                status=error.status,
+                code=error.code,
+                retry_after_s=error.retry_after_s,
+                message=str(error),
+            )
         )

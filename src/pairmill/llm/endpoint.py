@@ -186,11 +186,11 @@ def _key_variable(
 
 def address_hint(endpoint: Endpoint, error: Exception) -> str:
     """What may be wrong with an address where nothing is found; "" for any other failure."""
-    if getattr(error, "status", None) not in {404, 405}:
+    text = str(error).lower()
+    is_lost = getattr(error, "status", None) in {404, 405} and "model" not in text
+    if not is_lost and "unexpected endpoint" not in text:  # LM Studio says so with 200
         return ""
     path = urlsplit(endpoint.base_url).path
-    if "model" in str(error).lower():
-        return ""
     if not re.search(r"/(?:v\d|openai|api)", path):
         return f"; is base_url {endpoint.base_url}/v1?"
     return f"; calls go to {endpoint.url}: is that where its chat completions are?"

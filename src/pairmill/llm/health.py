@@ -27,6 +27,7 @@ _NEVER_PASSES = 5  # refusals
 _TOO_LONG_S = 1800.0  # no wait that a run sits out
 _RECENTLY_S = 30.0
 _MOST_FAILING = 1024
+_EMPTY = 24  # replies in a row that hold nothing, each of them paid for
 _FEW = 2  # requests that fail while nothing else is asked: the end of a run
 
 
@@ -61,6 +62,7 @@ class PoolHealth:
         self.sentence = ""
         self.refused = 0
         self.refused_since: float | None = None
+        self._empty = 0
         self._strikes: dict[str, float] = {}
         self._struck_at = float("inf")
         self._failing: OrderedDict[str, float] = OrderedDict()
@@ -70,6 +72,10 @@ class PoolHealth:
 
     def answered(self, sent_at: float, now: float) -> None:
         """Learn that a call was answered which was sent at ``sent_at``."""
+        self._empty = 0
+        self._replied(sent_at, now)
+
+    def _replied(self, sent_at: float, now: float) -> None:
         self.answers += 1
         self.refused = 0
         self.refused_since = None
@@ -90,8 +96,12 @@ class PoolHealth:
         """Learn that a call failed; say what that means for the pool."""
         kind = error.kind
         if kind is Kind.BADOUT:
-            self.answered(sent_at, now)
-            return Assessment(alone=True)
+            self._replied(sent_at, now)
+            self._empty = self._empty + 1 if error.code == "empty" else 0
+            if self._empty < _EMPTY:
+                return Assessment(alone=True)
+            why = f"{self._empty} replies in a row held nothing"
+            return Assessment(alone=True, why=f"{why}: {error}", for_good=False)
         alone = self._is_alone(error, request_id, sent_at, now)
         self.sentence = str(error)
         if kind is Kind.RATE:

@@ -46,13 +46,13 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     """Replace the given secrets alone by three stars, also in a text that is kept as it is.
 
     A secret of less than 8 characters is a word that the text may need; one of less than 16 is
-    replaced where it stands alone, and not inside of other words.
+    replaced where it stands alone, and not inside of other words. A longer one is found in capital
+    and small letters alike, with JSON's escapes, and split by characters that nobody sees.
     """
     for secret in secrets:
         if len(secret) >= _UNMISTAKABLE:
-            text = text.replace(secret, _MASK)
-            if not text.isascii():
-                text = _split(secret).sub(_MASK, text)
+            if _bare(secret) in _bare(text):
+                text = _disguised(secret).sub(_MASK, text)
         elif len(secret) >= _LEAST_SECRET and secret in text:
             text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", _MASK, text)
     return text
@@ -71,10 +71,24 @@ def hide_in_headers(headers: Mapping[str, str], secrets: Iterable[str]) -> Mappi
     }
 
 
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_SMALL = bytes(range(256)).lower()
+_UNSEEN = bytes(range(0x21)) + b"\\\x7f"
+
+
+def _bare(text: str) -> bytes:
+    """Return the letters, digits and marks of ASCII in a text, all small and unescaped."""
+    if "\\u" in text:
+        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    return text.encode("ascii", "ignore").translate(_SMALL, _UNSEEN)
+
+
 @lru_cache(maxsize=64)
-def _split(secret: str) -> re.Pattern[str]:
-    """Match a secret between whose characters stand others that nobody sees."""
-    return re.compile(r"[^\x21-\x7e]{0,8}".join(map(re.escape, secret)))
+def _disguised(secret: str) -> re.Pattern[str]:
+    """Match a secret in letters of any case, escaped, and with others between that nobody sees."""
+    between = r"(?:[^\x21-\x7e]|\\+u(?:200[b-f]|206[0-4]|feff|00ad|00a0)){0,8}"
+    letters = (rf"\\*(?:{re.escape(letter)}|u{ord(letter):04x})" for letter in secret)
+    return re.compile(between.join(letters), re.IGNORECASE)
 
 
 def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
 
-__all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "Question", "find_mode"]
+__all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "ProbeQuestion", "find_mode"]
 
 _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
@@ -66,7 +66,7 @@ class ModeMemory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ProbeQuestion:
     """What a probe asks.
 
     Attributes:
@@ -99,7 +99,7 @@ class ModeFinding(msgspec.Struct, frozen=True):
 async def find_mode(
     ask: Callable[[Request, Mode], Awaitable[Completion]],
     encoder: Encoder,
-    question: Question,
+    question: ProbeQuestion,
     key: str,
     memory: ModeMemory,
 ) -> ModeFinding:
@@ -156,7 +156,7 @@ class _Probe:
         self,
         ask: Callable[[Request, Mode], Awaitable[Completion]],
         encoder: Encoder,
-        question: Question,
+        question: ProbeQuestion,
     ) -> None:
         self._ask = ask
         self._encoder = encoder

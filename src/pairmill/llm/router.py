@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.errors import ProviderError
     from pairmill.llm.admission import Turn
-    from pairmill.llm.budget import Charge, Reservation
+    from pairmill.llm.budget import PricedUsage, Reservation
     from pairmill.llm.estimate import Forecast
     from pairmill.llm.limits.headers import HeaderDialect, LimitHint
     from pairmill.llm.pools import Pool, PoolLease, Pools
     from pairmill.llm.prices import Price
-    from pairmill.llm.providers.provider import Mode, Provider, Reply
+    from pairmill.llm.providers.provider import Mode, Provider, ProviderReply
     from pairmill.records import Request
 
 __all__ = ["Route", "Router"]
@@ -199,9 +199,9 @@ class _Turn(Struct, eq=False):
     _forecast: Forecast
     _chars: int
     _is_probe: bool = False
-    charge: Charge | None = None
+    charge: PricedUsage | None = None
 
-    def answered(self, reply: Reply) -> Charge:
+    def answered(self, reply: ProviderReply) -> PricedUsage:
         exchange, said = self._exchange, reply.completion.usage
         charge = self._pay(said, len(reply.completion.text))
         usage = charge.usage
@@ -237,7 +237,7 @@ class _Turn(Struct, eq=False):
         self._lease.give_back()
         self._settle(CallOutcome.FREE)
 
-    def _pay(self, said: Usage, answer_chars: int) -> Charge:
+    def _pay(self, said: Usage, answer_chars: int) -> PricedUsage:
         exchange = self._exchange
         self.charge = charge = charge_answer(
             said,
@@ -261,7 +261,7 @@ class _Turn(Struct, eq=False):
         held = self._reservation
         return (held.prompt_tokens, held.asked_tokens) if held else worst_tokens(self.request)
 
-    def _settle(self, outcome: CallOutcome, charge: Charge | None = None) -> None:
+    def _settle(self, outcome: CallOutcome, charge: PricedUsage | None = None) -> None:
         if self._reservation is not None:
             budget, is_probe = self._exchange.budget, self._is_probe
             budget.settle(self._reservation, outcome, charge, is_probe=is_probe)

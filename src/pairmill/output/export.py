@@ -10,21 +10,23 @@ import json
 import shutil
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from pairmill.errors import InputError, StorageError
+from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.card import CARD
 from pairmill.output.export_card import export_card
 from pairmill.output.export_place import (
     MANIFEST,
     check_replaceable,
+    describe_earlier,
     make_staging,
     put_in_place,
+    why_nothing_published,
 )
 from pairmill.output.files import write_text
 from pairmill.output.formats.columns import with_columns
-from pairmill.output.formats.registry import find_format
+from pairmill.output.formats.registry import find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.order import OrderedRows
@@ -52,6 +54,7 @@ __all__ = [
 ]
 
 _MOST_NAMES = 20
+_WITH_SYSTEM = frozenset({"messages", "reasoning", "sharegpt"})
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
@@ -73,6 +76,8 @@ class ExportOptions:
         license_id: For the card.
         keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
             evolved one stays. Formats of preferences see both in any case.
+        system: A system message for rows that have none of their own; "" for none.
+        dry_run: Read, choose and count as ever, and leave no file.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
@@ -85,6 +90,8 @@ class ExportOptions:
     license_id: str = "unknown"
     keep_parents: bool = False
     columns: tuple[str, ...] = ()
+    system: str = ""
+    dry_run: bool = False
     file_bytes: int = 256 * 2**20
 
 
@@ -103,6 +110,9 @@ class ExportSummary:
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
         length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        replaced: What stood there before, an earlier export; "" where nothing did.
+        is_dry: Nothing was written.
+        first: The first record, as JSON.
         related: Documents whose answers share text with those of others, and so their split; None
             where nobody looked.
     """
@@ -117,6 +127,9 @@ class ExportSummary:
     models: tuple[str, ...]
     length_gap: LengthGap | None = None
     related: int | None = None
+    replaced: str = ""
+    is_dry: bool = False
+    first: str = ""
 
 
 def export(
@@ -151,16 +164,27 @@ def export(
     check_file_type(options.file_type)
     shards = published_shards(folder)
     if not shards:
-        raise InputError(f"{folder} holds no published pairs (data/train-*.jsonl)")
+        raise InputError(why_nothing_published(folder))
+    if options.system and shape.name not in _WITH_SYSTEM:
+        raise UsageError(
+            f"--system: the format '{shape.name}' has no place for a system message;"
+            f" {', '.join(sorted(_WITH_SYSTEM))} have one"
+        )
     check_replaceable(out)
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db") as rows:
             work = _Pass(rows, shape, options, find_repeats, find_related)
-            summary = work.run(shards, staging, out)
+            summary = replace(
+                work.run(shards, staging, out),
+                replaced=describe_earlier(out),
+                is_dry=options.dry_run,
+                first=work.first,
+            )
         (staging / "scratch.db").unlink()
         _write_neighbours(staging, summary, shape, options, version)
-        put_in_place(staging, out)
+        if not options.dry_run:
+            put_in_place(staging, out)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror}") from None
     finally:
@@ -190,6 +214,7 @@ class _Pass:
         self._gap = GapCounter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
+        self.first = ""
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
         read = self._take_in(shards)
@@ -203,7 +228,10 @@ class _Pass:
         self._dropped += Counter()  # forget zeros
         if not any(kept.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
-            raise InputError(f"nothing to export: none of {read} rows passed ({why or 'no rows'})")
+            raise InputError(
+                f"nothing to export: none of {read} rows passed ({why or 'no rows'})"
+                f"{hint_for(self._dropped)}"
+            )
         return ExportSummary(
             folder=out,
             rows=read,
@@ -267,7 +295,7 @@ class _Pass:
             if reason:
                 self._dropped[reason] += 1
             else:
-                fitting.append(row)
+                fitting.append(self._with_system(row))
         rows = self._without_parents(fitting)
         self._dropped["evolved_from"] += len(fitting) - len(rows)
         unpaired = len(rows)
@@ -279,12 +307,17 @@ class _Pass:
                 continue
             split = self._splitter.split_of(row["document_id"])
             writers[split].write(record)
+            self.first = self.first or json.dumps(record, ensure_ascii=False, default=str)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
             if self._shape.paired:
                 self._gap.add(record)
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
+
+    def _with_system(self, row: Row) -> Row:
+        system = self._options.system
+        return row | {"system": system} if system and not row.get("system") else row
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
         """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
@@ -328,6 +361,7 @@ def _write_neighbours(
         "seed": options.seed,
         "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
         "columns": list(options.columns),
+        "system": options.system or None,
         "rows": summary.rows,
         "kept": summary.kept,
         "dropped": summary.dropped,

@@ -12,12 +12,22 @@ if TYPE_CHECKING:
 
 __all__ = ["summary_lines"]
 
+_SHOWN_CHARS = 600
+
 
 def summary_lines(summary: ExportSummary) -> list[str]:
     """Where it is, what is in each split, what was dropped and why, and how far the splits leak."""
     kept = ", ".join(f"{count:,} {split}" for split, count in summary.kept.items())
     total = sum(summary.kept.values())
     lines = [f"{total:,} of {summary.rows:,} pairs in {summary.folder}: {kept}"]
+    if summary.is_dry:
+        would = f", in the place of an earlier export ({summary.replaced})" * bool(summary.replaced)
+        lines = [
+            f"{total:,} of {summary.rows:,} pairs would go to {summary.folder}{would}: {kept}",
+            f"the first: {plain(summary.first, _SHOWN_CHARS)}",
+        ]
+    elif summary.replaced:
+        lines.append(f"replaced the export that was there: {summary.replaced}")
     if summary.dropped:
         most = sorted(summary.dropped.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)

@@ -38,7 +38,9 @@ ROW_NOTES: Mapping[str, str] = {
     "evidence": "Words that the model copied from the chunk to show where it looked, or null",
     "flags": "Quality findings that did not drop the pair",
     "scores": "A judge's ratings from 1 to 5 for each aspect, or null where none was asked",
-    "grounding": "Share of the answer's content words that stand in the chunk, 0 to 1",
+    "grounding": "Share of the answer's content words that stand in the chunk, 0 to 1: a guard"
+    " against foreign text",
+    "support": "How well the chunk backs the answer up, by words that stand together, 0 to 1",
     "parent_id": "Id of the row that this one was evolved from, if it was",
     "alternative": "Another answer to the same instruction, how it came, its mean rating",
     "attempts": "Answers bought for this pair's unit",

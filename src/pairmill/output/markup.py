@@ -15,6 +15,10 @@ class Markup(str):
 
     __slots__ = ()
 
+    def __html__(self) -> str:
+        """Itself, as templates ask for what is HTML already."""
+        return self
+
 
 Child: TypeAlias = "str | Markup | None"
 

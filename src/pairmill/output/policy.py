@@ -28,6 +28,7 @@ class ExportPolicy:
         keep_unscored: Whether a row that no judge rated passes these. A missing rating is never
             taken for a low or a high one.
         min_grounding: Least grounding, 0 to 1; a row without a figure passes.
+        min_support: Least support, 0 to 1; likewise.
         drop_flags: Rows that bear any of these flags are dropped; ``*`` stands for every flag.
     """
 
@@ -35,6 +36,7 @@ class ExportPolicy:
     min_aspects: tuple[tuple[str, float], ...] = ()
     keep_unscored: bool = False
     min_grounding: float | None = None
+    min_support: float | None = None
     drop_flags: frozenset[str] = frozenset()
 
     def reason_to_drop(self, row: Row) -> str | None:
@@ -43,13 +45,11 @@ class ExportPolicy:
             return "empty"
         if flag := self._unwanted_flag(row):
             return f"flag_{flag}"
-        if self._is_ungrounded(row):
+        if _is_below(row.get("grounding"), self.min_grounding):
             return "low_grounding"
+        if _is_below(row.get("support"), self.min_support):
+            return "low_support"
         return self._score_reason(row)
-
-    def _is_ungrounded(self, row: Row) -> bool:
-        least, found = self.min_grounding, row.get("grounding")
-        return least is not None and found is not None and found < least
 
     def _unwanted_flag(self, row: Row) -> str | None:
         for flag in row.get("flags") or ():
@@ -68,6 +68,10 @@ class ExportPolicy:
             if given.get(aspect) is not None and given[aspect] < least:
                 return f"low_{aspect}"
         return "low_score" if self.min_score is not None and score < self.min_score else None
+
+
+def _is_below(found: float | None, least: float | None) -> bool:
+    return least is not None and found is not None and found < least
 
 
 def _is_empty(row: Row) -> bool:

@@ -9,10 +9,8 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from pairmill.chunking.reader import read_chunks
-from pairmill.config import Settings
-from pairmill.errors import PairmillError
 from pairmill.output.rows import turns_of
+from pairmill.output.run_inputs import find_chunks
 from pairmill.output.sample import random_rows
 from pairmill.plain import plain
 from pairmill.store.folder import read_folder
@@ -21,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["find_chunks", "print_pairs", "print_texts"]
+    from pairmill.records import Chunk
+
+__all__ = ["print_pairs", "print_texts"]
 
 SHOWN_CHARS = 1200
 WIDTH = 100
@@ -43,41 +43,19 @@ def print_pairs(path: Path, count: int, seed: int, console: Console | None = Non
     if not rows:
         out.print(f"{path}: no pair yet")
         return
-    chunks = find_chunks(folder.resolved, {str(row["chunk_id"]) for row in rows})
+    chunks = find_chunks(folder, {str(row["chunk_id"]) for row in rows})
     for row in rows:
         _print_row(row, chunks, out)
 
 
-def find_chunks(resolved: Path, wanted: set[str]) -> dict[str, str]:
-    """Read a run's inputs again for the texts of some chunks: chunk id to text.
-
-    Args:
-        resolved: The settings that the run was last started with.
-        wanted: Ids. Reading ends with the last of them that is found.
-    """
-    found: dict[str, str] = {}
-    try:
-        settings = Settings.model_validate_json(resolved.read_bytes())
-        if "-" in settings.inputs:
-            return found
-        for chunk in read_chunks(settings, lambda _note: None):
-            if chunk.id in wanted:
-                found[chunk.id] = chunk.text
-                if len(found) == len(wanted):
-                    break
-    except (OSError, ValueError, PairmillError):
-        pass  # inputs move; what was found before is still worth showing
-    return found
-
-
-def _print_row(row: Mapping[str, object], chunks: Mapping[str, str], out: Console) -> None:
+def _print_row(row: Mapping[str, object], chunks: Mapping[str, Chunk], out: Console) -> None:
     name = " \u00b7 ".join(plain(row[key], 80) for key in ("title", "source") if row.get(key))
     out.print(Rule(Text(name, style="bold"), align="left"))
-    text = chunks.get(str(row["chunk_id"]))
-    if text is None:
+    chunk = chunks.get(str(row["chunk_id"]))
+    if chunk is None:
         _print_part("evidence", str(row.get("evidence") or "none"), out)
     else:
-        _print_part("chunk", text, out)
+        _print_part("chunk", chunk.text, out)
     print_texts(row, out)
     grounding = row.get("grounding")
     shown = f"{grounding:.2f}" if isinstance(grounding, float) else "unknown"

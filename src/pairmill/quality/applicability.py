@@ -35,6 +35,8 @@ NOT_IN: Mapping[str, frozenset[str]] = MappingProxyType(
         "truncated": frozenset({"th", "lo", "km", "my"}),
         # Runs of characters tell a foreign text, and no more: free paraphrases share under half.
         "weakly_grounded": frozenset({"zh", "ja", "th", "lo", "km", "my"}),
+        # Which words are neighbours is only known where words are.
+        "weakly_supported": frozenset({"zh", "ja", "th", "lo", "km", "my"}),
     }
 )
 """Check to the languages in which it does not work."""

@@ -70,7 +70,10 @@ class PromptTerms:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a check is given; ``grounding`` is the pair's score, ``earlier`` its elder siblings."""
+    """What a check is given; ``earlier`` are the pair's elder siblings.
+
+    ``grounding`` and ``support`` are its scores; ``support`` is None where it was not measured.
+    """
 
     pair: PreparedPair
     chunk: PreparedChunk
@@ -78,6 +81,7 @@ class Case:
     thresholds: Thresholds
     terms: PromptTerms
     grounding: float
+    support: float | None = None
 
 
 def prompt_terms(phrases: Iterable[str], canary: str = "") -> PromptTerms:
@@ -92,6 +96,7 @@ def inspect(
     *,
     thresholds: Thresholds = DEFAULT,
     terms: PromptTerms = PromptTerms(),
+    support: float | None = None,
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
@@ -103,8 +108,9 @@ def inspect(
         earlier: The chunk's pairs before this one that were kept; the first of two twins stays.
         thresholds: Policies and numbers.
         terms: What must not leak out of the prompt.
+        support: The pair's score of `pairmill.quality.support`, where it was measured.
     """
-    case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk))
+    case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk), support)
     findings: list[Finding] = []
     policies = thresholds.policies
     for name, check in _checks_for(chunk.language).items():
@@ -142,6 +148,12 @@ def _weakly_grounded(case: Case) -> str | None:
     if not limits.ungrounded_below <= case.grounding < limits.weakly_grounded_below:
         return None
     return f"{case.grounding:.0%} of the answer's content words stand in the text"
+
+
+def _weakly_supported(case: Case) -> str | None:
+    if case.support is None or case.support >= case.thresholds.weakly_supported_below:
+        return None
+    return f"support {case.support:.2f}: the answer's words do not stand together in the text"
 
 
 def _unseen_number(case: Case) -> str | None:
@@ -295,6 +307,7 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
         "points_at_source": _points_at_source,
         "ungrounded": _ungrounded,
         "weakly_grounded": _weakly_grounded,
+        "weakly_supported": _weakly_supported,
         "unseen_number": _unseen_number,
         "unseen_name": _unseen_name,
         "evidence_missing": _evidence_missing,

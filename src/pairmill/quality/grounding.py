@@ -11,14 +11,22 @@ import re
 import string
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count, repeat
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING
 
 from rapidfuzz.fuzz import partial_ratio
 
 from pairmill.quality.language import identify, is_confirmed, primary
 from pairmill.quality.stopwords import ENGLISH
-from pairmill.quality.text import Prepared, Trigram, join, prepare, words
+from pairmill.quality.text import (
+    Prepared,
+    Trigram,
+    content_in_order,
+    content_stem,
+    join,
+    prepare,
+    words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +41,7 @@ __all__ = [
     "lift",
     "may_share_run",
     "names",
+    "negated_words",
     "prepare_chunk",
     "prepare_pair",
     "score",
@@ -40,10 +49,12 @@ __all__ = [
     "trigrams",
     "unseen_names",
     "unseen_numbers",
+    "unseen_single_names",
 ]
 
 
 _UNKNOWN = "\0"
+_STEPS = range(1, 6)
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,17 @@ class PreparedChunk:
     def trigrams(self) -> frozenset[Trigram]:
         """Three-word runs of the text."""
         return frozenset(trigrams(self.text.words))
+
+    @cached_property
+    def near(self) -> frozenset[tuple[str, str]]:
+        """Content stems that follow each other within five content words of the text."""
+        stems = content_in_order(self.text)
+        return frozenset(chain(*(zip(stems, stems[step:], strict=False) for step in _STEPS)))
+
+    @cached_property
+    def negated(self) -> frozenset[str]:
+        """Stems that the text negates somewhere."""
+        return negated_words(self.text)
 
     @cached_property
     def codes(self) -> dict[str, str]:
@@ -302,6 +324,14 @@ def _written(prepared: Prepared) -> frozenset[str]:
 
 
 _LEAST_BLOCK = 3
+_NEGATIONS = frozenset(
+    ("not", "no", "never", "cannot", "without", "nor", "neither", "cant", "dont", "doesnt", "didnt",
+     "isnt", "arent", "wasnt", "werent", "wont", "wouldnt", "couldnt", "shouldnt", "hasnt",
+     "havent", "hadnt")
+)  # fmt: skip
+_REACH = 4  # words behind a negation in which the negated one stands
+_SINGLE = re.compile(r" ([A-Z][\w\u2019'-]*)")
+_INSIDE = frozenset(string.ascii_lowercase + ",;")  # what stands before the blank
 _NAME = re.compile(r"[A-Z][\w'\u2019-]{1,40}(?: [A-Z][\w'\u2019-]{1,40})+")
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
 _INSIDE_NAMES = (string.ascii_lowercase + string.digits + "_'-?").encode()  # "?": any other script
@@ -327,3 +357,30 @@ def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
             for part in words(" ".join(_POSSESSIVE.sub("", word) for word in name.split()))
         )
     ]
+
+
+def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
+    """Words with a capital inside a sentence that stand neither in the chunk nor its headings."""
+    body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
+    return [
+        match[1]
+        for match in _SINGLE.finditer(answer)
+        if answer[match.start() - 1 : match.start()] in _INSIDE
+        and any(
+            part not in body and part not in heading and part not in ENGLISH
+            for part in words(_POSSESSIVE.sub("", match[1]))
+        )
+    ]
+
+
+def negated_words(prepared: Prepared) -> frozenset[str]:
+    """Stems of the first content word behind each English negation."""
+    if prepared.vocabulary.isdisjoint(_NEGATIONS):
+        return frozenset()
+    said = prepared.words
+    found = set()
+    for at, word in enumerate(said):
+        if word in _NEGATIONS:
+            after = said[at + 1 : at + 1 + _REACH]
+            found.update(list(filter(None, map(content_stem, after)))[:1])
+    return frozenset(found)

@@ -23,6 +23,8 @@ __all__ = ["differs", "identify", "is_confirmed", "primary"]
 
 _SURE_HITS = 8  # different function words of the expected language: no other one borrows as many
 _PLENTY = 0.08  # and as a share of the text's different words
+_OWN_HITS = 2  # function words that no other language of the table has
+_OWN_SHARE = 0.06  # and as a share of the text's different words: more than a quotation brings
 _NAMED = 0.5  # the model's probability from which a language is named
 _CERTAIN = 0.8  # and from which a text is said not to be in the expected one
 _MIN_CHARS = 20
@@ -75,11 +77,9 @@ def differs(text: Prepared, expected: str | None) -> str | None:
     """
     if expected is None or len(text.text) < _MIN_CHARS:
         return None
-    usual = FUNCTION_WORDS.get(expected)
-    if usual:
-        hits = len(text.vocabulary & usual)
-        if hits >= _SURE_HITS and hits > _PLENTY * len(text.vocabulary):
-            return None
+    own = len(text.vocabulary & _own_words(expected))
+    if own >= _OWN_HITS and own > _OWN_SHARE * len(text.vocabulary):
+        return None
     found, probability = _detect(text.text)
     if found is None or probability < _CERTAIN or found == expected or _are_kin(found, expected):
         return None
@@ -90,6 +90,13 @@ def is_confirmed(vocabulary: frozenset[str], guess: str) -> bool:
     """Whether a text's different words hold plenty of a language's function words."""
     usual = len(vocabulary & FUNCTION_WORDS.get(guess, frozenset()))
     return usual >= _SURE_HITS and usual > _PLENTY * len(vocabulary)
+
+
+@cache
+def _own_words(language: str) -> frozenset[str]:
+    """Function words of a language that none of the others has; none where it has no table."""
+    others = (words for name, words in FUNCTION_WORDS.items() if name != language)
+    return FUNCTION_WORDS.get(language, frozenset()).difference(*others)
 
 
 def _are_kin(one: str, other: str) -> bool:

@@ -24,6 +24,8 @@ __all__ = [
     "CHARACTERS_PER_WORD",
     "Prepared",
     "Trigram",
+    "content_in_order",
+    "content_stem",
     "count_words",
     "is_spaceless",
     "join",
@@ -101,6 +103,19 @@ class Prepared:
             return frozenset(filter(None, map(_STEMS.__getitem__, self.vocabulary)))
         left = self.vocabulary - FUNCTION_WORDS.get(self.language or "", _NOTHING)
         return frozenset([word[:_PREFIX] for word in left])
+
+
+def content_in_order(prepared: Prepared) -> list[str]:
+    """The stems of its content words as they follow each other, of a script with spaces."""
+    if prepared.language in _STEMMED:
+        return list(filter(None, map(_STEMS.__getitem__, prepared.words)))
+    little = FUNCTION_WORDS.get(prepared.language or "", _NOTHING)
+    return [word[:_PREFIX] for word in prepared.words if word not in little]
+
+
+def content_stem(word: str) -> str:
+    """The stem of an English word, "" for one that says little."""
+    return _STEMS[word]
 
 
 def words(text: str) -> tuple[str, ...]:

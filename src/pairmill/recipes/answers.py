@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import fast_json_repair
 import orjson
@@ -19,6 +20,9 @@ from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pairmill.records import AnswerSchema, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["AnswerModel", "Fault", "How", "ParsedAnswer", "json_schema", "read"]
 
@@ -34,13 +38,14 @@ _THOUGHT_END = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _THOUGHT_START = re.compile(
-    rf"\s*(?:<(?:\w+:)?(?:{_THOUGHT_WORDS})>|\[(?:THINK|THINKING)\]|\u25c1think\u25b7"
+    rf"(?:<(?:\w+:)?(?:{_THOUGHT_WORDS})>|\[(?:THINK|THINKING)\]|\u25c1think\u25b7"
     r"|<\|?begin_of_thought\|?>|<\|think\|>"
     r"|(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary)\b)",
     re.IGNORECASE,
 )
 _MOST_VALUES = 32  # JSON values in one text that are looked at, the last ones
 _MOST_NESTED = 8  # braces that open nothing, until the text is given up
+_MOST_STRINGS = 3  # an answer that was encoded so often, each time as a string
 _STRUCTURE = re.compile(r'["\\{}\[\]]')
 _REFUSALS = (
     "i'm sorry",
@@ -61,12 +66,14 @@ class AnswerModel(BaseModel):
 
     ``items`` names the field that holds a list whose good members are worth keeping when others
     are bad, or is None. ``strict_schema`` is the JSON schema of a model that was made from a
-    recipe file; None: it is made from the model.
+    recipe file; None: it is made from the model. ``schema_name`` is the schema's, and a part of
+    every call's name; None: the class's in small letters.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
     items: ClassVar[str | None] = None
     strict_schema: ClassVar[dict[str, Any] | None] = None
+    schema_name: ClassVar[str | None] = None
 
 
 Answer = TypeVar("Answer", bound=AnswerModel)
@@ -139,21 +146,56 @@ def json_schema(model: type[AnswerModel]) -> AnswerSchema:
     if plain is None:
         schema = model.model_json_schema(by_alias=False)
         plain = _plain(schema, schema.get("$defs", {}))
-    name = model.__name__.lower()
+    name = model.schema_name or model.__name__.lower()
     return AnswerSchema(name, plain, digest(name, orjson.dumps(plain).decode()))
 
 
 def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> ParsedAnswer[Answer]:
+    how = How.SALVAGED if faults else How.HEALED
     try:
-        value = model.model_validate(data)
+        return ParsedAnswer(model.model_validate(data), how, faults)
     except (ValidationError, RecursionError) as error:
         found = _faults_of(error)
-    else:
-        how = How.SALVAGED if faults else How.HEALED
-        return ParsedAnswer(value, how, faults)
+    for other in _inside(data, model.items):
+        try:
+            return ParsedAnswer(model.model_validate(other), how, faults)
+        except (ValidationError, RecursionError):
+            continue
     if model.items and isinstance(data, dict) and isinstance(data.get(model.items), list):
         return _salvage(data, model, faults, found)
     return ParsedAnswer(None, How.FAILED, (*faults, *found))
+
+
+def _inside(data: Any, items: str | None) -> Iterator[dict[str, Any]]:
+    """Other values that an object may stand for: what is wrapped in it, and JSON in its strings.
+
+    Models wrap an answer in the schema's name, in ``arguments`` or ``properties``, and write lists
+    as texts.
+    """
+    if not isinstance(data, dict):
+        return
+    listed = _decoded(data.get(items)) if items else None
+    if isinstance(listed, list):
+        unpacked = [_decoded(item) for item in listed]
+        if unpacked != data.get(items):
+            yield {**data, str(items): unpacked}
+    if items in data:
+        return
+    for value in data.values():
+        inner = _decoded(value)
+        if isinstance(inner, dict):
+            yield inner
+            yield from _inside(inner, items)
+
+
+def _decoded(value: Any) -> Any:
+    """The object or list that a text holds; anything else as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
 
 
 def _salvage(
@@ -216,13 +258,22 @@ def _no_answer(text: str) -> Fault | None:
 
 
 def _behind_thoughts(text: str) -> str | None:
-    """What stands behind the last mark that ends a thought; None where a thought never ends."""
+    """What stands behind the last mark that ends a thought; None where a thought never ends.
+
+    A thought that begins behind the answer, and does not end, is left out.
+    """
     end = 0
     for mark in _THOUGHT_END.finditer(text):
         end = mark.end()
-    if end:
-        return text[end:]
-    return None if _THOUGHT_START.match(text) else text
+    answer = text[end:] if end else text
+    for start in islice(_THOUGHT_START.finditer(answer), _MOST_VALUES):
+        before = answer[: start.start()]
+        wholes, tail = _values(before)
+        if wholes and not tail:
+            return before
+        if not end and not before.strip():
+            return None
+    return answer
 
 
 def _spans_marks(text: str) -> bool:
@@ -235,13 +286,17 @@ def _spans_marks(text: str) -> bool:
 
 
 def _unwrap(text: str) -> str:
-    """Take off a JSON string around the JSON."""
-    if text.lstrip()[:1] == '"':
+    """Take off JSON strings around the JSON."""
+    for _ in range(_MOST_STRINGS):
+        if text.lstrip()[:1] != '"':
+            break
         try:
             inner = orjson.loads(text)
         except orjson.JSONDecodeError:
-            return text
-        return inner if isinstance(inner, str) else text
+            break
+        if not isinstance(inner, str):
+            break
+        text = inner
     return text
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import orjson
+from msgspec.structs import replace as replace_pair
 
 from pairmill.errors import RejectedError
 from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
@@ -43,6 +44,7 @@ _COPIES = {
     "answer_length": CheckPolicy.FLAG,
 }
 
+_ASKED = frozenset({"pair", "question"})
 _KEEP = CheckPolicy.KEEP
 _TASKS: Mapping[str, Mapping[str, CheckPolicy]] = {
     # what is no fault of a short answer that can be checked
@@ -81,18 +83,24 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
+        if settings.keep_reasoning:
+            written = _with_thought(written, getattr(ask, "reasoning", ""))
         if is_unchecked:
             pairs = written
         else:
             pairs = await refine(written, chunk, ask, checks, generator.rewrite)
         if written and not pairs:
             raise RejectedError("no_pair_passed", f"none of {len(written)} pairs passed the checks")
+        # What has no single request and reply is left as it is.
+        others = [pair for pair in pairs if pair.task not in _ASKED]
+        pairs = [pair for pair in pairs if pair.task in _ASKED] if others else pairs
         if evolution is not None:
             pairs = await evolution.evolve(pairs, chunk, ask)
         if preference is not None:
             pairs = await preference.add(pairs, chunk, ask)
         if judge is not None:
             pairs = await judge.rate(pairs, chunk, ask)
+        pairs = [*pairs, *others] if others else pairs
         return with_system(pairs, chunk, settings) if settings.system_prompt else pairs
 
     return Recipe(
@@ -106,6 +114,13 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         source=generator.source,
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
+
+
+def _with_thought(pairs: list[Pair], thought: str) -> list[Pair]:
+    """The pairs with what the model thought before its last answer, where they have no thought."""
+    if not thought:
+        return pairs
+    return [pair if pair.reasoning else replace_pair(pair, reasoning=thought) for pair in pairs]
 
 
 def make_checks(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Checks:
@@ -146,4 +161,7 @@ def _describe(thresholds: Thresholds) -> str:
         if name != "policies"
     }
     policies = {name: policy.value for name, policy in thresholds.policies.items()}
+    if policies["weakly_supported"] == CheckPolicy.KEEP:
+        # Tables before version 3 did not have it: what is off must not rename a folder's recipe.
+        del policies["weakly_supported"], fields["weakly_supported_below"]
     return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rapidfuzz.fuzz import token_sort_ratio
 
 from pairmill.errors import RejectedError
-from pairmill.events import Topic
+from pairmill.events import PairEvolved
 from pairmill.quality.text import count_words, stem
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.doors import constant_doors
@@ -115,7 +115,7 @@ class Evolution:
     async def evolve(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
         """The pairs, and behind them their children: what one call gave and passed.
 
-        Tells ``Topic.EVOLVED`` of each pair: its operator, and ``kept`` or why not.
+        Tells ``PairEvolved`` of each pair: its operator, and ``kept`` or why not.
         """
         if not pairs:
             return []
@@ -135,7 +135,7 @@ class Evolution:
                 child, reason = self._passed(found[number], parent, operator, view)
             if child is not None:
                 children.append(child)
-            ask.tell(Topic.EVOLVED, operator=operator, outcome=reason)
+            ask.tell(PairEvolved(operator=operator, outcome=reason))
         return [*pairs, *children]
 
     def _passed(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec.structs import replace
 from pydantic import Field, StringConstraints
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.records import Chunk
 
-__all__ = ["Question", "extractive", "spans_of"]
+__all__ = ["SpanQuestion", "extractive", "spans_of"]
 
 VERSION = "2"
 SAMPLES = 4  # of one sample none of 12 questions passed; of the best of four 10 of 12 did
@@ -48,8 +48,10 @@ _PATTERN = (
 )
 
 
-class Question(AnswerModel):
+class SpanQuestion(AnswerModel):
     """The reply: one instruction. The pattern keeps a small model on its rails."""
+
+    schema_name: ClassVar[str | None] = "question"  # as it was when the first answers were bought
 
     instruction: Annotated[
         str, StringConstraints(strip_whitespace=True, min_length=8, max_length=300)
@@ -107,7 +109,7 @@ async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, floa
         seed = (prompt.sampling.seed or 0) * SAMPLES + sample
         drawn = replace(prompt, sampling=replace(prompt.sampling, seed=seed))
         try:
-            question = (await ask(drawn, Question)).instruction
+            question = (await ask(drawn, SpanQuestion)).instruction
         except RejectedError as error:
             ask.drop(Rejection(error.reason, error.detail, error.raw, whole_unit=False))
             continue

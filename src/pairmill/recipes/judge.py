@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from pydantic import BeforeValidator
 
 from pairmill.errors import RejectedError
-from pairmill.events import Topic
+from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.trials import ENOUGH, FAULTS, plant
@@ -59,7 +59,7 @@ class Rating(AnswerModel):
     helpfulness: Score
     self_contained: bool
 
-    def scores(self) -> dict[str, float | None]:
+    def scores(self) -> dict[str, int | None]:
         """Aspect to rating."""
         return {aspect: getattr(self, aspect) for aspect in ASPECTS}
 
@@ -112,7 +112,7 @@ class Judge:
     async def rate(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
         """The same pairs with scores; flagged ``unscored`` where the judge gave none.
 
-        Tells ``Topic.JUDGED`` of each rating, with ``trial`` "" for an ordinary one; ``again`` for
+        Tells ``PairJudged`` of each rating, with ``trial`` "" for an ordinary one; ``again`` for
         a second one of the same pair; the name of a planted fault (``trials.FAULTS``) for one of
         a faulty reply. With those comes ``first``, the ordinary one.
         """
@@ -257,7 +257,7 @@ def _scored(pair: Pair, rating: Rating | None, other: Rating | None) -> Pair:
     if rating is None:
         return replace(pair, flags=(*pair.flags, "unscored"), alternative=alternative)
     flags = pair.flags if rating.self_contained else (*pair.flags, "judged_not_self_contained")
-    return replace(pair, scores=rating.scores(), flags=flags, alternative=alternative)
+    return replace(pair, scores={**rating.scores()}, flags=flags, alternative=alternative)
 
 
 def _tell(
@@ -270,10 +270,11 @@ def _tell(
     first: Rating | None = None,
 ) -> None:
     ask.tell(
-        Topic.JUDGED,
-        trial=trial,
-        position=position,
-        words=len(shown.reply.split()),
-        scores=rating.scores() if rating else None,
-        first=first.scores() if first else None,
+        PairJudged(
+            trial=trial,
+            position=position,
+            words=len(shown.reply.split()),
+            scores=rating.scores() if rating else None,
+            first=first.scores() if first else None,
+        )
     )

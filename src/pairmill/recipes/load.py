@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from functools import lru_cache
-from importlib import import_module, metadata, resources
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pairmill.config import is_recipe_file
 from pairmill.errors import ConfigError
+from pairmill.plugins import load_file, load_named
 from pairmill.recipes.backtranslate import backtranslate
 from pairmill.recipes.extractive import extractive
 from pairmill.recipes.two_step import two_step
@@ -68,7 +67,12 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
     if name in library_names():
         return _of_recipe_file(read_recipe_text(library_text(name), f"{name}.yaml"), settings)
     if ":" in name:
-        return _of_object(*_import(name), settings)
+        return _of_object(*load_named(name), settings)
+    return _of_package(name, settings, copies)
+
+
+def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator:
+    """What an installed package offers under the name: a recipe in Python, or a file's path."""
     found = _installed(name)
     if found is None:
         known = recipe_names()
@@ -134,7 +138,13 @@ def _of_file(name: str, settings: Settings, copies: Path | None) -> Generator:
     file, _, attribute = name.partition(".py:")
     if attribute or name.endswith(".py"):
         path = Path(f"{file}.py" if attribute else name)
-        return _of_object(*_load_module(path, attribute or "recipe"), settings)
+        if not path.exists():
+            raise ConfigError(
+                f"{path}: there is no such recipe file; a run folder keeps a copy of recipes in"
+                " YAML alone, since code out of a data folder is never run"
+            )
+        found, name, source = load_file(path, attribute or "recipe")
+        return _of_object(found, path.stem if name == "recipe" else name, source, settings)
     path = Path(name)
     if not path.exists():
         copy = (copies or settings.output / ".run" / "recipe") / COPY
@@ -165,58 +175,3 @@ def _installed(name: str) -> Any:
             told = f"{type(error).__name__}: {error}"
             raise ConfigError(f"the recipe '{name}' of {point.value} fails: {told}") from None
     return None
-
-
-def _import(name: str) -> tuple[Any, str, str]:
-    """``package.module:name``: the object, its name, and its module's text."""
-    module_name, _, attribute = name.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)  # as `python -m` does
-    try:
-        module = import_module(module_name)
-    except Exception as error:  # noqa: BLE001 (a user's module may raise anything)
-        raise ConfigError(f"{name}: cannot import {module_name}: {_told(error)}") from None
-    return _attribute(module, attribute, name), attribute, _source(module)
-
-
-def _load_module(path: Path, attribute: str) -> tuple[Any, str, str]:
-    if not path.exists():
-        raise ConfigError(
-            f"{path}: there is no such recipe file; a run folder keeps a copy of recipes in YAML"
-            " alone, since code out of a data folder is never run"
-        )
-    spec = spec_from_file_location(f"pairmill_recipe_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{path}: no Python file")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 (a user's module may raise anything)
-        raise ConfigError(f"{path}: {_told(error)}") from None
-    name = path.stem if attribute == "recipe" else attribute
-    return _attribute(module, attribute, str(path)), name, _source(module)
-
-
-def _attribute(module: Any, name: str, where: str) -> Any:
-    found = getattr(module, name, None)
-    if found is None:
-        known = [word for word in vars(module) if not word.startswith("_")]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"{where}: has no '{name}'{hint}")
-    return found
-
-
-def _source(module: Any) -> str:
-    try:
-        return Path(module.__file__).read_text("utf-8")
-    except (OSError, TypeError, UnicodeDecodeError):
-        return ""
-
-
-def _told(error: Exception) -> str:
-    line = getattr(error, "lineno", None)
-    where = f" (line {line})" if line else ""
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}"

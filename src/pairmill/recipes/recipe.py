@@ -11,7 +11,7 @@ from pairmill.recipes.answers import AnswerModel
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from pairmill.events import Topic
+    from pairmill.events import Event
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.recipes.recipe_file import RecipeFile
     from pairmill.records import Chunk, Pair, Prompt, Rejection
@@ -99,8 +99,8 @@ class Ask(Protocol):
         """Record that one pair of this unit was dropped, and why."""
         ...
 
-    def tell(self, topic: Topic, /, **fields: object) -> None:
-        """Tell whoever watches the run; see ``Event`` for what may be told."""
+    def tell(self, event: Event, /) -> None:
+        """Send an event to the subscribers of the run; see `pairmill.events`."""
         ...
 
 

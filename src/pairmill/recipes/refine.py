@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import orjson
 from msgspec.structs import replace
 
-from pairmill.events import Topic
+from pairmill.events import RepairAsked
 from pairmill.quality.filters import Finding, inspect, worst
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.privacy import find_personal, find_secrets, redact
+from pairmill.quality.support import support
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.recipes.recipe import NO_TERMS
 from pairmill.records import Message, Rejection, Task
@@ -41,7 +42,8 @@ __all__ = [
 
 _PRIVATE = frozenset({"personal_data", "secret"})
 _FOREIGN = dict.fromkeys(
-    ("ungrounded", "weakly_grounded", "unseen_name", "near_copy"), CheckPolicy.KEEP
+    ("ungrounded", "weakly_grounded", "weakly_supported", "unseen_name", "near_copy"),
+    CheckPolicy.KEEP,
 )
 _GRAVE = (CheckPolicy.REPAIR, CheckPolicy.DROP)
 
@@ -78,7 +80,7 @@ async def refine(
     checks: Checks,
     rewrite: Callable[[Pair, str, Chunk, Ask], Awaitable[Pair | None]] | None = None,
 ) -> list[Pair]:
-    """Inspect the pairs of a chunk; return those to keep, each with its flags and its grounding.
+    """Inspect the pairs of a chunk; return those to keep, each with its flags and scores.
 
     A pair whose worst finding says ``repair`` is asked for again once. If that brings no pair, or
     one with such a fault or a worse one, it is dropped. A pair that is kept with personal data in
@@ -100,36 +102,39 @@ async def refine(
     kept: list[Pair] = []
     elders: list[PreparedPair] = []
     for pair, pair_view in zip(pairs, views, strict=True):
-        findings = _inspect(pair, pair_view, view, elders, checks)
+        scores = _scores(pair_view, view, checks)
+        findings = _inspect(pair, pair_view, view, elders, checks, scores)
         gravest = worst(findings)
         if gravest is not None and gravest.policy is CheckPolicy.REPAIR and rewrite is not None:
-            ask.tell(Topic.REPAIR_ASKED, reason=gravest.check)
+            ask.tell(RepairAsked(reason=gravest.check))
             other = await rewrite(pair, gravest.detail, chunk, ask)
             if other is not None:
                 pair, pair_view = other, views_of_pair(other, view)  # noqa: PLW2901
-                findings = _inspect(pair, pair_view, view, elders, checks)
+                scores = _scores(pair_view, view, checks)
+                findings = _inspect(pair, pair_view, view, elders, checks, scores)
                 gravest = worst(findings)
         if gravest is not None and gravest.policy in _GRAVE:
             ask.drop(Rejection(gravest.check, gravest.detail, raw_pair(pair), whole_unit=False))
-        elif not ask.around.admit(pair.instruction):
+        elif not ask.around.admit(pair.instruction or pair.answer):
             told = "as many pairs as allowed have this instruction"
             ask.drop(Rejection("repeated", told, raw_pair(pair), whole_unit=False))
         else:
-            kept.append(_flagged(pair, findings, _grounding(pair_view, view, checks)))
+            kept.append(_flagged(pair, findings, scores))
             if pair.task != "text":
                 elders.append(pair_view[0])
     return kept
 
 
 def inspect_pair(pair: Pair, view: PreparedChunk, checks: Checks) -> tuple[Pair, Finding | None]:
-    """The pair with flags and grounding, and what it would be dropped for, without any elders."""
+    """The pair with flags and scores, and what it would be dropped for, without any elders."""
     view, checks = _expecting(view, checks)
     pair_view = views_of_pair(pair, view)
-    findings = _inspect(pair, pair_view, view, (), checks)
+    scores = _scores(pair_view, view, checks)
+    findings = _inspect(pair, pair_view, view, (), checks, scores)
     gravest = worst(findings)
     if gravest is not None and gravest.policy in _GRAVE:
         return pair, gravest
-    return _flagged(pair, findings, _grounding(pair_view, view, checks)), None
+    return _flagged(pair, findings, scores), None
 
 
 def view_of(chunk: Chunk) -> PreparedChunk:
@@ -178,16 +183,31 @@ def _inspect(
     chunk: PreparedChunk,
     elders: Sequence[PreparedPair],
     checks: Checks,
+    scores: _Scores,
 ) -> list[Finding]:
     """What is found in any of a pair's exchanges; each check once, and at its gravest."""
     thresholds = checks.of(pair.task)
     if len(views) == 1:
-        found = inspect(views[0], chunk, elders, thresholds=thresholds, terms=checks.terms)
+        found = inspect(
+            views[0],
+            chunk,
+            elders,
+            thresholds=thresholds,
+            terms=checks.terms,
+            support=scores.support,
+        )
     else:
         by_name: dict[str, Finding] = {}
         for number, view in enumerate(views):
             earlier = [*elders, *views[:number]]
-            for finding in inspect(view, chunk, earlier, thresholds=thresholds, terms=checks.terms):
+            for finding in inspect(
+                view,
+                chunk,
+                earlier,
+                thresholds=thresholds,
+                terms=checks.terms,
+                support=scores.support,
+            ):
                 by_name.setdefault(finding.check, finding)
         found = list(by_name.values())
     if pair.reasoning or pair.fields:
@@ -209,12 +229,24 @@ def _hidden(pair: Pair, found: set[str], thresholds: Thresholds) -> list[Finding
     ]
 
 
-def _grounding(views: Sequence[PreparedPair], chunk: PreparedChunk, checks: Checks) -> float | None:
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """Means over a pair's exchanges; None where words of two languages cannot be compared."""
+
+    grounding: float | None = None
+    support: float | None = None
+
+
+def _scores(views: Sequence[PreparedPair], chunk: PreparedChunk, checks: Checks) -> _Scores:
     if checks.is_foreign:
-        return None  # words of two languages cannot be compared
+        return _Scores()
     if len(views) == 1:
-        return score(views[0], chunk)
-    return sum(score(view, chunk) for view in views) / len(views)
+        return _Scores(score(views[0], chunk), support(views[0], chunk))
+    told = [found for view in views if (found := support(view, chunk)) is not None]
+    return _Scores(
+        sum(score(view, chunk) for view in views) / len(views),
+        sum(told) / len(told) if told else None,
+    )
 
 
 def _expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Checks]:
@@ -234,7 +266,7 @@ def _expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Chec
     return replace_table(view, language=checks.language), foreign
 
 
-def _flagged(pair: Pair, findings: Sequence[Finding], grounding: float | None) -> Pair:
+def _flagged(pair: Pair, findings: Sequence[Finding], scores: _Scores) -> Pair:
     flags = tuple(finding.check for finding in findings)
     if not _PRIVATE.isdisjoint(flags):
         pair = replace(
@@ -246,7 +278,12 @@ def _flagged(pair: Pair, findings: Sequence[Finding], grounding: float | None) -
             reasoning=redact(pair.reasoning)[0],
             fields=_redacted(pair.fields) if pair.fields else None,
         )
-    return replace(pair, flags=(*pair.flags, *flags), grounding=grounding)
+    return replace(
+        pair,
+        flags=(*pair.flags, *flags),
+        grounding=scores.grounding,
+        support=scores.support,
+    )
 
 
 def _redacted(value: Any) -> Any:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Blame, Kind, ProviderError, RejectedError
-from pairmill.events import Topic
+from pairmill.events import AnswerRead, RepairAsked
 from pairmill.recipes.answers import AnswerModel, Fault, How, ParsedAnswer, json_schema, read
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
 from pairmill.recipes.recipe import NullContext
@@ -22,7 +22,7 @@ from pairmill.records import AnswerSchema, Prompt, Rejection, Request, Sampling,
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from pairmill.events import Bus
+    from pairmill.events import Bus, Event
     from pairmill.recipes.recipe import RecipeContext
     from pairmill.records import Completion
 
@@ -127,9 +127,19 @@ class Asker:
         model: The name under which the run's own model returned its last one.
         created: When the last one came, or failed to come, in seconds since the epoch.
         dropped: Pairs that were dropped on the way.
+        reasoning: What the run's own model thought before its last answer, where that is kept.
     """
 
-    __slots__ = ("_complete", "_questions", "answers", "created", "dropped", "model", "usage")
+    __slots__ = (
+        "_complete",
+        "_questions",
+        "answers",
+        "created",
+        "dropped",
+        "model",
+        "reasoning",
+        "usage",
+    )
 
     def __init__(
         self, questions: Questions, complete: Callable[[Request], Awaitable[Completion]]
@@ -142,6 +152,7 @@ class Asker:
         self.model = questions.model
         self.created = 0.0
         self.dropped: list[Rejection] = []
+        self.reasoning = ""
 
     @property
     def around(self) -> RecipeContext:
@@ -156,9 +167,9 @@ class Asker:
         """Record that one pair of this unit was dropped, and why."""
         self.dropped.append(rejection)
 
-    def tell(self, topic: Topic, /, **fields: object) -> None:
+    def tell(self, event: Event, /) -> None:
         """Tell whoever watches the run."""
-        self._questions.bus.emit(topic, **fields)
+        self._questions.bus.emit(event)
 
     async def __call__(
         self,
@@ -188,7 +199,7 @@ class Asker:
             step = next_step(attempts, questions.max_attempts)
             if step.action in {"accept", "reject"}:
                 return self._conclude(attempts, answer, step)
-            questions.bus.emit(Topic.REPAIR_ASKED, reason=step.reason)
+            questions.bus.emit(RepairAsked(reason=step.reason))
             was_repair = step.action == "repair" and mend
             if was_repair:
                 question = questions.repair_prompt(attempt, answer, prompt.sampling)
@@ -211,7 +222,7 @@ class Asker:
             ) from None
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
-        self._questions.bus.emit(Topic.ANSWER_READ, how=How.FAILED.value)
+        self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
         return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
 
@@ -228,11 +239,12 @@ class Asker:
         self.answers += 1
         if model is None:
             self.model = completion.model or self.model
+            self.reasoning = completion.reasoning
         self.created = completion.created
         if completion.finish_reason == "content_filter":
             raise RejectedError("content_filter", "the provider withheld it", completion.text)
         reading = read(completion.text, answer, cut=completion.finish_reason == "length")
-        self._questions.bus.emit(Topic.ANSWER_READ, how=reading.how.value)
+        self._questions.bus.emit(AnswerRead(how=reading.how.value))
         return Attempt(completion.text, reading, was_repair)
 
     def _conclude(self, attempts: list[Attempt], answer: type[Answer], step: RepairStep) -> Answer:

@@ -13,11 +13,11 @@ from pairmill.records import Chunk, Request, digest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.events import Topic
+    from pairmill.events import Event
     from pairmill.recipes.recipe import Recipe, RecipeContext
     from pairmill.records import Prompt, Rejection
 
-__all__ = ["PASSAGE", "is_answer", "sample_question"]
+__all__ = ["PASSAGE", "first_question", "is_answer", "sample_question"]
 
 PASSAGE = (
     "A bicycle stays upright because its rider steers it under the fall. When it begins to lean to"
@@ -69,7 +69,7 @@ class _Listener:
     def drop(self, rejection: Rejection) -> None:
         """Nothing is kept."""
 
-    def tell(self, topic: Topic, /, **fields: object) -> None:
+    def tell(self, event: Event, /) -> None:
         """Nobody is told."""
 
 
@@ -80,14 +80,20 @@ async def sample_question(recipe: Recipe, model: str) -> tuple[Request, type[Ans
         recipe: It really runs, up to its first question.
         model: Who is asked.
     """
-    listener = _Listener()
     chunk = Chunk(digest(PASSAGE), PASSAGE, "sample", 0, len(PASSAGE), "sample")
+    question = await first_question(recipe, chunk)
+    if question is None:
+        return None
+    prompt, answer = question
+    return Request(prompt, model, json_schema(answer)), answer
+
+
+async def first_question(recipe: Recipe, chunk: Chunk) -> tuple[Prompt, type[AnswerModel]] | None:
+    """What a recipe asks first about a chunk; None if it asks nothing. The recipe really runs."""
+    listener = _Listener()
     with suppress(_AskedError, RejectedError):
         await recipe.write(chunk, listener)
-    if listener.first is None:
-        return None
-    prompt, answer = listener.first
-    return Request(prompt, model, json_schema(answer)), answer
+    return listener.first
 
 
 def is_answer(text: str, answer: type[AnswerModel]) -> bool:

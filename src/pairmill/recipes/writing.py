@@ -81,6 +81,7 @@ class WrittenAnswer(AnswerModel):
     """The whole reply: pairs, or the reason why there are none."""
 
     items: ClassVar[str | None] = "pairs"
+    schema_name: ClassVar[str | None] = "written"  # as it was when the first answers were bought
     skip: Skip = None
     pairs: list[WrittenPair]
 

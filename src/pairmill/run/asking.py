@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.events import Topic
+from pairmill.events import CallReplayed
 from pairmill.run.stop import StoppingError
 from pairmill.store.entries import PaidAnswer
 
@@ -64,7 +64,7 @@ class UnitCalls(Struct, eq=False):
         work = self._work
         known = work.answers.get(request.id)
         if known is not None:
-            self._bus.emit(Topic.CALL_REPLAYED)
+            self._bus.emit(CallReplayed())
             await asyncio.sleep(0)  # hundreds in a row would hold up all others
             return known
         self._flight.check()

@@ -19,7 +19,7 @@ from anyio.to_thread import run_sync
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
 from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
-from pairmill.events import Topic
+from pairmill.events import CallCharged, CallFailed, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
@@ -30,7 +30,7 @@ from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.look import Look
-from pairmill.llm.modes import AT_PROBE, Question, find_mode
+from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
@@ -42,15 +42,16 @@ from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
 from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
+from pairmill.run.stop import StoppingError
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
-    from pairmill.events import Bus, Event
-    from pairmill.llm.admission import Turn
+    from pairmill.events import Bus
+    from pairmill.llm.admission import Admission, Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.llm.modes import ModeFinding
     from pairmill.llm.prices import Price, PriceTable
@@ -89,6 +90,7 @@ class Connection:
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
         room: How many tokens one answer may take.
         endpoints: Each pool's, with its model; those of this machine's embedded server left out.
+        is_well: Asks the run's own question about a made-up passage; whether it was answered.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -99,6 +101,7 @@ class Connection:
     gauges: dict[str, Gate]
     spending: Spending
     room: AnswerTokens
+    is_well: Callable[[], Awaitable[bool]]
     endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
@@ -132,7 +135,17 @@ async def connected(
         }
         spending = open_spending(settings, models, prices, folder)
         if spending.lost is not None:
-            bus.emit(Topic.CALL_CHARGED, model="", outcome="lost", charge=spending.lost)
+            lost = spending.lost
+            bus.emit(
+                CallCharged(
+                    "",
+                    "lost",
+                    lost.usage,
+                    lost.picodollars,
+                    lost.doubt_tokens,
+                    lost.doubt_picodollars,
+                )
+            )
         stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
@@ -204,6 +217,7 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
+            is_well=partial(_is_well, recipe, settings.model, room, _scout(exchange, stop, bus)),
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations
@@ -235,7 +249,7 @@ def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
     for station in stations:
         host = urlsplit(station.pool.base_url).hostname or ""
         for line in warnings_on(station.pool.model, prices, host, day):
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
 
 
 async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
@@ -244,7 +258,7 @@ async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
         told = await Look(endpoint).shutdown_date(model)
         line = end_of(model, told, today(time.time()))
         if line:
-            bus.emit(Topic.NOTICE, text=line)
+            bus.emit(Notice(text=line))
 
 
 async def _endpoint(
@@ -259,12 +273,12 @@ async def _endpoint(
     if not _is_local(model):
         endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
-            bus.emit(Topic.NOTICE, text=endpoint.notice)
+            bus.emit(Notice(text=endpoint.notice))
         return endpoint
     path = await run_sync(model_path, model)
-    bus.emit(Topic.NOTICE, text=f"starting {path.name} on this machine")
+    bus.emit(Notice(text=f"starting {path.name} on this machine"))
     if model == LOCAL:
-        bus.emit(Topic.NOTICE, text=LOCAL_NOTICE)
+        bus.emit(Notice(text=LOCAL_NOTICE))
     # The embedded model is there to try things: one slot and no cache of prompts make it answer
     # the same whatever came before, so that a run that was killed ends like one that was not.
     slots = pool.concurrency or settings.concurrency
@@ -289,7 +303,7 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
             if for_good:
                 loop.call_soon_threadsafe(stop.request, line)
             else:
-                loop.call_soon_threadsafe(partial(bus.emit, Topic.NOTICE, text=line))
+                loop.call_soon_threadsafe(partial(bus.emit, Notice(text=line)))
 
     return tell
 
@@ -388,17 +402,17 @@ class _Probing:
     encoder: Encoder
     station: Route
     exchange: Router
-    question: Question | None
+    question: ProbeQuestion | None
     room: AnswerTokens
 
 
-async def make_question(recipe: Recipe, model: str) -> Question | None:
+async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
     """A question of the run's own, for a model."""
     sample = await sample_question(recipe, model)
     if sample is None:
         return None
     request, answer = sample
-    return Question(request, lambda text: is_answer(text, answer))
+    return ProbeQuestion(request, lambda text: is_answer(text, answer))
 
 
 async def _find_mode(
@@ -416,16 +430,8 @@ async def _find_mode(
     if question is None or _is_local(pool.model):
         return
     impatience = _Impatience(bus, endpoint)
-    bus.subscribe(impatience, Topic.CALL_FAILED)
-    scout = Client(
-        _OnePool(probe.exchange, pool.name),
-        InFlight(stop),
-        bus,
-        SystemClock(),
-        random.Random(),  # noqa: S311 (jitter)
-        policy=AT_PROBE,
-        purpose="probe",
-    )
+    bus.subscribe(impatience, CallFailed)
+    scout = _scout(_OnePool(probe.exchange, pool.name), stop, bus)
 
     async def ask(request: Request, mode: Mode) -> Completion:
         station.mode = mode
@@ -437,8 +443,8 @@ async def _find_mode(
     except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
         is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
-        if is_refused or error.exit_code == EXIT_CONFIG:
-            hint = address_hint(endpoint, error)
+        hint = address_hint(endpoint, error)
+        if hint or is_refused or error.exit_code == EXIT_CONFIG:
             raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
         if isinstance(error, ProviderError) and error.code == "timeout":
@@ -453,13 +459,40 @@ async def _find_mode(
     _tell_finding(found, endpoint, pool.model, bus)
 
 
+def _scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
+    """Asks the questions that are no chunk's, and is not patient."""
+    return Client(
+        admission,
+        InFlight(stop),
+        bus,
+        SystemClock(),
+        random.Random(),  # noqa: S311 (jitter)
+        policy=AT_PROBE,
+        purpose="probe",
+    )
+
+
+async def _is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+    question = await make_question(recipe, model)
+    if question is None:
+        return False
+    try:
+        await room.ask(question.request, scout.complete)
+    except ProviderError as error:
+        return error.kind is Kind.BADOUT
+    except (StoppedError, StoppingError):
+        return False
+    return True
+
+
 def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
     wish = endpoint.options.reasoning
     if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
         bus.emit(
-            Topic.NOTICE,
-            text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
-            " nothing that was tried stops it; they are billed as part of the answer",
+            Notice(
+                text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
+                " nothing that was tried stops it; they are billed as part of the answer",
+            )
         )
 
 
@@ -498,17 +531,17 @@ class _Impatience:
         self._endpoint = endpoint
         self.is_over = False
 
-    def __call__(self, event: Event) -> None:
-        kind, asked_s = event.fields["kind"], event.fields["retry_after_s"]
+    def __call__(self, event: CallFailed) -> None:
+        kind, asked_s = event.kind, event.retry_after_s
         if self.is_over or kind.meaning.blame is not Blame.SERVER:
             return
         self.is_over = True
-        line = f"{self._endpoint.place}: {event.fields['message']}"
+        line = f"{self._endpoint.place}: {event.message}"
         if asked_s is None:
             next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
-        self._bus.emit(Topic.NOTICE, text=f"{line}; {next_step}")
+        self._bus.emit(Notice(text=f"{line}; {next_step}"))
 
 
 def _workers(most: int) -> int:

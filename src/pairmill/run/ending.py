@@ -6,11 +6,18 @@ import time
 from collections import Counter, deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pairmill import __version__
 from pairmill.errors import StorageError
-from pairmill.events import Event, Topic
+from pairmill.events import (
+    Committed,
+    DocumentsRead,
+    InputSkipped,
+    ReadingDone,
+    ShardPublished,
+    UnitsPlanned,
+)
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
@@ -23,6 +30,7 @@ from pairmill.store.manifest import write_manifest
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
+    from pairmill.events import Bus
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
@@ -56,15 +64,6 @@ class Account:
 class Ending:
     """Keeps the run folder's card, manifest and counts true, and explains a run without pairs."""
 
-    TOPICS: ClassVar = (
-        Topic.DOCUMENT_READ,
-        Topic.INPUT_SKIPPED,
-        Topic.UNIT_PLANNED,
-        Topic.READING_DONE,
-        Topic.SHARD_PUBLISHED,
-        Topic.COMMITTED,
-    )
-
     def __init__(
         self, folder: RunFolder, lookup: Lookup, recipe: Recipe, settings: Settings
     ) -> None:
@@ -82,28 +81,46 @@ class Ending:
         self._committed = 0
         self._marks: deque[tuple[float, int]] = deque([(self._kept_at, 0)], maxlen=PACE_MARKS)
 
-    def listen(self, event: Event) -> None:
-        """Take note of the input, and renew the card when a shard is published."""
-        if event.topic is Topic.SHARD_PUBLISHED:
-            with suppress(StorageError):  # an older card stands there, and the next one is written
-                write_card(self._folder.path, self._facts(finished=False))
-            return
-        if event.topic is Topic.READING_DONE:
-            self._is_read = True
-        elif event.topic is Topic.COMMITTED:
-            self._committed += event.fields["units"]
-        elif event.topic is Topic.DOCUMENT_READ:
-            self._read += _count(event)
-        elif event.topic is Topic.UNIT_PLANNED:
-            self._planned += _count(event)
+    def listen(self, bus: Bus) -> None:
+        """Count what is read and committed, and renew the card when a shard is published."""
+        bus.subscribe(self._publish, ShardPublished)
+        bus.subscribe(self._count, DocumentsRead, UnitsPlanned, Committed)
+        bus.subscribe(self._skip, InputSkipped)
+        bus.subscribe(self._read_all, ReadingDone)
+
+    def _publish(self, _event: ShardPublished) -> None:
+        with suppress(StorageError):  # an older card stands there, and the next one is written
+            write_card(self._folder.path, self._facts(finished=False))
+
+    def _count(self, event: DocumentsRead | UnitsPlanned | Committed) -> None:
+        if isinstance(event, Committed):
+            self._committed += event.units
+        elif isinstance(event, DocumentsRead):
+            self._read += event.count
         else:
-            self._skip(event)
+            self._planned += event.count
+        self._keep_now_and_then()
+
+    def _skip(self, event: InputSkipped) -> None:
+        self._skips[event.reason.partition(":")[0]] += 1
+        self._dropped += event.fate == InputFate.DROPPED.value
+        self._first_skip = self._first_skip or f"{event.source}: {event.reason}"
+        self._keep_now_and_then()
+
+    def _read_all(self, _event: ReadingDone) -> None:
+        self._is_read = True
+        self._keep(time.monotonic())
+
+    def _keep_now_and_then(self) -> None:
         now = time.monotonic()
-        if event.topic is Topic.READING_DONE or now - self._kept_at >= KEEP_S:
-            self._kept_at = now
-            with suppress(StorageError):
-                self._found().write(self._folder)
-                self._keep_pace(now)
+        if now - self._kept_at >= KEEP_S:
+            self._keep(now)
+
+    def _keep(self, now: float) -> None:
+        self._kept_at = now
+        with suppress(StorageError):
+            self._found().write(self._folder)
+            self._keep_pace(now)
 
     def _keep_pace(self, now: float) -> None:
         """Note the pace of the last minute for ``status``."""
@@ -112,12 +129,6 @@ class Ending:
         if now > since:
             pace = (self._committed - committed) / (now - since) * 60.0
             write_pace(self._folder, pace, time.time())
-
-    def _skip(self, event: Event) -> None:
-        source, reason = event.fields.get("source"), str(event.fields.get("reason"))
-        self._skips[reason.partition(":")[0]] += 1
-        self._dropped += event.fields.get("fate") == InputFate.DROPPED.value
-        self._first_skip = self._first_skip or f"{source}: {reason}"
 
     def _found(self) -> InputCounts:
         """What this start found in the input, or an earlier one that read on to its end."""
@@ -224,8 +235,3 @@ class Ending:
             fields=read_fields(self._folder.state),
             finished=finished,
         )
-
-
-def _count(event: Event) -> int:
-    count = event.fields.get("count")
-    return count if isinstance(count, int) else 0

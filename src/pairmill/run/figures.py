@@ -7,16 +7,17 @@ loses what it counted since its last shard, so these are figures to go by, not a
 from __future__ import annotations
 
 from statistics import mean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.events import Event, Topic
+from pairmill.events import PairEvolved, PairJudged, ShardPublished
 from pairmill.quality.agreement import agree, spearman
 from pairmill.recipes.judge import ASPECTS
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["RunMetrics", "summarize"]
@@ -29,8 +30,6 @@ _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
 class RunMetrics:
     """Listens to what is judged and evolved, and writes down what it comes to."""
 
-    TOPICS: ClassVar = (Topic.JUDGED, Topic.EVOLVED, Topic.SHARD_PUBLISHED)
-
     def __init__(self, figures: Path, state: Path) -> None:
         """Take up the counts in ``state``; write them there, and the figures to ``figures``."""
         self._figures = figures
@@ -38,14 +37,13 @@ class RunMetrics:
         self._counts = _read(state)
         self._changed = False
 
-    def listen(self, event: Event) -> None:
+    def listen(self, event: PairJudged | PairEvolved | ShardPublished) -> None:
         """Count an event; save when a shard is published."""
-        if event.topic is Topic.JUDGED:
-            _count_rating(self._counts, event.fields)
-        elif event.topic is Topic.EVOLVED:
-            operator, outcome = str(event.fields["operator"]), str(event.fields["outcome"])
-            _add(self._counts["evolve"].setdefault(operator, {}), outcome)
-        if event.topic is Topic.SHARD_PUBLISHED:
+        if isinstance(event, PairJudged):
+            _count_rating(self._counts, event)
+        elif isinstance(event, PairEvolved):
+            _add(self._counts["evolve"].setdefault(event.operator, {}), event.outcome)
+        if isinstance(event, ShardPublished):
             self.save()
         else:
             self._changed = True
@@ -145,8 +143,8 @@ def _evolve(counts: dict[str, dict[str, int]]) -> dict[str, Any] | None:
     }
 
 
-def _count_rating(counts: dict[str, Any], fields: dict[str, Any]) -> None:
-    trial, scores, first = fields["trial"], fields["scores"], fields["first"]
+def _count_rating(counts: dict[str, Any], event: PairJudged) -> None:
+    trial, scores, first = event.trial, event.scores, event.first
     if trial == "again":
         if scores and first and len(counts["repeats"]) < MOST_SAMPLES:
             counts["repeats"].append([_listed(first), _listed(scores)])
@@ -155,27 +153,27 @@ def _count_rating(counts: dict[str, Any], fields: dict[str, Any]) -> None:
     elif scores is None:
         counts["unscored"] += 1
     else:
-        _count_ordinary(counts, fields, scores)
+        _count_ordinary(counts, event, scores)
 
 
 def _count_ordinary(
-    counts: dict[str, Any], fields: dict[str, Any], scores: dict[str, int | None]
+    counts: dict[str, Any], event: PairJudged, scores: Mapping[str, int | None]
 ) -> None:
     counts["rated"] += 1
     for aspect in ASPECTS:
         _add(counts["aspects"][aspect], "null" if scores[aspect] is None else str(scores[aspect]))
     overall = mean(score for score in scores.values() if score is not None)
-    place = counts["positions"].setdefault(str(fields["position"]), [0, 0.0])
+    place = counts["positions"].setdefault(str(event.position), [0, 0.0])
     place[0] += 1
     place[1] += overall
     if len(counts["samples"]) < MOST_SAMPLES:
-        counts["samples"].append([fields["words"], overall])
+        counts["samples"].append([event.words, overall])
 
 
 def _count_control(
     found: dict[str, int],
-    scores: dict[str, int | None] | None,
-    first: dict[str, int | None] | None,
+    scores: Mapping[str, int | None] | None,
+    first: Mapping[str, int | None] | None,
 ) -> None:
     """A planted fault is found if what the reply must be, true and to the point, is rated lower."""
     _add(found, "planted")
@@ -186,11 +184,11 @@ def _count_control(
         _add(found, "detected")
 
 
-def _gate(scores: dict[str, int | None]) -> int:
+def _gate(scores: Mapping[str, int | None]) -> int:
     return min(scores[aspect] or 0 for aspect in _GATE)
 
 
-def _listed(scores: dict[str, int | None]) -> list[int | None]:
+def _listed(scores: Mapping[str, int | None]) -> list[int | None]:
     return [scores[aspect] for aspect in ASPECTS]
 
 

@@ -5,31 +5,39 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio import from_thread
 
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
-from pairmill.events import Topic
+from pairmill.events import Notice
 from pairmill.llm.lifetimes import check_model_is_named
+from pairmill.run.companions import check_companion
 from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from pairmill.events import Bus
+    from pairmill.run.companions import Companion
     from pairmill.run.summary import Summary
 
-__all__ = ["generate"]
+__all__ = ["generate", "run_blocking"]
+
+Result = TypeVar("Result")
 
 
 def generate(
     *inputs: str | os.PathLike[str],
     output: str | os.PathLike[str] = "dataset",
     bus: Bus | None = None,
+    companions: Sequence[Companion | str] = (),
     **settings: Any,
 ) -> Summary:
     """Turn articles into pairs, or go on with a run that was begun; blocks until it ends.
@@ -40,8 +48,11 @@ def generate(
     Args:
         inputs: Files or folders.
         output: The run folder; ``datasets.load_dataset(output)`` reads it at every moment.
-        bus: Whoever subscribed to it is told what happens.
+        bus: Delivers the events of the run to whoever subscribed; see `pairmill.events`.
+        companions: Coroutine functions to run beside it, each called with a `RunView`. They may
+            also be named, as in the settings: ``package.module:name``.
         settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...).
+            ``recipe`` may also be a coroutine function of a module, ``async def mine(chunk, ask)``.
 
     Returns:
         How the run ended; its ``exit_code`` is 0 when all is done.
@@ -51,33 +62,56 @@ def generate(
     """
     if not inputs:
         raise UsageError("nothing to read: name files or folders")
+    named = [each for each in companions if isinstance(each, str)]
+    own = [check_companion(each, _name(each)) for each in companions if not isinstance(each, str)]
+    if named:
+        settings["companions"] = tuple(named)
+    if callable(recipe := settings.get("recipe")):
+        settings["recipe"] = _place_of(recipe)
     given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
     loaded = load(given=given)
     is_main = threading.current_thread() is threading.main_thread()
-
-    async def begin() -> Summary:
-        return await run(loaded, bus, handle_signals=is_main and not is_running)
-
-    is_running = _loop_is_running()
+    handle_signals = is_main and not _loop_is_running()
     check_open_files()
     check_export(loaded)
     is_begun = (loaded.output / ".run" / "settings.json").is_file()
     check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)
+    begin = partial(run, loaded, bus, handle_signals=handle_signals, companions=own)
+    summary = run_blocking(begin)
+    for line in export_at_end(loaded, summary):
+        if bus:
+            bus.emit(Notice(text=line))
+    return summary
+
+
+def run_blocking(begin: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
+    """Run a coroutine function to its end, also where an event loop is running, as in a notebook.
+
+    Raises:
+        PairmillError: The first one, where tasks of a group failed.
+    """
     try:
-        if is_running:
+        if _loop_is_running():
             with from_thread.start_blocking_portal(backend_options=loop_options()) as portal:
-                summary = portal.call(begin)
-        else:
-            summary = anyio.run(begin, backend_options=loop_options())
+                return portal.call(begin, *arguments)
+        return anyio.run(begin, *arguments, backend_options=loop_options())
     except ExceptionGroup as group:
         error = first_error(group)
         if error is None:
             raise
         raise error from None
-    for line in export_at_end(loaded, summary):
-        if bus:
-            bus.emit(Topic.NOTICE, text=line)
-    return summary
+
+
+def _place_of(recipe: Any) -> str:
+    """Name a function of a module as the setting does, so that a later start finds it again."""
+    name = getattr(recipe, "__qualname__", type(recipe).__name__)
+    if not name.isidentifier():
+        raise UsageError(f"recipe: '{name}' must be a function at the top level of a module")
+    return f"{recipe.__module__}:{name}"
+
+
+def _name(companion: object) -> str:
+    return str(getattr(companion, "__name__", companion))
 
 
 def _loop_is_running() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx2
@@ -13,7 +13,7 @@ from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
 from pairmill.errors import EXIT_RESUMABLE
-from pairmill.events import Event, Topic
+from pairmill.events import AnswerRead, Committed, LoopLate, Notice
 from pairmill.llm.limits.breaker import FitBreaker, Watchdog
 from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.limits.headers import retry_after_s
@@ -50,8 +50,6 @@ class RunMonitor:
         bad: Units that they rejected.
     """
 
-    TOPICS: ClassVar = (Topic.ANSWER_READ, Topic.COMMITTED)
-
     def __init__(
         self,
         connection: Connection,
@@ -71,13 +69,13 @@ class RunMonitor:
         self._told_refusals: dict[str, float] = {}
         self._told_stall = False
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: AnswerRead | Committed) -> None:
         """Take one event into account."""
-        if event.topic is Topic.ANSWER_READ:
-            reason = self._fit.record(usable=event.fields.get("how") != "failed")
+        if isinstance(event, AnswerRead):
+            reason = self._fit.record(usable=event.how != "failed")
             if reason:
                 self._stop.request(reason, EXIT_RESUMABLE)
-        elif event.fields["answers"] or event.fields["kept"]:  # a tombstone is no progress
+        elif event.answers or event.kept:  # a tombstone is no progress
             self._watchdog.progressed(time.monotonic())
             self._told_stall = False
 
@@ -142,7 +140,7 @@ class RunMonitor:
             self._notice(text)
 
     def _notice(self, text: str) -> None:
-        self._bus.emit(Topic.NOTICE, text=text)
+        self._bus.emit(Notice(text=text))
 
 
 def _going_on(seconds: float) -> str:
@@ -191,4 +189,4 @@ async def watch_loop(tick: Callable[[], None] | None, bus: Bus) -> None:
             tick()
         due = time.monotonic() + LOOK_S
         await anyio.sleep(LOOK_S)
-        bus.emit(Topic.LOOP_LATE, seconds=max(0.0, time.monotonic() - due))
+        bus.emit(LoopLate(seconds=max(0.0, time.monotonic() - due)))

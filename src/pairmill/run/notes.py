@@ -1,23 +1,76 @@
-"""What the intake noted, as events of the run."""
+"""What the intake noted, as events of the run, and in ``skipped.jsonl`` for people."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, Self
 
-from pairmill.events import Topic
+import orjson
+
+from pairmill.events import InputSkipped, Notice
 from pairmill.sources.notes import InputFate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
     from pairmill.events import Bus
     from pairmill.sources.notes import Note
 
-__all__ = ["tell"]
+__all__ = ["SkippedLog", "tell"]
 
 
 def tell(note: Note, bus: Bus) -> None:
     """Tell whoever watches of one piece of input."""
     if note.fate is InputFate.NOTICE:
-        bus.emit(Topic.NOTICE, text=f"{note.source}: {note.reason} {note.detail}".rstrip())
+        bus.emit(Notice(text=f"{note.source}: {note.reason} {note.detail}".rstrip()))
     else:
         reason = f"{note.reason}: {note.detail}" if note.detail else note.reason
-        bus.emit(Topic.INPUT_SKIPPED, source=note.source, reason=reason, fate=note.fate.value)
+        bus.emit(InputSkipped(source=note.source, reason=reason, fate=note.fate.value))
+
+
+class SkippedLog:
+    """Names each piece of input that the present start cannot use, one JSON object a line.
+
+    Fields are ``source``, ``reason`` (a few stable words), ``detail`` and ``fate`` (``skipped``:
+    no document came of it; ``dropped``: its document has nothing to work on). Each start writes the
+    file anew. A disk that is full costs lines here, never the run.
+
+    Attributes:
+        count: Pieces that were named.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self.count = 0
+
+    def listen(self, event: InputSkipped) -> None:
+        """Write the line of one event."""
+        self.count += 1
+        reason, _, detail = event.reason.partition(": ")
+        line = {
+            "source": event.source,
+            "reason": reason,
+            "detail": detail,
+            "fate": event.fate,
+        }
+        with suppress(OSError):
+            if self._file is None:
+                self._file = self._path.open("wb")
+            self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def __enter__(self) -> Self:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()

@@ -32,11 +32,13 @@ class RunOrigin:
 
     Attributes:
         place: The working directory of the last start; None where that is not known.
+        reading: The version of reading that it was begun with, or changed to; 0: none was.
         identities: Of each recipe, with its settings, that was ever used, oldest first.
     """
 
     place: Path | None = None
     identities: tuple[str, ...] = ()
+    reading: int = 0
 
 
 def read_origin(folder: RunFolder) -> RunOrigin:
@@ -54,6 +56,7 @@ def read_origin(folder: RunFolder) -> RunOrigin:
     return RunOrigin(
         Path(place) if isinstance(place, str) else None,
         tuple(name for name in known if isinstance(name, str)),
+        found["reading"] if isinstance(found.get("reading"), int) else int(bool(known)),
     )
 
 
@@ -105,15 +108,15 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
     return "the recipe changed, as accepted: chunks that are finished count as new"
 
 
-def note_start(folder: RunFolder, identity: str) -> None:
-    """Note that a start is made here and now, with this recipe.
+def note_start(folder: RunFolder, identity: str, reading: int) -> None:
+    """Note that a start is made here and now, with this recipe and this version of reading.
 
     Raises:
         StorageError: The disk refused.
     """
     before = RunOrigin() if folder.is_blank else read_origin(folder)
     identities = dict.fromkeys((*before.identities, identity))
-    document = {"place": str(Path.cwd()), "identities": list(identities)}
+    document = {"place": str(Path.cwd()), "identities": list(identities), "reading": reading}
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if folder.is_blank or before != RunOrigin(Path.cwd(), tuple(identities)):
+    if folder.is_blank or before != RunOrigin(Path.cwd(), tuple(identities), reading):
         atomic_write(folder.origin, data)

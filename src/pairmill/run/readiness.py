@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import ConfigError, StoppedError
-from pairmill.events import Topic
+from pairmill.events import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -109,4 +109,4 @@ class Readiness:
             self._tell(f"{name}: it answers now")
 
     def _tell(self, text: str) -> None:
-        self._bus.emit(Topic.NOTICE, text=text)
+        self._bus.emit(Notice(text=text))

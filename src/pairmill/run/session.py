@@ -20,14 +20,33 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill import __version__
+from pairmill.chunking.clean import READING_VERSION
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import PORTION_CHUNKS
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, StorageError
-from pairmill.events import Bus, Topic
+from pairmill.events import (
+    AnswerRead,
+    Bus,
+    CallAnswered,
+    CallCharged,
+    Committed,
+    DocumentsRead,
+    InputSkipped,
+    Notice,
+    PairEvolved,
+    PairJudged,
+    ReadingDone,
+    RunOpened,
+    ShardPublished,
+    UnitFinished,
+    UnitsKnown,
+    UnitsPlanned,
+)
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.companions import RunView, beside, load_companions
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
@@ -36,8 +55,8 @@ from pairmill.run.figures import RunMetrics
 from pairmill.run.inbox import Inbox
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
-from pairmill.run.notes import tell
-from pairmill.run.origin import check_recipe, note_start, recipe_for
+from pairmill.run.notes import SkippedLog, tell
+from pairmill.run.origin import check_recipe, note_start, read_origin, recipe_for
 from pairmill.run.reader import Reader
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
@@ -59,12 +78,12 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.config import Settings
-    from pairmill.events import Event
     from pairmill.llm.budget import Budget
     from pairmill.recipes.recipe import Recipe
+    from pairmill.run.companions import Companion
     from pairmill.run.connect import Connection
     from pairmill.run.ending import Account
     from pairmill.run.reader import UnitBatch, Work
@@ -81,6 +100,7 @@ async def run(
     handle_signals: bool = True,
     tick: Callable[[], None] | None = None,
     again: RetryRequest | None = None,
+    companions: Sequence[Companion] = (),
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -89,7 +109,8 @@ async def run(
         bus: Whoever listens on it is told what happens.
         handle_signals: SIGINT and SIGTERM end the run gently, and a second one at once.
         tick: Called a few times a second from the event loop, to draw progress.
-        again: Ask for tombstones alone, with what it says.
+        again: Retry rejected units only, filtered as given.
+        companions: Coroutines to run beside it, with those that the settings name.
 
     Raises:
         PairmillError: The run could not begin. Nothing that was committed is lost.
@@ -99,7 +120,9 @@ async def run(
     settings, notice = fit_to_open_files(settings)
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
-    check_inputs(settings.inputs, settings.output)
+    beside_it = [*companions, *load_companions(settings.companions)]
+    view = RunView(settings, bus) if beside_it else None
+    check_inputs(settings.inputs, settings.output, settings.sources)
     with ExitStack() as stack:
         folder = stack.enter_context(
             open_folder(
@@ -111,6 +134,9 @@ async def run(
         )
         adopted: list[str] = []
         recipe, changed = recipe_for(folder, settings)
+        reading = read_origin(folder).reading or READING_VERSION
+        if settings.accept_change or folder.is_blank:
+            reading = READING_VERSION
         if not again:
             changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
             changed = changed or check_recipe(
@@ -121,7 +147,7 @@ async def run(
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe.identity)
+            note_start(folder, recipe.identity, reading)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
@@ -130,7 +156,7 @@ async def run(
         )
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        portions = stack.enter_context(ReaderProcess(Job.of(settings)))
+        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading)))
         reader = Reader(portions, recipe, known, only)
         writer = Writer(
             journal,
@@ -140,13 +166,12 @@ async def run(
             secrets=_keys(settings),
             disk_wait_s=settings.disk_wait_s,
         )
-        for topic in (Topic.CALL_ANSWERED, Topic.CALL_CHARGED):
-            bus.subscribe(partial(_keep_charge, writer), topic)
+        bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
         ending = Ending(folder, totals, recipe, settings)
         copied = notice_of_copy(recipe, folder, settings.recipe)
         notices = (*notice, *folder.notices, copied, changed, *adopted, *journal.notices)
         for text in filter(None, notices):
-            bus.emit(Topic.NOTICE, text=text)
+            bus.emit(Notice(text=text))
         watch = CanaryGuard(
             Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
@@ -155,7 +180,9 @@ async def run(
             on_trial=recipe.is_watched,
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
-        bus.subscribe(figures.listen, *RunMetrics.TOPICS)
+        bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
+        skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
+        bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
         session = _Session(
             settings,
@@ -167,9 +194,12 @@ async def run(
             ending,
             watch=watch,
             puts_back=again is not None,
+            skipped=skipped,
+            view=view,
         )
         stack.enter_context(calm_collector())
-        return await session.run(handle_signals=handle_signals, tick=tick)
+        async with beside(beside_it, view):
+            return await session.run(handle_signals=handle_signals, tick=tick)
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -193,6 +223,8 @@ class _Session:
         *,
         watch: CanaryGuard,
         puts_back: bool,
+        skipped: SkippedLog,
+        view: RunView | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -203,6 +235,8 @@ class _Session:
         self._ending = ending
         self._watch = watch
         self._puts_back = puts_back
+        self._view = view
+        self._skipped = skipped
         self._stop = watch.stop
         self._chunks = 0
         self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
@@ -212,9 +246,9 @@ class _Session:
         self._quota = make_quota(settings, accepted=ending.pairs, spare=reader.done_with)
 
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
-        """Produce, with a writer beside and an ear for signals; then leave the folder in order."""
-        self._bus.subscribe(self._ending.listen, *Ending.TOPICS)
-        self._bus.subscribe(self._watch.listen, Topic.UNIT_FINISHED)
+        """Run reader, workers, writer and signal handling; finalise the folder."""
+        self._ending.listen(self._bus)
+        self._bus.subscribe(self._watch.listen, UnitFinished)
         self._tell_account(self._ending.begin())
         async with anyio.create_task_group() as listening:
             if handle_signals:
@@ -240,14 +274,15 @@ class _Session:
         """Tell whoever watches what earlier starts left."""
         counts, bill = account.counts, account.totals.bill
         self._bus.emit(
-            Topic.RUN_OPENED,
-            pairs=counts.pairs,
-            ended=counts.ended,
-            rejected=counts.rejected_chunks,
-            dropped=counts.dropped_pairs,
-            prompt_tokens=bill.usage.prompt_tokens,
-            completion_tokens=bill.usage.completion_tokens,
-            usd=account.usd if bill.calls or bill.lost else None,
+            RunOpened(
+                pairs=counts.pairs,
+                ended=counts.ended,
+                rejected=counts.rejected_chunks,
+                dropped=counts.dropped_pairs,
+                prompt_tokens=bill.usage.prompt_tokens,
+                completion_tokens=bill.usage.completion_tokens,
+                usd=account.usd if bill.calls or bill.lost else None,
+            )
         )
 
     async def _write(self) -> None:
@@ -285,6 +320,8 @@ class _Session:
                     self._idle = None
                     self._budget = connection.spending.budget
                     asked = True
+                    if self._view is not None:
+                        self._view.connected(connection)
                     await self._work(batch, connection)
         except* StoppingError:
             pass  # a stop came while the model was looked for
@@ -294,7 +331,7 @@ class _Session:
         strong = connection.strong
         inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
         suspects = Suspects(self._writer.put_result, inbox)
-        self._bus.subscribe(suspects.listen, *Suspects.TOPICS)
+        self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
             self._recipe,
@@ -313,7 +350,7 @@ class _Session:
         vigil = RunMonitor(
             connection, self._bus, self._stop, no_progress_s=quiet_s, good=good, bad=bad
         )
-        self._bus.subscribe(vigil, *RunMonitor.TOPICS)
+        self._bus.subscribe(vigil, AnswerRead, Committed)
         crew = WorkerGroup(connection.in_flight)
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
@@ -325,7 +362,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
-            suspects.conclude(self._stop, self._watch.memory, has_pairs=has_pairs)
+            await suspects.conclude(self._stop, connection.is_well, has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:
@@ -348,19 +385,19 @@ class _Session:
             await self._pass_on(batch.work, inbox)
             batch = await self._read()
         if not self._stop.is_requested:
-            self._bus.emit(Topic.READING_DONE)
+            self._bus.emit(ReadingDone())
         inbox.end()
 
     async def _feed_quota(self, quota: PairTarget, batch: UnitBatch | None, inbox: Inbox) -> None:
         """Hand over only those units that the quota needs."""
-        self._bus.subscribe(quota.listen, Topic.UNIT_FINISHED)
+        self._bus.subscribe(quota.listen, UnitFinished)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
                 await self._pass_on((work,), inbox)
             batch = None if quota.is_full else await self._read()
         async for work in quota.rest():
             await self._pass_on((work,), inbox)
-        self._bus.emit(Topic.UNIT_PLANNED, count=-quota.spared)
+        self._bus.emit(UnitsPlanned(count=-quota.spared))
 
     async def _pass_on(self, works: Iterable[Work], inbox: Inbox) -> None:
         left = iter(works)
@@ -385,9 +422,9 @@ class _Session:
             for note in batch.notes:
                 tell(note, self._bus)
             if batch.documents:
-                self._bus.emit(Topic.DOCUMENT_READ, count=batch.documents)
-            self._bus.emit(Topic.UNIT_PLANNED, count=len(batch.work))
-            self._bus.emit(Topic.UNIT_KNOWN, count=batch.known)
+                self._bus.emit(DocumentsRead(count=batch.documents))
+            self._bus.emit(UnitsPlanned(count=len(batch.work)))
+            self._bus.emit(UnitsKnown(count=batch.known))
         return batch
 
     def _summary(self, *, asked: bool) -> Summary:
@@ -403,6 +440,12 @@ class _Session:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not pairs:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_pair()
+        elif self._settings.strict and self._skipped.count:
+            what = f"{self._skipped.count:,} pieces of input cannot be used, and --strict is set"
+            exit_code, reason = (
+                EXIT_FAILED,
+                f"{what}; {self._folder.path / 'skipped.jsonl'} names them",
+            )
         return Summary(
             self._settings.output,
             exit_code,
@@ -423,17 +466,15 @@ class _Session:
         )
 
 
-def _keep_charge(writer: Writer, event: Event) -> None:
+def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:
     """Hand what a call was charged to the writer, for the ledger."""
-    fields = event.fields
-    charge = fields["charge"]
     writer.put_charge(
         CallCharge(
-            fields["model"],
-            fields.get("outcome", "answer"),
-            charge.usage,
-            charge.picodollars,
-            charge.doubt_tokens,
-            charge.doubt_picodollars,
+            event.model,
+            event.outcome,
+            event.usage,
+            event.picodollars,
+            event.doubt_tokens,
+            event.doubt_picodollars,
         )
     )

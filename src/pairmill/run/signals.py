@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import EXIT_RESUMABLE
-from pairmill.events import Topic
+from pairmill.events import Notice
 from pairmill.startup import SIGNALS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def listen(stop: Stop, bus: Bus) -> None:
                 name = signal.Signals(number).name
                 stop.request(f"stopped by {name}", EXIT_RESUMABLE)
                 text = f"{name}: finishing the calls in flight; again to quit now"
-                bus.emit(Topic.NOTICE, text=text)
+                bus.emit(Notice(text=text))
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

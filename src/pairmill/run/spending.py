@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from pairmill.llm.budget import Budget, Caps, Charge, Spent
+from pairmill.llm.budget import Budget, Caps, PricedUsage, Spent
 from pairmill.llm.prices import pico
 from pairmill.records import Usage
 from pairmill.store.files import atomic_write
@@ -41,7 +41,7 @@ class Spending:
 
     budget: Budget
     path: Path
-    lost: Charge | None = None
+    lost: PricedUsage | None = None
 
     def write(self, *, over: bool = False) -> None:
         """Record what is spent; with ``over`` nothing is in flight any more.
@@ -96,7 +96,7 @@ def open_spending(
         budget.check_price(model, price)
     for model in _without_pool(settings) - set(models):
         budget.check_price(model, prices.find(model))
-    lost = Charge(
+    lost = PricedUsage(
         Usage(),
         0,
         spent.tokens - bought.tokens,

@@ -58,6 +58,31 @@ class Summary:
     seconds: float = 0.0
     cap: str = ""
 
+    @property
+    def rejected(self) -> int:
+        """Chunks in the folder that ended without a valid answer."""
+        return self.counts.rejected_chunks if self.counts else 0
+
+    @property
+    def dropped(self) -> int:
+        """Pairs that a check dropped, over all starts."""
+        return self.counts.dropped_pairs if self.counts else 0
+
+    @property
+    def data(self) -> Path:
+        """The folder of the pairs: ``train-*.jsonl``."""
+        return self.folder / "data"
+
+    @property
+    def rejects(self) -> Path:
+        """The folder of what was rejected or dropped, each line with its reason."""
+        return self.folder / "rejected"
+
+    @property
+    def skipped_input(self) -> Path:
+        """The file that names each piece of input which this start could not use."""
+        return self.folder / "skipped.jsonl"
+
     def lines(self) -> list[str]:
         """What to tell a person at the end: the sums, what is wrong, how it ended, what is next."""
         warnings = [f"warning: {self.warning}"] if self.warning else []

@@ -2,26 +2,26 @@
 
 A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
 whose failure cost nothing is asked once more, later; one that failed for good waits for evidence.
-Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. A
-run that ends first, or is ended since its pool refuses everything, leaves it open: the next start
-asks again.
+Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. At
+the end of a run, where no others come, a question of the run's own about a made-up passage is the
+evidence. A run that is ended since its pool refuses everything leaves it open: the next start asks
+again.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pairmill.errors import Blame, Kind
-from pairmill.events import Event, Topic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from pairmill.llm.modes import ModeMemory
+    from pairmill.events import CallAnswered
     from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
@@ -59,8 +59,6 @@ class Suspects:
         inbox: Takes a unit that is to be asked once more.
     """
 
-    TOPICS: ClassVar = (Topic.CALL_ANSWERED,)
-
     def __init__(self, put: Callable[[UnitResult], None], inbox: Inbox) -> None:
         self._put = put
         self._inbox = inbox
@@ -89,12 +87,12 @@ class Suspects:
         """Keep a result back until it is known whether it is the chunk's own."""
         self._held.append(_Held(time.monotonic(), kind, sentence, result))
 
-    def listen(self, event: Event) -> None:
+    def listen(self, event: CallAnswered) -> None:
         """Take note of an answer."""
         self._answers += 1
         if not self._waiting and not self._held:
             return
-        sent_at = time.monotonic() - event.fields["seconds"]
+        sent_at = time.monotonic() - event.seconds
         while self._waiting and self._waiting[0].at <= sent_at:
             self._inbox.put_back(self._waiting.popleft().work)
         for held in self._held:
@@ -105,21 +103,26 @@ class Suspects:
             for held in released:
                 self._put(held.result)
 
-    def conclude(self, stop: Stop, memory: ModeMemory, *, has_pairs: bool) -> None:
+    async def conclude(
+        self, stop: Stop, is_well: Callable[[], Awaitable[bool]], *, has_pairs: bool
+    ) -> None:
         """Decide about what is held at the end of a run, where no more evidence will come.
 
         Args:
             stop: Asked for where the fault is not the chunks'; whoever asked for it already, all
                 that is held stays open.
-            memory: Knows what ended an earlier start in the same way: a chunk that was refused at
-                the end of two starts is at fault, or the run would never end.
+            is_well: Asks a question that is not at fault, and says whether it was answered. Asked
+                once at most, and only where chunks were answered before.
             has_pairs: Earlier starts had answers.
         """
         held, self._held = self._held, []
         if stop.is_requested:
             return
         unknown = [it for it in held if it.kind is not Kind.CHUNK and not it.answers]
-        blamed = self._blamed(unknown, memory, has_pairs=has_pairs)
+        has_answers = has_pairs or self._answers > 0
+        blamed = _blamed(unknown, has_answers=has_answers)
+        if blamed is not None and has_answers and await is_well():
+            blamed = None
         if blamed is not None:
             count = len(unknown)
             chunks = "the last chunk" if count == 1 else f"the last {count} chunks"
@@ -131,18 +134,12 @@ class Suspects:
             if blamed is None or it not in unknown:
                 self._put(it.result)
 
-    def _blamed(self, unknown: list[_Held], memory: ModeMemory, *, has_pairs: bool) -> _Held | None:
-        """The failure that the server, the account or the settings are to blame for."""
-        for it in unknown:
-            if it.kind.meaning.blame in {Blame.ACCOUNT, Blame.SETTINGS}:
-                return it
-        has_answers = has_pairs or self._answers > 0
-        if not unknown or (len(unknown) < _SEVERAL and has_answers):
-            return None
-        names = [f"refused at the end {it.result.origin.unit_id}" for it in unknown]
-        is_again = all(memory.get(name) for name in names)
-        for name in names:
-            memory.set(name, "1")
-        if is_again and has_answers and all(it.kind is Kind.REFUSED for it in unknown):
-            return None
-        return unknown[-1]
+
+def _blamed(unknown: list[_Held], *, has_answers: bool) -> _Held | None:
+    """The failure that the server, the account or the settings may be to blame for."""
+    for it in unknown:
+        if it.kind.meaning.blame in {Blame.ACCOUNT, Blame.SETTINGS}:
+            return it
+    if not unknown or (len(unknown) < _SEVERAL and has_answers):
+        return None
+    return unknown[-1]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
+    from pairmill.events import UnitFinished
     from pairmill.run.reader import Work
 
 __all__ = ["PairTarget", "make_quota"]
@@ -83,16 +83,14 @@ class PairTarget:
         """Pairs that are missing to the target in all."""
         return max(0, (self._target or 0) - self._accepted)
 
-    def listen(self, event: Event) -> None:
+    def listen(self, event: UnitFinished) -> None:
         """Take note of a unit that ended."""
-        pairs = event.fields.get("pairs")
-        pairs = pairs if isinstance(pairs, int) else 0
         self._under_way -= 1
-        self._accepted += pairs
-        document = self._documents.get(str(event.fields.get("document")))
+        self._accepted += event.pairs
+        document = self._documents.get(event.document)
         if document is not None:
             document.under_way -= 1
-            document.accepted += pairs
+            document.accepted += event.pairs
         self._moved.set()
 
     def note(self, known: Iterable[tuple[str, int]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from pairmill import __version__
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import fingerprint
 from pairmill.errors import InputError, RejectedError
-from pairmill.events import Bus, Topic
+from pairmill.events import Bus, Notice
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.tried import TriedUnit
@@ -18,12 +19,12 @@ from pairmill.run.connect import connected
 from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.store.folder import open_folder
+from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.config import Settings
-    from pairmill.events import Event
     from pairmill.records import Completion, Request
 
 __all__ = ["try_units"]
@@ -48,10 +49,10 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
     bus = Bus()
     notices: list[str] = []
 
-    def listen(event: Event) -> None:
-        notices.append(str(event.fields.get("text")))
+    def listen(event: Notice) -> None:
+        notices.append(event.text)
 
-    bus.subscribe(listen, Topic.NOTICE)
+    bus.subscribe(listen, Notice)
     with (
         open_folder(
             settings.output,
@@ -59,6 +60,12 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
             accept_change=False,
             version=__version__,
         ) as folder,
+        Journal.open(
+            folder,
+            clock=time.monotonic,
+            shard_bytes=settings.shard_bytes,
+            shard_age_s=settings.shard_age_s,
+        ),
         RunMemory(folder.state / "memory.db") as memory,
     ):
         async with connected(settings, recipe, bus, Stop(), folder, memory) as connection:

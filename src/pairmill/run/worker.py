@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.errors import Kind, PairmillError, ProviderError, RejectedError
-from pairmill.events import Topic
+from pairmill.events import UnitFinished
 from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
@@ -139,13 +139,14 @@ def _hand_over(
     else:
         shop.writer.put_result(result)
     shop.bus.emit(
-        Topic.UNIT_FINISHED,
-        outcome=outcome.value,
-        pairs=len(pairs),
-        rejected=len(asker.dropped),
-        dropped=sum(not drop.whole_unit for drop in asker.dropped),
-        reason=reason,
-        document=work.chunk.document_id,
+        UnitFinished(
+            outcome=outcome,
+            pairs=len(pairs),
+            rejected=len(asker.dropped),
+            dropped=sum(not drop.whole_unit for drop in asker.dropped),
+            reason=reason,
+            document=work.chunk.document_id,
+        )
     )
 
 

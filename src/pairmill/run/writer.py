@@ -15,7 +15,7 @@ import anyio
 from msgspec import structs
 
 from pairmill.errors import FolderError, StorageError
-from pairmill.events import Topic
+from pairmill.events import Committed, Notice, ShardPublished
 from pairmill.records import Outcome
 from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
@@ -197,7 +197,7 @@ class Writer:
             self._forget(outcome.unit_id)
         self._room.set()
         kept = sum(unit.outcome is not Outcome.REJECTED for unit in outcomes)
-        self._bus.emit(Topic.COMMITTED, units=len(outcomes), answers=len(answers), kept=kept)
+        self._bus.emit(Committed(units=len(outcomes), answers=len(answers), kept=kept))
         self._tell(receipt.published)
 
     async def _commit_patiently(
@@ -241,7 +241,7 @@ class Writer:
             self._notice(f"{error}; answers that were bought and could not be kept: {lost}")
 
     def _notice(self, text: str) -> None:
-        self._bus.emit(Topic.NOTICE, text=text)
+        self._bus.emit(Notice(text=text))
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
         """Call the journal; what has begun is waited for, whatever else ends."""
@@ -251,9 +251,7 @@ class Writer:
 
     def _tell(self, published: Iterable[ShardRecord]) -> None:
         for shard in published:
-            self._bus.emit(
-                Topic.SHARD_PUBLISHED, name=shard.name, rows=shard.rows, bytes=shard.bytes
-            )
+            self._bus.emit(ShardPublished(name=shard.name, rows=shard.rows, bytes=shard.bytes))
 
 
 def _encode(

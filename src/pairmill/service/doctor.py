@@ -15,7 +15,7 @@ from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, Provid
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.endpoint import address_hint
 from pairmill.llm.limits.headers import LimitHint, read_hint
-from pairmill.llm.modes import ModeFinding, ProbePolicy, Question, find_mode
+from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
 from pairmill.plain import plain
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pairmill.llm.endpoint import Endpoint
     from pairmill.llm.limits.headers import HeaderDialect
     from pairmill.llm.look import Look
-    from pairmill.llm.providers.provider import Provider, Reply
+    from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import Random
     from pairmill.records import Completion
@@ -58,7 +58,7 @@ class Subject:
     endpoint: Endpoint
     provider: Provider
     encoder: Encoder
-    question: Question | None
+    question: ProbeQuestion | None
     dialect: HeaderDialect
 
 
@@ -144,7 +144,11 @@ async def examine(
             seen,
             modes={mode: text for mode, text in seen.modes.items() if text != told},
             problem=_problem(error, settings.model, listed, endpoint),
-            exit_code=EXIT_CONFIG if error.kind in _CONFIG_KINDS else EXIT_RESUMABLE,
+            exit_code=(
+                EXIT_CONFIG
+                if error.kind in _CONFIG_KINDS or address_hint(endpoint, error)
+                else EXIT_RESUMABLE
+            ),
         )
     seen = calls.findings(base, clock)
     if found is not None:
@@ -173,7 +177,7 @@ class _Calls:
         self._dice = dice
         self._count = 0
         self._modes: dict[Mode, str] = {}
-        self._replies: list[tuple[float, Reply]] = []
+        self._replies: list[tuple[float, ProviderReply]] = []
 
     async def ask(self, request: Request, mode: Mode) -> Completion:
         """Ask, and again while that may help.

@@ -132,7 +132,8 @@ def _of_rules(found: Survey, settings: Settings) -> tuple[Range, Range, Range, R
     repairs = Range(*_REPAIRS)
     prompt = Range(*(found.prompt_chars / size for size in _CHARS_PER_TOKEN))
     output = Range(*(found.max_tokens * share for share in _OUTPUT_SHARE))
-    pairs = Range(*(settings.pairs_per_chunk * share for share in _PAIRS_SHARE))
+    most = settings.pairs_per_chunk if found.rows is None else found.rows
+    pairs = Range(*(most * share for share in _PAIRS_SHARE))
     calls = Range(*[found.calls] * 3)
     return calls.times(repairs), prompt.times(repairs), output.times(repairs), pairs
 

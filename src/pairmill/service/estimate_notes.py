@@ -23,6 +23,11 @@ def notes_on(total: Estimate, settings: Settings) -> list[str]:
         )
     else:
         notes.append("by rules of thumb: --pilot 50 asks about 50 chunks, keeps them, and measures")
+        if total.survey.varies:
+            notes.append(
+                "the recipe asks once for each item of what the model writes: how many those are,"
+                " only a pilot tells"
+            )
     if total.usd is None:
         notes.append(
             f"no price is known for '{settings.model}'; give one in a price file (prices: FILE)"

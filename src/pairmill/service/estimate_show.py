@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ def to_json(total: Estimate, notes: Sequence[str]) -> dict[str, Any]:
         "schema": 1,
         "documents": found.documents,
         "skipped": found.skipped,
+        "skipped_by_reason": dict(found.reasons),
+        "skipped_examples": {reason: list(named) for reason, named in found.examples.items()},
         "chunks": found.chunks,
         "finished": found.finished,
         "to_ask": found.fresh,
@@ -56,6 +59,10 @@ def print_estimate(
         f"{found.documents:,} documents ({found.skipped:,} pieces cannot be used),"
         f" {found.chunks:,} chunks, {found.finished:,} finished, {found.fresh:,} to ask about"
     )
+    for reason, count in found.reasons.items():
+        named = "; ".join(found.examples[reason])
+        more = " ..." if count > len(found.examples[reason]) else ""
+        out.print(Text(f"  {count:,} {reason}: {named}{more}", style="dim"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     for name in ("low", "likely", "high"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.events import Event
+    from pairmill.events import CallAnswered
 
 __all__ = ["Pace", "PilotWatch"]
 
@@ -25,7 +25,7 @@ class Pace(NamedTuple):
 
 
 class PilotWatch:
-    """Subscribes to a pilot's answers (``Topic.CALL_ANSWERED``).
+    """Subscribes to a pilot's answers (`CallAnswered`).
 
     Args:
         clock: Seconds that never run backwards.
@@ -36,11 +36,9 @@ class PilotWatch:
         self._began_at = clock()
         self._answers: list[tuple[float, float]] = []  # when it came, and how long it took
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: CallAnswered) -> None:
         """Take note of an answer."""
-        seconds = event.fields.get("seconds")
-        if isinstance(seconds, float):
-            self._answers.append((self._clock(), seconds))
+        self._answers.append((self._clock(), event.seconds))
 
     def pace(self, concurrency: int | None) -> Pace | None:
         """What a longer run may reach; None if too few calls were answered.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec.structs import asdict
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pairmill.events import Event, Topic
+from pairmill.events import InputSkipped, Notice, ShardPublished
 from pairmill.plain import duration, plain, short
 from pairmill.service.logs import configure
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
+    from structlog.typing import FilteringBoundLogger as BoundLogger
 
     from pairmill.events import Bus
     from pairmill.service.tally import RunTally
@@ -28,7 +30,7 @@ LOG_EVERY_S = 5.0  # between two progress lines in a log, where something change
 STILL_EVERY_S = 60.0  # where nothing did
 BAR_CELLS = 24
 GAP = 2
-_SHOWN = (Topic.INPUT_SKIPPED, Topic.NOTICE, Topic.SHARD_PUBLISHED)
+Shown: TypeAlias = InputSkipped | Notice | ShardPublished
 
 
 @contextmanager
@@ -53,12 +55,14 @@ def show(
     seen: set[str] | None = set() if verbosity < 1 else None
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, transient=True) as live:
-            bus.subscribe(lambda event: _say(event, live.console, seen), *_SHOWN)
+            bus.subscribe(
+                lambda event: _say(event, live.console, seen), InputSkipped, Notice, ShardPublished
+            )
             yield lambda: live.update(_drawing(tally, live.console.width), refresh=True)
         console.print(_drawing(tally, console.width))
         return
     logger = configure(console.file)
-    bus.subscribe(lambda event: _log(event, logger, seen), *_SHOWN)
+    bus.subscribe(lambda event: _log(event, logger, seen), InputSkipped, Notice, ShardPublished)
     last, told = time.monotonic(), tally.counts()
 
     def tick() -> None:
@@ -72,38 +76,30 @@ def show(
     logger.info("progress", **tally.summary())
 
 
-def _say(event: Event, console: Console, seen: set[str] | None) -> None:
-    line = _line_of(event, seen)
-    if line:
-        style = "" if event.topic is Topic.NOTICE else "yellow"
-        console.print(Text(line, style=style), soft_wrap=True)  # the terminal breaks it, not we
-
-
-def _log(event: Event, logger: object, seen: set[str] | None) -> None:
-    if event.topic is Topic.INPUT_SKIPPED:
-        if not _is_news(event, seen):
-            return
-        fields = {name: plain(value) for name, value in event.fields.items()}
-        logger.warning("input_skipped", **fields)  # type: ignore[attr-defined]
-    elif event.topic is Topic.NOTICE:
-        logger.info("notice", text=plain(event.fields.get("text")))  # type: ignore[attr-defined]
-    elif event.topic is Topic.SHARD_PUBLISHED:
-        logger.info("shard_published", **event.fields)  # type: ignore[attr-defined]
-
-
-def _line_of(event: Event, seen: set[str] | None) -> str | None:
-    fields = event.fields
-    if event.topic is Topic.INPUT_SKIPPED and _is_news(event, seen):
+def _say(event: Shown, console: Console, seen: set[str] | None) -> None:
+    if isinstance(event, Notice):
+        line, style = plain(event.text), ""
+    elif isinstance(event, InputSkipped) and _is_news(event, seen):
         more = "" if seen is None else " (more of these are counted; -v names each)"
-        return f"skipped {plain(fields.get('source'))}: {plain(fields.get('reason'))}{more}"
-    if event.topic is Topic.NOTICE:
-        return plain(fields.get("text"))
-    return None
+        line, style = f"skipped {plain(event.source)}: {plain(event.reason)}{more}", "yellow"
+    else:
+        return
+    console.print(Text(line, style=style), soft_wrap=True)  # the terminal breaks it, not we
 
 
-def _is_news(event: Event, seen: set[str] | None) -> bool:
+def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:
+    if isinstance(event, Notice):
+        logger.info("notice", text=plain(event.text))
+    elif isinstance(event, ShardPublished):
+        logger.info("shard_published", **asdict(event))
+    elif _is_news(event, seen):
+        fields = {name: plain(value) for name, value in asdict(event).items()}
+        logger.warning("input_skipped", **fields)
+
+
+def _is_news(event: InputSkipped, seen: set[str] | None) -> bool:
     """Whether it is the first piece of input that is skipped for its reason; or all are named."""
-    reason = str(event.fields.get("reason")).partition(":")[0]
+    reason = event.reason.partition(":")[0]
     if seen is None:
         return True
     is_news = reason not in seen

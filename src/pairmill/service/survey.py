@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from pairmill.errors import PairmillError
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.records import Chunk, digest
-from pairmill.service.rehearsal import rehearse
+from pairmill.service.rehearsal import rehearse_unit
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
@@ -21,7 +22,7 @@ from pairmill.store.lookup import Lookup
 from pairmill.store.measured import Measured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Prompt
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Survey", "survey"]
 
 _SAMPLED = 200
+_EXAMPLES = 3
 _GROUP = 512
 _MOST_NAMES = 2_000_000  # kept to count equal chunks once; beyond, new ones are not compared
 
@@ -41,22 +43,30 @@ class Survey:
     Attributes:
         documents: Read.
         skipped: Pieces of input and documents that cannot be used.
+        reasons: Why, to how many of them.
+        examples: Of each reason, the first few.
         chunks: Different ones.
         finished: Of these, the ones that the run folder is done with.
         calls: Of a unit, on average, by rehearsal.
         prompt_chars: Of a unit's prompts together, likewise.
         max_tokens: Of a unit's answers together, likewise.
         measured: What the run folder's own units took, under these very settings.
+        rows: Of a unit, on average, by rehearsal; None for a recipe whose own plan says it.
+        varies: How many calls a unit takes depends on what the model writes.
     """
 
     documents: int
     skipped: int
+    reasons: Mapping[str, int]
+    examples: Mapping[str, tuple[str, ...]]
     chunks: int
     finished: int
     calls: float
     prompt_chars: float
     max_tokens: float
     measured: Measured
+    rows: float | None = None
+    varies: bool = False
 
     @property
     def fresh(self) -> int:
@@ -75,9 +85,16 @@ async def survey(settings: Settings) -> Survey:
     recipe = make_recipe(settings)
     settings = for_unit(settings, recipe)
     fates = dict.fromkeys(InputFate, 0)
+    reasons: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
 
     def count(note: Note) -> None:
         fates[note.fate] += 1
+        if note.fate in (InputFate.SKIPPED, InputFate.DROPPED):
+            reasons[note.reason] += 1
+            named = examples.setdefault(note.reason, [])
+            if len(named) < _EXAMPLES:
+                named.append(f"{note.source}: {note.detail}" if note.detail else note.source)
 
     chunks = islice(read_chunks(settings, count), settings.limit)
     drawn = _Draw(_SAMPLED)
@@ -87,16 +104,22 @@ async def survey(settings: Settings) -> Survey:
     finally:
         if lookup:
             lookup.close()
-    prompts = [await rehearse(recipe, chunk) for chunk in drawn.chunks]
+    rehearsed = [await rehearse_unit(recipe, chunk) for chunk in drawn.chunks]
+    prompts = [one.prompts for one in rehearsed]
+    own = recipe.origin is not None or recipe.source
     return Survey(
         documents=fates[InputFate.READ],
-        skipped=fates[InputFate.SKIPPED] + fates[InputFate.DROPPED],
+        skipped=sum(reasons.values()),
+        reasons=dict(reasons.most_common()),
+        examples={reason: tuple(named) for reason, named in examples.items()},
         chunks=seen,
         finished=finished,
         calls=_mean(prompts, len),
         prompt_chars=_mean(prompts, lambda of_unit: sum(map(prompt_chars, of_unit))),
         max_tokens=_mean(prompts, lambda of_unit: sum(p.sampling.max_tokens for p in of_unit)),
         measured=measured,
+        rows=sum(one.rows for one in rehearsed) / len(rehearsed) if own and rehearsed else None,
+        varies=recipe.origin is not None and any(step.for_each for step in recipe.origin.steps),
     )
 
 

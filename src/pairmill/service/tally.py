@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-from pairmill.events import Topic
+from msgspec.structs import asdict
+
+from pairmill.events import (
+    AnswerRead,
+    CallAnswered,
+    CallCharged,
+    CallFailed,
+    CallReplayed,
+    DocumentsRead,
+    InputSkipped,
+    LoopLate,
+    ReadingDone,
+    RepairAsked,
+    RunOpened,
+    ShardPublished,
+    UnitFinished,
+    UnitsKnown,
+    UnitsPlanned,
+)
 from pairmill.llm.prices import PICO
+from pairmill.records import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.events import Bus, Event
+    from pairmill.events import Bus
 
 __all__ = ["EarlierStarts", "RunTally"]
 
@@ -90,8 +108,15 @@ class RunTally:
 
     def listen(self, bus: Bus) -> None:
         """Count what is told on ``bus`` from now on."""
-        for topic, count in _COUNTERS.items():
-            bus.subscribe(partial(count, self), topic)
+        bus.subscribe(self._open, RunOpened)
+        bus.subscribe(self._read, DocumentsRead, InputSkipped, ReadingDone)
+        bus.subscribe(self._plan, UnitsPlanned, UnitsKnown)
+        bus.subscribe(self._charge, CallAnswered, CallCharged)
+        bus.subscribe(self._fail, CallFailed)
+        bus.subscribe(self._count, CallReplayed, RepairAsked, ShardPublished)
+        bus.subscribe(self._parse, AnswerRead)
+        bus.subscribe(self._finish, UnitFinished)
+        bus.subscribe(self._be_late, LoopLate)
 
     @property
     def elapsed_s(self) -> float:
@@ -176,91 +201,54 @@ class RunTally:
             "eta_s": None if left_s is None else round(left_s),
         }
 
+    def _open(self, event: RunOpened) -> None:
+        self.before = EarlierStarts(**asdict(event))
 
-def _run_opened(tally: RunTally, event: Event) -> None:
-    tally.before = EarlierStarts(**event.fields)
+    def _read(self, event: DocumentsRead | InputSkipped | ReadingDone) -> None:
+        if isinstance(event, DocumentsRead):
+            self.documents += event.count
+        elif isinstance(event, InputSkipped):
+            self.skipped[event.reason.partition(":")[0]] += 1
+        else:
+            self.reading_done = True
 
+    def _plan(self, event: UnitsPlanned | UnitsKnown) -> None:
+        if isinstance(event, UnitsPlanned):
+            self.planned += event.count
+        else:
+            self.known += event.count
 
-def _document_read(tally: RunTally, event: Event) -> None:
-    tally.documents += event.fields["count"]
+    def _charge(self, event: CallAnswered | CallCharged) -> None:
+        usage = event.usage
+        self.calls += event.outcome != "lost"
+        self.prompt_tokens += usage.prompt_tokens
+        self.completion_tokens += usage.completion_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.doubt_picodollars += event.doubt_picodollars
+        if event.picodollars is not None:
+            self.is_priced = True
+            self.picodollars += event.picodollars
 
+    def _fail(self, event: CallFailed) -> None:
+        self.failures[event.kind] += 1
 
-def _input_skipped(tally: RunTally, event: Event) -> None:
-    tally.skipped[str(event.fields["reason"]).partition(":")[0]] += 1
+    def _count(self, event: CallReplayed | RepairAsked | ShardPublished) -> None:
+        if isinstance(event, CallReplayed):
+            self.replayed += 1
+        elif isinstance(event, RepairAsked):
+            self.repairs += 1
+        else:
+            self.shards += 1
 
+    def _parse(self, event: AnswerRead) -> None:
+        self.readings[event.how] += 1
 
-def _unit_planned(tally: RunTally, event: Event) -> None:
-    tally.planned += event.fields["count"]
+    def _finish(self, event: UnitFinished) -> None:
+        self.units += 1
+        self.outcomes[event.outcome] += 1
+        self.pairs += event.pairs
+        self.rejected += event.outcome is Outcome.REJECTED
+        self.dropped += event.dropped
 
-
-def _unit_known(tally: RunTally, event: Event) -> None:
-    tally.known += event.fields["count"]
-
-
-def _reading_done(tally: RunTally, _event: Event) -> None:
-    tally.reading_done = True
-
-
-def _call_charged(tally: RunTally, event: Event) -> None:
-    charge = event.fields["charge"]
-    usage, cost = charge.usage, charge.picodollars
-    tally.calls += event.fields.get("outcome") != "lost"
-    tally.prompt_tokens += usage.prompt_tokens
-    tally.completion_tokens += usage.completion_tokens
-    tally.cached_tokens += usage.cached_tokens
-    tally.doubt_picodollars += charge.doubt_picodollars
-    if cost is not None:
-        tally.is_priced = True
-        tally.picodollars += cost
-
-
-def _call_failed(tally: RunTally, event: Event) -> None:
-    tally.failures[event.fields["kind"]] += 1
-
-
-def _call_replayed(tally: RunTally, _event: Event) -> None:
-    tally.replayed += 1
-
-
-def _answer_read(tally: RunTally, event: Event) -> None:
-    tally.readings[event.fields["how"]] += 1
-
-
-def _repair_asked(tally: RunTally, _event: Event) -> None:
-    tally.repairs += 1
-
-
-def _unit_finished(tally: RunTally, event: Event) -> None:
-    fields = event.fields
-    tally.units += 1
-    tally.outcomes[fields["outcome"]] += 1
-    tally.pairs += fields["pairs"]
-    tally.rejected += fields["outcome"] == "rejected"
-    tally.dropped += fields.get("dropped", 0)
-
-
-def _shard_published(tally: RunTally, _event: Event) -> None:
-    tally.shards += 1
-
-
-def _loop_late(tally: RunTally, event: Event) -> None:
-    tally.loop_late_s = max(tally.loop_late_s, event.fields["seconds"])
-
-
-_COUNTERS: dict[Topic, Callable[[RunTally, Event], None]] = {
-    Topic.RUN_OPENED: _run_opened,
-    Topic.DOCUMENT_READ: _document_read,
-    Topic.INPUT_SKIPPED: _input_skipped,
-    Topic.UNIT_PLANNED: _unit_planned,
-    Topic.UNIT_KNOWN: _unit_known,
-    Topic.READING_DONE: _reading_done,
-    Topic.CALL_ANSWERED: _call_charged,
-    Topic.CALL_CHARGED: _call_charged,
-    Topic.CALL_FAILED: _call_failed,
-    Topic.CALL_REPLAYED: _call_replayed,
-    Topic.ANSWER_READ: _answer_read,
-    Topic.REPAIR_ASKED: _repair_asked,
-    Topic.UNIT_FINISHED: _unit_finished,
-    Topic.LOOP_LATE: _loop_late,
-    Topic.SHARD_PUBLISHED: _shard_published,
-}
+    def _be_late(self, event: LoopLate) -> None:
+        self.loop_late_s = max(self.loop_late_s, event.seconds)

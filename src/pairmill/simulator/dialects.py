@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.simulator.quotas import Level, Levels, Refusal
+    from pairmill.simulator.quotas import Level, Levels, QuotaRefusal
     from pairmill.simulator.settings import Dialect, RetryAfter
 
 __all__ = ["go_duration", "limit_headers", "rate_limit_body", "retry_after_headers"]
@@ -72,7 +72,7 @@ def retry_after_headers(
     return headers, told_s
 
 
-def rate_limit_body(dialect: Dialect, refusal: Refusal, model: str, wall_s: float) -> Any:
+def rate_limit_body(dialect: Dialect, refusal: QuotaRefusal, model: str, wall_s: float) -> Any:
     """The JSON body of a 429 that is over when the wait is over."""
     maker = _BODIES.get(dialect, _plain_body)
     return maker(refusal, model, wall_s)
@@ -166,13 +166,13 @@ _USUAL_FORM: dict[str, RetryAfter] = {
 # Bodies, one function a provider.
 
 
-def _limit_words(refusal: Refusal) -> tuple[str, str]:
+def _limit_words(refusal: QuotaRefusal) -> tuple[str, str]:
     if refusal.dimension == "tokens":
         return "tokens", "tokens per min (TPM)"
     return "requests", f"requests per {'day (RPD)' if refusal.dimension == 'day' else 'min (RPM)'}"
 
 
-def _openai_body(refusal: Refusal, model: str, _wall_s: float) -> Any:
+def _openai_body(refusal: QuotaRefusal, model: str, _wall_s: float) -> Any:
     kind, words = _limit_words(refusal)
     message = (
         f"Rate limit reached for {model} in organization org-simulated on {words}: "
@@ -184,7 +184,7 @@ def _openai_body(refusal: Refusal, model: str, _wall_s: float) -> Any:
     }
 
 
-def _azure_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
+def _azure_body(refusal: QuotaRefusal, _model: str, _wall_s: float) -> Any:
     kind, _words = _limit_words(refusal)
     message = (
         f"Requests to the ChatCompletions_Create Operation have exceeded the {kind[:-1]} rate "
@@ -193,7 +193,7 @@ def _azure_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
     return {"error": {"code": "429", "message": message}}
 
 
-def _anthropic_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
+def _anthropic_body(refusal: QuotaRefusal, _model: str, _wall_s: float) -> Any:
     message = (
         "This request would exceed your organization's rate limit of "
         f"{refusal.limit} {_limit_words(refusal)[0]} per minute."
@@ -201,7 +201,7 @@ def _anthropic_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
     return {"type": "error", "error": {"type": "rate_limit_error", "message": message}}
 
 
-def _mistral_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
+def _mistral_body(refusal: QuotaRefusal, _model: str, _wall_s: float) -> Any:
     return {
         "object": "error",
         "message": f"{_limit_words(refusal)[0].capitalize()} rate limit exceeded",
@@ -211,14 +211,14 @@ def _mistral_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
     }
 
 
-def _together_body(refusal: Refusal, model: str, _wall_s: float) -> Any:
+def _together_body(refusal: QuotaRefusal, model: str, _wall_s: float) -> Any:
     kind = "token" if refusal.dimension == "tokens" else "request"
     name = f"dynamic_{kind}_limited"
     message = f"Request limit reached for {model}: your {kind} rate grew too fast."
     return {"error_type": name, "error": {"message": message, "type": name, "code": name}}
 
 
-def _openrouter_body(refusal: Refusal, _model: str, wall_s: float) -> Any:
+def _openrouter_body(refusal: QuotaRefusal, _model: str, wall_s: float) -> Any:
     reset_ms = str(round((wall_s + refusal.wait_s) * 1000))
     word = "day" if refusal.dimension == "day" else "min"
     return {
@@ -237,7 +237,7 @@ def _openrouter_body(refusal: Refusal, _model: str, wall_s: float) -> Any:
     }
 
 
-def _gemini_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
+def _gemini_body(refusal: QuotaRefusal, _model: str, _wall_s: float) -> Any:
     kind = "InputTokens" if refusal.dimension == "tokens" else "Requests"
     span = "Day" if refusal.dimension == "day" else "Minute"
     quota_id = f"GenerateContent{kind}Per{span}PerProjectPerModel-FreeTier"
@@ -258,11 +258,11 @@ def _gemini_body(refusal: Refusal, _model: str, _wall_s: float) -> Any:
     ]
 
 
-def _plain_body(_refusal: Refusal, _model: str, _wall_s: float) -> Any:
+def _plain_body(_refusal: QuotaRefusal, _model: str, _wall_s: float) -> Any:
     return {"error": {"message": "Too Many Requests", "type": "too_many_requests"}}
 
 
-_BODIES: dict[str, Callable[[Refusal, str, float], Any]] = {
+_BODIES: dict[str, Callable[[QuotaRefusal, str, float], Any]] = {
     "openai": _openai_body,
     "groq": _openai_body,
     "azure": _azure_body,

@@ -19,7 +19,7 @@ from pairmill.simulator.faults import FaultDice, Script
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import Slots
 from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
-from pairmill.simulator.quotas import Enforcer, Refusal
+from pairmill.simulator.quotas import Enforcer, QuotaRefusal
 from pairmill.simulator.refusals import REFUSALS, SimulatedReply, quota_gone
 from pairmill.simulator.replies import encode_reply, fill_places
 from pairmill.simulator.report import TrafficCount, Wallet, gauges_text
@@ -316,7 +316,7 @@ class SimulatedEndpoint:
             )
         elif fault == "rate_limit":
             wait_s = step.retry_after_s if step is not None else 1.0
-            refusal = Refusal("requests", _ANY_LIMIT, _ANY_LIMIT, 1, wait_s)
+            refusal = QuotaRefusal("requests", _ANY_LIMIT, _ANY_LIMIT, 1, wait_s)
             form = step.retry_after if step is not None else None
             self._refuse_rate(exchange, request, refusal, None, form)
         elif fault == "insufficient_quota":
@@ -345,7 +345,7 @@ class SimulatedEndpoint:
         charge = None
         if enforcer is not None:
             outcome = enforcer.admit(request.prompt_tokens, request.max_tokens or 0, self._now())
-            if isinstance(outcome, Refusal):
+            if isinstance(outcome, QuotaRefusal):
                 self._refuse_rate(exchange, request, outcome, enforcer, None)
                 return
             charge = outcome
@@ -428,7 +428,7 @@ class SimulatedEndpoint:
         self,
         exchange: HttpExchange,
         request: ChatRequest,
-        refusal: Refusal,
+        refusal: QuotaRefusal,
         enforcer: Enforcer | None,
         form: RetryAfter | None,
     ) -> None:

@@ -19,7 +19,7 @@ __all__ = [
     "Level",
     "Levels",
     "Meter",
-    "Refusal",
+    "QuotaRefusal",
     "SimulatedBucket",
     "SimulatedCharge",
     "SimulatedWindow",
@@ -49,7 +49,7 @@ class Levels:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class QuotaRefusal:
     """Why a call was not admitted: ``requests``, ``tokens`` or ``day``, and the wait that helps."""
 
     dimension: str
@@ -259,7 +259,9 @@ class Enforcer:
         self._tokens = _make_meter(quota, quota.tpm, now) if quota.tpm else None
         self._day = SimulatedWindow(quota.rpd, _DAY_S, now) if quota.rpd else None
 
-    def admit(self, prompt_tokens: int, max_tokens: int, now: float) -> SimulatedCharge | Refusal:
+    def admit(
+        self, prompt_tokens: int, max_tokens: int, now: float
+    ) -> SimulatedCharge | QuotaRefusal:
         """Take one request and its tokens, or say why not."""
         quota = self._quota
         tokens = prompt_tokens + (max_tokens if quota.charge != "actual" else 0)
@@ -274,7 +276,7 @@ class Enforcer:
                 used = max(0, round(limit - meter.remaining(now)))
                 if quota.charge_refused and self._requests is not None:
                     self._requests.take(1, now)
-                return Refusal(name, round(limit), used, cost, wait_s)
+                return QuotaRefusal(name, round(limit), used, cost, wait_s)
         stamp = self._tokens.take(tokens, now) if self._tokens is not None else None
         for meter in (self._requests, self._day):
             if meter is not None:

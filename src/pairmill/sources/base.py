@@ -1,8 +1,8 @@
 """What a reader of a format is given, and what it yields: the door for formats of a user's own.
 
-A format is a `Format`: a name, the endings of its files, and ``documents(opener)``, which yields
-`Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek) and takes
-reports of what cannot be used. See docs/sources.md.
+A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
+yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek),
+and takes reports of what cannot be used. See docs/sources.md.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pairmill.records import Document
 from pairmill.sources.extractors import ExtractionError
 from pairmill.sources.notes import InputFate, Note, Watch
-from pairmill.sources.streams import BLOCK_BYTES, Stream
+from pairmill.sources.streams import BLOCK_BYTES, Stream, open_regular
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from pathlib import Path
 
     from pairmill.sources.article import Article
     from pairmill.sources.extractors import Extractors
+    from pairmill.sources.registry import Formats
 
-__all__ = ["Deferred", "Documents", "Format", "Opener", "too_long"]
+__all__ = ["Deferred", "Documents", "Opener", "SourceFormat", "too_long"]
 
 _SPOOLED_BYTES = 2**24  # a file that must seek is held in memory up to here, then on disk
 _MOST_EXTRACTED_BYTES = 2**28  # of one PDF, book or page; they are held in memory as a whole
@@ -71,7 +73,7 @@ Documents = Iterator[Document | Deferred]
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class SourceFormat:
     """One kind of input.
 
     Attributes:
@@ -119,6 +121,9 @@ class Opener:
         depth: In how many archives it lies.
         from_folder: Whether it was found in a folder, not named by the user.
         format: The format that reads it, once that is known.
+        formats: The formats of the run, for what lies in an archive.
+        is_plain: Whether the stream is the file as it is, not unpacked.
+        path: Where the file is, if it is one of the file system.
     """
 
     name: str
@@ -130,7 +135,10 @@ class Opener:
     extractors: Extractors
     depth: int = 0
     from_folder: bool = False
-    format: Format | None = field(default=None)
+    format: SourceFormat | None = None
+    formats: Formats | None = None
+    is_plain: bool = True
+    path: Path | None = None
 
     def skip(self, where: str, reason: str, detail: str = "") -> None:
         """Report a piece that gives no document; ``where`` is added to the label."""
@@ -163,6 +171,8 @@ class Opener:
 
     def seekable(self) -> IO[bytes]:
         """Return the bytes as a file that can seek; the caller closes it."""
+        if self.path is not None and self.is_plain:
+            return open_regular(self.path)
         spooled = tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)  # noqa: SIM115
         while block := self.stream.read(BLOCK_BYTES):
             spooled.write(block)
@@ -193,7 +203,7 @@ class Opener:
         label = f"{self.label}/{plain_line(name)}"
         return Opener(
             name, label, stream, self.text_field, self.max_bytes, self.watch, self.extractors,
-            self.depth + 1,
+            self.depth + 1, formats=self.formats,
         )  # fmt: skip
 
 

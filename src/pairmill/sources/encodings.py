@@ -127,10 +127,10 @@ def _codec(label: str) -> str:
     name = label.strip().casefold()
     name = _MEANT.get(name, name)
     try:
-        info = codecs.lookup(name)
+        b"".decode(name)  # refuses codecs that are not of text, such as base64
+        return codecs.lookup(name).name
     except (LookupError, ValueError):
         return ""
-    return info.name if info._is_text_encoding else ""  # noqa: SLF001
 
 
 def _detect(data: bytes) -> Decoded | None:

@@ -25,7 +25,7 @@ from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, wr
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Reply", "Task", "main"]
+__all__ = ["Extracted", "Task", "main"]
 
 _DEADLINES = (signal.SIGPROF, signal.SIGALRM)
 _MOST_MEMORY_BYTES = 4 * 2**30  # address space: what a document may make a library ask for
@@ -47,7 +47,7 @@ class Task(Struct, frozen=True, array_like=True):
     size: int
 
 
-class Reply(Struct, frozen=True, array_like=True):
+class Extracted(Struct, frozen=True, array_like=True):
     """What came of a task: articles, or why there are none.
 
     Attributes:
@@ -77,32 +77,34 @@ def main() -> int:
             entry = _load(task.entry)  # our own code: it costs no document's time
             # The system ends the process at its deadline, wherever it is: within a library too.
             _set_timers(task.processor_s, task.wall_s)
-            reply = entry if isinstance(entry, Reply) else _work(entry, data)
+            reply = entry if isinstance(entry, Extracted) else _work(entry, data)
             _set_timers(0, 0)
             write_frame(given, reply)
     return 0
 
 
 @functools.cache
-def _load(name: str) -> Callable[[bytes], list[Article]] | Reply:
+def _load(name: str) -> Callable[[bytes], list[Article]] | Extracted:
     module, _, function = name.partition(":")
     try:
         entry: Callable[[bytes], list[Article]] = getattr(importlib.import_module(module), function)
     except ImportError as error:
-        return Reply(missing=str(error).split("\n", 1)[0] or "a module")
+        return Extracted(missing=str(error).split("\n", 1)[0] or "a module")
     return entry
 
 
-def _work(entry: Callable[[bytes], list[Article]], data: bytes) -> Reply:
+def _work(entry: Callable[[bytes], list[Article]], data: bytes) -> Extracted:
     try:
-        return Reply(entry(data))
+        return Extracted(entry(data))
     except MemoryError:
-        return Reply(error="it takes more memory than any document may")
+        return Extracted(error="it takes more memory than any document may")
     except RecursionError:
-        return Reply(error="nested too deeply")
+        return Extracted(error="nested too deeply")
     except Exception as error:  # noqa: BLE001 (whatever a library raises is this document's fault)
         words = str(error).split("\n", 1)[0][:200]
-        return Reply(error=f"{type(error).__name__}: {words}" if words else type(error).__name__)
+        return Extracted(
+            error=f"{type(error).__name__}: {words}" if words else type(error).__name__
+        )
 
 
 def _set_timers(processor_s: float, wall_s: float) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import StoppedError
-from pairmill.sources.extractor_process import Reply, Task
+from pairmill.sources.extractor_process import Extracted, Task
 from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
 from pairmill.sources.processes import Process
 
@@ -68,7 +68,7 @@ class Extractors:
         task = Task(entry, self._page_s, self._wall_s, len(data))
         try:
             write_frame(process.inward, task, (data,))
-            reply = read_frame(process.outward, Reply)
+            reply = read_frame(process.outward, Extracted)
         except (BrokenFrameError, BrokenPipeError):
             code = process.end()
             self._let_go(process)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format
+from pairmill.sources.base import SourceFormat
 
 if TYPE_CHECKING:
     from pairmill.sources.article import Article
     from pairmill.sources.base import Deferred, Documents, Opener
 
-__all__ = ["HTML", "looks_like_html", "read_html", "read_page"]
+__all__ = ["HTML", "has_entities", "looks_like_html", "read_html", "read_page", "read_page_bytes"]
 
 _ENTRY = "pairmill.sources.pages.article:extract"
 _OPENING = re.compile(
@@ -71,7 +71,7 @@ def read_html(opener: Opener) -> Documents:
     yield from opener.extract_whole(_ENTRY, make)
 
 
-HTML = Format(
+HTML = SourceFormat(
     "HTML",
     (".html", ".htm", ".xhtml", ".xht", ".shtml", ".mhtml", ".php", ".aspx", ".asp", ".jsp"),
     read_html,
@@ -93,6 +93,15 @@ def read_page(document: Document, where: str, opener: Opener) -> Deferred | None
     return opener.later(_ENTRY, data, lambda article: _filled(document, article), where)
 
 
+def read_page_bytes(document: Document, data: bytes, where: str, opener: Opener) -> Deferred:
+    """Return a page as it was sent, with what is known of it; its id is the text's digest."""
+
+    def make(article: Article) -> Document:
+        return _filled(replace(document, id=digest(article.text)), article)
+
+    return opener.later(_ENTRY, data, make, where)
+
+
 def _filled(document: Document, article: Article) -> Document:
     return replace(
         document,
@@ -101,4 +110,5 @@ def _filled(document: Document, article: Article) -> Document:
         author=document.author or article.author,
         url=document.url or article.url,
         language=document.language or article.language,
+        since=2,
     )

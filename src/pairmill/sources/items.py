@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pairmill.sources.base import Format, too_long
-from pairmill.sources.records import Decoder, read_record
+from pairmill.sources.base import SourceFormat, too_long
+from pairmill.sources.records import Decoder, read_records
 from pairmill.sources.streams import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ Item = bytes | int | str
 """A whole item's bytes; or the size of one too long; or why what follows is no item."""
 
 _WRAPPED_LIST = re.compile(
-    rb'[{,]\s*"(?:artifact_data|data|documents|articles|records|rows|items|posts)"\s*:\s*\[\Z'
+    rb'[{,]\s*"(?:artifact_data|data|documents|articles|records|rows|items|posts|results|pages|hits|objects|entries|docs)"\s*:\s*\[\Z'
 )
+_WHOLE_BYTES = 2**18  # objects up to here are looked at as a whole
 _KEY_BYTES = 128  # room for the pattern above
 _WRAPPER_BYTES = 4096  # an object that already held more than this is a record, not a wrapper
 _STRUCTURE = re.compile(rb'["{}\[\]]')
@@ -40,11 +41,14 @@ def read_items(opener: Opener) -> Documents:
     """Yield a document for each item; one that gives none is reported by its number."""
     decoder = Decoder(opener)
     number = 0
-    for number, item in enumerate(cut_items(opener.stream, opener.max_bytes), 1):
+    for item in cut_items(opener.stream, opener.max_bytes, _WHOLE_BYTES):
+        number += 1
         where = f"#{number}"
         if isinstance(item, bytes):
-            if document := read_record(item, where, decoder):
-                yield document
+            for count, document in read_records(item, "#", number, decoder):
+                number = count
+                if document is not None:
+                    yield document
         elif isinstance(item, int):
             opener.skip(where, "record too long", too_long(item, opener.max_bytes))
         else:
@@ -54,15 +58,17 @@ def read_items(opener: Opener) -> Documents:
         opener.skip("", "no records")
 
 
-JSON = Format("JSON", (".json",), read_items, is_text=True)
+JSON = SourceFormat("JSON", (".json",), read_items, is_text=True)
 
 
-def cut_items(stream: Stream, max_bytes: int) -> Iterator[Item]:
+def cut_items(stream: Stream, max_bytes: int, whole_bytes: int = 0) -> Iterator[Item]:
     """Cut JSON into the bytes of its items, without decoding them.
 
     Items are the elements of a top-level list, those of the lists under known keys
     (``artifact_data``, ``data`` ...) of a top-level object, else top-level objects. Of an item over
-    ``max_bytes`` its size is given, and no more of it than that is ever held.
+    ``max_bytes`` its size is given, and no more of it than that is ever held. A top-level
+    object that ends within ``whole_bytes`` is one item whatever it wraps: who sees all of it can
+    tell better.
     """
     tape = _Tape(stream, max_bytes)
     while opener := tape.pass_over(_SPACE):
@@ -70,7 +76,10 @@ def cut_items(stream: Stream, max_bytes: int) -> Iterator[Item]:
             tape.at += 1
             yield from _cut_list(tape)
         elif opener == b"{":
-            yield from _cut_object(tape)
+            if tape.ends_within(whole_bytes):
+                yield tape.take()
+            else:
+                yield from _cut_object(tape)
         else:
             tape.mark()
             tape.pass_over(_LINE)
@@ -217,6 +226,25 @@ class _Tape:
                 return False
             if depth == 0:
                 return True
+        return False
+
+    def ends_within(self, most: int) -> bool:
+        """Move past the value at the cursor, if it ends within so many bytes; else stay."""
+        if not most:
+            return False
+        self.mark()
+        depth = 0
+        while self.marked_bytes() <= most and (hit := self.pass_structure()):
+            if hit in b"{[":
+                depth += 1
+            elif hit in b"}]":
+                depth -= 1
+            elif not self.pass_string():
+                break
+            if depth == 0:
+                return True
+        self.at = self._mark
+        self.unmark()
         return False
 
     def _more(self) -> bool:

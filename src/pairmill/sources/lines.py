@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
-from pairmill.sources.base import Format, too_long
+from pairmill.sources.base import SourceFormat, too_long
+from pairmill.sources.items import read_items
 from pairmill.sources.records import Decoder, read_record
-from pairmill.sources.streams import BLOCK_BYTES
+from pairmill.sources.streams import BLOCK_BYTES, take_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = ["JSON_LINES", "cut_lines", "read_lines"]
 
+_OPENS = re.compile(rb"\[\s*[{\"]|\{\s*[\"}]")
+_LOOKED_AT_LINES = 20
+
 
 def read_lines(opener: Opener) -> Documents:
     """Yield a document for each line; a line that gives none is reported by its number."""
+    head, opener.stream = take_head(opener.stream)
+    if _is_one_value(head):
+        yield from read_items(opener)
+        return
     decoder = Decoder(opener)
     found = False
     for number, line in cut_lines(opener.stream, opener.max_bytes):
@@ -35,7 +45,32 @@ def read_lines(opener: Opener) -> Documents:
         opener.skip("", "no records")
 
 
-JSON_LINES = Format("JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), read_lines, is_text=True)
+def _is_one_value(head: bytes) -> bool:
+    """Whether a file holds a list, or objects over several lines: no line of it is a record."""
+    start = head.lstrip()
+    if not start.startswith((b"{", b"[")):
+        return False
+    if not _OPENS.match(start):
+        return False
+    if start.startswith(b"{") and b"\n" not in start:
+        return False  # one line, or the beginning of a long one
+    return not any(_is_record(line) for line in head.split(b"\n")[:_LOOKED_AT_LINES])
+
+
+def _is_record(line: bytes) -> bool:
+    line = line.strip().removeprefix(b"\xef\xbb\xbf").removesuffix(b",")
+    if not line.startswith((b"{", b'"')):
+        return False
+    try:
+        json.loads(line.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+JSON_LINES = SourceFormat(
+    "JSON Lines", (".jsonl", ".ndjson", ".jsonlines"), read_lines, is_text=True
+)
 
 
 def cut_lines(stream: Stream, max_bytes: int) -> Iterator[tuple[int, bytes | int]]:

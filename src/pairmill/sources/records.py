@@ -7,26 +7,33 @@ usual field names, lists of paragraphs, and plain strings. Field names are compa
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec.structs import replace
 
 from pairmill.records import Document, digest
 from pairmill.sources.characters import plain_line, strip_surrogates
-from pairmill.sources.html import looks_like_html, read_page
+from pairmill.sources.encodings import decode
+from pairmill.sources.html import has_entities, looks_like_html, read_page
+from pairmill.sources.markdown import split_front_matter
+from pairmill.sources.shapes import blocks_text, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pairmill.sources.base import Deferred, Opener
 
-__all__ = ["Decoder", "find_text", "read_record"]
+__all__ = ["Decoder", "document_of", "find_text", "read_record", "read_records"]
 
 _TEXT_FIELDS = (
     "text", "content", "body", "article", "markdown", "article_text", "page_content",
     "raw_content", "full_text", "maintext", "main_text", "content_text", "document", "passage",
-    "html", "raw_html",
+    "html", "raw_html", "fit_markdown", "raw_markdown", "maincontent", "articlebody",
+    "selftext", "plain_text", "rendered",
 )  # fmt: skip
 _NOT_TEXT = frozenset(
     ("id", "_id", "url", "link", "source_url", "title", "headline", "author", "date", "hash")
@@ -34,15 +41,22 @@ _NOT_TEXT = frozenset(
 _TITLE_FIELDS = ("title", "headline", "name")
 _AUTHOR_FIELDS = ("author_full_name", "author", "authors", "byline", "creator")
 _URL_FIELDS = ("link", "url", "source_url", "canonical_url", "uri")
-_LANGUAGE_FIELDS = ("language", "lang")
+_ADDRESSES = ("sourceurl", "source", "permalink", "href", "page_url", "id", "@id", "loc")
+_LANGUAGE_FIELDS = ("language", "lang", "inlanguage")
 _FACTS = (_TITLE_FIELDS, _AUTHOR_FIELDS, _URL_FIELDS, _LANGUAGE_FIELDS)
 _ID_FIELDS = ("id", "_id", "doc_id", "document_id", "uuid")
 _NESTED = ("content", "metadata", "meta")  # mappings in which the fields above may stand too
 
 _GUESSED_MIN_CHARS = 40  # a field with no telling name is taken for the text only from here on
+_TAG = re.compile(r"<[^<>]*>")
 _ID_MAX_CHARS = 200
 _NAMED_FIELDS = 12
 _MOST_PLANS = 64  # kinds of records that are remembered; a crawl has a few
+_SHORT_CHARS = 300  # a text so short may be a teaser, where a longer one stands in another field
+_BLOCK_FIELDS = (
+    "blocks", "content", "sections", "paragraphs", "body", "text", "children", "elements", "doc",
+    "document", "root", "results", "articlebody",
+)  # fmt: skip
 _MAX_DEPTH = 2  # mappings within mappings that are searched
 
 
@@ -67,7 +81,7 @@ class Decoder:
             return orjson.loads(raw)
         except orjson.JSONDecodeError:
             try:
-                value = json.loads(raw.decode("utf-8", "replace"), strict=False)
+                value = json.loads(self._text_of(raw), strict=False)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
             except RecursionError:
@@ -77,6 +91,12 @@ class Decoder:
         self._mended += 1
         return value
 
+    def _text_of(self, raw: bytes) -> str:
+        """Decode a record in whatever encoding, without a mark in front or a comma behind."""
+        raw = raw.strip().removeprefix(b"\xef\xbb\xbf").removesuffix(b",")
+        decoded = None if raw.isascii() else decode(raw)
+        return decoded.text if decoded else raw.decode("utf-8", "replace")
+
     def finish(self) -> None:
         """Report how many records were mended."""
         if self._mended:
@@ -85,13 +105,52 @@ class Decoder:
 
 
 def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | Deferred | None:
-    """Return the record's document, or report why it has none."""
-    opener = decoder.opener
+    """Return the document of a record that wraps no others, or report why it has none."""
     try:
         data = decoder.decode(raw)
     except ValueError as error:
-        opener.skip(where, "broken JSON", str(error))
+        decoder.opener.skip(where, "broken JSON", str(error))
         return None
+    return document_of(data, where, decoder)
+
+
+def read_records(
+    raw: bytes, mark: str, number: int, decoder: Decoder
+) -> Iterator[tuple[int, Document | Deferred | None]]:
+    """Yield the documents of an item, which may wrap several records, each with its number."""
+    where = f"{mark}{number}"
+    try:
+        data = decoder.decode(raw)
+    except ValueError as error:
+        decoder.opener.skip(where, "broken JSON", str(error))
+        return
+    field = decoder.opener.text_field
+    if not isinstance(data, dict):
+        yield number, document_of(data, where, decoder)
+        return
+    for count, record in enumerate(unwrap(data, lambda it: _has_text(it, field)), number):
+        yield count, document_of(record, f"{mark}{count}", decoder)
+
+
+def _has_text(data: dict[str, Any], field: str | None) -> bool:
+    """Whether a record has a text in a field with a known name."""
+    fields = _lower(data)
+    if field is not None:
+        return bool(_text_of(_look_up(fields, field.casefold())))
+    for name in _TEXT_FIELDS:
+        value = fields.get(name)
+        if isinstance(value, str) and value.strip():
+            return True
+        if isinstance(value, dict) and _has_text(value, None):
+            return True
+        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+            return True
+    return False
+
+
+def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred | None:
+    """Return the document of a decoded record, or report why it has none."""
+    opener = decoder.opener
     if isinstance(data, str):
         data = {"text": data}
     if not isinstance(data, dict):
@@ -103,8 +162,18 @@ def read_record(raw: bytes, where: str, decoder: Decoder) -> Document | Deferred
         wanted = f"'{plain_line(opener.text_field, 40)}'" if opener.text_field else "text"
         opener.skip(where, "no text field", f"no {wanted} among: {names or 'no fields at all'}")
         return None
-    text, own_id, *facts = found
-    document = Document(own_id or digest(text), text, f"{opener.label}{where}", *facts)
+    text, own_id, title, author, url, language = found
+    own_id = own_id or digest(text)
+    whole = text
+    if text.startswith(("---", "+++")):
+        known, text = split_front_matter(text)
+        title, author = title or known.title, author or known.author
+        url, language = url or known.url, language or known.language
+    if has_entities(text) and not looks_like_html(text):
+        text = html.unescape(html.unescape(text))
+    document = Document(own_id, text, f"{opener.label}{where}", title, author, url, language)
+    if text != whole:
+        document = replace(document, since=2)
     return read_page(document, where, opener) if looks_like_html(text) else document
 
 
@@ -147,7 +216,7 @@ def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None
     text_name, id_name, fact_names, nested = plan
     text = data[text_name]
     is_nested = nested and any(type(data[name]) is dict for name in nested)
-    if type(text) is not str or not text or is_nested:
+    if type(text) is not str or len(text) < _SHORT_CHARS or is_nested:
         return None
     own_id = None
     if id_name is not None:
@@ -173,7 +242,8 @@ def _make_plan(data: dict[str, Any], text_field: str | None) -> _Plan | None:
         return next((given[name] for name in names if name in given), None)
 
     text = first((text_field.casefold(),) if text_field else _TEXT_FIELDS)
-    if text is None:
+    has_address = any(name in given for name in _ADDRESSES if name != "id")
+    if text is None or (has_address and first(_URL_FIELDS) is None):
         return None
     nested = tuple(given[name] for name in _NESTED if name in given)
     return text, first(_ID_FIELDS), tuple(map(first, _FACTS)), nested
@@ -186,16 +256,37 @@ def find_text(fields: Mapping[str, Any], wanted: str | None, depth: int = 0) -> 
     """
     if wanted is not None:
         return _text_of(_look_up(fields, wanted.casefold()))
+    first = ""
     for name in _TEXT_FIELDS:
         text = _text_of(fields.get(name), depth)
-        if text:
-            return text
+        if text and (not first or (len(first) < _SHORT_CHARS and len(text) > 3 * len(first))):
+            first = text
+        if len(first) >= _SHORT_CHARS:
+            break
+    if first:
+        return first
+    if depth == 0 and (text := _text_of_blocks(fields)):
+        return text
     others = [
         value
         for name, value in fields.items()
-        if isinstance(value, str) and name not in _NOT_TEXT and len(value) >= _GUESSED_MIN_CHARS
+        if isinstance(value, str)
+        and name not in _NOT_TEXT
+        and len(value) >= _GUESSED_MIN_CHARS
+        and not value.startswith(("http://", "https://", "HTTP/"))
     ]
     return max(others, key=len, default=None)
+
+
+def _text_of_blocks(fields: Mapping[str, Any]) -> str:
+    """Return the text of a list of blocks, as editors and exports keep it."""
+    for name in _BLOCK_FIELDS:
+        value = fields.get(name)
+        if isinstance(value, (list, dict)) and value:
+            text = blocks_text(value)
+            if len(text) >= _GUESSED_MIN_CHARS:
+                return text
+    return ""
 
 
 def _look_up(fields: Mapping[str, Any], path: str) -> Any:
@@ -225,13 +316,29 @@ def _find(levels: list[dict[str, Any]], names: tuple[str, ...]) -> str | None:
     """Return the first of the named fields that holds a name, in the record or one level down."""
     for level in levels:
         for name in names:
-            if name not in level:
-                continue
-            value = level[name]
-            if isinstance(value, list):
-                value = ", ".join(part for part in value if isinstance(part, str))
-            if isinstance(value, str) and value.strip():
-                return strip_surrogates(value.strip())
+            if name in level and (found := _name_in(level[name])):
+                return strip_surrogates(found)
+    if names is _URL_FIELDS:
+        for level in levels:
+            for name in _ADDRESSES:
+                value = level.get(name)
+                if isinstance(value, str) and value.startswith(("http://", "https://")):
+                    return strip_surrogates(value.strip())
+    return None
+
+
+def _name_in(value: Any) -> str | None:
+    """Return a name, the names of a list, or what an object (a person, rendered HTML) is called."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, list):
+        names = [name for part in value[:_NAMED_FIELDS] if (name := _name_in(part))]
+        return ", ".join(names) or None
+    if isinstance(value, dict):
+        rendered = value.get("rendered")
+        if isinstance(rendered, str):
+            return html.unescape(_TAG.sub("", rendered)).strip() or None
+        return _name_in(value.get("name"))
     return None
 
 

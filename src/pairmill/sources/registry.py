@@ -3,37 +3,122 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
 from typing import TYPE_CHECKING
 
 import orjson
 
 from pairmill.errors import ConfigError
-from pairmill.sources.base import Format
+from pairmill.sources.base import SourceFormat
 from pairmill.sources.encodings import MARKS, decode, sniff_utf16
 from pairmill.sources.html import HTML, looks_like_html
 from pairmill.sources.items import JSON
 from pairmill.sources.lines import JSON_LINES
 from pairmill.sources.streams import Gunzip, Recoded, Rewound, take_head
-from pairmill.sources.text import MARKDOWN, TEXT
+from pairmill.sources.text import MARKDOWN, MDX, TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pairmill.sources.base import Documents, Opener
 
 __all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
-FORMATS: tuple[Format, ...] = (TEXT, MARKDOWN, HTML, JSON, JSON_LINES)
+
+def _later(module: str, function: str) -> Callable[[Opener], Documents]:
+    """Return a reader whose module is loaded when the first input of its kind comes."""
+
+    def read(opener: Opener) -> Documents:
+        reader = getattr(importlib.import_module(f"pairmill.sources.{module}"), function)
+        yield from reader(opener)
+
+    return read
+
+
+CSV = SourceFormat("CSV", (".csv", ".tsv", ".tab"), _later("tables", "read_csv"), is_text=True)
+EXCEL = SourceFormat(
+    "a spreadsheet",
+    (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods"),
+    _later("tables", "read_excel"),
+    extra="formats",
+    modules=("python_calamine",),
+)
+PARQUET = SourceFormat(
+    "Parquet",
+    (".parquet", ".pq"),
+    _later("tables", "read_parquet"),
+    extra="parquet",
+    modules=("pyarrow",),
+)
+ARROW = SourceFormat(
+    "Arrow",
+    (".arrow", ".feather", ".ipc"),
+    _later("tables", "read_arrow"),
+    extra="parquet",
+    modules=("pyarrow",),
+)
+NOTEBOOK = SourceFormat("a notebook", (".ipynb",), _later("markup", "read_notebook"), is_text=True)
+RST = SourceFormat(
+    "reStructuredText", (".rst", ".rest"), _later("markup", "read_rst"), is_text=True
+)
+ASCIIDOC = SourceFormat(
+    "AsciiDoc", (".adoc", ".asciidoc", ".asc"), _later("markup", "read_asciidoc"), is_text=True
+)
+LATEX = SourceFormat(
+    "LaTeX", (".tex", ".latex", ".ltx"), _later("markup", "read_latex"), is_text=True
+)
+FEED = SourceFormat("XML", (".xml", ".rss", ".atom", ".wxr", ".rdf"), _later("feeds", "read_feed"))
+MBOX = SourceFormat("mbox", (".mbox", ".mbx"), _later("messages", "read_mbox"))
+MAIL = SourceFormat("mail", (".eml", ".mhtml", ".mht"), _later("messages", "read_mail"))
+SUBTITLES = SourceFormat(
+    "subtitles", (".srt", ".vtt"), _later("messages", "read_subtitles"), is_text=True
+)
+DOCX = SourceFormat(
+    "a Word document",
+    (".docx", ".docm"),
+    _later("office", "read_docx"),
+    extra="formats",
+    modules=("mammoth", "lxml"),
+)
+PPTX = SourceFormat(
+    "a presentation",
+    (".pptx", ".pptm"),
+    _later("office", "read_pptx"),
+    extra="formats",
+    modules=("lxml",),
+)
+ODT = SourceFormat(
+    "an OpenDocument text",
+    (".odt",),
+    _later("office", "read_odt"),
+    extra="formats",
+    modules=("lxml",),
+)
+EPUB = SourceFormat(
+    "an EPUB book", (".epub",), _later("office", "read_epub"), extra="formats", modules=("lxml",)
+)
+PDF = SourceFormat(
+    "a PDF", (".pdf",), _later("office", "read_pdf"), extra="formats", modules=("pypdfium2",)
+)
+WARC = SourceFormat(
+    "WARC",
+    (".warc", ".wet", ".arc"),
+    _later("archives", "read_warc"),
+    extra="formats",
+    modules=("warcio",),
+)
+ZIP = SourceFormat("zip", (".zip",), _later("archives", "read_zip"))
+TAR = SourceFormat("tar", (".tar", ".tgz", ".tbz2", ".txz"), _later("archives", "read_tar"))
+FORMATS: tuple[SourceFormat, ...] = (
+    TEXT, MARKDOWN, MDX, HTML, JSON, JSON_LINES, CSV, EXCEL, PARQUET, ARROW, NOTEBOOK, RST,
+    ASCIIDOC, LATEX, FEED, MBOX, MAIL, SUBTITLES, DOCX, PPTX, ODT, EPUB, PDF, WARC, ZIP, TAR,
+)  # fmt: skip
 """The formats that come along, in the order in which they are asked."""
 
 ENTRY_POINTS = "pairmill.sources"
 
 _GZIP = b"\x1f\x8b"
 _MAGIC = (
-    (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a zip, docx or epub archive"),
     (b"\x89PNG", "an image"),
     (b"\xff\xd8\xff", "an image"),
     (b"GIF8", "an image"),
@@ -49,13 +134,28 @@ _MAGIC = (
     (b"\xfd7zXZ", "xz data"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"Rar!", "a rar archive"),
-    (b"PAR1", "a Parquet file"),
     (b"\x7fELF", "a program"),
     (b"MZ\x90", "a program"),
     (b"SQLite format 3", "a database"),
     (b"\xd0\xcf\x11\xe0", "an old Office file"),
     (b"{\\rtf", "an RTF document"),
 )
+_SHOWN = (
+    (b"%PDF", PDF),
+    (b"PAR1", PARQUET),
+    (b"ARROW1", ARROW),
+    (b"WARC/", WARC),
+    (b"WEBVTT", SUBTITLES),
+)
+_ZIPPED = (
+    (b"application/epub+zip", EPUB),
+    (b"application/vnd.oasis.opendocument.text", ODT),
+    (b"application/vnd.oasis.opendocument.spreadsheet", EXCEL),
+    (b"word/", DOCX),
+    (b"ppt/", PPTX),
+    (b"xl/", EXCEL),
+)
+_FEED_ROOTS = (b"<rss", b"<feed", b"<rdf:rdf", b"<mediawiki")
 _LOOKED_AT_BYTES = 8192
 _MAX_ODD_SHARE = 0.1  # of the first bytes: control characters
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -73,7 +173,7 @@ def ending_of(name: str) -> str:
 
 
 class Formats:
-    """The formats of a run: a user's own first, then installed ones, then those that come along."""
+    """The formats of a run: a user's own first, then those that come along, then installed ones."""
 
     def __init__(self, own: Iterable[str] = ()) -> None:
         """Take names of a user's own formats, as ``module:attribute``.
@@ -82,25 +182,28 @@ class Formats:
             ConfigError: One cannot be loaded.
         """
         self._own = tuple(_load(name) for name in own)
-        self._installed: tuple[Format, ...] | None = None
-        self._by_ending: dict[str, Format] | None = None
+        self._installed: tuple[SourceFormat, ...] | None = None
+        self._known: dict[str, SourceFormat] = {}
+        for one in (*self._own, *FORMATS):
+            for ending in one.endings:
+                self._known.setdefault(ending, one)
 
-    def of_name(self, name: str) -> Format | None:
+    def of_name(self, name: str) -> SourceFormat | None:
         """Return the format that a file's ending tells, if it is known."""
-        if self._by_ending is None:
-            known: dict[str, Format] = {}
-            for one in (*self._own, *self.installed, *FORMATS):
-                for ending in one.endings:
-                    known.setdefault(ending, one)
-            self._by_ending = known
-        return self._by_ending.get(ending_of(name))
+        ending = ending_of(name)
+        found = self._known.get(ending)
+        if found is None and ending:
+            found = next((one for one in self.installed if ending in one.endings), None)
+        return found
 
     @property
-    def installed(self) -> tuple[Format, ...]:
+    def installed(self) -> tuple[SourceFormat, ...]:
         """Formats that other packages bring, by the entry point ``pairmill.sources``."""
         if self._installed is None:
             loaded_formats = []
-            for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+            from importlib.metadata import entry_points  # noqa: PLC0415 (it costs a start 20 ms)
+
+            for point in entry_points(group=ENTRY_POINTS):
                 try:
                     loaded = point.load()
                 except Exception as error:  # noqa: BLE001 (another package's fault, with its name)
@@ -115,8 +218,7 @@ class Formats:
     @property
     def endings(self) -> list[str]:
         """All endings that are known, sorted."""
-        self.of_name("")
-        return sorted(self._by_ending or ())
+        return sorted({*self._known, *(it for one in self.installed for it in one.endings)})
 
 
 def read_input(opener: Opener, formats: Formats) -> Documents:
@@ -134,16 +236,21 @@ def read_input(opener: Opener, formats: Formats) -> Documents:
         packed.append(Gunzip(stream))
         head, stream = take_head(packed[-1])
     named = formats.of_name(opener.name)
+    opener.is_plain = not packed
     if not head:
         opener.skip("", "empty file")
     elif named is not None and not named.is_text and named is not HTML:
         yield from _read(opener, named, stream)
+    elif (shown := _by_magic(head)) is not None:
+        yield from _read(opener, shown, stream)
     else:
         head, stream = _decode(head, stream)
         what = _binary_kind(head)
         if what:
             opener.skip("", "not text", what)
         else:
+            if named is TEXT and _guess(head, from_folder=False, name="") is JSON_LINES:
+                named = JSON_LINES
             chosen = named or _guess(head, from_folder=opener.from_folder, name=opener.name)
             if chosen is None:
                 advice = "name the file itself to have it read as text"
@@ -155,7 +262,7 @@ def read_input(opener: Opener, formats: Formats) -> Documents:
             opener.notice("gzip data ends early", f"{layer.fault}; what could be read is kept")
 
 
-def _read(opener: Opener, format_: Format, stream: Rewound) -> Documents:
+def _read(opener: Opener, format_: SourceFormat, stream: Rewound) -> Documents:
     opener.stream = stream
     opener.format = format_
     if not format_.is_usable():
@@ -164,7 +271,7 @@ def _read(opener: Opener, format_: Format, stream: Rewound) -> Documents:
     yield from format_.documents(opener)
 
 
-def _load(name: str) -> Format:
+def _load(name: str) -> SourceFormat:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise ConfigError(f"sources: '{name}' is no module:attribute")
@@ -175,9 +282,9 @@ def _load(name: str) -> Format:
     return _checked(found, name)
 
 
-def _checked(found: object, name: str) -> Format:
-    if not isinstance(found, Format):
-        raise ConfigError(f"sources: '{name}' is a {type(found).__name__}, not a Format")
+def _checked(found: object, name: str) -> SourceFormat:
+    if not isinstance(found, SourceFormat):
+        raise ConfigError(f"sources: '{name}' is a {type(found).__name__}, not a SourceFormat")
     return found
 
 
@@ -215,7 +322,24 @@ def _binary_kind(head: bytes) -> str:
     return ""
 
 
-def _guess(head: bytes, *, from_folder: bool, name: str) -> Format | None:
+def _by_magic(head: bytes) -> SourceFormat | None:
+    """Return the format that the first bytes show beyond doubt, whatever the name says."""
+    start = head[:4096]
+    if start.startswith(b"PK\x03\x04"):
+        for sign, kind in _ZIPPED:
+            if sign in start:
+                return kind
+        return ZIP
+    if start[257:262] == b"ustar":
+        return TAR
+    if start.lstrip().startswith(b"<?xml") and b"<html" not in start.lower():
+        return FEED
+    if start.lstrip()[:1] == b"<" and start.lstrip().lower().startswith(_FEED_ROOTS):
+        return FEED
+    return next((kind for sign, kind in _SHOWN if start.startswith(sign)), None)
+
+
+def _guess(head: bytes, *, from_folder: bool, name: str) -> SourceFormat | None:
     """Choose a format for an input whose name does not tell.
 
     In a folder, files with an unknown ending are often no text for people (programs, settings):

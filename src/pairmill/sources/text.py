@@ -1,74 +1,78 @@
-"""Plain text and Markdown files: one file, one document."""
+"""Plain text and Markdown files: one file, one document.
+
+Of Markdown, what its site generator would have resolved goes: front matter (its facts are used),
+Liquid, shortcodes, imports, components and HTML tags. Code is never touched.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pairmill.records import Document, digest
-from pairmill.sources.base import Format
+from pairmill.sources.base import SourceFormat
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import decode
+from pairmill.sources.markdown import (
+    first_heading,
+    resolve_templates,
+    split_front_matter,
+    was_cut_alike,
+)
 
 if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener
 
-__all__ = ["MARKDOWN", "TEXT", "read_text"]
-
-_FRONT_MATTER = re.compile(r"---[ \t]*\r?\n((?:[^\n]*\n){1,60}?)---[ \t]*(?:\r?\n|\Z)")
-_FIELD = re.compile(
-    r"(title|author|url|link|source|language|lang)[ \t]*:[ \t]*(.*\S)", re.IGNORECASE
-)
-_FIRST_HEADING = re.compile(r"\s*#[ \t]+([^\n]+)")
-_ALIASES = {"link": "url", "source": "url", "lang": "language"}
+__all__ = ["MARKDOWN", "MDX", "TEXT", "decode_whole", "read_markdown", "read_text"]
 
 
 def read_text(opener: Opener) -> Documents:
-    """Yield the file as one document.
+    """Yield the file as one document, with the facts that front matter gives."""
+    yield from _read(opener, is_markdown=False)
 
-    Title, author, URL and language come from front matter (``name: value`` lines between two lines
-    of ``---`` at the top), the title else from a first heading.
-    """
+
+def read_markdown(opener: Opener) -> Documents:
+    """Yield the file as one document, without what a site generator resolves."""
+    yield from _read(opener, is_markdown=True)
+
+
+def decode_whole(opener: Opener) -> str | None:
+    """Return the input as text; or report why it is none, and return None."""
     data = opener.read_all()
     if data is None:
-        return
+        return None
     decoded = decode(data)
     if decoded is None:
         opener.skip("", "not text", "text in an encoding that cannot be told")
-        return
-    text = decoded.text
+        return None
     if decoded.replaced > 0:
-        places = f"{decoded.replaced} places are not {_name_of(decoded.encoding)}"
-        opener.notice("characters replaced", places)
-    facts, body = _split_front_matter(text)
-    heading = _FIRST_HEADING.match(body)
-    title = facts.get("title") or (heading[1].rstrip("# \r\t") if heading else None)
+        name = "UTF-8" if decoded.encoding == "utf-8" else decoded.encoding
+        opener.notice("characters replaced", f"{decoded.replaced} places are not {name}")
+    return decoded.text
+
+
+def _read(opener: Opener, *, is_markdown: bool) -> Documents:
+    text = decode_whole(opener)
+    if text is None:
+        return
+    facts, rest = split_front_matter(text, json_too=is_markdown)
+    body = rest
+    if is_markdown:
+        is_mdx = opener.name.casefold().endswith((".mdx", ".astro"))
+        body = resolve_templates(body, facts, is_mdx=is_mdx)
     yield Document(
-        id=digest(text),
+        id=facts.id or digest(text),
         text=strip_surrogates(body),
         source=opener.label,
-        title=title,
-        author=facts.get("author"),
-        url=facts.get("url"),
-        language=facts.get("language"),
+        title=facts.title or first_heading(body),
+        author=facts.author,
+        url=facts.url,
+        language=facts.language,
+        since=1 if body == rest and was_cut_alike(text, rest) else 2,
     )
 
 
-TEXT = Format("text", (".txt", ".text"), read_text, is_text=True)
-MARKDOWN = Format("Markdown", (".md", ".markdown"), read_text, is_text=True)
-
-
-def _name_of(encoding: str) -> str:
-    return "UTF-8" if encoding == "utf-8" else encoding
-
-
-def _split_front_matter(text: str) -> tuple[dict[str, str], str]:
-    match = _FRONT_MATTER.match(text)
-    if not match:
-        return {}, text
-    facts: dict[str, str] = {}
-    for line in match[1].split("\n"):
-        if field := _FIELD.match(line):
-            name = field[1].casefold()
-            facts.setdefault(_ALIASES.get(name, name), field[2].strip("\"'"))
-    return (facts, text[match.end() :]) if facts else ({}, text)
+TEXT = SourceFormat("text", (".txt", ".text"), read_text, is_text=True)
+MARKDOWN = SourceFormat(
+    "Markdown", (".md", ".markdown", ".mkd", ".qmd"), read_markdown, is_text=True
+)
+MDX = SourceFormat("MDX", (".mdx", ".astro"), read_markdown, is_text=True)

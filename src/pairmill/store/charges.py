@@ -28,6 +28,7 @@ __all__ = [
     "add_charges",
     "add_drops",
     "has_drops",
+    "is_charge_row",
     "prepare",
     "read_bill",
     "read_drops",
@@ -199,6 +200,13 @@ def prepare(connection: sqlite3.Connection) -> None:
 def add_charges(connection: sqlite3.Connection, rows: Iterable[tuple[object, ...]]) -> None:
     """Add what ``ChargeSums.take`` gave."""
     connection.executemany(_ADD_CHARGE, rows)
+
+
+def is_charge_row(row: tuple[object, ...]) -> bool:
+    """Whether a row that was read out of a damaged ledger can be one of ``charges``."""
+    model, outcome, *sums = row
+    counts = all(isinstance(value, int) and value >= 0 for value in sums)
+    return isinstance(model, str) and isinstance(outcome, str) and counts
 
 
 def add_drops(connection: sqlite3.Connection, drops: Iterable[DropKey]) -> None:

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["connect", "create", "explained", "read_chain", "rebuild_hint", "write_chain"]
+__all__ = [
+    "check_sums",
+    "connect",
+    "create",
+    "explained",
+    "read_chain",
+    "rebuild_hint",
+    "write_chain",
+]
 
 _APPLICATION_ID = 0x706D696C  # "pmil" in ASCII: tells ``file`` and us whose database this is
 _BUSY_S = 10.0
@@ -24,6 +32,10 @@ _PAGE_BYTES = 8192  # three answers to a page; of 4 kB each long answer would ta
 # The longer the log, the more often a page was changed before it is copied: each commit changes
 # the pages of the small trees, and those are copied once for dozens of commits.
 _WAL_BYTES = 64 * 2**20
+_COUNT_UNITS = (
+    "SELECT (SELECT count(*) FROM units) + (SELECT count(*) FROM recent_units)"
+    " + (SELECT count(*) FROM fresh_units)"
+)
 _TRANSIENT = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REFUSED = _TRANSIENT | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
 _PLAIN = {
@@ -83,6 +95,25 @@ def write_chain(connection: sqlite3.Connection, chain: LedgerChain) -> None:
         "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
         [("chain", chain.id), ("generation", str(chain.generation))],
     )
+
+
+def check_sums(connection: sqlite3.Connection, path: Path) -> None:
+    """Count the finished units, and compare with how many the ledger says there are.
+
+    SQLite applies a write-ahead log to whatever database it lies beside. Beside an older one, the
+    pages that were changed since the log began are new, and all others old: the ledger's place in
+    the chain is right, and units or whole trees are missing from it.
+
+    Raises:
+        FolderError: The two differ.
+    """
+    (told,) = connection.execute("SELECT coalesce(sum(units), 0) FROM unit_totals").fetchone()
+    (held,) = connection.execute(_COUNT_UNITS).fetchone()
+    if told != held:
+        raise FolderError(
+            f"{path}: the ledger tells of {told:,} finished units and holds {held:,}"
+            f" (ledger.db and ledger.db-wal of different days?); {rebuild_hint(path)}"
+        )
 
 
 def connect(

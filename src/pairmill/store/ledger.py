@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.store.chain import LedgerChain
 from pairmill.store.charges import add_charges, add_drops, has_drops, prepare, set_drops
-from pairmill.store.database import connect, explained, read_chain, write_chain
+from pairmill.store.database import check_sums, connect, explained, read_chain, write_chain
 from pairmill.store.entries import encode_completion
 from pairmill.store.lookup import finished_among, select_shards
 from pairmill.store.schema import FOLDS
@@ -85,12 +85,20 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        was_cut_off = path.with_name(f"{path.name}-wal").exists()
         self._connection = connect(path)
         self.chain: LedgerChain | None = None  # until then no transaction counts
-        with self._transaction():
-            prepare(self._connection)
-        with explained(path):
-            self.chain = read_chain(self._connection)
+        try:
+            with explained(path):
+                if was_cut_off:
+                    check_sums(self._connection, path)
+            with self._transaction():
+                prepare(self._connection)
+            with explained(path):
+                self.chain = read_chain(self._connection)
+        except BaseException:
+            self._connection.close()
+            raise
         self._has_reopened = bool(self.reopened())
         self._gathered = self._count_gathered()
 

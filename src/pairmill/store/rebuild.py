@@ -24,6 +24,7 @@ from msgspec import structs
 from pairmill.errors import ChangedError
 from pairmill.records import Outcome, digest
 from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_chain
+from pairmill.store.charges import add_charges, prepare
 from pairmill.store.database import create, explained
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK, Files, refusal, write_all
@@ -31,6 +32,7 @@ from pairmill.store.rows import pair_id
 from pairmill.store.salvage import (
     read_answers,
     read_call_totals,
+    read_charges,
     read_old_chain,
     refuse_newer,
 )
@@ -395,6 +397,8 @@ def _keep_what_was_paid(db: sqlite3.Connection, old: Path, rebuilt: Rebuilt) -> 
             db.execute("INSERT INTO chunks VALUES (?, ?)", (row[0], added.lastrowid))
             rebuilt.answers += 1
     db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", _bill(old, rebuilt))
+    prepare(db)
+    add_charges(db, read_charges(old))
     db.execute(_ADD_UNIT_TOTALS)
     (rebuilt.units,) = db.execute("SELECT count(*) FROM units").fetchone()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import FolderError, PairmillError
 from pairmill.store.chain import check_chain
-from pairmill.store.database import connect, explained, read_chain
+from pairmill.store.database import check_sums, connect, explained, read_chain
 from pairmill.store.entries import decode_completion
 from pairmill.store.files import refusal
 from pairmill.store.lookup import select_shards
@@ -168,6 +168,7 @@ def find_harm(folder: RunFolder) -> str:
                 db.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 (a constant)
             for (body,) in db.execute("SELECT body FROM answers"):
                 decode_completion(body)
+            check_sums(db, folder.ledger)
             chain, records = read_chain(db), select_shards(db)
         check_chain(folder, chain, records)
         for record in records:

@@ -70,6 +70,7 @@ ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
         "flags": ("string",),
         "scores": dict.fromkeys(SCORE_ASPECTS, "float64"),
         "grounding": "float64",
+        "support": "float64",
         "parent_id": "string",
         "alternative": {"answer": "string", "route": "string", "score": "float64"},
         "attempts": "int64",
@@ -224,6 +225,7 @@ def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
         "flags": (),
         "scores": None,
         "grounding": None,
+        "support": None,
         "parent_id": None,
         "alternative": None,
         "attempts": origin.attempts,
@@ -257,6 +259,7 @@ def _row(
     if pair.scores is not None:
         row["scores"] = _scores(pair.scores)
     row["grounding"] = _number(pair.grounding)
+    row["support"] = _number(pair.support)
     if pair.parent is not None:
         row["parent_id"] = pair_id(origin.unit_id, pair.parent)
     if pair.alternative is not None:

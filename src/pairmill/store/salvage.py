@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pairmill.errors import FolderError
 from pairmill.store.chain import LedgerChain
+from pairmill.store.charges import is_charge_row
 from pairmill.store.entries import decode_completion
 from pairmill.store.schema import FORMAT
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["AnswerRow", "read_answers", "read_call_totals", "read_old_chain", "refuse_newer"]
+__all__ = [
+    "AnswerRow",
+    "read_answers",
+    "read_call_totals",
+    "read_charges",
+    "read_old_chain",
+    "refuse_newer",
+]
 
 AnswerRow = tuple[bytes, bytes, bytes, bytes]
 """Chunk, call, unit and body, as they stand in the table ``answers``."""
@@ -70,6 +78,11 @@ def read_call_totals(path: Path) -> list[tuple[str, int, int, int, int]]:
         if isinstance(row[0], str) and all(isinstance(n, int) and n >= 0 for n in row[1:])
     ]
     return good if len(good) == len(rows) else []
+
+
+def read_charges(path: Path) -> list[tuple[object, ...]]:
+    """What calls were charged, as ``ChargeSums.take`` gives it, as far as it can be read."""
+    return [row for row in _rows(path, "SELECT * FROM charges") if is_charge_row(row)]
 
 
 def _whole(rows: Iterator[tuple[Any, ...]]) -> Iterator[AnswerRow]:

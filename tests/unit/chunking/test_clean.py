@@ -9,7 +9,7 @@ PROSE = "The mill stands by the river and grinds whatever the farmers bring to i
 
 
 def _clean(text: str, **fields: str) -> Document | Dropped:
-    return clean(Document("1", text, "a.txt", **fields))
+    return clean(Document("1", text, "a.txt", **fields))  # type: ignore[arg-type]
 
 
 def _reason(text: str) -> str:
@@ -93,3 +93,25 @@ def test_fields_become_one_printable_line() -> None:
 def test_long_runs_take_linear_time() -> None:
     for run in (" ", "`", "[", "\x1b", "\u200d", "\n", "- ", "[a]("):
         tidy(run * 300_000 + "x")
+
+
+def test_embedded_files_go_and_words_around_them_stay() -> None:
+    data = "QUJD" * 500
+    text = f"{PROSE}\n\n![a](data:image/png;base64,{data}) and then.\n\n{data}\n\nThe end of it."
+    tidied = tidy(text)
+    assert tidied.text == f"{PROSE.strip()}\n\n and then.\n\n\n\nThe end of it.".replace(
+        "\n\n\n\n", "\n\n\n"
+    )
+    assert tidied.since == 2
+
+
+def test_code_keeps_the_ends_of_its_lines() -> None:
+    text = f"```\na  \n\tb \t\n\n\n\nc\n```\n\n{PROSE.strip()}"
+    assert tidy(text) == (text, 0, 2)
+
+
+@pytest.mark.parametrize(
+    "text", [PROSE, f"# T\n\n```py\nx\n```\n\n{PROSE}", f"a\n~~~\nb\n~~~\n{PROSE}"[2:]]
+)
+def test_a_text_that_was_read_alike_before_says_so(text: str) -> None:
+    assert tidy(text).since == 1

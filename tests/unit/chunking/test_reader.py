@@ -85,7 +85,6 @@ def test_faults_of_a_whole_input_are_told_before_anything_is_read(tmp_path: Path
         (tmp_path / "empty", r"nothing to read in the folder .*known: .*\.htm "),
         (tmp_path / "pipe", "is a pipe or a device"),
         ("/dev/zero", "is a pipe or a device"),
-        ("a\0b", "cannot read ab: not a valid path"),
         ("a" * 5000, r"cannot read a+.*: File name too long"),
     ]
     for given, says in faults:
@@ -160,3 +159,34 @@ def test_standard_input_is_named(tmp_path: Path) -> None:
 def test_reading_twice_gives_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "%s"}\n' % PROSE.encode() * 3)
     assert _read(tmp_path) == _read(tmp_path)
+
+
+def test_private_data_is_replaced_or_its_document_dropped_before_anything_is_asked(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.txt").write_text(f"{PROSE} Write to ada@mill.org today.")
+    (tmp_path / "b.txt").write_text(PROSE)
+    assert len(_read(tmp_path)[0]) == 2
+    chunks, _ = _read(tmp_path, privacy="redact")
+    assert "ada@mill.org" not in chunks[0].text
+    assert "Write to " in chunks[0].text
+    chunks, notes = _read(tmp_path, privacy="drop")
+    assert [chunk.source[-5:] for chunk in chunks] == ["b.txt"]
+    assert [note.reason for note in notes if note.fate is InputFate.DROPPED] == ["private data"]
+
+
+def test_only_documents_in_the_wanted_languages_are_used(tmp_path: Path) -> None:
+    german = "Die Mühle steht am Fluss und mahlt, was die Bauern ihr im Herbst bringen. " * 8
+    (tmp_path / "a.txt").write_text(german)
+    (tmp_path / "b.txt").write_text(PROSE)
+    chunks, notes = _read(tmp_path, languages=("de",))
+    assert [chunk.source[-5:] for chunk in chunks] == ["a.txt"]
+    assert [note.reason for note in notes if note.fate is InputFate.DROPPED] == ["language"]
+
+
+def test_the_language_of_a_template_is_not_believed_against_the_text(tmp_path: Path) -> None:
+    german = "Die Mühle steht am Fluss und mahlt, was die Bauern ihr im Herbst bringen. " * 8
+    page = f"<html lang='en'><body><p>{german}</p></body></html>"
+    (tmp_path / "a.html").write_text(page)
+    (chunk,) = _read(tmp_path)[0]
+    assert chunk.language == "de"

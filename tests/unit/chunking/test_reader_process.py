@@ -73,7 +73,7 @@ def test_a_process_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("pairmill.chunking.reader_process._MODULE", "pairmill.nowhere")
     with (
         ReaderProcess(Job.of(_settings(tmp_path))) as portions,
-        pytest.raises(StoppedError, match=r"the process that reads the input failed: .*nowhere"),
+        pytest.raises(InputError, match=r"the process that reads the input failed: .*nowhere"),
     ):
         next(iter(portions))
 

@@ -14,7 +14,7 @@ from pairmill.llm.budget import (
     Budget,
     CallOutcome,
     Caps,
-    Charge,
+    PricedUsage,
     Reservation,
     Spent,
     charge_answer,
@@ -44,11 +44,11 @@ def _is_over(budget: Budget) -> bool:
     return budget.exhausted is not None
 
 
-def _charge(usage: Usage) -> Charge:
-    return Charge(usage, PRICE.cost(usage))
+def _charge(usage: Usage) -> PricedUsage:
+    return PricedUsage(usage, PRICE.cost(usage))
 
 
-def _charged(said: Usage, prompt_chars: int = 4000, answer_chars: int = 400) -> Charge:
+def _charged(said: Usage, prompt_chars: int = 4000, answer_chars: int = 400) -> PricedUsage:
     return charge_answer(
         said,
         PRICE,
@@ -131,7 +131,7 @@ def test_a_cap_in_dollars_needs_a_price() -> None:
 
 def test_a_count_that_can_be_true_is_believed() -> None:
     for said in (Usage(1000, 100), Usage(700, 60), Usage(1500, 2000, 900, 1900)):
-        assert _charged(said) == Charge(said, PRICE.cost(said))
+        assert _charged(said) == PricedUsage(said, PRICE.cost(said))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_until_a_server_has_shown_that_it_keeps_to_the_limit_answers_are_taken_f
     assert [it is not None for it in held] == [True, True, False, False]
     assert budget.exhausted is None
     assert held[0] is not None
-    budget.settle(held[0], CallOutcome.ANSWERED, Charge(Usage(900, 400), None))
+    budget.settle(held[0], CallOutcome.ANSWERED, PricedUsage(Usage(900, 400), None))
     found = budget.try_reserve(1000, 500, None)
     assert found is not None
     assert found.tokens == 1500
@@ -201,7 +201,7 @@ def test_after_an_answer_that_was_too_long_the_next_ones_are_reserved_as_long() 
     budget = _budget(Caps(tokens=10**6))
     held = budget.try_reserve(1000, 500, None)
     assert held is not None
-    budget.settle(held, CallOutcome.ANSWERED, Charge(Usage(1800, 20_000), None))
+    budget.settle(held, CallOutcome.ANSWERED, PricedUsage(Usage(1800, 20_000), None))
     after = budget.try_reserve(1000, 500, None)
     assert after is not None
     assert after.max_tokens == 30_000
@@ -265,7 +265,7 @@ def _play(seed: int, *, reserving: bool) -> bool:
     dice = random.Random(seed)
     width, cap = dice.randint(8, 300), dice.randint(50, 400) * PRICE.worst(1500, 1000)
     budget = _budget(Caps(picodollars=cap))
-    in_flight: list[tuple[Reservation, CallOutcome, Charge]] = []
+    in_flight: list[tuple[Reservation, CallOutcome, PricedUsage]] = []
     wallet = 0
     for _ in range(900):
         if len(in_flight) >= width:

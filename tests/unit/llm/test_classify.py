@@ -316,3 +316,59 @@ def test_no_body_breaks_it(status: int, body: Any) -> None:
     ):
         assert str(error).isprintable()
         assert orjson.dumps(str(error))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (401, {"error": {"message": "You have run out of credits. Please add more", "code": 401}}),
+        (402, {"message": "please add a payment method"}),
+        (403, {"detail": {"error": "inference prohibited, please top up your balance"}}),
+        (403, {"statusCode": 403, "message": "Out of call volume quota."}),
+        (403, {"success": False, "error": [{"code": 2021, "message": "Spend limit reached"}]}),
+        (403, {"type": "https://e.example", "title": "Insufficient credits", "detail": "Empty"}),
+        (403, {"error": {"message": "Quota exceeded for this project"}}),
+        (403, b"Forbidden: prepaid balance exhausted"),
+        (400, {"error": "Your free trial has ended"}),
+        (400, {"message": "Too many tokens per day, please wait before trying again."}),
+        (429, {"message": "Your Trial key is limited to 1000 API calls / month; see rate limits"}),
+        (429, {"message": "Tokens per day limit exceeded - too many tokens processed."}),
+        (429, {"errors": [{"message": "you have used up your daily free allocation", "code": 1}]}),
+        (429, {"error": {"message": "Rate limit of 150 per 86400s exceeded for UserByModelByDay"}}),
+        (429, {"message": "Requests rate limit exceeded for this month. Upgrade your plan"}),
+        (500, {"error": {"message": "user quota is not enough, insufficient balance"}}),
+        (503, {"error": {"message": "Project spend cap has been reached", "code": 503}}),
+        (200, {"error": "insufficient credits"}),
+        (200, {"error_code": 17, "error_msg": "Open api daily request limit reached"}),
+        (200, {"Response": {"Error": {"Code": "X", "Message": "The balance is not enough."}}}),
+        (200, {"success": False, "code": 500402, "msg": "\u8d26\u6237\u4f59\u989d\u4e0d\u8db3"}),
+        (200, {"choices": [{"message": {}, "error": {"message": "Insufficient credits"}}]}),
+    ],
+)
+def test_money_that_is_gone_is_read_in_any_shape(status: int, body: Any) -> None:
+    error = classify_empty(200, {}, body, NOW) if status == 200 else named(status, body)
+    assert error.kind is Kind.QUOTA
+    assert "no reason given" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (
+            429,
+            "Rate limit reached on requests per min. Increase it by adding a payment method",
+            Kind.RATE,
+        ),
+        (
+            429,
+            "Limit on tokens per minute (TPM). Upgrade at https://x.example/settings/billing",
+            Kind.RATE,
+        ),
+        (429, "Quota exceeded: 60 requests per minute per project", Kind.RATE),
+        (403, "Quota exceeded for quota metric 'Requests' and limit 'per minute'", Kind.RATE),
+        (400, "This model's maximum context length is 8192 tokens", Kind.CHUNK),
+        (403, "Structured outputs are not enabled for your plan", Kind.REFUSED),
+    ],
+)
+def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, kind: Kind) -> None:
+    assert named(status, openai(message)).kind is kind

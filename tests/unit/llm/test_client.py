@@ -11,8 +11,8 @@ from tests.support.questions import request
 from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import Bus, Event, Topic
-from pairmill.llm.budget import Charge
+from pairmill.events import Bus, CallAnswered, CallFailed, Event
+from pairmill.llm.budget import PricedUsage
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.support.scripted import Scripted
 
     from pairmill.llm.admission import Turn
-    from pairmill.llm.providers.provider import Provider, Reply
+    from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.records import Request
 
 BUSY = reply({"error": {"message": "busy"}}, 503)
@@ -70,11 +70,11 @@ class Watched:
         self.others -= 1
         return self.others >= 0
 
-    charge: Charge | None = None
+    charge: PricedUsage | None = None
 
-    def answered(self, reply: Reply) -> Charge:
+    def answered(self, reply: ProviderReply) -> PricedUsage:
         self.ended.append(reply.completion.usage)
-        return Charge(reply.completion.usage, 42)
+        return PricedUsage(reply.completion.usage, 42)
 
     def failed(self, error: ProviderError) -> bool:
         self.ended.append(error.kind)
@@ -130,8 +130,8 @@ class Setting:
         bus.subscribe(self.events.append)
         self.client = Client(self.gate, self.gate, bus, self.clock, random.Random(0), policy=policy)
 
-    def topics(self) -> list[Topic]:
-        return [event.topic for event in self.events]
+    def kinds(self) -> list[type[Event]]:
+        return [type(event) for event in self.events]
 
 
 @pytest.fixture
@@ -152,17 +152,7 @@ async def test_an_answer_settles_its_turn_and_is_told(opened: list[Setting]) -> 
     assert setting.gate.admitted == [False]
     assert setting.gate.ended == [completion.usage]
     (event,) = setting.events
-    assert event.topic is Topic.CALL_ANSWERED
-    assert event.fields == {
-        "model": "served-model",
-        "prompt_tokens": 12,
-        "completion_tokens": 5,
-        "cached_tokens": 4,
-        "seconds": 0.0,
-        "picodollars": 42,
-        "outcome": "answer",
-        "charge": Charge(completion.usage, 42),
-    }
+    assert event == CallAnswered("served-model", "answer", completion.usage, 42)
 
 
 async def test_retries_are_new_admissions_and_nobody_sleeps_on_a_turn(
@@ -174,7 +164,7 @@ async def test_retries_are_new_admissions_and_nobody_sleeps_on_a_turn(
     assert setting.gate.admitted == [False, True, True, True]
     assert setting.gate.ended[:3] == [Kind.OVERLOAD, Kind.RATE, Kind.OVERLOAD]
     assert setting.clock.held_asleep == [0, 0]  # not after the refusal: there the gate waits
-    assert setting.topics() == [Topic.CALL_FAILED] * 3 + [Topic.CALL_ANSWERED]
+    assert setting.kinds() == [CallFailed] * 3 + [CallAnswered]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from pairmill.config import load
-from pairmill.errors import ConfigError
-from pairmill.llm.endpoint import DEFAULT_BASE_URL, Secret, resolve
+from pairmill.errors import ConfigError, Kind, ProviderError
+from pairmill.llm.endpoint import DEFAULT_BASE_URL, Secret, address_hint, resolve
 
 KEY = {"OPENAI_API_KEY": " sk-secret \n"}
 
@@ -97,3 +97,23 @@ def test_a_key_that_cannot_be_one_is_refused_unseen(key: str) -> None:
 def test_secrets_are_true_only_where_there_is_one() -> None:
     assert Secret("x")
     assert not Secret("")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "message", "status", "hint"),
+    [
+        ("http://localhost:8000", "Not Found", 404, "is base_url http://localhost:8000/v1?"),
+        ("http://localhost:1", "Unexpected endpoint", 200, "is base_url http://localhost:1/v1?"),
+        ("http://localhost:8000/v1", "Not Found", 404, "calls go to http://localhost:8000/v1/chat"),
+        ("http://localhost:8000", "the model x is not found", 404, ""),
+        ("http://localhost:8000", "busy", 503, ""),
+    ],
+)  # fmt: skip
+def test_an_address_without_its_v1_is_said(
+    base_url: str, message: str, status: int, hint: str
+) -> None:
+    endpoint = resolve(load(given={"base_url": base_url}), {})
+    error = ProviderError(Kind.CONFIG, message, status=status)
+    found = address_hint(endpoint, error)
+    assert hint in found
+    assert bool(hint) == bool(found)

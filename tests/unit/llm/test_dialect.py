@@ -11,7 +11,7 @@ from tests.support.questions import request
 
 from pairmill.errors import ProviderError
 from pairmill.llm.providers.profile import ModelWords, ProviderProfile, RequestOptions
-from pairmill.llm.providers.provider import Mode, Reply
+from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import decode
 from pairmill.llm.providers.wire import Encoder, send
 from pairmill.records import Completion, Request, Usage
@@ -272,13 +272,13 @@ class Thinker:
         self.honours, self.thoughts, self.least = honours, thoughts, least
         self.bodies: list[dict[str, Any]] = []
 
-    async def __call__(self, content: bytes) -> Reply:
+    async def __call__(self, content: bytes) -> ProviderReply:
         body = orjson.loads(content)
         self.bodies.append(body)
         thought = self.least if self.honours in body else self.thoughts
         if thought and "temperature" in body:
             raise error_of(said("Unsupported value: 'temperature'", param="temperature"))
-        return Reply(Completion("{}", "stop", "m", Usage(10, thought + 5, 0, thought), 1.0))
+        return ProviderReply(Completion("{}", "stop", "m", Usage(10, thought + 5, 0, thought), 1.0))
 
 
 async def test_a_model_that_thinks_is_told_not_to_and_gets_its_temperature_back() -> None:

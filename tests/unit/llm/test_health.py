@@ -156,3 +156,27 @@ def test_a_wait_of_hours_gives_the_pool_up_unless_it_answers_others() -> None:
     assert health.failed(day, "a", 1.0, 1.0).why
     health.answered(90.0, 100.0)
     assert not health.failed(day, "a", 101.0, 101.0).why
+
+
+def test_a_pool_that_answers_with_nothing_and_is_paid_for_it_is_given_up() -> None:
+    """Each empty reply costs; that it came so often in a row is no fault of the chunks."""
+
+    def empty(code: str = "empty") -> ProviderError:
+        return ProviderError(Kind.BADOUT, "nothing", code=code, maybe_paid=True)
+
+    health = PoolHealth()
+    for number in range(200):  # some are answered
+        assert not health.failed(empty(), f"r{number}", 1.0, 1.0).why
+        if number % 20 == 0:
+            health.answered(1.0, 1.0)
+    health.answered(1.0, 1.0)
+    for number in range(200):  # they thought for too long, or refused: it is the chunk's ladder's
+        assert not health.failed(empty("length"), f"r{number}", 1.0, 1.0).why
+    whys = [health.failed(empty(), f"r{number}", 1.0, 1.0) for number in range(IN_A_ROW)]
+    assert not any(found.why for found in whys[:-1])
+    assert whys[-1].why == "24 replies in a row held nothing: nothing"
+    assert not whys[-1].for_good
+    health.on_probation()
+    assert health.failed(empty(), "again", 2.0, 2.0).why
+    health.answered(3.0, 3.0)
+    assert not health.failed(empty(), "later", 4.0, 4.0).why

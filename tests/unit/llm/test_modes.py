@@ -10,7 +10,7 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.endpoint import Endpoint, Secret
-from pairmill.llm.modes import Question, find_mode
+from pairmill.llm.modes import ProbeQuestion, find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.providers.wire import Encoder
@@ -63,7 +63,7 @@ def is_usable(text: str) -> bool:
     return text == '{"colour": "green"}'
 
 
-ASKED = Question(request(schema=SCHEMA), is_usable)
+ASKED = ProbeQuestion(request(schema=SCHEMA), is_usable)
 
 
 def refused(message: str, status: int = 400, code: str | None = None) -> bytes:

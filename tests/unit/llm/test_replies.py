@@ -10,11 +10,12 @@ import pytest
 from tests.support.scripted import answer
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.masking import mask
+from pairmill.llm.masking import hide, mask
 from pairmill.llm.providers.replies import decode
 from pairmill.records import Completion, Usage
 
 JSON = '{"a": 1}'
+KEY = "sk-Kq7/TqZ-91Xw.Lm_40"
 
 
 def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Completion:
@@ -29,12 +30,24 @@ def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Compl
         {"content": "", "reasoning": JSON},
         {"content": None, "tool_calls": [{"function": {"name": "f", "arguments": JSON}}]},
         {"content": None, "tool_calls": [{"function": {"arguments": {"a": 1}}}]},
+        {"content": "I call it.", "tool_calls": [{"function": {"arguments": JSON}}]},
+        {"content": None, "function_call": {"name": "f", "arguments": JSON}},
+        {"content": None, "parsed": {"a": 1}},
+        {"content": "", "reasoning_details": [{"type": "reasoning.text", "text": JSON}]},
+        {"content": [JSON[:3], {"type": "text", "text": JSON[3:]}]},
+        {"content": [{"type": "reasoning", "text": "{"}, {"type": "output_text", "text": JSON}]},
+        {"content": {"type": "text", "text": JSON}},
+        {"content": {"a": 1}},
     ],
 )
 def test_an_answer_in_another_field_is_taken(message: dict[str, Any]) -> None:
     body = answer()
     body["choices"][0]["message"] = message
     assert json.loads(read(body).text) == {"a": 1}
+
+
+def test_the_text_of_a_plain_completion_is_read() -> None:
+    assert read({"choices": [{"text": JSON, "finish_reason": "stop"}]}).text == JSON
 
 
 def test_a_thought_that_was_cut_is_no_answer() -> None:
@@ -164,3 +177,49 @@ def test_a_key_that_is_a_word_blanks_no_hint() -> None:
     assert mask(said, ["token", "x", "max", ""]) == said
     assert mask("my-secret is my-secrets", ["my-secret"]) == "*** is my-secrets"
     assert mask("xx0123456789abcdefxx", ["0123456789abcdef"]) == "xx***xx"
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        KEY.upper(),
+        KEY.swapcase(),
+        "\u200b".join(KEY),
+        "\u00ad".join(KEY.upper()),
+        "".join(f"\\u{ord(char):04x}" for char in KEY),
+        "".join(f"\\u{ord(char):04X}" for char in KEY),
+        "\\u200b".join(KEY),
+        KEY.replace("/", "\\/"),
+        json.dumps(json.dumps("\u2060".join(KEY)))[3:-3],
+        KEY[:9] + "".join(f"\\\\u{ord(char):04x}" for char in KEY[9:]),
+    ],
+)
+def test_a_secret_is_found_however_it_is_spelt(spelt: str) -> None:
+    for before, after in (("a ", " b"), ("ü", "\u4e2d"), ('{"x": "', '"}')):
+        assert hide(f"{before}{spelt}{after}", [KEY]) == f"{before}***{after}"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_a_failure_that_carries_an_answer_or_its_count_may_be_billed(status: int) -> None:
+    """A gateway that fails behind the model: nobody works for nothing."""
+    whole = answer()
+    counted = {"error": {"message": "upstream"}, "usage": whole["usage"]}
+    uncounted = {**whole, "usage": None}
+    for body in (whole, counted, uncounted):
+        with pytest.raises(ProviderError) as caught:
+            read(body, status)
+        assert caught.value.is_billed
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {"message": "upstream"}, "usage": {"completion_tokens": 0}}, status)
+    assert not caught.value.is_billed
+
+
+@pytest.mark.parametrize(
+    ("status", "billed"), [(504, True), (524, True), (503, False), (429, False)]
+)
+def test_an_error_inside_a_success_may_be_billed_as_with_its_own_status(
+    status: int, billed: bool
+) -> None:
+    with pytest.raises(ProviderError) as caught:
+        read({"error": {"message": "upstream idle timeout", "code": status}})
+    assert caught.value.is_billed == billed

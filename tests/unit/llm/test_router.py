@@ -14,7 +14,7 @@ from pairmill.llm.limits.gate import Gate
 from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.prices import Price
-from pairmill.llm.providers.provider import Mode, Reply
+from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.router import Route, Router
 from pairmill.records import Completion, Usage
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Provider
 
 CHEAP, DEAR = Price(1, 1, 4), Price(10, 10, 40)
-REPLY = Reply(Completion("hi", "stop", "served", Usage(100, 10), 0.0))
+REPLY = ProviderReply(Completion("hi", "stop", "served", Usage(100, 10), 0.0))
 
 
 def _pool(name: str, model: str, price: Price | None = None, *, strong: bool = False) -> Pool:

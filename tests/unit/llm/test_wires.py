@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.scripted import Scripted
 
-    from pairmill.llm.providers.provider import Provider, Reply
+    from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.records import Request
 
 KEY = "sk-verysecretverysecret"
@@ -63,7 +63,9 @@ def provider_for(
     )
 
 
-async def ask(server: Scripted, asked: Request = REQUEST, *, timeout_s: float = 5.0) -> Reply:
+async def ask(
+    server: Scripted, asked: Request = REQUEST, *, timeout_s: float = 5.0
+) -> ProviderReply:
     provider = provider_for(server.base_url, timeout_s=timeout_s)
     try:
         return await provider.complete(asked, Mode.JSON_SCHEMA)

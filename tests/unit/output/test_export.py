@@ -405,3 +405,23 @@ def test_the_card_and_the_trainers_snippets_name_the_files(
     assert train["type"] == "chat_template"
     assert (out / train["data_files"][0]).is_file()
     assert held_out["data_files"] != train["data_files"]
+
+
+def test_rows_that_a_format_cannot_hold_are_told_where_they_fit(
+    run_folder: Callable[..., Path], row: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = run_folder([row(1, task="text", instruction=None)])
+    with pytest.raises(InputError, match=r"1 task_text\); formats that hold such rows: text"):
+        export(folder, tmp_path / "out")
+    assert export(folder, tmp_path / "out", ExportOptions(shape="text")).kept == {"train": 1}
+
+
+def test_before_the_first_shard_it_says_when_there_will_be_one(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    (folder / ".run" / "open").mkdir(parents=True)
+    (folder / ".run" / "config.json").write_text('{"shard_age_s": 300}', "utf-8")
+    (folder / ".run" / "open" / "train-00000.jsonl").write_text('{"id": "1"}\n' * 3, "utf-8")
+    with pytest.raises(InputError, match=r"3 pairs are written .* at most 5 minutes after"):
+        export(folder, tmp_path / "out")
+    with pytest.raises(InputError, match="there is no such folder"):
+        export(tmp_path / "nowhere", tmp_path / "out")

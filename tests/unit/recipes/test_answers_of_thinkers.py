@@ -88,3 +88,36 @@ def test_a_text_of_nothing_but_braces_is_given_up_soon() -> None:
     assert instructions("{" * 200_000) == []
     assert instructions("{}" * 100_000) == []
     assert instructions("</think>" * 20_000 + "[{" * 20_000) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>x</think>{ANSWER}\n<think>was that good? {DRAFT}",
+        f"{ANSWER}\n<think>was that good? {DRAFT}",
+        f"```json\n{ANSWER}\n```\n[THINK]Perhaps {DRAFT}",
+    ],
+)
+def test_a_thought_that_begins_behind_the_answer_and_never_ends_is_none(text: str) -> None:
+    assert instructions(text) == ["Why answer?", "Why more?"]
+
+
+def test_a_mark_that_is_quoted_in_an_answer_does_not_cut_it() -> None:
+    quoted = reply("<think>", "more")
+    assert instructions(f"```json\n{quoted}\n```") == ["Why <think>?", "Why more?"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(json.dumps(json.dumps(json.loads(ANSWER)))),
+        json.dumps({"writtenanswer": json.loads(ANSWER)}),
+        json.dumps({"name": "f", "arguments": ANSWER}),
+        json.dumps({"type": "object", "properties": json.loads(ANSWER)}),
+        f"<tool_call>\n{json.dumps({'name': 'f', 'arguments': json.loads(ANSWER)})}\n</tool_call>",
+        json.dumps({"skip": None, "pairs": json.dumps(json.loads(ANSWER)["pairs"])}),
+        json.dumps({"skip": None, "pairs": [json.dumps(it) for it in json.loads(ANSWER)["pairs"]]}),
+    ],
+)
+def test_an_answer_that_is_wrapped_or_encoded_once_more_is_unpacked(text: str) -> None:
+    assert instructions(text) == ["Why answer?", "Why more?"]

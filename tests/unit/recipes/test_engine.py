@@ -8,13 +8,16 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, se
 from tests.support.recipe_files import MINE, changed, parse
 
 from pairmill.errors import ConfigError, RejectedError
+from pairmill.events import Bus
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.compose import compose
 from pairmill.recipes.engine import file_generator, rule_text
 from pairmill.recipes.load import library_names, library_text, read_recipe_text
 from pairmill.recipes.prompts import CLOSE, OPEN
+from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.writing import CANARY
+from pairmill.records import Completion, Usage
 from pairmill.service.rehearsal import rehearse
 
 pytestmark = pytest.mark.anyio
@@ -242,3 +245,25 @@ async def test_neighbours_are_shown_as_numbered_parts_behind_one_fence() -> None
     ask = ScriptedAsk([answer(pair(LAW))])
     await file_generator(parse(), settings()).write(chunk, ask)
     assert "[Part 1]\nOne.\n\n[Part 2]\nTwo." in ask.prompts[0].text
+
+
+async def test_the_models_own_thought_becomes_the_rows_where_it_is_kept() -> None:
+    thought = Completion(answer(pair(LAW)), "stop", "m", Usage(), 1.0, reasoning="First ...")
+
+    async def complete(_request: object) -> Completion:
+        return thought
+
+    for keep, wanted in ((True, "First ..."), (False, "")):
+        given = settings(keep_reasoning=keep)
+        asker = Asker(Questions(Bus(), model="m", max_attempts=1), complete)
+        made = compose(file_generator(parse(), given), given)
+        [row] = await made.write(make_chunk(), asker)
+        assert row.reasoning == wanted
+
+
+async def test_steps_for_pairs_leave_texts_and_conversations_as_they_are() -> None:
+    text = changed(('  instruction: "{{ pair.question }}"\n', "  task: text\n"))
+    given = settings(judge="all", evolve="on", preference="samples", judge_trust=0)
+    ask = ScriptedAsk([answer(pair(LAW))])
+    [row] = await compose(file_generator(parse(text), given), given).write(make_chunk(), ask)
+    assert (row.task, row.answer, len(ask.prompts)) == ("text", LAW["answer"], 1)

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
+from pairmill.events import PairEvolved
 from pairmill.recipes.backtranslate import backtranslate
 from pairmill.recipes.compose import make_checks
 from pairmill.recipes.evolve import (
@@ -67,7 +68,7 @@ async def test_a_child_stands_behind_its_parent_and_names_it() -> None:
     assert (child.parent, child.index, child.kind) == (0, CHILD_INDEX, _drawn(chunk))
     assert child.instruction == EVOLVED["instruction"]
     assert child.grounding is not None
-    assert ask.told == [("evolved", {"operator": _drawn(chunk), "outcome": "kept"})]
+    assert ask.told == [PairEvolved(_drawn(chunk), "kept")]
     assert KETTLES in ask.prompts[0].text
     assert f'"operator": "{_drawn(chunk)}"' in ask.prompts[0].text
 
@@ -108,14 +109,16 @@ async def test_a_child_passes_the_same_checks_as_any_pair() -> None:
     ask = ScriptedAsk([evolved(pointing)])
     kept = await evolution().evolve([PARENT], chunk_for(INSTRUCTION_OPERATORS), ask)
     assert kept == [PARENT]
-    assert ask.told[0][1]["outcome"] == "points_at_source"
+    assert [event.outcome for event in ask.told if isinstance(event, PairEvolved)] == [
+        "points_at_source"
+    ]
 
 
 @pytest.mark.parametrize("said", ["no", '{"pairs": []}', evolved({**EVOLVED, "number": 7})])
 async def test_parents_survive_whatever_the_model_says(said: str) -> None:
     ask = ScriptedAsk([said])
     assert await evolution().evolve([PARENT], make_chunk(), ask) == [PARENT]
-    assert [fields["outcome"] for _, fields in ask.told] == ["missing"]
+    assert [event.outcome for event in ask.told if isinstance(event, PairEvolved)] == ["missing"]
 
 
 def test_a_pieces_of_input_are_only_put_in_where_there_is_one() -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
+from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel, json_schema
 from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
 from pairmill.recipes.registry import make_recipe
@@ -165,11 +166,16 @@ async def test_only_a_share_of_the_chunks_is_judged_and_always_the_same_one() ->
     assert make_judge(settings()) is None
 
 
+def judged(ask: ScriptedAsk) -> list[PairJudged]:
+    """The ratings that were told."""
+    return [event for event in ask.told if isinstance(event, PairJudged)]
+
+
 async def test_trust_is_measured_by_asking_twice_and_by_planted_faults() -> None:
     known = {pair.answer for pair in PAIRS}
     ask = KnowingJudge(lambda _, answer: 5 if answer in known else 1)
     await judge(judge_trust=1.0).rate(PAIRS, make_chunk(), ask)
-    trials = [fields["trial"] for _, fields in ask.told]
+    trials = [event.trial for event in judged(ask)]
     assert trials[:6] == ["", "", "", "again", "again", "again"]
     assert trials[6] in FAULTS
     assert len(ask.prompts) == 3
@@ -177,7 +183,7 @@ async def test_trust_is_measured_by_asking_twice_and_by_planted_faults() -> None
     assert second.sampling.seed != first.sampling.seed
     assert "N=3" in third.text  # in the same company as before: only the fault is new
     assert third.sampling.seed == first.sampling.seed
-    assert [fields["position"] for _, fields in ask.told[:3]] == [1, 2, 3]
+    assert [event.position for event in judged(ask)[:3]] == [1, 2, 3]
 
 
 async def test_the_judge_may_be_another_model_than_the_one_that_writes() -> None:
@@ -252,7 +258,7 @@ async def test_each_kind_of_fault_is_planted_often_enough_however_small_the_shar
     for number in range(ENOUGH * len(FAULTS) + 50):
         ask = KnowingJudge(lambda *_: 3)
         await some.rate(PAIRS, make_chunk(f"{number} {KETTLES}"), ask)
-        told.update(fields["trial"] for _, fields in ask.told if fields["trial"] in FAULTS)
+        told.update(event.trial for event in judged(ask) if event.trial in FAULTS)
     # A number and a plain statement do not stand in every reply, so those kinds come later.
     assert sum(told.values()) >= ENOUGH * len(FAULTS)
     assert min(told[kind] for kind in ("swapped", "cut", "foreign")) >= ENOUGH - 1

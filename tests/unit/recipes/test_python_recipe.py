@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.asks import COPPER, LAW, ScriptedAsk, make_chunk, reply, settings
+from tests.support.recipe_files import MINE
 
 from pairmill.errors import ConfigError, RejectedError
+from pairmill.recipes.load import ENTRY_POINTS, recipe_names
 from pairmill.recipes.registry import make_recipe
 
 if TYPE_CHECKING:
@@ -115,3 +118,28 @@ def test_a_question_that_does_not_place_the_text_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="does not place the text"):
         ChunkQuestion("Write pairs.")
+
+
+def test_an_installed_package_offers_recipes_by_entry_points(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file.parent / "mine.yaml").write_text(MINE, "utf-8")
+    (file.parent / "brewery_package.py").write_text(
+        f"{CODE}\nPATH = {str(file.parent / 'mine.yaml')!r}\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(str(file.parent))
+    points = [
+        EntryPoint("brew", "brewery_package:recipe", ENTRY_POINTS),
+        EntryPoint("paper", "brewery_package:PATH", ENTRY_POINTS),
+        EntryPoint("gone", "no_such_package:recipe", ENTRY_POINTS),
+    ]
+
+    def entry_points(group: str, name: str | None = None) -> list[EntryPoint]:
+        return [point for point in points if name in {None, point.name}]
+
+    monkeypatch.setattr("pairmill.recipes.load.metadata.entry_points", entry_points)
+    assert make_recipe(settings(recipe="brew")).version == "7"
+    assert make_recipe(settings(recipe="paper")).name == "mine"
+    assert {"brew", "paper", "gone"} <= set(recipe_names())
+    with pytest.raises(ConfigError, match="the recipe 'gone' of no_such_package:recipe fails"):
+        make_recipe(settings(recipe="gone"))

@@ -8,6 +8,7 @@ import pytest
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
 from pairmill.errors import RejectedError
+from pairmill.events import RepairAsked
 from pairmill.quality.thresholds import override
 from pairmill.recipes.recipe import NullContext
 from pairmill.recipes.refine import Checks, inspect_pair, refine, view_of
@@ -143,7 +144,7 @@ async def test_a_pair_that_points_at_its_source_is_asked_for_once_more() -> None
         (LAW["instruction"], 0),
         (COPPER["instruction"], 1),
     ]
-    assert ask.told == [("repair_asked", {"reason": "points_at_source"})]
+    assert ask.told == [RepairAsked("points_at_source")]
     assert "the instruction says" in ask.prompts[1].text
 
 

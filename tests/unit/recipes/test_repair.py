@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
-from pairmill.events import Bus, Event, Topic
+from pairmill.events import Bus, Event, RepairAsked
 from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.repair import Asker, Questions
@@ -53,8 +53,8 @@ async def _ask(
     bus = Bus()
 
     def listen(event: Event) -> None:
-        if event.topic is Topic.REPAIR_ASKED:
-            said.append(str(event.fields["reason"]))
+        if isinstance(event, RepairAsked):
+            said.append(str(event.reason))
 
     bus.subscribe(listen)
     asker = Asker(Questions(bus, model="m", max_attempts=max_attempts), script)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pairmill.events import Event, Topic
+from pairmill.events import PairEvolved, PairJudged, ShardPublished
 from pairmill.run.figures import RunMetrics
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ def scores(instruction: int, truth: int, honesty: int | None, help_: int) -> dic
     return dict(zip(names, (instruction, truth, honesty, help_), strict=True))
 
 
-def judged(given: dict[str, Any] | None, trial: str = "", **fields: Any) -> Event:
+def judged(given: dict[str, Any] | None, trial: str = "", **fields: Any) -> PairJudged:
     values = {"trial": trial, "position": 1, "words": 100, "scores": given, "first": None}
-    return Event(Topic.JUDGED, {**values, **fields})
+    return PairJudged(**{**values, **fields})
 
 
-def figures_of(folder: Path, *events: Event) -> dict[str, Any]:
+def figures_of(folder: Path, *events: PairJudged | PairEvolved) -> dict[str, Any]:
     figures = RunMetrics(folder / "figures.json", folder / "counts.json")
     for event in events:
         figures.listen(event)
@@ -96,7 +96,7 @@ def test_a_bias_for_length_and_for_position_shows(tmp_path: Path) -> None:
 
 def test_operators_are_counted_with_why_they_failed(tmp_path: Path) -> None:
     outcomes = ["kept", "kept", "nothing_gained"]
-    events = [Event(Topic.EVOLVED, {"operator": "deepen", "outcome": word}) for word in outcomes]
+    events = [PairEvolved("deepen", word) for word in outcomes]
     found = figures_of(tmp_path, *events)
     assert found["evolve"] == {"deepen": {"tried": 3, "kept": 2, "left_out": {"nothing_gained": 1}}}
     assert found["judge"] is None
@@ -114,6 +114,6 @@ def test_counts_that_are_damaged_were_never_made(tmp_path: Path) -> None:
 
 def test_a_run_that_judges_nothing_leaves_no_file(tmp_path: Path) -> None:
     figures = RunMetrics(tmp_path / "figures.json", tmp_path / "counts.json")
-    figures.listen(Event(Topic.SHARD_PUBLISHED, {}))
+    figures.listen(ShardPublished())
     figures.save()
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.asks import COPPER, KETTLES, LAW, make_chunk
 from tests.unit.recipes.test_judge import KnowingJudge, judge
 
-from pairmill.events import Event, Topic
+from pairmill.events import PairJudged
 from pairmill.records import Pair
 from pairmill.run.figures import RunMetrics, summarize
 
@@ -29,8 +29,9 @@ async def figures_of(folder: Path, worth: Callable[[str, str], int]) -> dict[str
         ask = KnowingJudge(worth)
         chunk = make_chunk(f"{number}. {KETTLES}")
         await judge(judge_trust=1.0).rate(PAIRS, chunk, ask)
-        for topic, fields in ask.told:
-            figures.listen(Event(Topic(topic), fields))
+        for event in ask.told:
+            assert isinstance(event, PairJudged)
+            figures.listen(event)
     found: dict[str, Any] = summarize(figures._counts)["judge"]
     return found
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import Bus, Event, Topic
+from pairmill.events import Bus, Committed, Notice
 from pairmill.llm.health import PoolHealth
 from pairmill.run import monitor
 from pairmill.run.monitor import RunMonitor, watch_gauge
@@ -94,7 +94,7 @@ class Watching:
         connection = SimpleNamespace(exchange=SimpleNamespace(pools=pools))
         bus = Bus()
         self.told: list[str] = []
-        bus.subscribe(lambda event: self.told.append(event.fields["text"]), Topic.NOTICE)
+        bus.subscribe(lambda event: self.told.append(event.text), Notice)
         self.stop = Stop()
         self.monitor = RunMonitor(cast("Any", connection), bus, self.stop, no_progress_s=900)
 
@@ -106,7 +106,7 @@ class Watching:
         self.monitor._look_for_standstill(cause, until)
 
     def commit(self, **fields: int) -> None:
-        self.monitor(Event(Topic.COMMITTED, {"units": 1, "answers": 0, "kept": 0, **fields}))
+        self.monitor(Committed(units=1, **fields))
 
 
 def test_what_is_refused_without_an_end_is_told_in_the_servers_words(

@@ -7,7 +7,7 @@ import pytest
 
 from pairmill.config import load
 from pairmill.errors import ConfigError
-from pairmill.llm.budget import CallOutcome, Charge
+from pairmill.llm.budget import CallOutcome, PricedUsage
 from pairmill.llm.price_files import load_prices
 from pairmill.records import Completion, Usage
 from pairmill.run.spending import open_spending
@@ -82,7 +82,7 @@ def test_after_a_clean_end_only_what_was_spent_counts(folder: RunFolder) -> None
     ended = open_spending(settings, MODELS, PRICES, folder)
     reservation = ended.budget.try_reserve(5000, 0, PRICE)
     assert reservation is not None
-    charge = Charge(Usage(2000, 0), 2000 * MINI)
+    charge = PricedUsage(Usage(2000, 0), 2000 * MINI)
     ended.budget.settle(reservation, CallOutcome.ANSWERED, charge)
     ended.write(over=True)
     again = open_spending(settings, MODELS, PRICES, folder)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
+import anyio
 import pytest
 from tests.support.asks import make_chunk
 
 from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Kind
-from pairmill.events import Event, Topic
+from pairmill.events import CallAnswered
 from pairmill.records import Outcome, Usage
 from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
@@ -18,17 +20,6 @@ FREE = [Kind.REFUSED, Kind.OVERLOAD, Kind.RATE, Kind.QUOTA, Kind.CONFIG]
 BILLED = [Kind.TIMEOUT, Kind.LOST]
 
 
-class Memory:
-    def __init__(self) -> None:
-        self.kept: dict[str, str] = {}
-
-    def get(self, key: str) -> str | None:
-        return self.kept.get(key)
-
-    def set(self, key: str, value: str) -> None:
-        self.kept.setdefault(key, value)
-
-
 class Setting:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -36,7 +27,7 @@ class Setting:
         self.written: list[str] = []
         self.inbox = Inbox(9)
         self.suspects = Suspects(lambda it: self.written.append(it.origin.unit_id), self.inbox)
-        self.memory = Memory()
+        self.asked = 0
 
     def work(self, name: str) -> Work:
         return Work(name, make_chunk(name), {})
@@ -47,11 +38,17 @@ class Setting:
         self.suspects.hold(result, kind, sentence)
 
     def answer(self, sent_ago_s: float = 0.0) -> None:
-        self.suspects.listen(Event(Topic.CALL_ANSWERED, {"seconds": sent_ago_s}))
+        self.suspects.listen(CallAnswered("m", "answer", Usage(), None, seconds=sent_ago_s))
 
-    def conclude(self, *, has_pairs: bool = True) -> Stop:
-        stop = Stop()
-        self.suspects.conclude(stop, self.memory, has_pairs=has_pairs)
+    def conclude(
+        self, *, has_pairs: bool = True, well: bool = False, stop: Stop | None = None
+    ) -> Stop:
+        async def is_well() -> bool:
+            self.asked += 1
+            return well
+
+        stop = stop or Stop()
+        anyio.run(partial(self.suspects.conclude, stop, is_well, has_pairs=has_pairs))
         return stop
 
 
@@ -97,7 +94,8 @@ def test_a_run_that_is_ended_leaves_open_what_nobody_could_judge(it: Setting) ->
     it.hold("b", Kind.CHUNK)
     stop = Stop()
     stop.request("enough")
-    it.suspects.conclude(stop, it.memory, has_pairs=True)
+    it.conclude(stop=stop)
+    assert it.asked == 0
     assert it.written == []
     assert stop.reason == "enough"
 
@@ -141,17 +139,20 @@ def test_an_accounts_trouble_is_never_a_tombstone(it: Setting, kind: Kind, code:
     assert it.written == []
 
 
-def test_what_ends_two_starts_in_the_same_way_does_not_end_a_third(it: Setting) -> None:
-    for expected in (True, False):
-        for name in "abc":
-            it.hold(name, Kind.REFUSED)
-        assert it.conclude().is_requested == expected
+@pytest.mark.parametrize("kind", [*FREE, *BILLED])
+def test_a_question_that_is_answered_at_the_end_tells_that_the_chunks_are_at_fault(
+    it: Setting, kind: Kind
+) -> None:
+    for name in "abc":
+        it.hold(name, kind)
+    assert not it.conclude(well=True).is_requested
     assert it.written == ["a", "b", "c"]
+    assert it.asked == 1
 
 
-def test_silence_stays_the_servers_fault_at_every_start(it: Setting) -> None:
-    for _ in range(3):
-        for name in "abc":
-            it.hold(name, Kind.TIMEOUT)
-        assert it.conclude().is_requested
-    assert it.written == []
+def test_where_no_chunk_was_ever_answered_no_made_up_question_speaks_for_the_server(
+    it: Setting,
+) -> None:
+    it.hold("a", Kind.REFUSED)
+    assert it.conclude(has_pairs=False, well=True).is_requested
+    assert it.asked == 0

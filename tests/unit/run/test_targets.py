@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from tests.support.asks import make_chunk
 
-from pairmill.events import Event, Topic
+from pairmill.events import UnitFinished
+from pairmill.records import Outcome
 from pairmill.run.reader import Work
 from pairmill.run.targets import PairTarget
 
@@ -33,8 +34,8 @@ class Runner:
         def finish() -> None:
             work = open_units.pop(0)
             pairs = give.get(work.unit, 3)
-            fields = {"pairs": pairs, "document": work.chunk.document_id}
-            self.quota.listen(Event(Topic.UNIT_FINISHED, fields))
+            event = UnitFinished(Outcome.WRITTEN, pairs, document=work.chunk.document_id)
+            self.quota.listen(event)
 
         import anyio
 

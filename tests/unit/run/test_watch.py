@@ -7,8 +7,9 @@ import pytest
 from tests.support.corpus import article
 
 from pairmill.errors import EXIT_FAILED
-from pairmill.events import Event, Topic
+from pairmill.events import UnitFinished
 from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
+from pairmill.records import Outcome
 from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
 from pairmill.run.watch import ON_TRIAL, CanaryGuard, Repeats
@@ -83,7 +84,7 @@ async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: RunMe
         assert handed == ON_TRIAL
         for number in range(49):
             watch.watch(*chunk_and_pair(number, blind=False))
-            watch.listen(Event(Topic.UNIT_FINISHED, {}))
+            watch.listen(UnitFinished(Outcome.WRITTEN))
         await anyio.wait_all_tasks_blocked()
         assert handed == ON_TRIAL
         watch.watch(*chunk_and_pair(49, blind=False))
@@ -96,7 +97,7 @@ async def test_chunks_without_pairs_do_not_hold_up_the_run(memory: RunMemory) ->
     with anyio.fail_after(5):
         for _ in range(1000):
             await watch.hand_out()
-            watch.listen(Event(Topic.UNIT_FINISHED, {}))
+            watch.listen(UnitFinished(Outcome.WRITTEN))
 
 
 async def test_without_checks_nobody_is_on_trial(memory: RunMemory) -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from pairmill.errors import StorageError
-from pairmill.events import Bus, Event, Topic
+from pairmill.events import Bus, Committed, Event, Notice, ShardPublished
 from pairmill.records import Chunk, Completion, Outcome, Usage
 from pairmill.run.writer import MAX_PENDING, Writer
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord
@@ -98,9 +98,8 @@ async def test_published_shards_are_told() -> None:
         tasks.start_soon(writer.run)
         writer.put_result(_result("unit", Outcome.EMPTY))
         writer.finish()
-    topics = [event.topic for event in told]
-    assert topics == [Topic.COMMITTED, Topic.SHARD_PUBLISHED]
-    assert told[1].fields == {"name": "train-00000.jsonl", "rows": 1, "bytes": 10}
+    assert [type(event) for event in told] == [Committed, ShardPublished]
+    assert told[1] == ShardPublished("train-00000.jsonl", rows=1, bytes=10)
 
 
 class Aging(Journal):
@@ -121,14 +120,14 @@ async def test_an_old_shard_is_published_though_nothing_is_committed() -> None:
     told: list[Event] = []
     bus, published, journal = Bus(), anyio.Event(), Aging()
     bus.subscribe(told.append)
-    bus.subscribe(lambda _: published.set(), Topic.SHARD_PUBLISHED)
+    bus.subscribe(lambda _: published.set(), ShardPublished)
     writer = Writer(journal, bus, 0.0, lambda _: None, look_s=0.001)  # type: ignore[arg-type]
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
             await published.wait()
             writer.finish()
-    assert [event.topic for event in told] == [Topic.SHARD_PUBLISHED]
+    assert [type(event) for event in told] == [ShardPublished]
     assert journal.batches == []
 
 
@@ -195,7 +194,7 @@ async def test_on_a_full_disk_workers_wait_and_nothing_is_lost() -> None:
         writer.finish()
     kept = [answer.call_id for batch in journal.batches for answer in batch.answers]
     assert kept == ["first", "meanwhile"]
-    notices = [event.fields["text"] for event in told if event.topic is Topic.NOTICE]
+    notices = [event.text for event in told if isinstance(event, Notice)]
     assert len(notices) == 2
 
 
@@ -233,7 +232,8 @@ async def test_what_is_lost_is_said() -> None:
     writer = _patient(FullDisk(10**9), told)
     writer.put_answer(_answer("a"))
     await writer.close()
-    assert str(told[-1].fields["text"]).endswith("could not be kept: 1")
+    assert isinstance(told[-1], Notice)
+    assert told[-1].text.endswith("could not be kept: 1")
 
 
 async def test_what_waits_for_a_full_disk_outlives_the_end_of_the_run() -> None:

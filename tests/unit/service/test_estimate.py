@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from tests.support.corpus import article
 
@@ -11,15 +13,19 @@ from pairmill.service.estimate import Range, estimate, usual_call
 from pairmill.service.estimate_notes import notes_on
 from pairmill.service.pilot import Pace
 from pairmill.service.rehearsal import rehearse
-from pairmill.service.survey import Survey
+from pairmill.service.survey import Survey, survey
 from pairmill.store.measured import Mean, Measured
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MINI = load_prices().find("gpt-4o-mini")
 
 
 def surveyed(fresh: int = 1000, measured: Measured | None = None) -> Survey:
     return Survey(
-        documents=100, skipped=1, chunks=fresh + 10, finished=10, calls=1.0,
+        documents=100, skipped=1, reasons={"too short": 1}, examples={"too short": ("a",)},
+        chunks=fresh + 10, finished=10, calls=1.0,
         prompt_chars=4100.0, max_tokens=1000.0, measured=measured or Measured(),
     )  # fmt: skip
 
@@ -33,6 +39,22 @@ def test_rules_of_thumb_give_a_wide_range() -> None:
     assert total.usd.likely == pytest.approx((1.0 * 0.15 + 0.33 * 0.60) * 1.05)
     assert total.usd.high / total.usd.low > 3
     assert total.hours is None
+
+
+async def test_a_recipe_file_says_by_rehearsal_how_many_rows_and_calls_a_unit_takes(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.md").write_text(article(1, 22), "utf-8")
+    given = {"inputs": (str(tmp_path / "a.md"),), "output": tmp_path / "out"}
+    found = await survey(load(given={**given, "recipe": "facts"}))
+    assert found.varies
+    assert found.calls == 1 + 3  # one that finds facts, one for each of them
+    assert found.rows is not None
+    assert found.rows > 3  # more than backtranslate is asked for
+    total = estimate(found, load(), [MINI])
+    assert total.pairs.high == found.rows
+    assert any("only a pilot tells" in note for note in notes_on(total, load()))
+    assert (await survey(load(given=given))).rows is None
 
 
 def test_what_was_measured_narrows_it() -> None:

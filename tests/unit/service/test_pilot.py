@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.events import Event, Topic
+from pairmill.events import CallAnswered
+from pairmill.records import Usage
 from pairmill.service.pilot import Pace, PilotWatch
 
 
@@ -11,7 +12,7 @@ def flown(answers: list[tuple[float, float]], concurrency: int | None = None) ->
     times = iter([0.0, *(at for at, _ in answers)])
     watch = PilotWatch(lambda: next(times))
     for _, seconds in answers:
-        watch(Event(Topic.CALL_ANSWERED, {"seconds": seconds}))
+        watch(CallAnswered("m", "answer", Usage(), None, seconds=seconds))
     return watch.pace(concurrency)
 
 

@@ -7,9 +7,19 @@ import time
 import pytest
 from rich.console import Console
 
-from pairmill.events import Bus, Topic
-from pairmill.llm.budget import Charge
-from pairmill.records import Usage
+from pairmill.events import (
+    Bus,
+    CallAnswered,
+    InputSkipped,
+    Notice,
+    ReadingDone,
+    RepairAsked,
+    RunOpened,
+    UnitFinished,
+    UnitsKnown,
+    UnitsPlanned,
+)
+from pairmill.records import Outcome, Usage
 from pairmill.service.progress import _drawing, show
 from pairmill.service.tally import RunTally
 
@@ -30,8 +40,8 @@ def _run(console: Console) -> None:
     bus, tally = Bus(), RunTally(time.monotonic)
     tally.listen(bus)
     with show(bus, tally, console) as tick:
-        bus.emit(Topic.INPUT_SKIPPED, source=HOSTILE, reason="broken JSON")
-        bus.emit(Topic.NOTICE, text=HOSTILE)
+        bus.emit(InputSkipped(source=HOSTILE, reason="broken JSON"))
+        bus.emit(Notice(text=HOSTILE))
         tick()
 
 
@@ -60,17 +70,17 @@ def _line_widths(width: int, **before: float) -> list[int]:
     bus, tally = Bus(), RunTally(lambda: 4000.0)
     tally.listen(bus)
     tally.started = 0.0
-    bus.emit(Topic.RUN_OPENED, pairs=1_234_567, ended=400_000, rejected=12_345, dropped=67_890,
-             prompt_tokens=987_654_321, completion_tokens=123_456_789, usd=1234.56)  # fmt: skip
-    bus.emit(Topic.UNIT_PLANNED, count=12_345_678)
-    bus.emit(Topic.UNIT_KNOWN, count=400_000)
-    bus.emit(Topic.READING_DONE)
-    charge = Charge(Usage(123_456_789, 12_345_678), 10**15)
-    bus.emit(Topic.CALL_ANSWERED, model="m", charge=charge)
+    bus.emit(RunOpened( pairs=1_234_567, ended=400_000, rejected=12_345, dropped=67_890,
+             prompt_tokens=987_654_321, completion_tokens=123_456_789, usd=1234.56))  # fmt: skip
+    bus.emit(UnitsPlanned(count=12_345_678))
+    bus.emit(UnitsKnown(count=400_000))
+    bus.emit(ReadingDone())
+    usage = Usage(123_456_789, 12_345_678)
+    bus.emit(CallAnswered("m", "answer", usage, 10**15))
     for _ in range(500):
-        bus.emit(Topic.UNIT_FINISHED, outcome="written", pairs=3, rejected=1, dropped=1)
-        bus.emit(Topic.REPAIR_ASKED, reason="r")
-        bus.emit(Topic.INPUT_SKIPPED, source="s", reason="broken JSON: x")
+        bus.emit(UnitFinished(outcome=Outcome.WRITTEN, pairs=3, rejected=1, dropped=1))
+        bus.emit(RepairAsked(reason="r"))
+        bus.emit(InputSkipped(source="s", reason="broken JSON: x"))
     pipe = _Pipe()
     console = Console(file=pipe, force_terminal=True, width=width, color_system=None)
     console.print(_drawing(tally, width))
@@ -91,8 +101,8 @@ def test_what_is_skipped_is_named_once_for_each_reason_or_each_time_if_asked() -
         tally.listen(bus)
         with show(bus, tally, Console(file=pipe), verbosity=verbosity):
             for number in range(3):
-                bus.emit(Topic.INPUT_SKIPPED, source=f"a:{number}", reason="broken JSON: at 1")
-            bus.emit(Topic.INPUT_SKIPPED, source="b", reason="too short: 3 words")
+                bus.emit(InputSkipped(source=f"a:{number}", reason="broken JSON: at 1"))
+            bus.emit(InputSkipped(source="b", reason="too short: 3 words"))
         assert pipe.text().count("input_skipped") == expected
 
 
@@ -108,7 +118,7 @@ def test_a_log_is_silent_while_nothing_changes_but_for_a_line_each_minute(
             now += 0.5
             tick()
         assert pipe.text().count('"progress"') == 2
-        bus.emit(Topic.UNIT_FINISHED, outcome="written", pairs=3, rejected=0)
+        bus.emit(UnitFinished(outcome=Outcome.WRITTEN, pairs=3, rejected=0))
         for _ in range(24):
             now += 0.5
             tick()

@@ -1,8 +1,17 @@
 from __future__ import annotations
 
-from pairmill.events import Bus, Topic
-from pairmill.llm.budget import Charge
-from pairmill.records import Usage
+from pairmill.errors import Kind
+from pairmill.events import (
+    Bus,
+    CallAnswered,
+    CallFailed,
+    LoopLate,
+    ReadingDone,
+    UnitFinished,
+    UnitsKnown,
+    UnitsPlanned,
+)
+from pairmill.records import Outcome, Usage
 from pairmill.service.tally import RunTally
 
 
@@ -23,17 +32,17 @@ def _tally() -> tuple[RunTally, Bus, Clock]:
 
 def _finish(bus: Bus, count: int, pairs: int = 3) -> None:
     for _ in range(count):
-        bus.emit(Topic.UNIT_FINISHED, outcome="written", pairs=pairs, rejected=0)
+        bus.emit(UnitFinished(outcome=Outcome.WRITTEN, pairs=pairs, rejected=0))
 
 
 def test_counts_are_sums_of_events() -> None:
     tally, bus, _ = _tally()
-    bus.emit(Topic.UNIT_PLANNED, count=10)
-    bus.emit(Topic.UNIT_KNOWN, count=4)
+    bus.emit(UnitsPlanned(count=10))
+    bus.emit(UnitsKnown(count=4))
     _finish(bus, 2)
-    bus.emit(Topic.UNIT_FINISHED, outcome="rejected", pairs=0, rejected=1)
-    bus.emit(Topic.CALL_ANSWERED, model="m", charge=Charge(Usage(100, 7, 3), None))
-    bus.emit(Topic.CALL_FAILED, kind="rate")
+    bus.emit(UnitFinished(outcome=Outcome.REJECTED, pairs=0, rejected=1))
+    bus.emit(CallAnswered("m", "answer", Usage(100, 7, 3), None))
+    bus.emit(CallFailed(Kind.RATE))
     found = tally.summary()
     assert found["done"] == 4 + 3
     assert found["total"] == 14
@@ -44,7 +53,7 @@ def test_counts_are_sums_of_events() -> None:
 def test_the_longest_time_that_the_loop_was_late_is_kept() -> None:
     tally, bus, _ = _tally()
     for seconds in (0.001, 0.0423, 0.002):
-        bus.emit(Topic.LOOP_LATE, seconds=seconds)
+        bus.emit(LoopLate(seconds=seconds))
     assert tally.summary()["loop_late_ms"] == 42
 
 
@@ -65,11 +74,11 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
 
 def test_the_end_is_told_only_when_it_is_in_sight() -> None:
     tally, bus, clock = _tally()
-    bus.emit(Topic.UNIT_PLANNED, count=20)
+    bus.emit(UnitsPlanned(count=20))
     _finish(bus, 10)
     clock.now += 10
     assert tally.left_s() is None
-    bus.emit(Topic.READING_DONE)
+    bus.emit(ReadingDone())
     left = tally.left_s()
     assert left is not None
     assert 9 <= left <= 11

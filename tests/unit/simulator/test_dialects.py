@@ -10,11 +10,11 @@ from pairmill.simulator.dialects import (
     rate_limit_body,
     retry_after_headers,
 )
-from pairmill.simulator.quotas import Level, Levels, Refusal
+from pairmill.simulator.quotas import Level, Levels, QuotaRefusal
 from pairmill.simulator.settings import DIALECTS, RETRY_AFTER_FORMS, Dialect
 
 LEVELS = Levels(Level(600, 10, 6.5), Level(60_000, 0, 360.0), Level(14_400, 14_370, 179.56))
-REFUSAL = Refusal("tokens", 60_000, 60_000, 900, 2.25)
+REFUSAL = QuotaRefusal("tokens", 60_000, 60_000, 900, 2.25)
 WALL_S = 1_790_000_000.25
 
 
@@ -107,5 +107,5 @@ def test_bodies_name_what_each_client_must_understand() -> None:
     details = bodies["gemini"][0]["error"]["details"]
     assert details[1]["retryDelay"] == "2.250s"
     assert "PerMinute" in details[0]["violations"][0]["quotaId"]
-    daily = rate_limit_body("gemini", Refusal("day", 1, 1, 1, 9.0), "m", WALL_S)
+    daily = rate_limit_body("gemini", QuotaRefusal("day", 1, 1, 1, 9.0), "m", WALL_S)
     assert "PerDay" in str(daily)

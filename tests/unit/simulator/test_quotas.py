@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pairmill.simulator.quotas import (
     Enforcer,
     Meter,
-    Refusal,
+    QuotaRefusal,
     SimulatedBucket,
     SimulatedCharge,
     SimulatedWindow,
@@ -92,7 +92,7 @@ def test_all_dimensions_are_taken_or_none() -> None:
     enforcer = Enforcer(SimulatedQuota(rpm=60, tpm=600, flavour="fixed"), 0.0)
     assert isinstance(enforcer.admit(300, 200, 0.0), SimulatedCharge)
     refusal = enforcer.admit(100, 100, 1.0)
-    assert refusal == Refusal("tokens", 600, 500, 200, 59.0)
+    assert refusal == QuotaRefusal("tokens", 600, 500, 200, 59.0)
     levels = enforcer.levels(1.0)
     assert levels.requests is not None
     assert levels.requests.remaining == 59
@@ -127,7 +127,7 @@ def test_seconds_deal_out_the_minute_and_stretch_for_slow_rates() -> None:
     assert isinstance(fast.admit(1, 1, 1.0), SimulatedCharge)
     slow = Enforcer(SimulatedQuota(rpm=30, flavour="second"), 0.0)
     assert isinstance(slow.admit(1, 1, 0.0), SimulatedCharge)
-    assert isinstance(slow.admit(1, 1, 1.0), Refusal)
+    assert isinstance(slow.admit(1, 1, 1.0), QuotaRefusal)
     assert isinstance(slow.admit(1, 1, 2.0), SimulatedCharge)
 
 
@@ -141,7 +141,7 @@ def test_the_days_allowance_and_refused_requests_count() -> None:
     enforcer = Enforcer(SimulatedQuota(rpd=1), 0.0)
     enforcer.admit(1, 1, 0.0)
     refusal = enforcer.admit(1, 1, 0.0)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, QuotaRefusal)
     assert (refusal.dimension, refusal.wait_s) == ("day", 86_400)
     strict = Enforcer(SimulatedQuota(rpm=60, tpm=10, charge_refused=True, flavour="fixed"), 0.0)
     strict.admit(10, 0, 0.0)

@@ -46,7 +46,7 @@ def test_the_format_is_known_by_name_or_by_its_bytes(
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"%PDF-1.7 ...", "a PDF"),
+        (b"\x89PNG ...", "an image"),
         (bytes(range(256)) * 40, "binary data"),
         (
             random.Random(1).randbytes(400).translate(bytes(range(128, 256)) * 2),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,12 +10,12 @@ import pytest
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Completion, Outcome, Usage, digest
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitKey, UnitOutcome
+from pairmill.store.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pairmill.store.ledger import Ledger
     from pairmill.store.lookup import Lookup
 
     MakeBatch = Callable[..., Batch]
@@ -153,3 +155,42 @@ def test_a_damaged_answer_is_refused(ledger: Ledger, lookup: Lookup, make_batch:
     ledger._connection.execute("UPDATE answers SET body = x'ff'")
     with pytest.raises(FolderError, match="an answer is damaged"):
         lookup.known([key(1)])
+
+
+def test_a_newer_log_beside_an_older_ledger_is_refused(
+    path: Path, tmp_path: Path, make_batch: MakeBatch
+) -> None:
+    """SQLite would mix both: what was copied into the ledger in between is missing."""
+    mixed = tmp_path / "mixed" / "ledger.db"
+    mixed.parent.mkdir()
+
+    def work(*numbers: int) -> None:
+        batch = make_batch(*numbers)
+        ledger.commit(batch.answers, batch.outcomes, ())
+
+    ledger = Ledger(path)
+    work(*range(400))
+    ledger.close()
+    shutil.copy(path, mixed)
+    ledger = Ledger(path)
+    work(*range(400, 800))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    work(800)
+    shutil.copy(path.with_name("ledger.db-wal"), mixed.with_name("ledger.db-wal"))
+    ledger.close()
+    with pytest.raises(FolderError, match="'pairmill recover"):
+        Ledger(mixed)
+
+
+def test_a_ledger_whose_process_was_killed_is_opened(
+    path: Path, tmp_path: Path, ledger: Ledger, make_batch: MakeBatch
+) -> None:
+    batch = make_batch(*range(50))
+    ledger.commit(batch.answers, batch.outcomes, ())
+    for name in ("ledger.db", "ledger.db-wal"):
+        shutil.copy(path.with_name(name), tmp_path / f"copy-{name}")
+    (tmp_path / "copy-ledger.db-wal").rename(tmp_path / "copy.db-wal")
+    (tmp_path / "copy-ledger.db").rename(tmp_path / "copy.db")
+    assert (tmp_path / "copy.db-wal").stat().st_size
+    Ledger(tmp_path / "copy.db").close()

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
+from pairmill.store.charges import CallCharge, ChargeSums
 from pairmill.store.entries import Batch, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
@@ -123,3 +124,34 @@ def test_units_that_stand_twice_stand_once_afterwards(path: Path, identities: li
     ]
     with lock_folder(path, version="1") as locked:
         assert rebuild(locked, identities).doubles == 0
+
+
+def test_the_bill_is_carried_over(path: Path) -> None:
+    """Calls that wrote nothing stand in no row: probes, lost and empty replies, and all prices."""
+    folder = RunFolder(path)
+    sums = ChargeSums()
+    for charge in (
+        CallCharge("model-1", "answer", Usage(110, 55), 700, 3, 4),
+        CallCharge("model-1", "probe", Usage(7, 2), 30),
+        CallCharge("model-2", "empty", Usage(20, 9), None),
+        CallCharge("model-1", "lost", Usage(), 0, 4000, 90_000),
+    ):
+        sums.add(charge)
+    with (
+        open_folder(path, settings_fingerprint={}, accept_change=False, version="1") as opened,
+        Journal.open(opened, clock=lambda: 0.0) as journal,
+    ):
+        journal.commit(Batch((), (), sums.take()))
+    with Lookup(folder.ledger) as lookup:
+        before = lookup.bill()
+    assert (before.probes, before.empty, before.lost, before.picodollars) == (1, 1, 1, 730)
+    for _ in range(2):  # also where the new ledger is gone, and only the old one stands beside it
+        with lock_folder(path, version="1") as locked:
+            rebuild(locked, IDENTITIES)
+        with Lookup(folder.ledger) as lookup:
+            after = lookup.bill()
+        assert after.picodollars == before.picodollars
+        assert (after.probes, after.empty, after.lost) == (1, 1, 1)
+        assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
+        assert after.unpriced == before.unpriced
+        folder.ledger.unlink()

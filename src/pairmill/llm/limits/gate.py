@@ -254,13 +254,14 @@ class Gate:
         if self._probe is lease:
             self._probe = None
 
-    def _undo(self, lease: Lease) -> None:
+    def undo(self, lease: Lease) -> None:
+        """Take back a lease that was not used; see ``Lease.give_back``."""
         now = self._clock()
         self._leave(lease)
         self._quota.untake(lease.amounts, lease.admitted_at, now)
         self._pump(now)
 
-    def _end(
+    def end(
         self,
         lease: Lease,
         kind: Kind | None,
@@ -270,6 +271,7 @@ class Gate:
         *,
         alone: bool = False,
     ) -> bool:
+        """Settle a lease whose call has ended; see ``Lease.release``."""
         now = self._clock()
         is_held = False
         self._learn_width(lease, kind, usage, now)

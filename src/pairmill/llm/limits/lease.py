@@ -84,10 +84,10 @@ class Lease(Struct, eq=False):
         if not self._is_open:
             return False
         self._is_open = False
-        return self._gate._end(self, kind, usage, hint, retry_after_s, alone=alone)  # noqa: SLF001
+        return self._gate.end(self, kind, usage, hint, retry_after_s, alone=alone)
 
     def give_back(self) -> None:
         """Return the lease unused: nothing was sent, nothing is charged."""
         if self._is_open:
             self._is_open = False
-            self._gate._undo(self)  # noqa: SLF001 (one unit)
+            self._gate.undo(self)

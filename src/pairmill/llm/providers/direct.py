@@ -16,7 +16,7 @@ from pairmill.errors import Kind, ProviderError
 from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.keys import RenewedKey, secrets_of
-from pairmill.llm.providers.provider import Mode, Reply
+from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import body_limit, decode, is_success
 from pairmill.llm.providers.wire import Encoder, send
 
@@ -97,7 +97,7 @@ class DirectProvider:
             plain=find_spec("httptools") is not None if plain is None else plain,
         )
 
-    def complete(self, request: Request, mode: Mode) -> Coroutine[Any, Any, Reply]:
+    def complete(self, request: Request, mode: Mode) -> Coroutine[Any, Any, ProviderReply]:
         """See `Provider`. A word that the model refuses is left out from then on."""
         ask = self._ask if self._keys is None else self._ask_with_fresh_key
         return send(self._encoder, request, mode, ask)
@@ -106,7 +106,7 @@ class DirectProvider:
         """See `Provider`."""
         await self._transport.aclose()
 
-    async def _ask_with_fresh_key(self, content: bytes) -> Reply:
+    async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
         """Ask with a key that is valid now; once more with a new one where it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
         self._renew(await self._keys.get())
@@ -125,7 +125,7 @@ class DirectProvider:
         self._transport.set_header(*self._endpoint.key_header(key))
         return True
 
-    async def _ask(self, content: bytes) -> Reply:
+    async def _ask(self, content: bytes) -> ProviderReply:
         call = self._transport.post(content)
         del content  # some 8 KB that each call would hold for as long as it waits
         reply = await call
@@ -137,7 +137,7 @@ class DirectProvider:
         now = self._clock.time()
         keep = self._endpoint.options.keep_reasoning
         completion = decode(status, headers, reply.body, now, self._secrets, keep_reasoning=keep)
-        return Reply(completion, headers)
+        return ProviderReply(completion, headers)
 
 
 def _transport(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pairmill.records import Completion, Request
 
-__all__ = ["Mode", "Provider", "Reply"]
+__all__ = ["Mode", "Provider", "ProviderReply"]
 
 
 class Mode(StrEnum):
@@ -24,7 +24,7 @@ class Mode(StrEnum):
     PROMPT = "prompt"  # told in words, nothing is promised
 
 
-class Reply(Struct, frozen=True):
+class ProviderReply(Struct, frozen=True):
     """A completion, and what the reply said about the endpoint's limits.
 
     Attributes:
@@ -38,7 +38,7 @@ class Reply(Struct, frozen=True):
 class Provider(Protocol):
     """One wire to one endpoint. It neither waits, limits nor repeats: it asks once."""
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
+    async def complete(self, request: Request, mode: Mode) -> ProviderReply:
         """Ask once, and return what came back.
 
         Raises:

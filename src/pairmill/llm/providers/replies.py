@@ -50,6 +50,7 @@ _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
+_THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _CHARS_PER_TOKEN = 4
 _CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
@@ -78,6 +79,7 @@ _FINISHES = {
     "length": "length",
     "content_filter": "content_filter",
 }
+_REFUSED = 400  # what an error inside a success would have come with
 _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
 
 
@@ -157,14 +159,12 @@ def _decode(
             return Completion(written, "stop", "", _UNCOUNTED, now)
         raise _refused(status, headers, body if data is None else data, now, secrets)
     choice = _first_choice(data)
-    message = choice.get("message")
-    if not isinstance(message, dict):
-        message = {}
+    message = _message(choice)
     finish = _finish(choice)
     text = clean_text(_text(message.get("content")))
     usage = _usage(data)
     thoughts = _thoughts(message)
-    if not text or text.isspace():
+    if not text or text.isspace() or ("{" not in text and _calls(message)):
         text = "" if finish == "length" else clean_text(_elsewhere(message))
         thoughts = "" if text and text in thoughts else thoughts
     if thoughts and not usage.reasoning_tokens:
@@ -194,6 +194,9 @@ def _refused(
 ) -> ProviderError:
     error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
     error.refusal = read_refusal(status, said)
+    usage = _usage(said)  # a gateway may fail with what the model had done behind it
+    error.prompt_tokens, error.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+    error.maybe_paid = error.maybe_paid or bool(_first_choice(said))
     return error
 
 
@@ -208,7 +211,8 @@ def _empty(
     error = classify_empty(status, limit_headers(headers), said, now, secrets)
     error.prompt_tokens = usage.prompt_tokens
     error.completion_tokens = usage.completion_tokens
-    error.refusal = read_refusal(error.status or status, said)
+    told = error.status or status
+    error.refusal = read_refusal(_REFUSED if is_success(told) else told, said)
     return error
 
 
@@ -244,12 +248,55 @@ def _first_choice(data: Any) -> dict[str, Any]:
     return first if isinstance(first, dict) else {}
 
 
+def _message(choice: dict[str, Any]) -> dict[str, Any]:
+    """The message of a choice; servers for plain completions have its text alone."""
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else {}
+
+
 def _text(content: Any) -> str:
     """The text of a message's content; several text parts are joined."""
+    if isinstance(content, str):
+        return content
     if isinstance(content, list):
-        parts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
+        return "".join(_part(part) for part in content)
+    if isinstance(content, dict):  # one part, or the answer itself
+        return _part(content) or _json(content)
+    return ""
+
+
+def _part(part: Any) -> str:
+    """The text of one part of a content."""
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict) or part.get("type") in _THOUGHT_PARTS:
+        return ""
+    text = part.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _calls(message: dict[str, Any]) -> str:
+    """The arguments of a message's tool calls, one below the other."""
+    calls = message.get("tool_calls")
+    listed = calls if isinstance(calls, list) else []
+    functions = [call.get("function") for call in listed if isinstance(call, dict)]
+    found = []
+    for function in (*functions, message.get("function_call")):
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        if isinstance(arguments, dict):
+            found.append(_json(arguments))
+        elif isinstance(arguments, str) and arguments.strip():
+            found.append(arguments)
+    return "\n".join(found)
 
 
 def _elsewhere(message: dict[str, Any]) -> str:
@@ -258,14 +305,11 @@ def _elsewhere(message: dict[str, Any]) -> str:
     LiteLLM puts it into a tool call; vLLM, SGLang and Ollama take all of it for a thought where a
     model did not mark the end of its thoughts.
     """
-    calls = message.get("tool_calls")
-    first = calls[0] if isinstance(calls, list) and calls else None
-    function = first.get("function") if isinstance(first, dict) else None
-    arguments = function.get("arguments") if isinstance(function, dict) else None
-    if isinstance(arguments, dict):
-        return orjson.dumps(arguments).decode()
-    if isinstance(arguments, str) and arguments.strip():
-        return arguments
+    calls = _calls(message)
+    if calls:
+        return calls
+    if isinstance(message.get("parsed"), dict):
+        return _json(message["parsed"])
     thoughts = _thoughts(message)
     return thoughts if "{" in thoughts else ""
 
@@ -276,11 +320,11 @@ def _thoughts(message: dict[str, Any]) -> str:
         value = message.get(key)
         if isinstance(value, str) and value:
             return value
-    content = message.get("content")
+    content, details = message.get("content"), message.get("reasoning_details")
     if isinstance(content, list):
         parts = [part.get("thinking") for part in content if isinstance(part, dict)]
         return "".join(_text(part) for part in parts)
-    return ""
+    return _text(details) if isinstance(details, list) else ""  # OpenRouter's
 
 
 def _hidden_thoughts(text: str, usage: Usage) -> int:

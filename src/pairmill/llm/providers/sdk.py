@@ -21,7 +21,7 @@ from pairmill.llm.masking import hide_in_headers
 from pairmill.llm.providers import failures
 from pairmill.llm.providers.keys import RenewedKey, secrets_of
 from pairmill.llm.providers.outgoing import make_client
-from pairmill.llm.providers.provider import Mode, Reply
+from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.replies import (
     body_limit,
     decode,
@@ -110,7 +110,7 @@ class SdkProvider:
             http_client=http,
         )
 
-    async def complete(self, request: Request, mode: Mode) -> Reply:
+    async def complete(self, request: Request, mode: Mode) -> ProviderReply:
         """See `Provider`. A word that the model refuses is left out from then on."""
         ask = self._ask if self._keys is None else self._ask_with_fresh_key
         return await send(self._encoder, request, mode, ask)
@@ -119,7 +119,7 @@ class SdkProvider:
         """See `Provider`."""
         await self._client.close()
 
-    async def _ask_with_fresh_key(self, content: bytes) -> Reply:
+    async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
         """Ask with a key that is valid now; once more with a new one where it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
         self._renew(await self._keys.get())
@@ -139,7 +139,7 @@ class SdkProvider:
         self._headers |= {name: value}
         return True
 
-    async def _ask(self, content: bytes) -> Reply:
+    async def _ask(self, content: bytes) -> ProviderReply:
         from openai import OpenAIError  # noqa: PLC0415 (loaded long since)
 
         try:
@@ -170,7 +170,7 @@ class SdkProvider:
             self._secrets,
             keep_reasoning=self._endpoint.options.keep_reasoning,
         )
-        return Reply(completion, headers)
+        return ProviderReply(completion, headers)
 
     async def _refuse_failure(self, response: httpx2.Response) -> None:
         """Read and name a failure before the SDK builds its own, unbounded view of it."""

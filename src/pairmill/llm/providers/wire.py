@@ -22,7 +22,7 @@ from pairmill.llm.providers.schemas import fit_schema, is_strict
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from pairmill.llm.providers.provider import Reply
+    from pairmill.llm.providers.provider import ProviderReply
     from pairmill.records import AnswerSchema, Request, Sampling, Template, Usage
 
 __all__ = ["Encoder", "WireDialect", "send"]
@@ -275,8 +275,8 @@ class Encoder:
 
 
 async def send(
-    encoder: Encoder, request: Request, mode: Mode, ask: Callable[[bytes], Awaitable[Reply]]
-) -> Reply:
+    encoder: Encoder, request: Request, mode: Mode, ask: Callable[[bytes], Awaitable[ProviderReply]]
+) -> ProviderReply:
     """Ask with the request's bytes; a word that the model refuses is left out from then on.
 
     Raises:

@@ -16,9 +16,11 @@ from pairmill.output.formats.text import TEXT
 from pairmill.output.formats.triplets import TRIPLETS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pairmill.output.formats.format import Format
 
-__all__ = ["FORMATS", "find_format"]
+__all__ = ["FORMATS", "find_format", "hint_for"]
 
 FORMATS: dict[str, Format] = {
     item.name: item
@@ -49,3 +51,10 @@ def find_format(name: str) -> Format:
     near = difflib.get_close_matches(name, FORMATS, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(FORMATS)}"
     raise UsageError(f"unknown format '{name}'; {hint}")
+
+
+def hint_for(dropped: Iterable[str]) -> str:
+    """Which formats hold what another dropped for its task, as the end of an error; "" for none."""
+    tasks = {reason.removeprefix("task_") for reason in dropped if reason.startswith("task_")}
+    fitting = [name for name, item in FORMATS.items() if tasks & item.tasks and not item.needs]
+    return f"; formats that hold such rows: {', '.join(fitting)}" if tasks else ""

@@ -12,7 +12,7 @@ from pairmill.sources.pages.facts import read_facts
 from pairmill.sources.pages.markdown import render
 from pairmill.sources.pages.tree import parse_page
 
-__all__ = ["extract", "extract_text"]
+__all__ = ["extract", "extract_fragment", "extract_text"]
 
 _FEW_CHARS = 250  # an article as short as this may be what a careful reader left of a long one
 _MORE = 2
@@ -44,6 +44,13 @@ def extract_text(text: str) -> Article:
             found = again
     title, author, url, language = map(_clean, facts)
     return Article(strip_surrogates(found), title, author, url, language)
+
+
+def extract_fragment(text: str) -> str:
+    """Return all of a fragment as Markdown: it holds nothing but an article."""
+    is_page = "<body" in text[:20_000].lower()
+    page = parse_page(text if is_page else f"<html><body>{text}</body></html>")
+    return strip_surrogates(render(page.body.kids)) if page else ""
 
 
 def _clean(text: str | None) -> str | None:

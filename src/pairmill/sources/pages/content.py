@@ -103,7 +103,7 @@ def _noise(node: Node, *, strict: bool) -> float:
         return _MOST_WEAK if _is_noisy_tag(node) else 0
     if not strict:
         return 0
-    if noise.ROLES.search(node.names):
+    if node.names and noise.ROLES.fullmatch(node.get("role").strip().lower()):
         return _MOST_STRONG
     if not _limit_of(node.names) or _is_text_all_the_same(node):
         return 0

@@ -10,7 +10,7 @@ import orjson
 if TYPE_CHECKING:
     from pairmill.sources.pages.tree import Node, Page
 
-__all__ = ["Facts", "plausible_author", "read_facts"]
+__all__ = ["PageFacts", "plausible_author", "read_facts"]
 
 _SPACES = re.compile(r"\s+")
 _PARTING = re.compile(r"\s+[|\u2013\u2014·•»:-]{1,2}\s+|\s*[|»]\s*")
@@ -36,7 +36,7 @@ _MAX_LD_CHARS = 400_000
 _ARTICLES = ("article", "posting", "report", "webpage", "newsarticle", "howto", "recipe")
 
 
-class Facts(NamedTuple):
+class PageFacts(NamedTuple):
     """What is known of a page; None where it says nothing that can be believed."""
 
     title: str | None
@@ -45,12 +45,12 @@ class Facts(NamedTuple):
     language: str | None
 
 
-def read_facts(page: Page) -> Facts:
+def read_facts(page: Page) -> PageFacts:
     """Return what a page's head, its linked data and its marks say."""
     metas, links = _head(page.root)
     linked = _linked_data(page.root)
     site = metas.get("og:site_name", "")
-    return Facts(
+    return PageFacts(
         _title(page, metas, linked, site),
         _author(page.body, metas, linked, site),
         _url(metas, links),

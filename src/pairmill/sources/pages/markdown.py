@@ -43,7 +43,7 @@ _JUNK = re.compile(
 _QUOTES = ("“", "”")
 
 
-class Block(NamedTuple):
+class Piece(NamedTuple):
     """A paragraph, list, table, heading or code block: its kind, and its lines."""
 
     kind: str
@@ -57,7 +57,7 @@ def render(nodes: Iterable[Node | str]) -> str:
     return "\n\n".join(_once(writer.finish()))
 
 
-def _once(blocks: list[Block]) -> Iterator[str]:
+def _once(blocks: list[Piece]) -> Iterator[str]:
     """Yield the texts; a caption that a gallery repeats only once."""
     seen: set[str] = set()
     for kind, text in blocks:
@@ -79,11 +79,11 @@ class _Writer:
     """Collects blocks; what stands between them, inline, becomes paragraphs."""
 
     def __init__(self, *, marks: bool = True) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: list[Piece] = []
         self._run: list[str] = []
         self._marks = marks
 
-    def finish(self) -> list[Block]:
+    def finish(self) -> list[Piece]:
         self._end_paragraph()
         return self.blocks
 
@@ -127,14 +127,14 @@ class _Writer:
             self._end_paragraph()
             if tag == "figcaption" or "caption" in node.names:
                 self.blocks[before:] = [
-                    Block("caption" if block.kind == "text" else block.kind, block.text)
+                    Piece("caption" if block.kind == "text" else block.kind, block.text)
                     for block in self.blocks[before:]
                 ]
 
     def _put(self, kind: str, text: str) -> None:
         self._end_paragraph()
         if text.strip():
-            self.blocks.append(Block(kind, text))
+            self.blocks.append(Piece(kind, text))
 
     def _end_paragraph(self) -> None:
         if not self._run:
@@ -143,7 +143,7 @@ class _Writer:
         self._run.clear()
         for part in _PARAGRAPHS.split(text):
             if part:
-                self.blocks.append(Block("text", part))
+                self.blocks.append(Piece("text", part))
 
     def _add_heading(self, node: Node) -> None:
         if node.has_blocks and any(
@@ -209,7 +209,7 @@ class _Writer:
         self._put("table", "\n".join(lines))
 
 
-def _blocks(kids: list[Node | str], *, marks: bool = True) -> list[Block]:
+def _blocks(kids: list[Node | str], *, marks: bool = True) -> list[Piece]:
     writer = _Writer(marks=marks)
     writer.add_all(kids)
     return writer.finish()
@@ -267,7 +267,7 @@ def _list(node: Node, depth: int = 0) -> str:
     return text
 
 
-def _item(marker: str, blocks: list[Block]) -> tuple[str, bool]:
+def _item(marker: str, blocks: list[Piece]) -> tuple[str, bool]:
     """Return an item's lines, and whether a blank line stands before it."""
     pad = " " * (2 if marker == "- " else min(len(marker), 4))
     first = blocks[0]

@@ -24,7 +24,11 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def gate_of(limits: Limits | None = None, width: int | None = 10_000, **more: object) -> Gate:
+def gate_of(
+    limits: Limits | None = None,
+    width: AimdLimit | int | None = 10_000,
+    **more: object,
+) -> Gate:
     return Gate(limits, clock=asyncio.get_running_loop().time, width=width, **more)  # type: ignore[arg-type]
 
 

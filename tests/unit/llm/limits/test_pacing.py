@@ -151,7 +151,7 @@ def test_a_pace_that_nobody_objects_to_is_given_up_within_seconds() -> None:
 
 def test_a_quota_that_objects_brings_the_old_pace_back_for_four_times_as_long() -> None:
     control, sent = held()
-    sent, now = fed(control, 10, 60, 71, sent), 71.0
+    sent, now, tested = fed(control, 10, 60, 71, sent), 71.0, 0.0
     for _ in range(2):
         while control.pace is not None and control.pace < 15:
             now += 0.5

@@ -1,0 +1,206 @@
+"""The Python API: what the commands do, as functions that return values.
+
+Everything here may also be imported from ``pairmill`` itself. Errors that a user can mend are
+`PairmillError`; its text says what to do.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pairmill import __version__
+from pairmill.config import Settings, load
+from pairmill.errors import PairmillError, RejectedError, UsageError
+from pairmill.events import Bus, Event
+from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.python_recipe import ChunkQuestion
+from pairmill.recipes.recipe import Ask, Generator, Recipe
+from pairmill.records import Chunk, Document, Message, Pair, Rejection
+from pairmill.run.companions import Companion, PoolView, RunProgress, RunView
+from pairmill.run.generate import generate, run_blocking
+from pairmill.run.summary import Summary
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.qc.report import Report
+    from pairmill.service.estimate import Estimate
+    from pairmill.service.pilot import Pace
+
+__all__ = [
+    "AnswerModel",
+    "Ask",
+    "Bus",
+    "Chunk",
+    "ChunkQuestion",
+    "Companion",
+    "Document",
+    "Event",
+    "Generator",
+    "Message",
+    "Pair",
+    "PairmillError",
+    "PoolView",
+    "Recipe",
+    "RejectedError",
+    "Rejection",
+    "RunProgress",
+    "RunView",
+    "Settings",
+    "Summary",
+    "estimate",
+    "estimate_settings",
+    "export",
+    "generate",
+    "qc",
+    "report",
+]
+
+
+def estimate(
+    *inputs: str | os.PathLike[str],
+    output: str | os.PathLike[str] = "dataset",
+    **settings: Any,
+) -> Estimate:
+    """Say what a run would take, without a call: tokens, dollars and hours, each as a range.
+
+    Args:
+        inputs: Files or folders. They are read to their end.
+        output: The run folder, if it was begun: what it holds is left out, and measured there.
+        settings: As for `generate`.
+
+    Raises:
+        PairmillError: The inputs or settings cannot be used.
+    """
+    if not inputs:
+        raise UsageError("nothing to read: name files or folders")
+    given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
+    return estimate_settings(load(given=given))
+
+
+def estimate_settings(settings: Settings, pace: Pace | None = None) -> Estimate:
+    """Estimate a run by its settings; see `estimate`.
+
+    Args:
+        settings: All of them.
+        pace: How fast a pilot was answered, for hours where no limits were given.
+    """
+    from pairmill.llm.price_files import load_prices  # noqa: PLC0415 (rarely wanted)
+    from pairmill.service.estimate import estimate as estimate_survey  # noqa: PLC0415
+    from pairmill.service.survey import survey  # noqa: PLC0415
+
+    prices = load_prices(settings.prices)
+    models = {pool.model or settings.model for pool in settings.pools} or {settings.model}
+    known = [prices.find(model, tier=settings.service_tier) for model in sorted(models)]
+    return estimate_survey(
+        run_blocking(survey, settings),
+        settings,
+        [price.at(time.time()) if price else None for price in known],
+        pace,
+    )
+
+
+def export(
+    folder: str | os.PathLike[str],
+    to: str = "messages",
+    output: str | os.PathLike[str] | None = None,
+    *,
+    near: str = "words",
+    exact: bool = False,
+    options: ExportOptions | None = None,
+) -> ExportSummary:
+    """Write the pairs of a run folder as a dataset to train on: without repeats, split, one format.
+
+    Args:
+        folder: The run folder; it is only read.
+        to: Name of the training format.
+        output: A folder that is new, empty, or holds an earlier export; ``FOLDER-FORMAT`` if None.
+        near: How near repeats are found: ``words``, or ``embed`` for those of like meaning too.
+        exact: Drop only instructions that are the same, in constant memory.
+        options: Split, thresholds and more; their ``shape`` gives way to ``to``.
+
+    Raises:
+        PairmillError: There is no such format, no row, or the disk refused.
+    """
+    from dataclasses import replace  # noqa: PLC0415
+
+    from pairmill.output import export as exporting  # noqa: PLC0415 (slow to load)
+    from pairmill.output.export_place import default_place  # noqa: PLC0415
+    from pairmill.output.related import related_documents  # noqa: PLC0415
+    from pairmill.output.repeats import choose_repeats  # noqa: PLC0415
+
+    source = Path(folder)
+    return exporting.export(
+        source,
+        default_place(source, to) if output is None else Path(output),
+        replace(options or exporting.ExportOptions(), shape=to),
+        find_repeats=None if exact else choose_repeats(near),
+        find_related=None if exact else related_documents,
+        version=__version__,
+    )
+
+
+def qc(
+    pairs: str | os.PathLike[str],
+    documents: Sequence[str] = (),
+    *,
+    text_field: str | None = None,
+    instruction_field: str | None = None,
+    answer_field: str | None = None,
+    examples: str | os.PathLike[str] | None = None,
+    near: str = "words",
+    profile: str | None = None,
+    rows: str | os.PathLike[str] | None = None,
+    clean: str | os.PathLike[str] | None = None,
+) -> Report:
+    """Measure a dataset that any tool made, and judge each figure.
+
+    Args:
+        pairs: JSONL, JSON, CSV, Parquet, a folder of them, or a run folder.
+        documents: What the pairs were made from; a run folder knows by itself.
+        text_field: The documents' field that holds the text.
+        instruction_field: The field of the instruction, if it is not found.
+        answer_field: The field of the answer, if it is not found.
+        examples: A file with phrases of the prompt's own examples, one a line.
+        near: How repeats are told: ``words``, or ``embed`` for like meaning too.
+        profile: ``grounded`` or ``general``; None: as the data looks.
+        rows: Where to write every finding as a line of JSON, or None.
+        clean: Where to write the dataset without the rows found bad, or None.
+
+    Raises:
+        PairmillError: The files cannot be read, or hold no pairs.
+    """
+    from pairmill.output.qc.inputs import check_dataset  # noqa: PLC0415 (slow to load)
+    from pairmill.output.qc.read import Fields  # noqa: PLC0415
+
+    found, _ = check_dataset(
+        Path(pairs),
+        list(documents),
+        text_field=text_field,
+        fields=Fields(instruction_field, answer_field),
+        examples=Path(examples) if examples else None,
+        near=near,
+        profile=profile,
+        rows=Path(rows) if rows else None,
+        clean=Path(clean) if clean else None,
+    )
+    return found
+
+
+def report(folder: str | os.PathLike[str], *, seed: int = 0) -> Path:
+    """Write ``report.html`` into a run folder and return its path.
+
+    Args:
+        folder: The run folder.
+        seed: Chooses the pairs that are shown.
+
+    Raises:
+        PairmillError: It is no run folder, or the disk refused.
+    """
+    from pairmill.output.report.folder import report_on  # noqa: PLC0415 (slow to load)
+
+    return report_on(Path(folder), version=__version__, seed=seed)

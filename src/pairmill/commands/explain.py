@@ -1,0 +1,27 @@
+"""``pairmill explain``: how one pair came about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["explain"]
+
+
+def explain(
+    pair_id: Annotated[
+        str,
+        typer.Argument(
+            metavar="PAIR_ID", help="Of a row in data/ or rejected/, or how its id begins."
+        ),
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Show how one pair came about: chunk, prompts, raw answers, repairs, findings, cost."""
+    from pairmill.output import explain as explaining
+    from pairmill.output.explain_show import print_explanation
+
+    print_explanation(explaining.explain(pair_id, folder), as_json=as_json)

@@ -1,0 +1,96 @@
+"""Flags that are settings: their help, default, choices and panel, and how they become settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from pairmill.errors import UsageError
+from pairmill.reference import GROUPS, SETTINGS, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pairmill.config import Settings
+
+__all__ = ["OTHERS", "flag", "parse_assignments", "read_settings"]
+
+OTHERS = "Other"
+"""The panel of flags that are no settings."""
+
+
+def flag(name: str, *declarations: str, **more: Any) -> Any:
+    """The typer option for a setting, described as everywhere else."""
+    text = SETTINGS[name]
+    default = text.default.strip("`")
+    given = {
+        "help": f"{text.about}.",
+        "show_default": False if default in {"", "none", "no"} else default,
+        "rich_help_panel": GROUPS[text.group],
+        **({"metavar": "|".join(text.choices)} if text.choices else {}),
+        **more,
+    }
+    return typer.Option(*declarations, **given)
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` arguments as a settings file would say them.
+
+    ``limits.rpm=60`` and ``rpm=60`` are the same; a value is YAML, so that lists, numbers and
+    mappings can be given.
+
+    Raises:
+        UsageError: One has no ``=``, or its value is not YAML.
+    """
+    import yaml
+
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        name, sign, value = assignment.partition("=")
+        parts = name.strip().split(".")
+        if not sign or not all(parts):
+            raise UsageError(f"--set {assignment}: write name=value, such as limits.rpm=60")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {assignment}: the value is not valid YAML") from None
+        place = found
+        for part in parts[:-1]:
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
+                raise UsageError(f"--set {assignment}: '{part}' has a value already")
+            place = inner
+        place[parts[-1]] = parsed
+    return found
+
+
+def read_settings(
+    config: Path | None, assignments: Sequence[str] | None, flags: Mapping[str, Any]
+) -> Settings:
+    """Merge the settings file, ``--set`` and the flags, of which the later ones win.
+
+    Raises:
+        PairmillError: A name or a value cannot be used.
+    """
+    from pairmill.config import load
+    from pairmill.reference import flatten
+
+    given = flatten(parse_assignments(assignments or ()), "--set ")
+    given |= {name: value for name, value in flags.items() if value is not None}
+    if config is not None:
+        _tell_flat_names(config)
+    return load(config, given)
+
+
+def _tell_flat_names(config: Path) -> None:
+    """Say in one line where settings stand now that a file gives by their flat names."""
+    from pairmill.config import read_file
+
+    flat = {name: dotted(name) for name in read_file(config) if dotted(name) != name}
+    values = read_file(config)
+    flat = {name: place for name, place in flat.items() if not isinstance(values[name], dict)}
+    if flat:
+        named = ", ".join(f"{name} is {place}" for name, place in flat.items())
+        typer.echo(f"pairmill: {config}: settings stand in groups now: {named}", err=True)

@@ -1,0 +1,57 @@
+"""``pairmill inspect``: what an input would give a run, without a call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["inspect"]
+
+
+def inspect(  # noqa: PLR0917 (typer makes them flags)
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
+    ] = None,
+    text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="MODULE:NAME", help="A format of your own."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Whose price the text is counted at.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many chunks.")] = None,
+    show_chunks: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Print the first N chunks instead.")
+    ] = None,
+    diff: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Print what cleaning takes out of a file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what a run would read, use and leave out of an input, and why; no model is asked."""
+    from pairmill.config import load
+    from pairmill.errors import UsageError
+    from pairmill.service.inspect import inspect_input, print_chunks, print_diff, print_inspection
+
+    given = {
+        "inputs": tuple(inputs) if inputs else None,
+        "text_field": text_field,
+        "sources": tuple(sources) if sources else None,
+        "model": model,
+        "limit": limit,
+    }
+    settings = load(config, given)
+    if diff is not None:
+        print_diff(settings, diff)
+        return
+    if not settings.inputs:
+        raise UsageError("nothing to read: name files or folders, or - for standard input")
+    if show_chunks is not None:
+        print_chunks(settings, show_chunks)
+    else:
+        print_inspection(inspect_input(settings), settings, as_json=as_json)

@@ -1,0 +1,279 @@
+"""How one pair came about: its text, every question and answer, and each finding with its number.
+
+Nothing is asked. The recipe is run again on the pair's chunk and is given the answers that the
+ledger holds, so that prompts, repairs and drops are those of the run itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pairmill.config import Settings
+from pairmill.errors import InputError, PairmillError, RejectedError
+from pairmill.events import Bus
+from pairmill.llm.price_files import load_prices
+from pairmill.llm.prices import PICO
+from pairmill.output.rows import complete_lines, exchanges_of, open_shards, parse, published_shards
+from pairmill.output.run_inputs import find_chunks
+from pairmill.quality.filters import inspect
+from pairmill.quality.grounding import (
+    evidence_match,
+    fragments,
+    prepare_chunk,
+    prepare_pair,
+    score,
+)
+from pairmill.quality.text import count_words
+from pairmill.quality.thresholds import DEFAULT, Thresholds, override
+from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.repair import Asker, Questions
+from pairmill.records import Rejection
+from pairmill.store.entries import UnitKey
+from pairmill.store.folder import read_folder
+from pairmill.store.lookup import Lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pairmill.output.rows import Row
+    from pairmill.records import Chunk, Completion, Request
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["Explanation", "Measured", "explain"]
+
+_NO_UNIT = "0" * 32  # a unit that never ended, so that its chunk's answers are looked up
+_NO_CALLS = "the answers are not in the ledger"
+
+
+class _MissingAnswerError(PairmillError):
+    """A question of which the ledger holds no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One number that a check compares: its check, the number, what it is held against, and how."""
+
+    check: str
+    value: float
+    limit: str
+    finding: str = ""
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All that is known of a row.
+
+    Attributes:
+        row: As it stands in ``data/`` or ``rejected/``.
+        shard: Where.
+        is_rejected: It stands in ``rejected/``.
+        chunk: What it was written from; None where the inputs are gone.
+        exchanges: Every question of its chunk with the answer that was bought, in order.
+        unmatched: Answers of the chunk that fit none of today's questions.
+        note: Why questions are missing; "" where none are.
+        dropped: What was dropped of the chunk's answers.
+        measures: Numbers beside thresholds.
+        usd: What the chunk's answers cost together; None where a price is not known.
+    """
+
+    row: Row
+    shard: Path
+    is_rejected: bool
+    chunk: Chunk | None
+    exchanges: Sequence[tuple[Request, Completion]] = ()
+    unmatched: Sequence[Completion] = ()
+    note: str = ""
+    dropped: Sequence[Rejection] = ()
+    measures: Sequence[Measured] = ()
+    usd: float | None = None
+
+
+@dataclass(slots=True)
+class _Replay:
+    """Answers requests from what was bought, and keeps what was asked."""
+
+    answers: dict[str, Completion]
+    exchanges: list[tuple[Request, Completion]] = field(default_factory=list)
+
+    async def __call__(self, request: Request) -> Completion:
+        found = self.answers.pop(request.id, None)
+        if found is None:
+            raise _MissingAnswerError("asked for something that was never bought")
+        self.exchanges.append((request, found))
+        return found
+
+
+def explain(name: str, path: Path) -> Explanation:
+    """Find a row by its id, or by an unambiguous beginning of it, and how it came about.
+
+    Args:
+        name: The row's id, in ``data/`` or in ``rejected/``.
+        path: The run folder.
+
+    Raises:
+        InputError: There is no such row, or there are several.
+        FolderError: There is no run folder, or it is damaged.
+    """
+    folder = read_folder(path)
+    row, shard, is_rejected = _find_row(folder.path, name)
+    chunk_id = str(row.get("chunk_id"))
+    chunk = find_chunks(folder, {chunk_id}).get(chunk_id)
+    answers = _answers_of(folder, chunk_id)
+    settings = _settings(folder)
+    replay = _Replay(dict(answers))
+    dropped: list[Rejection] = []
+    note = "" if chunk else "the run's inputs are not there any more, so its questions are unknown"
+    if not answers:
+        note = note or _NO_CALLS
+    elif chunk and settings:
+        note = anyio.run(_ask_again, settings, folder, chunk, replay, dropped)
+    usd = None
+    if answers and settings:
+        usd = _cost(answers.values(), settings)
+    return Explanation(
+        row,
+        shard,
+        is_rejected,
+        chunk,
+        replay.exchanges,
+        list(replay.answers.values()),
+        note,
+        dropped,
+        [] if is_rejected or chunk is None else _measure(row, chunk, settings),
+        usd,
+    )
+
+
+async def _ask_again(
+    settings: Settings,
+    folder: RunFolder,
+    chunk: Chunk,
+    replay: _Replay,
+    dropped: list[Rejection],
+) -> str:
+    """Run the recipe on the chunk with the answers that are there; a note where that ends early."""
+    try:
+        recipe = make_recipe(settings, folder.state / "recipe")
+        settings = for_unit(settings, recipe)
+        questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
+        asker = Asker(questions, replay)
+        try:
+            await recipe.write(chunk, asker)
+        except RejectedError as error:
+            asker.drop(Rejection(error.reason, error.detail, error.raw))
+        finally:
+            dropped += asker.dropped
+    except _MissingAnswerError:
+        return (
+            "some questions cannot be made again as they were (the settings, the recipe or a style"
+            " card have changed); answers without a question are listed by themselves"
+        )
+    except PairmillError as error:
+        return f"the recipe cannot be run again: {error}"
+    return ""
+
+
+def _find_row(folder: Path, name: str) -> tuple[Row, Path, bool]:
+    found: dict[str, tuple[Row, Path, bool]] = {}
+    wanted = name.encode()
+    for shard, is_rejected in _shards(folder):
+        for line in complete_lines(shard):
+            if wanted not in line.data:
+                continue
+            row = parse(line, shard)
+            if str(row.get("id")).startswith(name):
+                found.setdefault(str(row["id"]), (row, shard, is_rejected))
+    if name in found:
+        return found[name]
+    if not found:
+        raise InputError(f"{folder}: no pair '{name}', neither in data/ nor in rejected/")
+    if len(found) > 1:
+        few = ", ".join(list(found)[:4])
+        raise InputError(f"{folder}: '{name}' begins several ids: {few}")
+    return next(iter(found.values()))
+
+
+def _shards(folder: Path) -> Iterator[tuple[Path, bool]]:
+    for kind in ("train", "rejected"):
+        for shard in (*open_shards(folder, kind), *published_shards(folder, kind)):
+            yield shard, kind == "rejected"
+
+
+def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
+    if not folder.ledger.exists():
+        return {}
+    with Lookup(folder.ledger) as lookup:
+        known = lookup.known([UnitKey(_NO_UNIT, chunk_id)])
+    return dict(known.answers.get(chunk_id, {}))
+
+
+def _settings(folder: RunFolder) -> Settings | None:
+    try:
+        return Settings.model_validate_json(folder.resolved.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:
+    try:
+        prices = load_prices(settings.prices)
+    except PairmillError:
+        return None
+    total = 0
+    for answer in answers:
+        cost = prices.cost_of({answer.model: answer.usage})
+        if cost is None:
+            return None
+        total += cost
+    return total / PICO
+
+
+def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[Measured]:
+    """The numbers of a row beside the thresholds that they are held against, then the findings."""
+    limits = _thresholds(settings)
+    context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
+    text = prepare_chunk(chunk.text, context=context, language=chunk.language)
+    measures: list[Measured] = []
+    for asked, said in exchanges_of(row):
+        pair = prepare_pair(
+            asked,
+            said,
+            str(row.get("evidence") or ""),
+            kind=str(row.get("kind") or ""),
+            language=text.language,
+        )
+        runs = fragments(pair.answer.words, text)
+        covered = (
+            f"drop below {limits.ungrounded_below:g}, flag below {limits.weakly_grounded_below:g}"
+        )
+        asked_words = f"{limits.instruction_min_words} to {limits.instruction_max_words}"
+        said_words = f"{limits.answer_min_words} to {limits.answer_max_words}"
+        numbers = [
+            ("grounding", score(pair, text), covered),
+            ("copied run, words", runs.longest, f"from {limits.copy_run_words}"),
+            ("copied density", round(runs.density, 1), f"above {limits.copy_density:g}"),
+            ("instruction, words", count_words(pair.instruction), asked_words),
+            ("answer, words", count_words(pair.answer), said_words),
+        ]
+        if pair.evidence:
+            found = evidence_match(pair.evidence, text, least=0.0)
+            numbers.append(("evidence match", round(found, 1), f"below {limits.evidence_least:g}"))
+        measures += [Measured(check, float(value), limit) for check, value, limit in numbers]
+        for finding in inspect(pair, text, thresholds=limits):
+            measures.append(
+                Measured(finding.check, 1.0, "", finding.detail, str(finding.policy.value))
+            )
+    return measures
+
+
+def _thresholds(settings: Settings | None) -> Thresholds:
+    checks = settings.checks if settings else None
+    try:
+        return override(checks) if isinstance(checks, dict) else DEFAULT
+    except PairmillError:
+        return DEFAULT

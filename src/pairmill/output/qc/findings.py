@@ -1,0 +1,172 @@
+"""Findings as rows that can be acted upon, and the dataset without those that should go."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.errors import StorageError, UsageError
+from pairmill.output.qc.limits import DROPPED, LIMITS
+from pairmill.output.qc.read import records_in
+from pairmill.quality.privacy import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from pairmill.output.qc.measures import Hit
+    from pairmill.output.qc.read import Pairs
+    from pairmill.output.qc.report import Report
+    from pairmill.output.qc.shapes import Place
+
+__all__ = ["clean", "finding_rows", "parse_keys", "write_findings"]
+
+_EXCERPT_CHARS = 200
+
+
+def finding_rows(report: Report, pairs: Pairs) -> Iterator[dict[str, Any]]:
+    """Every finding of every figure, worst figures first: where it stands, what, and an excerpt.
+
+    Personal data and secrets are replaced in the excerpts.
+    """
+    for metric in report.by_severity:
+        for hit in metric.hits:
+            row = pairs.rows[hit.row - 1]
+            asked, said = row.exchanges[hit.exchange]
+            is_request = metric.key in _OF_REQUESTS or hit.detail.startswith("the instruction")
+            yield {
+                "file": row.place.file,
+                "line": row.place.line,
+                "check": metric.key,
+                "status": metric.status.value,
+                "number": hit.number,
+                "found": _found(hit, pairs),
+                "exchange": hit.exchange + 1,
+                "excerpt": _excerpt(asked if is_request else said),
+            }
+
+
+_OF_REQUESTS = frozenset(
+    {"exact_repeats", "near_repeats", "alike_meanings", "common_phrase", "train_test_leak"}
+)
+
+
+def write_findings(path: Path, report: Report, pairs: Pairs) -> int:
+    """Write `finding_rows` as JSONL, with the records that hold no pair; return how many.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    count = 0
+    with _written(path) as file:
+        for place in pairs.bad:
+            unreadable = {
+                "file": place.file, "line": place.line, "check": "unreadable", "status": "fail",
+                "number": None, "found": "holds no pair that can be read", "exchange": 0,
+                "excerpt": "",
+            }  # fmt: skip
+            file.write(orjson.dumps(unreadable, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+        for row in finding_rows(report, pairs):
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+            count += 1
+    return count
+
+
+def parse_keys(given: str) -> tuple[str, ...]:
+    """The figures whose rows go, from names with commas between; "" for the usual ones.
+
+    Raises:
+        UsageError: One of them is no figure, or none of single rows.
+    """
+    if not given:
+        return DROPPED
+    keys = tuple(key.strip() for key in given.split(",") if key.strip())
+    for key in keys:
+        if key not in LIMITS:
+            raise UsageError(f"--drop: unknown figure '{key}'; known: {', '.join(LIMITS)}")
+    return keys
+
+
+def clean(
+    source: Path, target: Path, report: Report, pairs: Pairs, keys: tuple[str, ...] = DROPPED
+) -> tuple[int, int]:
+    """Write a dataset again without the records in which certain figures found something.
+
+    A record keeps its bytes if it was a line of JSONL; else it becomes one. A file becomes a file,
+    a folder a folder. Records that hold no pair are left out as well.
+
+    Args:
+        source: What the pairs were read from.
+        target: Must not exist.
+        report: Of these pairs.
+        pairs: What was read.
+        keys: Figures whose findings go.
+
+    Returns:
+        How many records were kept, and how many left out.
+
+    Raises:
+        UsageError: The target is there already.
+        StorageError: The disk refused.
+    """
+    if target.exists():
+        raise UsageError(f"{target} is there already; name a new place for --clean")
+    out: set[Place] = set(pairs.bad)
+    for metric in report.metrics:
+        if metric.key in keys:
+            out.update(pairs.rows[hit.row - 1].place for hit in metric.hits)
+    kept = dropped = 0
+    records = records_in(source)
+    record = next(records, None)
+    while record is not None:
+        file = record.place.file
+        place = target if source.is_file() else target / _as_lines(Path(file).relative_to(source))
+        with _written(place) as stream:
+            while record is not None and record.place.file == file:
+                if record.place in out:
+                    dropped += 1
+                else:
+                    line = record.raw or orjson.dumps(record.value, default=str)
+                    stream.write(line if line.endswith(b"\n") else line + b"\n")
+                    kept += 1
+                record = next(records, None)
+    return kept, dropped
+
+
+def _as_lines(name: Path) -> Path:
+    """The name of a file once its records are lines."""
+    bare = name.name.removesuffix(".gz")
+    return name.with_name(bare if bare.endswith((".jsonl", ".ndjson")) else f"{bare}.jsonl")
+
+
+def _found(hit: Hit, pairs: Pairs) -> str:
+    words = hit.detail.split(" record ")
+    if len(words) == 2 and words[1].isdigit():  # noqa: PLR2004 (before and behind it)
+        place = pairs.rows[int(words[1]) - 1].place
+        return f"{words[0]} {place.file}:{place.line}" if place.line else hit.detail
+    return hit.detail
+
+
+def _excerpt(text: str) -> str:
+    shown = redact(text[: 2 * _EXCERPT_CHARS])[0]
+    return shown if len(shown) <= _EXCERPT_CHARS else f"{shown[:_EXCERPT_CHARS]}…"
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there whole or not at all."""
+    half = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with half.open("wb") as file:
+            yield file
+        os.replace(half, path)  # noqa: PTH105 (over what is there)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        half.unlink(missing_ok=True)

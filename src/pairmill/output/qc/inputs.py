@@ -1,0 +1,141 @@
+"""What ``qc`` is pointed at: a dataset or a run folder, its documents, phrases of a prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.chunking.reader import read_documents
+from pairmill.config import load
+from pairmill.errors import FolderError, InputError, UsageError
+from pairmill.output.qc.findings import clean as clean_dataset
+from pairmill.output.qc.findings import parse_keys, write_findings
+from pairmill.output.qc.measures import Profile
+from pairmill.output.qc.read import Fields, read_pairs
+from pairmill.output.qc.report import check
+from pairmill.output.repeats import choose_embedder
+from pairmill.output.run_inputs import find_inputs
+from pairmill.sources.files import check_inputs
+from pairmill.store.folder import read_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from pairmill.output.qc.report import Report
+    from pairmill.records import Document
+
+__all__ = ["check_dataset", "documents_for", "pairs_in", "phrases_in"]
+
+_USUAL = Fields()
+
+
+def pairs_in(path: Path) -> Path:
+    """Where the pairs are: of a run folder its ``data``, else the path itself."""
+    return path / "data" if _is_run(path) else path
+
+
+def documents_for(
+    path: Path, named: Sequence[str], text_field: str | None
+) -> tuple[Iterable[Document] | None, str]:
+    """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
+
+    Args:
+        path: The dataset; a run folder knows its inputs, and is believed.
+        named: Files and folders that the user named instead.
+        text_field: Of the named ones: the field that holds the text.
+
+    Raises:
+        InputError: A named one cannot be read.
+    """
+    if named:
+        settings = load(given={"inputs": tuple(named), "output": path, "text_field": text_field})
+        check_inputs(settings.inputs, path)
+        return read_documents(settings, lambda _note: None), ""
+    if not _is_run(path):
+        return None, "give the documents (--documents)"
+    found, reason = find_inputs(read_folder(path))
+    return (read_documents(found, lambda _note: None) if found else None), reason
+
+
+def phrases_in(path: Path) -> list[str]:
+    """The lines of a file that hold anything.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"cannot read examples from {path}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        read_folder(path)
+    except FolderError:
+        return False
+    return True
+
+
+def check_dataset(
+    path: Path,
+    documents: Sequence[str] = (),
+    *,
+    text_field: str | None = None,
+    fields: Fields = _USUAL,
+    examples: Path | None = None,
+    near: str = "words",
+    profile: str | None = None,
+    rows: Path | None = None,
+    clean: Path | None = None,
+    drop: str = "",
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> tuple[Report, list[str]]:
+    """Read a dataset, measure it, and write its findings and what is left without them.
+
+    Args:
+        path: The dataset, or a run folder.
+        documents: What it was made from; a run folder knows by itself.
+        text_field: The documents' field that holds the text.
+        fields: Names of the fields, where they are not the usual ones.
+        examples: A file with phrases of the prompt's own examples, one a line.
+        near: ``words``, or ``embed`` for repeats of like meaning too.
+        profile: ``grounded`` or ``general``; None: as the data looks.
+        rows: Where to write every finding, or None.
+        clean: Where to write the dataset without the rows found bad, or None.
+        drop: Figures whose rows go, with commas between; "" for the usual ones.
+        progress: Told now and then what is being done, how many records of how many are.
+
+    Returns:
+        The report, and a line on each file that was written.
+
+    Raises:
+        PairmillError: A name is unknown, something cannot be read, or the disk refused.
+    """
+    if profile is not None and profile not in set(Profile):
+        raise UsageError(f"--profile: needs one of {', '.join(Profile)}")
+    if clean is not None and clean.exists():
+        raise UsageError(f"{clean} is there already; name a new place for --clean")
+    keys = parse_keys(drop)
+    embed = choose_embedder(near)
+    tell = progress or (lambda _what, _done, _total: None)
+    source = pairs_in(path)
+    pairs = read_pairs(source, fields, progress=lambda done: tell("read", done, None))
+    texts, why_none = documents_for(path, documents, text_field)
+    report = check(
+        pairs,
+        documents=texts,
+        examples=phrases_in(examples) if examples else (),
+        embed=embed,
+        profile=Profile(profile) if profile else None,
+        no_documents=why_none,
+        progress=lambda done: tell("checked", done, len(pairs.rows)),
+    )
+    lines = []
+    if rows is not None:
+        lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
+    if clean is not None:
+        kept, dropped = clean_dataset(source, clean, report, pairs, keys)
+        lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
+    return report, lines

@@ -1,0 +1,626 @@
+"""The figures of ``qc``: one pass over the rows, then what only all of them together show."""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from pairmill.output.qc.general import find_cut_end, find_leftovers, find_pointer, find_refused
+from pairmill.output.qc.tasks import is_arithmetic, is_code, languages_named, names_language
+from pairmill.quality.applicability import applies
+from pairmill.quality.duplicates import Item, find_duplicates, group, jaccard, shingles
+from pairmill.quality.embedding import find_alike
+from pairmill.quality.filters import CHECKS, Case, PromptTerms
+from pairmill.quality.grounding import (
+    coverage,
+    prepare_chunk,
+    prepare_pair,
+    score,
+    trigram_overlap,
+)
+from pairmill.quality.language import differs, identify, is_confirmed
+from pairmill.quality.privacy import find_personal
+from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.text import count_words, is_spaceless, words
+from pairmill.quality.thresholds import DEFAULT, LEAST_JACCARD, Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pairmill.output.qc.library import Library
+    from pairmill.output.qc.shapes import PairRow
+    from pairmill.quality.embedding import Embed
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.text import Prepared
+
+__all__ = ["Hit", "Profile", "QcMetrics", "choose_profile", "measure"]
+
+_CHECKS = {
+    "points_at_source": "meta_references",
+    "meta_text": "meta_text",
+    "refusal": "refusals",
+    "language": "wrong_language",
+    "truncated": "truncated",
+    "personal_data": "personal_data",
+    "secret": "secrets",
+    "yes_no": "yes_no",
+}
+_BRIEF = {"yes_no", "short_answers", "truncated"}  # no fault of a short answer to be checked
+_SAMPLE = 1000
+_LEAST_SAMPLE = 200  # below, diversity figures say more about the size than about the rows
+_LEAST_TRIGRAMS = 0.05  # of an answer in its passage: paraphrases reach 0.19, unrelated text 0.003
+_LEAST_CONTENT = 5  # content words of an answer, from which on its coverage says anything
+_PASSAGE_WORDS = 40  # of an input, from which on it is a text rather than a value
+_TOP_WORDS = 3
+_USUAL = 0.8  # of the answers in one language: then it is expected where a request says nothing
+_EVERY = 500
+_LEAST_FRAME = 5  # requests that share a sentence, from which on it may be a template's
+_FRAME_SHARE = 3.0  # and how many times as often as sentences are met on average
+_VERY_ALIKE = 0.85  # requests that are no two fillings of one template
+_ANSWERS_ALIKE = 0.5
+_SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n+")
+_DIGITS = re.compile(r"\d+")
+_TASK_WORDS = frozenset(
+    [
+        "following",
+        "sentence",
+        "sentences",
+        "text",
+        "answer",
+        "answers",
+        "question",
+        "questions",
+        "step",
+        "steps",
+        "write",
+        "written",
+        "given",
+        "input",
+        "output",
+        "word",
+        "words",
+        "list",
+        "code",
+        "function",
+        "python",
+        "paragraph",
+        "article",
+        "passage",
+        "provide",
+        "example",
+        "examples",
+        "generate",
+        "create",
+        "describe",
+        "explain",
+        "find",
+        "calculate",
+        "number",
+        "numbers",
+        "based",
+        "using",
+        "short",
+        "story",
+        "help",
+        "please",
+        "correct",
+        "choose",
+        "option",
+        "options",
+        "statement",
+        "true",
+        "false",
+        "translate",
+        "summarize",
+        "classify",
+        "identify",
+        "rewrite",
+    ]
+)
+
+
+class Profile(StrEnum):
+    """What kind of data is judged.
+
+    ``grounded``: answers that rest on documents, or on a text of their own.
+    ``general``: any requests with their replies.
+    """
+
+    GROUNDED = "grounded"
+    GENERAL = "general"
+
+
+class Hit(NamedTuple):
+    """One thing found: in which row (from 1) and exchange (from 0), what, and the figure if any."""
+
+    row: int
+    exchange: int
+    detail: str
+    number: float | None = None
+
+
+@dataclass(slots=True)
+class QcMetrics:
+    """What was measured.
+
+    Attributes:
+        values: Key to figure.
+        hits: For shares: key to everything found, in the order of the rows.
+        notes: Key to a remark on the figure.
+        unchecked: Key to the reason why it could not be measured.
+        grounding: Of each answer that was held against a passage: coverage by it, and by the best
+            passage of another document where there is one.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    hits: dict[str, list[Hit]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    grounding: list[tuple[float, float | None]] = field(default_factory=list)
+
+    def rows(self, key: str) -> list[int]:
+        """Numbers of the rows with something of this key, each once."""
+        return list(dict.fromkeys(hit.row for hit in self.hits.get(key, ())))
+
+
+def choose_profile(rows: Sequence[PairRow], *, has_documents: bool) -> Profile:
+    """The profile that data has by itself: grounded with documents, or texts in most rows."""
+    own = sum(bool(row.passage) or row.is_from_text for row in rows)
+    return Profile.GROUNDED if has_documents or 2 * own > len(rows) else Profile.GENERAL
+
+
+def measure(
+    rows: Sequence[PairRow],
+    *,
+    library: Library | None = None,
+    terms: PromptTerms = PromptTerms(),  # noqa: B008 (frozen and empty)
+    detect: Callable[[str], str | None] | None = None,
+    embed: Embed | None = None,
+    limits: Thresholds = DEFAULT,
+    seed: int = 0,
+    profile: Profile | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> QcMetrics:
+    """Measure all that can be: groundedness needs passages, leaks ``terms``, a leak two splits.
+
+    Args:
+        rows: At least one pair.
+        library: The documents that the pairs were made from.
+        terms: Phrases of the examples in the prompt that made them.
+        detect: A trained language detector, instead of scripts and function words.
+        embed: Embeddings, to find instructions of like meaning.
+        limits: The thresholds of the checks of single pairs.
+        seed: Of the samples.
+        profile: None: as `choose_profile` says.
+        progress: Told now and then how many rows have been looked at.
+    """
+    kind = profile or choose_profile(rows, has_documents=library is not None)
+    inspector = _Inspector(rows, library, terms, detect, limits, kind, random.Random(seed))  # noqa: S311 (a sample, no secret)
+    figures = inspector.run(progress)
+    wanted = [(number, row) for number, row in enumerate(rows, 1) if row.is_wanted]
+    _count_repeats(wanted or list(enumerate(rows, 1)), embed, figures, kind)
+    _find_leaks(rows, figures)
+    _describe_variety(rows, figures, seed, inspector.usual, kind)
+    return figures
+
+
+class _Inspector:
+    """The pass over all rows, with what it has counted so far."""
+
+    def __init__(
+        self,
+        rows: Sequence[PairRow],
+        library: Library | None,
+        terms: PromptTerms,
+        detect: Callable[[str], str | None] | None,
+        limits: Thresholds,
+        profile: Profile,
+        rng: random.Random,
+    ) -> None:
+        self._rows = rows
+        self._library = library
+        self._terms = terms
+        self._detect = detect
+        self._limits = limits
+        self._profile = profile
+        self.usual, self._is_usual = _usual_language(rows, rng)
+        self._empty = replace(prepare_chunk(""), language=self.usual)
+        self._figures = QcMetrics()
+        self._checked: defaultdict[str, set[int]] = defaultdict(set)
+        self._foreign: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._counts: Counter[str] = Counter()
+        self._number = self._exchange = 0
+
+    def run(self, progress: Callable[[int], None] | None) -> QcMetrics:
+        """Look at every exchange of every row."""
+        for number, row in enumerate(self._rows, 1):
+            if progress and not number % _EVERY:
+                progress(number)
+            self._number = number
+            if not row.is_wanted:
+                continue
+            earlier = ""
+            for at, (asked, said) in enumerate(row.exchanges):
+                self._exchange = at
+                self._look_at(row, asked, said, earlier)
+                earlier = f"{earlier}\n{asked}\n{said}" if earlier else f"{asked}\n{said}"
+        self._finish()
+        return self._figures
+
+    def _look_at(self, row: PairRow, asked: str, said: str, earlier: str) -> None:
+        pair = prepare_pair(asked, said, language=self.usual)
+        if row.has_tools and not said.strip():
+            return  # a call: what it says is for the tool
+        if asked:
+            self._add("instruction_words", count_words(pair.instruction))
+        self._add("answer_words", count_words(pair.answer))
+        if self._library is not None:
+            self._look_at_documents(row, pair, earlier, self._library)
+            return
+        language = self._language_of(pair)
+        chunk = self._empty if language == self.usual else replace(self._empty, language=language)
+        case = Case(pair, chunk, (), self._limits, self._terms, 0.0)
+        if row.is_from_text and self._profile is Profile.GROUNDED:
+            self._look_at_pair(row, case)
+        else:
+            self._look_at_wording(row, case, earlier)
+        passage = row.passage
+        if self._profile is Profile.GROUNDED and len(row.material.split()) >= _PASSAGE_WORDS:
+            passage = passage or row.material
+        if passage and not row.further:
+            self._hold_against(row, pair, passage)
+
+    def _look_at_documents(
+        self, row: PairRow, pair: PreparedPair, earlier: str, library: Library
+    ) -> None:
+        best, rival = library.find(pair)
+        chunk = library.window(best)
+        if chunk.language is None:
+            chunk = replace(chunk, language=self.usual)
+        case = Case(pair, chunk, (), self._limits, self._terms, score(pair, chunk))
+        if self._profile is Profile.GENERAL:
+            is_foreign = self._look_at_wording(row, case, earlier)
+        else:
+            is_foreign = self._look_at_pair(row, case)
+        if not is_foreign:
+            other = library.window(rival) if rival is not None else None
+            self._ground(case, other, copies=True)
+
+    def _look_at_pair(self, row: PairRow, case: Case) -> bool:
+        """The checks of a pair that was written from a text; True if it is in another language."""
+        brief = _BRIEF if row.task == "question" else frozenset()
+        is_foreign = False
+        for name, key in _CHECKS.items():
+            if key in brief:
+                continue
+            if name != "language":
+                self._ask(key, name, case)
+            elif self._detect:
+                spoken, expected = self._detect(case.pair.answer.text), case.chunk.language
+                is_other = bool(expected and spoken and spoken != expected)
+                detail = f"the answer is in {spoken}" if is_other else None
+                is_foreign = self._note(key, name, case, detail)
+            else:
+                found = CHECKS[name](case)
+                wanted = found is not None and names_language(case.pair.instruction.text)
+                is_foreign = self._note(key, name, case, None if wanted else found)
+        self._look_at_length(row, case)
+        return is_foreign
+
+    def _look_at_length(self, row: PairRow, case: Case) -> None:
+        length = count_words(case.pair.answer)
+        if row.task != "question":
+            detail = f"{length} words" if length < self._limits.answer_min_words else None
+            self._note("short_answers", "answer_length", case, detail, length)
+        if self._terms.joined or self._terms.canary:
+            self._ask("leaked_terms", "prompt_leak", case)
+
+    def _look_at_wording(self, row: PairRow, case: Case, earlier: str) -> bool:
+        """The checks of an exchange of any kind; True if its answer is in a foreign language."""
+        is_foreign = False
+        asked, said = case.pair.instruction, case.pair.answer
+        language, role = case.chunk.language, row.surroundings
+        around = "\n".join(filter(None, (asked.text, role, earlier)))
+        has_text = bool(row.passage or row.material or role or earlier) or row.has_tools
+        if asked.text:
+            pointer = find_pointer(asked, said, has_text=has_text, language=language)
+            self._note("meta_references", "points_at_source", case, pointer)
+            spoken = self._find_foreign(row, case)
+            if spoken and names_language(around):
+                spoken = None
+            is_foreign = self._note("wrong_language", "language", case, spoken)
+        is_talk = row.task == "conversation" or bool(earlier)
+        left = find_leftovers(
+            asked.text, said.text, is_talk=is_talk, has_tools=row.has_tools, role=role,
+            language=language,
+        )  # fmt: skip
+        self._note("meta_text", "meta_text", case, left)
+        refused = None if said.words or said.text.strip() else "the answer is empty"
+        if refused is None and not row.has_tools and asked.text:
+            refused = find_refused(asked.text, said.text, role=role, language=language)
+        self._note("refusals", "refusal", case, refused)
+        if row.task != "question":
+            self._note("truncated", "truncated", case, find_cut_end(asked.text, said))
+            if asked.text:
+                self._ask("yes_no", "yes_no", case)
+        self._note("personal_data", "personal_data", case, _personal(row, case))
+        self._ask("secrets", "secret", case)
+        self._look_at_length(row, case)
+        return is_foreign
+
+    def _find_foreign(self, row: PairRow, case: Case) -> str | None:
+        """In which language an answer is, where neither the request nor its text is in it."""
+        asked, said = case.pair.instruction, case.pair.answer
+        expected = self._spoken(asked) or (self.usual if self._is_usual else None)
+        if expected is None or is_code(asked.text, said.text):
+            return None
+        found = self._detect(said.text) if self._detect else differs(said, expected)
+        if not found or found == expected:
+            return None
+        for text in (row.passage, row.material, *asked.text.split("\n")):
+            if text and identify(text) == found:
+                return None
+        return f"the answer is in {found}, the instruction in {expected}"
+
+    def _spoken(self, text: Prepared) -> str | None:
+        if self.usual and is_confirmed(text.vocabulary, self.usual):
+            return self.usual
+        return identify(text.text)
+
+    def _language_of(self, pair: PreparedPair) -> str | None:
+        return self._spoken(pair.answer) or self._spoken(pair.instruction) or self.usual
+
+    def _hold_against(self, row: PairRow, pair: PreparedPair, passage: str) -> None:
+        """Compare an answer with a text of its record's own."""
+        chunk = prepare_chunk(passage, context=(row.instruction[:200],))
+        asked, said = pair.instruction.text, pair.answer
+        case = Case(pair, chunk, (), self._limits, self._terms, score(pair, chunk))
+        if len(said.content) < _LEAST_CONTENT or is_code(asked, said.text):
+            return
+        if names_language(asked) or differs(said, chunk.language):
+            return
+        self._ground(case, None, copies=False)
+
+    def _ground(self, case: Case, rival: PreparedChunk | None, *, copies: bool) -> None:
+        """Compare an answer with its best passage, and with the best of any other document."""
+        pair, chunk = case.pair, case.chunk
+        away = coverage(pair.answer.content, rival.content) if rival else None
+        self._figures.grounding.append((case.grounding, away))
+        self._add("grounding", case.grounding)
+        if away is not None:
+            self._add("grounding_lift", case.grounding - away)
+        found = None
+        if _is_ungrounded(case.grounding, pair, chunk, case.thresholds):
+            found = f"{case.grounding:.0%} of the answer's content words stand in any passage"
+        self._note("ungrounded", "ungrounded", case, found, case.grounding)
+        numbers = None
+        if found is None and not is_arithmetic(pair.instruction.text):
+            numbers = CHECKS["unseen_number"](case)
+        self._note("unseen_numbers", "unseen_number", case, numbers)
+        if copies:
+            self._ask("copied", "near_copy", case)
+
+    def _ask(self, key: str, name: str, case: Case) -> bool:
+        """Run a check by its name, and take down what it found."""
+        if not applies(name, case.chunk.language):
+            return self._note(key, name, case, None)
+        return self._note(key, name, case, CHECKS[name](case))
+
+    def _note(
+        self, key: str, name: str, case: Case, detail: str | None, number: float | None = None
+    ) -> bool:
+        """Take down whether a check worked here, and what it found; True if it found anything."""
+        language = case.chunk.language
+        if not applies(name, language):
+            self._foreign[key][language or "unknown"] += 1
+            return False
+        self._checked[key].add(self._number)
+        if detail is None:
+            return False
+        hits = self._figures.hits.setdefault(key, [])
+        hits.append(Hit(self._number, self._exchange, detail, number))
+        return True
+
+    def _add(self, key: str, value: float) -> None:
+        self._sums[key] += value
+        self._counts[key] += 1
+
+    def _finish(self) -> None:
+        figures = self._figures
+        for key, rows in self._checked.items():
+            figures.hits.setdefault(key, [])
+            figures.values[key] = len(figures.rows(key)) / len(rows)
+        for key, languages in self._foreign.items():
+            named = ", ".join(sorted(languages))
+            if key not in self._checked:
+                figures.unchecked[key] = f"it does not work in the data's language ({named})"
+            else:
+                figures.notes[key] = f"not checked in {named}: {languages.total():,} answers"
+        for key, total in self._sums.items():
+            figures.values[key] = total / self._counts[key]
+        held = len(self._checked["ungrounded"])
+        if held and self._library is None:
+            figures.notes["ungrounded"] = f"of {held:,} with a text of their own"
+
+
+def _personal(row: PairRow, case: Case) -> str | None:
+    """Kinds of personal data; the long numbers of a calculation or of a tool's call are none."""
+    detail = CHECKS["personal_data"](case)
+    if detail is None:
+        return None
+    if row.has_tools or is_arithmetic(case.pair.instruction.text):
+        both = f"{case.pair.instruction.text}\n{case.pair.answer.text}"
+        return "email" if any(match.kind == "email" for match in find_personal(both)) else None
+    return detail
+
+
+def _is_ungrounded(
+    grounding: float, pair: PreparedPair, chunk: PreparedChunk, limits: Thresholds
+) -> bool:
+    """Whether coverage is low, or doubtful without shared runs.
+
+    The best of many passages shares some words with anything.
+    """
+    if grounding < limits.ungrounded_below:
+        return True
+    if not applies("weakly_grounded", chunk.language):
+        return False
+    doubtful = grounding < limits.weakly_grounded_below
+    return doubtful and trigram_overlap(pair, chunk) < _LEAST_TRIGRAMS
+
+
+def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> tuple[str | None, bool]:
+    """The language of most answers, by a sample, and whether nearly all of them are in it."""
+    sample = rng.sample(rows, min(len(rows), _SAMPLE))
+    known = [language for row in sample if (language := identify(row.answer))]
+    if not known:
+        return None, False
+    language, count = Counter(known).most_common(1)[0]
+    return (language if count > len(known) / 2 else None), count >= _USUAL * len(known)
+
+
+def _count_repeats(
+    rows: Sequence[tuple[int, PairRow]], embed: Embed | None, figures: QcMetrics, profile: Profile
+) -> None:
+    """Requests that come again; one may have several preferences, told apart by their answers."""
+    texts = {
+        number: f"{row.key_text}\n{row.answer}" if row.is_choice else row.key_text
+        for number, row in rows
+    }
+    items = [Item(f"{number:012}", text) for number, text in texts.items()]
+    repeats = find_duplicates(items)
+    if profile is Profile.GENERAL:
+        frames = _find_frames(texts.values())
+        said = {f"{number:012}": row.answer for number, row in rows}
+        repeats = {
+            name: found
+            for name, found in repeats.items()
+            if found.similarity == 1.0
+            or (
+                _asks_the_same(texts[int(name)], texts[int(found.of)], frames)
+                and (found.similarity >= _VERY_ALIKE or _says_the_same(said[name], said[found.of]))
+            )
+        }
+    first: dict[tuple[str, ...], int] = {}
+    exact: list[Hit] = []
+    for number, text in texts.items():
+        earlier = first.setdefault(words(text), number)
+        if earlier != number:
+            exact.append(Hit(number, 0, f"repeats record {earlier}", 1.0))
+    near = [
+        Hit(int(name), 0, f"nearly repeats record {int(found.of)}", found.similarity)
+        for name, found in sorted(repeats.items())
+    ]
+    found = [("exact_repeats", exact), ("near_repeats", near)]
+    if embed is not None:
+        rest = [item for item in items if item.id not in repeats]
+        alike = [
+            Hit(int(name), 0, "means what an earlier one means") for name in find_alike(rest, embed)
+        ]
+        found.append(("alike_meanings", sorted([*near, *alike], key=lambda hit: hit.row)))
+    for key, hits in found:
+        figures.hits[key] = hits
+        figures.values[key] = len(hits) / len(rows)
+
+
+def _find_frames(texts: Iterable[str]) -> frozenset[str]:
+    """The sentences that so many requests share that they are a template's, not their own."""
+    counts = Counter(part for text in texts for part in {*_SENTENCE.split(text)})
+    least = max(_LEAST_FRAME, _FRAME_SHARE * counts.total() / max(len(counts), 1))
+    return frozenset(part for part, count in counts.items() if count >= least)
+
+
+def _asks_the_same(one: str, other: str, frames: frozenset[str]) -> bool:
+    """Whether two requests are alike in what is not their template's, numbers and languages too."""
+    if _DIGITS.findall(one) != _DIGITS.findall(other):
+        return False
+    if languages_named(one) != languages_named(other):
+        return False
+    bare = [
+        " ".join(part for part in _SENTENCE.split(text) if part not in frames)
+        for text in (one, other)
+    ]
+    return jaccard(shingles(bare[0]), shingles(bare[1])) >= LEAST_JACCARD
+
+
+def _says_the_same(one: str, other: str) -> bool:
+    return jaccard(shingles(one), shingles(other)) >= _ANSWERS_ALIKE
+
+
+def _find_leaks(rows: Sequence[PairRow], figures: QcMetrics) -> None:
+    """Which rows of other splits have a near-duplicate in train."""
+    apart = [number for number, row in enumerate(rows, 1) if row.split not in {None, "train"}]
+    if not apart or not any(row.split == "train" for row in rows):
+        return
+    groups = group(
+        Item(f"{number:012}", row.key_text) for number, row in enumerate(rows, 1) if row.split
+    )
+    trained = {
+        groups[f"{number:012}"] for number, row in enumerate(rows, 1) if row.split == "train"
+    }
+    hits = [number for number in apart if groups[f"{number:012}"] in trained]
+    figures.hits["train_test_leak"] = [Hit(at, 0, "stands in train as well") for at in hits]
+    figures.values["train_test_leak"] = len(hits) / len(apart)
+
+
+def _describe_variety(
+    rows: Sequence[PairRow], figures: QcMetrics, seed: int, language: str | None, profile: Profile
+) -> None:
+    if len(rows) < _LEAST_SAMPLE:
+        return
+    asked = [words(row.request if not row.further else row.key_text) for row in rows]
+    openings = Counter(tokens[0] for tokens in asked if tokens)
+    top = openings.most_common(_TOP_WORDS)
+    figures.values["first_words"] = sum(count for _, count in top) / len(rows)
+    figures.notes["first_words"] = ", ".join(f"{word} {count}" for word, count in top)
+    _find_common_phrase(rows, asked, figures, language, profile)
+    rng = random.Random(seed)  # noqa: S311 (a sample, no secret)
+    sample = rng.sample(range(len(rows)), min(len(rows), _SAMPLE))
+    pairs = [pair for at in sample for pair in pairwise(asked[at])]
+    figures.values["distinct_2"] = len(set(pairs)) / max(len(pairs), 1)
+    joined = "\n".join(" ".join(asked[at]) for at in sample).encode("utf-8", "backslashreplace")
+    figures.values["compression_ratio"] = len(joined) / len(zlib.compress(joined, 9))
+
+
+def _find_common_phrase(
+    rows: Sequence[PairRow],
+    asked: Sequence[tuple[str, ...]],
+    figures: QcMetrics,
+    language: str | None,
+    profile: Profile,
+) -> None:
+    """The two words, of which neither is a function word, that most requests share.
+
+    In general data also none that merely says what to do.
+    """
+    common = ENGLISH | FUNCTION_WORDS.get(language or "en", frozenset())
+    if profile is Profile.GENERAL:
+        common |= _TASK_WORDS
+    spaceless = sum(bool(tokens) and is_spaceless(tokens[0]) for tokens in asked)
+    if 2 * spaceless > len(rows):
+        figures.unchecked["common_phrase"] = "the script has no spaces between words"
+        return
+    phrases = Counter(
+        phrase
+        for tokens in asked
+        for phrase in {
+            (one, two) for one, two in pairwise(tokens) if one not in common and two not in common
+        }
+    )
+    if phrases:
+        phrase, count = min(phrases.items(), key=lambda entry: (-entry[1], entry[0]))
+        figures.values["common_phrase"] = count / len(rows)
+        figures.notes["common_phrase"] = " ".join(phrase)
+        both = f" {' '.join(phrase)} "
+        figures.hits["common_phrase"] = [
+            Hit(number, 0, f"holds '{both.strip()}'")
+            for number, tokens in enumerate(asked, 1)
+            if both in f" {' '.join(tokens)} "
+        ]

@@ -1,0 +1,277 @@
+"""Reads a dataset from files: JSONL (also gzipped), JSON, CSV, Parquet, Arrow, and folders."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib
+import io
+import sys
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.errors import ConfigError, InputError
+from pairmill.output.qc.shapes import (
+    SPLITS,
+    Fields,
+    PairRow,
+    Place,
+    read_record,
+    to_pair,
+    unread_fields,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["Fields", "PairRow", "Pairs", "Record", "read_pairs", "records_in", "to_pair"]
+
+_SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".parquet", ".csv", ".tsv", ".arrow")
+_NOT_DATA = frozenset(
+    {"manifest.json", "dataset_info.json", "dataset_dict.json", "state.json", "report.json",
+     "export.json", "figures.json"}
+)  # fmt: skip
+_NESTING = 8
+_MANY = 0.1  # of the records: from here on a field that was not read is named
+_SHOWN = 12
+_USUAL = Fields()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it stands in its file.
+
+    Attributes:
+        value: Parsed; None where the line is no JSON.
+        split: What its file or the key above it says.
+        raw: Its line as it stands, or None where the container has no lines.
+    """
+
+    value: Any
+    split: str | None
+    place: Place
+    raw: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """What was read.
+
+    Attributes:
+        rows: The pairs, in their order.
+        unreadable: How many records held none.
+        notes: One line each on what was left unread, and why.
+        bad: Where the unreadable records stand.
+    """
+
+    rows: list[PairRow]
+    unreadable: int
+    notes: tuple[str, ...] = ()
+    bad: tuple[Place, ...] = ()
+
+
+def read_pairs(
+    path: Path, fields: Fields = _USUAL, *, progress: Callable[[int], None] | None = None
+) -> Pairs:
+    """Read a dataset, whole, into memory.
+
+    Args:
+        path: A file, or a folder of them.
+        fields: Names of the fields, where they are not the usual ones.
+        progress: Told now and then how many records were read.
+
+    Raises:
+        InputError: Nothing is there, it cannot be read, or no record holds a pair.
+        ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
+    """
+    rows: list[PairRow] = []
+    bad: list[Place] = []
+    seen: dict[str, None] = {}
+    unread: Counter[str] = Counter()
+    for number, record in enumerate(records_in(path), 1):
+        if progress and not number % 1000:
+            progress(number)
+        row = read_record(record.value, fields, record.split, record.place)
+        if row:
+            rows.append(row)
+            unread.update(unread_fields(record.value, row))
+            continue
+        bad.append(record.place)
+        if isinstance(record.value, dict):
+            seen.update(dict.fromkeys(str(name) for name in record.value))
+    if not rows:
+        listed = ", ".join(list(seen)[:_SHOWN])
+        hint = (
+            f" (fields: {listed}); name the fields that hold them with --instruction-field and"
+            " --answer-field, dotted where they lie deeper (instances.0.output)"
+            if listed
+            else ""
+        )
+        raise InputError(f"{path}: no pairs found{hint}")
+    return Pairs(rows, len(bad), tuple(_notes(rows, bad, seen, unread)), tuple(bad))
+
+
+def records_in(path: Path) -> Iterator[Record]:
+    """Every record of a file or of the files of a folder, in order, in constant memory for JSONL.
+
+    Raises:
+        InputError: Nothing is there, or it cannot be read.
+        ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
+    """
+    for file in _files(path):
+        yield from _records(file)
+
+
+def _notes(
+    rows: list[PairRow], bad: list[Place], seen: dict[str, None], unread: Counter[str]
+) -> Iterator[str]:
+    if bad:
+        names = f"; their fields: {', '.join(list(seen)[:_SHOWN])}" if seen else ""
+        first = f"{bad[0].file}:{bad[0].line}"
+        yield f"{len(bad):,} records hold no pair that can be read, the first {first}{names}"
+    unwanted = sum(not row.is_wanted for row in rows)
+    if unwanted:
+        yield f"{unwanted:,} answers are labelled as ones to avoid (label), and were not judged"
+    choices = sum(row.is_choice for row in rows)
+    if choices:
+        yield f"of {choices:,} preferences the chosen answer is judged, the rejected one is not"
+    for name, count in sorted(unread.items()):
+        if count >= _MANY * len(rows):
+            yield f"field '{name}' was not read"
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder")
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.name.endswith(_SUFFIXES)
+        and file.name not in _NOT_DATA
+        and not file.name.startswith("cache-")
+        and "rejected" not in file.relative_to(path).parts
+        and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+    if not found:
+        raise InputError(f"{path}: holds no {', '.join(_SUFFIXES)} file")
+    return found
+
+
+def _split_of(file: Path) -> str | None:
+    """The split that a file's name says, or that of its folder, as ``save_to_disk`` writes them."""
+    by_name = SPLITS.get(file.name.replace("_", "-").split("-")[0].split(".")[0].lower())
+    if by_name is None and file.suffix == ".arrow":
+        return SPLITS.get(file.parent.name.lower())
+    return by_name
+
+
+def _records(file: Path) -> Iterator[Record]:
+    split, name = _split_of(file), str(file)
+    try:
+        if file.name.endswith((".parquet", ".arrow")):
+            values: Iterator[tuple[Any, str | None]] = ((v, split) for v in _columns(file))
+        elif file.name.endswith(".json"):
+            values = _json(file, split)
+        elif file.name.endswith((".csv", ".tsv")):
+            yield from _table(file, split)
+            return
+        else:
+            yield from _lines(file, split)
+            return
+        for number, (value, own) in enumerate(values, 1):
+            yield Record(value, own, Place(name, number))
+    except orjson.JSONDecodeError:
+        raise InputError(f"{file}: not valid JSON") from None
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "damaged"
+        raise InputError(f"{file}: cannot be read: {reason}") from None
+
+
+def _lines(file: Path, split: str | None) -> Iterator[Record]:
+    """One record a line; a line that is no JSON counts as a record without a pair."""
+    with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                value = None
+            yield Record(value, split, Place(str(file), number), line)
+
+
+def _table(file: Path, split: str | None) -> Iterator[Record]:
+    """The rows of a CSV or TSV file, named by its header; places are the lines they end on."""
+    csv.field_size_limit(sys.maxsize)
+    with file.open("rb") as raw:
+        stream = io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")
+        try:
+            reader = csv.DictReader(stream, delimiter="\t" if file.suffix == ".tsv" else ",")
+            for value in reader:
+                value.pop(None, None)
+                record = {name: text for name, text in value.items() if text is not None}
+                yield Record(record, split, Place(str(file), reader.line_num))
+        except csv.Error as error:
+            raise InputError(f"{file}: not a CSV file that can be read: {error}") from None
+
+
+def _json(file: Path, split: str | None) -> Iterator[tuple[Any, str | None]]:
+    """The records of a JSON file, or of JSONL that is merely called so."""
+    data = file.read_bytes()
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        lines = [line for line in data.splitlines() if line.strip()]
+        if len(lines) <= 1:
+            raise
+        yield from ((orjson.loads(line), split) for line in lines)
+        return
+    if isinstance(value, dict) and to_pair(value, Fields(), split):
+        yield value, split
+        return
+    yield from _walk(value, split)
+
+
+def _walk(value: Any, split: str | None, depth: int = 0) -> Iterator[tuple[Any, str | None]]:
+    """All records of the lists in a JSON value; a key named for a split names that of its list."""
+    if isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, dict):
+                yield entry, split
+            elif entry and isinstance(entry, list) and all(isinstance(e, dict) for e in entry):
+                yield {"messages": entry}, split
+    elif isinstance(value, dict) and depth < _NESTING:
+        for name, inner in value.items():
+            yield from _walk(inner, SPLITS.get(name.lower(), split), depth + 1)
+
+
+def _columns(file: Path) -> Iterator[Any]:
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+        arrow = importlib.import_module("pyarrow")
+    except ImportError:
+        raise ConfigError(f"{file}: needs the extra: pip install 'pairmill[parquet]'") from None
+    kind = "Parquet" if file.suffix == ".parquet" else "Arrow"
+    try:
+        if kind == "Parquet":
+            with parquet.ParquetFile(file) as table:
+                for batch in table.iter_batches():
+                    yield from batch.to_pylist()
+            return
+        with arrow.memory_map(str(file)) as source:
+            try:
+                batches = arrow.ipc.open_stream(source)
+            except arrow.ArrowInvalid:
+                opened = arrow.ipc.open_file(source)
+                batches = (opened.get_batch(at) for at in range(opened.num_record_batches))
+            for batch in batches:
+                yield from batch.to_pylist()
+    except arrow.ArrowException:
+        raise InputError(f"{file}: not a {kind} file that can be read") from None

@@ -1,0 +1,298 @@
+"""Checks a dataset, whoever made it: figures with ok, warn or fail, and one line on what to do.
+
+pairs = read_pairs(Path("pairs.jsonl"))
+report = check(pairs, documents=documents)
+print(render(report))
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pairmill.errors import UsageError
+from pairmill.output.qc.library import Library
+from pairmill.output.qc.limits import BY_NATURE, LIMITS, Status
+from pairmill.output.qc.measures import Profile, choose_profile, measure
+from pairmill.plain import plain
+from pairmill.quality.filters import prompt_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pairmill.output.qc.limits import Limit
+    from pairmill.output.qc.measures import Hit
+    from pairmill.output.qc.read import Pairs
+    from pairmill.output.qc.shapes import Place
+    from pairmill.quality.embedding import Embed
+    from pairmill.records import Document
+
+__all__ = [
+    "Metric",
+    "Report",
+    "check",
+    "failures",
+    "render",
+    "shown",
+    "to_json",
+    "verdict_line",
+]
+
+_SCHEMA = 2
+_ROWS_SHOWN = 5
+_PASSAGES = ("ungrounded", "unseen_numbers")
+_DOCUMENTS = ("grounding_lift", "copied")
+_ORDER = {Status.FAIL: 0, Status.WARN: 1, Status.INFO: 3, Status.OK: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure.
+
+    Attributes:
+        key: Its stable name.
+        hits: Everything found, in the order of the rows.
+        places: Where the first few of these rows stand.
+        note: A remark on the figure.
+    """
+
+    key: str
+    value: float
+    status: Status
+    rows: tuple[int, ...] = ()
+    note: str = ""
+    hits: tuple[Hit, ...] = ()
+    places: tuple[Place, ...] = ()
+
+    @property
+    def limit(self) -> Limit:
+        """Its label, bounds and hint."""
+        return LIMITS[self.key]
+
+    @property
+    def advice(self) -> str:
+        """What to do, with what was found; "" where there is nothing to do."""
+        if self.status in {Status.OK, Status.INFO}:
+            return ""
+        hint = self.limit.hint
+        found = f": {plain(self.hits[0].detail, 100)}" if self.hits else ""
+        return f"{hint} (for one{found})" if found else hint
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All figures, in the order of the table.
+
+    Attributes:
+        profile: As what kind of data it was judged.
+        unchecked: Key of each figure that could not be measured, to the reason.
+        skipped: The same for people, a line each.
+        notes: What of the records was not read.
+        grounding: See `QcMetrics`.
+    """
+
+    pairs: int
+    unreadable: int
+    metrics: tuple[Metric, ...]
+    skipped: tuple[str, ...] = ()
+    profile: Profile = Profile.GENERAL
+    unchecked: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    grounding: tuple[tuple[float, float | None], ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The worst status of all figures; a warning where what matters most was not checked."""
+        found = {metric.status for metric in self.metrics}
+        worst = next((s for s in (Status.FAIL, Status.WARN) if s in found), Status.OK)
+        return Status.WARN if worst is Status.OK and self.is_blind else worst
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the data rests on texts that were not there to compare it with."""
+        return self.profile is Profile.GROUNDED and "ungrounded" in self.unchecked
+
+    @property
+    def by_severity(self) -> list[Metric]:
+        """The figures, failures first, and within one status in the order of the table."""
+        return sorted(self.metrics, key=lambda metric: _ORDER[metric.status])
+
+
+def check(
+    pairs: Pairs,
+    *,
+    documents: Iterable[Document] | None = None,
+    examples: Sequence[str] = (),
+    detect: Callable[[str], str | None] | None = None,
+    embed: Embed | None = None,
+    profile: Profile | None = None,
+    no_documents: str = "give the documents",
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Measure a dataset and judge each figure.
+
+    Args:
+        pairs: What :func:`~pairmill.output.qc.read.read_pairs` read.
+        documents: What the pairs were made from; without them groundedness is measured only where
+            records bring a text of their own.
+        examples: Phrases of the examples in the prompt that made the pairs.
+        detect: A trained language detector, if there is one.
+        embed: Embeddings, to find instructions of like meaning too.
+        profile: What kind of data it is; None: grounded with documents or texts in most records.
+        no_documents: Why there are none, for the line that says what was not measured.
+        progress: Told now and then how many rows have been looked at.
+
+    Raises:
+        InputError: The documents hold no text.
+    """
+    library = Library(documents) if documents is not None else None
+    kind = profile or choose_profile(pairs.rows, has_documents=library is not None)
+    figures = measure(
+        pairs.rows,
+        library=library,
+        terms=prompt_terms(examples),
+        detect=detect,
+        embed=embed,
+        profile=kind,
+        progress=progress,
+    )
+    is_from_texts = library is not None if profile is None else kind is Profile.GROUNDED
+    metrics = []
+    for key, limit in LIMITS.items():
+        if key not in figures.values:
+            continue
+        value = figures.values[key]
+        status = limit.judge(value)
+        if key in BY_NATURE and not is_from_texts:
+            status = Status.INFO
+        first = figures.rows(key)[:_ROWS_SHOWN]
+        metrics.append(
+            Metric(
+                key,
+                value,
+                status,
+                tuple(first),
+                figures.notes.get(key, ""),
+                tuple(figures.hits.get(key, ())),
+                tuple(pairs.rows[number - 1].place for number in first),
+            )
+        )
+    unchecked = _unchecked(figures.values, no_documents) | figures.unchecked
+    return Report(
+        len(pairs.rows),
+        pairs.unreadable,
+        tuple(metrics),
+        _skipped(unchecked),
+        kind,
+        unchecked,
+        pairs.notes,
+        tuple(figures.grounding),
+    )
+
+
+def failures(report: Report, fail_on: str = "fail") -> list[Metric]:
+    """The figures for which a CI job should fail.
+
+    Args:
+        report: The report.
+        fail_on: ``fail``, ``warn`` (both), ``never``, or keys with commas between, each of which
+            must be ok.
+
+    Raises:
+        UsageError: It is none of these, or names a figure that could not be measured.
+    """
+    bad = {"never": set(), "fail": {Status.FAIL}, "warn": {Status.FAIL, Status.WARN}}
+    if fail_on in bad:
+        return [metric for metric in report.metrics if metric.status in bad[fail_on]]
+    keys = {key.strip() for key in fail_on.split(",")}
+    unknown = sorted(keys - LIMITS.keys())
+    if unknown:
+        raise UsageError(f"--fail-on: unknown figure '{unknown[0]}'; known: {', '.join(LIMITS)}")
+    for key in sorted(keys & report.unchecked.keys()):
+        raise UsageError(f"--fail-on: '{key}' was not checked: {report.unchecked[key]}")
+    return [
+        metric for metric in report.metrics if metric.key in keys and metric.status in bad["warn"]
+    ]
+
+
+def verdict_line(report: Report) -> str:
+    """The verdict on the whole dataset in a sentence: whether to train on it, and why not."""
+    worst = [metric for metric in report.by_severity if metric.status is report.status]
+    reasons = "; ".join(f"{shown(metric)} {metric.limit.label}" for metric in worst[:3])
+    if report.status is Status.FAIL:
+        return f"Do not train on this yet: {reasons}."
+    if report.is_blind and not worst:
+        return (
+            "No fault found in what was checked; whether the answers rest on their texts was not."
+        )
+    if report.status is Status.WARN:
+        return f"Usable, with something to look at: {reasons}."
+    return "No fault found."
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as plain values under stable keys."""
+    return {
+        "schema": _SCHEMA,
+        "status": report.status.value,
+        "verdict": verdict_line(report),
+        "profile": report.profile.value,
+        "pairs": report.pairs,
+        "unreadable": report.unreadable,
+        "metrics": {
+            metric.key: {
+                "value": metric.value,
+                "status": metric.status.value,
+                "warn": metric.limit.warn,
+                "fail": metric.limit.fail,
+                "rows": list(metric.rows),
+                "places": [{"file": place.file, "line": place.line} for place in metric.places],
+                "note": metric.note,
+                "hint": metric.advice,
+            }
+            for metric in report.metrics
+        },
+        "not_checked": dict(report.unchecked),
+        "skipped": list(report.skipped),
+        "notes": list(report.notes),
+    }
+
+
+def shown(metric: Metric) -> str:
+    """A figure's value for people: in per cent, or with two decimals."""
+    return f"{metric.value:.1%}" if metric.limit.is_share else f"{metric.value:.2f}"
+
+
+def render(report: Report) -> str:
+    """The report as lines of plain text: one a figure, and under each that is not ok its hint."""
+    lines = [f"{report.pairs} pairs, {report.unreadable} unreadable records: {report.status}"]
+    lines += [verdict_line(report), ""]
+    for metric in report.by_severity:
+        note = f" ({plain(metric.note)})" if metric.note else ""
+        lines.append(f"  {metric.status:<5}{shown(metric):>8}  {metric.limit.label}{note}")
+        if metric.advice:
+            rows = f"; rows {', '.join(map(str, metric.rows))}" if metric.rows else ""
+            lines.append(f"{'':17}{metric.advice}{rows}")
+    if report.skipped:
+        lines += ["", *(f"  not checked: {line}" for line in report.skipped)]
+    lines += [f"  {plain(note, 400)}" for note in report.notes]
+    return "\n".join(lines)
+
+
+def _unchecked(values: Mapping[str, float], no_documents: str) -> dict[str, str]:
+    """Figures that are missing, each with the reason."""
+    reasons = dict.fromkeys(_DOCUMENTS, no_documents)
+    reasons |= dict.fromkeys(_PASSAGES, f"no passage to hold the answers against: {no_documents}")
+    reasons["leaked_terms"] = "give phrases of the prompt's examples"
+    reasons["alike_meanings"] = "--near embed"
+    reasons["train_test_leak"] = "the pairs name no splits"
+    reasons |= dict.fromkeys(("distinct_2", "common_phrase", "compression_ratio"), "too few pairs")
+    return {key: reason for key, reason in reasons.items() if key not in values}
+
+
+def _skipped(unchecked: Mapping[str, str]) -> tuple[str, ...]:
+    """One line for each reason, with the figures that it concerns."""
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in unchecked.items():
+        by_reason.setdefault(reason, []).append(key)
+    return tuple(f"{', '.join(keys)}: {reason}" for reason, keys in by_reason.items())

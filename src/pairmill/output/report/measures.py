@@ -1,0 +1,180 @@
+"""What the report tells of a dataset's rows: counted in one pass, in bounded memory."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from pairmill.output.rows import key_text, said_in, task_of
+from pairmill.output.sample import Reservoir
+from pairmill.quality.text import key, words
+from pairmill.records import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pairmill.output.rows import Row
+
+__all__ = ["Distinct", "Measures", "Names", "measure", "percentile"]
+
+Lengths: TypeAlias = "Counter[int]"
+
+_LONGEST = 5_000  # words; longer texts count as this long
+_MOST_NAMES = 5_000
+_GROUNDING_BINS = 20
+
+
+class Distinct:
+    """How many different names were added: exact up to ``size``, then within about 1 percent.
+
+    Beyond ``size`` it keeps the least hashes (Bar-Yossef et al., "Counting distinct elements in a
+    data stream", 2002): with 65,536 of them the standard error is 0.4 percent.
+    """
+
+    def __init__(self, size: int = 65_536) -> None:
+        self._size = size
+        self._kept: set[int] = set()
+        self._heap: list[int] = []  # negated, so that the greatest kept hash is on top
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the count is no estimate."""
+        return len(self._kept) < self._size
+
+    def add(self, name: str) -> None:
+        """Count the name, if it is new."""
+        value = int(digest(name)[:16], 16)
+        if value in self._kept:
+            return
+        if len(self._kept) < self._size:
+            self._kept.add(value)
+            heapq.heappush(self._heap, -value)
+        elif value < -self._heap[0]:
+            self._kept.remove(-heapq.heapreplace(self._heap, -value))
+            self._kept.add(value)
+
+    def count(self) -> int:
+        """The number of different names, or its estimate."""
+        if self.is_exact:
+            return len(self._kept)
+        return round((self._size - 1) * 2**64 / -self._heap[0])
+
+
+class Names:
+    """How often each name came; past 5,000 different ones, new ones are counted together."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.others = 0
+
+    def add(self, name: str) -> None:
+        """Count one more of ``name``."""
+        if name in self.counts or len(self.counts) < _MOST_NAMES:
+            self.counts[name] += 1
+        else:
+            self.others += 1
+
+    def top(self, count: int) -> list[tuple[str, int]]:
+        """The most frequent names, and how often each came; equals in order of the name."""
+        return sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))[:count]
+
+
+@dataclass(slots=True)
+class Measures:
+    """Counts over all rows. Lengths are in words.
+
+    Attributes:
+        grounding: Rows for each twentieth of the scale from 0 to 1.
+        support: Likewise.
+        samples: Some rows chosen at random.
+    """
+
+    rows: int = 0
+    documents: Distinct = field(default_factory=Distinct)
+    chunks: Distinct = field(default_factory=Distinct)
+    instructions: Distinct = field(default_factory=Distinct)
+    instruction_words: Lengths = field(default_factory=Counter)
+    answer_words: Lengths = field(default_factory=Counter)
+    grounding: list[int] = field(default_factory=lambda: [0] * _GROUNDING_BINS)
+    support: list[int] = field(default_factory=lambda: [0] * _GROUNDING_BINS)
+    grounded_rows: int = 0
+    with_evidence: int = 0
+    first_words: Names = field(default_factory=Names)
+    kinds: Names = field(default_factory=Names)
+    tasks: Names = field(default_factory=Names)
+    flags: Names = field(default_factory=Names)
+    models: Names = field(default_factory=Names)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    samples: Sequence[Row] = ()
+
+    @property
+    def duplicate_rate(self) -> float:
+        """Share of rows whose instruction stands in an earlier row, but for case and marks."""
+        return max(0.0, 1 - self.instructions.count() / self.rows) if self.rows else 0.0
+
+    def add(self, row: Row) -> None:
+        """Count one row."""
+        self.rows += 1
+        self.documents.add(str(row.get("document_id")))
+        self.chunks.add(str(row.get("chunk_id")))
+        self._add_texts(row)
+        self._add_grounding(row)
+        self.kinds.add(str(row.get("kind") or "(none)")[:80])
+        self.models.add(str(row.get("model"))[:80])
+        for flag in row.get("flags") or ():
+            self.flags.add(str(flag)[:80])
+        self.prompt_tokens += row.get("prompt_tokens") or 0
+        self.completion_tokens += row.get("completion_tokens") or 0
+
+    def _add_texts(self, row: Row) -> None:
+        instruction = str(row.get("instruction") or "")
+        asked = words(instruction)
+        answered = words(said_in(row) if row.get("answer") is not None else "")
+        self.tasks.add(task_of(row))
+        self.instructions.add(key(key_text(row) if row.get("answer") is not None else instruction))
+        self.instruction_words[min(len(asked), _LONGEST)] += 1
+        self.answer_words[min(len(answered), _LONGEST)] += 1
+        self.first_words.add(asked[0][:40] if asked else "(none)")
+
+    def _add_grounding(self, row: Row) -> None:
+        self.grounded_rows += _count_in(self.grounding, row.get("grounding"))
+        _count_in(self.support, row.get("support"))
+        self.with_evidence += bool(row.get("evidence"))
+
+
+def _count_in(bins: list[int], value: object) -> bool:
+    """Count a figure from 0 to 1 in its bin; False for a row without one."""
+    if not isinstance(value, int | float):
+        return False
+    bins[min(max(int(value * len(bins)), 0), len(bins) - 1)] += 1
+    return True
+
+
+def measure(
+    rows: Iterable[Row],
+    *,
+    samples: int = 20,
+    seed: int = 0,
+) -> Measures:
+    """Count all rows, and choose some at random; the same rows and seed give the same choice."""
+    found = Measures()
+    reservoir: Reservoir[Row] = Reservoir(samples, seed)
+    for row in rows:
+        found.add(row)
+        reservoir.offer(row)
+    found.samples = reservoir.items
+    return found
+
+
+def percentile(lengths: Lengths, share: float) -> int:
+    """The least length that at least ``share`` (0 to 1) of the counted do not exceed."""
+    needed = share * lengths.total()
+    seen = 0
+    for length in sorted(lengths):
+        seen += lengths[length]
+        if seen >= needed:
+            return length
+    return 0

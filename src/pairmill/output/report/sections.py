@@ -1,0 +1,279 @@
+"""The sections of the quality report: each takes what was counted and returns its HTML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.markup import Child, Markup, tag
+from pairmill.output.report.charts import Bar, bins_of, histogram
+from pairmill.output.report.measures import percentile
+from pairmill.store.counts import chunk_sums, pair_sums
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+
+    from pairmill.output.facts import RunFacts
+    from pairmill.output.report.measures import Distinct, Measures, Names
+    from pairmill.store.counts import RunCounts
+
+__all__ = [
+    "anchor",
+    "cost",
+    "funnel",
+    "grounding",
+    "lead",
+    "lengths",
+    "losses",
+    "section",
+    "table",
+    "tiles",
+    "variety",
+]
+
+_TOP = 12
+_PER = 1_000
+
+
+def lead(facts: RunFacts) -> Markup:
+    """What made the dataset, in a sentence."""
+    models = ", ".join(facts.models) or "no model yet"
+    return tag(
+        "p",
+        f"Quality report. Recipe {facts.recipe}, prompt version {facts.prompt_version}; {models}.",
+        class_="lead",
+    )
+
+
+def tiles(facts: RunFacts, measures: Measures) -> Markup:
+    """The figures that a reader looks for first."""
+    about = "" if measures.instructions.is_exact else "about "
+    shown = [
+        _tile("Pairs", f"{measures.rows:,}", f"{facts.rejected:,} dropped"),
+        _tile("Documents used", _distinct(measures.documents), _of(facts.documents)),
+        _tile("Chunks used", _distinct(measures.chunks), _of(facts.chunks)),
+        _tile("Repeats", f"{about}{measures.duplicate_rate:.1%}", "of instructions"),
+        _tile("Grounding", _median(measures.grounding), "median"),
+        _tile("Support", _median(measures.support), "median"),
+        _tile("Tokens", _per_pair(facts, measures), "per pair"),
+    ]
+    if facts.cost_usd is not None:
+        per = facts.cost_usd * _PER / measures.rows if measures.rows else 0.0
+        shown.append(_tile("Cost", f"${facts.cost_usd:,.2f}", f"${per:,.2f} per 1,000"))
+    return tag("dl", *shown, class_="tiles")
+
+
+def funnel(facts: RunFacts, measures: Measures) -> Markup:
+    """How many came through each stage."""
+    stages = [
+        ("Documents read", facts.documents),
+        ("Chunks cut", facts.chunks),
+        ("Units finished", facts.units),
+        ("of these, without usable content", facts.empty_units),
+        ("Pairs written", facts.pairs),
+        ("Pairs in the dataset", measures.rows),
+    ]
+    if facts.counts is not None:
+        return _sums(facts.counts, measures.rows)
+    known = [(label, count) for label, count in stages if count is not None]
+    return section("From documents to pairs", tag("div", _bars("Stage", known), class_="panel"))
+
+
+def _sums(counts: RunCounts, rows: int) -> Markup:
+    """A panel a unit, each on a scale of its own: documents, chunks, pairs, and their losses."""
+    panels: list[tuple[str, list[tuple[str, int]]]] = []
+    if counts.documents:
+        skipped = [(f"skipped: {reason}", n) for reason, n in counts.skipped.items()]
+        panels.append(("Documents", [("all", counts.documents), ("used", counts.used), *skipped]))
+    panels.append(("Chunks", [(label, n) for label, n in chunk_sums(counts) if n]))
+    panels.append(("Pairs", [*pair_sums(counts), ("in this report", rows)]))
+    inside = [tag("div", _bars(label, bars), class_="panel") for label, bars in panels]
+    return section("From documents to pairs", *inside)
+
+
+def losses(facts: RunFacts) -> Markup:
+    """Why units and pairs were dropped."""
+    ordered = sorted(facts.rejections.items(), key=lambda item: (-item[1], item[0]))
+    if not ordered:
+        return section("What was dropped", tag("p", "Nothing was dropped.", class_="none"))
+    inside = tag("div", _bars("Reason", ordered, share_of=facts.rejected), class_="panel")
+    return section("What was dropped", inside)
+
+
+def lengths(measures: Measures) -> Markup:
+    """How long instructions and answers are."""
+    pair = [
+        _length_panel("Instructions", measures.instruction_words),
+        _length_panel("Answers", measures.answer_words),
+    ]
+    return section("Lengths in words", tag("div", *pair, class_="pair-of"))
+
+
+def grounding(measures: Measures) -> Markup:
+    """How much of the answers stands in their chunks."""
+    evidence = measures.with_evidence / measures.rows if measures.rows else 0.0
+    note = (
+        "Share of an answer's content words that stand in the chunk it was written from: a guard "
+        "against foreign text, no test of truth. "
+        f"{measures.grounded_rows:,} of {measures.rows:,} pairs have a figure; {evidence:.1%} name "
+        "their evidence."
+    )
+    backed = (
+        "Support: whether the answer's words stand together in the chunk, and whether its numbers, "
+        f"names and negations are the chunk's. {sum(measures.support):,} pairs have a figure."
+    )
+    return section(
+        "Grounding and support",
+        tag("p", note, class_="note"),
+        _shares_panel(measures.grounding, "Grounding of the answers", "grounding"),
+        tag("p", backed, class_="note"),
+        _shares_panel(measures.support, "Support of the answers", "support"),
+    )
+
+
+def _shares_panel(bins: list[int], title: str, name: str) -> Markup:
+    """A histogram of a figure from 0 to 1."""
+    size = len(bins)
+    bars = [
+        Bar(f"{place / size:.2f}", f"{place / size:.2f} to {(place + 1) / size:.2f}", count)
+        for place, count in enumerate(bins)
+    ]
+    return tag("div", histogram(bars, title, name, wide=True), class_="panel")
+
+
+def variety(measures: Measures) -> Markup:
+    """First words, kinds and flags."""
+    panels = [
+        _names_panel("First word of the instruction", measures.first_words, measures.rows),
+        _names_panel("Kind", measures.kinds, measures.rows),
+    ]
+    if set(measures.tasks.counts) - {"pair"}:
+        panels.append(_names_panel("Task", measures.tasks, measures.rows))
+    if measures.flags.counts:
+        panels.append(_names_panel("Flags", measures.flags, measures.rows))
+    return section("Variety", tag("div", *panels, class_="pair-of"))
+
+
+def cost(facts: RunFacts, measures: Measures) -> Markup:
+    """Tokens and money."""
+    prompt, completion = _tokens(facts, measures)
+    rows: list[tuple[Child, ...]] = [
+        ("Prompt tokens", f"{prompt:,}", _each(prompt, measures.rows)),
+        ("Completion tokens", f"{completion:,}", _each(completion, measures.rows)),
+    ]
+    if facts.usage:
+        cached = facts.usage.cached_tokens
+        rows.insert(1, ("of these, cached", f"{cached:,}", _each(cached, measures.rows)))
+    if facts.repairs is not None:
+        rows.append(("Answers repaired", f"{facts.repairs:,}", _each(facts.repairs, measures.rows)))
+    if facts.cost_usd is not None:
+        per = facts.cost_usd * _PER / measures.rows if measures.rows else 0.0
+        rows.append(("Cost, USD", f"{facts.cost_usd:,.4f}", f"{per:,.2f}"))
+        if facts.doubt_usd:
+            label = "at most more, for calls whose end or count is not known"
+            rows.append((label, f"{facts.doubt_usd:,.4f}", ""))
+    head = ("", "In all", "Per 1,000 pairs")
+    return section("Tokens and cost", tag("div", table(head, rows, (1, 2)), class_="panel"))
+
+
+def section(title: str, *children: Child) -> Markup:
+    """A section under its heading, with an anchor of its own."""
+    return tag("section", tag("h2", title), *children, id=anchor(title))
+
+
+def anchor(title: str) -> str:
+    """The name under which a section can be linked to."""
+    return "-".join(title.lower().replace(",", "").split())
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[Child]],
+    numbers: Sequence[int] = (),
+    gauge: int | None = None,
+) -> Markup:
+    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars."""
+    classes = dict.fromkeys(numbers, "number") | ({gauge: "gauge"} if gauge else {})
+
+    def cells(kind: str, row: Sequence[Child]) -> list[Markup]:
+        return [tag(kind, cell, class_=classes.get(place)) for place, cell in enumerate(row)]
+
+    top = tag("thead", tag("tr", *cells("th", head)))
+    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
+    return tag("table", top, body)
+
+
+def _tile(label: str, figure: str, more: str) -> Markup:
+    inside = tag("dd", figure, tag("small", more) if more else None)
+    return tag("div", tag("dt", label), inside, class_="tile")
+
+
+def _distinct(counted: Distinct) -> str:
+    return f"{counted.count():,}" if counted.is_exact else f"about {counted.count():,}"
+
+
+def _of(total: int | None) -> str:
+    return "" if total is None else f"of {total:,}"
+
+
+def _median(bins: list[int]) -> str:
+    """The middle of the bin that holds the median of a figure from 0 to 1."""
+    seen, total = 0, sum(bins)
+    for place, count in enumerate(bins):
+        seen += count
+        if count and 2 * seen >= total:
+            return f"{(place + 0.5) / len(bins):.2f}"
+    return "unknown"
+
+
+def _tokens(facts: RunFacts, measures: Measures) -> tuple[int, int]:
+    if facts.usage:
+        return facts.usage.prompt_tokens, facts.usage.completion_tokens
+    return measures.prompt_tokens, measures.completion_tokens
+
+
+def _per_pair(facts: RunFacts, measures: Measures) -> str:
+    return f"{sum(_tokens(facts, measures)) / measures.rows:,.0f}" if measures.rows else "unknown"
+
+
+def _each(count: int, rows: int) -> str:
+    return f"{count * _PER / rows:,.0f}" if rows else "unknown"
+
+
+def _length_panel(title: str, counted: Counter[int]) -> Markup:
+    middle = " · ".join(
+        f"{label} {percentile(counted, share):,}"
+        for label, share in (("5 % up to", 0.05), ("median", 0.5), ("95 % up to", 0.95))
+    )
+    chart = histogram(bins_of(counted), f"{title}: words", "words")
+    return tag("div", tag("h3", title), chart, tag("p", middle, class_="note"), class_="panel")
+
+
+def _names_panel(title: str, names: Names, rows: int) -> Markup:
+    return tag("div", _bars(title, names.top(_TOP), share_of=rows), class_="panel")
+
+
+def _bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:
+    highest = max((count for _, count in counted), default=0) or 1
+    head = [label, "", "Count", "Share"]
+    rows: list[list[Child]] = [
+        [name, _track(count / highest), f"{count:,}", f"{count / (share_of or 1):.1%}"]
+        for name, count in counted
+    ]
+    wide = 4 if share_of else 3
+    return table(head[:wide], [row[:wide] for row in rows], numbers=(2, 3), gauge=1)
+
+
+def _track(share: float) -> Markup:
+    size = {"y": 0, "height": 6, "rx": 1}
+    rail = tag("rect", x=0, width=100, class_="rail", **size)
+    bar = tag("rect", x=0, width=f"{100 * share:.1f}", class_="bar", **size)
+    return tag(
+        "svg",
+        rail,
+        bar,
+        viewBox="0 0 100 6",
+        preserveAspectRatio="none",
+        class_="track",
+        aria_hidden="true",
+    )

@@ -1,0 +1,71 @@
+"""The inputs of a run folder, found again when it was moved or is looked at from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from pairmill.chunking.reader import read_chunks
+from pairmill.config import Settings
+from pairmill.errors import PairmillError
+from pairmill.sources.files import check_inputs
+
+if TYPE_CHECKING:
+    from pairmill.records import Chunk
+    from pairmill.store.folder import RunFolder
+
+__all__ = ["find_chunks", "find_inputs"]
+
+
+def find_inputs(folder: RunFolder) -> tuple[Settings | None, str]:
+    """A run's settings with inputs that can be read from here, or why there are none.
+
+    Relative paths are tried from the working directory, from that of the run's last start, and from
+    beside and inside the folder.
+    """
+    try:
+        settings = Settings.model_validate_json(folder.resolved.read_bytes())
+    except (OSError, ValueError):
+        return None, "the folder does not say what it was made from (.run/config.json)"
+    if "-" in settings.inputs:
+        return None, "the run read standard input, which is gone"
+    settings = settings.model_copy(update={"output": folder.path})
+    here = folder.path.resolve()
+    for place in (Path(), _place_of_start(folder), here.parent, here):
+        if place is None:
+            continue
+        inputs = tuple(str(place / name) for name in settings.inputs)
+        try:
+            check_inputs(inputs, folder.path, settings.sources)
+        except (PairmillError, OSError, ValueError):
+            continue
+        return settings.model_copy(update={"inputs": inputs}), ""
+    names = ", ".join(settings.inputs[:3])
+    return None, f"the run's documents are not there any more: {names}; name them with --documents"
+
+
+def find_chunks(folder: RunFolder, wanted: set[str]) -> dict[str, Chunk]:
+    """Read a run's inputs again for some chunks, by their ids; ends with the last one found."""
+    found: dict[str, Chunk] = {}
+    settings, _ = find_inputs(folder)
+    if settings is None or not wanted:
+        return found
+    try:
+        for chunk in read_chunks(settings, lambda _note: None):
+            if chunk.id in wanted:
+                found[chunk.id] = chunk
+                if len(found) == len(wanted):
+                    break
+    except (OSError, ValueError, PairmillError):
+        pass  # inputs change; what was found before is still worth showing
+    return found
+
+
+def _place_of_start(folder: RunFolder) -> Path | None:
+    try:
+        place = orjson.loads(folder.origin.read_bytes()).get("place")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return Path(place) if isinstance(place, str) else None

@@ -1,0 +1,98 @@
+"""How well a text backs an answer up: a score of the ways in which wrong answers differ from it.
+
+Grounding asks whether an answer's words stand in the text, which any answer to the right text
+passes. Support asks whether they stand *together* there: a fact is a relation of words, and most
+changes of a fact put words beside each other that are not so in the text. Numbers, names and
+negations that the text does not hold count on top. No model is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from pairmill.quality.applicability import applies
+from pairmill.quality.grounding import negated_words, unseen_numbers, unseen_single_names
+from pairmill.quality.text import content_in_order
+
+if TYPE_CHECKING:
+    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+
+__all__ = ["SupportSignals", "measure_support", "support"]
+
+
+@dataclass(frozen=True, slots=True)
+class SupportSignals:
+    """What the score is made of.
+
+    Attributes:
+        near: Share of the answer's neighbouring content stems that stand within five content words
+            of each other in the text, 0 to 1.
+        turned: Share of them that do so only in the other order, 0 to 1.
+        gap: The longest run of neighbours that do not stand near each other in the text.
+        numbers: Numbers that the text does not hold.
+        names: Words with a capital inside a sentence that the text does not hold.
+        negations: Negated words that the text does not negate.
+    """
+
+    near: float
+    turned: float
+    gap: int
+    numbers: int
+    names: int
+    negations: int
+
+    @property
+    def score(self) -> float:
+        """The score, 0 to 1; weights from ``benchmarks/quality``."""
+        lost = (
+            _TURNED * self.turned
+            + _GAP * min(max(self.gap - _FREE_GAP, 0), _MOST_GAP)
+            + _NUMBER * min(self.numbers, _MOST)
+            + _NAME * min(self.names, _MOST)
+            + _NEGATION * min(self.negations, _MOST)
+        )
+        return min(1.0, max(0.0, self.near - lost))
+
+
+_TURNED, _GAP, _NUMBER, _NAME, _NEGATION = 1.0, 0.02, 0.3, 0.15, 0.2
+_FREE_GAP, _MOST_GAP, _MOST = 4, 10, 3
+_LEAST_NEIGHBOURS = 4  # fewer say nothing about an answer
+
+
+def support(pair: PreparedPair, chunk: PreparedChunk) -> float | None:
+    """The row's ``support``, 0 to 1; None where it cannot be told.
+
+    That is so in scripts without spaces between words, and for an answer of four content words or
+    fewer.
+    """
+    signals = measure_support(pair, chunk)
+    return signals.score if signals else None
+
+
+def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals | None:
+    """What the score is made of; None where it cannot be told."""
+    answer = pair.answer
+    if answer.spaceless or chunk.text.spaceless:
+        return None
+    stems = content_in_order(answer)
+    total = len(stems) - 1
+    if total < _LEAST_NEIGHBOURS:
+        return None
+    known = chunk.near
+    ahead = bytes(map(known.__contains__, pairwise(stems)))
+    back = bytes(map(known.__contains__, zip(stems[1:], stems, strict=False)))
+    either = (int.from_bytes(ahead) | int.from_bytes(back)).to_bytes(total)
+    near = either.count(1)
+    is_capital = applies("unseen_name", chunk.language)
+    return SupportSignals(
+        near=near / total,
+        turned=(near - ahead.count(1)) / total,
+        gap=max(map(len, either.split(b"\1"))),
+        numbers=len(unseen_numbers(answer, chunk)),
+        names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
+        negations=len(negated_words(answer) - chunk.negated)
+        if answer.language in {"en", None}
+        else 0,
+    )

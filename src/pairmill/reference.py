@@ -1,0 +1,345 @@
+"""What each setting is called, where it stands and what it means: the source of help and docs.
+
+Loaded by ``pairmill --help``, so it imports nothing heavy. A test compares names, defaults and
+choices with `pairmill.config.Settings`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pairmill.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten"]
+
+GROUPS = {
+    "": "Input and output",
+    "input": "Reading",
+    "model": "Model",
+    "limits": "Limits",
+    "recipe": "Recipe",
+    "checks": "Checks",
+    "judge": "Judge",
+    "storage": "Storage",
+}
+"""The groups of a settings file, in its order, with their titles."""
+
+
+class SettingText(NamedTuple):
+    """What is said of a setting.
+
+    Attributes:
+        group: Key of `GROUPS`; empty for the top level of the file.
+        key: The name within the group.
+        about: One sentence without a full stop.
+        default: The default as it is written in YAML, or in words if it depends.
+        choices: The words that it may be, if there are but a few.
+        more: What only the reference page says.
+    """
+
+    group: str
+    key: str
+    about: str
+    default: str = "none"
+    choices: tuple[str, ...] = ()
+    more: str = ""
+
+
+_T = SettingText
+SETTINGS: dict[str, SettingText] = {
+    "inputs": _T("", "inputs", "Files, folders, or - for standard input", ""),
+    "output": _T("", "output", "The run folder", "dataset"),
+    "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
+    "companions": _T(
+        "", "companions", "Coroutines of your own beside the run, as module:name", "none",
+        more="see [companions.md](companions.md)",
+    ),
+    "accept_change": _T("", "accept_change", "Go on although marked settings have changed", "no"),
+
+    "text_field": _T(
+        "input", "text_field", "The field of a record that holds its text", "found",
+        more="dots lead into it",
+    ),
+    "chunk_min_chars": _T(
+        "input", "chunk_min_chars", "A shorter piece is joined to its neighbour", "800",
+        more="where there is room",
+    ),
+    "chunk_target_chars": _T("input", "chunk_target_chars", "The chunk size to aim for", "1800"),
+    "chunk_max_chars": _T("input", "chunk_max_chars", "No chunk is longer", "2800"),
+    "min_words": _T(
+        "input", "min_words", "A document with fewer words is skipped", "40",
+        more="a Chinese or Japanese character counts as a word",
+    ),
+    "languages": _T(
+        "input", "languages", "Languages of documents that are used, such as [en, de]", "all"
+    ),
+    "privacy": _T(
+        "input", "privacy", "What becomes of personal data and keys in documents", "keep",
+        ("keep", "redact", "drop"),
+        "mail addresses, phone and account numbers and keys stay, give way to placeholders before"
+        " anything leaves the machine, or their document is dropped",
+    ),
+    "limit": _T("input", "limit", "At most this many chunks in all"),
+    "limit_per_document": _T(
+        "input", "limit_per_document", "At most this many chunks of each document",
+        more="the first ones",
+    ),
+    "strict": _T("input", "strict", "End with 1 if any piece of input cannot be used", "no"),
+    "sources": _T(
+        "input", "sources", "Input formats of your own, as module:attribute", "none",
+        more="see [sources.md](sources.md)",
+    ),
+    "max_line_bytes": _T(
+        "input", "max_line_bytes", "Longest record that is read", "16777216",
+        more="a longer one is counted, named and skipped",
+    ),
+    "page_s": _T(
+        "input", "page_s", "Processor seconds that one HTML page may take", "20",
+        more="a page that takes more, or 30 times that by the clock, is skipped",
+    ),
+    "page_processes": _T(
+        "input", "page_processes", "Processes that extract text from documents", "auto",
+        more="`auto`: one for each core",
+    ),
+
+    "model": _T(
+        "model", "name", "A model of the endpoint; local; local:FILE.gguf", "gpt-4o-mini",
+        more="a new run at a provider's endpoint asks for it, since the default"
+        " [ends](limits.md#money)",
+    ),
+    "base_url": _T(
+        "model", "base_url", "An OpenAI-compatible endpoint, with its /v1", "`$OPENAI_BASE_URL`"
+    ),
+    "api_key_env": _T(
+        "model", "api_key_env", "The environment variable that holds the key", "OPENAI_API_KEY"
+    ),
+    "provider": _T(
+        "model", "provider", "The endpoint's dialect: a name, a YAML file, or module:name",
+        "by the address", more="see [providers.md](providers.md)",
+    ),
+    "answer_tokens": _T(
+        "model", "answer_tokens", "Most tokens of one answer, thoughts included", "by itself",
+        more="by default what the answer needs and what the model was seen to think",
+    ),
+    "temperature": _T("model", "temperature", "From 0 to 2", "0.8"),
+    "top_p": _T("model", "top_p", "From 0 to 1; sent only where given"),
+    "seed": _T("model", "seed", "Sent with every call", "0"),
+    "reasoning": _T(
+        "model", "reasoning", "How much the model thinks before it answers", "auto",
+        ("auto", "off", "low", "medium", "high"),
+        "`auto`: as little as it can be told to; see [thinking.md](thinking.md)",
+    ),
+    "keep_reasoning": _T(
+        "model", "keep_reasoning", "Keep thoughts that the server tells apart", "no",
+        more="in the ledger, and as `reasoning` of the rows",
+    ),
+    "structured_output": _T(
+        "model", "structured_output", "How the schema of the answer is sent", "auto",
+        ("auto", "json_schema", "json_object", "prompt"),
+        "`auto` finds out once which of them gives an answer that can be used",
+    ),
+    "service_tier": _T(
+        "model", "service_tier", "Sent as it stands, such as flex", "none",
+        more="with `flex` an answer is waited for 15 minutes unless `timeout_s` says otherwise",
+    ),
+    "timeout_s": _T("model", "timeout_s", "Longest wait for one answer, in seconds", "120"),
+    "request": _T(
+        "model", "request", "Extra body fields, headers and query parameters of each call",
+        more="see [below](#extra-words-in-each-request)",
+    ),
+    "wire": _T(
+        "model", "wire", "What carries the calls", "auto", ("auto", "direct", "sdk"),
+        "`direct` is the fast one, `sdk` the openai library",
+    ),
+    "pools": _T(
+        "model", "pools", "Several endpoints, keys or models", "none", more="see [below](#pools)"
+    ),
+
+    "max_usd": _T("limits", "max_usd", "Dollars that all starts may cost; never passed"),
+    "max_total_tokens": _T(
+        "limits", "max_total_tokens", "Tokens that all starts may use, prompts and answers",
+        more="an earlier version called it `max_tokens`",
+    ),
+    "max_hours": _T("limits", "max_hours", "Hours that all starts may take"),
+    "concurrency": _T("limits", "concurrency", "Calls in flight", "by itself"),
+    "rpm": _T("limits", "rpm", "Requests a minute that the quota allows", "learned"),
+    "tpm": _T("limits", "tpm", "Tokens a minute, prompt and answer together", "learned"),
+    "input_tpm": _T("limits", "input_tpm", "Prompt tokens a minute, where counted apart"),
+    "output_tpm": _T("limits", "output_tpm", "Answer tokens a minute, where counted apart"),
+    "charge": _T(
+        "limits", "charge", "Which tokens count against the quota", "found out",
+        ("actual", "reconciled", "reserved"),
+        "`actual`: tokens used; `reconciled`: the room for the answer until it comes; `reserved`:"
+        " that room for good",
+    ),
+    "rate_share": _T(
+        "limits", "rate_share", "This process's part of the quota", "1",
+        more="where several share it",
+    ),
+    "prices": _T(
+        "limits", "prices", "A price file over the built-in one", "built in",
+        more="[pairmill's form, LiteLLM's or models.dev's](limits.md#money)",
+    ),
+    "max_attempts": _T(
+        "limits", "max_attempts", "Answers bought for one question before it is rejected", "3"
+    ),
+    "endpoint_wait_s": _T(
+        "limits", "endpoint_wait_s", "How long an endpoint may be down", "1800",
+        more="then the run ends, resumable",
+    ),
+    "no_progress_s": _T(
+        "limits", "no_progress_s", "How long nothing may become durable", "900",
+        more="without a known reason; then the run ends, resumable",
+    ),
+    "grace_s": _T(
+        "limits", "grace_s", "How long calls in flight may take after a stop", "25"
+    ),
+
+    "recipe": _T(
+        "recipe", "name", "A name of `pairmill recipes list`, FILE.yaml, or package.module:name",
+        "auto",
+        more="`auto` takes `extractive` for the embedded model, else `backtranslate`; see"
+        " [recipes.md](recipes.md)",
+    ),
+    "pairs_per_chunk": _T("recipe", "pairs_per_chunk", "At most this many pairs a chunk", "3"),
+    "mode": _T(
+        "recipe", "mode", "How backtranslate writes", "one_step",
+        ("one_step", "two_step", "verbatim"),
+        "pairs at once; instructions, then answers; or an instruction to which the text itself is"
+        " the answer",
+    ),
+    "guidance": _T(
+        "recipe", "guidance", "A paragraph for every writing prompt", "none",
+        more="domain, audience, what to avoid",
+    ),
+    "language": _T(
+        "recipe", "language", "Write in this language, a code or a name", "the text's",
+        more="the language check follows",
+    ),
+    "system_prompt": _T(
+        "recipe", "system_prompt", "The system message of every row", "none",
+        more="of a list, one is drawn for each",
+    ),
+    "style_card": _T(
+        "recipe", "style_card", "How the prompt describes the author's manner", "measured",
+        ("off", "measured", "model"), "counted, or read by the model",
+    ),
+    "plan": _T(
+        "recipe", "plan", "Weights of the types of instruction that backtranslate draws",
+        "built in", more="`types`, `askers`, `difficulties`, `forms`; see [recipes.md](recipes.md)",
+    ),
+    "evolve": _T(
+        "recipe", "evolve", "on: a harder or better pair beside each one", "off", ("off", "on")
+    ),
+    "preference": _T(
+        "recipe", "preference", "A second answer to each instruction", "off",
+        ("off", "samples", "closed_book"), "drawn again, or written without the text",
+    ),
+    "preference_model": _T(
+        "recipe", "preference_model", "The model that writes second answers", "the run's"
+    ),
+    "models": _T(
+        "recipe", "models", "Role to model, for the steps of recipe files", "none",
+        more="`writer`, `answerer`, `judge`, or names of your own",
+    ),
+    "chunks_per_unit": _T(
+        "recipe", "chunks_per_unit", "Neighbouring chunks that make one unit", "1",
+        more="a recipe file says it by `unit`",
+    ),
+    "chunk_step": _T("recipe", "chunk_step", "How many chunks further the next unit begins", "1"),
+    "target_pairs": _T("recipe", "target_pairs", "End once the folder holds this many pairs"),
+    "per_document": _T(
+        "recipe", "per_document", "Ask no more of a document that gave this many pairs"
+    ),
+
+    "checks": _T(
+        "checks", "policies", "off, or policies and thresholds that differ", "default",
+        more="a policy may also stand in the group itself: `checks: {ungrounded: flag}`; see"
+        " [quality.md](quality.md)",
+    ),
+    "max_repeats": _T(
+        "checks", "max_repeats", "Pairs that may have the same instruction", "none",
+        more="what is dropped depends on the order of answers",
+    ),
+
+    "judge": _T(
+        "judge", "chunks", "Rate the pairs of these chunks", "off", ("off", "sample", "all")
+    ),
+    "judge_model": _T(
+        "judge", "model", "The model that rates", "the run's", more="another one is better"
+    ),
+    "judge_share": _T("judge", "share", "Share of the chunks that sample takes", "0.02"),
+    "judge_trust": _T(
+        "judge", "trust", "Share of the judged chunks on which the judge is tested", "0.05",
+        more="they are rated twice, and get a planted fault",
+    ),
+
+    "shard_bytes": _T("storage", "shard_bytes", "A shard of this size is published", "67108864"),
+    "shard_age_s": _T("storage", "shard_age_s", "A shard of this age is published", "300"),
+    "commit_interval_s": _T(
+        "storage", "commit_interval_s", "Longest time until an answer is durable", "0.1"
+    ),
+    "disk_wait_s": _T(
+        "storage", "disk_wait_s", "How long a disk may be full", "600",
+        more="then the run ends, resumable",
+    ),
+}  # fmt: skip
+"""By the flat name, in the order of a settings file."""
+
+_BY_PLACE = {(text.group, text.key): name for name, text in SETTINGS.items()}
+
+
+def dotted(name: str) -> str:
+    """Where a setting stands in a grouped file: ``limits.rpm``."""
+    text = SETTINGS.get(name)
+    return f"{text.group}.{text.key}" if text is not None and text.group else name
+
+
+def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """Turn the groups of a settings file into flat names; flat names stay as they are.
+
+    Args:
+        values: As read from YAML; not changed.
+        where: What to begin an error with, such as ``run.yaml: ``.
+
+    Raises:
+        ConfigError: A group holds a name that does not belong there, or a setting stands twice.
+    """
+    found: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+
+    def put(name: str, value: Any, place: str) -> None:
+        if name in found:
+            raise ConfigError(f"{where}'{name}' stands twice: as {origin[name]} and as {place}")
+        found[name] = value
+        origin[name] = place
+
+    for word, value in values.items():
+        if word not in GROUPS or not isinstance(value, dict):
+            put(word, value, word)
+            continue
+        policies: dict[str, Any] = {}
+        for key, inner in value.items():
+            name = _BY_PLACE.get((word, str(key)))
+            if name is not None:
+                put(name, inner, f"{word}.{key}")
+            elif word == "checks":
+                policies[key] = inner
+            else:
+                raise ConfigError(f"{where}{_misplaced(word, str(key))}")
+        if policies:
+            put("checks", policies, "checks")
+    return found
+
+
+def _misplaced(group: str, key: str) -> str:
+    if key in SETTINGS:
+        return f"'{key}' does not stand in {group}: write {dotted(key)}"
+    known = [each.key for each in SETTINGS.values() if each.group == group]
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean '{group}.{near[0]}'?" if near else f"known: {', '.join(known)}"
+    return f"unknown setting '{group}.{key}'; {hint}"

@@ -1,0 +1,232 @@
+"""Companions: a user's coroutines beside a run, with a read-only view of it.
+
+A status server, a metrics exporter or a heartbeat is a companion: ``async def serve(view)``. All of
+them start before the model is connected and are cancelled once the run has ended and its folder is
+in order. One that fails is reported in a notice; the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pairmill.errors import ConfigError
+from pairmill.events import Notice
+from pairmill.llm.prices import PICO
+from pairmill.plain import plain
+from pairmill.plugins import load_named
+from pairmill.service.tally import RunTally
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from pairmill.config import Settings
+    from pairmill.events import Bus
+    from pairmill.llm.limits.gate import Gate
+    from pairmill.llm.limits.lease import Snapshot
+    from pairmill.llm.pools import Pool
+    from pairmill.run.connect import Connection
+
+__all__ = [
+    "Companion",
+    "PoolView",
+    "RunProgress",
+    "RunView",
+    "beside",
+    "check_companion",
+    "load_companions",
+]
+
+_PATIENCE_S = 5.0  # with companions that are cancelled
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """One pool of a run: an endpoint with a key and a model.
+
+    Attributes:
+        gate: Calls in flight and waiting, the present concurrency, pauses and their cause.
+        is_alive: Whether calls may still go to it.
+    """
+
+    name: str
+    base_url: str
+    model: str
+    gate: Snapshot
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Counts of a run at one moment.
+
+    Units and pairs include those of earlier starts; calls, tokens and failures are this start's.
+
+    Attributes:
+        units: Units of work that have ended.
+        planned: Units that were read so far; all of them once ``reading_done``.
+        pairs: Pairs in the folder.
+        rejected: Units that ended without a valid answer.
+        dropped: Pairs that a check dropped.
+        skipped: Pieces of input that cannot be used, by reason.
+        calls: Calls that were paid for.
+        replayed: Answers taken from the ledger.
+        failures: Failed calls, by kind.
+        usd: Dollars spent in all starts; None if no price is known.
+        usd_in_doubt: What calls of this start may have cost besides, whose end is not known.
+        units_per_min: Over the last minute.
+        pairs_per_min: Over the last minute.
+        eta_s: Seconds until the end; None while it is not in sight.
+        elapsed_s: Seconds since this start.
+    """
+
+    units: int
+    planned: int
+    reading_done: bool
+    pairs: int
+    rejected: int
+    dropped: int
+    repaired: int
+    skipped: Mapping[str, int]
+    calls: int
+    replayed: int
+    failures: Mapping[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    usd: float | None
+    usd_in_doubt: float
+    units_per_min: float
+    pairs_per_min: float
+    eta_s: float | None
+    elapsed_s: float
+
+
+class RunView:
+    """A run as a companion sees it. Use it on the event loop; nothing in it changes the run.
+
+    Attributes:
+        folder: The run folder.
+        settings: All settings. They never hold a key.
+        bus: To subscribe to events of `pairmill.events`.
+    """
+
+    def __init__(self, settings: Settings, bus: Bus) -> None:
+        self.folder: Path = settings.output
+        self.settings = settings
+        self.bus = bus
+        self._tally = RunTally(time.monotonic)
+        self._tally.listen(bus)
+        self._connection: Connection | None = None
+        self._pools: list[tuple[Pool, Gate]] = []
+
+    def connected(self, connection: Connection) -> None:
+        """Show the pools of ``connection`` from now on (called by the run)."""
+        self._connection = connection
+        pools = connection.exchange.pools
+        self._pools = [(pool, pools.gate(pool.name)) for pool in pools.alive]
+
+    def progress(self) -> RunProgress:
+        """Counts, rates and cost at this moment."""
+        tally = self._tally
+        units_per_min, pairs_per_min = tally.rates()
+        return RunProgress(
+            units=tally.ended,
+            planned=tally.known + tally.planned,
+            reading_done=tally.reading_done,
+            pairs=tally.before.pairs + tally.pairs,
+            rejected=tally.before.rejected + tally.rejected,
+            dropped=tally.before.dropped + tally.dropped,
+            repaired=tally.repairs,
+            skipped=dict(tally.skipped),
+            calls=tally.calls,
+            replayed=tally.replayed,
+            failures={str(kind): count for kind, count in tally.failures.items()},
+            prompt_tokens=tally.prompt_tokens,
+            completion_tokens=tally.completion_tokens,
+            cached_tokens=tally.cached_tokens,
+            usd=tally.usd,
+            usd_in_doubt=tally.doubt_picodollars / PICO,
+            units_per_min=units_per_min,
+            pairs_per_min=pairs_per_min,
+            eta_s=tally.left_s(),
+            elapsed_s=tally.elapsed_s,
+        )
+
+    def pools(self) -> tuple[PoolView, ...]:
+        """The pools; empty until the model is connected, which needs something to ask."""
+        if self._connection is None:
+            return ()
+        alive = {pool.name for pool in self._connection.exchange.pools.alive}
+        return tuple(
+            PoolView(pool.name, pool.base_url, pool.model, gate.snapshot(), pool.name in alive)
+            for pool, gate in self._pools
+        )
+
+
+Companion: TypeAlias = "Callable[[RunView], Awaitable[None]]"
+
+
+def load_companions(names: Sequence[str]) -> list[Companion]:
+    """Load the companions that the settings name.
+
+    Raises:
+        ConfigError: One cannot be loaded, or is no coroutine function.
+    """
+    found = []
+    for name in names:
+        try:
+            companion = load_named(name).found
+        except ConfigError as error:
+            raise ConfigError(f"companions: {error}") from None
+        found.append(check_companion(companion, name))
+    return found
+
+
+def check_companion(companion: Any, name: str) -> Companion:
+    """Return ``companion`` if it can be one.
+
+    Raises:
+        ConfigError: It is not called with one argument to give a coroutine.
+    """
+    call = companion if inspect.isroutine(companion) else getattr(companion, "__call__", None)  # noqa: B004
+    if isinstance(companion, type) or not inspect.iscoroutinefunction(call):
+        kind = type(companion).__name__
+        raise ConfigError(f"companions: '{name}' is a {kind}; needs 'async def {name}(view)'")
+    return companion  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def beside(companions: Sequence[Companion], view: RunView | None) -> AsyncIterator[None]:
+    """Run the companions for as long as the block runs.
+
+    They are cancelled at its end and get five seconds to clean up.
+    """
+    tasks = [
+        asyncio.create_task(_accompany(companion, view), name="pairmill-companion")
+        for companion in companions
+        if view is not None
+    ]
+    try:
+        await asyncio.sleep(0)  # each gets to subscribe before the first event
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PATIENCE_S)
+
+
+async def _accompany(companion: Companion, view: RunView) -> None:
+    try:
+        await companion(view)
+    except Exception as error:  # noqa: BLE001 (a user's coroutine may raise anything)
+        name = getattr(companion, "__qualname__", type(companion).__name__)
+        reason = plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)
+        view.bus.emit(Notice(f"companion '{name}' failed: {reason}; the run goes on without it"))

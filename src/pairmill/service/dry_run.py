@@ -1,0 +1,57 @@
+"""``run --dry-run``: what a run would read, plan and ask, without a call and without a folder."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import anyio
+import typer
+
+from pairmill.chunking.reader import read_chunks
+from pairmill.errors import InputError, UsageError
+from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.sample import first_question
+from pairmill.service.survey import survey
+from pairmill.sources.files import STANDARD_INPUT
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+
+__all__ = ["print_plan"]
+
+
+def print_plan(settings: Settings) -> None:
+    """Print the plan of a run: counts on standard error, the first prompt on standard output.
+
+    Raises:
+        PairmillError: The recipe or the inputs cannot be used, or there is no article in them.
+    """
+    if STANDARD_INPUT in settings.inputs:
+        raise UsageError("--dry-run reads the input twice: name files or folders instead of -")
+    anyio.run(_print_plan, settings)
+
+
+async def _print_plan(settings: Settings) -> None:
+    recipe = make_recipe(settings)
+    found = await survey(settings)
+    for reason, count in found.reasons.items():
+        typer.echo(f"  skipped    {count:,} x {reason}", err=True)
+    typer.echo(
+        f"{found.documents:,} documents, {found.chunks:,} chunks, {found.finished:,} of them done;"
+        f" {found.fresh * found.calls:,.0f} calls of recipe {recipe.name}"
+        f" {recipe.prompt_version} to {settings.model}",
+        err=True,
+    )
+    chunks = read_chunks(for_unit(settings, recipe), lambda _note: None)
+    for chunk in islice(chunks, 1):
+        question = await first_question(recipe, chunk)
+        if question is None:
+            typer.echo("the recipe asks nothing about the first chunk", err=True)
+            return
+        prompt, _ = question
+        for message in prompt.template.messages:
+            typer.echo(f"--- {message.role}\n{message.content}\n")
+        typer.echo(f"--- user\n{prompt.text}")
+        return
+    raise InputError(f"{', '.join(settings.inputs)}: there is no article in it")

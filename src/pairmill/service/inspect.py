@@ -1,0 +1,293 @@
+"""What an input would give a run, and what not: read, cleaned and cut, never asked about."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pairmill.chunking.chunk import find_spans
+from pairmill.chunking.clean import Dropped
+from pairmill.chunking.job import Job
+from pairmill.chunking.reader import chunks_of, read_documents, usable
+from pairmill.llm.price_files import load_prices
+from pairmill.plain import plain
+from pairmill.quality.language import identify
+from pairmill.quality.privacy import find as find_private
+from pairmill.records import digest
+from pairmill.sources.files import check_inputs
+from pairmill.sources.notes import InputFate
+from pairmill.sources.registry import ending_of
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.records import Document
+    from pairmill.sources.notes import Note
+
+__all__ = ["Inspection", "inspect_input", "print_chunks", "print_diff", "print_inspection"]
+
+_EXAMPLES = 3
+_BARS = 10
+_BAR_WIDTH = 40
+_SAMPLED_CHARS = 2000  # of a document, to tell its language
+_LOOKED_AT = 2000  # documents in which private data is looked for
+_MOST_LINES = 500_000  # different lines that are counted across documents
+_SHARED_BY = 3  # documents: a line that so many hold is shared
+_SHORTEST_LINE = 12
+_TOP = 8
+_CHARS_A_TOKEN = 4.0
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        documents: Read, and used for at least one chunk.
+        skipped: Reason to how many inputs, records and documents.
+        examples: Reason to the first few of them.
+        endings: Ending of the file to documents.
+        languages: Language (``?`` where none shows) to documents.
+        sizes: Characters of each chunk.
+        repeats: Chunks whose text another chunk has.
+        repeated_documents: Documents whose text another has.
+        removed_chars: Characters that cleaning took out.
+        removed_lines: Lines that it took out, with how often.
+        shared_lines: Lines that several documents hold, with in how many.
+        private: Kind of private data to how often it was found, in the first documents.
+        read: Documents that were read.
+    """
+
+    read: int = 0
+    documents: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    endings: Counter[str] = field(default_factory=Counter)
+    languages: Counter[str] = field(default_factory=Counter)
+    sizes: list[int] = field(default_factory=list)
+    repeats: int = 0
+    repeated_documents: int = 0
+    removed_chars: int = 0
+    removed_lines: Counter[str] = field(default_factory=Counter)
+    shared_lines: Counter[str] = field(default_factory=Counter)
+    private: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the chunks' texts together, at four characters each."""
+        return round(sum(self.sizes) / _CHARS_A_TOKEN)
+
+
+def inspect_input(settings: Settings) -> Inspection:
+    """Read all input as a run would.
+
+    Raises:
+        InputError: An input cannot be read.
+    """
+    check_inputs(settings.inputs, settings.output, settings.sources)
+    job = Job.of(settings)
+    found = Inspection()
+    seen_chunks: set[bytes] = set()
+    seen_documents: set[bytes] = set()
+
+    def note(one: Note) -> None:
+        if one.fate is InputFate.SKIPPED:
+            _skip(found, one.reason, one.source, one.detail)
+
+    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
+    for document in read_documents(job, note):
+        found.read += 1
+        cleaned = usable(document, job)
+        if isinstance(cleaned, Dropped):
+            _skip(found, cleaned.reason, document.source, cleaned.detail)
+            continue
+        _count(found, document, cleaned)
+        name = bytes.fromhex(digest(cleaned.text))
+        found.repeated_documents += name in seen_documents
+        seen_documents.add(name)
+        for start, end, *_ in find_spans(cleaned.text, bounds)[: job.limit_per_document]:
+            name = bytes.fromhex(digest(cleaned.text[start:end]))
+            found.repeats += name in seen_chunks
+            seen_chunks.add(name)
+            found.sizes.append(end - start)
+        if job.limit is not None and len(found.sizes) >= job.limit:
+            break
+    for line in [line for line, count in found.shared_lines.items() if count < _SHARED_BY]:
+        del found.shared_lines[line]
+    return found
+
+
+def _skip(found: Inspection, reason: str, source: str, detail: str) -> None:
+    found.skipped[reason] += 1
+    named = found.examples.setdefault(reason, [])
+    if len(named) < _EXAMPLES:
+        named.append(f"{source}: {detail}" if detail else source)
+
+
+def _count(found: Inspection, document: Document, cleaned: Document) -> None:
+    found.documents += 1
+    name = document.source.rpartition("/")[2].partition("#")[0].partition(":")[0]
+    found.endings[ending_of(name) or "(none)"] += 1
+    language = identify(cleaned.text[:_SAMPLED_CHARS], cleaned.language)
+    found.languages[language or "?"] += 1
+    found.removed_chars += max(0, len(document.text) - len(cleaned.text))
+    lines = {line.strip() for line in cleaned.text.split("\n")}
+    for raw in document.text.split("\n"):
+        line = raw.strip()
+        if line and line not in lines and line in document.text and len(line) < 200:  # noqa: PLR2004
+            found.removed_lines[line] += 1
+    for line in lines:
+        is_long = len(line) >= _SHORTEST_LINE
+        if is_long and (line in found.shared_lines or len(found.shared_lines) < _MOST_LINES):
+            found.shared_lines[line] += 1
+    if found.documents <= _LOOKED_AT:
+        found.private.update(match.kind for match in find_private(cleaned.text))
+
+
+def to_json(found: Inspection, settings: Settings) -> dict[str, Any]:
+    """Return it as plain values, with stable names."""
+    return {
+        "documents_read": found.read,
+        "documents_used": found.documents,
+        "skipped": sum(found.skipped.values()),
+        "skipped_by_reason": dict(found.skipped.most_common()),
+        "skipped_examples": found.examples,
+        "endings": dict(found.endings.most_common()),
+        "languages": dict(found.languages.most_common()),
+        "chunks": len(found.sizes),
+        "chunk_chars": _percentiles(found.sizes),
+        "chunk_histogram": _histogram(found.sizes, settings.chunk_max_chars),
+        "repeated_chunks": found.repeats,
+        "repeated_documents": found.repeated_documents,
+        "removed_chars": found.removed_chars,
+        "removed_lines": dict(found.removed_lines.most_common(_TOP)),
+        "shared_lines": dict(found.shared_lines.most_common(_TOP)),
+        "private_data": dict(found.private.most_common()),
+        "text_tokens": found.tokens,
+        "text_usd": _dollars(found, settings),
+    }
+
+
+def print_inspection(found: Inspection, settings: Settings, *, as_json: bool) -> None:
+    """Print it as a table for people, or as one JSON object."""
+    figures = to_json(found, settings)
+    if as_json:
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        sys.stdout.write(orjson.dumps(figures, option=options).decode())
+        return
+    out = Console(highlight=False)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    usd = figures["text_usd"]
+    rows = [
+        ("documents", f"{found.read:,} read, {found.documents:,} used"),
+        ("files", _counts(found.endings)),
+        ("languages", _counts(found.languages)),
+        ("chunks", f"{len(found.sizes):,}, {_sizes(figures['chunk_chars'])}"),
+        ("repeated", f"{found.repeats:,} chunks, {found.repeated_documents:,} documents"),
+        ("text", f"{found.tokens:,} tokens" + (f", ${usd:,.4f} to send once" if usd else "")),
+        ("cleaning", f"{found.removed_chars:,} characters taken out"),
+        ("private data", _counts(found.private) or "none found"),
+    ]
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    out.print(table)
+    most = max(figures["chunk_histogram"].values(), default=0)
+    for span, count in figures["chunk_histogram"].items():
+        bar = "█" * round(_BAR_WIDTH * count / most) if most else ""
+        out.print(Text(f"  {span:>13} {bar} {count:,}"), soft_wrap=True)
+    _print_counts(out, "not used", found.skipped, found.examples)
+    _print_counts(out, "lines that cleaning took out", found.removed_lines, {})
+    _print_counts(out, "lines that several documents share (kept)", found.shared_lines, {})
+
+
+def print_chunks(settings: Settings, count: int) -> None:
+    """Print the first chunks as a model would get them."""
+    check_inputs(settings.inputs, settings.output, settings.sources)
+    for chunk in islice(chunks_of(Job.of(settings), lambda _: None), count):
+        section = " > ".join(chunk.section)
+        head = f"--- {chunk.source} [{chunk.start}:{chunk.end}] {section}".rstrip()
+        sys.stdout.write(f"{plain(head)}\n{_shown(chunk.text)}\n\n")
+
+
+def print_diff(settings: Settings, name: str) -> None:
+    """Print what cleaning took out of the documents of one file, as a unified diff."""
+    one = settings.model_copy(update={"inputs": (name,)})
+    check_inputs(one.inputs, one.output, one.sources)
+    for document in read_documents(one, lambda _: None):
+        cleaned = usable(document, Job.of(one))
+        if isinstance(cleaned, Dropped):
+            sys.stdout.write(
+                f"{plain(document.source)}: dropped, {cleaned.reason}: {cleaned.detail}\n"
+            )
+            continue
+        lines = difflib.unified_diff(
+            document.text.split("\n"), cleaned.text.split("\n"),
+            f"{document.source} as read", f"{document.source} as used", lineterm="",
+        )  # fmt: skip
+        for line in lines:
+            sys.stdout.write(f"{_shown(line)}\n")
+
+
+def _shown(text: str) -> str:
+    """Return crawled text without what a terminal would obey."""
+    return "\n".join(plain(line) if line.strip() else line for line in text.split("\n"))
+
+
+def _histogram(sizes: list[int], most: int) -> dict[str, int]:
+    step = max(1, -(-most // _BARS))
+    counts = Counter(min(size, most - 1) // step for size in sizes)
+    return {
+        f"{at * step}-{(at + 1) * step - 1}": counts.get(at, 0)
+        for at in range(max(counts, default=-1) + 1)
+    }
+
+
+def _percentiles(sizes: list[int]) -> dict[str, int]:
+    if not sizes:
+        return {}
+    ordered = sorted(sizes)
+    return {
+        name: ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+        for name, share in (
+            ("least", 0.0),
+            ("p5", 0.05),
+            ("median", 0.5),
+            ("p95", 0.95),
+            ("most", 1.0),
+        )
+    }
+
+
+def _sizes(figures: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value:,}" for name, value in figures.items()) + " characters"
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{plain(name)} {count:,}" for name, count in counts.most_common(_TOP))
+
+
+def _dollars(found: Inspection, settings: Settings) -> float | None:
+    price = load_prices(settings.prices).find(settings.model)
+    return round(found.tokens * price.input / 1e12, 8) if price else None
+
+
+def _print_counts(
+    out: Console, title: str, counts: Counter[str], examples: dict[str, list[str]]
+) -> None:
+    if not counts:
+        return
+    out.print(Text(f"{title}:", style="bold"))
+    for name, count in counts.most_common(_TOP):
+        named = "; ".join(examples.get(name, ()))
+        line = f"  {count:,} {plain(name)}" + (f": {plain(named)}" if named else "")
+        out.print(Text(line, style="dim"), soft_wrap=True)

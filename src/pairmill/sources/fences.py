@@ -1,0 +1,167 @@
+"""Where code is fenced in Markdown, and how code and tables too long for a chunk are parted."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["fenced_ranges", "part_long_blocks"]
+
+_MARK = re.compile(r"`{3,}|~{3,}")
+_BEFORE_FENCE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*")
+_CLOSING = {mark: re.compile(rf"^[ \t]*({mark}{{3,}})[ \t]*$", re.MULTILINE) for mark in "`~"}
+_NAMED_OPENING = re.compile(r"^[ \t]*`{3,}[ \t]*\w[^\n`]*$", re.MULTILINE)
+_INFO = re.compile(r"[ \t]*[\w+#.-]*[ \t]*")
+_HEADING = re.compile(r"^#{1,6} +\S", re.MULTILINE)
+_TABLE = re.compile(
+    r"(?<![^\n])[ \t]*\|[^\n]*\n[ \t]*\|?[ \t]*:?-[-| :\t]*+\n(?:[ \t]*\|[^\n]*(?:\n|\Z))+"
+)
+
+
+def fenced_ranges(text: str) -> list[tuple[int, int]]:
+    """Return where fenced code begins and ends: from its opening fence to the end of its closing.
+
+    A fence may open in a list item or behind text. One that nothing closes ends at the next
+    heading, or with the text. A row of tildes under a line of text underlines it.
+    """
+    if "```" not in text and "~~~" not in text:
+        return []
+    closings = _Closings(text)
+    ranges: list[tuple[int, int]] = []
+    position = 0
+    while mark := _MARK.search(text, position):
+        line_end = text.find("\n", mark.end())
+        line_end = len(text) if line_end < 0 else line_end
+        end = _end_of(text, mark, line_end, closings)
+        if end < 0:
+            position = line_end
+            continue
+        ranges.append((mark.start(), end))
+        position = max(end, mark.end())
+    return ranges
+
+
+class _Closings:
+    """Where closing fences stand. Asked in the text's order, it looks at each once a length."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._all: dict[str, list[tuple[int, int, int]]] = {}
+        self._at: dict[tuple[str, int], int] = {}
+
+    def after(self, position: int, mark: str, length: int) -> tuple[int, int] | None:
+        """Return start and end of the first one from ``position`` on that is long enough."""
+        found = self._all.get(mark)
+        if found is None:
+            marks = _CLOSING[mark].finditer(self._text)
+            found = self._all[mark] = [(it.start(), it.end(1), len(it[1])) for it in marks]
+        at = self._at.get((mark, length), 0)
+        while at < len(found) and (found[at][0] < position or found[at][2] < length):
+            at += 1
+        self._at[mark, length] = at
+        return found[at][:2] if at < len(found) else None
+
+
+def _end_of(text: str, mark: re.Match[str], line_end: int, closings: _Closings) -> int:
+    """Return where the code of a fence ends; -1: the mark opens none."""
+    sign, info = mark[0][0], text[mark.end() : line_end]
+    line_start = text.rfind("\n", 0, mark.start()) + 1
+    before = text[line_start : mark.start()]
+    opens_line = bool(_BEFORE_FENCE.fullmatch(before))
+    if sign == "`":
+        is_fence = "`" not in info and (opens_line or ("`" not in before and _INFO.fullmatch(info)))
+    else:
+        is_fence = opens_line and (bool(info.strip()) or not _is_underline(text, line_start))
+    if not is_fence:
+        return -1
+    closing = closings.after(line_end, sign, len(mark[0]))
+    if closing is None:
+        if not opens_line or sign == "~":
+            return -1
+        heading = _HEADING.search(text, line_end)
+        return len(text[: heading.start()].rstrip()) if heading else len(text.rstrip())
+    # A fence that names a language closes nothing: if one follows, with a heading before it, then
+    # nobody closed this one.
+    other = _NAMED_OPENING.search(text, line_end, closing[0])
+    if other and (heading := _HEADING.search(text, line_end, other.start())):
+        return len(text[: heading.start()].rstrip())
+    return closing[1]
+
+
+def _is_underline(text: str, line_start: int) -> bool:
+    before = text.rfind("\n", 0, max(0, line_start - 1)) + 1
+    line = text[before : max(0, line_start - 1)].strip()
+    return bool(line) and not line.startswith(("~", "`"))
+
+
+def part_long_blocks(text: str, most: int) -> str:
+    """Return the text with its code blocks and tables parted so that each part fits a chunk.
+
+    Parts end at line ends, at blank lines where these are near; each has the fence, or the header
+    of the table. A block that has a line over ``most`` characters is left as it is.
+    """
+    if len(text) <= most:
+        return text
+    codes = fenced_ranges(text)
+    ranges = [(start, end, True) for start, end in codes if end - start > most]
+    if "|" in text:
+        ranges.extend(
+            (table.start(), len(text[: table.end()].rstrip("\n")), False)
+            for table in _TABLE.finditer(text)
+            if table.end() - table.start() > most
+            and not any(start <= table.start() < end for start, end in codes)
+        )
+    if not ranges:
+        return text
+    pieces: list[str] = []
+    at = 0
+    for start, end, is_code in sorted(ranges):
+        pieces.append(text[at:start])
+        pieces.append((_parted_code if is_code else _parted_table)(text[start:end], most))
+        at = end
+    pieces.append(text[at:])
+    return "".join(pieces)
+
+
+def _parted_code(block: str, most: int) -> str:
+    first, *lines = block.split("\n")
+    mark = first[: len(first) - len(first.lstrip("`~"))]
+    if lines and lines[-1].strip().startswith(mark):
+        lines.pop()
+    parts = _parts(lines, most - len(first) - len(mark) - 2)
+    return "\n\n".join(f"{first}\n{part}\n{mark}" for part in parts) if len(parts) > 1 else block
+
+
+def _parted_table(block: str, most: int) -> str:
+    head, rule, *rows = block.split("\n")
+    parts = _parts(rows, most - len(head) - len(rule) - 2)
+    return "\n\n".join(f"{head}\n{rule}\n{part}" for part in parts) if len(parts) > 1 else block
+
+
+def _parts(lines: list[str], room: int) -> list[str]:
+    """Fill parts with lines up to ``room`` characters; none where a line alone is longer."""
+    if room < 1 or any(len(line) > room for line in lines):
+        return []
+    parts: list[str] = []
+    part: list[str] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line) + 1 > room:
+            cut = _blank_near_end(part)
+            parts.append("\n".join(part[:cut]))
+            part = part[cut:]
+            while part and not part[0].strip():
+                part.pop(0)
+            size = sum(len(one) + 1 for one in part)
+        part.append(line)
+        size += len(line) + 1
+    if part:
+        parts.append("\n".join(part))
+    return parts
+
+
+def _blank_near_end(lines: list[str]) -> int:
+    """Return before which line to cut: a blank one in the last third, else after the last."""
+    for at in range(len(lines) - 1, 2 * len(lines) // 3, -1):
+        if not lines[at].strip():
+            return at
+    return len(lines)

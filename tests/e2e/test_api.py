@@ -1,0 +1,64 @@
+"""The Python API on a whole run: the same as the commands, as values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.support.cli import KEY, rows
+from tests.support.corpus import write_corpus
+
+import pairmill
+from pairmill import Ask, Chunk, Pair
+from pairmill.simulator import Simulator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+async def first_sentence(chunk: Chunk, ask: Ask) -> list[Pair]:
+    """A recipe of a user's own, in this module."""
+    return [Pair("What does the text begin with?", chunk.text.partition(".")[0], 0)]
+
+
+def test_a_run_is_estimated_made_measured_shown_and_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    corpus, out = write_corpus(tmp_path / "articles", 4), tmp_path / "run"
+    planned = pairmill.estimate(corpus, output=out)
+    assert planned.calls.likely >= 4
+    assert planned.usd is not None
+    with Simulator() as endpoint:
+        summary = pairmill.generate(corpus, output=out, base_url=endpoint.url)
+    assert summary.exit_code == 0
+    assert summary.pairs == len(rows(out)) > 0
+    assert summary.calls >= 4
+    assert summary.prompt_tokens > summary.calls
+    assert list(summary.data.glob("train-*.jsonl"))
+    assert summary.rejected == 0
+    assert pairmill.report(out).read_bytes().startswith(b"<!doctype html>")
+    found = {metric.key for metric in pairmill.qc(out).metrics}
+    assert {"exact_repeats", "ungrounded"} <= found
+    exported = pairmill.export(out, "alpaca")
+    assert exported.folder == tmp_path / "run-alpaca"
+    assert sum(exported.kept.values()) + sum(exported.dropped.values()) == exported.rows
+
+
+def test_a_function_of_a_module_is_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    corpus, out = write_corpus(tmp_path / "articles", 2), tmp_path / "run"
+    with Simulator() as endpoint:
+        summary = pairmill.generate(
+            corpus,
+            output=out,
+            base_url=endpoint.url,
+            recipe=first_sentence,
+            checks="off",
+            structured_output="json_schema",
+        )
+    assert summary.exit_code == 0, summary.reason
+    assert {row["recipe"] for row in rows(out)} == {"first_sentence"}

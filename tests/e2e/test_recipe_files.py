@@ -1,0 +1,199 @@
+"""Recipe files in whole runs: the command line against the simulated endpoint."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.cli import KEY, pairmill, rejects, rows, start
+from tests.support.corpus import write_corpus
+from tests.support.recipe_files import MINE, changed
+from typer.testing import CliRunner
+
+from pairmill import generate
+from pairmill.cli import app
+from pairmill.errors import ChangedError, FolderError
+from pairmill.events import Bus, Notice
+from pairmill.recipes.load import library_names
+from pairmill.simulator import Latency, Simulator, SimulatorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+SENTENCES = 60
+
+
+class Heard:
+    """The notices of a run."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.text = ""
+        self.bus.subscribe(self._listen, Notice)
+
+    def _listen(self, event: Notice) -> None:
+        self.text += f"{event.text}\n"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "articles", 4, SENTENCES)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE, "utf-8")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*library_names(), "backtranslate"])
+def test_a_recipe_killed_once_ends_with_the_same_ids(
+    name: str, tmp_path: Path, corpus: Path
+) -> None:
+    with Simulator(SimulatorSettings(latency=Latency("fixed", 0.05))) as endpoint:
+        command = ("run", corpus, "--recipe", name, "--concurrency", "2")
+        whole = pairmill(*command, "-o", tmp_path / "whole", url=endpoint.url)
+        assert whole.returncode == 0, whole.stderr
+        wanted = {row["id"]: row for row in rows(tmp_path / "whole")}
+        assert wanted
+        calls = endpoint.report()["billed"]
+        endpoint.reset()
+        child = start(*command, "-o", tmp_path / "killed", url=endpoint.url)
+        deadline = time.monotonic() + 30
+        while endpoint.report()["billed"] < calls // 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.kill()
+        child.communicate()
+        again = pairmill(*command, "-o", tmp_path / "killed", url=endpoint.url)
+        assert again.returncode == 0, again.stderr
+        # one a worker was in flight, a tenth of a second's answers not committed, the mode perhaps
+        assert endpoint.report()["billed"] <= calls + 2 + 2 * 2 + 1
+    found = rows(tmp_path / "killed")
+    assert len(found) == len(wanted)
+    texts = ("id", "instruction", "answer", "messages", "fields", "reasoning")
+    for row in found:
+        assert {key: row[key] for key in texts} == {key: wanted[row["id"]][key] for key in texts}
+    assert len(rejects(tmp_path / "killed")) == len(rejects(tmp_path / "whole"))
+
+
+def test_a_recipe_of_ones_own_is_run_resumed_and_kept_with_the_folder(
+    tmp_path: Path, endpoint: Simulator, corpus: Path, mine: Path
+) -> None:
+    out, heard = tmp_path / "out", Heard()
+    settings: dict[str, Any] = {"output": out, "base_url": endpoint.url, "recipe": str(mine)}
+    assert generate(corpus, **settings).exit_code == 0
+    found = rows(out)
+    assert {row["recipe"] for row in found} == {"mine"}
+    assert {row["fields"]["difficulty"] for row in found} <= {"easy", "hard"}
+    calls = endpoint.report()["billed"]
+    assert (out / ".run/recipe/recipe.yaml").read_text("utf-8") == MINE
+
+    mine.write_text("# only a comment\n" + MINE, "utf-8")
+    assert generate(corpus, **settings).exit_code == 0
+
+    mine.write_text(changed(("Up to", "At most"), ("brewers", "bakers")), "utf-8")
+    with pytest.raises(ChangedError) as refused:
+        generate(corpus, **settings)
+    assert "differs: constants.audience, steps.write.system, steps.write.user" in str(refused.value)
+    assert "though its version is still 1" in str(refused.value)
+
+    mine.unlink()
+    assert generate(corpus, **settings, bus=heard.bus).exit_code == 0
+    assert "is gone: using the folder's copy" in heard.text
+    assert endpoint.report()["billed"] == calls
+    assert rows(out) == found
+
+
+def test_a_change_of_the_rows_alone_is_accepted_without_a_new_call(
+    tmp_path: Path, endpoint: Simulator, corpus: Path, mine: Path
+) -> None:
+    out = tmp_path / "out"
+    settings: dict[str, Any] = {"output": out, "base_url": endpoint.url, "recipe": str(mine)}
+    assert generate(corpus, **settings).exit_code == 0
+    calls, before = endpoint.report()["billed"], len(rows(out))
+    text = changed(("version: 1", "version: 2"), ("fields: [difficulty]", "kind: x"))
+    mine.write_text(text, "utf-8")
+    with pytest.raises(ChangedError, match="begun with version 1"):
+        generate(corpus, **settings)
+    assert generate(corpus, **settings, accept_change=True).exit_code == 0
+    assert endpoint.report()["billed"] == calls
+    found = rows(out)
+    assert len(found) == 2 * before
+    assert [row["kind"] for row in found[before:]] == ["x"] * before
+
+
+def test_a_mistake_ends_before_anything_is_asked(
+    tmp_path: Path, endpoint: Simulator, corpus: Path, mine: Path
+) -> None:
+    mine.write_text(changed(("version: 1", "verison: 1")), "utf-8")
+    run = pairmill("run", corpus, "-o", tmp_path / "out", "--recipe", mine, url=endpoint.url)
+    assert run.returncode == 78
+    assert "line 2: unknown key 'verison'; did you mean 'version'?" in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert endpoint.report()["requests"] == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_recipes_command_begins_checks_and_tries(
+    tmp_path: Path, endpoint: Simulator, corpus: Path
+) -> None:
+    runner = CliRunner()
+
+    def recipes(*arguments: object) -> str:
+        result = runner.invoke(app, ["recipes", *map(str, arguments)], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    file = tmp_path / "new.yaml"
+    recipes("new", file)
+    with pytest.raises(FolderError, match="is there already"):
+        recipes("new", file)
+    assert "recipe 'new', version 1: no mistake found" in recipes("check", file)
+    tried = recipes("try", file, corpus, "--count", "2", "--base-url", endpoint.url)
+    for part in ("prompt 1", "raw answer (stop)", "row 0 (pair)", "findings", "grounding:"):
+        assert tried.count(part) >= 2, part
+    assert endpoint.report()["billed"] == 2 + 1  # and the one that finds out the mode
+    assert all(name in recipes("list") for name in (*library_names(), "backtranslate"))
+    assert recipes("show", "quiz").startswith("name: quiz\n")
+    assert "=== system" in recipes("show", "backtranslate")
+
+
+def test_a_recipe_in_python_is_run_and_resumed(
+    tmp_path: Path, endpoint: Simulator, corpus: Path
+) -> None:
+    code = tmp_path / "brewing.py"
+    code.write_text(
+        "from pairmill import AnswerModel, ChunkQuestion, Pair\n\n"
+        "class Reply(AnswerModel):\n    instruction: str\n    answer: str\n\n"
+        "ASK = ChunkQuestion('One pair. {{ passage }}')\n\n"
+        "async def recipe(chunk, ask):\n"
+        "    found = await ask(ASK.about(chunk), Reply)\n"
+        "    return [Pair(found.instruction, found.answer, 0)]\n",
+        "utf-8",
+    )
+    out = tmp_path / "out"
+    settings: dict[str, Any] = {"output": out, "base_url": endpoint.url, "recipe": str(code)}
+    assert generate(corpus, **settings).exit_code == 0
+    calls, found = endpoint.report()["billed"], rows(out)
+    assert found
+    assert generate(corpus, **settings).exit_code == 0
+    assert endpoint.report()["billed"] == calls
+    code.write_text(code.read_text("utf-8").replace("One pair.", "A pair."), "utf-8")
+    with pytest.raises(ChangedError, match="its Python module differs"):
+        generate(corpus, **settings)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import random
+
+from tests.unit.quality.corpus import make_examples, make_source
+
+from pairmill.output.qc.library import Library
+from pairmill.quality.grounding import prepare_pair
+from pairmill.records import Document
+
+
+def document(text: str, name: str = "a") -> Document:
+    return Document(id=name, text=text, source="", title="Kettles")
+
+
+def test_every_chunk_of_1400_characters_lies_in_one_window() -> None:
+    rng = random.Random(1)
+    text = " ".join(make_source(rng).text for _ in range(8))
+    library = Library([document(text)])
+    windows = [library.window(number).text.text for number in range(len(library))]
+    assert len(windows) > 3
+    for start in range(0, len(text) - 1400, 37):
+        assert any(text[start : start + 1400] in window for window in windows)
+
+
+def test_text_without_spaces_is_cut_as_well() -> None:
+    library = Library([document("銅" * 5000)])
+    assert "".join(library.window(0).text.words).startswith("銅" * 2000)
+    assert len(library) == 3
+
+
+def test_the_best_window_is_the_source_and_the_rival_another_document() -> None:
+    examples = make_examples(90, seed=3)
+    texts = list(dict.fromkeys(example.source.text for example in examples))
+    library = Library([document(text, str(at)) for at, text in enumerate(texts)])
+    for example in examples:
+        best, rival = library.find(prepare_pair("", example.answer))
+        assert library.window(best).text.text == example.source.text
+        assert rival is not None
+        assert library.window(rival).text.text != example.source.text
+
+
+def test_words_that_stand_nowhere_find_the_first_window_and_no_rival() -> None:
+    library = Library([document("Copper kettles spread heat.")])
+    assert library.find(prepare_pair("", "Zither quartets!")) == (0, None)
+    assert "kettl" in library.window(0).content

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tools.lint_names import problems
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_class_name_that_stands_twice_is_found(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text("class Lease:\n    pass\n")
+    (tmp_path / "two.py").write_text("class Lease:\n    pass\nclass Gate:\n    pass\n")
+    (found,) = problems(tmp_path)
+    assert found.startswith("class Lease stands 2 times: ")
+
+
+def test_a_reach_into_another_modules_private_name_is_found(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "class Gate:\n    pass\n\nTABLE = [Gate._end]  # noqa: SLF001\n"
+        "def undo(gate):\n    gate._undo()  # noqa: SLF001 (one unit)\n"
+    )
+    (found,) = problems(tmp_path)
+    assert found.startswith(f"{tmp_path / 'one.py'}:6: ")
+
+
+def test_the_package_keeps_both_rules() -> None:
+    from pathlib import Path
+
+    assert problems(Path("src")) == []

@@ -1,0 +1,70 @@
+"""Check two naming rules that ruff cannot: run by ``make lint``, exits 1 where one is broken.
+
+1. No class name stands twice below ``src``: a reader who searches for it finds one thing.
+2. No module reaches into another module's private names (``noqa: SLF001`` is only allowed where a
+   class lists its own methods): what works on one value stands in one file.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+
+def classes(source: str) -> list[str]:
+    """Names of the classes at the top level of a module's source."""
+    return [node.name for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+
+
+def foreign_private_lines(source: str) -> list[int]:
+    """Line numbers that silence SLF001 for a name which does not belong to a class of this module.
+
+    ``OwnClass._name`` is fine; ``other._name`` is not.
+    """
+    own = set(classes(source))
+    silenced = {
+        number
+        for number, line in enumerate(source.splitlines(), start=1)
+        if "noqa:" in line and "SLF001" in line
+    }
+    allowed = {
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in own
+    }
+    return sorted(silenced - allowed)
+
+
+def problems(root: Path) -> list[str]:
+    """One line for each broken rule in the Python files below ``root``."""
+    found: dict[str, list[str]] = defaultdict(list)
+    lines: list[str] = []
+    for path in sorted(root.rglob("*.py")):
+        source = path.read_text("utf-8")
+        for name in classes(source):
+            found[name].append(str(path))
+        lines += [
+            f"{path}:{number}: reaches into another module's private name (SLF001)"
+            for number in foreign_private_lines(source)
+        ]
+    lines += [
+        f"class {name} stands {len(paths)} times: {', '.join(paths)}"
+        for name, paths in sorted(found.items())
+        if len(paths) > 1
+    ]
+    return lines
+
+
+def main(arguments: list[str]) -> int:
+    """Print the problems below the given folders; 1 if there are any."""
+    lines = [line for folder in arguments or ["src"] for line in problems(Path(folder))]
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
