@@ -160,7 +160,7 @@ def test_a_quota_that_objects_brings_the_old_pace_back_for_four_times_as_long() 
         assert control.pace == pytest.approx(9.5, rel=0.05)
         tested, now = now, now + 0.5
         sent = fed(control, 10, now, now + 15, sent)
-        assert control.pace < 10.5  # not again so soon
+        assert (control.pace or 99) < 10.5  # not again so soon
         now += 15
         sent = fed(control, 10, now, now + 30, sent)
         now += 30
