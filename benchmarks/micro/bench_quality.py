@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
 from pairmill.quality.canary import Canary
-from pairmill.quality.contamination import is_contaminated, read_benchmark
 from pairmill.quality.duplicates import Item, find_duplicates
 from pairmill.quality.filters import CHECKS, Case, inspect, prompt_terms
 from pairmill.quality.grounding import evidence_match, prepare_chunk, prepare_pair, score
@@ -199,7 +198,6 @@ def measure() -> dict[str, float]:
 def elsewhere() -> dict[str, float]:
     """What runs only on demand, on a fault, or in the pass at the end."""
     chunk = prepare_chunk(CHUNK)
-    benchmark = read_benchmark([CHUNK[::-1]])
     items = [Item(f"{at:06}", f"{ASKED} {at // 2} {at % 7}") for at in range(5000)]
     started = time.process_time()
     find_duplicates(items)
@@ -209,7 +207,6 @@ def elsewhere() -> dict[str, float]:
         ),
         "extra: redact": microseconds(lambda: redact(ANSWER)),
         "extra: key of an instruction": microseconds(lambda: key(ASKED)),
-        "extra: contamination": microseconds(lambda: is_contaminated(ANSWER, benchmark), 100),
         "extra: duplicates, final pass": (time.process_time() - started) / len(items) * 1e6,
     }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pairmill.api import estimate, export, qc, report
     from pairmill.config import Settings
-    from pairmill.errors import PairmillError, RejectedError
+    from pairmill.errors import PairmillError, PendingError, RejectedError
     from pairmill.events import Bus, Event
     from pairmill.recipes.answers import AnswerModel
     from pairmill.recipes.python_recipe import ChunkQuestion
@@ -37,6 +37,7 @@ __all__ = [
     "Message",
     "Pair",
     "PairmillError",
+    "PendingError",
     "Recipe",
     "RejectedError",
     "Rejection",
@@ -65,6 +66,7 @@ _HOMES = {
     "Message": "pairmill.records",
     "Pair": "pairmill.records",
     "PairmillError": "pairmill.errors",
+    "PendingError": "pairmill.errors",
     "Recipe": "pairmill.recipes.recipe",
     "RejectedError": "pairmill.errors",
     "Rejection": "pairmill.records",

@@ -39,6 +39,7 @@ __all__ = [
     "LockedError",
     "Meaning",
     "PairmillError",
+    "PendingError",
     "ProviderError",
     "RejectedError",
     "StoppedError",
@@ -262,6 +263,14 @@ class RejectedError(PairmillError):
         self.raw = raw
         self.kind = kind
         self.is_billed = is_billed
+
+
+class PendingError(Exception):
+    """An answer is not there yet, and will come hours later (a batch interface, a person).
+
+    Raised by what answers an ``ask``. The unit leaves its worker and stays open; a later start runs
+    its recipe again, and what was answered before is found in the ledger.
+    """
 
 
 class ProviderError(PairmillError):

@@ -40,6 +40,7 @@ __all__ = [
     "RunOpened",
     "ShardPublished",
     "UnitFinished",
+    "UnitSuspended",
     "UnitsKnown",
     "UnitsPlanned",
 ]
@@ -229,6 +230,16 @@ class UnitFinished(Event, frozen=True):
     rejected: int = 0
     dropped: int = 0
     reason: str | None = None
+    document: str = ""
+
+
+class UnitSuspended(Event, frozen=True):
+    """A unit left its worker because an answer is not there yet; a later start takes it up again.
+
+    Attributes:
+        document: Id of the document.
+    """
+
     document: str = ""
 
 

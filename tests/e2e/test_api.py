@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tests.support.cli import KEY, rows
 from tests.support.corpus import write_corpus
 
 import pairmill
 from pairmill import Ask, Chunk, Pair
+from pairmill.errors import EXIT_RESUMABLE, PendingError
+from pairmill.events import Event, UnitSuspended
 from pairmill.simulator import Simulator
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 
@@ -44,6 +45,38 @@ def test_a_run_is_estimated_made_measured_shown_and_exported(
     exported = pairmill.export(out, "alpaca")
     assert exported.folder == tmp_path / "run-alpaca"
     assert sum(exported.kept.values()) + sum(exported.dropped.values()) == exported.rows
+
+
+async def first_sentence_later(chunk: Chunk, ask: Ask) -> list[Pair]:
+    """A recipe whose answers take until the file ``there`` exists beside the input."""
+    if "1" in Path(chunk.source).stem and not (Path(chunk.source).parent / "there").exists():
+        raise PendingError
+    return await first_sentence(chunk, ask)
+
+
+def test_a_unit_whose_answer_comes_later_is_left_open_and_taken_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    corpus, out, told = write_corpus(tmp_path / "articles", 3), tmp_path / "run", list[Event]()
+    bus = pairmill.Bus()
+    bus.subscribe(told.append, UnitSuspended)
+    given: dict[str, Any] = {
+        "recipe": first_sentence_later,
+        "checks": "off",
+        "structured_output": "json_schema",
+    }
+    with Simulator() as endpoint:
+        first = pairmill.generate(corpus, output=out, base_url=endpoint.url, bus=bus, **given)
+        assert first.exit_code == EXIT_RESUMABLE
+        assert first.reason == f"{len(told)} chunks wait for an answer that comes later"
+        before = {row["id"] for row in rows(out)}
+        (corpus / "there").touch()
+        second = pairmill.generate(corpus, output=out, base_url=endpoint.url, **given)
+    assert second.exit_code == 0, second.reason
+    after = {row["id"] for row in rows(out)}
+    assert before < after
+    assert len(after) - len(before) == len(told) > 0
 
 
 def test_a_function_of_a_module_is_a_recipe(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pairmill.errors import ConfigError
+from pairmill.llm.providers.dialect import Refusal
 from pairmill.llm.providers.profile import (
     GENERIC,
     ProviderProfile,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import PoolSettings, Settings
 
-__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "resolve"]
+__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "refusal_hint", "resolve"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _URL_VARIABLE = "OPENAI_BASE_URL"
@@ -194,6 +195,13 @@ def address_hint(endpoint: Endpoint, error: Exception) -> str:
     if not re.search(r"/(?:v\d|openai|api)", path):
         return f"; is base_url {endpoint.base_url}/v1?"
     return f"; calls go to {endpoint.url}: is that where its chat completions are?"
+
+
+def refusal_hint(endpoint: Endpoint, error: Exception) -> str:
+    """Which setting sent the field that a refusal names, where it is one of the user's own."""
+    refusal = getattr(error, "refusal", None)
+    name = refusal.names(endpoint.options.body) if isinstance(refusal, Refusal) else None
+    return f"; it is set in request.body.{name}" if name else ""
 
 
 def _checked(url: str, origin: str) -> str:

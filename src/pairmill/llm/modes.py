@@ -168,8 +168,9 @@ class _Probe:
         self.thought_tokens = 0
 
     async def find(self) -> Mode:
-        """Try each mode; once more without a system message, where none got through."""
+        """Try each mode; again without a system message, and bare, where none got through."""
         model = self._question.request.model
+        steps = iter((self._encoder.fold_system, self._encoder.bare))
         while True:
             for mode in _MODES:
                 if await self._works(mode):
@@ -178,9 +179,8 @@ class _Probe:
             if self._is_reached:
                 return Mode.PROMPT
             assert self._last is not None  # noqa: S101 (nothing was answered, so something failed)
-            if self._last.status not in {*REFUSALS, _SERVER_ERROR} or not (
-                self._encoder.fold_system(model)
-            ):
+            is_refused = self._last.status in {*REFUSALS, _SERVER_ERROR}
+            if not is_refused or not any(step(model) for step in steps):
                 raise _as_settings(self._last)
 
     async def _works(self, mode: Mode) -> bool:
@@ -237,7 +237,7 @@ def _may_be_the_mode(error: ProviderError) -> bool:
     """Whether the endpoint refused the way of asking, as far as it says."""
     if error.status not in REFUSALS:
         return False
-    if error.status in {404, 405}:
+    if error.status in {403, 404, 405}:
         return _names_the_format(error)
     return error.kind in {Kind.CHUNK, Kind.REFUSED} or _names_the_format(error)
 

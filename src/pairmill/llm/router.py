@@ -7,6 +7,7 @@ learns where that is: wire, mode, and the model's name there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as dataclass_replace
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -157,6 +158,12 @@ class Router:
             return None
         station.hinted_at = moment
         return read_hint(headers, now_wall=self.clock.time(), dialect=station.dialect)
+
+    def reprice(self, name: str, price: Price | None) -> None:
+        """Count calls to a pool at another price from now on."""
+        station = self._stations[name]
+        station.pool = dataclass_replace(station.pool, price=price)
+        self._prices.clear()
 
     def _route(self, model: str) -> frozenset[str]:
         """Names of the pools that may answer requests for a model."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pairmill.records import Chunk, Completion, Request
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Explanation", "Measured", "explain"]
+__all__ = ["Explanation", "MeasuredPair", "explain"]
 
 _NO_UNIT = "0" * 32  # a unit that never ended, so that its chunk's answers are looked up
 _NO_CALLS = "the answers are not in the ledger"
@@ -54,7 +54,7 @@ class _MissingAnswerError(PairmillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredPair:
     """One number that a check compares: its check, the number, what it is held against, and how."""
 
     check: str
@@ -89,7 +89,7 @@ class Explanation:
     unmatched: Sequence[Completion] = ()
     note: str = ""
     dropped: Sequence[Rejection] = ()
-    measures: Sequence[Measured] = ()
+    measures: Sequence[MeasuredPair] = ()
     usd: float | None = None
 
 
@@ -233,12 +233,12 @@ def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:
     return total / PICO
 
 
-def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[Measured]:
+def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[MeasuredPair]:
     """The numbers of a row beside the thresholds that they are held against, then the findings."""
     limits = _thresholds(settings)
     context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
     text = prepare_chunk(chunk.text, context=context, language=chunk.language)
-    measures: list[Measured] = []
+    measures: list[MeasuredPair] = []
     for asked, said in exchanges_of(row):
         pair = prepare_pair(
             asked,
@@ -263,10 +263,10 @@ def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[Measured
         if pair.evidence:
             found = evidence_match(pair.evidence, text, least=0.0)
             numbers.append(("evidence match", round(found, 1), f"below {limits.evidence_least:g}"))
-        measures += [Measured(check, float(value), limit) for check, value, limit in numbers]
+        measures += [MeasuredPair(check, float(value), limit) for check, value, limit in numbers]
         for finding in inspect(pair, text, thresholds=limits):
             measures.append(
-                Measured(finding.check, 1.0, "", finding.detail, str(finding.policy.value))
+                MeasuredPair(finding.check, 1.0, "", finding.detail, str(finding.policy.value))
             )
     return measures
 

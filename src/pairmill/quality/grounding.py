@@ -38,7 +38,6 @@ __all__ = [
     "coverage",
     "evidence_match",
     "fragments",
-    "lift",
     "may_share_run",
     "names",
     "negated_words",
@@ -215,16 +214,6 @@ def trigram_overlap(pair: PreparedPair, chunk: PreparedChunk) -> float:
     """Share of the answer's three-word runs that stand in the chunk, 0 to 1."""
     runs = pair.trigrams
     return sum(map(chunk.trigrams.__contains__, runs)) / len(runs) if runs else 0.0
-
-
-def lift(own: Sequence[float], other: Sequence[float]) -> float:
-    """Mean grounding in the own chunk minus that in another; 0 where there is nothing to compare.
-
-    Near 0 means that the answers know no more of their chunk than of any other.
-    """
-    if not own or not other:
-        return 0.0
-    return sum(own) / len(own) - sum(other) / len(other)
 
 
 def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk
 
-__all__ = ["STYLE_MODES", "Forms", "StyleCards", "StyleRead", "measure"]
+__all__ = ["Forms", "StyleCards", "StyleRead", "measure"]
 
-STYLE_MODES = ("off", "measured", "model")
 MIN_WORDS = 80  # fewer say too little about a manner
 MAX_TOKENS = 200
 CACHED = 1024  # cards, and forms with a card in them, that are kept in memory
@@ -132,7 +131,7 @@ class StyleCards:
     """The card of each chunk's author: from memory, from the run, or made now."""
 
     def __init__(self, mode: str) -> None:
-        """Take one of ``STYLE_MODES``."""
+        """Take ``off``, ``measured`` or ``model``, as the setting ``style_card``."""
         self._mode = mode
         self._known: OrderedDict[str, str] = OrderedDict()
         self._lock = anyio.Lock()

@@ -22,7 +22,13 @@ from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError
 from pairmill.events import CallCharged, CallFailed, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import DEFAULT_BASE_URL, Endpoint, address_hint, resolve
+from pairmill.llm.endpoint import (
+    DEFAULT_BASE_URL,
+    Endpoint,
+    address_hint,
+    refusal_hint,
+    resolve,
+)
 from pairmill.llm.lifetimes import end_of, today, warnings_on
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
@@ -193,6 +199,9 @@ async def connected(
         pools = Pools([station.pool for station in stations], make_gate)
         exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
+
+        for given in given_pools:
+            encoders[given.name].on_left_out = _left_out(settings, given, prices, exchange, bus)
 
         async def prepare(station: Route) -> None:
             name = station.pool.name
@@ -443,7 +452,7 @@ async def _find_mode(
     except (ProviderError, StoppedError) as error:
         line = f"{endpoint.place}: {error}"
         is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
-        hint = address_hint(endpoint, error)
+        hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
         if hint or is_refused or error.exit_code == EXIT_CONFIG:
             raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
@@ -457,6 +466,27 @@ async def _find_mode(
         for model in {settings.model, pool.model}:  # requests carry the run's name for it
             probe.room.saw(model, found.thought_tokens)
     _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _left_out(
+    settings: Settings, pool: PoolSettings, prices: PriceTable, exchange: Router, bus: Bus
+) -> Callable[[str], None]:
+    """What to do when a server does not take a setting: say so once, and count at full price."""
+    told: set[str] = set()
+
+    def tell(name: str) -> None:
+        if name in told:
+            return
+        told.add(name)
+        model = pool.model or settings.model
+        line = f"{model} does not take {name} as it is set: it is left out"
+        if name == "service_tier":
+            usual = settings.model_copy(update={name: None}), pool.model_copy(update={name: None})
+            exchange.reprice(pool.name, price_of(*usual, prices))
+            line += ", and calls count at the usual price"
+        bus.emit(Notice(text=line))
+
+    return tell
 
 
 def _scout(admission: Admission, stop: Stop, bus: Bus) -> Client:

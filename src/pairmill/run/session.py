@@ -25,7 +25,14 @@ from pairmill.chunking.job import Job
 from pairmill.chunking.portions import PORTION_CHUNKS
 from pairmill.chunking.reader_process import ReaderProcess
 from pairmill.config import fingerprint
-from pairmill.errors import EXIT_DONE, EXIT_FAILED, FolderError, PairmillError, StorageError
+from pairmill.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_RESUMABLE,
+    FolderError,
+    PairmillError,
+    StorageError,
+)
 from pairmill.events import (
     AnswerRead,
     Bus,
@@ -43,6 +50,7 @@ from pairmill.events import (
     UnitFinished,
     UnitsKnown,
     UnitsPlanned,
+    UnitSuspended,
 )
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
@@ -195,6 +203,7 @@ async def run(
             watch=watch,
             puts_back=again is not None,
             skipped=skipped,
+            metrics=figures,
             view=view,
         )
         stack.enter_context(calm_collector())
@@ -224,6 +233,7 @@ class _Session:
         watch: CanaryGuard,
         puts_back: bool,
         skipped: SkippedLog,
+        metrics: RunMetrics,
         view: RunView | None = None,
     ) -> None:
         self._settings = settings
@@ -237,8 +247,10 @@ class _Session:
         self._puts_back = puts_back
         self._view = view
         self._skipped = skipped
+        self._metrics = metrics
         self._stop = watch.stop
         self._chunks = 0
+        self._suspended = 0
         self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
         self._budget: Budget | None = None
         self._began_at = time.monotonic()
@@ -248,7 +260,8 @@ class _Session:
     async def run(self, *, handle_signals: bool, tick: Callable[[], None] | None) -> Summary:
         """Run reader, workers, writer and signal handling; finalise the folder."""
         self._ending.listen(self._bus)
-        self._bus.subscribe(self._watch.listen, UnitFinished)
+        self._bus.subscribe(self._watch.listen, UnitFinished, UnitSuspended)
+        self._bus.subscribe(self._suspend, UnitSuspended)
         self._tell_account(self._ending.begin())
         async with anyio.create_task_group() as listening:
             if handle_signals:
@@ -284,6 +297,9 @@ class _Session:
                 usd=account.usd if bill.calls or bill.lost else None,
             )
         )
+
+    def _suspend(self, _event: UnitSuspended) -> None:
+        self._suspended += 1
 
     async def _write(self) -> None:
         try:
@@ -390,7 +406,7 @@ class _Session:
 
     async def _feed_quota(self, quota: PairTarget, batch: UnitBatch | None, inbox: Inbox) -> None:
         """Hand over only those units that the quota needs."""
-        self._bus.subscribe(quota.listen, UnitFinished)
+        self._bus.subscribe(quota.listen, UnitFinished, UnitSuspended)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
                 await self._pass_on((work,), inbox)
@@ -428,7 +444,7 @@ class _Session:
         return batch
 
     def _summary(self, *, asked: bool) -> Summary:
-        account = self._ending.finish(whole=not self._stop.is_requested)
+        account = self._ending.finish(whole=not (self._stop.is_requested or self._suspended))
         counts, usage = account.counts, account.totals.usage
         pairs = counts.pairs
         exit_code, reason, cap = EXIT_DONE, "", ""
@@ -436,6 +452,9 @@ class _Session:
             exit_code, reason = self._stop.exit_code, self._stop.reason
             if self._budget is not None and reason == self._budget.exhausted:
                 cap = self._budget.exhausted_cap
+        elif self._suspended:
+            exit_code = EXIT_RESUMABLE
+            reason = f"{self._suspended:,} chunks wait for an answer that comes later"
         elif not self._chunks:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not pairs:
@@ -453,7 +472,7 @@ class _Session:
             asked=asked,
             chunks=self._chunks,
             pairs=pairs,
-            warning="" if self._stop.is_requested else self._watch.conclude(),
+            warning=self._warning(wrote=pairs > self._pairs_before),
             counts=counts,
             new_pairs=pairs - self._pairs_before,
             usd=account.usd,
@@ -464,6 +483,12 @@ class _Session:
             seconds=time.monotonic() - self._began_at,
             cap=cap,
         )
+
+    def _warning(self, *, wrote: bool) -> str:
+        """What is wrong with the pairs or the ratings of this start."""
+        rated = self._metrics.warning(judge=self._settings.judge, wrote=wrote)
+        told = "" if self._stop.is_requested else self._watch.conclude()
+        return "; ".join(part for part in (told, rated) if part)
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

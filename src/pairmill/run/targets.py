@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pairmill.events import UnitFinished
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from pairmill.config import Settings
-    from pairmill.events import UnitFinished
+    from pairmill.events import UnitSuspended
     from pairmill.run.reader import Work
 
 __all__ = ["PairTarget", "make_quota"]
@@ -83,14 +85,15 @@ class PairTarget:
         """Pairs that are missing to the target in all."""
         return max(0, (self._target or 0) - self._accepted)
 
-    def listen(self, event: UnitFinished) -> None:
+    def listen(self, event: UnitFinished | UnitSuspended) -> None:
         """Take note of a unit that ended."""
         self._under_way -= 1
-        self._accepted += event.pairs
+        pairs = event.pairs if isinstance(event, UnitFinished) else 0
+        self._accepted += pairs
         document = self._documents.get(event.document)
         if document is not None:
             document.under_way -= 1
-            document.accepted += event.pairs
+            document.accepted += pairs
         self._moved.set()
 
     def note(self, known: Iterable[tuple[str, int]]) -> None:

@@ -14,7 +14,7 @@ from pairmill.quality.text import words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pairmill.events import UnitFinished
+    from pairmill.events import UnitFinished, UnitSuspended
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
@@ -110,7 +110,7 @@ class CanaryGuard:
         """Keep a value in the run folder."""
         self.memory.set(name, value)
 
-    def listen(self, _event: UnitFinished) -> None:
+    def listen(self, _event: UnitFinished | UnitSuspended) -> None:
         """Take note of a unit that ended."""
         if not self._judged:
             self._begun -= 1

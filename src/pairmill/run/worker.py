@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pairmill.errors import Kind, PairmillError, ProviderError, RejectedError
-from pairmill.events import UnitFinished
+from pairmill.errors import Kind, PairmillError, PendingError, ProviderError, RejectedError
+from pairmill.events import UnitFinished, UnitSuspended
 from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
@@ -78,7 +78,7 @@ async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
 
 
 async def _do(work: Work, shop: WorkerContext) -> None:
-    """Run the recipe on one unit and hand over how it ended; a unit that was stopped stays open."""
+    """Run the recipe on one unit and hand over how it ended; one that must wait stays open."""
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room)
     asker = Asker(shop.questions, calls)
     try:
@@ -87,6 +87,9 @@ async def _do(work: Work, shop: WorkerContext) -> None:
             asker.ask_instead(shop.strong)
             pairs, failure = await _write(work, asker, shop)
     except StoppingError:
+        return
+    except PendingError:
+        shop.bus.emit(UnitSuspended(work.chunk.document_id))
         return
     except PairmillError as error:
         shop.stop.request(str(error), error.exit_code)
@@ -112,7 +115,7 @@ async def _write(
     except ProviderError as error:
         rejection = Rejection(error.reason, str(error))
         return [], _Failure(rejection, error.kind, error.is_billed)
-    except (PairmillError, StoppingError):
+    except (PairmillError, PendingError, StoppingError):
         raise
     except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)
         reason = f"{shop.recipe.name}: {type(error).__name__}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
 from pairmill.llm.answer_tokens import AnswerTokens
-from pairmill.llm.endpoint import address_hint
+from pairmill.llm.endpoint import address_hint, refusal_hint
 from pairmill.llm.limits.headers import LimitHint, read_hint
 from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
 from pairmill.llm.providers.provider import Mode
@@ -78,6 +78,7 @@ class Findings:
         thought_tokens: What an answer was preceded by, in the words that a run will use.
         thinks: Whether it ever thought.
         reasoning: The words for thinking that a run will use; {} where none are needed.
+        left_out: Settings that the server does not take.
         has_usage: Whether replies count their tokens.
         hint: What the last reply's headers said of limits.
         has_gauge: Whether the server shows how many requests wait.
@@ -100,6 +101,7 @@ class Findings:
     thought_tokens: int | None = None
     thinks: bool = False
     reasoning: dict[str, Any] = field(default_factory=dict, hash=False)
+    left_out: tuple[str, ...] = ()
     has_usage: bool | None = None
     hint: LimitHint = field(default_factory=LimitHint)
     has_gauge: bool = False
@@ -133,6 +135,8 @@ async def examine(
         profile=endpoint.profile.name,
     )
     calls = _Calls(subject, settings, clock, dice)
+    left_out: dict[str, None] = {}
+    subject.encoder.on_left_out = lambda name: left_out.update({name: None})
     found: ModeFinding | None = None
     try:
         found = await _find_mode(settings, subject, calls)
@@ -157,6 +161,7 @@ async def examine(
             mode=found.mode,
             thought_tokens=found.thought_tokens,
             thinks=calls.has_thought,
+            left_out=tuple(left_out),
             reasoning=dict(subject.encoder.reasoning(settings.model).words),
         )
         if not found.is_usable:
@@ -289,7 +294,7 @@ async def _try(calls: _Calls, prompt: Prompt) -> None:
 
 
 def _problem(error: ProviderError, model: str, listed: list[str] | None, endpoint: Endpoint) -> str:
-    text = f"{error}{address_hint(endpoint, error)}"
+    text = f"{error}{address_hint(endpoint, error) or refusal_hint(endpoint, error)}"
     if listed and model not in listed and error.kind is Kind.CONFIG:
         near = difflib.get_close_matches(model, listed, n=3) or sorted(listed)[:3]
         text += f"; it lists {', '.join(near)}"

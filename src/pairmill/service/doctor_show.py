@@ -50,6 +50,7 @@ def to_json(found: Findings, plan: Sequence[str]) -> dict[str, Any]:
             "tokens": found.thought_tokens,
             "words": found.reasoning,
         },
+        "left_out": list(found.left_out),
         "usage": found.has_usage,
         "limits": _limits(found),
         "gauge": found.has_gauge,
@@ -118,6 +119,8 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
         yield str(mode), plain(told)
     if found.thought_tokens is not None:
         yield "thinking", thinking_line(found)
+    if found.left_out:
+        yield "left out", f"{', '.join(found.left_out)}: not taken as set"
     if found.has_usage is not None:
         yield "usage", "counted in every reply" if found.has_usage else "missing"
     limits = _limits(found)

@@ -314,3 +314,25 @@ def test_what_was_learned_is_kept_between_runs() -> None:
     assert later.restore("m", encoder.dump("m"))
     assert later.encode(request(), Mode.PROMPT) == encoder.encode(request(), Mode.PROMPT)
     assert not later.restore("m", "{")
+
+
+def test_a_setting_that_a_server_does_not_take_is_left_out_and_told() -> None:
+    options = RequestOptions(temperature=0.8, top_p=0.9, service_tier="flex")
+    encoder = Encoder(options=options)
+    told: list[str] = []
+    encoder.on_left_out = told.append
+    sent = taught(said("Invalid service_tier argument", param="service_tier"), encoder=encoder)
+    assert sent is not None
+    assert "service_tier" not in sent
+    sent = taught(said("`top_p` cannot be set for this model"), encoder=encoder)
+    assert sent is not None
+    assert "top_p" not in sent
+    assert "temperature" in sent
+    assert told == ["service_tier", "top_p"]
+
+
+def test_a_403_is_about_the_request_only_where_it_names_a_part_of_it() -> None:
+    sent = taught(said("Structured outputs are not enabled for your plan"), 403)
+    assert sent is not None
+    assert sent["response_format"] == {"type": "json_object"}
+    assert taught(said("You may not stream from this region"), 403) is None

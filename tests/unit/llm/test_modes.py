@@ -138,6 +138,28 @@ async def test_a_server_that_refuses_whatever_is_asked_is_badly_set_up() -> None
     assert caught.value.kind is Kind.CONFIG
 
 
+async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out() -> None:
+    refusals = [refused("Bad Request")] * 2 * len(Mode)  # each mode is tried twice; then once bare
+    async with serve(*refusals, *refusals, GREEN) as server:
+        encoder = Encoder()
+        provider = SdkProvider(
+            Endpoint(server.base_url, Secret("")),
+            FakeClock(),
+            concurrency=1,
+            timeout_s=1.0,
+            encoder=encoder,
+        )
+
+        async def ask(request: Request, mode: Mode) -> Completion:
+            return (await provider.complete(request, mode)).completion
+
+        found = await find_mode(ask, encoder, ASKED, "key", Kept())
+        await provider.aclose()
+    assert found.is_usable
+    assert not {"temperature", "seed", "stream"} & set(server.requests[-1])
+    assert {"temperature", "stream"} <= set(server.requests[0])
+
+
 async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> None:
     memory = Kept()
     assert (await found(NO_FORMAT, GREEN, memory=memory))[0] is Mode.JSON_OBJECT

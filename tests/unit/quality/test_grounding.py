@@ -9,7 +9,6 @@ from pairmill.quality.grounding import (
     coverage,
     evidence_match,
     fragments,
-    lift,
     prepare_chunk,
     prepare_pair,
     score,
@@ -103,11 +102,6 @@ def test_evidence_is_found_exactly_or_nearly_or_not() -> None:
     assert 90 <= evidence_match("first used by the brewer of Hallstein", chunk) < 100
     assert evidence_match("students love modern music", chunk) < 90
     assert evidence_match(" ... ", chunk) == 0
-
-
-def test_lift_is_the_difference_of_means() -> None:
-    assert lift([0.8, 0.6], [0.2, 0.2]) == pytest.approx(0.5)
-    assert lift([], [0.5]) == 0
 
 
 def test_an_empty_answer_has_nothing_uncovered() -> None:

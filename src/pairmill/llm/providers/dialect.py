@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal", "WireDialect", "read_refusal"]
 
-REFUSALS = frozenset({400, 404, 405, 415, 416, 422, 501})
+REFUSALS = frozenset({400, 403, 404, 405, 415, 416, 422, 501})
 _MOST_CHARS = 8000
 _MOST_DEPTH = 8
 _ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
 _TOKEN_WORDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
 _LEAST_BOUND = 64  # a smaller number is no bound on an answer's length
-_OPTIONAL = ("temperature", "top_p", "seed", "stream")
+_OPTIONAL = ("temperature", "top_p", "seed", "stream", "service_tier")
+_ELSEWHERE = frozenset({403, 404})  # seldom about a word: only where one is named
 
 _ABOUT_LENGTH = re.compile(
     r"context[ _](?:length|size|window)|maximum context|(?:prompt|input) is too (?:long|large)"
@@ -199,7 +200,7 @@ class WireDialect:
         if _ABOUT_LENGTH.search(refusal.text) and not named:
             return None
         refusal = refusal.about(sent)
-        if refusal.status == 404 and not (refusal.is_exact or refusal.is_about_format):  # noqa: PLR2004
+        if refusal.status in _ELSEWHERE and not (refusal.is_exact or refusal.is_about_format):
             return None
         return (
             self._after_tokens(refusal, sent)
@@ -262,6 +263,10 @@ class WireDialect:
         if not (refusal.is_about_format and may_weaken):
             return None
         return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
+
+    def bare(self) -> WireDialect:
+        """The dialect that says nothing that could be left out."""
+        return replace(self, without=self.without | {*_OPTIONAL, "system"}, form=0)
 
     def weaker(self, than: Mode) -> WireDialect:
         """The dialect that sends schemas in the next weaker way."""

@@ -69,6 +69,11 @@ class ReasoningSearch:
         self.at = at
         return True
 
+    def say_nothing(self) -> None:
+        """No form is used any more."""
+        self._refused.update(range(1, len(self.forms)))
+        self.at = 0
+
     def saw(self, at: int, tokens: int) -> bool:
         """An answer came under a form, with so many tokens of thought. Whether the form changes."""
         answers, total = self._answers.get(at, (0, 0))

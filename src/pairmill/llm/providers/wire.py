@@ -60,6 +60,7 @@ class Encoder:
     Attributes:
         may_weaken: Whether a refused way of sending schemas gives way to a weaker one by itself; a
             probe, which wants to know, sets it to False.
+        on_left_out: Told the name of a setting that the server does not take.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Encoder:
         self._known: dict[str, _ModelWords] = {}
         self._frames: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
         self.may_weaken = True
+        self.on_left_out: Callable[[str], None] | None = None
 
     def dialect(self, model: str) -> WireDialect:
         """The dialect in use for a model."""
@@ -123,6 +125,16 @@ class Encoder:
             return False
         without = words.dialect.without | {"system"}
         self._set(words, replace(words.dialect, without=without))
+        return True
+
+    def bare(self, model: str) -> bool:
+        """Leave out all that may be left out; False where nothing is left."""
+        words = self._words(model)
+        following = words.dialect.bare()
+        if following == words.dialect:
+            return False
+        words.search.say_nothing()
+        self._set(words, following)
         return True
 
     def dump(self, model: str) -> str:
@@ -188,8 +200,14 @@ class Encoder:
         return _ModelWords(dialect, search)
 
     def _set(self, words: _ModelWords, dialect: WireDialect) -> None:
+        more = dialect.without - words.dialect.without
         words.dialect = dialect
         self._frames.clear()
+        options = self._options
+        sent = {"temperature": options.temperature, "top_p": options.top_p}
+        for name, value in {**sent, "service_tier": options.service_tier}.items():
+            if name in more and value is not None and self.on_left_out is not None:
+                self.on_left_out(name)
 
     def _with_form(self, words: _ModelWords) -> WireDialect:
         """The dialect with the form in use; a temperature is tried again beside other words.
@@ -241,7 +259,7 @@ class Encoder:
             turns, opening = _folded(turns)
         if "stream" in dialect.without:
             del tail["stream"]
-        if self._options.service_tier:
+        if self._options.service_tier and "service_tier" not in dialect.without:
             tail["service_tier"] = self._options.service_tier
         tail |= {**self._profile.body, **words.search.words, **self._options.body}
         head = _dumps({"model": model, "messages": turns}).removesuffix(b"]}")
