@@ -110,7 +110,9 @@ def main() -> None:
     for case in cases:
         bare = None if case.pools > 1 or case.quota else run(_play(case, is_bare=True))
         scores[case.name] = run(_play(case, is_bare=False)), bare
-        print(f"{time.perf_counter() - began:4.0f} s {case.name}", file=sys.stderr)
+        ours = scores[case.name][0]
+        took = f"{time.perf_counter() - began:4.0f} s"
+        print(f"{took} {case.name}: {ours.per_s:.1f} a second", file=sys.stderr)
     quiet = scores["none"][0].per_s
     rows, kept = list[list[str]](), list[dict[str, Any]]()
     for case in cases:
