@@ -128,11 +128,13 @@ def export(
         PairmillError: There is no such format, no row, or the disk refused.
     """
     from dataclasses import replace  # noqa: PLC0415
+    from functools import partial  # noqa: PLC0415
 
     from pairmill.output import export as exporting  # noqa: PLC0415 (slow to load)
     from pairmill.output.export_place import default_place  # noqa: PLC0415
     from pairmill.output.related import related_documents  # noqa: PLC0415
     from pairmill.output.repeats import choose_repeats  # noqa: PLC0415
+    from pairmill.output.source_texts import read_source_texts  # noqa: PLC0415
 
     source = Path(folder)
     return exporting.export(
@@ -141,6 +143,7 @@ def export(
         replace(options or exporting.ExportOptions(), shape=to),
         find_repeats=None if exact else choose_repeats(near),
         find_related=None if exact else related_documents,
+        read_texts=partial(read_source_texts, source),
         version=__version__,
     )
 

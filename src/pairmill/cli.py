@@ -28,10 +28,12 @@ from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.errors import EXIT_FAILED, PairmillError, first_error
+from pairmill.service.quiet import Quiet
 from pairmill.startup import hold_standard_streams, quit_on_signals, settle_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from pairmill.config import Settings
     from pairmill.events import CallAnswered
@@ -84,6 +86,8 @@ def main() -> None:
     """Run the command line; every mistake of a user ends in one line and an exit code."""
     hold_standard_streams()
     warnings.showwarning = _warn
+    # Whatever is told, by whomever: if nobody takes it within a moment, the command goes on.
+    sys.stderr = cast("TextIO", Quiet(sys.stderr, patience_s=_PATIENCE_S))
     try:
         app()
     except (PairmillError, ExceptionGroup) as caught:
@@ -109,10 +113,8 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    """Write a line for people, if somebody takes it within a moment."""
-    from pairmill.service.quiet import Quiet
-
-    Quiet(sys.stderr, patience_s=_PATIENCE_S).write(f"{line}\n")
+    """Write a line for people."""
+    sys.stderr.write(f"{line}\n")
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -325,7 +327,6 @@ def _run(
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress
-    from pairmill.service.quiet import Quiet
     from pairmill.service.tally import RunTally
 
     share_one_heap()

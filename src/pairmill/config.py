@@ -298,6 +298,11 @@ class Settings(BaseModel):
         "measured", json_schema_extra={"semantic": True}
     )
     """How the prompt says in what manner an author writes; see ``recipes/style.py``."""
+    voice: Literal["author", "neutral", "assistant"] = Field(
+        "author", json_schema_extra={"semantic": True}
+    )
+    """Whose voice the answers have: the author's, nobody's, or that of an assistant who explains.
+    Style cards are for the author's alone."""
     checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
         "default", json_schema_extra={"semantic": True}
     )

@@ -228,6 +228,12 @@ SETTINGS: dict[str, SettingText] = {
         "recipe", "style_card", "How the prompt describes the author's manner", "measured",
         ("off", "measured", "model"), "counted, or read by the model",
     ),
+    "voice": _T(
+        "recipe", "voice", "Whose voice the answers have", "author",
+        ("author", "neutral", "assistant"),
+        "`neutral`: plain, without a person; `assistant`: to the one who asked; both without a"
+        " style card; see [quality.md](quality.md#voice)",
+    ),
     "plan": _T(
         "recipe", "plan", "Weights of the types of instruction that backtranslate draws",
         "built in", more="`types`, `askers`, `difficulties`, `forms`; see [recipes.md](recipes.md)",

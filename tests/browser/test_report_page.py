@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.output.facts import RunFacts
+from pairmill.output.qc.inputs import check_dataset
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report
 
@@ -72,3 +74,20 @@ def test_the_policy_holds_where_an_escape_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "profile").rename(tmp_path / "first")
     unguarded = broken.replace("Content-Security-Policy", "X-Nothing")
     assert title(shown(unguarded, tmp_path)) == "owned"  # so the attack is a real one
+
+
+def test_a_page_on_any_dataset_lists_its_worst_pairs_first(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": f"What does part {at} of a loom do?", "output": f"It turns wheel {at}."}
+        for at in range(40)
+    ]
+    rows[17]["output"] = f"I'm sorry, but I cannot help with that. {ATTACK}"
+    file = tmp_path / "pairs.json"
+    file.write_text(json.dumps(rows), "utf-8")
+    check_dataset(file, html=tmp_path / "page.html", version="1")
+    document = shown((tmp_path / "page.html").read_text("utf-8"), tmp_path)
+    assert title(document) == "pairs.json: quality report"
+    assert "40 of 40 listed here, 25 shown" in document
+    articles = document.split("<article")
+    assert "part 17 of a loom" in articles[1]
+    assert "refusals" in articles[1]

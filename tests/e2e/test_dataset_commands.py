@@ -92,7 +92,7 @@ def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path:
         (("qc", "RUN", "--near", "vibes"), 2, "--near: needs one of words, embed"),
         (("export", "RUN", "--to", "mesages"), 2, "did you mean 'messages'?"),
         (("export", "RUN", "--split", "90/5"), 2, "such as 90/5/5"),
-        (("export", "RUN/nowhere"), 1, "holds no published pairs"),
+        (("export", "RUN/nowhere"), 1, "there is no such folder"),
         (("report", "RUN/nowhere"), 1, "there is no such folder"),
         (("qc", "RUN/nowhere"), 1, "no such file or folder"),
         (("qc", "RUN", "--fail-on", "vibes"), 2, "unknown figure 'vibes'"),
@@ -260,3 +260,16 @@ def test_a_dry_export_writes_nothing_and_a_second_one_says_what_it_replaces(
     refused = pairmill("export", finished, "-o", out, "--to", "alpaca", "--system", "Be kind.")
     assert refused.returncode == 2
     assert "the format 'alpaca' has no place for a system message" in refused.stderr
+
+
+def test_qc_report_status_and_card_give_one_verdict(finished: Path) -> None:
+    report = json.loads(pairmill("qc", finished, "--json", "--fail-on", "never").stdout)
+    assert pairmill("report", finished).returncode == 0
+    status = json.loads(pairmill("status", finished, "--json").stdout)
+    assert status["verdict"] == {
+        "status": report["status"], "text": report["verdict"], "pairs": len(rows(finished)),
+    }  # fmt: skip
+    told = f"{report['status']}, of {len(rows(finished)):,} pairs: "
+    assert told in pairmill("status", finished).stdout
+    card = (finished / "README.md").read_text("utf-8")
+    assert f"## Verdict\n\n{told[:-2]}" in card  # behind it, marks are escaped

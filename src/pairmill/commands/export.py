@@ -80,6 +80,24 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             " id,source,model.",
         ),
     ] = "",
+    open_book: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="So many pairs get the passage they come from in the prompt, among others.",
+        ),
+    ] = 0.0,
+    unanswerable: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Of these, so many lose their passage: the texts do not say.",
+        ),
+    ] = 10.0,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
     system: Annotated[
         str, typer.Option(metavar="TEXT", help="A system message for rows that have none.")
@@ -121,6 +139,8 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
         license_id=license_id,
         keep_parents=keep_parents,
+        open_book=open_book,
+        unanswerable=unanswerable,
         system=system,
         dry_run=dry_run,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),

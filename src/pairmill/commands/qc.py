@@ -81,9 +81,14 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
             " ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets.",
         ),
     ] = "",
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page with the figures and the pairs there."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
+    from pairmill import __version__
     from pairmill.output.qc.inputs import check_dataset
     from pairmill.output.qc.read import Fields
     from pairmill.output.qc.report import failures
@@ -100,6 +105,8 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         rows=rows,
         clean=clean,
         drop=drop,
+        html=html,
+        version=__version__,
         progress=Ticker(),
     )
     bad = failures(report, fail_on)

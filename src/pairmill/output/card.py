@@ -132,6 +132,7 @@ def render_card(
         _opening(facts),
         _making(facts),
         _counts(facts, layout),
+        _verdict(facts),
         _trials(facts),
         _fields(layout),
         *extra,
@@ -264,6 +265,11 @@ def _bill(facts: RunFacts) -> list[tuple[str, str | None]]:
 
 def _ordered(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _verdict(facts: RunFacts) -> str:
+    found = facts.verdict
+    return "" if found is None else f"## Verdict\n\n{escaped(found.line, 600)}"
 
 
 def _trials(facts: RunFacts) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,10 +29,13 @@ from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
+from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
+from pairmill.output.related import SourceSketches
 from pairmill.output.rows import is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, Shares, Splitter
+from pairmill.output.split_record import SplitRecord, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type
 from pairmill.output.trainers import render_axolotl, render_llama_factory
 from pairmill.store.fields import read_fields
@@ -41,19 +44,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pairmill.output.formats.format import Format
+    from pairmill.output.formats.format import Format, Record
     from pairmill.output.length_gap import LengthGap
     from pairmill.output.rows import Row
+    from pairmill.records import Chunk
 
 __all__ = [
     "ExportOptions",
     "ExportSummary",
     "FindRelated",
     "FindRepeats",
+    "ReadTexts",
     "export",
 ]
 
 _MOST_NAMES = 20
+_ALL = 100
 _WITH_SYSTEM = frozenset({"messages", "reasoning", "sharegpt"})
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
@@ -61,6 +67,9 @@ FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 
 FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]"
 """Given all rows that passed and repeat none, in order: documents that must share a split."""
+
+ReadTexts: TypeAlias = "Callable[[set[str]], Iterator[Chunk]]"
+"""Given the ids of chunks that are wanted: chunks of the run's inputs, as far as they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,9 @@ class ExportOptions:
         system: A system message for rows that have none of their own; "" for none.
         dry_run: Read, choose and count as ever, and leave no file.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
+        open_book: Percent of the rows that get the passage they were written from in the prompt.
+        unanswerable: Percent of these whose passage is left out, with the answer that the texts do
+            not say.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
 
@@ -90,6 +102,8 @@ class ExportOptions:
     license_id: str = "unknown"
     keep_parents: bool = False
     columns: tuple[str, ...] = ()
+    open_book: float = 0.0
+    unanswerable: float = 10.0
     system: str = ""
     dry_run: bool = False
     file_bytes: int = 256 * 2**20
@@ -110,11 +124,16 @@ class ExportSummary:
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
         length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        related: Documents that share text with others, and so their split; None where nobody
+            looked.
+        sources_read: Documents whose own texts were compared for that; the others by their answers
+            alone.
+        moved: Documents that an earlier export in this place had put into another split, since
+            joined to documents of a third.
+        open_book: Rows ``opened``, of these ``unanswerable``, and chosen ones with ``no_text``.
         replaced: What stood there before, an earlier export; "" where nothing did.
         is_dry: Nothing was written.
         first: The first record, as JSON.
-        related: Documents whose answers share text with those of others, and so their split; None
-            where nobody looked.
     """
 
     folder: Path
@@ -127,6 +146,9 @@ class ExportSummary:
     models: tuple[str, ...]
     length_gap: LengthGap | None = None
     related: int | None = None
+    sources_read: int = 0
+    moved: tuple[str, ...] = ()
+    open_book: dict[str, int] = field(default_factory=dict)
     replaced: str = ""
     is_dry: bool = False
     first: str = ""
@@ -139,6 +161,7 @@ def export(
     *,
     find_repeats: FindRepeats | None = None,
     find_related: FindRelated | None = None,
+    read_texts: ReadTexts | None = None,
     version: str = "",
 ) -> ExportSummary:
     """Export the published shards of a run folder.
@@ -151,6 +174,8 @@ def export(
             None, the first row of each normalised instruction stays, in constant memory.
         find_related: Finds documents that must fall into one split, likewise; where None, only the
             pairs of one document are kept together.
+        read_texts: Reads the texts of documents again, to find kin among them too; with
+            ``find_related`` only.
         version: pairmill's own, for the card.
 
     Raises:
@@ -162,6 +187,7 @@ def export(
     options = options or ExportOptions()
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
+    _check_open_book(options, read_texts)
     shards = published_shards(folder)
     if not shards:
         raise InputError(why_nothing_published(folder))
@@ -174,7 +200,7 @@ def export(
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db") as rows:
-            work = _Pass(rows, shape, options, find_repeats, find_related)
+            work = _Pass(rows, shape, options, find_repeats, find_related, read_texts)
             summary = replace(
                 work.run(shards, staging, out),
                 replaced=describe_earlier(out),
@@ -182,6 +208,7 @@ def export(
                 first=work.first,
             )
         (staging / "scratch.db").unlink()
+        (staging / "shelf.db").unlink(missing_ok=True)
         _write_neighbours(staging, summary, shape, options, version)
         if not options.dry_run:
             put_in_place(staging, out)
@@ -202,6 +229,7 @@ class _Pass:
         options: ExportOptions,
         find_repeats: FindRepeats | None,
         find_related: FindRelated | None,
+        read_texts: ReadTexts | None,
     ) -> None:
         self._rows = rows
         self._shape = shape
@@ -209,6 +237,9 @@ class _Pass:
         self._splitter = Splitter(options.shares, options.seed)
         self._find_repeats = find_repeats
         self._find_related = find_related
+        self._read_texts = read_texts
+        self._sources = SourceSketches()
+        self._book: OpenBook | None = None
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._gap = GapCounter()
@@ -222,9 +253,16 @@ class _Pass:
         if self._find_repeats:
             found = self._find_repeats(self._passing())
             self._repeats = lambda row: found.get(row["id"])
-        related = self._relate(found)
+        options = self._options
+        shelf = Shelf(staging / "shelf.db") if options.open_book else None
+        if shelf is not None:
+            self._book = OpenBook(options.open_book, options.unanswerable, options.seed, shelf)
+        related = self._relate(found, shelf)
+        moved = self._splitter.hold(self._earlier(out))
         (staging / "data").mkdir()
         files, kept = self._write_all(staging)
+        if shelf is not None:
+            shelf.close()
         self._dropped += Counter()  # forget zeros
         if not any(kept.values()):
             why = ", ".join(f"{count} {reason}" for reason, count in self._dropped.most_common(3))
@@ -237,22 +275,60 @@ class _Pass:
             rows=read,
             kept=kept,
             dropped=dict(sorted(self._dropped.items())),
-            leak=self._measure(kept),
+            leak=self._measure(kept, staging),
             files=files,
             recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
             models=tuple(sorted(self._models))[:_MOST_NAMES],
             length_gap=self._gap.result(),
             related=related,
+            sources_read=len(self._sources),
+            moved=tuple(moved),
+            open_book=dict(self._book.counts) if self._book else {},
         )
 
-    def _relate(self, repeats: Mapping[str, str]) -> int | None:
+    def _relate(self, repeats: Mapping[str, str], shelf: Shelf | None) -> int | None:
         """Keep together what belongs together; the number of documents that are kin to others."""
         options = self._options
-        if self._find_related is None or options.shares.train == 100:  # noqa: PLR2004 (per cent)
+        is_split = self._find_related is not None and options.shares.train != 100  # noqa: PLR2004
+        documents: set[str] = set()
+        chunks: set[str] = set()
+
+        def seen() -> Iterator[Row]:
+            for row in self._passing():
+                if row["id"] not in repeats:
+                    documents.add(row["document_id"])
+                    chunks.add(row["chunk_id"])
+                    yield row
+
+        edges: set[tuple[str, str]] = set()
+        if is_split and self._find_related is not None:
+            edges.update(self._find_related(seen()))
+        elif shelf is not None:
+            deque(seen(), maxlen=0)
+        if is_split or shelf is not None:
+            self._take_texts(documents if is_split else frozenset(), chunks, shelf)
+        if not is_split:
             return None
-        edges = self._find_related(row for row in self._passing() if row["id"] not in repeats)
+        edges |= self._sources.kin()
         self._splitter = Splitter(options.shares, options.seed, sorted(edges))
         return len({document for edge in edges for document in edge})
+
+    def _take_texts(
+        self, documents: Collection[str], chunks: set[str], shelf: Shelf | None
+    ) -> None:
+        """Read the texts again: those of documents to find kin, those of chunks for the shelf."""
+        if self._read_texts is None:
+            return
+        shown = frozenset(chunks)
+        for chunk in self._read_texts(chunks):
+            if chunk.document_id in documents:
+                self._sources.add(chunk.document_id, chunk.id, chunk.text)
+            if shelf is not None and chunk.id in shown:
+                shelf.add(chunk.document_id, chunk.id, chunk.text)
+
+    def _earlier(self, place: Path) -> Iterator[tuple[str, str]]:
+        """Where an earlier export in the same place has put its documents."""
+        return read_splits(place, self._options.shares, self._options.seed)
 
     def _take_in(self, shards: Iterable[Path]) -> int:
         total = 0
@@ -280,13 +356,17 @@ class _Pass:
         with ExitStack() as stack:
             for writer in writers.values():
                 stack.callback(writer.abandon)
+            record = stack.enter_context(SplitRecord(staging, options.shares, options.seed))
             for chunk in self._rows.chunks():
-                self._write_chunk(chunk, writers)
+                self._write_chunk(chunk, writers, record)
             files = {split: writer.close() for split, writer in writers.items() if writer.rows}
         return files, {split: writers[split].rows for split in files}
 
     def _write_chunk(
-        self, chunk: list[tuple[Row, tuple[int, int, int]]], writers: dict[str, SplitWriter]
+        self,
+        chunk: list[tuple[Row, tuple[int, int, int]]],
+        writers: dict[str, SplitWriter],
+        record: SplitRecord,
     ) -> None:
         places = {row["id"]: place for row, place in chunk}
         fitting = []
@@ -299,21 +379,38 @@ class _Pass:
         rows = self._without_parents(fitting)
         self._dropped["evolved_from"] += len(fitting) - len(rows)
         unpaired = len(rows)
-        for row, record in self._shape.write(rows):
+        for row, written in self._shape.write(rows):
             unpaired -= 1 if row.get("alternative") else 2
             reason = self._options.policy.reason_to_drop(row) or self._repeats(row)
             if reason:
                 self._dropped[reason] += 1
                 continue
             split = self._splitter.split_of(row["document_id"])
-            writers[split].write(record)
-            self.first = self.first or json.dumps(record, ensure_ascii=False, default=str)
+            shown = self._opened(row, split) or written
+            writers[split].write(shown)
+            record.note(row["document_id"], split)
+            self.first = self.first or json.dumps(shown, ensure_ascii=False, default=str)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
             if self._shape.paired:
-                self._gap.add(record)
+                self._gap.add(written)
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
+
+    def _opened(self, row: Row, split: str) -> Record | None:
+        """The record with passages in its prompt; None where it stays as it is."""
+        if self._book is None:
+            return None
+        splitter = self._splitter
+        own = splitter.component(row["document_id"])
+
+        def may_stand_beside(document: str) -> bool:
+            return splitter.component(document) != own and splitter.split_of(document) == split
+
+        opened = self._book.open(row, may_stand_beside, apart=self._shape.name == "alpaca")
+        if opened is None:
+            return None
+        return next(iter(self._shape.write([opened]))).record
 
     def _with_system(self, row: Row) -> Row:
         system = self._options.system
@@ -343,11 +440,29 @@ class _Pass:
         if len(self._recipes) < _MOST_NAMES:
             self._recipes.add(f"{row.get('recipe')} {row.get('prompt_version')}")
 
-    def _measure(self, kept: dict[str, int]) -> Leak | None:
+    def _measure(self, kept: dict[str, int], staging: Path) -> Leak | None:
         held_out = [split for split in kept if split != "train"]
         if not held_out or "train" not in kept:
             return None
-        return measure_leak(self._rows.kept(held_out), self._rows.kept(("train",)))
+        leak = measure_leak(self._rows.kept(held_out), self._rows.kept(("train",)))
+        if not self._sources:
+            return leak
+        shares, seed = self._options.shares, self._options.seed
+        trained = (name for name, split in read_splits(staging, shares, seed) if split == "train")
+        told = self._sources.leaked(self._rows.kept(held_out), trained)
+        return replace(leak, copied_source=told)
+
+
+def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> None:
+    if not options.open_book:
+        return
+    if not 0 < options.open_book <= _ALL or not 0 <= options.unanswerable <= _ALL:
+        raise UsageError("--open-book and --unanswerable are percentages, up to 100")
+    if options.shape not in OPEN_BOOK_FORMATS:
+        known = ", ".join(OPEN_BOOK_FORMATS)
+        raise UsageError(f"--open-book: '{options.shape}' has no prompt; one of: {known}")
+    if read_texts is None:
+        raise UsageError("open_book needs the run's texts (read_texts)")
 
 
 def _write_neighbours(
@@ -366,6 +481,15 @@ def _write_neighbours(
         "kept": summary.kept,
         "dropped": summary.dropped,
         "related_documents": summary.related,
+        "sources_read": summary.sources_read,
+        "moved_documents": list(summary.moved),
+        "open_book": {
+            "percent": options.open_book,
+            "unanswerable": options.unanswerable,
+            "rows": summary.open_book,
+        }
+        if options.open_book
+        else None,
         "leak": asdict(summary.leak) if summary.leak else None,
         "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
         "files": {

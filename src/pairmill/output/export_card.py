@@ -12,6 +12,7 @@ from pairmill.records import digest
 if TYPE_CHECKING:
     from pairmill.output.export import ExportOptions, ExportSummary
     from pairmill.output.formats.format import Format
+    from pairmill.output.leak import Leak
 
 __all__ = ["export_card"]
 
@@ -35,7 +36,7 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         summary.kept,
     )
     content = digest(*(file.sha256 for files in summary.files.values() for file in files))
-    sections = (_splits(summary, options), _thresholds(options))
+    sections = (_splits(summary, options), _open_book(summary), _thresholds(options))
     return render_card(
         facts,
         layout,
@@ -64,6 +65,7 @@ def _splits(summary: ExportSummary, options: ExportOptions) -> str:
                 f"Leak test over {leak.held_out:,} held-out rows: {leak.same_instruction:,} "
                 f"instructions also stand in train, {leak.copied_answer:,} answers share at least "
                 f"half of their 8-word runs with train; mean overlap {leak.overlap:.2%}."
+                f"{_sources(leak)}"
             ),
         ]
     if summary.length_gap:
@@ -76,7 +78,31 @@ def _kept_together(summary: ExportSummary) -> str:
         return "A document's pairs are in one split."
     return (
         "A document's pairs are in one split, with those of documents whose answers share half of "
-        f"their 8-word runs with it: {summary.related:,} documents have such kin."
+        f"their 8-word runs with it{_by_text(summary)}: "
+        f"{summary.related:,} documents have such kin."
+    )
+
+
+def _by_text(summary: ExportSummary) -> str:
+    if not summary.sources_read:
+        return ""
+    return " or of whose own text a passage is nearly the same"
+
+
+def _sources(leak: Leak) -> str:
+    if leak.copied_source is None:
+        return ""
+    return f" The text of {leak.copied_source:,} of all held-out rows stands in train's documents."
+
+
+def _open_book(summary: ExportSummary) -> str:
+    if not summary.open_book:
+        return ""
+    opened, unsaid = summary.open_book.get("opened", 0), summary.open_book.get("unanswerable", 0)
+    return (
+        f"## Open book\n\n{opened:,} rows have passages in the prompt, up to three of them from"
+        f" other documents of the same split. In {unsaid:,} of these the row's own passage is"
+        " missing, and the answer is that the texts do not say."
     )
 
 

@@ -12,6 +12,7 @@ from pairmill.errors import FolderError, StorageError
 from pairmill.output.card import CARD
 from pairmill.output.formats.registry import find_format
 from pairmill.output.rows import complete_lines, open_shards
+from pairmill.output.split_record import SPLIT_RECORD
 from pairmill.plain import plain
 from pairmill.store.files import DISK
 
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 MANIFEST = "export.json"
-_OWN = {CARD, MANIFEST, "data", "dataset_info.json", "axolotl.yaml"}
+_OWN = {CARD, MANIFEST, SPLIT_RECORD, "data", "dataset_info.json", "axolotl.yaml"}
 
 
 def default_place(folder: Path, shape: str) -> Path:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["summary_lines"]
 
+_MOST_NAMES = 20
 _SHOWN_CHARS = 600
 
 
@@ -33,6 +34,17 @@ def summary_lines(summary: ExportSummary) -> list[str]:
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
     lines.append(_leak_line(summary.leak))
+    if summary.related is not None and not summary.sources_read:
+        lines.append("kin: by answers alone, since the run's inputs are not at hand")
+    if summary.moved:
+        names = ", ".join(plain(name, 80) for name in summary.moved[:_MOST_NAMES])
+        more = len(summary.moved) - _MOST_NAMES
+        lines.append(
+            f"moved to another split than in the export before, since new text joins them to"
+            f" others: {names}{f' and {more:,} more' if more > 0 else ''}"
+        )
+    if summary.open_book:
+        lines.append(_open_book_line(summary.open_book))
     if summary.length_gap:
         lines.append(summary.length_gap.line())
     return lines
@@ -44,4 +56,24 @@ def _leak_line(leak: Leak | None) -> str:
     return (
         f"leak into train: {leak.share:.1%} of {leak.held_out:,} held-out pairs "
         f"({leak.same_instruction:,} same instruction, {leak.copied_answer:,} copied answer)"
+        f"{_source_part(leak)}"
     )
+
+
+def _source_part(leak: Leak) -> str:
+    if leak.copied_source is None:
+        return ""
+    return f", {leak.copied_source:,} from a source whose text is in train"
+
+
+def _open_book_line(counts: dict[str, int]) -> str:
+    line = (
+        f"open book: {counts.get('opened', 0):,} pairs with passages in the prompt,"
+        f" {counts.get('unanswerable', 0):,} of them without their own"
+    )
+    missing = counts.get("no_text", 0)
+    if missing:
+        line += (
+            f"; {missing:,} more as they are, since their text is not among the run's inputs now"
+        )
+    return line

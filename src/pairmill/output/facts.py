@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pairmill.store.charges import Bill
     from pairmill.store.counts import RunCounts
     from pairmill.store.rows import Feature
+    from pairmill.store.verdict import RunVerdict
 
 __all__ = ["RunFacts", "cost_usd", "counted"]
 
@@ -42,6 +43,7 @@ class RunFacts:
         counts: What became of documents, chunks and pairs; the numbers above follow from it.
         figures: How far the judge can be trusted, and what evolution gains.
         fields: A recipe's own fields: name to type, as ``store.rows.Feature`` has it.
+        verdict: The last one of ``qc`` or ``report`` on its pairs; None where neither was asked.
         languages: ISO 639 codes of the texts.
         finished: Whether the run has ended; a card written before says that it goes on.
     """
@@ -63,6 +65,7 @@ class RunFacts:
     counts: RunCounts | None = None
     figures: RunFigures | None = None
     fields: Mapping[str, Feature] = field(default_factory=dict)
+    verdict: RunVerdict | None = None
     languages: tuple[str, ...] = ()
     finished: bool = False
 

@@ -31,12 +31,15 @@ class Leak:
         copied_answer: Those of whose answer's 8-word runs at least half stand in answers of train;
             of a conversation, all its replies are the answer.
         overlap: Mean share of an answer's 8-word runs that stand in answers of train, 0 to 1.
+        copied_source: Of all held-out rows, those of whose chunk three fifths of the 3-word runs
+            stand in texts of train's documents; None where the texts were not at hand.
     """
 
     held_out: int
     same_instruction: int
     copied_answer: int
     overlap: float
+    copied_source: int | None = None
 
     @property
     def share(self) -> float:

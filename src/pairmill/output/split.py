@@ -2,8 +2,9 @@
 
 Documents that share text (given as edges) form one component. A component's split is a function of
 its name and a seed alone, so that a dataset may grow, and be exported in any order, without a pair
-moving from one split to another. Only a new edge that joins two components can move the documents
-of the one whose name is the greater.
+moving from one split to another. A new edge that joins a component to another could move documents;
+so what an earlier export has put into a split stays there, and takes its new kin along. Only where
+an edge joins documents that were exported to different splits must some of them move.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pairmill.records import digest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["SPLITS", "Shares", "Splitter", "parse_shares"]
+__all__ = ["SPLITS", "Components", "Shares", "Splitter", "parse_shares"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -53,6 +54,33 @@ def parse_shares(text: str) -> Shares:
     return Shares(train, validation, test)
 
 
+class Components:
+    """Documents that are joined, also through others. Only those that ever were take memory."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def __contains__(self, document_id: str) -> bool:
+        """Whether the document was ever joined to another one."""
+        return document_id in self._parents
+
+    def of(self, document_id: str) -> str:
+        """The name of the document's component: the least id in it."""
+        root = document_id
+        while (parent := self._parents.get(root, root)) != root:
+            root = parent
+        while (parent := self._parents.get(document_id, root)) != root:  # shorten the way
+            self._parents[document_id] = root
+            document_id = parent
+        return root
+
+    def join(self, one: str, other: str) -> None:
+        """Make one component of two."""
+        first, second = sorted((self.of(one), self.of(other)))
+        self._parents[first] = first
+        self._parents[second] = first
+
+
 class Splitter:
     """Assigns documents to splits.
 
@@ -69,29 +97,46 @@ class Splitter:
         self._seed = str(seed)
         self._test_below = shares.test / _ALL
         self._validation_below = (shares.test + shares.validation) / _ALL
-        self._parents: dict[str, str] = {}
+        self._held: dict[str, str] = {}  # component to its split
+        self._components = Components()
         for one, other in edges:
-            self._join(one, other)
+            self._components.join(one, other)
+
+    def hold(self, earlier: Iterable[tuple[str, str]]) -> list[str]:
+        """Keep documents in the splits into which an earlier export has put them.
+
+        A component whose documents were in different splits goes where most of them were, of equals
+        to the first of ``SPLITS``.
+
+        Args:
+            earlier: Id and split of each document.
+
+        Returns:
+            The ids, sorted, of documents that must leave their split all the same.
+        """
+        votes: dict[str, dict[str, list[str]]] = {}
+        for document, split in earlier:
+            if document in self._components or self._by_hash(document) != split:
+                group = votes.setdefault(self.component(document), {})
+                group.setdefault(split, []).append(document)
+        moved: list[str] = []
+        for name, group in votes.items():
+            chosen = max(SPLITS, key=lambda split: len(group.get(split, ())))
+            self._held[name] = chosen
+            moved += [each for split in group if split != chosen for each in group[split]]
+        return sorted(moved)
 
     def component(self, document_id: str) -> str:
         """The name of the document's component: the least id in it."""
-        root = document_id
-        while (parent := self._parents.get(root, root)) != root:
-            root = parent
-        while (parent := self._parents.get(document_id, root)) != root:  # shorten the way
-            self._parents[document_id] = root
-            document_id = parent
-        return root
+        return self._components.of(document_id)
 
     def split_of(self, document_id: str) -> str:
         """``train``, ``validation`` or ``test``."""
-        name = digest(self._seed, self.component(document_id))
-        point = int(name[:16], 16) / _HASH_RANGE
+        name = self.component(document_id)
+        return self._held.get(name) or self._by_hash(name)
+
+    def _by_hash(self, name: str) -> str:
+        point = int(digest(self._seed, name)[:16], 16) / _HASH_RANGE
         if point < self._test_below:
             return "test"
         return "validation" if point < self._validation_below else "train"
-
-    def _join(self, one: str, other: str) -> None:
-        first, second = sorted((self.component(one), self.component(other)))
-        self._parents[first] = first
-        self._parents[second] = first

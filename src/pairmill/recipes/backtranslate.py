@@ -15,6 +15,7 @@ from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
+from pairmill.recipes.voice import style_mode
 from pairmill.recipes.writing import (
     TERMS,
     TOKENS_PER_PAIR,
@@ -40,8 +41,8 @@ VERSION = "3"
 def backtranslate(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk only when no valid reply can be had."""
     doors = constant_doors(settings)
-    forms = Forms(lambda style: load_backtranslate(style, doors))
-    cards = StyleCards(settings.style_card)
+    forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice))
+    cards = StyleCards(style_mode(settings))
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)
 

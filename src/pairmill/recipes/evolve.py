@@ -103,7 +103,7 @@ class Evolution:
         """What the settings ask for; None for ``evolve: off``."""
         if settings.evolve == "off":
             return None
-        form = load_template("evolve", {"canary": CANARY}, constant_doors(settings))
+        form = load_template("evolve", {"canary": CANARY}, constant_doors(settings), settings.voice)
         return cls(form, checks, settings.temperature, settings.seed)
 
     @property

@@ -15,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from pairmill.plain import plain
+from pairmill.recipes.voice import AUTHOR, voiced
 from pairmill.records import Message, Prompt, Sampling, Template
 
 if TYPE_CHECKING:
@@ -63,11 +64,14 @@ class PromptTemplate:
 
 
 def load_template(
-    name: str, constants: Mapping[str, str] | None = None, doors: str = ""
+    name: str,
+    constants: Mapping[str, str] | None = None,
+    doors: str = "",
+    voice: str = AUTHOR,
 ) -> PromptTemplate:
     """Load ``templates/NAME.md``; ``constants`` fill places in its constant turns.
 
-    ``doors`` is what the user adds behind them (see ``doors.py``).
+    ``doors`` is what the user adds behind them (see ``doors.py``), ``voice`` that of the answers.
 
     Raises:
         KeyError: A place in a constant turn has no value.
@@ -81,7 +85,7 @@ def load_template(
         raise ValueError(message)
     given = constants or {}
     messages = tuple(
-        Message(role, _PLACE.sub(lambda match: given[match[1]], body.strip()))
+        Message(role, _PLACE.sub(lambda match: given[match[1]], voiced(body.strip(), voice)))
         for role, body in zip(turns[0:-2:2], turns[1:-2:2], strict=True)
     )
     if doors:

@@ -253,6 +253,9 @@ class Asker:
         if value is None:
             details = "; ".join(fault.detail for fault in last.reading.faults[:MAX_FAULTS])
             raise RejectedError(step.reason, details, last.text or attempts[0].text)
+        if _is_mended_away(attempts, value, answer):
+            told = "the mended reply holds nothing of what was broken"
+            raise RejectedError(attempts[0].reasons[0], told, attempts[0].text)
         if last.reading.faults:
             for fault in _unmended(attempts):
                 self.drop(Rejection(fault.reason, fault.detail, fault.raw, whole_unit=False))
@@ -270,6 +273,18 @@ def _gather(attempts: list[Attempt], answer: type[Answer]) -> Answer | None:
     for value in values:
         joined.extend(item for item in getattr(value, answer.items) if item not in joined)
     return values[0].model_copy(update={answer.items: joined})  # type: ignore[no-any-return]
+
+
+def _is_mended_away(attempts: list[Attempt], value: AnswerModel, answer: type[Answer]) -> bool:
+    """Whether a broken reply was mended to an empty one, and does not itself say "nothing here".
+
+    An empty list is an answer where the model gives it; where a repair does, what the model wrote
+    was lost on the way.
+    """
+    if not answer.items or not attempts[-1].was_repair or getattr(value, answer.items):
+        return False
+    skip = getattr(value, "skip", None)
+    return skip is None or str(skip) not in attempts[0].text
 
 
 def _unmended(attempts: list[Attempt]) -> list[Fault]:

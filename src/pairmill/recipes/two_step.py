@@ -17,6 +17,7 @@ from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
+from pairmill.recipes.voice import style_mode
 from pairmill.recipes.writing import (
     CANARY,
     TERMS,
@@ -60,10 +61,12 @@ def two_step(settings: Settings) -> Generator:
     doors = constant_doors(settings)
     asking = load_template("instructions", {"canary": CANARY}, doors)
     answering = Forms(
-        lambda style: load_template("answers", {"style": style, "canary": CANARY}, doors)
+        lambda style: load_template(
+            "answers", {"style": style, "canary": CANARY}, doors, settings.voice
+        )
     )
-    pairs_forms = Forms(lambda style: load_backtranslate(style, doors))
-    cards = StyleCards(settings.style_card)
+    pairs_forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice))
+    cards = StyleCards(style_mode(settings))
     rewriter = Rewriter(settings, pairs_forms, cards)
 
     def question(chunk: Chunk, plan: Plan) -> Prompt:

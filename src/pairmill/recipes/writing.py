@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
 from pairmill.quality.filters import prompt_terms
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template, one_line
+from pairmill.recipes.voice import AUTHOR
 from pairmill.records import Pair, Rejection
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ class WrittenAnswer(AnswerModel):
     pairs: list[WrittenPair]
 
 
-def load_backtranslate(style: str, doors: str = "") -> PromptTemplate:
+def load_backtranslate(style: str, doors: str = "", voice: str = AUTHOR) -> PromptTemplate:
     """The default recipe's template, with a paragraph about the author's style, or with ""."""
-    return load_template("backtranslate", {"style": style, "canary": CANARY}, doors)
+    return load_template("backtranslate", {"style": style, "canary": CANARY}, doors, voice)
 
 
 def to_pair(written: WrittenPair, index: int) -> Pair:

@@ -27,6 +27,7 @@ from pairmill.sources.notes import InputFate
 from pairmill.store.counts import InputCounts, RunCounts, count_run, read_input_counts, write_pace
 from pairmill.store.fields import read_fields
 from pairmill.store.manifest import write_manifest
+from pairmill.store.verdict import read_verdict
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
@@ -233,5 +234,6 @@ class Ending:
             doubt_usd=account.usd_in_doubt,
             figures=parse_figures(self._folder.read_figures()),
             fields=read_fields(self._folder.state),
+            verdict=read_verdict(self._folder),
             finished=finished,
         )

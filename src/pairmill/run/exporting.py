@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
     from pairmill.output.export_summary import summary_lines  # noqa: PLC0415
     from pairmill.output.related import related_documents  # noqa: PLC0415
     from pairmill.output.repeats import near_repeats  # noqa: PLC0415
+    from pairmill.output.source_texts import read_source_texts  # noqa: PLC0415
 
     done = exporting.export(
         settings.output,
@@ -59,6 +61,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
         exporting.ExportOptions(shape=settings.export),
         find_repeats=near_repeats,
         find_related=related_documents,
+        read_texts=partial(read_source_texts, settings.output),
         version=__version__,
     )
     return summary_lines(done)

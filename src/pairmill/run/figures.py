@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunMetrics", "summarize"]
 
+_MANY_UNSCORED = 0.1  # from here on `status` and `report` say fail
 MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
 _GATE = ("instruction_following", "truthfulness")
 _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
@@ -36,17 +37,42 @@ class RunMetrics:
         self._state = state
         self._counts = _read(state)
         self._changed = False
+        self._rated = self._unscored = 0  # in this start
 
     def listen(self, event: PairJudged | PairEvolved | ShardPublished) -> None:
         """Count an event; save when a shard is published."""
         if isinstance(event, PairJudged):
             _count_rating(self._counts, event)
+            if not event.trial:
+                self._rated += event.scores is not None
+                self._unscored += event.scores is None
         elif isinstance(event, PairEvolved):
             _add(self._counts["evolve"].setdefault(event.operator, {}), event.outcome)
         if isinstance(event, ShardPublished):
             self.save()
         else:
             self._changed = True
+
+    def warning(self, *, judge: str, wrote: bool) -> str:
+        """What is wrong with the ratings of this start, in a line; "" where nothing is.
+
+        Args:
+            judge: The setting.
+            wrote: Whether this start wrote pairs.
+        """
+        asked = self._rated + self._unscored
+        if judge == "off" or (not asked and (self._counts["rated"] or not wrote)):
+            return ""
+        if not asked:
+            return "no pair is rated: judge: sample took none of these chunks (judge_share)"
+        if not self._rated:
+            return (
+                f"the judge rated none of the {asked:,} pairs that it was asked about: they are"
+                " flagged unscored; rejected/ and `pairmill doctor` with the judge's model say why"
+            )
+        if self._unscored >= _MANY_UNSCORED * asked:
+            return f"the judge left {self._unscored:,} of {asked:,} pairs unscored"
+        return ""
 
     def save(self) -> None:
         """Write both files, if anything was counted.

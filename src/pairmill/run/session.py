@@ -203,6 +203,7 @@ async def run(
             watch=watch,
             puts_back=again is not None,
             skipped=skipped,
+            metrics=figures,
             view=view,
         )
         stack.enter_context(calm_collector())
@@ -232,6 +233,7 @@ class _Session:
         watch: CanaryGuard,
         puts_back: bool,
         skipped: SkippedLog,
+        metrics: RunMetrics,
         view: RunView | None = None,
     ) -> None:
         self._settings = settings
@@ -245,6 +247,7 @@ class _Session:
         self._puts_back = puts_back
         self._view = view
         self._skipped = skipped
+        self._metrics = metrics
         self._stop = watch.stop
         self._chunks = 0
         self._suspended = 0
@@ -469,7 +472,7 @@ class _Session:
             asked=asked,
             chunks=self._chunks,
             pairs=pairs,
-            warning="" if self._stop.is_requested else self._watch.conclude(),
+            warning=self._warning(wrote=pairs > self._pairs_before),
             counts=counts,
             new_pairs=pairs - self._pairs_before,
             usd=account.usd,
@@ -480,6 +483,12 @@ class _Session:
             seconds=time.monotonic() - self._began_at,
             cap=cap,
         )
+
+    def _warning(self, *, wrote: bool) -> str:
+        """What is wrong with the pairs or the ratings of this start."""
+        rated = self._metrics.warning(judge=self._settings.judge, wrote=wrote)
+        told = "" if self._stop.is_requested else self._watch.conclude()
+        return "; ".join(part for part in (told, rated) if part)
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

@@ -33,7 +33,7 @@ class Quiet:
     def write(self, data: Any) -> int:
         """Write as far as that is possible; a full disk behind it is no fault of the run."""
         try:
-            for start in range(0, len(data), _PIECE):
+            for start in range(0, len(data) or 1, _PIECE):  # nothing has a type that may be wrong
                 if not self._has_room():
                     break
                 self._stream.write(data[start : start + _PIECE])

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import orjson
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +21,7 @@ from pairmill.service.verdicts import print_checks
 from pairmill.store.counts import count_run, describe, read_pace
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
+from pairmill.store.verdict import RunVerdict, read_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +67,7 @@ def figures(folder: RunFolder, lookup: Lookup, counts: RunCounts) -> dict[str, A
     return {
         "folder": str(folder.path),
         "percent": _percent(counts),
+        "verdict": _verdict(folder),
         **_pace(folder, counts, usd),
         "counts": counts.to_json(),
         "units": dict(totals.units),
@@ -85,6 +88,12 @@ def figures(folder: RunFolder, lookup: Lookup, counts: RunCounts) -> dict[str, A
         "open_shards": sum(not shard.closed for shard in shards),
         "bytes": sum(shard.bytes for shard in shards),
     }
+
+
+def _verdict(folder: RunFolder) -> dict[str, Any] | None:
+    """What ``qc`` or ``report`` last said of the pairs; None where neither was asked."""
+    found = read_verdict(folder)
+    return None if found is None else msgspec.structs.asdict(found)
 
 
 def _percent(counts: RunCounts) -> float | None:
@@ -143,7 +152,14 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         ("calls", f"{calls}; {lost:,} more whose end is not known" if lost else calls),
         ("models", _named(found["calls_by_model"])),
         ("shards", shards),
+        ("verdict", _judged(found["verdict"])),
     ]
+
+
+def _judged(verdict: Mapping[str, Any] | None) -> str:
+    if verdict is None:
+        return "not judged yet; pairmill report does"
+    return plain(RunVerdict(**verdict).line, 400)
 
 
 def _spent(found: Mapping[str, Any], counts: RunCounts) -> str:

@@ -423,6 +423,8 @@ def _exchange(folder: RunFolder, building: Path, kept: Path, files: Files) -> bo
     The old write-ahead log goes with the old ledger: beside the new one it would be applied to it.
     """
     try:
+        if folder.ledger.is_dir():  # a container's mount of a file that was not there
+            files.rename(folder.ledger, kept.with_name(f"{kept.name}.folder"))
         for ending in ("", "-wal"):
             old = folder.ledger.with_name(f"{folder.ledger.name}{ending}")
             if ending or _is_something(old):

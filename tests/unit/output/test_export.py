@@ -12,13 +12,17 @@ from pairmill.output.export import ExportOptions, export
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.export_summary import summary_lines
 from pairmill.output.length_gap import LengthGap
+from pairmill.output.open_book import WORDS
 from pairmill.output.policy import ExportPolicy
 from pairmill.output.related import related_documents
 from pairmill.output.repeats import near_repeats
 from pairmill.output.split import Shares
+from pairmill.output.split_record import read_splits
+from pairmill.quality.phrases import LANGUAGES
+from pairmill.records import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 ALL_TRAIN = Shares(100, 0, 0)
@@ -55,7 +59,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_run(
         export(run_folder(*shards, name=f"run{attempt}"), out, options)
         seen.append(fingerprint(out))
     assert seen[0] == seen[1] == seen[2]
-    assert len(seen[0]) == 7
+    assert len(seen[0]) == 8
 
 
 def test_each_row_is_kept_or_dropped_with_a_reason(
@@ -405,6 +409,134 @@ def test_the_card_and_the_trainers_snippets_name_the_files(
     assert train["type"] == "chat_template"
     assert (out / train["data_files"][0]).is_file()
     assert held_out["data_files"] != train["data_files"]
+
+
+def chunk_of(number: int, text: str) -> Chunk:
+    return Chunk(f"c{number}", text, f"d{number}", 0, len(text), "here")
+
+
+def test_documents_whose_own_texts_are_copies_share_a_split_whatever_their_answers_say(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    draw = random.Random(3)
+    words = [f"{one}{two}" for one in "abcdefgh" for two in ("ra", "lo", "mi", "ten", "sky")]
+    texts = [" ".join(draw.choices(words, k=150)) for _ in range(40)]
+    rows = [
+        row(number, document_id=f"d{number}", chunk_id=f"c{number}",
+            answer=" ".join(draw.choices(words, k=40)))
+        for number in range(80)
+    ]  # fmt: skip
+    folder, options = run_folder(rows), ExportOptions(shares=Shares(50, 25, 25))
+    chunks = [chunk_of(number, texts[number % 40]) for number in range(80)]
+
+    def read(wanted: set[str]) -> Iterator[Chunk]:
+        assert wanted == {f"c{number}" for number in range(80)}
+        yield from chunks
+
+    by_answers = export(folder, tmp_path / "one", options, find_related=related_documents)
+    assert (by_answers.related, by_answers.sources_read) == (0, 0)
+    assert "by answers alone" in " ".join(summary_lines(by_answers))
+    kept = export(
+        folder, tmp_path / "two", options, find_related=related_documents, read_texts=read
+    )
+    assert (kept.related, kept.sources_read) == (80, 80)
+    assert kept.leak is not None
+    assert kept.leak.copied_source == 0
+    placed = dict(read_splits(tmp_path / "two", options.shares, options.seed))
+    assert all(placed[f"d{number}"] == placed[f"d{number + 40}"] for number in range(40))
+    assert "nearly the same" in (tmp_path / "two" / "README.md").read_text("utf-8")
+
+
+def test_an_export_in_the_place_of_another_moves_no_document_or_names_it(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [row(number, document_id=f"d{number:03}", chunk_id=f"c{number}") for number in range(90)]
+    options, out = ExportOptions(shares=Shares(50, 25, 25)), tmp_path / "out"
+    folder = run_folder(rows)
+    export(folder, out, options)
+    before = dict(read_splits(out, options.shares, options.seed))
+    assert set(before.values()) == {"train", "validation", "test"}
+    edges = [(f"d{number:03}", f"d{number + 1:03}") for number in range(0, 90, 2)]
+    summary = export(folder, out, options, find_related=lambda _: edges)
+    after = dict(read_splits(out, options.shares, options.seed))
+    assert all(after[one] == after[other] for one, other in edges)
+    assert list(summary.moved) == [name for name in before if before[name] != after[name]] != []
+    assert summary.moved[0] in " ".join(summary_lines(summary))
+    other = export(folder, out, ExportOptions(shares=Shares(50, 25, 25), seed=5))
+    assert other.moved == ()  # another seed asks for another assignment
+
+
+def make_texts(count: int) -> list[str]:
+    draw = random.Random(11)
+    words = [f"{one}{two}" for one in "abcdefgh" for two in ("ra", "lo", "mi", "ten", "sky", "un")]
+    return [" ".join([f"subject{number}", *draw.choices(words, k=60)]) for number in range(count)]
+
+
+@pytest.mark.parametrize("shape", ["messages", "alpaca"])
+def test_an_open_book_shows_passages_of_the_same_split_only(
+    shape: str, row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    texts = make_texts(60)
+    rows = [
+        row(number, document_id=f"d{number}", chunk_id=f"c{number}",
+            answer=f"The answer tells of subject{number} alone, and rests on what stands there.")
+        for number in range(60)
+    ]  # fmt: skip
+    folder, out = run_folder(rows), tmp_path / "out"
+    options = ExportOptions(
+        shape=shape, shares=Shares(50, 25, 25), open_book=80, unanswerable=25, seed=2
+    )
+
+    def read(_wanted: set[str]) -> Iterator[Chunk]:
+        yield from (chunk_of(number, texts[number]) for number in range(59))
+
+    summary = export(folder, out, options, find_related=related_documents, read_texts=read)
+    counts = summary.open_book
+    assert 35 < counts["opened"] < 58
+    assert 4 < counts["unanswerable"] < 25
+    placed = dict(read_splits(out, options.shares, options.seed))
+    opened = unsaid = beside = 0
+    for split in ("train", "validation", "test"):
+        for record in records(out, split):
+            if shape == "messages":
+                asked, said = (turn["content"] for turn in record["messages"])
+            else:
+                asked = f"{record['input']}\n\n{record['instruction']}"
+                said = record["output"]
+            own = int(asked.rpartition("What is number ")[2].split()[0])
+            shown = [int(part.split()[0]) for part in asked.split("subject")[1:]]
+            assert all(placed[f"d{number}"] == split for number in shown)
+            opened += bool(shown)
+            beside += len(shown) > 1
+            if said == "The texts do not say.":
+                unsaid += 1
+                assert shown
+                assert own not in shown
+            elif shown:
+                assert own in shown
+                assert texts[own] in asked
+    assert (opened, unsaid) == (counts["opened"], counts["unanswerable"])
+    assert beside > 10
+    told = " ".join(summary_lines(summary))
+    assert f"{opened} pairs with passages" in told
+    assert "Open book" in (out / "README.md").read_text("utf-8")
+
+
+def test_an_open_book_needs_a_prompt_and_says_which_texts_are_gone(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = run_folder([row(number) for number in range(5)])
+    for options in (ExportOptions(shape="text", open_book=10), ExportOptions(open_book=101)):
+        with pytest.raises(UsageError, match="--open-book"):
+            export(folder, tmp_path / "out", options, read_texts=lambda _: iter(()))
+    options = ExportOptions(open_book=100, shares=ALL_TRAIN)
+    summary = export(folder, tmp_path / "out", options, read_texts=lambda _: iter(()))
+    assert summary.open_book == {"no_text": 5}
+    assert "5 more as they are" in " ".join(summary_lines(summary))
+
+
+def test_every_language_of_the_phrases_has_its_words_for_an_open_book() -> None:
+    assert set(WORDS) == set(LANGUAGES)
 
 
 def test_rows_that_a_format_cannot_hold_are_told_where_they_fit(

@@ -194,3 +194,22 @@ async def test_an_answer_that_must_not_be_mended_is_asked_for_afresh() -> None:
     assert second.prompt.sampling.seed != first.prompt.sampling.seed
     assert {first.model, second.model} == {"wise"}
     assert asker.model == "m"  # rows name who wrote them, not who judged
+
+
+async def test_a_broken_reply_that_is_mended_to_nothing_is_a_reject_and_no_empty_chunk() -> None:
+    broken = '{"skip": null, "pairs": [{"instruction": 3}]}'
+    with pytest.raises(RejectedError) as caught:
+        await _ask(broken, _reply())
+    assert caught.value.reason not in {"no_pairs", "boilerplate"}
+    assert caught.value.raw == broken
+
+
+async def test_a_broken_reply_that_says_that_there_is_nothing_may_be_mended_to_that() -> None:
+    broken = '{"skip": "boilerplate", "pairs": [{"instruction": 3}]}'
+    mended = '{"skip": "boilerplate", "pairs": []}'
+    *_, value = await _ask(broken, mended)
+    assert (value.skip, value.pairs) == ("boilerplate", [])
+    with pytest.raises(RejectedError):  # a mend that makes the reason up
+        await _ask(broken.replace('"boilerplate"', "null"), mended)
+    *_, value = await _ask(_reply())
+    assert value.pairs == []  # said outright

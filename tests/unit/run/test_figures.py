@@ -117,3 +117,22 @@ def test_a_run_that_judges_nothing_leaves_no_file(tmp_path: Path) -> None:
     figures.listen(ShardPublished())
     figures.save()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_without_ratings_says_so_and_one_with_ratings_does_not(tmp_path: Path) -> None:
+    def warning(*events: PairJudged, judge: str = "all", wrote: bool = True) -> str:
+        place = tmp_path / str(len(list(tmp_path.iterdir())))
+        place.mkdir()
+        figures = RunMetrics(place / "figures.json", place / "counts.json")
+        for event in events:
+            figures.listen(event)
+        return figures.warning(judge=judge, wrote=wrote)
+
+    rated, missing = judged(scores(5, 5, 5, 5)), judged(None)
+    assert warning(*[rated] * 20, missing) == ""
+    assert "rated none of the 7 pairs" in warning(*[missing] * 7)
+    assert "left 2 of 12 pairs unscored" in warning(*[rated] * 10, *[missing] * 2)
+    assert "rated none" in warning(missing, judged(scores(5, 5, 5, 5), "again"))
+    assert "took none of these chunks" in warning(judge="sample")
+    assert warning(judge="sample", wrote=False) == ""
+    assert warning(missing, judge="off") == ""

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import sys
+
+import pytest
+import typer
 
 from pairmill.service.quiet import Quiet
 
@@ -26,3 +30,15 @@ def test_what_somebody_reads_is_passed_on() -> None:
     quiet.buffer.write(b"bytes")
     assert stream.buffer.getvalue() == b"text bytes"
     assert quiet.encoding == "utf-8"
+
+
+def test_it_can_stand_in_for_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for libraries that ask a stream whether it takes text or bytes."""
+    stream = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stderr", Quiet(stream))
+    typer.echo("a line", err=True)
+    assert stream.buffer.getvalue() == b"a line\n"
+    with pytest.raises(TypeError):
+        sys.stderr.write(b"")  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "stderr", Quiet(Gone()))
+    typer.echo("a line", err=True)

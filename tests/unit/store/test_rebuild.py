@@ -155,3 +155,12 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
         assert after.unpriced == before.unpriced
         folder.ledger.unlink()
+
+
+def test_a_folder_in_the_place_of_the_ledger_is_put_aside(path: Path) -> None:
+    folder = lost(path)
+    folder.ledger.mkdir()
+    with lock_folder(path, version="1") as locked:
+        assert rebuild(locked, IDENTITIES).pairs == 20
+    with Lookup(folder.ledger) as lookup:
+        assert lookup.totals().pairs == 20

@@ -13,7 +13,11 @@ __all__ = ["ALPACA"]
 
 
 def _shape(row: Row) -> Record:
-    return {"instruction": row["instruction"], "input": "", "output": row["answer"]}
+    return {
+        "instruction": row["instruction"],
+        "input": row.get("passage") or "",
+        "output": row["answer"],
+    }
 
 
 ALPACA = Format(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_documents
 from pairmill.config import load
-from pairmill.errors import FolderError, InputError, UsageError
+from pairmill.errors import FolderError, InputError, StorageError, UsageError
+from pairmill.output.files import write_text
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
 from pairmill.output.qc.measures import Profile
 from pairmill.output.qc.read import Fields, read_pairs
-from pairmill.output.qc.report import check
+from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.repeats import choose_embedder
+from pairmill.output.report.page import Judged, render_dataset
+from pairmill.output.report.pairs import list_rows
 from pairmill.output.run_inputs import find_inputs
 from pairmill.sources.files import check_inputs
 from pairmill.store.folder import read_folder
+from pairmill.store.verdict import keep_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,6 +95,8 @@ def check_dataset(
     rows: Path | None = None,
     clean: Path | None = None,
     drop: str = "",
+    html: Path | None = None,
+    version: str = "",
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> tuple[Report, list[str]]:
     """Read a dataset, measure it, and write its findings and what is left without them.
@@ -105,6 +112,8 @@ def check_dataset(
         rows: Where to write every finding, or None.
         clean: Where to write the dataset without the rows found bad, or None.
         drop: Figures whose rows go, with commas between; "" for the usual ones.
+        html: Where to write a page with the figures and the pairs, or None.
+        version: Of pairmill, for the page.
         progress: Told now and then what is being done, how many records of how many are.
 
     Returns:
@@ -133,9 +142,17 @@ def check_dataset(
         progress=lambda done: tell("checked", done, len(pairs.rows)),
     )
     lines = []
+    if not documents and profile is None and _is_run(path):
+        with suppress(StorageError):  # it may be another's folder, that can only be read
+            keep_verdict(read_folder(path), run_verdict(report))
     if rows is not None:
         lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
     if clean is not None:
         kept, dropped = clean_dataset(source, clean, report, pairs, keys)
         lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
+    if html is not None:
+        listed, how = list_rows(pairs.rows, report)
+        page = render_dataset(path.resolve().name, Judged(report, None, listed, how), version)
+        write_text(html, page)
+        lines.append(f"the page is {html}")
     return report, lines

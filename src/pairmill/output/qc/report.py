@@ -16,6 +16,7 @@ from pairmill.output.qc.limits import BY_NATURE, LIMITS, Status
 from pairmill.output.qc.measures import Profile, choose_profile, measure
 from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
+from pairmill.store.verdict import RunVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "check",
     "failures",
     "render",
+    "run_verdict",
     "shown",
     "to_json",
     "verdict_line",
@@ -228,6 +230,11 @@ def verdict_line(report: Report) -> str:
     if report.status is Status.WARN:
         return f"Usable, with something to look at: {reasons}."
     return "No fault found."
+
+
+def run_verdict(report: Report) -> RunVerdict:
+    """The verdict as a run folder keeps it."""
+    return RunVerdict(report.status.value, verdict_line(report), report.pairs)
 
 
 def to_json(report: Report) -> dict[str, Any]:

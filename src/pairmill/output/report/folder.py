@@ -11,10 +11,11 @@ import orjson
 from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
+from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
-from pairmill.output.qc.report import check
+from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
@@ -26,6 +27,7 @@ from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import read_totals
+from pairmill.store.verdict import keep_verdict, read_verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +56,12 @@ def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
     if not published_shards(folder.path):
         raise InputError(f"{path} holds no published pairs yet")
     judged = judge_folder(folder, seed)
-    return write_report(folder.path, read_facts(folder, version), judged)
+    if judged.quality is not None:
+        keep_verdict(folder, run_verdict(judged.quality))
+    facts = read_facts(folder, version)
+    if facts.finished:  # else the run itself writes the card again
+        write_card(folder.path, facts)
+    return write_report(folder.path, facts, judged)
 
 
 def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
@@ -105,6 +112,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         doubt_usd=totals.bill.doubt_picodollars / PICO,
         figures=parse_figures(folder.read_figures()),
         fields=read_fields(folder.state),
+        verdict=read_verdict(folder),
         finished=bool(told.get("finished")),
     )
 

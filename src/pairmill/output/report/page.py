@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pairmill.output.rows import Row
     from pairmill.quality.verdict import Check
 
-__all__ = ["REPORT", "Judged", "render_report", "write_report"]
+__all__ = ["REPORT", "Judged", "render_dataset", "render_report", "write_report"]
 
 REPORT = "report.html"
 
@@ -96,7 +96,6 @@ def render_report(
 ) -> str:
     """The report as HTML."""
     quality = judged.quality
-    script = Markup(_read("page.js"))
     contents = ["Findings"] if quality else []
     contents += ["From documents to pairs", "What was dropped", "Grounding", "Variety", "Pairs"]
     sections = [
@@ -107,30 +106,51 @@ def render_report(
         parts.variety(measures),
         parts.cost(facts, measures),
     ]
-    return (
-        _environment()
-        .from_string(_read("template.html"))
-        .render(
-            name=name,
-            policy=_policy(script),
-            style=Markup(_read("page.css")),
-            lead=parts.lead(facts),
-            quality=quality,
-            verdict=verdict_line(quality) if quality else "",
-            judged=_judged(judged),
-            quiet=[metric for metric in quality.by_severity if not metric.advice]
-            if quality
-            else [],
-            contents=contents,
-            tiles=parts.tiles(facts, measures),
-            trust=_verdicts("Judge and evolution on trial", verdicts(facts.figures)),
-            sections=Markup("".join(sections)),
-            curves=_curves(quality),
-            sampled=judged.how,
-            version=facts.version,
-            data=_embed(judged.pairs),
-            script=script,
-        )
+    return _fill(
+        judged,
+        name=name,
+        lead=parts.lead(facts),
+        contents=contents,
+        tiles=parts.tiles(facts, measures),
+        trust=_verdicts("Judge and evolution on trial", verdicts(facts.figures)),
+        sections=Markup("".join(sections)),
+        version=facts.version,
+    )
+
+
+def render_dataset(name: str, judged: Judged, version: str) -> str:
+    """The page on a dataset of any tool: its verdict, its findings and its pairs.
+
+    Args:
+        name: Of the dataset, for people.
+        judged: The figures of ``qc`` and the pairs to list.
+        version: Of pairmill.
+    """
+    return _fill(
+        judged,
+        name=name,
+        lead=tag("p", "Quality report on a dataset.", class_="lead"),
+        contents=["Findings", "Pairs"],
+        version=version,
+    )
+
+
+def _fill(judged: Judged, **values: object) -> str:
+    quality = judged.quality
+    script = Markup(_read("page.js"))
+    page = _environment().from_string(_read("template.html"))
+    return page.render(
+        values,
+        policy=_policy(script),
+        style=Markup(_read("page.css")),
+        quality=quality,
+        verdict=verdict_line(quality) if quality else "",
+        judged=_judged(judged),
+        quiet=[metric for metric in quality.by_severity if not metric.advice] if quality else [],
+        curves=_curves(quality),
+        sampled=judged.how,
+        data=_embed(judged.pairs),
+        script=script,
     )
 
 

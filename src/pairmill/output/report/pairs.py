@@ -14,13 +14,14 @@ from pairmill.output.sample import Reservoir
 from pairmill.quality.language import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pairmill.output.qc.report import Report
+    from pairmill.output.qc.shapes import PairRow
     from pairmill.output.rows import Row
 
-__all__ = ["Finding", "findings_by_place", "list_pairs"]
+__all__ = ["Finding", "findings_by_place", "list_pairs", "list_rows"]
 
 Finding = tuple[str, str, int]
 """A figure's key, what was found, and how much it weighs."""
@@ -96,6 +97,61 @@ def list_pairs(
         f" {len(others.items):,} of the others at random, and {len(rejects.items):,} of"
         f" {dropped:,} entries of rejected/."
     )
+
+
+def list_rows(
+    rows: Sequence[PairRow],
+    report: Report,
+    *,
+    seed: int = 0,
+    most: tuple[int, int] = (WORST, RANDOM),
+) -> tuple[list[dict[str, Any]], str]:
+    """The rows of any dataset to list, and a sentence that says how they were chosen.
+
+    Args:
+        rows: What the report was made of, in order.
+        report: The report.
+        seed: Of the random ones.
+        most: How many of the worst, and of the others at random.
+    """
+    found: defaultdict[int, list[Finding]] = defaultdict(list)
+    for metric in report.by_severity:
+        for hit in metric.hits if metric.status is not Status.INFO else ():
+            found[hit.row].append((metric.key, hit.detail, _WEIGHT[metric.status]))
+    bad = sorted(found, key=lambda at: (-sum(weight for *_, weight in found[at]), at))[: most[0]]
+    chosen = set(bad)
+    others: Reservoir[int] = Reservoir(most[1], seed)
+    for number in range(1, len(rows) + 1):
+        if number not in chosen:
+            others.offer(number)
+    listed = [_foreign(rows[at - 1], at, found.get(at, [])) for at in (*bad, *others.items)]
+    if len(listed) == len(rows):
+        return listed, f"All {len(rows):,} pairs."
+    return listed, (
+        f"A part of the dataset: the {len(bad):,} worst of {len(rows):,} pairs,"
+        f" and {len(others.items):,} of the others at random."
+    )
+
+
+def _foreign(row: PairRow, number: int, found: list[Finding]) -> dict[str, Any]:
+    turns = [
+        turn
+        for asked, said in row.exchanges
+        for turn in (["user", asked], ["assistant" if asked else "text", said])
+    ]
+    said = " ".join(text for _, text in row.exchanges)
+    place = f"{row.place.file.rpartition('/')[2]}:{row.place.line}"
+    return {
+        "place": number, "id": place, "source": _text(row.place.file.rpartition("/")[2]),
+        "model": "", "chunk": page_text(row.passage, _CHUNK_CHARS), "reason": "", "detail": "",
+        "turns": [[role, _text(text)] for role, text in turns if text],
+        "system": _text(row.surroundings), "reasoning": "",
+        "findings": [[key, _text(detail)] for key, detail, _ in found], "flags": [],
+        "grounding": None, "support": None, "score": None, "kind": _text(row.task), "title": "",
+        "evidence": "", "language": identify(said) or "", "fields": "", "alternative": "",
+        "length": len(said.split()),
+        "badness": sum(weight for *_, weight in found),
+    }  # fmt: skip
 
 
 def _rows(folder: Path, kind: str) -> Iterator[tuple[Row, Place]]:
