@@ -92,7 +92,7 @@ def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path:
         (("qc", "RUN", "--near", "vibes"), 2, "--near: needs one of words, embed"),
         (("export", "RUN", "--to", "mesages"), 2, "did you mean 'messages'?"),
         (("export", "RUN", "--split", "90/5"), 2, "such as 90/5/5"),
-        (("export", "RUN/nowhere"), 1, "holds no published pairs"),
+        (("export", "RUN/nowhere"), 1, "there is no such folder"),
         (("report", "RUN/nowhere"), 1, "there is no such folder"),
         (("qc", "RUN/nowhere"), 1, "no such file or folder"),
         (("qc", "RUN", "--fail-on", "vibes"), 2, "unknown figure 'vibes'"),

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, create_model
 from pairmill.recipes.answers import AnswerModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pairmill.recipes.located import Entry
     from pairmill.store.rows import Feature
@@ -124,7 +124,7 @@ def _parse_field(entry: Entry, depth: int) -> AnswerField:
     if depth > _DEEPEST:
         raise entry.fault(f"nested more than {_DEEPEST} deep, which strict output refuses")
     if entry.is_list:
-        return AnswerField("choice", choices=_choices(entry))
+        return AnswerField("choice", choices=_choices(entry, entry.items()))
     if not entry.is_mapping:
         words = " ".join(entry.text().split())
         # several words describe a text; a single one is a type
@@ -149,15 +149,29 @@ def _scalar(entry: Entry, given: Mapping[str, Entry], bare: AnswerField) -> Answ
     if bare.kind == "choice":
         if "choices" not in given:
             raise entry.fault("a choice needs 'choices', a list")
-        return replace(bare, choices=_choices(given["choices"]))
+        return replace(bare, choices=_choices(given["choices"], given["choices"].items()))
     if bare.kind == "text":
         most = given["max_chars"].integer(1, _MOST_CHARS) if "max_chars" in given else None
         return replace(bare, most=most)
-    least = given["min"].number(-1e15, 1e15) if "min" in given else None
-    highest = given["max"].number(-1e15, 1e15) if "max" in given else None
-    if least is not None and highest is not None and least > highest:
-        raise entry.fault(f"min {least:g} is above max {highest:g}")
+    least, highest = _bounds(entry, bare.kind, given.get("min"), given.get("max"))
     return replace(bare, least=least, most=highest)
+
+
+def _bounds(
+    entry: Entry, kind: FieldKind, least: Entry | None, most: Entry | None
+) -> tuple[float | None, float | None]:
+    """The bounds of a number, whole for an integer, and the lower one first."""
+    low, high = (
+        None
+        if place is None
+        else float(place.integer(-(10**15), 10**15))
+        if kind == "integer"
+        else place.number(-1e15, 1e15)
+        for place in (least, most)
+    )
+    if low is not None and high is not None and low > high:
+        raise entry.fault(f"the least, {low:g}, is above the most, {high:g}")
+    return low, high
 
 
 def _kind(entry: Entry) -> FieldKind:
@@ -179,12 +193,12 @@ def _list(
     return AnswerField("list", about, optional, most=most, of=inner)
 
 
-def _choices(entry: Entry) -> tuple[str, ...]:
-    found = tuple(item.text() for item in entry.items())
+def _choices(entry: Entry, items: Sequence[Entry]) -> tuple[str, ...]:
+    found = tuple(item.text() for item in items)
     if not 1 <= len(found) <= _MOST_CHOICES:
         raise entry.fault(f"needs 1 to {_MOST_CHOICES} choices")
     folded = [choice.casefold() for choice in found]
-    for number, item in enumerate(entry.items()):
+    for number, item in enumerate(items):
         if folded[number] in folded[:number]:
             raise item.fault(f"the choice '{found[number]}' stands twice")
     return found
@@ -218,7 +232,7 @@ def _parse_schema(entry: Entry, depth: int) -> AnswerField:
         listed = given["enum"].items() if "enum" in given else [given["const"]]
         texts = [item for item in listed if not item.is_null]
         return AnswerField(
-            "choice", about, len(texts) < len(listed), choices=tuple(item.text() for item in texts)
+            "choice", about, len(texts) < len(listed), choices=_choices(entry, texts)
         )
     kind, optional = _json_type(entry, given)
     if kind == "object":
@@ -231,10 +245,15 @@ def _parse_schema(entry: Entry, depth: int) -> AnswerField:
         most = given["maxItems"].integer(1, _MOST_ITEMS)
         inner = _parse_schema(given["items"], depth + 1)
         return AnswerField("list", about, optional, most=most, of=inner)
-    least = given["minimum"].number(-1e15, 1e15) if "minimum" in given else None
-    top = given.get("maxLength" if kind == "text" else "maximum")
-    most_ = top.number(-1e15, 1e15) if top is not None else None
-    return AnswerField(kind, about, optional, least=least, most=most_)
+    return _schema_scalar(entry, given, AnswerField(kind, about, optional))
+
+
+def _schema_scalar(entry: Entry, given: Mapping[str, Entry], bare: AnswerField) -> AnswerField:
+    if bare.kind == "text":
+        most = given["maxLength"].integer(1, _MOST_CHARS) if "maxLength" in given else None
+        return replace(bare, most=most)
+    least, highest = _bounds(entry, bare.kind, given.get("minimum"), given.get("maximum"))
+    return replace(bare, least=least, most=highest)
 
 
 def _nullable(entry: Entry, depth: int) -> AnswerField:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.errors import ConfigError
+from pairmill.recipes.located import nearest
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ __all__ = ["Draw", "hash_share", "parse_draws"]
 
 _OPTIONS = ("values", "file", "take")
 _MOST_VALUES = 100_000
-_MOST_BYTES = 20 * 2**20
 
 
 def hash_share(*parts: str) -> float:
@@ -121,7 +121,14 @@ def _from_entry(entry: Entry) -> list[tuple[str, float]]:
     if entry.is_list:
         return [(item.text(), 1.0) for item in entry.items()]
     if entry.is_mapping:
-        return [(text, weight.number(0, 1e9)) for text, weight in entry.mapping().items()]
+        given = entry.mapping()
+        for name, value in given.items():
+            # a misspelt option, not a weight: no weight is a list, nor a text that is a file's name
+            if value.is_list or value.is_mapping or isinstance(value.value(), str):
+                raise value.fault(
+                    f"needs a weight; or is '{name}' an option? {nearest(name, _OPTIONS)}"
+                )
+        return [(text, weight.number(0, 1e9)) for text, weight in given.items()]
     raise entry.fault("needs a list, 'value: weight' lines, or 'file'")
 
 
@@ -141,8 +148,6 @@ def _from_file(
         raise entry.fault(f"cannot read {name}: {error.strerror or 'no reason'}") from None
     except UnicodeDecodeError:
         raise entry.fault(f"{name}: not UTF-8") from None
-    if len(data) > _MOST_BYTES:
-        raise entry.fault(f"{name}: more than {_MOST_BYTES >> 20} MB")
     files[name] = data
     return [(line, 1.0) for line in _lines(text, name, entry)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import stat
 from functools import lru_cache
 from importlib import metadata, resources
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,9 @@ __all__ = [
 ENTRY_POINTS = "pairmill.recipes"
 COPY = "recipe.yaml"
 """The name of a recipe file's copy in a run folder, below ``.run/recipe``."""
+
+_MOST_BYTES = 20 * 2**20
+"""Of a recipe file, or of a file that it draws from."""
 
 _MODES = {"one_step": backtranslate, "two_step": two_step, "verbatim": verbatim}
 
@@ -110,12 +114,15 @@ def read_recipe_file(path: Path) -> RecipeFile:
         ConfigError: It cannot be read, or there is a mistake in it.
     """
     try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8") from None
+        data = _read(path)
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from None
-    return read_recipe_text(text, str(path), path.parent)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+    return read_recipe_text(_with_newlines(text), str(path), path.parent)
 
 
 def read_recipe_text(text: str, name: str, folder: Path | None = None) -> RecipeFile:
@@ -129,9 +136,28 @@ def read_recipe_text(text: str, name: str, folder: Path | None = None) -> Recipe
     def read(inner: str) -> bytes:
         if folder is None:
             raise ConfigError("names a file, and has no folder of its own")
-        return (folder / inner).read_bytes()
+        return _read(folder / inner)
 
     return parse_recipe(text, name, read)
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _read(path: Path) -> bytes:
+    """The bytes of a file; a pipe or a device, which may never end, and a huge file are refused.
+
+    Raises:
+        OSError: It cannot be read.
+        ConfigError: It is no file, or too large.
+    """
+    about = path.stat()
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise ConfigError(f"{path}: a pipe or a device, where a file is needed")
+    if about.st_size > _MOST_BYTES:
+        raise ConfigError(f"{path}: larger than {_MOST_BYTES >> 20} MB")
+    return path.read_bytes()
 
 
 def _of_file(name: str, settings: Settings, copies: Path | None) -> Generator:

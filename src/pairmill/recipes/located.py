@@ -180,7 +180,10 @@ def parse_yaml(text: str, file: str) -> Entry:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
+        line = mark.line + 1 if mark else None
+        if isinstance(error, yaml.reader.ReaderError):
+            line = text.count("\n", 0, error.position) + 1
+        where = f", line {line}" if line else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", "not valid YAML")
         raise ConfigError(f"{file}{where}: {problem}") from None
     if not isinstance(node, yaml.MappingNode):

@@ -474,7 +474,9 @@ class _Parser:
             try:
                 override({name: found[name]})
             except ConfigError as error:
-                raise value.fault(str(error).removeprefix(f"checks.{name}: ")) from None
+                raise value.fault(
+                    str(error).removeprefix(f"checks.{name}: ").removeprefix("checks: ")
+                ) from None
         self._note("checks", found)
         return found
 
@@ -538,7 +540,7 @@ class _Parser:
         else:
             listed = entry.mapping()
         for name, value in listed.items():
-            _check_name(name, value)
+            _check_spelling(name, value)
             found[name] = compile_value(value, scope)
             kind = feature_of(found[name].shape)
             if self._fields.setdefault(name, kind) != kind:
@@ -546,9 +548,13 @@ class _Parser:
         return found
 
 
-def _check_name(name: str, entry: Entry) -> None:
+def _check_spelling(name: str, entry: Entry) -> None:
     if not _STEP_NAME.fullmatch(name):
         raise entry.fault(f"'{name}' is no name: small letters, digits and _")
+
+
+def _check_name(name: str, entry: Entry) -> None:
+    _check_spelling(name, entry)
     if name in {*PROMPT_NAMES, *VALUE_NAMES, *FENCED, "loop"}:
         raise entry.fault(f"the name '{name}' is taken")
 

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _MOST_CHARS = 400_000  # of a rendered text; a longer one is no prompt
+_MOST_TURNS = 100_000  # of loops within loops, by the bounds of their lists
 
 _FILTERS = (
     *("abs", "capitalize", "default", "first", "float", "int", "join", "last", "length", "list"),
@@ -53,6 +54,7 @@ _TESTS = (
     *("even", "odd", "divisibleby", "eq", "ne", "lt", "le", "gt", "ge", "in", "equalto"),
     *("sequence", "mapping", "iterable", "sameas", "greaterthan", "lessthan", "float"),
 )
+_UNKNOWN_TURNS = 100  # of a loop over a list that has no known bound: the most that one may have
 _LISTS = frozenset(
     {"list", "sort", "reverse", "unique", "select", "reject", "selectattr", "rejectattr",
      "shuffled", "without"}
@@ -320,6 +322,7 @@ class _Checker:
         self._entry = entry
         self._scope = scope
         self.names: set[str] = set()
+        self._turns = 1.0  # of the loops around what is looked at, at most
 
     def check(self, node: nodes.Node, shapes: dict[str, AnswerField | None]) -> AnswerField | None:
         """Check a node and all below it; returns what is known of its value."""
@@ -358,8 +361,17 @@ class _Checker:
         if not isinstance(node.target, nodes.Name):
             raise self._fault(node, "a loop takes one name, as in 'for item in list'")
         inner = {**shapes, node.target.name: found.of if found else None, "loop": _LOOP_SHAPE}
+        around = self._turns
+        self._turns *= (found.most if found else None) or _UNKNOWN_TURNS
+        if self._turns > _MOST_TURNS:
+            raise self._fault(
+                node,
+                f"loops within loops could take {self._turns:,.0f} turns, more than"
+                f" {_MOST_TURNS:,}: nest fewer, or lower the 'max' of their lists",
+            )
         for child in [*node.body, *node.else_, *([node.test] if node.test else [])]:
             self.check(child, inner)
+        self._turns = around
 
     def _assign(self, node: nodes.Assign, shapes: dict[str, AnswerField | None]) -> None:
         found = self.check(node.node, shapes)

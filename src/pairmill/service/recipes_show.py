@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -24,7 +25,8 @@ _SHOWN_CHARS = 3_000
 def print_unit(unit: TriedUnit, console: Console | None = None) -> None:
     """Print a unit on standard output."""
     out = console or Console(highlight=False)
-    out = out if out.is_terminal else Console(highlight=False, width=_WIDTH, file=out.file)
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        out = Console(highlight=False, width=_WIDTH, file=out.file)
     chunk = unit.chunk
     name = " · ".join(plain(part, 80) for part in (chunk.title, chunk.source) if part)
     out.print(Rule(Text(name, style="bold"), align="left"))
@@ -44,11 +46,15 @@ def print_unit(unit: TriedUnit, console: Console | None = None) -> None:
     used = unit.usage
     out.print(
         Text(
-            f"{len(unit.pairs)} rows, {len(unit.exchanges)} answers,"
+            f"{_counted(len(unit.pairs), 'row')}, {_counted(len(unit.exchanges), 'answer')},"
             f" {used.prompt_tokens:,} + {used.completion_tokens:,} tokens\n",
             style="dim",
         )
     )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _texts(pair: Pair) -> str:

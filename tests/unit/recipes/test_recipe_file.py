@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.recipe_files import MINE, changed, parse
 
 from pairmill.errors import ConfigError
-from pairmill.recipes.load import library_names, library_text, read_recipe_text
+from pairmill.recipes.load import (
+    library_names,
+    library_text,
+    read_recipe_file,
+    read_recipe_text,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,6 +90,30 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "did you mean 'near_copy'",
     ),
     "reserved field": ([("reply: text", "copy: text")], "copy: text", "the name 'copy' is taken"),
+    "bound of an integer that is not whole": (
+        [("reply: text", "reply: {type: integer, min: 1.5, max: 1.7}")], "min: 1.5",
+        "needs a whole number",
+    ),
+    "bounds in the wrong order": (
+        [("reply: text", "reply: {type: integer, min: 5, max: 1}")], "min: 5", "5, is above the"
+    ),
+    "loops within loops": (
+        [("rows:", (
+            "  - name: more\n    user: '" + "{% for a in write.pairs %}" * 12 + "x"
+            + "{% endfor %}" * 12 + "'\n    answer: {text: text}\nrows:"
+        ))],
+        "    user: '{%", "turns, more than 100,000",
+    ),
+    "misspelt option of a draw": (
+        [("[a beginner, a sceptic]", "{valuse: [a beginner, a sceptic]}")], "valuse",
+        "did you mean 'values'",
+    ),
+    "misspelt file of a draw": (
+        [("[a beginner, a sceptic]", "{fiel: askers.txt}")], "fiel", "did you mean 'file'"
+    ),
+    "control character": (
+        [("what is asked for", "what is \0 asked for")], "\0", "special characters"
+    ),
     "anchor": ([("asker: [a", "asker: &x [a")], "&x", "anchors"),
     "no YAML": ([("draw:", "draw: [")], "steps:", ""),
     "votes without a field": (
@@ -120,6 +150,11 @@ def test_a_mistake_is_told_with_its_file_and_line(name: str) -> None:
         ("{type: object, properties: {a: {type: object, patternProperties: {}}}}", "patternProp"),
         ("{type: object, properties: {a: {type: string}}, additionalProperties: 1}", "but false"),
         ("{type: object, properties: {a: {type: string}}, required: []}", "requires every"),
+        ("{type: object, properties: {a: {type: string, enum: []}}}", "needs 1 to 200 choices"),
+        ("{type: object, properties: {a: {enum: [x, X]}}}", "the choice 'X' stands twice"),
+        ("{type: object, properties: {a: {type: string, maxLength: -2}}}", "from 1 to 20,000"),
+        ("{type: object, properties: {a: {type: integer, maximum: 1.5}}}", "a whole number"),
+        ("{type: object, properties: {a: {type: number, minimum: 9, maximum: 1}}}", "is above"),
         ("{type: array, items: {type: string}, maxItems: 3}", "must be an object"),
         ("{type: object, properties: {a: {$ref: '#/x'}}}", "keyword '$ref'"),
     ],
@@ -214,6 +249,39 @@ def test_a_recipe_reads_no_file_outside_of_its_folder(name: str, tmp_path: Path)
     text = changed(("[a beginner, a sceptic]", f"{{file: {name}}}"))
     with pytest.raises(ConfigError, match="beside or below"):
         parse(text, tmp_path)
+
+
+def test_a_pipe_is_no_file_to_draw_from(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "askers.txt")
+    text = changed(("[a beginner, a sceptic]", "{file: askers.txt}"))
+    with pytest.raises(ConfigError, match=r"line 6: draw\.asker\.file: .*a pipe or a device"):
+        parse(text, tmp_path)
+
+
+def test_a_huge_file_to_draw_from_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "askers.txt").open("wb") as askers:
+        askers.truncate(2**40)  # as a hole: reading it would take all memory
+    text = changed(("[a beginner, a sceptic]", "{file: askers.txt}"))
+    with pytest.raises(ConfigError, match=r"line 6: .*larger than 20 MB"):
+        parse(text, tmp_path)
+
+
+def test_a_recipe_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(MINE.replace("brewers", "br\xe4uer").encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mine\.yaml, line 4: not UTF-8"):
+        read_recipe_file(path)
+
+
+def test_a_recipe_with_the_line_ends_of_windows_is_the_same_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(MINE.replace("\n", "\r\n").encode())
+    assert read_recipe_file(path).digest == parse().digest
+
+
+def test_a_row_may_have_a_field_of_the_name_of_what_prompts_may_use() -> None:
+    text = changed(("fields: [difficulty]", 'fields: {section: "{{ section }}"}'))
+    assert parse(text).fields == {"section": "string"}
 
 
 @pytest.mark.parametrize("name", library_names())
