@@ -169,10 +169,10 @@ def lay_course(
     corpus = write_corpus(folder / "articles", articles, 10)
     config = folder / "settings.yaml"
     given = {
-        "concurrency": CONCURRENCY,
-        "shard_bytes": 4096,
-        "commit_interval_s": 0.02,
-        "structured_output": "json_schema",  # no trial call, so that every call is a unit's
+        "limits": {"concurrency": CONCURRENCY},
+        "storage": {"shard_bytes": 4096, "commit_interval_s": 0.02},
+        # No trial call, so that every call is a unit's.
+        "model": {"structured_output": "json_schema"},
         **settings,
     }
     config.write_text(json.dumps(given), "utf-8")
