@@ -363,6 +363,8 @@ def _emptiness(
     if choice is None:  # seen at gateways under load, without a word
         said = read_body(body).message if isinstance(body, dict) else ""
         words = f": {plain(said, secrets, 200)}" if said else ""
+        if not words and isinstance(body, dict) and _OTHER_SHAPES & set(body):
+            words = "; it is that of another interface: base_url must be OpenAI-compatible"
         return Kind.OVERLOAD, "no_choices", f"the endpoint's reply holds no choice{words}"
     message = choice.get("message")
     refusal = message.get("refusal") if isinstance(message, dict) else None
@@ -373,6 +375,8 @@ def _emptiness(
     )
 
 
+# Ollama's own, Anthropic's, OpenAI's responses, KoboldCpp's, TGI's and llama.cpp's completion
+_OTHER_SHAPES = frozenset({"message", "content", "output", "results", "generated_text", "response"})
 _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
     "content_filter": (
         Kind.CHUNK,

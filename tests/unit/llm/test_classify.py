@@ -372,3 +372,9 @@ def test_money_that_is_gone_is_read_in_any_shape(status: int, body: Any) -> None
 )
 def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, kind: Kind) -> None:
     assert named(status, openai(message)).kind is kind
+
+
+def test_a_reply_of_another_interface_is_told_as_such() -> None:
+    error = classify_empty(200, {}, {"message": {"role": "assistant", "content": "Hi"}}, NOW)
+    assert "another interface" in str(error)
+    assert "another interface" not in str(classify_empty(200, {}, {"id": "x"}, NOW))

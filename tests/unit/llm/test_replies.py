@@ -223,3 +223,20 @@ def test_an_error_inside_a_success_may_be_billed_as_with_its_own_status(
     with pytest.raises(ProviderError) as caught:
         read({"error": {"message": "upstream idle timeout", "code": status}})
     assert caught.value.is_billed == billed
+
+
+@pytest.mark.parametrize("cached", [None, 0, 7, 900])
+@pytest.mark.parametrize("thought", [None, 0, 5, 60])
+def test_the_usual_way_of_counting_is_read_as_any_other(
+    cached: int | None, thought: int | None
+) -> None:
+    counts = {
+        "prompt_tokens": 100,
+        "completion_tokens": 20,
+        "total_tokens": 120,
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": thought},
+    }
+    body = {**answer(JSON), "usage": counts}
+    slower = {**body, "usage": {**counts, "cached_tokens": None}}  # a field of another provider
+    assert read(body).usage == read(slower).usage

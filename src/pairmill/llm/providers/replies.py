@@ -49,6 +49,15 @@ LIMIT_HEADERS = (
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
 _UNCOUNTED = Usage()
+_ANSWER_DETAILS = "completion_tokens_details"
+_OTHER_COUNTS = frozenset(
+    {
+        *("input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"),
+        *("prompt_cache_hit_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"),
+        "cache_write_tokens",
+    }
+)
+_THOUGHT_FIELDS = frozenset({"reasoning_content", "reasoning", "thinking", "reasoning_details"})
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _CHARS_PER_TOKEN = 4
@@ -316,6 +325,8 @@ def _elsewhere(message: dict[str, Any]) -> str:
 
 def _thoughts(message: dict[str, Any]) -> str:
     """What the model thought, where that came in a field of its own."""
+    if type(message.get("content")) is str and _THOUGHT_FIELDS.isdisjoint(message):
+        return ""
     for key in ("reasoning_content", "reasoning", "thinking"):
         value = message.get(key)
         if isinstance(value, str) and value:
@@ -375,9 +386,34 @@ def _usage(data: Any) -> Usage:
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return _UNCOUNTED
+    return _usual_usage(usage) or _any_usage(usage)
+
+
+def _usual_usage(usage: dict[str, Any]) -> Usage | None:
+    """OpenAI's own way of counting, read fast: nearly all replies have it; None for any other."""
+    prompt, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is not int or type(written) is not int or not 0 < prompt < _TOKENS_LIMIT:
+        return None
+    is_usual = 0 < written < _TOKENS_LIMIT and usage.get("total_tokens") == prompt + written
+    if not is_usual or not _OTHER_COUNTS.isdisjoint(usage):
+        return None
+    cached = stored = thought = 0
+    of_prompt, of_answer = usage.get("prompt_tokens_details"), usage.get(_ANSWER_DETAILS)
+    if type(of_prompt) is dict:
+        cached = _count(of_prompt.get("cached_tokens"))
+        if len(of_prompt) > 1:
+            stored = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
+    if type(of_answer) is dict:
+        thought = min(_count(of_answer.get("reasoning_tokens")), written)
+    if cached + stored > prompt:
+        return None
+    return Usage(prompt, written, cached, thought, stored)
+
+
+def _any_usage(usage: dict[str, Any]) -> Usage:
     of_prompt, of_answer = (
         details if isinstance(details := usage.get(name), dict) else _NO_DETAILS
-        for name in ("prompt_tokens_details", "completion_tokens_details")
+        for name in ("prompt_tokens_details", _ANSWER_DETAILS)
     )
     prompt = _first_count(usage, "prompt_tokens", "input_tokens")
     written = _first_count(usage, "completion_tokens", "output_tokens")
