@@ -28,7 +28,7 @@ MODULES = {
     "llm/limits/windows.py": ("tests/unit/llm/limits",),
     "llm/limits/pacing.py": ("tests/unit/llm/limits",),
     "llm/limits/concurrency.py": ("tests/unit/llm/limits",),
-    "llm/budget.py": ("tests/unit/llm/test_budget.py", "tests/unit/llm/test_purse.py"),
+    "llm/budget.py": ("tests/unit/llm/test_budget.py",),
     "llm/retry.py": ("tests/unit/llm/test_retry.py",),
     "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),

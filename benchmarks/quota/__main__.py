@@ -11,6 +11,7 @@ import time
 from typing import Any, NamedTuple
 
 from benchmarks.machine import save, table
+from benchmarks.quota import noise
 from benchmarks.quota.players import MAX_TOKENS, keep_asking, pairmill, plain_script
 from benchmarks.quota.virtual import run, serving
 
@@ -79,7 +80,7 @@ def limits_for(case: Case, knows: str) -> Limits:
 async def on_quota(case: Case, knows: str) -> Score:
     end_s = PLAIN_END_S if knows == PLAIN else END_S
     async with serving(settings_for(case, knows)) as (url, endpoint):
-        player = plain_script(url) if knows == PLAIN else pairmill(url, limits_for(case, knows))
+        player = plain_script(url) if knows == PLAIN else pairmill([url], limits_for(case, knows))
         async with player as ask:
             await keep_asking(ask, WORKERS, end_s)
         report = endpoint.report()
@@ -111,7 +112,7 @@ async def on_slots(slots: int, how: str) -> float:
         player = (
             plain_script(url)
             if how == PLAIN
-            else pairmill(url, Limits(), GradientLimit(), gauge=how == "gauge")
+            else pairmill([url], Limits(), GradientLimit(), gauge=how == "gauge")
         )
         async with player as ask:
             await keep_asking(ask, 600, SLOTS_END_S)
@@ -121,8 +122,12 @@ async def on_slots(slots: int, how: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quota", description=__doc__)
+    parser.add_argument("--noise", action="store_true", help="only the table of noise")
     parser.add_argument("--only", default="", help="quotas whose name holds this text, no slots")
     given = parser.parse_args()
+    if given.noise:
+        noise.main()
+        return
     began = time.perf_counter()
     quotas: dict[Case, dict[str, Score]] = {}
     for case in CASES:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.quota.virtual import LoopClock
 from benchmarks.quota.wire import PlainWire
 
+from pairmill.errors import ProviderError
 from pairmill.events import Bus
 from pairmill.llm.client import Client
 from pairmill.llm.limits.gate import Gate, Limits
@@ -17,15 +18,16 @@ from pairmill.llm.limits.gauges import metrics_url, read_gauges
 from pairmill.llm.limits.headers import HeaderDialect
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.retry import GiveUp, History, RetryPolicy
 from pairmill.llm.router import Route, Router
 from pairmill.records import Message, Prompt, Request, Sampling, Template
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
 
-__all__ = ["MAX_TOKENS", "keep_asking", "pairmill", "plain_script"]
+__all__ = ["MAX_TOKENS", "bare_loop", "keep_asking", "pairmill", "plain_script"]
 
 MAX_TOKENS = 1_000
 MODEL = "gpt-4o-mini"
@@ -67,28 +69,71 @@ def question(number: int) -> str:
 
 @asynccontextmanager
 async def pairmill(
-    url: str, limits: Limits, width: ConcurrencyLimit | None = None, *, gauge: bool = False
+    urls: Sequence[str],
+    limits: Limits,
+    width: ConcurrencyLimit | int | None = None,
+    *,
+    gauge: bool = False,
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-    """The client, exchange, pool and gate of a run."""
+    """The client, exchange, pools and gates of a run; one pool for each URL."""
     clock = LoopClock()
-    gate = Gate(limits, clock=clock.monotonic, width=width)
-    pool = Pool("one", url, "OPENAI_API_KEY", MODEL, limits)
-    provider = PlainWire(url, clock)
-    station = Route(pool, provider, Mode.PROMPT, HeaderDialect.COMMON)
-    exchange = Router(MODEL, [station], Pools([pool], lambda _: gate), clock)
-    client = Client(exchange, _Flight(), Bus(), clock, random.Random(1))
-    watching = asyncio.create_task(_watch(url, gate)) if gauge else None
+    names = [f"pool {number}" for number in range(len(urls))]
+    pools = [
+        Pool(name, url, "OPENAI_API_KEY", MODEL, limits)
+        for name, url in zip(names, urls, strict=True)
+    ]
+    gates = {name: Gate(limits, clock=clock.monotonic, width=width) for name in names}
+    stations = [
+        Route(pool, PlainWire(pool.base_url, clock), Mode.PROMPT, HeaderDialect.COMMON)
+        for pool in pools
+    ]
+    choice = Pools(pools, lambda pool: gates[pool.name], clock.monotonic)
+    exchange = Router(MODEL, stations, choice, clock)
+    policy = RetryPolicy(max_wait_s=1e9, max_asked_s=1e9, max_alone=1_000)
+    client = Client(exchange, _Flight(), Bus(), clock, random.Random(1), policy=policy)
+    watching = asyncio.create_task(_watch(urls[0], gates[names[0]])) if gauge else None
 
     async def ask(number: int) -> None:
-        prompt = Prompt(_SYSTEM, question(number), Sampling(0.8, MAX_TOKENS, 0))
-        await client.complete(Request(prompt, MODEL))
+        await client.complete(_request(number))
 
     try:
         yield ask
     finally:
         if watching:
             watching.cancel()
-        await provider.aclose()
+        for station in stations:
+            await station.provider.aclose()
+
+
+@asynccontextmanager
+async def bare_loop(url: str, in_flight: int) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """A semaphore, and pairmill's own rules of when to try again: the refused call alone waits."""
+    clock = LoopClock()
+    wire, places = PlainWire(url, clock), asyncio.Semaphore(in_flight)
+    policy, dice = RetryPolicy(max_wait_s=1e9, max_asked_s=1e9), random.Random(1)
+
+    async def ask(number: int) -> None:
+        history = History()
+        while True:
+            try:
+                async with places:
+                    await wire.complete(_request(number), Mode.PROMPT)
+            except ProviderError as error:
+                decision = policy.decide(error, history, dice)
+                assert not isinstance(decision, GiveUp)
+                history = history.after(error)
+                await asyncio.sleep(decision.seconds)
+            else:
+                return
+
+    try:
+        yield ask
+    finally:
+        await wire.aclose()
+
+
+def _request(number: int) -> Request:
+    return Request(Prompt(_SYSTEM, question(number), Sampling(0.8, MAX_TOKENS, 0)), MODEL)
 
 
 @asynccontextmanager

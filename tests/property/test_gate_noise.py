@@ -6,6 +6,7 @@ import pytest
 from tests.support.noisy import Noise, gated, steady
 
 from pairmill.errors import Kind
+from pairmill.llm.limits.concurrency import GradientLimit
 from pairmill.llm.limits.gate import Limits
 from pairmill.simulator.settings import SimulatedQuota
 
@@ -38,3 +39,30 @@ def test_a_quota_that_was_given_is_used_in_spite_of_noise() -> None:
     )  # fmt: skip
     assert seen.per_s(60, 300) >= 0.95 * 0.95 * 5.0
     assert seen.refused_share(60, 300) <= 0.05 + 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_while_the_rate_still_rises_is_taken_for_no_quota(seed: int) -> None:
+    noise = Noise(share=steady(0.01), retry_after_s=1.0)
+    seen = gated(noise, until_s=20, workers=120, width=WIDTH, seed=seed, seconds=0.3)
+    assert seen.per_s(10, 20) >= 0.9 * WIDTH / 0.32
+
+
+@pytest.mark.parametrize(
+    ("kind", "retry_after_s"), [(Kind.RATE, None), (Kind.RATE, 1.0), (Kind.OVERLOAD, None)]
+)
+def test_ten_seconds_after_a_wave_nothing_is_left_of_it(
+    kind: Kind, retry_after_s: float | None
+) -> None:
+    noise = Noise(lambda now: float(10 <= now < 12), kind, retry_after_s)
+    seen = gated(noise, until_s=26, workers=120, width=WIDTH, seconds=1.0)
+    assert seen.per_s(11, 13) < 0.3 * FULL_PER_S  # else there was no wave
+    assert seen.per_s(22, 26) >= 0.9 * FULL_PER_S
+
+
+def test_a_server_without_limits_is_used_within_three_seconds() -> None:
+    for width in (None, GradientLimit(ceiling=128)):
+        seen = gated(Noise(), until_s=5, workers=160, width=width)
+        best = (128 if width else 160) / 0.32
+        assert seen.per_s(2, 3) >= 0.9 * best

@@ -32,7 +32,8 @@ class CanaryLimits:
         least_lift: Mean coverage by the own chunk must exceed that by another by this much.
         safe_coverage: Answers covered this well by their own chunk stand in it, even where all
             chunks are alike and the lift is small for that reason.
-        most_repeats: Largest share of instructions that repeat an earlier one of the window.
+        most_repeats: Largest share of instructions, or of texts that have none, that repeat an
+            earlier one of the window.
         least_pairs: With fewer pairs than this nothing is judged.
         last_chunks: Least chunks, each with a pair, for a judgement at the end of a run over what
             the window holds by then.
@@ -94,7 +95,10 @@ class Canary:
                 self._other += coverage(pair.answer.content, other)
                 self._compared += 1
         self._pairs += len(pairs)
-        self._instructions.update(hash(pair.instruction.words) for pair in pairs)
+        # a plain text has no instruction: there the text itself must not repeat
+        self._instructions.update(
+            hash(pair.instruction.words or pair.answer.words) for pair in pairs
+        )
         self._remember(chunk.content, draw)
         self._chunks += 1
         if self._chunks < self._size:

@@ -80,6 +80,7 @@ __all__ = [
 ]
 
 # To so short a question these are no matter of the question.
+_RESTING, _MOST_RESTING = 7, 1_024  # workers whose call waits alone: to each in flight, at most
 _NEVER_AT_START = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
@@ -91,7 +92,7 @@ class Connection:
     """Models that can be asked, by how many at once, and who is waiting for them.
 
     Attributes:
-        workers: As many as may ever be in flight.
+        workers: More than may ever be in flight: some wait before they ask again.
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
         room: How many tokens one answer may take.
         endpoints: Each pool's, with its model; those of this machine's embedded server left out.
@@ -221,7 +222,7 @@ async def connected(
             client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
             exchange=exchange,
             in_flight=in_flight,
-            workers=sum(_most(width) for width in widths.values()),
+            workers=sum(_workers(_most(width)) for width in widths.values()),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
@@ -571,3 +572,8 @@ class _Impatience:
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
         self._bus.emit(Notice(text=f"{line}; {next_step}"))
+
+
+def _workers(most: int) -> int:
+    """Workers for so many calls in flight: a refused call rests with its worker, not in flight."""
+    return most + min(_RESTING * most, _MOST_RESTING)

@@ -93,6 +93,18 @@ def test_a_request_that_fails_while_others_are_answered_is_given_up_after_four_t
     assert isinstance(POLICY.decide(error, history, Highest(), alone=False), Wait)
 
 
+def test_only_a_failure_of_the_server_while_it_answers_others_counts_against_a_request() -> None:
+    """Not one that all share, nor a refusal for the rate, however many are answered."""
+    shared, rate = History(), History()
+    for _ in range(9):
+        shared = shared.after(failed(Kind.OVERLOAD), alone=False)
+        rate = rate.after(failed(Kind.RATE), alone=True)
+    for history in (shared, rate):
+        assert isinstance(
+            POLICY.decide(failed(Kind.OVERLOAD), history, Highest(), alone=True), Wait
+        )
+
+
 @pytest.mark.parametrize("code", ["refusal", "length", "empty", "too_large", None])
 def test_an_answer_without_content_is_not_asked_for_again_here(code: str | None) -> None:
     assert isinstance(POLICY.decide(failed(Kind.BADOUT, code=code), History(), Highest()), GiveUp)

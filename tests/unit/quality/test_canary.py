@@ -105,6 +105,24 @@ def test_a_model_that_repeats_itself_is_stopped() -> None:
     assert "repeat an earlier one" in window.problem
 
 
+def states(rng: random.Random, example: Example) -> tuple[str, str]:
+    return "", example.answer
+
+
+def states_one_thing(rng: random.Random, example: Example) -> tuple[str, str]:
+    return "", f"{rng.choice(['Always', 'Never'])} the same text of the kettle and its lid."
+
+
+def test_texts_without_an_instruction_do_not_repeat_one() -> None:
+    windows = list(play(states, 3, 600))
+    assert [(at, window.problem) for at, window in windows] == [(50, None), (550, None)]
+
+
+def test_texts_that_repeat_each_other_are_seen() -> None:
+    _, window = next(play(states_one_thing, 3, 60))
+    assert window.repeat_share > 0.9
+
+
 def test_a_model_that_fails_later_is_stopped_in_its_window() -> None:
     rng = random.Random(1)
     examples = make_examples(1100 * 3, 1)

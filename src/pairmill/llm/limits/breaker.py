@@ -31,7 +31,8 @@ class EndpointBreaker:
     Failures that speak of the endpoint (`Meaning.is_down`), one after the other, open it: five at
     least, and more where single ones are usual, as with one sick replica behind a balancer; and so
     do ``silent`` calls in a row that got no answer in time. It stays open for ``first_s``
-    (``first_silent_s``, doubling); then one probe goes. While that fails the next one waits for a
+    (``first_lost_s`` where a probe may be billed; ``first_silent_s``, doubling, where nothing
+    comes); then one probe goes. While that fails the next one waits for a
     quarter of the time that the endpoint has been down, up to ``longest_s``. Anything but another
     such failure proves that the server is there.
 
@@ -45,7 +46,8 @@ class EndpointBreaker:
         self,
         *,
         threshold: int = 5,
-        first_s: float = 5.0,
+        first_s: float = 1.0,
+        first_lost_s: float = 5.0,
         longest_s: float = 300.0,
         max_wait_s: float = 1800.0,
         silent: int = 12,
@@ -57,6 +59,7 @@ class EndpointBreaker:
         self._began: float | None = None
         self._threshold = threshold
         self._first_s = first_s
+        self._first_lost_s = first_lost_s
         self._longest_s = longest_s
         self._max_wait_s = max_wait_s
         self._most_silent = silent
@@ -115,7 +118,7 @@ class EndpointBreaker:
         self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent
         if is_probe and (is_down or is_silent):
             self._billed += kind in {Kind.TIMEOUT, Kind.LOST}
-            longer_s = max(self._first_s, _OF_DOWN * (now - self._down_since))
+            longer_s = max(self._first(kind), _OF_DOWN * (now - self._down_since))
             self._open(now, min(self._longest_s, self._open_s * 2.0 if is_silent else longer_s))
         elif is_silent:  # slow is not down, unless nobody else is answered either
             if self._silent >= self._most_silent and self._open_s == 0.0:
@@ -127,14 +130,18 @@ class EndpointBreaker:
             self._cluster.on_refused(self._calls - 1 if index is None else index)
             if self._is_down(now, self._calls if index is None else index + 1):
                 self._down_since = now
-                self._open(now, self._first_s)
+                self._open(now, self._first(kind))
 
     def _is_down(self, now: float, sent: int) -> bool:
         if self._began is None:
             self._began = now
         seconds = max(1.0, now - self._began)
-        sure = math.log(_COSTLY * max(1.0, self._first_s * sent / seconds))
+        sure = math.log(_COSTLY * max(1.0, self._first_lost_s * sent / seconds))
         return self._cluster.in_row >= self._threshold and self._cluster.score >= sure
+
+    def _first(self, kind: Kind) -> float:
+        """How long to wait before it is asked again: longer where that may be billed."""
+        return self._first_lost_s if kind is Kind.LOST else self._first_s
 
     def _open(self, now: float, seconds: float) -> None:
         self._open_s = seconds or self._first_s

@@ -79,15 +79,17 @@ class FixedLimit:
 
 
 class AimdLimit:
-    """Doubles each clean round until the first refusal; then down by a quarter, up by a quarter.
+    """Doubles in the time of one call until the first refusal; then down, and up by a quarter.
 
-    A round is as many calls as may be in flight. It is clean when none failed, and counts only if
-    80 % of the limit were in use at some moment of it.
+    At first each answer widens by one (TCP's slow start), so that the second thousand calls begin
+    some six calls' lengths after the first. From the first refusal on a round widens: as many calls
+    as may be in flight. It is clean when none failed. Both count only if 80 % of the limit were in
+    use at that moment.
     """
 
     CEILING: ClassVar[int] = 1024
 
-    def __init__(self, *, start: int = 8, ceiling: int = CEILING) -> None:
+    def __init__(self, *, start: int = 32, ceiling: int = CEILING) -> None:
         self.limit = start
         self._ceiling = ceiling
         self._is_slow_start = True
@@ -97,17 +99,20 @@ class AimdLimit:
         self._is_clean = True
 
     def on_done(self, done: Done) -> None:
-        """Count the call; at the end of a clean and well used round, widen."""
+        """Count the call; widen where all is well and the limit in use."""
         if done.sent_at < self._cut_at:
             return  # it says nothing about the limit of now
+        if self._is_slow_start:
+            if done.is_clean and done.in_flight >= _UTILISED * self.limit:
+                self.limit = min(self._ceiling, self.limit + 1)
+            return
         self._done += 1
         self._peak = max(self._peak, done.in_flight)
         self._is_clean = self._is_clean and done.is_clean
         if self._done < self.limit:
             return
         if self._is_clean and self._peak >= _UTILISED * self.limit:
-            step = self.limit if self._is_slow_start else max(1, self.limit // 4)
-            self.limit = min(self._ceiling, self.limit + step)
+            self.limit = min(self._ceiling, self.limit + max(1, self.limit // 4))
         self._begin_round()
 
     def on_refused(self, now: float, in_flight: int) -> None:
@@ -131,8 +136,9 @@ class GradientLimit:
 
     With the waiting gauge: x 1.5 until calls wait, then 1 to 15 % of the running ones are kept
     waiting. Without it: the gradient of Netflix's Gradient2 limiter, taken on seconds per output
-    token (whole latencies would follow the length of the answers), after a start that doubles until
-    a token takes 1.5 times as long as at its best.
+    token (whole latencies would follow the length of the answers). At the start each answer whose
+    tokens took no longer than 1.5 times those of the best round widens by one, so that the width
+    doubles in the time of one call, until a round's tokens take longer than that.
     """
 
     CEILING: ClassVar[int] = 256
@@ -141,25 +147,32 @@ class GradientLimit:
         self.limit = start
         self._ceiling = ceiling
         self._is_slow_start = True
-        self._changed_at = float("-inf")
+        self._changed_at = float("-inf")  # calls sent before say nothing about the present round
         self._gauge_at = float("-inf")
         self._best = float("inf")
         self._seconds = 0.0
         self._tokens = 0
         self._calls = 0
         self._peak = 0
+        self._round = min(_ROUND, max(4, start))
 
     def on_done(self, done: Done) -> None:
         """Without a gauge, measure the call; a round's worth of them moves the limit."""
-        if done.now - self._gauge_at < _GAUGE_FRESH_S or done.sent_at < self._changed_at:
-            return  # the gauge decides; or the call began under another limit
+        if done.now - self._gauge_at < _GAUGE_FRESH_S:
+            return  # the gauge decides
         if not done.is_clean or done.output_tokens <= 0:
             return
-        self._seconds += done.now - done.sent_at
-        self._tokens += done.output_tokens
+        seconds, tokens = done.now - done.sent_at, done.output_tokens
+        is_used = done.in_flight >= _UTILISED * self.limit
+        if self._is_slow_start and is_used and seconds <= _TOLERANCE * self._best * tokens:
+            self.limit = min(self._ceiling, self.limit + 1)
+        if done.sent_at < self._changed_at:
+            return  # it began under another limit
+        self._seconds += seconds
+        self._tokens += tokens
         self._calls += 1
         self._peak = max(self._peak, done.in_flight)
-        if self._calls >= min(_ROUND, max(4, self.limit)):
+        if self._calls >= self._round:
             self._end_round(done.now)
 
     def on_refused(self, now: float, in_flight: int) -> None:
@@ -178,7 +191,7 @@ class GradientLimit:
     def _end_round(self, now: float) -> None:
         per_token = self._seconds / self._tokens
         is_used = self._peak >= _UTILISED * self.limit
-        self._seconds, self._tokens, self._calls, self._peak = 0.0, 0, 0, 0
+        self._begin_round()
         self._best = min(self._best, per_token)
         gradient = max(0.5, min(1.0, _TOLERANCE * self._best / per_token))
         if not is_used:
@@ -187,9 +200,13 @@ class GradientLimit:
             self._is_slow_start = False
             self._set(int(self.limit * gradient), now)
         elif self._is_slow_start:
-            self._set(self.limit * 2, now)
+            self._changed_at = now
         else:
             self._set(self.limit + max(1, int(self.limit**0.5 / 2)), now)
+
+    def _begin_round(self) -> None:
+        self._seconds, self._tokens, self._calls, self._peak = 0.0, 0, 0, 0
+        self._round = min(_ROUND, max(4, self.limit))
 
     def _set(self, limit: int, now: float) -> None:
         limit = max(1, min(self._ceiling, limit))

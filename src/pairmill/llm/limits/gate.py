@@ -20,7 +20,7 @@ from pairmill.llm.limits.breaker import EndpointBreaker, State
 from pairmill.llm.limits.concurrency import AimdLimit, ConcurrencyLimit, Done, FixedLimit
 from pairmill.llm.limits.headers import Unit
 from pairmill.llm.limits.lease import Lease, Snapshot
-from pairmill.llm.limits.pacing import Effect, RateControl
+from pairmill.llm.limits.pacing import RateControl
 from pairmill.llm.limits.quota import Amounts, Charge, Cost, Limits, Quota
 from pairmill.llm.limits.wait_queue import Waiter, WaitQueue
 
@@ -36,7 +36,7 @@ _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket ke
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
-_KEPT_NOISE = 0.05  # a quota that was given and is kept to: what is refused is noise at first
+_KEPT_NOISE = 0.15  # a quota that was given and is kept to: what is refused is noise at first
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
@@ -305,7 +305,7 @@ class Gate:
         seconds = now - lease.admitted_at
         if kind is None:
             self._call_s += _SMOOTHING * (seconds - self._call_s)
-        is_clean = kind is None or kind in _SERVED or not self.control.noise.is_suspicious
+        is_clean = kind is None or kind in _SERVED or not self.control.is_suspicious
         tokens = usage.completion_tokens if usage else 0
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))
 
@@ -322,11 +322,13 @@ class Gate:
             is_spent=hint is not None and hint.is_spent,
             least_noise=_KEPT_NOISE if self._quota.declared.per_min() else 0.0,
         )
-        if effect is Effect.PAUSED:
+        if effect.is_cut:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
             were_out = self.in_flight + self.control.cluster_size
             self._width.on_refused(now, max(were_out, needed))
-            if self._quota.on_refused(now, hint, retry_after_s):
+            is_told = hint is not None and hint.is_spent
+            is_sure = is_told or self.control.cluster_size > 1
+            if is_sure and self._quota.on_refused(now, hint, retry_after_s):
                 self._line.reweigh(self._quota.amounts)
         return effect.is_held
 

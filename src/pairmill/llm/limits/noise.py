@@ -1,4 +1,4 @@
-"""Does a refusal say anything about our rate? Two sequential tests, and what they teach. Pure.
+"""Does a refusal say anything about our rate? Two tests, and what they teach. Pure.
 
 A server refuses because we send too much, or for reasons of its own: shared capacity, one sick
 replica behind a balancer, chance. What tells them apart:
@@ -9,10 +9,10 @@ replica behind a balancer, chance. What tells them apart:
   "nine of ten are refused". The usual probability is that of a refusal right behind a call that was
   taken: under chance that is the rate of the noise, whatever it is; a quota that runs out adds one
   such event to a whole cluster.
-* **Dependence on the rate.** More refusals than usual, but scattered, are either noise that has
-  grown or a rate just above a quota that refills all the time. ``NoiseModel`` notices the excess by
-  a second CUSUM; the caller then sends a little less, and a sequential probability ratio test (Wald
-  1945) on what is refused *then* decides: as much as before is noise, next to nothing a quota.
+* **Dependence on the rate.** More refusals than usual, but scattered, are either noise or a rate
+  just above a quota that refills all the time. ``NoiseTest`` notices the excess; the caller then
+  sends a little less than was taken, and what is refused *then* decides: about as much as before is
+  noise, next to nothing a quota.
 
 Calls that were sent are taken for accepted until they are refused, so nothing has to be counted for
 an answer: a refusal costs a few operations, an answer none.
@@ -22,27 +22,21 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import deque
 
-__all__ = ["ClusterTest", "NoiseModel"]
+__all__ = ["ClusterTest", "NoiseTest"]
 
 _IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
-_MOST_USUAL = 0.5  # so that a cluster remains something else
+_LEAST_USUAL, _MOST_USUAL = 0.05, 0.5  # so that two are no cluster yet, and one can be told
 _PRIOR_REFUSED, _PRIOR_TAKEN = 1.5, 8.0  # with no history one call of five may be refused by chance
 _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
-_LEAST_NOISE = 0.003  # fewer refusals than that are not worth a cut
-_LEAST_EXCESS, _EXCESS = 0.01, 0.5  # beside the noise, absolute and as its share: worth one
-_ALARM = 4.0  # log likelihood ratio
-_ALARM_IN_NOISE = 7.0  # where it would be one of many
-_VERDICT = 3.0  # likewise, for noise: one wrong verdict in twenty
-_CONVICTION = 4.5  # likewise, for a quota: one in ninety, since it is what slows us down
-_LEAST_REFUSED, _LEAST_TAKEN = 2, 5  # in a trial that finds noise
-_MUCH_MORE = 3.0  # is refused in a trial than before it: not the same noise
-_SHRINK = 4.0  # calls that are added where few were seen: an excess begins with a refusal
-_MOST_NOISE = 0.75  # of the calls; where more are refused it is no noise that can be borne
-_LEFT = 0.1  # of an excess that came from our rate, once that is lower
-_FORGOTTEN = 500  # calls without a refusal: there is no excess
-_MEMORY = 2000.0  # calls over which the noise is averaged
+_COUNT = 16  # refusals that tell of an excess: by chance their number varies by a quarter
+_EXCESS, _TIMES = 0.03, 3.0  # what an excess is: so much more, and so many times the noise
+_STILL = 0.5  # of an excess, still refused at a lower rate: it is noise
+_LEAST, _MOST = 40, 800  # calls of a trial
+_LEAST_NOISE = 0.005  # less is as good as none
+_MEMORY = 1000.0  # calls over which the noise is averaged
 
 
 class ClusterTest:
@@ -70,18 +64,6 @@ class ClusterTest:
         short = self._short[0] / (self._short[1] + _SHORT / 4.0)
         return min(_MOST_USUAL, max(long, short))
 
-    @property
-    def lately(self) -> float:
-        """Share of the last hundred calls or so that were refused, clusters counted as one."""
-        return self._short[0] / max(1.0, self._short[0] + self._short[1])
-
-    @property
-    def share(self) -> float:
-        """Share of the calls that are refused since ``score`` was last 0."""
-        if not self.in_row:
-            return 0.0
-        return self.in_row / max(self.in_row, self._recent[-1] - self._first + 1)
-
     def on_refused(self, index: int, least: float = 0.0) -> None:
         """Learn that the call that was sent as number ``index`` (from 0) was refused.
 
@@ -96,7 +78,7 @@ class ClusterTest:
             recent.append(index)
             if len(recent) > _KEPT:
                 del recent[0]
-            usual = min(_MOST_USUAL, max(self.usual, least))
+            usual = min(_MOST_USUAL, max(self.usual, least, _LEAST_USUAL))
             self._step(gap, usual, index)
             return
         place = bisect_left(recent, index)
@@ -107,7 +89,7 @@ class ClusterTest:
             return
         recent.insert(place, index)
         del recent[:-_KEPT]
-        usual = min(_MOST_USUAL, max(self.usual, least))
+        usual = min(_MOST_USUAL, max(self.usual, least, _LEAST_USUAL))
         self.score, self.in_row = 0.0, 0
         last = recent[0] - 1
         for number in recent:
@@ -136,148 +118,92 @@ class ClusterTest:
                 counts[1] = memory
 
 
-class NoiseModel:
-    """How much is refused whatever we do, and whether more is refused than that.
+class NoiseTest:
+    """What share of the calls is refused whatever we do, and whether more is refused than that.
 
     Attributes:
-        rate: Share of the calls that is known to be refused by noise.
-        found: The same, as the last trial found it.
-        is_trying: A lower rate is being tried; until there is a verdict nothing is an excess.
+        share: Of the calls that is refused by chance; 0 where it is next to nothing.
+        is_trying: A lower rate is being tried.
     """
 
     __slots__ = (
-        "_calls",
-        "_calls_at",
-        "_calls_found",
-        "_excess",
-        "_last",
-        "_onset",
+        "_average",
+        "_before",
+        "_counted",
+        "_from",
+        "_recent",
         "_refused",
-        "_seen",
-        "_trial",
-        "_trial_from",
-        "_trial_log",
-        "_trial_refused",
-        "found",
+        "_until",
         "is_trying",
-        "rate",
+        "share",
     )
 
     def __init__(self) -> None:
-        self.rate = 0.0
-        self.found = 0.0
+        self.share = 0.0
         self.is_trying = False
-        self._calls_found = 0.0
-        self._refused = 0.0  # of ``_calls``, by noise
-        self._calls = 0.0
-        self._calls_at = 0
-        self._last = -1
-        self._excess = 0.0  # log likelihood ratio
-        self._onset = 0  # the first call of the present excess
-        self._seen = 0  # refusals of the present excess
-        self._trial = (0.0, 0.0)  # refused shares: if it is noise, if it is our rate
-        self._trial_from = 0
-        self._trial_log = 0.0
-        self._trial_refused = 0
-
-    @property
-    def is_suspicious(self) -> bool:
-        """Whether refusals are unexplained at the moment: no time to send more."""
-        return self.is_trying or self._excess >= _ALARM / 2.0
+        self._recent: deque[int] = deque(maxlen=_COUNT)  # refused calls, by their number
+        self._before = 0.0  # share that was refused before the trial
+        self._from = 0
+        self._until = 0
+        self._refused = 0  # of the trial's calls
+        self._average = 0.0
+        self._counted = 0
 
     def on_refused(self, index: int) -> bool:
         """Learn that call number ``index`` was refused, outside of clusters.
 
         Returns:
-            Whether there are more refusals than the noise explains.
+            Whether more is refused than the noise explains.
         """
-        gap = max(0, index - self._last - 1)
-        self._last = max(self._last, index)
-        usual = min(0.9, max(self.rate, _LEAST_NOISE))
-        more = usual + max(_LEAST_EXCESS, _EXCESS * usual * (1.0 - usual))
-        self._excess += gap * math.log((1.0 - more) / (1.0 - usual))
-        if self._excess <= 0.0:
-            self._excess, self._seen, self._onset = 0.0, 0, index
-        self._excess += math.log(more / usual)
-        self._seen += 1
-        if self.rate:
-            self._refused += 1.0
+        self._average += (1.0 - self._average) / _MEMORY
         if self.is_trying:
+            self._refused += self._from <= index < self._until
             return False
-        return self._excess >= (_ALARM_IN_NOISE if self.rate else _ALARM)
+        self._recent.append(index)
+        return len(self._recent) == _COUNT and self.lately > _EXCESS + _TIMES * self.share
 
-    def try_less(self, index: int, before: float) -> None:
-        """Begin a trial: calls from number ``index`` on are sent at a lower rate.
-
-        Args:
-            index: Of the first of them.
-            before: Share of the calls that was refused before.
-        """
-        low = min(0.9, max(self.rate, _LEAST_NOISE))
-        before = min(0.95, max(before, low + max(_LEAST_EXCESS, _EXCESS * low * (1.0 - low))))
-        self._trial = (before, low + _LEFT * (before - low))
-        self._trial_from = index
-        self._trial_log = 0.0
-        self._trial_refused = 0
+    def begin(self, index: int) -> None:
+        """Begin a trial: calls from number ``index`` on are sent at a lower rate."""
+        self._before = self.lately
+        calls = min(_MOST, max(_LEAST, round(_COUNT / self._before)))
+        start = index + calls // 4  # what was overdrawn before is paid off first
+        self._from, self._until, self._refused = start, start + calls, 0
         self.is_trying = True
 
-    def on_trial(self, index: int, *, refused: int) -> bool | None:
-        """Learn how the trial goes.
+    def verdict(self, known: int) -> bool | None:
+        """Whether what was refused before was noise; None while that is not decided.
 
         Args:
-            index: Calls below it are known to have been taken or refused.
-            refused: How many of the trial's calls were refused since the last time.
-
-        Returns:
-            Whether what was refused before was noise; None while that is not decided.
+            known: Calls below this number are known to have been taken or refused.
         """
-        self._trial_refused += refused
-        taken = max(0, index - self._trial_from - self._trial_refused)
-        noise, ours = self._trial
-        score = self._trial_refused * math.log(noise / ours)
-        score += taken * math.log((1.0 - noise) / (1.0 - ours))
-        if score >= _VERDICT and self._is_noise_like(taken):
-            calls = max(self._trial_refused + 1.0, float(index - self._trial_from))
-            self.found = self._trial_refused / (calls + 1.0)
-            self._calls_found = calls
-            self._end()
+        calls = self._until - self._from
+        if self._refused >= _STILL * self._before * calls:
+            self._learn(self._before)
             return True
-        if score <= -_CONVICTION:
-            self._end()
-            return False
-        return None
+        if known < self._until:
+            return None
+        self._learn(self._refused / calls)
+        return False
 
-    def drop_trial(self) -> None:
-        """End a trial without a verdict: a cluster came between."""
-        self._end()
+    def forget(self) -> None:
+        """End a trial without a verdict, and begin anew: a cluster came between."""
+        self.is_trying = False
+        self._recent.clear()
 
     def on_sent(self, count: int) -> None:
         """Learn how many calls were sent in all; noise that has ended is forgotten in time."""
-        if self._excess and count - self._last > _FORGOTTEN:
-            self._excess, self._seen = 0.0, 0
-        if self.rate:
-            self._calls += count - self._calls_at
-            if self._calls > _MEMORY:
-                self._refused *= _MEMORY / self._calls
-                self._calls = _MEMORY
-            self.rate = (self._refused + 0.5) / (self._calls + 1.0)
-            if self.rate < _LEAST_NOISE / 2.0:
-                self.rate, self._refused, self._calls = 0.0, 0.0, 0.0
-        self._calls_at = count
+        calls, self._counted = count - self._counted, count
+        self._average *= math.exp(-calls / _MEMORY)
+        if self.share:
+            self.share = self._average if self._average >= _LEAST_NOISE else 0.0
 
-    def _is_noise_like(self, taken: int) -> bool:
-        """Whether what is refused in the trial is as much as before it, and beside good calls."""
-        refused = self._trial_refused
-        if refused < _LEAST_REFUSED or taken < _LEAST_TAKEN:
-            return False
-        most = min(_MOST_NOISE, _MUCH_MORE * self._trial[0] + _LEAST_EXCESS)
-        return refused <= most * (taken + refused)
+    @property
+    def lately(self) -> float:
+        """Share of the calls that was refused, as of the last refusals."""
+        recent = self._recent
+        return min(0.9, len(recent) / (max(recent) - min(recent) + 1)) if recent else 0.0
 
-    def accept(self) -> None:
-        """Take what the last trial found for noise."""
-        self.rate = self.found
-        self._refused, self._calls = self.found * self._calls_found, self._calls_found
-
-    def _end(self) -> None:
-        self.is_trying = False
-        self._excess, self._seen = 0.0, 0
+    def _learn(self, share: float) -> None:
+        self.share = share if share >= _LEAST_NOISE else 0.0
+        self._average = max(self._average, self.share)
+        self.forget()

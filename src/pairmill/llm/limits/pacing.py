@@ -1,16 +1,29 @@
 """How fast a pool may go when its server has said "too fast": one pure controller, told the time.
 
-The server's real limit is measured instead of guessed. When it refuses, its quota is used up; so
-what it took before says what it allows, whether it charges what was used or what was reserved. Over
-which time, shows in what comes next. A server that counts by the second, or in a bucket, takes
-calls again at once: the last seconds tell its rate. One that counts by the minute takes hardly any
-until its minute is over; then the minute that just ended held exactly what it allows. The pace goes
-a little below that, and creeps up again while nothing is refused, more slowly where an objection
-takes a minute to come. (A cut by a fixed factor, as in AIMD, took many more refusals to find a
-limit far away, and gave up more near it.)
+The server's real limit is measured instead of guessed. When nearly all is refused, its quota is
+used up; so what it took before says what it allows, whether it charges what was used or what was
+reserved. Over which time, shows in what comes next. A server that counts by the second, or in a
+bucket, takes calls again at once: the last seconds tell its rate. One that counts by the minute
+takes hardly any until its minute is over; then the minute that just ended held exactly what it
+allows. The pace goes a little below that, and creeps up again while nothing is refused, more slowly
+where an objection takes a minute to come. (A cut by a fixed factor, as in AIMD, took many more
+refusals to find a limit far away, and gave up more near it.)
 
-The constants were chosen by simulation: tests/property/test_gate_quotas.py and test_gate_shares.py
-hold what they reach.
+A pool is in one of these states:
+
+* **free**: no pace. Single refusals are borne; a cluster of them (see ``noise``) leads to *held*.
+* **held**: at a pace just below what was measured. Only clusters lower what is thought to be
+  allowed; a single refusal takes the pace back to a twentieth below it and no further, which is its
+  floor.
+* **rising**: what was measured is put to the test: the pace doubles each second. A quota answers
+  with a cluster, and back it goes to *held*, for four times as long as before; where no cluster
+  comes, the pool is *free* within seconds. So whatever was taken for a quota by mistake, or is one
+  no more, is found out.
+* **trying**: scattered refusals are more than usual, and a little less is sent until it shows
+  whether that helps. If not they are noise, and the cut is undone.
+
+The constants were chosen by simulation: tests/property/test_gate_quotas.py, test_gate_shares.py and
+test_gate_noise.py hold what they reach.
 """
 
 from __future__ import annotations
@@ -19,7 +32,7 @@ import math
 from collections import deque
 from enum import Enum, auto
 
-from pairmill.llm.limits.noise import ClusterTest, NoiseModel
+from pairmill.llm.limits.noise import ClusterTest, NoiseTest
 
 __all__ = ["Effect", "RateControl"]
 
@@ -28,6 +41,7 @@ _BELOW = 0.98  # of what is allowed, soon after; from there on it creeps
 _LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
 _DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
+_STEADY_S = 20.0  # over which one that is tried is measured: of a slow pool 5 s hold a few calls
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
 _KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
@@ -47,31 +61,27 @@ _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to 
 _LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
-_STEADY_S = 4.0  # at a pace without a cut: it was not what the server objects to
-_TWICE = 2
-_ALIKE = 0.85  # what two minutes held, for it to be a quota
-_NEAR = 0.85  # the pace of two trials, for their verdicts to be one
+_UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _RISEN_S = 2.0  # over which a pace that doubles is measured
 _RAMPS_PER_S = 2.0  # doublings of the calls in flight after a pause
 _COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
-_AGAIN = 5.0  # the same, where calls are refused at once after a pause
-_MORE = 0.5  # than the known noise: what is refused after a pause then says which it is
-_TRIAL = 0.93  # of a pace: where it is the cause, next to nothing is refused below that
-_HEAVY, _DEEP = 0.02, 0.8  # so much noise is believed in only at a pace far below what is taken
-_MANY, _OFTEN = 4, 120  # cuts within so many calls: it may not be a quota alone
-_FALLING = 0.9  # of the pace of six cuts ago: likewise
-_LONGEST_TRIAL_S = 30.0
-_LEAST_LEFT = 0.05  # of a pace, at one cut
+_AGAIN = 2.5  # the same, where calls are refused at once after a pause
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
-_NOISE_GROWTH = 0.002  # noise at which a pace creeps half as fast: an excess shows more slowly
+_FIRST_TEST_S, _FIRST_TEST_CALLS = 5.0, 100  # held, before what was measured is put to the test
+_LONGER = 4  # times as long, after each test that failed
+_IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
+_SINGLE_S = 1.0  # of a pause for one refusal
+_SINGLES, _FALLEN = 6, 0.85  # cuts for one refusal each, and what is left: no quota does that
+_HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
+_FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
 
 
 class Effect(Enum):
     """What one refusal led to."""
 
     NONE = auto()  # it alone waits
-    SLOWER = auto()  # a lower pace is tried
+    SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
     PAUSED = auto()  # an episode began: nothing goes for a while, and then more slowly
     HELD = auto()  # it belongs to an episode: nothing goes for a while
 
@@ -79,6 +89,11 @@ class Effect(Enum):
     def is_held(self) -> bool:
         """Whether nothing is admitted for as long as this refusal asks."""
         return self in {Effect.PAUSED, Effect.HELD}
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether an episode began."""
+        return self in {Effect.PAUSED, Effect.SLOWER}
 
 
 class RateControl:
@@ -96,31 +111,30 @@ class RateControl:
 
     __slots__ = (
         "_allowed",
+        "_anchor",
         "_backoff_s",
         "_before",
         "_blocked",
         "_cut_at",
-        "_cuts",
         "_flow_since",
         "_grown_at",
         "_grown_sent",
-        "_is_deep",
+        "_held_calls",
+        "_held_s",
         "_is_guess",
-        "_is_quota",
-        "_is_soft",
         "_mark",
         "_max_backoff_s",
         "_measured",
-        "_objected",
-        "_origin",
         "_ramp_base",
         "_samples",
         "_sent",
         "_short_in_row",
-        "_silent_s",
+        "_singles",
         "_spent_at",
+        "_test_at",
+        "_test_sent",
+        "_tested",
         "_told_s",
-        "_trial_cap",
         "_was_told",
         "cluster",
         "cluster_size",
@@ -139,33 +153,34 @@ class RateControl:
         self._backoff_s = backoff_s
         self._max_backoff_s = max_backoff_s
         self._allowed = 0.0
+        self._anchor = 0.0  # the same, as it was measured
         self._blocked = 0  # refusals in a row with nothing taken between them
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
         self._grown_at = 0.0
         self._grown_sent = 0
-        self._is_guess = False
+        self._is_guess = False  # the pace doubles each second
+        self._singles = 0  # cuts for one refusal each, since the last cluster
         self._ramp_base: int | None = None
         self._samples: deque[tuple[float, int]] = deque()
         self._measured: deque[float] = deque(maxlen=2)
         self._short_in_row = _SHORTS
-        self._trial_cap = math.inf  # pace, while a trial is on
         self._was_told = False  # how long to wait, with the last refusal
+        self._told_s = math.inf  # the wait that was asked for when calls were last blocked
         self._spent_at: float | None = None  # since when hardly anything is taken
-        self._flow_since = 0.0  # since when calls are taken
-        self._is_deep = False  # the trial is the second one, at a far lower pace
-        self._is_quota = False  # every refusal is taken for one of a quota
-        self._cuts: deque[tuple[int, float]] = deque(maxlen=6)
-        self._origin: tuple[float | None, float, bool] | None = None  # before it was
-        self._is_soft = False  # the last cut was a trial
-        self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # that cut
-        self._objected = 1e-9  # the pace at which a trial found that our rate was the cause
-        self._silent_s = 0.0  # how long hardly anything was taken, the last time
-        self._told_s = math.inf  # the wait that was asked for when that began
         self._sent = 0  # some half a second ago
+        self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # the trial
+        self._tested: float | None = None  # what was thought to be allowed, while that is tested
+        self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
+        self._test_at, self._test_sent = math.inf, 0
         self.cluster = ClusterTest()
         self.cluster_size = 1
-        self.noise = NoiseModel()
+        self.noise = NoiseTest()
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Whether refusals are unexplained at the moment: no time to send more."""
+        return self.noise.is_trying or self.cluster.in_row > 1
 
     def on_refused(
         self,
@@ -181,9 +196,8 @@ class RateControl:
     ) -> Effect:
         """Learn from one refusal.
 
-        A refusal that noise explains changes nothing. One of a cluster pauses the pool and cuts the
-        pace; after a pause in which nothing was taken the old episode goes on: the pause gets
-        longer, the pace stays. More refusals than usual, but scattered, let a lower pace be tried.
+        One of a cluster pauses the pool and cuts the pace; after a pause in which nothing was taken
+        the old episode goes on: the pause gets longer, the pace stays. Any other is borne.
 
         Args:
             now: The time.
@@ -197,46 +211,39 @@ class RateControl:
         """
         taken = sent_before - self.refused
         self.refused += 1
-        if epoch != self.epoch and not self._is_soft:
+        if epoch != self.epoch:
             if self._spent_at is None and now >= self.paused_until:
                 return Effect.NONE  # sent before an episode that is over
-            self.paused_until = max(self.paused_until, now + (retry_after_s or 0.0))
+            if not self.noise.share:
+                self.paused_until = max(self.paused_until, now + (retry_after_s or 0.0))
             return Effect.HELD
-        self.cluster.on_refused(sent_before, max(self.noise.rate, least_noise))
-        if self._is_quota and not self._is_doubtful(now, sent, taken):
-            return self._pause(now, taken, sent, limit, retry_after_s)
+        self.cluster.on_refused(sent_before, max(self.noise.share, least_noise))
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = retry_after_s if retry_after_s is not None else self._backoff()
-        if self.cluster.score >= self._sure(now, wait_s):
-            return self._pause(now, taken, sent, limit, retry_after_s)
-        self._on_scattered(now, epoch=epoch, sent_before=sent_before, sent=sent)
-        return Effect.NONE
-
-    def believe_quota(self) -> None:
-        """Take every refusal for one of a quota, until a trial finds that it is noise."""
-        self._is_quota = True
+        if self.cluster.score >= self._sure(now, taken, wait_s):
+            self._singles = 0
+            self._end_trial()
+            is_blocked = self._pause(now, taken, sent, limit, retry_after_s)
+            return Effect.HELD if is_blocked else Effect.PAUSED
+        is_tried = self._spent_at is None and self._on_scattered(now, sent_before, sent)
+        if is_tried or self.pace is None or self._is_guess or self.noise.share:
+            return Effect.NONE
+        self._singles += 1
+        is_short = self._spent_at is None and (retry_after_s or 0.0) > _SINGLE_S
+        told_s = _SINGLE_S if is_short else retry_after_s
+        is_blocked = self._pause(now, taken, sent, limit, told_s)
+        return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
         self.refused += 1
-        if epoch == self.epoch or self._is_soft:
-            self._on_scattered(now, epoch=epoch, sent_before=sent_before, sent=sent)
+        if epoch == self.epoch:
+            self._on_scattered(now, sent_before, sent)
 
     def on_down(self) -> None:
         """Learn that the endpoint is down: what was refused says nothing about a rate."""
-        if self.noise.is_trying and self._is_soft:
-            self.pace, self._allowed, self._is_guess = self._before
-        self.noise.drop_trial()
-
-    def _on_scattered(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
-        """Learn of a refusal that is not part of a cluster: the noise, or a rate just too high."""
-        is_excess = self.noise.on_refused(sent_before)
-        if self.noise.is_trying:
-            if epoch == self.epoch:
-                self._judge(self.noise.on_trial(sent_before, refused=1), sent)
-        elif is_excess:
-            self._try_less(now, sent)
+        self._end_trial()
 
     def on_taken(self, now: float, sent: int) -> None:
         """Learn that a call was served: a pace that is used may creep up.
@@ -250,136 +257,111 @@ class RateControl:
             self._look_back(now, sent - self.refused)
             self.noise.on_sent(sent)
             if self.noise.is_trying:
-                self._judge(self.noise.on_trial(self._sent, refused=0), sent)
+                self._judge(now, sent)
             self._sent = sent
             self._grow(now, sent)
 
-    def _is_doubtful(self, now: float, sent: int, taken: int) -> bool:
-        """Whether it is no quota after all: refusals go on, and the pace falls and falls.
+    def _on_scattered(self, now: float, index: int, sent: int) -> bool:
+        """Learn of a refusal that is not part of a cluster; True if a trial is on."""
+        is_excess = self.noise.on_refused(index)
+        if self.noise.is_trying:
+            self._judge(now, sent)
+            return True
+        if is_excess and not self._is_guess and not self._is_speeding_up(now):
+            self._try_less(now, sent)
+            return True
+        return False
 
-        A trial then decides, as it does where nothing is known yet.
-        """
-        if self.noise.rate:
-            self._is_quota = False
-        elif self.pace is not None and taken > self._mark + self._trickle(now):
-            cuts = self._cuts
-            cuts.append((sent, self.pace))
-            first, since = cuts[0][1], cuts[-min(len(cuts), _MANY)][0]
-            is_often = len(cuts) >= _MANY and sent - since < _OFTEN
-            is_falling = len(cuts) == cuts.maxlen and self.pace < _FALLING * first
-            if is_often or is_falling:
-                cuts.clear()
-                self._is_quota = False
-                self._spent_at = None
-                self.paused_until = min(self.paused_until, now)
-                self._try_less(now, sent)
-        return not self._is_quota
+    def _try_less(self, now: float, sent: int) -> None:
+        """Send a little less than was taken, to see whether less is refused then."""
+        self._before = (self.pace, self._allowed, self._is_guess)
+        self._sample(now, sent - self.refused)
+        self._allowed = max(self._rate_over(now, _RECENT_S), self._rate_over(now, _STEADY_S))
+        self.pace = self._allowed * (_LEAN if self.noise.lately < _HEAVY else _DEEP)
+        if self._before[0] is not None:
+            self.pace = min(self.pace, self._before[0] * _LEAN)
+        self._cut_at = now
+        self.noise.begin(sent)
 
-    def _sure(self, now: float, wait_s: float) -> float:
+    def _judge(self, now: float, sent: int) -> None:
+        """End a trial whose outcome is known: undo the cut if it was for nothing."""
+        is_noise = self.noise.verdict(self._sent)
+        if is_noise:
+            self.pace, self._allowed, self._is_guess = self._before
+        elif is_noise is False:
+            self._anchor = self._allowed = self._allowed / (1.0 - self.noise.share)
+            self._hold(now, sent)
+
+    def _end_trial(self) -> None:
+        if self.noise.is_trying:
+            self.pace, self._allowed, self._is_guess = self._before
+        self.noise.forget()
+
+    def _hold(self, now: float, sent: int) -> None:
+        """Say when what was measured is put to the test."""
+        held_s = max(self._held_s, _LONG_PATIENCE_S) if self._is_long else self._held_s
+        self._test_at = max(now, self.paused_until) + held_s
+        self._test_sent = sent + self._held_calls
+
+    @property
+    def _has_fallen(self) -> bool:
+        """Whether single refusals have brought the pace far below what was measured."""
+        return self._singles >= _SINGLES and (self.pace or 0.0) < _FALLEN * self._anchor
+
+    def _sure(self, now: float, taken: int, wait_s: float) -> float:
         """The evidence of a cluster that a pause needs: the more, the more calls it would cost."""
-        if self._spent_at is not None:
+        if self._spent_at is not None and taken <= self._mark + 1:
             return _AGAIN
         least, most = _SURE
-        calls = max(1.0, wait_s * max(self._rate_over(now, _RECENT_S), self._rate_so_far(now)))
+        calls = max(1.0, wait_s * max(self._rate_over(now, _RECENT_S), self._sent / max(1.0, now)))
         return min(most, max(least, math.log(_COSTLY * calls)))
 
     def _pause(
         self, now: float, taken: int, sent: int, limit: int, retry_after_s: float | None
-    ) -> Effect:
-        """Begin an episode, or go on with the last one."""
-        usual, share = self.cluster.usual, self.cluster.share
+    ) -> bool:
+        """Begin an episode; or, if nothing was taken since, go on with the last one: True."""
         self.cluster_size = max(1, self.cluster.in_row)
         self.cluster.forget()
-        if self.noise.is_trying:
-            self.noise.drop_trial()
-            if self._is_soft and not self._is_deep:
-                self.pace, self._allowed, self._is_guess = self._before
         self.epoch += 1
-        self._is_soft = self._is_deep = False
         is_blocked = taken <= self._mark + self._trickle(now)
         self._blocked = self._blocked + 1 if is_blocked else 0
-        was_told = retry_after_s is not None
-        wait_s = self._backoff() if retry_after_s is None else retry_after_s
-        if not self._is_quota and not self.noise.rate:
-            self._is_quota = True
-            self._origin = (self.pace, self._allowed, self._is_guess)
-        if not is_blocked:
-            self._cut(now, taken, sent, usual, share)
+        if not is_blocked or self._tested is not None:
+            self._sample(now, taken)  # a young pool may have none that is newer than its start
+            self._cut(now)
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
             self._mark = taken
-            self._told_s = wait_s if was_told else math.inf
+            self._told_s = math.inf if retry_after_s is None else retry_after_s
         self._cut_at = now
-        self._was_told = was_told
+        wait_s = self._backoff() if retry_after_s is None else retry_after_s
+        self._was_told = retry_after_s is not None
         self.paused_until = max(self.paused_until, now + wait_s)
+        if not self._singles:
+            self._hold(now, sent)
+        elif self._has_fallen:
+            self._test_at, self._test_sent = self.paused_until, sent
         if is_blocked:
             self._ramp_base = 1  # one call asks; the others wait for its answer
         elif wait_s >= _DRAINED_S:
             self._ramp_base = max(1, limit // 4)
-        return Effect.HELD if is_blocked else Effect.PAUSED
+        return is_blocked
 
-    def _cut(self, now: float, taken: int, sent: int, usual: float, share: float) -> None:
-        """Lower the pace after a cluster, and watch whether that helps if it may be noise."""
-        self._sample(now, taken)  # a young pool may have none that is newer than its start
-        self._before = (self.pace, self._allowed, self._is_guess)
-        self.pace = self._pace_after(now)
-        if self._is_quota:
+    def _cut(self, now: float) -> None:
+        """Lower the pace after a cluster."""
+        tested, self._tested = self._tested, None
+        if tested is None:
+            self.pace = self._pace_after(now)
+            if not self._singles:
+                self._anchor = self._allowed
             return
-        before = self._before[0]
-        if self._spent_at is not None and before:  # far too high: most is refused
-            beside = (taken - self._mark) / max(1.0, now - self._spent_at)
-            self.pace = min(self.pace, max(beside, before * (1.0 - share)))
-            self.pace = max(self.pace, before * _LEAST_LEFT)
-        if usual > (1.0 + _MORE) * self.noise.rate:
-            self.noise.try_less(sent, usual)
-            self._cap_trial()
-
-    def _try_less(self, now: float, sent: int) -> None:
-        """Send a little less than was taken, to see whether less is refused then."""
-        self.epoch += 1
-        self._is_soft = True
-        self._before = (self.pace, self._allowed, self._is_guess)
-        self._sample(now, sent - self.refused + 1)
-        self.pace = self._pace_after(now)
-        if self._before[0] is not None:
-            self.pace = min(self.pace, self._before[0] * _TRIAL)
-        self._cut_at = now
-        self._is_deep = False
-        self.noise.try_less(sent, self.cluster.lately)
-        self._cap_trial()
-
-    def _cap_trial(self) -> None:
-        """Let a trial's pace grow no higher than what can tell something."""
-        before = self._before[0]
-        self._trial_cap = max(self.pace or 0.0, self._allowed * _LEAN)
-        if before is not None:
-            self._trial_cap = min(self._trial_cap, before * _TRIAL)
-
-    def _judge(self, is_noise: bool | None, sent: int) -> None:
-        """Undo the last cut if it was for nothing."""
-        if is_noise is None:
-            return
-        before = self._before[0]
-        if is_noise and self.noise.found > _HEAVY and not self._is_deep and self.pace:
-            # Twice as much as a quota allows would look like this too, even when cut by a third.
-            self._is_deep = True
-            self.epoch += 1
-            self._is_soft = True
-            self.pace *= _DEEP * (1.0 - self.noise.found)
-            self._trial_cap = self.pace
-            self.noise.try_less(sent, self.noise.found)
-        elif is_noise:
-            self.noise.accept()
-            self._is_quota = False
-            self.pace, self._allowed, self._is_guess = self._origin or self._before
-            self._origin = None
-        elif not self.noise.rate:
-            self._is_quota = True
-            self._origin = self._origin or self._before
-        elif self._is_soft and before is not None and self.noise.rate:
-            if not _NEAR <= before / self._objected <= 1.0 / _NEAR:
-                self._allowed = max(self._allowed, before)  # once may have been chance
-            self._objected = before
+        self._held_s = _LONGER * max(self._held_s, _LONG_PATIENCE_S if self._is_long else 0.0)
+        self._held_calls *= _LONGER
+        self._is_guess = False
+        seen = self._rate_over(now, _MINUTE_S)
+        if not self._is_long or seen > _IN_MINUTE * tested:
+            tested = max(tested, seen)
+        self._allowed = self._anchor = tested
+        self.pace = tested * _LEAN
 
     @property
     def is_ramping(self) -> bool:
@@ -428,33 +410,23 @@ class RateControl:
         start before this one, and one while the rate still rises a rate that was never reached.
         Nothing was measured then: the pace doubles until the next cut.
         """
-        if not self._is_quota and self._is_steady(now):
-            self._allowed = self.pace or self._allowed
-            return self._allowed * _LEAST_CUT
         if self._is_long and self._measured and self.pace is not None:
             return self.pace * _LEAN  # a better figure comes when calls flow again
-        was_guess = self._is_guess
+        was_guess, before = self._is_guess, self._allowed
         self._is_guess = now - self._samples[0][0] < _CREDIBLE_S
         span_s = _RISEN_S if was_guess else _MINUTE_S if self._is_long else _RECENT_S
-        self._allowed = self._rate_over(now, span_s) / (1.0 - min(0.9, self.noise.rate))
+        self._allowed = self._rate_over(now, span_s) / (1.0 - self.noise.share)
         if self.pace is None or was_guess:
             return self._allowed * _LEAN
-        self._allowed = max(self._allowed, self.pace * _DEEPEST)
+        if not self._singles and self._allowed >= _LEAN * self.pace:
+            # All that was sent was taken until then: we held back, and the server did not.
+            self._allowed = max(self._allowed, before * _LEAST_CUT)
+            return self._allowed * _LEAN
+        self._allowed = max(self._allowed, self.pace * (_LEAN if self._singles else _DEEPEST))
         return min(self._allowed * _LEAN, self.pace * _LEAST_CUT)
 
-    def _is_steady(self, now: float) -> bool:
-        """Whether this pace was taken for so long that it cannot be what is refused.
-
-        Had it been too high by a half, a quota would have been used up in less time.
-        """
-        if self.pace is None or self._is_guess or self._spent_at is not None:
-            return False
-        patience_s = _LONG_PATIENCE_S if self._is_long else max(_STEADY_S, 2.0 * self._silent_s)
-        is_known = self.pace <= self._allowed
-        return is_known and now - max(self._flow_since, self._cut_at) >= patience_s
-
-    def _rate_so_far(self, now: float) -> float:
-        return self._sent / max(1.0, now)
+    def _is_speeding_up(self, now: float) -> bool:
+        return self.pace is None and self._rate_over(now, 1.0) > _FASTER * self._rate_over(now, 3.0)
 
     def _rate_over(self, now: float, span_s: float) -> float:
         """Calls a second that the server took in the last ``span_s`` seconds."""
@@ -477,12 +449,9 @@ class RateControl:
             return
         if taken <= self._mark + self._trickle(now) + _FLOW_S * self.pace:
             return
-        silent_s = self._silent_s = self.paused_until - self._spent_at
+        silent_s = self.paused_until - self._spent_at
         self._spent_at = None
-        self._flow_since = now
-        is_long = silent_s >= _LONG_S and (
-            self._is_quota or not self._told_s < _LONG_S  # it would have said so
-        )
+        is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
         self._short_in_row = 0 if is_long else self._short_in_row + 1
         if not is_long or self._is_guess:
             return
@@ -491,13 +460,10 @@ class RateControl:
         began_at = max(ended_at - _MINUTE_S, self._samples[0][0])
         seconds = max(1.0, ended_at - began_at)
         taken_then = self._taken_by(ended_at) - self._taken_by(began_at)
-        taken_then = round(taken_then / (1.0 - min(0.9, self.noise.rate)))
-        allowed = max(1, taken_then) / seconds  # it may have asked to wait for longer than that
+        allowed = max(1, taken_then) / (1.0 - self.noise.share) / seconds  # it may ask for longer
         self._measured.append(allowed)
-        is_sure = len(self._measured) == _TWICE and allowed >= _ALIKE * self._measured[0]
-        if allowed * _LEAN < self.pace and not is_sure and not self._is_quota:
-            return
-        self._allowed = max(self._measured)
+        self._allowed = self._anchor = max(self._measured)
+        self._test_at = max(self._test_at, now + _LONG_PATIENCE_S)
         self.pace = allowed * _LEAN
 
     @property
@@ -519,16 +485,16 @@ class RateControl:
         if self.pace is None or calls <= 0:
             return
         if self.noise.is_trying:
-            if now - self._cut_at > _LONGEST_TRIAL_S:
-                self.noise.drop_trial()
-        elif self.noise.is_suspicious and not self._is_quota:
             return
-        most = self._trial_cap if self.noise.is_trying else math.inf
         if self._is_guess:
-            if self._rate_over(now, 1.0) >= _GUESS_UTILISED * self.pace:
-                self.pace = max(self.pace, min(most, self.pace * 2.0 ** min(seconds, 1.0)))
+            self._rise(now, seconds)
             return
-        if self._rate_over(now, _RECENT_S) < _UTILISED * self.pace:
+        is_used = self._rate_over(now, _RECENT_S) >= _UTILISED * self.pace
+        is_due = now >= self._test_at and sent >= self._test_sent and self._spent_at is None
+        if is_due and (is_used or self._has_fallen):
+            self._tested, self._is_guess, self._cut_at = self._allowed, True, now
+            return
+        if not is_used:
             return
         quiet_s = now - self._cut_at
         fastest = _FASTEST_GROWTH
@@ -537,7 +503,22 @@ class RateControl:
         haste = min(fastest, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
         if self.pace < _BELOW * self._allowed:
             haste = _CATCH_UP
-        else:
-            haste /= 1.0 + self.noise.rate / _NOISE_GROWTH
+        elif self.noise.share:
+            return  # whether it goes too fast would be hard to see
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)
-        self.pace = max(self.pace, min(most, self.pace * (1.0 + step * haste)))
+        self.pace *= 1.0 + step * haste
+
+    def _rise(self, now: float, seconds: float) -> None:
+        """Double the pace each second; without one where it is not used."""
+        pace = self.pace or 0.0
+        if self._rate_over(now, 1.0) >= _GUESS_UTILISED * pace:
+            self.pace = pace * 2.0 ** min(seconds, 1.0)
+            self._cut_at = now
+        elif now - max(self._cut_at, self.paused_until) >= self._unused_s and not self._spent_at:
+            self.pace, self._is_guess, self._tested = None, False, None
+            self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
+
+    @property
+    def _unused_s(self) -> float:
+        """How long a pace has to be unused to be none: one by the minute takes that to object."""
+        return _MINUTE_S if self._is_long and self._tested is not None else _UNUSED_S

@@ -22,7 +22,7 @@ def test_five_in_a_row_open_it() -> None:
         assert breaker.state(0.0) is State.CLOSED
     breaker.record(Kind.OVERLOAD, 0.0)
     assert breaker.state(0.0) is State.OPEN
-    assert breaker.until == 5.0
+    assert breaker.until == 1.0
 
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 1 / 3])
@@ -51,7 +51,7 @@ def test_probes_wait_for_a_quarter_of_the_time_that_it_has_been_down_and_give_up
         now = breaker.until
         assert breaker.state(now) is State.HALF_OPEN
         breaker.record(Kind.OVERLOAD, now, is_probe=True)
-    assert waits[:6] == [5, 5, 5, 5, 5, 6.25]
+    assert waits[:6] == [1, 1, 1, 1, 1, 1.25]
     assert max(waits) == 300
     assert now == 1800
 
@@ -64,14 +64,14 @@ def test_an_answer_closes_it_and_forgets() -> None:
         breaker.record(Kind.OVERLOAD, 7.0)
     assert breaker.is_closed
     breaker.record(Kind.OVERLOAD, 8.0)
-    assert breaker.until == 13.0  # and the wait begins anew
+    assert breaker.until == 9.0  # and the wait begins anew
 
 
 def test_stragglers_do_not_make_it_wait_longer_but_their_success_closes_it() -> None:
     breaker = opened()
     for _ in range(20):
         breaker.record(Kind.OVERLOAD, 1.0)
-    assert breaker.until == 5.0
+    assert breaker.until == 1.0
     breaker.record(None, 2.0)
     assert breaker.is_closed
 
@@ -80,7 +80,7 @@ def test_a_probe_that_hangs_is_no_sign_of_life() -> None:
     breaker = opened()
     breaker.record(Kind.TIMEOUT, 10.0, is_probe=True)
     assert breaker.state(10.0) is State.OPEN
-    assert breaker.until == 20.0
+    assert breaker.until == 12.0
 
 
 def test_more_than_half_of_the_first_twenty_stop_the_run() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.llm.limits.pacing import Effect, RateControl
+from pairmill.llm.limits.pacing import RateControl
 
 
 def fed(control: RateControl, per_s: float, since: float, until: float, sent: int = 0) -> int:
@@ -13,13 +13,6 @@ def fed(control: RateControl, per_s: float, since: float, until: float, sent: in
     return sent + int((until - since) * per_s)
 
 
-def quota_known(**settings: float) -> RateControl:
-    """A pool of which it is known that its refusals come from a quota."""
-    control = RateControl(**settings)
-    control.believe_quota()
-    return control
-
-
 def refuse(
     control: RateControl,
     now: float,
@@ -28,7 +21,11 @@ def refuse(
     epoch: int | None = None,
     after: float | None = None,
     limit: int = 64,
+    in_cluster: bool = True,
 ) -> bool:
+    """One refusal, after others where it is one of a cluster; whether it began an episode."""
+    for number in range(sent - 9 * in_cluster, sent):
+        control.cluster.on_refused(number)
     effect = control.on_refused(
         now,
         epoch=control.epoch if epoch is None else epoch,
@@ -37,18 +34,18 @@ def refuse(
         limit=limit,
         retry_after_s=after,
     )
-    return effect is Effect.PAUSED
+    return effect.is_cut
 
 
 def test_nothing_is_paced_before_the_first_refusal() -> None:
-    control = quota_known()
+    control = RateControl()
     fed(control, 10, 0, 60)
     assert control.pace is None
     assert control.allowed(60, 64) == 64
 
 
 def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 10, 0, 60)
     assert refuse(control, 60, sent, epoch=0)
     pace = control.pace
@@ -60,7 +57,7 @@ def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
 
 
 def test_the_pace_is_what_the_last_minute_took() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 30, 0, 60)
     sent = fed(control, 10, 60, 120, sent)
     refuse(control, 120, sent)
@@ -68,7 +65,7 @@ def test_the_pace_is_what_the_last_minute_took() -> None:
 
 
 def test_a_quota_that_was_empty_at_the_start_is_found_again_in_seconds() -> None:
-    control = quota_known()
+    control = RateControl()
     assert refuse(control, 0, 1, after=1)
     assert control.pace is not None
     assert control.pace <= 1
@@ -86,7 +83,7 @@ def test_a_quota_that_was_empty_at_the_start_is_found_again_in_seconds() -> None
 
 
 def test_one_episode_never_takes_more_than_a_third() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 100, 0, 60)
     refuse(control, 60, sent)
     before = control.pace
@@ -98,7 +95,7 @@ def test_one_episode_never_takes_more_than_a_third() -> None:
 
 
 def test_retry_after_rules_and_a_later_one_extends_the_pause() -> None:
-    control = quota_known()
+    control = RateControl()
     refuse(control, 10, 5, after=7)
     assert control.paused_until == 17
     refuse(control, 11, 6, epoch=0, after=20)
@@ -108,7 +105,7 @@ def test_retry_after_rules_and_a_later_one_extends_the_pause() -> None:
 
 
 def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
-    control = quota_known(backoff_s=1, max_backoff_s=60)
+    control = RateControl(backoff_s=1, max_backoff_s=60)
     now, sent, pauses = 0.0, 0, []
     for _ in range(9):
         refuse(control, now, sent)
@@ -118,33 +115,71 @@ def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
 
 
 def test_after_a_blocked_pause_one_call_asks_first() -> None:
-    control = quota_known()
+    control = RateControl()
     refuse(control, 0, 0, after=30)
     assert [control.allowed(30 + s, 64) for s in (0, 0.4, 0.5, 1, 2.5, 3)] == [1, 1, 2, 4, 32, 64]
     assert not control.is_ramping
 
 
 def test_after_a_long_pause_a_quarter_goes() -> None:
-    control = quota_known()
+    control = RateControl()
     refuse(control, 60, fed(control, 10, 0, 60), after=30)
     assert [control.allowed(90 + s, 64) for s in (0, 0.5, 1)] == [16, 32, 64]
 
 
-def test_a_pace_that_is_used_creeps_up_and_one_that_is_not_stays() -> None:
-    control = quota_known()
-    sent = fed(control, 10, 0, 60)
-    refuse(control, 60, sent)
+def held(per_s: float = 10.0) -> tuple[RateControl, int]:
+    """A pool that was measured at 60 s, and the calls that it had sent."""
+    control = RateControl()
+    sent = fed(control, per_s, 0, 60)
+    assert refuse(control, 60, sent)
+    return control, sent
+
+
+def test_a_pace_that_is_not_used_stays() -> None:
+    control, sent = held()
     fed(control, 1, 60, 90, sent)
-    idle = control.pace
-    assert idle is not None
-    assert idle == pytest.approx(9.5, rel=0.02)
-    sent = fed(control, 10, 90, 120, sent + 30)
-    assert control.pace is not None
-    assert control.pace > 1.02 * idle
+    assert control.pace == pytest.approx(9.5, rel=0.02)
+
+
+def test_a_pace_that_nobody_objects_to_is_given_up_within_seconds() -> None:
+    control, sent = held()
+    fed(control, 10, 60, 69, sent)
+    assert control.pace == pytest.approx(9.8, rel=0.03)  # still: 100 calls are to be taken first
+    fed(control, 60, 69, 76, sent + 90)
+    assert control.pace is None
+
+
+def test_a_quota_that_objects_brings_the_old_pace_back_for_four_times_as_long() -> None:
+    control, sent = held()
+    sent, now, tested = fed(control, 10, 60, 71, sent), 71.0, 0.0
+    for _ in range(2):
+        while control.pace is not None and control.pace < 15:
+            now += 0.5
+            sent = fed(control, 11, now - 0.5, now, sent + 1)
+        assert refuse(control, now, sent)
+        assert control.pace == pytest.approx(9.5, rel=0.05)
+        tested, now = now, now + 0.5
+        sent = fed(control, 10, now, now + 15, sent)
+        assert (control.pace or 99) < 10.5  # not again so soon
+        now += 15
+        sent = fed(control, 10, now, now + 30, sent)
+        now += 30
+    assert now > tested + 20
+
+
+def test_single_refusals_far_below_what_was_taken_put_it_to_the_test() -> None:
+    control, sent = held(100.0)
+    now = 61.0
+    for _ in range(12):
+        sent = fed(control, control.pace or 0.0, now, now + 1, sent)
+        now += 1.5
+        refuse(control, now, sent, in_cluster=False)
+    sent = fed(control, 60, now, now + 3, sent)
+    assert control.pace is None or control.pace > 100
 
 
 def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 20, 0, 30)  # 600 in half a minute, then nothing until the minute is over
     refuse(control, 30, sent, after=30.0)
     sent = fed(control, 10, 60, 64, sent + 1)
@@ -152,7 +187,7 @@ def test_a_server_that_counts_by_the_minute_is_measured_when_its_minute_ends() -
 
 
 def test_a_server_that_counts_by_the_second_is_measured_over_the_last_ones() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 2, 0, 55)  # a slow start says nothing about what is allowed
     sent = fed(control, 10, 55, 60, sent)
     refuse(control, 60, sent)
@@ -160,7 +195,7 @@ def test_a_server_that_counts_by_the_second_is_measured_over_the_last_ones() -> 
 
 
 def test_a_trickle_beside_refusals_goes_on_with_the_old_episode() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 10, 0, 60)
     assert refuse(control, 60, sent)
     pace = control.pace
@@ -171,7 +206,7 @@ def test_a_trickle_beside_refusals_goes_on_with_the_old_episode() -> None:
 
 
 def test_more_than_a_trickle_shows_that_the_pace_is_far_too_high() -> None:
-    control = quota_known()
+    control = RateControl()
     sent = fed(control, 40, 0, 20)
     refuse(control, 20, sent)
     for second in range(21, 31):
@@ -182,7 +217,7 @@ def test_more_than_a_trickle_shows_that_the_pace_is_far_too_high() -> None:
 
 
 def test_calls_of_two_minutes_each_leave_a_pace_that_is_more_than_nothing() -> None:
-    control = quota_known()
+    control = RateControl()
     control.on_taken(0.01, 2)
     refuse(control, 3, 2, after=0.5, limit=2)
     for second, sent in ((10.2, 6), (12.2, 7), (12.5, 8), (600.3, 10), (604, 11), (604, 12)):
