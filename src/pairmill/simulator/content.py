@@ -169,9 +169,12 @@ def _find_marked(message: str) -> tuple[str, str] | None:
 
 
 def wanted_pairs(message: str, default: int) -> int:
-    """How many pairs the message asks for with ``N=3``; never more than 10."""
-    found = _COUNT.search(message)
-    return min(int(found[1]) if found else default, _MAX_PAIRS)
+    """How many pairs the message asks for with ``N=3``; never more than 10.
+
+    The last count holds: those before it stand in examples.
+    """
+    counts = _COUNT.findall(message)
+    return min(int(counts[-1]) if counts else default, _MAX_PAIRS)
 
 
 def split_sentences(passage: str) -> list[str]:

@@ -45,6 +45,7 @@ def test_the_number_of_pairs_is_read_and_bounded() -> None:
     assert wanted_pairs("Write N=5 pairs", 3) == 5
     assert wanted_pairs("Write pairs", 3) == 3
     assert wanted_pairs("N = 999", 3) == 10
+    assert wanted_pairs("N=1, passage on bread: {}\n\nN=4\nPairs: 1. explain", 3) == 4
 
 
 def test_pairs_come_from_the_passage() -> None:
