@@ -160,8 +160,9 @@ def test_settings_that_cannot_work(text: str, word: str, tmp_path: Path, command
     corpus = write_corpus(tmp_path / "articles", 1, 12)
     code, lines = command("run", corpus, "-o", tmp_path / "out", "--config", tmp_path / "run.yaml")
     assert code == 78
-    assert len(lines) == 1
-    assert word in lines[0]
+    mistakes = [line for line in lines if "settings stand in groups now" not in line]
+    assert len(mistakes) == 1
+    assert word in mistakes[0]
 
 
 def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, command: Command) -> None:

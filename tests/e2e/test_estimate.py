@@ -23,7 +23,7 @@ def estimated(*arguments: str | Path, url: str | None = None) -> dict[str, Any]:
 
 
 def test_it_takes_the_flags_of_a_run() -> None:
-    own = {"config", "as_json", "pilot", "max_tokens"}  # the last is an old name of a cap
+    own = {"config", "as_json", "pilot", "assignments", "max_tokens"}  # the last: an old name
     flags = set(inspect.signature(estimate_like(cli.run, cli._pilot)).parameters) - own
     assert flags <= set(Settings.model_fields)
     assert {"inputs", "output", "model", "limit", "pairs_per_chunk"} <= flags

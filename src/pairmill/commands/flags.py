@@ -79,17 +79,18 @@ def read_settings(
 
     given = flatten(parse_assignments(assignments or ()), "--set ")
     given |= {name: value for name, value in flags.items() if value is not None}
+    settings = load(config, given)
     if config is not None:
         _tell_flat_names(config)
-    return load(config, given)
+    return settings
 
 
 def _tell_flat_names(config: Path) -> None:
     """Say in one line where settings stand now that a file gives by their flat names."""
     from pairmill.config import read_file
 
-    flat = {name: dotted(name) for name in read_file(config) if dotted(name) != name}
     values = read_file(config)
+    flat = {name: dotted(name) for name in values if dotted(name) != name}
     flat = {name: place for name, place in flat.items() if not isinstance(values[name], dict)}
     if flat:
         named = ", ".join(f"{name} is {place}" for name, place in flat.items())
