@@ -75,7 +75,7 @@ async def bare(url: str, limit: int, todo: list[str], wire: str) -> None:
     from pairmill.llm.endpoint import Endpoint, Secret
     from pairmill.llm.providers.provider import Mode
     from pairmill.recipes.answers import json_schema
-    from pairmill.recipes.backtranslate import Written
+    from pairmill.recipes.backtranslate import WrittenAnswer as Written
     from pairmill.records import Message, Prompt, Request, Sampling, Template
 
     endpoint, clock = Endpoint(url, Secret("none")), SystemClock()

@@ -102,6 +102,7 @@ def test_an_input_that_cannot_be_used_is_named_in_one_line(
     assert word in lines[0]
 
 
+@pytest.mark.slow
 def test_bad_records_are_counted_named_and_skipped(tmp_path: Path, endpoint: Simulator) -> None:
     good = json.dumps({"text": article(1, 12)})
     huge = json.dumps({"text": "x" * 20_000_000})

@@ -31,7 +31,7 @@ def test_a_model_that_ignores_its_chunks_is_stopped_within_100_of_them(
     assert "the answers are no closer to their chunk than to any other" in run.stderr
     assert "is the text in the prompt?" in run.stderr
     assert 50 <= asked <= 101  # one call tries the key and the address
-    assert len(run.stderr.strip().splitlines()) <= 3
+    assert len(run.stderr.strip().splitlines()) <= 8
 
 
 def test_what_it_wrote_until_then_did_not_pass_the_checks_either(tmp_path: Path) -> None:

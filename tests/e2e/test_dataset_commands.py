@@ -57,6 +57,7 @@ def test_what_an_export_drops_is_counted_by_reason(finished: Path, tmp_path: Pat
     assert [path.suffix for path in (out / "data").iterdir()] == [".parquet"]
 
 
+@pytest.mark.slow
 def test_what_means_the_same_is_dropped_where_embeddings_are_asked_for(tmp_path: Path) -> None:
     asked = (
         "How do I reduce the memory usage of my Python program?",
@@ -155,6 +156,7 @@ def test_qc_reads_what_export_wrote(finished: Path, tmp_path: Path) -> None:
     assert published_shards(finished)
 
 
+@pytest.mark.slow
 def test_a_run_exports_itself_at_its_end_as_export_would(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with Simulator() as endpoint:
@@ -196,6 +198,7 @@ def test_a_run_that_has_not_ended_is_not_exported_and_says_so(tmp_path: Path) ->
     assert not out.with_name("run-messages").exists()
 
 
+@pytest.mark.slow
 def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 2), tmp_path / "run"
     (tmp_path / "run-messages").mkdir()
@@ -244,6 +247,7 @@ def test_an_unknown_pair_is_told_in_one_line(finished: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_dry_export_writes_nothing_and_a_second_one_says_what_it_replaces(
     finished: Path, tmp_path: Path
 ) -> None:
@@ -262,6 +266,7 @@ def test_a_dry_export_writes_nothing_and_a_second_one_says_what_it_replaces(
     assert "the format 'alpaca' has no place for a system message" in refused.stderr
 
 
+@pytest.mark.slow
 def test_qc_report_status_and_card_give_one_verdict(finished: Path) -> None:
     report = json.loads(pairmill("qc", finished, "--json", "--fail-on", "never").stdout)
     assert pairmill("report", finished).returncode == 0

@@ -4,6 +4,7 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.support.cli import pairmill, rows
 from tests.support.corpus import write_corpus
 
@@ -29,6 +30,7 @@ def test_it_takes_the_flags_of_a_run() -> None:
     assert {"inputs", "output", "model", "limit", "pairs_per_chunk"} <= flags
 
 
+@pytest.mark.slow
 def test_no_call_is_needed_and_finished_chunks_are_not_counted_again(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 20), tmp_path / "out"
     (corpus / "zzz-again.md").write_text((corpus / "article-003.md").read_text("utf-8"))
@@ -52,6 +54,7 @@ def test_no_call_is_needed_and_finished_chunks_are_not_counted_again(tmp_path: P
     assert estimated(corpus, "-o", out)["to_ask"] == 0
 
 
+@pytest.mark.slow
 def test_a_pilot_is_kept_and_sharpens_the_figures(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 30), tmp_path / "out"
     blurry = estimated(corpus, "-o", out)
@@ -94,6 +97,7 @@ def test_other_settings_make_other_units(tmp_path: Path) -> None:
     assert (changed["finished"], changed["to_ask"], changed["measured_units"]) == (0, 8, 0)
 
 
+@pytest.mark.slow
 def test_people_get_a_table_and_mistakes_a_line(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 3)
     shown = pairmill("estimate", corpus, "--model", "my-own", "--limit", "2")

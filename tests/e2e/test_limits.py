@@ -154,6 +154,7 @@ def test_a_model_that_cannot_do_it_is_found_out_early(tmp_path: Path) -> None:
     assert "the prompt and the model do not fit" in run.stderr
 
 
+@pytest.mark.slow
 def test_a_server_of_ones_own_is_filled_but_not_flooded(tmp_path: Path) -> None:
     corpus = tmp_path / "a.jsonl"
     corpus.write_text("".join(json.dumps({"text": article(n, 12)}) + "\n" for n in range(600)))

@@ -191,6 +191,7 @@ def _check_words(told: str, counts: dict[str, Any]) -> None:
     assert "pairmill retry" in told
 
 
+@pytest.mark.slow
 def test_each_reason_that_stands_in_rejected_can_be_tried_again(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 8, 12), tmp_path / "out"
     empty = (ScheduledStep(content='{"skip": "boilerplate", "pairs": []}', match="# Report 5\n"),)

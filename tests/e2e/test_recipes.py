@@ -181,6 +181,7 @@ def test_a_pair_that_points_at_its_source_is_bought_once_more(tmp_path: Path) ->
     assert {row["attempts"] for row in rows(out)} == {2}
 
 
+@pytest.mark.slow
 def test_a_target_ends_the_run_and_is_kept_to_by_the_next_start(
     tmp_path: Path, endpoint: Simulator
 ) -> None:
@@ -197,6 +198,7 @@ def test_a_target_ends_the_run_and_is_kept_to_by_the_next_start(
     assert 30 <= len(rows(out)) < 33
 
 
+@pytest.mark.slow
 def test_each_document_gives_its_share_over_several_starts(
     tmp_path: Path, endpoint: Simulator
 ) -> None:

@@ -111,6 +111,7 @@ def test_an_answer_that_stays_broken_is_counted_and_kept(tmp_path: Path) -> None
     assert sum(bool(row["raw"]) for row in lost.values()) >= len(lost) - 3
 
 
+@pytest.mark.slow
 def test_changed_settings_are_named_and_need_consent(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 2, 12), tmp_path / "out"
     with Simulator() as endpoint:

@@ -233,19 +233,35 @@ class _Tape:
         if not most:
             return False
         self.mark()
-        depth = 0
-        while self.marked_bytes() <= most and (hit := self.pass_structure()):
+        while len(self._buffer) - self.at < most and self._more():
+            pass
+        end = self._end_of_value(min(len(self._buffer), self.at + most))
+        if end is None:
+            self.unmark()
+            return False
+        self.at = end
+        return True
+
+    def _end_of_value(self, limit: int) -> int | None:
+        """Where the list or object at the cursor ends in the buffer; None: not before ``limit``."""
+        at, depth = self.at, 0
+        while match := _STRUCTURE.search(self._buffer, at, limit):
+            hit, at = match[0], match.end()
+            del match  # it would hold the buffer
             if hit in b"{[":
                 depth += 1
             elif hit in b"}]":
                 depth -= 1
-            elif not self.pass_string():
-                break
+            else:
+                string = _STRING.match(self._buffer, at, limit)
+                at = string.end() if string else at
+                del string
+                if at >= limit or self._buffer[at] != ord('"'):
+                    return None
+                at += 1
             if depth == 0:
-                return True
-        self.at = self._mark
-        self.unmark()
-        return False
+                return at
+        return None
 
     def _more(self) -> bool:
         """Read a block; forget what is before the item in work, and all of one too long."""

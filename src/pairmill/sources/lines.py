@@ -54,6 +54,9 @@ def _is_one_value(head: bytes) -> bool:
         return False
     if start.startswith(b"{") and b"\n" not in start:
         return False  # one line, or the beginning of a long one
+    first = start.partition(b"\n")[0]
+    if start.startswith(b"{") and sum(map(first.count, b"{[")) <= sum(map(first.count, b"}]")):
+        return False  # whatever it is, it ends with its line
     return not any(_is_record(line) for line in head.split(b"\n")[:_LOOKED_AT_LINES])
 
 

@@ -69,11 +69,11 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def take_head(stream: Stream) -> tuple[bytes, Rewound]:
-    """Look at the beginning: up to 64 KiB, or what came with the first line of a slow pipe."""
+    """Look at the beginning: up to 64 KiB, or what came with the first line that says something."""
     head = b""
     while len(head) < _HEAD_BYTES and (block := stream.read(_HEAD_BYTES - len(head))):
         head += block
-        if b"\n" in block and len(block) < _HEAD_BYTES:
+        if b"\n" in head.lstrip() and len(block) < _HEAD_BYTES:
             break
     return head, Rewound(head, stream)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pairmill.sources.encodings import decode
@@ -67,7 +68,11 @@ def read_excel(opener: Opener) -> Documents:
     data = opener.read_all(_MOST_BYTES)
     if data is None:
         return
-    book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    try:
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(data))
+    except python_calamine.CalamineError as error:
+        opener.skip("", "cannot be read", str(error))
+        return
     decoder = Decoder(opener)
     for sheet in book.sheet_names:
         rows = iter(book.get_sheet_by_name(sheet).to_python(skip_empty_area=True))
@@ -91,7 +96,7 @@ def read_parquet(opener: Opener) -> Documents:
     """Yield a document for each row, some hundreds of rows at a time."""
     import pyarrow.parquet  # noqa: PLC0415 (an extra)
 
-    with opener.seekable() as file:
+    with _damage_skipped(opener), opener.seekable() as file:
         table = pyarrow.parquet.ParquetFile(file)
         batches = (batch.to_pylist() for batch in table.iter_batches(batch_size=_BATCH_ROWS))
         yield from _rows_of(batches, opener)
@@ -101,7 +106,7 @@ def read_arrow(opener: Opener) -> Documents:
     """Yield a document for each row of an Arrow file or stream, such as `datasets` saves."""
     import pyarrow.ipc  # noqa: PLC0415 (an extra)
 
-    with opener.seekable() as file:
+    with _damage_skipped(opener), opener.seekable() as file:
         is_file = file.read(6) == b"ARROW1"
         file.seek(0)
         if is_file:
@@ -115,6 +120,17 @@ def read_arrow(opener: Opener) -> Documents:
             for at in range(0, batch.num_rows, _BATCH_ROWS)
         )
         yield from _rows_of(parts, opener)
+
+
+@contextmanager
+def _damage_skipped(opener: Opener) -> Iterator[None]:
+    """Skip what is left of a damaged table, with Arrow's own word for the damage."""
+    import pyarrow as pa  # noqa: PLC0415 (an extra)
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        opener.skip("", "cannot be read", str(error).partition("\n")[0])
 
 
 def _lines(stream: Stream) -> Iterator[str]:

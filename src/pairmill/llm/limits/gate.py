@@ -36,7 +36,7 @@ _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket ke
 _HINT_INTERVAL_S = 0.5
 _RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
-_KEPT_NOISE = 0.15  # a quota that was given and is kept to: what is refused is noise at first
+_KEPT_NOISE = 0.06  # a quota that was given and is kept to: what is refused is noise at first
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
@@ -326,10 +326,15 @@ class Gate:
             needed = math.ceil((self.control.pace or 0.0) * self._call_s)
             were_out = self.in_flight + self.control.cluster_size
             self._width.on_refused(now, max(were_out, needed))
-            is_told = hint is not None and hint.is_spent
-            is_sure = is_told or self.control.cluster_size > 1
-            if is_sure and self._quota.on_refused(now, hint, retry_after_s):
-                self._line.reweigh(self._quota.amounts)
+        is_told = hint is not None and hint.is_spent
+        is_sure = effect.is_cut and (is_told or self.control.cluster_size > 1)
+        # A quota that was given and is kept to is overdrawn by a little, if at all, so refusals do
+        # not come in clusters. They may be noise; so they count for less the more there were: the
+        # first, the second, the fourth, the eighth ...
+        seen = self.control.refused
+        is_doubt = bool(self._quota.declared.per_min()) and seen & (seen - 1) == 0
+        if (is_sure or is_doubt) and self._quota.on_refused(now, hint, retry_after_s):
+            self._line.reweigh(self._quota.amounts)
         return effect.is_held
 
     def _heed(self, hint: LimitHint, lease: Lease, now: float) -> None:
