@@ -76,6 +76,8 @@ def metrics(view: RunView) -> str:
         elif value is not None:
             lines.append(f"pairmill_{name} {float(value):g}")
     for pool in view.pools():
-        for name in ("in_flight", "waiting", "concurrency", "refused"):
-            lines.append(f'pairmill_pool_{name}{{pool="{pool.name}"}} {getattr(pool.gate, name)}')
+        lines += [
+            f'pairmill_pool_{name}{{pool="{pool.name}"}} {getattr(pool.gate, name)}'
+            for name in ("in_flight", "waiting", "concurrency", "refused")
+        ]
     return "\n".join(lines)
