@@ -14,7 +14,7 @@ from pairmill.llm.retry import GiveUp, History, RetryPolicy
 if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.events import Bus
-    from pairmill.llm.admission import Admission, Flight, Turn
+    from pairmill.llm.admission import Admission, Flight, SendLog, Turn
     from pairmill.llm.providers.provider import ProviderReply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
@@ -61,19 +61,26 @@ class Client:
         self._policy = policy or RetryPolicy()
         self._purpose = purpose
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, sends: SendLog | None = None) -> Completion:
         """Return the answer to ``request``.
+
+        Args:
+            request: What to ask.
+            sends: Knows how often it was sent in vain before, and keeps count; None: never, and
+                nobody does.
 
         Raises:
             ProviderError: The last failure, once trying again was ruled out. Its kind says whose
                 fault it was.
             StoppedError: Nobody is left to ask, or a cap is reached.
         """
-        history = _NO_HISTORY
+        history = History(billed=sends.count) if sends else _NO_HISTORY
         tried = _NOWHERE
         wait_s = failed_at = 0.0
         was_asked = False
         while True:
+            if sends is not None and history.billed:
+                await sends.kept()  # so that a kill in what follows does not forget it
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
             if history.failures:
@@ -95,9 +102,12 @@ class Client:
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
+            error.failed_at = self._clock.time()
             alone = turn.failed(error)
             self._tell_charge(turn, error)
             self._tell_failure(error)
+            if sends is not None and (error.is_billed or error.prompt_tokens):
+                sends.failed(error)
             self._flight.check()
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
             history = history.after(error, alone=alone)
@@ -180,7 +190,7 @@ class Client:
         if others and billed < self._policy.max_billed:
             return 0.0, tried
         error.maybe_paid = error.maybe_paid or billed > 0
-        error.failed_at = self._clock.time()
+        error.billed_sends = billed
         raise error
 
     def _tell_failure(self, error: ProviderError) -> None:

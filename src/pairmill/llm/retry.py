@@ -16,9 +16,22 @@ from pairmill.errors import Kind
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
-__all__ = ["AT_START", "Decision", "GiveUp", "History", "Random", "RetryPolicy", "Wait"]
+__all__ = [
+    "AT_START",
+    "IN_RUN",
+    "MOST_BILLED",
+    "Decision",
+    "GiveUp",
+    "History",
+    "Random",
+    "RetryPolicy",
+    "Wait",
+]
 
 _MOST_DOUBLINGS = 16
+
+MOST_BILLED = 2
+"""Sends of one request that may be billed without an answer to show for it."""
 
 
 class Random(Protocol):
@@ -91,7 +104,9 @@ class RetryPolicy:
         spread: What is added at most to a wait that the server asked for, as a share of it.
         max_wait_s: All waits of one request together for which the server did not ask.
         max_asked_s: All waits of one request together for which it did.
-        max_billed: Sends of one request that may be billed: no more than this.
+        max_billed: Sends of one request that may be billed: no more than this, over all starts.
+        waits_for_others: The last of these is made only where others are answered meanwhile; if
+            not, the request is given up for now. Whoever asks has to come back to it.
         max_alone: Failures of the server at one request while it answers others.
         counts_queue: Time in the queue before a try counts as waiting as well.
     """
@@ -102,7 +117,8 @@ class RetryPolicy:
     spread: float = 0.1
     max_wait_s: float = 1800.0
     max_asked_s: float = 1800.0
-    max_billed: int = 2
+    max_billed: int = MOST_BILLED
+    waits_for_others: bool = False
     max_alone: int = 4
     counts_queue: bool = False
 
@@ -121,6 +137,8 @@ class RetryPolicy:
             return GiveUp("no usable answer")
         if error.is_billed and history.billed + 1 >= self.max_billed:
             return GiveUp("it may have been billed for each try")
+        if error.is_billed and self.waits_for_others and not alone:
+            return GiveUp("nobody else is answered")
         alone = alone and error.kind is Kind.OVERLOAD
         if alone and history.alone + 1 >= self.max_alone:
             return GiveUp("it fails while others are answered")
@@ -140,6 +158,9 @@ class RetryPolicy:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
         return Wait(seconds)
 
+
+IN_RUN = RetryPolicy(waits_for_others=True)
+"""For the calls of a run, whose units are set aside and taken up again."""
 
 AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0, counts_queue=True)
 """For the first call of a run: long enough for a server that is still loading, and no longer."""

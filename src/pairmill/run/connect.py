@@ -43,6 +43,7 @@ from pairmill.llm.prices import scale
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
 from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
@@ -219,7 +220,14 @@ async def connected(
                 looking.start_soon(readiness.look_for, station)
             await readiness.wait()
         yield Connection(
-            client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
+            client=Client(
+                exchange,
+                in_flight,
+                bus,
+                clock,
+                random.Random(),  # noqa: S311 (jitter)
+                policy=IN_RUN,
+            ),
             exchange=exchange,
             in_flight=in_flight,
             workers=sum(_workers(_most(width)) for width in widths.values()),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.errors import Blame, Kind
+from pairmill.llm.retry import MOST_BILLED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -67,15 +68,18 @@ class Suspects:
         self._asked_again: set[str] = set()
         self._answers = 0
 
-    def set_aside(self, work: Work, kind: Kind, *, is_billed: bool) -> bool:
+    def set_aside(self, work: Work, kind: Kind, *, billed_sends: int) -> bool:
         """Whether to ask a unit that failed once more, later; if so, it is kept for that.
 
-        Not where its calls may have been billed, where the server named the chunk itself, or where
-        it was done already.
+        Not where the server named the chunk itself, or where it was done already. A request that
+        may have been billed is sent once more, and the next of the same unit too.
         """
-        if is_billed or kind is Kind.CHUNK or work.unit in self._asked_again:
+        if kind is Kind.CHUNK or billed_sends >= MOST_BILLED:
             return False
-        self._asked_again.add(work.unit)
+        if not billed_sends:
+            if work.unit in self._asked_again:
+                return False
+            self._asked_again.add(work.unit)
         self._waiting.append(_Waiting(time.monotonic(), work))
         return True
 

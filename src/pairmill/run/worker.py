@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from pairmill.errors import Kind, PairmillError, PendingError, ProviderError, RejectedError
 from pairmill.events import UnitFinished, UnitSuspended
+from pairmill.llm.retry import MOST_BILLED
 from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
@@ -58,7 +59,12 @@ class _Failure(Struct, frozen=True):
 
     rejection: Rejection
     kind: Kind | None = None
-    is_billed: bool = False
+    billed_sends: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the request that failed is not to be sent once more for having been billed."""
+        return self.billed_sends == 0 or self.billed_sends >= MOST_BILLED
 
 
 async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
@@ -83,7 +89,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     asker = Asker(shop.questions, calls)
     try:
         pairs, failure = await _write(work, asker, shop)
-        if failure is not None and shop.strong is not None:
+        if failure is not None and failure.is_over and shop.strong is not None:
             asker.ask_instead(shop.strong)
             pairs, failure = await _write(work, asker, shop)
     except StoppingError:
@@ -97,7 +103,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     if failure is None:
         _hand_over(work, pairs, asker, None, shop)
     elif failure.kind is None or not shop.suspects.set_aside(
-        work, failure.kind, is_billed=failure.is_billed
+        work, failure.kind, billed_sends=failure.billed_sends
     ):
         asker.drop(failure.rejection)
         _hand_over(work, pairs, asker, failure, shop)
@@ -111,10 +117,11 @@ async def _write(
         return await shop.recipe.write(work.chunk, asker), None
     except RejectedError as error:
         rejection = Rejection(error.reason, error.detail, error.raw)
-        return [], _Failure(rejection, error.kind, error.is_billed)
+        return [], _Failure(rejection, error.kind, error.billed_sends)
     except ProviderError as error:
         rejection = Rejection(error.reason, str(error))
-        return [], _Failure(rejection, error.kind, error.is_billed)
+        kind = None if error.was_known else error.kind
+        return [], _Failure(rejection, kind, error.billed_sends)
     except (PairmillError, PendingError, StoppingError):
         raise
     except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pairmill.records import Outcome
     from pairmill.store.charges import Bill, DropKey
+    from pairmill.store.sends import BilledSend
 
 __all__ = [
     "Batch",
@@ -77,11 +78,13 @@ class Batch:
 
     Attributes:
         charges: What calls were charged since the last commit, from ``ChargeSums.take``.
+        sends: Requests that may have been billed in vain since the last commit.
     """
 
     answers: Sequence[PaidAnswer] = ()
     outcomes: Sequence[UnitOutcome] = ()
     charges: Sequence[tuple[object, ...]] = ()
+    sends: Sequence[BilledSend] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,13 @@ class Known:
         answers: For the chunks of the others: chunk id to call id to what was answered, whichever
             unit or recipe asked.
         pairs: Finished unit to how many pairs it gave.
+        sends: For the chunks of the others: chunk id to call id to sends that brought no answer.
     """
 
     finished: set[str] = field(default_factory=set)
     answers: dict[str, dict[str, Completion]] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
+    sends: dict[str, dict[str, BilledSend]] = field(default_factory=dict)
 
 
 class ShardRecord(Struct, frozen=True):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitOutcome
     from pairmill.store.folder import RunFolder
+    from pairmill.store.sends import BilledSend
     from pairmill.store.shards import Shards
 
 __all__ = ["Journal", "Receipt"]
@@ -175,7 +176,8 @@ class Journal:
             outcomes = self._fresh(batch.outcomes)
             rows = [line for unit in outcomes for line in unit.rows]
             self._append(rows, [line for unit in outcomes for line in unit.rejected])
-            self._ledger_commit(batch.answers, outcomes, self._shards.changed(), batch.charges)
+            changed = self._shards.changed()
+            self._ledger_commit(batch.answers, outcomes, changed, batch.charges, batch.sends)
             self._shards.commit()
             self._uneven = False
         repeated = len(batch.outcomes) - len(outcomes)
@@ -249,9 +251,10 @@ class Journal:
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
         charges: Sequence[tuple[object, ...]] = (),
+        sends: Sequence[BilledSend] = (),
     ) -> None:
         self._in_doubt = True
-        self._ledger.commit(answers, outcomes, shards, charges)
+        self._ledger.commit(answers, outcomes, shards, charges, sends)
         self._in_doubt = False
 
     def _publish(self, records: Sequence[ShardRecord]) -> None:

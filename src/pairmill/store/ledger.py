@@ -17,6 +17,7 @@ from pairmill.store.database import check_sums, connect, explained, read_chain, 
 from pairmill.store.entries import encode_completion
 from pairmill.store.lookup import finished_among, select_shards
 from pairmill.store.schema import FOLDS
+from pairmill.store.sends import add_sends, forget_sends, prepare_sends
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pairmill.records import Usage
     from pairmill.store.charges import DropKey
     from pairmill.store.entries import PaidAnswer, ShardRecord, UnitOutcome
+    from pairmill.store.sends import BilledSend
 
 __all__ = ["Ledger"]
 
@@ -94,6 +96,7 @@ class Ledger:
                     check_sums(self._connection, path)
             with self._transaction():
                 prepare(self._connection)
+                prepare_sends(self._connection)
             with explained(path):
                 self.chain = read_chain(self._connection)
         except BaseException:
@@ -128,6 +131,7 @@ class Ledger:
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
         charges: Sequence[tuple[object, ...]] = (),
+        sends: Sequence[BilledSend] = (),
     ) -> None:
         """Make all of it durable in one transaction, or none.
 
@@ -145,6 +149,7 @@ class Ledger:
             self._add_units(outcomes)
             self._connection.executemany(_ADD_SHARD, map(_shard_row, shards))
             add_charges(self._connection, charges)
+            add_sends(self._connection, sends)
             add_drops(self._connection, (drop for unit in outcomes for drop in unit.drops))
 
     @property
@@ -167,8 +172,8 @@ class Ledger:
     def reopen(self, reason: str | None, units: Collection[str] | None = None) -> int:
         """Lift tombstones, so that their units count as new.
 
-        Their answers are forgotten, or they would be found again; what was paid for them stays in
-        the bill. Returns how many were lifted.
+        Their answers are forgotten, or they would be found again, and so are the sends that brought
+        none; what was paid for them stays in the bill. Returns how many were lifted.
 
         Args:
             reason: Of the tombstones; None: of any reason.
@@ -191,6 +196,7 @@ class Ledger:
                 f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"  # noqa: S608
             )
             execute(f"DELETE FROM answers WHERE {theirs}")  # noqa: S608
+            forget_sends(self._connection, theirs)
             moved = execute(
                 "INSERT INTO reopened SELECT * FROM units WHERE id IN (SELECT id FROM lifted)"
             ).rowcount

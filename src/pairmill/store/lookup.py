@@ -13,10 +13,11 @@ from pairmill.store.charges import read_bill, read_drops
 from pairmill.store.database import connect, explained, read_chain, rebuild_hint
 from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
 from pairmill.store.measured import Measured
+from pairmill.store.sends import sends_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pairmill.store.chain import LedgerChain
     from pairmill.store.charges import Bill
     from pairmill.store.entries import UnitKey
+    from pairmill.store.sends import BilledSend
 
 __all__ = ["Lookup", "finished_among", "select_shards"]
 
@@ -70,7 +72,7 @@ class Lookup:
         self._connection = connect(path, read_only=True, cache_bytes=_CACHE_BYTES)
 
     def known(self, units: Sequence[UnitKey]) -> Known:
-        """Say which of the units are finished, and which answers the others' chunks have.
+        """Say which of the units are finished, and what the others' chunks were asked before.
 
         One batched question, meant for up to some 500 units; it costs little where no answers are.
 
@@ -81,7 +83,7 @@ class Lookup:
         with explained(self._path):
             pairs = pairs_of(self._connection, [unit.unit_id for unit in units])
             chunks = {unit.chunk_id for unit in units if unit.unit_id not in pairs}
-            return Known(set(pairs), self._answers(list(chunks)), pairs)
+            return Known(set(pairs), self._answers(list(chunks)), pairs, self._sends(chunks))
 
     def totals(self) -> Totals:
         """Sum up everything committed so far; the cost does not grow with the run."""
@@ -178,6 +180,14 @@ class Lookup:
                     ) from None
                 found.setdefault(chunk.hex(), {}).setdefault(call.hex(), completion)
         return found
+
+    def _sends(self, chunk_ids: Collection[str]) -> dict[str, dict[str, BilledSend]]:
+        try:
+            return sends_of(self._connection, sorted(chunk_ids))
+        except (ValueError, TypeError):
+            raise FolderError(
+                f"{self._path}: a line of 'sends' is damaged; {rebuild_hint(self._path)}"
+            ) from None
 
 
 def finished_among(connection: sqlite3.Connection, unit_ids: Sequence[str]) -> set[str]:

@@ -34,8 +34,10 @@ from pairmill.store.salvage import (
     read_call_totals,
     read_charges,
     read_old_chain,
+    read_sends,
     refuse_newer,
 )
+from pairmill.store.sends import prepare_sends
 from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
 from pairmill.store.shards import KINDS, publish_file, shard_number
 
@@ -399,6 +401,8 @@ def _keep_what_was_paid(db: sqlite3.Connection, old: Path, rebuilt: Rebuilt) -> 
     db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", _bill(old, rebuilt))
     prepare(db)
     add_charges(db, read_charges(old))
+    prepare_sends(db)
+    db.executemany("INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?)", read_sends(old))
     db.execute(_ADD_UNIT_TOTALS)
     (rebuilt.units,) = db.execute("SELECT count(*) FROM units").fetchone()
 

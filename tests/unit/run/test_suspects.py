@@ -60,14 +60,25 @@ def it(monkeypatch: pytest.MonkeyPatch) -> Setting:
 @pytest.mark.parametrize("kind", [*FREE, *BILLED, Kind.CHUNK])
 def test_what_cost_nothing_is_asked_once_more_and_only_once(it: Setting, kind: Kind) -> None:
     work = it.work("a")
-    again = it.suspects.set_aside(work, kind, is_billed=kind in BILLED)
+    again = it.suspects.set_aside(work, kind, billed_sends=2 * (kind in BILLED))
     assert again == (kind in FREE)
     assert it.suspects.take() is (work if again else None)
-    assert not it.suspects.set_aside(work, kind, is_billed=kind in BILLED)
+    assert not it.suspects.set_aside(work, kind, billed_sends=2 * (kind in BILLED))
+
+
+def test_a_request_that_may_be_billed_is_sent_once_more_and_so_is_the_next_of_its_unit(
+    it: Setting,
+) -> None:
+    work = it.work("a")
+    for kind in (Kind.TIMEOUT, Kind.LOST, Kind.TIMEOUT):  # three requests of one unit
+        assert it.suspects.set_aside(work, kind, billed_sends=1)
+        assert it.suspects.take() is work
+        assert not it.suspects.set_aside(work, kind, billed_sends=2)
+    assert not it.suspects.set_aside(work, Kind.CHUNK, billed_sends=1)
 
 
 def test_it_is_asked_once_more_when_the_server_answers_what_came_later(it: Setting) -> None:
-    it.suspects.set_aside(it.work("a"), Kind.REFUSED, is_billed=False)
+    it.suspects.set_aside(it.work("a"), Kind.REFUSED, billed_sends=0)
     it.now += 5
     it.answer(sent_ago_s=6.0)
     assert it.inbox.is_empty

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from pairmill.errors import Kind
 from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
 from pairmill.store.charges import CallCharge, ChargeSums
-from pairmill.store.entries import Batch, UnitOutcome
+from pairmill.store.entries import Batch, UnitKey, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
 from pairmill.store.lookup import Lookup
 from pairmill.store.rebuild import rebuild
 from pairmill.store.rows import RowOrigin, UnitResult, encode_unit
+from pairmill.store.sends import BilledSend
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,6 +157,21 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
         assert after.unpriced == before.unpriced
         folder.ledger.unlink()
+
+
+def test_what_was_sent_in_vain_is_carried_over(path: Path) -> None:
+    open_chunk = digest("chunk", "100")
+    key = UnitKey(digest(open_chunk, IDENTITIES[0]), open_chunk)
+    send = BilledSend(digest("call"), *(key.unit_id, key.chunk_id), Kind.LOST, "r", "", "cut off")
+    with (
+        open_folder(path, settings_fingerprint={}, accept_change=False, version="1") as folder,
+        Journal.open(folder, clock=lambda: 0.0) as journal,
+    ):
+        journal.commit(Batch(sends=[send]))
+    with lock_folder(path, version="1") as locked:
+        rebuild(locked, IDENTITIES)
+    with Lookup(RunFolder(path).ledger) as lookup:
+        assert lookup.known([key]).sends == {open_chunk: {send.call_id: send}}
 
 
 def test_a_folder_in_the_place_of_the_ledger_is_put_aside(path: Path) -> None:
