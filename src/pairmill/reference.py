@@ -58,6 +58,17 @@ SETTINGS: dict[str, SettingText] = {
         "", "companions", "Coroutines of your own beside the run, as module:name", "none",
         more="see [companions.md](companions.md)",
     ),
+    "status": _T(
+        "", "status", "Serve progress, metrics and a live page at PORT or HOST:PORT",
+        more="on loopback where no host is named; see [operations.md](operations.md)",
+    ),
+    "status_hosts": _T(
+        "", "status_hosts", "Names under which the status server may be asked", "none",
+        more="beside addresses, `localhost` and this machine's name",
+    ),
+    "status_linger_s": _T(
+        "", "status_linger_s", "Seconds to wait at the end for a last scrape of /metrics", "0"
+    ),
     "accept_change": _T("", "accept_change", "Go on although marked settings have changed", "no"),
 
     "text_field": _T(
