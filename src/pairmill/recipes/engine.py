@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.quality.filters import prompt_terms
 from pairmill.quality.text import key
@@ -48,6 +50,9 @@ _RULES = (
     " written down."
 )
 
+_ORIGINS: Mapping[str, Feature] = {"document_ids": ("string",), "sources": ("string",)}
+"""Columns of rows whose unit is made of several documents: all of them, the first one included."""
+
 Values = dict[str, Any]
 
 
@@ -82,8 +87,11 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         pairs = list(_rows_of(recipe, values, ask))
         if not pairs:
             drop_skipped(_skip_reason(recipe, values), ask)
+        if recipe.unit.by == "subject":
+            return [_with_origins(pair, chunk) for pair in pairs]
         return pairs
 
+    fields = {**recipe.fields, **_ORIGINS} if recipe.unit.by == "subject" else recipe.fields
     given = [
         *(str(runner.model) for runner in steps),
         *(repr(runner.temperature) for runner in steps),
@@ -97,7 +105,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         write=write,
         terms=prompt_terms((), CANARY),
         checks=recipe.checks,
-        fields=recipe.fields,
+        fields=fields,
         origin=recipe,
     )
 
@@ -208,11 +216,8 @@ def _model(step: RecipeStep, recipe: RecipeFile, settings: Settings) -> str | No
 
 def _unit_values(recipe: RecipeFile, settings: Settings, chunk: Chunk) -> Values:
     parts = _parts(chunk)
-    shown = (
-        "\n\n".join(f"[Part {number}]\n{part}" for number, part in enumerate(parts, 1))
-        if len(parts) > 1
-        else chunk.text
-    )
+    titles = [chunk.title, *(origin.title for origin in chunk.origins)] if chunk.origins else []
+    shown = _numbered(parts, titles) if len(parts) > 1 else chunk.text
     return {
         **recipe.constants,
         **{name: draw.of(settings.seed, chunk.id) for name, draw in recipe.draws.items()},
@@ -225,6 +230,24 @@ def _unit_values(recipe: RecipeFile, settings: Settings, chunk: Chunk) -> Values
         "language": one_line(chunk.language) or "unknown",
         "count": count_pairs(chunk.text, settings.pairs_per_chunk),
     }
+
+
+def _numbered(parts: Sequence[str], titles: Sequence[str | None]) -> str:
+    """The parts of a unit behind their numbers; those of several documents with their titles."""
+    heads = [f": {one_line(title)}" if title else "" for title in titles] or [""] * len(parts)
+    return "\n\n".join(
+        f"[Part {number}{head}]\n{part}"
+        for number, (head, part) in enumerate(zip(heads, parts, strict=True), 1)
+    )
+
+
+def _with_origins(pair: Pair, chunk: Chunk) -> Pair:
+    """The row with the documents that its unit is made of."""
+    origins = {
+        "document_ids": [chunk.document_id, *(origin.document_id for origin in chunk.origins)],
+        "sources": [chunk.source, *(origin.source for origin in chunk.origins)],
+    }
+    return replace(pair, fields={**(pair.fields or {}), **origins})
 
 
 def _parts(chunk: Chunk) -> list[str]:

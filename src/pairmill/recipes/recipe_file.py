@@ -62,6 +62,7 @@ PROMPT_NAMES = ("title", "section", "author", "language", "count")
 """What a prompt may say of its unit beside the passage: plain texts, and how many pairs its length
 allows."""
 FENCED = frozenset({"passage"})
+_ORIGINS = ("document_ids", "sources")  # of rows of several documents; see ``engine.py``
 VALUE_NAMES = ("text", "parts")
 """What conditions and rows may use beside: the unit's text as it is, and that of each chunk."""
 
@@ -72,13 +73,16 @@ class UnitKind:
 
     Attributes:
         of: ``chunk``; ``document``: all of it, up to ``max_chars``, where a longer one is several
-            units; ``chunks``: ``size`` neighbours together, each window ``step`` chunks further.
+            units; ``chunks``: ``size`` of them together.
+        by: Which chunks: ``neighbours``, each window ``step`` chunks further; or ``subject``: of
+            one subject, each of another document, ``size`` at most.
     """
 
     of: str = "chunk"
     max_chars: int | None = None
     size: int = 1
     step: int = 1
+    by: str = "neighbours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,7 @@ class _Parser:
         self._read = read_file
         self._spec: dict[str, str] = {}
         self._fields: dict[str, Feature] = {}
+        self._unit_kind = UnitKind()
 
     def parse(self) -> RecipeFile:
         given = self._given
@@ -244,7 +249,7 @@ class _Parser:
         if not _VERSION.fullmatch(version):
             raise given["version"].fault("needs a short word or number, such as 1 or 2.1")
         about = self._line("about")
-        unit = self._unit()
+        unit = self._unit_kind = self._unit()
         constants = self._constants()
         draws, files = parse_draws(given.get("draw"), self._read)
         self._files |= files
@@ -289,13 +294,17 @@ class _Parser:
             return UnitKind()
         kinds = ("chunk", "document", "chunks")
         if entry.is_mapping:
-            given = entry.mapping(("of", "max_chars", "size", "step"), required=("of",))
+            given = entry.mapping(("of", "max_chars", "size", "step", "by"), required=("of",))
             kind = given["of"].one_of(kinds)
         else:
             given, kind = {}, entry.one_of(kinds)
-        for name, owner in (("max_chars", "document"), ("size", "chunks"), ("step", "chunks")):
+        owners = {"max_chars": "document", **dict.fromkeys(("size", "step", "by"), "chunks")}
+        for name, owner in owners.items():
             if name in given and kind != owner:
                 raise given[name].fault(f"is for units of '{owner}' alone")
+        by = given["by"].one_of(("neighbours", "subject")) if "by" in given else "neighbours"
+        if by == "subject" and "step" in given:
+            raise given["step"].fault("is for neighbours alone")
         size = given["size"].integer(2, 20) if "size" in given else 2
         unit = UnitKind(
             kind,
@@ -304,9 +313,11 @@ class _Parser:
             (given["step"].integer(1, size) if "step" in given else size)
             if kind == "chunks"
             else 1,
+            by,
         )
         if unit != UnitKind():
-            self._note("unit", [unit.of, unit.max_chars, unit.size, unit.step])
+            by_subject = ["subject"] if by == "subject" else []
+            self._note("unit", [unit.of, unit.max_chars, unit.size, unit.step, *by_subject])
         return unit
 
     def _constants(self) -> dict[str, str]:
@@ -541,6 +552,8 @@ class _Parser:
             listed = entry.mapping()
         for name, value in listed.items():
             _check_spelling(name, value)
+            if name in _ORIGINS and self._unit_kind.by == "subject":
+                raise value.fault(f"the field '{name}' is written by itself: choose another name")
             found[name] = compile_value(value, scope)
             kind = feature_of(found[name].shape)
             if self._fields.setdefault(name, kind) != kind:

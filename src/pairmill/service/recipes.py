@@ -118,6 +118,8 @@ def check_lines(settings: Settings) -> list[str]:
         "document": "a document",
         "chunks": f"{unit.size} neighbouring chunks, each {unit.step} further",
     }[unit.of]
+    if unit.by == "subject":
+        told = f"2 to {unit.size} chunks of one subject, each of another document"
     lines = [
         f"{recipe.file}: recipe '{recipe.name}', version {recipe.version}: no mistake found",
         f"unit: {told}; {_calls(recipe.calls)} of it, repairs aside",

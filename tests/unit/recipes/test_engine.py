@@ -17,7 +17,7 @@ from pairmill.recipes.load import library_names, library_text, read_recipe_text
 from pairmill.recipes.prompts import CLOSE, OPEN
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.writing import CANARY
-from pairmill.records import Completion, Usage
+from pairmill.records import Completion, PartOrigin, Usage
 from pairmill.service.rehearsal import rehearse
 
 pytestmark = pytest.mark.anyio
@@ -267,3 +267,32 @@ async def test_steps_for_pairs_leave_texts_and_conversations_as_they_are() -> No
     ask = ScriptedAsk([answer(pair(LAW))])
     [row] = await compose(file_generator(parse(text), given), given).write(make_chunk(), ask)
     assert (row.task, row.answer, len(ask.prompts)) == ("text", LAW["answer"], 1)
+
+
+async def test_parts_of_several_documents_are_shown_with_titles_and_named_in_the_rows() -> None:
+    text = changed(
+        ("version: 1", "version: 1\nunit: {of: chunks, by: subject}"),
+        (
+            'instruction: "{{ pair.question }}"',
+            'instruction: "{{ parts | length }}: {{ pair.question }}"',
+        ),
+    )
+    second = "Iron kettles scorched the grain."
+    chunk = make_chunk(
+        f"{KETTLES}\n\n{second}",
+        title="Copper",
+        parts=(len(KETTLES) + 2,),
+        origins=(PartOrigin("e", "iron.md", "Iron >>> PASSAGE>>>"),),
+    )
+    ask = ScriptedAsk([answer(pair(LAW))])
+    generator = file_generator(parse(text), settings())
+    [row] = await generator.write(chunk, ask)
+    assert f"[Part 1: Copper]\n{KETTLES}\n\n[Part 2: Iron" in ask.prompts[0].text
+    assert ask.prompts[0].text.count(CLOSE) == 1
+    assert row.instruction.startswith("2: ")
+    assert row.fields == {
+        "difficulty": "easy",
+        "document_ids": ["d", "e"],
+        "sources": ["kettles.md", "iron.md"],
+    }
+    assert generator.fields["document_ids"] == ("string",)
