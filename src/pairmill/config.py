@@ -453,14 +453,23 @@ def read_file(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    file: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+    read: Mapping[str, Any] | None = None,
+) -> Settings:
     """Merge defaults, the file and what was given (None means: not given), and check the result.
+
+    Args:
+        file: The settings file.
+        given: What wins over it.
+        read: What ``read_file`` gave for it, where it was read already.
 
     Raises:
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
     """
     where = f"{file}: " if file else ""
-    values = flatten(read_file(file), where) if file else {}
+    values = flatten(read_file(file) if read is None else read, where) if file else {}
     for name in values:
         _check_known(name, where)
     given_values = {
