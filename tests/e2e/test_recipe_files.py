@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.cli import KEY, pairmill, rejects, rows, start
-from tests.support.corpus import write_corpus
+from tests.support.cli import KEY, pairmill, rejects, rows
+from tests.support.cli import start as start_run
+from tests.support.corpus import article, write_corpus
 from tests.support.recipe_files import MINE, changed
 from tests.support.subjects import SUBJECTS, prose
 from typer.testing import CliRunner
@@ -95,7 +96,7 @@ def test_a_recipe_killed_once_ends_with_the_same_ids(
         assert wanted
         calls = endpoint.report()["billed"]
         endpoint.reset()
-        child = start(*command, "-o", tmp_path / "killed", url=endpoint.url)
+        child = start_run(*command, "-o", tmp_path / "killed", url=endpoint.url)
         deadline = time.monotonic() + 30
         while endpoint.report()["billed"] < calls // 2 and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -159,6 +160,43 @@ def test_a_change_of_the_rows_alone_is_accepted_without_a_new_call(
     found = rows(out)
     assert len(found) == 2 * before
     assert [row["kind"] for row in found[before:]] == ["x"] * before
+
+
+@pytest.mark.slow
+def test_facts_that_the_corpus_repeats_are_paid_for_once_whatever_the_order_of_answers(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "articles"
+    folder.mkdir()
+    shared = [line for line in article(0, 12).splitlines()[2:] if line]
+    for number in range(8):  # each states five of the twelve facts, and three of its own
+        own = [line for line in article(number + 1, 3).splitlines()[2:] if line]
+        stated = [shared[(number * 5 + each) % len(shared)] for each in range(5)]
+        text = "\n\n".join([*stated, *own])
+        folder.joinpath(f"{number}.md").write_text(f"# Report\n\n{text}\n", "utf-8")
+    found = []
+    for start, workers in enumerate((1, 6, 3)):  # another order of answers each time
+        slow = SimulatorSettings(latency=Latency("lognormal", 0.03, sigma=1.0))
+        with Simulator(slow) as endpoint:
+            out = tmp_path / f"out{start}"
+            command = ("run", folder, "--recipe", "facts", "--concurrency", str(workers), "-o", out)
+            if start == 2:  # and one that is killed on the way
+                child = start_run(*command, url=endpoint.url)
+                deadline = time.monotonic() + 30
+                while endpoint.report()["billed"] < 12 and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                child.kill()
+                child.communicate()
+            run = pairmill(*command, url=endpoint.url)
+            assert run.returncode == 0, run.stderr
+            found.append({(row["id"], row["fields"]["fact"]) for row in rows(out)})
+            dropped = [row for row in rejects(out) if row["reason"] == "repeated"]
+            assert len(dropped) >= 4
+            facts = {fact for _, fact in found[-1]}
+            assert not facts & {row["raw"] for row in dropped} - facts
+            if start < 2:  # one call a chunk, one a fact, one that finds out the mode
+                assert endpoint.report()["billed"] == 8 + len(facts) + 1
+    assert found[0] == found[1] == found[2]
 
 
 def test_units_of_one_subject_across_documents_are_formed_anew_and_the_same_at_every_start(

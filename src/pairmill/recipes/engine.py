@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.quality.filters import prompt_terms
-from pairmill.quality.text import key
+from pairmill.quality.language import primary
+from pairmill.quality.text import key, same_content
 from pairmill.recipes.answer_fields import form_of, make_model
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import count_pairs
@@ -85,7 +86,9 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         for runner in steps:
             values[runner.step.name] = await runner.run(values, ask)
         pairs = list(_rows_of(recipe, values, ask))
-        if not pairs:
+        if not pairs and _is_all_repeated(recipe, values):
+            ask.drop(Rejection("repeated", "the corpus said all of it before"))
+        elif not pairs:
             drop_skipped(_skip_reason(recipe, values), ask)
         if recipe.unit.by == "subject":
             return [_with_origins(pair, chunk) for pair in pairs]
@@ -106,6 +109,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         terms=prompt_terms((), CANARY),
         checks=recipe.checks,
         fields=fields,
+        claims=any(step.distinct is not None for step in recipe.steps),
         origin=recipe,
     )
 
@@ -141,10 +145,12 @@ class _Runner:
             return await self._voted(values, ask)
         found: list[Values] = []
         failed: RejectedError | None = None
-        for item in each.over(values) or ():
-            inner = {**values, each.name: item}
-            if not _holds(self.step.when, inner):
-                continue
+        inners = [{**values, each.name: item} for item in each.over(values) or ()]
+        inners = [inner for inner in inners if _holds(self.step.when, inner)]
+        if self.step.distinct is not None:
+            inners = await self._new(self.step.distinct, inners, ask)
+        for inner in inners:
+            item = inner[each.name]
             try:
                 answer = await self._voted(inner, ask)
             except RejectedError as error:
@@ -156,6 +162,24 @@ class _Runner:
         if failed is not None and not found:
             raise failed
         return found
+
+    async def _new(
+        self, distinct: ValueTemplate, inners: Sequence[Values], ask: Ask
+    ) -> list[Values]:
+        """Those whose text neither this unit nor one that was read before it has brought."""
+        texts = [_text(distinct(inner)) for inner in inners]
+        languages = [primary(inner["language"]) for inner in inners]
+        names = list(map(same_content, texts, languages))
+        are_new = dict(zip(names, await ask.claim(names), strict=True))
+        left = []
+        for inner, name, text in zip(inners, names, texts, strict=True):
+            if are_new[name]:
+                are_new[name] = False
+                left.append(inner)
+            else:
+                told = f"{self.step.name}: the corpus said so before"
+                ask.drop(Rejection("repeated", told, text, whole_unit=False))
+        return left
 
     async def _voted(self, values: Values, ask: Ask) -> Values:
         votes = self.step.votes
@@ -277,6 +301,17 @@ def _skip_reason(recipe: RecipeFile, values: Mapping[str, Any]) -> str | None:
         if isinstance(reason, str):
             return one_line(reason, 40)
     return None
+
+
+def _is_all_repeated(recipe: RecipeFile, values: Mapping[str, Any]) -> bool:
+    """Whether a step found items, none of which the corpus had not brought before."""
+    return any(
+        step.distinct is not None
+        and step.for_each is not None
+        and bool(step.for_each.over(values))
+        and not values[step.name]
+        for step in recipe.steps
+    )
 
 
 def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:

@@ -41,7 +41,7 @@ _KEYS = (
 )
 _STEP_KEYS = (
     *("name", "system", "user", "answer", "schema", "model", "temperature", "max_tokens"),
-    *("for_each", "when", "votes"),
+    *("for_each", "when", "distinct", "votes"),
 )
 _ROW_KEYS = (
     *("for_each", "when", "task", "instruction", "answer", "messages", "system", "reasoning"),
@@ -123,6 +123,7 @@ class RecipeStep:
         answer: The fields of what comes back.
         model: A role: ``writer``, ``judge``, or a name under the setting ``models``.
         temperature: None: the setting's.
+        distinct: Of an item, the text that the corpus must not have brought before.
         line: In the file, for errors that come up later.
     """
 
@@ -135,6 +136,7 @@ class RecipeStep:
     max_tokens: int
     for_each: ForEach | None
     when: ValueTemplate | None
+    distinct: ValueTemplate | None
     votes: Votes | None
     line: int
     places_passage: bool
@@ -354,6 +356,11 @@ class _Parser:
             step = self._step(entry, scope, constants)
             steps.append(step)
             scope = scope.with_name(step.name, _result_shape(step))
+        claiming = [entry for entry, step in zip(entries, steps, strict=True) if step.distinct]
+        if len(claiming) > 1:  # a unit waits once for those before it
+            raise claiming[1].fault(
+                "'distinct' stands in another step already; one step may have it"
+            )
         if not any(step.places_passage for step in steps):
             raise self._given["steps"].fault(
                 "no step places the text: put {{ passage }} into its 'user' template"
@@ -396,6 +403,7 @@ class _Parser:
             else _DEFAULT_TOKENS,
             for_each=for_each,
             when=compile_value(when, _values_scope(inner), bare=True) if when else None,
+            distinct=self._distinct(given.get("distinct"), for_each, _values_scope(inner)),
             votes=self._votes(given.get("votes"), answer),
             line=entry.line,
             places_passage="passage" in user.names,
@@ -413,6 +421,8 @@ class _Parser:
             self._note(f"{place}.for_each", [step.for_each.name, step.for_each.over.source])
         if step.when is not None:
             self._note(f"{place}.when", step.when.source)
+        if step.distinct is not None:
+            self._note(f"{place}.distinct", step.distinct.source)
         if step.votes is not None:
             votes = step.votes
             self._note(f"{place}.votes", [votes.times, votes.least, votes.agree_on])
@@ -446,6 +456,18 @@ class _Parser:
         if shape is None or shape.kind != "list":
             raise entry.fault("must run over a list of an earlier step, which has a 'max'")
         return ForEach(name, over, shape.of, int(shape.most or _MOST_CALLS))
+
+    def _distinct(
+        self, entry: Entry | None, for_each: ForEach | None, scope: Scope
+    ) -> ValueTemplate | None:
+        if entry is None:
+            return None
+        if for_each is None:
+            raise entry.fault("is for steps with 'for_each': it passes over items of a list")
+        found = compile_value(entry, scope, bare=True)
+        if for_each.name not in found.names:
+            raise entry.fault(f"must use the item, as in 'distinct: {for_each.name}'")
+        return found
 
     def _votes(self, entry: Entry | None, answer: AnswerField) -> Votes | None:
         if entry is None:

@@ -54,6 +54,7 @@ from pairmill.events import (
 )
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.claims import Claims
 from pairmill.run.companions import RunView, beside, load_companions
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
@@ -80,6 +81,7 @@ from pairmill.run.worker import WorkerContext, work_on
 from pairmill.run.writer import Writer
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
+from pairmill.store.claims import CLAIMS, ClaimStore
 from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
@@ -205,6 +207,9 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
+            claims=Claims(stack.enter_context(ClaimStore(folder.state / CLAIMS)))
+            if recipe.claims
+            else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
@@ -235,6 +240,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -246,6 +252,7 @@ class _Session:
         self._watch = watch
         self._puts_back = puts_back
         self._view = view
+        self._claims = claims
         self._skipped = skipped
         self._metrics = metrics
         self._stop = watch.stop
@@ -360,6 +367,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
+            self._claims,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged

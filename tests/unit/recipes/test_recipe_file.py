@@ -99,6 +99,9 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         ],
         "sources", "is written by itself",
     ),
+    "distinct without a list": (
+        [("    max_tokens: 900", "    distinct: title")], "distinct", "steps with 'for_each'"
+    ),
     "unknown unit": ([("version: 1", "version: 1\nunit: chunk_s")], "unit", "'chunk_s' is not"),
     "unknown check": (
         [("version: 1", "version: 1\nchecks:\n  near_copi: keep")], "near_copi",
