@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from pairmill import generate
 from pairmill.cli import app
-from pairmill.errors import ChangedError, FolderError
+from pairmill.errors import ChangedError, UsageError
 from pairmill.events import Bus, Notice
 from pairmill.recipes.load import library_names
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
@@ -248,7 +248,7 @@ def test_the_recipes_command_begins_checks_and_tries(
 
     file = tmp_path / "new.yaml"
     recipes("new", file)
-    with pytest.raises(FolderError, match="is there already"):
+    with pytest.raises(UsageError, match="is there already"):
         recipes("new", file)
     assert "recipe 'new', version 1: no mistake found" in recipes("check", file)
     tried = recipes("try", file, corpus, "--count", "2", "--base-url", endpoint.url)

@@ -109,7 +109,7 @@ class _Replay:
         return found
 
 
-class _Held(NamedTuple):
+class _KnownClaims(NamedTuple):
     """What a unit was the first of the corpus to bring, as the run decided."""
 
     path: Path
@@ -174,7 +174,7 @@ async def _ask_again(
         settings = for_unit(settings, recipe)
         questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
         unit = digest(chunk.id, recipe.identity)
-        asker = Asker(questions, replay, _Held(folder.state / CLAIMS, unit))
+        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, unit))
         try:
             await recipe.write(chunk, asker)
         except RejectedError as error:

@@ -503,7 +503,7 @@ class _Parser:
         found: dict[str, Any] = {}
         for name, value in entry.mapping().items():
             plain = value.value()
-            found[name] = "off" if plain is False else plain
+            found[name] = "keep" if plain is False or plain == "off" else plain
             try:
                 override({name: found[name]})
             except ConfigError as error:

@@ -118,7 +118,7 @@ class Questions:
         return self._schemas[answer]
 
 
-class Turn(Protocol):
+class UnitClaims(Protocol):
     """A unit's place among those of a run; see ``pairmill.run.claims``."""
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
@@ -154,7 +154,7 @@ class Asker:
         self,
         questions: Questions,
         complete: Callable[[Request], Awaitable[Completion]],
-        turn: Turn | None = None,
+        turn: UnitClaims | None = None,
     ) -> None:
         """Take ``complete``, which answers a request from the ledger or from the model.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.claims import ClaimStore
 
-__all__ = ["Claims", "Turn"]
+__all__ = ["Claims", "UnitTurn"]
 
 
 class Claims:
@@ -28,11 +28,11 @@ class Claims:
         self._before: dict[int, asyncio.Future[None] | None] = {}  # in order; who waits has one
         self._next = 0
 
-    def enter(self, unit: str) -> Turn:
+    def enter(self, unit: str) -> UnitTurn:
         """Take the next place, for a unit that is handed out now."""
         self._next += 1
         self._before[self._next] = None
-        return Turn(self, self._next, unit)
+        return UnitTurn(self, self._next, unit)
 
     async def claim(self, place: int, unit: str, names: Sequence[str]) -> list[bool]:
         """Wait until all before it have claimed or left; then claim, and give way to the next."""
@@ -55,7 +55,7 @@ class Claims:
             first.set_result(None)
 
 
-class Turn:
+class UnitTurn:
     """A unit's place in the order."""
 
     __slots__ = ("_claims", "_place", "_unit")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from tests.support.subjects import FILLER, SUBJECTS, prose
@@ -11,7 +12,7 @@ from pairmill.chunking.subjects import gather
 from pairmill.records import Chunk, digest
 
 
-def chunk(text: str, document: str, **given: str) -> Chunk:
+def chunk(text: str, document: str, **given: Any) -> Chunk:
     return Chunk(digest(text), text, document, 0, len(text), f"{document}.txt", **given)
 
 

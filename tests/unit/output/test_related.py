@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from pairmill.output.related import SourceSketches, related_documents
 
@@ -55,7 +56,7 @@ def test_a_held_out_row_whose_text_train_holds_is_a_leak() -> None:
 
 
 def test_documents_that_one_row_was_written_from_are_kin() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"document_id": "a", "answer": text(1), "fields": {"document_ids": ["a", "b", "c"]}},
         {"document_id": "d", "answer": text(2), "fields": {"document_ids": ["d"]}},
         {"document_id": "e", "answer": text(3), "fields": {"document_ids": "e"}},  # a recipe's own

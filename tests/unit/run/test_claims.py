@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pairmill.run.claims import Turn
+    from pairmill.run.claims import UnitTurn
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def decide(store: ClaimStore, facts: dict[str, list[str]], seed: int) -> d
     """Let units claim their facts, each after a time of its own; what each got."""
     claims, dice, got = Claims(store), random.Random(seed), {}
 
-    async def run(unit: str, turn: Turn, rounds: int) -> None:
+    async def run(unit: str, turn: UnitTurn, rounds: int) -> None:
         for _ in range(rounds):
             await anyio.lowlevel.checkpoint()
         try:
