@@ -351,9 +351,13 @@ class Settings(BaseModel):
     models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
     """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
     chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """Neighbouring chunks of a document that make one unit; a recipe file says it by ``unit``."""
+    """Chunks that make one unit; a recipe file says it by ``unit``."""
     chunk_step: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """How many chunks further each such unit begins."""
+    """How many chunks further each unit of neighbours begins."""
+    chunks_by: Literal["neighbours", "subject"] = Field(
+        "neighbours", json_schema_extra={"semantic": True}
+    )
+    """Which chunks belong together: neighbours in a document, or those of one subject."""
     target_pairs: int | None = Field(None, ge=1)
     """The run ends once the folder holds this many pairs."""
     per_document: int | None = Field(None, ge=1)

@@ -264,10 +264,16 @@ SETTINGS: dict[str, SettingText] = {
         more="`writer`, `answerer`, `judge`, or names of your own",
     ),
     "chunks_per_unit": _T(
-        "recipe", "chunks_per_unit", "Neighbouring chunks that make one unit", "1",
+        "recipe", "chunks_per_unit", "Chunks that make one unit", "1",
         more="a recipe file says it by `unit`",
     ),
-    "chunk_step": _T("recipe", "chunk_step", "How many chunks further the next unit begins", "1"),
+    "chunk_step": _T(
+        "recipe", "chunk_step", "How many chunks further the next unit of neighbours begins", "1"
+    ),
+    "chunks_by": _T(
+        "recipe", "chunks_by", "Which chunks make a unit", "neighbours", ("neighbours", "subject"),
+        "of one document; or of one subject, each of another document",
+    ),
     "target_pairs": _T("recipe", "target_pairs", "End once the folder holds this many pairs"),
     "per_document": _T(
         "recipe", "per_document", "Ask no more of a document that gave this many pairs"

@@ -54,6 +54,7 @@ from pairmill.events import (
 )
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
@@ -81,6 +82,7 @@ from pairmill.service.companions import RunView, beside, load_companions
 from pairmill.service.status_server import open_status_server
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
+from pairmill.store.claims import CLAIMS, ClaimStore
 from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
@@ -209,6 +211,9 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
+            claims=Claims(stack.enter_context(ClaimStore(folder.state / CLAIMS)))
+            if recipe.claims
+            else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
@@ -239,6 +244,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -250,6 +256,7 @@ class _Session:
         self._watch = watch
         self._puts_back = puts_back
         self._view = view
+        self._claims = claims
         self._skipped = skipped
         self._metrics = metrics
         self._stop = watch.stop
@@ -364,6 +371,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
+            self._claims,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
