@@ -153,6 +153,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     text_field: Annotated[str | None, flag("text_field")] = None,
     seed: Annotated[int | None, flag("seed")] = None,
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
+    status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -221,6 +222,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "text_field": text_field,
         "seed": seed,
         "export": export,
+        "status": status,
         "sources": tuple(sources) if sources else None,
         "strict": strict or None,
         "accept_change": accept_change or None,

@@ -26,7 +26,7 @@ from pairmill.simulator.dice import Dice
 from pairmill.simulator.schema import Filling, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Event
     from pairmill.recipes.recipe import RecipeContext
@@ -103,6 +103,10 @@ class ScriptedAsk:
         if reading.value is None:
             raise RejectedError(reading.faults[0].reason, reading.faults[0].detail)
         return reading.value
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """All of them are new."""
+        return [True] * len(names)
 
     def drop(self, rejection: Rejection) -> None:
         """Note that a pair was dropped."""
