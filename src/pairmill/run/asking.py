@@ -15,8 +15,7 @@ from msgspec.structs import replace
 from pairmill.events import CallReplayed
 from pairmill.llm.retry import MOST_BILLED
 from pairmill.run.stop import StoppingError
-from pairmill.store.entries import PaidAnswer
-from pairmill.store.sends import BilledSend
+from pairmill.store.entries import BilledSend, PaidAnswer
 
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError

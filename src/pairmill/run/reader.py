@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pairmill.chunking.portions import ChunkBatch, Packed
     from pairmill.recipes.recipe import Recipe
     from pairmill.sources.notes import Note
-    from pairmill.store.lookup import Lookup
-    from pairmill.store.sends import BilledSend
+    from pairmill.store.entries import BilledSend
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["Reader", "UnitBatch", "Work"]
 
@@ -69,7 +69,7 @@ class Reader:
         self,
         portions: Iterable[ChunkBatch],
         recipe: Recipe,
-        lookup: Lookup,
+        lookup: LedgerReader,
         only: frozenset[str] | None = None,
     ) -> None:
         """With ``only``, units that are not in it are passed over as if they were known."""

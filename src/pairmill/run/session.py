@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.folder import RunFolder
+    from pairmill.store.ledger import LedgerStore
 
 __all__ = ["Summary", "run"]
 
@@ -112,6 +113,7 @@ async def run(
     tick: Callable[[], None] | None = None,
     again: RetryRequest | None = None,
     companions: Sequence[Companion] = (),
+    ledgers: LedgerStore | None = None,
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -122,6 +124,7 @@ async def run(
         tick: Called a few times a second from the event loop, to draw progress.
         again: Retry rejected units only, filtered as given.
         companions: Coroutines to run beside it, with those that the settings name.
+        ledgers: Where a new folder's ledger is kept; None: in SQLite.
 
     Raises:
         PairmillError: The run could not begin. Nothing that was committed is lost.
@@ -144,6 +147,7 @@ async def run(
                 settings_fingerprint=fingerprint(own),
                 accept_change=settings.accept_change,
                 version=__version__,
+                ledgers=ledgers,
             )
         )
         adopted: list[str] = []

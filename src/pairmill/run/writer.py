@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Bus
-    from pairmill.store.entries import ShardRecord
+    from pairmill.store.charges import ChargeSum
+    from pairmill.store.entries import BilledSend, ShardRecord
     from pairmill.store.journal import Journal, Receipt
-    from pairmill.store.sends import BilledSend
 
 __all__ = ["Writer"]
 
@@ -239,7 +239,7 @@ class Writer:
         answers: list[PaidAnswer],
         results: deque[UnitResult],
         outcomes: list[UnitOutcome],
-        charges: list[tuple[object, ...]],
+        charges: list[ChargeSum],
         sends: list[BilledSend],
     ) -> Receipt:
         """Commit; on a disk that is full, again and again for as long as was said."""

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from pairmill.llm.client import Client
     from pairmill.records import Request
     from pairmill.run.writer import Writer
-    from pairmill.store.entries import PaidAnswer
-    from pairmill.store.sends import BilledSend
+    from pairmill.store.entries import BilledSend, PaidAnswer
 
 ANSWER = Completion("hi", "stop", "m", Usage(1, 1), 1.0)
 

@@ -1,11 +1,8 @@
-"""Requests that were sent, may have been billed, and brought no answer: one small ledger table.
+"""Requests that were sent, may have been billed, and brought no answer: one small table.
 
 It is what makes "sent at most twice" hold over starts. A line counts the sends of one request, and
-keeps what the last of them came to, so that a later start can say the same without sending. An
-answer that comes in the end stands in ``answers``, and is found before anything here is looked at.
-
-The table came after format 2: an earlier pairmill passes it over, and in a ledger of one it is made
-when that is first opened to be written.
+keeps what the last of them came to. The table came after format 2: an earlier pairmill passes it
+over, and in a ledger of one it is made when that is first opened to be written.
 """
 
 from __future__ import annotations
@@ -13,22 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import orjson
-from msgspec import Struct
 
-from pairmill.errors import Kind, ProviderError
+from pairmill.errors import Kind
+from pairmill.store.entries import BilledSend
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "BilledSend",
-    "add_sends",
-    "forget_sends",
-    "is_send_row",
-    "prepare_sends",
-    "sends_of",
-]
+__all__ = ["add_sends", "forget_sends", "is_send_row", "prepare_sends", "sends_of"]
 
 _DETAIL_CHARS = 500
 _MOST = 2**53  # a server may claim any number of tokens
@@ -43,59 +33,6 @@ _ADD = (
 )
 _OF_CHUNK = "SELECT chunk, call, unit, sends, body FROM sends WHERE chunk = ?"
 _FIELDS = 5
-
-
-class BilledSend(Struct, frozen=True):
-    """One request's sends that may have been billed, and what the last of them came to.
-
-    Attributes:
-        call_id: The request: 32 hex digits, as ``unit_id`` and ``chunk_id``.
-        kind: How the last one failed.
-        reason: Our own word for it, for tables.
-        code: The provider's or our own code of the failure; "" where there is none.
-        detail: One line for people.
-        prompt_tokens: What the reply said that it took, where it held nothing but a count.
-        completion_tokens: Likewise.
-        failed_at: When the last one failed, in seconds since the epoch.
-        sends: How many there were.
-    """
-
-    call_id: str
-    unit_id: str
-    chunk_id: str
-    kind: Kind
-    reason: str
-    code: str
-    detail: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    failed_at: float = 0.0
-    sends: int = 1
-
-    @property
-    def is_answer(self) -> bool:
-        """Whether the last one was a reply that counted its tokens: an answer without content."""
-        return self.kind is Kind.BADOUT and self.prompt_tokens + self.completion_tokens > 0
-
-    def error(self) -> ProviderError:
-        """The last failure once more, for a request that is not sent again."""
-        told = self.detail
-        if not self.is_answer:
-            times = "once" if self.sends == 1 else f"{self.sends} times"
-            told = f"{told}; sent {times}, and may have been billed each time"
-        error = ProviderError(
-            self.kind,
-            told,
-            code=self.code or None,
-            reason=self.reason,
-            maybe_paid=True,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-        )
-        error.failed_at = self.failed_at
-        error.billed_sends = self.sends
-        error.was_known = True
-        return error
 
 
 def prepare_sends(connection: sqlite3.Connection) -> None:

@@ -8,11 +8,10 @@ import pytest
 
 from pairmill.errors import FolderError, Kind
 from pairmill.records import Outcome, digest
-from pairmill.store.entries import UnitKey, UnitOutcome
-from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
-from pairmill.store.salvage import read_sends
-from pairmill.store.sends import BilledSend
+from pairmill.store.entries import BilledSend, UnitKey, UnitOutcome
+from pairmill.store.sqlite.ledger import SqliteLedger
+from pairmill.store.sqlite.lookup import SqliteLookup
+from pairmill.store.sqlite.salvage import read_sends
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +26,7 @@ def send(call: str = "call", kind: Kind = Kind.LOST, **more: Any) -> BilledSend:
 
 
 def test_sends_of_one_request_add_up_and_the_last_failure_is_kept(
-    ledger: Ledger, lookup: Lookup
+    ledger: SqliteLedger, lookup: SqliteLookup
 ) -> None:
     ledger.commit((), (), (), (), [send(), send("other")])
     ledger.commit((), (), (), (), [send(kind=Kind.TIMEOUT)])
@@ -42,20 +41,22 @@ def test_sends_of_one_request_add_up_and_the_last_failure_is_kept(
     assert str(error).endswith("; sent 2 times, and may have been billed each time")
 
 
-def test_a_finished_unit_needs_none(ledger: Ledger, lookup: Lookup) -> None:
+def test_a_finished_unit_needs_none(ledger: SqliteLedger, lookup: SqliteLookup) -> None:
     ledger.commit((), (), (), (), [send()])
     ledger.commit((), [UnitOutcome(UNIT.unit_id, Outcome.REJECTED, reason="timeout")], ())
     assert lookup.known([UNIT]).sends == {}
 
 
-def test_a_tombstone_that_is_lifted_may_be_sent_anew(ledger: Ledger, lookup: Lookup) -> None:
+def test_a_tombstone_that_is_lifted_may_be_sent_anew(
+    ledger: SqliteLedger, lookup: SqliteLookup
+) -> None:
     ledger.commit((), (), (), (), [send(sends=2)])
     ledger.commit((), [UnitOutcome(UNIT.unit_id, Outcome.REJECTED, reason="timeout")], ())
     assert ledger.reopen("timeout") == 1
     assert lookup.known([UNIT]).sends == {}
 
 
-def test_an_empty_reply_is_told_as_it_was(ledger: Ledger, lookup: Lookup) -> None:
+def test_an_empty_reply_is_told_as_it_was(ledger: SqliteLedger, lookup: SqliteLookup) -> None:
     counted = send(kind=Kind.BADOUT, prompt_tokens=2**63, completion_tokens=7)
     ledger.commit((), (), (), (), [counted])
     found = lookup.known([UNIT]).sends[UNIT.chunk_id][digest("call")]
@@ -66,26 +67,26 @@ def test_an_empty_reply_is_told_as_it_was(ledger: Ledger, lookup: Lookup) -> Non
 
 
 def test_a_ledger_of_before_has_none_and_gets_the_table(path: Path) -> None:
-    Ledger(path).close()
+    SqliteLedger(path).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("DROP TABLE sends")
         connection.commit()
-    with Lookup(path) as lookup:
+    with SqliteLookup(path) as lookup:
         assert lookup.known([UNIT]).sends == {}
-    ledger = Ledger(path)
+    ledger = SqliteLedger(path)
     ledger.commit((), (), (), (), [send()])
     ledger.close()
     assert len(read_sends(path)) == 1
 
 
 def test_a_damaged_line_is_refused_and_left_out_by_recover(path: Path) -> None:
-    ledger = Ledger(path)
+    ledger = SqliteLedger(path)
     ledger.commit((), (), (), (), [send(), send("other")])
     ledger.close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE sends SET body = x'00' WHERE call = ?", (_blob("call"),))
         connection.commit()
-    with Lookup(path) as lookup, pytest.raises(FolderError, match="pairmill recover"):
+    with SqliteLookup(path) as lookup, pytest.raises(FolderError, match="pairmill recover"):
         lookup.known([UNIT])
     assert [row[1] for row in read_sends(path)] == [_blob("other")]
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError
-from pairmill.records import Usage
-from pairmill.store.charges import read_bill, read_drops
-from pairmill.store.database import connect, explained, read_chain, rebuild_hint
 from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
 from pairmill.store.measured import Measured
-from pairmill.store.sends import sends_of
+from pairmill.store.sqlite.charges import read_bill, read_drops
+from pairmill.store.sqlite.database import connect, explained, read_chain, rebuild_hint
+from pairmill.store.sqlite.sends import sends_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
 
     from pairmill.records import Completion
     from pairmill.store.chain import LedgerChain
-    from pairmill.store.charges import Bill
-    from pairmill.store.entries import UnitKey
-    from pairmill.store.sends import BilledSend
+    from pairmill.store.entries import BilledSend, UnitKey
 
-__all__ = ["Lookup", "finished_among", "select_shards"]
+__all__ = ["SqliteLookup", "finished_among", "select_shards"]
 
 _MEASURED_UNITS = 5_000
 _GROUP = 512  # ids per query; short groups are padded, so that each statement is prepared once
@@ -64,7 +61,7 @@ ORDER BY id LIMIT ?
 """
 
 
-class Lookup:
+class SqliteLookup:
     """Questions to the ledger, from one thread at a time. Close it, or use it in ``with``."""
 
     def __init__(self, path: Path) -> None:
@@ -110,19 +107,6 @@ class Lookup:
             bill=bill,
             drops=drops,
         )
-
-    def bill(self) -> Bill:
-        """What all calls were charged."""
-        with explained(self._path):
-            return read_bill(self._connection)
-
-    def usage_by_model(self) -> dict[str, Usage]:
-        """Tokens of all calls by the model's name as the server returned it."""
-        with explained(self._path):
-            rows = self._connection.execute(
-                "SELECT model, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
-            ).fetchall()
-        return {model: Usage(*tokens) for model, *tokens in rows}
 
     def measured(self) -> Measured:
         """What units took so far: of all of them, or of some thousands chosen by chance."""

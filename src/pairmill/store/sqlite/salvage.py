@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from pairmill.errors import FolderError
 from pairmill.store.chain import LedgerChain
-from pairmill.store.charges import is_charge_row
+from pairmill.store.charges import ChargeSum
 from pairmill.store.entries import decode_completion
-from pairmill.store.schema import FORMAT
-from pairmill.store.sends import is_send_row
+from pairmill.store.sqlite.charges import is_charge_row
+from pairmill.store.sqlite.schema import FORMAT
+from pairmill.store.sqlite.sends import is_send_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,9 +83,10 @@ def read_call_totals(path: Path) -> list[tuple[str, int, int, int, int]]:
     return good if len(good) == len(rows) else []
 
 
-def read_charges(path: Path) -> list[tuple[object, ...]]:
+def read_charges(path: Path) -> list[ChargeSum]:
     """What calls were charged, as ``ChargeSums.take`` gives it, as far as it can be read."""
-    return [row for row in _rows(path, "SELECT * FROM charges") if is_charge_row(row)]
+    rows = _rows(path, "SELECT * FROM charges")
+    return [ChargeSum(*row) for row in rows if is_charge_row(row)]
 
 
 def read_sends(path: Path) -> list[tuple[object, ...]]:
