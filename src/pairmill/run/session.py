@@ -71,7 +71,7 @@ from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
-from pairmill.run.summary import Summary
+from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
@@ -490,6 +490,7 @@ class _Session:
             completion_tokens=usage.completion_tokens,
             seconds=time.monotonic() - self._began_at,
             cap=cap,
+            formats=fitting_formats(self._recipe),
         )
 
     def _warning(self, *, wrote: bool) -> str:
