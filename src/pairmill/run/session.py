@@ -44,8 +44,10 @@ from pairmill.events import (
     Notice,
     PairEvolved,
     PairJudged,
+    PairVerified,
     ReadingDone,
     RunOpened,
+    SentenceTried,
     ShardPublished,
     UnitFinished,
     UnitsKnown,
@@ -189,6 +191,7 @@ async def run(
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
+        bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
         skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
         bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
@@ -486,9 +489,11 @@ class _Session:
 
     def _warning(self, *, wrote: bool) -> str:
         """What is wrong with the pairs or the ratings of this start."""
-        rated = self._metrics.warning(judge=self._settings.judge, wrote=wrote)
+        settings = self._settings
+        rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
+        verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
         told = "" if self._stop.is_requested else self._watch.conclude()
-        return "; ".join(part for part in (told, rated) if part)
+        return "; ".join(part for part in (told, rated, verified) if part)
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:
