@@ -62,6 +62,11 @@ def _as_word(value: object) -> object:
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
+def _as_text(value: object) -> object:
+    """YAML reads a bare port as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _as_weights(value: object) -> object:
     """A list of texts weighs all the same."""
     return dict.fromkeys(value, 1.0) if isinstance(value, list | tuple) else value
@@ -197,6 +202,12 @@ class Settings(BaseModel):
     companions: tuple[str, ...] = ()
     """Coroutines of your own beside the run, as ``package.module:name`` or ``FILE.py:name``; see
     docs/companions.md."""
+    status: Annotated[str | None, BeforeValidator(_as_text)] = None
+    """Where a status server listens while the run lasts: ``PORT``, ``HOST:PORT``."""
+    status_hosts: tuple[str, ...] = ()
+    """Names, beside addresses and this machine's own, under which it may be asked."""
+    status_linger_s: float = Field(0.0, ge=0, le=3600, allow_inf_nan=False)
+    """How long it waits at the end for one more scrape of its metrics."""
 
     text_field: str | None = Field(None, json_schema_extra={"semantic": True})
     """Name of the field that holds a record's text; found by itself where None."""
@@ -354,9 +365,13 @@ class Settings(BaseModel):
     models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
     """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
     chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """Neighbouring chunks of a document that make one unit; a recipe file says it by ``unit``."""
+    """Chunks that make one unit; a recipe file says it by ``unit``."""
     chunk_step: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """How many chunks further each such unit begins."""
+    """How many chunks further each unit of neighbours begins."""
+    chunks_by: Literal["neighbours", "subject"] = Field(
+        "neighbours", json_schema_extra={"semantic": True}
+    )
+    """Which chunks belong together: neighbours in a document, or those of one subject."""
     target_pairs: int | None = Field(None, ge=1)
     """The run ends once the folder holds this many pairs."""
     per_document: int | None = Field(None, ge=1)
@@ -463,14 +478,23 @@ def read_file(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    file: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+    read: Mapping[str, Any] | None = None,
+) -> Settings:
     """Merge defaults, the file and what was given (None means: not given), and check the result.
+
+    Args:
+        file: The settings file.
+        given: What wins over it.
+        read: What ``read_file`` gave for it, where it was read already.
 
     Raises:
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
     """
     where = f"{file}: " if file else ""
-    values = flatten(read_file(file), where) if file else {}
+    values = flatten(read_file(file) if read is None else read, where) if file else {}
     for name in values:
         _check_known(name, where)
     given_values = {

@@ -26,6 +26,7 @@ __all__ = [
     "Message",
     "Outcome",
     "Pair",
+    "PartOrigin",
     "Prompt",
     "Rejection",
     "Request",
@@ -102,14 +103,26 @@ class Document(Struct, frozen=True):
     since: int = 1
 
 
+class PartOrigin(Struct, frozen=True):
+    """Where a part of a unit comes from, if not from the document of its first part."""
+
+    document_id: str
+    source: str
+    title: str | None = None
+    url: str | None = None
+
+
 class Chunk(Struct, frozen=True):
     """A span of one cleaned document: ``document.text[start:end] == text``, exactly.
+
+    A unit of chunks of several documents is one too: its place, title and URL are its first part's.
 
     Attributes:
         id: Digest of ``text`` alone.
         section: Headings that the span stands under, outermost first.
         index: Position among the document's chunks, from 0.
         parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
+        origins: Of chunks of several documents, where each part but the first comes from.
     """
 
     id: str
@@ -125,6 +138,7 @@ class Chunk(Struct, frozen=True):
     url: str | None = None
     language: str | None = None
     parts: tuple[int, ...] = ()
+    origins: tuple[PartOrigin, ...] = ()
 
 
 class Message(Struct, frozen=True):

@@ -27,7 +27,7 @@ from pairmill.simulator.schema import Filling, fill
 from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Event
     from pairmill.recipes.recipe import RecipeContext
@@ -104,6 +104,10 @@ class ScriptedAsk:
         if reading.value is None:
             raise RejectedError(reading.faults[0].reason, reading.faults[0].detail)
         return reading.value
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """All of them are new."""
+        return [True] * len(names)
 
     def drop(self, rejection: Rejection) -> None:
         """Note that a pair was dropped."""

@@ -110,6 +110,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         bool,
         typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
     ] = False,
+    marks: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="What people marked in 'pairmill view': apply; accepted: keep only what was"
+            " accepted or edited; ignore.",
+        ),
+    ] = "apply",
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
     ] = "unknown",
@@ -148,6 +156,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         unanswerable=unanswerable,
         system=system,
         dry_run=dry_run,
+        marks=marks,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     summary = api.export(folder, to, output, near=near, exact=exact, options=options)

@@ -36,7 +36,12 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         summary.kept,
     )
     content = digest(*(file.sha256 for files in summary.files.values() for file in files))
-    sections = (_splits(summary, options), _open_book(summary), _thresholds(options))
+    sections = (
+        _splits(summary, options),
+        _open_book(summary),
+        _marks(summary, options),
+        _thresholds(options),
+    )
     return render_card(
         facts,
         layout,
@@ -103,6 +108,20 @@ def _open_book(summary: ExportSummary) -> str:
         f"## Open book\n\n{opened:,} rows have passages in the prompt, up to three of them from"
         f" other documents of the same split. In {unsaid:,} of these the row's own passage is"
         " missing, and the answer is that the texts do not say."
+    )
+
+
+def _marks(summary: ExportSummary, options: ExportOptions) -> str:
+    marked = summary.marked
+    out, edited = marked.get("rejected", 0), marked.get("edited", 0)
+    wanted = marked.get("accepted", 0)
+    if not (out or edited or wanted):
+        return ""
+    only = " Only accepted and edited ones are here." if options.marks == "accepted" else ""
+    return (
+        f"## Looked at by people\n\nOf the run's pairs {wanted:,} are accepted, {edited:,} edited"
+        f" and {out:,} rejected; rejected ones are left out, and edited ones stand here with their"
+        f" new texts.{only}"
     )
 
 

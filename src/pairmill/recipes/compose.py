@@ -115,6 +115,7 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         fields=generator.fields,
         origin=generator.origin,
         source=generator.source,
+        claims=generator.claims,
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
 

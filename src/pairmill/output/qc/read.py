@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.errors import ConfigError, InputError
+from pairmill.output.marks.overlay import Marks, RecordMarks
 from pairmill.output.qc.shapes import (
     SPLITS,
     Fields,
@@ -76,7 +77,11 @@ class Pairs:
 
 
 def read_pairs(
-    path: Path, fields: Fields = _USUAL, *, progress: Callable[[int], None] | None = None
+    path: Path,
+    fields: Fields = _USUAL,
+    *,
+    progress: Callable[[int], None] | None = None,
+    marks: Marks | None = None,
 ) -> Pairs:
     """Read a dataset, whole, into memory.
 
@@ -84,6 +89,7 @@ def read_pairs(
         path: A file, or a folder of them.
         fields: Names of the fields, where they are not the usual ones.
         progress: Told now and then how many records were read.
+        marks: What people decided: rejected pairs are left out, edited ones have their new texts.
 
     Raises:
         InputError: Nothing is there, it cannot be read, or no record holds a pair.
@@ -93,9 +99,13 @@ def read_pairs(
     bad: list[Place] = []
     seen: dict[str, None] = {}
     unread: Counter[str] = Counter()
-    for number, record in enumerate(records_in(path), 1):
+    overlay = RecordMarks(marks or Marks())
+    for number, found in enumerate(records_in(path), 1):
         if progress and not number % 1000:
             progress(number)
+        record = overlay.apply(found)
+        if record is None:
+            continue
         row = read_record(record.value, fields, record.split, record.place)
         if row:
             rows.append(row)
@@ -113,7 +123,8 @@ def read_pairs(
             else ""
         )
         raise InputError(f"{path}: no pairs found{hint}")
-    return Pairs(rows, len(bad), tuple(_notes(rows, bad, seen, unread)), tuple(bad))
+    notes = [*_notes(rows, bad, seen, unread), *_marked(marks)]
+    return Pairs(rows, len(bad), tuple(notes), tuple(bad))
 
 
 def records_in(path: Path) -> Iterator[Record]:
@@ -143,6 +154,14 @@ def _notes(
     for name, count in sorted(unread.items()):
         if count >= _MANY * len(rows):
             yield f"field '{name}' was not read"
+
+
+def _marked(marks: Marks | None) -> Iterator[str]:
+    if marks:
+        counts = marks.counts()
+        named = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        yield f"marks of people apply: {named}"
+        yield from marks.notices()
 
 
 def _files(path: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
+from pairmill.output.marks.overlay import read_marks
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
 from pairmill.output.qc.report import check, run_verdict
@@ -71,7 +72,8 @@ def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
         FolderError: A shard cannot be read.
         InputError: Nothing is published yet.
     """
-    pairs = read_pairs(pairs_in(folder.path))
+    marks = read_marks(folder.path)
+    pairs = read_pairs(pairs_in(folder.path), marks=marks)
     sample = None
     if len(pairs.rows) > JUDGED_ROWS:
         sample = JUDGED_ROWS
@@ -85,8 +87,9 @@ def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
         found,
         lambda ids: {at: chunk.text for at, chunk in find_chunks(folder, ids).items()},
         seed=seed,
+        marks=marks,
     )
-    return Judged(quality, sample, listed, how)
+    return Judged(quality, sample, listed, how, marks)
 
 
 def read_facts(folder: RunFolder, version: str) -> RunFacts:

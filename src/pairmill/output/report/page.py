@@ -17,6 +17,7 @@ import orjson
 from jinja2 import Environment
 
 from pairmill.output.files import write_text
+from pairmill.output.marks.overlay import NO_MARKS
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.facts import RunFacts
+    from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
     from pairmill.output.report.measures import Measures
     from pairmill.output.rows import Row
@@ -50,12 +52,14 @@ class Judged:
         sample: How many rows they were taken of, where not of all; else None.
         pairs: What `list_pairs` returned.
         how: How those pairs were chosen.
+        marks: What people decided, which holds for the figures too.
     """
 
     quality: Report | None = None
     sample: int | None = None
     pairs: Sequence[dict[str, Any]] = field(default=())
     how: str = ""
+    marks: Marks = NO_MARKS
 
 
 _NOTHING = Judged()
@@ -77,7 +81,7 @@ def write_report(folder: Path, facts: RunFacts, judged: Judged = Judged()) -> Pa
         FolderError: A shard cannot be read.
         StorageError: The disk refused.
     """
-    measures = measure(_rows(folder, "train"))
+    measures = measure(_wanted(folder, judged.marks))
     if facts.counts is None and not facts.rejections:
         reasons = Names()
         for row in _rows(folder, "rejected"):
@@ -99,7 +103,7 @@ def render_report(
     contents = ["Findings"] if quality else []
     contents += ["From documents to pairs", "What was dropped", "Grounding", "Variety", "Pairs"]
     sections = [
-        parts.funnel(facts, measures),
+        parts.funnel(facts, measures, judged.marks.counts()),
         parts.losses(facts),
         parts.lengths(measures),
         parts.grounding(measures),
@@ -230,6 +234,12 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
     ]
     table = parts.table(("", "Check", "Found", "What to do"), rows)
     return parts.section(title, tag("div", table, class_="panel"))
+
+
+def _wanted(folder: Path, marks: Marks) -> Iterator[Row]:
+    for row in _rows(folder, "train"):
+        if not marks.of(str(row.get("id"))).is_out:
+            yield marks.revise(row)
 
 
 def _rows(folder: Path, kind: str) -> Iterator[Row]:
