@@ -228,6 +228,8 @@ def _model(step: RecipeStep, recipe: RecipeFile, settings: Settings) -> str | No
         return None
     if role == "judge":
         return settings.judge_model
+    if role == "verifier":
+        return settings.verify_model
     raise ConfigError(
         f"{recipe.file}, line {step.line}: step '{step.name}' asks the model '{role}', which the"
         f" setting 'models' does not name (models: {{{role}: NAME}}); roles that are always there:"
