@@ -214,7 +214,7 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=Claims(stack.enter_context(ClaimStore(folder.state / CLAIMS)))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
             if recipe.claims
             else None,
         )
@@ -247,7 +247,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
-        claims: Claims | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -374,7 +374,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
-            self._claims,
+            Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
