@@ -99,7 +99,9 @@ def _unit_values(recipe: RecipeFile) -> Values:
 def _try_step(step: RecipeStep, values: Values, *, is_whole: bool) -> Any:
     """Try a step's templates; what later templates see of it."""
     answer = {name: sample_of(it, is_whole=is_whole) for name, it in step.answer.fields.items()}
-    empty = {name: [] if it.kind == "list" else None for name, it in step.answer.fields.items()}
+    empty: Values = {
+        name: [] if it.kind == "list" else None for name, it in step.answer.fields.items()
+    }
     each = step.for_each
     templates = [step.when, step.user, step.distinct]
     if each is None:
@@ -128,13 +130,13 @@ def _try_all(
     """Try a condition and what depends on it; whether the condition holds, or need not."""
     when, *others = templates
     if is_whole:
-        for template in filter(None, templates):
+        for template in [one for one in templates if one is not None]:
             for branches in _branches(template):
                 _try_branches(template, branches, values)
         return True
     if when is not None and not _run(when, values):
         return False
-    for template in filter(None, others):
+    for template in [one for one in others if one is not None]:
         _run(template, values)
     return True
 
@@ -206,7 +208,7 @@ class _EveryBranch(NodeTransformer):
         self._side = side
         self._number = 0
 
-    def _evaluated(self, node: nodes.Expr) -> nodes.Assign:
+    def _evaluated(self, node: nodes.Node) -> nodes.Assign:
         self._number += 1
         name = nodes.Name(f"_tried_{self._number}", "store", lineno=node.lineno)
         return nodes.Assign(name, node, lineno=node.lineno)
