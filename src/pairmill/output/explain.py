@@ -7,7 +7,7 @@ ledger holds, so that prompts, repairs and drops are those of the run itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -30,7 +30,8 @@ from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
-from pairmill.records import Rejection
+from pairmill.records import Rejection, digest
+from pairmill.store.claims import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
@@ -113,6 +114,17 @@ class _Replay:
             raise _MissingAnswerError("asked for something that was never bought")
         self.exchanges.append((request, found))
         return found
+
+
+class _KnownClaims(NamedTuple):
+    """What a unit was the first of the corpus to bring, as the run decided."""
+
+    path: Path
+    unit: str
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """Whether each name is the unit's."""
+        return held_by(self.path, self.unit, names)
 
 
 def explain(name: str, path: Path) -> Explanation:
@@ -198,7 +210,8 @@ async def _ask_again(
         recipe = make_recipe(settings, folder.state / "recipe")
         settings = for_unit(settings, recipe)
         questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
-        asker = Asker(questions, replay)
+        unit = digest(chunk.id, recipe.identity)
+        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, unit))
         try:
             await recipe.write(chunk, asker)
         except RejectedError as error:
