@@ -103,13 +103,13 @@ def serve_view(
         shown = "127.0.0.1" if host in _ANY else host
         shown = f"[{shown}]" if ":" in shown else shown
         asyncio.run(
-            _Server(config, lambda: tell(f"http://{shown}:{real_port}/?token={token}")).serve(
+            _ViewServer(config, lambda: tell(f"http://{shown}:{real_port}/?token={token}")).serve(
                 sockets=[listener]
             )
         )
 
 
-class _Server(uvicorn.Server):
+class _ViewServer(uvicorn.Server):
     """Ends on a signal without passing it on: to stop is how a view ends."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
