@@ -339,6 +339,20 @@ class Settings(BaseModel):
     """Share of the chunks that ``judge: sample`` takes."""
     judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
     """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    verify: Annotated[Literal["off", "sample", "all"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Which chunks' pairs a verifier checks against the text, sentence by sentence."""
+    verify_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who verifies; the run's model where None, though another one is the better verifier."""
+    verify_share: float = Field(0.05, gt=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the chunks that ``verify: sample`` takes."""
+    verify_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the verified chunks on which the verifier is tested with a planted error."""
+    unsupported: Literal["cut", "repair", "drop", "flag"] = Field(
+        "cut", json_schema_extra={"semantic": True}
+    )
+    """What becomes of a pair with a sentence that a verifier found unsupported."""
     guidance: str | None = Field(None, max_length=8_000, json_schema_extra={"semantic": True})
     """A paragraph for the constant part of every writing prompt: the domain, the audience, what to
     avoid."""

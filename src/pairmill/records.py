@@ -34,6 +34,7 @@ __all__ = [
     "Task",
     "Template",
     "Usage",
+    "Verification",
     "digest",
     "digest_with",
 ]
@@ -280,6 +281,27 @@ class Alternative(Struct, frozen=True):
     score: float | None = None
 
 
+class Verification(Struct, frozen=True):
+    """What a verifier found of an answer, sentence by sentence.
+
+    Attributes:
+        supported: Sentences that the chunk bears out, each by a quotation that stands in it.
+        contradicted: Sentences of which it says the opposite.
+        not_in_text: Sentences that it does not say.
+        unproven: Sentences without a verdict that counts.
+        cut: Sentences that were taken out of the answer, counted nowhere else.
+        quotes: Of each sentence that was asked about, in order, the words of the chunk that bear
+            on it; "" where there are none.
+    """
+
+    supported: int
+    contradicted: int = 0
+    not_in_text: int = 0
+    unproven: int = 0
+    cut: int = 0
+    quotes: tuple[str, ...] = ()
+
+
 Task = Literal["pair", "conversation", "text", "question"]
 """What a row trains: an instruction and its answer; several turns; plain text for continued
 pretraining (``answer`` holds it, ``instruction`` is empty); a question whose short answer can be
@@ -306,6 +328,7 @@ class Pair(Struct, frozen=True):
         reasoning: The thought that leads to the answer; "" where none was written.
         fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
         support: How well the chunk backs the answer up, 0 to 1; None where it cannot be told.
+        verification: What a verifier found; None where none was asked.
     """
 
     instruction: str
@@ -324,6 +347,7 @@ class Pair(Struct, frozen=True):
     reasoning: str = ""
     fields: Mapping[str, Any] | None = None
     support: float | None = None
+    verification: Verification | None = None
 
 
 class Outcome(StrEnum):

@@ -24,6 +24,7 @@ GROUPS = {
     "recipe": "Recipe",
     "checks": "Checks",
     "judge": "Judge",
+    "verify": "Verifier",
     "storage": "Storage",
 }
 """The groups of a settings file, in its order, with their titles."""
@@ -299,6 +300,24 @@ SETTINGS: dict[str, SettingText] = {
     "judge_trust": _T(
         "judge", "trust", "Share of the judged chunks on which the judge is tested", "0.05",
         more="they are rated twice, and get a planted fault",
+    ),
+
+    "verify": _T(
+        "verify", "chunks", "Check these chunks' answers sentence by sentence", "off",
+        ("off", "sample", "all"), "see [quality.md](quality.md#the-verifier)",
+    ),
+    "verify_model": _T(
+        "verify", "model", "The model that verifies", "the run's", more="another one is better"
+    ),
+    "verify_share": _T("verify", "share", "Share of the chunks that sample takes", "0.05"),
+    "verify_trust": _T(
+        "verify", "trust", "Share of the verified chunks on which the verifier is tested", "0.05",
+        more="they are asked about once more, with a planted error",
+    ),
+    "unsupported": _T(
+        "verify", "unsupported", "What becomes of a pair with an unsupported sentence", "cut",
+        ("cut", "repair", "drop", "flag"),
+        "the sentence is left out, the pair is asked for again, dropped, or only flagged",
     ),
 
     "shard_bytes": _T("storage", "shard_bytes", "A shard of this size is published", "67108864"),

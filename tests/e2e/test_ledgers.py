@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "ledgers"))
-from jsonl_ledger import JsonlStore
+JsonlStore: Any = import_module("jsonl_ledger").JsonlStore  # an example, as a user's own module
 
 CHUNKS = 6
 MAKERS = [MemoryStore, JsonlStore]

@@ -105,8 +105,8 @@ class RetryPolicy:
         max_wait_s: All waits of one request together for which the server did not ask.
         max_asked_s: All waits of one request together for which it did.
         max_billed: Sends of one request that may be billed: no more than this, over all starts.
-        waits_for_others: The last of these is made only where others are answered meanwhile; if
-            not, the request is given up for now. Whoever asks has to come back to it.
+        waits_for_others: A request that may have been billed is given up for now: whoever asks has
+            to come back to it, once others are answered.
         max_alone: Failures of the server at one request while it answers others.
         counts_queue: Time in the queue before a try counts as waiting as well.
     """
@@ -137,8 +137,8 @@ class RetryPolicy:
             return GiveUp("no usable answer")
         if error.is_billed and history.billed + 1 >= self.max_billed:
             return GiveUp("it may have been billed for each try")
-        if error.is_billed and self.waits_for_others and not alone:
-            return GiveUp("nobody else is answered")
+        if error.is_billed and self.waits_for_others:
+            return GiveUp("others are to be answered first")
         alone = alone and error.kind is Kind.OVERLOAD
         if alone and history.alone + 1 >= self.max_alone:
             return GiveUp("it fails while others are answered")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
+from msgspec.structs import replace
 
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings
@@ -514,8 +515,11 @@ async def _is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client
     question = await make_question(recipe, model)
     if question is None:
         return False
+    prompt = question.request.prompt  # not the question that the start asked: that one may be sent
+    sampling = replace(prompt.sampling, seed=(prompt.sampling.seed or 0) + 1)  # twice as well
+    request = replace(question.request, prompt=replace(prompt, sampling=sampling))
     try:
-        await room.ask(question.request, scout.complete)
+        await room.ask(request, scout.complete)
     except ProviderError as error:
         return error.kind is Kind.BADOUT
     except (StoppedError, StoppingError):

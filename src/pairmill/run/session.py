@@ -44,8 +44,10 @@ from pairmill.events import (
     Notice,
     PairEvolved,
     PairJudged,
+    PairVerified,
     ReadingDone,
     RunOpened,
+    SentenceTried,
     ShardPublished,
     UnitFinished,
     UnitsKnown,
@@ -70,7 +72,7 @@ from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
-from pairmill.run.summary import Summary
+from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
@@ -199,6 +201,7 @@ async def run(
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
+        bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
         skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
         bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
@@ -215,7 +218,7 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=Claims(stack.enter_context(ClaimStore(folder.state / CLAIMS)))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
             if recipe.claims
             else None,
         )
@@ -248,7 +251,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
-        claims: Claims | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -361,7 +364,7 @@ class _Session:
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
         inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
-        suspects = Suspects(self._writer.put_result, inbox)
+        suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
         self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
@@ -375,7 +378,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
-            self._claims,
+            Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
@@ -394,7 +397,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
-            await suspects.conclude(self._stop, connection.is_well, has_pairs=has_pairs)
+            await suspects.conclude(has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:
@@ -498,13 +501,16 @@ class _Session:
             completion_tokens=usage.completion_tokens,
             seconds=time.monotonic() - self._began_at,
             cap=cap,
+            formats=fitting_formats(self._recipe),
         )
 
     def _warning(self, *, wrote: bool) -> str:
         """What is wrong with the pairs or the ratings of this start."""
-        rated = self._metrics.warning(judge=self._settings.judge, wrote=wrote)
+        settings = self._settings
+        rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
+        verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
         told = "" if self._stop.is_requested else self._watch.conclude()
-        return "; ".join(part for part in (told, rated) if part)
+        return "; ".join(part for part in (told, rated, verified) if part)
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
-    from pairmill.run.claims import Claims
+    from pairmill.run.claims import Claims, UnitTurn
     from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
@@ -81,9 +81,9 @@ async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
 
 async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
     """The next unit; one that is to be asked once more where there is nothing else to do."""
-    if inbox.is_empty and (work := shop.suspects.take()) is not None:
+    if inbox.is_empty and (work := await shop.suspects.take()) is not None:
         return work
-    return await inbox.take()
+    return None if shop.stop.is_requested else await inbox.take()
 
 
 async def _do(work: Work, shop: WorkerContext) -> None:
@@ -100,20 +100,25 @@ async def _do(work: Work, shop: WorkerContext) -> None:
         return
     except PendingError:
         shop.bus.emit(UnitSuspended(work.chunk.document_id))
+        _leave(turn)
         return
     except PairmillError as error:
         shop.stop.request(str(error), error.exit_code)
         return
-    finally:
-        if turn is not None:
-            turn.leave()
+    _leave(turn)
     if failure is None:
         _hand_over(work, pairs, asker, None, shop)
     elif failure.kind is None or not shop.suspects.set_aside(
-        work, failure.kind, billed_sends=failure.billed_sends
+        work, failure.kind, failure.rejection.detail, billed_sends=failure.billed_sends
     ):
         asker.drop(failure.rejection)
         _hand_over(work, pairs, asker, failure, shop)
+
+
+def _leave(turn: UnitTurn | None) -> None:
+    """Give way to the units behind; a unit that a stop ended does not, since it will go on."""
+    if turn is not None:
+        turn.leave()
 
 
 async def _write(

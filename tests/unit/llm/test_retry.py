@@ -82,9 +82,8 @@ def test_a_request_that_may_be_billed_is_sent_at_most_twice(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", BILLED)
 def test_in_a_run_the_second_send_waits_until_others_are_answered(kind: Kind) -> None:
     error = failed(kind)
-    assert isinstance(IN_RUN.decide(error, History(), Highest()), GiveUp)
-    assert isinstance(IN_RUN.decide(error, History(), Highest(), alone=True), Wait)
-    assert isinstance(IN_RUN.decide(error, History(billed=1), Highest(), alone=True), GiveUp)
+    for alone in (False, True):
+        assert isinstance(IN_RUN.decide(error, History(), Highest(), alone=alone), GiveUp)
     busy = failed(Kind.OVERLOAD)
     assert isinstance(IN_RUN.decide(busy, History(billed=1), Highest()), Wait)
 
