@@ -163,7 +163,7 @@ async def run(
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe.identity, reading)
+            note_start(folder, recipe, reading)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
