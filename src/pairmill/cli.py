@@ -27,6 +27,7 @@ from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
+from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.quiet import Quiet
 from pairmill.startup import hold_standard_streams, quit_on_signals, settle_standard_streams
@@ -369,6 +370,7 @@ for command in (
     recover,
     report,
     explain,
+    view,
     qc,
     simulate,
 ):
