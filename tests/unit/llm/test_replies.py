@@ -232,7 +232,7 @@ def test_a_stream_of_another_interface_is_told_as_such() -> None:
 
 def test_parts_and_calls_are_joined_over_a_stream() -> None:
     parts = [{"type": "text", "text": it} for it in (JSON[:4], JSON[4:])]
-    events = [{"choices": [{"delta": {"content": [part]}}]} for part in parts]
+    events: list[Any] = [{"choices": [{"delta": {"content": [part]}}]} for part in parts]
     events.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
     assert read(b"\n".join(json.dumps(it).encode() for it in events)).text == JSON
 

@@ -159,8 +159,8 @@ class _Pieces:
         if self._calls:
             texts = [_joined(pieces) for _, pieces in sorted(self._calls.items())]
             message["tool_calls"] = [{"function": {"arguments": text}} for text in texts]
-        texts = (message["content"], *map(_joined, self._calls.values()))
-        is_whole = any(_object(it.encode("utf-8", "replace")) for it in texts if type(it) is str)
+        written = (message["content"], *map(_joined, self._calls.values()))
+        is_whole = any(_object(it.encode("utf-8", "replace")) for it in written if type(it) is str)
         if not (has_ended or self._choice.get("finish_reason") or is_whole):
             return None
         return {**self._whole, "choices": [{**self._choice, "message": message}]}
