@@ -394,7 +394,7 @@ class _Session:
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
-            guarding.start_soon(tell_shutdowns, connection, self._bus)
+            guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
             for base_url, gate in connection.gauges.items():
                 guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:
