@@ -17,15 +17,22 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
 __all__ = [
+<<<<<<< HEAD
     "AT_START",
     "IN_RUN",
     "MOST_BILLED",
+=======
+>>>>>>> main
     "Decision",
     "GiveUp",
     "History",
     "Random",
     "RetryPolicy",
     "Wait",
+<<<<<<< HEAD
+=======
+    "is_of_server",
+>>>>>>> main
 ]
 
 _MOST_DOUBLINGS = 16
@@ -83,7 +90,7 @@ class History:
             self,
             failures=self.failures + 1,
             billed=self.billed + error.is_billed,
-            alone=self.alone + (alone and error.kind is Kind.OVERLOAD),
+            alone=self.alone + (alone and is_of_server(error)),
         )
 
     def rested(self, seconds: float, *, asked: bool) -> History:
@@ -91,6 +98,11 @@ class History:
         if asked:
             return replace(self, asked_s=self.asked_s + seconds)
         return replace(self, waited_s=self.waited_s + seconds)
+
+
+def is_of_server(error: ProviderError) -> bool:
+    """Whether a failure speaks of the server, unless it answers others meanwhile, unbilled."""
+    return error.kind in {Kind.OVERLOAD, Kind.FOREIGN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +120,6 @@ class RetryPolicy:
         waits_for_others: A request that may have been billed is given up for now: whoever asks has
             to come back to it, once others are answered.
         max_alone: Failures of the server at one request while it answers others.
-        counts_queue: Time in the queue before a try counts as waiting as well.
     """
 
     base_s: float = 0.5
@@ -120,7 +131,6 @@ class RetryPolicy:
     max_billed: int = MOST_BILLED
     waits_for_others: bool = False
     max_alone: int = 4
-    counts_queue: bool = False
 
     def decide(
         self, error: ProviderError, history: History, random: Random, *, alone: bool = False
@@ -137,9 +147,13 @@ class RetryPolicy:
             return GiveUp("no usable answer")
         if error.is_billed and history.billed + 1 >= self.max_billed:
             return GiveUp("it may have been billed for each try")
+<<<<<<< HEAD
         if error.is_billed and self.waits_for_others:
             return GiveUp("others are to be answered first")
         alone = alone and error.kind is Kind.OVERLOAD
+=======
+        alone = alone and is_of_server(error)
+>>>>>>> main
         if alone and history.alone + 1 >= self.max_alone:
             return GiveUp("it fails while others are answered")
         return self._wait(error, history, random, self.alone_cap_s if alone else self.cap_s)
@@ -157,6 +171,7 @@ class RetryPolicy:
         if history.waited_s + seconds > self.max_wait_s:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
         return Wait(seconds)
+<<<<<<< HEAD
 
 
 IN_RUN = RetryPolicy(waits_for_others=True)
@@ -164,3 +179,5 @@ IN_RUN = RetryPolicy(waits_for_others=True)
 
 AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0, counts_queue=True)
 """For the first call of a run: long enough for a server that is still loading, and no longer."""
+=======
+>>>>>>> main
