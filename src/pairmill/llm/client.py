@@ -112,10 +112,11 @@ class Client:
                 self._flight.end()
             failed_at = self._clock.monotonic()
             error.failed_at = self._clock.time()
+            may_be_billed = error.is_billed or error.prompt_tokens > 0
             alone = turn.failed(error)
             self._tell_charge(turn, error)
             self._tell_failure(error)
-            if sends is not None and (error.is_billed or error.prompt_tokens):
+            if sends is not None and may_be_billed:
                 sends.failed(error)
             self._flight.check()
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
@@ -147,7 +148,7 @@ class Client:
     def _given_up(self, error: ProviderError, history: History) -> ProviderError:
         """The last failure of a request, which knows whether any of them may have been billed."""
         error.maybe_paid = error.maybe_paid or history.billed > 0
-        error.failed_at = self._clock.time()
+        error.billed_sends = history.billed
         return error
 
     def _begin(self, turn: Turn) -> None:
@@ -223,13 +224,7 @@ class Client:
         billed = history.billed + error.is_billed
         if others and billed < self._policy.max_billed:
             return 0.0, tried
-<<<<<<< HEAD
-        error.maybe_paid = error.maybe_paid or billed > 0
-        error.billed_sends = billed
-        raise error
-=======
-        raise self._given_up(error, history)
->>>>>>> main
+        raise self._given_up(error, history.after(error))
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(

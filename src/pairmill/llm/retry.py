@@ -17,22 +17,15 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
 __all__ = [
-<<<<<<< HEAD
-    "AT_START",
     "IN_RUN",
     "MOST_BILLED",
-=======
->>>>>>> main
     "Decision",
     "GiveUp",
     "History",
     "Random",
     "RetryPolicy",
     "Wait",
-<<<<<<< HEAD
-=======
     "is_of_server",
->>>>>>> main
 ]
 
 _MOST_DOUBLINGS = 16
@@ -147,13 +140,9 @@ class RetryPolicy:
             return GiveUp("no usable answer")
         if error.is_billed and history.billed + 1 >= self.max_billed:
             return GiveUp("it may have been billed for each try")
-<<<<<<< HEAD
         if error.is_billed and self.waits_for_others:
             return GiveUp("others are to be answered first")
-        alone = alone and error.kind is Kind.OVERLOAD
-=======
         alone = alone and is_of_server(error)
->>>>>>> main
         if alone and history.alone + 1 >= self.max_alone:
             return GiveUp("it fails while others are answered")
         return self._wait(error, history, random, self.alone_cap_s if alone else self.cap_s)
@@ -171,13 +160,7 @@ class RetryPolicy:
         if history.waited_s + seconds > self.max_wait_s:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
         return Wait(seconds)
-<<<<<<< HEAD
 
 
 IN_RUN = RetryPolicy(waits_for_others=True)
 """For the calls of a run, whose units are set aside and taken up again."""
-
-AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0, counts_queue=True)
-"""For the first call of a run: long enough for a server that is still loading, and no longer."""
-=======
->>>>>>> main

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import anyio
 from anyio.to_thread import run_sync
-from msgspec.structs import replace
 
 from pairmill.clock import SystemClock
 from pairmill.config import LOCAL, PoolSettings, is_local_model
@@ -208,11 +207,8 @@ async def connected(
                 bus,
                 clock,
                 random.Random(),  # noqa: S311 (jitter)
-<<<<<<< HEAD
                 policy=IN_RUN,
-=======
                 is_well=look,
->>>>>>> main
             ),
             exchange=exchange,
             in_flight=in_flight,
@@ -430,97 +426,6 @@ def _left_out(
     return tell
 
 
-<<<<<<< HEAD
-def _scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
-    """Asks the questions that are no chunk's, and is not patient."""
-    return Client(
-        admission,
-        InFlight(stop),
-        bus,
-        SystemClock(),
-        random.Random(),  # noqa: S311 (jitter)
-        policy=AT_PROBE,
-        purpose="probe",
-    )
-
-
-async def _is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
-    question = await make_question(recipe, model)
-    if question is None:
-        return False
-    prompt = question.request.prompt  # not the question that the start asked: that one may be sent
-    sampling = replace(prompt.sampling, seed=(prompt.sampling.seed or 0) + 1)  # twice as well
-    request = replace(question.request, prompt=replace(prompt, sampling=sampling))
-    try:
-        await room.ask(request, scout.complete)
-    except ProviderError as error:
-        return error.kind is Kind.BADOUT
-    except (StoppedError, StoppingError):
-        return False
-    return True
-
-
-def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
-    wish = endpoint.options.reasoning
-    if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
-        bus.emit(
-            Notice(
-                text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
-                " nothing that was tried stops it; they are billed as part of the answer",
-            )
-        )
-
-
-_WORTH_TELLING = 48  # tokens of thought
-
-
-class _OnePool:
-    """An `Admission` to one pool of a router, before it is ready for others."""
-
-    def __init__(self, router: Router, name: str) -> None:
-        self._router = router
-        self._only = frozenset({name})
-
-    async def admit(
-        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
-    ) -> Turn:
-        """See `Admission`."""
-        return await self._router.admit_at(
-            self._only, request, is_retry=is_retry, avoid=avoid, is_probe=True
-        )
-
-    def has_other(
-        self,
-        request: Request,  # noqa: ARG002 (the protocol\'s)
-        tried: frozenset[str],
-    ) -> bool:
-        """See `Admission`."""
-        return self._router.pools.has_other(self._only, tried)
-
-
-class _Impatience:
-    """Says once, in the first seconds, why nothing is happening yet."""
-
-    def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
-        self._bus = bus
-        self._endpoint = endpoint
-        self.is_over = False
-
-    def __call__(self, event: CallFailed) -> None:
-        kind, asked_s = event.kind, event.retry_after_s
-        if self.is_over or kind.meaning.blame is not Blame.SERVER:
-            return
-        self.is_over = True
-        line = f"{self._endpoint.place}: {event.message}"
-        if asked_s is None:
-            next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
-        else:
-            next_step = f"it asks to wait for {asked_s:.0f} s"
-        self._bus.emit(Notice(text=f"{line}; {next_step}"))
-
-
-=======
->>>>>>> main
 def _workers(most: int) -> int:
     """Workers for so many calls in flight: a refused call rests with its worker, not in flight."""
     return most + min(_RESTING * most, _MOST_RESTING)
