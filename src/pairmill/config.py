@@ -43,12 +43,18 @@ __all__ = [
     "RequestSettings",
     "Settings",
     "fingerprint",
+    "is_local_model",
     "is_recipe_file",
     "load",
     "read_file",
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+def is_local_model(model: str) -> bool:
+    """Whether a model's name means that the embedded server answers."""
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
 
 
 RENAMED = {"max_tokens": "max_total_tokens"}
@@ -427,7 +433,7 @@ class Settings(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether the embedded server answers."""
-        return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+        return is_local_model(self.model)
 
     @property
     def page_process_count(self) -> int:
