@@ -222,7 +222,7 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
             if recipe.claims
             else None,
         )
