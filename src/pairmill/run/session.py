@@ -52,6 +52,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.claims import Claims
@@ -133,6 +134,8 @@ async def run(
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
     check_inputs(settings.inputs, settings.output, settings.sources)
+    if settings.partition:
+        check_parts(settings.output, parse_partition(settings.partition, os.environ))
     with ExitStack() as stack:
         if status := open_status_server(settings, __version__):
             stack.callback(status.close)
