@@ -28,6 +28,7 @@ from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
+from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.quiet import Quiet
 from pairmill.startup import (
@@ -146,6 +147,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     preference: Annotated[str | None, flag("preference")] = None,
     judge: Annotated[str | None, flag("judge")] = None,
     judge_model: Annotated[str | None, flag("judge_model")] = None,
+    verify: Annotated[str | None, flag("verify")] = None,
+    verify_model: Annotated[str | None, flag("verify_model")] = None,
     concurrency: Annotated[int | None, flag("concurrency", min=1)] = None,
     limit: Annotated[int | None, flag("limit", min=1)] = None,
     limit_per_document: Annotated[int | None, flag("limit_per_document", min=1)] = None,
@@ -216,6 +219,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "preference": preference,
         "judge": judge,
         "judge_model": judge_model,
+        "verify": verify,
+        "verify_model": verify_model,
         "concurrency": concurrency,
         "limit": limit,
         "limit_per_document": limit_per_document,
@@ -375,6 +380,7 @@ for command in (
     recover,
     report,
     explain,
+    view,
     qc,
     simulate,
 ):

@@ -23,7 +23,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "RequestSettings",
     "Settings",
     "fingerprint",
+    "is_local_model",
     "is_recipe_file",
     "load",
     "read_file",
@@ -51,6 +54,12 @@ LOCAL = "local"  # --model local: the embedded model; local:PATH for any other G
 
 
 _PREFIX = "PAIRMILL__"
+
+
+def is_local_model(model: str) -> bool:
+    """Whether a model's name means that the embedded server answers."""
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
+
 
 RENAMED = {"max_tokens": "max_total_tokens"}
 """Settings of earlier versions, and what they are called today."""
@@ -174,15 +183,26 @@ class PlanSettings(BaseModel):
     difficulties: Weights | None = None
     forms: Weights | None = None
     """How a request is put."""
+    answers: Weights | None = None
+    """Forms of the answer: prose, list, steps, table, code."""
+    lengths: Weights | None = None
+    """About how long the answer is, in words of one's own."""
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> PlanSettings:
-        for name in ("types", "askers", "difficulties", "forms"):
+        for name in ("types", "askers", "difficulties", "forms", "answers", "lengths"):
             given = getattr(self, name)
             if given is not None and not sum(given.values()):
                 msg = f"{name}: needs at least one text with a weight above 0"
                 raise ValueError(msg)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what an earlier version did not know and is not set: a folder compares them."""
+        values: dict[str, Any] = handler(self)
+        later = ("answers", "lengths")
+        return {name: value for name, value in values.items() if value or name not in later}
 
 
 class Settings(BaseModel):
@@ -321,6 +341,8 @@ class Settings(BaseModel):
     )
     """Whose voice the answers have: the author's, nobody's, or that of an assistant who explains.
     Style cards are for the author's alone."""
+    prompts: Literal["auto", "1", "2"] = Field("auto", json_schema_extra={"semantic": True})
+    """The set of prompts: ``auto`` is the one that a run folder was begun with, else today's."""
     checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
         "default", json_schema_extra={"semantic": True}
     )
@@ -346,6 +368,20 @@ class Settings(BaseModel):
     """Share of the chunks that ``judge: sample`` takes."""
     judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
     """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    verify: Annotated[Literal["off", "sample", "all"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Which chunks' pairs a verifier checks against the text, sentence by sentence."""
+    verify_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who verifies; the run's model where None, though another one is the better verifier."""
+    verify_share: float = Field(0.05, gt=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the chunks that ``verify: sample`` takes."""
+    verify_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the verified chunks on which the verifier is tested with a planted error."""
+    unsupported: Literal["cut", "repair", "drop", "flag"] = Field(
+        "cut", json_schema_extra={"semantic": True}
+    )
+    """What becomes of a pair with a sentence that a verifier found unsupported."""
     guidance: str | None = Field(None, max_length=8_000, json_schema_extra={"semantic": True})
     """A paragraph for the constant part of every writing prompt: the domain, the audience, what to
     avoid."""
@@ -405,7 +441,7 @@ class Settings(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether the embedded server answers."""
-        return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+        return is_local_model(self.model)
 
     @property
     def page_process_count(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import time
 from contextlib import closing
@@ -20,7 +21,7 @@ from pairmill import generate
 from pairmill.cli import app
 from pairmill.errors import ChangedError, UsageError
 from pairmill.events import Bus, Notice
-from pairmill.recipes.load import library_names
+from pairmill.recipes.load import library_names, library_text
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
@@ -144,6 +145,24 @@ def test_a_recipe_of_ones_own_is_run_resumed_and_kept_with_the_folder(
     assert rows(out) == found
 
 
+def test_a_folder_goes_on_with_the_version_of_a_library_recipe_that_began_it(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus = write_corpus(tmp_path / "articles", 1, 12)
+    earlier, out, heard = tmp_path / "rewrite.yaml", tmp_path / "out", Heard()
+    earlier.write_text(library_text("rewrite").replace("version: 1", "version: 0.9"), "utf-8")
+    settings: dict[str, Any] = {"output": out, "base_url": endpoint.url}
+    assert generate(corpus, **settings, recipe=str(earlier)).exit_code == 0
+    found, calls = rows(out), endpoint.report()["billed"]
+    assert generate(corpus, **settings, recipe="rewrite", bus=heard.bus).exit_code == 0
+    assert "begun with version 0.9 of the recipe rewrite and keeps it" in heard.text
+    assert rows(out) == found
+    assert {row["prompt_version"] for row in found} == {"0.9"}
+    assert generate(corpus, **settings, recipe="rewrite", accept_change=True).exit_code == 0
+    assert endpoint.report()["billed"] == calls  # no question of it has changed
+    assert {row["prompt_version"] for row in rows(out)} == {"0.9", "1"}
+
+
 def test_a_change_of_the_rows_alone_is_accepted_without_a_new_call(
     tmp_path: Path, endpoint: Simulator, corpus: Path, mine: Path
 ) -> None:
@@ -175,17 +194,17 @@ def test_facts_that_the_corpus_repeats_are_paid_for_once_whatever_the_order_of_a
         text = "\n\n".join([*stated, *own])
         folder.joinpath(f"{number}.md").write_text(f"# Report\n\n{text}\n", "utf-8")
     found = []
-    for start, workers in enumerate((1, 6, 3)):  # another order of answers each time
+    for start, workers in enumerate((1, 6, 3, 3)):  # another order of answers each time
         slow = SimulatorSettings(latency=Latency("lognormal", 0.03, sigma=1.0))
         with Simulator(slow) as endpoint:
             out = tmp_path / f"out{start}"
             command = ("run", folder, "--recipe", "facts", "--concurrency", str(workers), "-o", out)
-            if start == 2:  # and one that is killed on the way
+            if start >= 2:  # and two that are ended on the way
                 child = start_run(*command, url=endpoint.url)
                 deadline = time.monotonic() + 30
                 while endpoint.report()["billed"] < 12 and time.monotonic() < deadline:
                     time.sleep(0.02)
-                child.kill()
+                child.send_signal(signal.SIGKILL if start == 2 else signal.SIGTERM)
                 child.communicate()
             run = pairmill(*command, url=endpoint.url)
             assert run.returncode == 0, run.stderr
@@ -196,7 +215,7 @@ def test_facts_that_the_corpus_repeats_are_paid_for_once_whatever_the_order_of_a
             assert not facts & {row["raw"] for row in dropped} - facts
             if start < 2:  # one call a chunk, one a fact, one that finds out the mode
                 assert endpoint.report()["billed"] == 8 + len(facts) + 1
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[2] == found[3]
 
 
 def test_units_of_one_subject_across_documents_are_formed_anew_and_the_same_at_every_start(

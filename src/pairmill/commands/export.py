@@ -53,6 +53,10 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     min_support: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop pairs that their text backs up less.")
     ] = None,
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="Drop pairs with a sentence that no verifier bore out."),
+    ] = False,
     drop_flag: Annotated[
         list[str] | None,
         typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
@@ -143,6 +147,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
             min_support=min_support,
+            verified=verified,
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,

@@ -139,6 +139,8 @@ def _thresholds(options: ExportOptions) -> str:
         lines.append(f"- Grounding at least {policy.min_grounding:g}")
     if policy.min_support is not None:
         lines.append(f"- Support at least {policy.min_support:g}")
+    if policy.verified:
+        lines.append("- Every sentence of an answer verified against its chunk by a model")
     if policy.drop_flags:
         lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
     return "\n".join(["## Thresholds", "", *lines]) if lines else ""

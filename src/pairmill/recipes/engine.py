@@ -22,8 +22,8 @@ from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import count_pairs
 from pairmill.recipes.prompts import fence, one_line
 from pairmill.recipes.recipe import Generator
-from pairmill.recipes.recipe_file import FORMAT
-from pairmill.recipes.templating import FencedText
+from pairmill.recipes.recipe_file import FORMAT, ORIGIN_FIELDS
+from pairmill.recipes.sandbox import FencedText
 from pairmill.recipes.writing import CANARY, drop_skipped
 from pairmill.records import Message, Pair, Prompt, Rejection, Sampling, Template, digest
 
@@ -51,8 +51,7 @@ _RULES = (
     " written down."
 )
 
-_ORIGINS: Mapping[str, Feature] = {"document_ids": ("string",), "sources": ("string",)}
-"""Columns of rows whose unit is made of several documents: all of them, the first one included."""
+_REPEATED = ""  # among a unit's values: the corpus had brought all that it found; no name
 
 Values = dict[str, Any]
 
@@ -86,7 +85,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         for runner in steps:
             values[runner.step.name] = await runner.run(values, ask)
         pairs = list(_rows_of(recipe, values, ask))
-        if not pairs and _is_all_repeated(recipe, values):
+        if not pairs and _REPEATED in values:
             ask.drop(Rejection("repeated", "the corpus said all of it before"))
         elif not pairs:
             drop_skipped(_skip_reason(recipe, values), ask)
@@ -94,7 +93,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
             return [_with_origins(pair, chunk) for pair in pairs]
         return pairs
 
-    fields = {**recipe.fields, **_ORIGINS} if recipe.unit.by == "subject" else recipe.fields
+    fields = {**recipe.fields, **ORIGIN_FIELDS} if recipe.unit.by == "subject" else recipe.fields
     given = [
         *(str(runner.model) for runner in steps),
         *(repr(runner.temperature) for runner in steps),
@@ -148,7 +147,10 @@ class _Runner:
         inners = [{**values, each.name: item} for item in each.over(values) or ()]
         inners = [inner for inner in inners if _holds(self.step.when, inner)]
         if self.step.distinct is not None:
-            inners = await self._new(self.step.distinct, inners, ask)
+            left = await self._new(self.step.distinct, inners, ask)
+            if inners and not left:
+                values[_REPEATED] = True
+            inners = left
         for inner in inners:
             item = inner[each.name]
             try:
@@ -212,7 +214,7 @@ class _Runner:
 
     def _prompt(self, values: Values, seed: int) -> Prompt:
         sampling = Sampling(self.temperature, self.step.max_tokens, seed)
-        return Prompt(self.template, self.step.user.render(values).strip(), sampling)
+        return Prompt(self.template, self.step.user(values).strip(), sampling)
 
     def _bounded(self, items: list[Any], ask: Ask) -> list[Any]:
         most = int(self.step.answer.fields[self.answer.items or ""].most or len(items))
@@ -231,6 +233,8 @@ def _model(step: RecipeStep, recipe: RecipeFile, settings: Settings) -> str | No
         return None
     if role == "judge":
         return settings.judge_model
+    if role == "verifier":
+        return settings.verify_model
     raise ConfigError(
         f"{recipe.file}, line {step.line}: step '{step.name}' asks the model '{role}', which the"
         f" setting 'models' does not name (models: {{{role}: NAME}}); roles that are always there:"
@@ -301,17 +305,6 @@ def _skip_reason(recipe: RecipeFile, values: Mapping[str, Any]) -> str | None:
         if isinstance(reason, str):
             return one_line(reason, 40)
     return None
-
-
-def _is_all_repeated(recipe: RecipeFile, values: Mapping[str, Any]) -> bool:
-    """Whether a step found items, none of which the corpus had not brought before."""
-    return any(
-        step.distinct is not None
-        and step.for_each is not None
-        and bool(step.for_each.over(values))
-        and not values[step.name]
-        for step in recipe.steps
-    )
 
 
 def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:

@@ -26,7 +26,7 @@ from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.ending import Ending
 from pairmill.run.figures import merge_metrics
-from pairmill.run.origin import note_start, read_origin
+from pairmill.run.origin import note_merged, read_origin
 from pairmill.store.counts import count_run, read_input_counts
 from pairmill.store.files import atomic_write, refusal
 from pairmill.store.folder import lock_folder, open_folder
@@ -206,9 +206,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         states = [part.folder.state / "figures.json" for part in parts]
         merge_metrics(states, folder.state / "figures.json", folder.figures)
         atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-        origins = [read_origin(part.folder) for part in parts]
-        for identity in dict.fromkeys(name for origin in origins for name in origin.identities):
-            note_start(folder, identity, origins[0].reading)
+        note_merged(folder, [read_origin(part.folder) for part in parts])
         found = [read_input_counts(part.folder) for part in parts]
         is_whole = all(counts.is_whole for counts in found) and len(parts) == count
         read = max(found, key=lambda counts: (counts.is_whole, counts.read))

@@ -6,7 +6,7 @@ lets ``recover`` name the units of rows that were written under earlier settings
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,13 @@ from pairmill.store.chain import read_manifest
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder
 
-__all__ = ["RunOrigin", "check_recipe", "note_start", "read_origin", "recipe_for"]
+__all__ = ["RunOrigin", "check_recipe", "note_merged", "note_start", "read_origin", "recipe_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,14 @@ class RunOrigin:
     Attributes:
         place: The working directory of the last start; None where that is not known.
         reading: The version of reading that it was begun with, or changed to; 0: none was.
+        prompts: The set of prompts that it asks with; "" where that is not noted.
         identities: Of each recipe, with its settings, that was ever used, oldest first.
     """
 
     place: Path | None = None
     identities: tuple[str, ...] = ()
     reading: int = 0
+    prompts: str = ""
 
 
 def read_origin(folder: RunFolder) -> RunOrigin:
@@ -57,6 +61,7 @@ def read_origin(folder: RunFolder) -> RunOrigin:
         Path(place) if isinstance(place, str) else None,
         tuple(name for name in known if isinstance(name, str)),
         found["reading"] if isinstance(found.get("reading"), int) else int(bool(known)),
+        str(found.get("prompts") or ""),
     )
 
 
@@ -108,15 +113,35 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
     return "the recipe changed, as accepted: chunks that are finished count as new"
 
 
-def note_start(folder: RunFolder, identity: str, reading: int) -> None:
+def note_start(folder: RunFolder, recipe: Recipe, reading: int) -> None:
     """Note that a start is made here and now, with this recipe and this version of reading.
 
     Raises:
         StorageError: The disk refused.
     """
     before = RunOrigin() if folder.is_blank else read_origin(folder)
-    identities = dict.fromkeys((*before.identities, identity))
-    document = {"place": str(Path.cwd()), "identities": list(identities), "reading": reading}
+    identities = dict.fromkeys((*before.identities, recipe.identity))
+    now = RunOrigin(Path.cwd(), tuple(identities), reading, recipe.prompts)
+    if folder.is_blank or before != now:
+        _write(folder, now)
+
+
+def note_merged(folder: RunFolder, origins: Sequence[RunOrigin]) -> None:
+    """Note the starts of all parts as those of the folder that they are merged into.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    identities = dict.fromkeys(name for origin in origins for name in origin.identities)
+    _write(folder, replace(origins[0], identities=tuple(identities)))
+
+
+def _write(folder: RunFolder, origin: RunOrigin) -> None:
+    document = {
+        "place": None if origin.place is None else str(origin.place),
+        "identities": list(origin.identities),
+        "reading": origin.reading,
+        "prompts": origin.prompts,
+    }
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if folder.is_blank or before != RunOrigin(Path.cwd(), tuple(identities), reading):
-        atomic_write(folder.origin, data)
+    atomic_write(folder.origin, data)

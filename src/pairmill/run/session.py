@@ -44,8 +44,10 @@ from pairmill.events import (
     Notice,
     PairEvolved,
     PairJudged,
+    PairVerified,
     ReadingDone,
     RunOpened,
+    SentenceTried,
     ShardPublished,
     UnitFinished,
     UnitsKnown,
@@ -62,6 +64,7 @@ from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
 from pairmill.run.inbox import Inbox
+from pairmill.run.manners import pool_manners
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import SkippedLog, tell
@@ -71,7 +74,7 @@ from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
-from pairmill.run.summary import Summary
+from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
@@ -133,9 +136,7 @@ async def run(
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
-    check_inputs(settings.inputs, settings.output, settings.sources)
-    if settings.partition:
-        check_parts(settings.output, parse_partition(settings.partition, os.environ))
+    _check_places(settings)
     with ExitStack() as stack:
         if status := open_status_server(settings, __version__):
             stack.callback(status.close)
@@ -164,7 +165,7 @@ async def run(
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe.identity, reading)
+            note_start(folder, recipe, reading)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
@@ -186,9 +187,6 @@ async def run(
         bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
         ending = Ending(folder, totals, recipe, settings)
         copied = notice_of_copy(recipe, folder, settings.recipe)
-        notices = (*notice, *folder.notices, copied, changed, *adopted, *journal.notices)
-        for text in filter(None, notices):
-            bus.emit(Notice(text=text))
         watch = CanaryGuard(
             Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
@@ -196,8 +194,19 @@ async def run(
             max_repeats=settings.max_repeats,
             on_trial=recipe.is_watched,
         )
+        pooled = (
+            await pool_manners(Job.of(settings, reading), watch.memory)
+            if recipe.pools_manners and not again
+            else ()
+        )
+        for text in filter(
+            None,
+            (*notice, *folder.notices, copied, changed, *adopted, *journal.notices, *pooled),
+        ):
+            bus.emit(Notice(text=text))
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
+        bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
         skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
         bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
@@ -214,13 +223,25 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=Claims(stack.enter_context(ClaimStore(folder.state / CLAIMS)))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
             if recipe.claims
             else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
             return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+def _check_places(settings: Settings) -> None:
+    """Look at inputs and output before anything is touched.
+
+    Raises:
+        InputError: An input is not there or cannot be read.
+        ConfigError: What lies around a part's folder is of another run.
+    """
+    check_inputs(settings.inputs, settings.output, settings.sources)
+    if settings.partition:
+        check_parts(settings.output, parse_partition(settings.partition, os.environ))
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -247,7 +268,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
-        claims: Claims | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -374,7 +395,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
-            self._claims,
+            Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
@@ -386,7 +407,7 @@ class _Session:
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
-            guarding.start_soon(tell_shutdowns, connection, self._bus)
+            guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
             for base_url, gate in connection.gauges.items():
                 guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:
@@ -497,13 +518,16 @@ class _Session:
             completion_tokens=usage.completion_tokens,
             seconds=time.monotonic() - self._began_at,
             cap=cap,
+            formats=fitting_formats(self._recipe),
         )
 
     def _warning(self, *, wrote: bool) -> str:
         """What is wrong with the pairs or the ratings of this start."""
-        rated = self._metrics.warning(judge=self._settings.judge, wrote=wrote)
+        settings = self._settings
+        rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
+        verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
         told = "" if self._stop.is_requested else self._watch.conclude()
-        return "; ".join(part for part in (told, rated) if part)
+        return "; ".join(part for part in (told, rated, verified) if part)
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

@@ -41,7 +41,7 @@ def pairs_in(path: Path) -> Path:
 
 
 def documents_for(
-    path: Path, named: Sequence[str], text_field: str | None
+    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = True
 ) -> tuple[Iterable[Document] | None, str]:
     """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
 
@@ -49,6 +49,7 @@ def documents_for(
         path: The dataset; a run folder knows its inputs, and is believed.
         named: Files and folders that the user named instead.
         text_field: Of the named ones: the field that holds the text.
+        run_code: Whether Python code that a run folder names may run, to read its inputs.
 
     Raises:
         InputError: A named one cannot be read.
@@ -59,7 +60,7 @@ def documents_for(
         return read_documents(settings, lambda _note: None), ""
     if not is_run_folder(path):
         return None, "give the documents (--documents)"
-    found, reason = find_inputs(read_folder(path))
+    found, reason = find_inputs(read_folder(path), run_code=run_code)
     return (read_documents(found, lambda _note: None) if found else None), reason
 
 

@@ -14,8 +14,16 @@ if TYPE_CHECKING:
     from pairmill.output.marks.overlay import Mark
     from pairmill.output.qc.shapes import PairRow
     from pairmill.output.rows import Row
+    from pairmill.records import Chunk
 
-__all__ = ["Finding", "badness_of", "foreign_item", "pair_item", "reject_item", "short_text"]
+__all__ = [
+    "Finding",
+    "badness_of",
+    "foreign_item",
+    "pair_item",
+    "reject_item",
+    "rows_words",
+]
 
 Finding = tuple[str, str, int]
 """A figure's key, what was found, and how much it weighs."""
@@ -37,7 +45,7 @@ def pair_item(
     row: Row,
     number: int,
     found: Sequence[Finding] = (),
-    chunk: str = "",
+    chunk: Chunk | None = None,
     mark: Mark | None = None,
     *,
     language: str | None = None,
@@ -48,7 +56,7 @@ def pair_item(
         row: As it counts, with edited texts.
         number: Its place in the order in which pairs were written, from 1.
         found: What ``qc`` found in it.
-        chunk: The text that it was written from, or "".
+        chunk: What it was written from, where it is at hand.
         mark: What a person decided.
         language: Of the answer; None: to be told from it.
     """
@@ -59,7 +67,7 @@ def pair_item(
     scores = row.get("scores")
     return {
         **_common(row, number, chunk),
-        **marked(mark),
+        **_marked(mark),
         "turns": [[_text(role), _text(text)] for role, text in turns],
         "system": _text(row.get("system")),
         "reasoning": _text(row.get("reasoning")),
@@ -80,11 +88,13 @@ def pair_item(
     }
 
 
-def reject_item(row: Row, number: int, chunk: str = "", mark: Mark | None = None) -> dict[str, Any]:
+def reject_item(
+    row: Row, number: int, chunk: Chunk | None = None, mark: Mark | None = None
+) -> dict[str, Any]:
     """An entry of ``rejected/``; see `pair_item`."""
     raw = _text(row.get("raw"))
     return {
-        **_common(row, number, chunk), **marked(mark),
+        **_common(row, number, chunk), **_marked(mark),
         "turns": [["raw answer", raw]] if raw else [],
         "system": "", "reasoning": "", "findings": [], "flags": [], "grounding": None,
         "support": None, "score": None, "scores": "", "kind": "", "title": "", "evidence": "",
@@ -112,8 +122,9 @@ def foreign_item(
     file = row.place.file.rpartition("/")[2]
     return {
         "place": number, "id": f"{file}:{row.place.line}", "source": _text(file),
-        "model": "", "chunk": page_text(row.passage, _CHUNK_CHARS), "reason": "", "detail": "",
-        **marked(mark),
+        "model": "", "author": "",
+        "chunk": page_text(row.passage, _CHUNK_CHARS), "reason": "", "detail": "",
+        **_marked(mark),
         "turns": [[role, _text(text)] for role, text in turns if text],
         "system": _text(row.surroundings), "reasoning": "",
         "findings": [[key, _text(detail)] for key, detail, _ in found],
@@ -126,7 +137,7 @@ def foreign_item(
     }  # fmt: skip
 
 
-def marked(mark: Mark | None) -> dict[str, Any]:
+def _marked(mark: Mark | None) -> dict[str, Any]:
     """What a person decided, for the page."""
     return {
         "decision": mark.decision if mark else "",
@@ -135,22 +146,23 @@ def marked(mark: Mark | None) -> dict[str, Any]:
     }
 
 
-def short_text(value: object) -> str:
-    """A text for the page; "" for None."""
-    return _text(value)
+def rows_words(row: PairRow) -> int:
+    """How long a record of any dataset is, in words."""
+    return sum(len(text.split()) for _, text in row.exchanges)
 
 
 def _turns(row: Row) -> list[tuple[str, str]]:
     return turns_of(row) or [("text", str(row.get("answer") or ""))]
 
 
-def _common(row: Row, number: int, chunk: str) -> dict[str, Any]:
+def _common(row: Row, number: int, chunk: Chunk | None) -> dict[str, Any]:
     return {
         "place": number,
         "id": _text(row.get("id")),
         "source": _text(row.get("source")),
         "model": _text(row.get("model")),
-        "chunk": page_text(chunk, _CHUNK_CHARS),
+        "chunk": page_text(chunk.text, _CHUNK_CHARS) if chunk else "",
+        "author": _text(chunk.author) if chunk else "",
         "reason": "",
         "detail": "",
     }

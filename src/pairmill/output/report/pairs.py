@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.shapes import PairRow
     from pairmill.output.report.items import Finding
     from pairmill.output.rows import Row
+    from pairmill.records import Chunk
 
 __all__ = ["findings_by_place", "findings_by_row", "list_pairs", "list_rows"]
 
@@ -53,7 +54,7 @@ def findings_by_place(report: Report, places: list[Place]) -> dict[Place, list[F
 def list_pairs(
     folder: Path,
     found: Mapping[Place, list[Finding]],
-    find_chunks: Callable[[set[str]], Mapping[str, str]],
+    find_chunks: Callable[[set[str]], Mapping[str, Chunk]],
     *,
     seed: int = 0,
     most: tuple[int, int, int] = (WORST, RANDOM, REJECTED),
@@ -64,7 +65,7 @@ def list_pairs(
     Args:
         folder: The run folder.
         found: What was found in its rows.
-        find_chunks: Finds the texts of chunks by their ids.
+        find_chunks: Finds chunks by their ids.
         seed: Of the random ones.
         most: How many of the worst, of the others at random, and of the rejected.
         marks: What people decided.
@@ -94,14 +95,14 @@ def list_pairs(
     wanted |= {str(row.get("chunk_id")) for _, row, _ in rejects.items}
     chunks = find_chunks(wanted)
 
-    def text_of(row: Row) -> str:
-        return chunks.get(str(row.get("chunk_id")), "")
+    def chunk_of(row: Row) -> Chunk | None:
+        return chunks.get(str(row.get("chunk_id")))
 
     listed = [
-        pair_item(row, at, found.get(place, ()), text_of(row), marks.of(str(row.get("id"))))
+        pair_item(row, at, found.get(place, ()), chunk_of(row), marks.of(str(row.get("id"))))
         for at, row, place in kept
     ]
-    listed += [reject_item(row, total + at, text_of(row), mark) for at, row, mark in rejects.items]
+    listed += [reject_item(row, total + at, chunk_of(row), mark) for at, row, mark in rejects.items]
     if len(kept) == total and len(rejects.items) == dropped:
         return listed, f"All {total:,} pairs, and all {dropped:,} entries of rejected/."
     return listed, (
