@@ -212,6 +212,14 @@ class Settings(BaseModel):
     anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
     min_words: int = Field(40, ge=1)
     """A document with fewer words is no article, and is skipped."""
+    duplicates: Annotated[Literal["off", "exact", "near"], Switch] = "exact"
+    """Which copies of documents and chunks are left out before anything is paid for: none, those
+    with the same text, or those with nearly the same text too."""
+    duplicate_similarity: float = Field(0.85, ge=0.5, le=1)
+    """Share of words that two texts must have in common, in the same order, to be near
+    duplicates."""
+    shared_lines: Literal["remove", "keep"] = "remove"
+    """What becomes of lines that many documents of one site share."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""

@@ -109,6 +109,8 @@ class Chunk(Struct, frozen=True):
         section: Headings that the span stands under, outermost first.
         index: Position among the document's chunks, from 0.
         parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
+        preceding: What stands right before it under the same heading, up to some 300 characters,
+            where it begins in mid-thought; context, and no part of the text.
     """
 
     id: str
@@ -124,6 +126,7 @@ class Chunk(Struct, frozen=True):
     url: str | None = None
     language: str | None = None
     parts: tuple[int, ...] = ()
+    preceding: str = ""
 
 
 class Message(Struct, frozen=True):

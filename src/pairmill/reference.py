@@ -83,6 +83,20 @@ SETTINGS: dict[str, SettingText] = {
         "mail addresses, phone and account numbers and keys stay, give way to placeholders before"
         " anything leaves the machine, or their document is dropped",
     ),
+    "duplicates": _T(
+        "input", "duplicates", "Copies of texts that are left out before they are paid for",
+        "exact", ("off", "exact", "near"),
+        "documents and chunks with the same text; with `near` also those that differ in few words,"
+        " see [sources.md](sources.md)",
+    ),
+    "duplicate_similarity": _T(
+        "input", "duplicate_similarity", "Share of words that near duplicates have in common",
+        "0.85", more="in the same order",
+    ),
+    "shared_lines": _T(
+        "input", "shared_lines", "What becomes of lines that many documents of a site share",
+        "remove", ("remove", "keep"),
+    ),
     "limit": _T("input", "limit", "At most this many chunks in all"),
     "limit_per_document": _T(
         "input", "limit_per_document", "At most this many chunks of each document",

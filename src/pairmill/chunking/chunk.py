@@ -14,10 +14,11 @@ What is promised, for any text and any bounds in order:
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.blocks import Block, Shape, find_blocks
-from pairmill.chunking.cuts import cut_span, nearest_sentence_end, skip_blank
+from pairmill.chunking.cuts import cut_span, nearest_sentence_end, sentence_ends, skip_blank
 from pairmill.records import Chunk, digest
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "find_spans",
     "join_neighbours",
     "make_chunk",
+    "preceding_text",
     "split",
 ]
 
@@ -51,6 +53,7 @@ ChunkValues = tuple[
     str | None,
     str | None,
     tuple[int, ...],
+    str,
 ]
 """The fields of a `Chunk`, in their order."""
 
@@ -72,6 +75,11 @@ class _Bounds(NamedTuple):
 
 
 _Group = list[_Atom]
+
+_HEADING = re.compile(
+    r" {0,3}(?:#{1,6}[ \t][^\n]*|[^\n]+\n {0,3}(?:=+|-{3,})[ \t]*$)", re.MULTILINE
+)
+_PRECEDING_CHARS = 300
 
 
 def split(document: Document, *, min_chars: int, target_chars: int, max_chars: int) -> list[Chunk]:
@@ -120,7 +128,32 @@ def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
         document.url,
         document.language,
         parts,
+        preceding_text(document.text, start),
     )
+
+
+def preceding_text(text: str, start: int) -> str:
+    """Return the sentences right before a place, back to the heading above it.
+
+    Empty where a heading stands at the place, and where only code stands before it.
+    """
+    if not start or _HEADING.match(text, start):
+        return ""
+    before = text[max(0, start - 2 * _PRECEDING_CHARS) : start]
+    heading = None
+    for heading in _HEADING.finditer(before):  # noqa: B007 (the last one is wanted)
+        pass
+    if heading is not None:
+        before = before[heading.end() :]
+    before = before.rpartition("```")[2].strip()
+    low = len(before) - _PRECEDING_CHARS
+    if low <= 0:
+        is_whole = heading is not None or start <= 2 * _PRECEDING_CHARS
+        low = 0 if is_whole else 1
+    if low:
+        cut = next(sentence_ends(before, low - 1, len(before)), 0)
+        before = before[cut or before.find(" ", low) :].strip()
+    return before
 
 
 def join_neighbours(spans: list[Span], size: int, step: int) -> list[Span]:

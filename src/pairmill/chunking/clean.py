@@ -5,22 +5,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.boilerplate import is_boilerplate
+from pairmill.chunking.page_parts import find_parts, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
 from pairmill.sources.fences import fenced_ranges
 
-__all__ = ["MIN_WORDS", "READING_VERSION", "Dropped", "Tidied", "clean", "tidy"]
+if TYPE_CHECKING:
+    from collections import Counter
+
+__all__ = ["MIN_WORDS", "READING_VERSION", "Dropped", "Tidied", "clean", "tidy", "too_short"]
 
 MIN_WORDS = 40
 """A document with fewer words is no article. A CJK character counts as a word."""
 
-READING_VERSION = 2
+READING_VERSION = 3
 """What reading and cleaning make of a text. A text that an earlier version would have given
 otherwise has this number in ``Document.since``: in a folder that was begun with that version its
-chunks count as new, which is never paid for unasked."""
+chunks count as new, which is never paid for unasked. What version 3 takes out of texts, it takes
+out of folders that were begun with it only: `tidy` is told."""
+
+_FENCES_SINCE = 2
+_PARTS_SINCE = 3
 
 _MAX_LINK_SHARE = 0.6
 _MAX_BLANK_LINES = 2
@@ -77,12 +85,23 @@ class Tidied(NamedTuple):
     since: int = 1
 
 
-def clean(document: Document, min_words: int = MIN_WORDS) -> Document | Dropped:
+def clean(
+    document: Document,
+    min_words: int = MIN_WORDS,
+    reading: int = READING_VERSION,
+    removed: Counter[str] | None = None,
+) -> Document | Dropped:
     """Return the document with a clean text and title, or why there is nothing left of it.
 
     Title, author, URL and language are made one printable line each. The id stays.
+
+    Args:
+        document: As it was read.
+        min_words: Fewer are no article.
+        reading: The version of reading with which the run folder was begun.
+        removed: Kind of what was taken out to characters; is added to.
     """
-    text, link_chars, since = tidy(document.text)
+    text, link_chars, since = tidy(document.text, reading, removed)
     dropped = _judge(text, link_chars, min_words)
     if dropped:
         return dropped
@@ -98,23 +117,20 @@ def clean(document: Document, min_words: int = MIN_WORDS) -> Document | Dropped:
     )
 
 
-def tidy(text: str) -> Tidied:
+def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None = None) -> Tidied:
     """Return the clean text.
 
     Hidden characters, trailing spaces, embedded files, boilerplate lines, and blank lines beyond
-    two in a row go. Lines inside fenced code are kept as they are.
+    two in a row go. Lines inside fenced code are kept as they are. ``removed`` is told what went.
     """
-    text = strip_hidden(text)
-    since = 1
-    if _may_hold_files(text):
-        whole = _DATA_RUN.sub("", _DATA_ADDRESS.sub("", _DATA_IMAGE.sub("", text)))
-        since = 1 if len(whole) == len(text) else READING_VERSION
-        text = whole
+    goes_further = reading >= _PARTS_SINCE
+    text, since = _without_foreign(text, removed, goes_further=goes_further)
     fences = fenced_ranges(text)
     lines = text.split("\n")
     code = _lines_of(fences, lines) if fences else frozenset()
     if (fences or "~~~" in text) and code != _simply_fenced(lines):
-        since = READING_VERSION
+        since = _FENCES_SINCE
+    parts = find_parts(lines, code) if goes_further else {}
     kept: list[str] = []
     after_boilerplate = False
     blank = _MAX_BLANK_LINES  # so that no blank line stands first
@@ -124,15 +140,17 @@ def tidy(text: str) -> Tidied:
         if at in code:
             if raw != line and at + 1 in code:
                 line = raw
-                since = READING_VERSION
+                since = _FENCES_SINCE
         elif not line:
             blank += 1
-            if blank > _MAX_BLANK_LINES:
+            is_doubled = goes_further and after_boilerplate and kept and not kept[-1]
+            if blank > _MAX_BLANK_LINES or is_doubled:
                 continue
             kept.append(line)
             continue
-        elif is_boilerplate(line, after_boilerplate):
+        elif (kind := parts.get(at)) or is_boilerplate(line, after_boilerplate):
             after_boilerplate = True
+            _add(removed, kind or "boilerplate lines", len(line))
             continue
         elif ("]" in line or ":" in line) and _LINK_LINE.fullmatch(line.strip()):
             link_chars += len(line)
@@ -140,6 +158,26 @@ def tidy(text: str) -> Tidied:
         after_boilerplate = False
         kept.append(line)
     return Tidied("\n".join(kept).rstrip(), link_chars, since)
+
+
+def _without_foreign(
+    text: str, removed: Counter[str] | None, *, goes_further: bool
+) -> tuple[str, int]:
+    """Take out what is no line of the text: heads of pages, hidden characters, embedded files."""
+    if goes_further and "\f" in text:
+        text, chars = without_running_heads(text)
+        _add(removed, "running heads", chars)
+    text = strip_hidden(text)
+    if not _may_hold_files(text):
+        return text, 1
+    whole = _DATA_RUN.sub("", _DATA_ADDRESS.sub("", _DATA_IMAGE.sub("", text)))
+    _add(removed, "embedded files", len(text) - len(whole))
+    return whole, 1 if len(whole) == len(text) else _FENCES_SINCE
+
+
+def _add(removed: Counter[str] | None, kind: str, chars: int) -> None:
+    if removed is not None and chars:
+        removed[kind] += chars
 
 
 def _lines_of(ranges: list[tuple[int, int]], lines: list[str]) -> frozenset[int]:
@@ -198,10 +236,20 @@ def _judge(text: str, link_chars: int, min_words: int) -> Dropped | None:
         if _may_be_wall(text) and _WALL.search(text):
             return Dropped("error page", "a cookie or JavaScript notice")
     if words < min_words:
-        return Dropped("too short", f"{words} words, fewer than {min_words}")
+        return _too_short(words, min_words)
     if link_chars > _MAX_LINK_SHARE * len(text):
         return Dropped("link list", f"{100 * link_chars // len(text)} % of it is links")
     return None
+
+
+def too_short(text: str, min_words: int) -> Dropped | None:
+    """Say so of a text that has fewer words than are asked for."""
+    words = _words_up_to_enough(text, min_words)
+    return _too_short(words, min_words) if words < min_words else None
+
+
+def _too_short(words: int, min_words: int) -> Dropped:
+    return Dropped("too short", f"{words} words, fewer than {min_words}")
 
 
 def _words_up_to_enough(text: str, enough: int) -> int:

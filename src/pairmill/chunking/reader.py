@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
+from functools import partial
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
-from pairmill.chunking.clean import READING_VERSION, Dropped, clean
+from pairmill.chunking.clean import Dropped, clean, too_short
+from pairmill.chunking.corpus import Corpus, Prepared
+from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.errors import ChangedError, PairmillError
 from pairmill.quality.language import identify, primary
@@ -37,12 +40,15 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Watch
     from pairmill.sources.streams import Source
 
-__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of", "usable"]
+__all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_of"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
 _SHOWN_CHARS = 600  # of a text, by which its language is told
 _PUMPED = 256  # documents from standard input that may wait
+_PAUSE_S = 0.1  # for which standard input gives nothing: what was read goes on
+_PARTED_SINCE = 2  # versions of reading, see `clean.READING_VERSION`
+_ACROSS_SINCE = 3
 
 
 def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -> Iterator[Chunk]:
@@ -62,21 +68,24 @@ def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -
 
 
 def read_documents(
-    settings: Settings | Job,
-    watch: Watch,
-    stdin: Source | None = None,
-    on_wait: Callable[[], None] | None = None,
+    settings: Settings | Job, watch: Watch, stdin: Source | None = None
 ) -> Iterator[Document]:
-    """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``.
-
-    ``on_wait`` is called before standard input is waited for.
-    """
+    """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
     job = settings if isinstance(settings, Job) else Job.of(settings)
+    for document in _documents(job, watch, stdin):
+        if document is not None:
+            yield document
+
+
+def _documents(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Document | None]:
+    """Yield the documents of all inputs; None before standard input is waited for."""
     formats = Formats(job.sources)
     with Extractors(job.page_s, job.page_processes) as extractors:
-        for item in _in_order(_read_all(job, formats, extractors, stdin), extractors, on_wait):
+        for item in _in_order(_read_all(job, formats, extractors, stdin), extractors):
             if isinstance(item, Note):
                 watch(item)
+            elif item is None:
+                yield None
             else:
                 watch(Note(InputFate.READ, item.source))
                 yield item
@@ -96,32 +105,96 @@ def spans_of(
     on_wait: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Document, list[Span]]]:
     """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
-    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
-    for document in read_documents(job, watch, stdin, on_wait):
-        cleaned = usable(document, job)
-        if isinstance(cleaned, Dropped):
-            watch(Note(InputFate.DROPPED, document.source, cleaned.reason, cleaned.detail))
+    for one in prepared_of(job, watch, stdin, on_wait):
+        yield one.document, one.spans
+
+
+def prepared_of(
+    job: Job,
+    watch: Watch,
+    stdin: Source | None = None,
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[Prepared]:
+    """Yield each document that is used, with what was taken out of it.
+
+    ``on_wait`` is called before standard input is waited for.
+    """
+    finish = partial(_finished, job)
+    if job.reading < _ACROSS_SINCE:  # a folder that was begun before documents were compared
+        for one in _cleaned(job, watch, stdin):
+            if one is not None:
+                finished = finish(one.document)
+                if isinstance(finished, Dropped):
+                    watch(_dropped(one.raw, finished))
+                    continue
+                one.document, one.spans = finished
+                yield one
+            elif on_wait is not None:
+                on_wait()
+        return
+    with IntakeFile(job.memory, is_own=job.keeps_memory) as file:
+        corpus = Corpus(
+            file,
+            watch,
+            finish,
+            shared_lines=job.shared_lines,
+            duplicates=job.duplicates,
+            least=job.duplicate_similarity,
+        )
+        for settled in corpus.settle(_cleaned(job, watch, stdin)):
+            if settled is not None:
+                yield settled
+            elif on_wait is not None:
+                on_wait()
+
+
+def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Prepared | None]:
+    """Yield the documents that hold something, each cleaned by itself."""
+    for document in _documents(job, watch, stdin):
+        if document is None:
+            yield None
             continue
-        parted = part_long_blocks(cleaned.text, job.chunk_max_chars)
-        if parted != cleaned.text:
-            cleaned = replace(cleaned, text=parted, since=READING_VERSION)
-        if 0 < job.begun_with < cleaned.since:
-            raise ChangedError(
-                f"{job.output}: begun with an earlier version of pairmill, which read"
-                f" {cleaned.source} otherwise: its chunks count as new, and may be asked and paid"
-                " for again; add --accept-change to do so, or give another folder with -o"
-            )
-        yield cleaned, units_of(cleaned.text, bounds, job)[: job.limit_per_document]
+        removed: Counter[str] = Counter()
+        cleaned = clean(document, job.min_words, job.reading, removed)
+        if isinstance(cleaned, Dropped):
+            watch(_dropped(document, cleaned))
+        else:
+            yield Prepared(document, cleaned, removed)
 
 
-def usable(document: Document, job: Job) -> Document | Dropped:
-    """Return a cleaned document as a run uses it, or why it does not.
+def _dropped(document: Document, why: Dropped) -> Note:
+    return Note(InputFate.DROPPED, document.source, why.reason, why.detail)
+
+
+def _finished(job: Job, cleaned: Document) -> tuple[Document, list[Span]] | Dropped:
+    """Return a document as a run uses it, and where its units are; or why it is not used.
+
+    Raises:
+        ChangedError: The run folder was begun with a version of reading that read it otherwise.
+    """
+    admitted = _admitted(cleaned, job)
+    if isinstance(admitted, Dropped):
+        return admitted
+    parted = part_long_blocks(admitted.text, job.chunk_max_chars)
+    if parted != admitted.text:
+        admitted = replace(admitted, text=parted, since=max(admitted.since, _PARTED_SINCE))
+    if 0 < job.begun_with < admitted.since:
+        raise ChangedError(
+            f"{job.output}: begun with an earlier version of pairmill, which read"
+            f" {admitted.source} otherwise: its chunks count as new, and may be asked and paid"
+            " for again; add --accept-change to do so, or give another folder with -o"
+        )
+    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
+    return admitted, units_of(admitted.text, bounds, job)[: job.limit_per_document]
+
+
+def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
+    """Return a document that may leave the machine, or why it may not.
 
     A language that a page's template claims is believed only where the text does not show another.
     """
-    cleaned = clean(document, job.min_words)
-    if isinstance(cleaned, Dropped):
-        return cleaned
+    if job.reading >= _ACROSS_SINCE and (short := too_short(cleaned.text, job.min_words)):
+        return short
     claims_language = cleaned.language is not None and cleaned.since > 1
     if job.languages or claims_language:
         shown = identify(cleaned.text[:_SHOWN_CHARS], cleaned.language)
@@ -177,11 +250,12 @@ class _WaitingForInput:
 
 
 def _in_order(
-    items: Iterator[_Item | _WaitingForInput],
-    extractors: Extractors,
-    on_wait: Callable[[], None] | None,
-) -> Iterator[Document | Note]:
-    """Resolve what other processes work on, some of it at the same time, and keep the order."""
+    items: Iterator[_Item | _WaitingForInput], extractors: Extractors
+) -> Iterator[Document | Note | None]:
+    """Resolve what other processes work on, some of it at the same time, and keep the order.
+
+    None stands where standard input had nothing more to give at the moment.
+    """
     pending: deque[_Item] = deque()
     tasks = held = 0
     most = _AHEAD * extractors.width
@@ -190,8 +264,7 @@ def _in_order(
             while pending:
                 yield from _resolve(pending.popleft())
             tasks = held = 0
-            if on_wait is not None:
-                on_wait()
+            yield None
             continue
         if isinstance(item, Deferred):
             tasks += 1
@@ -247,7 +320,7 @@ def _pumped(
     threading.Thread(target=pump, daemon=True, name="stdin").start()
     while True:
         try:
-            item = queue.get_nowait()
+            item = queue.get(timeout=_PAUSE_S)
         except Empty:
             yield _WaitingForInput()
             item = queue.get()
