@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.blocks import Block, Shape, find_blocks
 from pairmill.chunking.cuts import cut_span, nearest_sentence_end, sentence_ends, skip_blank
-from pairmill.records import Chunk, digest
+from pairmill.records import Chunk, PartOrigin, digest
 
 if TYPE_CHECKING:
     from pairmill.records import Document
@@ -53,6 +53,7 @@ ChunkValues = tuple[
     str | None,
     str | None,
     tuple[int, ...],
+    tuple[PartOrigin, ...],
     str,
 ]
 """The fields of a `Chunk`, in their order."""
@@ -128,6 +129,7 @@ def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
         document.url,
         document.language,
         parts,
+        (),
         preceding_text(document.text, start),
     )
 

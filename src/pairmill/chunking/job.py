@@ -48,6 +48,7 @@ class Job(Struct, frozen=True, kw_only=True):
     limit_per_document: int | None
     chunks_per_unit: int = 1
     chunk_step: int = 1
+    chunks_by: str = "neighbours"
     begun_with: int = 0
     reading: int = READING_VERSION
     keeps_memory: bool = False
@@ -91,6 +92,7 @@ class Job(Struct, frozen=True, kw_only=True):
             limit_per_document=settings.limit_per_document,
             chunks_per_unit=settings.chunks_per_unit,
             chunk_step=settings.chunk_step,
+            chunks_by=settings.chunks_by,
             begun_with=begun_with,
             reading=begun_with or _noted_reading(settings.output),
             keeps_memory=keeps_memory,

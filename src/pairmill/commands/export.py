@@ -53,6 +53,10 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     min_support: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop pairs that their text backs up less.")
     ] = None,
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="Drop pairs with a sentence that no verifier bore out."),
+    ] = False,
     drop_flag: Annotated[
         list[str] | None,
         typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
@@ -106,6 +110,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         bool,
         typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
     ] = False,
+    marks: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="What people marked in 'pairmill view': apply; accepted: keep only what was"
+            " accepted or edited; ignore.",
+        ),
+    ] = "apply",
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
     ] = "unknown",
@@ -135,6 +147,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
             min_support=min_support,
+            verified=verified,
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
@@ -143,6 +156,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         unanswerable=unanswerable,
         system=system,
         dry_run=dry_run,
+        marks=marks,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     summary = api.export(folder, to, output, near=near, exact=exact, options=options)

@@ -21,7 +21,7 @@ from pairmill.errors import RejectedError
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.trials import ENOUGH, FAULTS, plant
+from pairmill.recipes.trials import ENOUGH, EXCHANGED, FAULTS, exchange, plant
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
 
@@ -173,7 +173,8 @@ class Judge:
     ) -> None:
         """Rate the pairs once more, one with a fault in it that the judge ought to find.
 
-        It stands among the same others as before, in the same place: what changes is the fault.
+        It stands among the same others as before, in the same place: what changes is the fault, or
+        else the passage alone.
         """
         order = self._order(exhibits, chunk)[:BATCH]
         drawn = int(self._draw(chunk, "which") * 2**32)
@@ -184,6 +185,8 @@ class Judge:
         self.planted[kind] += 1
         faulty = Exhibit(exhibits[at].request, reply)
         batch = [faulty if one == at else exhibits[one] for one in order]
+        if kind == EXCHANGED:
+            chunk = replace(chunk, text=exchange(drawn))
         rating = (await self._ask(batch, chunk, ask, self.seed))[place]
         _tell(ask, kind, faulty, rating, first=ratings[at])
 

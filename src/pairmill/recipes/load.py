@@ -69,10 +69,27 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
     if is_recipe_file(name):
         return _of_file(name, settings, copies)
     if name in library_names():
-        return _of_recipe_file(read_recipe_text(library_text(name), f"{name}.yaml"), settings)
+        return _of_recipe_file(_of_library(name, settings, copies), settings)
     if ":" in name:
         return _of_object(*load_named(name), settings)
     return _of_package(name, settings, copies)
+
+
+def _of_library(name: str, settings: Settings, copies: Path | None) -> RecipeFile:
+    """A recipe that comes along; in a folder that an earlier version of it began, that version."""
+    today = read_recipe_text(library_text(name), f"{name}.yaml")
+    copy = _copy(settings, copies)
+    if settings.accept_change or not copy.exists():
+        return today
+    try:
+        kept = read_recipe_file(copy)
+    except ConfigError:
+        return today
+    return kept if kept.name == name and kept.digest != today.digest else today
+
+
+def _copy(settings: Settings, copies: Path | None) -> Path:
+    return (copies or settings.output / ".run" / "recipe") / COPY
 
 
 def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator:
@@ -173,7 +190,7 @@ def _of_file(name: str, settings: Settings, copies: Path | None) -> Generator:
         return _of_object(found, path.stem if name == "recipe" else name, source, settings)
     path = Path(name)
     if not path.exists():
-        copy = (copies or settings.output / ".run" / "recipe") / COPY
+        copy = _copy(settings, copies)
         if not copy.exists():
             raise ConfigError(f"{name}: there is no such recipe file")
         path = copy

@@ -135,6 +135,7 @@ def _of_coroutine(
         checks=getattr(write, "checks", {}),
         fields=getattr(write, "fields", {}),
         source=digest(source),
+        claims=bool(getattr(write, "claims", False)),
     )
 
 

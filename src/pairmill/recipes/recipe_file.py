@@ -41,7 +41,7 @@ _KEYS = (
 )
 _STEP_KEYS = (
     *("name", "system", "user", "answer", "schema", "model", "temperature", "max_tokens"),
-    *("for_each", "when", "votes"),
+    *("for_each", "when", "distinct", "votes"),
 )
 _ROW_KEYS = (
     *("for_each", "when", "task", "instruction", "answer", "messages", "system", "reasoning"),
@@ -62,6 +62,7 @@ PROMPT_NAMES = ("title", "section", "author", "language", "count")
 """What a prompt may say of its unit beside the passage: plain texts, and how many pairs its length
 allows."""
 FENCED = frozenset({"passage"})
+_ORIGINS = ("document_ids", "sources")  # of rows of several documents; see ``engine.py``
 VALUE_NAMES = ("text", "parts")
 """What conditions and rows may use beside: the unit's text as it is, and that of each chunk."""
 
@@ -72,13 +73,16 @@ class UnitKind:
 
     Attributes:
         of: ``chunk``; ``document``: all of it, up to ``max_chars``, where a longer one is several
-            units; ``chunks``: ``size`` neighbours together, each window ``step`` chunks further.
+            units; ``chunks``: ``size`` of them together.
+        by: Which chunks: ``neighbours``, each window ``step`` chunks further; or ``subject``: of
+            one subject, each of another document, ``size`` at most.
     """
 
     of: str = "chunk"
     max_chars: int | None = None
     size: int = 1
     step: int = 1
+    by: str = "neighbours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class RecipeStep:
         answer: The fields of what comes back.
         model: A role: ``writer``, ``judge``, or a name under the setting ``models``.
         temperature: None: the setting's.
+        distinct: Of an item, the text that the corpus must not have brought before.
         line: In the file, for errors that come up later.
     """
 
@@ -131,6 +136,7 @@ class RecipeStep:
     max_tokens: int
     for_each: ForEach | None
     when: ValueTemplate | None
+    distinct: ValueTemplate | None
     votes: Votes | None
     line: int
     places_passage: bool
@@ -234,6 +240,7 @@ class _Parser:
         self._read = read_file
         self._spec: dict[str, str] = {}
         self._fields: dict[str, Feature] = {}
+        self._unit_kind = UnitKind()
 
     def parse(self) -> RecipeFile:
         given = self._given
@@ -244,7 +251,7 @@ class _Parser:
         if not _VERSION.fullmatch(version):
             raise given["version"].fault("needs a short word or number, such as 1 or 2.1")
         about = self._line("about")
-        unit = self._unit()
+        unit = self._unit_kind = self._unit()
         constants = self._constants()
         draws, files = parse_draws(given.get("draw"), self._read)
         self._files |= files
@@ -289,13 +296,17 @@ class _Parser:
             return UnitKind()
         kinds = ("chunk", "document", "chunks")
         if entry.is_mapping:
-            given = entry.mapping(("of", "max_chars", "size", "step"), required=("of",))
+            given = entry.mapping(("of", "max_chars", "size", "step", "by"), required=("of",))
             kind = given["of"].one_of(kinds)
         else:
             given, kind = {}, entry.one_of(kinds)
-        for name, owner in (("max_chars", "document"), ("size", "chunks"), ("step", "chunks")):
+        owners = {"max_chars": "document", **dict.fromkeys(("size", "step", "by"), "chunks")}
+        for name, owner in owners.items():
             if name in given and kind != owner:
                 raise given[name].fault(f"is for units of '{owner}' alone")
+        by = given["by"].one_of(("neighbours", "subject")) if "by" in given else "neighbours"
+        if by == "subject" and "step" in given:
+            raise given["step"].fault("is for neighbours alone")
         size = given["size"].integer(2, 20) if "size" in given else 2
         unit = UnitKind(
             kind,
@@ -304,9 +315,11 @@ class _Parser:
             (given["step"].integer(1, size) if "step" in given else size)
             if kind == "chunks"
             else 1,
+            by,
         )
         if unit != UnitKind():
-            self._note("unit", [unit.of, unit.max_chars, unit.size, unit.step])
+            by_subject = ["subject"] if by == "subject" else []
+            self._note("unit", [unit.of, unit.max_chars, unit.size, unit.step, *by_subject])
         return unit
 
     def _constants(self) -> dict[str, str]:
@@ -343,6 +356,11 @@ class _Parser:
             step = self._step(entry, scope, constants)
             steps.append(step)
             scope = scope.with_name(step.name, _result_shape(step))
+        claiming = [entry for entry, step in zip(entries, steps, strict=True) if step.distinct]
+        if len(claiming) > 1:  # a unit waits once for those before it
+            raise claiming[1].fault(
+                "'distinct' stands in another step already; one step may have it"
+            )
         if not any(step.places_passage for step in steps):
             raise self._given["steps"].fault(
                 "no step places the text: put {{ passage }} into its 'user' template"
@@ -385,6 +403,7 @@ class _Parser:
             else _DEFAULT_TOKENS,
             for_each=for_each,
             when=compile_value(when, _values_scope(inner), bare=True) if when else None,
+            distinct=self._distinct(given.get("distinct"), for_each, _values_scope(inner)),
             votes=self._votes(given.get("votes"), answer),
             line=entry.line,
             places_passage="passage" in user.names,
@@ -402,6 +421,8 @@ class _Parser:
             self._note(f"{place}.for_each", [step.for_each.name, step.for_each.over.source])
         if step.when is not None:
             self._note(f"{place}.when", step.when.source)
+        if step.distinct is not None:
+            self._note(f"{place}.distinct", step.distinct.source)
         if step.votes is not None:
             votes = step.votes
             self._note(f"{place}.votes", [votes.times, votes.least, votes.agree_on])
@@ -435,6 +456,18 @@ class _Parser:
         if shape is None or shape.kind != "list":
             raise entry.fault("must run over a list of an earlier step, which has a 'max'")
         return ForEach(name, over, shape.of, int(shape.most or _MOST_CALLS))
+
+    def _distinct(
+        self, entry: Entry | None, for_each: ForEach | None, scope: Scope
+    ) -> ValueTemplate | None:
+        if entry is None:
+            return None
+        if for_each is None:
+            raise entry.fault("is for steps with 'for_each': it passes over items of a list")
+        found = compile_value(entry, scope, bare=True)
+        if for_each.name not in found.names:
+            raise entry.fault(f"must use the item, as in 'distinct: {for_each.name}'")
+        return found
 
     def _votes(self, entry: Entry | None, answer: AnswerField) -> Votes | None:
         if entry is None:
@@ -470,7 +503,7 @@ class _Parser:
         found: dict[str, Any] = {}
         for name, value in entry.mapping().items():
             plain = value.value()
-            found[name] = "off" if plain is False else plain
+            found[name] = "keep" if plain is False or plain == "off" else plain
             try:
                 override({name: found[name]})
             except ConfigError as error:
@@ -541,6 +574,8 @@ class _Parser:
             listed = entry.mapping()
         for name, value in listed.items():
             _check_spelling(name, value)
+            if name in _ORIGINS and self._unit_kind.by == "subject":
+                raise value.fault(f"the field '{name}' is written by itself: choose another name")
             found[name] = compile_value(value, scope)
             kind = feature_of(found[name].shape)
             if self._fields.setdefault(name, kind) != kind:

@@ -50,4 +50,10 @@ def for_unit(settings: Settings, recipe: Recipe) -> Settings:
                 "chunk_max_chars": most,
             }
         )
-    return settings.model_copy(update={"chunks_per_unit": unit.size, "chunk_step": unit.step})
+    return settings.model_copy(
+        update={
+            "chunks_per_unit": unit.size,
+            "chunk_step": unit.step,
+            "chunks_by": unit.by,
+        }
+    )

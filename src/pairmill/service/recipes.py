@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from pairmill.config import is_recipe_file, load
-from pairmill.errors import ConfigError, FolderError
+from pairmill.errors import ConfigError, UsageError
 from pairmill.recipes.load import (
     RECIPES,
     library_names,
@@ -78,7 +78,7 @@ def write_new(file: Path, like: str | None) -> None:
 
     Raises:
         ConfigError: The file's name or ``like`` cannot be used.
-        FolderError: Something stands there already, or cannot be written.
+        UsageError: Something stands there already, or it cannot be written.
     """
     if not is_recipe_file(file.name) or file.suffix == ".py":
         raise ConfigError(f"{file}: needs a name that ends in .yaml")
@@ -96,9 +96,9 @@ def write_new(file: Path, like: str | None) -> None:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise FolderError(f"{file}: is there already; give another name") from None
+        raise UsageError(f"{file}: is there already; give another name") from None
     except OSError as error:
-        raise FolderError(f"cannot write {file}: {error.strerror}") from None
+        raise UsageError(f"cannot write {file}: {error.strerror}") from None
 
 
 def check_lines(settings: Settings) -> list[str]:
@@ -118,6 +118,8 @@ def check_lines(settings: Settings) -> list[str]:
         "document": "a document",
         "chunks": f"{unit.size} neighbouring chunks, each {unit.step} further",
     }[unit.of]
+    if unit.by == "subject":
+        told = f"2 to {unit.size} chunks of one subject, each of another document"
     lines = [
         f"{recipe.file}: recipe '{recipe.name}', version {recipe.version}: no mistake found",
         f"unit: {told}; {_calls(recipe.calls)} of it, repairs aside",

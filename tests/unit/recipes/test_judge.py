@@ -57,17 +57,23 @@ def judge(**given: Any) -> Judge:
 
 
 class KnowingJudge(ScriptedAsk):
-    """Rates what each example of a prompt is worth: a function of request and reply."""
+    """Rates what each example of a prompt is worth: a function of request and reply.
 
-    def __init__(self, worth: Callable[[str, str], int]) -> None:
+    One that reads rates everything as low as it can beside another passage.
+    """
+
+    def __init__(self, worth: Callable[[str, str], int], *, reads: bool = False) -> None:
         super().__init__([])
         self.worth = worth
+        self.reads = reads
 
     async def __call__(
         self, prompt: Prompt, answer: type[Answer], *rest: Any, **given: Any
     ) -> Answer:
         shown = [json.loads(line) for line in prompt.text.splitlines() if line.startswith('{"num')]
         scores = [(item["number"], self.worth(item["request"], item["reply"])) for item in shown]
+        if self.reads and KETTLES not in prompt.text:
+            scores = [(number, 1) for number, _ in scores]
         self.replies = [ratings(*(rating(n, s, s, None, s) for n, s in scores))]
         return await super().__call__(prompt, answer, *rest, **given)
 
@@ -248,7 +254,11 @@ def test_planted_faults_are_what_they_say() -> None:
     assert swap([REPLY], 0) not in {REPLY, ""}
     told = f"{REPLY} It was wise."
     assert {plant([told, "other"], 0, draw)[0] for draw in range(9)} == set(FAULTS)
-    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {"swapped", "foreign"}
+    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {
+        "swapped",
+        "foreign",
+        "exchanged",
+    }
     assert plant([REPLY, "other"], 0, 0, dict.fromkeys(FAULTS[1:], 1))[0] == FAULTS[0]
 
 

@@ -84,6 +84,24 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         [("  fields: [difficulty]", "  task: pairs\n  fields: [difficulty]")], "task: pairs",
         "did you mean 'pair'",
     ),
+    "step of units by subject": (
+        [("version: 1", "version: 1\nunit: {of: chunks, by: subject, step: 1}")],
+        "unit", "is for neighbours alone",
+    ),
+    "subject of a document": (
+        [("version: 1", "version: 1\nunit: {of: document, by: subject}")],
+        "unit", "is for units of 'chunks' alone",
+    ),
+    "field of units by subject": (
+        [
+            ("version: 1", "version: 1\nunit: {of: chunks, by: subject}"),
+            ("fields: [difficulty]", "fields: {sources: x}"),
+        ],
+        "sources", "is written by itself",
+    ),
+    "distinct without a list": (
+        [("    max_tokens: 900", "    distinct: title")], "distinct", "steps with 'for_each'"
+    ),
     "unknown unit": ([("version: 1", "version: 1\nunit: chunk_s")], "unit", "'chunk_s' is not"),
     "unknown check": (
         [("version: 1", "version: 1\nchecks:\n  near_copi: keep")], "near_copi",
