@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.boilerplate import is_boilerplate
+from pairmill.chunking.gates import Dropped, Judged, judge
 from pairmill.chunking.page_parts import find_parts, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
@@ -16,7 +15,7 @@ from pairmill.sources.fences import fenced_ranges
 if TYPE_CHECKING:
     from collections import Counter
 
-__all__ = ["MIN_WORDS", "READING_VERSION", "Dropped", "Tidied", "clean", "tidy", "too_short"]
+__all__ = ["MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
 
 MIN_WORDS = 40
 """A document with fewer words is no article. A CJK character counts as a word."""
@@ -30,9 +29,7 @@ out of folders that were begun with it only: `tidy` is told."""
 _FENCES_SINCE = 2
 _PARTS_SINCE = 3
 
-_MAX_LINK_SHARE = 0.6
 _MAX_BLANK_LINES = 2
-_WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
 
 _LINK_LINE = re.compile(
     r"(?:[-*+•] |\d{1,4}[.)] |\[\d{1,4}\] ?)?"
@@ -48,28 +45,6 @@ _DATA_ADDRESS = re.compile(
 )
 _DATA_RUN = re.compile(rf"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{{{_LONG_RUN},}}")
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\d_]+")
-# Letters as "a", all else as a space; what is not ASCII is left out.
-_LETTERS = bytes(ord("a") if chr(byte).isalpha() else ord(" ") for byte in range(128)) + bytes(128)
-_NOT_ASCII = bytes(range(128, 256))
-_WALL = re.compile(
-    r"(?:enable|activate|turn on) javascript|javascript (?:is|must be|has been) "
-    r"(?:disabled|required|enabled|not available)|(?:accept|we use|uses|use of|manage) (?:all )?"
-    r"cookies|verify (?:that )?you are (?:a )?human|checking your browser|enable cookies",
-    re.IGNORECASE,
-)
-_WALL_PARTS = (b"java", b"coo", b"fy ", b"brow")
-_NOT_FOUND = re.compile(
-    r"\W*(?:(?:error|http)\W+)?404\b|\W*(?:page|file) not found|\W*access denied", re.IGNORECASE
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Why a document holds nothing to work on: a few stable words, and what was seen."""
-
-    reason: str
-    detail: str = ""
 
 
 class Tidied(NamedTuple):
@@ -102,7 +77,7 @@ def clean(
         removed: Kind of what was taken out to characters; is added to.
     """
     text, link_chars, since = tidy(document.text, reading, removed)
-    dropped = _judge(text, link_chars, min_words)
+    dropped = judge(Judged(text, link_chars, min_words), reading)
     if dropped:
         return dropped
     return Document(
@@ -224,46 +199,6 @@ def _may_hold_files(text: str) -> bool:
         if " " not in piece and "\n" not in piece and piece.isascii():
             return True
     return False
-
-
-def _judge(text: str, link_chars: int, min_words: int) -> Dropped | None:
-    if not text or text.isspace():
-        return Dropped("no text")
-    words = _words_up_to_enough(text, min_words)
-    if len(text) <= _WALL_MAX_CHARS:
-        if _NOT_FOUND.match(text):
-            return Dropped("error page", "a 404 or refusal page")
-        if _may_be_wall(text) and _WALL.search(text):
-            return Dropped("error page", "a cookie or JavaScript notice")
-    if words < min_words:
-        return _too_short(words, min_words)
-    if link_chars > _MAX_LINK_SHARE * len(text):
-        return Dropped("link list", f"{100 * link_chars // len(text)} % of it is links")
-    return None
-
-
-def too_short(text: str, min_words: int) -> Dropped | None:
-    """Say so of a text that has fewer words than are asked for."""
-    words = _words_up_to_enough(text, min_words)
-    return _too_short(words, min_words) if words < min_words else None
-
-
-def _too_short(words: int, min_words: int) -> Dropped:
-    return Dropped("too short", f"{words} words, fewer than {min_words}")
-
-
-def _words_up_to_enough(text: str, enough: int) -> int:
-    """Count words, but no more than are asked for. Most texts show at once that they have them."""
-    start = text[: 12 * enough].encode("utf-8", "replace").translate(_LETTERS, _NOT_ASCII)
-    if start.count(b"a ") >= enough:  # ends of words, and never more than there are
-        return enough
-    return sum(1 for _ in islice(_WORD.finditer(text), enough))
-
-
-def _may_be_wall(text: str) -> bool:
-    """Whether a part of each phrase is there that has the same letters in any case: far faster."""
-    lower = text.encode("utf-8", "replace").lower()
-    return any(part in lower for part in _WALL_PARTS)
 
 
 def _line(text: str | None, max_chars: int = 300) -> str | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pairmill.chunking.clean import Dropped
+from pairmill.chunking.gates import Dropped
 from pairmill.chunking.repeats import Repeat, Repeats
 from pairmill.chunking.shared_lines import SharedLines
 from pairmill.chunking.sketch import sketch, union

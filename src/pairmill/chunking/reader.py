@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
-from pairmill.chunking.clean import Dropped, clean, too_short
+from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, Prepared
+from pairmill.chunking.gates import Dropped, too_short
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.subjects import gather
