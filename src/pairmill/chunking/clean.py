@@ -10,6 +10,7 @@ from pairmill.chunking.gates import Dropped, Judged, judge
 from pairmill.chunking.page_parts import find_parts, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
+from pairmill.sources.encodings import mend
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ def clean(
         removed: Kind of what was taken out to characters; is added to.
     """
     text, link_chars, since = tidy(document.text, reading, removed)
+    title = document.title
+    if title and reading >= _PARTS_SINCE:
+        title = mend(title)
     dropped = judge(Judged(text, link_chars, min_words), reading)
     if dropped:
         return dropped
@@ -84,7 +88,9 @@ def clean(
         document.id,
         text,
         document.source,
-        _line(document.title),
+        _line(
+            mend(document.title) if document.title and reading >= _PARTS_SINCE else document.title
+        ),
         _line(document.author),
         _line(document.url, 2000),
         _line(document.language, 40),
@@ -139,6 +145,9 @@ def _without_foreign(
     text: str, removed: Counter[str] | None, *, goes_further: bool
 ) -> tuple[str, int]:
     """Take out what is no line of the text: heads of pages, hidden characters, embedded files."""
+    if goes_further and (mended := mend(text)) != text:
+        _add(removed, "mojibake", len(text) - len(mended))
+        text = mended
     if goes_further and "\f" in text:
         text, chars = without_running_heads(text)
         _add(removed, "running heads", chars)
