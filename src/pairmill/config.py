@@ -214,6 +214,13 @@ class Settings(BaseModel):
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
     chunk_target_chars: int = Field(1800, ge=1, json_schema_extra={"semantic": True})
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
+    tokenizer: Path | None = Field(None, json_schema_extra={"semantic": True})
+    """A ``tokenizer.json``: chunks are measured by its tokens, and ``chunk_*_tokens`` hold."""
+    chunk_min_tokens: int = Field(200, ge=1, json_schema_extra={"semantic": True})
+    chunk_target_tokens: int = Field(450, ge=1, json_schema_extra={"semantic": True})
+    chunk_max_tokens: int = Field(700, ge=16, json_schema_extra={"semantic": True})
+    splitter: str | None = Field(None, json_schema_extra={"semantic": True})
+    """A function of your own that cuts texts, as ``package.module:name``; see docs/sources.md."""
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
     languages: tuple[str, ...] = ()
@@ -414,6 +421,9 @@ class Settings(BaseModel):
     def _bounds_in_order(self) -> Settings:
         if not self.chunk_min_chars <= self.chunk_target_chars <= self.chunk_max_chars:
             msg = "needs chunk_min_chars <= chunk_target_chars <= chunk_max_chars"
+            raise ValueError(msg)
+        if not self.chunk_min_tokens <= self.chunk_target_tokens <= self.chunk_max_tokens:
+            msg = "needs chunk_min_tokens <= chunk_target_tokens <= chunk_max_tokens"
             raise ValueError(msg)
         return self
 

@@ -82,6 +82,23 @@ SETTINGS: dict[str, SettingText] = {
     ),
     "chunk_target_chars": _T("input", "chunk_target_chars", "The chunk size to aim for", "1800"),
     "chunk_max_chars": _T("input", "chunk_max_chars", "No chunk is longer", "2800"),
+    "tokenizer": _T(
+        "input", "tokenizer", "A tokenizer.json by whose tokens chunks are measured", "none",
+        more="extra `tokens`; the chunk sizes in tokens hold then, those in characters do not",
+    ),
+    "chunk_min_tokens": _T(
+        "input", "chunk_min_tokens", "With a tokenizer: a shorter piece is joined", "200",
+    ),
+    "chunk_target_tokens": _T(
+        "input", "chunk_target_tokens", "With a tokenizer: the size to aim for", "450"
+    ),
+    "chunk_max_tokens": _T(
+        "input", "chunk_max_tokens", "With a tokenizer: no chunk is longer", "700"
+    ),
+    "splitter": _T(
+        "input", "splitter", "A function of your own that cuts texts, as module:name", "none",
+        more="see [sources.md](sources.md)",
+    ),
     "min_words": _T(
         "input", "min_words", "A document with fewer words is skipped", "40",
         more="a Chinese or Japanese character counts as a word",

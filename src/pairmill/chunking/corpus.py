@@ -155,9 +155,9 @@ class Corpus:
     def _is_finished(self, one: Prepared) -> bool:
         if self._lines is not None:
             text, one.lines = self._lines.strip(one.document)
-        if one.lines:
-            one.removed["shared lines"] += sum(map(len, one.lines))
-            one.document = replace(one.document, text=text)
+            if one.lines:
+                one.removed["shared lines"] += sum(map(len, one.lines))
+                one.document = replace(one.document, text=text)
         finished = self._finish(one.document)
         if isinstance(finished, Dropped):
             source, reason, detail = one.document.source, finished.reason, finished.detail

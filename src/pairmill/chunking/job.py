@@ -55,6 +55,11 @@ class Job(Struct, frozen=True, kw_only=True):
     shared_lines: bool = True
     duplicates: str = "exact"
     duplicate_similarity: float = 0.85
+    splitter: str = ""
+    tokenizer: str = ""
+    chunk_min_tokens: int = 200
+    chunk_target_tokens: int = 450
+    chunk_max_tokens: int = 700
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -99,6 +104,11 @@ class Job(Struct, frozen=True, kw_only=True):
             shared_lines=settings.shared_lines == "remove",
             duplicates=settings.duplicates,
             duplicate_similarity=settings.duplicate_similarity,
+            splitter=settings.splitter or "",
+            tokenizer=str(settings.tokenizer or ""),
+            chunk_min_tokens=settings.chunk_min_tokens,
+            chunk_target_tokens=settings.chunk_target_tokens,
+            chunk_max_tokens=settings.chunk_max_tokens,
         )
 
 

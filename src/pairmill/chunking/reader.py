@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
+from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, Prepared
+from pairmill.chunking.cuts import is_cut_anew
 from pairmill.chunking.gates import Dropped, too_short
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
+from pairmill.chunking.splitters import make_splitter
 from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
 from pairmill.quality.language import identify, primary
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.chunking.chunk import Span
+    from pairmill.chunking.splitters import Splitter
     from pairmill.config import Settings
     from pairmill.records import Chunk
     from pairmill.sources.base import Documents
@@ -47,6 +50,7 @@ __all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_o
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
 _SHOWN_CHARS = 600  # of a text, by which its language is told
+_CHARS_A_TOKEN = 2  # of code and tables, at the least as a rule
 _PUMPED = 256  # documents from standard input that may wait
 _PAUSE_S = 0.1  # for which standard input gives nothing: what was read goes on
 _PARTED_SINCE = 2  # versions of reading, see `clean.READING_VERSION`
@@ -131,7 +135,7 @@ def prepared_of(
 
     ``on_wait`` is called before standard input is waited for.
     """
-    finish = partial(_finished, job)
+    finish = partial(_finished, job, make_splitter(job))
     if job.reading < _ACROSS_SINCE:  # a folder that was begun before documents were compared
         for one in _cleaned(job, watch, stdin):
             if one is not None:
@@ -178,7 +182,9 @@ def _dropped(document: Document, why: Dropped) -> Note:
     return Note(InputFate.DROPPED, document.source, why.reason, why.detail)
 
 
-def _finished(job: Job, cleaned: Document) -> tuple[Document, list[Span]] | Dropped:
+def _finished(
+    job: Job, split: Splitter, cleaned: Document
+) -> tuple[Document, list[Span]] | Dropped:
     """Return a document as a run uses it, and where its units are; or why it is not used.
 
     Raises:
@@ -187,17 +193,20 @@ def _finished(job: Job, cleaned: Document) -> tuple[Document, list[Span]] | Drop
     admitted = _admitted(cleaned, job)
     if isinstance(admitted, Dropped):
         return admitted
-    parted = part_long_blocks(admitted.text, job.chunk_max_chars)
+    most = _CHARS_A_TOKEN * job.chunk_max_tokens if job.tokenizer else job.chunk_max_chars
+    parted = part_long_blocks(admitted.text, most)
     if parted != admitted.text:
         admitted = replace(admitted, text=parted, since=max(admitted.since, _PARTED_SINCE))
+    is_long = len(admitted.text) > most
+    if 0 < job.begun_with < _ACROSS_SINCE and is_long and is_cut_anew(admitted.text):
+        admitted = replace(admitted, since=_ACROSS_SINCE)
     if 0 < job.begun_with < admitted.since:
         raise ChangedError(
             f"{job.output}: begun with an earlier version of pairmill, which read"
             f" {admitted.source} otherwise: its chunks count as new, and may be asked and paid"
             " for again; add --accept-change to do so, or give another folder with -o"
         )
-    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
-    return admitted, units_of(admitted.text, bounds, job)[: job.limit_per_document]
+    return admitted, units_of(split, admitted.text, job)[: job.limit_per_document]
 
 
 def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
@@ -223,9 +232,9 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
     return cleaned
 
 
-def units_of(text: str, bounds: tuple[int, int, int], job: Job) -> list[Span]:
+def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
     """Where the units of a text are: its chunks, or windows of neighbouring ones."""
-    spans = find_spans(text, bounds)
+    spans = split(text)
     if job.chunks_per_unit == 1 or job.chunks_by == "subject":
         return spans
     return join_neighbours(spans, job.chunks_per_unit, job.chunk_step)

@@ -164,7 +164,7 @@ def test_duplicates_are_named_and_counted(tmp_path: Path) -> None:
     partly = "\n\n".join([paragraphs[0], _text(rng, 200)])
     _records(tmp_path / "a.jsonl", [whole, whole, partly])
     notes: list[Note] = []
-    sizes = {"chunk_target_chars": 1000, "chunk_max_chars": 1500}
+    sizes: dict[str, Any] = {"chunk_target_chars": 1000, "chunk_max_chars": 1500}
     kept = _kept(tmp_path / "a.jsonl", notes, **sizes)
     assert len(kept) == len(set(kept))
     told = {note.fate: note for note in notes if note.chunks}
