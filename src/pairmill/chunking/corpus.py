@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pairmill.chunking.gates import Dropped
-from pairmill.chunking.repeats import Repeat, Repeats
+from pairmill.chunking.repeats import Repeat, RepeatIndex
 from pairmill.chunking.shared_lines import SharedLines
 from pairmill.chunking.sketch import sketch, union
 from pairmill.records import digest
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
 
-__all__ = ["Corpus", "Prepared"]
+__all__ = ["Corpus", "PreparedDocument"]
 
 _WINDOW = 1024  # documents
 _WINDOW_BYTES = 2**24  # characters, rather: of their texts
@@ -44,7 +44,7 @@ _COMMIT_EVERY = 256  # documents
 
 
 @dataclass(slots=True)
-class Prepared:
+class PreparedDocument:
     """A document on its way to its chunks.
 
     Attributes:
@@ -94,16 +94,18 @@ class Corpus:
         self._lines = SharedLines(file) if shared_lines else None
         self._chunks = self._documents = None
         if duplicates != "off":
-            self._chunks = Repeats(file, "chunk", least if duplicates == "near" else None)
+            self._chunks = RepeatIndex(file, "chunk", least if duplicates == "near" else None)
         if duplicates == "near":
-            self._documents = Repeats(file, "document", least)
-        self._held: deque[Prepared] = deque()
+            self._documents = RepeatIndex(file, "document", least)
+        self._held: deque[PreparedDocument] = deque()
         self._held_chars = 0
         self._is_first = True
         self._window = _WINDOW if shared_lines or duplicates == "near" else 0
         self._undecided = 0
 
-    def settle(self, documents: Iterable[Prepared | None]) -> Iterator[Prepared | None]:
+    def settle(
+        self, documents: Iterable[PreparedDocument | None]
+    ) -> Iterator[PreparedDocument | None]:
         """Yield the documents that are used; None, where the input has nothing more for now."""
         for one in documents:
             if one is None:
@@ -119,7 +121,7 @@ class Corpus:
         yield from self._let_go(everything=True)
         self._file.commit()
 
-    def _let_go(self, *, everything: bool) -> Iterator[Prepared]:
+    def _let_go(self, *, everything: bool) -> Iterator[PreparedDocument]:
         is_full = len(self._held) > self._window or self._held_chars > _WINDOW_BYTES
         if not self._held or not (everything or is_full):
             return
@@ -137,7 +139,7 @@ class Corpus:
             self._held_chars -= len(one.document.text)
             yield from self._decided_together([one])
 
-    def _decided_together(self, held: list[Prepared]) -> Iterator[Prepared]:
+    def _decided_together(self, held: list[PreparedDocument]) -> Iterator[PreparedDocument]:
         """Decide on some documents whatever their order, and yield what is left of them in it."""
         ready = [one for one in held if self._is_finished(one)]
         repeats = self._find_repeats(ready) if self._chunks else {}
@@ -152,7 +154,7 @@ class Corpus:
             if one.spans:
                 yield one
 
-    def _is_finished(self, one: Prepared) -> bool:
+    def _is_finished(self, one: PreparedDocument) -> bool:
         if self._lines is not None:
             text, one.lines = self._lines.strip(one.document)
             if one.lines:
@@ -166,7 +168,7 @@ class Corpus:
         one.document, one.spans = finished
         return True
 
-    def _find_repeats(self, ready: list[Prepared]) -> dict[int, list[tuple[Span, Repeat]]]:
+    def _find_repeats(self, ready: list[PreparedDocument]) -> dict[int, list[tuple[Span, Repeat]]]:
         """Take the spans that repeat others out of documents: position to these spans."""
         order = sorted(range(len(ready)), key=lambda at: _preference(ready[at].document))
         found: dict[int, list[tuple[Span, Repeat]]] = {}
@@ -178,7 +180,7 @@ class Corpus:
                 ready[at].spans = [span for span in ready[at].spans if span not in left]
         return found
 
-    def _repeats_of(self, one: Prepared) -> list[tuple[Span, Repeat]]:
+    def _repeats_of(self, one: PreparedDocument) -> list[tuple[Span, Repeat]]:
         assert self._chunks is not None  # noqa: S101
         text, source = one.document.text, one.document.source
         pieces = [text[span[0] : span[1]] for span in one.spans]
@@ -202,7 +204,7 @@ class Corpus:
                 found.append((span, repeat))
         return found
 
-    def _tell(self, one: Prepared, gone: list[tuple[Span, Repeat]]) -> None:
+    def _tell(self, one: PreparedDocument, gone: list[tuple[Span, Repeat]]) -> None:
         """Report the chunks of a document that repeat others; all of them: the document."""
         is_exact = all(repeat.similarity == 1.0 for _, repeat in gone)
         chars = sum(span[1] - span[0] for span, _ in gone)

@@ -17,7 +17,7 @@ from pairmill.sources.fences import fenced_ranges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GATES", "Dropped", "Gate", "Judged", "judge", "too_short"]
+__all__ = ["GATES", "DocumentGate", "Dropped", "GateInput", "judge", "too_short"]
 
 _WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
 _MAX_LINK_SHARE = 0.6
@@ -69,7 +69,7 @@ class Dropped:
     detail: str = ""
 
 
-class Judged(NamedTuple):
+class GateInput(NamedTuple):
     """What gates look at.
 
     Attributes:
@@ -82,7 +82,7 @@ class Judged(NamedTuple):
     min_words: int
 
 
-class Gate(NamedTuple):
+class DocumentGate(NamedTuple):
     """A reason to drop a document.
 
     Attributes:
@@ -94,11 +94,11 @@ class Gate(NamedTuple):
 
     reason: str
     since: int
-    look: Callable[[Judged], str]
+    look: Callable[[GateInput], str]
     until: int = 1_000
 
 
-def judge(judged: Judged, reading: int) -> Dropped | None:
+def judge(judged: GateInput, reading: int) -> Dropped | None:
     """Return the first reason to drop a text; None: it is an article, for all we know."""
     for gate in GATES:
         if gate.since <= reading < gate.until and (detail := gate.look(judged)):
@@ -108,43 +108,43 @@ def judge(judged: Judged, reading: int) -> Dropped | None:
 
 def too_short(text: str, min_words: int) -> Dropped | None:
     """Say so of a text that has fewer words than are asked for."""
-    detail = _short(Judged(text, 0, min_words))
+    detail = _short(GateInput(text, 0, min_words))
     return Dropped("too short", detail) if detail else None
 
 
-def _nothing(judged: Judged) -> str:
+def _nothing(judged: GateInput) -> str:
     return "no text" if not judged.text or judged.text.isspace() else ""
 
 
-def _not_found(judged: Judged) -> str:
+def _not_found(judged: GateInput) -> str:
     is_short = len(judged.text) <= _WALL_MAX_CHARS
     return "a 404 or refusal page" if is_short and _NOT_FOUND.match(judged.text) else ""
 
 
-def _error(judged: Judged) -> str:
+def _error(judged: GateInput) -> str:
     is_short = len(judged.text) <= _WALL_MAX_CHARS
     return "an error or refusal page" if is_short and _ERROR.match(judged.text) else ""
 
 
-def _wall(judged: Judged) -> str:
+def _wall(judged: GateInput) -> str:
     text = judged.text
     if len(text) > _WALL_MAX_CHARS or not _may_be_wall(text) or not _WALL.search(text):
         return ""
     return "a cookie or JavaScript notice"
 
 
-def _short(judged: Judged) -> str:
+def _short(judged: GateInput) -> str:
     words = _words_up_to_enough(judged.text, judged.min_words)
     return f"{words} words, fewer than {judged.min_words}" if words < judged.min_words else ""
 
 
-def _links(judged: Judged) -> str:
+def _links(judged: GateInput) -> str:
     if judged.link_chars <= _MAX_LINK_SHARE * len(judged.text):
         return ""
     return f"{100 * judged.link_chars // len(judged.text)} % of it is links"
 
 
-def _gibberish(judged: Judged) -> str:
+def _gibberish(judged: GateInput) -> str:
     sample = judged.text[:_SAMPLE]
     if len(sample) < _LEAST_LOOKED_AT:
         return ""
@@ -168,7 +168,7 @@ def _odd_words(sample: str) -> str:
     return f"{share:.0%} of its words have no vowel" if share > _MOST_WITHOUT_VOWEL else ""
 
 
-def _repetition(judged: Judged) -> str:
+def _repetition(judged: GateInput) -> str:
     text = judged.text
     if len(text) < _LEAST_REPEATING:
         return ""
@@ -178,14 +178,14 @@ def _repetition(judged: Judged) -> str:
 
 
 GATES = (
-    Gate("no text", 1, _nothing),
-    Gate("error page", 1, _not_found, until=3),
-    Gate("error page", 3, _error),
-    Gate("error page", 1, _wall),
-    Gate("too short", 1, _short),
-    Gate("link list", 1, _links),
-    Gate("gibberish", 3, _gibberish),
-    Gate("repetition", 3, _repetition),
+    DocumentGate("no text", 1, _nothing),
+    DocumentGate("error page", 1, _not_found, until=3),
+    DocumentGate("error page", 3, _error),
+    DocumentGate("error page", 1, _wall),
+    DocumentGate("too short", 1, _short),
+    DocumentGate("link list", 1, _links),
+    DocumentGate("gibberish", 3, _gibberish),
+    DocumentGate("repetition", 3, _repetition),
 )
 """All gates, in the order in which they are asked. Language and privacy are settings of a run, and
 are asked where its documents are admitted."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
-from pairmill.chunking.corpus import Corpus, Prepared
+from pairmill.chunking.corpus import Corpus, PreparedDocument
 from pairmill.chunking.cuts import is_cut_anew
 from pairmill.chunking.gates import Dropped, too_short
 from pairmill.chunking.intake_file import IntakeFile
@@ -130,7 +130,7 @@ def prepared_of(
     watch: Watch,
     stdin: Source | None = None,
     on_wait: Callable[[], None] | None = None,
-) -> Iterator[Prepared]:
+) -> Iterator[PreparedDocument]:
     """Yield each document that is used, with what was taken out of it.
 
     ``on_wait`` is called before standard input is waited for.
@@ -164,7 +164,7 @@ def prepared_of(
                 on_wait()
 
 
-def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Prepared | None]:
+def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[PreparedDocument | None]:
     """Yield the documents that hold something, each cleaned by itself."""
     for document in _documents(job, watch, stdin):
         if document is None:
@@ -175,7 +175,7 @@ def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Prepared 
         if isinstance(cleaned, Dropped):
             watch(_dropped(document, cleaned))
         else:
-            yield Prepared(document, cleaned, removed)
+            yield PreparedDocument(document, cleaned, removed)
 
 
 def _dropped(document: Document, why: Dropped) -> Note:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pairmill.chunking.intake_file import IntakeFile
     from pairmill.chunking.sketch import Sketch
 
-__all__ = ["Repeat", "Repeats", "text_name"]
+__all__ = ["Repeat", "RepeatIndex", "text_name"]
 
 _INDEXED = 16  # hashes of a text that are looked up
 _AGREEING = 2  # that two texts must share to be compared
@@ -39,7 +39,7 @@ class Repeat(NamedTuple):
     similarity: float
 
 
-class Repeats:
+class RepeatIndex:
     """The texts of one kind (chunks, documents) that a run folder has decided on.
 
     What was decided stays so, in every later start: a text that was kept is kept, one that repeated

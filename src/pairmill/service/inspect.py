@@ -26,7 +26,7 @@ from pairmill.sources.notes import InputFate
 from pairmill.sources.registry import ending_of
 
 if TYPE_CHECKING:
-    from pairmill.chunking.corpus import Prepared
+    from pairmill.chunking.corpus import PreparedDocument
     from pairmill.config import Settings
     from pairmill.sources.notes import Note
 
@@ -132,7 +132,7 @@ def _name(found: Inspection, reason: str, source: str, detail: str) -> None:
         named.append(f"{source}: {detail}" if detail else source)
 
 
-def _count(found: Inspection, one: Prepared) -> None:
+def _count(found: Inspection, one: PreparedDocument) -> None:
     found.documents += 1
     cleaned = one.document
     name = cleaned.source.rpartition("/")[2].partition("#")[0].partition(":")[0]

@@ -5,13 +5,13 @@ import random
 
 import pytest
 
-from pairmill.chunking.gates import GATES, Judged, judge
+from pairmill.chunking.gates import GATES, GateInput, judge
 
 PROSE = "The mill stands by the river, and grinds whatever the farmers bring to it. "
 
 
 def _reason(text: str, reading: int = 3, link_chars: int = 0) -> str:
-    dropped = judge(Judged(text, link_chars, 40), reading)
+    dropped = judge(GateInput(text, link_chars, 40), reading)
     return dropped.reason if dropped else ""
 
 

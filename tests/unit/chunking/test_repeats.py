@@ -10,7 +10,7 @@ from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import read_portions, unpack
 from pairmill.chunking.reader import chunks_of
-from pairmill.chunking.repeats import Repeat, Repeats
+from pairmill.chunking.repeats import Repeat, RepeatIndex
 from pairmill.chunking.sketch import SKETCH_SIZE, similarity, sketch, union
 from pairmill.config import load
 from pairmill.errors import InputError
@@ -73,7 +73,7 @@ def test_planted_copies_are_found_as_by_brute_force(tmp_path: Path) -> None:
         else:
             kept.append(at)
     with IntakeFile(tmp_path / "intake.db", is_own=True) as file:
-        index = Repeats(file, "chunk", least)
+        index = RepeatIndex(file, "chunk", least)
         found = {
             at
             for at, text in enumerate(texts)
@@ -92,7 +92,7 @@ def test_what_was_decided_stays(tmp_path: Path) -> None:
 
     def check(*texts: str, own: bool = True) -> list[Repeat | None]:
         with IntakeFile(path, is_own=own) as file:
-            index = Repeats(file, "chunk", 0.85)
+            index = RepeatIndex(file, "chunk", 0.85)
             return [index.check(digest(it), lambda it=it: sketch(it), it[:9]) for it in texts]  # type: ignore[misc]
 
     first = check(one, other)
@@ -110,7 +110,7 @@ def test_many_texts_with_the_same_phrases_cost_no_more(tmp_path: Path) -> None:
     rng = random.Random(5)
     frame = _text(rng, 40)
     with IntakeFile(tmp_path / "intake.db", is_own=True) as file:
-        index = Repeats(file, "chunk", 0.85)
+        index = RepeatIndex(file, "chunk", 0.85)
         for at in range(90):
             text = f"{frame} {_text(rng, 90)}"
             assert index.check(digest(text), lambda text=text: sketch(text), str(at)) is None  # type: ignore[misc]
