@@ -23,7 +23,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -41,12 +43,18 @@ __all__ = [
     "RequestSettings",
     "Settings",
     "fingerprint",
+    "is_local_model",
     "is_recipe_file",
     "load",
     "read_file",
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+def is_local_model(model: str) -> bool:
+    """Whether a model's name means that the embedded server answers."""
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
 
 
 RENAMED = {"max_tokens": "max_total_tokens"}
@@ -171,15 +179,26 @@ class PlanSettings(BaseModel):
     difficulties: Weights | None = None
     forms: Weights | None = None
     """How a request is put."""
+    answers: Weights | None = None
+    """Forms of the answer: prose, list, steps, table, code."""
+    lengths: Weights | None = None
+    """About how long the answer is, in words of one's own."""
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> PlanSettings:
-        for name in ("types", "askers", "difficulties", "forms"):
+        for name in ("types", "askers", "difficulties", "forms", "answers", "lengths"):
             given = getattr(self, name)
             if given is not None and not sum(given.values()):
                 msg = f"{name}: needs at least one text with a weight above 0"
                 raise ValueError(msg)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what an earlier version did not know and is not set: a folder compares them."""
+        values: dict[str, Any] = handler(self)
+        later = ("answers", "lengths")
+        return {name: value for name, value in values.items() if value or name not in later}
 
 
 class Settings(BaseModel):
@@ -329,6 +348,8 @@ class Settings(BaseModel):
     )
     """Whose voice the answers have: the author's, nobody's, or that of an assistant who explains.
     Style cards are for the author's alone."""
+    prompts: Literal["auto", "1", "2"] = Field("auto", json_schema_extra={"semantic": True})
+    """The set of prompts: ``auto`` is the one that a run folder was begun with, else today's."""
     checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
         "default", json_schema_extra={"semantic": True}
     )
@@ -430,7 +451,7 @@ class Settings(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether the embedded server answers."""
-        return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+        return is_local_model(self.model)
 
     @property
     def page_process_count(self) -> int:

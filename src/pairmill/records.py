@@ -91,6 +91,7 @@ class Document(Struct, frozen=True):
         source: Where it was read, for people: a file name, with a line or item number.
         since: The version of reading since which its text comes out as it does; see
             `pairmill.chunking.clean.READING_VERSION`.
+        date: When it was published, as the source says it.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Document(Struct, frozen=True):
     url: str | None = None
     language: str | None = None
     since: int = 1
+    date: str | None = None
 
 
 class PartOrigin(Struct, frozen=True):
@@ -123,8 +125,9 @@ class Chunk(Struct, frozen=True):
         index: Position among the document's chunks, from 0.
         parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
         origins: Of chunks of several documents, where each part but the first comes from.
-        preceding: What stands right before it under the same heading, up to some 300 characters,
-            where it begins in mid-thought; context, and no part of the text.
+        date: When the document was published, as its source says it.
+        preceding: The end of what stands before the span in its document: whole sentences where
+            they are short enough; "" at the beginning.
     """
 
     id: str
@@ -141,6 +144,7 @@ class Chunk(Struct, frozen=True):
     language: str | None = None
     parts: tuple[int, ...] = ()
     origins: tuple[PartOrigin, ...] = ()
+    date: str | None = None
     preceding: str = ""
 
 

@@ -277,9 +277,16 @@ SETTINGS: dict[str, SettingText] = {
         "`neutral`: plain, without a person; `assistant`: to the one who asked; both without a"
         " style card; see [quality.md](quality.md#voice)",
     ),
+    "prompts": _T(
+        "recipe", "prompts", "The set of prompts that come along", "auto", ("auto", "1", "2"),
+        "`auto`: the one that the folder was begun with, else today's; another one is other"
+        " questions, each of which is paid for",
+    ),
     "plan": _T(
         "recipe", "plan", "Weights of the types of instruction that backtranslate draws",
-        "built in", more="`types`, `askers`, `difficulties`, `forms`; see [recipes.md](recipes.md)",
+        "built in",
+        more="`types`, `askers`, `difficulties`, `forms`, `answers`, `lengths`;"
+        " see [recipes.md](recipes.md)",
     ),
     "evolve": _T(
         "recipe", "evolve", "on: a harder or better pair beside each one", "off", ("off", "on")

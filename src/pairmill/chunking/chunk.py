@@ -14,7 +14,6 @@ What is promised, for any text and any bounds in order:
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.blocks import Block, Shape, find_blocks
@@ -31,7 +30,6 @@ __all__ = [
     "find_spans",
     "join_neighbours",
     "make_chunk",
-    "preceding_text",
     "split",
 ]
 
@@ -54,9 +52,13 @@ ChunkValues = tuple[
     str | None,
     tuple[int, ...],
     tuple[PartOrigin, ...],
+    str | None,
     str,
 ]
 """The fields of a `Chunk`, in their order."""
+
+
+_MOST_BEFORE = 300  # characters of what stands before a chunk
 
 
 class _Atom(NamedTuple):
@@ -76,11 +78,6 @@ class _Bounds(NamedTuple):
 
 
 _Group = list[_Atom]
-
-_HEADING = re.compile(
-    r" {0,3}(?:#{1,6}[ \t][^\n]*|[^\n]+\n {0,3}(?:=+|-{3,})[ \t]*$)", re.MULTILINE
-)
-_PRECEDING_CHARS = 300
 
 
 def split(document: Document, *, min_chars: int, target_chars: int, max_chars: int) -> list[Chunk]:
@@ -130,32 +127,23 @@ def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
         document.language,
         parts,
         (),
-        preceding_text(document.text, start),
+        document.date,
+        _end_before(document.text, start) if start else "",
     )
 
 
-def preceding_text(text: str, start: int) -> str:
-    """Return the sentences right before a place, back to the heading above it.
+def _end_before(text: str, start: int) -> str:
+    """The last sentences before an offset, at most 300 characters; a part of one too long for it.
 
-    Empty where a heading stands at the place, and where only code stands before it.
+    A heading, an item or a row is a sentence too: whatever stands there last.
     """
-    if not start or _HEADING.match(text, start):
-        return ""
-    before = text[max(0, start - 2 * _PRECEDING_CHARS) : start]
-    heading = None
-    for heading in _HEADING.finditer(before):  # noqa: B007 (the last one is wanted)
-        pass
-    if heading is not None:
-        before = before[heading.end() :]
-    before = before.rpartition("```")[2].strip()
-    low = len(before) - _PRECEDING_CHARS
-    if low <= 0:
-        is_whole = heading is not None or start <= 2 * _PRECEDING_CHARS
-        low = 0 if is_whole else 1
+    low = max(0, start - _MOST_BEFORE)
+    before = text[low:start]
     if low:
-        cut = next(sentence_ends(before, low - 1, len(before)), 0)
-        before = before[cut or before.find(" ", low) :].strip()
-    return before
+        ends = [at for at in sentence_ends(text, low, start) if text[at:start].strip()]
+        first = ends[0] if ends else max(low, text.find(" ", low, start))
+        before = text[first:start]
+    return " ".join(before.split())
 
 
 def join_neighbours(spans: list[Span], size: int, step: int) -> list[Span]:

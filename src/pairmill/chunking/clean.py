@@ -95,6 +95,7 @@ def clean(
         _line(document.url, 2000),
         _line(document.language, 40),
         max(document.since, since),
+        _line(document.date, 40),
     )
 
 

@@ -237,6 +237,8 @@ def _joined(chunks: list[Chunk]) -> Chunk:
         url=first.url,
         language=_common(chunk.language for chunk in chunks),
         parts=tuple(starts),
+        date=_common(chunk.date for chunk in chunks),
+        preceding=first.preceding,
         origins=tuple(
             PartOrigin(chunk.document_id, chunk.source, chunk.title, chunk.url) for chunk in others
         ),

@@ -20,6 +20,7 @@ from pairmill.recipes.doors import language_code, with_system
 from pairmill.recipes.evolve import Evolution
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.preference import Preference
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.recipe import Generator, Recipe
 from pairmill.recipes.refine import Checks, refine
 from pairmill.recipes.verify import make_verifier
@@ -116,6 +117,7 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         origin=generator.origin,
         source=generator.source,
         claims=generator.claims,
+        prompts=of_settings(settings),
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
 

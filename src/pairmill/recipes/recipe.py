@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pairmill.quality.filters import PromptTerms
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompt_sets import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -163,6 +164,7 @@ class Recipe:
         origin: The recipe file that it was made of; None for one in Python.
         source: Digest of the text of a user's Python recipe; "" for all others.
         is_watched: Its rows rest on their text, so that the canary may judge them by it.
+        prompts: The set of prompts that it asks with.
         claims: It may ask what it is the first to bring (``Ask.claim``).
     """
 
@@ -175,4 +177,5 @@ class Recipe:
     origin: RecipeFile | None = None
     source: str = ""
     is_watched: bool = True
+    prompts: str = LATEST
     claims: bool = False

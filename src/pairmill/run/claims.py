@@ -13,7 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pairmill.store.claims import ClaimStore
 
@@ -21,10 +21,17 @@ __all__ = ["Claims", "UnitTurn"]
 
 
 class Claims:
-    """Whose turn it is; who claimed what lies in the run folder."""
+    """Whose turn it is; who claimed what lies in the run folder.
 
-    def __init__(self, store: ClaimStore) -> None:
+    Args:
+        store: Who claimed what.
+        check: Raises where the run is ending: a unit that a stop ended keeps its place, and nobody
+            is to wait for it.
+    """
+
+    def __init__(self, store: ClaimStore, check: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._check = check
         self._before: dict[int, asyncio.Future[None] | None] = {}  # in order; who waits has one
         self._next = 0
 
@@ -36,14 +43,14 @@ class Claims:
 
     async def claim(self, place: int, unit: str, names: Sequence[str]) -> list[bool]:
         """Wait until all before it have claimed or left; then claim, and give way to the next."""
+        self._check()
         if place in self._before and next(iter(self._before)) != place:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._before[place] = future
             await future
-        try:
-            return self._store.claim(unit, names)
-        finally:
-            self.leave(place)
+        found = self._store.claim(unit, names)
+        self.leave(place)
+        return found
 
     def leave(self, place: int) -> None:
         """Give up a place, if it is still held; whoever is first now may go on."""

@@ -72,7 +72,7 @@ from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
-from pairmill.run.summary import Summary
+from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
@@ -163,7 +163,7 @@ async def run(
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe.identity, reading)
+            note_start(folder, recipe, reading)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
@@ -214,7 +214,7 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=Claims(stack.enter_context(ClaimStore(folder.state / CLAIMS)))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
             if recipe.claims
             else None,
         )
@@ -247,7 +247,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
-        claims: Claims | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -374,7 +374,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
-            self._claims,
+            Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
@@ -386,7 +386,7 @@ class _Session:
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
-            guarding.start_soon(tell_shutdowns, connection, self._bus)
+            guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
             for base_url, gate in connection.gauges.items():
                 guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:
@@ -497,6 +497,7 @@ class _Session:
             completion_tokens=usage.completion_tokens,
             seconds=time.monotonic() - self._began_at,
             cap=cap,
+            formats=fitting_formats(self._recipe),
         )
 
     def _warning(self, *, wrote: bool) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
-    from pairmill.run.claims import Claims
+    from pairmill.run.claims import Claims, UnitTurn
     from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
@@ -94,13 +94,12 @@ async def _do(work: Work, shop: WorkerContext) -> None:
         return
     except PendingError:
         shop.bus.emit(UnitSuspended(work.chunk.document_id))
+        _leave(turn)
         return
     except PairmillError as error:
         shop.stop.request(str(error), error.exit_code)
         return
-    finally:
-        if turn is not None:
-            turn.leave()
+    _leave(turn)
     if failure is None:
         _hand_over(work, pairs, asker, None, shop)
     elif failure.kind is None or not shop.suspects.set_aside(
@@ -108,6 +107,12 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     ):
         asker.drop(failure.rejection)
         _hand_over(work, pairs, asker, failure, shop)
+
+
+def _leave(turn: UnitTurn | None) -> None:
+    """Give way to the units behind; a unit that a stop ended does not, since it will go on."""
+    if turn is not None:
+        turn.leave()
 
 
 async def _write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -34,20 +35,24 @@ _TEMPLATES = {
     "backtranslate": ("backtranslate", "instructions", "answers", "verbatim"),
     "extractive": ("extractive",),
 }
+_LEAST_WIDTH = 30
 _MOST_CONSTANT = 200  # characters of constant text behind the first value before it is told
 
 
-def list_lines() -> list[str]:
-    """One line a recipe: its name, what it does, and the most calls of a unit."""
+def list_lines(width: int = 80) -> list[str]:
+    """Of each recipe its name, what it does, and the most calls of a unit, in a column's width."""
     names = recipe_names()
-    width = max(map(len, names))
+    indent = max(map(len, names)) + 2
     lines = []
     for name in names:
         if name in library_names():
             recipe = read_recipe_text(library_text(name), f"{name}.yaml")
-            lines.append(f"{name:<{width}}  {recipe.about} ({_calls(recipe.calls)})")
+            told = f"{recipe.about} ({_calls(recipe.calls)})"
         else:
-            lines.append(f"{name:<{width}}  {_ABOUT.get(name, 'of an installed package')}")
+            told = _ABOUT.get(name, "of an installed package")
+        parts = textwrap.wrap(told, max(width - indent, _LEAST_WIDTH))
+        lines.append(f"{name:<{indent}}{parts[0]}")
+        lines += [" " * indent + part for part in parts[1:]]
     return lines
 
 

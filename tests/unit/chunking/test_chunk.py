@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.chunking.chunk import preceding_text, split
+from pairmill.chunking.chunk import split
 from pairmill.records import Chunk, Document, digest
 
 
@@ -135,25 +135,3 @@ def test_text_without_any_place_to_cut_is_cut_between_characters() -> None:
 def test_hostile_shapes_take_linear_time() -> None:
     for unit in ("# a\n", "```\n", "- \n", ". ", "\n \n", "a\n===\n", "....", "~~~x\n"):
         _split(unit * 20_000)
-
-
-def test_what_precedes_a_chunk_is_context_up_to_its_heading() -> None:
-    first = "The wheel turns in the river. " * 20
-    head = "# Mills\n\nUnder another heading.\n\n## Wheels"
-    text = f"{head}\n\n{first}\n\nIt is old.\n\n## Stones\n\nTwo."
-    start = text.index("It is old.")
-    before = preceding_text(text, start)
-    assert 200 < len(before) <= 300
-    assert before.startswith("The wheel turns")
-    assert before.endswith("in the river.")
-    assert preceding_text(text, text.index("## Stones")) == ""
-    assert preceding_text(text, text.index("Two.")) == ""
-    assert preceding_text(text, 0) == ""
-    assert "another" not in preceding_text(text, text.index("turns in"))
-    code = "Some words.\n\n```\nx = 1\n```\n\nIt prints 1."
-    assert preceding_text(code, code.index("It prints")) == ""
-    chunks = split(Document("d", text, "s"), min_chars=100, target_chars=200, max_chars=300)
-    assert [chunk.preceding for chunk in chunks] == [
-        preceding_text(text, chunk.start) for chunk in chunks
-    ]
-    assert any(chunk.preceding for chunk in chunks)

@@ -83,7 +83,6 @@ def test_a_splitter_of_ones_own(tmp_path: Path) -> None:
     chunks = list(chunks_of(job, lambda _: None))
     assert [chunk.text for chunk in chunks] == ["# Mills", *paragraphs]
     assert {chunk.section for chunk in chunks} == {("Mills",)}
-    assert chunks[2].preceding == paragraphs[0]
 
 
 @pytest.mark.parametrize(
