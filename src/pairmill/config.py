@@ -211,7 +211,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     inputs: tuple[str, ...] = ()
-    """Files, folders, or ``-`` for standard input."""
+    """Files, folders, URLs, or ``-`` for standard input."""
     output: Path = Path("dataset")
     """The run folder."""
 

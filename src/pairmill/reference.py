@@ -52,7 +52,7 @@ class SettingText(NamedTuple):
 
 _T = SettingText
 SETTINGS: dict[str, SettingText] = {
-    "inputs": _T("", "inputs", "Files, folders, or - for standard input", ""),
+    "inputs": _T("", "inputs", "Files, folders, URLs, or - for standard input", ""),
     "output": _T("", "output", "The run folder", "dataset"),
     "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
     "companions": _T(

@@ -30,6 +30,7 @@ from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
+from pairmill.sources.remote import RemoteStream
 from pairmill.sources.streams import BombError, Piped, open_regular
 
 if TYPE_CHECKING:
@@ -249,10 +250,10 @@ def _read_all(
     notes: list[Note] = []
     for found in find_files(job.inputs, job.output, notes.append):
         yield from _taken(notes)
-        if found.path is None:
+        if found.path is None and found.remote is None:
             yield from _pumped(job, formats, extractors, stdin)
             continue
-        for item in _read_file(found, found.path, job, formats, extractors, notes.append):
+        for item in _read_file(found, job, formats, extractors, notes.append):
             if notes:
                 yield from _taken(notes)
             yield item
@@ -354,25 +355,30 @@ def _pumped(
 
 def _read_file(
     found: FoundFile,
-    path: Path,
     job: Job,
     formats: Formats,
     extractors: Extractors,
     watch: Watch,
 ) -> Documents:
     try:
-        file = open_regular(path)
+        file = RemoteStream(found.remote) if found.remote else open_regular(_path_of(found))
     except OSError as error:
         reason = error.strerror or "no reason"
         watch(Note(InputFate.SKIPPED, found.label, "cannot read file", reason))
         return
     with file:
-        opener = _opener(path.name, found.label, file, job, extractors)
+        name = found.remote.name if found.remote else _path_of(found).name
+        opener = _opener(name, found.label, file, job, extractors)
         opener.watch = watch
         opener.from_folder = found.from_folder
         opener.formats = formats
-        opener.path = path
+        opener.path = found.path
         yield from _guarded(opener, formats)
+
+
+def _path_of(found: FoundFile) -> Path:
+    assert found.path is not None  # noqa: S101 (it is neither remote nor standard input)
+    return found.path
 
 
 def _opener(name: str, label: str, stream: object, job: Job, extractors: Extractors) -> Opener:
