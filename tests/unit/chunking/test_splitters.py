@@ -30,6 +30,10 @@ def backwards(text: str) -> list[tuple[int, int]]:
     return [(10, 20), (0, 5)] if text else []
 
 
+def _tokens(piece: str) -> int:
+    return len(piece.replace(",", " ,").replace(".", " .").split())
+
+
 def _job(path: Path, **settings: object) -> Job:
     given = {"inputs": (str(path),), "output": path.parent / "out", **settings}
     return Job.of(load(given=given))
@@ -60,10 +64,9 @@ def test_no_chunk_has_more_tokens_than_allowed(tokenizer: Path, tmp_path: Path) 
     (tmp_path / "a.md").write_text(text)
     sizes = {"chunk_min_tokens": 40, "chunk_target_tokens": 100, "chunk_max_tokens": 150}
     job = _job(tmp_path / "a.md", tokenizer=tokenizer, **sizes)
-    count = lambda piece: len(piece.replace(",", " ,").replace(".", " .").split())  # noqa: E731
     spans = make_splitter(job)(text)
     _holds(text, spans)
-    assert max(count(text[start:end]) for start, end, *_ in spans) <= 150
+    assert max(_tokens(text[start:end]) for start, end, *_ in spans) <= 150
     assert len(list(chunks_of(job, lambda _: None))) >= 7
     assert {span[2] for span in spans} == {("Mills",)}
 
