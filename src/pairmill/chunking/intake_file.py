@@ -10,11 +10,13 @@ import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from pairmill.errors import InputError
+from pairmill.errors import InputError, StoppedError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+    from pairmill.errors import PairmillError
 
 __all__ = ["IntakeFile"]
 
@@ -39,14 +41,18 @@ class IntakeFile:
         """Open a run folder's file to go on with it (``is_own``), or to look at it only.
 
         Raises:
-            InputError: It cannot be opened, or is damaged.
+            InputError: It is damaged.
+            StoppedError: It cannot be opened now.
         """
         self._path = path
         self._views: dict[str, str] = {}
         self._is_overlay = False
         try:
             self._connection = sqlite3.connect(
-                str(path) if is_own else "", isolation_level=None, check_same_thread=False
+                str(path) if is_own else "",
+                isolation_level=None,
+                check_same_thread=False,
+                uri=not is_own,  # so that the other one can be attached read-only
             )
             self._prepare(path, is_own=is_own)
         except sqlite3.Error as error:
@@ -73,7 +79,8 @@ class IntakeFile:
         """Change something; return how many rows were changed.
 
         Raises:
-            InputError: The file is damaged, or the disk refuses.
+            InputError: The file is damaged.
+            StoppedError: The disk refuses.
         """
         try:
             return self._connection.execute(statement, values).rowcount
@@ -105,7 +112,7 @@ class IntakeFile:
         """Make durable what was decided.
 
         Raises:
-            InputError: The disk refuses.
+            StoppedError: The disk refuses.
         """
         try:
             self._connection.execute("COMMIT")
@@ -124,7 +131,9 @@ class IntakeFile:
                 words.append(word)
         return " ".join(words)
 
-    def _fault(self, error: sqlite3.Error) -> InputError:
+    def _fault(self, error: sqlite3.Error) -> PairmillError:
+        if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
+            return StoppedError(f"{self._path}: {error}")
         return InputError(
             f"{self._path}: {error}; it only holds which texts repeat others and may be deleted:"
             " what was paid for stays paid"

@@ -57,9 +57,11 @@ class SharedLines:
         self._file = file
         self._counts: dict[int, int] = {}
         self._documents: Counter[int] = Counter()
-        self._shared: dict[tuple[int, int], int] = {}
+        self._shared: dict[int, int] = {}  # a line of a site: which one it is that was found
+        self._sites: set[int] = set()
         for site, line, number in file.rows("SELECT site, line, number FROM @lines"):
-            self._shared[site, line] = number
+            self._shared[line] = number
+            self._sites.add(site)
 
     def count(self, document: Document) -> None:
         """Take a document's lines into account."""
@@ -70,46 +72,48 @@ class SharedLines:
             counts[key] = counts.get(key, 0) + 1
         if len(counts) > _MOST_COUNTED:
             self._forget()
+        if len(self._documents) > _MOST_COUNTED:
+            self._documents = Counter(
+                {it: seen for it, seen in self._documents.items() if seen > 1}
+            )
 
     def strip(self, document: Document) -> tuple[str, list[str]]:
         """Return a document's text without shared lines, and the lines that were taken out."""
-        name = text_name(digest(document.text))
+        text = document.text
+        name = text_name(digest(text))
         decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
         site = _number(site_of(document))
-        if decided:
-            until = decided[0][0]
-        else:
-            until = 2**62
-            if self._documents[site] >= _LEAST_DOCUMENTS:
-                self._learn(site, document)
-        found = self._lines_to_remove(site, document.text, until)
+        is_site = self._documents[site] >= _LEAST_DOCUMENTS
+        found: set[int] = set()
+        if is_site or site in self._sites:
+            lines = _plain_lines(text)
+            if not decided and is_site:
+                self._learn(site, lines)
+            until = decided[0][0] if decided else len(self._shared)
+            found = self._lines_to_remove(site, lines, until)
         if not decided:
             self._file.run("INSERT INTO main.cleaned VALUES (?, ?)", name, len(self._shared))
         if not found:
-            return document.text, []
-        lines = document.text.split("\n")
-        gone = [lines[at] for at in sorted(found)]
-        if sum(map(len, gone)) > _MOST_SHARE_REMOVED * len(document.text):
-            return document.text, []
-        return _without(lines, found), gone
+            return text, []
+        all_lines = text.split("\n")
+        gone = [all_lines[at] for at in sorted(found)]
+        if sum(map(len, gone)) > _MOST_SHARE_REMOVED * len(text):
+            return text, []
+        return _without(all_lines, found), gone
 
-    def _learn(self, site: int, document: Document) -> None:
+    def _learn(self, site: int, lines: _Lines) -> None:
         least = max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
-        for key in _keys(site, _plain_lines(document.text)):
-            if self._counts.get(key, 0) >= least and (site, key) not in self._shared:
-                self._shared[site, key] = len(self._shared) + 1
+        for key in _keys(site, lines):
+            if self._counts.get(key, 0) >= least and key not in self._shared:
+                self._shared[key] = number = len(self._shared) + 1
+                self._sites.add(site)
                 self._file.run(
-                    "INSERT OR IGNORE INTO main.lines VALUES (?, ?, ?)",
-                    site, key, self._shared[site, key],
-                )  # fmt: skip
+                    "INSERT OR IGNORE INTO main.lines VALUES (?, ?, ?)", site, key, number
+                )
 
-    def _lines_to_remove(self, site: int, text: str, until: int) -> set[int]:
-        if not self._shared:
-            return set()
-        lines = _plain_lines(text)
-
+    def _lines_to_remove(self, site: int, lines: _Lines, until: int) -> set[int]:
         def is_shared(key: int) -> bool:
-            return self._shared.get((site, key), until + 1) <= until
+            return self._shared.get(key, until + 1) <= until
 
         found: set[int] = set()
         top = 0
