@@ -153,3 +153,34 @@ def test_a_folder_of_somebody_else_leads_nowhere(tmp_path: Path) -> None:
         own = settings.model_copy(update={"inputs": (str(tmp_path),), "splitter": "os:getcwd"})
         folder.resolved.write_text(own.model_dump_json())
         assert find_inputs(folder, run_code=False)[0] is None
+
+
+@pytest.mark.slow
+def test_a_bucket_is_read_with_the_user_s_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Needs s3fs and moto[server], which are not among what `make setup` installs."""
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in (
+        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    try:
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="crawl")
+        for key, data in (("in/a.md", PROSE.encode()), ("in/b/c.jsonl", LINES), ("in/d.png", b"")):
+            client.put_object(Bucket="crawl", Key=key, Body=data)
+        settings = _settings("s3://crawl/in/")
+        chunks = list(read_chunks(settings, lambda _: None))
+        assert len(chunks) == 401
+        assert chunks[0].source == "s3://crawl/in/a.md"
+        with ReaderProcess(Job.of(settings)) as portions:
+            assert sum(len(portion.chunks) for portion in portions) == 401
+    finally:
+        server.stop()
