@@ -239,7 +239,7 @@ class Ending:
             usage=totals.usage,
             cost_usd=account.usd if totals.bill.calls else None,
             doubt_usd=account.usd_in_doubt,
-            figures=parse_figures(self._folder.read_figures()),
+            figures=parse_figures(self._folder.read_figures(), self._folder.read_voice()),
             fields=read_fields(self._folder.state),
             verdict=read_verdict(self._folder),
             finished=finished,

@@ -63,6 +63,7 @@ from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
 from pairmill.run.inbox import Inbox
+from pairmill.run.manners import pool_manners
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import SkippedLog, tell
@@ -185,9 +186,6 @@ async def run(
         bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
         ending = Ending(folder, totals, recipe, settings)
         copied = notice_of_copy(recipe, folder, settings.recipe)
-        notices = (*notice, *folder.notices, copied, changed, *adopted, *journal.notices)
-        for text in filter(None, notices):
-            bus.emit(Notice(text=text))
         watch = CanaryGuard(
             Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
@@ -195,6 +193,16 @@ async def run(
             max_repeats=settings.max_repeats,
             on_trial=recipe.is_watched,
         )
+        pooled = (
+            await pool_manners(Job.of(settings, reading), watch.memory)
+            if recipe.pools_manners and not again
+            else ()
+        )
+        for text in filter(
+            None,
+            (*notice, *folder.notices, copied, changed, *adopted, *journal.notices, *pooled),
+        ):
+            bus.emit(Notice(text=text))
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
         bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)

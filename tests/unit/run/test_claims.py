@@ -125,3 +125,25 @@ async def test_what_a_unit_holds_can_be_read_beside(store: ClaimStore, tmp_path:
     assert held_by(tmp_path / "claims.db", UNITS[0], ["a", "b"]) == [True, True]
     assert held_by(tmp_path / "claims.db", UNITS[1], ["a", "b"]) == [False, True]
     assert held_by(tmp_path / "none.db", UNITS[1], ["a"]) == [True]
+
+
+async def test_who_brings_nothing_waits_for_nobody_and_gives_up_what_it_had(
+    store: ClaimStore,
+) -> None:
+    store.claim(UNITS[1], ["a"])
+    claims = Claims(store)
+    claims.enter(UNITS[0])
+    with anyio.fail_after(1):
+        assert await claims.enter(UNITS[1]).claim([]) == []
+    assert store.claim(UNITS[2], ["a"]) == [True]
+
+
+async def test_nobody_waits_once_the_run_is_ending(store: ClaimStore) -> None:
+    def end() -> None:
+        raise InterruptedError
+
+    claims = Claims(store, end)
+    claims.enter(UNITS[0])
+    with pytest.raises(InterruptedError):
+        await claims.enter(UNITS[1]).claim(["a"])
+    assert store.claim(UNITS[2], ["a"]) == [True]
