@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Watch
     from pairmill.sources.streams import Source
 
-__all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_of"]
+__all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
@@ -177,6 +177,15 @@ def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[PreparedD
             watch(_dropped(document, cleaned))
         else:
             yield PreparedDocument(document, cleaned, removed)
+
+
+def usable(document: Document, job: Job) -> Document | Dropped:
+    """Return a document as a run uses it, as far as it can be told without the others; or why not.
+
+    Lines that others of its site share still stand in it.
+    """
+    cleaned = clean(document, job.min_words, job.reading)
+    return cleaned if isinstance(cleaned, Dropped) else _admitted(cleaned, job)
 
 
 def _dropped(document: Document, why: Dropped) -> Note:
