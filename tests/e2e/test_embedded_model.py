@@ -86,7 +86,7 @@ def test_a_real_model_writes_pairs_on_this_machine(tmp_path: Path) -> None:
 @pytest.mark.model
 @pytest.mark.timeout(600)
 def test_the_real_server_takes_the_schema_of_every_step_of_the_library() -> None:
-    names = [name for name in library_names() if name != "handbook"]
+    names = library_names()
     with running_server(model_path("local"), slots=1) as endpoint:
         for recipe in (read_recipe_text(library_text(name), name) for name in names):
             for step in recipe.steps:

@@ -10,6 +10,7 @@ import orjson
 from msgspec import Struct
 
 from pairmill.chunking.clean import READING_VERSION
+from pairmill.partition import Partition, parse_partition
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
@@ -27,6 +28,7 @@ class Job(Struct, frozen=True, kw_only=True):
         folder: The run folder.
         begun_with: The version of reading with which the run folder was begun; 0: it is new. See
             `pairmill.chunking.clean.READING_VERSION`. What was read otherwise is refused.
+        part: Whose chunks are wanted; None: all are.
         reading: The version by which is read.
         keeps_memory: Whether what is decided is kept in the run folder: by a run.
     """
@@ -50,6 +52,7 @@ class Job(Struct, frozen=True, kw_only=True):
     chunk_step: int = 1
     chunks_by: str = "neighbours"
     begun_with: int = 0
+    part: Partition | None = None
     reading: int = READING_VERSION
     keeps_memory: bool = False
     shared_lines: bool = True
@@ -99,6 +102,7 @@ class Job(Struct, frozen=True, kw_only=True):
             chunk_step=settings.chunk_step,
             chunks_by=settings.chunks_by,
             begun_with=begun_with,
+            part=parse_partition(settings.partition, {}) if settings.partition else None,
             reading=begun_with or _noted_reading(settings.output),
             keeps_memory=keeps_memory,
             shared_lines=settings.shared_lines == "remove",
