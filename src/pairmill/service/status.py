@@ -44,7 +44,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
     with Lookup(folder.ledger) as lookup:
         counts = count_run(folder, lookup)
         found = figures(folder, lookup, counts)
-    known = parse_figures(folder.read_figures())
+    known = parse_figures(folder.read_figures(), folder.read_voice())
     if as_json:
         found |= (
             known.model_dump(mode="json") if known else dict.fromkeys(("judge", "verify", "evolve"))
