@@ -197,7 +197,7 @@ def main() -> None:
         for check, sums in each.items()
         if sums["planted"] and not _holds(sums)
     ]
-    print("\nRecall on wordings that no list was ever extended by, in per cent:\n")
+    print("\nRecall on the second set of wordings, in per cent:\n")
     fresh = {
         name: measure(name, list(_wordings(name, paragraphs, HELD_OUT[name])))
         for name, paragraphs in texts.items()

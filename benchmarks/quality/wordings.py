@@ -161,4 +161,4 @@ HELD_OUT = {
     "vi": Wordings((), ("Tác giả đi đến kết luận gì?", "Văn bản này đưa ra những ví dụ nào?"), ("Như đã nêu trong bài viết, điều này đúng với mọi người.",), ("Xin lỗi, tôi không có khả năng hỗ trợ yêu cầu này.",), ("Câu hỏi hay! Để tôi giải thích:",), ("Công nhân có được lập công đoàn không?", "Kết hôn có cần sự đồng ý không?")),
     "tr": Wordings((), ("Yazar hangi sonuca varıyor?", "Bu metin hangi örnekleri veriyor?"), ("Makalede belirtildiği gibi bu herkes için geçerlidir.",), ("Özür dilerim, bu isteğe yardımcı olamıyorum.",), ("Güzel soru! Açıklayayım:",), ("İşçiler sendika kurabilir mi?", "Evlenmek için rıza gerekir mi?")),
 }  # fmt: skip
-"""Wordings that no list was ever extended by; see the benchmark's page in docs/quality.md."""
+"""A second set, first measured before the lists saw it; see docs/quality.md."""
