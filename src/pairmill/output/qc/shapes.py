@@ -111,6 +111,8 @@ class PairRow:
         is_from_text: It names the text that it was written from, as a run of pairmill does.
         verified: Sentences that a verifier was asked about, and those that it did not find
             supported; None where none was asked.
+        is_found: The answer is a passage that the instruction is to find, with others that it is
+            not to find: of a document word for word.
         place: Where it stands.
     """
 
@@ -128,6 +130,7 @@ class PairRow:
     is_choice: bool = field(default=False, compare=False)
     is_from_text: bool = field(default=False, compare=False)
     verified: tuple[int, int] | None = field(default=None, compare=False)
+    is_found: bool = field(default=False, compare=False)
     place: Place = field(default=Place(), compare=False)
 
     @property
@@ -312,7 +315,14 @@ def _from_names(record: Mapping[str, Any], fields: Fields, split: str | None) ->
         has_tools=_offers_tools(record),
         is_wanted=label is not False,
         is_choice="rejected" in record,
+        is_found=_has_negatives(record),
     )
+
+
+def _has_negatives(record: Mapping[str, Any]) -> bool:
+    own = record.get("fields")
+    places = (record, own if isinstance(own, dict) else {})
+    return any(isinstance(place.get("negatives"), list) for place in places)
 
 
 def _from_turns(

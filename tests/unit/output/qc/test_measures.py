@@ -225,3 +225,13 @@ def test_what_a_verifier_said_is_summed_up_by_sentences() -> None:
     assert found.value == 0.25
     assert found.status is Status.FAIL
     assert len(found.hits) == 20
+
+
+def test_a_passage_that_is_to_be_found_is_no_copied_answer() -> None:
+    rows = [
+        replace(row, answer=example.source.text, task="question", is_found=number % 2 == 0)
+        for number, (row, example) in enumerate(zip(ROWS[:60], EXAMPLES, strict=False))
+    ]
+    found = values(run(rows[::2]))
+    assert not found.get("copied")
+    assert values(run(rows[1::2]))["copied"] > 0.5
