@@ -203,6 +203,8 @@ class Ending:
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""
         names = ", ".join(self._settings.inputs)
+        if self._settings.chunks_by == "subject" and self._read > self._dropped:
+            return f"{names}: no two articles in it are near enough in subject to make a unit"
         if not self._skips:
             return f"{names}: there is no article in it"
         most = ", ".join(f"{count} x {why}" for why, count in self._skips.most_common(MAX_REASONS))

@@ -54,6 +54,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.claims import Claims
@@ -135,7 +136,7 @@ async def run(
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
-    check_inputs(settings.inputs, settings.output, settings.sources)
+    _check_places(settings)
     with ExitStack() as stack:
         if status := open_status_server(settings, __version__):
             stack.callback(status.close)
@@ -222,13 +223,25 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
             if recipe.claims
             else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
             return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+def _check_places(settings: Settings) -> None:
+    """Look at inputs and output before anything is touched.
+
+    Raises:
+        InputError: An input is not there or cannot be read.
+        ConfigError: What lies around a part's folder is of another run.
+    """
+    check_inputs(settings.inputs, settings.output, settings.sources)
+    if settings.partition:
+        check_parts(settings.output, parse_partition(settings.partition, os.environ))
 
 
 def _keys(settings: Settings) -> list[str]:

@@ -291,7 +291,7 @@ class _Inspector:
             is_foreign = self._look_at_pair(row, case)
         if not is_foreign:
             other = library.window(rival) if rival is not None else None
-            self._ground(case, other, copies=True)
+            self._ground(case, other, copies=not row.is_found)
 
     def _look_at_pair(self, row: PairRow, case: Case) -> bool:
         """The checks of a pair that was written from a text; True if it is in another language."""

@@ -109,6 +109,8 @@ class PairRow:
         is_wanted: False where it is labelled as an answer to avoid.
         is_choice: The answer is the chosen one of several.
         is_from_text: It names the text that it was written from, as a run of pairmill does.
+        is_found: The answer is a passage that the instruction is to find, with others that it is
+            not to find: of a document word for word.
         place: Where it stands.
     """
 
@@ -125,6 +127,7 @@ class PairRow:
     is_wanted: bool = field(default=True, compare=False)
     is_choice: bool = field(default=False, compare=False)
     is_from_text: bool = field(default=False, compare=False)
+    is_found: bool = field(default=False, compare=False)
     place: Place = field(default=Place(), compare=False)
 
     @property
@@ -295,7 +298,14 @@ def _from_names(record: Mapping[str, Any], fields: Fields, split: str | None) ->
         has_tools=_offers_tools(record),
         is_wanted=label is not False,
         is_choice="rejected" in record,
+        is_found=_has_negatives(record),
     )
+
+
+def _has_negatives(record: Mapping[str, Any]) -> bool:
+    own = record.get("fields")
+    places = (record, own if isinstance(own, dict) else {})
+    return any(isinstance(place.get("negatives"), list) for place in places)
 
 
 def _from_turns(

@@ -202,3 +202,13 @@ def test_hostile_text_does_not_reach_the_terminal() -> None:
     rows = [replace(row, instruction="\x1b[2J evil\u202e phrase " + row.instruction)
             for row in ROWS]  # fmt: skip
     assert "\x1b" not in render(run(rows, documents=False))
+
+
+def test_a_passage_that_is_to_be_found_is_no_copied_answer() -> None:
+    rows = [
+        replace(row, answer=example.source.text, task="question", is_found=number % 2 == 0)
+        for number, (row, example) in enumerate(zip(ROWS[:60], EXAMPLES, strict=False))
+    ]
+    found = values(run(rows[::2]))
+    assert not found.get("copied")
+    assert values(run(rows[1::2]))["copied"] > 0.5
