@@ -1,9 +1,8 @@
 """Chunks that failed without an answer: kept back until it is known whose fault that was.
 
 A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
-whose failure cost nothing is asked once more, later, and so is one whose request may be billed only
-once more; one that failed for good waits for evidence.
-Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. At
+whose failure cost nothing is asked again, later, and so is one whose request may be billed but once
+more; one that failed for good waits for evidence. Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. At
 the end of a run, where no others come, a question of the run's own about a made-up passage is the
 evidence. A run that is ended since its pool refuses everything leaves it open: the next start asks
 again.
@@ -34,6 +33,8 @@ __all__ = ["Suspects"]
 
 _SILENCE = "no answer in time"  # ours, not a proxy's
 _EVIDENCE = 3  # answers that speak for the server
+_NOT_ITS_OWN = frozenset({Blame.ACCOUNT, Blame.SETTINGS})
+_MOST_IF_NOT_ITS_OWN = 3
 _SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
 
 
@@ -84,21 +85,24 @@ class Suspects:
         self._asked_at = float("-inf")  # when ``is_well`` was asked last, and said yes
         self._waiting: deque[_Waiting] = deque()
         self._held: list[_Held] = []
-        self._asked_again: set[str] = set()
+        self._asked_again: dict[str, int] = {}
         self._answers = 0
 
     def set_aside(self, work: Work, kind: Kind, sentence: str, *, billed_sends: int) -> bool:
         """Whether to ask a unit that failed once more, later; if so, it is kept for that.
 
-        Not where the server named the chunk itself, or where it was done already. A request that
-        may have been billed is sent once more, and the next of the same unit too.
+        Not where the server named the chunk itself, or where it was done already: once, and a few
+        times for what speaks of the settings or the account, which is no chunk's fault as long as
+        others are answered. A request that may have been billed is sent once more, and so is the
+        next of the same unit.
         """
         if kind is Kind.CHUNK or billed_sends >= MOST_BILLED:
             return False
         if not billed_sends:
-            if work.unit in self._asked_again:
+            asked = self._asked_again.get(work.unit, 0)
+            if asked >= (_MOST_IF_NOT_ITS_OWN if kind.meaning.blame in _NOT_ITS_OWN else 1):
                 return False
-            self._asked_again.add(work.unit)
+            self._asked_again[work.unit] = asked + 1
         now = time.monotonic()
         self._waiting.append(_Waiting(now, work, kind, sentence, billed_sends > 0))
         return True
