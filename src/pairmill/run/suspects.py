@@ -2,10 +2,10 @@
 
 A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
 whose failure cost nothing is asked again, later, and so is one whose request may be billed but once
-more; one that failed for good waits for evidence. Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. At
-the end of a run, where no others come, a question of the run's own about a made-up passage is the
-evidence. A run that is ended since its pool refuses everything leaves it open: the next start asks
-again.
+more; one that failed for good waits for evidence. Answers to calls that were sent after it failed
+speak for the server, and it becomes a tombstone. At the end of a run, where no others come, a
+question of the run's own about a made-up passage is the evidence. A run that is ended since its
+pool refuses everything leaves it open: the next start asks again.
 """
 
 from __future__ import annotations
