@@ -7,6 +7,7 @@ English. Where nothing is seen nothing is known, and every kind of request is of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pairmill.quality.stopwords import ENGLISH
@@ -22,6 +23,7 @@ TRAITS = ("code", "steps", "comparison", "numbers", "argument", "narrative", "fa
 _CODE = re.compile(r"^(?:```|~~~|    \S)", re.MULTILINE)
 _LISTED = re.compile(r"^\s*(?:\d{1,2}[.)]|step \d+)\s+\S", re.MULTILINE | re.IGNORECASE)
 _TABLE = re.compile(r"^\|.*\|.*\|\s*$", re.MULTILINE)
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"(?<![\w.])\d[\d.,]*(?![\w-])")
 _COMPARING = (
     "than whereas unlike versus vs instead rather both either compared comparison contrast "
@@ -63,22 +65,25 @@ def traits_of(text: str) -> frozenset[str] | None:
     """What a passage is, out of ``TRAITS``; None where its language hides all but its form."""
     found = set()
     tokens = words(text)
-    if _CODE.search(text):
+    # What a pattern needs is looked for first: most passages hold no code and no table.
+    if ("`" in text or "~" in text or "    " in text) and _CODE.search(text):
         found.add("code")
-    if len(_LISTED.findall(text)) >= _LEAST_ITEMS:
+    has_digits = _DIGIT.search(text) is not None
+    if has_digits and len(_LISTED.findall(text)) >= _LEAST_ITEMS:
         found.add("steps")
-    if len(_TABLE.findall(text)) >= _LEAST_ITEMS:
+    if "|" in text and len(_TABLE.findall(text)) >= _LEAST_ITEMS:
         found.update(("comparison", "numbers"))
-    if len(_NUMBER.findall(text)) >= max(_LEAST_ITEMS, _LEAST_NUMBERS * len(tokens)):
+    least = max(_LEAST_ITEMS, _LEAST_NUMBERS * len(tokens))
+    if has_digits and len(_NUMBER.findall(text)) >= least:
         found.add("numbers")
-    if not _is_english(tokens):
+    counts = Counter(tokens)
+    if _share(counts, ENGLISH, tokens) < _ENGLISH_SHARE:
         return frozenset(found) if found else None
     for trait, known in _WORDS.items():
-        share = sum(map(known.__contains__, tokens)) / max(len(tokens), 1)
-        if share >= _LEAST_SHARE[trait]:
+        if _share(counts, known, tokens) >= _LEAST_SHARE[trait]:
             found.add(trait)
     return frozenset(found)
 
 
-def _is_english(tokens: Sequence[str]) -> bool:
-    return sum(map(ENGLISH.__contains__, tokens)) >= _ENGLISH_SHARE * max(len(tokens), 1)
+def _share(counts: Counter[str], known: frozenset[str], tokens: Sequence[str]) -> float:
+    return sum([counts[word] for word in counts.keys() & known]) / max(len(tokens), 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -97,6 +98,9 @@ _SEEN = {
     "narrative": "an account of what happened",
 }
 _ROOM_CHARS = 1200  # of a passage, from which on it may hold 250 words of an answer
+_EVEN_FORMS = MappingProxyType(dict.fromkeys(_FORMS, 1.0))
+_EVEN_ASKERS = MappingProxyType(dict.fromkeys(_ASKERS, 1.0))
+_EVEN_LEVELS = MappingProxyType(dict.fromkeys(_DIFFICULTIES, 1.0))
 _STEPPED = frozenset({"how_to", "troubleshoot"})
 _STATE_BYTES = 16  # of chance; eleven pairs take 9 of them
 
@@ -200,8 +204,8 @@ def _fitting_plan(chunk: Chunk, count: int, seed: int, choices: PlanSettings | N
     """The plan of types that the passage can answer, each drawn by a hash of its own."""
     traits = traits_of(chunk.text)
     given = choices.types if choices else None
-    weights = given or _weighted(_KINDS, traits)
-    forms = (choices.forms if choices else None) or dict.fromkeys(_FORMS, 1.0)
+    weights = given or _kind_weights(traits)
+    forms = (choices.forms if choices else None) or _EVEN_FORMS
     types, others, answers = [], [], []
     left = dict(weights)
     for number in range(count):
@@ -215,8 +219,8 @@ def _fitting_plan(chunk: Chunk, count: int, seed: int, choices: PlanSettings | N
         answers.append(_answer(kind, traits, chunk, seed, number, choices))
         if not any(left.values()):
             left = dict(weights)
-    askers = (choices.askers if choices else None) or dict.fromkeys(_ASKERS, 1.0)
-    levels = (choices.difficulties if choices else None) or dict.fromkeys(_DIFFICULTIES, 1.0)
+    askers = (choices.askers if choices else None) or _EVEN_ASKERS
+    levels = (choices.difficulties if choices else None) or _EVEN_LEVELS
     return Plan(
         tuple(types),
         tuple(_drawn(forms, chunk.id, seed, f"form {number}") for number in range(count)),
@@ -236,7 +240,7 @@ def _answer(
     choices: PlanSettings | None,
 ) -> str:
     """Form and length of the answer to a request of a type."""
-    forms = (choices.answers if choices else None) or _weighted(_ANSWERS, traits)
+    forms = (choices.answers if choices else None) or _answer_weights(traits)
     lengths = (choices.lengths if choices else None) or _LENGTHS
     if kind == "fact" and _SHORTEST in lengths:
         return f"prose, {_SHORTEST}"
@@ -251,6 +255,16 @@ def _answer(
     }
     usable = fitting if any(fitting.values()) else lengths
     return f"{form}, {_drawn(usable, chunk.id, seed, f'length {number}')}"
+
+
+@lru_cache(maxsize=256)  # as many as there are sets of traits
+def _kind_weights(traits: frozenset[str] | None) -> Mapping[str, float]:
+    return MappingProxyType(_weighted(_KINDS, traits))
+
+
+@lru_cache(maxsize=256)
+def _answer_weights(traits: frozenset[str] | None) -> Mapping[str, float]:
+    return MappingProxyType(_weighted(_ANSWERS, traits))
 
 
 def _weighted(
