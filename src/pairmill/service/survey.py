@@ -54,6 +54,7 @@ class Survey:
         measured: What the run folder's own units took, under these very settings.
         rows: Of a unit, on average, by rehearsal; None for a recipe whose own plan says it.
         varies: How many calls a unit takes depends on what the model writes.
+        repeated: Chunks that repeat others, and are not among ``chunks``.
     """
 
     documents: int
@@ -68,6 +69,7 @@ class Survey:
     measured: Measured
     rows: float | None = None
     varies: bool = False
+    repeated: int = 0
 
     @property
     def fresh(self) -> int:
@@ -88,8 +90,11 @@ async def survey(settings: Settings) -> Survey:
     fates = dict.fromkeys(InputFate, 0)
     reasons: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
+    repeated = 0
 
     def count(note: Note) -> None:
+        nonlocal repeated
+        repeated += note.chunks
         fates[note.fate] += 1
         if note.fate in (InputFate.SKIPPED, InputFate.DROPPED):
             reasons[note.reason] += 1
@@ -126,6 +131,7 @@ async def survey(settings: Settings) -> Survey:
         max_tokens=mean(lambda of_unit: sum(p.sampling.max_tokens for p in of_unit)),
         measured=measured,
         rows=sum(one.rows for one in rehearsed) / len(rehearsed) if own and rehearsed else None,
+        repeated=repeated,
         varies=recipe.origin is not None and any(step.for_each for step in recipe.origin.steps),
     )
 
