@@ -327,3 +327,14 @@ def test_a_folder_begun_with_the_first_prompts_goes_on_with_them_without_a_call(
     write_corpus(corpus, 6, SENTENCES)
     generate(corpus, output=out, base_url=endpoint.url, judge="all", judge_trust=0)
     assert {row["prompt_version"] for row in rows(out)} == {"2"}
+
+
+def test_the_card_says_what_made_an_answer_the_chosen_one(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 6, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, preference="closed_book")
+    assert pairmill("export", out, "--to", "preference", "-o", tmp_path / "dpo").returncode == 0
+    card = (tmp_path / "dpo" / "README.md").read_text("utf-8")
+    assert "What made an answer the chosen one: written with the text in view: " in card
+    assert "judge agreed" not in card
