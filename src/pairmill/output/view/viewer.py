@@ -24,7 +24,6 @@ from pairmill.output.view.place import GoneError, read_value
 from pairmill.records import Chunk
 from pairmill.store.counts import count_run, describe
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -298,9 +297,9 @@ class Viewer:
             return []
         try:
             folder = read_folder(self._path)
-            if not folder.ledger.exists():
+            if not folder.has_ledger:
                 return []
-            with Lookup(folder.ledger) as lookup:
+            with folder.read_ledger() as lookup:
                 totals = lookup.totals()
                 lines = describe(count_run(folder, lookup, totals))
         except (PairmillError, OSError):
