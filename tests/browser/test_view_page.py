@@ -267,6 +267,16 @@ def test_a_hostile_report_stays_text(tmp_path: Path, tab: Page) -> None:
     assert tab.requests == []
 
 
+def test_every_link_of_a_report_leads_somewhere(tmp_path: Path, tab: Page) -> None:
+    path = report_on(calm_run(tmp_path / "run"), version="1")
+    tab.goto(path.as_uri())
+    links = "[...document.querySelectorAll('nav a')]"
+    assert tab.run(f"{links}.length") >= 6
+    assert (
+        tab.run(f"{links}.filter((a) => !document.querySelector(a.hash)).map((a) => a.hash)") == []
+    )
+
+
 AXE_RUN = """axe.run(document, {runOnly:
   ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})
   .then((found) => found.violations.filter((v) => ['serious', 'critical'].includes(v.impact))

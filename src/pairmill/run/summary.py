@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE
 from pairmill.plain import duration, plain
-from pairmill.store.counts import describe
+from pairmill.store.counts import describe, describe_saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,8 @@ class Summary:
         if counts is None or not counts.ended:
             return []
         cost = [("cost", self._cost())] if self.calls else []
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *cost)]
+        saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
+        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost)]
 
     def _cost(self) -> str:
         tokens = (

@@ -233,5 +233,7 @@ if (source.isLive) {
   look();
 } else {
   fill(source.facets());
+  by("mark").closest("label").hidden = !data.pairs.some((row) => row.decision || row.edited || row.note);
+  by("rating").closest("label").hidden = !data.pairs.some((row) => row.score !== null);
   apply();
 }

@@ -30,6 +30,7 @@ _POLL_S = 1.0
 _LEAST_PAUSE_S = 60.0
 _GROWTH = 1.2  # of a dataset, after which its figures are counted again
 _NICENESS = 10
+_NOTHING: dict[str, Any] = {"verdict": "", "figures": "", "findings": []}
 
 
 def judge_forever(job: ViewJob) -> None:
@@ -60,7 +61,10 @@ def judge(path: Path, version: str, *, is_run: bool, run_code: bool = False) -> 
         else:
             parts = dataset_parts(judged)
     except (OSError, PairmillError) as error:
-        return {"note": str(error), "verdict": "", "figures": "", "findings": []}
+        return {**_NOTHING, "note": str(error)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # Rows that no run writes: the pairs can be looked at all the same.
+        return {**_NOTHING, "note": f"its rows cannot be measured ({type(error).__name__})"}
     findings = [[place.file, place.line, items] for place, items in found.items()]
     return {
         "note": "",

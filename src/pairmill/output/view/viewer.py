@@ -27,7 +27,7 @@ from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pairmill.output.rows import Row
     from pairmill.output.view.index import Filter, Found, Index
@@ -46,7 +46,10 @@ class StaleError(InputError):
 class Viewer:
     """One dataset as the page sees it. Its methods block, and may be called from any thread."""
 
-    def __init__(self, job: ViewJob, index: Index) -> None:
+    def __init__(
+        self, job: ViewJob, index: Index, why_ended: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._why_ended = why_ended
         self._job = job
         self._index = index
         self._path = Path(job.path)
@@ -58,7 +61,7 @@ class Viewer:
     def state(self) -> dict[str, Any]:
         """How far everything is."""
         progress = self._index.progress()
-        problem = progress.get("problem", "")
+        problem = self._why_ended() or progress.get("problem", "")
         try:
             self._desk.refresh()
         except PairmillError as error:
