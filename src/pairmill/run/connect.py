@@ -199,7 +199,7 @@ async def connected(
                 looking.start_soon(readiness.look_for, station)
             await readiness.wait()
         scout = make_scout(exchange, stop, bus)
-        look = partial(is_well, recipe, settings.model, room, scout)
+        look = partial(is_well, recipe, room, scout)
         yield Connection(
             client=Client(
                 exchange,
@@ -216,7 +216,7 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
-            is_well=look,
+            is_well=partial(look, settings.model),
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations

@@ -132,7 +132,7 @@ def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
     )
 
 
-async def is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+async def is_well(recipe: Recipe, room: AnswerTokens, scout: Client, model: str) -> bool:
     """Ask a recipe's question about a made-up passage; whether the model answered it."""
     question = await make_question(recipe, model)
     if question is None:

@@ -205,6 +205,33 @@ async def test_patience_is_bounded_by_the_time_waited(opened: list[Setting]) -> 
     assert 27.0 < sum(setting.clock.slept) <= 30.0
 
 
+@pytest.mark.parametrize("is_well", [True, False])
+async def test_what_fails_again_and_again_is_given_up_where_something_else_is_answered(
+    opened: list[Setting], is_well: bool
+) -> None:
+    asked: list[str] = []
+
+    async def look(model: str) -> bool:
+        asked.append(model)
+        return is_well
+
+    async with serve(BUSY) as server:
+        setting = Setting(server, RetryPolicy(max_wait_s=100.0))
+        opened.append(setting)
+        setting.client._is_well = look
+        with pytest.raises(ProviderError):
+            await setting.client.complete(request())
+        first = len(server.requests)
+        with pytest.raises(ProviderError):
+            await setting.client.complete(request("another"))
+    assert set(asked) == {"m"}  # the model that failed, and no other
+    if is_well:
+        assert (first, len(server.requests) - first, len(asked)) == (3, 3, 1)
+    else:
+        assert first > 5  # it is patient with a server that answers nobody
+        assert len(asked) < first / 2  # and asks seldom
+
+
 async def test_when_the_run_ends_nothing_more_is_sent(opened: list[Setting]) -> None:
     async with serve(BUSY) as server:
         opened.append(setting := Setting(server))
