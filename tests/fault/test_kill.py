@@ -108,6 +108,7 @@ def test_an_export_that_was_killed_leaves_a_whole_one_or_none(
     assert (to / "README.md").exists()
 
 
+@pytest.mark.timeout(180)
 def test_killed_while_it_verifies_it_ends_like_one_that_was_not(
     forge: Forge, fast_path: Path
 ) -> None:
