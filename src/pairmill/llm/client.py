@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.events import Bus
-    from pairmill.llm.admission import Admission, Flight, Turn
+    from pairmill.llm.admission import Admission, Flight, SendLog, Turn
     from pairmill.llm.providers.provider import ProviderReply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
@@ -80,19 +80,26 @@ class Client:
         self._is_well = is_well
         self._looks: dict[str, _Look] = {}
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, sends: SendLog | None = None) -> Completion:
         """Return the answer to ``request``.
+
+        Args:
+            request: What to ask.
+            sends: Knows how often it was sent in vain before, and keeps count; None: never, and
+                nobody does.
 
         Raises:
             ProviderError: The last failure, once trying again was ruled out. Its kind says whose
                 fault it was.
             StoppedError: Nobody is left to ask, or a cap is reached.
         """
-        history = _NO_HISTORY
+        history = History(billed=sends.count) if sends else _NO_HISTORY
         tried = _NOWHERE
         wait_s = failed_at = 0.0
         was_asked = False
         while True:
+            if sends is not None and history.billed:
+                await sends.kept()  # so that a kill in what follows does not forget it
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
             if history.failures:
@@ -112,9 +119,13 @@ class Client:
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
+            error.failed_at = self._clock.time()
+            may_be_billed = error.is_billed or error.prompt_tokens > 0
             alone = turn.failed(error)
             self._tell_charge(turn, error)
             self._tell_failure(error)
+            if sends is not None and may_be_billed:
+                sends.failed(error)
             self._flight.check()
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
             history = history.after(error, alone=alone)
@@ -147,7 +158,7 @@ class Client:
     def _given_up(self, error: ProviderError, history: History) -> ProviderError:
         """The last failure of a request, which knows whether any of them may have been billed."""
         error.maybe_paid = error.maybe_paid or history.billed > 0
-        error.failed_at = self._clock.time()
+        error.billed_sends = history.billed
         return error
 
     def _begin(self, turn: Turn) -> None:
@@ -223,7 +234,7 @@ class Client:
         billed = history.billed + error.is_billed
         if others and billed < self._policy.max_billed:
             return 0.0, tried
-        raise self._given_up(error, history)
+        raise self._given_up(error, history.after(error))
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(

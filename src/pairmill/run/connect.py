@@ -40,6 +40,7 @@ from pairmill.llm.prices import scale
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
@@ -206,6 +207,7 @@ async def connected(
                 bus,
                 clock,
                 random.Random(),  # noqa: S311 (jitter)
+                policy=IN_RUN,
                 is_well=look,
             ),
             exchange=exchange,

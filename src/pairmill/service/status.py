@@ -20,7 +20,6 @@ from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.verdicts import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.verdict import RunVerdict, read_verdict
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pairmill.store.charges import Bill
     from pairmill.store.counts import RunCounts
     from pairmill.store.folder import RunFolder
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["figures", "print_status"]
 
@@ -41,7 +41,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
         FolderError: There is no run folder, or its ledger cannot be read.
     """
     folder = read_folder(path)
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         counts = count_run(folder, lookup)
         found = figures(folder, lookup, counts)
     known = parse_figures(folder.read_figures(), folder.read_voice())
@@ -61,7 +61,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
     print_checks(verdicts(known), console)
 
 
-def figures(folder: RunFolder, lookup: Lookup, counts: RunCounts) -> dict[str, Any]:
+def figures(folder: RunFolder, lookup: LedgerReader, counts: RunCounts) -> dict[str, Any]:
     """The figures of ``status``, by stable names."""
     totals, shards = lookup.totals(), lookup.shards()
     bill, usage = totals.bill, totals.usage

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from tests.support.questions import request
-from tests.support.scripted import answer, reply, serve
+from tests.support.scripted import CLOSE, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, Event
@@ -266,6 +266,39 @@ async def test_a_cancelled_call_is_perhaps_paid(opened: list[Setting]) -> None:
             await server.asked.wait()
             group.cancel_scope.cancel()
     assert setting.gate.ended == ["abandoned"]
+
+
+class Log:
+    """A ``SendLog`` that notes what it was asked, beside the admissions."""
+
+    def __init__(self, gate: Watched, count: int) -> None:
+        self.count = count
+        self.told: list[object] = []
+        self._gate = gate
+
+    def failed(self, error: ProviderError) -> None:
+        self.told.append(error.kind)
+
+    async def kept(self) -> None:
+        self.told.append(("kept before send", len(self._gate.admitted) + 1))
+
+
+async def test_a_second_send_waits_until_the_first_is_kept(opened: list[Setting]) -> None:
+    async with serve(CLOSE, reply(answer("hi"))) as server:
+        opened.append(setting := Setting(server))
+        log = Log(setting.gate, 0)
+        assert (await setting.client.complete(request(), log)).text == "hi"
+    assert log.told == [Kind.LOST, ("kept before send", 2)]
+
+
+async def test_a_send_of_an_earlier_start_counts(opened: list[Setting]) -> None:
+    async with serve(CLOSE) as server:
+        opened.append(setting := Setting(server))
+        log = Log(setting.gate, 1)
+        with pytest.raises(ProviderError) as raised:
+            await setting.client.complete(request(), log)
+    assert raised.value.billed_sends == 2
+    assert log.told == [("kept before send", 1), Kind.LOST]
 
 
 async def test_a_call_that_failed_before_it_was_answered_leaves_no_cycle(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.retry import GiveUp, History, RetryPolicy, Wait
+from pairmill.llm.retry import IN_RUN, GiveUp, History, RetryPolicy, Wait
 
 POLICY = RetryPolicy(base_s=1.0, cap_s=8.0, max_wait_s=100.0)
 PATIENT = [Kind.RATE, Kind.OVERLOAD]
@@ -39,6 +39,18 @@ def test_the_bound_of_the_wait_doubles_up_to_a_cap(kind: Kind) -> None:
     waits = [POLICY.decide(failed(kind), History(failures=n), Highest()) for n in range(6)]
     assert waits == [Wait(1.0), Wait(2.0), Wait(4.0), Wait(8.0), Wait(8.0), Wait(8.0)]
     assert POLICY.decide(failed(kind), History(failures=10**6), Highest()) == Wait(8.0)
+
+
+def test_a_wait_that_the_server_asked_for_is_never_cut_short() -> None:
+    assert POLICY.decide(failed(Kind.RATE, after_s=10.0), History(), Highest()) == Wait(11.0)
+    busy = failed(Kind.OVERLOAD, after_s=20.0)
+    assert POLICY.decide(busy, History(failures=9), Highest()) == Wait(22.0)
+
+
+def test_while_others_are_answered_it_waits_for_seconds_and_not_for_a_minute() -> None:
+    error, late = failed(Kind.OVERLOAD), History(failures=20)
+    assert RetryPolicy().decide(error, late, Highest(), alone=True) == Wait(5.0)
+    assert RetryPolicy().decide(error, late, Highest()) == Wait(60.0)
 
 
 def test_calls_that_failed_together_do_not_come_back_together() -> None:
@@ -77,6 +89,15 @@ def test_a_request_that_may_be_billed_is_sent_at_most_twice(kind: Kind) -> None:
     assert isinstance(POLICY.decide(busy, history, Highest()), Wait)
     for other in map(failed, BILLED):
         assert isinstance(POLICY.decide(other, history, Highest()), GiveUp)
+
+
+@pytest.mark.parametrize("kind", BILLED)
+def test_in_a_run_the_second_send_waits_until_others_are_answered(kind: Kind) -> None:
+    error = failed(kind)
+    for alone in (False, True):
+        assert isinstance(IN_RUN.decide(error, History(), Highest(), alone=alone), GiveUp)
+    busy = failed(Kind.OVERLOAD)
+    assert isinstance(IN_RUN.decide(busy, History(billed=1), Highest()), Wait)
 
 
 def test_what_the_server_counted_tokens_for_is_billed() -> None:

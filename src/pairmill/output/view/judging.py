@@ -16,6 +16,7 @@ from pairmill.output.qc.read import data_files
 from pairmill.output.report.folder import measure_quality, read_facts
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, dataset_parts, run_parts, wanted_rows
+from pairmill.output.rows import published_shards
 from pairmill.output.view.indexer import JUDGED
 from pairmill.store.folder import read_folder
 
@@ -51,6 +52,8 @@ def judge_forever(job: ViewJob) -> None:
 
 def judge(path: Path, version: str, *, is_run: bool, run_code: bool = False) -> dict[str, Any]:
     """The verdict and the figures as HTML, and every finding by file and line."""
+    if is_run and not published_shards(path):
+        return {**_NOTHING, "note": "no shard is published yet; the verdict comes with the first"}
     try:
         marks = read_marks(path)
         quality, found, sample = measure_quality(path, marks, run_code=run_code)
