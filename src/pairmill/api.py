@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.hub import HubTarget
     from pairmill.output.qc.report import Report
     from pairmill.service.estimate import Estimate
     from pairmill.service.pilot import Pace
@@ -57,6 +58,7 @@ __all__ = [
     "estimate_settings",
     "export",
     "generate",
+    "push",
     "qc",
     "report",
 ]
@@ -146,6 +148,36 @@ def export(
         read_texts=partial(read_source_texts, source),
         version=__version__,
     )
+
+
+def push(folder: str | os.PathLike[str], repo: str, *, public: bool = False) -> str:
+    """Push an export to the Hugging Face hub as a dataset, in one commit; needs the extra ``hub``.
+
+    Args:
+        folder: An exported folder.
+        repo: ``OWNER/NAME``; it is made where it is missing. An earlier export there is replaced,
+            anything else is left alone.
+        public: For everybody to read; else the repository is private.
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        PairmillError: It is no export, the hub refuses the token, holds something else under this
+            name, or cannot be reached.
+    """
+    from pairmill.output.export_place import check_is_export  # noqa: PLC0415 (slow to load)
+    from pairmill.output.hub import look_at_hub  # noqa: PLC0415
+
+    check_is_export(Path(folder))
+    return push_to(Path(folder), look_at_hub(repo, public=public))
+
+
+def push_to(export: Path, target: HubTarget) -> str:
+    """Push an export to a repository that was looked at; see `push`."""
+    from pairmill.output.hub import push_to_hub  # noqa: PLC0415 (slow to load)
+
+    return push_to_hub(export, target, __version__)
 
 
 def qc(

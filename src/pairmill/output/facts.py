@@ -6,9 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
+from pairmill.store.counts import RunCounts, add_up, count_run
+from pairmill.store.folder import read_folder
+from pairmill.store.lookup import Lookup
+from pairmill.store.manifest import read_totals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,11 +23,12 @@ if TYPE_CHECKING:
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
     from pairmill.store.charges import Bill
-    from pairmill.store.counts import RunCounts
+    from pairmill.store.entries import Totals
+    from pairmill.store.folder import RunFolder
     from pairmill.store.rows import Feature
     from pairmill.store.verdict import RunVerdict
 
-__all__ = ["RunFacts", "cost_usd", "counted"]
+__all__ = ["RunFacts", "cost_usd", "counted", "read_counts", "read_sums"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,37 @@ def counted(counts: RunCounts) -> dict[str, Any]:
         "rejections": rejections,
         "counts": counts,
     }
+
+
+def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
+    """All sums and counts of a run; if there is no ledger, those sums that the manifest has.
+
+    Raises:
+        FolderError: The ledger cannot be read.
+    """
+    if not folder.ledger.exists():
+        totals = read_totals(folder.manifest)
+        return totals, _counts_of_manifest(folder) or add_up(folder, totals, {})
+    with Lookup(folder.ledger) as lookup:
+        totals = lookup.totals()
+        return totals, count_run(folder, lookup, totals)
+
+
+def _counts_of_manifest(folder: RunFolder) -> RunCounts | None:
+    """The counts as the run's last end wrote them; None where an early version did."""
+    try:
+        return RunCounts.from_json(orjson.loads(folder.manifest.read_bytes())["counts"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def read_counts(path: Path) -> RunCounts | None:
+    """The counts of a folder that may be no run folder any more; None where it tells none."""
+    try:
+        _, counts = read_sums(read_folder(path))
+    except PairmillError:
+        return None
+    return counts if counts.ended else None
 
 
 def cost_usd(bill: Bill, prices: Path | None) -> float | None:

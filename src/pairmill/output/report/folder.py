@@ -12,7 +12,7 @@ from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
-from pairmill.output.facts import RunFacts, cost_usd, counted
+from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
 from pairmill.output.qc.report import check, run_verdict
@@ -22,18 +22,14 @@ from pairmill.output.rows import published_shards
 from pairmill.output.run_inputs import find_chunks
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
-from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
-from pairmill.store.manifest import read_totals
 from pairmill.store.verdict import keep_verdict, read_verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.recipes.recipe import Recipe
-    from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
 
 __all__ = ["read_facts", "report_on"]
@@ -95,7 +91,7 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     Raises:
         FolderError: The ledger cannot be read.
     """
-    totals, counts = _sums(folder)
+    totals, counts = read_sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
     recipe = _recipe(settings, folder)
@@ -115,16 +111,6 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
         verdict=read_verdict(folder),
         finished=bool(told.get("finished")),
     )
-
-
-def _sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
-    """All sums and counts; if there is no ledger, those sums that the manifest has."""
-    if not folder.ledger.exists():
-        totals = read_totals(folder.manifest)
-        return totals, add_up(folder, totals, {})
-    with Lookup(folder.ledger) as lookup:
-        totals = lookup.totals()
-        return totals, count_run(folder, lookup, totals)
 
 
 def _manifest_facts(folder: RunFolder) -> dict[str, Any]:
