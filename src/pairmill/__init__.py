@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from pairmill.recipes.python_recipe import ChunkQuestion
     from pairmill.recipes.recipe import Ask, Generator, Recipe
     from pairmill.records import Chunk, Document, Message, Pair, Rejection
-    from pairmill.run.companions import RunView
     from pairmill.run.generate import generate
     from pairmill.run.summary import Summary
+    from pairmill.service.companions import RunView
 
 __all__ = [
     "AnswerModel",
@@ -71,7 +71,7 @@ _HOMES = {
     "Recipe": "pairmill.recipes.recipe",
     "RejectedError": "pairmill.errors",
     "Rejection": "pairmill.records",
-    "RunView": "pairmill.run.companions",
+    "RunView": "pairmill.service.companions",
     "Settings": "pairmill.config",
     "Summary": "pairmill.run.summary",
     "estimate": "pairmill.api",

@@ -18,9 +18,9 @@ from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.python_recipe import ChunkQuestion
 from pairmill.recipes.recipe import Ask, Generator, Recipe
 from pairmill.records import Chunk, Document, Message, Pair, Rejection
-from pairmill.run.companions import Companion, PoolView, RunProgress, RunView
 from pairmill.run.generate import generate, run_blocking
 from pairmill.run.summary import Summary
+from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
 
 if TYPE_CHECKING:
     import os

@@ -27,7 +27,8 @@ from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
 from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
-from pairmill.errors import EXIT_FAILED, PairmillError, first_error
+from pairmill.commands.view import view
+from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.quiet import Quiet
 from pairmill.startup import hold_standard_streams, quit_on_signals, settle_standard_streams
 
@@ -139,6 +140,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     preference: Annotated[str | None, flag("preference")] = None,
     judge: Annotated[str | None, flag("judge")] = None,
     judge_model: Annotated[str | None, flag("judge_model")] = None,
+    verify: Annotated[str | None, flag("verify")] = None,
+    verify_model: Annotated[str | None, flag("verify_model")] = None,
     concurrency: Annotated[int | None, flag("concurrency", min=1)] = None,
     limit: Annotated[int | None, flag("limit", min=1)] = None,
     limit_per_document: Annotated[int | None, flag("limit_per_document", min=1)] = None,
@@ -153,6 +156,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     text_field: Annotated[str | None, flag("text_field")] = None,
     seed: Annotated[int | None, flag("seed")] = None,
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
+    status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -207,6 +211,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "preference": preference,
         "judge": judge,
         "judge_model": judge_model,
+        "verify": verify,
+        "verify_model": verify_model,
         "concurrency": concurrency,
         "limit": limit,
         "limit_per_document": limit_per_document,
@@ -221,21 +227,27 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "text_field": text_field,
         "seed": seed,
         "export": export,
+        "status": status,
         "sources": tuple(sources) if sources else None,
         "strict": strict or None,
         "accept_change": accept_change or None,
     }
     from pairmill.errors import UsageError
 
-    settings = read_settings(config, assignments, given)
+    settings, advice = read_settings(config, assignments, given)
     if not settings.inputs:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
     if dry_run:
         from pairmill.service.dry_run import print_plan
 
         print_plan(settings)
-        return
-    sys.exit(_run(settings, verbosity=-1 if quiet else int(verbose)))
+        exit_code = EXIT_DONE
+    else:
+        exit_code = _run(settings, verbosity=-1 if quiet else int(verbose))
+    if exit_code == EXIT_DONE and not quiet:
+        for line in advice:
+            _say(line)
+    sys.exit(exit_code)
 
 
 @app.command()
@@ -358,6 +370,7 @@ for command in (
     recover,
     report,
     explain,
+    view,
     qc,
     simulate,
 ):

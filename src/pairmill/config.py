@@ -23,7 +23,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -60,6 +62,11 @@ _WHY_RENAMED = {
 def _as_word(value: object) -> object:
     """YAML reads a bare ``off`` and ``on`` as false and true."""
     return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+def _as_text(value: object) -> object:
+    """YAML reads a bare port as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _as_weights(value: object) -> object:
@@ -166,15 +173,26 @@ class PlanSettings(BaseModel):
     difficulties: Weights | None = None
     forms: Weights | None = None
     """How a request is put."""
+    answers: Weights | None = None
+    """Forms of the answer: prose, list, steps, table, code."""
+    lengths: Weights | None = None
+    """About how long the answer is, in words of one's own."""
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> PlanSettings:
-        for name in ("types", "askers", "difficulties", "forms"):
+        for name in ("types", "askers", "difficulties", "forms", "answers", "lengths"):
             given = getattr(self, name)
             if given is not None and not sum(given.values()):
                 msg = f"{name}: needs at least one text with a weight above 0"
                 raise ValueError(msg)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what an earlier version did not know and is not set: a folder compares them."""
+        values: dict[str, Any] = handler(self)
+        later = ("answers", "lengths")
+        return {name: value for name, value in values.items() if value or name not in later}
 
 
 class Settings(BaseModel):
@@ -197,6 +215,12 @@ class Settings(BaseModel):
     companions: tuple[str, ...] = ()
     """Coroutines of your own beside the run, as ``package.module:name`` or ``FILE.py:name``; see
     docs/companions.md."""
+    status: Annotated[str | None, BeforeValidator(_as_text)] = None
+    """Where a status server listens while the run lasts: ``PORT``, ``HOST:PORT``."""
+    status_hosts: tuple[str, ...] = ()
+    """Names, beside addresses and this machine's own, under which it may be asked."""
+    status_linger_s: float = Field(0.0, ge=0, le=3600, allow_inf_nan=False)
+    """How long it waits at the end for one more scrape of its metrics."""
 
     text_field: str | None = Field(None, json_schema_extra={"semantic": True})
     """Name of the field that holds a record's text; found by itself where None."""
@@ -303,6 +327,8 @@ class Settings(BaseModel):
     )
     """Whose voice the answers have: the author's, nobody's, or that of an assistant who explains.
     Style cards are for the author's alone."""
+    prompts: Literal["auto", "1", "2"] = Field("auto", json_schema_extra={"semantic": True})
+    """The set of prompts: ``auto`` is the one that a run folder was begun with, else today's."""
     checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
         "default", json_schema_extra={"semantic": True}
     )
@@ -328,6 +354,20 @@ class Settings(BaseModel):
     """Share of the chunks that ``judge: sample`` takes."""
     judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
     """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    verify: Annotated[Literal["off", "sample", "all"], Switch] = Field(
+        "off", json_schema_extra={"semantic": True}
+    )
+    """Which chunks' pairs a verifier checks against the text, sentence by sentence."""
+    verify_model: str | None = Field(None, json_schema_extra={"semantic": True})
+    """Who verifies; the run's model where None, though another one is the better verifier."""
+    verify_share: float = Field(0.05, gt=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the chunks that ``verify: sample`` takes."""
+    verify_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
+    """Share of the verified chunks on which the verifier is tested with a planted error."""
+    unsupported: Literal["cut", "repair", "drop", "flag"] = Field(
+        "cut", json_schema_extra={"semantic": True}
+    )
+    """What becomes of a pair with a sentence that a verifier found unsupported."""
     guidance: str | None = Field(None, max_length=8_000, json_schema_extra={"semantic": True})
     """A paragraph for the constant part of every writing prompt: the domain, the audience, what to
     avoid."""
@@ -340,9 +380,13 @@ class Settings(BaseModel):
     models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
     """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
     chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """Neighbouring chunks of a document that make one unit; a recipe file says it by ``unit``."""
+    """Chunks that make one unit; a recipe file says it by ``unit``."""
     chunk_step: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """How many chunks further each such unit begins."""
+    """How many chunks further each unit of neighbours begins."""
+    chunks_by: Literal["neighbours", "subject"] = Field(
+        "neighbours", json_schema_extra={"semantic": True}
+    )
+    """Which chunks belong together: neighbours in a document, or those of one subject."""
     target_pairs: int | None = Field(None, ge=1)
     """The run ends once the folder holds this many pairs."""
     per_document: int | None = Field(None, ge=1)
@@ -449,14 +493,23 @@ def read_file(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def load(file: Path | None = None, given: Mapping[str, Any] | None = None) -> Settings:
+def load(
+    file: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+    read: Mapping[str, Any] | None = None,
+) -> Settings:
     """Merge defaults, the file and what was given (None means: not given), and check the result.
+
+    Args:
+        file: The settings file.
+        given: What wins over it.
+        read: What ``read_file`` gave for it, where it was read already.
 
     Raises:
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
     """
     where = f"{file}: " if file else ""
-    values = flatten(read_file(file), where) if file else {}
+    values = flatten(read_file(file) if read is None else read, where) if file else {}
     for name in values:
         _check_known(name, where)
     given_values = {

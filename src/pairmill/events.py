@@ -35,9 +35,11 @@ __all__ = [
     "Notice",
     "PairEvolved",
     "PairJudged",
+    "PairVerified",
     "ReadingDone",
     "RepairAsked",
     "RunOpened",
+    "SentenceTried",
     "ShardPublished",
     "UnitFinished",
     "UnitSuspended",
@@ -212,6 +214,37 @@ class PairEvolved(Event, frozen=True):
 
     operator: str
     outcome: str
+
+
+class PairVerified(Event, frozen=True):
+    """A verifier was asked about the sentences of a pair's answer.
+
+    Attributes:
+        outcome: ``kept``, ``flagged``, ``cut``, ``repaired``, ``dropped``, or ``unverified`` where
+            a sentence got no verdict that counts and none was found untrue.
+        supported: Sentences of the answer as it was written, by verdict.
+        unproven: Sentences called supported with a quotation that does not stand in the text.
+        missing: Sentences of which nothing was said.
+    """
+
+    outcome: str
+    supported: int = 0
+    contradicted: int = 0
+    not_in_text: int = 0
+    unproven: int = 0
+    missing: int = 0
+
+
+class SentenceTried(Event, frozen=True):
+    """A verifier was tested on a sentence of which the truth is known.
+
+    Attributes:
+        kind: The planted error, or ``copied`` for a sentence of the text itself.
+        doubted: Whether it was said not to be supported; None where nothing was said.
+    """
+
+    kind: str
+    doubted: bool | None
 
 
 class UnitFinished(Event, frozen=True):

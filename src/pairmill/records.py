@@ -26,6 +26,7 @@ __all__ = [
     "Message",
     "Outcome",
     "Pair",
+    "PartOrigin",
     "Prompt",
     "Rejection",
     "Request",
@@ -33,6 +34,7 @@ __all__ = [
     "Task",
     "Template",
     "Usage",
+    "Verification",
     "digest",
     "digest_with",
 ]
@@ -89,6 +91,7 @@ class Document(Struct, frozen=True):
         source: Where it was read, for people: a file name, with a line or item number.
         since: The version of reading since which its text comes out as it does; see
             `pairmill.chunking.clean.READING_VERSION`.
+        date: When it was published, as the source says it.
     """
 
     id: str
@@ -99,16 +102,32 @@ class Document(Struct, frozen=True):
     url: str | None = None
     language: str | None = None
     since: int = 1
+    date: str | None = None
+
+
+class PartOrigin(Struct, frozen=True):
+    """Where a part of a unit comes from, if not from the document of its first part."""
+
+    document_id: str
+    source: str
+    title: str | None = None
+    url: str | None = None
 
 
 class Chunk(Struct, frozen=True):
     """A span of one cleaned document: ``document.text[start:end] == text``, exactly.
+
+    A unit of chunks of several documents is one too: its place, title and URL are its first part's.
 
     Attributes:
         id: Digest of ``text`` alone.
         section: Headings that the span stands under, outermost first.
         index: Position among the document's chunks, from 0.
         parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
+        origins: Of chunks of several documents, where each part but the first comes from.
+        date: When the document was published, as its source says it.
+        preceding: The end of what stands before the span in its document: whole sentences where
+            they are short enough; "" at the beginning.
     """
 
     id: str
@@ -124,6 +143,9 @@ class Chunk(Struct, frozen=True):
     url: str | None = None
     language: str | None = None
     parts: tuple[int, ...] = ()
+    origins: tuple[PartOrigin, ...] = ()
+    date: str | None = None
+    preceding: str = ""
 
 
 class Message(Struct, frozen=True):
@@ -266,6 +288,27 @@ class Alternative(Struct, frozen=True):
     score: float | None = None
 
 
+class Verification(Struct, frozen=True):
+    """What a verifier found of an answer, sentence by sentence.
+
+    Attributes:
+        supported: Sentences that the chunk bears out, each by a quotation that stands in it.
+        contradicted: Sentences of which it says the opposite.
+        not_in_text: Sentences that it does not say.
+        unproven: Sentences without a verdict that counts.
+        cut: Sentences that were taken out of the answer, counted nowhere else.
+        quotes: Of each sentence that was asked about, in order, the words of the chunk that bear
+            on it; "" where there are none.
+    """
+
+    supported: int
+    contradicted: int = 0
+    not_in_text: int = 0
+    unproven: int = 0
+    cut: int = 0
+    quotes: tuple[str, ...] = ()
+
+
 Task = Literal["pair", "conversation", "text", "question"]
 """What a row trains: an instruction and its answer; several turns; plain text for continued
 pretraining (``answer`` holds it, ``instruction`` is empty); a question whose short answer can be
@@ -292,6 +335,7 @@ class Pair(Struct, frozen=True):
         reasoning: The thought that leads to the answer; "" where none was written.
         fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
         support: How well the chunk backs the answer up, 0 to 1; None where it cannot be told.
+        verification: What a verifier found; None where none was asked.
     """
 
     instruction: str
@@ -310,6 +354,7 @@ class Pair(Struct, frozen=True):
     reasoning: str = ""
     fields: Mapping[str, Any] | None = None
     support: float | None = None
+    verification: Verification | None = None
 
 
 class Outcome(StrEnum):

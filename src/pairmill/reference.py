@@ -24,6 +24,7 @@ GROUPS = {
     "recipe": "Recipe",
     "checks": "Checks",
     "judge": "Judge",
+    "verify": "Verifier",
     "storage": "Storage",
 }
 """The groups of a settings file, in its order, with their titles."""
@@ -57,6 +58,17 @@ SETTINGS: dict[str, SettingText] = {
     "companions": _T(
         "", "companions", "Coroutines of your own beside the run, as module:name", "none",
         more="see [companions.md](companions.md)",
+    ),
+    "status": _T(
+        "", "status", "Serve progress, metrics and a live page at PORT or HOST:PORT",
+        more="on loopback where no host is named; see [operations.md](operations.md)",
+    ),
+    "status_hosts": _T(
+        "", "status_hosts", "Names under which the status server may be asked", "none",
+        more="beside addresses, `localhost` and this machine's name",
+    ),
+    "status_linger_s": _T(
+        "", "status_linger_s", "Seconds to wait at the end for a last scrape of /metrics", "0"
     ),
     "accept_change": _T("", "accept_change", "Go on although marked settings have changed", "no"),
 
@@ -234,9 +246,16 @@ SETTINGS: dict[str, SettingText] = {
         "`neutral`: plain, without a person; `assistant`: to the one who asked; both without a"
         " style card; see [quality.md](quality.md#voice)",
     ),
+    "prompts": _T(
+        "recipe", "prompts", "The set of prompts that come along", "auto", ("auto", "1", "2"),
+        "`auto`: the one that the folder was begun with, else today's; another one is other"
+        " questions, each of which is paid for",
+    ),
     "plan": _T(
         "recipe", "plan", "Weights of the types of instruction that backtranslate draws",
-        "built in", more="`types`, `askers`, `difficulties`, `forms`; see [recipes.md](recipes.md)",
+        "built in",
+        more="`types`, `askers`, `difficulties`, `forms`, `answers`, `lengths`;"
+        " see [recipes.md](recipes.md)",
     ),
     "evolve": _T(
         "recipe", "evolve", "on: a harder or better pair beside each one", "off", ("off", "on")
@@ -253,10 +272,16 @@ SETTINGS: dict[str, SettingText] = {
         more="`writer`, `answerer`, `judge`, or names of your own",
     ),
     "chunks_per_unit": _T(
-        "recipe", "chunks_per_unit", "Neighbouring chunks that make one unit", "1",
+        "recipe", "chunks_per_unit", "Chunks that make one unit", "1",
         more="a recipe file says it by `unit`",
     ),
-    "chunk_step": _T("recipe", "chunk_step", "How many chunks further the next unit begins", "1"),
+    "chunk_step": _T(
+        "recipe", "chunk_step", "How many chunks further the next unit of neighbours begins", "1"
+    ),
+    "chunks_by": _T(
+        "recipe", "chunks_by", "Which chunks make a unit", "neighbours", ("neighbours", "subject"),
+        "of one document; or of one subject, each of another document",
+    ),
     "target_pairs": _T("recipe", "target_pairs", "End once the folder holds this many pairs"),
     "per_document": _T(
         "recipe", "per_document", "Ask no more of a document that gave this many pairs"
@@ -282,6 +307,24 @@ SETTINGS: dict[str, SettingText] = {
     "judge_trust": _T(
         "judge", "trust", "Share of the judged chunks on which the judge is tested", "0.05",
         more="they are rated twice, and get a planted fault",
+    ),
+
+    "verify": _T(
+        "verify", "chunks", "Check these chunks' answers sentence by sentence", "off",
+        ("off", "sample", "all"), "see [quality.md](quality.md#the-verifier)",
+    ),
+    "verify_model": _T(
+        "verify", "model", "The model that verifies", "the run's", more="another one is better"
+    ),
+    "verify_share": _T("verify", "share", "Share of the chunks that sample takes", "0.05"),
+    "verify_trust": _T(
+        "verify", "trust", "Share of the verified chunks on which the verifier is tested", "0.05",
+        more="they are asked about once more, with a planted error",
+    ),
+    "unsupported": _T(
+        "verify", "unsupported", "What becomes of a pair with an unsupported sentence", "cut",
+        ("cut", "repair", "drop", "flag"),
+        "the sentence is left out, the pair is asked for again, dropped, or only flagged",
     ),
 
     "shard_bytes": _T("storage", "shard_bytes", "A shard of this size is published", "67108864"),

@@ -24,9 +24,10 @@ from pairmill.simulator.clock import FakeClock
 from pairmill.simulator.content import draft_pairs, find_passage
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.schema import Filling, fill
+from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Event
     from pairmill.recipes.recipe import RecipeContext
@@ -104,6 +105,10 @@ class ScriptedAsk:
             raise RejectedError(reading.faults[0].reason, reading.faults[0].detail)
         return reading.value
 
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """All of them are new."""
+        return [True] * len(names)
+
     def drop(self, rejection: Rejection) -> None:
         """Note that a pair was dropped."""
         self.dropped.append(rejection)
@@ -114,7 +119,10 @@ class ScriptedAsk:
 
 
 def _made_up(prompt: Prompt, answer: type[AnswerModel]) -> Any:
-    passage, _ = find_passage(prompt.text)
+    passage, around = find_passage(prompt.text)
+    schema = orjson.dumps(json_schema(answer).schema)
+    if asks_for_verdicts(schema):
+        return write_verdicts(passage, around)
     dice = Dice(_SEED)
     filling = Filling(draft_pairs(passage, _DRAFTS, dice), dice, passage)
-    return fill(orjson.dumps(json_schema(answer).schema), filling)
+    return fill(schema, filling)

@@ -50,6 +50,7 @@ def hostile_report() -> str:
     pair = {
         "place": 1, "id": "1", "source": ATTACK, "model": ATTACK, "chunk": f"Look: {ATTACK}",
         "turns": [["user", ATTACK], ["assistant", ATTACK]], "system": ATTACK, "reasoning": ATTACK,
+        "author": ATTACK, "decision": "", "edited": False, "note": ATTACK, "scores": ATTACK,
         "findings": [["refusals", ATTACK]], "flags": [ATTACK], "grounding": 0.5, "support": None,
         "score": 4.5, "kind": ATTACK, "title": ATTACK, "evidence": ATTACK, "fields": ATTACK,
         "alternative": ATTACK, "language": "en", "length": 3, "badness": 9, "reason": "",

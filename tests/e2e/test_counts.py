@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,8 @@ from pairmill.simulator import Latency, ScheduledStep, SimulatorProcess, Simulat
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+Counts = dict[str, Any]
 
 pytestmark = pytest.mark.slow
 
@@ -65,8 +69,32 @@ def figures_in(text: str, name: str) -> list[int]:
     return [int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", line.partition("(")[0])]
 
 
-def test_every_place_shows_the_same_sums_after_a_kill_and_a_resume(tmp_path: Path) -> None:
-    corpus, out = lay_out(tmp_path), tmp_path / "run"
+@dataclass(frozen=True)
+class Ended:
+    """A run that was killed and has come to its end since.
+
+    Attributes:
+        out: Its folder.
+        half: Its counts after the kill.
+        counts: Its counts at the end, as ``status --json`` has them.
+        told: What the last start said.
+    """
+
+    out: Path
+    half: Counts
+    counts: Counts
+    told: str
+
+
+def counts_of(out: Path) -> Counts:
+    found: Counts = json.loads(pairmill("status", out, "--json").stdout)["counts"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    place = tmp_path_factory.mktemp("counts")
+    corpus, out = lay_out(place), place / "run"
     script = tuple(
         ScheduledStep(fault=fault, match=f"# Report {number}\n", times=None)
         for fault, numbers in FAULTS.items()
@@ -76,7 +104,7 @@ def test_every_place_shows_the_same_sums_after_a_kill_and_a_resume(tmp_path: Pat
         for number in (11, 17, 23)
     )
     settings = SimulatorSettings(latency=Latency("fixed", 0.1), script=script)
-    config = tmp_path / "settings.yaml"
+    config = place / "settings.yaml"
     config.write_text(json.dumps({
         "limits": {"concurrency": 2},
         "storage": {"shard_bytes": 4096, "commit_interval_s": 0.02},
@@ -90,46 +118,56 @@ def test_every_place_shows_the_same_sums_after_a_kill_and_a_resume(tmp_path: Pat
             time.sleep(0.02)
         first.kill()
         first.communicate()
-        half = json.loads(pairmill("status", out, "--json").stdout)["counts"]
-        sums_hold(half)
-        assert 0 < half["pairs"]["kept"]
+        half = counts_of(out)
         done = pairmill(*told, url=endpoint.url)
-        assert done.returncode == 0, done.stderr
-    status = json.loads(pairmill("status", out, "--json").stdout)
-    counts = status["counts"]
-    sums_hold(counts)
-    documents, chunks, pairs = counts["documents"], counts["chunks"], counts["pairs"]
-    # Each kind of loss really occurred.
+    assert done.returncode == 0, done.stderr
+    return Ended(out, half, counts_of(out), done.stderr)
+
+
+def test_the_sums_hold_and_each_kind_of_loss_occurred(ended: Ended) -> None:
+    sums_hold(ended.half)
+    sums_hold(ended.counts)
+    documents, chunks, pairs = (ended.counts[name] for name in ("documents", "chunks", "pairs"))
+    assert ended.half["pairs"]["kept"] > 0
+    assert chunks["all"] > ended.half["chunks"]["written"]
     assert len(documents["skipped"]) >= 2
     assert chunks["empty"] == 3
     assert len(chunks["rejected"]) >= 2
-    assert pairs["dropped"]
     assert chunks["to_do"] == 0
-    assert chunks["all"] > half["chunks"]["written"]
-    # The shards themselves.
-    assert len(rows(out)) == pairs["kept"]
-    lines = rejects(out)
-    assert len(lines) == counts["reject_lines"]
+    assert pairs["dropped"]
+
+
+def test_the_shards_hold_what_is_counted(ended: Ended) -> None:
+    lines = rejects(ended.out)
+    assert len(rows(ended.out)) == ended.counts["pairs"]["kept"]
+    assert len(lines) == ended.counts["reject_lines"]
     whole = [line for line in lines if line["whole_unit"]]
-    assert sum(line["class"] is not None for line in whole) == sum(chunks["rejected"].values())
-    assert len(lines) - len(whole) == sum(pairs["dropped"].values())
-    # Every other place.
-    manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["counts"] == counts
+    rejected = sum(ended.counts["chunks"]["rejected"].values())
+    assert sum(line["class"] is not None for line in whole) == rejected
+    assert len(lines) - len(whole) == sum(ended.counts["pairs"]["dropped"].values())
+
+
+def test_manifest_and_end_lines_say_the_same(ended: Ended) -> None:
+    documents, chunks, pairs = (ended.counts[name] for name in ("documents", "chunks", "pairs"))
+    manifest = json.loads((ended.out / "manifest.json").read_text())
+    assert manifest["counts"] == ended.counts
     assert manifest["pairs"] == pairs["kept"]
-    assert figures_in(done.stderr, "documents") == [
-        documents["all"], documents["used"], sum(documents["skipped"].values()),
-    ]  # fmt: skip
-    assert figures_in(done.stderr, "chunks") == [
-        chunks["all"], chunks["written"], chunks["empty"], sum(chunks["rejected"].values()),
+    skipped, rejected = sum(documents["skipped"].values()), sum(chunks["rejected"].values())
+    assert figures_in(ended.told, "documents") == [documents["all"], documents["used"], skipped]
+    assert figures_in(ended.told, "chunks") == [
+        chunks["all"], chunks["written"], chunks["empty"], rejected,
     ]  # fmt: skip
     dropped = sum(pairs["dropped"].values())
-    assert figures_in(done.stderr, "pairs") == [pairs["all"], pairs["kept"], dropped]
-    quality = json.loads(pairmill("qc", out, "--json", "--fail-on", "never").stdout)
+    assert figures_in(ended.told, "pairs") == [pairs["all"], pairs["kept"], dropped]
+
+
+def test_qc_report_and_card_say_the_same(ended: Ended) -> None:
+    documents, chunks, pairs = (ended.counts[name] for name in ("documents", "chunks", "pairs"))
+    quality = json.loads(pairmill("qc", ended.out, "--json", "--fail-on", "never").stdout)
     assert quality["pairs"] == pairs["kept"]
-    assert pairmill("report", out).returncode == 0
-    page = (out / "report.html").read_text()
-    card = (out / "README.md").read_text()
+    assert pairmill("report", ended.out).returncode == 0
+    page = (ended.out / "report.html").read_text()
+    card = (ended.out / "README.md").read_text()
     for label, number in (
         ("Documents", documents["all"]),
         ("of these, used", documents["used"]),
@@ -139,7 +177,7 @@ def test_every_place_shows_the_same_sums_after_a_kill_and_a_resume(tmp_path: Pat
         ("of these, rejected", sum(chunks["rejected"].values())),
         ("Pairs", pairs["all"]),
         ("of these, kept", pairs["kept"]),
-        ("of these, dropped by a check", dropped),
+        ("of these, dropped by a check", sum(pairs["dropped"].values())),
     ):
         assert f"| {label} | {number:,} |" in card
     for what, reasons in (
@@ -150,36 +188,38 @@ def test_every_place_shows_the_same_sums_after_a_kill_and_a_resume(tmp_path: Pat
         for reason, number in reasons.items():
             assert f"| {what} | `{reason}` | {number} |" in card
             assert reason in page
-    exported = pairmill("export", out)
-    assert exported.returncode == 0, exported.stderr
-    export_card = (tmp_path / "run-messages" / "README.md").read_text()
-    assert f"| of these, kept | {pairs['kept']} |" in export_card
-    assert f"| Documents | {documents['all']} |" in export_card
-    # A folder that lost its ledger still says the same, from its manifest.
-    (out / ".run").rename(tmp_path / "lost")
-    moved = pairmill("export", out, "-o", tmp_path / "again")
+
+
+def test_the_card_of_an_export_says_the_same_also_without_a_ledger(
+    ended: Ended, tmp_path: Path
+) -> None:
+    assert pairmill("export", ended.out, "-o", tmp_path / "one").returncode == 0
+    bare = tmp_path / "bare"
+    shutil.copytree(ended.out, bare, ignore=shutil.ignore_patterns(".run"))
+    moved = pairmill("export", bare, "-o", tmp_path / "two")
     assert moved.returncode == 0, moved.stderr
-    again = (tmp_path / "again" / "README.md").read_text()
-    start_of = "## Counts"
-    end_of = "## Fields"
-    assert (
-        again.partition(start_of)[2].partition(end_of)[0]
-        == export_card.partition(start_of)[2].partition(end_of)[0]
-    )
-    (tmp_path / "lost").rename(out / ".run")
-    # Every reason that stands in rejected/ may be asked again.
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("one", "two")]
+    told = [card.partition("## Counts")[2].partition("## Fields")[0] for card in cards]
+    assert told[0] == told[1]
+    assert f"| of these, kept | {ended.counts['pairs']['kept']} |" in told[0]
+    assert f"| Documents | {ended.counts['documents']['all']} |" in told[0]
+
+
+def test_every_reason_in_rejected_may_be_asked_again(ended: Ended, tmp_path: Path) -> None:
+    out = ended.out
+    lines = rejects(out)
     with SimulatorProcess(SimulatorSettings()) as endpoint:
         for reason in sorted({line["reason"] for line in lines}):
-            again_run = pairmill("retry", out, "--reason", reason, url=endpoint.url)
-            assert "nothing was rejected" not in again_run.stderr, reason
+            again = pairmill("retry", out, "--reason", reason, url=endpoint.url)
+            assert "nothing was rejected" not in again.stderr, reason
             if any(line["whole_unit"] for line in lines if line["reason"] == reason):
-                assert again_run.returncode == 0, (reason, again_run.stderr)
+                assert again.returncode == 0, (reason, again.stderr)
             else:  # its chunks gave other pairs, which stay
-                assert again_run.returncode == 2
-                assert f"what was dropped as '{reason}' is of " in again_run.stderr
-    after = json.loads(pairmill("status", out, "--json").stdout)["counts"]
+                assert again.returncode == 2
+                assert f"what was dropped as '{reason}' is of " in again.stderr
+    after = counts_of(out)
     sums_hold(after)
-    assert after["chunks"]["all"] == chunks["all"]
+    assert after["chunks"]["all"] == ended.counts["chunks"]["all"]
     assert after["chunks"]["rejected"] == {}
-    assert len(rows(out)) == after["pairs"]["kept"] > pairs["kept"]
+    assert len(rows(out)) == after["pairs"]["kept"] > ended.counts["pairs"]["kept"]
     assert len(rejects(out)) == after["reject_lines"]

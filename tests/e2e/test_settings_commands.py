@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +11,7 @@ from tests.support.corpus import write_corpus
 from typer.testing import CliRunner
 
 from pairmill.cli import app
-from pairmill.errors import UsageError
+from pairmill.errors import PairmillError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +55,23 @@ def test_a_file_with_flat_names_is_told_once_where_they_stand_now(there: Path) -
     assert found.exit_code == 0, found.output
     (line,) = [line for line in found.stderr.splitlines() if "groups" in line]
     assert line.endswith("rpm is limits.rpm, model is model.name")
+
+
+def test_a_run_that_fails_says_why_and_nothing_beside_it(there: Path) -> None:
+    (there / "old.yaml").write_text("rpm: 60\nmodel: m\n", "utf-8")
+    found = CliRunner().invoke(app, ["run", "nowhere", "--config", "old.yaml", "-o", "out"])
+    assert isinstance(found.exception, PairmillError)
+    assert found.stderr == ""
+
+
+def test_a_settings_file_is_read_once_as_it_may_be_a_pipe(there: Path) -> None:
+    os.mkfifo(there / "pipe.yaml")
+    writer = Thread(target=(there / "pipe.yaml").write_text, args=("rpm: 60\nmodel: m\n",))
+    writer.start()
+    found = CliRunner().invoke(app, ["run", "articles", "--config", "pipe.yaml", "--dry-run"])
+    writer.join()
+    assert found.exit_code == 0, found.output
+    assert "rpm is limits.rpm" in found.stderr
 
 
 def test_flags_win_over_assignments_and_both_over_the_file(there: Path) -> None:

@@ -13,7 +13,7 @@ from pairmill.recipes.recipe import NullContext
 from pairmill.records import Chunk, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pairmill.events import Event
     from pairmill.records import Prompt, Rejection
@@ -93,6 +93,10 @@ class ScriptedAsk:
         if reading.value is None:
             raise RejectedError(reading.faults[0].reason, reading.faults[0].detail)
         return reading.value
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """All of them are new."""
+        return [True] * len(names)
 
     def drop(self, rejection: Rejection) -> None:
         self.dropped.append(rejection)

@@ -17,8 +17,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.blocks import Block, Shape, find_blocks
-from pairmill.chunking.cuts import cut_span, nearest_sentence_end, skip_blank
-from pairmill.records import Chunk, digest
+from pairmill.chunking.cuts import cut_span, nearest_sentence_end, sentence_ends, skip_blank
+from pairmill.records import Chunk, PartOrigin, digest
 
 if TYPE_CHECKING:
     from pairmill.records import Document
@@ -51,8 +51,14 @@ ChunkValues = tuple[
     str | None,
     str | None,
     tuple[int, ...],
+    tuple[PartOrigin, ...],
+    str | None,
+    str,
 ]
 """The fields of a `Chunk`, in their order."""
+
+
+_MOST_BEFORE = 300  # characters of what stands before a chunk
 
 
 class _Atom(NamedTuple):
@@ -120,7 +126,24 @@ def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
         document.url,
         document.language,
         parts,
+        (),
+        document.date,
+        _end_before(document.text, start) if start else "",
     )
+
+
+def _end_before(text: str, start: int) -> str:
+    """The last sentences before an offset, at most 300 characters; a part of one too long for it.
+
+    A heading, an item or a row is a sentence too: whatever stands there last.
+    """
+    low = max(0, start - _MOST_BEFORE)
+    before = text[low:start]
+    if low:
+        ends = [at for at in sentence_ends(text, low, start) if text[at:start].strip()]
+        first = ends[0] if ends else max(low, text.find(" ", low, start))
+        before = text[first:start]
+    return " ".join(before.split())
 
 
 def join_neighbours(spans: list[Span], size: int, step: int) -> list[Span]:

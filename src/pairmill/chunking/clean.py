@@ -95,6 +95,7 @@ def clean(document: Document, min_words: int = MIN_WORDS) -> Document | Dropped:
         _line(document.url, 2000),
         _line(document.language, 40),
         max(document.since, since),
+        _line(document.date, 40),
     )
 
 

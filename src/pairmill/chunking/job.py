@@ -41,6 +41,7 @@ class Job(Struct, frozen=True, kw_only=True):
     limit_per_document: int | None
     chunks_per_unit: int = 1
     chunk_step: int = 1
+    chunks_by: str = "neighbours"
     begun_with: int = 0
 
     @property
@@ -74,5 +75,6 @@ class Job(Struct, frozen=True, kw_only=True):
             limit_per_document=settings.limit_per_document,
             chunks_per_unit=settings.chunks_per_unit,
             chunk_step=settings.chunk_step,
+            chunks_by=settings.chunks_by,
             begun_with=begun_with,
         )

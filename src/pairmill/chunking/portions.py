@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pairmill.chunking.chunk import ChunkValues, chunk_values
-from pairmill.chunking.reader import spans_of
+from pairmill.chunking.reader import chunks_of, spans_of
 from pairmill.records import Chunk
 from pairmill.sources.notes import InputFate, Note
 
@@ -41,6 +41,7 @@ Packed = tuple[str, str, bytes | memoryview]
 """A chunk's id, its document's id, and all of it as bytes, for `unpack`."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_FIELDS = Chunk.__struct_fields__
 _decode = msgspec.msgpack.Decoder(ChunkValues).decode
 
 
@@ -135,6 +136,11 @@ def read_portions(job: Job) -> Iterator[ChunkBatch]:
 def _packed_of(
     job: Job, watch: Watch, stdin: Source | None, on_wait: Callable[[], None] | None
 ) -> Iterator[Packed]:
+    if job.chunks_by == "subject":
+        for chunk in chunks_of(job, watch, stdin, on_wait):
+            values = tuple(getattr(chunk, name) for name in _FIELDS)
+            yield chunk.id, chunk.document_id, _encode(values)
+        return
     for document, spans in spans_of(job, watch, stdin, on_wait):
         for index, span in enumerate(spans):
             yield pack(document, index, span)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
 from pairmill.chunking.clean import READING_VERSION, Dropped, clean
 from pairmill.chunking.job import Job
+from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
 from pairmill.quality.language import identify, primary
 from pairmill.quality.privacy import redact
@@ -82,11 +83,21 @@ def read_documents(
                 yield item
 
 
-def chunks_of(job: Job, watch: Watch, stdin: Source | None = None) -> Iterator[Chunk]:
+def chunks_of(
+    job: Job,
+    watch: Watch,
+    stdin: Source | None = None,
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[Chunk]:
     """Yield what `read_chunks` does, of inputs that were checked before."""
-    for document, spans in spans_of(job, watch, stdin):
-        for index, span in enumerate(spans):
-            yield make_chunk(document, index, span)
+    chunks = (
+        make_chunk(document, index, span)
+        for document, spans in spans_of(job, watch, stdin, on_wait)
+        for index, span in enumerate(spans)
+    )
+    if job.chunks_by == "subject" and job.chunks_per_unit > 1:
+        return gather(chunks, job.chunks_per_unit, on_wait)
+    return chunks
 
 
 def spans_of(
@@ -141,7 +152,7 @@ def usable(document: Document, job: Job) -> Document | Dropped:
 def units_of(text: str, bounds: tuple[int, int, int], job: Job) -> list[Span]:
     """Where the units of a text are: its chunks, or windows of neighbouring ones."""
     spans = find_spans(text, bounds)
-    if job.chunks_per_unit == 1:
+    if job.chunks_per_unit == 1 or job.chunks_by == "subject":
         return spans
     return join_neighbours(spans, job.chunks_per_unit, job.chunk_step)
 

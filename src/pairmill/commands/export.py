@@ -55,6 +55,10 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     min_support: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop pairs that their text backs up less.")
     ] = None,
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="Drop pairs with a sentence that no verifier bore out."),
+    ] = False,
     drop_flag: Annotated[
         list[str] | None,
         typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
@@ -123,6 +127,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     public: Annotated[
         bool, typer.Option("--public", help="With --push-to-hub: for everybody to read.")
     ] = False,
+    marks: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="What people marked in 'pairmill view': apply; accepted: keep only what was"
+            " accepted or edited; ignore.",
+        ),
+    ] = "apply",
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
     ] = "unknown",
@@ -154,6 +166,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             keep_unscored=keep_unscored,
             min_grounding=min_grounding,
             min_support=min_support,
+            verified=verified,
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
@@ -163,6 +176,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         system=system,
         dry_run=dry_run,
         replace_changed=replace,
+        marks=marks,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     if public and push is None:

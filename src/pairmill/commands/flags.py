@@ -68,30 +68,29 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 
 def read_settings(
     config: Path | None, assignments: Sequence[str] | None, flags: Mapping[str, Any]
-) -> Settings:
+) -> tuple[Settings, list[str]]:
     """Merge the settings file, ``--set`` and the flags, of which the later ones win.
+
+    Returns them with advice on the file: no line, or one. It is for the end of a command that did
+    what it was asked to: a command that fails says why, and nothing beside it.
 
     Raises:
         PairmillError: A name or a value cannot be used.
     """
-    from pairmill.config import load
+    from pairmill.config import load, read_file
     from pairmill.reference import flatten
 
     given = flatten(parse_assignments(assignments or ()), "--set ")
     given |= {name: value for name, value in flags.items() if value is not None}
-    settings = load(config, given)
-    if config is not None:
-        _tell_flat_names(config)
-    return settings
+    values = read_file(config) if config else {}  # once: it may be a pipe
+    return load(config, given, values), _advice_on(config, values)
 
 
-def _tell_flat_names(config: Path) -> None:
-    """Say in one line where settings stand now that a file gives by their flat names."""
-    from pairmill.config import read_file
-
-    values = read_file(config)
+def _advice_on(config: Path | None, values: Mapping[str, Any]) -> list[str]:
+    """Name the settings that a file gives by their flat names, and where they stand now."""
     flat = {name: dotted(name) for name in values if dotted(name) != name}
     flat = {name: place for name, place in flat.items() if not isinstance(values[name], dict)}
-    if flat:
-        named = ", ".join(f"{name} is {place}" for name, place in flat.items())
-        typer.echo(f"pairmill: {config}: settings stand in groups now: {named}", err=True)
+    if not flat:
+        return []
+    named = ", ".join(f"{name} is {place}" for name, place in flat.items())
+    return [f"pairmill: {config}: settings stand in groups now: {named}"]

@@ -78,7 +78,8 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         typer.Option(
             metavar="KEYS",
             help="With --clean: the figures whose rows go, with commas between; else repeats,"
-            " ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets.",
+            " ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets; none: only"
+            " what people rejected.",
         ),
     ] = "",
     html: Annotated[

@@ -19,9 +19,11 @@ Named = Annotated[
 @recipes.command("list")
 def list_recipes() -> None:
     """Print every recipe that has a name, and what it does."""
+    import shutil
+
     from pairmill.service.recipes import list_lines
 
-    for line in list_lines():
+    for line in list_lines(shutil.get_terminal_size((80, 24)).columns):
         typer.echo(line)
 
 

@@ -7,7 +7,7 @@ ledger holds, so that prompts, repairs and drops are those of the run itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 
@@ -17,7 +17,7 @@ from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
 from pairmill.output.rows import complete_lines, exchanges_of, open_shards, parse, published_shards
-from pairmill.output.run_inputs import find_chunks
+from pairmill.output.run_inputs import find_chunks, has_code
 from pairmill.quality.filters import inspect
 from pairmill.quality.grounding import (
     evidence_match,
@@ -30,7 +30,8 @@ from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
-from pairmill.records import Rejection
+from pairmill.records import Rejection, digest
+from pairmill.store.claims import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
@@ -43,7 +44,14 @@ if TYPE_CHECKING:
     from pairmill.records import Chunk, Completion, Request
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Explanation", "MeasuredPair", "explain"]
+__all__ = [
+    "Explanation",
+    "MeasuredPair",
+    "explain",
+    "explain_row",
+    "settings_of",
+    "thresholds_of",
+]
 
 _NO_UNIT = "0" * 32  # a unit that never ended, so that its chunk's answers are looked up
 _NO_CALLS = "the answers are not in the ledger"
@@ -108,6 +116,17 @@ class _Replay:
         return found
 
 
+class _KnownClaims(NamedTuple):
+    """What a unit was the first of the corpus to bring, as the run decided."""
+
+    path: Path
+    unit: str
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """Whether each name is the unit's."""
+        return held_by(self.path, self.unit, names)
+
+
 def explain(name: str, path: Path) -> Explanation:
     """Find a row by its id, or by an unambiguous beginning of it, and how it came about.
 
@@ -123,13 +142,43 @@ def explain(name: str, path: Path) -> Explanation:
     row, shard, is_rejected = _find_row(folder.path, name)
     chunk_id = str(row.get("chunk_id"))
     chunk = find_chunks(folder, {chunk_id}).get(chunk_id)
+    return explain_row(folder, row, shard, chunk, is_rejected=is_rejected)
+
+
+def explain_row(
+    folder: RunFolder,
+    row: Row,
+    shard: Path,
+    chunk: Chunk | None,
+    *,
+    is_rejected: bool,
+    run_code: bool = True,
+) -> Explanation:
+    """How a row came about that was found already.
+
+    Args:
+        folder: The run folder.
+        row: As it stands in ``data/`` or ``rejected/``.
+        shard: Where.
+        chunk: What it was written from; None where that is not at hand.
+        is_rejected: It stands in ``rejected/``.
+        run_code: Whether a recipe in Python, which the folder names, may run.
+
+    Raises:
+        FolderError: The ledger is damaged.
+    """
+    chunk_id = str(row.get("chunk_id"))
     answers = _answers_of(folder, chunk_id)
-    settings = _settings(folder)
+    settings = settings_of(folder)
     replay = _Replay(dict(answers))
     dropped: list[Rejection] = []
     note = "" if chunk else "the run's inputs are not there any more, so its questions are unknown"
     if not answers:
         note = note or _NO_CALLS
+    elif settings and has_code(settings) and not run_code:
+        note = (
+            note or "its recipe is Python code, which is not run here; 'pairmill explain' runs it"
+        )
     elif chunk and settings:
         note = anyio.run(_ask_again, settings, folder, chunk, replay, dropped)
     usd = None
@@ -161,7 +210,8 @@ async def _ask_again(
         recipe = make_recipe(settings, folder.state / "recipe")
         settings = for_unit(settings, recipe)
         questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
-        asker = Asker(questions, replay)
+        unit = digest(chunk.id, recipe.identity)
+        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, unit))
         try:
             await recipe.write(chunk, asker)
         except RejectedError as error:
@@ -208,11 +258,15 @@ def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
     if not folder.ledger.exists():
         return {}
     with Lookup(folder.ledger) as lookup:
-        known = lookup.known([UnitKey(_NO_UNIT, chunk_id)])
+        try:
+            known = lookup.known([UnitKey(_NO_UNIT, chunk_id)])
+        except ValueError:  # no id of ours
+            return {}
     return dict(known.answers.get(chunk_id, {}))
 
 
-def _settings(folder: RunFolder) -> Settings | None:
+def settings_of(folder: RunFolder) -> Settings | None:
+    """The settings of a run's last start; None where they cannot be read."""
     try:
         return Settings.model_validate_json(folder.resolved.read_bytes())
     except (OSError, ValueError):
@@ -235,7 +289,7 @@ def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:
 
 def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[MeasuredPair]:
     """The numbers of a row beside the thresholds that they are held against, then the findings."""
-    limits = _thresholds(settings)
+    limits = thresholds_of(settings)
     context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
     text = prepare_chunk(chunk.text, context=context, language=chunk.language)
     measures: list[MeasuredPair] = []
@@ -271,7 +325,8 @@ def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[Measured
     return measures
 
 
-def _thresholds(settings: Settings | None) -> Thresholds:
+def thresholds_of(settings: Settings | None) -> Thresholds:
+    """What a run's pairs are held against; the usual figures where it does not say."""
     checks = settings.checks if settings else None
     try:
         return override(checks) if isinstance(checks, dict) else DEFAULT

@@ -27,6 +27,7 @@ from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
+from pairmill.output.marks.overlay import NO_MARKS, read_marks
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
 from pairmill.output.origins import Origins
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.formats.format import Format, Record
     from pairmill.output.length_gap import LengthGap
+    from pairmill.output.marks.overlay import Marks
     from pairmill.output.rows import Row
     from pairmill.output.text_cache import SourceText
     from pairmill.store.counts import RunCounts
@@ -59,6 +61,7 @@ __all__ = [
 
 _MOST_NAMES = 20
 _ALL = 100
+_MARKS = ("apply", "accepted", "ignore")
 _WITH_SYSTEM = frozenset({"messages", "reasoning", "sharegpt"})
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
@@ -87,6 +90,8 @@ class ExportOptions:
         system: A system message for rows that have none of their own; "" for none.
         dry_run: Read, choose and count as ever, and leave no file.
         replace_changed: Replace an earlier export although its files were changed since.
+        marks: What to do with people's marks: ``apply`` them, keep only what was ``accepted`` or
+            edited, or ``ignore`` them.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
         open_book: Percent of the rows that get the passage they were written from in the prompt.
         unanswerable: Percent of these whose passage is left out, with the answer that the texts do
@@ -107,6 +112,7 @@ class ExportOptions:
     system: str = ""
     dry_run: bool = False
     replace_changed: bool = False
+    marks: str = "apply"
     file_bytes: int = 256 * 2**20
 
 
@@ -138,6 +144,8 @@ class ExportSummary:
         origins: Sites, documents and languages of the kept rows.
         counts: What became of the run's documents, chunks and pairs; None where nobody knows.
         sizes: Every file of the export to its bytes.
+        marked: How many pairs of the run are marked as accepted, rejected or edited.
+        notices: Plain lines on marks that could not be read.
     """
 
     folder: Path
@@ -159,6 +167,8 @@ class ExportSummary:
     origins: Origins = field(default_factory=Origins)
     counts: RunCounts | None = None
     sizes: dict[str, int] = field(default_factory=dict)
+    marked: dict[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
 
 def export(
@@ -204,17 +214,20 @@ def export(
             f"--system: the format '{shape.name}' has no place for a system message;"
             f" {', '.join(sorted(_WITH_SYSTEM))} have one"
         )
+    marks = _read_marks(folder, options)
     check_replaceable(out, even_changed=options.replace_changed or options.dry_run)
     staging = make_staging(out)
     try:
-        with OrderedRows(staging / "scratch.db") as rows:
-            work = _Pass(rows, shape, options, find_repeats, find_related, read_texts)
+        with OrderedRows(staging / "scratch.db", marks.revise) as rows:
+            work = _Pass(rows, shape, options, find_repeats, find_related, read_texts, marks)
             summary = replace(
                 work.run(shards, staging, out),
                 replaced=describe_earlier(out),
                 is_dry=options.dry_run,
                 first=work.first,
                 counts=read_counts(folder),
+                marked=marks.counts(),
+                notices=marks.notices(),
             )
         (staging / "scratch.db").unlink()
         (staging / "shelf.db").unlink(missing_ok=True)
@@ -240,8 +253,10 @@ class _Pass:
         find_repeats: FindRepeats | None,
         find_related: FindRelated | None,
         read_texts: ReadTexts | None,
+        marks: Marks = NO_MARKS,
     ) -> None:
         self._rows = rows
+        self._marks = marks
         self._shape = shape
         self._options = options
         self._splitter = Splitter(options.shares, options.seed)
@@ -352,10 +367,24 @@ class _Pass:
 
     def _passing(self) -> Iterator[Row]:
         for chunk in self._rows.chunks():
-            rows = [row for row, _ in chunk if not self._shape.reason_to_drop(row)]
+            rows = [row for row, _ in chunk if not self._unfit(row)]
             for row, _ in self._shape.write(self._without_parents(rows)):
-                if not self._options.policy.reason_to_drop(row):
+                if not self._reason_to_drop(row):
                     yield row
+
+    def _unfit(self, row: Row) -> str | None:
+        """Why a row is out, whatever its figures: by a person's word, or by its task."""
+        mark = self._marks.of(row["id"])
+        if mark.is_out:
+            return "marked_rejected"
+        if self._options.marks == "accepted" and not mark.is_in:
+            return "not_accepted"
+        return self._shape.reason_to_drop(row)
+
+    def _reason_to_drop(self, row: Row) -> str | None:
+        """What the thresholds say; of a pair that a person wants, only whether it says nothing."""
+        reason = self._options.policy.reason_to_drop(row)
+        return None if reason != "empty" and self._marks.of(row["id"]).is_in else reason
 
     def _write_all(self, staging: Path) -> tuple[dict[str, list[WrittenTable]], dict[str, int]]:
         options = self._options
@@ -383,7 +412,7 @@ class _Pass:
         places = {row["id"]: place for row, place in chunk}
         fitting = []
         for row, _ in chunk:
-            reason = self._shape.reason_to_drop(row)
+            reason = self._unfit(row)
             if reason:
                 self._dropped[reason] += 1
             else:
@@ -393,7 +422,7 @@ class _Pass:
         unpaired = len(rows)
         for row, written in self._shape.write(rows):
             unpaired -= 1 if row.get("alternative") else 2
-            reason = self._options.policy.reason_to_drop(row) or self._repeats(row)
+            reason = self._reason_to_drop(row) or self._repeats(row)
             if reason:
                 self._dropped[reason] += 1
                 continue
@@ -436,7 +465,7 @@ class _Pass:
         """
         if self._options.keep_parents or self._shape.paired:
             return rows
-        reason = self._options.policy.reason_to_drop
+        reason = self._reason_to_drop
         by_id = {row["id"]: row for row in rows}
         left_out: set[str] = set()
         for row in rows:
@@ -469,6 +498,12 @@ class _Pass:
 def _sizes(staging: Path) -> dict[str, int]:
     files = (path for path in staging.rglob("*") if path.is_file())
     return {str(path.relative_to(staging)): path.stat().st_size for path in files}
+
+
+def _read_marks(folder: Path, options: ExportOptions) -> Marks:
+    if options.marks not in _MARKS:
+        raise UsageError(f"--marks: one of {', '.join(_MARKS)}")
+    return NO_MARKS if options.marks == "ignore" else read_marks(folder)
 
 
 def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> None:

@@ -46,6 +46,7 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         summary.origins.section(),
         _splits(summary, options),
         _open_book(summary),
+        _marks(summary, options),
         _thresholds(options),
     )
     name = summary.folder.resolve().name
@@ -119,6 +120,20 @@ def _open_book(summary: ExportSummary) -> str:
     )
 
 
+def _marks(summary: ExportSummary, options: ExportOptions) -> str:
+    marked = summary.marked
+    out, edited = marked.get("rejected", 0), marked.get("edited", 0)
+    wanted = marked.get("accepted", 0)
+    if not (out or edited or wanted):
+        return ""
+    only = " Only accepted and edited ones are here." if options.marks == "accepted" else ""
+    return (
+        f"## Looked at by people\n\nOf the run's pairs {wanted:,} are accepted, {edited:,} edited"
+        f" and {out:,} rejected; rejected ones are left out, and edited ones stand here with their"
+        f" new texts.{only}"
+    )
+
+
 def _thresholds(options: ExportOptions) -> str:
     policy = options.policy
     lines = []
@@ -133,6 +148,8 @@ def _thresholds(options: ExportOptions) -> str:
         lines.append(f"- Grounding at least {policy.min_grounding:g}")
     if policy.min_support is not None:
         lines.append(f"- Support at least {policy.min_support:g}")
+    if policy.verified:
+        lines.append("- Every sentence of an answer verified against its chunk by a model")
     if policy.drop_flags:
         lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
     return "\n".join(["## Thresholds", "", *lines]) if lines else ""

@@ -38,6 +38,7 @@ def write_neighbours(
         "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
         "columns": list(options.columns),
         "system": options.system or None,
+        "marks": {"used": options.marks, **summary.marked},
         "rows": summary.rows,
         "kept": summary.kept,
         "dropped": summary.dropped,

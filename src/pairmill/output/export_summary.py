@@ -33,6 +33,9 @@ def summary_lines(summary: ExportSummary) -> list[str]:
         most = sorted(summary.dropped.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
+    if summary.marked:
+        lines.append(f"marks: {', '.join(f'{n:,} {what}' for what, n in summary.marked.items())}")
+    lines += [plain(line, _SHOWN_CHARS) for line in summary.notices]
     lines.append(_leak_line(summary.leak))
     if summary.related is not None and not summary.sources_read:
         lines.append("kin: by answers alone, since the run's inputs are not at hand")

@@ -41,6 +41,8 @@ ROW_NOTES: Mapping[str, str] = {
     "grounding": "Share of the answer's content words that stand in the chunk, 0 to 1: a guard"
     " against foreign text",
     "support": "How well the chunk backs the answer up, by words that stand together, 0 to 1",
+    "verification": "What a verifier found, in sentences of the answer: supported, contradicted,"
+    " not in the chunk, unproven, cut out, and the words of the chunk that it quoted; or null",
     "parent_id": "Id of the row that this one was evolved from, if it was",
     "alternative": "Another answer to the same instruction, how it came, its mean rating",
     "attempts": "Answers bought for this pair's unit",

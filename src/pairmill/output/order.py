@@ -18,7 +18,7 @@ from pairmill.errors import FolderError, StorageError
 from pairmill.output.rows import complete_lines, is_row, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -50,10 +50,12 @@ class OrderedRows:
     """The rows of some shards, ordered by document, chunk and id; each id once.
 
     A context manager; ``scratch`` is a file that does not exist yet, in a folder with room for
-    about 150 bytes a row, and is the caller's to remove.
+    about 150 bytes a row, and is the caller's to remove. ``revise`` gives each row as it counts:
+    with the texts that a person put in the place of others.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, revise: Callable[[Row], Row] = lambda row: row) -> None:
+        self._revise = revise
         self._database = sqlite3.connect(scratch, isolation_level=None)
         self._shards: list[Path] = []
         self._files: dict[int, BinaryIO] = {}
@@ -131,8 +133,7 @@ class OrderedRows:
                 self._files.pop(next(iter(self._files))).close()
             file = self._files[number] = self._shards[number].open("rb")
         file.seek(offset)
-        row: Row = orjson.loads(file.read(length))
-        return row
+        return self._revise(orjson.loads(file.read(length)))
 
     def _run(self, call: Any, *arguments: Any) -> Any:
         """Make a call to SQLite whose only failure can be the disk's."""

@@ -29,6 +29,8 @@ class ExportPolicy:
             taken for a low or a high one.
         min_grounding: Least grounding, 0 to 1; a row without a figure passes.
         min_support: Least support, 0 to 1; likewise.
+        verified: Whether a row is dropped that was not verified, or has a sentence that the
+            verifier did not find supported.
         drop_flags: Rows that bear any of these flags are dropped; ``*`` stands for every flag.
     """
 
@@ -37,6 +39,7 @@ class ExportPolicy:
     keep_unscored: bool = False
     min_grounding: float | None = None
     min_support: float | None = None
+    verified: bool = False
     drop_flags: frozenset[str] = frozenset()
 
     def reason_to_drop(self, row: Row) -> str | None:
@@ -49,6 +52,8 @@ class ExportPolicy:
             return "low_grounding"
         if _is_below(row.get("support"), self.min_support):
             return "low_support"
+        if self.verified and not _is_verified(row):
+            return "unverified"
         return self._score_reason(row)
 
     def _unwanted_flag(self, row: Row) -> str | None:
@@ -72,6 +77,12 @@ class ExportPolicy:
 
 def _is_below(found: float | None, least: float | None) -> bool:
     return least is not None and found is not None and found < least
+
+
+def _is_verified(row: Row) -> bool:
+    found = row.get("verification")
+    doubts = ("contradicted", "not_in_text", "unproven")
+    return found is not None and not any(found.get(verdict) for verdict in doubts)
 
 
 def _is_empty(row: Row) -> bool:

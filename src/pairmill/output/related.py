@@ -50,11 +50,19 @@ def related_documents(rows: Iterable[Row]) -> set[tuple[str, str]]:
         runs = set(_runs(said_in(row), _GRAM))
         sizes.append(len(runs))
         owners.append(owner)
+        found.update((other, owner) for other in _written_from(row) if other != owner)
         shared = Counter(first.setdefault(run, number) for run in runs)
         for other, count in shared.items():
             if owners[other] != owner and count >= _LEAST_SHARE * min(len(runs), sizes[other]):
                 found.add((owners[other], owner))
     return found
+
+
+def _written_from(row: Row) -> Iterator[str]:
+    """The documents of a row whose unit was made of several."""
+    listed = (row.get("fields") or {}).get("document_ids")
+    if isinstance(listed, list):
+        yield from (name for name in listed if isinstance(name, str))
 
 
 class SourceSketches:

@@ -16,19 +16,33 @@ if TYPE_CHECKING:
     from pairmill.records import Chunk
     from pairmill.store.folder import RunFolder
 
-__all__ = ["find_chunks", "find_inputs"]
+__all__ = ["find_chunks", "find_inputs", "has_code"]
+
+_CODE = "it was made with Python code of its own, which is not run here"
 
 
-def find_inputs(folder: RunFolder) -> tuple[Settings | None, str]:
+def has_code(settings: Settings) -> bool:
+    """Whether a run's settings name Python files or objects, as its recipe or as its sources."""
+    name = settings.recipe_name
+    return bool(settings.sources) or ":" in name or name.endswith(".py")
+
+
+def find_inputs(folder: RunFolder, *, run_code: bool = True) -> tuple[Settings | None, str]:
     """A run's settings with inputs that can be read from here, or why there are none.
 
     Relative paths are tried from the working directory, from that of the run's last start, and from
     beside and inside the folder.
+
+    Args:
+        folder: The run folder.
+        run_code: Whether Python code that its settings name may run; a folder may come from anyone.
     """
     try:
         settings = Settings.model_validate_json(folder.resolved.read_bytes())
     except (OSError, ValueError):
         return None, "the folder does not say what it was made from (.run/config.json)"
+    if settings.sources and not run_code:
+        return None, _CODE
     if "-" in settings.inputs:
         return None, "the run read standard input, which is gone"
     settings = settings.model_copy(update={"output": folder.path})

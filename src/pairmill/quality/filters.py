@@ -207,10 +207,17 @@ def _instruction_length(case: Case) -> str | None:
 
 def _answer_length(case: Case) -> str | None:
     limits = case.thresholds
-    brief = case.pair.kind.startswith("definition")
-    least = limits.definition_min_words if brief else limits.answer_min_words
+    least = limits.answer_min_words
+    if case.pair.kind.startswith("definition"):
+        least = limits.definition_min_words
+    elif case.pair.kind in _BRIEF:
+        least = min(_BRIEF_WORDS, least)
     length = count_words(case.pair.answer)
     return None if least <= length <= limits.answer_max_words else f"{length} words"
+
+
+_BRIEF = frozenset({"fact"})  # types whose answers are asked for in a sentence or two
+_BRIEF_WORDS = 4
 
 
 def _yes_no(case: Case) -> str | None:

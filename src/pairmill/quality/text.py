@@ -31,6 +31,7 @@ __all__ = [
     "join",
     "key",
     "prepare",
+    "same_content",
     "stem",
     "tokens_per_word",
     "words",
@@ -134,6 +135,18 @@ def key(text: str) -> str:
     return " ".join(words(text))
 
 
+def same_content(text: str, language: str | None = "en") -> str:
+    """What two sentences have in common that say the same in another order or form of words.
+
+    The words' stems in the order of the alphabet, each once, without what English sentences have
+    for their form alone. Numbers, negations and the words that tell who did what to whom stay.
+    """
+    stems = set(words(text))
+    if language in _STEMMED:
+        stems = {stem(word) or word for word in stems - _FORM}
+    return " ".join(sorted(stems))
+
+
 def join(tokens: Iterable[str]) -> str:
     """One string in which a run of tokens can be looked up, itself joined the same way."""
     return f" {' '.join(tokens)} "
@@ -214,6 +227,11 @@ def _mixed_content(prepared: Prepared) -> frozenset[str]:
 
 
 _STEMMED = frozenset({"en", None})
+_FORM = frozenset(
+    {"a", "an", "the", "of", "in", "on", "at", "is", "are", "was", "were", "be", "been", "being"}
+    | {"has", "have", "had", "did", "does", "do", "it", "its", "this", "that", "these", "those"}
+    | {"which", "who", "and", "also", "there"}
+)
 _NOTHING = frozenset({""})
 
 

@@ -146,6 +146,8 @@ def override(given: Mapping[str, object], base: Thresholds = DEFAULT) -> Thresho
 
 
 def _policy(name: str, value: object) -> CheckPolicy:
+    if value is False or value == "off":  # YAML reads off as a truth value
+        return CheckPolicy.KEEP
     if isinstance(value, str) and value in list(CheckPolicy):
         return CheckPolicy(value)
     raise ConfigError(f"checks.{name}: needs one of {', '.join(CheckPolicy)}")

@@ -1,4 +1,4 @@
-"""How far a judge can be trusted, and what evolution gains: from counts to verdicts.
+"""How far judge and verifier can be trusted, and what evolution gains: from counts to verdicts.
 
 The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
 (Landis and Koch 1977). A judge that throws dice "finds" most planted faults, since what was rated
@@ -24,13 +24,17 @@ LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less 
 LEAST_TRIED = 20
 _JUDGE_MORE = "judge more chunks"
 _MORE = f"{_JUDGE_MORE}, or raise judge_trust"
+_VERIFY_MORE = "verify more chunks, or raise verify_trust"
 _PLANTED = {
     "swapped": "answer swapped",
     "cut": "answer cut in half",
     "number": "number changed",
     "foreign": "foreign sentence added",
     "negated": "statement negated",
+    "exchanged": "passage exchanged",
+    "name": "name changed",
 }
+_COPIED = "copied"  # the control that is no fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +121,20 @@ class Operator(_Figures):
     left_out: dict[str, int] = Field(default_factory=dict)
 
 
+class VerifierFigures(_Figures):
+    """What is known of a verifier; ``outcomes`` and ``sentences`` are word to count."""
+
+    pairs: int
+    outcomes: dict[str, int]
+    sentences: dict[str, int]
+    controls: dict[str, Control]
+
+
 class RunFigures(_Figures):
     """``figures.json`` of a run folder."""
 
     judge: JudgeFigures | None = None
+    verify: VerifierFigures | None = None
     evolve: dict[str, Operator] | None = None
 
 
@@ -140,6 +154,7 @@ def verdicts(figures: RunFigures | None) -> tuple[Check, ...]:
     operators = sorted(evolve.items()) if evolve else ()
     return (
         *(_judge(judge) if judge else ()),
+        *(_verifier(figures.verify) if figures.verify else ()),
         *(_operator(name, operator) for name, operator in operators),
     )
 
@@ -240,6 +255,74 @@ def _position(judge: JudgeFigures) -> Check:
     if len(means) < 2 or judge.rated < LEAST_PLACED:  # noqa: PLR2004 (nothing to compare)
         return gauge.too_few(found, _JUDGE_MORE)
     return gauge.check(max(means.values()) - min(means.values()), found)
+
+
+def _verifier(found: VerifierFigures) -> list[Check]:
+    faults = {kind: control for kind, control in found.controls.items() if kind != _COPIED}
+    return [
+        _verified(found),
+        _unproven(found),
+        *(_fault(kind, control) for kind, control in faults.items()),
+        _doubts(found.controls.get(_COPIED, Control(planted=0, rated=0, detected=0))),
+    ]
+
+
+def _verified(found: VerifierFigures) -> Check:
+    """How true the answers were as they were written, by the verifier's word."""
+    said = {kind: found.sentences.get(kind, 0) for kind in ("contradicted", "not_in_text")}
+    total = sum(found.sentences.values())
+    share = sum(said.values()) / total if total else 0.0
+    became = ", ".join(f"{outcome} {count:,}" for outcome, count in found.outcomes.items())
+    told = (
+        f"{share:.1%} of {total:,} sentences ({said['contradicted']:,} contradicted,"
+        f" {said['not_in_text']:,} not in the text); pairs: {became}"
+    )
+    advice = "the writer adds to its texts: take a stronger one"
+    gauge = _Gauge(
+        "Verifier: sentences that the text does not support", "under 5 %", advice, 0.05, 0.2
+    )
+    return gauge.check(share, told) if total >= LEAST_RATED else gauge.too_few(told)
+
+
+def _unproven(found: VerifierFigures) -> Check:
+    total = sum(found.sentences.values())
+    missing, unproven = (found.sentences.get(kind, 0) for kind in ("missing", "unproven"))
+    share = (missing + unproven) / total if total else 0.0
+    told = (
+        f"{share:.1%} of {total:,} sentences ({missing:,} left out, {unproven:,} called supported"
+        " by a quotation that is not in the text)"
+    )
+    advice = "take a verifier that keeps to the schema and copies its quotations"
+    gauge = _Gauge("Verifier: sentences without a verdict", "under 2 %", advice, 0.02, 0.1)
+    return gauge.check(share, told)
+
+
+def _fault(kind: str, control: Control) -> Check:
+    advice = "a supported sentence means little: take a stronger verifier"
+    gauge = _Gauge(
+        f"Verifier: planted errors found ({_PLANTED.get(kind, kind)})",
+        "8 in 10 and more",
+        advice,
+        0.8,
+        0.5,
+    )
+    told = f"{control.detected} of {control.rated}"
+    if control.rated < LEAST_PLANTED:
+        return gauge.too_few(told, _VERIFY_MORE)
+    share = control.detected / control.rated
+    return gauge.check(share, f"{told} ({share:.0%})")
+
+
+def _doubts(control: Control) -> Check:
+    advice = "it throws true sentences away: do not cut or drop by it"
+    gauge = _Gauge(
+        "Verifier: the text's own sentences that it doubts", "under 5 %", advice, 0.05, 0.2
+    )
+    told = f"{control.detected} of {control.rated}"
+    if control.rated < LEAST_PLANTED:
+        return gauge.too_few(told, _VERIFY_MORE)
+    share = control.detected / control.rated
+    return gauge.check(share, f"{told} ({share:.0%})")
 
 
 def _operator(name: str, operator: Operator) -> Check:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
@@ -41,7 +42,8 @@ VERSION = "3"
 def backtranslate(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk only when no valid reply can be had."""
     doors = constant_doors(settings)
-    forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice))
+    prompts = of_settings(settings)
+    forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))
     cards = StyleCards(style_mode(settings))
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)
@@ -54,7 +56,7 @@ def backtranslate(settings: Settings) -> Generator:
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)
-        plan = plan_pairs(chunk, count, settings.seed, settings.plan)
+        plan = plan_pairs(chunk, count, settings.seed, settings.plan, prompts=prompts)
         form = forms.with_card(await cards.of(chunk, ask))
         written = await ask(
             question(form, chunk, plan),

@@ -1,4 +1,4 @@
-"""A recipe out of its steps: generate, refine, then evolve, add second answers, judge.
+"""A recipe out of its steps: generate, refine, then evolve, verify, add second answers, judge.
 
 A question never says anything of the steps behind it, so that a step that is switched on later
 pays for itself alone: what was bought before is found in the ledger.
@@ -6,7 +6,7 @@ pays for itself alone: what was bought before is found in the ledger.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,10 @@ from pairmill.recipes.doors import language_code, with_system
 from pairmill.recipes.evolve import Evolution
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.preference import Preference
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.recipe import Generator, Recipe
 from pairmill.recipes.refine import Checks, refine
+from pairmill.recipes.verify import make_verifier
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.quality.thresholds import Thresholds
+    from pairmill.recipes.judge import Judge
     from pairmill.recipes.recipe import Ask
+    from pairmill.recipes.verify import Verifier
     from pairmill.records import Chunk, Pair
 
 __all__ = ["compose", "make_checks"]
@@ -74,12 +78,16 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         ConfigError: ``checks`` names what there is not.
     """
     checks = make_checks(generator, settings, table)
-    evolution, preference = Evolution.of(settings, checks), Preference.of(settings)
-    judge = make_judge(settings)
-    steps = [step.identity if step is not None else "" for step in (evolution, preference, judge)]
-    if settings.system_prompt:
-        steps.append(digest("system", *_texts(settings.system_prompt)))
     is_unchecked = settings.checks == "off" or generator.checks is None
+    steps = _Steps(
+        Evolution.of(settings, checks),
+        make_verifier(settings, None if is_unchecked else checks, generator.rewrite),
+        Preference.of(settings),
+        make_judge(settings),
+    )
+    named = steps.identities()
+    if settings.system_prompt:
+        named.append(digest("system", *_texts(settings.system_prompt)))
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         written = await generator.write(chunk, ask)
@@ -89,31 +97,63 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
             pairs = written
         else:
             pairs = await refine(written, chunk, ask, checks, generator.rewrite)
-        if written and not pairs:
-            raise RejectedError("no_pair_passed", f"none of {len(written)} pairs passed the checks")
+        _require_any(pairs, written)
         # What has no single request and reply is left as it is.
         others = [pair for pair in pairs if pair.task not in _ASKED]
-        pairs = [pair for pair in pairs if pair.task in _ASKED] if others else pairs
-        if evolution is not None:
-            pairs = await evolution.evolve(pairs, chunk, ask)
-        if preference is not None:
-            pairs = await preference.add(pairs, chunk, ask)
-        if judge is not None:
-            pairs = await judge.rate(pairs, chunk, ask)
-        pairs = [*pairs, *others] if others else pairs
+        if len(others) < len(pairs):
+            asked = [pair for pair in pairs if pair.task in _ASKED] if others else pairs
+            followed = await steps.follow(asked, chunk, ask)
+            pairs = [*followed, *others] if others else followed
+            _require_any(pairs, asked)
         return with_system(pairs, chunk, settings) if settings.system_prompt else pairs
 
     return Recipe(
         name=generator.name,
         version=generator.version,
         prompt_version=generator.prompt_version,
-        identity=digest(VERSION, generator.identity, _describe(checks.thresholds), *steps),
+        identity=digest(VERSION, generator.identity, _describe(checks.thresholds), *named),
         write=write,
         fields=generator.fields,
         origin=generator.origin,
         source=generator.source,
+        claims=generator.claims,
+        prompts=of_settings(settings),
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """What follows the checks, in this order; None for what is off."""
+
+    evolution: Evolution | None
+    verifier: Verifier | None
+    preference: Preference | None
+    judge: Judge | None
+
+    def identities(self) -> list[str]:
+        """One of each step; "" for what is off, and none for a step that came later."""
+        known = (self.evolution, self.preference, self.judge)
+        names = [step.identity if step is not None else "" for step in known]
+        return [*names, self.verifier.identity] if self.verifier is not None else names
+
+    async def follow(self, pairs: list[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
+        """What becomes of pairs that have passed the checks."""
+        if self.evolution is not None:
+            pairs = await self.evolution.evolve(pairs, chunk, ask)
+        if self.verifier is not None:
+            pairs = await self.verifier.verify(pairs, chunk, ask)
+        if self.preference is not None:
+            pairs = await self.preference.add(pairs, chunk, ask)
+            if self.verifier is not None:
+                pairs = await self.verifier.verify_alternatives(pairs, chunk, ask)
+        return await self.judge.rate(pairs, chunk, ask) if self.judge is not None else pairs
+
+
+def _require_any(kept: list[Pair], before: list[Pair]) -> None:
+    """Raise RejectedError where there were pairs, and none is left."""
+    if before and not kept:
+        raise RejectedError("no_pair_passed", f"none of {len(before)} pairs passed the checks")
 
 
 def _with_thought(pairs: list[Pair], thought: str) -> list[Pair]:

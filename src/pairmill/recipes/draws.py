@@ -64,6 +64,12 @@ class Draw:
             found.append(left.pop(place)[0])
         return found
 
+    def outcomes(self) -> list[str] | list[list[str]]:
+        """What can be drawn: every value that has a weight, or one of the lists."""
+        if self.take is not None:
+            return [list(self.values[: self.take])]
+        return [value for value, weight in zip(self.values, self.weights, strict=True) if weight]
+
     def described(self) -> str:
         """Everything that decides what is drawn, as text."""
         listed = digest(*self.values, *map(repr, self.weights))

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.quality.filters import prompt_terms
-from pairmill.quality.text import key
+from pairmill.quality.language import primary
+from pairmill.quality.text import key, same_content
 from pairmill.recipes.answer_fields import form_of, make_model
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import count_pairs
 from pairmill.recipes.prompts import fence, one_line
 from pairmill.recipes.recipe import Generator
-from pairmill.recipes.recipe_file import FORMAT
-from pairmill.recipes.templating import FencedText
+from pairmill.recipes.recipe_file import FORMAT, ORIGIN_FIELDS
+from pairmill.recipes.sandbox import FencedText
 from pairmill.recipes.writing import CANARY, drop_skipped
 from pairmill.records import Message, Pair, Prompt, Rejection, Sampling, Template, digest
 
@@ -80,10 +83,15 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         for runner in steps:
             values[runner.step.name] = await runner.run(values, ask)
         pairs = list(_rows_of(recipe, values, ask))
-        if not pairs:
+        if not pairs and _is_all_repeated(recipe, values):
+            ask.drop(Rejection("repeated", "the corpus said all of it before"))
+        elif not pairs:
             drop_skipped(_skip_reason(recipe, values), ask)
+        if recipe.unit.by == "subject":
+            return [_with_origins(pair, chunk) for pair in pairs]
         return pairs
 
+    fields = {**recipe.fields, **ORIGIN_FIELDS} if recipe.unit.by == "subject" else recipe.fields
     given = [
         *(str(runner.model) for runner in steps),
         *(repr(runner.temperature) for runner in steps),
@@ -97,7 +105,8 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         write=write,
         terms=prompt_terms((), CANARY),
         checks=recipe.checks,
-        fields=recipe.fields,
+        fields=fields,
+        claims=any(step.distinct is not None for step in recipe.steps),
         origin=recipe,
     )
 
@@ -133,10 +142,12 @@ class _Runner:
             return await self._voted(values, ask)
         found: list[Values] = []
         failed: RejectedError | None = None
-        for item in each.over(values) or ():
-            inner = {**values, each.name: item}
-            if not _holds(self.step.when, inner):
-                continue
+        inners = [{**values, each.name: item} for item in each.over(values) or ()]
+        inners = [inner for inner in inners if _holds(self.step.when, inner)]
+        if self.step.distinct is not None:
+            inners = await self._new(self.step.distinct, inners, ask)
+        for inner in inners:
+            item = inner[each.name]
             try:
                 answer = await self._voted(inner, ask)
             except RejectedError as error:
@@ -148,6 +159,24 @@ class _Runner:
         if failed is not None and not found:
             raise failed
         return found
+
+    async def _new(
+        self, distinct: ValueTemplate, inners: Sequence[Values], ask: Ask
+    ) -> list[Values]:
+        """Those whose text neither this unit nor one that was read before it has brought."""
+        texts = [_text(distinct(inner)) for inner in inners]
+        languages = [primary(inner["language"]) for inner in inners]
+        names = list(map(same_content, texts, languages))
+        are_new = dict(zip(names, await ask.claim(names), strict=True))
+        left = []
+        for inner, name, text in zip(inners, names, texts, strict=True):
+            if are_new[name]:
+                are_new[name] = False
+                left.append(inner)
+            else:
+                told = f"{self.step.name}: the corpus said so before"
+                ask.drop(Rejection("repeated", told, text, whole_unit=False))
+        return left
 
     async def _voted(self, values: Values, ask: Ask) -> Values:
         votes = self.step.votes
@@ -180,7 +209,7 @@ class _Runner:
 
     def _prompt(self, values: Values, seed: int) -> Prompt:
         sampling = Sampling(self.temperature, self.step.max_tokens, seed)
-        return Prompt(self.template, self.step.user.render(values).strip(), sampling)
+        return Prompt(self.template, self.step.user(values).strip(), sampling)
 
     def _bounded(self, items: list[Any], ask: Ask) -> list[Any]:
         most = int(self.step.answer.fields[self.answer.items or ""].most or len(items))
@@ -199,6 +228,8 @@ def _model(step: RecipeStep, recipe: RecipeFile, settings: Settings) -> str | No
         return None
     if role == "judge":
         return settings.judge_model
+    if role == "verifier":
+        return settings.verify_model
     raise ConfigError(
         f"{recipe.file}, line {step.line}: step '{step.name}' asks the model '{role}', which the"
         f" setting 'models' does not name (models: {{{role}: NAME}}); roles that are always there:"
@@ -208,11 +239,8 @@ def _model(step: RecipeStep, recipe: RecipeFile, settings: Settings) -> str | No
 
 def _unit_values(recipe: RecipeFile, settings: Settings, chunk: Chunk) -> Values:
     parts = _parts(chunk)
-    shown = (
-        "\n\n".join(f"[Part {number}]\n{part}" for number, part in enumerate(parts, 1))
-        if len(parts) > 1
-        else chunk.text
-    )
+    titles = [chunk.title, *(origin.title for origin in chunk.origins)] if chunk.origins else []
+    shown = _numbered(parts, titles) if len(parts) > 1 else chunk.text
     return {
         **recipe.constants,
         **{name: draw.of(settings.seed, chunk.id) for name, draw in recipe.draws.items()},
@@ -225,6 +253,24 @@ def _unit_values(recipe: RecipeFile, settings: Settings, chunk: Chunk) -> Values
         "language": one_line(chunk.language) or "unknown",
         "count": count_pairs(chunk.text, settings.pairs_per_chunk),
     }
+
+
+def _numbered(parts: Sequence[str], titles: Sequence[str | None]) -> str:
+    """The parts of a unit behind their numbers; those of several documents with their titles."""
+    heads = [f": {one_line(title)}" if title else "" for title in titles] or [""] * len(parts)
+    return "\n\n".join(
+        f"[Part {number}{head}]\n{part}"
+        for number, (head, part) in enumerate(zip(heads, parts, strict=True), 1)
+    )
+
+
+def _with_origins(pair: Pair, chunk: Chunk) -> Pair:
+    """The row with the documents that its unit is made of."""
+    origins = {
+        "document_ids": [chunk.document_id, *(origin.document_id for origin in chunk.origins)],
+        "sources": [chunk.source, *(origin.source for origin in chunk.origins)],
+    }
+    return replace(pair, fields={**(pair.fields or {}), **origins})
 
 
 def _parts(chunk: Chunk) -> list[str]:
@@ -254,6 +300,17 @@ def _skip_reason(recipe: RecipeFile, values: Mapping[str, Any]) -> str | None:
         if isinstance(reason, str):
             return one_line(reason, 40)
     return None
+
+
+def _is_all_repeated(recipe: RecipeFile, values: Mapping[str, Any]) -> bool:
+    """Whether a step found items, none of which the corpus had not brought before."""
+    return any(
+        step.distinct is not None
+        and step.for_each is not None
+        and bool(step.for_each.over(values))
+        and not values[step.name]
+        for step in recipe.steps
+    )
 
 
 def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:

@@ -19,6 +19,7 @@ from pairmill.events import PairEvolved
 from pairmill.quality.text import count_words, stem
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.refine import Checks, inspect_pair, view_of, view_of_pair
 from pairmill.recipes.writing import (
@@ -103,7 +104,13 @@ class Evolution:
         """What the settings ask for; None for ``evolve: off``."""
         if settings.evolve == "off":
             return None
-        form = load_template("evolve", {"canary": CANARY}, constant_doors(settings), settings.voice)
+        form = load_template(
+            "evolve",
+            {"canary": CANARY},
+            constant_doors(settings),
+            settings.voice,
+            of_settings(settings),
+        )
         return cls(form, checks, settings.temperature, settings.seed)
 
     @property

@@ -12,16 +12,17 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from statistics import mean
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec.structs import replace
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from pairmill.errors import RejectedError
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompt_sets import FIRST, of_settings
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.trials import ENOUGH, FAULTS, plant
+from pairmill.recipes.trials import ENOUGH, EXCHANGED, FAULTS, exchange, plant
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
 
@@ -45,18 +46,20 @@ def _no_truth_value(value: object) -> object:
     return None if isinstance(value, bool) else value  # true is no rating of 1
 
 
-Score = Annotated[Literal[1, 2, 3, 4, 5], BeforeValidator(_no_truth_value)]
+ListedScore = Annotated[Literal[1, 2, 3, 4, 5], BeforeValidator(_no_truth_value)]
+# Bounds, not a list: some servers take no enumeration of integers.
+Score = Annotated[int, Field(ge=1, le=5, strict=True), BeforeValidator(_no_truth_value)]
 
 
-class Rating(AnswerModel):
-    """What the judge says of one pair."""
+class RatedPair(AnswerModel):
+    """What all ratings of a pair have."""
 
     number: int
     critique: Short
-    instruction_following: Score
-    truthfulness: Score
-    honesty: Score | None
-    helpfulness: Score
+    instruction_following: Any
+    truthfulness: Any
+    honesty: Any
+    helpfulness: Any
     self_contained: bool
 
     def scores(self) -> dict[str, int | None]:
@@ -69,11 +72,37 @@ class Rating(AnswerModel):
         return mean(score for score in self.scores().values() if score is not None)
 
 
+class Rating(RatedPair):
+    """What the judge says of one pair."""
+
+    instruction_following: Score
+    truthfulness: Score
+    honesty: Score | None
+    helpfulness: Score
+
+
+class ListedRating(RatedPair):
+    """What a judge with the first set of prompts says of one pair."""
+
+    instruction_following: ListedScore
+    truthfulness: ListedScore
+    honesty: ListedScore | None
+    helpfulness: ListedScore
+
+
 class Ratings(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "ratings"
     ratings: list[Rating]
+
+
+class ListedRatings(AnswerModel):
+    """The whole reply to the first set of prompts."""
+
+    items: ClassVar[str | None] = "ratings"
+    schema_name: ClassVar[str | None] = "ratings"
+    ratings: list[ListedRating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +122,7 @@ class Judge:
         share: Share of the chunks whose pairs are rated.
         trust_share: Share of those that are rated twice, and share that get a planted fault; the
             first chunks of a start get one in any case, until there are enough of each kind.
+        answer: The form of its reply.
         planted: How many faults of each kind this start has planted.
     """
 
@@ -101,6 +131,7 @@ class Judge:
     share: float
     trust_share: float
     seed: int
+    answer: type[Ratings | ListedRatings] = Ratings
     planted: Counter[str] = field(default_factory=Counter, compare=False)
 
     @property
@@ -135,10 +166,10 @@ class Judge:
 
     async def _rate_all(
         self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
-    ) -> list[Rating | None]:
+    ) -> list[RatedPair | None]:
         """Rate in an order that the chunk's hash decides, three at a time."""
         order = self._order(exhibits, chunk)
-        found: list[Rating | None] = [None] * len(exhibits)
+        found: list[RatedPair | None] = [None] * len(exhibits)
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             ratings = await self._ask([exhibits[at] for at in batch], chunk, ask, self.seed)
@@ -154,7 +185,7 @@ class Judge:
     async def _rate_again(
         self,
         exhibits: Sequence[Exhibit],
-        ratings: Sequence[Rating | None],
+        ratings: Sequence[RatedPair | None],
         chunk: Chunk,
         ask: Ask,
     ) -> None:
@@ -167,13 +198,14 @@ class Judge:
     async def _rate_planted(
         self,
         exhibits: Sequence[Exhibit],
-        ratings: Sequence[Rating | None],
+        ratings: Sequence[RatedPair | None],
         chunk: Chunk,
         ask: Ask,
     ) -> None:
         """Rate the pairs once more, one with a fault in it that the judge ought to find.
 
-        It stands among the same others as before, in the same place: what changes is the fault.
+        It stands among the same others as before, in the same place: what changes is the fault, or
+        else the passage alone.
         """
         order = self._order(exhibits, chunk)[:BATCH]
         drawn = int(self._draw(chunk, "which") * 2**32)
@@ -184,12 +216,14 @@ class Judge:
         self.planted[kind] += 1
         faulty = Exhibit(exhibits[at].request, reply)
         batch = [faulty if one == at else exhibits[one] for one in order]
+        if kind == EXCHANGED:
+            chunk = replace(chunk, text=exchange(drawn))
         rating = (await self._ask(batch, chunk, ask, self.seed))[place]
         _tell(ask, kind, faulty, rating, first=ratings[at])
 
     async def _ask(
         self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask, seed: int
-    ) -> list[Rating | None]:
+    ) -> list[RatedPair | None]:
         """The rating of each; None for what is missing in the reply, or all that is invalid.
 
         An invalid reply is never mended, since a model that mends what it cannot see the reasons
@@ -197,10 +231,10 @@ class Judge:
         """
         question = self._question(exhibits, chunk, seed)
         try:
-            given = await ask(question, Ratings, model=self.model, mend=False)
+            given = await ask(question, self.answer, model=self.model, mend=False)
         except RejectedError:
             return [None] * len(exhibits)
-        found: dict[int, Rating] = {}
+        found: dict[int, RatedPair] = {}
         for rating in given.ratings:
             found.setdefault(rating.number, rating)
         return [found.get(number) for number in range(1, len(exhibits) + 1)]
@@ -242,7 +276,8 @@ def make_judge(settings: Settings) -> Judge | None:
     if settings.judge == "off":
         return None
     return Judge(
-        form=load_template("judge"),
+        form=load_template("judge", prompts=of_settings(settings)),
+        answer=ListedRatings if of_settings(settings) == FIRST else Ratings,
         model=settings.judge_model,
         share=1.0 if settings.judge == "all" else settings.judge_share,
         trust_share=settings.judge_trust,
@@ -250,7 +285,7 @@ def make_judge(settings: Settings) -> Judge | None:
     )
 
 
-def _scored(pair: Pair, rating: Rating | None, other: Rating | None) -> Pair:
+def _scored(pair: Pair, rating: RatedPair | None, other: RatedPair | None) -> Pair:
     alternative = pair.alternative
     if alternative is not None and other is not None:
         alternative = replace(alternative, score=other.overall)
@@ -264,10 +299,10 @@ def _tell(
     ask: Ask,
     trial: str,
     shown: Exhibit,
-    rating: Rating | None,
+    rating: RatedPair | None,
     *,
     position: int = 0,
-    first: Rating | None = None,
+    first: RatedPair | None = None,
 ) -> None:
     ask.tell(
         PairJudged(

@@ -69,15 +69,46 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
     if is_recipe_file(name):
         return _of_file(name, settings, copies)
     if name in library_names():
-        return _of_recipe_file(read_recipe_text(library_text(name), f"{name}.yaml"), settings)
+        return _of_recipe_file(_of_library(name, settings, copies), settings)
     if ":" in name:
         return _of_object(*load_named(name), settings)
     return _of_package(name, settings, copies)
 
 
+def _example_in(folder: Path) -> str:
+    """A recipe file in a folder, by its name; a name that one might have where there is none."""
+    try:
+        found = sorted(path.name for path in folder.iterdir() if is_recipe_file(path.name))
+    except OSError:
+        found = []
+    return found[0] if found else "mine.yaml"
+
+
+def _of_library(name: str, settings: Settings, copies: Path | None) -> RecipeFile:
+    """A recipe that comes along; in a folder that an earlier version of it began, that version."""
+    today = read_recipe_text(library_text(name), f"{name}.yaml")
+    copy = _copy(settings, copies)
+    if settings.accept_change or not copy.exists():
+        return today
+    try:
+        kept = read_recipe_file(copy)
+    except ConfigError:
+        return today
+    return kept if kept.name == name and kept.digest != today.digest else today
+
+
+def _copy(settings: Settings, copies: Path | None) -> Path:
+    return (copies or settings.output / ".run" / "recipe") / COPY
+
+
 def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator:
     """What an installed package offers under the name: a recipe in Python, or a file's path."""
     found = _installed(name)
+    if found is None and Path(name).is_dir():
+        raise ConfigError(
+            f"{name}: a folder, where a recipe is a file: name one in it, such as"
+            f" {Path(name) / _example_in(Path(name))}"
+        )
     if found is None:
         known = recipe_names()
         near = difflib.get_close_matches(name, known, n=1)
@@ -131,7 +162,7 @@ def read_recipe_text(text: str, name: str, folder: Path | None = None) -> Recipe
     Raises:
         ConfigError: There is a mistake in it.
     """
-    from pairmill.recipes.recipe_file import parse_recipe  # noqa: PLC0415 (Jinja2 takes 30 ms)
+    from pairmill.recipes.recipe_parser import parse_recipe  # noqa: PLC0415 (Jinja2 takes 30 ms)
 
     def read(inner: str) -> bytes:
         if folder is None:
@@ -173,7 +204,7 @@ def _of_file(name: str, settings: Settings, copies: Path | None) -> Generator:
         return _of_object(found, path.stem if name == "recipe" else name, source, settings)
     path = Path(name)
     if not path.exists():
-        copy = (copies or settings.output / ".run" / "recipe") / COPY
+        copy = _copy(settings, copies)
         if not copy.exists():
             raise ConfigError(f"{name}: there is no such recipe file")
         path = copy

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from pairmill.recipes.draws import hash_share
+from pairmill.recipes.fit import TRAITS, traits_of
+from pairmill.recipes.prompt_sets import FIRST, LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +55,49 @@ _FORMS = (
     "formal request",
     "a sentence or two of situation, then the request",
 )
+_KINDS = {
+    # Weight of each type by itself, and what is added by what the passage is.
+    "explain": (3, {}),
+    "why": (2, {"argument": 2}),
+    "how_to": (0, {"steps": 4, "code": 2}),
+    "compare": (0, {"comparison": 4}),
+    "list_with_reasons": (1, {"argument": 1}),
+    "write_in_style": (1, {"narrative": 1, "argument": 1}),
+    "summarise_topic": (1, {"narrative": 1}),
+    "definition_with_example": (1, {}),
+    "troubleshoot": (0, {"failure": 2}),
+    "decide": (0, {"comparison": 2, "steps": 1}),
+    "critique": (0, {"argument": 2}),
+    "fact": (1, {"numbers": 2, "narrative": 1}),
+    "extract": (0, {"numbers": 2, "comparison": 1}),
+    "code_task": (0, {"code": 3}),
+}
+_ANSWERS = {
+    "prose": (6, {}),
+    "a list": (2, {"steps": 1}),
+    "steps": (0, {"steps": 3, "code": 1}),
+    "a table": (0, {"comparison": 2, "numbers": 1}),
+    "code with a few words": (0, {"code": 2}),
+}
+_LENGTHS = {
+    "one or two sentences": 1.0,
+    "40 to 80 words": 3.0,
+    "80 to 160 words": 3.0,
+    "160 to 250 words": 2.0,
+    "250 to 400 words": 1.0,
+}
+_SHORTEST, _LONGEST = "one or two sentences", "250 to 400 words"
+_NEED_CODE = frozenset({"code_task", "code with a few words"})
+_SEEN = {
+    "code": "code",
+    "steps": "steps to follow",
+    "comparison": "a comparison",
+    "numbers": "figures",
+    "argument": "an argument",
+    "narrative": "an account of what happened",
+}
+_ROOM_CHARS = 1200  # of a passage, from which on it may hold 250 words of an answer
+_STEPPED = frozenset({"how_to", "troubleshoot"})
 _STATE_BYTES = 16  # of chance; eleven pairs take 9 of them
 
 # As many slots as a type's weight; each pair's is drawn from those of the types that are left.
@@ -61,23 +106,54 @@ _CODE_SLOTS = (*_SLOTS, *[_CODE_TASK[0]] * _CODE_TASK[1])
 
 
 class Plan(Struct, frozen=True):
-    """What is asked for: a type and a form for each pair, an asker and a difficulty for all."""
+    """What is asked for: a type and a form for each pair, an asker and a difficulty for all.
+
+    Attributes:
+        others: For each pair a second type that would do; () in the first set of prompts.
+        answers: For each pair the form and length of its answer; likewise.
+    """
 
     types: tuple[str, ...]
     forms: tuple[str, ...]
     asker: str
     difficulty: str
+    others: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
 
     def after(self, kept: int) -> Plan:
         """The plan for what is missing when the first ``kept`` pairs are there; at least one."""
         start = min(kept, len(self.types) - 1)
-        return Plan(self.types[start:], self.forms[start:], self.asker, self.difficulty)
+        return Plan(
+            self.types[start:],
+            self.forms[start:],
+            self.asker,
+            self.difficulty,
+            self.others[start:],
+            self.answers[start:],
+        )
 
     def lines(self) -> str:
         """The plan as the prompt says it."""
+        if self.answers:
+            return self._told()
         numbered = enumerate(zip(self.types, self.forms, strict=True), 1)
         pairs = "; ".join([f"{number}. {kind}, {form}" for number, (kind, form) in numbered])
         return f"Pairs: {pairs}\nAsker: {self.asker}\nDifficulty: {self.difficulty}"
+
+    def lines_for_copy(self, traits: frozenset[str] | None) -> str:
+        """The plan where the passage itself is the answer, which decides the type."""
+        seen = [_SEEN[trait] for trait in TRAITS if traits and trait in traits and trait in _SEEN]
+        told = f"The passage is: {', '.join(seen)}\n" if seen else ""
+        return f"{told}Form: {self.forms[0]}\nAsker: {self.asker}"
+
+    def _told(self) -> str:
+        pairs = zip(self.types, self.others, self.forms, self.answers, strict=True)
+        lines = [
+            f"{number}. {kind}{f' or {other}' if other else ''}; {form}; answer: {answer}"
+            for number, (kind, other, form, answer) in enumerate(pairs, 1)
+        ]
+        told = "\n".join(lines)
+        return f"Asker: {self.asker}\nDifficulty: {self.difficulty}\nPairs:\n{told}"
 
 
 def count_pairs(text: str, most: int) -> int:
@@ -87,11 +163,22 @@ def count_pairs(text: str, most: int) -> int:
     return max(1, min(most, int(tokens / TOKENS_PER_PAIR + 0.5)))
 
 
-def plan_pairs(chunk: Chunk, count: int, seed: int, choices: PlanSettings | None = None) -> Plan:
+def plan_pairs(
+    chunk: Chunk,
+    count: int,
+    seed: int,
+    choices: PlanSettings | None = None,
+    *,
+    prompts: str = LATEST,
+) -> Plan:
     """Draw a plan for ``count`` pairs, at most 11 of different types, by chunk and seed.
 
     ``choices`` takes the place of what is built in; of fewer types than pairs some come again.
+    Types and forms of answers are drawn among those that fit the passage, but for the first set of
+    ``prompts``.
     """
+    if prompts != FIRST:
+        return _fitting_plan(chunk, count, seed, choices)
     if choices is not None:
         return _plan_of(choices, chunk, count, seed)
     name = f"{seed} {chunk.id}".encode()
@@ -107,6 +194,77 @@ def plan_pairs(chunk: Chunk, count: int, seed: int, choices: PlanSettings | None
         forms.append(_FORMS[form])
         slots = _without(slots, slots[slot])
     return Plan(tuple(types), tuple(forms), _ASKERS[asker], _DIFFICULTIES[difficulty])
+
+
+def _fitting_plan(chunk: Chunk, count: int, seed: int, choices: PlanSettings | None) -> Plan:
+    """The plan of types that the passage can answer, each drawn by a hash of its own."""
+    traits = traits_of(chunk.text)
+    given = choices.types if choices else None
+    weights = given or _weighted(_KINDS, traits)
+    forms = (choices.forms if choices else None) or dict.fromkeys(_FORMS, 1.0)
+    types, others, answers = [], [], []
+    left = dict(weights)
+    for number in range(count):
+        kind = _drawn(left, chunk.id, seed, f"type {number}")
+        left.pop(kind)
+        rest = {name: weight for name, weight in weights.items() if name != kind}
+        has_other = given is None and any(rest.values())
+        other = _drawn(rest, chunk.id, seed, f"other {number}") if has_other else ""
+        types.append(kind)
+        others.append(other)
+        answers.append(_answer(kind, traits, chunk, seed, number, choices))
+        if not any(left.values()):
+            left = dict(weights)
+    askers = (choices.askers if choices else None) or dict.fromkeys(_ASKERS, 1.0)
+    levels = (choices.difficulties if choices else None) or dict.fromkeys(_DIFFICULTIES, 1.0)
+    return Plan(
+        tuple(types),
+        tuple(_drawn(forms, chunk.id, seed, f"form {number}") for number in range(count)),
+        _drawn(askers, chunk.id, seed, "asker"),
+        _drawn(levels, chunk.id, seed, "level"),
+        tuple(others),
+        tuple(answers),
+    )
+
+
+def _answer(
+    kind: str,
+    traits: frozenset[str] | None,
+    chunk: Chunk,
+    seed: int,
+    number: int,
+    choices: PlanSettings | None,
+) -> str:
+    """Form and length of the answer to a request of a type."""
+    forms = (choices.answers if choices else None) or _weighted(_ANSWERS, traits)
+    lengths = (choices.lengths if choices else None) or _LENGTHS
+    if kind == "fact" and _SHORTEST in lengths:
+        return f"prose, {_SHORTEST}"
+    form = _drawn(forms, chunk.id, seed, f"answer {number}")
+    if form == "steps" and kind not in _STEPPED:
+        form = "prose"
+    short = len(chunk.text) < _ROOM_CHARS
+    fitting = {
+        name: weight
+        for name, weight in lengths.items()
+        if not (name == _LONGEST and short) and not (name == _SHORTEST and form != "prose")
+    }
+    usable = fitting if any(fitting.values()) else lengths
+    return f"{form}, {_drawn(usable, chunk.id, seed, f'length {number}')}"
+
+
+def _weighted(
+    table: Mapping[str, tuple[int, Mapping[str, int]]], traits: frozenset[str] | None
+) -> dict[str, float]:
+    """The weights for a passage; where nothing is known of it, of what any passage may be."""
+    if traits is None:
+        plain = {name: base or 1 for name, (base, _) in table.items() if name not in _NEED_CODE}
+        return {name: float(weight) for name, weight in plain.items()}
+    found = {
+        name: float(base + sum(extra for trait, extra in more.items() if trait in traits))
+        for name, (base, more) in table.items()
+    }
+    return {name: weight for name, weight in found.items() if weight}
 
 
 def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
 from pairmill.recipes.answering import Answers, by_number, question
 from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, load_template
 from pairmill.recipes.refine import view_of, view_of_pair
 from pairmill.recipes.writing import CANARY, TERMS
@@ -58,7 +59,10 @@ class Preference:
         return cls(
             route=settings.preference,
             form=load_template(
-                "closed_book" if closed else "answers", constants, constant_doors(settings)
+                "closed_book" if closed else "answers",
+                constants,
+                constant_doors(settings),
+                prompts=of_settings(settings),
             ),
             model=settings.preference_model,
             temperature=settings.temperature if closed else min(settings.temperature + 0.3, 2.0),

@@ -15,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from pairmill.plain import plain
+from pairmill.recipes.prompt_sets import LATEST
 from pairmill.recipes.voice import AUTHOR, voiced
 from pairmill.records import Message, Prompt, Sampling, Template
 
@@ -68,16 +69,21 @@ def load_template(
     constants: Mapping[str, str] | None = None,
     doors: str = "",
     voice: str = AUTHOR,
+    prompts: str = LATEST,
 ) -> PromptTemplate:
     """Load ``templates/NAME.md``; ``constants`` fill places in its constant turns.
 
-    ``doors`` is what the user adds behind them (see ``doors.py``), ``voice`` that of the answers.
+    ``doors`` is what the user adds behind them (see ``doors.py``), ``voice`` that of the answers,
+    ``prompts`` the set; a template of an earlier one stands in a folder of that name.
 
     Raises:
         KeyError: A place in a constant turn has no value.
         ValueError: The file is not of the form above.
     """
-    text = resources.files("pairmill.recipes").joinpath(f"templates/{name}.md").read_text("utf-8")
+    folder = resources.files("pairmill.recipes").joinpath("templates")
+    earlier = folder.joinpath(prompts, f"{name}.md")
+    file = earlier if prompts != LATEST and earlier.is_file() else folder.joinpath(f"{name}.md")
+    text = file.read_text("utf-8")
     head, *turns = _TURN.split(text)
     version = re.search(r"^version: (\S+)$", head, re.MULTILINE)
     if version is None or turns[-2:-1] != ["user"]:

@@ -16,7 +16,7 @@ from pairmill.errors import ConfigError, PairmillError, RejectedError
 from pairmill.quality.filters import prompt_terms
 from pairmill.recipes.prompts import fence, one_line
 from pairmill.recipes.recipe import Generator
-from pairmill.recipes.templating import FencedText, prompt_environment
+from pairmill.recipes.sandbox import PROMPTS, FencedText
 from pairmill.recipes.writing import CANARY
 from pairmill.records import Message, Pair, Prompt, Sampling, Template, digest
 
@@ -59,7 +59,7 @@ class ChunkQuestion:
         seed: int = 0,
     ) -> None:
         try:
-            self._user = prompt_environment().from_string(user)
+            self._user = PROMPTS.from_string(user)
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(f"a question's template, line {error.lineno}: {error}") from None
         if "passage" not in user:
@@ -135,6 +135,7 @@ def _of_coroutine(
         checks=getattr(write, "checks", {}),
         fields=getattr(write, "fields", {}),
         source=digest(source),
+        claims=bool(getattr(write, "claims", False)),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pairmill.quality.filters import PromptTerms
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompt_sets import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -99,6 +100,14 @@ class Ask(Protocol):
         """Record that one pair of this unit was dropped, and why."""
         ...
 
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """Of each name, whether this unit is the first of the corpus to bring it.
+
+        Of a run's units the one that was read first is the first, whatever the order of answers:
+        it is waited for. Outside of a run every name is new. See ``Generator.claims``.
+        """
+        ...
+
     def tell(self, event: Event, /) -> None:
         """Send an event to the subscribers of the run; see `pairmill.events`."""
         ...
@@ -121,6 +130,7 @@ class Generator:
         fields: Types of the rows' own fields, by name.
         origin: The recipe file that it was made of.
         source: Digest of the text of a user's Python recipe; "" for all others.
+        claims: It may ask what it is the first to bring (``Ask.claim``): units keep their order.
     """
 
     name: str
@@ -135,6 +145,7 @@ class Generator:
     fields: Mapping[str, Feature] = field(default_factory=dict)
     origin: RecipeFile | None = None
     source: str = ""
+    claims: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,8 @@ class Recipe:
         origin: The recipe file that it was made of; None for one in Python.
         source: Digest of the text of a user's Python recipe; "" for all others.
         is_watched: Its rows rest on their text, so that the canary may judge them by it.
+        prompts: The set of prompts that it asks with.
+        claims: It may ask what it is the first to bring (``Ask.claim``).
     """
 
     name: str
@@ -164,3 +177,5 @@ class Recipe:
     origin: RecipeFile | None = None
     source: str = ""
     is_watched: bool = True
+    prompts: str = LATEST
+    claims: bool = False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pairmill.quality.thresholds import VERSION
 from pairmill.recipes.compose import compose
 from pairmill.recipes.load import RECIPES, make_generator
+from pairmill.recipes.prompt_sets import of_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,8 @@ def make_recipe(
     Raises:
         ConfigError: There is none, there is a mistake in it, or ``checks`` names what there is not.
     """
+    state = copies.parent if copies is not None else settings.output / ".run"
+    settings = settings.model_copy(update={"prompts": of_folder(settings, state)})
     return compose(make_generator(settings, copies), settings, checks_table)
 
 
@@ -50,4 +53,10 @@ def for_unit(settings: Settings, recipe: Recipe) -> Settings:
                 "chunk_max_chars": most,
             }
         )
-    return settings.model_copy(update={"chunks_per_unit": unit.size, "chunk_step": unit.step})
+    return settings.model_copy(
+        update={
+            "chunks_per_unit": unit.size,
+            "chunk_step": unit.step,
+            "chunks_by": unit.by,
+        }
+    )

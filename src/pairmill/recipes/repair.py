@@ -6,7 +6,7 @@ it out for one unit, and counts what the unit cost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import orjson
 from msgspec import Struct
@@ -20,7 +20,7 @@ from pairmill.recipes.recipe import NullContext
 from pairmill.records import AnswerSchema, Prompt, Rejection, Request, Sampling, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pairmill.events import Bus, Event
     from pairmill.recipes.recipe import RecipeContext
@@ -118,6 +118,14 @@ class Questions:
         return self._schemas[answer]
 
 
+class UnitClaims(Protocol):
+    """A unit's place among those of a run; see ``pairmill.run.claims``."""
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """Of each name, whether this unit is the first of the corpus to bring it."""
+        ...
+
+
 class Asker:
     """Asks on behalf of one unit; see ``Ask``.
 
@@ -133,6 +141,7 @@ class Asker:
     __slots__ = (
         "_complete",
         "_questions",
+        "_turn",
         "answers",
         "created",
         "dropped",
@@ -142,11 +151,18 @@ class Asker:
     )
 
     def __init__(
-        self, questions: Questions, complete: Callable[[Request], Awaitable[Completion]]
+        self,
+        questions: Questions,
+        complete: Callable[[Request], Awaitable[Completion]],
+        turn: UnitClaims | None = None,
     ) -> None:
-        """Take ``complete``, which answers a request from the ledger or from the model."""
+        """Take ``complete``, which answers a request from the ledger or from the model.
+
+        ``turn`` knows what the units of a run were first to bring; without it all of it is new.
+        """
         self._questions = questions
         self._complete = complete
+        self._turn = turn
         self.usage = Usage()
         self.answers = 0
         self.model = questions.model
@@ -166,6 +182,10 @@ class Asker:
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""
         self.dropped.append(rejection)
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """Of each name, whether this unit is the first of the corpus to bring it; see ``Ask``."""
+        return await self._turn.claim(names) if self._turn is not None else [True] * len(names)
 
     def tell(self, event: Event, /) -> None:
         """Tell whoever watches the run."""

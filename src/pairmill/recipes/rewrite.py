@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import RejectedError
 from pairmill.recipes.plan import plan_pairs
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, load_template, one_line
 from pairmill.recipes.writing import (
     TOKENS_PER_PAIR,
@@ -34,13 +35,17 @@ class Rewriter:
         self._settings = settings
         self._forms = forms
         self._cards = cards
-        self.form = load_template("replace").form
+        self._prompts = of_settings(settings)
+        self.form = load_template("replace", prompts=self._prompts).form
 
     async def rewrite(self, pair: Pair, reason: str, chunk: Chunk, ask: Ask) -> Pair | None:
         """Ask once for another pair in this one's place; None where none comes."""
         settings = self._settings
         prefix = self._forms.with_card(await self._cards.of(chunk, ask))
-        plan = plan_pairs(chunk, pair.index + 1, settings.seed, settings.plan).after(pair.index)
+        planned = plan_pairs(
+            chunk, pair.index + 1, settings.seed, settings.plan, prompts=self._prompts
+        )
+        plan = planned.after(pair.index)
         values = {
             "plan": plan.lines(),
             "reason": one_line(reason),

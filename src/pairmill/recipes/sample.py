@@ -11,7 +11,7 @@ from pairmill.recipes.recipe import NullContext
 from pairmill.records import Chunk, Request, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pairmill.events import Event
     from pairmill.recipes.recipe import Recipe, RecipeContext
@@ -65,6 +65,10 @@ class _Listener:
     def around(self) -> RecipeContext:
         """Nothing is around a sample."""
         return NullContext()
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        """All of them are new."""
+        return [True] * len(names)
 
     def drop(self, rejection: Rejection) -> None:
         """Nothing is kept."""

@@ -1,4 +1,7 @@
-"""Faults that are planted to see whether a judge finds them. What bears one never becomes a row."""
+"""Faults that are planted to see whether a judge or a verifier finds them.
+
+What bears one never becomes a row.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENOUGH",
+    "EXCHANGED",
     "FAULTS",
+    "SENTENCE_FAULTS",
     "add_foreign_sentence",
     "cut",
+    "exchange",
     "negate",
     "plant",
+    "plant_in_sentence",
+    "rename",
     "swap",
     "wrong_number",
 ]
 
-FAULTS = ("swapped", "cut", "number", "foreign", "negated")
+EXCHANGED = "exchanged"
+FAULTS = ("swapped", "cut", "number", "foreign", "negated", EXCHANGED)
+"""Of a reply. ``exchanged`` leaves the reply as it is, and shows it beside another passage."""
+SENTENCE_FAULTS = ("number", "negated", "name", "foreign", EXCHANGED)
+"""Of one sentence of a reply."""
 ENOUGH = 30
 """Planted faults of one kind, from which the share that was found says something."""
 
@@ -49,6 +61,25 @@ _FOREIGN_SENTENCES = (
     "Later experiments on lake trout in northern Canada showed the opposite.",
     "It was first sold under this name by a Danish shipping company in 1911.",
 )
+_STARTER = (
+    "A starter is kept in a jar on the shelf and fed each morning with rye flour and lukewarm "
+    "water. After some days it smells of apples, and its bubbles lift the lid. Two spoons of it "
+    "are enough for a loaf of a kilogram. The dough is folded four times in the first two hours "
+    "and then left alone overnight in a cool room. Towards six the oven is heated with the stone "
+    "in it. The loaf goes in with steam, which keeps the crust soft while the crumb still rises, "
+    "and after a quarter of an hour the door is opened to let the steam out."
+)
+_TOWER = (
+    "The tower stands at the end of the mole and was built of grey granite. Its lamp burned "
+    "rapeseed oil until the keepers were given paraffin. Each evening one of them climbed the "
+    "stairs, trimmed the wick and wound up the clockwork that turned the lens. In fog a horn was "
+    "sounded every ninety seconds, and the fishing boats steered home by its note. In winter the "
+    "path along the mole was closed, because waves went over the railing. When the lamp was made "
+    "electric the last keeper gave his log to the museum in the town."
+)
+_PASSAGES = (_STARTER, _TOWER)
+_NAMES = ("Halvorsen", "Quintero", "Marlowe", "Szymborska")
+_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
 _SHORT_WORDS = 8  # half of so little may still be a whole answer
 
 
@@ -67,11 +98,53 @@ def plant(
     possible = {"swapped": swap(replies, at), "foreign": add_foreign_sentence(reply, draw)}
     made = {"cut": cut(reply), "number": wrong_number(reply), "negated": negate(reply)}
     possible |= {kind: faulty for kind, faulty in made.items() if faulty is not None}
+    possible[EXCHANGED] = reply
+    return _rarest(possible, FAULTS, draw, counts)
+
+
+def plant_in_sentence(
+    sentence: str, draw: int, counts: Mapping[str, int] | None = None, *, is_english: bool = True
+) -> tuple[str, str]:
+    """Plant a fault in one sentence: which, and the faulty sentence.
+
+    Args:
+        sentence: One that the passage supports.
+        draw: A number of 0 or more that chooses among the faults that it can take.
+        counts: How often each fault was planted before: the rarest is taken first.
+        is_english: Whether the words that negate, and capitals that mark names, are English.
+    """
+    possible = {
+        "foreign": _FOREIGN_SENTENCES[draw % len(_FOREIGN_SENTENCES)],
+        EXCHANGED: sentence,
+    }
+    made = {"number": wrong_number(sentence)}
+    if is_english:
+        made |= {"negated": negate(sentence), "name": rename(sentence, draw)}
+    possible |= {kind: faulty for kind, faulty in made.items() if faulty is not None}
+    return _rarest(possible, SENTENCE_FAULTS, draw, counts)
+
+
+def _rarest(
+    possible: Mapping[str, str], order: Sequence[str], draw: int, counts: Mapping[str, int] | None
+) -> tuple[str, str]:
     before = Counter(counts or {})
     fewest = min(before[kind] for kind in possible)
-    rarest = [kind for kind in FAULTS if kind in possible and before[kind] == fewest]
+    rarest = [kind for kind in order if kind in possible and before[kind] == fewest]
     kind = rarest[draw % len(rarest)]
     return kind, possible[kind]
+
+
+def exchange(draw: int) -> str:
+    """A passage that has nothing to do with the reply at hand."""
+    return _PASSAGES[draw % len(_PASSAGES)]
+
+
+def rename(sentence: str, draw: int = 0) -> str | None:
+    """A sentence that tells of somebody else; None where it has no name inside (English)."""
+    found = _NAME.search(sentence)
+    if found is None:
+        return None
+    return f"{sentence[: found.start()]}{_NAMES[draw % len(_NAMES)]}{sentence[found.end() :]}"
 
 
 def swap(replies: Sequence[str], at: int) -> str:

@@ -13,6 +13,7 @@ from pairmill.recipes.answering import question as answer_question
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
+from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.rewrite import Rewriter
@@ -59,13 +60,14 @@ class Requests(AnswerModel):
 def two_step(settings: Settings) -> Generator:
     """Make the generator; a chunk is rejected when either reply cannot be had."""
     doors = constant_doors(settings)
-    asking = load_template("instructions", {"canary": CANARY}, doors)
+    prompts = of_settings(settings)
+    asking = load_template("instructions", {"canary": CANARY}, doors, prompts=prompts)
     answering = Forms(
         lambda style: load_template(
-            "answers", {"style": style, "canary": CANARY}, doors, settings.voice
+            "answers", {"style": style, "canary": CANARY}, doors, settings.voice, prompts
         )
     )
-    pairs_forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice))
+    pairs_forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))
     cards = StyleCards(style_mode(settings))
     rewriter = Rewriter(settings, pairs_forms, cards)
 
@@ -77,7 +79,7 @@ def two_step(settings: Settings) -> Generator:
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         count = count_pairs(chunk.text, settings.pairs_per_chunk)
-        plan = plan_pairs(chunk, count, settings.seed, settings.plan)
+        plan = plan_pairs(chunk, count, settings.seed, settings.plan, prompts=prompts)
         found = await ask(
             question(chunk, plan), Requests, again=lambda kept: question(chunk, plan.after(kept))
         )

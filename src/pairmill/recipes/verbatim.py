@@ -12,7 +12,9 @@ from pydantic import AliasChoices, Field, StringConstraints
 
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.fit import traits_of
 from pairmill.recipes.plan import plan_identity, plan_pairs
+from pairmill.recipes.prompt_sets import FIRST, of_settings
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.recipe import Ask, Generator
 from pairmill.recipes.writing import CANARY, TERMS, Skip, drop_skipped, passage_values
@@ -39,11 +41,13 @@ class WrittenInstruction(AnswerModel):
 
 def verbatim(settings: Settings) -> Generator:
     """Make the generator: one pair a chunk."""
-    form = load_template("verbatim", {"canary": CANARY}, constant_doors(settings))
+    prompts = of_settings(settings)
+    form = load_template("verbatim", {"canary": CANARY}, constant_doors(settings), prompts=prompts)
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
-        plan = plan_pairs(chunk, 1, settings.seed, settings.plan)
-        values = {"plan": plan.lines(), **passage_values(chunk)}
+        plan = plan_pairs(chunk, 1, settings.seed, settings.plan, prompts=prompts)
+        lines = plan.lines() if prompts == FIRST else plan.lines_for_copy(traits_of(chunk.text))
+        values = {"plan": lines, **passage_values(chunk)}
         sampling = Sampling(settings.temperature, MAX_TOKENS, settings.seed)
         written = await ask(form.fill(values, sampling), WrittenInstruction)
         if written.skip or not written.instruction:

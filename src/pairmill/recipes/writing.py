@@ -8,6 +8,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, StringConstraints
 
 from pairmill.quality.filters import prompt_terms
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompt_sets import LATEST
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template, one_line
 from pairmill.recipes.voice import AUTHOR
 from pairmill.records import Pair, Rejection
@@ -36,6 +37,7 @@ __all__ = [
 
 TOKENS_PER_PAIR = 420  # an answer of 250 words, its instruction, its evidence, and the JSON around
 TOKENS_PER_REPLY = 120
+_MOST_BEFORE = 300
 
 CANARY = "PM-7F3A-91C4"
 """Stands in every system prompt and nowhere else: what holds it has leaked."""
@@ -87,9 +89,12 @@ class WrittenAnswer(AnswerModel):
     pairs: list[WrittenPair]
 
 
-def load_backtranslate(style: str, doors: str = "", voice: str = AUTHOR) -> PromptTemplate:
+def load_backtranslate(
+    style: str, doors: str = "", voice: str = AUTHOR, prompts: str = LATEST
+) -> PromptTemplate:
     """The default recipe's template, with a paragraph about the author's style, or with ""."""
-    return load_template("backtranslate", {"style": style, "canary": CANARY}, doors, voice)
+    constants = {"style": style, "canary": CANARY}
+    return load_template("backtranslate", constants, doors, voice, prompts)
 
 
 def to_pair(written: WrittenPair, index: int) -> Pair:
@@ -109,9 +114,21 @@ def drop_skipped(reason: str | None, ask: Ask) -> None:
 
 
 def passage_values(chunk: Chunk) -> dict[str, str]:
-    """Title, section and fenced text of a chunk, for the places of a template."""
+    """What is told of a chunk, and its fenced text, for the places of a template."""
     return {
         "title": one_line(chunk.title) or "none",
         "section": " > ".join(one_line(part) for part in chunk.section) or "none",
+        "about": _about(chunk),
         "passage": fence(chunk.text),
     }
+
+
+def _about(chunk: Chunk) -> str:
+    """Lines on author, date, place and what stands before, as far as they are known."""
+    known = {
+        "Author": one_line(chunk.author),
+        "Date": one_line(chunk.date, 40),
+        "Place": f"passage {chunk.index + 1} of the document" if chunk.index else "",
+        "Before it stands": one_line(chunk.preceding, _MOST_BEFORE),
+    }
+    return "".join(f"\n{name}: {value}" for name, value in known.items() if value)

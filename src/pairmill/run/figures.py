@@ -1,4 +1,4 @@
-"""How far the judge can be trusted, and what evolution gains: ``figures.json`` in the run folder.
+"""How far judge and verifier can be trusted, and what evolution gains: a folder's ``figures.json``.
 
 Counted from events, kept beside the run and taken up again by a later start. A start that is killed
 loses what it counted since its last shard, so these are figures to go by, not a ledger.
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.events import PairEvolved, PairJudged, ShardPublished
+from pairmill.events import (
+    PairEvolved,
+    PairJudged,
+    PairVerified,
+    SentenceTried,
+    ShardPublished,
+)
 from pairmill.quality.agreement import agree, spearman
 from pairmill.recipes.judge import ASPECTS
 from pairmill.store.files import atomic_write
@@ -25,6 +31,7 @@ __all__ = ["RunMetrics", "summarize"]
 _MANY_UNSCORED = 0.1  # from here on `status` and `report` say fail
 MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
 _GATE = ("instruction_following", "truthfulness")
+_VERDICTS = ("supported", "contradicted", "not_in_text", "unproven", "missing")
 _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
 
 
@@ -38,6 +45,7 @@ class RunMetrics:
         self._counts = _read(state)
         self._changed = False
         self._rated = self._unscored = 0  # in this start
+        self._verified = self._unverified = 0  # likewise
 
     def listen(self, event: PairJudged | PairEvolved | ShardPublished) -> None:
         """Count an event; save when a shard is published."""
@@ -52,6 +60,44 @@ class RunMetrics:
             self.save()
         else:
             self._changed = True
+
+    def listen_to_verifier(self, event: PairVerified | SentenceTried) -> None:
+        """Count what a verifier said, of a pair or of a sentence that it was tested with."""
+        counts = self._counts["verify"]
+        if isinstance(event, SentenceTried):
+            found = counts["controls"].setdefault(event.kind, {})
+            _add(found, "planted")
+            if event.doubted is not None:
+                _add(found, "rated")
+                found["detected"] = found.get("detected", 0) + event.doubted
+        else:
+            _add(counts["outcomes"], event.outcome)
+            for verdict in _VERDICTS:
+                said = getattr(event, verdict)
+                counts["sentences"][verdict] = counts["sentences"].get(verdict, 0) + said
+            self._verified += event.outcome != "unverified"
+            self._unverified += event.outcome == "unverified"
+        self._changed = True
+
+    def verifier_warning(self, *, verify: str, wrote: bool) -> str:
+        """What is wrong with the verdicts of this start, in a line; "" where nothing is.
+
+        Args:
+            verify: The setting.
+            wrote: Whether this start wrote pairs.
+        """
+        asked = self._verified + self._unverified
+        if verify == "off" or (not asked and (self._counts["verify"]["outcomes"] or not wrote)):
+            return ""
+        if not asked:
+            return "no pair is verified: verify: sample took none of these chunks (verify_share)"
+        if self._unverified < _MANY_UNSCORED * asked:
+            return ""
+        return (
+            f"the verifier left {self._unverified:,} of {asked:,} pairs without a verdict that"
+            " counts: they are flagged unverified; rejected/ and `pairmill doctor` with the"
+            " verifier's model say why"
+        )
 
     def warning(self, *, judge: str, wrote: bool) -> str:
         """What is wrong with the ratings of this start, in a line; "" where nothing is.
@@ -89,7 +135,22 @@ class RunMetrics:
 
 def summarize(counts: dict[str, Any]) -> dict[str, Any]:
     """The figures: judge (aspects, agreement, controls, bias) and evolve (each operator)."""
-    return {"judge": _judge(counts), "evolve": _evolve(counts["evolve"])}
+    return {
+        "judge": _judge(counts),
+        "evolve": _evolve(counts["evolve"]),
+        "verify": _verify(counts["verify"]),
+    }
+
+
+def _verify(counts: dict[str, Any]) -> dict[str, Any] | None:
+    if not counts["outcomes"]:
+        return None
+    return {
+        "pairs": sum(counts["outcomes"].values()),
+        "outcomes": dict(sorted(counts["outcomes"].items())),
+        "sentences": {verdict: counts["sentences"].get(verdict, 0) for verdict in _VERDICTS},
+        "controls": {kind: _control(found) for kind, found in sorted(counts["controls"].items())},
+    }
 
 
 def _judge(counts: dict[str, Any]) -> dict[str, Any] | None:
@@ -237,9 +298,12 @@ def _read(path: Path) -> dict[str, Any]:
         "positions": {},
         "samples": [],
         "evolve": {},
+        "verify": {"outcomes": {}, "sentences": {}, "controls": {}},
     }
     try:
         found = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return fresh
-    return found if isinstance(found, dict) and found.keys() == fresh.keys() else fresh
+    # An earlier version counted less.
+    is_ours = isinstance(found, dict) and {*fresh} - {"verify"} <= found.keys() <= fresh.keys()
+    return {**fresh, **found} if is_ours else fresh

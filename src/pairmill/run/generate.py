@@ -15,18 +15,18 @@ from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.events import Notice
 from pairmill.llm.lifetimes import check_model_is_named
-from pairmill.run.companions import check_companion
 from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
+from pairmill.service.companions import check_companion
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from pairmill.events import Bus
-    from pairmill.run.companions import Companion
     from pairmill.run.summary import Summary
+    from pairmill.service.companions import Companion
 
 __all__ = ["generate", "run_blocking"]
 

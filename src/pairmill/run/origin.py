@@ -33,12 +33,14 @@ class RunOrigin:
     Attributes:
         place: The working directory of the last start; None where that is not known.
         reading: The version of reading that it was begun with, or changed to; 0: none was.
+        prompts: The set of prompts that it asks with; "" where that is not noted.
         identities: Of each recipe, with its settings, that was ever used, oldest first.
     """
 
     place: Path | None = None
     identities: tuple[str, ...] = ()
     reading: int = 0
+    prompts: str = ""
 
 
 def read_origin(folder: RunFolder) -> RunOrigin:
@@ -57,6 +59,7 @@ def read_origin(folder: RunFolder) -> RunOrigin:
         Path(place) if isinstance(place, str) else None,
         tuple(name for name in known if isinstance(name, str)),
         found["reading"] if isinstance(found.get("reading"), int) else int(bool(known)),
+        str(found.get("prompts") or ""),
     )
 
 
@@ -108,15 +111,21 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
     return "the recipe changed, as accepted: chunks that are finished count as new"
 
 
-def note_start(folder: RunFolder, identity: str, reading: int) -> None:
+def note_start(folder: RunFolder, recipe: Recipe, reading: int) -> None:
     """Note that a start is made here and now, with this recipe and this version of reading.
 
     Raises:
         StorageError: The disk refused.
     """
     before = RunOrigin() if folder.is_blank else read_origin(folder)
-    identities = dict.fromkeys((*before.identities, identity))
-    document = {"place": str(Path.cwd()), "identities": list(identities), "reading": reading}
+    identities = dict.fromkeys((*before.identities, recipe.identity))
+    document = {
+        "place": str(Path.cwd()),
+        "identities": list(identities),
+        "reading": reading,
+        "prompts": recipe.prompts,
+    }
     data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    if folder.is_blank or before != RunOrigin(Path.cwd(), tuple(identities), reading):
+    now = RunOrigin(Path.cwd(), tuple(identities), reading, recipe.prompts)
+    if folder.is_blank or before != now:
         atomic_write(folder.origin, data)

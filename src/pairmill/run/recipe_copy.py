@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.errors import ChangedError, PairmillError
-from pairmill.recipes.load import COPY, read_recipe_file
+from pairmill.recipes.load import COPY, library_names, read_recipe_file
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
@@ -36,10 +36,15 @@ def copies_in(folder: RunFolder) -> Path:
 
 
 def notice_of_copy(recipe: Recipe, folder: RunFolder, given: str) -> str:
-    """A line for people where the folder's copy is used because the file is gone; else ""."""
+    """A line for people where the folder's copy is used in the given one's place; else ""."""
     origin = recipe.origin
     if origin is None or not origin.file.startswith(str(copies_in(folder))):
         return ""
+    if given in library_names():
+        return (
+            f"this folder was begun with version {recipe.version} of the recipe {given} and keeps"
+            " it; --accept-change takes today's"
+        )
     return (
         "" if given == origin.file else f"{given} is gone: using the folder's copy, {origin.file}"
     )

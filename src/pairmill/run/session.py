@@ -44,8 +44,10 @@ from pairmill.events import (
     Notice,
     PairEvolved,
     PairJudged,
+    PairVerified,
     ReadingDone,
     RunOpened,
+    SentenceTried,
     ShardPublished,
     UnitFinished,
     UnitsKnown,
@@ -54,7 +56,7 @@ from pairmill.events import (
 )
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
-from pairmill.run.companions import RunView, beside, load_companions
+from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
@@ -70,7 +72,7 @@ from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
-from pairmill.run.summary import Summary
+from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
@@ -78,8 +80,11 @@ from pairmill.run.tuning import calm_collector
 from pairmill.run.watch import CanaryGuard
 from pairmill.run.worker import WorkerContext, work_on
 from pairmill.run.writer import Writer
+from pairmill.service.companions import RunView, beside, load_companions
+from pairmill.service.status_server import open_status_server
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
+from pairmill.store.claims import CLAIMS, ClaimStore
 from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
@@ -91,11 +96,11 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.llm.budget import Budget
     from pairmill.recipes.recipe import Recipe
-    from pairmill.run.companions import Companion
     from pairmill.run.connect import Connection
     from pairmill.run.ending import Account
     from pairmill.run.reader import UnitBatch, Work
     from pairmill.run.retry_rejected import RetryRequest
+    from pairmill.service.companions import Companion
     from pairmill.store.folder import RunFolder
 
 __all__ = ["Summary", "run"]
@@ -129,9 +134,12 @@ async def run(
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
-    view = RunView(settings, bus) if beside_it else None
     check_inputs(settings.inputs, settings.output, settings.sources)
     with ExitStack() as stack:
+        if status := open_status_server(settings, __version__):
+            stack.callback(status.close)
+            beside_it.append(status)
+        view = RunView(settings, bus) if beside_it else None
         folder = stack.enter_context(
             open_folder(
                 settings.output,
@@ -155,7 +163,7 @@ async def run(
             if folder.is_bare:
                 adopted = adopt(folder, own, recipe.identity)
             atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())
-            note_start(folder, recipe.identity, reading)
+            note_start(folder, recipe, reading)
         journal = Journal.open(
             folder,
             clock=time.monotonic,
@@ -189,6 +197,7 @@ async def run(
         )
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
+        bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
         skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
         bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
@@ -205,6 +214,9 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
+            if recipe.claims
+            else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
@@ -235,6 +247,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
+        claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings
         self._bus = bus
@@ -246,6 +259,7 @@ class _Session:
         self._watch = watch
         self._puts_back = puts_back
         self._view = view
+        self._claims = claims
         self._skipped = skipped
         self._metrics = metrics
         self._stop = watch.stop
@@ -337,7 +351,7 @@ class _Session:
                     self._budget = connection.spending.budget
                     asked = True
                     if self._view is not None:
-                        self._view.connected(connection)
+                        self._view.connected(connection.exchange.pools)
                     await self._work(batch, connection)
         except* StoppingError:
             pass  # a stop came while the model was looked for
@@ -360,6 +374,7 @@ class _Session:
             connection.room,
             suspects,
             self._questions(strong) if strong else None,
+            Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
@@ -482,13 +497,16 @@ class _Session:
             completion_tokens=usage.completion_tokens,
             seconds=time.monotonic() - self._began_at,
             cap=cap,
+            formats=fitting_formats(self._recipe),
         )
 
     def _warning(self, *, wrote: bool) -> str:
         """What is wrong with the pairs or the ratings of this start."""
-        rated = self._metrics.warning(judge=self._settings.judge, wrote=wrote)
+        settings = self._settings
+        rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
+        verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
         told = "" if self._stop.is_requested else self._watch.conclude()
-        return "; ".join(part for part in (told, rated) if part)
+        return "; ".join(part for part in (told, rated, verified) if part)
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:

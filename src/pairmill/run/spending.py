@@ -109,7 +109,8 @@ def _without_pool(settings: Settings) -> set[str]:
     """Models that are asked besides the pools' own."""
     judge = settings.judge_model if settings.judge != "off" else None
     other = settings.preference_model if settings.preference != "off" else None
-    return {model for model in (judge, other) if model}
+    verifier = settings.verify_model if settings.verify != "off" else None
+    return {model for model in (judge, other, verifier) if model}
 
 
 def _recorded(path: Path) -> Spent:

@@ -12,11 +12,32 @@ from pairmill.store.counts import describe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.recipes.recipe_file import RowRule
     from pairmill.store.counts import RunCounts
 
-__all__ = ["Summary"]
+__all__ = ["Summary", "fitting_formats"]
 
 _PER = 1000
+
+
+def fitting_formats(recipe: Recipe) -> tuple[str, ...]:
+    """The export formats that hold what a recipe writes, one for each kind of row, the first first.
+
+    For a recipe in Python, which does not say what it writes: ``messages``.
+    """
+    rules = recipe.origin.rows if recipe.origin else ()
+    return tuple(dict.fromkeys(map(_format_of, rules))) or ("messages",)
+
+
+def _format_of(rule: RowRule) -> str:
+    if rule.task == "text":
+        return "text"
+    if rule.task == "question" and "negatives" in rule.fields:
+        return "triplets"
+    if "reasoning" in rule.texts:
+        return "reasoning"
+    return "question" if rule.task == "question" else "messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,7 @@ class Summary:
         completion_tokens: Likewise.
         seconds: How long this start took.
         cap: Name of the setting that ended the run (``max_usd`` ...); "" where none did.
+        formats: Training formats that hold its rows; see ``fitting_formats``.
     """
 
     folder: Path
@@ -57,6 +79,7 @@ class Summary:
     completion_tokens: int = 0
     seconds: float = 0.0
     cap: str = ""
+    formats: tuple[str, ...] = ("messages",)
 
     @property
     def rejected(self) -> int:
@@ -131,5 +154,5 @@ class Summary:
         if self.counts is not None and self.counts.rejected:
             commands.append(f"pairmill retry {place}")
         else:
-            commands.append(f"pairmill export {place} --to messages")
+            commands += [f"pairmill export {place} --to {name}" for name in self.formats]
         return [f"next: {' | '.join(commands)}"]

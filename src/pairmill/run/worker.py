@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
+    from pairmill.run.claims import Claims, UnitTurn
     from pairmill.run.inbox import Inbox
     from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
@@ -39,6 +40,7 @@ class WorkerContext:
         room: How many tokens one answer may take.
         suspects: Keeps back what failed without an answer, until it is known whose fault it was.
         strong: How to ask the model for units that failed on the usual one, if there is one.
+        claims: Which unit was the first to bring something; None where the recipe never asks.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class WorkerContext:
     room: AnswerTokens
     suspects: Suspects
     strong: Questions | None = None
+    claims: Claims | None = None
 
 
 class _Failure(Struct, frozen=True):
@@ -80,7 +83,8 @@ async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
 async def _do(work: Work, shop: WorkerContext) -> None:
     """Run the recipe on one unit and hand over how it ended; one that must wait stays open."""
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room)
-    asker = Asker(shop.questions, calls)
+    turn = shop.claims.enter(work.unit) if shop.claims is not None else None
+    asker = Asker(shop.questions, calls, turn)
     try:
         pairs, failure = await _write(work, asker, shop)
         if failure is not None and shop.strong is not None:
@@ -90,10 +94,12 @@ async def _do(work: Work, shop: WorkerContext) -> None:
         return
     except PendingError:
         shop.bus.emit(UnitSuspended(work.chunk.document_id))
+        _leave(turn)
         return
     except PairmillError as error:
         shop.stop.request(str(error), error.exit_code)
         return
+    _leave(turn)
     if failure is None:
         _hand_over(work, pairs, asker, None, shop)
     elif failure.kind is None or not shop.suspects.set_aside(
@@ -101,6 +107,12 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     ):
         asker.drop(failure.rejection)
         _hand_over(work, pairs, asker, failure, shop)
+
+
+def _leave(turn: UnitTurn | None) -> None:
+    """Give way to the units behind; a unit that a stop ended does not, since it will go on."""
+    if turn is not None:
+        turn.leave()
 
 
 async def _write(

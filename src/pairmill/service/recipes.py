@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from pairmill.config import is_recipe_file, load
-from pairmill.errors import ConfigError, FolderError
+from pairmill.errors import ConfigError, UsageError
 from pairmill.recipes.load import (
     RECIPES,
     library_names,
@@ -34,20 +35,24 @@ _TEMPLATES = {
     "backtranslate": ("backtranslate", "instructions", "answers", "verbatim"),
     "extractive": ("extractive",),
 }
+_LEAST_WIDTH = 30
 _MOST_CONSTANT = 200  # characters of constant text behind the first value before it is told
 
 
-def list_lines() -> list[str]:
-    """One line a recipe: its name, what it does, and the most calls of a unit."""
+def list_lines(width: int = 80) -> list[str]:
+    """Of each recipe its name, what it does, and the most calls of a unit, in a column's width."""
     names = recipe_names()
-    width = max(map(len, names))
+    indent = max(map(len, names)) + 2
     lines = []
     for name in names:
         if name in library_names():
             recipe = read_recipe_text(library_text(name), f"{name}.yaml")
-            lines.append(f"{name:<{width}}  {recipe.about} ({_calls(recipe.calls)})")
+            told = f"{recipe.about} ({_calls(recipe.calls)})"
         else:
-            lines.append(f"{name:<{width}}  {_ABOUT.get(name, 'of an installed package')}")
+            told = _ABOUT.get(name, "of an installed package")
+        parts = textwrap.wrap(told, max(width - indent, _LEAST_WIDTH))
+        lines.append(f"{name:<{indent}}{parts[0]}")
+        lines += [" " * indent + part for part in parts[1:]]
     return lines
 
 
@@ -78,7 +83,7 @@ def write_new(file: Path, like: str | None) -> None:
 
     Raises:
         ConfigError: The file's name or ``like`` cannot be used.
-        FolderError: Something stands there already, or cannot be written.
+        UsageError: Something stands there already, or it cannot be written.
     """
     if not is_recipe_file(file.name) or file.suffix == ".py":
         raise ConfigError(f"{file}: needs a name that ends in .yaml")
@@ -96,9 +101,9 @@ def write_new(file: Path, like: str | None) -> None:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise FolderError(f"{file}: is there already; give another name") from None
+        raise UsageError(f"{file}: is there already; give another name") from None
     except OSError as error:
-        raise FolderError(f"cannot write {file}: {error.strerror}") from None
+        raise UsageError(f"cannot write {file}: {error.strerror}") from None
 
 
 def check_lines(settings: Settings) -> list[str]:
@@ -118,6 +123,8 @@ def check_lines(settings: Settings) -> list[str]:
         "document": "a document",
         "chunks": f"{unit.size} neighbouring chunks, each {unit.step} further",
     }[unit.of]
+    if unit.by == "subject":
+        told = f"2 to {unit.size} chunks of one subject, each of another document"
     lines = [
         f"{recipe.file}: recipe '{recipe.name}', version {recipe.version}: no mistake found",
         f"unit: {told}; {_calls(recipe.calls)} of it, repairs aside",

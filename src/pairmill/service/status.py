@@ -46,7 +46,9 @@ def print_status(path: Path, *, as_json: bool) -> None:
         found = figures(folder, lookup, counts)
     known = parse_figures(folder.read_figures())
     if as_json:
-        found |= known.model_dump(mode="json") if known else {"judge": None, "evolve": None}
+        found |= (
+            known.model_dump(mode="json") if known else dict.fromkeys(("judge", "verify", "evolve"))
+        )
         sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

@@ -17,6 +17,7 @@ from pairmill.simulator.content import (
 )
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill, find_example, find_schema
+from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
 from pairmill.simulator.wire import Answer, ChatRequest, limit_tokens
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def write_answer(request: ChatRequest, settings: SimulatorSettings, turn: int = 
     count = wanted_pairs(around, _usual_pairs(request.system, settings.pairs_per_chunk))
     if schema is None and not _wants_json(request, around, has_block=passage != request.user):
         text = write_prose(UNRELATED if settings.ignore_chunk else passage, Dice(request.digest))
+    elif schema is not None and asks_for_verdicts(schema):
+        text = write_verdicts(passage, around)
     elif settings.content == "canned":
         text = _canned(schema, count)
     else:

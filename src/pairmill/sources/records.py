@@ -39,6 +39,12 @@ _NOT_TEXT = frozenset(
     ("id", "_id", "url", "link", "source_url", "title", "headline", "author", "date", "hash")
 )
 _TITLE_FIELDS = ("title", "headline", "name")
+_DATE_FIELDS = (
+    *("date", "published", "published_at", "date_published", "datePublished", "publication_date"),
+    *("pubDate", "pubdate", "published_date"),
+)
+_LONGEST_DATE = 40
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _AUTHOR_FIELDS = ("author_full_name", "author", "authors", "byline", "creator")
 _URL_FIELDS = ("link", "url", "source_url", "canonical_url", "uri")
 _ADDRESSES = ("sourceurl", "source", "permalink", "href", "page_url", "id", "@id", "loc")
@@ -164,17 +170,30 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
         return None
     text, own_id, title, author, url, language = found
     own_id = own_id or digest(text)
+    date = _date(data)
     whole = text
     if text.startswith(("---", "+++")):
         known, text = split_front_matter(text)
         title, author = title or known.title, author or known.author
         url, language = url or known.url, language or known.language
+        date = date or known.date
     if has_entities(text) and not looks_like_html(text):
         text = html.unescape(html.unescape(text))
-    document = Document(own_id, text, f"{opener.label}{where}", title, author, url, language)
+    document = Document(
+        own_id, text, f"{opener.label}{where}", title, author, url, language, date=date
+    )
     if text != whole:
         document = replace(document, since=2)
     return read_page(document, where, opener) if looks_like_html(text) else document
+
+
+def _date(data: dict[str, Any]) -> str | None:
+    """When a record says that it was published."""
+    for name in _DATE_FIELDS:
+        value = data.get(name)
+        if isinstance(value, str) and 4 <= len(value) <= _LONGEST_DATE and _YEAR.search(value):  # noqa: PLR2004 (a year)
+            return strip_surrogates(value)
+    return None
 
 
 _Found = tuple[str, str | None, str | None, str | None, str | None, str | None]

@@ -208,7 +208,7 @@ def read_pace(folder: RunFolder, now: float) -> float | None:
         pace, at = found["chunks_per_min"], float(found["at"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return float(pace) if isinstance(pace, int | float) and now - at < _FRESH_S else None
+    return float(pace) if isinstance(pace, int | float) and abs(now - at) < _FRESH_S else None
 
 
 def describe(counts: RunCounts) -> list[tuple[str, str]]:

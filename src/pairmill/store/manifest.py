@@ -109,7 +109,8 @@ def _counts(value: object) -> dict[str, int]:
 def _origin(folder: RunFolder) -> dict[str, object]:
     """What a folder that lost its ``.run/`` is rebuilt with: settings and recipes' identities."""
     found: dict[str, object] = {"settings": {}, "identities": []}
-    for name, path in (("settings", folder.settings), ("identities", folder.origin)):
+    known = ("settings", folder.settings), ("identities", folder.origin), ("prompts", folder.origin)
+    for name, path in known:
         with suppress(OSError, orjson.JSONDecodeError, KeyError, TypeError):
             found[name] = orjson.loads(path.read_bytes())[name]
     return found

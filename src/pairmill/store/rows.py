@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from pairmill.records import digest
 from pairmill.store.charges import DropKey
@@ -71,6 +72,12 @@ ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
         "scores": dict.fromkeys(SCORE_ASPECTS, "float64"),
         "grounding": "float64",
         "support": "float64",
+        "verification": {
+            **dict.fromkeys(
+                ("supported", "contradicted", "not_in_text", "unproven", "cut"), "int64"
+            ),
+            "quotes": ("string",),
+        },
         "parent_id": "string",
         "alternative": {"answer": "string", "route": "string", "score": "float64"},
         "attempts": "int64",
@@ -226,6 +233,7 @@ def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
         "scores": None,
         "grounding": None,
         "support": None,
+        "verification": None,
         "parent_id": None,
         "alternative": None,
         "attempts": origin.attempts,
@@ -260,6 +268,8 @@ def _row(
         row["scores"] = _scores(pair.scores)
     row["grounding"] = _number(pair.grounding)
     row["support"] = _number(pair.support)
+    if pair.verification is not None:
+        row["verification"] = asdict(pair.verification)
     if pair.parent is not None:
         row["parent_id"] = pair_id(origin.unit_id, pair.parent)
     if pair.alternative is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Row", "count_of", "read_rows", "tokens_of"]
+__all__ = ["Row", "count_of", "read_last_rows", "read_rows", "tokens_of"]
 
 Row = dict[str, Any]
 
@@ -29,6 +30,29 @@ def read_rows(path: Path, content: hashlib._Hash | None = None) -> Iterator[tupl
                 yield _row(line), len(line)
     except OSError as error:
         raise FolderError(str(refusal(error, path))) from None
+
+
+def read_last_rows(path: Path, most: int, longest_bytes: int = 2**18) -> list[Row]:
+    """Return up to ``most`` rows from the end of a shard that may be growing, the last one first.
+
+    Args:
+        path: The shard.
+        most: How many rows.
+        longest_bytes: How far back from the end to look.
+
+    Raises:
+        FolderError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = max(0, size - longest_bytes)
+            file.seek(start)
+            lines = file.read(longest_bytes).splitlines(keepends=True)
+    except OSError as error:
+        raise FolderError(str(refusal(error, path))) from None
+    whole = lines[1:] if start else lines
+    return [row for line in whole[: -most - 2 : -1] if (row := _row(line)) is not None][:most]
 
 
 def _row(line: bytes) -> Row | None:

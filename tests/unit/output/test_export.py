@@ -18,8 +18,8 @@ from pairmill.output.related import related_documents
 from pairmill.output.repeats import near_repeats
 from pairmill.output.split import Shares
 from pairmill.output.split_record import read_splits
-from pairmill.quality.phrases import LANGUAGES
 from pairmill.output.text_cache import SourceText
+from pairmill.quality.phrases import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

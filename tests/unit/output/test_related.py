@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
-from pairmill.output.related import SourceSketches
+from pairmill.output.related import SourceSketches, related_documents
 
 WORDS = [f"{one}{two}" for one in "abcdefghklmnprst" for two in ("ra", "lo", "mi", "ten", "sky")]
 
@@ -52,3 +53,14 @@ def test_a_held_out_row_whose_text_train_holds_is_a_leak() -> None:
     assert sketches.leaked(rows, ["train"]) == 1
     assert sketches.leaked(rows, ["other"]) == 1
     assert sketches.leaked(rows, []) == 0
+
+
+def test_documents_that_one_row_was_written_from_are_kin() -> None:
+    rows: list[dict[str, Any]] = [
+        {"document_id": "a", "answer": text(1), "fields": {"document_ids": ["a", "b", "c"]}},
+        {"document_id": "d", "answer": text(2), "fields": {"document_ids": ["d"]}},
+        {"document_id": "e", "answer": text(3), "fields": {"document_ids": "e"}},  # a recipe's own
+        {"document_id": "f", "answer": text(4), "fields": None},
+        {"document_id": "g", "answer": text(5)},
+    ]
+    assert related_documents(rows) == {("b", "a"), ("c", "a")}

@@ -64,7 +64,7 @@ async def test_a_system_prompt_is_fixed_or_drawn_for_each_row() -> None:
 async def test_the_plan_is_drawn_from_the_users_own_texts_and_weights() -> None:
     plan = {"types": {"riddle": 1, "recital": 0}, "askers": ["a pilot"], "forms": ["a haiku"]}
     _, ask = await write(LAW, plan=plan, pairs_per_chunk=2)
-    assert "1. riddle, a haiku" in ask.prompts[0].text
+    assert "1. riddle; a haiku; answer: " in ask.prompts[0].text
     assert "Asker: a pilot" in ask.prompts[0].text
     assert make_recipe(settings(plan=plan)).identity != make_recipe(settings()).identity
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, settings
@@ -9,6 +9,7 @@ from tests.support.recipe_files import MINE, changed, parse
 
 from pairmill.errors import ConfigError, RejectedError
 from pairmill.events import Bus
+from pairmill.quality.text import same_content
 from pairmill.recipes.answer_fields import make_model
 from pairmill.recipes.answers import json_schema, read
 from pairmill.recipes.compose import compose
@@ -17,8 +18,11 @@ from pairmill.recipes.load import library_names, library_text, read_recipe_text
 from pairmill.recipes.prompts import CLOSE, OPEN
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.recipes.writing import CANARY
-from pairmill.records import Completion, Usage
+from pairmill.records import Completion, PartOrigin, Usage
 from pairmill.service.rehearsal import rehearse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.anyio
 
@@ -267,3 +271,92 @@ async def test_steps_for_pairs_leave_texts_and_conversations_as_they_are() -> No
     ask = ScriptedAsk([answer(pair(LAW))])
     [row] = await compose(file_generator(parse(text), given), given).write(make_chunk(), ask)
     assert (row.task, row.answer, len(ask.prompts)) == ("text", LAW["answer"], 1)
+
+
+async def test_parts_of_several_documents_are_shown_with_titles_and_named_in_the_rows() -> None:
+    text = changed(
+        ("version: 1", "version: 1\nunit: {of: chunks, by: subject}"),
+        (
+            'instruction: "{{ pair.question }}"',
+            'instruction: "{{ parts | length }}: {{ pair.question }}"',
+        ),
+    )
+    second = "Iron kettles scorched the grain."
+    chunk = make_chunk(
+        f"{KETTLES}\n\n{second}",
+        title="Copper",
+        parts=(len(KETTLES) + 2,),
+        origins=(PartOrigin("e", "iron.md", "Iron >>> PASSAGE>>>"),),
+    )
+    ask = ScriptedAsk([answer(pair(LAW))])
+    generator = file_generator(parse(text), settings())
+    [row] = await generator.write(chunk, ask)
+    assert f"[Part 1: Copper]\n{KETTLES}\n\n[Part 2: Iron" in ask.prompts[0].text
+    assert ask.prompts[0].text.count(CLOSE) == 1
+    assert row.instruction.startswith("2: ")
+    assert row.fields == {
+        "difficulty": "easy",
+        "document_ids": ["d", "e"],
+        "sources": ["kettles.md", "iron.md"],
+    }
+    assert generator.fields["document_ids"] == ("string",)
+
+
+FACTS = """\
+name: stated
+version: 1
+steps:
+  - name: find
+    user: "{{ passage }}"
+    answer: {facts: {type: list, max: 8, of: text}}
+  - name: say
+    for_each: fact in find.facts
+    distinct: fact
+    user: "{{ fact }}"
+    answer: {question: text, answer: text}
+rows:
+  for_each: said in say
+  instruction: "{{ said.question }}"
+  answer: "{{ said.answer }}"
+"""
+
+
+class SelectiveAsk(ScriptedAsk):
+    """Knows some names already."""
+
+    known: tuple[str, ...] = ()
+
+    async def claim(self, names: Sequence[str]) -> list[bool]:
+        return [name not in self.known for name in names]
+
+
+async def test_what_the_corpus_said_before_is_not_asked_for() -> None:
+    facts = [
+        "The law of 1874 was passed in Hallstein.",
+        "In Hallstein the law was passed in 1874.",  # the same words
+        "The law of 1874 was not passed in Hallstein.",
+        "The law of 1875 was passed in Hallstein.",
+        "Iron kettles were cheaper.",
+    ]
+    said = [json.dumps({"question": f"Q{n}?", "answer": f"A{n}."}) for n in range(3)]
+    ask = SelectiveAsk([json.dumps({"facts": facts}), *said])
+    ask.known = (same_content("Iron kettles are the cheaper"),)
+    generator = file_generator(parse(FACTS), settings())
+    assert generator.claims
+    rows = await generator.write(make_chunk(), ask)
+    assert [prompt.text for prompt in ask.prompts[1:]] == [facts[0], facts[2], facts[3]]
+    assert len(rows) == 3
+    assert [(drop.reason, drop.raw) for drop in ask.dropped] == [
+        ("repeated", facts[1]),
+        ("repeated", facts[4]),
+    ]
+
+
+async def test_a_unit_whose_facts_are_all_known_says_so() -> None:
+    ask = SelectiveAsk(['{"facts": ["Iron was cheap."]}'])
+    ask.known = (same_content("Iron was cheap."),)
+    assert await file_generator(parse(FACTS), settings()).write(make_chunk(), ask) == []
+    assert [(drop.reason, drop.whole_unit) for drop in ask.dropped] == [
+        ("repeated", False),
+        ("repeated", True),
+    ]

@@ -57,17 +57,23 @@ def judge(**given: Any) -> Judge:
 
 
 class KnowingJudge(ScriptedAsk):
-    """Rates what each example of a prompt is worth: a function of request and reply."""
+    """Rates what each example of a prompt is worth: a function of request and reply.
 
-    def __init__(self, worth: Callable[[str, str], int]) -> None:
+    One that reads rates everything as low as it can beside another passage.
+    """
+
+    def __init__(self, worth: Callable[[str, str], int], *, reads: bool = False) -> None:
         super().__init__([])
         self.worth = worth
+        self.reads = reads
 
     async def __call__(
         self, prompt: Prompt, answer: type[Answer], *rest: Any, **given: Any
     ) -> Answer:
         shown = [json.loads(line) for line in prompt.text.splitlines() if line.startswith('{"num')]
         scores = [(item["number"], self.worth(item["request"], item["reply"])) for item in shown]
+        if self.reads and KETTLES not in prompt.text:
+            scores = [(number, 1) for number, _ in scores]
         self.replies = [ratings(*(rating(n, s, s, None, s) for n, s in scores))]
         return await super().__call__(prompt, answer, *rest, **given)
 
@@ -86,11 +92,12 @@ def test_nothing_but_1_to_5_is_a_rating(score: object) -> None:
         Rating.model_validate_json(json.dumps(bad))
 
 
-def test_criticism_is_written_before_figures_and_the_figures_are_a_closed_list() -> None:
+def test_criticism_is_written_before_figures_and_the_figures_are_bounded_integers() -> None:
+    """Gemini takes no enumeration of integers."""
     item = json_schema(Ratings).schema["properties"]["ratings"]["items"]
     names = list(item["properties"])
     assert names.index("critique") < names.index("instruction_following")
-    assert item["properties"]["truthfulness"]["enum"] == [1, 2, 3, 4, 5]
+    assert item["properties"]["truthfulness"] == {"type": "integer", "minimum": 1, "maximum": 5}
     assert {"type": "null"} in item["properties"]["honesty"]["anyOf"]
 
 
@@ -248,7 +255,11 @@ def test_planted_faults_are_what_they_say() -> None:
     assert swap([REPLY], 0) not in {REPLY, ""}
     told = f"{REPLY} It was wise."
     assert {plant([told, "other"], 0, draw)[0] for draw in range(9)} == set(FAULTS)
-    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {"swapped", "foreign"}
+    assert {plant(["tiny", "other"], 0, draw)[0] for draw in range(9)} == {
+        "swapped",
+        "foreign",
+        "exchanged",
+    }
     assert plant([REPLY, "other"], 0, 0, dict.fromkeys(FAULTS[1:], 1))[0] == FAULTS[0]
 
 

@@ -15,6 +15,7 @@ def test_text_put_into_one_place_is_never_searched_for_another() -> None:
         "plan": "",
         "title": "{{passage}}",
         "section": "{0} %s $x",
+        "about": "",
         "passage": "body",
     }
     text = form.fill(values, SAMPLING).text

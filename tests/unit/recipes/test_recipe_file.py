@@ -84,6 +84,97 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         [("  fields: [difficulty]", "  task: pairs\n  fields: [difficulty]")], "task: pairs",
         "did you mean 'pair'",
     ),
+    "step of units by subject": (
+        [("version: 1", "version: 1\nunit: {of: chunks, by: subject, step: 1}")],
+        "unit", "is for neighbours alone",
+    ),
+    "subject of a document": (
+        [("version: 1", "version: 1\nunit: {of: document, by: subject}")],
+        "unit", "is for units of 'chunks' alone",
+    ),
+    "field of units by subject": (
+        [
+            ("version: 1", "version: 1\nunit: {of: chunks, by: subject}"),
+            ("fields: [difficulty]", "fields: {sources: x}"),
+        ],
+        "sources", "is written by itself",
+    ),
+    "distinct without a list": (
+        [("    max_tokens: 900", "    distinct: title")], "distinct", "steps with 'for_each'"
+    ),
+    "text and number": (
+        [("{{ asker }}", "{{ title + 1 }}")], "title + 1", "does not fit the types of its values"
+    ),
+    "number and text on a later line": (
+        [("      {{ passage }}\n", "      {{ passage }}\n      Of {{ count + 'x' }}\n")],
+        "count +", "does not fit the types of its values",
+    ),
+    "type of a branch that is not taken": (
+        [("{{ asker }}", "{% if false %}{{ count + 'x' }}{% endif %}")], "count +", "fit the types"
+    ),
+    "type of an else": (
+        [("{{ asker }}", "{% if count %}a{% elif title %}b{% else %}{{ title < 3 }}{% endif %}")],
+        "title < 3", "fit the types",
+    ),
+    "type of an inline else": (
+        [("{{ asker }}", "{{ 'a' if count > 0 else title + 1 }}")], "title + 1", "fit the types"
+    ),
+    "type behind and": (
+        [("{{ asker }}", "{{ count > 99 and title + 1 }}")], "title + 1", "fit the types"
+    ),
+    "type in the condition of a loop": (
+        [("{{ asker }}", "{% for x in [1, 2] if x + 'a' %}{{ x }}{% endfor %}")], "x + 'a'",
+        "fit the types",
+    ),
+    "times of a text": (
+        [("{{ asker }}", "{{ title * 3 }}")], "title * 3", "'*' is for numbers alone"
+    ),
+    "type in the constant part": (
+        [("{{ audience }}", "{{ audience + 1 }}")], "audience + 1", "fit the types"
+    ),
+    "type in a condition on a draw": (
+        [("    max_tokens: 900", "    when: asker + 1")], "when:", "fit the types"
+    ),
+    "type in a row": (
+        [('"{{ pair.reply }}"', '"{{ pair.reply + 1 }}"')], "pair.reply", "fit the types"
+    ),
+    "type in a row's text": (
+        [('"{{ pair.reply }}"', '"So: {{ pair.reply - 1 }}"')], "pair.reply", "fit the types"
+    ),
+    "type in a condition": (
+        [("    max_tokens: 900", "    when: count + 'x'")], "when:", "fit the types"
+    ),
+    "a value that may be missing": (
+        [
+            ("          reply: text", "          reply: {about: what, optional: true}"),
+            ('"{{ pair.reply }}"', '"{{ pair.reply + \'!\' }}"'),
+        ],
+        'answer: "{{ pair.reply', "does not fit where a value is missing",
+    ),
+    "passage in a branch that is never taken": (
+        [("{{ passage }}", "{% if false %}{{ passage }}{% endif %}")], "user: |",
+        "places the text under a condition only",
+    ),
+    "passage in one branch": (
+        [("{{ passage }}", "{% if asker == 'a sceptic' %}{{ passage }}{% endif %}")], "user: |",
+        "places the text under a condition only",
+    ),
+    "passage in a loop": (
+        [("{{ passage }}", "{% for x in [1] %}{{ passage }}{% endfor %}")], "user: |",
+        "places the text under a condition only",
+    ),
+    "set around a block": (
+        [("{{ passage }}", "{% set x %}{{ passage }}{% endset %}{{ x }}")], "{% set x",
+        "{% set %} around",
+    ),
+    "a step that places the text and is never asked": (
+        [("    max_tokens: 900", "    when: asker == 'nobody'")], "- name: write",
+        "no step that places the text is asked where asker is 'a beginner'",
+    ),
+    "a step that places the text and is not asked for some": (
+        [("    max_tokens: 900", "    when: asker != 'a sceptic'")], "- name: write",
+        "is asked where asker is 'a sceptic'",
+    ),
     "unknown unit": ([("version: 1", "version: 1\nunit: chunk_s")], "unit", "'chunk_s' is not"),
     "unknown check": (
         [("version: 1", "version: 1\nchecks:\n  near_copi: keep")], "near_copi",
@@ -297,3 +388,46 @@ def test_a_text_that_is_no_recipe_is_refused() -> None:
     for text in ("", "just words", "- a\n- b", "[" * 5000, "a: " * 400_000):
         with pytest.raises(ConfigError):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if asker == 'a sceptic' %}So: {{ passage }}{% else %}{{ passage }}{% endif %}",
+        "{% if true %}{{ passage }}{% endif %}",
+        "{{ 10 // (count - 3) }} {{ passage }}",  # a number decides, not a type
+        "{{ title[900] if title | length > 900 }} {{ passage }}",
+        "{% for x in [title, section] if x != 'none' %}{{ x | upper }}{% endfor %} {{ passage }}",
+        "{{ [title, section] | map('upper') | join(', ') }} {{ passage }}",
+        "{{ [title, section] | map('upper') }} {{ passage }}",
+        "{% set n = count + 1 %}{{ n * 2 }} {{ passage }}",
+    ],
+)
+def test_templates_that_fit_are_taken(template: str) -> None:
+    found = parse(changed(("{{ passage }}", template)))
+    assert found.steps[0].places_passage
+
+
+def test_a_value_that_may_be_missing_can_be_asked_for_first() -> None:
+    optional = ("          reply: text", "          reply: {about: what, optional: true}")
+    for text in (
+        "{{ pair.reply + '!' if pair.reply is not none else 'none' }}",
+        "{% if pair.reply %}{{ pair.reply + '!' }}{% endif %}",
+        "{{ pair.reply | default('', true) | upper }}",
+    ):
+        parse(changed(optional, ('"{{ pair.reply }}"', f'"{text}"')))
+    parse(
+        changed(
+            optional,
+            ('  answer: "{{ pair', '  when: pair.reply\n  answer: "{{ pair'),
+            ("pair.reply }}", "pair.reply + '!' }}"),
+        )
+    )
+
+
+def test_steps_with_conditions_on_draws_may_share_the_placing() -> None:
+    step = (
+        "  - name: other\n    when: asker == 'a sceptic'\n    user: '{{ passage }}'\n"
+        "    answer: {note: text}\nrows:"
+    )
+    parse(changed(("    max_tokens: 900", "    when: asker != 'a sceptic'"), ("rows:", step)))

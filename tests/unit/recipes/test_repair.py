@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROMPT = load_template("backtranslate", {"style": "", "canary": "C"}).fill(
-    {"count": "3", "plan": "", "title": "t", "section": "s", "passage": "the secret chunk"},
+    {
+        "count": "3",
+        "plan": "",
+        "title": "t",
+        "section": "s",
+        "about": "",
+        "passage": "the secret chunk",
+    },
     Sampling(0.8, 1000, 5),
 )
 

@@ -23,10 +23,12 @@ GOOD = {(pair.instruction, pair.answer) for pair in PAIRS}
 CHUNKS = 60
 
 
-async def figures_of(folder: Path, worth: Callable[[str, str], int]) -> dict[str, Any]:
+async def figures_of(
+    folder: Path, worth: Callable[[str, str], int], *, reads: bool = False
+) -> dict[str, Any]:
     figures = RunMetrics(folder / "figures.json", folder / "counts.json")
     for number in range(CHUNKS):
-        ask = KnowingJudge(worth)
+        ask = KnowingJudge(worth, reads=reads)
         chunk = make_chunk(f"{number}. {KETTLES}")
         await judge(judge_trust=1.0).rate(PAIRS, chunk, ask)
         for event in ask.told:
@@ -37,9 +39,9 @@ async def figures_of(folder: Path, worth: Callable[[str, str], int]) -> dict[str
 
 
 async def test_a_judge_that_sees_what_is_wrong_finds_every_planted_fault(tmp_path: Path) -> None:
-    found = await figures_of(tmp_path, lambda *shown: 4 if shown in GOOD else 2)
+    found = await figures_of(tmp_path, lambda *shown: 4 if shown in GOOD else 2, reads=True)
     assert found["rated"] == 2 * CHUNKS
-    assert {"swapped", "cut", "foreign"} <= set(found["controls"])
+    assert {"swapped", "cut", "foreign", "exchanged"} <= set(found["controls"])
     assert sum(control["planted"] for control in found["controls"].values()) == CHUNKS
     assert all(control["share"] == 1.0 for control in found["controls"].values())
     assert found["repeated"]["truthfulness"]["exact"] == 1.0
@@ -72,6 +74,7 @@ async def test_a_judge_that_never_looks_at_the_passage_is_told_by_what_the_text_
     found = await figures_of(tmp_path, worth)
     assert found["controls"]["swapped"]["share"] == 1.0
     assert found["controls"]["foreign"]["share"] == 0.0
+    assert found["controls"]["exchanged"]["share"] == 0.0
 
 
 async def test_a_judge_that_throws_dice_does_not_agree_with_itself(tmp_path: Path) -> None:

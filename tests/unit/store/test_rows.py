@@ -40,7 +40,7 @@ def test_a_row_has_the_declared_fields_in_their_order() -> None:
     missing = {name for name, value in row.items() if value is None}
     assert missing == {
         *("messages", "system", "reasoning", "fields", "url", "kind", "evidence", "scores"),
-        *("grounding", "support", "parent_id", "alternative"),
+        *("grounding", "support", "verification", "parent_id", "alternative"),
     }
 
 

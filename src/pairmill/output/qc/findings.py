@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.errors import StorageError, UsageError
+from pairmill.output.marks.overlay import Marks, RecordMarks
 from pairmill.output.qc.limits import DROPPED, LIMITS
 from pairmill.output.qc.read import records_in
 from pairmill.quality.privacy import redact
@@ -78,13 +79,15 @@ def write_findings(path: Path, report: Report, pairs: Pairs) -> int:
 
 
 def parse_keys(given: str) -> tuple[str, ...]:
-    """The figures whose rows go, from names with commas between; "" for the usual ones.
+    """The figures whose rows go, from names with commas between; "" for the usual ones, ``none``.
 
     Raises:
         UsageError: One of them is no figure, or none of single rows.
     """
     if not given:
         return DROPPED
+    if given == "none":
+        return ()
     keys = tuple(key.strip() for key in given.split(",") if key.strip())
     for key in keys:
         if key not in LIMITS:
@@ -93,12 +96,18 @@ def parse_keys(given: str) -> tuple[str, ...]:
 
 
 def clean(
-    source: Path, target: Path, report: Report, pairs: Pairs, keys: tuple[str, ...] = DROPPED
+    source: Path,
+    target: Path,
+    report: Report,
+    pairs: Pairs,
+    keys: tuple[str, ...] = DROPPED,
+    marks: Marks | None = None,
 ) -> tuple[int, int]:
     """Write a dataset again without the records in which certain figures found something.
 
     A record keeps its bytes if it was a line of JSONL; else it becomes one. A file becomes a file,
-    a folder a folder. Records that hold no pair are left out as well.
+    a folder a folder. Records that hold no pair are left out as well, and those that a person
+    rejected; edited ones are written with their new texts.
 
     Args:
         source: What the pairs were read from.
@@ -106,6 +115,7 @@ def clean(
         report: Of these pairs.
         pairs: What was read.
         keys: Figures whose findings go.
+        marks: Those with which the pairs were read.
 
     Returns:
         How many records were kept, and how many left out.
@@ -121,6 +131,7 @@ def clean(
         if metric.key in keys:
             out.update(pairs.rows[hit.row - 1].place for hit in metric.hits)
     kept = dropped = 0
+    overlay = RecordMarks(marks or Marks())
     records = records_in(source)
     record = next(records, None)
     while record is not None:
@@ -128,10 +139,11 @@ def clean(
         place = target if source.is_file() else target / _as_lines(Path(file).relative_to(source))
         with _written(place) as stream:
             while record is not None and record.place.file == file:
-                if record.place in out:
+                wanted = overlay.apply(record)
+                if wanted is None or record.place in out:
                     dropped += 1
                 else:
-                    line = record.raw or orjson.dumps(record.value, default=str)
+                    line = wanted.raw or orjson.dumps(wanted.value, default=str)
                     stream.write(line if line.endswith(b"\n") else line + b"\n")
                     kept += 1
                 record = next(records, None)

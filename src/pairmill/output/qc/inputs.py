@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_documents
 from pairmill.config import load
-from pairmill.errors import FolderError, InputError, StorageError, UsageError
+from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.files import write_text
+from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
 from pairmill.output.qc.measures import Profile
@@ -36,11 +37,11 @@ _USUAL = Fields()
 
 def pairs_in(path: Path) -> Path:
     """Where the pairs are: of a run folder its ``data``, else the path itself."""
-    return path / "data" if _is_run(path) else path
+    return path / "data" if is_run_folder(path) else path
 
 
 def documents_for(
-    path: Path, named: Sequence[str], text_field: str | None
+    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = True
 ) -> tuple[Iterable[Document] | None, str]:
     """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
 
@@ -48,6 +49,7 @@ def documents_for(
         path: The dataset; a run folder knows its inputs, and is believed.
         named: Files and folders that the user named instead.
         text_field: Of the named ones: the field that holds the text.
+        run_code: Whether Python code that a run folder names may run, to read its inputs.
 
     Raises:
         InputError: A named one cannot be read.
@@ -56,9 +58,9 @@ def documents_for(
         settings = load(given={"inputs": tuple(named), "output": path, "text_field": text_field})
         check_inputs(settings.inputs, path)
         return read_documents(settings, lambda _note: None), ""
-    if not _is_run(path):
+    if not is_run_folder(path):
         return None, "give the documents (--documents)"
-    found, reason = find_inputs(read_folder(path))
+    found, reason = find_inputs(read_folder(path), run_code=run_code)
     return (read_documents(found, lambda _note: None) if found else None), reason
 
 
@@ -73,14 +75,6 @@ def phrases_in(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError):
         raise InputError(f"cannot read examples from {path}") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _is_run(path: Path) -> bool:
-    try:
-        read_folder(path)
-    except FolderError:
-        return False
-    return True
 
 
 def check_dataset(
@@ -130,7 +124,8 @@ def check_dataset(
     embed = choose_embedder(near)
     tell = progress or (lambda _what, _done, _total: None)
     source = pairs_in(path)
-    pairs = read_pairs(source, fields, progress=lambda done: tell("read", done, None))
+    marks = read_marks(path)
+    pairs = read_pairs(source, fields, progress=lambda done: tell("read", done, None), marks=marks)
     texts, why_none = documents_for(path, documents, text_field)
     report = check(
         pairs,
@@ -142,13 +137,13 @@ def check_dataset(
         progress=lambda done: tell("checked", done, len(pairs.rows)),
     )
     lines = []
-    if not documents and profile is None and _is_run(path):
+    if not documents and profile is None and is_run_folder(path):
         with suppress(StorageError):  # it may be another's folder, that can only be read
             keep_verdict(read_folder(path), run_verdict(report))
     if rows is not None:
         lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
     if clean is not None:
-        kept, dropped = clean_dataset(source, clean, report, pairs, keys)
+        kept, dropped = clean_dataset(source, clean, report, pairs, keys, marks)
         lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
     if html is not None:
         listed, how = list_rows(pairs.rows, report)

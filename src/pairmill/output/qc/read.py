@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.errors import ConfigError, InputError
+from pairmill.output.marks.overlay import Marks, RecordMarks
 from pairmill.output.qc.shapes import (
     SPLITS,
     Fields,
@@ -24,12 +25,23 @@ from pairmill.output.qc.shapes import (
     to_pair,
     unread_fields,
 )
+from pairmill.output.sample import Reservoir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["Fields", "PairRow", "Pairs", "Record", "read_pairs", "records_in", "to_pair"]
+__all__ = [
+    "Fields",
+    "PairRow",
+    "Pairs",
+    "Record",
+    "data_files",
+    "read_pairs",
+    "records_in",
+    "records_of",
+    "to_pair",
+]
 
 _SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".json", ".parquet", ".csv", ".tsv", ".arrow")
 _NOT_DATA = frozenset(
@@ -67,43 +79,61 @@ class Pairs:
         unreadable: How many records held none.
         notes: One line each on what was left unread, and why.
         bad: Where the unreadable records stand.
+        is_sample: There are more pairs than these.
     """
 
     rows: list[PairRow]
     unreadable: int
     notes: tuple[str, ...] = ()
     bad: tuple[Place, ...] = ()
+    is_sample: bool = False
 
 
 def read_pairs(
-    path: Path, fields: Fields = _USUAL, *, progress: Callable[[int], None] | None = None
+    path: Path,
+    fields: Fields = _USUAL,
+    *,
+    progress: Callable[[int], None] | None = None,
+    marks: Marks | None = None,
+    most: int | None = None,
+    seed: int = 0,
 ) -> Pairs:
-    """Read a dataset, whole, into memory.
+    """Read a dataset into memory, whole, or as many of its pairs as are wanted.
 
     Args:
         path: A file, or a folder of them.
         fields: Names of the fields, where they are not the usual ones.
         progress: Told now and then how many records were read.
+        marks: What people decided: rejected pairs are left out, edited ones have their new texts.
+        most: Keep so many pairs at most, chosen at random, in their order; None: all.
+        seed: Of that choice.
 
     Raises:
         InputError: Nothing is there, it cannot be read, or no record holds a pair.
         ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
     """
-    rows: list[PairRow] = []
+    chosen: Reservoir[tuple[int, PairRow]] = Reservoir(sys.maxsize if most is None else most, seed)
+    count = 0
     bad: list[Place] = []
     seen: dict[str, None] = {}
     unread: Counter[str] = Counter()
-    for number, record in enumerate(records_in(path), 1):
+    overlay = RecordMarks(marks or Marks())
+    for number, found in enumerate(records_in(path), 1):
         if progress and not number % 1000:
             progress(number)
+        record = overlay.apply(found)
+        if record is None:
+            continue
         row = read_record(record.value, fields, record.split, record.place)
         if row:
-            rows.append(row)
+            count += 1
+            chosen.offer((count, row))
             unread.update(unread_fields(record.value, row))
             continue
         bad.append(record.place)
         if isinstance(record.value, dict):
             seen.update(dict.fromkeys(str(name) for name in record.value))
+    rows = [row for _, row in sorted(chosen.items, key=lambda item: item[0])]
     if not rows:
         listed = ", ".join(list(seen)[:_SHOWN])
         hint = (
@@ -113,7 +143,8 @@ def read_pairs(
             else ""
         )
         raise InputError(f"{path}: no pairs found{hint}")
-    return Pairs(rows, len(bad), tuple(_notes(rows, bad, seen, unread)), tuple(bad))
+    notes = [*_notes(rows, bad, seen, unread), *_marked(marks)]
+    return Pairs(rows, len(bad), tuple(notes), tuple(bad), count > len(rows))
 
 
 def records_in(path: Path) -> Iterator[Record]:
@@ -123,8 +154,8 @@ def records_in(path: Path) -> Iterator[Record]:
         InputError: Nothing is there, or it cannot be read.
         ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
     """
-    for file in _files(path):
-        yield from _records(file)
+    for file in data_files(path):
+        yield from records_of(file)
 
 
 def _notes(
@@ -145,7 +176,20 @@ def _notes(
             yield f"field '{name}' was not read"
 
 
-def _files(path: Path) -> list[Path]:
+def _marked(marks: Marks | None) -> Iterator[str]:
+    if marks:
+        counts = marks.counts()
+        named = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        yield f"marks of people apply: {named}"
+        yield from marks.notices()
+
+
+def data_files(path: Path) -> list[Path]:
+    """The files that hold records: the file itself, or those of a folder, by name.
+
+    Raises:
+        InputError: There are none.
+    """
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -172,7 +216,8 @@ def _split_of(file: Path) -> str | None:
     return by_name
 
 
-def _records(file: Path) -> Iterator[Record]:
+def records_of(file: Path) -> Iterator[Record]:
+    """Every record of a file; see `records_in`."""
     split, name = _split_of(file), str(file)
     try:
         if file.name.endswith((".parquet", ".arrow")):

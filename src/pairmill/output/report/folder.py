@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,13 +11,14 @@ from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
+from pairmill.output.marks.overlay import read_marks
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
 from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
-from pairmill.output.run_inputs import find_chunks
+from pairmill.output.run_inputs import find_chunks, has_code
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
@@ -29,10 +28,14 @@ from pairmill.store.verdict import keep_verdict, read_verdict
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pairmill.output.marks.overlay import Marks
+    from pairmill.output.qc.report import Report
+    from pairmill.output.qc.shapes import Place
+    from pairmill.output.report.items import Finding
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder
 
-__all__ = ["read_facts", "report_on"]
+__all__ = ["judge_folder", "measure_quality", "read_facts", "report_on"]
 
 JUDGED_ROWS = 20_000  # of more, the verdict is taken of a sample: half a minute's work
 
@@ -60,6 +63,31 @@ def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
     return write_report(folder.path, facts, judged)
 
 
+def measure_quality(
+    path: Path, marks: Marks, seed: int = 0, *, run_code: bool = True
+) -> tuple[Report, dict[Place, list[Finding]], int | None]:
+    """Measure a run's published pairs, or any dataset, as ``qc`` does.
+
+    Args:
+        path: The run folder, or the dataset.
+        marks: What people decided on it.
+        seed: Of the sample that is taken of a large one.
+        run_code: Whether Python code that a run folder names may run.
+
+    Returns:
+        The figures, what they found by place, and how many pairs were looked at where not all were.
+
+    Raises:
+        FolderError: A shard cannot be read.
+        InputError: There is no pair.
+    """
+    pairs = read_pairs(pairs_in(path), marks=marks, most=JUDGED_ROWS, seed=seed)
+    texts, reason = documents_for(path, (), None, run_code=run_code)
+    quality = check(pairs, documents=texts, no_documents=reason)
+    found = findings_by_place(quality, [row.place for row in pairs.rows])
+    return quality, found, JUDGED_ROWS if pairs.is_sample else None
+
+
 def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
     """Measure a run's published pairs as ``qc`` does, and choose those to list.
 
@@ -67,26 +95,25 @@ def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
         FolderError: A shard cannot be read.
         InputError: Nothing is published yet.
     """
-    pairs = read_pairs(pairs_in(folder.path))
-    sample = None
-    if len(pairs.rows) > JUDGED_ROWS:
-        sample = JUDGED_ROWS
-        rows = random.Random(seed).sample(pairs.rows, sample)  # noqa: S311 (no secret)
-        pairs = replace(pairs, rows=rows)
-    texts, reason = documents_for(folder.path, (), None)
-    quality = check(pairs, documents=texts, no_documents=reason)
-    found = findings_by_place(quality, [row.place for row in pairs.rows])
+    marks = read_marks(folder.path)
+    quality, found, sample = measure_quality(folder.path, marks, seed)
     listed, how = list_pairs(
         folder.path,
         found,
-        lambda ids: {at: chunk.text for at, chunk in find_chunks(folder, ids).items()},
+        lambda ids: find_chunks(folder, ids),
         seed=seed,
+        marks=marks,
     )
-    return Judged(quality, sample, listed, how)
+    return Judged(quality, sample, listed, how, marks)
 
 
-def read_facts(folder: RunFolder, version: str) -> RunFacts:
+def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> RunFacts:
     """What a run folder knows of its run: from its ledger, its manifest and its settings.
+
+    Args:
+        folder: The run folder.
+        version: Of pairmill.
+        run_code: Whether a recipe in Python may be loaded for its version.
 
     Raises:
         FolderError: The ledger cannot be read.
@@ -94,7 +121,8 @@ def read_facts(folder: RunFolder, version: str) -> RunFacts:
     totals, counts = read_sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
-    recipe = _recipe(settings, folder)
+    is_safe = run_code or (settings is not None and not has_code(settings))
+    recipe = _recipe(settings, folder) if is_safe else None
     return RunFacts(
         recipe=str(told.get("recipe") or (recipe.name if recipe else "unknown")),
         prompt_version=str(

@@ -1,135 +1,237 @@
-"use strict";
-// Every text goes into the page by textContent: what models and crawled pages say stays text.
-(() => {
-  const rows = JSON.parse(document.getElementById("data").textContent);
-  const by = (id) => document.getElementById(id);
-  const list = by("list"), more = by("more"), count = by("count");
-  const PAGE = 25;
-  let found = rows, shown = 0, at = -1;
+// The page: filters, the list, keys, and over a server what is new.
 
-  const make = (tag, text, cls) => {
-    const node = document.createElement(tag);
-    if (text !== undefined && text !== null) node.textContent = text;
-    if (cls) node.className = cls;
-    return node;
-  };
+const NAMES = ["search", "state", "mark", "finding", "rating", "source", "author", "kind", "language"];
+const PAGE = 25;
+const list = by("list"), more = by("more"), count = by("count"), bulk = by("bulk");
+let rows = [], total = 0, at = -1, asked = 0, upto, newest = 0, marksVersion = "";
 
-  const fill = (id, names) => {
-    const counts = new Map();
-    for (const row of rows) for (const name of names(row)) if (name) counts.set(name, (counts.get(name) || 0) + 1);
-    for (const [name, times] of [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 200)) {
-      const option = make("option", `${name} (${times})`);
+const wanted = () => Object.fromEntries(NAMES.map((name) => [name, by(name).value]));
+const number = (value) => value.toLocaleString("en");
+
+const fill = (facets) => {
+  for (const [id, entries] of Object.entries(facets)) {
+    const select = by(id), chosen = select.value;
+    const options = entries.map(([name, times]) => {
+      const option = make("option", `${name} (${number(times)})`);
       option.value = name;
-      by(id).append(option);
+      return option;
+    });
+    select.replaceChildren(select.options[0], ...options);
+    if (chosen && !entries.some(([name]) => name === chosen)) {
+      const option = make("option", chosen);
+      option.value = chosen;
+      select.append(option);
     }
-  };
-  const findings = (row) => [...new Set([...row.findings.map((f) => f[0]), ...row.flags, row.reason])];
-  fill("finding", findings);
-  fill("source", (row) => [row.source]);
-  fill("kind", (row) => [row.kind]);
-  fill("language", (row) => [row.language]);
-  for (const row of rows) row.text = [row.title, row.source, row.reason, row.id, ...row.turns.map((t) => t[1])].join("\n").toLowerCase();
+    select.value = chosen;
+    select.closest("label").hidden = !entries.length && !chosen;
+  }
+};
 
-  const orders = {
-    worst: (a, b) => b.badness - a.badness || a.place - b.place,
-    grounding: (a, b) => (a.grounding ?? 2) - (b.grounding ?? 2) || a.place - b.place,
-    score: (a, b) => (a.score ?? 9) - (b.score ?? 9) || a.place - b.place,
-    long: (a, b) => b.length - a.length || a.place - b.place,
-    short: (a, b) => a.length - b.length || a.place - b.place,
-    order: (a, b) => a.place - b.place,
-  };
+const told = () => {
+  const what = source.isLive ? `${number(total)} found` : `${number(total)} of ${number(source.total)} listed here`;
+  count.textContent = `${what}, ${number(rows.length)} shown`;
+  const fresh = source.isLive && upto !== undefined ? newest - upto : 0;
+  if (fresh > 0) {
+    const link = button(`${number(fresh)} new`, apply, "link");
+    count.append("; ", link);
+  }
+};
 
-  // A text with each place of some words in it marked.
-  const marked = (text, words, cls) => {
-    const node = make("div", undefined, cls);
-    const start = words ? text.indexOf(words) : -1;
-    if (start < 0) { node.textContent = text; return node; }
-    node.append(text.slice(0, start), make("mark", words), text.slice(start + words.length));
-    return node;
-  };
+const show = (pairs) => {
+  rows.push(...pairs);
+  list.append(...pairs.map(cardOf));
+  more.hidden = rows.length >= total || !pairs.length;
+  told();
+};
 
-  const facts = (row, into) => {
-    const dl = make("dl");
-    const put = (label, value) => {
-      if (value === null || value === undefined || value === "") return;
-      dl.append(make("dt", label), make("dd", value, "foreign"));
-    };
-    put("Reason", row.reason && (row.detail ? `${row.reason}: ${row.detail}` : row.reason));
-    for (const [key, detail] of row.findings) put(key, detail);
-    put("Flags", row.flags.join(", "));
-    put("Grounding", row.grounding === null ? "" : row.grounding.toFixed(2));
-    put("Support", row.support === null ? "" : row.support.toFixed(2));
-    put("Rating", row.score === null ? "" : row.score.toFixed(2));
-    put("Type", row.kind);
-    put("Title", row.title);
-    put("Source", row.source);
-    put("Model", row.model);
-    put("Fields", row.fields);
-    put("Other answer", row.alternative);
-    put("Id", row.id);
-    into.append(dl);
-  };
-
-  const card = (row) => {
-    const article = make("article", undefined, `panel${row.reason ? " rejected" : ""}`);
-    article.tabIndex = -1;
-    const grid = make("div", undefined, "sample");
-    const main = make("div"), side = make("div", undefined, "side");
-    if (row.reason) main.append(make("span", "rejected", "badge fail"));
-    if (row.system) main.append(make("p", `System: ${row.system}`, "foreign note"));
-    if (row.reasoning) main.append(make("p", `Thought: ${row.reasoning}`, "foreign note"));
-    for (const [role, text] of row.turns) {
-      main.append(make(role === "user" ? "h3" : "p", role === "user" || role === "assistant" ? text : `${role}: ${text}`, "foreign"));
-    }
-    facts(row, side);
-    if (row.chunk) {
-      side.append(make("p", "Written from", "note"), marked(row.chunk, row.evidence, "foreign chunk"));
-    } else if (row.evidence) {
-      side.append(make("p", "Evidence", "note"), make("blockquote", row.evidence, "foreign"));
-    }
-    grid.append(main, side);
-    article.append(grid);
-    return article;
-  };
-
-  const extend = () => {
-    for (const row of found.slice(shown, shown + PAGE)) list.append(card(row));
-    shown = Math.min(shown + PAGE, found.length);
-    more.hidden = shown >= found.length;
-    count.textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} listed here, ${shown.toLocaleString("en")} shown`;
-  };
-
-  const apply = () => {
-    const words = by("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const state = by("state").value, finding = by("finding").value;
-    const source = by("source").value, kind = by("kind").value, language = by("language").value;
-    found = rows.filter((row) =>
-      (!state || (state === "rejected" ? row.reason : !row.reason && (state === "kept" || row.findings.length || row.flags.length))) &&
-      (!finding || findings(row).includes(finding)) &&
-      (!source || row.source === source) && (!kind || row.kind === kind) &&
-      (!language || row.language === language) &&
-      words.every((word) => row.text.includes(word)));
-    found.sort(orders[by("sort").value]);
-    list.replaceChildren();
-    shown = 0;
+const load = guarded(async (isFresh) => {
+  const ticket = ++asked;
+  const want = { ...wanted(), upto: source.isLive ? upto : undefined };
+  const found = await source.page(want, by("sort").value, isFresh ? 0 : rows.length, PAGE);
+  if (ticket !== asked) return; // another filter was chosen meanwhile
+  total = found.total;
+  if (isFresh) {
+    rows = [];
     at = -1;
-    extend();
-  };
+    list.replaceChildren();
+  }
+  show(found.pairs);
+  if (source.isLive) showBulk();
+});
 
-  let timer = 0;
-  by("filters").addEventListener("submit", (event) => event.preventDefault());
-  by("filters").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(apply, 60); });
-  more.addEventListener("click", extend);
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    if (event.key === "/") { event.preventDefault(); by("search").focus(); return; }
-    const step = { j: 1, k: -1 }[event.key];
-    if (!step || !found.length) return;
-    at = Math.max(0, Math.min(at + step, found.length - 1));
-    if (at >= shown) extend();
-    const target = list.children[at];
-    target.scrollIntoView({ block: "start" });
-    target.focus({ preventScroll: true });
-  });
+const apply = async () => {
+  keepFilter();
+  upto = newest || undefined;
+  await load(true);
+};
+
+// The filter stands behind the # of the address, so that a page loaded again has it still.
+const keepFilter = () => {
+  const given = new URLSearchParams(Object.entries({ ...wanted(), sort: by("sort").value }).filter(([name, value]) => value && value !== (name === "sort" ? "worst" : "")));
+  if (String(given) || location.hash.startsWith("#?")) history.replaceState(null, "", `#${String(given) ? `?${given}` : ""}`);
+};
+const takeFilter = () => {
+  if (!location.hash.startsWith("#?")) return;
+  for (const [name, value] of new URLSearchParams(location.hash.slice(2))) {
+    if (!NAMES.includes(name) && name !== "sort") continue;
+    const node = by(name);
+    if (node.tagName === "SELECT" && ![...node.options].some((option) => option.value === value)) {
+      if (name === "sort" || name === "state" || name === "mark" || name === "rating") continue;
+      const option = make("option", value);
+      option.value = value;
+      node.append(option);
+    }
+    node.value = value;
+  }
+};
+
+const showBulk = () => {
+  bulk.hidden = !total;
+  const ask = (action, label) => {
+    const sure = make("span", `${label} all ${number(total)}?`);
+    const filter = { ...wanted(), upto };
+    const expected = total;
+    const yes = button("Yes", guarded(async () => {
+      const answer = await source.decideAll(action, filter, expected);
+      took(answer, `${number(answer.count)} pairs: ${PAST[action]}`);
+      await load(true);
+    }), "strong");
+    bulk.replaceChildren(sure, " ", yes, button("No", showBulk));
+    yes.focus();
+  };
+  const label = total === 1 ? "1 found" : `all ${number(total)} found`;
+  bulk.replaceChildren(
+    button(`Accept ${label}`, () => ask("accept", "Accept")),
+    button(`Reject ${label}`, () => ask("reject", "Reject")),
+    button("Clear decisions", () => ask("clear", "Clear the decisions on")),
+  );
+  if (work.last) {
+    const pairs = work.last.pairs;
+    bulk.append(button(`Undo ${work.last.action} of ${number(pairs)} ${pairs === 1 ? "pair" : "pairs"}`, undo, "", "u"));
+  }
+};
+
+const focusOn = async (place) => {
+  if (!rows.length) return;
+  at = Math.max(0, Math.min(place, total - 1));
+  if (at >= rows.length) await load(false);
+  at = Math.min(at, rows.length - 1);
+  const target = list.children[at];
+  target.scrollIntoView({ block: "start" });
+  target.focus({ preventScroll: true });
+};
+
+document.addEventListener("keydown", async (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  if (event.key === "/") { event.preventDefault(); by("search").focus(); return; }
+  const step = { j: 1, k: -1 }[event.key];
+  if (step) { await focusOn(at + step); return; }
+  if (!source.isLive) return;
+  if (event.key === "u") { await undo(); return; }
+  const focused = event.target.closest?.("article");
+  if (focused) at = [...list.children].indexOf(focused);
+  const row = rows[at];
+  if (!row || row.gone || !KEYS[event.key]) return;
+  event.preventDefault();
+  const done = await KEYS[event.key](row, list.children[at]);
+  if (done && (event.key === "a" || event.key === "r")) await focusOn(at + 1);
+});
+
+let timer = 0;
+by("filters").addEventListener("submit", (event) => event.preventDefault());
+by("filters").addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(apply, 60); });
+more.addEventListener("click", () => load(false));
+
+// Over a server: what is decided, and what is new
+
+work.replace = (row) => {
+  const place = rows.findIndex((other) => other.place === row.place);
+  if (place < 0) return;
+  rows[place] = row;
+  const old = list.children[place], fresh = cardOf(row);
+  const hadFocus = old.contains(document.activeElement);
+  old.replaceWith(fresh);
+  if (hadFocus) fresh.focus({ preventScroll: true });
+};
+work.refreshCounts = (answer) => {
+  if (answer.marks_version) marksVersion = answer.marks_version;
+  state.marks = answer.marks;
+  showLive();
+  showBulk();
+};
+work.reload = () => load(true);
+
+let state = {}, overview = 0;
+const showLive = () => {
+  const live = by("live");
+  const put = [];
+  const add = (label, text) => text && put.push([label, text]);
+  for (const [label, text] of state.live || []) add(label, text);
+  const marks = Object.entries(state.marks || {}).map(([what, times]) => `${number(times)} ${what}`).join(", ");
+  add("marks", marks || "none yet");
+  const progress = state.progress || {};
+  const [done, all] = progress.bytes || [0, 0];
+  if (!progress.is_done && all) add("index", `${Math.floor((100 * done) / all)} %, ${number(progress.pairs || 0)} pairs so far`);
+  if (!state.is_run && progress.is_done) add("pairs", number(progress.pairs || 0));
+  if (progress.damaged) add("unreadable", `${number(progress.damaged)} records`);
+  if (progress.chunks) add("texts", progress.chunks === "reading" ? "being looked up" : progress.chunks);
+  for (const line of state.notices || []) add("marks file", line);
+  const text = JSON.stringify(put);
+  if (live.dataset.told === text) return;
+  live.dataset.told = text;
+  live.replaceChildren(...put.flatMap(([label, said]) => [make("dt", label), make("dd", said, "foreign")]));
+};
+
+// The server's own HTML, in which foreign text stands escaped; no script in it would run.
+const showParts = async () => {
+  const parts = await source.overview();
+  overview = parts.version;
+  for (const [id, html] of [["verdict", parts.verdict], ["figures", parts.figures]]) {
+    const body = new DOMParser().parseFromString(html, "text/html").body;
+    by(id).replaceChildren(...body.childNodes);
+  }
+  const again = make("p", undefined, "tools");
+  again.append(button("Judge again", guarded(async () => { await source.judge(); say("Being judged again"); by("verdict").setAttribute("aria-busy", "true"); })));
+  by("verdict").removeAttribute("aria-busy");
+  if (parts.note) by("verdict").append(make("p", `Not judged: ${parts.note}`, "note foreign"));
+  by("verdict").append(again);
+};
+
+const look = async () => {
+  let pause = document.hidden ? 5000 : 1000;
+  try {
+    state = await source.state();
+    trouble(state.problem);
+    fill(state.progress.facets || {});
+    work.last = state.last;
+    const isFirst = !newest, isDone = state.progress.is_done;
+    newest = state.newest;
+    showLive();
+    if (!rows.length && newest && (isFirst || !asked)) await apply();
+    else if (marksVersion && state.marks_version !== marksVersion && !document.querySelector(".form")) {
+      marksVersion = state.marks_version; // decided in another window
+      const depth = rows.length;
+      const found = await source.page({ ...wanted(), upto }, by("sort").value, 0, Math.min(Math.max(depth, PAGE), 100));
+      for (const row of found.pairs) work.replace(row);
+    }
+    marksVersion = state.marks_version;
+    showBulk.was !== JSON.stringify([state.last, total]) && !bulk.contains(document.activeElement) && showBulk();
+    showBulk.was = JSON.stringify([state.last, total]);
+    told();
+    if (state.overview && state.overview !== overview) await showParts();
+    if (!isDone) pause = 400;
+  } catch (error) {
+    trouble(error);
+    pause = 5000;
+  }
+  setTimeout(look, pause);
+};
+
+takeFilter();
+if (source.isLive) {
+  by("verdict").append(make("p", "The verdict is being made.", "note"));
+  look();
+} else {
+  fill(source.facets());
   apply();
-})();
+}

@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from jinja2 import Environment
+from jinja2 import Environment, FunctionLoader
 
 from pairmill.output.files import write_text
+from pairmill.output.marks.overlay import NO_MARKS
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
@@ -31,14 +33,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.facts import RunFacts
+    from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
     from pairmill.output.report.measures import Measures
     from pairmill.output.rows import Row
     from pairmill.quality.verdict import Check
 
-__all__ = ["REPORT", "Judged", "render_dataset", "render_report", "write_report"]
+__all__ = [
+    "REPORT",
+    "Judged",
+    "Parts",
+    "dataset_parts",
+    "policy",
+    "render_dataset",
+    "render_live",
+    "render_report",
+    "run_parts",
+    "wanted_rows",
+    "write_report",
+]
 
 REPORT = "report.html"
+_SCRIPTS = ("source.js", "card.js", "work.js", "page.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +66,14 @@ class Judged:
         sample: How many rows they were taken of, where not of all; else None.
         pairs: What `list_pairs` returned.
         how: How those pairs were chosen.
+        marks: What people decided, which holds for the figures too.
     """
 
     quality: Report | None = None
     sample: int | None = None
     pairs: Sequence[dict[str, Any]] = field(default=())
     how: str = ""
-
-
-_NOTHING = Judged()
+    marks: Marks = NO_MARKS
 
 
 def write_report(folder: Path, facts: RunFacts, judged: Judged = Judged()) -> Path:
@@ -77,7 +92,7 @@ def write_report(folder: Path, facts: RunFacts, judged: Judged = Judged()) -> Pa
         FolderError: A shard cannot be read.
         StorageError: The disk refused.
     """
-    measures = measure(_rows(folder, "train"))
+    measures = measure(wanted_rows(folder, judged.marks))
     if facts.counts is None and not facts.rejections:
         reasons = Names()
         for row in _rows(folder, "rejected"):
@@ -95,27 +110,10 @@ def render_report(
     judged: Judged = Judged(),
 ) -> str:
     """The report as HTML."""
-    quality = judged.quality
-    contents = ["Findings"] if quality else []
+    contents = ["Findings"] if judged.quality else []
     contents += ["From documents to pairs", "What was dropped", "Grounding", "Variety", "Pairs"]
-    sections = [
-        parts.funnel(facts, measures),
-        parts.losses(facts),
-        parts.lengths(measures),
-        parts.grounding(measures),
-        parts.variety(measures),
-        parts.cost(facts, measures),
-    ]
-    return _fill(
-        judged,
-        name=name,
-        lead=parts.lead(facts),
-        contents=contents,
-        tiles=parts.tiles(facts, measures),
-        trust=_verdicts("Judge and evolution on trial", verdicts(facts.figures)),
-        sections=Markup("".join(sections)),
-        version=facts.version,
-    )
+    whole = run_parts(facts, measures, judged)
+    return _shell(name, whole, facts.version, contents=contents, judged=judged)
 
 
 def render_dataset(name: str, judged: Judged, version: str) -> str:
@@ -126,36 +124,114 @@ def render_dataset(name: str, judged: Judged, version: str) -> str:
         judged: The figures of ``qc`` and the pairs to list.
         version: Of pairmill.
     """
-    return _fill(
-        judged,
-        name=name,
-        lead=tag("p", "Quality report on a dataset.", class_="lead"),
-        contents=["Findings", "Pairs"],
-        version=version,
+    return _shell(
+        name, dataset_parts(judged), version, contents=["Findings", "Pairs"], judged=judged
     )
 
 
-def _fill(judged: Judged, **values: object) -> str:
+def render_live(name: str, version: str) -> tuple[str, str]:
+    """The page over a server, which asks for all that it shows, and the policy to send with it.
+
+    Args:
+        name: Of the dataset, for people.
+        version: Of pairmill.
+    """
+    page = _shell(name, Parts(Markup(""), Markup("")), version, is_live=True)
+    return page, policy(is_live=True)
+
+
+class Parts(NamedTuple):
+    """What a page says of a dataset as a whole: the verdict, and the figures behind it."""
+
+    verdict: Markup
+    figures: Markup
+
+
+def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
+    """What is said of a run."""
+    sections = [
+        parts.funnel(facts, measures, judged.marks.counts()),
+        parts.losses(facts),
+        parts.lengths(measures),
+        parts.grounding(measures),
+        parts.variety(measures),
+        parts.cost(facts, measures),
+    ]
+    return _parts(
+        judged,
+        lead=parts.lead(facts),
+        tiles=parts.tiles(facts, measures),
+        trust=_verdicts("Judge and evolution on trial", verdicts(facts.figures)),
+        sections=Markup("".join(sections)),
+    )
+
+
+def dataset_parts(judged: Judged) -> Parts:
+    """What is said of a dataset of any tool."""
+    return _parts(judged, lead=tag("p", "Quality report on a dataset.", class_="lead"))
+
+
+def _parts(judged: Judged, **values: object) -> Parts:
     quality = judged.quality
-    script = Markup(_read("page.js"))
-    page = _environment().from_string(_read("template.html"))
-    return page.render(
-        values,
-        policy=_policy(script),
-        style=Markup(_read("page.css")),
-        quality=quality,
-        verdict=verdict_line(quality) if quality else "",
-        judged=_judged(judged),
-        quiet=[metric for metric in quality.by_severity if not metric.advice] if quality else [],
-        curves=_curves(quality),
-        sampled=judged.how,
-        data=_embed(judged.pairs),
-        script=script,
+    given = {
+        **values,
+        "quality": quality,
+        "verdict": verdict_line(quality) if quality else "",
+        "judged": _judged(judged),
+        "quiet": [m for m in quality.by_severity if not m.advice] if quality else [],
+        "curves": _curves(quality),
+    }
+    pages = _environment()
+    verdict, figures = (
+        Markup(pages.get_template(name).render(given)) for name in ("verdict.html", "figures.html")
+    )
+    return Parts(verdict, figures)
+
+
+def _shell(
+    name: str,
+    whole: Parts,
+    version: str,
+    *,
+    contents: Sequence[str] = (),
+    judged: Judged = Judged(),
+    is_live: bool = False,
+) -> str:
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            name=name,
+            title=name if is_live else f"{name}: quality report",
+            policy=policy(is_live=is_live),
+            style=Markup(_style()),
+            script=Markup(_script()),
+            verdict_part=whole.verdict,
+            figures_part=whole.figures,
+            contents=contents,
+            sampled=judged.how,
+            is_live=is_live,
+            version=version,
+            data=_embed({"live": True} if is_live else {"pairs": list(judged.pairs)}),
+        )
+    )
+
+
+def policy(*, is_live: bool = False) -> str:
+    """The page's content security policy: its own script and style by their digests, no other.
+
+    Args:
+        is_live: The page may speak with the server that it came from.
+    """
+    own = "connect-src 'self'; img-src 'self'; " if is_live else ""
+    return (
+        f"default-src 'none'; script-src '{_digest(_script())}'; style-src '{_digest(_style())}';"
+        f" {own}base-uri 'none'; form-action 'none'"
     )
 
 
 def _environment() -> Environment:
-    made = Environment(autoescape=True, finalize=_settle)
+    made = Environment(autoescape=True, finalize=_settle, loader=FunctionLoader(_read))
     made.filters["anchor"] = parts.anchor
     made.filters["shown"] = shown
     return made
@@ -170,17 +246,24 @@ def _read(name: str) -> str:
     return files("pairmill.output.report").joinpath(name).read_text("utf-8")
 
 
-def _policy(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline';"
-        " base-uri 'none'; form-action 'none'"
-    )
+@cache
+def _script() -> str:
+    """The page's script: where the pairs come from, how one looks, marks, and the page."""
+    return '"use strict";\n(() => {\n' + "".join(map(_read, _SCRIPTS)) + "})();\n"
 
 
-def _embed(pairs: Sequence[dict[str, Any]]) -> Markup:
+@cache
+def _style() -> str:
+    return _read("page.css")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _embed(data: object) -> Markup:
     """JSON that cannot end the element it stands in."""
-    text = orjson.dumps(list(pairs)).decode()
+    text = orjson.dumps(data).decode()
     for mark, instead in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(mark, instead)
     return Markup(text)
@@ -230,6 +313,13 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
     ]
     table = parts.table(("", "Check", "Found", "What to do"), rows)
     return parts.section(title, tag("div", table, class_="panel"))
+
+
+def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
+    """The published rows of a run as they count: without rejected ones, and as edited."""
+    for row in _rows(folder, "train"):
+        if not marks.of(str(row.get("id"))).is_out:
+            yield marks.revise(row)
 
 
 def _rows(folder: Path, kind: str) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pairmill.output.markup import Child, Markup, tag
@@ -11,7 +12,7 @@ from pairmill.store.counts import chunk_sums, pair_sums
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pairmill.output.facts import RunFacts
     from pairmill.output.report.measures import Distinct, Measures, Names
@@ -63,8 +64,10 @@ def tiles(facts: RunFacts, measures: Measures) -> Markup:
     return tag("dl", *shown, class_="tiles")
 
 
-def funnel(facts: RunFacts, measures: Measures) -> Markup:
-    """How many came through each stage."""
+def funnel(
+    facts: RunFacts, measures: Measures, marked: Mapping[str, int] = MappingProxyType({})
+) -> Markup:
+    """How many came through each stage, and what people decided on them."""
     stages = [
         ("Documents read", facts.documents),
         ("Chunks cut", facts.chunks),
@@ -74,19 +77,26 @@ def funnel(facts: RunFacts, measures: Measures) -> Markup:
         ("Pairs in the dataset", measures.rows),
     ]
     if facts.counts is not None:
-        return _sums(facts.counts, measures.rows)
+        return _sums(facts.counts, measures.rows, marked)
+    stages += _by_people(marked)
     known = [(label, count) for label, count in stages if count is not None]
     return section("From documents to pairs", tag("div", _bars("Stage", known), class_="panel"))
 
 
-def _sums(counts: RunCounts, rows: int) -> Markup:
+def _by_people(marked: Mapping[str, int]) -> list[tuple[str, int | None]]:
+    """Bars on what people decided; a note decides nothing."""
+    return [(f"{what} by people", n) for what, n in marked.items() if what != "noted"]
+
+
+def _sums(counts: RunCounts, rows: int, marked: Mapping[str, int]) -> Markup:
     """A panel a unit, each on a scale of its own: documents, chunks, pairs, and their losses."""
     panels: list[tuple[str, list[tuple[str, int]]]] = []
     if counts.documents:
         skipped = [(f"skipped: {reason}", n) for reason, n in counts.skipped.items()]
         panels.append(("Documents", [("all", counts.documents), ("used", counts.used), *skipped]))
     panels.append(("Chunks", [(label, n) for label, n in chunk_sums(counts) if n]))
-    panels.append(("Pairs", [*pair_sums(counts), ("in this report", rows)]))
+    people = [(label, n) for label, n in _by_people(marked) if n]
+    panels.append(("Pairs", [*pair_sums(counts), *people, ("in this report", rows)]))
     inside = [tag("div", _bars(label, bars), class_="panel") for label, bars in panels]
     return section("From documents to pairs", *inside)
 

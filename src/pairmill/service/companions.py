@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.llm.limits.gate import Gate
     from pairmill.llm.limits.lease import Snapshot
-    from pairmill.llm.pools import Pool
-    from pairmill.run.connect import Connection
+    from pairmill.llm.pools import Pool, Pools
 
 __all__ = [
     "Companion",
@@ -123,13 +122,12 @@ class RunView:
         self.bus = bus
         self._tally = RunTally(time.monotonic)
         self._tally.listen(bus)
-        self._connection: Connection | None = None
+        self._all: Pools | None = None
         self._pools: list[tuple[Pool, Gate]] = []
 
-    def connected(self, connection: Connection) -> None:
-        """Show the pools of ``connection`` from now on (called by the run)."""
-        self._connection = connection
-        pools = connection.exchange.pools
+    def connected(self, pools: Pools) -> None:
+        """Show ``pools`` from now on (called by the run)."""
+        self._all = pools
         self._pools = [(pool, pools.gate(pool.name)) for pool in pools.alive]
 
     def progress(self) -> RunProgress:
@@ -161,9 +159,9 @@ class RunView:
 
     def pools(self) -> tuple[PoolView, ...]:
         """The pools; empty until the model is connected, which needs something to ask."""
-        if self._connection is None:
+        if self._all is None:
             return ()
-        alive = {pool.name for pool in self._connection.exchange.pools.alive}
+        alive = {pool.name for pool in self._all.alive}
         return tuple(
             PoolView(pool.name, pool.base_url, pool.model, gate.snapshot(), pool.name in alive)
             for pool, gate in self._pools
@@ -206,7 +204,8 @@ def check_companion(companion: Any, name: str) -> Companion:
 async def beside(companions: Sequence[Companion], view: RunView | None) -> AsyncIterator[None]:
     """Run the companions for as long as the block runs.
 
-    They are cancelled at its end and get five seconds to clean up.
+    They are cancelled at its end and get five seconds to clean up, or as many as the attribute
+    ``patience_s`` of one of them says.
     """
     tasks = [
         asyncio.create_task(_accompany(companion, view), name="pairmill-companion")
@@ -220,7 +219,8 @@ async def beside(companions: Sequence[Companion], view: RunView | None) -> Async
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=_PATIENCE_S)
+            asked = (getattr(companion, "patience_s", _PATIENCE_S) for companion in companions)
+            await asyncio.wait(tasks, timeout=max(_PATIENCE_S, *asked))
 
 
 async def _accompany(companion: Companion, view: RunView) -> None:

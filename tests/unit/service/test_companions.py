@@ -10,8 +10,8 @@ from tests.support.asks import settings
 from pairmill.errors import ConfigError
 from pairmill.events import Bus, CallAnswered, Notice, UnitFinished, UnitsPlanned
 from pairmill.records import Outcome, Usage
-from pairmill.run import companions
-from pairmill.run.companions import RunView, beside, check_companion, load_companions
+from pairmill.service import companions
+from pairmill.service.companions import RunView, beside, check_companion, load_companions
 
 if TYPE_CHECKING:
     from pathlib import Path

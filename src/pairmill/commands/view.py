@@ -1,0 +1,87 @@
+"""``pairmill view``: look through a dataset in a browser, and mark its pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["view"]
+
+
+def view(
+    dataset: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|FILE", help="A run folder, or any dataset that 'qc' reads."),
+    ],
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Else 8790, or a free one after it; 0: any."),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where to listen. Any but this machine's own lets others on the network reach"
+            " the page; they need the token, which is sent unencrypted.",
+        ),
+    ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name", metavar="HOST", help="A further name of this server, as behind a tunnel."
+        ),
+    ] = None,
+    run_code: Annotated[
+        bool,
+        typer.Option(
+            "--run-code",
+            help="Let Python code run that the run folder names: its own recipe and sources.",
+        ),
+    ] = False,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in the default browser.")
+    ] = False,
+) -> None:
+    """Serve a page to look through pairs, and to accept, reject, edit and note them.
+
+    The data is only read: what you decide is kept in marks.jsonl in the run folder, or in
+    FILE.marks beside other data, and honoured by export, report and qc. Works while a run goes on.
+    Prints the page's address; Ctrl-C ends it. Needs the extra 'view'.
+    """
+    from pairmill import __version__
+    from pairmill.errors import ConfigError
+
+    try:
+        from pairmill.output.view.serve import serve_view
+    except ModuleNotFoundError as error:
+        if error.name not in {"starlette", "uvicorn"}:
+            raise
+        raise ConfigError(
+            "view needs the extra 'view': pip install 'pairmill[view]', in a clone '.[view]'"
+        ) from None
+    from pairmill.output.view.guard import is_loopback
+
+    def tell(address: str) -> None:
+        typer.echo(address)
+        typer.echo("open this address in a browser; Ctrl-C ends it", err=True)
+        if not is_loopback(host):
+            typer.echo(
+                "others on the network can reach it, and what they send and see is not encrypted",
+                err=True,
+            )
+        if open_browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve_view(
+        dataset,
+        tell,
+        version=__version__,
+        host=host,
+        port=port,
+        names=tuple(name or ()),
+        run_code=run_code,
+    )

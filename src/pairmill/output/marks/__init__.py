@@ -1,0 +1,1 @@
+"""What people decided about pairs: an append-only file beside the data, which is never changed."""

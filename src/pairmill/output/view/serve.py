@@ -1,0 +1,230 @@
+"""Opens the port, starts the processes beside the server, and serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import select
+import shutil
+import socket
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvicorn
+
+from pairmill.errors import ConfigError, InputError
+from pairmill.output.qc.read import data_files
+from pairmill.output.view.app import make_app
+from pairmill.output.view.guard import Door, is_loopback
+from pairmill.output.view.index import Index
+from pairmill.output.view.indexer import INDEX, READY
+from pairmill.output.view.place import view_job
+from pairmill.output.view.viewer import Viewer
+from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
+from pairmill.sources.processes import Process
+from pairmill.startup import SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pairmill.output.view.place import ViewJob
+
+__all__ = ["PORT", "serve_view"]
+
+PORT = 8790
+_WORKER = "pairmill.output.view.worker"
+_MORE_PORTS = 20  # that are tried where the usual one is taken
+_START_S = 60.0  # on a busy machine Python alone may take some of them
+_STOP_S = 1
+_MOST_CONNECTIONS = 64
+_ANY = frozenset({"0.0.0.0", "::"})  # noqa: S104 (only where a user asked for it)
+
+
+def serve_view(
+    path: Path,
+    tell: Callable[[str], None],
+    *,
+    version: str,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    names: tuple[str, ...] = (),
+    run_code: bool = False,
+) -> None:
+    """Serve the page on a dataset until SIGINT, SIGTERM or SIGHUP.
+
+    Args:
+        path: A run folder, or any dataset that ``qc`` reads.
+        tell: Told the address, once it is served.
+        version: Of pairmill.
+        host: Where to listen.
+        port: Where to listen; 0: any free one; None: 8790, or one of the next that are free.
+        names: Further names under which the server may be called.
+        run_code: Python code that a run folder names (its recipe, its sources) may run.
+
+    Raises:
+        InputError: There is no dataset, or the index cannot be made.
+        ConfigError: The address cannot be listened on.
+    """
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(_scratch()))
+        job = view_job(path, scratch, version, run_code=run_code)
+        if not job.is_run:
+            data_files(Path(job.path))  # there is something to show, or one line says why not
+        listener = stack.enter_context(_listen(host, port))
+        indexing = stack.enter_context(_working(job))
+        index = _open_index(scratch, indexing)
+        stack.callback(index.close)
+        stack.enter_context(_working(msgspec.structs.replace(job, what="judge")))
+        real_port = listener.getsockname()[1]
+        token = secrets.token_urlsafe(32)
+        app = make_app(
+            Viewer(job, index),
+            Door(token, real_port, _names(host, names), any_address=host in _ANY),
+            name=path.resolve().name,
+            version=version,
+        )
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=_MOST_CONNECTIONS,
+            timeout_graceful_shutdown=_STOP_S,
+        )
+        shown = "127.0.0.1" if host in _ANY else host
+        shown = f"[{shown}]" if ":" in shown else shown
+        asyncio.run(
+            _ViewServer(config, lambda: tell(f"http://{shown}:{real_port}/?token={token}")).serve(
+                sockets=[listener]
+            )
+        )
+
+
+class _ViewServer(uvicorn.Server):
+    """Ends on a signal without passing it on: to stop is how a view ends."""
+
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._on_start()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at the first signal; at the second one at once."""
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+@contextmanager
+def _scratch() -> Iterator[str]:
+    """A private folder for the index, which holds words of the dataset; gone at the end."""
+    try:
+        place = tempfile.mkdtemp(prefix="pairmill-view-")
+    except OSError as error:
+        raise ConfigError(
+            f"no temporary folder for the index: {error.strerror}; set TMPDIR"
+        ) from None
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextmanager
+def _listen(host: str, port: int | None) -> Iterator[socket.socket]:
+    tried = range(PORT, PORT + _MORE_PORTS) if port is None else (port,)
+    for number in tried:
+        try:
+            listener = _bind(host, number)
+        except OSError as error:
+            is_taken = error.errno == errno.EADDRINUSE
+            if is_taken and number != tried[-1]:
+                continue
+            reason = "is taken" if is_taken else f"cannot be used: {error.strerror or error}"
+            hint = "; --port 0 takes a free one" if is_taken else ""
+            raise ConfigError(f"{host}, port {number}: {reason}{hint}") from None
+        with listener:
+            yield listener
+        return
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _names(host: str, names: tuple[str, ...]) -> frozenset[str]:
+    own = {name.lower() for name in names} | {host.lower()} - _ANY
+    if is_loopback(host) or host in _ANY:
+        own |= {"localhost", "127.0.0.1", "::1"}
+    return frozenset(own)
+
+
+@contextmanager
+def _working(job: ViewJob) -> Iterator[Process]:
+    """A process beside the server, with its job; ended with the server, however that ends."""
+    process = Process(_WORKER, leads=True)
+    try:
+        with suppress(BrokenPipeError):
+            write_frame(process.inward, job)
+        yield process
+    finally:
+        process.end()
+        process.close()
+
+
+def _open_index(scratch: Path, process: Process) -> Index:
+    """The index, once there is one.
+
+    Raises:
+        InputError: The process that makes it has ended.
+    """
+    until = time.monotonic() + _START_S
+    while not (scratch / READY).exists():
+        if not _has_said(process) and time.monotonic() < until:
+            time.sleep(0.02)
+            continue
+        reason = process.last_words()
+        with suppress(BrokenFrameError, OSError):
+            os.set_blocking(process.outward, False)
+            reason = read_frame(process.outward, str)
+        raise InputError(f"the index cannot be made: {reason}")
+    return Index(scratch / INDEX)
+
+
+def _has_said(process: Process) -> bool:
+    """Whether it wrote a fault, or has ended."""
+    return bool(select.select([process.outward], [], [], 0)[0])

@@ -1,0 +1,316 @@
+"""What the page asks for: pairs, how one came about, the state, marks. No HTTP here."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import msgspec
+import orjson
+
+from pairmill.errors import InputError, PairmillError
+from pairmill.output.explain import explain_row, settings_of
+from pairmill.output.explain_show import explanation_to_json
+from pairmill.output.facts import cost_usd
+from pairmill.output.marks.log import marks_beside, new_action
+from pairmill.output.marks.overlay import Mark, edited_record, reject_key
+from pairmill.output.qc.shapes import Fields, Place, read_record
+from pairmill.output.report.items import foreign_item, pair_item, reject_item
+from pairmill.output.view.indexer import JUDGED
+from pairmill.output.view.judging import JUDGE_NOW
+from pairmill.output.view.marking import Desk, check_edit, editable_texts, parse_edits
+from pairmill.output.view.place import GoneError, read_value
+from pairmill.records import Chunk
+from pairmill.store.counts import count_run, describe
+from pairmill.store.folder import read_folder
+from pairmill.store.lookup import Lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pairmill.output.rows import Row
+    from pairmill.output.view.index import Filter, Found, Index
+    from pairmill.output.view.place import ViewJob
+
+__all__ = ["StaleError", "Viewer"]
+
+Decision = Literal["accept", "reject", "clear", "note"]
+_LONGEST_NOTE = 10_000
+
+
+class StaleError(InputError):
+    """What a bulk action is about has changed since it was counted."""
+
+
+class Viewer:
+    """One dataset as the page sees it. Its methods block, and may be called from any thread."""
+
+    def __init__(self, job: ViewJob, index: Index) -> None:
+        self._job = job
+        self._index = index
+        self._path = Path(job.path)
+        self._scratch = Path(job.scratch)
+        self._desk = Desk(marks_beside(self._path, is_run=job.is_run), index)
+        self._overview: tuple[int, dict[str, Any]] = (0, {})
+        self._settings = settings_of(read_folder(self._path)) if job.is_run else None
+
+    def state(self) -> dict[str, Any]:
+        """How far everything is."""
+        progress = self._index.progress()
+        problem = progress.get("problem", "")
+        try:
+            self._desk.refresh()
+        except PairmillError as error:
+            problem = problem or str(error)
+        overview = self._judged()
+        return {
+            "progress": progress,
+            "problem": problem,
+            "newest": self._index.last_number(),
+            "marks": self._desk.marks.counts(),
+            "marks_version": self._desk.version,
+            "notices": self._desk.marks.notices(),
+            "last": self._desk.last(),
+            "live": self._live(),
+            "overview": self._overview[0],
+            "verdict_note": overview.get("note", ""),
+            "is_run": self._job.is_run,
+        }
+
+    def overview(self) -> dict[str, Any]:
+        """The verdict and the figures as HTML; empty until they are there."""
+        found = self._judged()
+        return {
+            "version": self._overview[0],
+            "verdict": found.get("verdict", ""),
+            "figures": found.get("figures", ""),
+            "note": found.get("note", ""),
+        }
+
+    def judge(self) -> None:
+        """Have the dataset judged again."""
+        (self._scratch / JUDGE_NOW).touch()
+
+    def page(self, wanted: Filter, sort: str, offset: int, limit: int) -> dict[str, Any]:
+        """Some of the pairs that pass, and how many do."""
+        with suppress(PairmillError):  # told by the state
+            self._desk.refresh()
+        found = self._index.page(wanted, sort, offset, limit)
+        return {
+            "total": self._index.count(wanted),
+            "pairs": [self._item(place) for place in found],
+        }
+
+    def pair(self, number: int) -> dict[str, Any]:
+        """One pair, and its texts as they can be edited.
+
+        Raises:
+            InputError: There is no such pair.
+            GoneError: It does not stand any more where it stood.
+        """
+        found = self._find(number)
+        value, mark = self._value(found), self._mark(found)
+        texts: list[dict[str, Any]] = []
+        if not found.is_reject and isinstance(value, dict):
+            edited = {tuple(path): text for path, text in mark.edits}
+            texts = [
+                text
+                | {"original": text["text"], "text": edited.get(tuple(text["path"]), text["text"])}
+                for text in self._texts(value)
+            ]
+        return {"pair": self._item(found), "texts": texts}
+
+    def story(self, number: int) -> dict[str, Any]:
+        """How a pair of a run came about: prompts, raw answers, drops, numbers and cost.
+
+        Raises:
+            InputError: There is no such pair, or the dataset is no run.
+            GoneError: It does not stand any more where it stood.
+        """
+        if not self._job.is_run:
+            raise InputError("only a run of pairmill knows how its pairs came about")
+        found = self._find(number)
+        value = self._value(found)
+        told = explain_row(
+            read_folder(self._path),
+            value,
+            Path(found.path),
+            self._chunk(found.chunk_id),
+            is_rejected=found.is_reject,
+            run_code=self._job.run_code,
+        )
+        plain: dict[str, Any] = orjson.loads(orjson.dumps(explanation_to_json(told), default=str))
+        return plain
+
+    def decide(
+        self, action: str, numbers: Sequence[int], note: str = "", where: str = ""
+    ) -> dict[str, Any]:
+        """Accept or reject pairs, clear a decision, or make a note.
+
+        Raises:
+            InputError: There is no such action or pair, or it cannot be decided about.
+            PairmillError: The file of marks cannot be written.
+        """
+        _check(action, note)
+        found = self._index.find(list(numbers))
+        if not found or len(found) != len(set(numbers)):
+            raise InputError("no such pair")
+        if action != "note" and any(place.is_reject for place in found):
+            raise InputError("an entry of rejected/ can have a note, and nothing else")
+        keys = [place.key for place in found]
+        self._desk.add(new_action(cast("Decision", action), keys, note=note, where=where))
+        return {"pairs": [self._item(place) for place in found]} | self._after(len(keys))
+
+    def decide_all(self, action: str, wanted: Filter, expected: int) -> dict[str, Any]:
+        """Accept, reject or clear every pair that passes a filter, as one action.
+
+        Raises:
+            StaleError: More or fewer pass than were expected.
+            InputError: There is no such action, or nothing passes.
+            PairmillError: The file of marks cannot be written.
+        """
+        _check(action, "")
+        if action == "note":
+            raise InputError("a note is about one pair")
+        self._desk.refresh()
+        if self._index.count(wanted) != expected:
+            raise StaleError("the pairs that are found have changed; look at them again")
+        keys = list(dict.fromkeys(self._index.keys(wanted)))
+        if not keys:
+            raise InputError("nothing among these can be decided about")
+        where = wanted.describe() or "all"
+        self._desk.add(new_action(cast("Decision", action), keys, where=where))
+        return self._after(len(keys))
+
+    def edit(self, number: int, given: object) -> dict[str, Any]:
+        """Put texts in the place of a pair's own, and check what comes of it.
+
+        Raises:
+            InputError: There is no such pair, or nothing can be edited there.
+            GoneError: It does not stand any more where it stood.
+            PairmillError: The file of marks cannot be written.
+        """
+        found = self._find(number)
+        if found.is_reject:
+            raise InputError("an entry of rejected/ can have a note, and nothing else")
+        value = self._value(found)
+        edits = parse_edits(given, self._texts(value))
+        checked: dict[str, Any] = {}
+        if edits and self._job.is_run:
+            changed = edited_record(value, edits)
+            checked = check_edit(changed, self._chunk(found.chunk_id), self._settings)
+        action = new_action("edit", [found.key], edits=edits, **checked)
+        self._desk.add(action)
+        is_checked = bool(checked) or not edits
+        return {"pairs": [self._item(found)], "is_checked": is_checked} | self._after(1)
+
+    def undo(self, action: str) -> dict[str, Any]:
+        """Take an action back.
+
+        Raises:
+            InputError: It does not hold.
+            PairmillError: The file of marks cannot be written.
+        """
+        self._desk.undo(action)
+        return self._after(0)
+
+    def _after(self, count: int) -> dict[str, Any]:
+        return {
+            "count": count,
+            "last": self._desk.last(),
+            "marks": self._desk.marks.counts(),
+            "marks_version": self._desk.version,
+        }
+
+    def _find(self, number: int) -> Found:
+        found = self._index.find([number])
+        if not found:
+            raise InputError("no such pair")
+        return found[0]
+
+    def _mark(self, found: Found) -> Mark:
+        return self._desk.marks.of(found.key)
+
+    def _value(self, found: Found) -> Any:
+        value, data = read_value(found)
+        if self._job.is_run:
+            key = reject_key(data) if found.is_reject else str(value.get("id"))
+            if key != found.key:
+                raise GoneError(f"{found.path}: another pair stands there now")
+        return value
+
+    def _texts(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        row = None if self._job.is_run else read_record(value, Fields(), None, Place())
+        shown = "\n".join(
+            [text for exchange in row.exchanges for text in exchange]
+            + [row.passage, row.surroundings]
+            if row
+            else []
+        )
+        return editable_texts(value, is_run=self._job.is_run, shown=shown)
+
+    def _item(self, found: Found) -> dict[str, Any]:
+        """A pair as the page shows it; where it is gone, that."""
+        mark = self._mark(found)
+        try:
+            value = self._value(found)
+            return self._shown(found, value, mark)
+        except (PairmillError, ValueError, TypeError, KeyError, AttributeError) as error:
+            told = str(error) if isinstance(error, PairmillError) else "cannot be read any more"
+            return {"place": found.number, "gone": told}
+
+    def _shown(self, found: Found, value: Any, mark: Mark) -> dict[str, Any]:
+        findings = self._index.findings(found.number)
+        if found.is_reject:
+            item = reject_item(value, found.number, self._chunk(found.chunk_id), mark)
+        elif self._job.is_run:
+            row: Row = self._desk.marks.revise(value)
+            chunk, language = self._chunk(found.chunk_id), found.language or ""
+            item = pair_item(row, found.number, findings, chunk, mark, language=language)
+        else:
+            changed = edited_record(value, mark.edits) if mark.edits else value
+            place = Place(found.path, found.line)
+            record = read_record(changed, Fields(), None, place)
+            if record is None:
+                raise GoneError("holds no pair any more")
+            language = found.language or ""
+            item = foreign_item(record, found.number, findings, mark, language=language)
+        return item | {"can_decide": not found.is_reject, "has_story": self._job.is_run}
+
+    def _chunk(self, chunk_id: str | None) -> Chunk | None:
+        found = self._index.chunk(chunk_id) if chunk_id else None
+        return msgspec.convert(found, Chunk) if found else None
+
+    def _judged(self) -> dict[str, Any]:
+        file = self._scratch / JUDGED
+        try:
+            stamp = file.stat().st_mtime_ns
+            if stamp != self._overview[0]:
+                self._overview = (stamp, orjson.loads(file.read_bytes()))
+        except (OSError, ValueError):
+            pass
+        return self._overview[1]
+
+    def _live(self) -> list[tuple[str, str]]:
+        """What became of documents, chunks and pairs so far, in words; [] for no run."""
+        if not self._job.is_run:
+            return []
+        try:
+            folder = read_folder(self._path)
+            if not folder.ledger.exists():
+                return []
+            with Lookup(folder.ledger) as lookup:
+                totals = lookup.totals()
+                lines = describe(count_run(folder, lookup, totals))
+        except (PairmillError, OSError):
+            return []
+        usd = cost_usd(totals.bill, self._settings.prices if self._settings else None)
+        return lines if usd is None else [*lines, ("spent", f"${usd:,.4f}")]
+
+
+def _check(action: str, note: str) -> None:
+    if action not in get_args(Decision):
+        raise InputError(f"no such action; one of {', '.join(get_args(Decision))}")
+    if len(note) > _LONGEST_NOTE:
+        raise InputError(f"a note of more than {_LONGEST_NOTE:,} characters")

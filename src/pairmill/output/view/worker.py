@@ -1,0 +1,40 @@
+"""What the processes beside the server run: one fills the index, one judges."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from pairmill.errors import PairmillError
+from pairmill.output.view.place import ViewJob
+from pairmill.sources.frames import read_frame, write_frame
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Do the job that the parent names, until it ends. The arguments are two descriptors."""
+    lifeline, out = (int(number) for number in sys.argv[1:3])
+    job = read_frame(lifeline, ViewJob)
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    try:
+        if job.what == "judge":
+            from pairmill.output.view.judging import judge_forever  # noqa: PLC0415 (either one)
+
+            judge_forever(job)
+        else:
+            from pairmill.output.view.indexer import index_forever  # noqa: PLC0415
+
+            index_forever(job)
+    except PairmillError as error:
+        write_frame(out, str(error))
+    return 0
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """Wait for the end of a pipe whose other end only the parent holds."""
+    while os.read(lifeline, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)

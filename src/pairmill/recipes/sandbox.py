@@ -1,0 +1,139 @@
+"""The sandbox in which templates of recipe files run: what they can reach, and how values print.
+
+A template can read values, loop over lists, decide, and use the filters below; it can call nothing,
+import nothing, and see no attribute of a Python object. What it prints is data: text of a page or
+of a model is never looked at for template marks, and marks of the passage's fence are broken in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pairmill.recipes.prompts import as_lines, defuse
+from pairmill.records import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["LOOP_NAMES", "PROMPTS", "ROWS", "FencedText"]
+
+_FILTERS = (
+    *("abs", "capitalize", "default", "first", "float", "int", "join", "last", "length", "list"),
+    *("lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round"),
+    *("select", "selectattr", "sort", "string", "sum", "title", "tojson", "trim", "truncate"),
+    *("unique", "upper", "wordcount"),
+)
+_TESTS = (
+    *("defined", "undefined", "none", "string", "number", "integer", "boolean", "true", "false"),
+    *("even", "odd", "divisibleby", "eq", "ne", "lt", "le", "gt", "ge", "in", "equalto"),
+    *("sequence", "mapping", "iterable", "sameas", "greaterthan", "lessthan", "float"),
+)
+LOOP_NAMES = ("index", "index0", "first", "last", "length", "revindex", "revindex0")
+
+
+class FencedText(str):
+    """A text that stands between the fence's marks already, and is printed as it is."""
+
+    __slots__ = ()
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox in which a dot leads into mappings alone."""
+
+    intercepted_binops = frozenset({"*", "%"})
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """The value of a mapping under a name; nothing of any other object but a loop."""
+        if isinstance(obj, Mapping):
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        if isinstance(obj, LoopContext) and attribute in LOOP_NAMES:
+            return super().getattr(obj, attribute)
+        return self.unsafe_undefined(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """The same with brackets, and items of lists by number."""
+        if isinstance(obj, Mapping):
+            return obj[argument] if argument in obj else self.undefined(obj=obj, name=argument)
+        if isinstance(obj, list | tuple | str) and isinstance(argument, int | slice):
+            return super().getitem(obj, argument)
+        return self.unsafe_undefined(obj, str(argument))
+
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        """Multiply and divide numbers alone: a text times a billion is no text."""
+        for side in (left, right):
+            if not isinstance(side, int | float):
+                raise SecurityError(f"'{operator}' is for numbers alone")
+        return super().call_binop(context, operator, left, right)
+
+
+def _printed(value: Any) -> Any:
+    """What a value looks like in a prompt: text as data, lists and objects as lines of JSON."""
+    if isinstance(value, FencedText):
+        return value
+    if isinstance(value, str):
+        return defuse(value)
+    if isinstance(value, Mapping):
+        return as_lines([value])
+    if isinstance(value, list | tuple):
+        return _listed(value)
+    if isinstance(value, GeneratorType):  # what map, select and reject give
+        return _listed(list(value))
+    return "" if value is None else value
+
+
+def _plain(value: Any) -> Any:
+    """What a value looks like in a row: a text as it is."""
+    if isinstance(value, GeneratorType):
+        return list(value)
+    return "" if value is None else value
+
+
+def _listed(values: Sequence[Any]) -> str:
+    if all(isinstance(item, Mapping) for item in values):
+        return as_lines(values)
+    return "\n".join(f"- {_printed(item)}" for item in values)
+
+
+def _shuffled(values: Sequence[Any]) -> list[Any]:
+    """The items in an order that depends on their own texts alone."""
+    return sorted(values, key=lambda item: digest(str(item)))
+
+
+def _without(values: Sequence[Any], numbers: Sequence[int]) -> list[Any]:
+    """The items but those of some numbers, counted from 1."""
+    return [item for number, item in enumerate(values, 1) if number not in (numbers or ())]
+
+
+def _tojson(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _make_environment(finalize: Callable[[Any], Any] | None) -> _Environment:
+    made = _Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+    )
+    made.globals.clear()
+    made.filters = {name: made.filters[name] for name in _FILTERS}
+    made.filters |= {"tojson": _tojson, "shuffled": _shuffled, "without": _without}
+    made.tests = {name: test for name, test in made.tests.items() if name in _TESTS}
+    return made
+
+
+PROMPTS = _make_environment(_printed)
+"""For prompts: what is printed is data, lists and objects as lines of JSON."""
+ROWS = _make_environment(_plain)
+"""For conditions and rows: texts as they are."""

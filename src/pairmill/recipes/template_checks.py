@@ -1,0 +1,234 @@
+"""What is known of a template before it is used: names, their parts, bounds, what it prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from jinja2 import nodes
+
+from pairmill.recipes.answer_fields import AnswerField
+from pairmill.recipes.located import nearest
+from pairmill.recipes.sandbox import LOOP_NAMES, PROMPTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pairmill.recipes.located import Entry
+
+__all__ = ["Scope", "TemplateChecker", "always_printed"]
+
+_MOST_TURNS = 100_000  # of loops within loops, by the bounds of their lists
+_UNKNOWN_TURNS = 100  # of a loop over a list that has no known bound: the most that one may have
+_LISTS = frozenset(
+    {"list", "sort", "reverse", "unique", "select", "reject", "selectattr", "rejectattr",
+     "shuffled", "without"}
+)  # fmt: skip
+"""Filters that give a list of the same kind as they are given."""
+_FORBIDDEN: dict[type[nodes.Node], str] = {
+    nodes.Import: "{% import %}",
+    nodes.FromImport: "{% from ... import %}",
+    nodes.Include: "{% include %}",
+    nodes.Extends: "{% extends %}",
+    nodes.Block: "{% block %}",
+    nodes.Macro: "{% macro %}",
+    nodes.CallBlock: "{% call %}",
+    nodes.FilterBlock: "{% filter %}",
+    nodes.AssignBlock: "{% set %} around a block",
+    nodes.With: "{% with %}",
+    nodes.ScopedEvalContextModifier: "{% autoescape %}",
+    nodes.Call: "calling a function",
+    nodes.Pow: "the operator **",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that a template may use.
+
+    Attributes:
+        shapes: Name to what is known of its value: the tree of an answer, or None: a plain value.
+        fenced: Those of ``shapes`` that must be printed as they are, and bare.
+    """
+
+    shapes: Mapping[str, AnswerField | None]
+    fenced: frozenset[str] = frozenset()
+
+    def with_name(self, name: str, shape: AnswerField | None) -> Scope:
+        """The scope with one more name."""
+        return Scope({**self.shapes, name: shape}, self.fenced)
+
+
+class TemplateChecker:
+    """Walks through a template's tree; tells the first thing that cannot be."""
+
+    def __init__(self, entry: Entry, scope: Scope) -> None:
+        self._entry = entry
+        self._scope = scope
+        self.names: set[str] = set()
+        self._turns = 1.0  # of the loops around what is looked at, at most
+
+    def check(self, node: nodes.Node, shapes: dict[str, AnswerField | None]) -> AnswerField | None:
+        """Check a node and all below it; returns what is known of its value."""
+        for kind, told in _FORBIDDEN.items():
+            if isinstance(node, kind):
+                raise self._fault(node, f"{told} is not allowed in a recipe")
+        special = {
+            nodes.Output: self._output,
+            nodes.For: self._loop,
+            nodes.Assign: self._assign,
+            nodes.Name: self._name,
+            nodes.Getattr: self._part,
+            nodes.Getitem: self._part,
+            nodes.Filter: self._filter,
+            nodes.Test: self._test,
+        }.get(type(node))
+        if special is not None:
+            return special(node, shapes)  # type: ignore[operator,no-any-return]
+        found = [self.check(child, shapes) for child in node.iter_child_nodes()]
+        return _shape_of(node, found)
+
+    def _fault(self, node: nodes.Node, message: str) -> Exception:
+        return self._entry.fault(message, self._entry.text_line + node.lineno - 1)
+
+    def _output(self, node: nodes.Output, shapes: dict[str, AnswerField | None]) -> None:
+        for child in node.nodes:
+            if isinstance(child, nodes.Name) and child.name in self._scope.fenced:
+                self.names.add(child.name)
+            else:
+                self.check(child, shapes)
+
+    def _loop(self, node: nodes.For, shapes: dict[str, AnswerField | None]) -> None:
+        found = self.check(node.iter, shapes)
+        if found is not None and found.kind != "list":
+            raise self._fault(node, f"no list to loop over, but {_words(found)}")
+        if not isinstance(node.target, nodes.Name):
+            raise self._fault(node, "a loop takes one name, as in 'for item in list'")
+        inner = {**shapes, node.target.name: found.of if found else None, "loop": _LOOP_SHAPE}
+        around = self._turns
+        self._turns *= (found.most if found else None) or _UNKNOWN_TURNS
+        if self._turns > _MOST_TURNS:
+            raise self._fault(
+                node,
+                f"loops within loops could take {self._turns:,.0f} turns, more than"
+                f" {_MOST_TURNS:,}: nest fewer, or lower the 'max' of their lists",
+            )
+        for child in [*node.body, *node.else_, *([node.test] if node.test else [])]:
+            self.check(child, inner)
+        self._turns = around
+
+    def _assign(self, node: nodes.Assign, shapes: dict[str, AnswerField | None]) -> None:
+        found = self.check(node.node, shapes)
+        if not isinstance(node.target, nodes.Name):
+            raise self._fault(node, "{% set %} takes one name")
+        shapes[node.target.name] = found
+
+    def _name(self, node: nodes.Name, shapes: dict[str, AnswerField | None]) -> AnswerField | None:
+        if node.name not in shapes:
+            raise self._fault(node, f"undefined name '{node.name}'; {nearest(node.name, shapes)}")
+        if node.name in self._scope.fenced:
+            raise self._fault(
+                node, f"'{node.name}' must stand alone, as {{{{ {node.name} }}}}: it is fenced"
+            )
+        self.names.add(node.name)
+        return shapes[node.name]
+
+    def _part(
+        self, node: nodes.Getattr | nodes.Getitem, shapes: dict[str, AnswerField | None]
+    ) -> AnswerField | None:
+        whole = self.check(node.node, shapes)
+        if isinstance(node, nodes.Getitem):
+            self.check(node.arg, shapes)
+            if whole is not None and whole.kind == "list":
+                return whole.of
+            if not (isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str)):
+                return None
+            name = node.arg.value
+        else:
+            name = node.attr
+        if name.startswith("_"):
+            raise self._fault(node, f"the attribute '{name}' is not allowed in a recipe")
+        if whole is None:
+            raise self._fault(node, f"'.{name}' leads nowhere: that value has no parts")
+        if whole.kind != "object":
+            raise self._fault(node, f"'.{name}' leads nowhere: that is {_words(whole)}")
+        if name not in whole.fields:
+            raise self._fault(node, f"there is no '{name}'; {nearest(name, whole.fields)}")
+        return whole.fields[name]
+
+    def _filter(
+        self, node: nodes.Filter, shapes: dict[str, AnswerField | None]
+    ) -> AnswerField | None:
+        if node.name not in PROMPTS.filters:
+            hint = nearest(node.name, PROMPTS.filters)
+            raise self._fault(node, f"unknown filter '{node.name}'; {hint}")
+        found = self.check(node.node, shapes) if node.node is not None else None
+        for child in [*node.args, *node.kwargs]:
+            self.check(child, shapes)
+        if found is not None and found.kind == "list":
+            if node.name in {"first", "last"}:
+                return found.of
+            if node.name in _LISTS:
+                return found
+        return AnswerField("integer") if node.name in {"length", "wordcount", "int"} else None
+
+    def _test(self, node: nodes.Test, shapes: dict[str, AnswerField | None]) -> None:
+        if node.name not in PROMPTS.tests:
+            hint = nearest(node.name, PROMPTS.tests)
+            raise self._fault(node, f"unknown test '{node.name}'; {hint}")
+        for child in node.iter_child_nodes():
+            self.check(child, shapes)
+
+
+def _shape_of(node: nodes.Node, inner: Sequence[AnswerField | None]) -> AnswerField | None:
+    """What is known of the value of an expression, by what is known of its parts."""
+    if isinstance(node, nodes.Compare | nodes.Not):
+        return AnswerField("boolean")
+    if isinstance(node, nodes.Const):
+        kinds = {bool: "boolean", int: "integer", float: "number", str: "text"}
+        kind = kinds.get(type(node.value))
+        return AnswerField(kind) if kind else None  # type: ignore[arg-type]
+    if isinstance(node, nodes.List) and inner:
+        return AnswerField("list", of=inner[0] or AnswerField("text"), most=len(inner))
+    if isinstance(node, nodes.Add) and all(part and part.kind == "list" for part in inner):
+        left, right = inner
+        assert left is not None  # noqa: S101 (both are lists)
+        assert right is not None  # noqa: S101
+        return replace(left, most=(left.most or 0) + (right.most or 0))
+    if isinstance(node, nodes.CondExpr) and len(inner) > 1:
+        return inner[1]
+    return None
+
+
+_LOOP_SHAPE = AnswerField("object", fields=dict.fromkeys(LOOP_NAMES, AnswerField("integer")))
+
+
+def _words(node: AnswerField) -> str:
+    return {"integer": "a number", "object": "an object", "boolean": "true or false"}.get(
+        node.kind, f"a {node.kind}"
+    )
+
+
+def always_printed(body: Sequence[nodes.Node]) -> frozenset[str]:
+    """Names that stand bare in a template and are printed whichever way its conditions go."""
+    found: frozenset[str] = frozenset()
+    for node in body:
+        if isinstance(node, nodes.Output):
+            found |= {child.name for child in node.nodes if isinstance(child, nodes.Name)}
+        elif isinstance(node, nodes.If):
+            found |= _always_printed_if(node)
+    return found
+
+
+def _always_printed_if(node: nodes.If) -> frozenset[str]:
+    branches = []
+    for case in (node, *node.elif_):
+        if isinstance(case.test, nodes.Const):
+            if not case.test.value:
+                continue
+            branches.append(always_printed(case.body))
+            break
+        branches.append(always_printed(case.body))
+    else:
+        branches.append(always_printed(node.else_))
+    return frozenset.intersection(*branches)
