@@ -21,6 +21,7 @@ from pairmill.records import Chunk, Document, Message, Pair, Rejection
 from pairmill.run.generate import generate, run_blocking
 from pairmill.run.summary import Summary
 from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
+from pairmill.sources.given import as_paths
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.report import Report
     from pairmill.service.estimate import Estimate
     from pairmill.service.pilot import Pace
+    from pairmill.sources.given import Given
 
 __all__ = [
     "AnswerModel",
@@ -65,14 +67,14 @@ __all__ = [
 
 
 def estimate(
-    *inputs: str | os.PathLike[str],
+    *inputs: Given,
     output: str | os.PathLike[str] = "dataset",
     **settings: Any,
 ) -> Estimate:
     """Say what a run would take, without a call: tokens, dollars and hours, each as a range.
 
     Args:
-        inputs: Files or folders. They are read to their end.
+        inputs: As for `generate`. They are read to their end.
         output: The run folder, if it was begun: what it holds is left out, and measured there.
         settings: As for `generate`.
 
@@ -81,8 +83,8 @@ def estimate(
     """
     if not inputs:
         raise UsageError("nothing to read: name files or folders")
-    given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
-    return estimate_settings(load(given=given))
+    paths = as_paths(inputs, output)
+    return estimate_settings(load(given={**settings, "inputs": paths, "output": str(output)}))
 
 
 def estimate_settings(settings: Settings, pace: Pace | None = None) -> Estimate:
