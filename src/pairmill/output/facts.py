@@ -6,15 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
-from pairmill.store.counts import RunCounts, add_up, count_run
+from pairmill.store.counts import count_run
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
-from pairmill.store.manifest import read_totals
+from pairmill.store.manifest import read_manifest_counts, read_totals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
     from pairmill.store.charges import Bill
+    from pairmill.store.counts import RunCounts
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
     from pairmill.store.rows import Feature
@@ -103,19 +102,10 @@ def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
         FolderError: The ledger cannot be read.
     """
     if not folder.ledger.exists():
-        totals = read_totals(folder.manifest)
-        return totals, _counts_of_manifest(folder) or add_up(folder, totals, {})
+        return read_totals(folder.manifest), read_manifest_counts(folder)
     with Lookup(folder.ledger) as lookup:
         totals = lookup.totals()
         return totals, count_run(folder, lookup, totals)
-
-
-def _counts_of_manifest(folder: RunFolder) -> RunCounts | None:
-    """The counts as the run's last end wrote them; None where an early version did."""
-    try:
-        return RunCounts.from_json(orjson.loads(folder.manifest.read_bytes())["counts"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return None
 
 
 def read_counts(path: Path) -> RunCounts | None:
