@@ -69,10 +69,17 @@ def latency(name: str) -> Latency:
 
 
 class Workbench:
-    """A folder with a corpus, and the endpoints that were started, one for each latency."""
+    """A folder with a corpus, in which clients are run.
 
-    def __init__(self, folder: Path, most: int) -> None:
+    Args:
+        folder: Empty.
+        most: Chunks of the corpus.
+        source: Where another pairmill than the installed one is imported from.
+    """
+
+    def __init__(self, folder: Path, most: int, source: Path | None = None) -> None:
         self.folder = folder
+        self._paths = {} if source is None else {"PYTHONPATH": str(source)}
         self.corpus = folder / "articles.jsonl"
         self._startup: dict[tuple[str, int], tuple[float, float]] = {}
         with self.corpus.open("wb") as file:
@@ -159,7 +166,7 @@ class Workbench:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**kept, "OPENAI_API_KEY": "none"},
+                env={**kept, **self._paths, "OPENAI_API_KEY": "none"},
             )
             if cpus()[1] is not None:
                 os.sched_setaffinity(child.pid, {cpus()[1] or 0})

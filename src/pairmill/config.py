@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from pairmill.errors import ConfigError
+from pairmill.partition import parse_partition
 from pairmill.plain import plain
 from pairmill.reference import flatten
 
@@ -43,12 +44,21 @@ __all__ = [
     "RequestSettings",
     "Settings",
     "fingerprint",
+    "is_local_model",
     "is_recipe_file",
     "load",
     "read_file",
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+_PREFIX = "PAIRMILL__"
+
+
+def is_local_model(model: str) -> bool:
+    """Whether a model's name means that the embedded server answers."""
+    return model == LOCAL or model.startswith(f"{LOCAL}:")
 
 
 RENAMED = {"max_tokens": "max_total_tokens"}
@@ -208,6 +218,10 @@ class Settings(BaseModel):
     """Files, folders, or ``-`` for standard input."""
     output: Path = Path("dataset")
     """The run folder."""
+
+    partition: str | None = Field(None, json_schema_extra={"semantic": True})
+    """The part of the chunks that this process works on, as ``INDEX/COUNT`` from ``0/COUNT`` on;
+    ``auto/COUNT`` or ``auto`` take it from the environment. Its folder lies in ``output``."""
 
     export: str | None = None
     """A training format to which the run is exported, beside its folder, once it has ended."""
@@ -427,7 +441,7 @@ class Settings(BaseModel):
     @property
     def is_local(self) -> bool:
         """Whether the embedded server answers."""
-        return self.model == LOCAL or self.model.startswith(f"{LOCAL}:")
+        return is_local_model(self.model)
 
     @property
     def page_process_count(self) -> int:
@@ -501,8 +515,9 @@ def load(
     """Merge defaults, the file and what was given (None means: not given), and check the result.
 
     Args:
-        file: The settings file.
-        given: What wins over it.
+        file: The settings file. ``PAIRMILL__NAME`` in the environment wins over it, with
+            ``PAIRMILL__GROUP__NAME`` for a setting of a group.
+        given: What wins over both.
         read: What ``read_file`` gave for it, where it was read already.
 
     Raises:
@@ -512,6 +527,10 @@ def load(
     values = flatten(read_file(file) if read is None else read, where) if file else {}
     for name in values:
         _check_known(name, where)
+    environment = _from_environment(os.environ)
+    for name in environment:
+        _check_known(name, f"{_PREFIX}{name.upper()}: ")
+    values |= environment
     given_values = {
         name: value for name, value in flatten(given or {}).items() if value is not None
     }
@@ -522,7 +541,7 @@ def load(
         if problem:
             raise ConfigError(f"{'' if name in given_values else where}{problem}")
     try:
-        return Settings.model_validate({**values, **given_values})
+        return _of_part(Settings.model_validate({**values, **given_values}))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -530,6 +549,49 @@ def load(
         label = f"{name}: " if name else ""
         origin = "" if name in given_values else where
         raise ConfigError(f"{origin}{label}{message[:1].lower()}{message[1:]}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that the environment gives, by their flat names; values are YAML.
+
+    Raises:
+        ConfigError: A name or a value cannot be used.
+    """
+    tree: dict[str, Any] = {}
+    for name, text in environ.items():
+        parts = name.removeprefix(_PREFIX).lower().split("__")
+        if not name.startswith(_PREFIX) or not text.strip():
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{name}: the value is not valid YAML") from None
+        place = tree
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{name}: '{part}' has a value already")
+        place[parts[-1]] = value
+    return flatten(tree, "environment: ")
+
+
+def _of_part(settings: Settings) -> Settings:
+    """Name the part of a run that works in parts, and its own folder.
+
+    Raises:
+        ConfigError: There is no such part, or a setting needs to know of all parts.
+    """
+    if settings.partition is None:
+        return settings
+    if settings.target_pairs is not None:
+        raise ConfigError(
+            "target_pairs: a part does not know how many pairs the others have; leave it out, and"
+            " choose rows when you export"
+        )
+    part = parse_partition(settings.partition, os.environ)
+    output = settings.output
+    output = output if output.name == part.name else output / part.name
+    return settings.model_copy(update={"partition": str(part), "output": output})
 
 
 def _check_known(name: str, where: str) -> None:

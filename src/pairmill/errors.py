@@ -70,6 +70,7 @@ class Kind(StrEnum):
     LOST = "lost"  # the connection broke after the request was sent: perhaps billed
     REFUSED = "refused"  # a 4xx that names neither the chunk nor the settings
     CHUNK = "chunk"  # the server names the request itself: too long, filtered
+    FOREIGN = "foreign"  # a 200 of another interface, or a web page: a wrong address, or a proxy's
     BADOUT = "badout"  # a 200 that holds no answer
 
     @property
@@ -103,6 +104,8 @@ class Meaning:
         is_down: It speaks against the endpoint as a whole.
         had_room: The server took the request: no sign of congestion.
         used_tokens: Tokens may have been used.
+        ends_start: At the first call of a run it is the set-up's fault: waiting cannot help.
+        may_pass: A pool that is given up for this is asked again later, where there are others.
     """
 
     blame: Blame
@@ -114,8 +117,11 @@ class Meaning:
     is_down: bool = False
     had_room: bool = False
     used_tokens: bool = True
+    ends_start: bool = False
+    may_pass: bool = False
 
 
+_SEVERAL = 3  # a single one is an accident: a sick replica, a gateway that lost its own key
 _IN_A_ROW = 24  # different chunks refused without one answer: no longer the chunks' fault
 
 MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
@@ -131,18 +137,20 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
         Kind.AUTH: Meaning(
             Blame.SETTINGS,
             "auth",
-            strikes=1,
+            strikes=_SEVERAL,
             dropped="its key was refused",
             exit_code=EXIT_CONFIG,
             used_tokens=False,
+            ends_start=True,
         ),
         Kind.CONFIG: Meaning(
             Blame.SETTINGS,
             "settings",
-            strikes=3,
+            strikes=_SEVERAL,
             dropped="it does not know the model or a parameter",
             exit_code=EXIT_CONFIG,
             used_tokens=False,
+            ends_start=True,
         ),
         Kind.OVERLOAD: Meaning(Blame.SERVER, "server_error", retries=True, is_down=True),
         Kind.STATE: Meaning(
@@ -150,6 +158,7 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
             "server_error",
             strikes=_IN_A_ROW,
             dropped="its model was not there for {count} different chunks in a row",
+            may_pass=True,
         ),
         Kind.TIMEOUT: Meaning(Blame.UNKNOWN, "timeout", retries=True),
         Kind.LOST: Meaning(Blame.UNKNOWN, "connection_lost", retries=True, is_down=True),
@@ -159,6 +168,8 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
             strikes=_IN_A_ROW,
             dropped="it refused {count} different chunks in a row",
             had_room=True,
+            ends_start=True,
+            may_pass=True,
         ),
         Kind.CHUNK: Meaning(
             Blame.CHUNK,
@@ -166,6 +177,16 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
             strikes=_IN_A_ROW,
             dropped="it refused {count} different chunks in a row",
             had_room=True,
+            ends_start=True,
+            may_pass=True,
+        ),
+        Kind.FOREIGN: Meaning(
+            Blame.SERVER,
+            "server_error",
+            retries=True,
+            is_down=True,
+            ends_start=True,
+            used_tokens=False,
         ),
         Kind.BADOUT: Meaning(Blame.CHUNK, "no_answer", retries=True, had_room=True),
     }

@@ -54,6 +54,11 @@ _T = SettingText
 SETTINGS: dict[str, SettingText] = {
     "inputs": _T("", "inputs", "Files, folders, or - for standard input", ""),
     "output": _T("", "output", "The run folder", "dataset"),
+    "partition": _T(
+        "", "partition", "Work on part INDEX of COUNT, in a folder of its own", "none",
+        more="as `0/8` to `7/8`; `auto/8` and `auto` take the numbers from an indexed job or a job"
+        " array; see [scale.md](scale.md)",
+    ),
     "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
     "companions": _T(
         "", "companions", "Coroutines of your own beside the run, as module:name", "none",

@@ -21,7 +21,7 @@ from pairmill import generate
 from pairmill.cli import app
 from pairmill.errors import ChangedError, UsageError
 from pairmill.events import Bus, Notice
-from pairmill.recipes.load import library_names
+from pairmill.recipes.load import library_names, library_text
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
@@ -145,6 +145,24 @@ def test_a_recipe_of_ones_own_is_run_resumed_and_kept_with_the_folder(
     assert rows(out) == found
 
 
+def test_a_folder_goes_on_with_the_version_of_a_library_recipe_that_began_it(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus = write_corpus(tmp_path / "articles", 1, 12)
+    earlier, out, heard = tmp_path / "rewrite.yaml", tmp_path / "out", Heard()
+    earlier.write_text(library_text("rewrite").replace("version: 1", "version: 0.9"), "utf-8")
+    settings: dict[str, Any] = {"output": out, "base_url": endpoint.url}
+    assert generate(corpus, **settings, recipe=str(earlier)).exit_code == 0
+    found, calls = rows(out), endpoint.report()["billed"]
+    assert generate(corpus, **settings, recipe="rewrite", bus=heard.bus).exit_code == 0
+    assert "begun with version 0.9 of the recipe rewrite and keeps it" in heard.text
+    assert rows(out) == found
+    assert {row["prompt_version"] for row in found} == {"0.9"}
+    assert generate(corpus, **settings, recipe="rewrite", accept_change=True).exit_code == 0
+    assert endpoint.report()["billed"] == calls  # no question of it has changed
+    assert {row["prompt_version"] for row in rows(out)} == {"0.9", "1"}
+
+
 def test_a_change_of_the_rows_alone_is_accepted_without_a_new_call(
     tmp_path: Path, endpoint: Simulator, corpus: Path, mine: Path
 ) -> None:
@@ -218,6 +236,9 @@ def test_units_of_one_subject_across_documents_are_formed_anew_and_the_same_at_e
     for row in found:
         assert len({Path(name).stem[1] for name in row["fields"]["sources"]}) == 1  # one subject
         assert row["document_id"] == row["fields"]["document_ids"][0]
+    one = generate(related / "00.txt", **{**settings, "output": tmp_path / "one"})
+    assert one.exit_code == 1
+    assert "no two articles in it are near enough in subject" in one.reason
     for path in sorted(related.iterdir()):  # read in another order: the same units
         path.rename(path.with_name(f"{'zyx'[int(path.name[0])]}{path.name}"))
     assert generate(related, **settings).exit_code == 0

@@ -51,8 +51,21 @@ def test_an_answer_is_found_where_it_stands(case: Case, tmp_path: Path) -> None:
     Case("stream-always-json-type", billed=CHUNKS + 6, bills=1),
     Case("done-behind-json", billed=CHUNKS + 6, bills=1),
     Case("comment-before-json", billed=CHUNKS + 6, bills=1),
+    Case("stream-lines", billed=CHUNKS + 6, bills=1),
 )
 def test_a_stream_that_nobody_asked_for_is_read(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
+
+
+def test_prose_is_asked_afresh_with_the_passage(tmp_path: Path) -> None:
+    outcome = check(Case("prose-some", lost=3, bills=1), tmp_path)
+    assert outcome.report["billed"] > CHUNKS + 1  # else there was no prose
+
+
+def test_a_model_that_knows_only_prose_ends_the_run_and_is_sent_no_request_over_and_over(
+    tmp_path: Path,
+) -> None:
+    case = Case("prose-always", (75,), 0, says=("do not fit",), lost=20, sends=6, bills=6)
     check(case, tmp_path)
 
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
+PROBES = 4  # the question of the probe, in each way of asking
+
+
 def learned(scenario: str, refused: int = 10, todo: str = "") -> Case:
-    return Case(scenario, refused=refused, billed=CHUNKS + 8, todo=todo)
+    return Case(scenario, refused=refused, billed=CHUNKS + 8, bills=PROBES, todo=todo)
 
 
 @cases(
@@ -34,6 +37,10 @@ def learned(scenario: str, refused: int = 10, todo: str = "") -> Case:
     learned("no-system-role-500"),
     learned("no-assistant-role"),
     learned("nested-error"),
+    learned("seed-500", refused=16),
+    learned("temperature-500", refused=16),
+    learned("reasoning-effort-500"),
+    learned("reasoning-effort-400-bare"),
 )
 def test_a_refused_parameter_is_learned_once(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)

@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SHORT = {"timeout_s": 1.0, "endpoint_wait_s": 6.0}
 MANY = 110
 STOPPED = (75, 78)
-V1 = "nobody says that base_url lacks /v1"
 
 
 @cases(
@@ -71,7 +70,10 @@ def test_a_request_that_may_be_billed_is_sent_at_most_twice(case: Case, tmp_path
 @cases(
     Case("no-v1-vllm", (78,), says=("/v1",), path="", refused=6),
     Case("no-v1-ollama", (78,), says=("/v1",), path="", refused=6),
-    Case("no-v1-lmstudio", (78,), says=("/v1",), path="", refused=6, todo=V1),
+    Case("no-v1-lmstudio", (78,), says=("/v1",), path="", refused=6),
+    Case("ollama-native", (78,), says=("Ollama", "/v1"), path="/api", refused=2),
+    Case("anthropic-native", (78,), says=("Anthropic", "/v1"), path="/v1/messages", refused=2),
+    Case("web-page", (78,), says=("Sign in to Example", "base_url"), path="", refused=2),
     Case("azure-path", (78,), says=("Resource not found",), refused=6),
     Case("redirect", (78,), says=("base_url",), refused=6),
     Case("minimax-key", (78,), says=("login fail",), refused=6),
@@ -85,16 +87,7 @@ def test_answers_without_a_choice_are_asked_for_again(tmp_path: Path) -> None:
     check(Case("no-answer-at-all"), tmp_path)
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        pytest.param(
-            "key-echo",
-            marks=pytest.mark.xfail(reason="the model's name reaches README.md", strict=False),
-        ),
-        "key-echo-error",
-    ],
-)
+@pytest.mark.parametrize("scenario", ["key-echo", "key-echo-error"])
 def test_a_key_that_the_server_echoes_reaches_no_file(scenario: str, tmp_path: Path) -> None:
     check(Case(scenario, (0, 75, 78), 8), tmp_path)
     for file in (tmp_path / "out").rglob("*"):

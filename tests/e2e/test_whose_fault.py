@@ -82,7 +82,7 @@ def test_what_refuses_every_chunk_is_not_the_chunks_fault_and_the_next_start_ask
         (Reply(connection="reset_mid_body"), "connection_lost", 2),
         (Reply(connection="close"), "connection_lost", 2),
         (Reply(connection="hang"), "timeout", 2),
-        (Reply(body="<html>"), "connection_lost", 2),
+        (Reply(body="<html>"), "server_error", 8),
     ],
     ids=lambda value: str(getattr(value, "connection", None) or getattr(value, "status", value)),
 )

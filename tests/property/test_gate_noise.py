@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.noisy import Noise, gated, steady
+from tests.support.noisy import Noise, gated, steady, waves
 
 from pairmill.errors import Kind
 from pairmill.llm.limits.concurrency import GradientLimit
@@ -66,3 +66,34 @@ def test_a_server_without_limits_is_used_within_three_seconds() -> None:
         seen = gated(Noise(), until_s=5, workers=160, width=width)
         best = (128 if width else 160) / 0.32
         assert seen.per_s(2, 3) >= 0.9 * best
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.OVERLOAD])
+@pytest.mark.parametrize(
+    ("on_s", "off_s", "retry_after_s", "least"),
+    [
+        (2.0, 8.0, None, 0.85),
+        (2.0, 8.0, 1.0, 0.85),
+        (0.5, 2.5, None, 0.9),
+        (0.5, 2.5, 1.0, 0.7),  # of each 2.5 s, half a second more is spent as the server asks
+        (5.0, 25.0, None, 0.9),
+        (5.0, 25.0, 1.0, 0.9),
+    ],
+)
+def test_what_lies_between_waves_is_used(
+    on_s: float, off_s: float, retry_after_s: float | None, least: float, kind: Kind, seed: int
+) -> None:
+    noise = Noise(waves(1.0, on_s, off_s), kind, retry_after_s)
+    seen = gated(noise, until_s=160, workers=140, width=WIDTH, seed=seed, seconds=1.0)
+    share = off_s / (on_s + off_s)
+    assert seen.per_s(100, 160) >= least * share * FULL_PER_S
+
+
+@pytest.mark.parametrize(("on_s", "off_s", "retry_after_s"), [(2.0, 8.0, 1.0), (0.5, 2.5, None)])
+def test_waves_are_told_from_a_quota(on_s: float, off_s: float, retry_after_s: float) -> None:
+    noise = Noise(waves(1.0, on_s, off_s), Kind.RATE, retry_after_s)
+    seen = gated(noise, until_s=50, workers=140, width=WIDTH, seconds=1.0)
+    assert seen.refused_share(20, 50) > 0
+    assert seen.per_s(20, 50) >= 0.85 * off_s / (on_s + off_s) * FULL_PER_S

@@ -54,7 +54,6 @@ class Page:
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _loaded: bool = False
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Ask the browser for something."""
@@ -73,7 +72,7 @@ class Page:
     ) -> None:
         """Open an address, and wait until it is loaded."""
         self.resize(width, height, dark=dark)
-        self._loaded = False
+        self.call("Page.navigate", url="about:blank")  # else a new # alone loads nothing
         self.call("Page.navigate", url=address)
         self.wait("document.readyState === 'complete'")
 
@@ -136,7 +135,7 @@ def open_page(profile: Path) -> Iterator[Page]:
     try:
         port = int(_wait(lambda: (profile / "DevToolsActivePort").read_text().split()[0]))
         tabs = _wait(lambda: _tabs(port))
-        with connect(tabs[0]["webSocketDebuggerUrl"], max_size=2**28) as socket:
+        with connect(tabs[0]["webSocketDebuggerUrl"], max_size=2**28, ping_interval=None) as socket:
             page = Page(socket)
             for domain in ("Page", "Runtime", "Log", "Network"):
                 page.call(f"{domain}.enable")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pairmill.partition import Partition, parse_partition
+
 if TYPE_CHECKING:
     from pairmill.config import Settings
 
@@ -22,6 +24,7 @@ class Job(Struct, frozen=True, kw_only=True):
         folder: The run folder.
         begun_with: The version of reading with which the run folder was begun; 0: it is new. See
             `pairmill.chunking.clean.READING_VERSION`.
+        part: Whose chunks are wanted; None: all are.
     """
 
     paths: tuple[bytes, ...]
@@ -43,6 +46,7 @@ class Job(Struct, frozen=True, kw_only=True):
     chunk_step: int = 1
     chunks_by: str = "neighbours"
     begun_with: int = 0
+    part: Partition | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -77,4 +81,5 @@ class Job(Struct, frozen=True, kw_only=True):
             chunk_step=settings.chunk_step,
             chunks_by=settings.chunks_by,
             begun_with=begun_with,
+            part=parse_partition(settings.partition, {}) if settings.partition else None,
         )

@@ -87,7 +87,8 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     from pairmill.llm.price_files import load_prices
     from pairmill.llm.providers.wire import Encoder
     from pairmill.recipes.registry import make_recipe
-    from pairmill.run.connect import header_dialect, make_provider, make_question, price_of
+    from pairmill.run.connect import header_dialect, make_provider, price_of
+    from pairmill.run.probing import make_question
     from pairmill.service.doctor import Subject, examine
     from pairmill.service.doctor_recipe import schema_lines
     from pairmill.service.estimate import usual_call

@@ -26,5 +26,6 @@ def report(
     from pairmill.store.folder import read_folder
 
     typer.echo(api.report(folder, seed=seed))
-    known = parse_figures(read_folder(folder).read_figures())
-    print_checks(verdicts(known), Console(stderr=True, highlight=False))
+    known = read_folder(folder)
+    figures = parse_figures(known.read_figures(), known.read_voice())
+    print_checks(verdicts(figures), Console(stderr=True, highlight=False))

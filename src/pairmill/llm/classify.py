@@ -228,6 +228,7 @@ _TEXTS = (
         r"|(?:engine|worker|backend|runner) (?:process )?(?:has |is )?"
         r"(?:died|dead|crashed|stopped|exited|terminated|unavailable)|exit code: ?-?\d+",
     ),
+    _sign(Kind.FOREIGN, (400, 404, 405), r"unexpected endpoint or method"),  # LM Studio
     _sign(
         Kind.CONFIG,
         _REFUSED,
@@ -347,7 +348,7 @@ def classify_empty(
         status=status,
         code=code,
         reason=code if code in _REASONS else "",
-        maybe_paid=kind is not Kind.OVERLOAD,
+        maybe_paid=kind not in {Kind.OVERLOAD, Kind.FOREIGN},
         headers=headers,
     )
 
@@ -359,13 +360,14 @@ def _emptiness(
     body: Any, choice: dict[str, Any] | None, secrets: Iterable[str]
 ) -> tuple[Kind, str, str]:
     if isinstance(body, bytes):
-        return Kind.LOST, *_unreadable(body)
-    if choice is None:  # seen at gateways under load, without a word
+        return _unreadable(body, secrets)
+    if choice is None:
         said = read_body(body).message if isinstance(body, dict) else ""
         words = f": {plain(said, secrets, 200)}" if said else ""
-        if not words and isinstance(body, dict) and _OTHER_SHAPES & set(body):
-            words = "; it is that of another interface: base_url must be OpenAI-compatible"
-        return Kind.OVERLOAD, "no_choices", f"the endpoint's reply holds no choice{words}"
+        if isinstance(body, dict) and "choices" in body:  # gateways under load, without a word
+            return Kind.OVERLOAD, "no_choices", f"the endpoint's reply holds no choice{words}"
+        shape = f"its reply is that of {_shape(body)}"
+        return Kind.FOREIGN, "no_choices", f"{_NOT_COMPATIBLE}: {shape}{words}"
     message = choice.get("message")
     refusal = message.get("refusal") if isinstance(message, dict) else None
     if isinstance(refusal, str) and refusal:
@@ -375,8 +377,27 @@ def _emptiness(
     )
 
 
-# Ollama's own, Anthropic's, OpenAI's responses, KoboldCpp's, TGI's and llama.cpp's completion
-_OTHER_SHAPES = frozenset({"message", "content", "output", "results", "generated_text", "response"})
+_NOT_COMPATIBLE = "this is not an OpenAI-compatible endpoint"
+_SHAPES = {  # by a field that the others do not have
+    "generated_text": "TGI's own interface",
+    "candidates": "Gemini's own interface",
+    "results": "KoboldCpp's own interface",
+    "stop_reason": "Anthropic's messages interface",
+    "output": "OpenAI's responses interface",
+    "eval_count": "Ollama's own interface",
+    "done": "Ollama's own interface",
+    "message": "Ollama's own interface",
+    "content": "llama.cpp's own interface",
+}
+
+
+def _shape(body: Any) -> str:
+    """Whose interface a reply belongs to, as far as its fields tell."""
+    if not isinstance(body, dict):
+        return "another interface"
+    return next((name for field, name in _SHAPES.items() if field in body), "another interface")
+
+
 _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
     "content_filter": (
         Kind.CHUNK,
@@ -391,13 +412,17 @@ _BY_FINISH: dict[str, tuple[Kind, str, str]] = {
 }
 
 
-def _unreadable(body: bytes) -> tuple[str, str]:
-    start = body[:512].lstrip().lower()
+def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
+    start = body[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not start:
-        return "empty_body", "the endpoint sent an empty reply"
-    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        return "html", "the endpoint sent a web page; is base_url right?"
-    return "not_json", "the endpoint's reply is no valid JSON"
+        return Kind.LOST, "empty_body", "the endpoint sent an empty reply"
+    if start.startswith(b"<") and re.match(rb"<(?:!doctype|html|head|body|\?xml|!--)", start):
+        title = plain(read_body(body).message, secrets, 80)
+        return Kind.FOREIGN, "html", f"{_NOT_COMPATIBLE}: it sent a web page ({title})"
+    if start.startswith((b"{", b"[", b"data:", b":", b"event:", b"null")):
+        return Kind.LOST, "not_json", "the endpoint's reply is no valid JSON"
+    shown = plain(body[:200].decode("utf-8", "replace"), secrets, 60)
+    return Kind.FOREIGN, "not_json", f"{_NOT_COMPATIBLE}: its reply is no JSON ('{shown}')"
 
 
 def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import CallAnswered, CallCharged, CallFailed
 from pairmill.llm.budget import is_answer
-from pairmill.llm.retry import GiveUp, History, RetryPolicy
+from pairmill.llm.retry import GiveUp, History, RetryPolicy, is_of_server
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pairmill.clock import Clock
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Flight, Turn
@@ -23,6 +25,8 @@ __all__ = ["Client"]
 
 _NO_HISTORY = History()
 _NOWHERE: frozenset[str] = frozenset()
+_DOUBTS = 3  # failures of one request, until something else is asked
+_LOOK_AGAIN_S, _LOOK_AGAIN_LATEST_S = 20.0, 300.0
 
 
 class Client:
@@ -40,6 +44,9 @@ class Client:
         policy: How patient each request is.
         purpose: What an answer's charge is entered as: ``answer``, or ``probe`` for the calls
             before a run, whose answers are not kept.
+        is_well: Asks the server something else, and says whether it answered. Asked, seldom, where
+            requests fail again and again and no other is under way that could tell: the last ones
+            of a run may be the only ones that a server cannot answer.
     """
 
     def __init__(
@@ -52,6 +59,7 @@ class Client:
         *,
         policy: RetryPolicy | None = None,
         purpose: str = "answer",
+        is_well: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         self._admission = admission
         self._flight = flight
@@ -60,6 +68,9 @@ class Client:
         self._random = random
         self._policy = policy or RetryPolicy()
         self._purpose = purpose
+        self._is_well = is_well
+        self._look_at = self._well_at = float("-inf")
+        self._look_in_s = _LOOK_AGAIN_S
 
     async def complete(self, request: Request) -> Completion:
         """Return the answer to ``request``.
@@ -77,9 +88,7 @@ class Client:
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
             if history.failures:
-                rested_s = started - failed_at
-                if not self._policy.counts_queue:
-                    rested_s = min(wait_s, rested_s)
+                rested_s = min(wait_s, started - failed_at)
                 history = history.rested(rested_s, asked=was_asked)
             self._begin(turn)
             try:
@@ -102,9 +111,34 @@ class Client:
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
             history = history.after(error, alone=alone)
             was_asked = error.retry_after_s is not None
+            is_doubtful = not alone and is_of_server(error) and error.status is not None
+            if is_doubtful and history.failures >= _DOUBTS and await self._is_answering():
+                raise self._given_up(error, history)
             del error  # its traceback holds this frame, which would hold it
             if not turn.is_held:  # then the gate itself waits, for all
                 await self._clock.sleep(wait_s)
+
+    async def _is_answering(self) -> bool:
+        """Whether the server answers something else: asked now, or a moment ago."""
+        now = self._clock.monotonic()
+        if self._is_well is None or now < self._look_at:
+            return now - self._well_at < _LOOK_AGAIN_S
+        self._look_at = float("inf")  # one at a time
+        try:
+            if await self._is_well():
+                self._well_at = self._clock.monotonic()
+                self._look_in_s = _LOOK_AGAIN_S
+                return True
+            self._look_in_s = min(_LOOK_AGAIN_LATEST_S, 2.0 * self._look_in_s)
+        finally:
+            self._look_at = self._clock.monotonic() + self._look_in_s
+        return False
+
+    def _given_up(self, error: ProviderError, history: History) -> ProviderError:
+        """The last failure of a request, which knows whether any of them may have been billed."""
+        error.maybe_paid = error.maybe_paid or history.billed > 0
+        error.failed_at = self._clock.time()
+        return error
 
     def _begin(self, turn: Turn) -> None:
         try:
@@ -179,9 +213,7 @@ class Client:
         billed = history.billed + error.is_billed
         if others and billed < self._policy.max_billed:
             return 0.0, tried
-        error.maybe_paid = error.maybe_paid or billed > 0
-        error.failed_at = self._clock.time()
-        raise error
+        raise self._given_up(error, history)
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(

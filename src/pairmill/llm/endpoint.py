@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pairmill.errors import ConfigError
+from pairmill.errors import ConfigError, Kind
 from pairmill.llm.providers.dialect import Refusal
 from pairmill.llm.providers.profile import (
     GENERIC,
@@ -185,15 +185,26 @@ def _key_variable(
     return own if is_there else usual
 
 
+# The ends of other interfaces' addresses: Ollama, Anthropic, OpenAI's others, llama.cpp, TGI.
+_OTHER_ENDS = re.compile(
+    r"(?:/api(?:/(?:chat|generate|tags))?|(?:/v1)?/(?:messages|completions|responses|models|chat)"
+    r"|/generate(?:_stream)?|/completion)$"
+)
+
+
 def address_hint(endpoint: Endpoint, error: Exception) -> str:
-    """What may be wrong with an address where nothing is found; "" for any other failure."""
-    text = str(error).lower()
-    is_lost = getattr(error, "status", None) in {404, 405} and "model" not in text
-    if not is_lost and "unexpected endpoint" not in text:  # LM Studio says so with 200
+    """What may be wrong with an address where nothing is found, or something else than a model.
+
+    "" for any other failure.
+    """
+    is_lost = getattr(error, "status", None) in {404, 405} and "model" not in str(error).lower()
+    if not is_lost and getattr(error, "kind", None) is not Kind.FOREIGN:
         return ""
-    path = urlsplit(endpoint.base_url).path
-    if not re.search(r"/(?:v\d|openai|api)", path):
-        return f"; is base_url {endpoint.base_url}/v1?"
+    base = endpoint.base_url
+    path = urlsplit(base).path
+    bare = base.removesuffix(path) + _OTHER_ENDS.sub("", path)
+    if bare != base or not re.search(r"/(?:v\d|openai|api)", path):
+        return f"; is base_url {bare.removesuffix('/v1')}/v1?"
     return f"; calls go to {endpoint.url}: is that where its chat completions are?"
 
 

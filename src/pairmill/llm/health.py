@@ -91,9 +91,19 @@ class PoolHealth:
         self._on_probation = True
 
     def failed(
-        self, error: ProviderError, request_id: str, sent_at: float, now: float
+        self, error: ProviderError, request_id: str, sent_at: float, now: float, *, others: int = 0
     ) -> Assessment:
-        """Learn that a call failed; say what that means for the pool."""
+        """Learn that a call failed; say what that means for the pool.
+
+        Args:
+            error: How it failed.
+            request_id: What was asked.
+            sent_at: When it was sent.
+            now: The time.
+            others: Calls that are still out. A refusal is faster than an answer, so strikes weigh
+                fully only once there are more of them than of these: where a part of all calls is
+                refused, the others need the time to be answered.
+        """
         kind = error.kind
         if kind is Kind.BADOUT:
             self._replied(sent_at, now)
@@ -113,11 +123,13 @@ class PoolHealth:
             self._struck_at = now
         self._strikes[request_id] = 1.0 / meaning.strikes
         weight = sum(self._strikes.values())
-        if weight < _FULL and not self._on_probation:
+        is_full = weight >= _FULL and len(self._strikes) > others + 1
+        if not is_full and not self._on_probation:
             return Assessment(alone)
         why = meaning.dropped.format(count=len(self._strikes))
-        may_pass = kind in {Kind.REFUSED, Kind.CHUNK, Kind.STATE}
-        return Assessment(alone, f"{why}: {error}", meaning.exit_code, for_good=not may_pass)
+        return Assessment(
+            alone, f"{why}: {error}", meaning.exit_code, for_good=not meaning.may_pass
+        )
 
     def _forgive(self) -> None:
         self._strikes.clear()

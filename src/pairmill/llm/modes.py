@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers.dialect import REFUSALS, Refusal
@@ -29,6 +30,8 @@ __all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "ProbeQuestio
 _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
 _SERVER_ERROR = 500
+_NOT_FOUND = 404
+_WORTH_SAYING = ("system", "temperature", "top_p", "seed", "service_tier")
 _UNUSABLE = frozenset({"empty", "refusal", "json_validate_failed"})
 _MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
 
@@ -46,11 +49,19 @@ class ProbePolicy(RetryPolicy):
         """See `RetryPolicy`."""
         if error.status == _SERVER_ERROR and history.failures:
             return GiveUp("an internal error, again")
+        if error.kind is Kind.FOREIGN:
+            return GiveUp("no other reply is to be expected there")
         return RetryPolicy.decide(self, error, history, random, alone=alone)
 
 
 AT_PROBE = ProbePolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 """For the first calls of a run: long enough for a server that is still loading."""
+
+
+def _is_of_set_up(error: ProviderError) -> bool:
+    """Whether a failure speaks of the set-up: one sick replica among several may say so as well."""
+    is_lost = error.kind is Kind.CONFIG and error.status == _NOT_FOUND
+    return (is_lost and not _names_the_format(error)) or error.kind in {Kind.AUTH, Kind.FOREIGN}
 
 
 class ModeMemory(Protocol):
@@ -163,6 +174,8 @@ class _Probe:
         self._question = question
         self._last: ProviderError | None = None
         self._is_reached = False
+        self._was_stripped = False
+        self._has_asked_another = False
         self.was_usable = False
         self.has_thought = False
         self.thought_tokens = 0
@@ -171,10 +184,12 @@ class _Probe:
         """Try each mode; again without a system message, and bare, where none got through."""
         model = self._question.request.model
         steps = iter((self._encoder.fold_system, self._encoder.bare))
+        wanted = self._encoder.dialect(model).without
         while True:
             for mode in _MODES:
                 if await self._works(mode):
                     self.was_usable = True
+                    await self._say_again(mode, wanted)
                     return mode
             if self._is_reached:
                 return Mode.PROMPT
@@ -182,6 +197,29 @@ class _Probe:
             is_refused = self._last.status in {*REFUSALS, _SERVER_ERROR}
             if not is_refused or not any(step(model) for step in steps):
                 raise _as_settings(self._last)
+            self._was_stripped = True
+
+    async def _say_again(self, mode: Mode, wanted: frozenset[str]) -> None:
+        """Say again, one by one, what was left out without knowing whether it was at fault."""
+        request, encoder = self._question.request, self._encoder
+        model = request.model
+        if not self._was_stripped:
+            return
+        for name in _WORTH_SAYING:
+            without = encoder.dialect(model).without
+            if name not in without or name in wanted:
+                continue
+            before = encoder.encode(request, mode)
+            encoder.leave_out(model, without - {name})
+            if encoder.encode(request, mode) == before:
+                continue  # the run does not say it anyway
+            try:
+                completion = await self._ask(request, mode)
+            except ProviderError:
+                encoder.leave_out(model, without)
+            else:
+                if not self._question.is_usable(completion.text):
+                    encoder.leave_out(model, without)
 
     async def _works(self, mode: Mode) -> bool:
         for _ in range(_BAD_ANSWERS):
@@ -212,7 +250,7 @@ class _Probe:
         for attempt in range(_MOST_FORMS):
             form = encoder.dialect(request.model).form
             try:
-                completion = await self._ask(request, mode)
+                completion = await self._ask_or_another(request, mode)
             except ProviderError as error:
                 if error.code != "length":
                     raise
@@ -225,6 +263,18 @@ class _Probe:
             if encoder.dialect(request.model).form == form or attempt + 1 == _MOST_FORMS:
                 return completion
         raise AssertionError  # the last attempt returned or raised
+
+    async def _ask_or_another(self, request: Request, mode: Mode) -> Completion:
+        """Ask; where the set-up seems to be wrong, ask another question once, to be sure."""
+        try:
+            return await self._ask(request, mode)
+        except ProviderError as error:
+            if self._has_asked_another or not _is_of_set_up(error):
+                raise
+        self._has_asked_another = True
+        sampling = replace(request.prompt.sampling, seed=(request.prompt.sampling.seed or 0) + 1)
+        prompt = replace(request.prompt, sampling=sampling)
+        return await self._ask(replace(request, prompt=prompt), mode)
 
 
 def _is_held(completion: Completion, mode: Mode) -> bool:

@@ -215,7 +215,11 @@ class Pools:
         self, pool: Pool, error: ProviderError, request_id: str, sent_at: float
     ) -> Assessment:
         """Say what a failed call means for its pool."""
-        return self.health[pool.name].failed(error, request_id, sent_at, self._clock())
+        entry = self._alive.get(pool.name)
+        others = entry[1].in_flight - 1 if entry else 0
+        return self.health[pool.name].failed(
+            error, request_id, sent_at, self._clock(), others=others
+        )
 
     def act_on(self, pool: Pool, error: ProviderError, found: Assessment) -> None:
         """Drop a pool, set it aside, or send its waiters on, as a failure demands."""

@@ -16,7 +16,15 @@ from pairmill.errors import Kind
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
-__all__ = ["AT_START", "Decision", "GiveUp", "History", "Random", "RetryPolicy", "Wait"]
+__all__ = [
+    "Decision",
+    "GiveUp",
+    "History",
+    "Random",
+    "RetryPolicy",
+    "Wait",
+    "is_of_server",
+]
 
 _MOST_DOUBLINGS = 16
 
@@ -70,7 +78,7 @@ class History:
             self,
             failures=self.failures + 1,
             billed=self.billed + error.is_billed,
-            alone=self.alone + (alone and error.kind is Kind.OVERLOAD),
+            alone=self.alone + (alone and is_of_server(error)),
         )
 
     def rested(self, seconds: float, *, asked: bool) -> History:
@@ -78,6 +86,11 @@ class History:
         if asked:
             return replace(self, asked_s=self.asked_s + seconds)
         return replace(self, waited_s=self.waited_s + seconds)
+
+
+def is_of_server(error: ProviderError) -> bool:
+    """Whether a failure speaks of the server, unless it answers others meanwhile, unbilled."""
+    return error.kind in {Kind.OVERLOAD, Kind.FOREIGN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,6 @@ class RetryPolicy:
         max_asked_s: All waits of one request together for which it did.
         max_billed: Sends of one request that may be billed: no more than this.
         max_alone: Failures of the server at one request while it answers others.
-        counts_queue: Time in the queue before a try counts as waiting as well.
     """
 
     base_s: float = 0.5
@@ -104,7 +116,6 @@ class RetryPolicy:
     max_asked_s: float = 1800.0
     max_billed: int = 2
     max_alone: int = 4
-    counts_queue: bool = False
 
     def decide(
         self, error: ProviderError, history: History, random: Random, *, alone: bool = False
@@ -121,7 +132,7 @@ class RetryPolicy:
             return GiveUp("no usable answer")
         if error.is_billed and history.billed + 1 >= self.max_billed:
             return GiveUp("it may have been billed for each try")
-        alone = alone and error.kind is Kind.OVERLOAD
+        alone = alone and is_of_server(error)
         if alone and history.alone + 1 >= self.max_alone:
             return GiveUp("it fails while others are answered")
         return self._wait(error, history, random, self.alone_cap_s if alone else self.cap_s)
@@ -139,7 +150,3 @@ class RetryPolicy:
         if history.waited_s + seconds > self.max_wait_s:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
         return Wait(seconds)
-
-
-AT_START = RetryPolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0, counts_queue=True)
-"""For the first call of a run: long enough for a server that is still loading, and no longer."""

@@ -299,7 +299,9 @@ def _trials(facts: RunFacts) -> str:
         for check in verdicts(facts.figures)
     ]
     head = ("", "Figure", "Found", "What it means")
-    return "## Judge and evolution on trial\n\n" + table(head, rows) if rows else ""
+    return (
+        "## Judge, verifier, evolution and voice on trial\n\n" + table(head, rows) if rows else ""
+    )
 
 
 def _number(value: int | None) -> str | None:

@@ -120,11 +120,12 @@ class _KnownClaims(NamedTuple):
     """What a unit was the first of the corpus to bring, as the run decided."""
 
     path: Path
+    scope: str
     unit: str
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
         """Whether each name is the unit's."""
-        return held_by(self.path, self.unit, names)
+        return held_by(self.path, self.scope, self.unit, names)
 
 
 def explain(name: str, path: Path) -> Explanation:
@@ -211,7 +212,7 @@ async def _ask_again(
         settings = for_unit(settings, recipe)
         questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
         unit = digest(chunk.id, recipe.identity)
-        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, unit))
+        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, recipe.identity, unit))
         try:
             await recipe.write(chunk, asker)
         except RejectedError as error:

@@ -22,6 +22,8 @@ LEAST_PLANTED = 30
 LEAST_RATED = 30
 LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less than 0.2
 LEAST_TRIED = 20
+LEAST_VOICED = 10  # documents
+_LEAST_TOLD = 0.2  # above chance, from which on there is a manner to keep
 _JUDGE_MORE = "judge more chunks"
 _MORE = f"{_JUDGE_MORE}, or raise judge_trust"
 _VERIFY_MORE = "verify more chunks, or raise verify_trust"
@@ -130,20 +132,44 @@ class VerifierFigures(_Figures):
     controls: dict[str, Control]
 
 
+class VoiceFigures(_Figures):
+    """How many documents' answers were told to be their author's; see ``quality/attribution.py``.
+
+    Attributes:
+        voice: The setting that the answers were asked for with.
+    """
+
+    voice: str
+    authors: int
+    documents: int
+    answers: int
+    sources: int
+
+
 class RunFigures(_Figures):
     """``figures.json`` of a run folder."""
 
     judge: JudgeFigures | None = None
     verify: VerifierFigures | None = None
     evolve: dict[str, Operator] | None = None
+    voice: VoiceFigures | None = None
 
 
-def parse_figures(data: bytes) -> RunFigures | None:
-    """Read ``figures.json``; None for what is empty, damaged, or of another time."""
+def parse_figures(data: bytes, voice: bytes = b"") -> RunFigures | None:
+    """Read ``figures.json``, and ``voice.json`` of a run folder's state.
+
+    None where both are empty, damaged, or of another time.
+    """
     try:
-        return RunFigures.model_validate_json(data) if data else None
+        found = RunFigures.model_validate_json(data) if data else RunFigures()
     except ValidationError:
-        return None
+        found = RunFigures()
+    try:
+        told = VoiceFigures.model_validate_json(voice) if voice else None
+    except ValidationError:
+        told = None
+    found = found.model_copy(update={"voice": told})
+    return found if found != RunFigures() else None
 
 
 def verdicts(figures: RunFigures | None) -> tuple[Check, ...]:
@@ -155,6 +181,7 @@ def verdicts(figures: RunFigures | None) -> tuple[Check, ...]:
     return (
         *(_judge(judge) if judge else ()),
         *(_verifier(figures.verify) if figures.verify else ()),
+        *([_voice(figures.voice)] if figures.voice else ()),
         *(_operator(name, operator) for name, operator in operators),
     )
 
@@ -265,6 +292,30 @@ def _verifier(found: VerifierFigures) -> list[Check]:
         *(_fault(kind, control) for kind, control in faults.items()),
         _doubts(found.controls.get(_COPIED, Control(planted=0, rated=0, detected=0))),
     ]
+
+
+def _voice(found: VoiceFigures) -> Check:
+    """What the answers keep of the manner by which the texts themselves can be told apart."""
+    name = "Voice: answers told to be their author's, by character n-grams"
+    chance = 1 / found.authors
+    answers, sources = found.answers / found.documents, found.sources / found.documents
+    told = (
+        f"{answers:.0%} of {found.documents:,} documents' answers, {sources:.0%} of the documents"
+        f" themselves; {found.authors} authors, so {chance:.0%} by chance"
+    )
+    if found.voice != "author":
+        return Check(name, f"{told}; voice: {found.voice}", "info", "near chance, as asked for")
+    if sources - chance < _LEAST_TOLD or found.documents < LEAST_VOICED:
+        return Check(name, told, "info", "too few texts, or authors too alike, to say")
+    kept = (answers - chance) / (sources - chance)
+    gauge = _Gauge(
+        name,
+        "half and more of what tells the texts themselves apart",
+        "the writer loses the authors' voice: a stronger one keeps more; see voice",
+        0.5,
+        0.2,
+    )
+    return gauge.check(kept, told)
 
 
 def _verified(found: VerifierFigures) -> Check:

@@ -44,7 +44,7 @@ def backtranslate(settings: Settings) -> Generator:
     doors = constant_doors(settings)
     prompts = of_settings(settings)
     forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))
-    cards = StyleCards(style_mode(settings))
+    cards = StyleCards(style_mode(settings), prompts)
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)
 
@@ -80,4 +80,5 @@ def backtranslate(settings: Settings) -> Generator:
         write=write,
         rewrite=rewriter.rewrite,
         terms=TERMS,
+        pools_manners=cards.is_pooled,
     )

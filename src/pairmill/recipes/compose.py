@@ -118,6 +118,7 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         source=generator.source,
         claims=generator.claims,
         prompts=of_settings(settings),
+        pools_manners=generator.pools_manners,
         is_watched=checks.is_watched and checks.language is None and not is_unchecked,
     )
 

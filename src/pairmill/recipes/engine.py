@@ -51,6 +51,8 @@ _RULES = (
     " written down."
 )
 
+_REPEATED = ""  # among a unit's values: the corpus had brought all that it found; no name
+
 Values = dict[str, Any]
 
 
@@ -83,7 +85,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         for runner in steps:
             values[runner.step.name] = await runner.run(values, ask)
         pairs = list(_rows_of(recipe, values, ask))
-        if not pairs and _is_all_repeated(recipe, values):
+        if not pairs and _REPEATED in values:
             ask.drop(Rejection("repeated", "the corpus said all of it before"))
         elif not pairs:
             drop_skipped(_skip_reason(recipe, values), ask)
@@ -145,7 +147,10 @@ class _Runner:
         inners = [{**values, each.name: item} for item in each.over(values) or ()]
         inners = [inner for inner in inners if _holds(self.step.when, inner)]
         if self.step.distinct is not None:
-            inners = await self._new(self.step.distinct, inners, ask)
+            left = await self._new(self.step.distinct, inners, ask)
+            if inners and not left:
+                values[_REPEATED] = True
+            inners = left
         for inner in inners:
             item = inner[each.name]
             try:
@@ -300,17 +305,6 @@ def _skip_reason(recipe: RecipeFile, values: Mapping[str, Any]) -> str | None:
         if isinstance(reason, str):
             return one_line(reason, 40)
     return None
-
-
-def _is_all_repeated(recipe: RecipeFile, values: Mapping[str, Any]) -> bool:
-    """Whether a step found items, none of which the corpus had not brought before."""
-    return any(
-        step.distinct is not None
-        and step.for_each is not None
-        and bool(step.for_each.over(values))
-        and not values[step.name]
-        for step in recipe.steps
-    )
 
 
 def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:

@@ -145,6 +145,7 @@ class Generator:
     fields: Mapping[str, Feature] = field(default_factory=dict)
     origin: RecipeFile | None = None
     source: str = ""
+    pools_manners: bool = False
     claims: bool = False
 
 
@@ -165,6 +166,7 @@ class Recipe:
         source: Digest of the text of a user's Python recipe; "" for all others.
         is_watched: Its rows rest on their text, so that the canary may judge them by it.
         prompts: The set of prompts that it asks with.
+        pools_manners: As the generator's.
         claims: It may ask what it is the first to bring (``Ask.claim``).
     """
 
@@ -178,4 +180,5 @@ class Recipe:
     source: str = ""
     is_watched: bool = True
     prompts: str = LATEST
+    pools_manners: bool = False
     claims: bool = False

@@ -63,8 +63,10 @@ _ACCEPT = RepairStep("accept")
 def next_step(attempts: list[Attempt], max_attempts: int) -> RepairStep:
     """Decide what follows the last attempt.
 
-    A repair prompt can mend form, not content: what was cut off, refused or left empty is asked
-    afresh. A repair that gives back the text it was given will not do better the next time.
+    A repair prompt can mend form, not content: what was cut off, refused, left empty, or holds
+    nothing to mend is asked afresh. Prose where JSON was asked for is asked afresh once: who writes
+    it twice does not know the form. A repair that gives back the text it was given will not do
+    better the next time.
     """
     last = attempts[-1]
     if not last.reading.faults:
@@ -76,9 +78,20 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> RepairStep:
         return give_up
     if last.was_repair and any(attempt.text == last.text for attempt in attempts[:-1]):
         return give_up
-    if reason in {"empty", "refusal", "cut_off", "too_long", "no_answer"}:
+    if reason == "no_json" and any("no_json" in attempt.reasons for attempt in attempts[:-1]):
+        return give_up
+    if reason in _ASKED_AFRESH or not _has_something_to_mend(last):
         return RepairStep("again", reason)
     return RepairStep("repair", reason)
+
+
+_ASKED_AFRESH = frozenset({"empty", "refusal", "cut_off", "too_long", "no_answer", "no_json"})
+_LEAST_LETTERS = 40  # a shorter text holds no pair
+
+
+def _has_something_to_mend(attempt: Attempt) -> bool:
+    text = attempt.text
+    return len(text) > 4 * _LEAST_LETTERS or sum(map(str.isalpha, text)) >= _LEAST_LETTERS
 
 
 class Questions:

@@ -1,23 +1,27 @@
 """An author's style card: a line of the prompt that says how they write, made once for each.
 
-``measured``: counted in the first chunk of theirs that the run meets; numbers and words from fixed
-lists only, so that nothing a page says becomes an instruction. ``model``: a model chooses from
-fixed answers instead. The card is kept with the run, so that a later start asks the same questions.
+``measured``: counted in several texts of theirs, by a first pass over the input (``pool``); numbers
+and words from fixed lists only, so that nothing a page says becomes an instruction. The same texts
+give the same card in any order. ``model``: a model chooses from fixed answers instead, by the first
+chunk that the run meets; so did ``measured`` in the first set of prompts. The card is kept with the
+run, so that a later start asks the same questions.
 """
 
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from statistics import mean
 from typing import TYPE_CHECKING, Literal
 
 import anyio
+from msgspec import Struct
 
 from pairmill.errors import RejectedError
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.prompt_sets import FIRST, LATEST
 from pairmill.recipes.prompts import PromptTemplate, fence, load_template
 from pairmill.records import Sampling, digest
 
@@ -27,7 +31,17 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk
 
-__all__ = ["Forms", "StyleCards", "StyleRead", "measure"]
+__all__ = [
+    "Forms",
+    "Manner",
+    "StyleCards",
+    "StyleRead",
+    "card_name",
+    "manner_of",
+    "measure",
+    "pool",
+    "why_no_card",
+]
 
 MIN_WORDS = 80  # fewer say too little about a manner
 MAX_TOKENS = 200
@@ -56,6 +70,14 @@ _SPEAKS_PER_100 = 0.8  # words of a person per hundred before it is part of the 
 _OFTEN_PER_1000 = 4.0
 _ENGLISH_SHARE = 0.25  # function words in any English prose; the lists above are English
 _is_english = ENGLISH.__contains__
+_LIKES = "likes "
+_ORDER = (
+    "shortened forms (don't, it's)", "full forms", "asks questions", "exclaims", "long words",
+    "short, plain words",
+)  # fmt: skip
+LEAST_POOLED = 400  # words of all texts together
+LEAST_ALONE = 1000  # of a single one
+_LONGEST = 40  # words of a sentence; more are tables, lists and speeches without stops
 _LONG_WORD, _SHORT_WORD = 5.1, 4.3  # mean letters; newspapers lie between
 
 
@@ -109,6 +131,87 @@ def _tone(prose: str, tokens: Sequence[str]) -> list[str]:
     return found
 
 
+class Manner(Struct, frozen=True):
+    """How one text is written, as far as it can be counted.
+
+    Attributes:
+        words: Of prose.
+        lengths: Words of each sentence, the first 200.
+        traits: Persons, forms and habits.
+        is_english: Whether the words are such as the lists know.
+    """
+
+    words: int
+    lengths: tuple[int, ...]
+    traits: frozenset[str]
+    is_english: bool
+
+
+def manner_of(text: str) -> Manner:
+    """Count in the prose of a text: without code, headings, quotations, lists and tables."""
+    prose = _NO_PROSE.sub(" ", _CODE.sub(" ", text))
+    tokens = words(prose)
+    is_english = bool(tokens) and sum(map(_is_english, tokens)) > _ENGLISH_SHARE * len(tokens)
+    if not is_english:
+        return Manner(len(tokens), (), frozenset(), is_english)
+    lengths = [len(part.split()) for part in _SENTENCE_END.split(prose) if part.strip()]
+    traits = [*_single_persons(tokens), *_tone(prose, tokens)]
+    habits = [trait for trait in traits if trait.startswith(_LIKES)]
+    plain = {trait for trait in traits if not trait.startswith(_LIKES)}
+    liked = {f"{_LIKES}{word}" for each in habits for word in each.removeprefix(_LIKES).split(", ")}
+    return Manner(len(tokens), tuple(lengths[:200]), frozenset(plain | liked), is_english)
+
+
+def why_no_card(manners: Sequence[Manner]) -> str:
+    """Why an author's texts give no card; "" where they do."""
+    english = [manner for manner in manners if manner.is_english]
+    if not english:
+        return "not in English"
+    total = sum(manner.words for manner in english)
+    if total < LEAST_POOLED or (len(english) == 1 and total < LEAST_ALONE):
+        return "too little text"
+    return ""
+
+
+def pool(manners: Sequence[Manner]) -> str:
+    """The card of an author, out of several texts of theirs; "" where `why_no_card` says why.
+
+    Sentences by median and quartiles; of the traits only those that most of the texts have.
+    """
+    if why_no_card(manners):
+        return ""
+    english = [manner for manner in manners if manner.is_english]
+    lengths = sorted(length for manner in english for length in manner.lengths)
+    middle, low, high = (
+        min(lengths[int(share * (len(lengths) - 1))], _LONGEST) for share in (0.5, 0.25, 0.75)
+    )
+    counts = Counter(trait for manner in english for trait in manner.traits)
+    usual = {trait for trait, count in counts.items() if count > len(english) / 2}
+    spoken = [name for name in _PERSONS if name in usual]
+    habits = sorted(trait.removeprefix(_LIKES) for trait in usual if trait.startswith(_LIKES))
+    told = [
+        f"sentences of about {middle} words, half of them between {low} and {high}",
+        f"speaks as or to {', '.join(spoken)}" if spoken else "keeps persons out of it",
+        *(trait for trait in _ORDER if trait in usual),
+    ]
+    if habits:
+        told.append(f"{_LIKES}{', '.join(habits[:4])}")
+    return "; ".join(told)
+
+
+def card_name(author: str) -> str:
+    """The name under which a run keeps the pooled card of an author."""
+    return f"style pooled {digest(author)}"
+
+
+def _single_persons(tokens: Sequence[str]) -> list[str]:
+    return [
+        name
+        for name, forms in _PERSONS.items()
+        if 100 * sum(map(forms.__contains__, tokens)) / len(tokens) >= _SPEAKS_PER_100
+    ]
+
+
 class StyleRead(AnswerModel):
     """What a model reads out of an author's text; nothing of it is free text."""
 
@@ -130,9 +233,10 @@ class StyleRead(AnswerModel):
 class StyleCards:
     """The card of each chunk's author: from memory, from the run, or made now."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, prompts: str = LATEST) -> None:
         """Take ``off``, ``measured`` or ``model``, as the setting ``style_card``."""
         self._mode = mode
+        self.is_pooled = mode == "measured" and prompts != FIRST
         self._known: OrderedDict[str, str] = OrderedDict()
         self._lock = anyio.Lock()
         self._question = load_template("style") if mode == "model" else None
@@ -141,6 +245,8 @@ class StyleCards:
     def identity(self) -> str:
         """Changes with whatever changes the cards."""
         question = self._question
+        if self.is_pooled:
+            return f"{self._mode} pooled"
         return f"{self._mode} {question.template.id} {question.form}" if question else self._mode
 
     async def of(self, chunk: Chunk, ask: Ask) -> str:
@@ -148,10 +254,15 @@ class StyleCards:
         if self._mode == "off" or not chunk.author:
             return ""
         name = f"style {self._mode} {digest(chunk.author)}"
+        if self.is_pooled:
+            name = card_name(chunk.author)
         if name in self._known:
             self._known.move_to_end(name)
             return self._known[name]
         card = ask.around.recall(name)
+        if card is None and self.is_pooled:
+            # Nobody has pooled it: one text must do here, and is not kept.
+            return pool([manner_of(chunk.text)])
         if card is None and self._mode == "measured":
             card = measure(chunk.text)
             ask.around.remember(name, card)

@@ -68,7 +68,7 @@ def two_step(settings: Settings) -> Generator:
         )
     )
     pairs_forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))
-    cards = StyleCards(style_mode(settings))
+    cards = StyleCards(style_mode(settings), prompts)
     rewriter = Rewriter(settings, pairs_forms, cards)
 
     def question(chunk: Chunk, plan: Plan) -> Prompt:
@@ -113,6 +113,7 @@ def two_step(settings: Settings) -> Generator:
         write=write,
         rewrite=rewriter.rewrite,
         terms=TERMS,
+        pools_manners=cards.is_pooled,
     )
 
 

@@ -42,9 +42,12 @@ class Claims:
         return UnitTurn(self, self._next, unit)
 
     async def claim(self, place: int, unit: str, names: Sequence[str]) -> list[bool]:
-        """Wait until all before it have claimed or left; then claim, and give way to the next."""
+        """Wait until all before it have claimed or left; then claim, and give way to the next.
+
+        Nobody is waited for without a name.
+        """
         self._check()
-        if place in self._before and next(iter(self._before)) != place:
+        if names and place in self._before and next(iter(self._before)) != place:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._before[place] = future
             await future

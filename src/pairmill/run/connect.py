@@ -17,16 +17,14 @@ import anyio
 from anyio.to_thread import run_sync
 
 from pairmill.clock import SystemClock
-from pairmill.config import LOCAL, PoolSettings
-from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
-from pairmill.events import CallCharged, CallFailed, Notice
+from pairmill.config import LOCAL, PoolSettings, is_local_model
+from pairmill.errors import ConfigError
+from pairmill.events import CallCharged, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import (
     DEFAULT_BASE_URL,
     Endpoint,
-    address_hint,
-    refusal_hint,
     resolve,
 )
 from pairmill.llm.lifetimes import end_of, today, warnings_on
@@ -36,7 +34,6 @@ from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
 from pairmill.llm.look import Look
-from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
@@ -44,11 +41,10 @@ from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.router import Route, Router
-from pairmill.recipes.sample import is_answer, sample_question
 from pairmill.run.asking import InFlight
+from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
 from pairmill.run.readiness import Readiness
 from pairmill.run.spending import Spending, open_spending
-from pairmill.run.stop import StoppingError
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
@@ -57,13 +53,10 @@ if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
     from pairmill.events import Bus
-    from pairmill.llm.admission import Admission, Turn
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
-    from pairmill.llm.modes import ModeFinding
     from pairmill.llm.prices import Price, PriceTable
     from pairmill.llm.providers.provider import Provider
     from pairmill.recipes.recipe import Recipe
-    from pairmill.records import Completion, Request
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
@@ -73,15 +66,12 @@ __all__ = [
     "connected",
     "header_dialect",
     "make_provider",
-    "make_question",
     "pool_settings",
     "price_of",
     "tell_shutdowns",
 ]
 
-# To so short a question these are no matter of the question.
 _RESTING, _MOST_RESTING = 7, 1_024  # workers whose call waits alone: to each in flight, at most
-_NEVER_AT_START = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
 )
@@ -140,18 +130,7 @@ async def connected(
             if (name := pool.model or settings.model)
         }
         spending = open_spending(settings, models, prices, folder)
-        if spending.lost is not None:
-            lost = spending.lost
-            bus.emit(
-                CallCharged(
-                    "",
-                    "lost",
-                    lost.usage,
-                    lost.picodollars,
-                    lost.doubt_tokens,
-                    lost.doubt_picodollars,
-                )
-            )
+        _tell_lost(spending, bus)
         stack.callback(spending.write, over=True)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
@@ -206,8 +185,8 @@ async def connected(
         async def prepare(station: Route) -> None:
             name = station.pool.name
             question = await make_question(recipe, station.pool.model)
-            probe = _Probing(endpoints[name], encoders[name], station, exchange, question, room)
-            await _find_mode(settings, probe, bus, stop, memory)
+            probe = PoolProbe(endpoints[name], encoders[name], station, exchange, question, room)
+            await settle_mode(settings, probe, bus, stop, memory)
 
         if len(stations) == 1:
             await prepare(stations[0])
@@ -218,19 +197,28 @@ async def connected(
             for station in stations:
                 looking.start_soon(readiness.look_for, station)
             await readiness.wait()
+        scout = make_scout(exchange, stop, bus)
+        look = partial(is_well, recipe, settings.model, room, scout)
         yield Connection(
-            client=Client(exchange, in_flight, bus, clock, random.Random()),  # noqa: S311 (jitter)
+            client=Client(
+                exchange,
+                in_flight,
+                bus,
+                clock,
+                random.Random(),  # noqa: S311 (jitter)
+                is_well=look,
+            ),
             exchange=exchange,
             in_flight=in_flight,
             workers=sum(_workers(_most(width)) for width in widths.values()),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
-            is_well=partial(_is_well, recipe, settings.model, room, _scout(exchange, stop, bus)),
+            is_well=look,
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations
-                if not _is_local(station.pool.model)
+                if not is_local_model(station.pool.model)
             ),
             strong=next((s.pool.model for s in stations if s.pool.is_escalation), None),
         )
@@ -252,6 +240,14 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     return settings.pools
 
 
+def _tell_lost(spending: Spending, bus: Bus) -> None:
+    """Tell of what calls may have cost whose end an earlier start did not live to see."""
+    lost = spending.lost
+    if lost is not None:
+        doubt = (lost.doubt_tokens, lost.doubt_picodollars)
+        bus.emit(CallCharged("", "lost", lost.usage, lost.picodollars, *doubt))
+
+
 def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
     """Tell of models that are switched off soon, and of prices that are old."""
     day = today(time.time())
@@ -261,11 +257,19 @@ def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
             bus.emit(Notice(text=line))
 
 
-async def tell_shutdowns(connection: Connection, bus: Bus) -> None:
-    """Look once what the endpoints themselves say of their models' ends; nobody waits for it."""
+async def tell_shutdowns(connection: Connection, bus: Bus, memory: RunMemory) -> None:
+    """Look once a day what public endpoints say of their models' ends; nobody waits for it.
+
+    One free GET, and not repeated whatever comes of it: servers of one's own switch nothing off.
+    """
+    day = today(time.time())
     for endpoint, model in connection.endpoints:
+        key = f"looked at models {endpoint.base_url} {model}"
+        if endpoint.is_private or memory.get(key) == day.isoformat():
+            continue
+        memory.set(key, day.isoformat())
         told = await Look(endpoint).shutdown_date(model)
-        line = end_of(model, told, today(time.time()))
+        line = end_of(model, told, day)
         if line:
             bus.emit(Notice(text=line))
 
@@ -279,7 +283,7 @@ async def _endpoint(
     stop: Stop,
 ) -> Endpoint:
     model = pool.model or settings.model
-    if not _is_local(model):
+    if not is_local_model(model):
         endpoint = resolve(settings, os.environ, pool)
         if endpoint.notice:
             bus.emit(Notice(text=endpoint.notice))
@@ -379,10 +383,6 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
     )
 
 
-def _is_local(model: str) -> bool:
-    return model == LOCAL or model.startswith(f"{LOCAL}:")
-
-
 def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
     """What the pool's model costs there, at the service tier that is asked for.
 
@@ -401,71 +401,6 @@ def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Pric
         return price
     factor = profile.price_factor(tier)
     return price if factor == 1.0 else scale(price, Decimal(str(factor)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Probing:
-    """One pool that is made ready, and what it is asked for that."""
-
-    endpoint: Endpoint
-    encoder: Encoder
-    station: Route
-    exchange: Router
-    question: ProbeQuestion | None
-    room: AnswerTokens
-
-
-async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
-    """A question of the run's own, for a model."""
-    sample = await sample_question(recipe, model)
-    if sample is None:
-        return None
-    request, answer = sample
-    return ProbeQuestion(request, lambda text: is_answer(text, answer))
-
-
-async def _find_mode(
-    settings: Settings, probe: _Probing, bus: Bus, stop: Stop, memory: RunMemory
-) -> None:
-    """Settle how schemas are sent; the call that finds it out also tries key, model and address.
-
-    It goes through the pool's gate and the budget, as any other.
-    """
-    station, endpoint = probe.station, probe.endpoint
-    pool, question = station.pool, probe.question
-    if settings.structured_output != "auto":
-        station.mode = Mode(settings.structured_output)
-        return
-    if question is None or _is_local(pool.model):
-        return
-    impatience = _Impatience(bus, endpoint)
-    bus.subscribe(impatience, CallFailed)
-    scout = _scout(_OnePool(probe.exchange, pool.name), stop, bus)
-
-    async def ask(request: Request, mode: Mode) -> Completion:
-        station.mode = mode
-        return await probe.room.ask(request, scout.complete)
-
-    key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
-    try:
-        found = await find_mode(ask, probe.encoder, question, key, memory)
-    except (ProviderError, StoppedError) as error:
-        line = f"{endpoint.place}: {error}"
-        is_refused = isinstance(error, ProviderError) and error.kind in _NEVER_AT_START
-        hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
-        if hint or is_refused or error.exit_code == EXIT_CONFIG:
-            raise ConfigError(f"{line} (model {pool.model}){hint}") from None
-        advice = ""
-        if isinstance(error, ProviderError) and error.code == "timeout":
-            advice = f"; timeout_s is {settings.timeout_s:g}: raise it where answers take longer"
-        raise StoppedError(f"{line}{advice}") from None
-    finally:
-        impatience.is_over = True
-    station.mode = found.mode
-    if found.thought_tokens:
-        for model in {settings.model, pool.model}:  # requests carry the run's name for it
-            probe.room.saw(model, found.thought_tokens)
-    _tell_finding(found, endpoint, pool.model, bus)
 
 
 def _left_out(
@@ -487,91 +422,6 @@ def _left_out(
         bus.emit(Notice(text=line))
 
     return tell
-
-
-def _scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
-    """Asks the questions that are no chunk's, and is not patient."""
-    return Client(
-        admission,
-        InFlight(stop),
-        bus,
-        SystemClock(),
-        random.Random(),  # noqa: S311 (jitter)
-        policy=AT_PROBE,
-        purpose="probe",
-    )
-
-
-async def _is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
-    question = await make_question(recipe, model)
-    if question is None:
-        return False
-    try:
-        await room.ask(question.request, scout.complete)
-    except ProviderError as error:
-        return error.kind is Kind.BADOUT
-    except (StoppedError, StoppingError):
-        return False
-    return True
-
-
-def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
-    wish = endpoint.options.reasoning
-    if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
-        bus.emit(
-            Notice(
-                text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
-                " nothing that was tried stops it; they are billed as part of the answer",
-            )
-        )
-
-
-_WORTH_TELLING = 48  # tokens of thought
-
-
-class _OnePool:
-    """An `Admission` to one pool of a router, before it is ready for others."""
-
-    def __init__(self, router: Router, name: str) -> None:
-        self._router = router
-        self._only = frozenset({name})
-
-    async def admit(
-        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
-    ) -> Turn:
-        """See `Admission`."""
-        return await self._router.admit_at(
-            self._only, request, is_retry=is_retry, avoid=avoid, is_probe=True
-        )
-
-    def has_other(
-        self,
-        request: Request,  # noqa: ARG002 (the protocol\'s)
-        tried: frozenset[str],
-    ) -> bool:
-        """See `Admission`."""
-        return self._router.pools.has_other(self._only, tried)
-
-
-class _Impatience:
-    """Says once, in the first seconds, why nothing is happening yet."""
-
-    def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
-        self._bus = bus
-        self._endpoint = endpoint
-        self.is_over = False
-
-    def __call__(self, event: CallFailed) -> None:
-        kind, asked_s = event.kind, event.retry_after_s
-        if self.is_over or kind.meaning.blame is not Blame.SERVER:
-            return
-        self.is_over = True
-        line = f"{self._endpoint.place}: {event.message}"
-        if asked_s is None:
-            next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
-        else:
-            next_step = f"it asks to wait for {asked_s:.0f} s"
-        self._bus.emit(Notice(text=f"{line}; {next_step}"))
 
 
 def _workers(most: int) -> int:

@@ -203,6 +203,8 @@ class Ending:
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""
         names = ", ".join(self._settings.inputs)
+        if self._settings.chunks_by == "subject" and self._read > self._dropped:
+            return f"{names}: no two articles in it are near enough in subject to make a unit"
         if not self._skips:
             return f"{names}: there is no article in it"
         most = ", ".join(f"{count} x {why}" for why, count in self._skips.most_common(MAX_REASONS))
@@ -232,7 +234,7 @@ class Ending:
             usage=totals.usage,
             cost_usd=account.usd if totals.bill.calls else None,
             doubt_usd=account.usd_in_doubt,
-            figures=parse_figures(self._folder.read_figures()),
+            figures=parse_figures(self._folder.read_figures(), self._folder.read_voice()),
             fields=read_fields(self._folder.state),
             verdict=read_verdict(self._folder),
             finished=finished,

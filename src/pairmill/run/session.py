@@ -54,6 +54,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.claims import Claims
@@ -63,6 +64,7 @@ from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
 from pairmill.run.inbox import Inbox
+from pairmill.run.manners import pool_manners
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
 from pairmill.run.notes import SkippedLog, tell
@@ -134,7 +136,7 @@ async def run(
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
-    check_inputs(settings.inputs, settings.output, settings.sources)
+    _check_places(settings)
     with ExitStack() as stack:
         if status := open_status_server(settings, __version__):
             stack.callback(status.close)
@@ -185,9 +187,6 @@ async def run(
         bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
         ending = Ending(folder, totals, recipe, settings)
         copied = notice_of_copy(recipe, folder, settings.recipe)
-        notices = (*notice, *folder.notices, copied, changed, *adopted, *journal.notices)
-        for text in filter(None, notices):
-            bus.emit(Notice(text=text))
         watch = CanaryGuard(
             Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
@@ -195,6 +194,16 @@ async def run(
             max_repeats=settings.max_repeats,
             on_trial=recipe.is_watched,
         )
+        pooled = (
+            await pool_manners(Job.of(settings, reading), watch.memory)
+            if recipe.pools_manners and not again
+            else ()
+        )
+        for text in filter(
+            None,
+            (*notice, *folder.notices, copied, changed, *adopted, *journal.notices, *pooled),
+        ):
+            bus.emit(Notice(text=text))
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
         bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
@@ -214,13 +223,25 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
             if recipe.claims
             else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
             return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+def _check_places(settings: Settings) -> None:
+    """Look at inputs and output before anything is touched.
+
+    Raises:
+        InputError: An input is not there or cannot be read.
+        ConfigError: What lies around a part's folder is of another run.
+    """
+    check_inputs(settings.inputs, settings.output, settings.sources)
+    if settings.partition:
+        check_parts(settings.output, parse_partition(settings.partition, os.environ))
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -386,7 +407,7 @@ class _Session:
         async with anyio.create_task_group() as guarding:
             guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
             guarding.start_soon(vigil.watch)
-            guarding.start_soon(tell_shutdowns, connection, self._bus)
+            guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
             for base_url, gate in connection.gauges.items():
                 guarding.start_soon(watch_gauge, base_url, gate)
             async with anyio.create_task_group() as working:

@@ -154,6 +154,5 @@ class Summary:
         commands = [f"pairmill show {place}", f"pairmill report {place}"]
         if self.counts is not None and self.counts.rejected:
             commands.append(f"pairmill retry {place}")
-        else:
-            commands += [f"pairmill export {place} --to {name}" for name in self.formats]
+        commands += [f"pairmill export {place} --to {name}" for name in self.formats]
         return [f"next: {' | '.join(commands)}"]

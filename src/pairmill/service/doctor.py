@@ -37,7 +37,6 @@ __all__ = ["Findings", "Subject", "examine"]
 _PATIENCE = ProbePolicy(max_wait_s=6.0, cap_s=2.0, max_asked_s=6.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
 _SHORT = Prompt(_SYSTEM, "What is the colour of grass?", Sampling(0.0, 64))
-_CONFIG_KINDS = frozenset({Kind.AUTH, Kind.CONFIG, Kind.CHUNK, Kind.REFUSED})
 _NO_THOUGHT = 48  # tokens that are not worth a word
 _MOST_CHARS = 120
 _TAKEN = frozenset({Kind.BADOUT})  # it was reached, and took the question
@@ -150,7 +149,7 @@ async def examine(
             problem=_problem(error, settings.model, listed, endpoint),
             exit_code=(
                 EXIT_CONFIG
-                if error.kind in _CONFIG_KINDS or address_hint(endpoint, error)
+                if error.kind.meaning.ends_start or address_hint(endpoint, error)
                 else EXIT_RESUMABLE
             ),
         )

@@ -51,7 +51,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
         counts = read_manifest_counts(folder)
         found = figures(folder, read_totals(folder.manifest), counts)
         found |= _published(folder) | {"usd": read_manifest_usd(folder.manifest)}
-    known = parse_figures(folder.read_figures())
+    known = parse_figures(folder.read_figures(), folder.read_voice())
     if as_json:
         found |= (
             known.model_dump(mode="json") if known else dict.fromkeys(("judge", "verify", "evolve"))

@@ -253,6 +253,7 @@ class SimulatedEndpoint:
             "call": facts.number,
             "chunk": facts.chunk,
             "answer": answer.text,
+            "answer_json": orjson.dumps(answer.text).decode(),
         }
         if rule.when.parameter is not None:
             places["value"] = lookup(request.data, rule.when.parameter)

@@ -101,10 +101,11 @@ class Reply:
     """What is sent. Without any field: a good answer.
 
     In ``body``, ``content``, ``set`` and ``headers``, ``${name}`` stands for a fact of the call:
-    ``answer`` (the text of a good answer), ``draft`` (that of another one, recognisable by
-    "Draft:"), ``thought``, ``model``, ``key``, ``max_tokens``, ``prompt_tokens``,
-    ``completion_tokens``, ``value`` (of the rule's parameter), ``call`` and ``chunk``. A string
-    that is nothing but such a place takes the value itself, so that numbers stay numbers.
+    ``answer`` (the text of a good answer), ``answer_json`` (the same as a JSON string), ``draft``
+    (that of another one, recognisable by "Draft:"), ``thought``, ``model``, ``key``,
+    ``max_tokens``, ``prompt_tokens``, ``completion_tokens``, ``value`` (of the rule's parameter),
+    ``call`` and ``chunk``. A string that is nothing but such a place takes the value itself, so
+    that numbers stay numbers.
 
     Attributes:
         fault: A fault by name (``pairmill.simulator.FAULTS``); goes alone, or with ``delay_s``.

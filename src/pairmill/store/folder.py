@@ -114,6 +114,18 @@ class RunFolder:
         """What is known of the judge and of evolution; there only where one of them was on."""
         return self.path / "figures.json"
 
+    @property
+    def voice(self) -> Path:
+        """How well its answers can be told to be their authors', as ``report`` measured it last."""
+        return self.state / "voice.json"
+
+    def read_voice(self) -> bytes:
+        """The bytes of ``voice``; b"" where nobody measured it."""
+        try:
+            return self.voice.read_bytes()
+        except OSError:
+            return b""
+
     def read_figures(self) -> bytes:
         """The figures as they stand there; empty where nothing does, or it cannot be read."""
         try:

@@ -374,7 +374,27 @@ def test_a_rate_or_a_request_is_no_matter_of_money(status: int, message: str, ki
     assert named(status, openai(message)).kind is kind
 
 
-def test_a_reply_of_another_interface_is_told_as_such() -> None:
-    error = classify_empty(200, {}, {"message": {"role": "assistant", "content": "Hi"}}, NOW)
-    assert "another interface" in str(error)
-    assert "another interface" not in str(classify_empty(200, {}, {"id": "x"}, NOW))
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"message": {"role": "assistant", "content": "Hi"}, "done": True}, "Ollama's own"),
+        ({"type": "message", "content": [], "stop_reason": "end_turn"}, "Anthropic's messages"),
+        ({"output": [], "object": "response"}, "OpenAI's responses"),
+        ({"candidates": []}, "Gemini's own"),
+        ([{"generated_text": "x"}], "another interface"),
+        ({"status": "ok"}, "another interface"),
+        (b"<!-- x --><html><title>Sign in</title>", "a web page (Sign in)"),
+        (b"pong", "no JSON ('pong')"),
+    ],
+)
+def test_a_reply_of_another_interface_is_told_as_such(body: object, said: str) -> None:
+    error = classify_empty(200, {}, body, NOW)
+    assert error.kind is Kind.FOREIGN
+    assert not error.is_billed
+    assert "not an OpenAI-compatible endpoint" in str(error)
+    assert said in str(error)
+
+
+@pytest.mark.parametrize("body", [{"choices": None}, {"choices": []}, {"id": "", "choices": None}])
+def test_a_gateway_under_load_is_no_other_interface(body: object) -> None:
+    assert classify_empty(200, {}, body, NOW).kind is Kind.OVERLOAD

@@ -103,7 +103,11 @@ def test_secrets_are_true_only_where_there_is_one() -> None:
     ("base_url", "message", "status", "hint"),
     [
         ("http://localhost:8000", "Not Found", 404, "is base_url http://localhost:8000/v1?"),
-        ("http://localhost:1", "Unexpected endpoint", 200, "is base_url http://localhost:1/v1?"),
+        ("http://localhost:1", "a web page", 200, "is base_url http://localhost:1/v1?"),
+        ("http://o:11434/api", "Ollama's", 200, "is base_url http://o:11434/v1?"),
+        ("http://o:11434/api/chat", "Not Found", 404, "is base_url http://o:11434/v1?"),
+        ("https://a/v1/messages", "Not Found", 404, "is base_url https://a/v1?"),
+        ("http://localhost:1/v1", "a web page", 200, "calls go to http://localhost:1/v1/chat"),
         ("http://localhost:8000/v1", "Not Found", 404, "calls go to http://localhost:8000/v1/chat"),
         ("http://localhost:8000", "the model x is not found", 404, ""),
         ("http://localhost:8000", "busy", 503, ""),
@@ -112,8 +116,9 @@ def test_secrets_are_true_only_where_there_is_one() -> None:
 def test_an_address_without_its_v1_is_said(
     base_url: str, message: str, status: int, hint: str
 ) -> None:
-    endpoint = resolve(load(given={"base_url": base_url}), {})
-    error = ProviderError(Kind.CONFIG, message, status=status)
+    endpoint = resolve(load(given={"base_url": base_url}), {"OPENAI_API_KEY": "k"})
+    kind = Kind.FOREIGN if status == 200 else Kind.CONFIG
+    error = ProviderError(kind, message, status=status)
     found = address_hint(endpoint, error)
     assert hint in found
     assert bool(hint) == bool(found)

@@ -40,6 +40,28 @@ def test_the_same_request_is_one_strike_however_often_it_is_refused(kind: Kind) 
         assert not health.failed(refused(kind), "odd", 1.0, 1.0).why
 
 
+@pytest.mark.parametrize("kind", HOPELESS)
+def test_refusals_wait_for_the_answers_that_are_still_out(kind: Kind) -> None:
+    """A refusal comes in milliseconds, an answer in seconds: a third of 90 calls is refused."""
+    health = PoolHealth()
+    for number in range(30):
+        found = health.failed(refused(kind), f"r{number}", 1.0, 1.0, others=60)
+        assert not found.why
+    health.answered(sent_at=1.5, now=3.0)
+    assert not refuse(health, kind, kind.meaning.strikes - 1, start=100)
+
+
+@pytest.mark.parametrize("kind", HOPELESS)
+def test_where_all_that_is_out_is_refused_the_pool_is_given_up(kind: Kind) -> None:
+    health, out = PoolHealth(), 60
+    whys = [
+        health.failed(refused(kind), f"r{number}", 1.0, 1.0, others=out - 1).why
+        for number in range(2 * out)
+    ]
+    assert any(whys)
+    assert whys.index(next(filter(None, whys))) < out + kind.meaning.strikes
+
+
 def test_kinds_of_refusals_add_up() -> None:
     health = PoolHealth()
     assert not refuse(health, Kind.CHUNK, 12)

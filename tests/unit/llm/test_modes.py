@@ -11,6 +11,7 @@ from tests.support.scripted import answer, reply, serve
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.modes import ProbeQuestion, find_mode
+from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.providers.wire import Encoder
@@ -121,7 +122,7 @@ async def test_a_clear_refusal_is_believed_at_once_and_a_bad_answer_the_second_t
         ([refused("Incorrect API key", 401, "invalid_api_key")], Kind.AUTH),
         ([refused("no such model", 404, "model_not_found")], Kind.CONFIG),
         ([refused("no money", 429, "insufficient_quota")], Kind.QUOTA),
-        ([reply("<html>")], Kind.LOST),
+        ([reply("<html>")], Kind.FOREIGN),
     ],
 )
 async def test_other_failures_come_out_as_they_are_after_one_call(
@@ -140,7 +141,8 @@ async def test_a_server_that_refuses_whatever_is_asked_is_badly_set_up() -> None
 
 async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out() -> None:
     refusals = [refused("Bad Request")] * 2 * len(Mode)  # each mode is tried twice; then once bare
-    async with serve(*refusals, *refusals, GREEN) as server:
+    seed_is_at_fault = [GREEN, GREEN, GREEN, refused("Bad Request"), GREEN]
+    async with serve(*refusals, *refusals, *seed_is_at_fault) as server:
         encoder = Encoder()
         provider = SdkProvider(
             Endpoint(server.base_url, Secret("")),
@@ -156,8 +158,30 @@ async def test_where_nothing_gets_through_all_that_may_be_left_out_is_left_out()
         found = await find_mode(ask, encoder, ASKED, "key", Kept())
         await provider.aclose()
     assert found.is_usable
-    assert not {"temperature", "seed", "stream"} & set(server.requests[-1])
-    assert {"temperature", "stream"} <= set(server.requests[0])
+    bare, with_system, with_temperature, with_seed = server.requests[-4:]
+    assert not {"temperature", "seed", "stream"} & set(bare)
+    assert [it["messages"][0]["role"] for it in (bare, with_system)] == ["user", "system"]
+    assert "temperature" in with_temperature
+    assert "seed" in with_seed  # refused, so it stays away; all else is said again
+    dialect = encoder.dialect("m")
+    assert {"seed", "stream"} <= dialect.without
+    assert not {"system", "temperature"} & dialect.without
+
+
+async def test_a_set_up_that_one_replica_finds_wrong_is_asked_another_question() -> None:
+    wrong = refused("Incorrect API key", 401, "invalid_api_key")
+    async with serve(wrong, GREEN) as server:
+        provider = DirectProvider(Endpoint(server.base_url, Secret("")), FakeClock(), concurrency=1)
+        encoder = Encoder()
+
+        async def ask(request: Request, mode: Mode) -> Completion:
+            return (await provider.complete(request, mode)).completion
+
+        found = await find_mode(ask, encoder, ASKED, "key", Kept())
+        await provider.aclose()
+    assert found.is_usable
+    first, second = server.requests
+    assert first != second  # the same one would fail in the same way
 
 
 async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> None:

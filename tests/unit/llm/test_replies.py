@@ -160,6 +160,83 @@ def test_marks_of_a_stream_around_a_body_are_read_over(body: bytes) -> None:
     assert (got.text, got.usage.prompt_tokens) == (JSON, 12)
 
 
+def chunks(*pieces: str, **last: Any) -> list[bytes]:
+    """The events of an answer in pieces, as JSON."""
+    made: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": {"content": it}}]} for it in pieces
+    ]
+    if last:
+        made.append({"choices": [], **last})
+    return [json.dumps(it).encode() for it in made]
+
+
+USED = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\n".join(chunks(*JSON, usage=USED)),  # one object a line
+        b"\r\n\r\n".join(b"data: " + it for it in chunks(*JSON, usage=USED)),
+        b"\r".join(b"data:" + it for it in chunks(*JSON, usage=USED)),
+        b"\xef\xbb\xbf: hi\n\n" + b"\n".join(b"data: " + it for it in chunks(*JSON, usage=USED)),
+        b"id: 1\nevent: message\nretry: 5\n"
+        + b"\n\n".join(b"data: " + it for it in chunks(*JSON, usage=USED)),
+        b"\n\n".join(  # an event's data on several lines
+            b"data: " + b"\ndata: ".join(json.dumps(json.loads(it), indent=1).encode().split(b"\n"))
+            for it in chunks(*JSON, usage=USED)
+        ),
+        b"\n\n".join(  # the text so far, each time
+            b"data: " + it
+            for it in chunks(*(JSON[: end + 1] for end in range(len(JSON))), usage=USED)
+        ),
+        b"\n\n".join(b"data: " + it for it in chunks(*JSON, JSON, usage=USED)),  # and all again
+    ],
+    ids=["lines", "crlf", "cr", "bom", "fields", "multi-line", "cumulative", "repeated"],
+)
+def test_a_stream_is_read_whatever_its_lines_look_like(body: bytes) -> None:
+    found = read(body)
+    assert (found.text, found.usage.completion_tokens) == (JSON, 4)
+    assert read(body + b"\n\ndata: [DONE]\n\n").text == JSON
+
+
+def test_a_stream_without_its_end_is_a_broken_connection() -> None:
+    torn = b"\n\n".join(b"data: " + it for it in chunks(*JSON[:-1]))
+    with pytest.raises(ProviderError) as caught:
+        read(torn)
+    assert (caught.value.kind, caught.value.is_billed) == (Kind.LOST, True)
+    assert read(torn + b"\n\ndata: [DONE]").text == JSON[:-1]  # said to be all
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        b'data: {"error": {"message": "upstream broke", "code": 502}}',
+        b'event: error\ndata: {"message": "upstream broke", "status": 502}',
+        b'data: {"error": {"message": "upstream broke", "code": 502}, "choices": [{"delta": {}}]}',
+    ],
+)
+def test_an_error_behind_half_an_answer_is_an_error(last: bytes) -> None:
+    half = b"\n\n".join(b"data: " + it for it in chunks(*JSON[:4]))
+    with pytest.raises(ProviderError, match="upstream broke") as caught:
+        read(half + b"\n\n" + last + b"\n\n")
+    assert caught.value.kind is Kind.OVERLOAD
+
+
+def test_a_stream_of_another_interface_is_told_as_such() -> None:
+    lines = [{"message": {"content": it}, "done": it == "}"} for it in JSON]
+    with pytest.raises(ProviderError, match="Ollama") as caught:
+        read(b"\n".join(json.dumps(it).encode() for it in lines))
+    assert caught.value.kind is Kind.FOREIGN
+
+
+def test_parts_and_calls_are_joined_over_a_stream() -> None:
+    parts = [{"type": "text", "text": it} for it in (JSON[:4], JSON[4:])]
+    events: list[Any] = [{"choices": [{"delta": {"content": [part]}}]} for part in parts]
+    events.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    assert read(b"\n".join(json.dumps(it).encode() for it in events)).text == JSON
+
+
 def test_an_error_in_the_middle_of_a_stream_is_an_error() -> None:
     body = event(delta={"content": '{"a"'}) + b'data: {"error": {"message": "gone", "code": 502}}\n'
     with pytest.raises(ProviderError, match="gone") as caught:

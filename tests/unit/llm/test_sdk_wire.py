@@ -147,11 +147,11 @@ def test_a_usage_that_makes_no_sense_counts_as_none(usage: object) -> None:
     ("body", "kind", "code"),
     [
         (b"", Kind.LOST, "empty_body"),
-        (b"  <!DOCTYPE html><p>", Kind.LOST, "html"),
+        (b"  <!DOCTYPE html><p>", Kind.FOREIGN, "html"),
         (b'{"choices": [', Kind.LOST, "not_json"),
         (b"[" * 100_000, Kind.LOST, "not_json"),
         (b"null", Kind.LOST, "not_json"),
-        (b"[]", Kind.OVERLOAD, "no_choices"),
+        (b"[]", Kind.FOREIGN, "no_choices"),
         ({"choices": None}, Kind.OVERLOAD, "no_choices"),
         ({"choices": []}, Kind.OVERLOAD, "no_choices"),
         ({"choices": [None]}, Kind.OVERLOAD, "no_choices"),

@@ -183,7 +183,7 @@ async def test_redirects_are_not_followed() -> None:
 
 async def test_a_web_page_is_no_answer() -> None:
     error = await failure(reply("<!DOCTYPE html><p>hi"))
-    assert (error.kind, error.code) == (Kind.LOST, "html")
+    assert (error.kind, error.code) == (Kind.FOREIGN, "html")
 
 
 async def test_nobody_there_is_overload_and_unpaid() -> None:

@@ -147,9 +147,26 @@ async def test_a_reply_that_is_no_answer_counts_as_an_attempt() -> None:
 
 async def test_after_three_attempts_the_unit_is_rejected_with_what_was_said() -> None:
     with pytest.raises(RejectedError) as caught:
-        await _ask("one", "two", "three", _reply(_pair(1)))
-    assert caught.value.reason == "no_json"
-    assert caught.value.raw == "three"
+        await _ask("[1]", "[2]", "[3]", _reply(_pair(1)))
+    assert caught.value.reason == "invalid"
+    assert caught.value.raw == "[3]"
+
+
+async def test_prose_is_asked_afresh_once_and_never_mended() -> None:
+    prose = "Certainly! This passage tells of many things, all of them worth a question. " * 4
+    _, script, said, value = await _ask(prose, _reply(_pair(1)))
+    assert _answers(value) == ["A1"]
+    assert said == ["no_json"]
+    assert "the secret chunk" in script.requests[1].prompt.text
+    with pytest.raises(RejectedError, match="no_json"):
+        await _ask(prose, prose + "!")  # a third question would find the script empty
+
+
+@pytest.mark.parametrize("nothing", ["{}", '{"a": 1}', '{"pairs": [{}]}', "[[[]]]"])
+async def test_what_holds_nothing_to_mend_is_asked_afresh(nothing: str) -> None:
+    _, script, _, value = await _ask(nothing, _reply(_pair(1)))
+    assert _answers(value) == ["A1"]
+    assert "the secret chunk" in script.requests[1].prompt.text
 
 
 async def test_a_repair_that_repeats_itself_ends_early() -> None:
@@ -204,7 +221,9 @@ async def test_an_answer_that_must_not_be_mended_is_asked_for_afresh() -> None:
 
 
 async def test_a_broken_reply_that_is_mended_to_nothing_is_a_reject_and_no_empty_chunk() -> None:
-    broken = '{"skip": null, "pairs": [{"instruction": 3}]}'
+    broken = '{"skip": null, "pairs": [{"instruction": 3, "answer": "SAID"}]}'.replace(
+        "SAID", "So it is. " * 9
+    )
     with pytest.raises(RejectedError) as caught:
         await _ask(broken, _reply())
     assert caught.value.reason not in {"no_pairs", "boilerplate"}
@@ -212,7 +231,9 @@ async def test_a_broken_reply_that_is_mended_to_nothing_is_a_reject_and_no_empty
 
 
 async def test_a_broken_reply_that_says_that_there_is_nothing_may_be_mended_to_that() -> None:
-    broken = '{"skip": "boilerplate", "pairs": [{"instruction": 3}]}'
+    broken = '{"skip": "boilerplate", "pairs": [{"instruction": 3, "answer": "SAID"}]}'.replace(
+        "SAID", "So it is. " * 9
+    )
     mended = '{"skip": "boilerplate", "pairs": []}'
     *_, value = await _ask(broken, mended)
     assert (value.skip, value.pairs) == ("boilerplate", [])

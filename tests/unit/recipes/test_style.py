@@ -6,7 +6,15 @@ import anyio
 from tests.support.asks import KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
 from pairmill.recipes.backtranslate import backtranslate
-from pairmill.recipes.style import StyleCards, StyleRead, measure
+from pairmill.recipes.style import (
+    StyleCards,
+    StyleRead,
+    card_name,
+    manner_of,
+    measure,
+    pool,
+    why_no_card,
+)
 
 CHATTY = (
     "So I tried it myself, and honestly? It's just a kettle! You don't need much: I'd fill it, "
@@ -49,6 +57,8 @@ def test_too_little_text_or_another_language_gives_no_card() -> None:
 async def test_an_author_has_one_card_and_its_prompts_one_prefix() -> None:
     generator = backtranslate(settings())
     ask = ScriptedAsk([reply(LAW)] * 4)
+    for author in ("Ann", "Bob"):
+        ask.around.remember(card_name(author), f"as {author} writes")
     await generator.write(make_chunk(CHATTY * 2, author="Ann"), ask)
     await generator.write(make_chunk(author="Ann"), ask)
     await generator.write(make_chunk(author="Bob"), ask)
@@ -61,10 +71,50 @@ async def test_an_author_has_one_card_and_its_prompts_one_prefix() -> None:
 
 
 async def test_a_later_start_finds_the_card_of_the_first() -> None:
+    """As the first set of prompts had it."""
     first = ScriptedAsk([])
-    card = await StyleCards("measured").of(make_chunk(CHATTY, author="Ann"), first)
+    card = await StyleCards("measured", "1").of(make_chunk(CHATTY, author="Ann"), first)
     later = ScriptedAsk([], around=first.around)
-    assert await StyleCards("measured").of(make_chunk(author="Ann"), later) == card
+    assert card
+    assert await StyleCards("measured", "1").of(make_chunk(author="Ann"), later) == card
+
+
+async def test_a_pooled_card_is_the_runs_and_no_chunk_changes_it() -> None:
+    ask = ScriptedAsk([])
+    ask.around.remember(card_name("Ann"), "as Ann writes")
+    ask.around.remember(card_name("Bob"), "")
+    cards = StyleCards("measured")
+    assert await cards.of(make_chunk(CHATTY * 20, author="Ann"), ask) == "as Ann writes"
+    assert await cards.of(make_chunk(CHATTY * 20, author="Bob"), ask) == ""
+    # Nobody pooled it, as in a rehearsal: one long text must do.
+    assert "shortened forms" in await cards.of(make_chunk(CHATTY * 20, author="Eve"), ask)
+
+
+def test_a_pooled_card_says_what_most_texts_have_and_caps_what_tables_and_lists_do() -> None:
+    chatty, sober = manner_of(CHATTY * 3), manner_of(KETTLES * 3)
+    assert pool([chatty, chatty, sober]) == pool([sober, chatty, chatty])
+    card = pool([chatty, chatty, sober])
+    assert '"I"' in card
+    assert "likes honestly, just" in card
+    assert "full forms" not in card
+    assert "keeps persons out of it" in pool([chatty, sober, sober, sober])
+    endless = manner_of("The kettle and the fire of the old town and " * 300)
+    assert "about 40 words, half of them between 40 and 40" in pool([endless, endless])
+    assert len(card) < 300
+
+
+def test_an_author_with_little_text_has_no_card_and_the_reason_is_said() -> None:
+    short, german = manner_of(KETTLES), manner_of("Der Kessel war schwer und alt. " * 200)
+    for manners, reason in (
+        ([short], "too little text"),
+        ([short, short], "too little text"),
+        ([manner_of(KETTLES * 4)], "too little text"),
+        ([german, german], "not in English"),
+        ([manner_of(KETTLES * 9)], ""),
+        ([manner_of(KETTLES * 2)] * 2, ""),
+    ):
+        assert why_no_card(manners) == reason
+        assert bool(pool(manners)) == (not reason)
 
 
 async def test_a_model_reads_an_author_once_also_when_chunks_come_together() -> None:

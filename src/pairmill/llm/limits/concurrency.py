@@ -57,6 +57,10 @@ class ConcurrencyLimit(Protocol):
         """
         ...
 
+    def on_rise(self, needed: int) -> None:
+        """Learn that a rate is put to the test, for which so many calls have to be in flight."""
+        ...
+
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Learn how many calls the server works on, and how many it lets wait."""
         ...
@@ -72,6 +76,9 @@ class FixedLimit:
         """Change nothing."""
 
     def on_refused(self, now: float, in_flight: int) -> None:
+        """Change nothing."""
+
+    def on_rise(self, needed: int) -> None:
         """Change nothing."""
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
@@ -121,6 +128,10 @@ class AimdLimit:
         self._cut_at = now
         self.limit = max(1, min(self.limit, in_flight + in_flight // 8))
         self._begin_round()
+
+    def on_rise(self, needed: int) -> None:
+        """Let the rate decide, and not the width."""
+        self.limit = max(self.limit, min(self._ceiling, needed))
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Change nothing: behind a provider, quotas decide."""
@@ -179,6 +190,9 @@ class GradientLimit:
         """Narrow by a quarter: the server has a limit of its own after all."""
         self._is_slow_start = False
         self._set(min(self.limit, in_flight) * 3 // 4, now)
+
+    def on_rise(self, needed: int) -> None:
+        """Change nothing: the server has slots."""
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Move to where a few calls wait."""

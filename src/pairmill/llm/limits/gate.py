@@ -34,7 +34,6 @@ __all__ = ["Charge", "Cost", "EvictedError", "Gate", "Lease", "Limits", "Snapsho
 
 _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket keeps what it is late
 _HINT_INTERVAL_S = 0.5
-_RAMP_LOOK_S = 0.25
 _SMOOTHING = 0.05  # of the usual length of a call
 _KEPT_NOISE = 0.06  # a quota that was given and is kept to: what is refused is noise at first
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
@@ -140,7 +139,7 @@ class Gate:
         now = self._clock()
         wait_s = max(self._hold_s(now), 0.0)
         wait_s += self._quota.backlog_s(self._quota.amounts(cost), self._line.ahead, now)
-        allowed = self.control.allowed(now, self._width.limit)
+        allowed = self._allowed(now)
         turns = max(0, self.in_flight + self._line.length + 1 - allowed) / allowed
         return max(wait_s, turns * self._call_s)
 
@@ -175,13 +174,19 @@ class Gate:
         return Snapshot(
             in_flight=self.in_flight,
             waiting=self._line.length,
-            concurrency=self.control.allowed(now, self._width.limit),
+            concurrency=self._allowed(now),
             sent=self._quota.sent,
             refused=self.control.refused,
             paused_s=hold_s,
             cause=cause if hold_s else "",
             requests_per_s=self._quota.requests_per_s,
         )
+
+    def _allowed(self, now: float) -> int:
+        """Calls that may be in flight at this moment."""
+        limit = self._width.limit
+        room = self.control.ramp_room(now, self._quota.sent, limit)
+        return max(1, min(limit, self.in_flight + room))
 
     def _pump(self, now: float) -> None:
         """Grant as many heads as fit; set the one timer for the first that does not."""
@@ -225,8 +230,13 @@ class Gate:
             hold_s = self._hold_s(now)
             if hold_s > 0.0:
                 return hold_s
-        if self.in_flight >= control.allowed(now, self._width.limit):
-            return _RAMP_LOOK_S if control.is_ramping else math.inf
+        limit = self._width.limit
+        if self.in_flight >= limit:
+            return math.inf
+        if control.is_ramping:
+            ramp_s = control.ramp_wait_s(now, self._quota.sent, limit)
+            if ramp_s > 0.0:
+                return ramp_s
         return self._quota.wait_s(amounts, now)
 
     def _hold_s(self, now: float) -> float:
@@ -290,7 +300,7 @@ class Gate:
                 now, epoch=lease.epoch, sent_before=lease.sent_before, sent=self._quota.sent
             )
         if self.control.pace != self._quota.pace:
-            self._quota.set_pace(self.control.pace, now)
+            self._set_pace(now)
         if hint is not None:
             self._heed(hint, lease, now)
         if self._breaker.gave_up and self.closed is None:
@@ -298,6 +308,12 @@ class Gate:
         if self._line.length:
             self._pump(now)
         return is_held
+
+    def _set_pace(self, now: float) -> None:
+        pace = self.control.pace
+        self._quota.set_pace(pace, now)
+        if pace is not None and self.control.is_rising:
+            self._width.on_rise(math.ceil(pace * self._call_s))
 
     def _learn_width(
         self, lease: Lease, kind: Kind | None, usage: Usage | None, now: float
@@ -318,6 +334,7 @@ class Gate:
             sent_before=lease.sent_before,
             sent=self._quota.sent,
             limit=self._width.limit,
+            seconds=now - lease.admitted_at,
             retry_after_s=retry_after_s,
             is_spent=hint is not None and hint.is_spent,
             least_noise=_KEPT_NOISE if self._quota.declared.per_min() else 0.0,

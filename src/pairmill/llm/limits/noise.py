@@ -24,7 +24,7 @@ import math
 from bisect import bisect_left
 from collections import deque
 
-__all__ = ["ClusterTest", "NoiseTest"]
+__all__ = ["ClusterTest", "NoiseTest", "WaveTest"]
 
 _IN_CLUSTER = 0.9  # of the calls are refused while a quota is used up
 _LEAST_USUAL, _MOST_USUAL = 0.05, 0.5  # so that two are no cluster yet, and one can be told
@@ -37,6 +37,9 @@ _STILL = 0.5  # of an excess, still refused at a lower rate: it is noise
 _LEAST, _MOST = 40, 800  # calls of a trial
 _LEAST_NOISE = 0.005  # less is as good as none
 _MEMORY = 1000.0  # calls over which the noise is averaged
+_LEAST_RUN_S = 1.0  # between a pause and a cluster that may be a wave, and no less than the pause
+_APART, _FAR = 1.1, 4.0  # times as long: what tells a quota from waves; as long as need be
+_WAVES = 2  # clusters that came no later at a lower rate; twice as many after each mistake
 
 
 class ClusterTest:
@@ -207,3 +210,63 @@ class NoiseTest:
         self.share = share if share >= _LEAST_NOISE else 0.0
         self._average = max(self._average, self.share)
         self.forget()
+
+
+class WaveTest:
+    """Do clusters come at times of their own, or the later, the less is sent?
+
+    In a pause a quota ``Q`` gains ``Q * pause_s``, which calls at a rate ``r`` use up in ``Q *
+    pause_s / (r - Q)`` seconds; and over a run of calls and the pause before it, it is all used. So
+    one run tells how long the next one lasts at another rate. Runs that are all of a length,
+    whatever the rate, end in waves: the server refuses for a while, whatever it is sent.
+
+    Attributes:
+        rate: Calls a second that were taken between waves, before that was reduced; 0 while
+            clusters are not thought to be waves.
+    """
+
+    __slots__ = ("_best", "_count", "_last", "_needed", "rate")
+
+    def __init__(self) -> None:
+        self.rate = self._best = 0.0
+        self._needed = _WAVES
+        self._count = 0
+        self._last: tuple[float, float, float] | None = None
+
+    def on_cluster(self, rate: float, run_s: float, pause_s: float) -> None:
+        """Learn of a cluster.
+
+        Args:
+            rate: Calls a second that were taken since the last pause.
+            run_s: How long that was.
+            pause_s: How long that pause was.
+        """
+        if run_s < max(_LEAST_RUN_S, pause_s):
+            self.forget()
+            return
+        last = self._last
+        if not self.rate:
+            self._last = (rate, run_s, pause_s)
+        if last is None:
+            return
+        last_rate, last_s, last_pause_s = last
+        quota = last_rate * last_s / (last_s + last_pause_s)
+        by_quota_s = min(_FAR * last_s, quota * pause_s / max(1e-9, rate - quota))
+        is_later = run_s * run_s > last_s * by_quota_s
+        if self.rate:
+            if by_quota_s < last_s / _APART and not is_later:  # they came sooner, as more was sent
+                self._needed *= 2
+                self.forget()
+        elif is_later:
+            self._count, self._best = 0, 0.0
+        elif by_quota_s > _APART * last_s:
+            self._count += 1
+            self._best = max(self._best, last_rate)
+            if self._count >= self._needed:
+                self.rate = self._best
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.rate = self._best = 0.0
+        self._count = 0
+        self._last = None

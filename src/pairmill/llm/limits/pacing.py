@@ -32,7 +32,7 @@ import math
 from collections import deque
 from enum import Enum, auto
 
-from pairmill.llm.limits.noise import ClusterTest, NoiseTest
+from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest
 
 __all__ = ["Effect", "RateControl"]
 
@@ -57,18 +57,23 @@ _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask ag
 _UTILISED = 0.8  # only a rate that is used may grow
 _LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
 _SHORTS = 20  # shorter spells in a row, until it is not thought to any more
+_SOON = 2
+_APART_S = 45.0  # between two such spells, at least; in a shorter time no minute ends twice
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 _UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _RISEN_S = 2.0  # over which a pace that doubles is measured
-_RAMPS_PER_S = 2.0  # doublings of the calls in flight after a pause
+_LEAST_RAMP_S, _RAMP_S = 0.05, 0.5  # in which twice as many calls may go after a pause: bounds
+_SOON_S = 0.001
+_REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
+_FADE = 0.9  # with each refusal, of what the longest of late took
 _COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
 _AGAIN = 2.5  # the same, where calls are refused at once after a pause
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
-_FIRST_TEST_S, _FIRST_TEST_CALLS = 5.0, 100  # held, before what was measured is put to the test
+_FIRST_TEST_S, _FIRST_TEST_CALLS = 2.0, 40  # held, before what was measured is put to the test
 _LONGER = 4  # times as long, after each test that failed
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
@@ -122,14 +127,19 @@ class RateControl:
         "_held_calls",
         "_held_s",
         "_is_guess",
+        "_long_at",
         "_mark",
         "_max_backoff_s",
         "_measured",
+        "_paused_at",
         "_ramp_base",
+        "_ramp_sent",
+        "_refused_in_s",
         "_samples",
         "_sent",
         "_short_in_row",
         "_singles",
+        "_soon",
         "_spent_at",
         "_test_at",
         "_test_sent",
@@ -143,6 +153,7 @@ class RateControl:
         "pace",
         "paused_until",
         "refused",
+        "waves",
     )
 
     def __init__(self, *, backoff_s: float = 0.5, max_backoff_s: float = 60.0) -> None:
@@ -157,14 +168,19 @@ class RateControl:
         self._blocked = 0  # refusals in a row with nothing taken between them
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
+        self._paused_at = 0.0
         self._grown_at = 0.0
         self._grown_sent = 0
         self._is_guess = False  # the pace doubles each second
         self._singles = 0  # cuts for one refusal each, since the last cluster
         self._ramp_base: int | None = None
+        self._ramp_sent = 0  # calls sent before the pause
+        self._refused_in_s = 0.0  # how long after sending refusals come
         self._samples: deque[tuple[float, int]] = deque()
         self._measured: deque[float] = deque(maxlen=2)
         self._short_in_row = _SHORTS
+        self._long_at = -math.inf  # when calls last flowed again after a long spell
+        self._soon = 0  # such spells in a row that came too soon after one another
         self._was_told = False  # how long to wait, with the last refusal
         self._told_s = math.inf  # the wait that was asked for when calls were last blocked
         self._spent_at: float | None = None  # since when hardly anything is taken
@@ -176,6 +192,7 @@ class RateControl:
         self.cluster = ClusterTest()
         self.cluster_size = 1
         self.noise = NoiseTest()
+        self.waves = WaveTest()
 
     @property
     def is_suspicious(self) -> bool:
@@ -190,6 +207,7 @@ class RateControl:
         sent_before: int,
         sent: int,
         limit: int,
+        seconds: float,
         retry_after_s: float | None,
         is_spent: bool = False,
         least_noise: float = 0.0,
@@ -205,12 +223,14 @@ class RateControl:
             sent_before: How many calls had been admitted before it.
             sent: How many have been admitted by now.
             limit: Calls allowed in flight at the moment.
+            seconds: Since it was admitted.
             retry_after_s: What the server asked for; None where it said nothing.
             is_spent: The server says that a quota is used up.
             least_noise: Share of refusals that are none of our doing, as far as is known elsewhere.
         """
         taken = sent_before - self.refused
         self.refused += 1
+        self._refused_in_s = max(seconds, _FADE * self._refused_in_s)
         if epoch != self.epoch:
             if self._spent_at is None and now >= self.paused_until:
                 return Effect.NONE  # sent before an episode that is over
@@ -327,12 +347,15 @@ class RateControl:
         self._blocked = self._blocked + 1 if is_blocked else 0
         if not is_blocked or self._tested is not None:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
+            self._learn_of_waves(now, taken)
+            if self._spent_at is not None and not is_blocked:
+                self._end_spell(now, self._spent_at)
             self._cut(now)
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
             self._mark = taken
             self._told_s = math.inf if retry_after_s is None else retry_after_s
-        self._cut_at = now
+        self._cut_at = self._paused_at = now
         wait_s = self._backoff() if retry_after_s is None else retry_after_s
         self._was_told = retry_after_s is not None
         self.paused_until = max(self.paused_until, now + wait_s)
@@ -340,14 +363,24 @@ class RateControl:
             self._hold(now, sent)
         elif self._has_fallen:
             self._test_at, self._test_sent = self.paused_until, sent
-        if is_blocked:
-            self._ramp_base = 1  # one call asks; the others wait for its answer
-        elif wait_s >= _DRAINED_S:
-            self._ramp_base = max(1, limit // 4)
+        is_drained = wait_s >= _DRAINED_S and not is_blocked
+        self._ramp_base = max(1, limit // 4) if is_drained else 1  # one asks for the others
+        self._ramp_sent = sent
         return is_blocked
+
+    def _learn_of_waves(self, now: float, taken: int) -> None:
+        run_s = now - self.paused_until
+        if self._spent_at is not None:
+            self.waves.forget()
+        elif run_s > 0.0:
+            rate = (taken - self._mark) / run_s
+            self.waves.on_cluster(rate, run_s, self.paused_until - self._paused_at)
 
     def _cut(self, now: float) -> None:
         """Lower the pace after a cluster."""
+        if self.waves.rate:
+            self.pace = max(self.pace or 0.0, self.waves.rate)
+            return
         tested, self._tested = self._tested, None
         if tested is None:
             self.pace = self._pace_after(now)
@@ -365,19 +398,44 @@ class RateControl:
 
     @property
     def is_ramping(self) -> bool:
-        """Whether ``allowed`` still grows by itself after a pause."""
+        """Whether calls are let go one by one, and then faster and faster, after a pause."""
         return self._ramp_base is not None
 
-    def allowed(self, now: float, limit: int) -> int:
-        """Calls in flight at this moment: after a pause a few, twice as many each half second."""
+    @property
+    def is_rising(self) -> bool:
+        """Whether the pace doubles each second, to see what the server allows."""
+        return self._is_guess
+
+    def ramp_room(self, now: float, sent: int, limit: int) -> int:
+        """Calls that may go at this moment after a pause; ``limit`` where that is long ago.
+
+        At first one, or a few; twice as many each time that the last ones could have been refused.
+
+        Args:
+            now: The time.
+            sent: Calls admitted so far.
+            limit: Calls that may be in flight; as soon as so many may go, this rule is over.
+        """
         if self._ramp_base is None:
             return limit
-        seconds = max(0.0, now - self.paused_until)
-        ramped = self._ramp_base << min(int(_RAMPS_PER_S * seconds), 20)
-        if ramped >= limit:
+        steps = int(max(0.0, now - self.paused_until) / self._ramp_s)
+        may_go = self._ramp_base << min(steps, 20)
+        if may_go >= limit:
             self._ramp_base = None
             return limit
-        return ramped
+        return max(0, self._ramp_sent + may_go - sent)
+
+    def ramp_wait_s(self, now: float, sent: int, limit: int) -> float:
+        """Seconds until one more call may go after a pause; 0.0 means now."""
+        if self._ramp_base is None or self.ramp_room(now, sent, limit):
+            return 0.0
+        step_s = self._ramp_s
+        steps = int(max(0.0, now - self.paused_until) / step_s)
+        return max(_SOON_S, self.paused_until + (steps + 1) * step_s - now)
+
+    @property
+    def _ramp_s(self) -> float:
+        return min(_RAMP_S, max(_LEAST_RAMP_S, _REFUSALS * self._refused_in_s))
 
     def _trickle(self, now: float) -> float:
         """Calls that a server takes beside its refusals while its quota is used up."""
@@ -447,13 +505,22 @@ class RateControl:
         """
         if self._spent_at is None or self.pace is None:
             return
-        if taken <= self._mark + self._trickle(now) + _FLOW_S * self.pace:
-            return
-        silent_s = self.paused_until - self._spent_at
+        if taken > self._mark + self._trickle(now) + _FLOW_S * self.pace:
+            self._end_spell(now, self._spent_at)
+
+    def _end_spell(self, now: float, spent_at: float) -> None:
+        silent_s = self.paused_until - spent_at
         self._spent_at = None
         is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
+        if is_long:
+            self._soon = self._soon + 1 if now - self._long_at < _APART_S else 0
+            self._long_at = now
+            is_long = self._soon < _SOON
+            if not is_long and self._is_long:  # waves, and no minutes
+                self._short_in_row = _SHORTS
+                self._test_at, self._test_sent = now, 0
         self._short_in_row = 0 if is_long else self._short_in_row + 1
-        if not is_long or self._is_guess:
+        if not is_long or self._is_guess or self.pace is None:
             return
         # Its minute ended when it said, else between the last refusal and now.
         ended_at = self.paused_until if self._was_told else (self._cut_at + now) / 2.0
@@ -489,7 +556,8 @@ class RateControl:
         if self._is_guess:
             self._rise(now, seconds)
             return
-        is_used = self._rate_over(now, _RECENT_S) >= _UTILISED * self.pace
+        since_s = min(_RECENT_S, max(1.0, now - self.paused_until))
+        is_used = self._rate_over(now, since_s) >= _UTILISED * self.pace
         is_due = now >= self._test_at and sent >= self._test_sent and self._spent_at is None
         if is_due and (is_used or self._has_fallen):
             self._tested, self._is_guess, self._cut_at = self._allowed, True, now
@@ -510,13 +578,21 @@ class RateControl:
 
     def _rise(self, now: float, seconds: float) -> None:
         """Double the pace each second; without one where it is not used."""
-        pace = self.pace or 0.0
-        if self._rate_over(now, 1.0) >= _GUESS_UTILISED * pace:
-            self.pace = pace * 2.0 ** min(seconds, 1.0)
+        if self._is_limiting(now):
+            self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0)
             self._cut_at = now
         elif now - max(self._cut_at, self.paused_until) >= self._unused_s and not self._spent_at:
-            self.pace, self._is_guess, self._tested = None, False, None
-            self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
+            self._release()
+
+    def _is_limiting(self, now: float) -> bool:
+        """Whether a pace that doubles each second is what holds calls back."""
+        return self._rate_over(now, 1.0) >= _GUESS_UTILISED * (self.pace or 0.0)
+
+    def _release(self) -> None:
+        """Send without a pace."""
+        self.pace, self._is_guess, self._tested = None, False, None
+        self.waves.forget()
+        self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
 
     @property
     def _unused_s(self) -> float:

@@ -17,6 +17,7 @@ __all__ = ["ReasoningSearch"]
 
 _NOTHING = 48  # tokens of thought that are not worth a search
 _CLEARLY_LESS = 0.7  # of what was thought with nothing said, or nothing is said
+_SUSPICIOUS = 2  # failures without a reason, until the words are suspected
 _LEAST_ANSWERS = 3  # until a form that has once worked is given up for its mean
 
 
@@ -37,6 +38,7 @@ class ReasoningSearch:
         self._refused: set[int] = set()
         self._given_up: set[int] = set()
         self._answers: dict[int, tuple[int, int]] = {}
+        self._troubles = 0
         self.at = 0 if level == "auto" and not thinks else min(1, len(forms))
 
     @property
@@ -67,6 +69,24 @@ class ReasoningSearch:
         if at == self.at or at in self._refused:
             return False
         self.at = at
+        return True
+
+    def troubled(self) -> bool:
+        """A call failed without a word that says why. Whether another form is in use now.
+
+        A form that was never answered is suspected at the second time: some servers fail with 500,
+        or with a bare 400, at a word that they do not know.
+        """
+        if not self.at or self.at in self._answers:
+            return False
+        self._troubles += 1
+        if self._troubles < _SUSPICIOUS:
+            return False
+        self._refused.add(self.at)
+        if self._answers:
+            self._move()
+        else:
+            self.at = 0
         return True
 
     def say_nothing(self) -> None:

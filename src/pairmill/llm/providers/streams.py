@@ -1,11 +1,13 @@
-"""A reply that came as server-sent events although none were asked for, read as one completion.
+"""A reply that came as a stream although none was asked for, read as one completion.
 
-Some gateways stream unless told otherwise, and some whatever they are told. Others send one JSON
-body between the comments and the end mark of a stream.
+Some gateways stream unless told otherwise, and some whatever they are told: as server-sent events
+(WHATWG HTML, section 9.2.6), or as one JSON object a line. Others send one JSON body between the
+comments and the end mark of a stream.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["read_stream"]
 
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+_FIELDS = (b":", b"event:", b"id:", b"retry:")
+_BOM = b"\xef\xbb\xbf"
+_END = b"[DONE]"
 
 
 def read_stream(body: bytes) -> dict[str, Any] | None:
@@ -25,32 +30,67 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
         body: The whole reply, unpacked.
 
     Returns:
-        A chat completion, or an error's body; None where it is no stream of JSON objects.
+        A chat completion, an error's body, or an object of another interface; None where it is no
+        stream of JSON objects, or one that broke before its answer was whole.
     """
-    whole: dict[str, Any] | None = None
-    for event in _events(body):
-        if whole is None:
-            whole = _begin(event)
-        if "choices" not in event and "error" in event:
-            return event  # it failed in the middle: nothing of it is an answer
-        _add(whole, event)
-    return whole
+    pieces: _Pieces | None = None
+    other: dict[str, Any] | None = None
+    has_ended = False
+    count = 0
+    for name, event in _events(body):
+        if event is None:
+            has_ended = True
+            continue
+        failed = _failure(name, event)
+        if failed is not None:
+            return failed  # it failed in the middle: nothing of it is an answer
+        if "choices" not in event and "usage" not in event:
+            other = event
+            continue
+        count += 1
+        other = event
+        pieces = pieces or _Pieces()
+        pieces.add(event)
+    if pieces is None or (count == 1 and "message" in _first(other)):
+        return other
+    return pieces.join(has_ended=has_ended)
 
 
-def _events(body: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream: each on a ``data:`` line, or one without that mark."""
+def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+    """The JSON objects of a stream, each with its event's name; None for the mark of its end.
+
+    An event's data may stand on several lines; so may a body that is no event. Some servers leave
+    out the empty line that ends an event.
+    """
+    data: list[bytes] = []
     plain: list[bytes] = []
-    for line in body.splitlines():
+    name = b""
+    for line in (*body.removeprefix(_BOM).splitlines(), b""):
         text = line.strip()
         if text.startswith(b"data:"):
-            event = _object(text[5:].strip())
-            if event is not None:
-                yield event
-        elif text and not text.startswith((b":", b"event:", b"id:", b"retry:")):
-            plain.append(line)
-    event = _object(b"\n".join(plain))
-    if event is not None:
-        yield event
+            data.append(text[5:].strip())
+        elif text.startswith(b"event:"):
+            yield from _objects(data, name)
+            data, name = [], text[6:].strip()
+        elif text and not text.startswith(_FIELDS):
+            plain.append(text)
+        elif not text:
+            yield from _objects(data, name)
+            data, name = [], b""
+    yield from _objects(plain, b"")
+
+
+def _objects(lines: list[bytes], name: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+    """The objects in some lines: one in all of them, or one in each."""
+    one = _object(b"\n".join(lines)) if lines else None
+    if one is not None:
+        yield name, one
+        return
+    for line in lines:
+        if line == _END:
+            yield name, None
+        elif (found := _object(line)) is not None:
+            yield name, found
 
 
 def _object(text: bytes) -> dict[str, Any] | None:
@@ -61,37 +101,84 @@ def _object(text: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _begin(event: dict[str, Any]) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant"}
-    return {"model": event.get("model"), "choices": [{"index": 0, "message": message}]}
+def _failure(name: bytes, event: dict[str, Any]) -> dict[str, Any] | None:
+    """The body of an error that ended a stream, if an event is one.
+
+    OpenRouter sends it beside a choice; Anthropic's and others name the event.
+    """
+    if event.get("error"):
+        return {key: value for key, value in event.items() if key != "choices"}
+    return {"error": event} if name == b"error" else None
 
 
-def _add(whole: dict[str, Any], event: dict[str, Any]) -> None:
-    if isinstance(event.get("usage"), dict):
-        whole["usage"] = event["usage"]
-    choices = event.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(first, dict):
-        return
-    choice = whole["choices"][0]
-    for key in ("finish_reason", "error"):
-        if first.get(key):
-            choice[key] = first[key]
-    part = first.get("delta") or first.get("message")
-    if isinstance(part, dict):
-        _add_text(choice["message"], part)
+class _Pieces:
+    """What the events of one stream gave so far."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, Any] = {}
+        self._choice: dict[str, Any] = {"index": 0}
+        self._texts: dict[str, list[str]] = {}
+        self._parts: list[Any] = []
+        self._calls: dict[int, list[str]] = {}
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take over what an event says."""
+        for key in ("model", "usage"):
+            if event.get(key):
+                self._whole[key] = event[key]
+        first = _first(event)
+        for key in ("finish_reason", "error"):
+            if first.get(key):
+                self._choice[key] = first[key]
+        for part in (first.get("delta"), first.get("message")):
+            if isinstance(part, dict):
+                self._add_part(part)
+        if isinstance(first.get("text"), str):  # plain completions
+            self._add_part({"content": first["text"]})
+
+    def _add_part(self, part: dict[str, Any]) -> None:
+        for key in _TEXTS:
+            value = part.get(key)
+            if isinstance(value, str) and value:
+                self._texts.setdefault(key, []).append(value)
+        if isinstance(part.get("content"), list):
+            self._parts.extend(part["content"])
+        for at, call in enumerate(_dicts(part.get("tool_calls"))):
+            function = call.get("function")
+            piece = function.get("arguments") if isinstance(function, dict) else None
+            index = call.get("index")
+            if isinstance(piece, str):
+                self._calls.setdefault(index if isinstance(index, int) else at, []).append(piece)
+
+    def join(self, *, has_ended: bool) -> dict[str, Any] | None:
+        """The completion; None where its end is missing."""
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        message |= {key: _joined(pieces) for key, pieces in self._texts.items()}
+        if self._parts:
+            message["content"] = self._parts
+        if self._calls:
+            texts = [_joined(pieces) for _, pieces in sorted(self._calls.items())]
+            message["tool_calls"] = [{"function": {"arguments": text}} for text in texts]
+        written = (message["content"], *map(_joined, self._calls.values()))
+        is_whole = any(_object(it.encode("utf-8", "replace")) for it in written if type(it) is str)
+        if not (has_ended or self._choice.get("finish_reason") or is_whole):
+            return None
+        return {**self._whole, "choices": [{**self._choice, "message": message}]}
 
 
-def _add_text(message: dict[str, Any], part: dict[str, Any]) -> None:
-    for key in _TEXTS:
-        value = part.get(key)
-        if isinstance(value, str):
-            message[key] = message.get(key, "") + value
-        elif value is not None and key == "content":
-            message[key] = value
-    calls = part.get("tool_calls")
-    call = calls[0] if isinstance(calls, list) and calls else None
-    piece = call.get("function") if isinstance(call, dict) else None
-    if isinstance(piece, dict) and isinstance(piece.get("arguments"), str):
-        known = message.setdefault("tool_calls", [{"function": {"arguments": ""}}])
-        known[0]["function"]["arguments"] += piece["arguments"]
+def _joined(pieces: list[str]) -> str:
+    """A text from its pieces: some servers send all of it so far each time, or again at the end."""
+    pairs = list(pairwise(pieces))
+    if len(pairs) > 1 and all(after.startswith(before) for before, after in pairs):
+        return pieces[-1]
+    before = "".join(pieces[:-1])
+    return before if before and before == pieces[-1] else "".join(pieces)
+
+
+def _first(event: dict[str, Any] | None) -> dict[str, Any]:
+    return next(iter(_dicts(event.get("choices"))), {}) if event else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    listed = value if isinstance(value, list) else []
+    return [item for item in listed if isinstance(item, dict)]

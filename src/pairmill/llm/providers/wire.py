@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
-from pairmill.errors import ProviderError
+from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers.dialect import Refusal, WireDialect
 from pairmill.llm.providers.profile import GENERIC, ProviderProfile, RequestOptions
 from pairmill.llm.providers.provider import Mode
@@ -35,6 +35,7 @@ _SAMPLING_FIELDS = frozenset({"temperature", "seed", "top_p"})
 _STRENGTH = {Mode.JSON_SCHEMA: 2, Mode.JSON_OBJECT: 1, Mode.PROMPT: 0}
 _EATEN = 256  # tokens of thought, where a server does not say how many took the whole answer
 _NO_OPTIONS = RequestOptions()
+_UNEXPLAINED = frozenset({Kind.OVERLOAD, Kind.REFUSED})
 _IN_WORDS = (
     "Answer with one JSON object and nothing else: no text before or after it, no code fence. "
     "It must fit this JSON schema:\n"
@@ -106,9 +107,9 @@ class Encoder:
             found = words.dialect.after(
                 refusal, body, temperature=self._options.temperature, may_weaken=self.may_weaken
             )
-            if found is None:
+            if found is None and not (error.kind in _UNEXPLAINED and words.search.troubled()):
                 return False
-            following = found
+            following = found or self._with_form(words)
         self._set(words, following)
         return True
 
@@ -136,6 +137,11 @@ class Encoder:
         words.search.say_nothing()
         self._set(words, following)
         return True
+
+    def leave_out(self, model: str, without: frozenset[str]) -> None:
+        """Leave out these fields, and no others."""
+        words = self._words(model)
+        self._set(words, replace(words.dialect, without=without))
 
     def dump(self, model: str) -> str:
         """What was learned of a model, to be kept between runs."""

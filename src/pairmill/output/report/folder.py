@@ -19,6 +19,7 @@ from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
 from pairmill.output.run_inputs import find_chunks, has_code
+from pairmill.output.voice import keep_voice
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
@@ -57,6 +58,7 @@ def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
     judged = judge_folder(folder, seed)
     if judged.quality is not None:
         keep_verdict(folder, run_verdict(judged.quality))
+    keep_voice(folder)
     facts = read_facts(folder, version)
     if facts.finished:  # else the run itself writes the card again
         write_card(folder.path, facts)
@@ -134,7 +136,7 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> Run
         usage=totals.usage,
         cost_usd=cost_usd(totals.bill, settings.prices if settings else None),
         doubt_usd=totals.bill.doubt_picodollars / PICO,
-        figures=parse_figures(folder.read_figures()),
+        figures=parse_figures(folder.read_figures(), folder.read_voice()),
         fields=read_fields(folder.state),
         verdict=read_verdict(folder),
         finished=bool(told.get("finished")),

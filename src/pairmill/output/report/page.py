@@ -161,7 +161,7 @@ def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
         judged,
         lead=parts.lead(facts),
         tiles=parts.tiles(facts, measures),
-        trust=_verdicts("Judge and evolution on trial", verdicts(facts.figures)),
+        trust=_verdicts("Judge, verifier, evolution and voice on trial", verdicts(facts.figures)),
         sections=Markup("".join(sections)),
     )
 

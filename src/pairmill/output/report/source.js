@@ -3,10 +3,13 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const by = (id) => document.getElementById(id);
 
+// Control and direction marks show as what they are: something that does not belong there.
+const tidy = (text) => String(text).replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu, "\ufffd");
+
 const make = (tag, text, cls) => {
   const node = document.createElement(tag);
   // Every text goes into the page by textContent: what models and crawled pages say stays text.
-  if (text !== undefined && text !== null) node.textContent = text;
+  if (text !== undefined && text !== null) node.textContent = tidy(text);
   if (cls) node.className = cls;
   return node;
 };

@@ -6,7 +6,7 @@ const trouble = (error) => {
   const box = by("trouble");
   if (!box) return;
   box.hidden = !error;
-  box.textContent = error ? error.message || error : "";
+  box.textContent = error ? tidy(error.message || error) : "";
 };
 const guarded = (call) => async (...given) => {
   try {
@@ -54,7 +54,8 @@ const close = (article) => {
 
 const field = (label, text, rows) => {
   const box = make("label", label);
-  const area = make("textarea", text);
+  const area = make("textarea");
+  area.value = text; // as it is, so that what is saved differs only where it was edited
   area.rows = rows;
   area.dir = "auto";
   box.append(area);

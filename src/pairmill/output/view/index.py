@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import unicodedata
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -29,6 +29,8 @@ __all__ = ["MARKS", "RATINGS", "SORTS", "STATES", "Filter", "Found", "Index", "c
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = OFF;
+PRAGMA cache_size = -131072;
+PRAGMA wal_autocheckpoint = 8000;
 CREATE TABLE pair (
     number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, is_reject INTEGER, shard INTEGER,
     line INTEGER, offset INTEGER, length INTEGER, body BLOB, chunk_id TEXT, badness REAL,
@@ -53,9 +55,10 @@ CREATE TABLE shard (id INTEGER PRIMARY KEY, name TEXT UNIQUE, path TEXT);
 CREATE TABLE chunk (id TEXT PRIMARY KEY, body BLOB, author TEXT) WITHOUT ROWID;
 CREATE INDEX chunk_author ON chunk (author);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
-CREATE VIRTUAL TABLE words USING fts5(
+CREATE VIRTUAL TABLE fts USING fts5(
     text, content='', tokenize="unicode61 remove_diacritics 2"
 );
+INSERT INTO fts(fts, rank) VALUES ('hashsize', 16777216);
 """
 _MARK_TABLE = """
 CREATE TEMP TABLE mark (
@@ -212,13 +215,35 @@ class Index:
         where, values = _where(wanted)
         return int(self._ask(f"SELECT count(*) FROM pair WHERE {where}", values)[0][0])  # noqa: S608
 
-    def page(self, wanted: Filter, sort: str, offset: int, limit: int) -> list[Found]:
-        """Some of the pairs that pass, in order."""
-        where, values = _where(wanted)
-        query = f"SELECT number FROM pair WHERE {where} ORDER BY {SORTS[sort]} LIMIT ? OFFSET ?"  # noqa: S608
-        numbers = [row[0] for row in self._ask(query, [*values, limit, offset])]
+    def page(self, wanted: Filter, sort: str, offset: int, limit: int) -> tuple[int, list[Found]]:
+        """How many pairs pass, and some of them in order."""
+        if wanted.search.strip():
+            total, numbers = self._search(wanted, sort, offset, limit)
+        else:
+            where, values = _where(wanted)
+            query = (
+                f"SELECT number FROM pair WHERE {where}"  # noqa: S608 (our terms)
+                f" ORDER BY {SORTS[sort]} LIMIT ? OFFSET ?"
+            )
+            numbers = [row[0] for row in self._ask(query, [*values, limit, offset])]
+            total = self.count(wanted)
         found = {item.number: item for item in self.find(numbers)}
-        return [found[number] for number in numbers if number in found]
+        return total, [found[number] for number in numbers if number in found]
+
+    def _search(self, wanted: Filter, sort: str, offset: int, limit: int) -> tuple[int, list[int]]:
+        """The same for words: what holds them is looked up once, for the count and the page."""
+        where, values = _where(replace(wanted, search=""))
+        hits = (
+            "SELECT number, badness, grounding, support, score, words FROM fts"  # noqa: S608 (our terms)
+            f" CROSS JOIN pair ON pair.number = fts.rowid WHERE fts MATCH ? AND {where}"
+        )
+        query = (
+            f"WITH hit AS MATERIALIZED ({hits}) SELECT number, (SELECT count(*) FROM hit)"  # noqa: S608
+            f" FROM hit ORDER BY {SORTS[sort]} LIMIT ? OFFSET ?"
+        )
+        rows = self._ask(query, [_match(wanted.search), *values, limit, offset])
+        total = rows[0][1] if rows else (self.count(wanted) if offset else 0)
+        return total, [row[0] for row in rows]
 
     def keys(self, wanted: Filter) -> list[str]:
         """The keys of all pairs that pass and that a decision can be made about."""
@@ -261,7 +286,7 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
         values.append(value)
 
     if wanted.search.strip():
-        add("number IN (SELECT rowid FROM words WHERE words MATCH ?)", _match(wanted.search))
+        add("number IN (SELECT rowid FROM fts WHERE fts MATCH ?)", _match(wanted.search))
     if wanted.finding:
         add("number IN (SELECT number FROM named WHERE name = ?)", wanted.finding)
     if wanted.author:

@@ -284,7 +284,7 @@ class Indexer:
             if columns.get(facet):
                 self._count(facet, columns[facet])
         body = spaced("\n".join(str(part) for part in text if part)[:_TEXT_CHARS])
-        self._database.execute("INSERT INTO words(rowid, text) VALUES (?, ?)", (number, body))
+        self._database.execute("INSERT INTO fts(rowid, text) VALUES (?, ?)", (number, body))
         if said:
             self._database.execute("INSERT INTO untold VALUES (?, ?)", (number, said[:_SAID_CHARS]))
         if self._judged and (found := self._judged.pop(self._place_of(place), None)):

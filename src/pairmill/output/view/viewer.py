@@ -96,11 +96,8 @@ class Viewer:
         """Some of the pairs that pass, and how many do."""
         with suppress(PairmillError):  # told by the state
             self._desk.refresh()
-        found = self._index.page(wanted, sort, offset, limit)
-        return {
-            "total": self._index.count(wanted),
-            "pairs": [self._item(place) for place in found],
-        }
+        total, found = self._index.page(wanted, sort, offset, limit)
+        return {"total": total, "pairs": [self._item(place) for place in found]}
 
     def pair(self, number: int) -> dict[str, Any]:
         """One pair, and its texts as they can be edited.

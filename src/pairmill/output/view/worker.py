@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ def main() -> int:
     """Do the job that the parent names, until it ends. The arguments are two descriptors."""
     lifeline, out = (int(number) for number in sys.argv[1:3])
     job = read_frame(lifeline, ViewJob)
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(lifeline, job.scratch), daemon=True).start()
     try:
         if job.what == "judge":
             from pairmill.output.view.judging import judge_forever  # noqa: PLC0415 (either one)
@@ -33,8 +34,9 @@ def main() -> int:
     return 0
 
 
-def _end_with_parent(lifeline: int) -> None:
-    """Wait for the end of a pipe whose other end only the parent holds."""
+def _end_with_parent(lifeline: int, scratch: str) -> None:
+    """Wait for the end of a pipe whose other end only the parent holds, and clear up behind it."""
     while os.read(lifeline, 1):
         pass
+    shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)

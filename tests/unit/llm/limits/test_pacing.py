@@ -21,6 +21,7 @@ def refuse(
     epoch: int | None = None,
     after: float | None = None,
     limit: int = 64,
+    seconds: float = 0.25,
     in_cluster: bool = True,
 ) -> bool:
     """One refusal, after others where it is one of a cluster; whether it began an episode."""
@@ -32,6 +33,7 @@ def refuse(
         sent_before=sent,
         sent=sent + 1,
         limit=limit,
+        seconds=seconds,
         retry_after_s=after,
     )
     return effect.is_cut
@@ -41,7 +43,7 @@ def test_nothing_is_paced_before_the_first_refusal() -> None:
     control = RateControl()
     fed(control, 10, 0, 60)
     assert control.pace is None
-    assert control.allowed(60, 64) == 64
+    assert control.ramp_wait_s(60, 600, 64) == 0.0
 
 
 def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
@@ -114,17 +116,35 @@ def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
+def let_go(control: RateControl, now: float, sent: int) -> int:
+    """How many calls may go at a time, after ``sent`` before a pause, of 64."""
+    count = 0
+    while count < 64 and control.ramp_wait_s(now, sent + count, 64) == 0.0:
+        count += 1
+    return count
+
+
 def test_after_a_blocked_pause_one_call_asks_first() -> None:
     control = RateControl()
     refuse(control, 0, 0, after=30)
-    assert [control.allowed(30 + s, 64) for s in (0, 0.4, 0.5, 1, 2.5, 3)] == [1, 1, 2, 4, 32, 64]
+    assert [let_go(control, 30 + s, 1) for s in (0, 0.4, 0.5, 1, 2.5)] == [1, 1, 2, 4, 32]
+    assert control.ramp_wait_s(30.2, 2, 64) == pytest.approx(0.3)
+    assert let_go(control, 33, 1) == 64
     assert not control.is_ramping
+
+
+def test_calls_follow_sooner_where_refusals_come_sooner() -> None:
+    control = RateControl()
+    refuse(control, 0, 0, after=30, seconds=0.05)
+    assert [let_go(control, 30 + s, 1) for s in (0, 0.11, 0.21, 0.51)] == [1, 2, 4, 32]
+    assert let_go(control, 30.6, 1) == 64
 
 
 def test_after_a_long_pause_a_quarter_goes() -> None:
     control = RateControl()
-    refuse(control, 60, fed(control, 10, 0, 60), after=30)
-    assert [control.allowed(90 + s, 64) for s in (0, 0.5, 1)] == [16, 32, 64]
+    sent = fed(control, 10, 0, 60)
+    refuse(control, 60, sent, after=30)
+    assert [let_go(control, 90 + s, sent + 1) for s in (0, 0.5, 1)] == [16, 32, 64]
 
 
 def held(per_s: float = 10.0) -> tuple[RateControl, int]:
@@ -143,28 +163,27 @@ def test_a_pace_that_is_not_used_stays() -> None:
 
 def test_a_pace_that_nobody_objects_to_is_given_up_within_seconds() -> None:
     control, sent = held()
-    fed(control, 10, 60, 69, sent)
-    assert control.pace == pytest.approx(9.8, rel=0.03)  # still: 100 calls are to be taken first
-    fed(control, 60, 69, 76, sent + 90)
+    fed(control, 10, 60, 63, sent)
+    assert control.pace == pytest.approx(9.8, rel=0.03)  # still: 40 calls are to be taken first
+    fed(control, 60, 63, 70, sent + 30)
     assert control.pace is None
 
 
 def test_a_quota_that_objects_brings_the_old_pace_back_for_four_times_as_long() -> None:
     control, sent = held()
-    sent, now, tested = fed(control, 10, 60, 71, sent), 71.0, 0.0
-    for _ in range(2):
+    now = 60.5
+    for quiet_s in (2, 8):
+        for _ in range(quiet_s * 2 - 2):
+            now += 0.5
+            sent = fed(control, 10, now - 0.5, now, sent)
+            assert (control.pace or 99) < 12  # not so soon
         while control.pace is not None and control.pace < 15:
             now += 0.5
             sent = fed(control, 11, now - 0.5, now, sent + 1)
+            assert now < 200
         assert refuse(control, now, sent)
         assert control.pace == pytest.approx(9.5, rel=0.05)
-        tested, now = now, now + 0.5
-        sent = fed(control, 10, now, now + 15, sent)
-        assert (control.pace or 99) < 10.5  # not again so soon
-        now += 15
-        sent = fed(control, 10, now, now + 30, sent)
-        now += 30
-    assert now > tested + 20
+        now += 0.5
 
 
 def test_single_refusals_far_below_what_was_taken_put_it_to_the_test() -> None:

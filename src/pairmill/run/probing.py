@@ -1,0 +1,186 @@
+"""The first calls of a run: they find out how each pool is to be asked, or why it cannot be."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pairmill.clock import SystemClock
+from pairmill.config import is_local_model
+from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
+from pairmill.events import CallFailed, Notice
+from pairmill.llm.client import Client
+from pairmill.llm.endpoint import address_hint, refusal_hint
+from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.providers.provider import Mode
+from pairmill.recipes.sample import is_answer, sample_question
+from pairmill.run.asking import InFlight
+from pairmill.run.stop import StoppingError
+
+if TYPE_CHECKING:
+    from pairmill.config import Settings
+    from pairmill.events import Bus
+    from pairmill.llm.admission import Admission, Turn
+    from pairmill.llm.answer_tokens import AnswerTokens
+    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.modes import ModeFinding
+    from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.router import Route, Router
+    from pairmill.recipes.recipe import Recipe
+    from pairmill.records import Completion, Request
+    from pairmill.run.memory import RunMemory
+    from pairmill.run.stop import Stop
+
+__all__ = ["PoolProbe", "is_well", "make_question", "make_scout", "settle_mode"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolProbe:
+    """One pool that is made ready, and what it is asked for that."""
+
+    endpoint: Endpoint
+    encoder: Encoder
+    station: Route
+    exchange: Router
+    question: ProbeQuestion | None
+    room: AnswerTokens
+
+
+async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
+    """A question of the run's own, for a model."""
+    sample = await sample_question(recipe, model)
+    if sample is None:
+        return None
+    request, answer = sample
+    return ProbeQuestion(request, lambda text: is_answer(text, answer))
+
+
+async def settle_mode(
+    settings: Settings, probe: PoolProbe, bus: Bus, stop: Stop, memory: RunMemory
+) -> None:
+    """Settle how schemas are sent; the call that finds it out also tries key, model and address.
+
+    It goes through the pool's gate and the budget, as any other.
+    """
+    station, endpoint = probe.station, probe.endpoint
+    pool, question = station.pool, probe.question
+    if settings.structured_output != "auto":
+        station.mode = Mode(settings.structured_output)
+        return
+    if question is None or is_local_model(pool.model):
+        return
+    impatience = _Impatience(bus, endpoint)
+    bus.subscribe(impatience, CallFailed)
+    scout = make_scout(_OnePool(probe.exchange, pool.name), stop, bus)
+
+    async def ask(request: Request, mode: Mode) -> Completion:
+        station.mode = mode
+        return await probe.room.ask(request, scout.complete)
+
+    key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
+    try:
+        found = await find_mode(ask, probe.encoder, question, key, memory)
+    except (ProviderError, StoppedError) as error:
+        line = f"{endpoint.place}: {error}"
+        is_refused = isinstance(error, ProviderError) and error.kind.meaning.ends_start
+        hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
+        if hint or is_refused or error.exit_code == EXIT_CONFIG:
+            raise ConfigError(f"{line} (model {pool.model}){hint}") from None
+        advice = ""
+        if isinstance(error, ProviderError) and error.code == "timeout":
+            advice = f"; timeout_s is {settings.timeout_s:g}: raise it where answers take longer"
+        raise StoppedError(f"{line}{advice}") from None
+    finally:
+        impatience.is_over = True
+    station.mode = found.mode
+    if found.thought_tokens:
+        for model in {settings.model, pool.model}:  # requests carry the run's name for it
+            probe.room.saw(model, found.thought_tokens)
+    _tell_finding(found, endpoint, pool.model, bus)
+
+
+def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
+    """Asks the questions that are no chunk's, and is not patient."""
+    return Client(
+        admission,
+        InFlight(stop),
+        bus,
+        SystemClock(),
+        random.Random(),  # noqa: S311 (jitter)
+        policy=AT_PROBE,
+        purpose="probe",
+    )
+
+
+async def is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+    """Ask a recipe's question about a made-up passage; whether the model answered it."""
+    question = await make_question(recipe, model)
+    if question is None:
+        return False
+    try:
+        await room.ask(question.request, scout.complete)
+    except ProviderError as error:
+        return error.kind is Kind.BADOUT
+    except (StoppedError, StoppingError):
+        return False
+    return True
+
+
+def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
+    wish = endpoint.options.reasoning
+    if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
+        bus.emit(
+            Notice(
+                text=f"{model} thinks about {found.thought_tokens:,} tokens before each answer, and"
+                " nothing that was tried stops it; they are billed as part of the answer",
+            )
+        )
+
+
+_WORTH_TELLING = 48  # tokens of thought
+
+
+class _OnePool:
+    """An `Admission` to one pool of a router, before it is ready for others."""
+
+    def __init__(self, router: Router, name: str) -> None:
+        self._router = router
+        self._only = frozenset({name})
+
+    async def admit(
+        self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
+    ) -> Turn:
+        """See `Admission`."""
+        return await self._router.admit_at(
+            self._only, request, is_retry=is_retry, avoid=avoid, is_probe=True
+        )
+
+    def has_other(
+        self,
+        request: Request,  # noqa: ARG002 (the protocol\'s)
+        tried: frozenset[str],
+    ) -> bool:
+        """See `Admission`."""
+        return self._router.pools.has_other(self._only, tried)
+
+
+class _Impatience:
+    """Says once, in the first seconds, why nothing is happening yet."""
+
+    def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
+        self._bus = bus
+        self._endpoint = endpoint
+        self.is_over = False
+
+    def __call__(self, event: CallFailed) -> None:
+        kind, asked_s = event.kind, event.retry_after_s
+        if self.is_over or kind.meaning.blame is not Blame.SERVER:
+            return
+        self.is_over = True
+        line = f"{self._endpoint.place}: {event.message}"
+        if asked_s is None:
+            next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
+        else:
+            next_step = f"it asks to wait for {asked_s:.0f} s"
+        self._bus.emit(Notice(text=f"{line}; {next_step}"))
