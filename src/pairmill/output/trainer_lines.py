@@ -1,7 +1,7 @@
 """The card's lines by which trainers take an export: TRL, Unsloth, LLaMA-Factory, Axolotl, OpenAI.
 
-TRL 1.16 joins a plain ``prompt`` and what follows it without anything between, and gives plain
-text no chat template; so the lines make turns of plain columns first. After the projects'
+TRL 1.16 joins a plain ``prompt`` and what follows it without anything between, gives plain text no
+chat template, and leaves ShareGPT's role names as they are; so the lines make turns first. After the projects'
 documentation as of 2026.
 """
 
@@ -54,11 +54,25 @@ def holds_answer(completions, answer, **_):
 
 rows = rows.map(turns, remove_columns=rows.column_names)
 """
+_NAMED = """\
+def turns(row):
+    roles = {"human": "user", "gpt": "assistant"}
+    return {
+        "messages": [
+            {"role": roles.get(turn["from"], turn["from"]), "content": turn["value"]}
+            for turn in row["conversations"]
+        ]
+    }
+
+
+rows = rows.map(turns, remove_columns=rows.column_names)
+"""
 _INPUT = "f\"{row['instruction']}\\n\\n{row['input']}\".strip()"
 
 _RESHAPED: Mapping[str, str] = {
     "alpaca": _TURNS.format(asked=_INPUT, replied="output"),
     "prompt_completion": _TURNS.format(asked='row["prompt"]', replied="completion"),
+    "sharegpt": _NAMED,
     "preference": _PREFERRED,
     "question": _CHECKED,
 }
@@ -95,11 +109,6 @@ rows = load_dataset("{place}", split="train")
 SFTTrainer(
     model, train_dataset=rows, processing_class=tokenizer, args=SFTConfig(dataset_text_field="text")
 ).train()
-"""
-_FROM_VALUE = """\
-from unsloth.chat_templates import standardize_sharegpt
-
-rows = standardize_sharegpt(rows).rename_column("conversations", "messages")
 """
 _OPENAI = """\
 from openai import OpenAI
@@ -148,7 +157,8 @@ def trainer_section(
         code = _SENTENCE_TRANSFORMERS.format(place=_PLACE)
         return "\n\n".join([*parts, "With sentence-transformers:", _fenced(code, "python")])
     if "messages" in shape.schema or "conversations" in shape.schema:
-        reshape = "" if "messages" in shape.schema else _FROM_VALUE
+        reshape = _RESHAPED.get(shape.name, "")
+        reshape = f"\n\n{reshape}" if reshape else ""
         code = _UNSLOTH.format(place=_PLACE, reshape=reshape)
         parts += ["With Unsloth:", _fenced(code, "python")]
     parts += ["With LLaMA-Factory:", _fenced(_llama_factory(shape, name, files), "sh")]

@@ -64,18 +64,10 @@ def trainers(monkeypatch: pytest.MonkeyPatch) -> None:
         def get_peft_model(model: str) -> str:
             return model
 
-    def standardize_sharegpt(rows: Any) -> Any:
-        names = {"human": "user", "gpt": "assistant"}
-        return rows.map(lambda row: {"conversations": [
-            {"role": names.get(turn["from"], turn["from"]), "content": turn["value"]}
-            for turn in row["conversations"]
-        ]}, remove_columns=rows.column_names)  # fmt: skip
-
     modules: dict[str, dict[str, Any]] = {
         "trl": {"SFTTrainer": Recorder, "DPOTrainer": Recorder, "GRPOTrainer": Recorder,
                 "SFTConfig": dict},
         "unsloth": {"FastLanguageModel": FastLanguageModel},
-        "unsloth.chat_templates": {"standardize_sharegpt": standardize_sharegpt},
         "sentence_transformers": {"SentenceTransformer": str,
                                   "SentenceTransformerTrainer": Recorder},
         "sentence_transformers.losses": {"MultipleNegativesRankingLoss": str},
@@ -131,14 +123,13 @@ def test_the_lines_for_trl_give_it_what_it_trains_on(
     columns = set(rows.column_names)
     expected = {
         "text": {"text"},
-        "sharegpt": {"conversations"},  # TRL turns it into messages itself
         "preference": {"prompt", "chosen", "rejected"},
         "question": {"prompt", "answer"},
     }.get(shape, {"messages"})
     assert columns == expected
     for name in columns - {"text", "answer"}:
-        assert all({"role", "content"} == set(turn) or {"from", "value"} == set(turn)
-                   for turn in rows[0][name])  # fmt: skip
+        assert all(set(turn) == {"role", "content"} for turn in rows[0][name])
+        assert {turn["role"] for turn in rows[0][name]} <= {"user", "assistant"}
     if shape == "question":
         reward = seen["reward_funcs"]
         replies = [[{"content": "It is FIVE."}], [{"content": "no"}]]
