@@ -1,8 +1,8 @@
 """The card's lines by which trainers take an export: TRL, Unsloth, LLaMA-Factory, Axolotl, OpenAI.
 
 TRL 1.16 joins a plain ``prompt`` and what follows it without anything between, gives plain text no
-chat template, and leaves ShareGPT's role names as they are; so the lines make turns first. After the projects'
-documentation as of 2026.
+chat template, and leaves ShareGPT's role names as they are; so the lines make turns first.
+After the projects' documentation as of 2026.
 """
 
 from __future__ import annotations
