@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+import shutil
 import sys
 from pathlib import Path
 from urllib.parse import unquote
@@ -20,12 +21,11 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "docker/*.md",
          "benchmarks/**/*.md", "examples/*.md")  # fmt: skip
-REPOSITORY_ONLY = re.compile(r"\.(?:py|yaml|yml|toml|ipynb|json|txt|csv)$|/$|LICENSE$|Makefile$")
 NAVIGATION = (
     ("Start", ("README.md", "docs/index.md", "docs/quickstart.md", "docs/concepts.md")),
     ("Use", ("docs/sources.md", "docs/recipes.md", "docs/providers.md", "docs/thinking.md",
              "docs/limits.md", "docs/quality.md", "docs/qc.md", "docs/view.md", "docs/python.md",
-             "docs/operations.md", "docs/companions.md", "docs/simulator.md")),
+             "docs/operations.md", "docs/scale.md", "docs/companions.md", "docs/simulator.md")),
     ("Look up", ("docs/commands.md", "docs/cli.md", "docs/settings.md", "docs/reliability.md",
                  "CHANGELOG.md")),
     ("Change it", ("docs/architecture.md", "CONTRIBUTING.md", "docs/internals/performance.md")),
@@ -58,19 +58,23 @@ def write(folder: Path) -> list[str]:
     Returns:
         Links that lead nowhere, as ``page: target``.
     """
-    names, broken = pages(), list[str]()
+    names, broken, others = pages(), list[str](), set[str]()
     texts = {name: (ROOT / name).read_text("utf-8") for name in names}
     anchors = {name: {slug(title) for title in headings(text)} for name, text in texts.items()}
     for name in names:
-        body, missing = render(name, texts[name], anchors)
+        body, missing = render(name, texts[name], anchors, others)
         broken += missing
         place = folder / target_of(name)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(frame(name, body, texts), "utf-8")
+    for other in sorted(others):
+        write_other(folder, other)
     return broken
 
 
-def render(name: str, text: str, anchors: dict[str, set[str]]) -> tuple[str, list[str]]:
+def render(
+    name: str, text: str, anchors: dict[str, set[str]], others: set[str]
+) -> tuple[str, list[str]]:
     """The HTML of one page's text, and its links that lead nowhere."""
     broken: list[str] = []
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -81,12 +85,14 @@ def render(name: str, text: str, anchors: dict[str, set[str]]) -> tuple[str, lis
         for inner in token.children or ():
             href = inner.attrGet("href") if inner.type == "link_open" else None
             if isinstance(href, str) and not re.match(r"[a-z]+:", href):
-                inner.attrSet("href", link(name, unquote(href), anchors, broken))
+                inner.attrSet("href", link(name, unquote(href), anchors, broken, others))
     return str(parser.renderer.render(tokens, parser.options, {})), broken
 
 
-def link(name: str, href: str, anchors: dict[str, set[str]], broken: list[str]) -> str:
-    """Where a link of a page leads on the site."""
+def link(
+    name: str, href: str, anchors: dict[str, set[str]], broken: list[str], others: set[str]
+) -> str:
+    """Where a link of a page leads on the site; notes files that are no pages in ``others``."""
     path, _, anchor = href.partition("#")
     target = posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) if path else name
     if target in anchors:
@@ -95,11 +101,31 @@ def link(name: str, href: str, anchors: dict[str, set[str]], broken: list[str]) 
         start = posixpath.dirname(target_of(name)) or "."
         there = posixpath.relpath(target_of(target), start) if path else ""
         return f"{there}{'#' + anchor if anchor else ''}"
-    if not (ROOT / target).exists() or not (
-        REPOSITORY_ONLY.search(path) or (ROOT / target).is_dir()
-    ):
-        broken.append(f"{name}: {href}")
+    if (ROOT / target).exists():
+        others.add(target)
+        return f"{href}/index.html".replace("//", "/") if (ROOT / target).is_dir() else href
+    broken.append(f"{name}: {href}")
     return href
+
+
+def write_other(folder: Path, name: str) -> None:
+    """Copy a file that a page points to; of a folder, list what is in it."""
+    source, place = ROOT / name, folder / name
+    if source.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, place)
+    elif not (place / "index.html").exists():
+        place.mkdir(parents=True, exist_ok=True)
+        found = [path.name for path in sorted(source.iterdir()) if path.is_file()]
+        listed = (
+            f'<li><a href="{html.escape(name.removesuffix(".md"))}.html">{html.escape(name)}</a>'
+            if name.endswith(".md")
+            else f"<li>{html.escape(name)}"
+            for name in found
+        )
+        title = html.escape(name)
+        body = f"<title>{title}</title><h1>{title}</h1><ul>{''.join(listed)}</ul>"
+        (place / "index.html").write_text(f"<!doctype html>{body}", "utf-8")
 
 
 def frame(name: str, body: str, texts: dict[str, str]) -> str:
