@@ -215,7 +215,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     inputs: tuple[str, ...] = ()
-    """Files, folders, or ``-`` for standard input."""
+    """Files, folders, URLs, or ``-`` for standard input."""
     output: Path = Path("dataset")
     """The run folder."""
 
@@ -241,6 +241,13 @@ class Settings(BaseModel):
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
     chunk_target_chars: int = Field(1800, ge=1, json_schema_extra={"semantic": True})
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
+    tokenizer: Path | None = Field(None, json_schema_extra={"semantic": True})
+    """A ``tokenizer.json``: chunks are measured by its tokens, and ``chunk_*_tokens`` hold."""
+    chunk_min_tokens: int = Field(200, ge=1, json_schema_extra={"semantic": True})
+    chunk_target_tokens: int = Field(450, ge=1, json_schema_extra={"semantic": True})
+    chunk_max_tokens: int = Field(700, ge=16, json_schema_extra={"semantic": True})
+    splitter: str | None = Field(None, json_schema_extra={"semantic": True})
+    """A function of your own that cuts texts, as ``package.module:name``; see docs/sources.md."""
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
     languages: tuple[str, ...] = ()
@@ -250,6 +257,14 @@ class Settings(BaseModel):
     anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
     min_words: int = Field(40, ge=1)
     """A document with fewer words is no article, and is skipped."""
+    duplicates: Annotated[Literal["off", "exact", "near"], Switch] = "exact"
+    """Which copies of documents and chunks are left out before anything is paid for: none, those
+    with the same text, or those with nearly the same text too."""
+    duplicate_similarity: float = Field(0.85, ge=0.5, le=1)
+    """Share of words that two texts must have in common, in the same order, to be near
+    duplicates."""
+    shared_lines: Literal["remove", "keep"] = "remove"
+    """What becomes of lines that many documents of one site share."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
@@ -435,6 +450,9 @@ class Settings(BaseModel):
     def _bounds_in_order(self) -> Settings:
         if not self.chunk_min_chars <= self.chunk_target_chars <= self.chunk_max_chars:
             msg = "needs chunk_min_chars <= chunk_target_chars <= chunk_max_chars"
+            raise ValueError(msg)
+        if not self.chunk_min_tokens <= self.chunk_target_tokens <= self.chunk_max_tokens:
+            msg = "needs chunk_min_tokens <= chunk_target_tokens <= chunk_max_tokens"
             raise ValueError(msg)
         return self
 

@@ -196,6 +196,10 @@ def test_the_card_of_an_export_says_the_same_also_without_a_ledger(
     assert pairmill("export", ended.out, "-o", tmp_path / "one").returncode == 0
     bare = tmp_path / "bare"
     shutil.copytree(ended.out, bare, ignore=shutil.ignore_patterns(".run"))
+    told_bare = json.loads(pairmill("status", bare, "--json").stdout)
+    told_whole = json.loads(pairmill("status", ended.out, "--json").stdout)
+    for name in ("counts", "percent", "usd", "calls", "prompt_tokens", "published_shards"):
+        assert told_bare[name] == told_whole[name], name
     moved = pairmill("export", bare, "-o", tmp_path / "two")
     assert moved.returncode == 0, moved.stderr
     cards = [(tmp_path / name / "README.md").read_text() for name in ("one", "two")]

@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
     Case("noise-401", bills=1),
     Case("first-call-401", bills=1, refused=1),
     Case("noise-web-page", bills=1),
+    Case("noise-204", bills=1),
+    Case("noise-404", bills=2),
     Case("sick-replica", bills=1, refused=3 * CHUNKS),
     Case("sick-replica-429", bills=1, refused=3 * CHUNKS),
 )

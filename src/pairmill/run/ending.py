@@ -74,6 +74,7 @@ class Ending:
         self._settings = settings
         self._before = read_input_counts(folder)
         self._read = self._dropped = self._planned = 0
+        self._repeated_chunks = self._repeated_chars = 0
         self._skips: Counter[str] = Counter()
         self._first_skip = ""
         self._ended_before = sum(lookup.totals().units.values())
@@ -103,6 +104,10 @@ class Ending:
         self._keep_now_and_then()
 
     def _skip(self, event: InputSkipped) -> None:
+        self._repeated_chunks += event.chunks
+        self._repeated_chars += event.chars
+        if event.fate == InputFate.REPEATED.value:
+            return
         self._skips[event.reason.partition(":")[0]] += 1
         self._dropped += event.fate == InputFate.DROPPED.value
         self._first_skip = self._first_skip or f"{event.source}: {event.reason}"
@@ -137,6 +142,8 @@ class Ending:
             read=self._read,
             skipped=dict(self._skips),
             dropped=self._dropped,
+            repeated_chunks=self._repeated_chunks,
+            repeated_chars=self._repeated_chars,
             expected=self._ended_before + self._planned,
             is_whole=self._is_read,
             inputs=self._settings.inputs,

@@ -174,7 +174,7 @@ async def run(
         )
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading)))
+        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading, keeps_memory=True)))
         reader = Reader(portions, recipe, known, only)
         writer = Writer(
             journal,

@@ -1,7 +1,7 @@
 """Chunks that failed without an answer: kept back until it is known whose fault that was.
 
 A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
-whose failure cost nothing is asked once more, later; one that failed for good waits for evidence.
+whose failure cost nothing is asked again, later; one that failed for good waits for evidence.
 Answers to calls that were sent after it failed speak for the server, and it becomes a tombstone. At
 the end of a run, where no others come, a question of the run's own about a made-up passage is the
 evidence. A run that is ended since its pool refuses everything leaves it open: the next start asks
@@ -31,6 +31,8 @@ __all__ = ["Suspects"]
 
 _SILENCE = "no answer in time"  # ours, not a proxy's
 _EVIDENCE = 3  # answers that speak for the server
+_NOT_ITS_OWN = frozenset({Blame.ACCOUNT, Blame.SETTINGS})
+_MOST_IF_NOT_ITS_OWN = 3
 _SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
 
 
@@ -64,18 +66,21 @@ class Suspects:
         self._inbox = inbox
         self._waiting: deque[_Waiting] = deque()
         self._held: list[_Held] = []
-        self._asked_again: set[str] = set()
+        self._asked_again: dict[str, int] = {}
         self._answers = 0
 
     def set_aside(self, work: Work, kind: Kind, *, is_billed: bool) -> bool:
         """Whether to ask a unit that failed once more, later; if so, it is kept for that.
 
         Not where its calls may have been billed, where the server named the chunk itself, or where
-        it was done already.
+        it was done already: once, and a few times for what speaks of the settings or the account,
+        which is no chunk's fault as long as others are answered.
         """
-        if is_billed or kind is Kind.CHUNK or work.unit in self._asked_again:
+        asked = self._asked_again.get(work.unit, 0)
+        most = _MOST_IF_NOT_ITS_OWN if kind.meaning.blame in _NOT_ITS_OWN else 1
+        if is_billed or kind is Kind.CHUNK or asked >= most:
             return False
-        self._asked_again.add(work.unit)
+        self._asked_again[work.unit] = asked + 1
         self._waiting.append(_Waiting(time.monotonic(), work))
         return True
 

@@ -18,7 +18,7 @@ from pairmill.llm.prices import PICO
 from pairmill.plain import duration, plain
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.verdicts import print_checks
-from pairmill.store.counts import count_run, describe, read_pace
+from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
 from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
@@ -74,6 +74,8 @@ def figures(
     """The figures of ``status``, by stable names."""
     bill, usage = totals.bill, totals.usage
     usd = _usd(bill, folder)
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    saved_tokens, saved_usd = saved(counts, tokens, usd)
     return {
         "folder": str(folder.path),
         "percent": _percent(counts),
@@ -93,6 +95,8 @@ def figures(
         "completion_tokens": usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,
         "usd": None if usd is None else round(usd, 6),
+        "saved_tokens": saved_tokens,
+        "saved_usd": None if saved_usd is None else round(saved_usd, 6),
         "usd_in_doubt": round(bill.doubt_picodollars / PICO, 6),
         "published_shards": sum(shard.closed for shard in shards),
         "open_shards": sum(not shard.closed for shard in shards),
@@ -163,6 +167,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         ("folder", found["folder"]),
         ("progress", progress),
         *describe(counts),
+        *describe_saved(counts, found["prompt_tokens"] + found["completion_tokens"], found["usd"]),
         ("spent", _spent(found, counts)),
         ("tokens", f"{tokens}, {found['completion_tokens']:,} answer"),
         ("calls", f"{calls}; {lost:,} more whose end is not known" if lost else calls),

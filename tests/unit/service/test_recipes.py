@@ -7,8 +7,8 @@ from tests.support.asks import settings
 from tests.support.recipe_files import changed
 
 from pairmill.errors import ConfigError, UsageError
-from pairmill.recipes.load import library_names, recipe_names
-from pairmill.service.recipes import check_lines, list_lines, write_new
+from pairmill.recipes.load import library_names, library_text, make_generator, recipe_names
+from pairmill.service.recipes import check_lines, list_lines, source_of, write_new
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,18 @@ def test_what_is_begun_has_no_mistake(like: str | None, tmp_path: Path) -> None:
     lines = check_lines(settings(recipe=str(file)))
     assert "recipe 'my-own-2'" in lines[0]
     assert not [line for line in lines if line.startswith("hint: 'about'")]
+
+
+def test_a_folder_that_keeps_an_earlier_version_does_not_change_what_is_shown(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / ".run" / "recipe" / "recipe.yaml"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(library_text("quiz").replace("version: 1", "version: 0.5"), "utf-8")
+    given = settings(recipe="quiz", output=tmp_path)
+    assert make_generator(given).version == "0.5"
+    assert "version 1:" in check_lines(given)[0]
+    assert source_of("quiz") == library_text("quiz").rstrip("\n")
 
 
 def test_units_of_one_subject_are_told_as_such(tmp_path: Path) -> None:
