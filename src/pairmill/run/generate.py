@@ -83,13 +83,18 @@ def generate(
     check_export(loaded)
     is_begun = (loaded.output / ".run" / "settings.json").is_file()
     check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)
-    bus, tally = bus or Bus(), RunTally(time.monotonic)
-    tally.listen(bus)
-    with show_in_python(bus, tally, progress) as tick:
-        begin = partial(run, loaded, bus, tick=tick, handle_signals=handle_signals, companions=own)
+    # A bus of this run alone: a caller's may serve several, and must not keep what draws this one.
+    own_bus, tally = Bus(), RunTally(time.monotonic)
+    if bus:
+        own_bus.subscribe(bus.emit)
+    tally.listen(own_bus)
+    with show_in_python(own_bus, tally, progress) as tick:
+        begin = partial(
+            run, loaded, own_bus, tick=tick, handle_signals=handle_signals, companions=own
+        )
         summary = run_blocking(begin)
     for line in export_at_end(loaded, summary):
-        bus.emit(Notice(text=line))
+        own_bus.emit(Notice(text=line))
     return summary
 
 

@@ -50,7 +50,7 @@ def as_paths(inputs: Iterable[Given], output: str | os.PathLike[str]) -> tuple[s
         items = _items(given)
         first = next(items, None)
         if isinstance(first, str | os.PathLike):
-            paths += [os.fspath(item) for item in (first, *items)]
+            paths += [_path(item, at) for at, item in enumerate((first, *items), start=1)]
         elif first is not None:
             records.append(_put_back(first, items))
     if records:
@@ -61,6 +61,12 @@ def as_paths(inputs: Iterable[Given], output: str | os.PathLike[str]) -> tuple[s
     if not paths:
         raise UsageError("nothing to read: the input holds no document")
     return tuple(paths)
+
+
+def _path(item: Any, number: int) -> str:
+    if isinstance(item, str | os.PathLike):
+        return os.fspath(item)
+    raise UsageError(f"input {number} of a list of paths is of type {type(item).__name__}")
 
 
 def _items(given: Any) -> Iterator[Any]:

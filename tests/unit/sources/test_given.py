@@ -68,6 +68,7 @@ def test_a_dataset_is_read_and_a_set_of_splits_is_told_to_name_one(tmp_path: Pat
         (b"bytes", "cannot read a value of type bytes"),
         ([7], "document 1 is of type int; give dicts"),
         ([{"text": {1, 2}, "x": object}], None),
+        (["a.txt", {"text": "One."}], "input 2 of a list of paths is of type dict"),
         ([], "the input holds no document"),
     ],
 )
