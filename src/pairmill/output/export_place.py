@@ -80,8 +80,8 @@ def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
     changed = None if even_changed else _changed_file(out)
     if changed:
         raise FolderError(
-            f"{out} was changed since it was exported ({plain(changed, 100)}); move it, name another"
-            " folder, or replace it by 'pairmill export' with --replace"
+            f"{out} was changed since it was exported ({plain(changed, 100)}); move it, name"
+            " another folder, or replace it by 'pairmill export' with --replace"
         )
 
 
