@@ -184,11 +184,12 @@ def _client() -> Any:
 @contextmanager
 def _told(hub: Any, repo: str) -> Iterator[None]:
     """Turn what the hub's client raises into one line without a token."""
+    broken: tuple[type[Exception], ...] = (OSError, ValueError, *_network_errors())
     try:
         yield
     except hub.errors.HfHubHTTPError as error:
         raise _refusal(hub, repo, error) from None
-    except (OSError, ValueError, *_network_errors()) as error:
+    except broken as error:
         raise HubError(f"the hub cannot be reached: {_said(hub, error)}") from None
 
 

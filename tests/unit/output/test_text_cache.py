@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import gzip
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.output.test_source_texts import TEXT, make_run
 
+from pairmill.chunking.reader import read_chunks
 from pairmill.output import source_texts
 from pairmill.output.related import sketch_of
 from pairmill.output.source_texts import read_source_texts
 from pairmill.output.text_cache import CachedTexts, SourceText, TextCacheWriter, cache_place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from pairmill.records import Chunk
 
 
 @pytest.fixture
@@ -28,11 +32,10 @@ def run(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Counts how often the inputs are read."""
     seen: list[int] = []
-    real = source_texts.read_chunks
 
-    def read(*arguments: object) -> object:
+    def read(*arguments: Any) -> Iterator[Chunk]:
         seen.append(1)
-        return real(*arguments)  # type: ignore[arg-type]
+        return read_chunks(*arguments)
 
     monkeypatch.setattr(source_texts, "read_chunks", read)
     return seen
