@@ -19,7 +19,7 @@ from pairmill.recipes.answers import json_schema
 from pairmill.recipes.load import library_names, library_text, read_recipe_text
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.store.entries import UnitKey
-from pairmill.store.lookup import Lookup
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,7 +184,7 @@ def _answers_in(out: Path) -> list[tuple[str, str]]:
     settings = Settings.model_validate_json((out / ".run" / "config.json").read_bytes())
     settings = for_unit(settings, make_recipe(settings))
     found: list[tuple[str, str]] = []
-    with closing(Lookup(out / ".run" / "ledger.db")) as lookup:
+    with closing(SqliteLookup(out / ".run" / "ledger.db")) as lookup:
         for chunk in read_chunks(settings, lambda _note: None):
             known = lookup.known([UnitKey("0" * 32, chunk.id)])
             found += [(chunk.id, it.text) for it in known.answers.get(chunk.id, {}).values()]

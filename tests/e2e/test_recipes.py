@@ -301,3 +301,40 @@ def test_what_the_verifier_said_stands_in_status_report_card_and_qc(
         assert "Verifier: sentences that the text does not support" in text
         assert "Verifier: planted errors found" in text
     assert "sentences that a verifier" in pairmill("qc", out).stdout
+
+
+def test_a_folder_begun_with_the_first_prompts_goes_on_with_them_without_a_call(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    """As an earlier version left it: neither its settings nor its origin name a set."""
+    corpus, out = write_corpus(tmp_path / "articles", 5, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, prompts="1")
+    for name in ("settings", "origin"):
+        path = out / ".run" / f"{name}.json"
+        noted = json.loads(path.read_text("utf-8"))
+        noted.pop("prompts", None)
+        noted.get("settings", {}).pop("prompts", None)
+        path.write_text(json.dumps(noted), "utf-8")
+    before = endpoint.report()["billed"]
+    again = generate(corpus, output=out, base_url=endpoint.url)
+    assert (again.exit_code, endpoint.report()["billed"]) == (0, before)
+    judged = generate(
+        corpus, output=out, base_url=endpoint.url, judge="all", judge_trust=0, accept_change=True
+    )
+    assert judged.exit_code == 0
+    assert endpoint.report()["billed"] == before + 5
+    assert {row["prompt_version"] for row in rows(out)} == {"2"}
+    write_corpus(corpus, 6, SENTENCES)
+    generate(corpus, output=out, base_url=endpoint.url, judge="all", judge_trust=0)
+    assert {row["prompt_version"] for row in rows(out)} == {"2"}
+
+
+def test_the_card_says_what_made_an_answer_the_chosen_one(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 6, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, preference="closed_book")
+    assert pairmill("export", out, "--to", "preference", "-o", tmp_path / "dpo").returncode == 0
+    card = (tmp_path / "dpo" / "README.md").read_text("utf-8")
+    assert "What made an answer the chosen one: written with the text in view: " in card
+    assert "judge agreed" not in card

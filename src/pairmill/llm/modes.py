@@ -143,6 +143,7 @@ async def find_mode(
         mode = await probe.find()
     finally:
         encoder.may_weaken = True
+    encoder.tell_left_out(model)
     search = encoder.reasoning(model)
     found = ModeFinding(
         mode,

@@ -34,7 +34,6 @@ from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -256,9 +255,9 @@ def _shards(folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         return {}
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         try:
             known = lookup.known([UnitKey(_NO_UNIT, chunk_id)])
         except ValueError:  # no id of ours

@@ -11,7 +11,6 @@ from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
 from pairmill.store.counts import count_run
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import read_manifest_counts, read_totals
 
 if TYPE_CHECKING:
@@ -101,9 +100,9 @@ def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
     Raises:
         FolderError: The ledger cannot be read.
     """
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         return read_totals(folder.manifest), read_manifest_counts(folder)
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         totals = lookup.totals()
         return totals, count_run(folder, lookup, totals)
 

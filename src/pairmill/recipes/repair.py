@@ -269,11 +269,15 @@ class Asker:
             if error.kind.meaning.blame not in {Blame.CHUNK, Blame.UNKNOWN}:
                 raise error
             raise RejectedError(
-                error.reason, str(error), kind=error.kind, is_billed=error.is_billed
+                error.reason,
+                str(error),
+                kind=None if error.was_known else error.kind,
+                billed_sends=error.billed_sends,
             ) from None
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
-        self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
+        if not error.was_known:  # else the start that got it has counted it
+            self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
         return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
 

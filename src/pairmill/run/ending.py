@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["Account", "Ending"]
 
@@ -66,7 +66,7 @@ class Ending:
     """Keeps the run folder's card, manifest and counts true, and explains a run without pairs."""
 
     def __init__(
-        self, folder: RunFolder, lookup: Lookup, recipe: Recipe, settings: Settings
+        self, folder: RunFolder, lookup: LedgerReader, recipe: Recipe, settings: Settings
     ) -> None:
         self._folder = folder
         self._lookup = lookup

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pairmill.run.summary import Summary
     from pairmill.service.companions import Companion
     from pairmill.sources.given import Given
+    from pairmill.store.ledger import LedgerStore
 
 __all__ = ["generate", "run_blocking"]
 
@@ -42,6 +43,7 @@ def generate(
     bus: Bus | None = None,
     progress: bool | None = None,
     companions: Sequence[Companion | str] = (),
+    ledger: LedgerStore | None = None,
     **settings: Any,
 ) -> Summary:
     """Turn articles into pairs, or go on with a run that was begun; blocks until it ends.
@@ -58,6 +60,7 @@ def generate(
         progress: Show how far it is on standard error; None: on a terminal and in a notebook.
         companions: Coroutine functions to run beside it, each called with a `RunView`. They may
             also be named, as in the settings: ``package.module:name``.
+        ledger: Where a new folder keeps its answers; None: in SQLite. See docs/ledgers.md.
         settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...).
             ``recipe`` may also be a coroutine function of a module, ``async def mine(chunk, ask)``.
 
@@ -90,7 +93,13 @@ def generate(
     tally.listen(own_bus)
     with show_in_python(own_bus, tally, progress) as tick:
         begin = partial(
-            run, loaded, own_bus, tick=tick, handle_signals=handle_signals, companions=own
+            run,
+            loaded,
+            own_bus,
+            tick=tick,
+            handle_signals=handle_signals,
+            companions=own,
+            ledgers=ledger,
         )
         summary = run_blocking(begin)
     for line in export_at_end(loaded, summary):

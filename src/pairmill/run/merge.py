@@ -30,9 +30,8 @@ from pairmill.run.origin import note_merged, read_origin
 from pairmill.store.counts import count_run, read_input_counts
 from pairmill.store.files import atomic_write, refusal
 from pairmill.store.folder import lock_folder, open_folder
-from pairmill.store.lookup import Lookup
-from pairmill.store.rebuild import rebuild
 from pairmill.store.shards import KINDS
+from pairmill.store.sqlite.rebuild import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +128,7 @@ def _open(path: Path, stack: ExitStack) -> _Part:
         ) from None
     if settings.partition is None:
         raise FolderError(f"{path}: is no part of a run; merging is for 'run --partition'")
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         return _Part(
             folder,
             parse_partition(settings.partition, {}),
@@ -215,7 +214,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         ledgers = [part.folder.ledger for part in parts]
         rebuilt = rebuild(folder, read_origin(folder).identities, others=ledgers)
         to_do = sum(part.counts.to_do for part in parts)
-        with Lookup(folder.ledger) as lookup:
+        with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)
             account = ending.finish(whole=True) if is_whole and not to_do else ending.begin()
     summary = (

@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.clock import SystemClock
 from pairmill.config import is_local_model
 from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
@@ -130,13 +132,16 @@ def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
     )
 
 
-async def is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+async def is_well(recipe: Recipe, room: AnswerTokens, scout: Client, model: str) -> bool:
     """Ask a recipe's question about a made-up passage; whether the model answered it."""
     question = await make_question(recipe, model)
     if question is None:
         return False
+    prompt = question.request.prompt  # another one than the start's, which was sent before
+    sampling = replace(prompt.sampling, seed=(prompt.sampling.seed or 0) + 1)
+    request = replace(question.request, prompt=replace(prompt, sampling=sampling))
     try:
-        await room.ask(question.request, scout.complete)
+        await room.ask(request, scout.complete)
     except ProviderError as error:
         return error.kind is Kind.BADOUT
     except (StoppedError, StoppingError):

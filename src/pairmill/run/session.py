@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.folder import RunFolder
+    from pairmill.store.ledger import LedgerStore
 
 __all__ = ["Summary", "run"]
 
@@ -116,6 +117,7 @@ async def run(
     tick: Callable[[], None] | None = None,
     again: RetryRequest | None = None,
     companions: Sequence[Companion] = (),
+    ledgers: LedgerStore | None = None,
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -126,6 +128,7 @@ async def run(
         tick: Called a few times a second from the event loop, to draw progress.
         again: Retry rejected units only, filtered as given.
         companions: Coroutines to run beside it, with those that the settings name.
+        ledgers: Where a new folder's ledger is kept; None: in SQLite.
 
     Raises:
         PairmillError: The run could not begin. Nothing that was committed is lost.
@@ -148,6 +151,7 @@ async def run(
                 settings_fingerprint=fingerprint(own),
                 accept_change=settings.accept_change,
                 version=__version__,
+                ledgers=ledgers,
             )
         )
         adopted: list[str] = []
@@ -381,7 +385,7 @@ class _Session:
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
         inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
-        suspects = Suspects(self._writer.put_result, inbox)
+        suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
         self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
@@ -414,7 +418,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
-            await suspects.conclude(self._stop, connection.is_well, has_pairs=has_pairs)
+            await suspects.conclude(has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:

@@ -20,7 +20,6 @@ from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.verdicts import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
 from pairmill.store.verdict import RunVerdict, read_verdict
 
@@ -43,8 +42,8 @@ def print_status(path: Path, *, as_json: bool) -> None:
         FolderError: There is no run folder, or its ledger cannot be read.
     """
     folder = read_folder(path)
-    if folder.ledger.exists() or not folder.manifest.exists():
-        with Lookup(folder.ledger) as lookup:
+    if folder.has_ledger or not folder.manifest.exists():
+        with folder.read_ledger() as lookup:
             counts = count_run(folder, lookup)
             found = figures(folder, lookup.totals(), counts, lookup.shards())
     else:  # a copy of what was published: the manifest has the sums

@@ -19,7 +19,6 @@ from pairmill.service.rehearsal import rehearse_unit
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.measured import Measured
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Prompt
     from pairmill.sources.notes import Note
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["Survey", "survey"]
 
@@ -177,15 +177,15 @@ class _Draw:
         return (chunk for _, _, chunk in self._heap)
 
 
-def _open_ledger(settings: Settings) -> tuple[Lookup | None, Measured]:
+def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
     """The run folder's ledger, and what its units took if it was made with these settings."""
     try:
         folder = read_folder(settings.output)
     except PairmillError:
         return None, Measured()
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         return None, Measured()
-    lookup = Lookup(folder.ledger)
+    lookup = folder.read_ledger()
     try:
         last = Settings.model_validate_json(folder.resolved.read_bytes())
     except (OSError, ValueError):
@@ -195,7 +195,7 @@ def _open_ledger(settings: Settings) -> tuple[Lookup | None, Measured]:
 
 
 def _count_chunks(
-    chunks: Iterator[Chunk], recipe: Recipe, lookup: Lookup | None, drawn: _Draw
+    chunks: Iterator[Chunk], recipe: Recipe, lookup: LedgerReader | None, drawn: _Draw
 ) -> tuple[int, int]:
     """How many different chunks there are, and how many are finished; draws from the others."""
     names: set[bytes] = set()
@@ -217,7 +217,7 @@ def _count_chunks(
     return seen, finished
 
 
-def _finished(units: dict[str, Chunk], lookup: Lookup | None) -> set[str]:
+def _finished(units: dict[str, Chunk], lookup: LedgerReader | None) -> set[str]:
     if lookup is None:
         return set()
     return lookup.known([UnitKey(unit, chunk.id) for unit, chunk in units.items()]).finished

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.entries import ShardRecord, Totals
     from pairmill.store.folder import RunFolder
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = [
     "InputCounts",
@@ -307,7 +307,7 @@ def pair_sums(counts: RunCounts) -> list[tuple[str, int]]:
     ]
 
 
-def count_run(folder: RunFolder, lookup: Lookup, totals: Totals | None = None) -> RunCounts:
+def count_run(folder: RunFolder, lookup: LedgerReader, totals: Totals | None = None) -> RunCounts:
     """Add up a run from its ledger, its shards and what it last found in the input.
 
     Args:

@@ -24,20 +24,22 @@ from msgspec import structs
 from pairmill.errors import ChangedError
 from pairmill.records import Outcome, digest
 from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_chain
-from pairmill.store.charges import add_charges, prepare
-from pairmill.store.database import create, explained
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK, Files, refusal, write_all
 from pairmill.store.rows import pair_id
-from pairmill.store.salvage import (
+from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
+from pairmill.store.shards import KINDS, publish_file, shard_number
+from pairmill.store.sqlite.charges import add_charges, prepare
+from pairmill.store.sqlite.database import create, explained
+from pairmill.store.sqlite.salvage import (
     read_answers,
     read_call_totals,
     read_charges,
     read_old_chain,
+    read_sends,
     refuse_newer,
 )
-from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
-from pairmill.store.shards import KINDS, publish_file, shard_number
+from pairmill.store.sqlite.sends import prepare_sends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -405,8 +407,10 @@ def _keep_what_was_paid(db: sqlite3.Connection, olds: Sequence[Path], rebuilt: R
                 rebuilt.answers += 1
     db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", _bill(olds, rebuilt))
     prepare(db)
+    prepare_sends(db)
     for old in olds:
         add_charges(db, read_charges(old))
+        db.executemany("INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?)", read_sends(old))
     db.execute(_ADD_UNIT_TOTALS)
     (rebuilt.units,) = db.execute("SELECT count(*) FROM units").fetchone()
 
