@@ -170,6 +170,8 @@ class RunCounts:
             pairs=pairs["kept"],
             dropped=dropped,
             retried=found["reject_lines"] - told,
+            repeated=found.get("duplicates", {}).get("chunks", 0),
+            repeated_chars=found.get("duplicates", {}).get("chars", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
