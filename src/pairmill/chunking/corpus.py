@@ -1,6 +1,6 @@
 """What can only be told of many documents together: lines they share, and texts that repeat.
 
-Documents are looked at through a window: the first `_WINDOW` of them (or `_WINDOW_BYTES`) are held
+Documents are looked at through a window: the first `_WINDOW` of them (or `_WINDOW_CHARS`) are held
 until all were seen, each later one until so many more were. So a corpus of that size is decided on
 as a whole, and which of several copies is kept depends on their content alone: the longest, then
 the one of which most is known, then the one with the least digest. In a larger corpus the window
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Corpus", "PreparedDocument"]
 
 _WINDOW = 1024  # documents
-_WINDOW_BYTES = 2**24  # characters, rather: of their texts
+_LEAST_WINDOW = 100  # for a trial of a few chunks, which should not wait for long
+_WINDOW_CHARS = 2**24  # of their texts together
 _COMMIT_EVERY = 256  # documents
 
 
@@ -77,6 +78,7 @@ class Corpus:
         shared_lines: bool,
         duplicates: str,
         least: float,
+        limit: int | None = None,
     ) -> None:
         """Go on with what a run folder remembers.
 
@@ -87,6 +89,7 @@ class Corpus:
             shared_lines: Whether lines that many documents of a site share are taken out.
             duplicates: ``off``, ``exact`` or ``near``.
             least: Similarity from which on two texts are near duplicates.
+            limit: Chunks that are wanted; for few, the window is smaller.
         """
         self._file = file
         self._watch = watch
@@ -100,7 +103,9 @@ class Corpus:
         self._held: deque[PreparedDocument] = deque()
         self._held_chars = 0
         self._is_first = True
-        self._window = _WINDOW if shared_lines or duplicates == "near" else 0
+        self._window = 0
+        if shared_lines or duplicates == "near":
+            self._window = _WINDOW if limit is None else min(_WINDOW, max(_LEAST_WINDOW, limit))
         self._undecided = 0
 
     def settle(
@@ -122,7 +127,7 @@ class Corpus:
         self._file.commit()
 
     def _let_go(self, *, everything: bool) -> Iterator[PreparedDocument]:
-        is_full = len(self._held) > self._window or self._held_chars > _WINDOW_BYTES
+        is_full = len(self._held) > self._window or self._held_chars > _WINDOW_CHARS
         if not self._held or not (everything or is_full):
             return
         if self._is_first:
@@ -133,7 +138,7 @@ class Corpus:
             yield from self._decided_together(held)
             return
         while self._held and (
-            everything or len(self._held) > self._window or self._held_chars > _WINDOW_BYTES
+            everything or len(self._held) > self._window or self._held_chars > _WINDOW_CHARS
         ):
             one = self._held.popleft()
             self._held_chars -= len(one.document.text)

@@ -157,6 +157,7 @@ def prepared_of(
             shared_lines=job.shared_lines,
             duplicates=job.duplicates,
             least=job.duplicate_similarity,
+            limit=job.limit,
         )
         for settled in corpus.settle(_cleaned(job, watch, stdin)):
             if settled is not None:
