@@ -135,7 +135,7 @@ class Summary:
         return f"${self.usd:,.4f}{doubt}{each}; {tokens}; {time}"
 
     def ending(self) -> list[str]:
-        """How it ended, as one line for people."""
+        """How it ended, in one line."""
         told = f"{self.pairs:,} pairs in {self.folder}"
         if self.exit_code == EXIT_DONE:
             if self.asked:
