@@ -47,7 +47,7 @@ class Breaking:
     def __call__(self, request: dict[str, Any], _key: str) -> Answer | bytes | None:
         text = "\n".join(str(message["content"]) for message in request["messages"])
         body = chat(answer_for(text))
-        if f"marker{ODD}." not in text:
+        if f"marker{ODD} " not in text:
             if self.is_holding and self.sends:
                 with self.held:  # longer than timeout_s it would break as well
                     self.held.wait(1.5 if self.way == "hangs" else 60)
@@ -90,7 +90,8 @@ def test_over_all_starts_it_is_sent_twice_and_then_rejected(
     """
     corpus, out = write_corpus(tmp_path / "articles", CHUNKS, 10), tmp_path / "out"
     for number, path in enumerate(sorted(corpus.iterdir())):
-        path.write_text(f"The marker{number}. {path.read_text('utf-8')}", "utf-8")
+        told = f"In Perth the marker{number} is kept because {number} people rely on it."
+        path.write_text(f"{path.read_text('utf-8')}\n{told}\n", "utf-8")
     config = tmp_path / "settings.json"
     config.write_text(json.dumps(SETTINGS), "utf-8")
     breaking = Breaking(way)
