@@ -32,9 +32,9 @@ MODULES = {
     "llm/retry.py": ("tests/unit/llm/test_retry.py",),
     "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),
-    "store/ledger.py": ("tests/unit/store", "tests/property/test_journal.py"),
+    "store/sqlite/ledger.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/recovery.py": ("tests/unit/store",),
-    "store/rebuild.py": ("tests/unit/store",),
+    "store/sqlite/rebuild.py": ("tests/unit/store",),
     "recipes/repair.py": ("tests/unit/recipes",),
     "quality/duplicates.py": (
         "tests/unit/quality/test_duplicates.py",

@@ -22,6 +22,7 @@ from pairmill.commands.export import export as export_command
 from pairmill.commands.flags import OTHERS, flag, read_settings
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
+from pairmill.commands.merge import merge
 from pairmill.commands.qc import qc
 from pairmill.commands.recipes import recipes
 from pairmill.commands.recover import recover
@@ -30,7 +31,12 @@ from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.quiet import Quiet
-from pairmill.startup import hold_standard_streams, quit_on_signals, settle_standard_streams
+from pairmill.startup import (
+    hold_standard_streams,
+    quit_on_signals,
+    read_secret_files,
+    settle_standard_streams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +96,7 @@ def main() -> None:
     # Whatever is told, by whomever: if nobody takes it within a moment, the command goes on.
     sys.stderr = cast("TextIO", Quiet(sys.stderr, patience_s=_PATIENCE_S))
     try:
+        read_secret_files(os.environ)
         app()
     except (PairmillError, ExceptionGroup) as caught:
         error = first_error(caught)
@@ -157,6 +164,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     seed: Annotated[int | None, flag("seed")] = None,
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
+    partition: Annotated[str | None, flag("partition", metavar="INDEX/COUNT")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -228,6 +236,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "seed": seed,
         "export": export,
         "status": status,
+        "partition": partition,
         "sources": tuple(sources) if sources else None,
         "strict": strict or None,
         "accept_change": accept_change or None,
@@ -367,6 +376,7 @@ for command in (
     estimate_like(run, _pilot),
     doctor,
     inspect,
+    merge,
     recover,
     report,
     explain,

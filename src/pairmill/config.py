@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from pairmill.errors import ConfigError
+from pairmill.partition import parse_partition
 from pairmill.plain import plain
 from pairmill.reference import flatten
 
@@ -50,6 +51,9 @@ __all__ = [
 ]
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
+
+
+_PREFIX = "PAIRMILL__"
 
 
 def is_local_model(model: str) -> bool:
@@ -211,9 +215,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     inputs: tuple[str, ...] = ()
-    """Files, folders, or ``-`` for standard input."""
+    """Files, folders, URLs, or ``-`` for standard input."""
     output: Path = Path("dataset")
     """The run folder."""
+
+    partition: str | None = Field(None, json_schema_extra={"semantic": True})
+    """The part of the chunks that this process works on, as ``INDEX/COUNT`` from ``0/COUNT`` on;
+    ``auto/COUNT`` or ``auto`` take it from the environment. Its folder lies in ``output``."""
 
     export: str | None = None
     """A training format to which the run is exported, beside its folder, once it has ended."""
@@ -233,6 +241,13 @@ class Settings(BaseModel):
     chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
     chunk_target_chars: int = Field(1800, ge=1, json_schema_extra={"semantic": True})
     chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
+    tokenizer: Path | None = Field(None, json_schema_extra={"semantic": True})
+    """A ``tokenizer.json``: chunks are measured by its tokens, and ``chunk_*_tokens`` hold."""
+    chunk_min_tokens: int = Field(200, ge=1, json_schema_extra={"semantic": True})
+    chunk_target_tokens: int = Field(450, ge=1, json_schema_extra={"semantic": True})
+    chunk_max_tokens: int = Field(700, ge=16, json_schema_extra={"semantic": True})
+    splitter: str | None = Field(None, json_schema_extra={"semantic": True})
+    """A function of your own that cuts texts, as ``package.module:name``; see docs/sources.md."""
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
     languages: tuple[str, ...] = ()
@@ -242,6 +257,14 @@ class Settings(BaseModel):
     anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
     min_words: int = Field(40, ge=1)
     """A document with fewer words is no article, and is skipped."""
+    duplicates: Annotated[Literal["off", "exact", "near"], Switch] = "exact"
+    """Which copies of documents and chunks are left out before anything is paid for: none, those
+    with the same text, or those with nearly the same text too."""
+    duplicate_similarity: float = Field(0.85, ge=0.5, le=1)
+    """Share of words that two texts must have in common, in the same order, to be near
+    duplicates."""
+    shared_lines: Literal["remove", "keep"] = "remove"
+    """What becomes of lines that many documents of one site share."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     """Processor time that one HTML page may take; one that takes more, or 30 times that by the
     clock, is counted, named and skipped."""
@@ -428,6 +451,9 @@ class Settings(BaseModel):
         if not self.chunk_min_chars <= self.chunk_target_chars <= self.chunk_max_chars:
             msg = "needs chunk_min_chars <= chunk_target_chars <= chunk_max_chars"
             raise ValueError(msg)
+        if not self.chunk_min_tokens <= self.chunk_target_tokens <= self.chunk_max_tokens:
+            msg = "needs chunk_min_tokens <= chunk_target_tokens <= chunk_max_tokens"
+            raise ValueError(msg)
         return self
 
     @property
@@ -507,8 +533,9 @@ def load(
     """Merge defaults, the file and what was given (None means: not given), and check the result.
 
     Args:
-        file: The settings file.
-        given: What wins over it.
+        file: The settings file. ``PAIRMILL__NAME`` in the environment wins over it, with
+            ``PAIRMILL__GROUP__NAME`` for a setting of a group.
+        given: What wins over both.
         read: What ``read_file`` gave for it, where it was read already.
 
     Raises:
@@ -518,6 +545,10 @@ def load(
     values = flatten(read_file(file) if read is None else read, where) if file else {}
     for name in values:
         _check_known(name, where)
+    environment = _from_environment(os.environ)
+    for name in environment:
+        _check_known(name, f"{_PREFIX}{name.upper()}: ")
+    values |= environment
     given_values = {
         name: value for name, value in flatten(given or {}).items() if value is not None
     }
@@ -528,7 +559,7 @@ def load(
         if problem:
             raise ConfigError(f"{'' if name in given_values else where}{problem}")
     try:
-        return Settings.model_validate({**values, **given_values})
+        return _of_part(Settings.model_validate({**values, **given_values}))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -536,6 +567,49 @@ def load(
         label = f"{name}: " if name else ""
         origin = "" if name in given_values else where
         raise ConfigError(f"{origin}{label}{message[:1].lower()}{message[1:]}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that the environment gives, by their flat names; values are YAML.
+
+    Raises:
+        ConfigError: A name or a value cannot be used.
+    """
+    tree: dict[str, Any] = {}
+    for name, text in environ.items():
+        parts = name.removeprefix(_PREFIX).lower().split("__")
+        if not name.startswith(_PREFIX) or not text.strip():
+            continue
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{name}: the value is not valid YAML") from None
+        place = tree
+        for part in parts[:-1]:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{name}: '{part}' has a value already")
+        place[parts[-1]] = value
+    return flatten(tree, "environment: ")
+
+
+def _of_part(settings: Settings) -> Settings:
+    """Name the part of a run that works in parts, and its own folder.
+
+    Raises:
+        ConfigError: There is no such part, or a setting needs to know of all parts.
+    """
+    if settings.partition is None:
+        return settings
+    if settings.target_pairs is not None:
+        raise ConfigError(
+            "target_pairs: a part does not know how many pairs the others have; leave it out, and"
+            " choose rows when you export"
+        )
+    part = parse_partition(settings.partition, os.environ)
+    output = settings.output
+    output = output if output.name == part.name else output / part.name
+    return settings.model_copy(update={"partition": str(part), "output": output})
 
 
 def _check_known(name: str, where: str) -> None:

@@ -266,7 +266,7 @@ class RejectedError(PairmillError):
         reason: A short stable word for tables, such as ``invalid_json`` or ``refusal``.
         raw: What the model wrote last, for the reader of ``rejected/``.
         kind: Where no answer came at all: how the last call failed.
-        is_billed: Whether that call, or one before it, may have been billed.
+        billed_sends: Sends of that request, in all starts, that may have been billed in vain.
     """
 
     def __init__(
@@ -276,14 +276,14 @@ class RejectedError(PairmillError):
         raw: str = "",
         *,
         kind: Kind | None = None,
-        is_billed: bool = False,
+        billed_sends: int = 0,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
         self.raw = raw
         self.kind = kind
-        self.is_billed = is_billed
+        self.billed_sends = billed_sends
 
 
 class PendingError(Exception):
@@ -308,7 +308,9 @@ class ProviderError(PairmillError):
         prompt_tokens: What the server says the failed call cost, where it says so.
         completion_tokens: Likewise.
         refusal: What a refusal said of the request's fields, for the wire that asked; never shown.
-        failed_at: When it was given up, in seconds since the epoch; 0 while it is not.
+        failed_at: When it failed, in seconds since the epoch; 0 where nobody said.
+        billed_sends: Sends of the request, in all starts, that may have been billed in vain.
+        was_known: It stands in the ledger; nothing was sent this time.
     """
 
     def __init__(
@@ -338,6 +340,8 @@ class ProviderError(PairmillError):
         self.completion_tokens = completion_tokens
         self.refusal: object = None
         self.failed_at = 0.0
+        self.billed_sends = 0
+        self.was_known = False
 
     @property
     def is_billed(self) -> bool:

@@ -79,17 +79,27 @@ class DocumentsRead(Event, frozen=True):
 
 
 class InputSkipped(Event, frozen=True):
-    """A piece of input cannot be used.
+    """A piece of input cannot be used, or need not be.
 
     Attributes:
         source: Its file, and line or record number. Hostile text: sanitize it before showing it.
         reason: A fixed word or phrase, then often ``: `` and a detail.
-        fate: ``skipped``, or ``dropped`` for a document that was read and left out.
+        fate: ``skipped``; ``dropped`` for a document that was read and left out; ``repeated`` for
+            one that is used, but for some chunks that repeat others.
+        chunks: Of a duplicate, how many chunks need not be asked about.
+        chars: How long these are together.
     """
 
     source: str
     reason: str
     fate: str = "skipped"
+    chunks: int = 0
+    chars: int = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether something was not used that is not there a second time."""
+        return not self.chunks
 
 
 class UnitsPlanned(Event, frozen=True):

@@ -52,8 +52,13 @@ class SettingText(NamedTuple):
 
 _T = SettingText
 SETTINGS: dict[str, SettingText] = {
-    "inputs": _T("", "inputs", "Files, folders, or - for standard input", ""),
+    "inputs": _T("", "inputs", "Files, folders, URLs, or - for standard input", ""),
     "output": _T("", "output", "The run folder", "dataset"),
+    "partition": _T(
+        "", "partition", "Work on part INDEX of COUNT, in a folder of its own", "none",
+        more="as `0/8` to `7/8`; `auto/8` and `auto` take the numbers from an indexed job or a job"
+        " array; see [scale.md](scale.md)",
+    ),
     "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
     "companions": _T(
         "", "companions", "Coroutines of your own beside the run, as module:name", "none",
@@ -82,6 +87,23 @@ SETTINGS: dict[str, SettingText] = {
     ),
     "chunk_target_chars": _T("input", "chunk_target_chars", "The chunk size to aim for", "1800"),
     "chunk_max_chars": _T("input", "chunk_max_chars", "No chunk is longer", "2800"),
+    "tokenizer": _T(
+        "input", "tokenizer", "A tokenizer.json by whose tokens chunks are measured", "none",
+        more="extra `tokens`; the chunk sizes in tokens hold then, those in characters do not",
+    ),
+    "chunk_min_tokens": _T(
+        "input", "chunk_min_tokens", "With a tokenizer: a shorter piece is joined", "200",
+    ),
+    "chunk_target_tokens": _T(
+        "input", "chunk_target_tokens", "With a tokenizer: the size to aim for", "450"
+    ),
+    "chunk_max_tokens": _T(
+        "input", "chunk_max_tokens", "With a tokenizer: no chunk is longer", "700"
+    ),
+    "splitter": _T(
+        "input", "splitter", "A function of your own that cuts texts, as module:name", "none",
+        more="see [sources.md](sources.md)",
+    ),
     "min_words": _T(
         "input", "min_words", "A document with fewer words is skipped", "40",
         more="a Chinese or Japanese character counts as a word",
@@ -94,6 +116,20 @@ SETTINGS: dict[str, SettingText] = {
         ("keep", "redact", "drop"),
         "mail addresses, phone and account numbers and keys stay, give way to placeholders before"
         " anything leaves the machine, or their document is dropped",
+    ),
+    "duplicates": _T(
+        "input", "duplicates", "Copies of texts that are left out before they are paid for",
+        "exact", ("off", "exact", "near"),
+        "documents and chunks with the same text; with `near` also those that differ in few words,"
+        " see [sources.md](sources.md)",
+    ),
+    "duplicate_similarity": _T(
+        "input", "duplicate_similarity", "Share of words that near duplicates have in common",
+        "0.85", more="in the same order",
+    ),
+    "shared_lines": _T(
+        "input", "shared_lines", "What becomes of lines that many documents of a site share",
+        "remove", ("remove", "keep"),
     ),
     "limit": _T("input", "limit", "At most this many chunks in all"),
     "limit_per_document": _T(

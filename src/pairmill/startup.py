@@ -12,9 +12,10 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from pairmill.errors import EXIT_RESUMABLE
+from pairmill.errors import EXIT_RESUMABLE, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
     from types import FrameType
     from typing import TextIO
 
@@ -23,12 +24,15 @@ __all__ = [
     "hold_standard_streams",
     "keyless_environment",
     "quit_on_signals",
+    "read_secret_files",
     "settle_standard_streams",
 ]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KEPT = frozenset({"PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LANG", "SYSTEMROOT"})
 _KEPT_BEGINNINGS = ("PYTHON", "LC_", "LD_", "DYLD_")
+_SECRET_WORDS = ("KEY", "TOKEN")
+_LONGEST_SECRET = 65_536
 _STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
 
 
@@ -63,6 +67,30 @@ def keyless_environment(more: tuple[str, ...] = ()) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in _KEPT or name.startswith((*_KEPT_BEGINNINGS, *more))
     }
+
+
+def read_secret_files(environ: MutableMapping[str, str]) -> None:
+    """Give ``NAME`` the contents of the file that ``NAME_FILE`` names, as orchestrators mount keys.
+
+    Only names with KEY or TOKEN in them are looked at; one that has a value keeps it.
+
+    Raises:
+        ConfigError: Such a file cannot be read, is empty, or is no text.
+    """
+    for place in [name for name in environ if name.endswith("_FILE")]:
+        name = place.removesuffix("_FILE")
+        if not any(word in name for word in _SECRET_WORDS) or environ.get(name, "").strip():
+            continue
+        path = environ[place]
+        try:
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123 (next to no imports)
+                secret = file.read(_LONGEST_SECRET).strip()
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            raise ConfigError(f"{place}: {path}: {reason}") from None
+        if not secret:
+            raise ConfigError(f"{place}: {path}: is empty")
+        environ[name] = secret
 
 
 def settle_standard_streams() -> bool:

@@ -1,11 +1,12 @@
-"""For users' own tests: an ``ask`` that needs no model, a clock that is told the time, an endpoint.
+"""For users' own tests: an ``ask`` without a model, a clock that is told the time, an endpoint.
 
     ask = ScriptedAsk([{"skip": None, "pairs": [...]}])
     pairs = await my_recipe.write(chunk("Some text."), ask)
     assert ask.prompts[0].text.startswith(...)
 
 `ScriptedAsk` runs a recipe without HTTP, limits or files; `Simulator` is a whole endpoint on
-loopback, for what goes over the wire (see docs/simulator.md).
+loopback, for what goes over the wire (see docs/simulator.md). `MemoryStore` is a ledger for runs
+that leave nothing to go on with, and `check_ledger` tries one of your own (see docs/ledgers.md).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pairmill.simulator.content import draft_pairs, find_passage
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.schema import Filling, fill
 from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
+from pairmill.store.contract import check_ledger
+from pairmill.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FakeClock",
+    "MemoryStore",
     "ScriptedAsk",
     "Simulator",
     "SimulatorProcess",
     "SimulatorSettings",
+    "check_ledger",
     "make_chunk",
 ]
 

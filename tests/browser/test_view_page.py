@@ -219,6 +219,19 @@ def test_a_filter_and_a_bulk_action(tmp_path: Path, tab: Page) -> None:
         tab.wait("document.getElementById('count').textContent.startsWith('1 found')")
 
 
+def test_a_calm_page_changes_nothing_by_itself(tmp_path: Path, tab: Page) -> None:
+    with opened(tab, calm_run(tmp_path / "run")):
+        time.sleep(2)
+        tab.run(
+            "window.seen = 0; new MutationObserver((all) => { window.seen += all.length; })"
+            ".observe(document.body, {subtree: true, childList: true, characterData: true})"
+        )
+        before = len(tab.requests)
+        time.sleep(3)
+        assert tab.run("window.seen") == 0  # a menu stays open, and nothing is read out again
+        assert len(tab.requests) > before  # though it did look for news
+
+
 def test_new_pairs_are_announced(tmp_path: Path, tab: Page) -> None:
     folder = calm_run(tmp_path / "run", 5)
     more = (calm_run(tmp_path / "other", 9) / "data" / "train-00000.jsonl").read_text().splitlines()
@@ -265,6 +278,16 @@ def test_a_hostile_report_stays_text(tmp_path: Path, tab: Page) -> None:
     tab.requests[:] = [url for url in tab.requests if not url.startswith(("about:", "file:"))]
     assert_harmless(tab, "", "run: quality report")
     assert tab.requests == []
+
+
+def test_every_link_of_a_report_leads_somewhere(tmp_path: Path, tab: Page) -> None:
+    path = report_on(calm_run(tmp_path / "run"), version="1")
+    tab.goto(path.as_uri())
+    links = "[...document.querySelectorAll('nav a')]"
+    assert tab.run(f"{links}.length") >= 6
+    assert (
+        tab.run(f"{links}.filter((a) => !document.querySelector(a.hash)).map((a) => a.hash)") == []
+    )
 
 
 AXE_RUN = """axe.run(document, {runOnly:

@@ -19,7 +19,7 @@ from pairmill.recipes.answers import json_schema
 from pairmill.recipes.load import library_names, library_text, read_recipe_text
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.store.entries import UnitKey
-from pairmill.store.lookup import Lookup
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_real_model_writes_pairs_on_this_machine(tmp_path: Path) -> None:
 @pytest.mark.model
 @pytest.mark.timeout(600)
 def test_the_real_server_takes_the_schema_of_every_step_of_the_library() -> None:
-    names = [name for name in library_names() if name != "handbook"]
+    names = library_names()
     with running_server(model_path("local"), slots=1) as endpoint:
         for recipe in (read_recipe_text(library_text(name), name) for name in names):
             for step in recipe.steps:
@@ -140,13 +140,17 @@ def test_a_recipe_file_is_run_with_the_real_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_recipe_of_the_library_is_run_to_its_end_with_the_real_model(tmp_path: Path) -> None:
     """`triplets`: two questions a unit, the second about the answer to the first."""
     corpus = write_corpus(tmp_path / "articles", 0)
     (corpus / "mill.md").write_text(PROSE, "utf-8")
     config = tmp_path / "run.yaml"
-    config.write_text("input: {chunk_min_chars: 150, chunk_target_chars: 250}\n", "utf-8")
+    config.write_text(
+        "input: {chunk_min_chars: 150, chunk_target_chars: 250}\n"
+        "model: {timeout_s: 400}\n",  # where the machine is busy beside
+        "utf-8",
+    )
     out = tmp_path / "out"
     command = [sys.executable, "-m", "pairmill", "run", str(corpus), "-o", str(out)]
     run = subprocess.run(
@@ -154,7 +158,7 @@ def test_a_recipe_of_the_library_is_run_to_its_end_with_the_real_model(tmp_path:
         env=environment(None),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
     assert run.returncode in {0, 1}, run.stderr  # 1: a model this small may write no good query
@@ -180,7 +184,7 @@ def _answers_in(out: Path) -> list[tuple[str, str]]:
     settings = Settings.model_validate_json((out / ".run" / "config.json").read_bytes())
     settings = for_unit(settings, make_recipe(settings))
     found: list[tuple[str, str]] = []
-    with closing(Lookup(out / ".run" / "ledger.db")) as lookup:
+    with closing(SqliteLookup(out / ".run" / "ledger.db")) as lookup:
         for chunk in read_chunks(settings, lambda _note: None):
             known = lookup.known([UnitKey("0" * 32, chunk.id)])
             found += [(chunk.id, it.text) for it in known.answers.get(chunk.id, {}).values()]

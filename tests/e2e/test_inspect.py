@@ -29,15 +29,21 @@ def test_inspect_says_what_is_used_and_what_not_and_why(tmp_path: Path) -> None:
     done = pairmill("inspect", _inputs(tmp_path), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["documents_read"], found["documents_used"], found["skipped"]) == (8, 7, 2)
-    assert found["skipped_by_reason"] == {"not a document": 1, "too short": 1}
-    assert found["endings"] == {".md": 6, ".html": 1}
-    assert found["languages"] == {"en": 7}
+    assert (found["documents_read"], found["documents_used"], found["skipped"]) == (8, 6, 3)
+    assert found["skipped_by_reason"] == {"not a document": 1, "too short": 1, "duplicate": 1}
+    assert found["endings"] == {".md": 5, ".html": 1}
+    assert found["languages"] == {"en": 6}
     assert found["chunks"] == sum(found["chunk_histogram"].values()) > 0
     assert found["repeated_chunks"] > 0
+    assert found["saved_tokens"] > 0
+    assert found["saved_usd"] > 0
     assert found["repeated_documents"] == 1
-    assert found["removed_lines"] == {"Share this post": 6}
-    assert "Read the rules of this site before you write to us, please." in found["shared_lines"]
+    assert found["removed_lines"] == {"Share this post": 5}
+    assert found["shared_lines"] == {
+        "Read the rules of this site before you write to us, please.": 5
+    }
+    assert found["removed_by_kind"]["shared lines"] == 5 * 59
+    assert found["removed_by_kind"]["share boxes"] == 5 * len("Share this post")
     assert found["private_data"] == {"email": 1}
     assert found["text_tokens"] > 0
     assert found["text_usd"] > 0
@@ -51,7 +57,7 @@ def test_inspect_shows_chunks_and_what_cleaning_took_out(tmp_path: Path) -> None
     diff = pairmill("inspect", "--diff", folder / "0.md").stdout
     assert "-Share this post" in diff
     table = pairmill("inspect", folder).stdout
-    assert "8 read, 7 used" in table
+    assert "8 read, 6 used" in table
     assert "1 too short: " in table
 
 

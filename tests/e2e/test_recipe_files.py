@@ -236,6 +236,9 @@ def test_units_of_one_subject_across_documents_are_formed_anew_and_the_same_at_e
     for row in found:
         assert len({Path(name).stem[1] for name in row["fields"]["sources"]}) == 1  # one subject
         assert row["document_id"] == row["fields"]["document_ids"][0]
+    one = generate(related / "00.txt", **{**settings, "output": tmp_path / "one"})
+    assert one.exit_code == 1
+    assert "no two articles in it are near enough in subject" in one.reason
     for path in sorted(related.iterdir()):  # read in another order: the same units
         path.rename(path.with_name(f"{'zyx'[int(path.name[0])]}{path.name}"))
     assert generate(related, **settings).exit_code == 0

@@ -236,3 +236,105 @@ def _prefixes(out: Path) -> set[str]:
         kept = {value for (value,) in database.execute(asked)}
     database.close()
     return kept
+
+
+def test_a_verifier_that_is_called_in_later_buys_only_its_own_calls_and_a_replay_none(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 8, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url)
+    before = endpoint.report()["billed"]
+    verified: dict[str, Any] = {
+        "verify": "all",
+        "verify_model": "careful",
+        "verify_trust": 0,
+        "unsupported": "flag",
+        "accept_change": True,
+    }
+    generate(corpus, output=out, base_url=endpoint.url, **verified)
+    assert endpoint.report()["billed"] == before + 8
+    found = [row for row in rows(out) if row["verification"]]
+    assert len(found) == 24
+    told = Counter[str]()
+    for row in found:
+        said = row["verification"]
+        told.update({name: count for name, count in said.items() if name != "quotes"})
+        assert len(said["quotes"]) == said["supported"] + said["not_in_text"] + said["unproven"]
+    assert told["supported"] > 20
+    generate(corpus, output=out, base_url=endpoint.url, **verified)
+    assert endpoint.report()["billed"] == before + 8
+    best = ExportOptions(policy=ExportPolicy(verified=True))
+    summary = export(out, tmp_path / "sft", best, find_repeats=near_repeats)
+    doubted = sum(not row["verification"] or bool(row["flags"]) for row in rows(out))
+    assert summary.dropped["unverified"] == doubted
+
+
+def test_a_verifier_of_nonsense_leaves_pairs_unverified_and_the_run_says_so(
+    tmp_path: Path,
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 4, SENTENCES), tmp_path / "out"
+    nonsense = ScheduledStep(content="All of it is true!", match="Sentences:", times=None)
+    with Simulator(SimulatorSettings(script=(nonsense,))) as endpoint:
+        run = pairmill("run", corpus, "-o", out, "--verify", "all", url=endpoint.url)
+    assert run.returncode == 0, run.stderr
+    assert len(rows(out)) == 12
+    assert all("unverified" in row["flags"] for row in rows(out))
+    assert json.loads((out / "figures.json").read_text("utf-8"))["verify"]["outcomes"] == {
+        "unverified": 12
+    }
+    assert "12 of 12 pairs without a verdict" in " ".join(run.stderr.split())
+
+
+def test_what_the_verifier_said_stands_in_status_report_card_and_qc(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 12, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, verify="all")
+    found = json.loads((out / "figures.json").read_text("utf-8"))["verify"]
+    assert sum(control["planted"] for control in found["controls"].values()) >= 12
+    assert found["controls"]["copied"]["detected"] == 0
+    told = pairmill("status", out).stdout
+    report = pairmill("report", out)
+    page = (out / "report.html").read_text("utf-8")
+    for shown in (told, report.stderr, page, (out / "README.md").read_text("utf-8")):
+        text = shown.replace("\\", "")
+        assert "Verifier: sentences that the text does not support" in text
+        assert "Verifier: planted errors found" in text
+    assert "sentences that a verifier" in pairmill("qc", out).stdout
+
+
+def test_a_folder_begun_with_the_first_prompts_goes_on_with_them_without_a_call(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    """As an earlier version left it: neither its settings nor its origin name a set."""
+    corpus, out = write_corpus(tmp_path / "articles", 5, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, prompts="1")
+    for name in ("settings", "origin"):
+        path = out / ".run" / f"{name}.json"
+        noted = json.loads(path.read_text("utf-8"))
+        noted.pop("prompts", None)
+        noted.get("settings", {}).pop("prompts", None)
+        path.write_text(json.dumps(noted), "utf-8")
+    before = endpoint.report()["billed"]
+    again = generate(corpus, output=out, base_url=endpoint.url)
+    assert (again.exit_code, endpoint.report()["billed"]) == (0, before)
+    judged = generate(
+        corpus, output=out, base_url=endpoint.url, judge="all", judge_trust=0, accept_change=True
+    )
+    assert judged.exit_code == 0
+    assert endpoint.report()["billed"] == before + 5
+    assert {row["prompt_version"] for row in rows(out)} == {"2"}
+    write_corpus(corpus, 6, SENTENCES)
+    generate(corpus, output=out, base_url=endpoint.url, judge="all", judge_trust=0)
+    assert {row["prompt_version"] for row in rows(out)} == {"2"}
+
+
+def test_the_card_says_what_made_an_answer_the_chosen_one(
+    tmp_path: Path, endpoint: Simulator
+) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 6, SENTENCES), tmp_path / "out"
+    generate(corpus, output=out, base_url=endpoint.url, preference="closed_book")
+    assert pairmill("export", out, "--to", "preference", "-o", tmp_path / "dpo").returncode == 0
+    card = (tmp_path / "dpo" / "README.md").read_text("utf-8")
+    assert "What made an answer the chosen one: written with the text in view: " in card
+    assert "judge agreed" not in card

@@ -39,6 +39,7 @@ def test_a_draft_is_never_published(case: Case, tmp_path: Path) -> None:
     Case("answer-in-reasoning", billed=CHUNKS + 6, bills=1),
     Case("answer-in-tool-call", billed=CHUNKS + 6, bills=1),
     Case("answer-in-parts", billed=CHUNKS + 6, bills=1),
+    Case("answer-with-bom", billed=CHUNKS + 1, bills=1),
     Case("harmony-error-200"),
 )
 def test_an_answer_is_found_where_it_stands(case: Case, tmp_path: Path) -> None:
@@ -60,6 +61,11 @@ def test_a_stream_that_nobody_asked_for_is_read(case: Case, tmp_path: Path) -> N
 def test_prose_is_asked_afresh_with_the_passage(tmp_path: Path) -> None:
     outcome = check(Case("prose-some", lost=3, bills=1), tmp_path)
     assert outcome.report["billed"] > CHUNKS + 1  # else there was no prose
+
+
+def test_an_echo_of_the_schema_is_asked_afresh_with_the_passage(tmp_path: Path) -> None:
+    outcome = check(Case("schema-echo", lost=2, sends=1, bills=1), tmp_path)
+    assert outcome.report["billed"] > CHUNKS + 1  # else there was no echo
 
 
 def test_a_model_that_knows_only_prose_ends_the_run_and_is_sent_no_request_over_and_over(

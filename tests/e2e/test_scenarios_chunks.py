@@ -30,7 +30,7 @@ SHORT = {"timeout_s": 2.0, "endpoint_wait_s": 20.0}
     Case("odd-chunk-context", lost=1, sends=1),
     Case("odd-chunk-recitation", lost=1, sends=1),
     Case("odd-chunk-safety", lost=1, sends=1),
-    Case("odd-chunk-401", lost=1, sends=3),
+    Case("odd-chunk-401", lost=1, sends=4),
     Case("odd-chunk-403", lost=1, sends=3),
 )
 def test_one_odd_chunk_never_ends_the_run(case: Case, tmp_path: Path) -> None:

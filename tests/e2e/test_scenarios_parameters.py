@@ -40,6 +40,7 @@ def learned(scenario: str, refused: int = 10, todo: str = "") -> Case:
     learned("seed-500", refused=16),
     learned("temperature-500", refused=16),
     learned("reasoning-effort-500"),
+    learned("generation-length"),
     learned("reasoning-effort-400-bare"),
 )
 def test_a_refused_parameter_is_learned_once(case: Case, tmp_path: Path) -> None:
@@ -54,6 +55,7 @@ def test_a_refused_parameter_is_learned_once(case: Case, tmp_path: Path) -> None
     learned("no-endpoints"),
     learned("response-format-500", refused=16),
     learned("response-format-unknown"),
+    learned("response-format-502", refused=16),
     learned("json-object-empty"),
     learned("failed-generation-probe"),
 )

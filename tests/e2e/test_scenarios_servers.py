@@ -83,6 +83,11 @@ def test_a_set_up_that_cannot_work_is_told_at_once(case: Case, tmp_path: Path) -
     check(case, tmp_path)
 
 
+def test_a_server_that_never_begins_is_told_with_what_was_asked_for(tmp_path: Path) -> None:
+    said = ("timeout_s", "may never begin", "pairs_per_chunk")
+    check(Case("schedules-little", (75,), says=said, bills=2, settings=SHORT), tmp_path)
+
+
 def test_answers_without_a_choice_are_asked_for_again(tmp_path: Path) -> None:
     check(Case("no-answer-at-all"), tmp_path)
 

@@ -171,6 +171,8 @@ def test_it_listens_on_loopback_alone(shared: View) -> None:
             "/api/marks",
             {"action": "accept", "filter": {"state": "rejected"}, "expected": 1},
         ),
+        ("POST", "/api/marks", {"action": "accept", "filter": {"upto": []}, "expected": 1}),
+        ("POST", "/api/marks", {"action": "accept", "filter": {"upto": {}}, "expected": 1}),
         ("POST", "/api/pairs/1/edit", {"edits": "x"}),
         ("POST", "/api/pairs/1/edit", {"edits": [[["id"], "x"]]}),
         ("POST", "/api/pairs/1/edit", {"edits": [[["answer"], 5]]}),
@@ -476,9 +478,12 @@ def test_what_cannot_be_viewed_is_one_line(tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     port = str(taken.getsockname()[1])
     run = make_run(tmp_path / "run")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "odd-") + b"\xff.jsonl"))
+    odd.write_text("{}\n")
     for arguments, words, code in (
         ((tmp_path / "nowhere",), "no such file or folder", 1),
         ((tmp_path / "empty",), "holds no", 1),
+        ((odd,), "not valid UTF-8", 1),
         ((run, "--port", port), "is taken; --port 0 takes a free one", 78),
         ((run, "--host", "no.such.host.invalid", "--port", "0"), "cannot be used", 78),
         ((run, "--port", "99999"), "", 2),
@@ -490,6 +495,17 @@ def test_what_cannot_be_viewed_is_one_line(tmp_path: Path) -> None:
         if code != 2:
             assert len(done.stderr.splitlines()) == 1
     taken.close()
+
+
+def test_a_process_that_is_killed_is_told(tmp_path: Path) -> None:
+    with viewing(make_run(tmp_path / "run")) as view:
+        view.ready()
+        children = Path(f"/proc/{view.pid}/task/{view.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+        state = view.wait(lambda state: state["problem"])
+        assert "start 'pairmill view' again" in state["problem"]
+        assert view.get("/api/pairs")["total"] == 41  # what is known is shown all the same
 
 
 def test_a_file_without_pairs_is_shown_as_that(tmp_path: Path) -> None:

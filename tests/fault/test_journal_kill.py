@@ -29,7 +29,7 @@ import os, resource, sys, time
 from pathlib import Path
 from pairmill.errors import PairmillError
 from pairmill.records import Completion, Outcome, Usage, digest
-from pairmill.store import ledger
+from pairmill.store.sqlite import ledger
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 from pairmill.simulator import Simulator
 from pairmill.store.folder import RunFolder
-from pairmill.store.lookup import Lookup
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     import random
@@ -61,7 +61,7 @@ def test_a_lost_ledger_is_refused_in_one_line_and_rebuilt(
     out = fast_path / "out"
     short_course.finish(forge, out)
     ledger = RunFolder(out).ledger
-    with Lookup(ledger) as lookup:
+    with SqliteLookup(ledger) as lookup:
         before = lookup.totals()
     assert before.units["rejected"] >= 1
     assert (
@@ -75,7 +75,7 @@ def test_a_lost_ledger_is_refused_in_one_line_and_rebuilt(
     assert len(refused.stderr.splitlines()) == 1
     assert f"pairmill recover {out}" in refused.stderr
     assert recover(forge, out).wait() == 0
-    with Lookup(RunFolder(out).ledger) as lookup:
+    with SqliteLookup(RunFolder(out).ledger) as lookup:
         totals = lookup.totals()
     assert totals.units == before.units
     assert totals.pairs == len(short_course.told)
@@ -134,7 +134,7 @@ def test_killed_at_each_operation_it_can_be_repeated(
         code = child.wait()
         assert code in {0, -signal.SIGKILL}, child.stderr
         assert recover(forge, out).wait() == 0
-        with Lookup(RunFolder(out).ledger) as lookup:
+        with SqliteLookup(RunFolder(out).ledger) as lookup:
             assert lookup.totals().calls > 3, "answers that could be read are gone"
         if step % 15 == 0:
             short_course.finish(forge, out)

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.records import Completion, Outcome, Usage, digest
-from pairmill.store import ledger
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
 from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, open_folder
 from pairmill.store.journal import Journal
 from pairmill.store.reading import read_lines
+from pairmill.store.sqlite import ledger
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

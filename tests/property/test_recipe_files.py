@@ -160,7 +160,7 @@ def _run(recipe: Recipe, folder: Folder) -> None:
                 if isinstance(error, BaseException) and not isinstance(error, CancelledError):
                     raise error
 
-    with ClaimStore(folder.place / "claims.db") as store:
+    with ClaimStore(folder.place / "claims.db", "made") as store:
         asyncio.run(run(store))
 
 

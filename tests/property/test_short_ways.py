@@ -9,7 +9,7 @@ from itertools import islice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairmill.chunking import blocks, clean
+from pairmill.chunking import blocks, clean, gates
 from pairmill.chunking.chunk import split
 from pairmill.chunking.portions import pack, unpack
 from pairmill.records import Document, digest, digest_with
@@ -53,14 +53,14 @@ def test_lines_for_labels(text: str, most: int) -> None:
 @calm
 @given(TEXTS)
 def test_words(text: str) -> None:
-    counted = sum(1 for _ in islice(clean._WORD.finditer(text), clean.MIN_WORDS))
-    assert clean._words_up_to_enough(text, clean.MIN_WORDS) == counted
+    counted = sum(1 for _ in islice(gates._WORD.finditer(text), clean.MIN_WORDS))
+    assert gates._words_up_to_enough(text, clean.MIN_WORDS) == counted
 
 
 @calm
 @given(TEXTS)
 def test_walls(text: str) -> None:
-    assert clean._may_be_wall(text) or not clean._WALL.search(text)
+    assert gates._may_be_wall(text) or not gates._WALL.search(text)
 
 
 @calm

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.support.forge import Forge
 
-__all__ = ["Ordeal", "billed_run"]
+__all__ = ["Ordeal", "answer_for", "billed_run"]
 
 CAP_TOKENS = 60_000
 MOST_SENDS = 2  # of a request that may be billed
@@ -63,7 +63,7 @@ class Biller:
 
     def __call__(self, request: dict[str, Any], _key: str) -> Answer | bytes:
         text = "\n".join(str(message["content"]) for message in request["messages"])
-        made = _pairs(text)
+        made = answer_for(text)
         with self._lock:
             fate = "good" if self.is_kind else self._dice.choice(_FATES)
             self.counts[fate] += 1
@@ -105,7 +105,8 @@ _FATES = [
 ]
 
 
-def _pairs(text: str) -> str:
+def answer_for(text: str) -> str:
+    """One pair about the last long line of a prompt, as a model would write it."""
     lines = [line for line in text.splitlines() if len(line) > 60]
     said = lines[-1][:300] if lines else "Nothing is said about it."
     pair = {"instruction": f"What is said about this: {said[10:50]}?", "answer": said}

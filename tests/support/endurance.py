@@ -19,7 +19,7 @@ from tests.support.forge import ANY, Strike
 
 from pairmill.simulator import Latency, ScheduledStep, SimulatorProcess, SimulatorSettings
 from pairmill.store.folder import RunFolder
-from pairmill.store.lookup import Lookup
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     import random
@@ -200,7 +200,7 @@ def ledger_answers(out: Path) -> int:
     ledger = RunFolder(out).ledger
     if not ledger.exists() or not ledger.stat().st_size:
         return 0
-    with Lookup(ledger) as lookup:
+    with SqliteLookup(ledger) as lookup:
         return lookup.totals().calls
 
 

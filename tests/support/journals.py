@@ -11,12 +11,12 @@ import pytest
 
 from pairmill.errors import StorageError
 from pairmill.records import Completion, Outcome, Usage, digest
-from pairmill.store import ledger
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.files import Disk, Files
 from pairmill.store.folder import RunFolder, open_folder
 from pairmill.store.journal import Journal
 from pairmill.store.reading import read_lines
+from pairmill.store.sqlite import ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

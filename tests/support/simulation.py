@@ -43,15 +43,15 @@ from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import ProviderReply
 from pairmill.records import Completion, Usage
-from pairmill.run import connect, ending, monitor, session
+from pairmill.run import connect, ending, manners, monitor, session
 from pairmill.run.stop import Stop
 from pairmill.run.writer import Writer
-from pairmill.store import journal, ledger
 from pairmill.store.folder import RunFolder
 from pairmill.store.journal import Journal
-from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
 from pairmill.store.reading import read_lines
+from pairmill.store.sqlite import ledger, store
+from pairmill.store.sqlite.ledger import SqliteLedger
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -311,7 +311,7 @@ async def _silent(*_: Any) -> None:
     """Nothing here is asked over a network."""
 
 
-def _watched(world: World, start: Start, disk: Disk) -> tuple[type[Journal], type[Ledger]]:
+def _watched(world: World, start: Start, disk: Disk) -> tuple[type[Journal], type[SqliteLedger]]:
     """Make journal and ledger tell of what they confirm."""
 
     class WatchedJournal(Journal):
@@ -324,7 +324,7 @@ def _watched(world: World, start: Start, disk: Disk) -> tuple[type[Journal], typ
                 raise Killed  # whoever is dead tidies nothing up
             return super().commit(batch)
 
-    class WatchedLedger(Ledger):
+    class WatchedLedger(SqliteLedger):
         """What it has confirmed counts, though the process may die before it hears of it."""
 
         def commit(
@@ -373,10 +373,11 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (connect, "random", SimpleNamespace(Random=lambda: world.dice)),
             (time, "monotonic", clock),
             (session, "Journal", watched_journal),
-            (journal, "Ledger", watched_ledger),
+            (store, "SqliteLedger", watched_ledger),
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
             (session, "run_aside", aside),
+            (manners, "run_aside", aside),
             (monitor, "run_sync", aside),
             (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
             (Writer, "_in_thread", inline),
@@ -394,7 +395,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
 def _check_end(world: World, path: Path) -> None:
     """Everything that was ever acknowledged stands there once, and every unit has ended."""
     folder = RunFolder(path)
-    with Lookup(folder.ledger) as lookup:
+    with SqliteLookup(folder.ledger) as lookup:
         totals, shards = lookup.totals(), lookup.shards()
     if sum(totals.units.values()) != world.units:
         world.complain(f"{totals.units} of {world.units} units")

@@ -76,3 +76,45 @@ def test_a_limit_is_a_finite_number(name: str) -> None:
         load(given={name: math.inf})
     with pytest.raises(ConfigError, match=rf"^pools.0.{name}: input should be a finite number$"):
         load(given={"pools": [{"name": "a", name: math.nan}]})
+
+
+def test_the_environment_wins_over_the_file_and_what_is_given_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("model: small\nlimits: {rpm: 10}\nseed: 1\n")
+    monkeypatch.setenv("PAIRMILL__LIMITS__RPM", "60")
+    monkeypatch.setenv("PAIRMILL__SEED", "2")
+    monkeypatch.setenv("PAIRMILL__STATUS", "9090")
+    monkeypatch.setenv("PAIRMILL__LANGUAGES", "[en, de]")
+    monkeypatch.setenv("PAIRMILL__MODEL", "")  # as a manifest leaves what is not wanted
+    settings = load(file, {"seed": 3})
+    assert (settings.model, settings.rpm, settings.seed) == ("small", 60, 3)
+    assert (settings.status, settings.languages) == ("9090", ("en", "de"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PAIRMILL__RPMM", "1", "PAIRMILL__RPMM: unknown setting 'rpmm'; did you mean 'rpm'?"),
+        ("PAIRMILL__LIMITS__RPMM", "1", "environment: unknown setting 'limits.rpmm'"),
+        ("PAIRMILL__RPM", "[", "PAIRMILL__RPM: the value is not valid YAML"),
+        ("PAIRMILL__RPM", "many", "rpm: "),
+    ],
+)
+def test_what_the_environment_gives_is_checked(
+    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert str(caught.value).startswith(message)
+
+
+def test_a_part_has_a_folder_of_its_own_whoever_loads_it_again(tmp_path: Path) -> None:
+    settings = load(given={"output": str(tmp_path), "partition": "1/3"})
+    assert settings.output == tmp_path / "part-1-of-3"
+    again = load(given={"output": str(settings.output), "partition": settings.partition})
+    assert again.output == settings.output
+    with pytest.raises(ConfigError, match="target_pairs: a part does not know"):
+        load(given={"partition": "1/3", "target_pairs": 10})

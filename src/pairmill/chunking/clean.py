@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.boilerplate import is_boilerplate
+from pairmill.chunking.gates import Dropped, GateInput, judge
+from pairmill.chunking.page_parts import find_parts, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
+from pairmill.sources.encodings import mend
 from pairmill.sources.fences import fenced_ranges
 
-__all__ = ["MIN_WORDS", "READING_VERSION", "Dropped", "Tidied", "clean", "tidy"]
+if TYPE_CHECKING:
+    from collections import Counter
+
+__all__ = ["MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
 
 MIN_WORDS = 40
 """A document with fewer words is no article. A CJK character counts as a word."""
 
-READING_VERSION = 2
+READING_VERSION = 3
 """What reading and cleaning make of a text. A text that an earlier version would have given
 otherwise has this number in ``Document.since``: in a folder that was begun with that version its
-chunks count as new, which is never paid for unasked."""
+chunks count as new, which is never paid for unasked. What version 3 takes out of texts, it takes
+out of folders that were begun with it only: `tidy` is told."""
 
-_MAX_LINK_SHARE = 0.6
+_FENCES_SINCE = 2
+_PARTS_SINCE = 3
+
 _MAX_BLANK_LINES = 2
-_WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
 
 _LINK_LINE = re.compile(
     r"(?:[-*+•] |\d{1,4}[.)] |\[\d{1,4}\] ?)?"
@@ -40,28 +46,6 @@ _DATA_ADDRESS = re.compile(
 )
 _DATA_RUN = re.compile(rf"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{{{_LONG_RUN},}}")
 _FENCE = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\d_]+")
-# Letters as "a", all else as a space; what is not ASCII is left out.
-_LETTERS = bytes(ord("a") if chr(byte).isalpha() else ord(" ") for byte in range(128)) + bytes(128)
-_NOT_ASCII = bytes(range(128, 256))
-_WALL = re.compile(
-    r"(?:enable|activate|turn on) javascript|javascript (?:is|must be|has been) "
-    r"(?:disabled|required|enabled|not available)|(?:accept|we use|uses|use of|manage) (?:all )?"
-    r"cookies|verify (?:that )?you are (?:a )?human|checking your browser|enable cookies",
-    re.IGNORECASE,
-)
-_WALL_PARTS = (b"java", b"coo", b"fy ", b"brow")
-_NOT_FOUND = re.compile(
-    r"\W*(?:(?:error|http)\W+)?404\b|\W*(?:page|file) not found|\W*access denied", re.IGNORECASE
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Why a document holds nothing to work on: a few stable words, and what was seen."""
-
-    reason: str
-    detail: str = ""
 
 
 class Tidied(NamedTuple):
@@ -77,20 +61,36 @@ class Tidied(NamedTuple):
     since: int = 1
 
 
-def clean(document: Document, min_words: int = MIN_WORDS) -> Document | Dropped:
+def clean(
+    document: Document,
+    min_words: int = MIN_WORDS,
+    reading: int = READING_VERSION,
+    removed: Counter[str] | None = None,
+) -> Document | Dropped:
     """Return the document with a clean text and title, or why there is nothing left of it.
 
     Title, author, URL and language are made one printable line each. The id stays.
+
+    Args:
+        document: As it was read.
+        min_words: Fewer are no article.
+        reading: The version of reading with which the run folder was begun.
+        removed: Kind of what was taken out to characters; is added to.
     """
-    text, link_chars, since = tidy(document.text)
-    dropped = _judge(text, link_chars, min_words)
+    text, link_chars, since = tidy(document.text, reading, removed)
+    title = document.title
+    if title and reading >= _PARTS_SINCE:
+        title = mend(title)
+    dropped = judge(GateInput(text, link_chars, min_words), reading)
     if dropped:
         return dropped
     return Document(
         document.id,
         text,
         document.source,
-        _line(document.title),
+        _line(
+            mend(document.title) if document.title and reading >= _PARTS_SINCE else document.title
+        ),
         _line(document.author),
         _line(document.url, 2000),
         _line(document.language, 40),
@@ -99,23 +99,20 @@ def clean(document: Document, min_words: int = MIN_WORDS) -> Document | Dropped:
     )
 
 
-def tidy(text: str) -> Tidied:
+def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None = None) -> Tidied:
     """Return the clean text.
 
     Hidden characters, trailing spaces, embedded files, boilerplate lines, and blank lines beyond
-    two in a row go. Lines inside fenced code are kept as they are.
+    two in a row go. Lines inside fenced code are kept as they are. ``removed`` is told what went.
     """
-    text = strip_hidden(text)
-    since = 1
-    if _may_hold_files(text):
-        whole = _DATA_RUN.sub("", _DATA_ADDRESS.sub("", _DATA_IMAGE.sub("", text)))
-        since = 1 if len(whole) == len(text) else READING_VERSION
-        text = whole
+    goes_further = reading >= _PARTS_SINCE
+    text, since = _without_foreign(text, removed, goes_further=goes_further)
     fences = fenced_ranges(text)
     lines = text.split("\n")
     code = _lines_of(fences, lines) if fences else frozenset()
     if (fences or "~~~" in text) and code != _simply_fenced(lines):
-        since = READING_VERSION
+        since = _FENCES_SINCE
+    parts = find_parts(lines, code) if goes_further else {}
     kept: list[str] = []
     after_boilerplate = False
     blank = _MAX_BLANK_LINES  # so that no blank line stands first
@@ -125,15 +122,17 @@ def tidy(text: str) -> Tidied:
         if at in code:
             if raw != line and at + 1 in code:
                 line = raw
-                since = READING_VERSION
+                since = _FENCES_SINCE
         elif not line:
             blank += 1
-            if blank > _MAX_BLANK_LINES:
+            is_doubled = goes_further and after_boilerplate and kept and not kept[-1]
+            if blank > _MAX_BLANK_LINES or is_doubled:
                 continue
             kept.append(line)
             continue
-        elif is_boilerplate(line, after_boilerplate):
+        elif (kind := parts.get(at)) or is_boilerplate(line, after_boilerplate):
             after_boilerplate = True
+            _add(removed, kind or "boilerplate lines", len(line))
             continue
         elif ("]" in line or ":" in line) and _LINK_LINE.fullmatch(line.strip()):
             link_chars += len(line)
@@ -141,6 +140,29 @@ def tidy(text: str) -> Tidied:
         after_boilerplate = False
         kept.append(line)
     return Tidied("\n".join(kept).rstrip(), link_chars, since)
+
+
+def _without_foreign(
+    text: str, removed: Counter[str] | None, *, goes_further: bool
+) -> tuple[str, int]:
+    """Take out what is no line of the text: heads of pages, hidden characters, embedded files."""
+    if goes_further and (mended := mend(text)) != text:
+        _add(removed, "mojibake", len(text) - len(mended))
+        text = mended
+    if goes_further and "\f" in text:
+        text, chars = without_running_heads(text)
+        _add(removed, "running heads", chars)
+    text = strip_hidden(text)
+    if not _may_hold_files(text):
+        return text, 1
+    whole = _DATA_RUN.sub("", _DATA_ADDRESS.sub("", _DATA_IMAGE.sub("", text)))
+    _add(removed, "embedded files", len(text) - len(whole))
+    return whole, 1 if len(whole) == len(text) else _FENCES_SINCE
+
+
+def _add(removed: Counter[str] | None, kind: str, chars: int) -> None:
+    if removed is not None and chars:
+        removed[kind] += chars
 
 
 def _lines_of(ranges: list[tuple[int, int]], lines: list[str]) -> frozenset[int]:
@@ -187,36 +209,6 @@ def _may_hold_files(text: str) -> bool:
         if " " not in piece and "\n" not in piece and piece.isascii():
             return True
     return False
-
-
-def _judge(text: str, link_chars: int, min_words: int) -> Dropped | None:
-    if not text or text.isspace():
-        return Dropped("no text")
-    words = _words_up_to_enough(text, min_words)
-    if len(text) <= _WALL_MAX_CHARS:
-        if _NOT_FOUND.match(text):
-            return Dropped("error page", "a 404 or refusal page")
-        if _may_be_wall(text) and _WALL.search(text):
-            return Dropped("error page", "a cookie or JavaScript notice")
-    if words < min_words:
-        return Dropped("too short", f"{words} words, fewer than {min_words}")
-    if link_chars > _MAX_LINK_SHARE * len(text):
-        return Dropped("link list", f"{100 * link_chars // len(text)} % of it is links")
-    return None
-
-
-def _words_up_to_enough(text: str, enough: int) -> int:
-    """Count words, but no more than are asked for. Most texts show at once that they have them."""
-    start = text[: 12 * enough].encode("utf-8", "replace").translate(_LETTERS, _NOT_ASCII)
-    if start.count(b"a ") >= enough:  # ends of words, and never more than there are
-        return enough
-    return sum(1 for _ in islice(_WORD.finditer(text), enough))
-
-
-def _may_be_wall(text: str) -> bool:
-    """Whether a part of each phrase is there that has the same letters in any case: far faster."""
-    lower = text.encode("utf-8", "replace").lower()
-    return any(part in lower for part in _WALL_PARTS)
 
 
 def _line(text: str | None, max_chars: int = 300) -> str | None:

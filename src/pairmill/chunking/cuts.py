@@ -16,10 +16,10 @@ from pairmill.chunking.blocks import Shape
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["cut_span", "nearest_sentence_end", "sentence_ends", "skip_blank"]
+__all__ = ["cut_span", "is_cut_anew", "nearest_sentence_end", "sentence_ends", "skip_blank"]
 
 _END = re.compile(
-    r"""(?<![.!?…।؟])[.!?…।؟]++["'”’»)\]*_]*+(?=\s)|(?<![。！？｡])[。！？｡]++["'”’」』）》]*+"""  # noqa: RUF001 (real marks)
+    r"""(?<![.!?…।؟॥۔។៕။።։])[.!?…।؟॥۔។៕။።։]++["'”’»)\]*_]*+(?=\s)|(?<![。！？｡])[。！？｡]++["'”’」』）》]*+"""  # noqa: RUF001 (real marks)
 )
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|prof|rev|gen|col|capt|lt|sgt|sen|rep|gov|hon|st|mt|jr|sr|messrs"
@@ -28,12 +28,22 @@ _ABBREVIATION = re.compile(
     r"|(?:^|[\s(\[\"'“‘.])[^\W\d_])\.$",  # noqa: RUF001
     re.IGNORECASE,
 )
+# Thai, Lao, Burmese and Khmer put spaces between phrases, and no mark at the end of a sentence.
+_PHRASE_END = re.compile("(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]) (?=\\S)")
+_NEW_IN_3 = re.compile(
+    "[\u0965\u06d4\u17d4\u17d5\u104b\u1362\u0589\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
+)
 _CJK_MARKS = "。！？｡"  # noqa: RUF001
 _OPENING = "\"'“‘«([*_"  # noqa: RUF001
 _NEAR = 150
 _LOOK_BACK = 12  # the longest abbreviation with what stands before it
 _MAX_CLUSTER = 64  # code points: beyond it a "character" is an attack, and is cut
 _ZERO_WIDTH_JOINER = "\u200d"
+
+
+def is_cut_anew(text: str) -> bool:
+    """Whether version 3 of reading may cut a long text elsewhere than earlier ones did."""
+    return not text.isascii() and _NEW_IN_3.search(text) is not None
 
 
 def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
@@ -128,6 +138,7 @@ def _kinds_of_places(
         at = nearest_sentence_end(text, low, high, wish)
         yield [at] if at >= 0 else []
         yield _all(text, "\n", low, high)
+        yield [space.start() for space in _PHRASE_END.finditer(text, low, high)]
 
 
 def _all(text: str, mark: str, low: int, high: int) -> list[int]:

@@ -6,12 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
 from msgspec import Struct
+
+from pairmill.chunking.clean import READING_VERSION
+from pairmill.partition import Partition, parse_partition
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
 
 __all__ = ["Job"]
+
+_STATE = ".run"
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -21,7 +27,10 @@ class Job(Struct, frozen=True, kw_only=True):
         paths: The inputs; as bytes, since names of files may hold what is no text.
         folder: The run folder.
         begun_with: The version of reading with which the run folder was begun; 0: it is new. See
-            `pairmill.chunking.clean.READING_VERSION`.
+            `pairmill.chunking.clean.READING_VERSION`. What was read otherwise is refused.
+        part: Whose chunks are wanted; None: all are.
+        reading: The version by which is read.
+        keeps_memory: Whether what is decided is kept in the run folder: by a run.
     """
 
     paths: tuple[bytes, ...]
@@ -43,6 +52,17 @@ class Job(Struct, frozen=True, kw_only=True):
     chunk_step: int = 1
     chunks_by: str = "neighbours"
     begun_with: int = 0
+    part: Partition | None = None
+    reading: int = READING_VERSION
+    keeps_memory: bool = False
+    shared_lines: bool = True
+    duplicates: str = "exact"
+    duplicate_similarity: float = 0.85
+    splitter: str = ""
+    tokenizer: str = ""
+    chunk_min_tokens: int = 200
+    chunk_target_tokens: int = 450
+    chunk_max_tokens: int = 700
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -54,8 +74,13 @@ class Job(Struct, frozen=True, kw_only=True):
         """The run folder."""
         return Path(os.fsdecode(self.folder))
 
+    @property
+    def memory(self) -> Path:
+        """The run folder's memory of its input; see `pairmill.chunking.intake_file`."""
+        return self.output / _STATE / "intake.db"
+
     @classmethod
-    def of(cls, settings: Settings, begun_with: int = 0) -> Job:
+    def of(cls, settings: Settings, begun_with: int = 0, *, keeps_memory: bool = False) -> Job:
         """Take from a run's settings what reading needs."""
         return cls(
             paths=tuple(map(os.fsencode, settings.inputs)),
@@ -77,4 +102,26 @@ class Job(Struct, frozen=True, kw_only=True):
             chunk_step=settings.chunk_step,
             chunks_by=settings.chunks_by,
             begun_with=begun_with,
+            part=parse_partition(settings.partition, {}) if settings.partition else None,
+            reading=begun_with or _noted_reading(settings.output),
+            keeps_memory=keeps_memory,
+            shared_lines=settings.shared_lines == "remove",
+            duplicates=settings.duplicates,
+            duplicate_similarity=settings.duplicate_similarity,
+            splitter=settings.splitter or "",
+            tokenizer=str(settings.tokenizer or ""),
+            chunk_min_tokens=settings.chunk_min_tokens,
+            chunk_target_tokens=settings.chunk_target_tokens,
+            chunk_max_tokens=settings.chunk_max_tokens,
         )
+
+
+def _noted_reading(output: Path) -> int:
+    """The version of reading with which a run folder was begun; today's, where there is none."""
+    try:
+        noted = orjson.loads((output / _STATE / "origin.json").read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return READING_VERSION
+    if not isinstance(noted, dict) or not noted.get("identities"):
+        return READING_VERSION
+    return noted["reading"] if isinstance(noted.get("reading"), int) else 1

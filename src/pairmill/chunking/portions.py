@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pairmill.chunking.chunk import Span
     from pairmill.chunking.job import Job
+    from pairmill.partition import Partition
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
     from pairmill.sources.streams import Source
@@ -115,10 +117,19 @@ def packed_of(
 ) -> Iterator[Packed]:
     """Yield the chunks of inputs that were checked, packed; the first ``limit`` of them.
 
+    Of these, where the job names a part, only those that fall to it.
+
     Raises:
         InputError: An input as a whole cannot be read.
     """
-    return islice(_packed_of(job, watch, stdin, on_wait), job.limit)
+    found = islice(_packed_of(job, watch, stdin, on_wait), job.limit)
+    if job.part is None:
+        return found
+    return filter(partial(_falls_to, job.part), found)
+
+
+def _falls_to(part: Partition, packed: Packed) -> bool:
+    return part.takes(packed[0])
 
 
 def read_portions(job: Job) -> Iterator[ChunkBatch]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
+from functools import partial
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pairmill.chunking.chunk import find_spans, join_neighbours, make_chunk
-from pairmill.chunking.clean import READING_VERSION, Dropped, clean
+from pairmill.chunking.chunk import join_neighbours, make_chunk
+from pairmill.chunking.clean import clean
+from pairmill.chunking.corpus import Corpus, PreparedDocument
+from pairmill.chunking.cuts import is_cut_anew
+from pairmill.chunking.gates import Dropped, too_short
+from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
+from pairmill.chunking.splitters import make_splitter
 from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
 from pairmill.quality.language import identify, primary
@@ -24,6 +30,7 @@ from pairmill.sources.fences import part_long_blocks
 from pairmill.sources.files import check_inputs, find_files
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
+from pairmill.sources.remote import RemoteStream
 from pairmill.sources.streams import BombError, Piped, open_regular
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.chunking.chunk import Span
+    from pairmill.chunking.splitters import Splitter
     from pairmill.config import Settings
     from pairmill.records import Chunk
     from pairmill.sources.base import Documents
@@ -38,12 +46,16 @@ if TYPE_CHECKING:
     from pairmill.sources.notes import Watch
     from pairmill.sources.streams import Source
 
-__all__ = ["chunks_of", "read_chunks", "read_documents", "spans_of", "usable"]
+__all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
 _AHEAD = 4  # tasks a process that may wait for their turn
 _AHEAD_BYTES = 2**26  # of these tasks together
 _SHOWN_CHARS = 600  # of a text, by which its language is told
+_CHARS_A_TOKEN = 2  # of code and tables, at the least as a rule
 _PUMPED = 256  # documents from standard input that may wait
+_PAUSE_S = 0.1  # for which standard input gives nothing: what was read goes on
+_PARTED_SINCE = 2  # versions of reading, see `clean.READING_VERSION`
+_ACROSS_SINCE = 3
 
 
 def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -> Iterator[Chunk]:
@@ -63,21 +75,24 @@ def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -
 
 
 def read_documents(
-    settings: Settings | Job,
-    watch: Watch,
-    stdin: Source | None = None,
-    on_wait: Callable[[], None] | None = None,
+    settings: Settings | Job, watch: Watch, stdin: Source | None = None
 ) -> Iterator[Document]:
-    """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``.
-
-    ``on_wait`` is called before standard input is waited for.
-    """
+    """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
     job = settings if isinstance(settings, Job) else Job.of(settings)
+    for document in _documents(job, watch, stdin):
+        if document is not None:
+            yield document
+
+
+def _documents(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Document | None]:
+    """Yield the documents of all inputs; None before standard input is waited for."""
     formats = Formats(job.sources)
     with Extractors(job.page_s, job.page_processes) as extractors:
-        for item in _in_order(_read_all(job, formats, extractors, stdin), extractors, on_wait):
+        for item in _in_order(_read_all(job, formats, extractors, stdin), extractors):
             if isinstance(item, Note):
                 watch(item)
+            elif item is None:
+                yield None
             else:
                 watch(Note(InputFate.READ, item.source))
                 yield item
@@ -107,32 +122,111 @@ def spans_of(
     on_wait: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Document, list[Span]]]:
     """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
-    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
-    for document in read_documents(job, watch, stdin, on_wait):
-        cleaned = usable(document, job)
-        if isinstance(cleaned, Dropped):
-            watch(Note(InputFate.DROPPED, document.source, cleaned.reason, cleaned.detail))
+    for one in prepared_of(job, watch, stdin, on_wait):
+        yield one.document, one.spans
+
+
+def prepared_of(
+    job: Job,
+    watch: Watch,
+    stdin: Source | None = None,
+    on_wait: Callable[[], None] | None = None,
+) -> Iterator[PreparedDocument]:
+    """Yield each document that is used, with what was taken out of it.
+
+    ``on_wait`` is called before standard input is waited for.
+    """
+    finish = partial(_finished, job, make_splitter(job))
+    if job.reading < _ACROSS_SINCE:  # a folder that was begun before documents were compared
+        for one in _cleaned(job, watch, stdin):
+            if one is not None:
+                finished = finish(one.document)
+                if isinstance(finished, Dropped):
+                    watch(_dropped(one.raw, finished))
+                    continue
+                one.document, one.spans = finished
+                yield one
+            elif on_wait is not None:
+                on_wait()
+        return
+    with IntakeFile(job.memory, is_own=job.keeps_memory) as file:
+        corpus = Corpus(
+            file,
+            watch,
+            finish,
+            shared_lines=job.shared_lines,
+            duplicates=job.duplicates,
+            least=job.duplicate_similarity,
+            limit=job.limit,
+        )
+        for settled in corpus.settle(_cleaned(job, watch, stdin)):
+            if settled is not None:
+                yield settled
+            elif on_wait is not None:
+                on_wait()
+
+
+def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[PreparedDocument | None]:
+    """Yield the documents that hold something, each cleaned by itself."""
+    for document in _documents(job, watch, stdin):
+        if document is None:
+            yield None
             continue
-        parted = part_long_blocks(cleaned.text, job.chunk_max_chars)
-        if parted != cleaned.text:
-            cleaned = replace(cleaned, text=parted, since=READING_VERSION)
-        if 0 < job.begun_with < cleaned.since:
-            raise ChangedError(
-                f"{job.output}: begun with an earlier version of pairmill, which read"
-                f" {cleaned.source} otherwise: its chunks count as new, and may be asked and paid"
-                " for again; add --accept-change to do so, or give another folder with -o"
-            )
-        yield cleaned, units_of(cleaned.text, bounds, job)[: job.limit_per_document]
+        removed: Counter[str] = Counter()
+        cleaned = clean(document, job.min_words, job.reading, removed)
+        if isinstance(cleaned, Dropped):
+            watch(_dropped(document, cleaned))
+        else:
+            yield PreparedDocument(document, cleaned, removed)
 
 
 def usable(document: Document, job: Job) -> Document | Dropped:
-    """Return a cleaned document as a run uses it, or why it does not.
+    """Return a document as a run uses it, as far as it can be told without the others; or why not.
+
+    Lines that others of its site share still stand in it.
+    """
+    cleaned = clean(document, job.min_words, job.reading)
+    return cleaned if isinstance(cleaned, Dropped) else _admitted(cleaned, job)
+
+
+def _dropped(document: Document, why: Dropped) -> Note:
+    return Note(InputFate.DROPPED, document.source, why.reason, why.detail)
+
+
+def _finished(
+    job: Job, split: Splitter, cleaned: Document
+) -> tuple[Document, list[Span]] | Dropped:
+    """Return a document as a run uses it, and where its units are; or why it is not used.
+
+    Raises:
+        ChangedError: The run folder was begun with a version of reading that read it otherwise.
+    """
+    admitted = _admitted(cleaned, job)
+    if isinstance(admitted, Dropped):
+        return admitted
+    most = _CHARS_A_TOKEN * job.chunk_max_tokens if job.tokenizer else job.chunk_max_chars
+    parted = part_long_blocks(admitted.text, most)
+    if parted != admitted.text:
+        admitted = replace(admitted, text=parted, since=max(admitted.since, _PARTED_SINCE))
+    is_long = len(admitted.text) > most
+    if 0 < job.begun_with < _ACROSS_SINCE and is_long and is_cut_anew(admitted.text):
+        admitted = replace(admitted, since=_ACROSS_SINCE)
+    if 0 < job.begun_with < admitted.since:
+        raise ChangedError(
+            f"{job.output}: begun with an earlier version of pairmill, which read"
+            f" {admitted.source} otherwise: its chunks count as new, and may be asked and paid"
+            " for again; add --accept-change to do so, or give another folder with -o"
+        )
+    return admitted, units_of(split, admitted.text, job)[: job.limit_per_document]
+
+
+def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
+    """Return a document that may leave the machine, or why it may not.
 
     A language that a page's template claims is believed only where the text does not show another.
     """
-    cleaned = clean(document, job.min_words)
-    if isinstance(cleaned, Dropped):
-        return cleaned
+    if job.reading >= _ACROSS_SINCE and (short := too_short(cleaned.text, job.min_words)):
+        return short
     claims_language = cleaned.language is not None and cleaned.since > 1
     if job.languages or claims_language:
         shown = identify(cleaned.text[:_SHOWN_CHARS], cleaned.language)
@@ -149,9 +243,9 @@ def usable(document: Document, job: Job) -> Document | Dropped:
     return cleaned
 
 
-def units_of(text: str, bounds: tuple[int, int, int], job: Job) -> list[Span]:
+def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
     """Where the units of a text are: its chunks, or windows of neighbouring ones."""
-    spans = find_spans(text, bounds)
+    spans = split(text)
     if job.chunks_per_unit == 1 or job.chunks_by == "subject":
         return spans
     return join_neighbours(spans, job.chunks_per_unit, job.chunk_step)
@@ -166,10 +260,10 @@ def _read_all(
     notes: list[Note] = []
     for found in find_files(job.inputs, job.output, notes.append):
         yield from _taken(notes)
-        if found.path is None:
+        if found.path is None and found.remote is None:
             yield from _pumped(job, formats, extractors, stdin)
             continue
-        for item in _read_file(found, found.path, job, formats, extractors, notes.append):
+        for item in _read_file(found, job, formats, extractors, notes.append):
             if notes:
                 yield from _taken(notes)
             yield item
@@ -188,11 +282,12 @@ class _WaitingForInput:
 
 
 def _in_order(
-    items: Iterator[_Item | _WaitingForInput],
-    extractors: Extractors,
-    on_wait: Callable[[], None] | None,
-) -> Iterator[Document | Note]:
-    """Resolve what other processes work on, some of it at the same time, and keep the order."""
+    items: Iterator[_Item | _WaitingForInput], extractors: Extractors
+) -> Iterator[Document | Note | None]:
+    """Resolve what other processes work on, some of it at the same time, and keep the order.
+
+    None stands where standard input had nothing more to give at the moment.
+    """
     pending: deque[_Item] = deque()
     tasks = held = 0
     most = _AHEAD * extractors.width
@@ -201,8 +296,7 @@ def _in_order(
             while pending:
                 yield from _resolve(pending.popleft())
             tasks = held = 0
-            if on_wait is not None:
-                on_wait()
+            yield None
             continue
         if isinstance(item, Deferred):
             tasks += 1
@@ -258,7 +352,7 @@ def _pumped(
     threading.Thread(target=pump, daemon=True, name="stdin").start()
     while True:
         try:
-            item = queue.get_nowait()
+            item = queue.get(timeout=_PAUSE_S)
         except Empty:
             yield _WaitingForInput()
             item = queue.get()
@@ -271,25 +365,30 @@ def _pumped(
 
 def _read_file(
     found: FoundFile,
-    path: Path,
     job: Job,
     formats: Formats,
     extractors: Extractors,
     watch: Watch,
 ) -> Documents:
     try:
-        file = open_regular(path)
+        file = RemoteStream(found.remote) if found.remote else open_regular(_path_of(found))
     except OSError as error:
         reason = error.strerror or "no reason"
         watch(Note(InputFate.SKIPPED, found.label, "cannot read file", reason))
         return
     with file:
-        opener = _opener(path.name, found.label, file, job, extractors)
+        name = found.remote.name if found.remote else _path_of(found).name
+        opener = _opener(name, found.label, file, job, extractors)
         opener.watch = watch
         opener.from_folder = found.from_folder
         opener.formats = formats
-        opener.path = path
+        opener.path = found.path
         yield from _guarded(opener, formats)
+
+
+def _path_of(found: FoundFile) -> Path:
+    assert found.path is not None  # noqa: S101 (it is neither remote nor standard input)
+    return found.path
 
 
 def _opener(name: str, label: str, stream: object, job: Job, extractors: Extractors) -> Opener:

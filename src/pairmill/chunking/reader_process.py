@@ -15,6 +15,7 @@ from pairmill.errors import ChangedError, InputError, StoppedError
 from pairmill.sources.files import STANDARD_INPUT
 from pairmill.sources.frames import BrokenFrameError, read_bytes, read_frame, write_frame
 from pairmill.sources.processes import Process
+from pairmill.sources.remote import credentials_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,8 @@ class ReaderProcess:
         self._reading = threading.Lock()
         self._is_closed = False
         stdin = None if STANDARD_INPUT in job.inputs else subprocess.DEVNULL
-        self._process = Process(_MODULE, stdin=stdin, leads=True)
+        environment = credentials_for(job.inputs)
+        self._process = Process(_MODULE, stdin=stdin, leads=True, environment=environment)
         with ExitStack() as undo:
             undo.callback(self.close)
             _widen(self._process.outward)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pairmill.errors import StoppedError
 from pairmill.quality.language import primary
 from pairmill.quality.text import content_in_order, prepare
 from pairmill.records import Chunk, PartOrigin, digest
@@ -77,18 +78,27 @@ def gather(
         chunks: All of the input's; read to the end before the first unit comes.
         size: The most chunks of a unit.
         on_wait: Called now and then while they are read.
+
+    Raises:
+        StoppedError: There is no room for them on the disk.
     """
     # Without a name the database is SQLite's own temporary file, which no death leaves behind.
     with closing(sqlite3.connect("", isolation_level=None)) as database:
-        database.executescript(f"PRAGMA cache_size = -{_CACHE_KB}; {_SCHEMA}")
-        shelf = _Shelf(database)
-        for number, chunk in enumerate(chunks):
-            shelf.put(chunk)
-            if on_wait is not None and number % _TELL_EACH == 0:
-                on_wait()
-        shelf.describe()
-        for group in shelf.groups(size):
-            yield _joined(group)
+        try:
+            database.executescript(f"PRAGMA cache_size = -{_CACHE_KB}; {_SCHEMA}")
+            shelf = _Shelf(database)
+            for number, chunk in enumerate(chunks):
+                shelf.put(chunk)
+                if on_wait is not None and number % _TELL_EACH == 0:
+                    on_wait()
+            shelf.describe()
+            for group in shelf.groups(size):
+                yield _joined(group)
+        except sqlite3.Error as error:
+            raise StoppedError(
+                f"the chunks cannot wait for their like in a temporary file ({error}): name a"
+                " folder with room in TMPDIR"
+            ) from None
 
 
 def telling_terms(chunk: Chunk) -> Mapping[str, int]:

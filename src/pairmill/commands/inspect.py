@@ -31,10 +31,17 @@ def inspect(  # noqa: PLR0917 (typer makes them flags)
     diff: Annotated[
         str | None, typer.Option(metavar="FILE", help="Print what cleaning takes out of a file.")
     ] = None,
+    duplicates: Annotated[
+        str | None, typer.Option(metavar="WORD", help="off, exact, or near: which copies to find.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting of a run."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Say what a run would read, use and leave out of an input, and why; no model is asked."""
-    from pairmill.config import load
+    from pairmill.commands.flags import read_settings
     from pairmill.errors import UsageError
     from pairmill.service.inspect import inspect_input, print_chunks, print_diff, print_inspection
 
@@ -44,8 +51,9 @@ def inspect(  # noqa: PLR0917 (typer makes them flags)
         "sources": tuple(sources) if sources else None,
         "model": model,
         "limit": limit,
+        "duplicates": duplicates,
     }
-    settings = load(config, given)
+    settings, _ = read_settings(config, assignments, given)
     if diff is not None:
         print_diff(settings, diff)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -72,16 +74,28 @@ def view(
                 err=True,
             )
         if open_browser:
-            import webbrowser
+            stack.enter_context(_opened(address))
 
-            webbrowser.open(address)
+    with ExitStack() as stack:
+        serve_view(
+            dataset,
+            tell,
+            version=__version__,
+            host=host,
+            port=port,
+            names=tuple(name or ()),
+            run_code=run_code,
+        )
 
-    serve_view(
-        dataset,
-        tell,
-        version=__version__,
-        host=host,
-        port=port,
-        names=tuple(name or ()),
-        run_code=run_code,
-    )
+
+@contextmanager
+def _opened(address: str) -> Iterator[None]:
+    """Have the default browser open an address that the list of processes must not show."""
+    import tempfile
+    import webbrowser
+
+    with tempfile.NamedTemporaryFile("w", suffix=".html", prefix="pairmill-view-") as page:
+        page.write(f'<meta http-equiv="refresh" content="0;url={address}">')
+        page.flush()
+        webbrowser.open(Path(page.name).as_uri())
+        yield

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pairmill.llm.providers.provider import Mode, Provider, ProviderReply
     from pairmill.records import Request
 
-__all__ = ["Admission", "Flight", "Turn"]
+__all__ = ["Admission", "Flight", "SendLog", "Turn"]
 
 
 class Turn(Protocol):
@@ -87,6 +87,23 @@ class Admission(Protocol):
         Raises:
             StoppedError: None is left at all.
         """
+        ...
+
+
+class SendLog(Protocol):
+    """Counts the sends of one request that may have been billed in vain, over all starts."""
+
+    @property
+    def count(self) -> int:
+        """How many there were before now."""
+        ...
+
+    def failed(self, error: ProviderError) -> None:
+        """Count one more."""
+        ...
+
+    async def kept(self) -> None:
+        """Return once all that was counted is durable."""
         ...
 
 

@@ -76,6 +76,8 @@ _NAMES: dict[str, Kind] = {
     "string_above_max_length": Kind.CHUNK,
     "content_filter": Kind.CHUNK,  # Azure
     "content_policy_violation": Kind.CHUNK,
+    "data_inspection_failed": Kind.CHUNK,  # Alibaba
+    "datainspectionfailed": Kind.CHUNK,
     "responsibleaipolicyviolation": Kind.CHUNK,  # Azure, inner error
     "request_too_large": Kind.CHUNK,  # Anthropic
     # Groq: max_tokens spent before the JSON was whole
@@ -177,7 +179,7 @@ _TEXTS = (
         Kind.CHUNK,
         (*_REFUSED, 451, 500),
         r"content (?:filter|management policy|policy)|moderation|flagged|safety system"
-        r"|敏感|违规|内容安全|sensitive (?:content|words?)",
+        r"|inappropriate content|敏感|违规|内容安全|sensitive (?:content|words?)",
         "content_filter",
     ),
     _sign(Kind.QUOTA, (*_ANY_4XX, 500, 502, 503), _MONEY_GONE),
@@ -342,6 +344,8 @@ def classify_empty(
             headers=headers,
         )
     kind, code, message = _emptiness(body, choice, secrets)
+    if status in _NOT_YET and kind is Kind.LOST:
+        kind, message = Kind.OVERLOAD, f"the endpoint sent no answer (HTTP {status})"
     return ProviderError(
         kind,
         message,
@@ -354,6 +358,7 @@ def classify_empty(
 
 
 _REASONS = frozenset({"content_filter"})
+_NOT_YET = frozenset({202, 204, 205})  # it went well, and there is no answer, nor a bill
 
 
 def _emptiness(
@@ -472,6 +477,8 @@ _BY_NAME = {
     "request_too_large": "too_long",
     "content_filter": "content_filter",
     "content_policy_violation": "content_filter",
+    "data_inspection_failed": "content_filter",
+    "datainspectionfailed": "content_filter",
     "responsibleaipolicyviolation": "content_filter",
     "base_resp.1026": "content_filter",
     "base_resp.1027": "content_filter",

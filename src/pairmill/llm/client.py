@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from pairmill.clock import Clock
     from pairmill.events import Bus
-    from pairmill.llm.admission import Admission, Flight, Turn
+    from pairmill.llm.admission import Admission, Flight, SendLog, Turn
     from pairmill.llm.providers.provider import ProviderReply
     from pairmill.llm.retry import Random
     from pairmill.records import Completion, Request
@@ -27,6 +28,14 @@ _NO_HISTORY = History()
 _NOWHERE: frozenset[str] = frozenset()
 _DOUBTS = 3  # failures of one request, until something else is asked
 _LOOK_AGAIN_S, _LOOK_AGAIN_LATEST_S = 20.0, 300.0
+
+
+class _Look(Struct):
+    """When a model was last asked something else, and when it may be again."""
+
+    next_at: float = float("-inf")
+    well_at: float = float("-inf")
+    again_in_s: float = _LOOK_AGAIN_S
 
 
 class Client:
@@ -44,7 +53,7 @@ class Client:
         policy: How patient each request is.
         purpose: What an answer's charge is entered as: ``answer``, or ``probe`` for the calls
             before a run, whose answers are not kept.
-        is_well: Asks the server something else, and says whether it answered. Asked, seldom, where
+        is_well: Asks a model something else, and says whether it answered. Asked, seldom, where
             requests fail again and again and no other is under way that could tell: the last ones
             of a run may be the only ones that a server cannot answer.
     """
@@ -59,7 +68,7 @@ class Client:
         *,
         policy: RetryPolicy | None = None,
         purpose: str = "answer",
-        is_well: Callable[[], Awaitable[bool]] | None = None,
+        is_well: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._admission = admission
         self._flight = flight
@@ -69,22 +78,28 @@ class Client:
         self._policy = policy or RetryPolicy()
         self._purpose = purpose
         self._is_well = is_well
-        self._look_at = self._well_at = float("-inf")
-        self._look_in_s = _LOOK_AGAIN_S
+        self._looks: dict[str, _Look] = {}
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: Request, sends: SendLog | None = None) -> Completion:
         """Return the answer to ``request``.
+
+        Args:
+            request: What to ask.
+            sends: Knows how often it was sent in vain before, and keeps count; None: never, and
+                nobody does.
 
         Raises:
             ProviderError: The last failure, once trying again was ruled out. Its kind says whose
                 fault it was.
             StoppedError: Nobody is left to ask, or a cap is reached.
         """
-        history = _NO_HISTORY
+        history = History(billed=sends.count) if sends else _NO_HISTORY
         tried = _NOWHERE
         wait_s = failed_at = 0.0
         was_asked = False
         while True:
+            if sends is not None and history.billed:
+                await sends.kept()  # so that a kill in what follows does not forget it
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
             started = self._clock.monotonic()
             if history.failures:
@@ -104,40 +119,46 @@ class Client:
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
+            error.failed_at = self._clock.time()
+            may_be_billed = error.is_billed or error.prompt_tokens > 0
             alone = turn.failed(error)
             self._tell_charge(turn, error)
             self._tell_failure(error)
+            if sends is not None and may_be_billed:
+                sends.failed(error)
             self._flight.check()
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)
             history = history.after(error, alone=alone)
             was_asked = error.retry_after_s is not None
             is_doubtful = not alone and is_of_server(error) and error.status is not None
-            if is_doubtful and history.failures >= _DOUBTS and await self._is_answering():
+            is_doubtful = is_doubtful and history.failures >= _DOUBTS
+            if is_doubtful and await self._is_answering(request.model):
                 raise self._given_up(error, history)
             del error  # its traceback holds this frame, which would hold it
             if not turn.is_held:  # then the gate itself waits, for all
                 await self._clock.sleep(wait_s)
 
-    async def _is_answering(self) -> bool:
-        """Whether the server answers something else: asked now, or a moment ago."""
-        now = self._clock.monotonic()
-        if self._is_well is None or now < self._look_at:
-            return now - self._well_at < _LOOK_AGAIN_S
-        self._look_at = float("inf")  # one at a time
+    async def _is_answering(self, model: str) -> bool:
+        """Whether a model answers something else: asked now, or a moment ago."""
+        if self._is_well is None:
+            return False
+        look, now = self._looks.setdefault(model, _Look()), self._clock.monotonic()
+        if now < look.next_at:
+            return now - look.well_at < _LOOK_AGAIN_S
+        look.next_at = float("inf")  # one at a time
         try:
-            if await self._is_well():
-                self._well_at = self._clock.monotonic()
-                self._look_in_s = _LOOK_AGAIN_S
+            if await self._is_well(model):
+                look.well_at, look.again_in_s = self._clock.monotonic(), _LOOK_AGAIN_S
                 return True
-            self._look_in_s = min(_LOOK_AGAIN_LATEST_S, 2.0 * self._look_in_s)
+            look.again_in_s = min(_LOOK_AGAIN_LATEST_S, 2.0 * look.again_in_s)
         finally:
-            self._look_at = self._clock.monotonic() + self._look_in_s
+            look.next_at = self._clock.monotonic() + look.again_in_s
         return False
 
     def _given_up(self, error: ProviderError, history: History) -> ProviderError:
         """The last failure of a request, which knows whether any of them may have been billed."""
         error.maybe_paid = error.maybe_paid or history.billed > 0
-        error.failed_at = self._clock.time()
+        error.billed_sends = history.billed
         return error
 
     def _begin(self, turn: Turn) -> None:
@@ -213,7 +234,7 @@ class Client:
         billed = history.billed + error.is_billed
         if others and billed < self._policy.max_billed:
             return 0.0, tried
-        raise self._given_up(error, history)
+        raise self._given_up(error, history.after(error))
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(

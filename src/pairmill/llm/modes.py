@@ -30,6 +30,7 @@ __all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "ProbeQuestio
 _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
 _SERVER_ERROR = 500
+_BAD_GATEWAY, _MOST_BAD_GATEWAY = 502, 4  # so many sends in each way of asking
 _NOT_FOUND = 404
 _WORTH_SAYING = ("system", "temperature", "top_p", "seed", "service_tier")
 _UNUSABLE = frozenset({"empty", "refusal", "json_validate_failed"})
@@ -49,6 +50,8 @@ class ProbePolicy(RetryPolicy):
         """See `RetryPolicy`."""
         if error.status == _SERVER_ERROR and history.failures:
             return GiveUp("an internal error, again")
+        if error.status == _BAD_GATEWAY and history.failures + 1 >= _MOST_BAD_GATEWAY:
+            return GiveUp("the server behind the gateway fails, again")
         if error.kind is Kind.FOREIGN:
             return GiveUp("no other reply is to be expected there")
         return RetryPolicy.decide(self, error, history, random, alone=alone)
@@ -140,6 +143,7 @@ async def find_mode(
         mode = await probe.find()
     finally:
         encoder.may_weaken = True
+    encoder.tell_left_out(model)
     search = encoder.reasoning(model)
     found = ModeFinding(
         mode,
@@ -230,7 +234,7 @@ class _Probe:
                 if error.kind is Kind.BADOUT and error.code in _UNUSABLE:
                     self._is_reached = True
                     continue
-                if error.status == _SERVER_ERROR:
+                if error.status in {_SERVER_ERROR, _BAD_GATEWAY}:
                     return False
                 if not _may_be_the_mode(error):
                     raise

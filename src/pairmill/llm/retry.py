@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
 
 __all__ = [
+    "IN_RUN",
+    "MOST_BILLED",
     "Decision",
     "GiveUp",
     "History",
@@ -27,6 +29,9 @@ __all__ = [
 ]
 
 _MOST_DOUBLINGS = 16
+
+MOST_BILLED = 2
+"""Sends of one request that may be billed without an answer to show for it."""
 
 
 class Random(Protocol):
@@ -104,7 +109,9 @@ class RetryPolicy:
         spread: What is added at most to a wait that the server asked for, as a share of it.
         max_wait_s: All waits of one request together for which the server did not ask.
         max_asked_s: All waits of one request together for which it did.
-        max_billed: Sends of one request that may be billed: no more than this.
+        max_billed: Sends of one request that may be billed: no more than this, over all starts.
+        waits_for_others: A request that may have been billed is given up for now: whoever asks has
+            to come back to it, once others are answered.
         max_alone: Failures of the server at one request while it answers others.
     """
 
@@ -114,7 +121,8 @@ class RetryPolicy:
     spread: float = 0.1
     max_wait_s: float = 1800.0
     max_asked_s: float = 1800.0
-    max_billed: int = 2
+    max_billed: int = MOST_BILLED
+    waits_for_others: bool = False
     max_alone: int = 4
 
     def decide(
@@ -132,6 +140,8 @@ class RetryPolicy:
             return GiveUp("no usable answer")
         if error.is_billed and history.billed + 1 >= self.max_billed:
             return GiveUp("it may have been billed for each try")
+        if error.is_billed and self.waits_for_others:
+            return GiveUp("others are to be answered first")
         alone = alone and is_of_server(error)
         if alone and history.alone + 1 >= self.max_alone:
             return GiveUp("it fails while others are answered")
@@ -150,3 +160,7 @@ class RetryPolicy:
         if history.waited_s + seconds > self.max_wait_s:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
         return Wait(seconds)
+
+
+IN_RUN = RetryPolicy(waits_for_others=True)
+"""For the calls of a run, whose units are set aside and taken up again."""

@@ -242,6 +242,7 @@ def _sums(facts: RunFacts) -> list[tuple[str, str | None]]:
         ("of these, with nothing to write about", _number(counts.empty)),
         ("of these, rejected", _number(counts.rejected_chunks)),
         ("of these, to do", _number(counts.to_do) if counts.to_do else None),
+        ("Chunks that repeat others", _number(counts.repeated) if counts.repeated else None),
         ("Pairs", _number(counts.pairs + counts.dropped_pairs)),
         ("of these, kept", _number(counts.pairs)),
         ("of these, dropped by a check", _number(counts.dropped_pairs)),

@@ -34,7 +34,6 @@ from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -120,11 +119,12 @@ class _KnownClaims(NamedTuple):
     """What a unit was the first of the corpus to bring, as the run decided."""
 
     path: Path
+    scope: str
     unit: str
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
         """Whether each name is the unit's."""
-        return held_by(self.path, self.unit, names)
+        return held_by(self.path, self.scope, self.unit, names)
 
 
 def explain(name: str, path: Path) -> Explanation:
@@ -211,7 +211,7 @@ async def _ask_again(
         settings = for_unit(settings, recipe)
         questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
         unit = digest(chunk.id, recipe.identity)
-        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, unit))
+        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, recipe.identity, unit))
         try:
             await recipe.write(chunk, asker)
         except RejectedError as error:
@@ -255,9 +255,9 @@ def _shards(folder: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         return {}
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         try:
             known = lookup.known([UnitKey(_NO_UNIT, chunk_id)])
         except ValueError:  # no id of ours

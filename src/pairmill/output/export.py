@@ -130,6 +130,7 @@ class ExportSummary:
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
         length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        chosen_by: Of such a format, what made an answer the chosen one, to how many records.
         related: Documents that share text with others, and so their split; None where nobody
             looked.
         sources_read: Documents whose own texts were compared for that; the others by their answers
@@ -153,6 +154,7 @@ class ExportSummary:
     recipes: tuple[str, ...]
     models: tuple[str, ...]
     length_gap: LengthGap | None = None
+    chosen_by: Mapping[str, int] = field(default_factory=dict)
     related: int | None = None
     sources_read: int = 0
     moved: tuple[str, ...] = ()
@@ -258,6 +260,7 @@ class _Pass:
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._gap = GapCounter()
+        self._chosen_by: Counter[str] = Counter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
         self.first = ""
@@ -295,6 +298,7 @@ class _Pass:
             recipes=tuple(sorted(self._recipes))[:_MOST_NAMES],
             models=tuple(sorted(self._models))[:_MOST_NAMES],
             length_gap=self._gap.result(),
+            chosen_by=dict(self._chosen_by.most_common()),
             related=related,
             sources_read=len(self._sources),
             moved=tuple(moved),
@@ -356,7 +360,7 @@ class _Pass:
     def _passing(self) -> Iterator[Row]:
         for chunk in self._rows.chunks():
             rows = [row for row, _ in chunk if not self._unfit(row)]
-            for row, _ in self._shape.write(self._without_parents(rows)):
+            for row, *_ in self._shape.write(self._without_parents(rows)):
                 if not self._reason_to_drop(row):
                     yield row
 
@@ -408,7 +412,7 @@ class _Pass:
         rows = self._without_parents(fitting)
         self._dropped["evolved_from"] += len(fitting) - len(rows)
         unpaired = len(rows)
-        for row, written in self._shape.write(rows):
+        for row, written, chosen_by in self._shape.write(rows):
             unpaired -= 1 if row.get("alternative") else 2
             reason = self._reason_to_drop(row) or self._repeats(row)
             if reason:
@@ -423,6 +427,7 @@ class _Pass:
             self._note_origin(row)
             if self._shape.paired:
                 self._gap.add(written)
+                self._chosen_by[chosen_by] += 1
         if self._shape.paired and unpaired > 0:
             self._dropped["unpaired"] += unpaired
 

@@ -73,6 +73,9 @@ def _splits(summary: ExportSummary, options: ExportOptions) -> str:
                 f"{_sources(leak)}"
             ),
         ]
+    if summary.chosen_by:
+        told = "; ".join(f"{escaped(how)}: {count:,}" for how, count in summary.chosen_by.items())
+        lines += ["", f"What made an answer the chosen one: {told}."]
     if summary.length_gap:
         lines += ["", f"{escaped(summary.length_gap.line(), 400)}."]
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings
 from pairmill.errors import PairmillError
 from pairmill.sources.files import check_inputs
+from pairmill.sources.remote import is_remote
 
 if TYPE_CHECKING:
     from pairmill.records import Chunk
@@ -41,10 +42,12 @@ def find_inputs(folder: RunFolder, *, run_code: bool = True) -> tuple[Settings |
         settings = Settings.model_validate_json(folder.resolved.read_bytes())
     except (OSError, ValueError):
         return None, "the folder does not say what it was made from (.run/config.json)"
-    if settings.sources and not run_code:
+    if (settings.sources or settings.splitter) and not run_code:
         return None, _CODE
     if "-" in settings.inputs:
         return None, "the run read standard input, which is gone"
+    if any(map(is_remote, settings.inputs)):  # a folder of somebody else's must not lead anywhere
+        return None, "the run read files by URL; name the documents with --documents"
     settings = settings.model_copy(update={"output": folder.path})
     here = folder.path.resolve()
     for place in (Path(), _place_of_start(folder), here.parent, here):

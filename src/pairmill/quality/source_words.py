@@ -85,6 +85,12 @@ _IN_ANSWERS = (
         r"\s+(?:passage|excerpt|snippet|article|extract)\b(?!\s+of\b)"
     ),
     rf"\bthe\s+(?:{'|'.join(_SURE)}|text)\s+(?:is|was)\s+(?:about|from|an?|taken)\b",
+    # "as the author puts it", "this is described in the text"
+    r"\bas\s+the\s+(?:authors?|writer|speaker|article|passage|excerpt)\b(?!\s+of\b)",
+    (
+        rf"\b(?:mentioned|described|discussed|stated|explained|named)\s+in\s+the\s+(?:{_NOUN})"
+        rf"\s*{_ENDS}"
+    ),
     r"\b(?:passage|excerpt)\s+(?:above|below|provided|given)\b",
 )
 _ANSWER = re.compile("|".join((*_ANYWHERE, *_IN_ANSWERS)))

@@ -82,7 +82,7 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
     steps = _Steps(
         Evolution.of(settings, checks),
         make_verifier(settings, None if is_unchecked else checks, generator.rewrite),
-        Preference.of(settings),
+        Preference.of(settings, checks),
         make_judge(settings),
     )
     named = steps.identities()

@@ -136,19 +136,27 @@ class Evolution:
             found.setdefault(evolved.number, evolved)
         view = view_of(chunk)
         children: list[Pair] = []
+        shown = {pair.index: view_of_pair(pair, view) for pair in pairs}
         for number, (parent, operator) in enumerate(zip(pairs, operators, strict=True), 1):
             child, reason = None, "missing"
             if number in found:
-                child, reason = self._passed(found[number], parent, operator, view)
+                siblings = [other for at, other in shown.items() if at != parent.index]
+                child, reason = self._passed(found[number], parent, operator, view, siblings)
             if child is not None:
                 children.append(child)
+                shown[child.index] = view_of_pair(child, view)
             ask.tell(PairEvolved(operator=operator, outcome=reason))
         return [*pairs, *children]
 
     def _passed(
-        self, evolved: EvolvedPair, parent: Pair, operator: str, view: PreparedChunk
+        self,
+        evolved: EvolvedPair,
+        parent: Pair,
+        operator: str,
+        view: PreparedChunk,
+        siblings: Sequence[PreparedPair],
     ) -> tuple[Pair | None, str]:
-        """The child and ``kept``; or None, and why it is left out."""
+        """The child and ``kept``; or None, and why it is left out: as any sibling's twin, too."""
         rewords = operator not in ANSWER_OPERATORS
         child = Pair(
             instruction=evolved.instruction if rewords else parent.instruction,
@@ -161,7 +169,7 @@ class Evolution:
         reason = why_not(child, parent, view)
         if reason is not None:
             return None, reason
-        passed, fault = inspect_pair(child, view, self.checks)
+        passed, fault = inspect_pair(child, view, self.checks, siblings)
         return (None, fault.check) if fault else (passed, "kept")
 
     def _question(self, pairs: Sequence[Pair], operators: Sequence[str], chunk: Chunk) -> Prompt:

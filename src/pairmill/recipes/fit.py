@@ -7,22 +7,17 @@ English. Where nothing is seen nothing is known, and every kind of request is of
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections import Counter
 
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["TRAITS", "traits_of"]
 
 TRAITS = ("code", "steps", "comparison", "numbers", "argument", "narrative", "failure")
 
 _CODE = re.compile(r"^(?:```|~~~|    \S)", re.MULTILINE)
-_LISTED = re.compile(r"^\s*(?:\d{1,2}[.)]|step \d+)\s+\S", re.MULTILINE | re.IGNORECASE)
-_TABLE = re.compile(r"^\|.*\|.*\|\s*$", re.MULTILINE)
-_NUMBER = re.compile(r"(?<![\w.])\d[\d.,]*(?![\w-])")
+_LISTED = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|step \d+)\s+\S", re.MULTILINE | re.IGNORECASE)
 _COMPARING = (
     "than whereas unlike versus vs instead rather both either compared comparison contrast "
     "difference differs different similar likewise better worse"
@@ -55,30 +50,42 @@ _LEAST_SHARE = {
     "steps": 0.03,
 }
 _LEAST_ITEMS = 3
+_FENCES = 2  # marks of a row with a single cell
 _LEAST_NUMBERS = 0.03
 _ENGLISH_SHARE = 0.25
 
 
 def traits_of(text: str) -> frozenset[str] | None:
     """What a passage is, out of ``TRAITS``; None where its language hides all but its form."""
-    found = set()
+    found = _form_of(text)
     tokens = words(text)
-    if _CODE.search(text):
-        found.add("code")
-    if len(_LISTED.findall(text)) >= _LEAST_ITEMS:
-        found.add("steps")
-    if len(_TABLE.findall(text)) >= _LEAST_ITEMS:
-        found.update(("comparison", "numbers"))
-    if len(_NUMBER.findall(text)) >= max(_LEAST_ITEMS, _LEAST_NUMBERS * len(tokens)):
+    counts, vocabulary = Counter(tokens), frozenset(tokens)
+    total = max(len(tokens), 1)
+    numbers = sum([counts[word] for word in vocabulary if word[0].isdigit()])
+    if numbers >= max(_LEAST_ITEMS, _LEAST_NUMBERS * total):
         found.add("numbers")
-    if not _is_english(tokens):
+    if _count(counts, ENGLISH & vocabulary) < _ENGLISH_SHARE * total:
         return frozenset(found) if found else None
     for trait, known in _WORDS.items():
-        share = sum(map(known.__contains__, tokens)) / max(len(tokens), 1)
-        if share >= _LEAST_SHARE[trait]:
+        if _count(counts, known & vocabulary) >= _LEAST_SHARE[trait] * total:
             found.add(trait)
     return frozenset(found)
 
 
-def _is_english(tokens: Sequence[str]) -> bool:
-    return sum(map(ENGLISH.__contains__, tokens)) >= _ENGLISH_SHARE * max(len(tokens), 1)
+def _form_of(text: str) -> set[str]:
+    """What lines show. Each pattern is only tried where it can match, which most prose cannot."""
+    found = set()
+    if ("```" in text or "~~~" in text or "    " in text) and _CODE.search(text):
+        found.add("code")
+    lines = text.count("\n") + 1
+    if lines >= _LEAST_ITEMS and len(_LISTED.findall(text)) >= _LEAST_ITEMS:
+        found.add("steps")
+    if text.count("|") > 2 * _LEAST_ITEMS:
+        rows = [line for line in text.split("\n") if line.startswith("|")]
+        if sum(line.count("|") > _FENCES for line in rows) >= _LEAST_ITEMS:
+            found.update(("comparison", "numbers"))
+    return found
+
+
+def _count(counts: Counter[str], known: frozenset[str]) -> int:
+    return sum(map(counts.__getitem__, known))

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pairmill.config import PlanSettings
 from pairmill.recipes.draws import hash_share
 from pairmill.recipes.fit import TRAITS, traits_of
 from pairmill.recipes.prompt_sets import FIRST, LATEST
@@ -21,7 +23,6 @@ from pairmill.recipes.prompt_sets import FIRST, LATEST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pairmill.config import PlanSettings
     from pairmill.records import Chunk
 
 __all__ = ["TYPES", "Plan", "count_pairs", "plan_identity", "plan_pairs"]
@@ -87,6 +88,9 @@ _LENGTHS = {
     "250 to 400 words": 1.0,
 }
 _SHORTEST, _LONGEST = "one or two sentences", "250 to 400 words"
+_EVEN_FORMS = dict.fromkeys(_FORMS, 1.0)
+_EVEN_ASKERS = dict.fromkeys(_ASKERS, 1.0)
+_EVEN_LEVELS = dict.fromkeys(_DIFFICULTIES, 1.0)
 _NEED_CODE = frozenset({"code_task", "code with a few words"})
 _SEEN = {
     "code": "code",
@@ -98,6 +102,7 @@ _SEEN = {
 }
 _ROOM_CHARS = 1200  # of a passage, from which on it may hold 250 words of an answer
 _STEPPED = frozenset({"how_to", "troubleshoot"})
+_NO_CHOICES = PlanSettings()
 _STATE_BYTES = 16  # of chance; eleven pairs take 9 of them
 
 # As many slots as a type's weight; each pair's is drawn from those of the types that are left.
@@ -197,66 +202,57 @@ def plan_pairs(
 
 
 def _fitting_plan(chunk: Chunk, count: int, seed: int, choices: PlanSettings | None) -> Plan:
-    """The plan of types that the passage can answer, each drawn by a hash of its own."""
+    """The plan of types that the passage can answer; each pair is drawn by a hash of its own."""
     traits = traits_of(chunk.text)
-    given = choices.types if choices else None
-    weights = given or _weighted(_KINDS, traits)
-    forms = (choices.forms if choices else None) or dict.fromkeys(_FORMS, 1.0)
-    types, others, answers = [], [], []
+    own = choices or _NO_CHOICES
+    weights = own.types or _fitting("types", traits)
+    answers = own.answers or _fitting("answers", traits)
+    types, others, forms, told = [], [], [], []
     left = dict(weights)
     for number in range(count):
-        kind = _drawn(left, chunk.id, seed, f"type {number}")
-        left.pop(kind)
+        first, second, third, fourth, fifth = _shares(chunk.id, seed, f"pair {number}", 5)
+        kind = _picked(left, first)
+        del left[kind]
         rest = {name: weight for name, weight in weights.items() if name != kind}
-        has_other = given is None and any(rest.values())
-        other = _drawn(rest, chunk.id, seed, f"other {number}") if has_other else ""
         types.append(kind)
-        others.append(other)
-        answers.append(_answer(kind, traits, chunk, seed, number, choices))
+        others.append(_picked(rest, second) if own.types is None and any(rest.values()) else "")
+        forms.append(_picked(own.forms or _EVEN_FORMS, third))
+        is_short = len(chunk.text) < _ROOM_CHARS
+        lengths = own.lengths or _LENGTHS
+        told.append(_answer(kind, _picked(answers, fourth), lengths, fifth, is_short=is_short))
         if not any(left.values()):
             left = dict(weights)
-    askers = (choices.askers if choices else None) or dict.fromkeys(_ASKERS, 1.0)
-    levels = (choices.difficulties if choices else None) or dict.fromkeys(_DIFFICULTIES, 1.0)
+    asker, level = _shares(chunk.id, seed, "unit", 2)
     return Plan(
         tuple(types),
-        tuple(_drawn(forms, chunk.id, seed, f"form {number}") for number in range(count)),
-        _drawn(askers, chunk.id, seed, "asker"),
-        _drawn(levels, chunk.id, seed, "level"),
+        tuple(forms),
+        _picked(own.askers or _EVEN_ASKERS, asker),
+        _picked(own.difficulties or _EVEN_LEVELS, level),
         tuple(others),
-        tuple(answers),
+        tuple(told),
     )
 
 
 def _answer(
-    kind: str,
-    traits: frozenset[str] | None,
-    chunk: Chunk,
-    seed: int,
-    number: int,
-    choices: PlanSettings | None,
+    kind: str, form: str, lengths: Mapping[str, float], share: float, *, is_short: bool
 ) -> str:
-    """Form and length of the answer to a request of a type."""
-    forms = (choices.answers if choices else None) or _weighted(_ANSWERS, traits)
-    lengths = (choices.lengths if choices else None) or _LENGTHS
+    """Form and length of the answer to a request of a type; of a short passage none is long."""
     if kind == "fact" and _SHORTEST in lengths:
         return f"prose, {_SHORTEST}"
-    form = _drawn(forms, chunk.id, seed, f"answer {number}")
     if form == "steps" and kind not in _STEPPED:
         form = "prose"
-    short = len(chunk.text) < _ROOM_CHARS
     fitting = {
         name: weight
         for name, weight in lengths.items()
-        if not (name == _LONGEST and short) and not (name == _SHORTEST and form != "prose")
+        if not (name == _LONGEST and is_short) and not (name == _SHORTEST and form != "prose")
     }
-    usable = fitting if any(fitting.values()) else lengths
-    return f"{form}, {_drawn(usable, chunk.id, seed, f'length {number}')}"
+    return f"{form}, {_picked(fitting if any(fitting.values()) else lengths, share)}"
 
 
-def _weighted(
-    table: Mapping[str, tuple[int, Mapping[str, int]]], traits: frozenset[str] | None
-) -> dict[str, float]:
+@lru_cache(maxsize=512)  # of so many sets of traits
+def _fitting(what: str, traits: frozenset[str] | None) -> Mapping[str, float]:
     """The weights for a passage; where nothing is known of it, of what any passage may be."""
+    table = _KINDS if what == "types" else _ANSWERS
     if traits is None:
         plain = {name: base or 1 for name, (base, _) in table.items() if name not in _NEED_CODE}
         return {name: float(weight) for name, weight in plain.items()}
@@ -265,6 +261,21 @@ def _weighted(
         for name, (base, more) in table.items()
     }
     return {name: weight for name, weight in found.items() if weight}
+
+
+def _shares(chunk_id: str, seed: int, name: str, count: int) -> tuple[float, ...]:
+    """So many numbers from 0 to below 1 that depend on the parts alone."""
+    state = hashlib.blake2b(f"plan {seed} {chunk_id} {name}".encode(), digest_size=4 * count)
+    return tuple([value / 2**32 for value in struct.unpack(f">{count}I", state.digest())])
+
+
+def _picked(weights: Mapping[str, float], share: float) -> str:
+    place = share * sum(weights.values())
+    for text, weight in weights.items():
+        place -= weight
+        if place < 0:
+            return text
+    return next(reversed([text for text, weight in weights.items() if weight]))
 
 
 def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:
@@ -294,12 +305,7 @@ def _plan_of(choices: PlanSettings, chunk: Chunk, count: int, seed: int) -> Plan
 
 
 def _drawn(weights: Mapping[str, float], *name: object) -> str:
-    place = hash_share("plan", *map(str, name)) * sum(weights.values())
-    for text, weight in weights.items():
-        place -= weight
-        if place < 0:
-            return text
-    return next(reversed([text for text, weight in weights.items() if weight]))
+    return _picked(weights, hash_share("plan", *map(str, name)))
 
 
 def _holds_code(text: str) -> bool:

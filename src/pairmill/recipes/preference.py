@@ -15,11 +15,12 @@ from msgspec.structs import replace
 from pairmill.errors import RejectedError
 from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
+from pairmill.quality.thresholds import CheckPolicy
 from pairmill.recipes.answering import Answers, by_number, question
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, load_template
-from pairmill.recipes.refine import view_of, view_of_pair
+from pairmill.recipes.refine import Checks, view_of, view_of_pair
 from pairmill.recipes.writing import CANARY, TERMS
 from pairmill.records import Alternative, digest
 
@@ -36,7 +37,13 @@ VERSION = "1"
 _UNUSABLE = frozenset(
     {"refusal", "meta_text", "truncated", "prompt_leak", "language", "secret", "points_at_source"}
 )
-_OF_THE_TEXT = frozenset({"ungrounded", "near_copy"})  # an answer that saw the text must pass these
+_OF_THE_TEXT = frozenset(
+    (
+        *("ungrounded", "weakly_grounded", "weakly_supported", "unseen_number", "unseen_name"),
+        *("evidence_missing", "near_copy"),
+    )
+)
+"""What only an answer that saw the text must pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +51,14 @@ class Preference:
     """A configured route to second answers."""
 
     route: str
+    checks: Checks
     form: PromptTemplate
     model: str | None
     temperature: float
     seed: int
 
     @classmethod
-    def of(cls, settings: Settings) -> Preference | None:
+    def of(cls, settings: Settings, checks: Checks) -> Preference | None:
         """What the settings ask for; None for ``preference: off``."""
         if settings.preference == "off":
             return None
@@ -58,6 +66,7 @@ class Preference:
         constants = {"style": "", "canary": CANARY}
         return cls(
             route=settings.preference,
+            checks=checks,
             form=load_template(
                 "closed_book" if closed else "answers",
                 constants,
@@ -100,11 +109,18 @@ class Preference:
         return [replace(pair, alternative=found.get(pair.index)) for pair in pairs]
 
     def _usable(self, pair: Pair, answer: str, chunk: Chunk) -> Alternative | None:
+        """The second answer where it passes what an answer must pass, and is another one."""
         view = view_of(chunk)
         other = view_of_pair(replace(pair, answer=answer), view)
-        faults = {finding.check for finding in inspect(other, view, terms=TERMS)}
+        findings = inspect(other, view, thresholds=self.checks.of(pair.task), terms=TERMS)
+        faults = {
+            finding.check
+            for finding in findings
+            if finding.policy is not CheckPolicy.FLAG or finding.check in _UNUSABLE
+        }
+        if self.route == "closed_book":
+            faults -= _OF_THE_TEXT
         same = other.answer.words == view_of_pair(pair, view).answer.words
-        unusable = _UNUSABLE if self.route == "closed_book" else _UNUSABLE | _OF_THE_TEXT
-        if same or not faults.isdisjoint(unusable):
+        if same or faults:
             return None
         return Alternative(redact(answer)[0], self.route)

@@ -125,12 +125,14 @@ async def refine(
     return kept
 
 
-def inspect_pair(pair: Pair, view: PreparedChunk, checks: Checks) -> tuple[Pair, Finding | None]:
-    """The pair with flags and scores, and what it would be dropped for, without any elders."""
+def inspect_pair(
+    pair: Pair, view: PreparedChunk, checks: Checks, elders: Sequence[PreparedPair] = ()
+) -> tuple[Pair, Finding | None]:
+    """The pair with flags and scores, and what it would be dropped for beside its elders."""
     view, checks = _expecting(view, checks)
     pair_view = views_of_pair(pair, view)
     scores = _scores(pair_view, view, checks)
-    findings = _inspect(pair, pair_view, view, (), checks, scores)
+    findings = _inspect(pair, pair_view, view, elders, checks, scores)
     gravest = worst(findings)
     if gravest is not None and gravest.policy in _GRAVE:
         return pair, gravest

@@ -6,6 +6,7 @@ it out for one unit, and counts what the unit cost.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import orjson
@@ -86,12 +87,15 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> RepairStep:
 
 
 _ASKED_AFRESH = frozenset({"empty", "refusal", "cut_off", "too_long", "no_answer", "no_json"})
-_LEAST_LETTERS = 40  # a shorter text holds no pair
+# Two words in a row, or letters of a script without spaces: an echo of the schema has neither.
+_SENTENCE = re.compile(r"[^\W\d]{2,}[ ,.;:'\u2019()-]{1,3}\w|[^\x00-\x7f]{4}")
+_MOST_TEXTS = 4096
 
 
 def _has_something_to_mend(attempt: Attempt) -> bool:
-    text = attempt.text
-    return len(text) > 4 * _LEAST_LETTERS or sum(map(str.isalpha, text)) >= _LEAST_LETTERS
+    if attempt.reading.value is not None:
+        return True
+    return _SENTENCE.search(attempt.text[:MAX_REPAIR_CHARS]) is not None
 
 
 class Questions:
@@ -105,6 +109,20 @@ class Questions:
         self.max_attempts = max_attempts
         self.around: RecipeContext = around or NullContext()
         self._schemas: dict[type[AnswerModel], tuple[AnswerSchema, PromptTemplate]] = {}
+        self._mended: dict[int, None] = {}
+
+    def may_mend(self, text: str) -> bool:
+        """Whether a text is to be mended: not what was written of another chunk, word for word.
+
+        It says nothing of this one, and the prompt that mends it would be the same again.
+        """
+        name = hash(text)
+        if name in self._mended:
+            return False
+        self._mended[name] = None
+        if len(self._mended) > _MOST_TEXTS:
+            del self._mended[next(iter(self._mended))]
+        return True
 
     def schema(self, answer: type[AnswerModel]) -> AnswerSchema:
         """The JSON schema of an answer, made once."""
@@ -233,7 +251,7 @@ class Asker:
             if step.action in {"accept", "reject"}:
                 return self._conclude(attempts, answer, step)
             questions.bus.emit(RepairAsked(reason=step.reason))
-            was_repair = step.action == "repair" and mend
+            was_repair = step.action == "repair" and mend and questions.may_mend(attempt.text)
             if was_repair:
                 question = questions.repair_prompt(attempt, answer, prompt.sampling)
             else:
@@ -251,11 +269,15 @@ class Asker:
             if error.kind.meaning.blame not in {Blame.CHUNK, Blame.UNKNOWN}:
                 raise error
             raise RejectedError(
-                error.reason, str(error), kind=error.kind, is_billed=error.is_billed
+                error.reason,
+                str(error),
+                kind=None if error.was_known else error.kind,
+                billed_sends=error.billed_sends,
             ) from None
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
-        self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
+        if not error.was_known:  # else the start that got it has counted it
+            self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
         return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
 

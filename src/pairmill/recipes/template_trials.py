@@ -186,7 +186,8 @@ def _fault(template: TextTemplate | ValueTemplate, error: Exception) -> Pairmill
 def _branches(template: TextTemplate | ValueTemplate) -> Iterator[jinja2.Template]:
     """The template so changed that all of it is run: once with each side of inline ``if``."""
     environment, tree = template.environment, _tree(template)
-    for side in (0, 1):
+    has_sides = next(tree.find_all((nodes.CondExpr, nodes.Or)), None) is not None
+    for side in (0, 1) if has_sides else (0,):
         whole = _EveryBranch(side).visit(copy.deepcopy(tree))
         whole.set_environment(environment)
         code = environment.compile(whole, filename=_FILE)

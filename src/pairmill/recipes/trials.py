@@ -16,6 +16,7 @@ __all__ = [
     "ENOUGH",
     "EXCHANGED",
     "FAULTS",
+    "MOST_EARLY",
     "SENTENCE_FAULTS",
     "add_foreign_sentence",
     "cut",
@@ -35,6 +36,8 @@ SENTENCE_FAULTS = ("number", "negated", "name", "foreign", EXCHANGED)
 """Of one sentence of a reply."""
 ENOUGH = 30
 """Planted faults of one kind, from which the share that was found says something."""
+MOST_EARLY = ENOUGH * max(len(FAULTS), len(SENTENCE_FAULTS))
+"""Chunks of a start that get a planted fault whatever their share is, until there are enough."""
 
 # A number that says something: not the mark of a list item, nor part of a word or a version.
 _NUMBER = re.compile(r"(?<![\w.,#-])\d+(?:[.,]\d+)*(?![\w%]*-)(?=\b)(?![.)]\s)")

@@ -10,12 +10,15 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pairmill.events import CallReplayed
+from pairmill.llm.retry import MOST_BILLED
 from pairmill.run.stop import StoppingError
-from pairmill.store.entries import PaidAnswer
+from pairmill.store.entries import BilledSend, PaidAnswer
 
 if TYPE_CHECKING:
+    from pairmill.errors import ProviderError
     from pairmill.events import Bus
     from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
@@ -50,7 +53,11 @@ class InFlight:
 
 
 class UnitCalls(Struct, eq=False):
-    """Answers one unit's requests, and hands each answer that was bought to the writer."""
+    """Answers one unit's requests, and hands each answer that was bought to the writer.
+
+    What it buys, and what was sent in vain, is noted in the unit's work as well: set aside and done
+    once more, it asks nothing twice.
+    """
 
     _work: Work
     _client: Client
@@ -63,11 +70,59 @@ class UnitCalls(Struct, eq=False):
         """Return the answer to the very same question if it was bought before; else buy it."""
         work = self._work
         known = work.answers.get(request.id)
-        if known is not None:
+        before = work.sends.get(request.id)
+        if known is not None or (before is not None and _is_final(before)):
             self._bus.emit(CallReplayed())
             await asyncio.sleep(0)  # hundreds in a row would hold up all others
-            return known
+            if known is not None:
+                return known
+            assert before is not None  # noqa: S101 (see above)
+            raise before.error()
         self._flight.check()
-        completion = await self._room.ask(request, self._client.complete)
+        sends = _UnitSends(work, request.id, self._writer)
+        completion = await self._room.ask(
+            request, lambda granted: self._client.complete(granted, sends)
+        )
+        work.answers[request.id] = completion
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
         return completion
+
+
+def _is_final(before: BilledSend) -> bool:
+    """Whether a request is not sent again: it was paid for and empty, or sent as often as may be.
+
+    What a reply held is an answer, though there was nothing in it.
+    """
+    return before.is_answer or before.sends >= MOST_BILLED
+
+
+class _UnitSends(Struct, eq=False):
+    """A ``SendLog`` for one request of a unit: counts in its work and in the ledger."""
+
+    _work: Work
+    _call: str
+    _writer: Writer
+
+    @property
+    def count(self) -> int:
+        before = self._work.sends.get(self._call)
+        return before.sends if before else 0
+
+    def failed(self, error: ProviderError) -> None:
+        send = BilledSend(
+            self._call,
+            self._work.unit,
+            self._work.chunk.id,
+            error.kind,
+            error.reason,
+            error.code or "",
+            str(error),
+            error.prompt_tokens,
+            error.completion_tokens,
+            error.failed_at,
+        )
+        self._writer.put_send(send)
+        self._work.sends[self._call] = replace(send, sends=self.count + 1)
+
+    async def kept(self) -> None:
+        await self._writer.kept()

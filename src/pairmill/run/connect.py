@@ -40,6 +40,7 @@ from pairmill.llm.prices import scale
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
@@ -198,7 +199,7 @@ async def connected(
                 looking.start_soon(readiness.look_for, station)
             await readiness.wait()
         scout = make_scout(exchange, stop, bus)
-        look = partial(is_well, recipe, settings.model, room, scout)
+        look = partial(is_well, recipe, room, scout)
         yield Connection(
             client=Client(
                 exchange,
@@ -206,6 +207,7 @@ async def connected(
                 bus,
                 clock,
                 random.Random(),  # noqa: S311 (jitter)
+                policy=IN_RUN,
                 is_well=look,
             ),
             exchange=exchange,
@@ -214,7 +216,7 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
-            is_well=look,
+            is_well=partial(look, settings.model),
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["Account", "Ending"]
 
@@ -66,7 +66,7 @@ class Ending:
     """Keeps the run folder's card, manifest and counts true, and explains a run without pairs."""
 
     def __init__(
-        self, folder: RunFolder, lookup: Lookup, recipe: Recipe, settings: Settings
+        self, folder: RunFolder, lookup: LedgerReader, recipe: Recipe, settings: Settings
     ) -> None:
         self._folder = folder
         self._lookup = lookup
@@ -74,6 +74,7 @@ class Ending:
         self._settings = settings
         self._before = read_input_counts(folder)
         self._read = self._dropped = self._planned = 0
+        self._repeated_chunks = self._repeated_chars = 0
         self._skips: Counter[str] = Counter()
         self._first_skip = ""
         self._ended_before = sum(lookup.totals().units.values())
@@ -103,6 +104,10 @@ class Ending:
         self._keep_now_and_then()
 
     def _skip(self, event: InputSkipped) -> None:
+        self._repeated_chunks += event.chunks
+        self._repeated_chars += event.chars
+        if event.fate == InputFate.REPEATED.value:
+            return
         self._skips[event.reason.partition(":")[0]] += 1
         self._dropped += event.fate == InputFate.DROPPED.value
         self._first_skip = self._first_skip or f"{event.source}: {event.reason}"
@@ -137,6 +142,8 @@ class Ending:
             read=self._read,
             skipped=dict(self._skips),
             dropped=self._dropped,
+            repeated_chunks=self._repeated_chunks,
+            repeated_chars=self._repeated_chars,
             expected=self._ended_before + self._planned,
             is_whole=self._is_read,
             inputs=self._settings.inputs,
@@ -203,6 +210,8 @@ class Ending:
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""
         names = ", ".join(self._settings.inputs)
+        if self._settings.chunks_by == "subject" and self._read > self._dropped:
+            return f"{names}: no two articles in it are near enough in subject to make a unit"
         if not self._skips:
             return f"{names}: there is no article in it"
         most = ", ".join(f"{count} x {why}" for why, count in self._skips.most_common(MAX_REASONS))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pairmill import __version__
 from pairmill.errors import EXIT_DONE, UsageError
 from pairmill.sources.files import STANDARD_INPUT
+from pairmill.sources.remote import is_remote
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
@@ -30,7 +31,11 @@ def check_export(settings: Settings) -> None:
 
     place = default_place(settings.output, settings.export)
     for given in settings.inputs:
-        if given != STANDARD_INPUT and place.is_relative_to(Path(given).resolve()):
+        if (
+            given != STANDARD_INPUT
+            and not is_remote(given)
+            and place.is_relative_to(Path(given).resolve())
+        ):
             raise UsageError(
                 f"the export would go to {place}, and so be read as input by the next start;"
                 " name an output outside of the inputs"

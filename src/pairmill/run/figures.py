@@ -23,10 +23,10 @@ from pairmill.recipes.judge import ASPECTS
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["RunMetrics", "summarize"]
+__all__ = ["RunMetrics", "merge_metrics", "summarize"]
 
 _MANY_UNSCORED = 0.1  # from here on `status` and `report` say fail
 MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
@@ -131,6 +131,43 @@ class RunMetrics:
             shown = orjson.dumps(summarize(self._counts), option=orjson.OPT_INDENT_2)
             atomic_write(self._figures, shown + b"\n")
             self._changed = False
+
+
+def merge_metrics(parts: Sequence[Path], into: Path, figures: Path) -> None:
+    """Add up the counts of several folders' ``.run/figures.json``.
+
+    Args:
+        parts: Their paths; one that is not there counted nothing.
+        into: Where the sum goes.
+        figures: Where the figures go that people read. Neither is written if nothing was counted.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    total = _read(into)
+    for path in parts:
+        total = _sum(total, _read(path))
+    if any(total.values()) and total != _read(into):
+        atomic_write(into, orjson.dumps(total))
+        shown = orjson.dumps(summarize(total), option=orjson.OPT_INDENT_2)
+        atomic_write(figures, shown + b"\n")
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Add numbers, join lists of samples, and do so for each name of a mapping."""
+    if isinstance(one, dict):
+        names = dict.fromkeys((*one, *other))
+        return {
+            name: _sum(one[name], other[name])
+            if name in one and name in other
+            else one.get(name, other.get(name))
+            for name in names
+        }
+    if not isinstance(one, list):
+        return one + other
+    if one and other and all(isinstance(each, int | float) for each in (*one, *other)):
+        return [first + second for first, second in zip(one, other, strict=True)]
+    return (one + other)[:MOST_SAMPLES]
 
 
 def summarize(counts: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.run.summary import Summary
     from pairmill.service.companions import Companion
+    from pairmill.store.ledger import LedgerStore
 
 __all__ = ["generate", "run_blocking"]
 
@@ -38,6 +39,7 @@ def generate(
     output: str | os.PathLike[str] = "dataset",
     bus: Bus | None = None,
     companions: Sequence[Companion | str] = (),
+    ledger: LedgerStore | None = None,
     **settings: Any,
 ) -> Summary:
     """Turn articles into pairs, or go on with a run that was begun; blocks until it ends.
@@ -51,6 +53,7 @@ def generate(
         bus: Delivers the events of the run to whoever subscribed; see `pairmill.events`.
         companions: Coroutine functions to run beside it, each called with a `RunView`. They may
             also be named, as in the settings: ``package.module:name``.
+        ledger: Where a new folder keeps its answers; None: in SQLite. See docs/ledgers.md.
         settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...).
             ``recipe`` may also be a coroutine function of a module, ``async def mine(chunk, ask)``.
 
@@ -76,7 +79,7 @@ def generate(
     check_export(loaded)
     is_begun = (loaded.output / ".run" / "settings.json").is_file()
     check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)
-    begin = partial(run, loaded, bus, handle_signals=handle_signals, companions=own)
+    begin = partial(run, loaded, bus, handle_signals=handle_signals, companions=own, ledgers=ledger)
     summary = run_blocking(begin)
     for line in export_at_end(loaded, summary):
         if bus:

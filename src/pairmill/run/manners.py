@@ -12,7 +12,7 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pairmill.chunking.clean import Dropped
+from pairmill.chunking.gates import Dropped
 from pairmill.chunking.reader import read_documents, usable
 from pairmill.errors import PairmillError
 from pairmill.recipes.style import Manner, card_name, manner_of, pool, why_no_card

@@ -26,18 +26,27 @@ def tell(note: Note, bus: Bus) -> None:
         bus.emit(Notice(text=f"{note.source}: {note.reason} {note.detail}".rstrip()))
     else:
         reason = f"{note.reason}: {note.detail}" if note.detail else note.reason
-        bus.emit(InputSkipped(source=note.source, reason=reason, fate=note.fate.value))
+        bus.emit(
+            InputSkipped(
+                source=note.source,
+                reason=reason,
+                fate=note.fate.value,
+                chunks=note.chunks,
+                chars=note.chars,
+            )
+        )
 
 
 class SkippedLog:
     """Names each piece of input that the present start cannot use, one JSON object a line.
 
     Fields are ``source``, ``reason`` (a few stable words), ``detail`` and ``fate`` (``skipped``:
-    no document came of it; ``dropped``: its document has nothing to work on). Each start writes the
+    no document came of it; ``dropped``: its document has nothing to work on, or repeats another;
+    ``repeated``: some of its chunks do). Each start writes the
     file anew. A disk that is full costs lines here, never the run.
 
     Attributes:
-        count: Pieces that were named.
+        count: Pieces that were named, but for duplicates: what they say is used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +56,7 @@ class SkippedLog:
 
     def listen(self, event: InputSkipped) -> None:
         """Write the line of one event."""
-        self.count += 1
+        self.count += event.is_lost
         reason, _, detail = event.reason.partition(": ")
         line = {
             "source": event.source,

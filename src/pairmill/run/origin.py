@@ -6,7 +6,7 @@ lets ``recover`` name the units of rows that were written under earlier settings
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,13 @@ from pairmill.store.chain import read_manifest
 from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder
 
-__all__ = ["RunOrigin", "check_recipe", "note_start", "read_origin", "recipe_for"]
+__all__ = ["RunOrigin", "check_recipe", "note_merged", "note_start", "read_origin", "recipe_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +121,27 @@ def note_start(folder: RunFolder, recipe: Recipe, reading: int) -> None:
     """
     before = RunOrigin() if folder.is_blank else read_origin(folder)
     identities = dict.fromkeys((*before.identities, recipe.identity))
-    document = {
-        "place": str(Path.cwd()),
-        "identities": list(identities),
-        "reading": reading,
-        "prompts": recipe.prompts,
-    }
-    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     now = RunOrigin(Path.cwd(), tuple(identities), reading, recipe.prompts)
     if folder.is_blank or before != now:
-        atomic_write(folder.origin, data)
+        _write(folder, now)
+
+
+def note_merged(folder: RunFolder, origins: Sequence[RunOrigin]) -> None:
+    """Note the starts of all parts as those of the folder that they are merged into.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    identities = dict.fromkeys(name for origin in origins for name in origin.identities)
+    _write(folder, replace(origins[0], identities=tuple(identities)))
+
+
+def _write(folder: RunFolder, origin: RunOrigin) -> None:
+    document = {
+        "place": None if origin.place is None else str(origin.place),
+        "identities": list(origin.identities),
+        "reading": origin.reading,
+        "prompts": origin.prompts,
+    }
+    data = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    atomic_write(folder.origin, data)

@@ -6,12 +6,15 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.clock import SystemClock
 from pairmill.config import is_local_model
 from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
 from pairmill.events import CallFailed, Notice
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import address_hint, refusal_hint
+from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.recipes.sample import is_answer, sample_question
@@ -89,7 +92,9 @@ async def settle_mode(
             raise ConfigError(f"{line} (model {pool.model}){hint}") from None
         advice = ""
         if isinstance(error, ProviderError) and error.code == "timeout":
-            advice = f"; timeout_s is {settings.timeout_s:g}: raise it where answers take longer"
+            advice = _on_silence(settings.timeout_s, question.request)
+        elif isinstance(error, ProviderError) and error.kind is Kind.LOST:
+            advice = "; if the server breaks on structured output, set structured_output: prompt"
         raise StoppedError(f"{line}{advice}") from None
     finally:
         impatience.is_over = True
@@ -98,6 +103,20 @@ async def settle_mode(
         for model in {settings.model, pool.model}:  # requests carry the run's name for it
             probe.room.saw(model, found.thought_tokens)
     _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _on_silence(timeout_s: float, request: Request) -> str:
+    """What may help where nothing comes: some servers never begin with what they cannot hold."""
+    tokens = prompt_chars(request.prompt) // _CHARS_PER_TOKEN
+    most = request.prompt.sampling.max_tokens
+    return (
+        f"; timeout_s is {timeout_s:g}: raise it where answers take longer; it asked with about"
+        f" {tokens:,} tokens for at most {most:,}: a server that cannot hold so many may never"
+        " begin; fewer pairs_per_chunk and smaller chunks ask for less"
+    )
+
+
+_CHARS_PER_TOKEN = 4
 
 
 def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
@@ -113,13 +132,16 @@ def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
     )
 
 
-async def is_well(recipe: Recipe, model: str, room: AnswerTokens, scout: Client) -> bool:
+async def is_well(recipe: Recipe, room: AnswerTokens, scout: Client, model: str) -> bool:
     """Ask a recipe's question about a made-up passage; whether the model answered it."""
     question = await make_question(recipe, model)
     if question is None:
         return False
+    prompt = question.request.prompt  # another one than the start's, which was sent before
+    sampling = replace(prompt.sampling, seed=(prompt.sampling.seed or 0) + 1)
+    request = replace(question.request, prompt=replace(prompt, sampling=sampling))
     try:
-        await room.ask(question.request, scout.complete)
+        await room.ask(request, scout.complete)
     except ProviderError as error:
         return error.kind is Kind.BADOUT
     except (StoppedError, StoppingError):

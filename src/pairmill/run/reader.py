@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pairmill.chunking.portions import unpack
 from pairmill.records import Chunk, Completion, digest_with
 from pairmill.store.entries import UnitKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pairmill.chunking.portions import ChunkBatch, Packed
     from pairmill.recipes.recipe import Recipe
     from pairmill.sources.notes import Note
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.entries import BilledSend
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["Reader", "UnitBatch", "Work"]
 
 
 class Work(Struct, frozen=True):
-    """A unit to be done: its id, its chunk, and the answers that it or a sister already has."""
+    """A unit to be done, and what was asked for it before.
+
+    Attributes:
+        unit: Its id.
+        chunk: What it works on.
+        answers: Call id to answer, of those that it or a sister already has; grows while it works.
+        sends: Call id to sends that may have been billed and brought no answer; likewise.
+    """
 
     unit: str
     chunk: Chunk
-    answers: Mapping[str, Completion]
+    answers: dict[str, Completion]
+    sends: dict[str, BilledSend] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class UnitBatch:
     known: int
     notes: list[Note]
     documents: int = 0
-    pairs: list[tuple[str, int]] = field(default_factory=list)
+    pairs: list[tuple[str, int]] = dataclasses.field(default_factory=list)
 
 
 class Reader:
@@ -59,7 +69,7 @@ class Reader:
         self,
         portions: Iterable[ChunkBatch],
         recipe: Recipe,
-        lookup: Lookup,
+        lookup: LedgerReader,
         only: frozenset[str] | None = None,
     ) -> None:
         """With ``only``, units that are not in it are passed over as if they were known."""
@@ -89,7 +99,12 @@ class Reader:
                 fresh[unit] = packed
         known = self._lookup.known([UnitKey(unit, packed[0]) for unit, packed in fresh.items()])
         work = [
-            Work(unit, unpack(packed), known.answers.get(packed[0], {}))
+            Work(
+                unit,
+                unpack(packed),
+                known.answers.get(packed[0], {}),
+                known.sends.get(packed[0], {}),
+            )
             for unit, packed in fresh.items()
             if unit not in known.finished
         ]

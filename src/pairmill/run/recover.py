@@ -16,11 +16,11 @@ from pairmill.run.origin import read_origin
 from pairmill.store.chain import read_manifest
 from pairmill.store.files import refusal
 from pairmill.store.folder import lock_folder, write_settings
-from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import write_manifest
-from pairmill.store.rebuild import Rebuilt, rebuild
 from pairmill.store.recovery import find_harm
 from pairmill.store.shards import holds_shards
+from pairmill.store.sqlite.rebuild import Rebuilt, rebuild
+from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,11 @@ def recover(path: Path) -> list[str]:
         StorageError: The disk refused; the same command goes on.
     """
     with lock_folder(path, version=__version__) as folder:
+        if folder.ledgers is not SQLITE:
+            raise FolderError(
+                f"{path}: its ledger is kept by '{folder.ledgers.name}'; recover rebuilds those of"
+                " SQLite alone"
+            )
         settings = _settings(folder)
         lines = _mend_settings(folder, settings)
         identities = dict.fromkeys(read_origin(folder).identities)
@@ -54,7 +59,7 @@ def recover(path: Path) -> list[str]:
         harm = find_harm(folder)
         if not harm:
             return [*lines, f"{folder.ledger}: whole, and in step with the shards; left as it is"]
-        if not identities and not folder.ledger.exists() and holds_shards(folder):
+        if not identities and not folder.has_ledger and holds_shards(folder):
             raise FolderError(
                 f"{path}: nothing tells with which settings its pairs were made; run 'pairmill run"
                 f" INPUT -o {path}' with the same settings, which rebuilds the ledger"
@@ -85,7 +90,7 @@ def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
 
 def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = False) -> list[str]:
     rebuilt = rebuild(folder, identities, strict=strict)
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         write_manifest(folder, lookup, facts={"recovered": True, "finished": False})
     return _account(rebuilt, folder)
 

@@ -17,7 +17,6 @@ from pairmill.sources.files import STANDARD_INPUT
 from pairmill.store.counts import count_run
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.reading import read_lines
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
 
     A chunk that gave other pairs stays as it is: those stand in a shard.
     """
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         totals, shards, pending = lookup.totals(), lookup.shards(), lookup.reopened()
         if reason is None and (totals.reasons or pending):
             return None

@@ -54,6 +54,7 @@ from pairmill.events import (
     UnitsPlanned,
     UnitSuspended,
 )
+from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.claims import Claims
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.folder import RunFolder
+    from pairmill.store.ledger import LedgerStore
 
 __all__ = ["Summary", "run"]
 
@@ -115,6 +117,7 @@ async def run(
     tick: Callable[[], None] | None = None,
     again: RetryRequest | None = None,
     companions: Sequence[Companion] = (),
+    ledgers: LedgerStore | None = None,
 ) -> Summary:
     """Turn the inputs into pairs, or go on with a run that was begun.
 
@@ -125,6 +128,7 @@ async def run(
         tick: Called a few times a second from the event loop, to draw progress.
         again: Retry rejected units only, filtered as given.
         companions: Coroutines to run beside it, with those that the settings name.
+        ledgers: Where a new folder's ledger is kept; None: in SQLite.
 
     Raises:
         PairmillError: The run could not begin. Nothing that was committed is lost.
@@ -135,7 +139,7 @@ async def run(
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
-    check_inputs(settings.inputs, settings.output, settings.sources)
+    _check_places(settings)
     with ExitStack() as stack:
         if status := open_status_server(settings, __version__):
             stack.callback(status.close)
@@ -147,6 +151,7 @@ async def run(
                 settings_fingerprint=fingerprint(own),
                 accept_change=settings.accept_change,
                 version=__version__,
+                ledgers=ledgers,
             )
         )
         adopted: list[str] = []
@@ -173,7 +178,7 @@ async def run(
         )
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading)))
+        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading, keeps_memory=True)))
         reader = Reader(portions, recipe, known, only)
         writer = Writer(
             journal,
@@ -222,13 +227,25 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
-            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS))
+            claims=stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
             if recipe.claims
             else None,
         )
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
             return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+def _check_places(settings: Settings) -> None:
+    """Look at inputs and output before anything is touched.
+
+    Raises:
+        InputError: An input is not there or cannot be read.
+        ConfigError: What lies around a part's folder is of another run.
+    """
+    check_inputs(settings.inputs, settings.output, settings.sources)
+    if settings.partition:
+        check_parts(settings.output, parse_partition(settings.partition, os.environ))
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -368,7 +385,7 @@ class _Session:
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
         strong = connection.strong
         inbox = Inbox(2 * max(connection.workers, PORTION_CHUNKS))
-        suspects = Suspects(self._writer.put_result, inbox)
+        suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
         self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0
         shop = WorkerContext(
@@ -401,7 +418,7 @@ class _Session:
                 working.start_soon(crew.employ, self._feed, batch, inbox)
                 for _ in range(connection.workers):
                     working.start_soon(crew.employ, work_on, inbox, shop)
-            await suspects.conclude(self._stop, connection.is_well, has_pairs=has_pairs)
+            await suspects.conclude(has_pairs=has_pairs)
             guarding.cancel_scope.cancel()
 
     def _questions(self, model: str) -> Questions:

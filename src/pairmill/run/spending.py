@@ -18,7 +18,6 @@ from pairmill.llm.budget import Budget, Caps, PricedUsage, Spent
 from pairmill.llm.prices import pico
 from pairmill.records import Usage
 from pairmill.store.files import atomic_write
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,8 +124,8 @@ def _bought(folder: RunFolder, models: Mapping[str, Price | None], prices: Price
     """What the ledger's calls were charged at worst; where no price is known, by the dearest."""
     known = [price for price in models.values() if price]
     dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
-    with Lookup(folder.ledger) as lookup:
-        bill = lookup.bill()
+    with folder.read_ledger() as lookup:
+        bill = lookup.totals().bill
     unpriced = sum(
         price.cost(usage)
         for model, usage in bill.unpriced.items()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pairmill.errors import EXIT_DONE, EXIT_RESUMABLE
+from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE
 from pairmill.plain import duration, plain
-from pairmill.store.counts import describe
+from pairmill.store.counts import describe, describe_saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,8 @@ class Summary:
         if counts is None or not counts.ended:
             return []
         cost = [("cost", self._cost())] if self.calls else []
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *cost)]
+        saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
+        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost)]
 
     def _cost(self) -> str:
         tokens = (
@@ -140,6 +141,8 @@ class Summary:
                 return [told]
             return [f"nothing new in {self.chunks:,} chunks: the model was not asked; {told}"]
         line = f"pairmill: {self.reason}; {told}" if self.chunks else f"pairmill: {self.reason}"
+        if self.exit_code == EXIT_CONFIG and self.chunks and "same command" not in self.reason:
+            return [f"{line}; mend that, and the same command goes on"]
         if self.exit_code != EXIT_RESUMABLE:
             return [line]
         if self.cap:  # the reason says what to raise
@@ -153,6 +156,5 @@ class Summary:
         commands = [f"pairmill show {place}", f"pairmill report {place}"]
         if self.counts is not None and self.counts.rejected:
             commands.append(f"pairmill retry {place}")
-        else:
-            commands += [f"pairmill export {place} --to {name}" for name in self.formats]
+        commands += [f"pairmill export {place} --to {name}" for name in self.formats]
         return [f"next: {' | '.join(commands)}"]

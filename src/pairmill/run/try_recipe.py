@@ -45,7 +45,12 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
     settings = for_unit(settings, recipe)
     chunks = list(islice(read_chunks(settings, lambda _note: None), count))
     if not chunks:
-        raise InputError(f"{', '.join(settings.inputs)}: there is no article in it")
+        what = (
+            "no two articles in it are near enough in subject"
+            if settings.chunks_by == "subject"
+            else "there is no article in it"
+        )
+        raise InputError(f"{', '.join(settings.inputs)}: {what}")
     bus = Bus()
     notices: list[str] = []
 

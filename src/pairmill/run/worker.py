@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from pairmill.errors import Kind, PairmillError, PendingError, ProviderError, RejectedError
 from pairmill.events import UnitFinished, UnitSuspended
+from pairmill.llm.retry import MOST_BILLED
 from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
@@ -61,7 +62,12 @@ class _Failure(Struct, frozen=True):
 
     rejection: Rejection
     kind: Kind | None = None
-    is_billed: bool = False
+    billed_sends: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the request that failed is not to be sent once more for having been billed."""
+        return self.billed_sends == 0 or self.billed_sends >= MOST_BILLED
 
 
 async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
@@ -75,9 +81,9 @@ async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
 
 async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
     """The next unit; one that is to be asked once more where there is nothing else to do."""
-    if inbox.is_empty and (work := shop.suspects.take()) is not None:
+    if inbox.is_empty and (work := await shop.suspects.take()) is not None:
         return work
-    return await inbox.take()
+    return None if shop.stop.is_requested else await inbox.take()
 
 
 async def _do(work: Work, shop: WorkerContext) -> None:
@@ -87,7 +93,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     asker = Asker(shop.questions, calls, turn)
     try:
         pairs, failure = await _write(work, asker, shop)
-        if failure is not None and shop.strong is not None:
+        if failure is not None and failure.is_over and shop.strong is not None:
             asker.ask_instead(shop.strong)
             pairs, failure = await _write(work, asker, shop)
     except StoppingError:
@@ -103,7 +109,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     if failure is None:
         _hand_over(work, pairs, asker, None, shop)
     elif failure.kind is None or not shop.suspects.set_aside(
-        work, failure.kind, is_billed=failure.is_billed
+        work, failure.kind, failure.rejection.detail, billed_sends=failure.billed_sends
     ):
         asker.drop(failure.rejection)
         _hand_over(work, pairs, asker, failure, shop)
@@ -123,10 +129,11 @@ async def _write(
         return await shop.recipe.write(work.chunk, asker), None
     except RejectedError as error:
         rejection = Rejection(error.reason, error.detail, error.raw)
-        return [], _Failure(rejection, error.kind, error.is_billed)
+        return [], _Failure(rejection, error.kind, error.billed_sends)
     except ProviderError as error:
         rejection = Rejection(error.reason, str(error))
-        return [], _Failure(rejection, error.kind, error.is_billed)
+        kind = None if error.was_known else error.kind
+        return [], _Failure(rejection, kind, error.billed_sends)
     except (PairmillError, PendingError, StoppingError):
         raise
     except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from pairmill.events import Bus
-    from pairmill.store.entries import ShardRecord
+    from pairmill.store.charges import ChargeSum
+    from pairmill.store.entries import BilledSend, ShardRecord
     from pairmill.store.journal import Journal, Receipt
 
 __all__ = ["Writer"]
@@ -72,6 +73,10 @@ class Writer:
         self._results: deque[UnitResult] = deque()
         self._outcomes: list[UnitOutcome] = []  # encoded, and refused by the disk
         self._charges = ChargeSums()
+        self._sends: list[BilledSend] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._is_committing = False
+        self._is_over = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -87,6 +92,19 @@ class Writer:
         """Hand over an answer that was bought."""
         self._answers.append(answer)
         self._wake.set()
+
+    def put_send(self, send: BilledSend) -> None:
+        """Hand over a send that may have been billed and brought no answer."""
+        self._sends.append(send)
+        self._wake.set()
+
+    async def kept(self) -> None:
+        """Return once all that was handed over so far is durable, or nobody writes any more."""
+        if self._is_over or not (self._is_committing or self._has_more):
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
 
     def put_charge(self, charge: CallCharge) -> None:
         """Hand over what a call was charged; it is committed with whatever comes next."""
@@ -118,7 +136,9 @@ class Writer:
         try:
             await self._run()
         finally:
+            self._is_over = True
             self._room.set()  # nobody is to wait for a writer that is gone
+            _let_go(self._waiters)
 
     async def _run(self) -> None:
         while not self._closing or self._has_more:
@@ -159,7 +179,8 @@ class Writer:
 
     @property
     def _has_more(self) -> bool:
-        return bool(self._answers or self._results or self._outcomes or self._charges)
+        lists = (self._answers, self._results, self._outcomes, self._sends)
+        return any(lists) or bool(self._charges)
 
     async def _woken(self) -> bool:
         """Wait for something to commit; False after a while without it."""
@@ -186,32 +207,46 @@ class Writer:
         results, self._results = self._results, deque()
         outcomes, self._outcomes = self._outcomes, []
         charges = self._charges.take()
+        sends, self._sends = self._sends, []
+        waiters, self._waiters = self._waiters, []
+        self._is_committing = True
         try:
-            receipt = await self._commit_patiently(answers, results, outcomes, charges)
+            receipt = await self._commit_patiently(answers, results, outcomes, charges, sends)
         except BaseException:  # a refusal, the end of the run in a wait for room, a fault of ours
-            self._answers[:0], self._outcomes[:0] = answers, outcomes
+            self._answers[:0], self._outcomes[:0], self._sends[:0] = answers, outcomes, sends
+            self._waiters[:0] = waiters
             self._charges.put_back(charges)
             self._results.extendleft(reversed(results))
             raise
+        finally:
+            self._is_committing = False
         for outcome in outcomes:
             self._forget(outcome.unit_id)
         self._room.set()
+        _let_go(waiters)
+        self._let_go_idle()
         kept = sum(unit.outcome is not Outcome.REJECTED for unit in outcomes)
         self._bus.emit(Committed(units=len(outcomes), answers=len(answers), kept=kept))
         self._tell(receipt.published)
+
+    def _let_go_idle(self) -> None:
+        """Let go of those who came during a commit, where there is nothing more to commit."""
+        if not self._has_more:
+            _let_go(self._waiters)
 
     async def _commit_patiently(
         self,
         answers: list[PaidAnswer],
         results: deque[UnitResult],
         outcomes: list[UnitOutcome],
-        charges: list[tuple[object, ...]],
+        charges: list[ChargeSum],
+        sends: list[BilledSend],
     ) -> Receipt:
         """Commit; on a disk that is full, again and again for as long as was said."""
 
         def commit() -> Receipt:
             _encode(results, outcomes, self._secrets)
-            return self._journal.commit(Batch(answers, outcomes, charges))
+            return self._journal.commit(Batch(answers, outcomes, charges, sends))
 
         waited_s = 0.0
         while True:
@@ -252,6 +287,13 @@ class Writer:
     def _tell(self, published: Iterable[ShardRecord]) -> None:
         for shard in published:
             self._bus.emit(ShardPublished(name=shard.name, rows=shard.rows, bytes=shard.bytes))
+
+
+def _let_go(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiters.clear()
 
 
 def _encode(

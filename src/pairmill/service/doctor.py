@@ -139,7 +139,7 @@ async def examine(
     found: ModeFinding | None = None
     try:
         found = await _find_mode(settings, subject, calls)
-        await _try(calls, _SHORT)
+        await _try(calls, _SHORT, is_enough=found is not None)
     except ProviderError as error:
         told = plain(error, _MOST_CHARS)  # once is enough
         seen = calls.findings(base, clock)
@@ -283,12 +283,15 @@ def _unusable(settings: Settings, calls: _Calls) -> str:
 _SHOWN_CHARS = 80
 
 
-async def _try(calls: _Calls, prompt: Prompt) -> None:
-    """Ask without a schema; an odd answer is no fault of the endpoint."""
+async def _try(calls: _Calls, prompt: Prompt, *, is_enough: bool) -> None:
+    """Ask without a schema; an odd answer is no fault of the endpoint.
+
+    Nor is any failure, where the run's own question was answered before (``is_enough``).
+    """
     try:
         await calls.ask(Request(prompt, calls.model), Mode.PROMPT)
     except ProviderError as error:
-        if error.kind not in _TAKEN:
+        if not is_enough and error.kind not in _TAKEN:
             raise
 
 

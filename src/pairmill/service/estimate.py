@@ -67,6 +67,8 @@ class Estimate:
         usd: Without the rebate for cached prompts.
         hours: At the limits that were given; else at a pilot's pace.
         pace: A pilot's, where the hours rest on it.
+        saved_tokens: Prompt and answer tokens that chunks which repeat others would have taken.
+        saved_usd: What these would have cost; None: cannot be told.
     """
 
     survey: Survey
@@ -78,6 +80,20 @@ class Estimate:
     usd: Range | None
     hours: Range | None
     pace: Pace | None = None
+
+    @property
+    def saved_tokens(self) -> int:
+        """Likely tokens."""
+        return round((self.prompt_tokens.likely + self.output_tokens.likely) * self._saved_share)
+
+    @property
+    def saved_usd(self) -> float | None:
+        """Likely dollars."""
+        return None if self.usd is None else self.usd.likely * self._saved_share
+
+    @property
+    def _saved_share(self) -> float:
+        return self.survey.repeated / self.survey.fresh if self.survey.fresh else 0.0
 
 
 def estimate(

@@ -34,6 +34,9 @@ def to_json(total: Estimate, notes: Sequence[str]) -> dict[str, Any]:
         "to_ask": found.fresh,
         "measured_units": found.measured.units if total.is_measured else 0,
         "repaired": round(found.measured.repaired, 4) if total.is_measured else None,
+        "repeated_chunks": found.repeated,
+        "saved_tokens": total.saved_tokens,
+        "saved_usd": None if total.saved_usd is None else round(total.saved_usd, 6),
         "calls": _whole(total.calls),
         "prompt_tokens": _whole(total.prompt_tokens),
         "output_tokens": _whole(total.output_tokens),
@@ -59,6 +62,10 @@ def print_estimate(
         f"{found.documents:,} documents ({found.skipped:,} pieces cannot be used),"
         f" {found.chunks:,} chunks, {found.finished:,} finished, {found.fresh:,} to ask about"
     )
+    if found.repeated:
+        usd = "" if total.saved_usd is None else f", {_dollars(total.saved_usd)}"
+        saved = f": about {total.saved_tokens:,} tokens{usd} saved" if total.saved_tokens else ""
+        out.print(f"{found.repeated:,} chunks repeat others and are not asked about{saved}")
     for reason, count in found.reasons.items():
         named = "; ".join(found.examples[reason])
         more = " ..." if count > len(found.examples[reason]) else ""

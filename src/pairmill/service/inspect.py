@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,22 +15,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pairmill.chunking.chunk import find_spans
-from pairmill.chunking.clean import Dropped
 from pairmill.chunking.job import Job
-from pairmill.chunking.reader import chunks_of, read_documents, usable
+from pairmill.chunking.reader import chunks_of, prepared_of
 from pairmill.llm.price_files import load_prices
 from pairmill.plain import plain
 from pairmill.quality.language import identify
 from pairmill.quality.privacy import find as find_private
-from pairmill.records import digest
 from pairmill.sources.files import check_inputs
 from pairmill.sources.notes import InputFate
 from pairmill.sources.registry import ending_of
 
 if TYPE_CHECKING:
+    from pairmill.chunking.corpus import PreparedDocument
     from pairmill.config import Settings
-    from pairmill.records import Document
     from pairmill.sources.notes import Note
 
 __all__ = ["Inspection", "inspect_input", "print_chunks", "print_diff", "print_inspection"]
@@ -39,9 +37,9 @@ _BARS = 10
 _BAR_WIDTH = 40
 _SAMPLED_CHARS = 2000  # of a document, to tell its language
 _LOOKED_AT = 2000  # documents in which private data is looked for
-_MOST_LINES = 500_000  # different lines that are counted across documents
-_SHARED_BY = 3  # documents: a line that so many hold is shared
-_SHORTEST_LINE = 12
+_MOST_LINES = 100_000  # different lines that are counted; the most frequent are kept
+_LONGEST_LINE = 200
+_PARTLY = "partly duplicate"
 _TOP = 8
 _CHARS_A_TOKEN = 4.0
 
@@ -57,11 +55,13 @@ class Inspection:
         endings: Ending of the file to documents.
         languages: Language (``?`` where none shows) to documents.
         sizes: Characters of each chunk.
-        repeats: Chunks whose text another chunk has.
-        repeated_documents: Documents whose text another has.
+        repeats: Chunks that repeat others, those of repeated documents included.
+        repeated_chars: How long these are together.
+        repeated_documents: Documents of which all chunks do.
         removed_chars: Characters that cleaning took out.
+        removed: Kind of what it took out to characters.
         removed_lines: Lines that it took out, with how often.
-        shared_lines: Lines that several documents hold, with in how many.
+        shared_lines: Lines that were taken out because documents of a site share them.
         private: Kind of private data to how often it was found, in the first documents.
         read: Documents that were read.
     """
@@ -74,8 +74,10 @@ class Inspection:
     languages: Counter[str] = field(default_factory=Counter)
     sizes: list[int] = field(default_factory=list)
     repeats: int = 0
+    repeated_chars: int = 0
     repeated_documents: int = 0
     removed_chars: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
     removed_lines: Counter[str] = field(default_factory=Counter)
     shared_lines: Counter[str] = field(default_factory=Counter)
     private: Counter[str] = field(default_factory=Counter)
@@ -84,6 +86,11 @@ class Inspection:
     def tokens(self) -> int:
         """Tokens of the chunks' texts together, at four characters each."""
         return round(sum(self.sizes) / _CHARS_A_TOKEN)
+
+    @property
+    def saved_tokens(self) -> int:
+        """Tokens of the texts of chunks that repeat others."""
+        return round(self.repeated_chars / _CHARS_A_TOKEN)
 
 
 def inspect_input(settings: Settings) -> Inspection:
@@ -95,59 +102,55 @@ def inspect_input(settings: Settings) -> Inspection:
     check_inputs(settings.inputs, settings.output, settings.sources)
     job = Job.of(settings)
     found = Inspection()
-    seen_chunks: set[bytes] = set()
-    seen_documents: set[bytes] = set()
 
     def note(one: Note) -> None:
-        if one.fate is InputFate.SKIPPED:
+        found.read += one.fate is InputFate.READ
+        found.repeats += one.chunks
+        found.repeated_chars += one.chars
+        if one.fate in (InputFate.SKIPPED, InputFate.DROPPED):
+            found.repeated_documents += bool(one.chunks)
             _skip(found, one.reason, one.source, one.detail)
+        elif one.fate is InputFate.REPEATED:
+            _name(found, _PARTLY, one.source, one.detail)
 
-    bounds = (job.chunk_min_chars, job.chunk_target_chars, job.chunk_max_chars)
-    for document in read_documents(job, note):
-        found.read += 1
-        cleaned = usable(document, job)
-        if isinstance(cleaned, Dropped):
-            _skip(found, cleaned.reason, document.source, cleaned.detail)
-            continue
-        _count(found, document, cleaned)
-        name = bytes.fromhex(digest(cleaned.text))
-        found.repeated_documents += name in seen_documents
-        seen_documents.add(name)
-        for start, end, *_ in find_spans(cleaned.text, bounds)[: job.limit_per_document]:
-            name = bytes.fromhex(digest(cleaned.text[start:end]))
-            found.repeats += name in seen_chunks
-            seen_chunks.add(name)
-            found.sizes.append(end - start)
+    for one in prepared_of(job, note):
+        _count(found, one)
+        found.sizes.extend(span[1] - span[0] for span in one.spans)
         if job.limit is not None and len(found.sizes) >= job.limit:
             break
-    for line in [line for line, count in found.shared_lines.items() if count < _SHARED_BY]:
-        del found.shared_lines[line]
     return found
 
 
 def _skip(found: Inspection, reason: str, source: str, detail: str) -> None:
     found.skipped[reason] += 1
+    _name(found, reason, source, detail)
+
+
+def _name(found: Inspection, reason: str, source: str, detail: str) -> None:
     named = found.examples.setdefault(reason, [])
     if len(named) < _EXAMPLES:
         named.append(f"{source}: {detail}" if detail else source)
 
 
-def _count(found: Inspection, document: Document, cleaned: Document) -> None:
+def _count(found: Inspection, one: PreparedDocument) -> None:
     found.documents += 1
-    name = document.source.rpartition("/")[2].partition("#")[0].partition(":")[0]
+    cleaned = one.document
+    name = cleaned.source.rpartition("/")[2].partition("#")[0].partition(":")[0]
     found.endings[ending_of(name) or "(none)"] += 1
     language = identify(cleaned.text[:_SAMPLED_CHARS], cleaned.language)
     found.languages[language or "?"] += 1
-    found.removed_chars += max(0, len(document.text) - len(cleaned.text))
-    lines = {line.strip() for line in cleaned.text.split("\n")}
-    for raw in document.text.split("\n"):
+    found.removed_chars += max(0, len(one.raw.text) - len(cleaned.text))
+    found.removed.update(one.removed)
+    found.shared_lines.update(line.strip() for line in one.lines)
+    if len(found.shared_lines) > _MOST_LINES:
+        found.shared_lines = Counter(dict(found.shared_lines.most_common(_MOST_LINES // 2)))
+    lines = {line.strip() for line in cleaned.text.split("\n")} | {"", *map(str.strip, one.lines)}
+    for raw in one.raw.text.split("\n"):
         line = raw.strip()
-        if line and line not in lines and line in document.text and len(line) < 200:  # noqa: PLR2004
+        if line not in lines and len(line) < _LONGEST_LINE:
             found.removed_lines[line] += 1
-    for line in lines:
-        is_long = len(line) >= _SHORTEST_LINE
-        if is_long and (line in found.shared_lines or len(found.shared_lines) < _MOST_LINES):
-            found.shared_lines[line] += 1
+    if len(found.removed_lines) > _MOST_LINES:
+        found.removed_lines = Counter(dict(found.removed_lines.most_common(_MOST_LINES // 2)))
     if found.documents <= _LOOKED_AT:
         found.private.update(match.kind for match in find_private(cleaned.text))
 
@@ -167,12 +170,15 @@ def to_json(found: Inspection, settings: Settings) -> dict[str, Any]:
         "chunk_histogram": _histogram(found.sizes, settings.chunk_max_chars),
         "repeated_chunks": found.repeats,
         "repeated_documents": found.repeated_documents,
+        "saved_tokens": found.saved_tokens,
+        "saved_usd": _dollars(found.saved_tokens, settings),
         "removed_chars": found.removed_chars,
+        "removed_by_kind": dict(found.removed.most_common()),
         "removed_lines": dict(found.removed_lines.most_common(_TOP)),
         "shared_lines": dict(found.shared_lines.most_common(_TOP)),
         "private_data": dict(found.private.most_common()),
         "text_tokens": found.tokens,
-        "text_usd": _dollars(found, settings),
+        "text_usd": _dollars(found.tokens, settings),
     }
 
 
@@ -193,9 +199,9 @@ def print_inspection(found: Inspection, settings: Settings, *, as_json: bool) ->
         ("files", _counts(found.endings)),
         ("languages", _counts(found.languages)),
         ("chunks", f"{len(found.sizes):,}, {_sizes(figures['chunk_chars'])}"),
-        ("repeated", f"{found.repeats:,} chunks, {found.repeated_documents:,} documents"),
+        ("duplicates", _repeats(found, figures["saved_usd"])),
         ("text", f"{found.tokens:,} tokens" + (f", ${usd:,.4f} to send once" if usd else "")),
-        ("cleaning", f"{found.removed_chars:,} characters taken out"),
+        ("cleaning", _cleaning(found)),
         ("private data", _counts(found.private) or "none found"),
     ]
     for name, value in rows:
@@ -207,7 +213,23 @@ def print_inspection(found: Inspection, settings: Settings, *, as_json: bool) ->
         out.print(Text(f"  {span:>13} {bar} {count:,}"), soft_wrap=True)
     _print_counts(out, "not used", found.skipped, found.examples)
     _print_counts(out, "lines that cleaning took out", found.removed_lines, {})
-    _print_counts(out, "lines that several documents share (kept)", found.shared_lines, {})
+    _print_counts(out, "lines that documents of a site share (taken out)", found.shared_lines, {})
+    if found.examples.get(_PARTLY):
+        partly = Counter({_PARTLY: len(found.examples[_PARTLY])})
+        _print_counts(out, "documents of which some chunks repeat others", partly, found.examples)
+
+
+def _repeats(found: Inspection, usd: float | None) -> str:
+    if not found.repeats:
+        return "none"
+    line = f"{found.repeated_documents:,} documents, {found.repeats:,} chunks"
+    return f"{line}: {found.saved_tokens:,} tokens not sent" + (f", ${usd:,.4f}" if usd else "")
+
+
+def _cleaning(found: Inspection) -> str:
+    line = f"{found.removed_chars:,} characters taken out"
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in found.removed.most_common())
+    return f"{line} ({kinds})" if kinds else line
 
 
 def print_chunks(settings: Settings, count: int) -> None:
@@ -220,22 +242,40 @@ def print_chunks(settings: Settings, count: int) -> None:
 
 
 def print_diff(settings: Settings, name: str) -> None:
-    """Print what cleaning took out of the documents of one file, as a unified diff."""
-    one = settings.model_copy(update={"inputs": (name,)})
-    check_inputs(one.inputs, one.output, one.sources)
-    for document in read_documents(one, lambda _: None):
-        cleaned = usable(document, Job.of(one))
-        if isinstance(cleaned, Dropped):
+    """Print what cleaning took out of the documents of one file, as a unified diff.
+
+    Lines that documents of a site share are known only beside the settings' other inputs.
+    """
+    check_inputs((name,), settings.output, settings.sources)
+    inputs = settings.inputs or (name,)
+    job = Job.of(settings.model_copy(update={"inputs": inputs}))
+    path = os.path.realpath(name)
+
+    def note(one: Note) -> None:
+        if one.fate is not InputFate.READ and _is_of(one.source, path):
+            what = "skipped" if one.fate is InputFate.SKIPPED else one.fate.value
             sys.stdout.write(
-                f"{plain(document.source)}: dropped, {cleaned.reason}: {cleaned.detail}\n"
+                f"{plain(one.source)}: {what}, {plain(f'{one.reason}: {one.detail}')}\n"
             )
+
+    for one in prepared_of(job, note):
+        if not _is_of(one.document.source, path):
             continue
+        source = plain(one.document.source)
         lines = difflib.unified_diff(
-            document.text.split("\n"), cleaned.text.split("\n"),
-            f"{document.source} as read", f"{document.source} as used", lineterm="",
+            one.raw.text.split("\n"), one.document.text.split("\n"),
+            f"{source} as read", f"{source} as used", lineterm="",
         )  # fmt: skip
         for line in lines:
             sys.stdout.write(f"{_shown(line)}\n")
+        for kind, chars in one.removed.most_common():
+            sys.stdout.write(f"{source}: {kind}: {chars:,} characters\n")
+
+
+def _is_of(source: str, path: str) -> bool:
+    """Whether a document or note is of a file: its label begins with the file's."""
+    file = source.partition("#")[0]
+    return path in {os.path.realpath(it) for it in (source, file, file.rpartition(":")[0]) if it}
 
 
 def _shown(text: str) -> str:
@@ -276,9 +316,9 @@ def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{plain(name)} {count:,}" for name, count in counts.most_common(_TOP))
 
 
-def _dollars(found: Inspection, settings: Settings) -> float | None:
+def _dollars(tokens: int, settings: Settings) -> float | None:
     price = load_prices(settings.prices).find(settings.model)
-    return round(found.tokens * price.input / 1e12, 8) if price else None
+    return round(tokens * price.input / 1e12, 8) if price else None
 
 
 def _print_counts(

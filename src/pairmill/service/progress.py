@@ -93,15 +93,17 @@ def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:
     elif isinstance(event, ShardPublished):
         logger.info("shard_published", **asdict(event))
     elif _is_news(event, seen):
-        fields = {name: plain(value) for name, value in asdict(event).items()}
+        fields = {name: plain(getattr(event, name)) for name in ("source", "reason", "fate")}
         logger.warning("input_skipped", **fields)
 
 
 def _is_news(event: InputSkipped, seen: set[str] | None) -> bool:
     """Whether it is the first piece of input that is skipped for its reason; or all are named."""
-    reason = event.reason.partition(":")[0]
     if seen is None:
         return True
+    if event.fate == "repeated":
+        return False
+    reason = event.reason.partition(":")[0]
     is_news = reason not in seen
     seen.add(reason)
     return is_news

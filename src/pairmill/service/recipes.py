@@ -69,6 +69,8 @@ def source_of(name: str) -> str:
             f"# {item}\n{text.strip()}\n"
             for item, text in zip(_TEMPLATES[name], texts, strict=True)
         )
+    if name in library_names():
+        return library_text(name).rstrip("\n")
     generator = make_generator(load(given={"recipe": name}))
     if generator.origin is not None:
         return generator.origin.files["recipe.yaml"].decode().rstrip("\n")
@@ -112,7 +114,8 @@ def check_lines(settings: Settings) -> list[str]:
     Raises:
         ConfigError: It has one; with file and line.
     """
-    generator = make_generator(settings)
+    # today's recipe, whatever version a folder of the settings keeps
+    generator = make_generator(settings.model_copy(update={"accept_change": True}))
     recipe = generator.origin
     if recipe is None:
         kind = "built in" if settings.recipe_name in RECIPES else "in Python"

@@ -18,9 +18,8 @@ from pairmill.llm.prices import PICO
 from pairmill.plain import duration, plain
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.verdicts import print_checks
-from pairmill.store.counts import count_run, describe, read_pace
+from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.verdict import RunVerdict, read_verdict
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pairmill.store.charges import Bill
     from pairmill.store.counts import RunCounts
     from pairmill.store.folder import RunFolder
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["figures", "print_status"]
 
@@ -41,7 +41,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
         FolderError: There is no run folder, or its ledger cannot be read.
     """
     folder = read_folder(path)
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         counts = count_run(folder, lookup)
         found = figures(folder, lookup, counts)
     known = parse_figures(folder.read_figures(), folder.read_voice())
@@ -61,11 +61,13 @@ def print_status(path: Path, *, as_json: bool) -> None:
     print_checks(verdicts(known), console)
 
 
-def figures(folder: RunFolder, lookup: Lookup, counts: RunCounts) -> dict[str, Any]:
+def figures(folder: RunFolder, lookup: LedgerReader, counts: RunCounts) -> dict[str, Any]:
     """The figures of ``status``, by stable names."""
     totals, shards = lookup.totals(), lookup.shards()
     bill, usage = totals.bill, totals.usage
     usd = _usd(bill, folder)
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    saved_tokens, saved_usd = saved(counts, tokens, usd)
     return {
         "folder": str(folder.path),
         "percent": _percent(counts),
@@ -85,6 +87,8 @@ def figures(folder: RunFolder, lookup: Lookup, counts: RunCounts) -> dict[str, A
         "completion_tokens": usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,
         "usd": None if usd is None else round(usd, 6),
+        "saved_tokens": saved_tokens,
+        "saved_usd": None if saved_usd is None else round(saved_usd, 6),
         "usd_in_doubt": round(bill.doubt_picodollars / PICO, 6),
         "published_shards": sum(shard.closed for shard in shards),
         "open_shards": sum(not shard.closed for shard in shards),
@@ -149,6 +153,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         ("folder", found["folder"]),
         ("progress", progress),
         *describe(counts),
+        *describe_saved(counts, found["prompt_tokens"] + found["completion_tokens"], found["usd"]),
         ("spent", _spent(found, counts)),
         ("tokens", f"{tokens}, {found['completion_tokens']:,} answer"),
         ("calls", f"{calls}; {lost:,} more whose end is not known" if lost else calls),

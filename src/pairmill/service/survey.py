@@ -13,12 +13,12 @@ from pairmill.config import Settings, fingerprint
 from pairmill.errors import PairmillError
 from pairmill.llm.estimate import prompt_chars
 from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.trials import MOST_EARLY
 from pairmill.records import Chunk, digest
 from pairmill.service.rehearsal import rehearse_unit
 from pairmill.sources.notes import InputFate
 from pairmill.store.entries import UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.measured import Measured
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Prompt
     from pairmill.sources.notes import Note
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["Survey", "survey"]
 
@@ -53,6 +54,7 @@ class Survey:
         measured: What the run folder's own units took, under these very settings.
         rows: Of a unit, on average, by rehearsal; None for a recipe whose own plan says it.
         varies: How many calls a unit takes depends on what the model writes.
+        repeated: Chunks that repeat others, and are not among ``chunks``.
     """
 
     documents: int
@@ -67,6 +69,7 @@ class Survey:
     measured: Measured
     rows: float | None = None
     varies: bool = False
+    repeated: int = 0
 
     @property
     def fresh(self) -> int:
@@ -87,8 +90,11 @@ async def survey(settings: Settings) -> Survey:
     fates = dict.fromkeys(InputFate, 0)
     reasons: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
+    repeated = 0
 
     def count(note: Note) -> None:
+        nonlocal repeated
+        repeated += note.chunks
         fates[note.fate] += 1
         if note.fate in (InputFate.SKIPPED, InputFate.DROPPED):
             reasons[note.reason] += 1
@@ -106,6 +112,12 @@ async def survey(settings: Settings) -> Survey:
             lookup.close()
     rehearsed = [await rehearse_unit(recipe, chunk) for chunk in drawn.chunks]
     prompts = [one.prompts for one in rehearsed]
+    untried, share = await _without_trials(settings, drawn, seen - finished)
+
+    def mean(measure: Callable[[Sequence[Prompt]], int]) -> float:
+        """Of a unit; only some units test judge and verifier, a rehearsed one always does."""
+        return share * _mean(prompts, measure) + (1 - share) * _mean(untried, measure)
+
     own = recipe.origin is not None or recipe.source
     return Survey(
         documents=fates[InputFate.READ],
@@ -114,13 +126,34 @@ async def survey(settings: Settings) -> Survey:
         examples={reason: tuple(named) for reason, named in examples.items()},
         chunks=seen,
         finished=finished,
-        calls=_mean(prompts, len),
-        prompt_chars=_mean(prompts, lambda of_unit: sum(map(prompt_chars, of_unit))),
-        max_tokens=_mean(prompts, lambda of_unit: sum(p.sampling.max_tokens for p in of_unit)),
+        calls=mean(len),
+        prompt_chars=mean(lambda of_unit: sum(map(prompt_chars, of_unit))),
+        max_tokens=mean(lambda of_unit: sum(p.sampling.max_tokens for p in of_unit)),
         measured=measured,
         rows=sum(one.rows for one in rehearsed) / len(rehearsed) if own and rehearsed else None,
+        repeated=repeated,
         varies=recipe.origin is not None and any(step.for_each for step in recipe.origin.steps),
     )
+
+
+async def _without_trials(
+    settings: Settings, drawn: _Draw, fresh: int
+) -> tuple[list[list[Prompt]], float]:
+    """The prompts of units that do not test judge and verifier, and the share of those that do."""
+    if settings.judge == settings.verify == "off" or not fresh:
+        return [], 1.0
+    recipe = make_recipe(settings.model_copy(update={"judge_trust": 0.0, "verify_trust": 0.0}))
+    prompts = [(await rehearse_unit(recipe, chunk)).prompts for chunk in drawn.chunks]
+    steps = (
+        (settings.judge, settings.judge_share, settings.judge_trust),
+        (settings.verify, settings.verify_share, settings.verify_trust),
+    )
+    shares = [
+        trust + MOST_EARLY / (fresh * (1.0 if which == "all" else share))
+        for which, share, trust in steps
+        if which != "off" and trust
+    ]
+    return prompts, min(1.0, max(shares, default=0.0))
 
 
 class _Draw:
@@ -144,15 +177,15 @@ class _Draw:
         return (chunk for _, _, chunk in self._heap)
 
 
-def _open_ledger(settings: Settings) -> tuple[Lookup | None, Measured]:
+def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
     """The run folder's ledger, and what its units took if it was made with these settings."""
     try:
         folder = read_folder(settings.output)
     except PairmillError:
         return None, Measured()
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         return None, Measured()
-    lookup = Lookup(folder.ledger)
+    lookup = folder.read_ledger()
     try:
         last = Settings.model_validate_json(folder.resolved.read_bytes())
     except (OSError, ValueError):
@@ -162,7 +195,7 @@ def _open_ledger(settings: Settings) -> tuple[Lookup | None, Measured]:
 
 
 def _count_chunks(
-    chunks: Iterator[Chunk], recipe: Recipe, lookup: Lookup | None, drawn: _Draw
+    chunks: Iterator[Chunk], recipe: Recipe, lookup: LedgerReader | None, drawn: _Draw
 ) -> tuple[int, int]:
     """How many different chunks there are, and how many are finished; draws from the others."""
     names: set[bytes] = set()
@@ -184,7 +217,7 @@ def _count_chunks(
     return seen, finished
 
 
-def _finished(units: dict[str, Chunk], lookup: Lookup | None) -> set[str]:
+def _finished(units: dict[str, Chunk], lookup: LedgerReader | None) -> set[str]:
     if lookup is None:
         return set()
     return lookup.known([UnitKey(unit, chunk.id) for unit, chunk in units.items()]).finished

@@ -208,6 +208,8 @@ class RunTally:
         if isinstance(event, DocumentsRead):
             self.documents += event.count
         elif isinstance(event, InputSkipped):
+            if event.fate == "repeated":
+                return
             self.skipped[event.reason.partition(":")[0]] += 1
         else:
             self.reading_done = True

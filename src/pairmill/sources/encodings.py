@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from typing import NamedTuple
 
-__all__ = ["Decoded", "declared_in_page", "decode", "sniff_utf16"]
+__all__ = ["Decoded", "declared_in_page", "decode", "mend", "sniff_utf16"]
 
 MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -41,11 +42,33 @@ _LEAST_SHAPE = 0.5
 _CJK_BLOCK = 0x2E
 _WORDS = re.compile(r"[^\W\d_]+")
 _MARKS_OF_TEXT = "«»“”„‘’‚–—…•·°§©®™€£¥ \u00a0¿¡、。，：；？！（）「」『』《》【】・ー～"  # noqa: RUF001
+_WESTERN = ("cp1252",)  # most of what declares nothing, or something wrong
 _LIKELY = [  # what the web is written in; more of them only add wrong guesses
     "cp1251", "koi8_r", "cp1252", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257",
     "cp1258", "cp874", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp866",
 ]  # fmt: skip
 _REPLACED = "\ufffd"
+# The first byte of a character in UTF-8, and one that goes on with it, read as Windows-1252.
+_MISREAD = re.compile(
+    "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc"
+    "\u2013\u2014\u2018-\u201e\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
+)
+_COMMON_BLOCKS = (0x00, 0x20, 0x30, 0xFF)  # ASCII and Latin-1, punctuation, kana, full width
+_ALPHABETS = (0x03, 0x04, 0x05, 0x06, 0x09, 0x0E, 0x10)  # Greek, Cyrillic, Hebrew, Arabic ...
+_CONTROLS = bytes({*range(32)} - {*b"\t\n\v\f\r\x1b"})
+_LEAST_CONTROLS = 0.02  # of the bytes: halves of characters look like control characters
+_LEAST_PLAIN = 0.95
+# Letters beyond ASCII that a language uses, by the code page that it was written in.
+_LETTERS = tuple(
+    map(
+        frozenset,
+        (
+            "àâçèéêëîïôùûüœæ", "äöüß", "áéíñóúü", "àáâãçéêíóôõú", "àèéìòù", "åäöéæø", "éëïóöü",
+            "ąćęłńóśźż", "áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "áéíóöőúüű", "čćđšž", "ăâîșțşţ",
+            "ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž", "çğ\u0131öşüâîi", "áðéíóúýþæö",
+        ),
+    )
+)  # fmt: skip
 
 
 class Decoded(NamedTuple):
@@ -70,13 +93,13 @@ def decode(  # noqa: C901, PLR0911 (a ladder of guesses, the surest first)
                 data, declared = data[len(mark) :], "utf-8"
                 break
             return _replacing(data, encoding)
+    wide = sniff_utf16(data[:_DECLARED_WITHIN])
+    if wide:
+        return _replacing(data, wide)
     try:
         return Decoded(data.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
         pass
-    wide = sniff_utf16(data[:_DECLARED_WITHIN])
-    if wide:
-        return _replacing(data, wide)
     named = _codec(declared)
     if named and named != "utf-8":
         try:
@@ -105,8 +128,25 @@ def declared_in_page(head: bytes) -> str:
     return match[1].decode("ascii") if match else ""
 
 
+def mend(text: str) -> str:
+    """Return a text that was UTF-8 and read as a single-byte encoding as it was meant.
+
+    Only where that explains the whole of it: a text that shows such characters, beside others that
+    are right, stays as it is.
+    """
+    if not _MISREAD.search(text):
+        return text
+    from ftfy import TextFixerConfig, fix_encoding  # noqa: PLC0415 (rarely wanted)
+
+    sure = TextFixerConfig(decode_inconsistent_utf8=False, replace_lossy_sequences=False)
+    return fix_encoding(text, sure)
+
+
 def sniff_utf16(head: bytes) -> str:
-    """Tell UTF-16 without a mark by where its zero bytes are; empty: it is not."""
+    """Tell UTF-16 without a mark by where its zero bytes are, or by its letters; empty: it is not.
+
+    Of scripts without a zero byte, the other bytes look like control characters here and there.
+    """
     pairs = len(head) // 2
     if pairs < _LEAST_BYTES // 2:
         return ""
@@ -115,7 +155,28 @@ def sniff_utf16(head: bytes) -> str:
         return "utf-16-le"
     if even > 0.4 * pairs and odd < 0.02 * pairs + 1:
         return "utf-16-be"
-    return ""
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls < _LEAST_CONTROLS * len(head):  # text in any other encoding has none
+        return ""
+    shares = {wide: _plain_share(head[: 2 * pairs], wide) for wide in ("utf-16-le", "utf-16-be")}
+    best = max(shares, key=lambda wide: shares[wide])
+    return best if shares[best] > max(_LEAST_PLAIN, min(shares.values())) else ""
+
+
+def _plain_share(data: bytes, encoding: str) -> float:
+    """The share of characters that a text of one language is made of; 0: it is not valid."""
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        if error.start < len(data) - 4:
+            return 0.0
+        text = data.decode(encoding, "ignore")
+    blocks = Counter(ord(mark) >> 8 for mark in text)
+    han = sum(count for block, count in blocks.items() if 0x4E <= block <= 0x9F)  # noqa: PLR2004
+    hangul = sum(count for block, count in blocks.items() if 0xAC <= block <= 0xD7)  # noqa: PLR2004
+    small = max((blocks[block] for block in _ALPHABETS), default=0)
+    common = sum(blocks[block] for block in _COMMON_BLOCKS)
+    return (max(han, hangul, small) + common) / max(1, len(text))
 
 
 def _replacing(data: bytes, encoding: str) -> Decoded:
@@ -149,9 +210,12 @@ def _detect(data: bytes) -> Decoded | None:
     found = from_bytes(sample, cp_isolation=_LIKELY, threshold=_MOST_CHAOS, enable_fallback=False)
     codecs_ = [codec for match in found for codec in (match.encoding, *match.could_be_from_charset)]
     shaped = [
-        (_shape(sample, codec), -at, codec) for at, codec in enumerate(dict.fromkeys(codecs_))
+        (_shape(sample, codec), _fit(sample, codec), -at, codec)
+        for at, codec in enumerate(dict.fromkeys((*_WESTERN, *codecs_)))
     ]
-    best, _, codec = max(shaped, default=(0.0, 0, ""))
+    best, _, _, codec = max(
+        shaped, default=(0.0, 0.0, 0, ""), key=lambda one: (one[0] + one[1], one[2])
+    )
     if best < _LEAST_SHAPE:
         return None
     decoded = _replacing(data, codec)
@@ -180,6 +244,16 @@ def _shape(sample: bytes, codec: str) -> float:
     )
     high = sum(mark > "\x7f" for mark in text)
     return good / len(words) - marks / max(1, high)
+
+
+def _fit(sample: bytes, codec: str) -> float:
+    """The share of Latin letters beyond ASCII that one language uses; 1 where there are none."""
+    text = sample.decode(codec, "ignore").lower()
+    letters = [mark for mark in text if "\x7f" < mark < "\u0250" and mark.isalpha()]
+    if not letters:
+        return 1.0
+    counts = Counter(letters)
+    return max(sum(counts[it] for it in language) for language in _LETTERS) / len(letters)
 
 
 def _as_western(data: bytes) -> Decoded | None:

@@ -12,6 +12,7 @@ from pairmill.errors import InputError
 from pairmill.sources.characters import plain_line
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, ending_of
+from pairmill.sources.remote import RemoteFile, check_remote, find_remote, is_remote, url_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +96,12 @@ _NO_DOCUMENTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file to read, and its name for people. ``path`` is None for standard input."""
+    """A file to read, and its name for people; without ``path`` and ``remote`` standard input."""
 
     path: Path | None
     label: str
     from_folder: bool = False
+    remote: RemoteFile | None = None
 
 
 def check_inputs(inputs: tuple[str, ...], output: Path, sources: tuple[str, ...] = ()) -> None:
@@ -114,7 +116,9 @@ def check_inputs(inputs: tuple[str, ...], output: Path, sources: tuple[str, ...]
         raise InputError("no input given: name files, folders, or - for standard input")
     formats = Formats(sources)
     for given in inputs:
-        if given != STANDARD_INPUT:
+        if is_remote(given):
+            check_remote(given)
+        elif given != STANDARD_INPUT:
             _check(given, output, formats)
 
 
@@ -127,10 +131,24 @@ def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[
     for given in inputs:
         if given == STANDARD_INPUT:
             yield FoundFile(None, "standard input")
+        elif is_remote(given):
+            yield from _remote_files(given, watch)
         elif os.path.isdir(given):  # noqa: PTH112 (as plain as the rest of the walk)
             yield from _walk(given, Path(given).resolve(), output.resolve(), watch)
         else:
             yield FoundFile(Path(given), _label(given))
+
+
+def _remote_files(given: str, watch: Watch) -> Iterator[FoundFile]:
+    named = None
+    for file in find_remote(given):
+        from_folder = named is not None or file.label != url_label(given)
+        named = file
+        ending = ending_of(file.name)
+        if from_folder and ending in _NO_DOCUMENTS:
+            watch(Note(InputFate.SKIPPED, file.label, "not a document", f"a {ending} file"))
+        else:
+            yield FoundFile(None, file.label, from_folder, file)
 
 
 def _check(given: str, output: Path, formats: Formats) -> None:

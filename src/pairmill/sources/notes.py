@@ -20,6 +20,7 @@ class InputFate(StrEnum):
     READ = "read"  # a document came out of its source
     SKIPPED = "skipped"  # a file or record that cannot be used: no document
     DROPPED = "dropped"  # a document that was read and has nothing to work on after cleaning
+    REPEATED = "repeated"  # a document of which some chunks repeat others
     NOTICE = "notice"  # worth a line, nothing is lost: replaced bytes, an early end
 
 
@@ -30,12 +31,16 @@ class Note(Struct, frozen=True):
         source: File name, with a line or item number; safe to print.
         reason: A few stable words to count by, such as ``broken JSON``.
         detail: What this one was about, on one line; may be empty.
+        chunks: Of a duplicate, how many chunks need not be asked about.
+        chars: How long these are together.
     """
 
     fate: InputFate
     source: str
     reason: str = ""
     detail: str = ""
+    chunks: int = 0
+    chars: int = 0
 
 
 Watch = Callable[[Note], None]

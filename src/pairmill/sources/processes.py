@@ -47,7 +47,12 @@ class Process:
     """
 
     def __init__(
-        self, module: str, *, stdin: int | None = subprocess.DEVNULL, leads: bool = False
+        self,
+        module: str,
+        *,
+        stdin: int | None = subprocess.DEVNULL,
+        leads: bool = False,
+        environment: tuple[str, ...] = (),
     ) -> None:
         """Start it.
 
@@ -55,6 +60,7 @@ class Process:
             module: Its name.
             stdin: As for ``subprocess``.
             leads: Ctrl-C in the terminal does not reach it, and it ends with all that it started.
+            environment: Beginnings of the names of variables that it gets beside the usual ones.
 
         Raises:
             InputError: It is not known which program Python is.
@@ -72,7 +78,7 @@ class Process:
                         stdin=stdin,
                         stdout=self._words,
                         stderr=self._words,
-                        env=keyless_environment(),
+                        env=keyless_environment(environment),
                         pass_fds=(taken, given),
                         start_new_session=leads,
                     )

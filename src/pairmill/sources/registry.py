@@ -158,6 +158,7 @@ _ZIPPED = (
 _FEED_ROOTS = (b"<rss", b"<feed", b"<rdf:rdf", b"<mediawiki")
 _LOOKED_AT_BYTES = 8192
 _MAX_ODD_SHARE = 0.1  # of the first bytes: control characters
+_FEW_CONTROLS = 4
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _MAX_LAYERS = 2  # gzip in gzip happens; deeper is a trick
 
@@ -297,7 +298,8 @@ def _decode(head: bytes, stream: Rewound) -> tuple[bytes, Rewound]:
             stream.read(len(mark))
             return head[len(mark) :], stream
         return take_head(Recoded(stream, encoding))
-    if b"\x00" in head and (wide := sniff_utf16(head[:_LOOKED_AT_BYTES])):
+    looks_odd = len(_CONTROLS.findall(head[:_LOOKED_AT_BYTES])) > _FEW_CONTROLS
+    if looks_odd and (wide := sniff_utf16(head[:_LOOKED_AT_BYTES])):
         return take_head(Recoded(stream, wide))
     return head, stream
 

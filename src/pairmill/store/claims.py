@@ -34,11 +34,16 @@ class ClaimStore:
     A claim is safe from the end of the process, not from the end of power: then what it stood for
     may be brought once more.
 
+    Args:
+        path: Of the file.
+        scope: The recipe's identity: what units of another one claimed is claimed anew.
+
     Raises:
         StorageError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scope: str) -> None:
+        self._scope = scope
         try:
             # A relative name may look like a URI.
             self._database = sqlite3.connect(path.absolute(), isolation_level=None)
@@ -63,7 +68,7 @@ class ClaimStore:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             try:
-                found = self._claim(bytes.fromhex(unit), [_digest(name) for name in names])
+                found = self._claim(bytes.fromhex(unit), [_digest(self._scope, it) for it in names])
                 self._database.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):  # a full disk may have done so already
@@ -87,7 +92,7 @@ class ClaimStore:
         return found
 
 
-def held_by(path: Path, unit: str, names: Sequence[str]) -> list[bool]:
+def held_by(path: Path, scope: str, unit: str, names: Sequence[str]) -> list[bool]:
     """Whether each name is the unit's, or nobody's, by a file that is only read."""
     if not path.exists():
         return [True] * len(names)
@@ -95,7 +100,7 @@ def held_by(path: Path, unit: str, names: Sequence[str]) -> list[bool]:
     try:
         database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            rows = [database.execute(_OWNER, (_digest(name),)).fetchone() for name in names]
+            rows = [database.execute(_OWNER, (_digest(scope, it),)).fetchone() for it in names]
         finally:
             database.close()
     except sqlite3.Error:
@@ -103,8 +108,9 @@ def held_by(path: Path, unit: str, names: Sequence[str]) -> list[bool]:
     return [row is None or row[0] == own for row in rows]
 
 
-def _digest(name: str) -> bytes:
-    return blake2b(name.encode("utf-8", "replace"), digest_size=_NAME_BYTES).digest()
+def _digest(scope: str, name: str) -> bytes:
+    whole = f"{scope}\0{name}".encode("utf-8", "replace")
+    return blake2b(whole, digest_size=_NAME_BYTES).digest()
 
 
 def _parted(names: bytes) -> list[bytes]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.entries import ShardRecord, Totals
     from pairmill.store.folder import RunFolder
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = [
     "InputCounts",
@@ -35,10 +35,12 @@ __all__ = [
     "count_drops",
     "count_run",
     "describe",
+    "describe_saved",
     "drop_key",
     "pair_sums",
     "read_input_counts",
     "read_pace",
+    "saved",
     "write_pace",
 ]
 
@@ -60,6 +62,8 @@ class InputCounts:
             starts included.
         is_whole: The input was read to its end, or as far as the settings say.
         inputs: What was read, to tell one input from another.
+        repeated_chunks: Chunks that repeat others, and so were not asked about.
+        repeated_chars: How long these are together.
     """
 
     read: int = 0
@@ -68,6 +72,8 @@ class InputCounts:
     expected: int = 0
     is_whole: bool = False
     inputs: tuple[str, ...] = ()
+    repeated_chunks: int = 0
+    repeated_chars: int = 0
 
     def write(self, folder: RunFolder) -> None:
         """Keep it in the run folder.
@@ -96,6 +102,8 @@ class RunCounts:
         pairs: Kept: they stand in ``data/``, or are on their way there.
         dropped: Reason to pairs that a model wrote and a check did not let pass.
         retried: Lines of ``rejected/`` about chunks that were asked again since.
+        repeated: Chunks that were found in the input and repeat others; none of ``chunks``.
+        repeated_chars: How long these are together.
     """
 
     documents: int
@@ -110,6 +118,8 @@ class RunCounts:
     pairs: int
     dropped: Mapping[str, int]
     retried: int
+    repeated: int = 0
+    repeated_chars: int = 0
 
     @property
     def rejected_chunks(self) -> int:
@@ -157,6 +167,7 @@ class RunCounts:
                 "kept": self.pairs,
                 "dropped": dict(self.dropped),
             },
+            "duplicates": {"chunks": self.repeated, "chars": self.repeated_chars},
             "reject_lines": self.reject_lines,
         }
 
@@ -203,6 +214,33 @@ def describe(counts: RunCounts) -> list[tuple[str, str]]:
     return lines if counts.documents else lines[1:]
 
 
+def saved(counts: RunCounts, tokens: int, usd: float | None) -> tuple[int, float | None]:
+    """Tokens and dollars that were not spent on chunks that repeat others.
+
+    Each is taken for a chunk like those that have ended.
+
+    Args:
+        counts: Of the run.
+        tokens: Of all its calls, prompts and answers.
+        usd: What these cost; None: no price is known.
+    """
+    share = counts.repeated / counts.ended if counts.ended else 0.0
+    return round(tokens * share), None if usd is None else usd * share
+
+
+def describe_saved(counts: RunCounts, tokens: int, usd: float | None) -> list[tuple[str, str]]:
+    """What duplicates saved, as a name and a line for people; [] where there are none."""
+    if not counts.repeated:
+        return []
+    line = f"{counts.repeated:,} chunks not asked about"
+    spared, dollars = saved(counts, tokens, usd)
+    if spared:
+        line += f": about {spared:,} tokens"
+        line += f", ${dollars:,.4f}" if dollars else ""
+        line += " saved"
+    return [("duplicates", line)]
+
+
 def _reasons(counts: Mapping[str, int]) -> str:
     """The most frequent reasons, in brackets; "" where there are none."""
     if not counts:
@@ -243,7 +281,7 @@ def pair_sums(counts: RunCounts) -> list[tuple[str, int]]:
     ]
 
 
-def count_run(folder: RunFolder, lookup: Lookup, totals: Totals | None = None) -> RunCounts:
+def count_run(folder: RunFolder, lookup: LedgerReader, totals: Totals | None = None) -> RunCounts:
     """Add up a run from its ledger, its shards and what it last found in the input.
 
     Args:
@@ -284,6 +322,8 @@ def add_up(
         pairs=totals.pairs,
         dropped=_of_scope(drops, "pair"),
         retried=whole_lines - empty - sum(totals.reasons.values()),
+        repeated=found.repeated_chunks,
+        repeated_chars=found.repeated_chars,
     )
 
 

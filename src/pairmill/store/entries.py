@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 import orjson
 from msgspec import Struct
 
+from pairmill.errors import Kind, ProviderError
 from pairmill.records import Completion, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pairmill.records import Outcome
-    from pairmill.store.charges import Bill, DropKey
+    from pairmill.store.charges import Bill, ChargeSum, DropKey
 
 __all__ = [
     "Batch",
+    "BilledSend",
     "Known",
     "PaidAnswer",
     "ShardRecord",
@@ -69,6 +71,59 @@ class UnitOutcome(Struct, frozen=True):
     drops: Sequence[DropKey] = ()
 
 
+class BilledSend(Struct, frozen=True):
+    """One request's sends that may have been billed, and what the last of them came to.
+
+    Attributes:
+        call_id: The request: 32 hex digits, as ``unit_id`` and ``chunk_id``.
+        kind: How the last one failed.
+        reason: Our own word for it, for tables.
+        code: The provider's or our own code of the failure; "" where there is none.
+        detail: One line for people.
+        prompt_tokens: What the reply said that it took, where it held nothing but a count.
+        completion_tokens: Likewise.
+        failed_at: When the last one failed, in seconds since the epoch.
+        sends: How many there were.
+    """
+
+    call_id: str
+    unit_id: str
+    chunk_id: str
+    kind: Kind
+    reason: str
+    code: str
+    detail: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failed_at: float = 0.0
+    sends: int = 1
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the last one was a reply that counted its tokens: an answer without content."""
+        return self.kind is Kind.BADOUT and self.prompt_tokens + self.completion_tokens > 0
+
+    def error(self) -> ProviderError:
+        """The last failure once more, for a request that is not sent again."""
+        told = self.detail
+        if not self.is_answer:
+            times = "once" if self.sends == 1 else f"{self.sends} times"
+            told = f"{told}; sent {times}, and may have been billed each time"
+        error = ProviderError(
+            self.kind,
+            told,
+            code=self.code or None,
+            reason=self.reason,
+            maybe_paid=True,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+        )
+        error.failed_at = self.failed_at
+        error.billed_sends = self.sends
+        error.was_known = True
+        return error
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one commit makes durable: all of it, or none.
@@ -77,11 +132,13 @@ class Batch:
 
     Attributes:
         charges: What calls were charged since the last commit, from ``ChargeSums.take``.
+        sends: Requests that may have been billed in vain since the last commit.
     """
 
     answers: Sequence[PaidAnswer] = ()
     outcomes: Sequence[UnitOutcome] = ()
-    charges: Sequence[tuple[object, ...]] = ()
+    charges: Sequence[ChargeSum] = ()
+    sends: Sequence[BilledSend] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +150,13 @@ class Known:
         answers: For the chunks of the others: chunk id to call id to what was answered, whichever
             unit or recipe asked.
         pairs: Finished unit to how many pairs it gave.
+        sends: For the chunks of the others: chunk id to call id to sends that brought no answer.
     """
 
     finished: set[str] = field(default_factory=set)
     answers: dict[str, dict[str, Completion]] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
+    sends: dict[str, dict[str, BilledSend]] = field(default_factory=dict)
 
 
 class ShardRecord(Struct, frozen=True):

@@ -21,13 +21,16 @@ import orjson
 from pairmill.errors import ChangedError, FolderError, LockedError, PairmillError
 from pairmill.store.chain import GenerationLog, read_manifest
 from pairmill.store.files import DISK, Files, atomic_write, refusal, write_all
-from pairmill.store.lookup import Lookup
+from pairmill.store.ledger import LedgerStore, find_store
 from pairmill.store.mounts import network_file_system
 from pairmill.store.shards import holds_shards, shard_number
+from pairmill.store.sqlite.store import SQLITE, ledger_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["RunFolder", "lock_folder", "open_folder", "read_folder", "write_settings"]
 
@@ -51,6 +54,7 @@ class RunFolder:
         is_bare: Only what was published is here, as after a copy without ``.run/``.
         is_blank: Nothing was asked yet: no earlier start's settings bind.
         notices: Plain lines for people, such as that the folder lies on a network file system.
+        ledgers: Where its ledger is kept.
     """
 
     path: Path
@@ -59,6 +63,7 @@ class RunFolder:
     is_bare: bool = False
     is_blank: bool = False
     notices: tuple[str, ...] = ()
+    ledgers: LedgerStore = SQLITE
 
     @property
     def data(self) -> Path:
@@ -86,8 +91,22 @@ class RunFolder:
 
     @property
     def ledger(self) -> Path:
-        """The SQLite database of answers and finished units."""
-        return self.state / "ledger.db"
+        """The SQLite database of answers and finished units, where its ledger is one."""
+        return ledger_file(self.state)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger, in whatever state."""
+        return self.ledgers.is_there(self.state)
+
+    def read_ledger(self) -> LedgerReader:
+        """Open a reading end of the ledger; whoever opens it closes it.
+
+        Raises:
+            FolderError: It is missing, damaged, or a newer version's.
+            StorageError: The disk refused.
+        """
+        return self.ledgers.read(self.state)
 
     @property
     def generation(self) -> Path:
@@ -156,19 +175,22 @@ def open_folder(
     settings_fingerprint: Mapping[str, Any],
     accept_change: bool,
     version: str,
+    ledgers: LedgerStore | None = None,
     files: Files = DISK,
 ) -> Iterator[RunFolder]:
     """Create or reopen a run folder and hold its lock until the block ends.
 
-    A lock whose process is gone was freed by the kernel, and is simply taken.
+    A lock whose process is gone was freed by the kernel, and is simply taken. ``ledgers`` is where
+    a new folder's ledger will be kept; None: in the usual place.
 
     Raises:
-        FolderError: The path is no folder, cannot be made, or holds what is not ours.
+        FolderError: The path is no folder, cannot be made, or holds what is not ours; or its ledger
+            is kept elsewhere.
         LockedError: Another process holds it; the text names its pid.
         ChangedError: A setting differs from the last start's, and ``accept_change`` is False.
         StorageError: The disk refused.
     """
-    folder = RunFolder(path, writable=True)
+    folder = _found(path, writable=True, given=ledgers)
     _create(folder)
     lock = _take_lock(folder, files)
     try:
@@ -192,6 +214,7 @@ def open_folder(
             is_bare=is_bare,
             is_blank=is_blank,
             notices=tuple(notices),
+            ledgers=folder.ledgers,
         )
     finally:
         os.close(lock)
@@ -224,7 +247,7 @@ def lock_folder(path: Path, *, version: str, files: Files = DISK) -> Iterator[Ru
         LockedError: Another process holds it; the text names its pid.
         StorageError: The disk refused.
     """
-    folder = RunFolder(path, writable=True, version=version)
+    folder = _found(path, writable=True, version=version)
     if not (folder.state.is_dir() or _is_published(folder)):
         raise FolderError(f"{path}: no pairmill run here; 'pairmill run INPUT -o {path}' makes one")
     _create(folder)
@@ -241,12 +264,20 @@ def read_folder(path: Path) -> RunFolder:
     Raises:
         FolderError: There is no run folder at the path.
     """
-    folder = RunFolder(path)
     if not path.is_dir():
         raise FolderError(f"{path}: there is no such folder")
-    if not (folder.settings.is_file() or folder.ledger.is_file() or _is_published(folder)):
+    folder = _found(path)
+    if not (folder.settings.is_file() or folder.has_ledger or _is_published(folder)):
         raise FolderError(f"{path}: no pairmill run here; 'pairmill run INPUT -o {path}' makes one")
     return folder
+
+
+def _found(
+    path: Path, *, writable: bool = False, version: str = "", given: LedgerStore | None = None
+) -> RunFolder:
+    """A run folder, with the store that its ledger is kept in."""
+    ledgers = find_store(RunFolder(path).state, SQLITE, given)
+    return RunFolder(path, writable=writable, version=version, ledgers=ledgers)
 
 
 def _create(folder: RunFolder) -> None:
@@ -285,7 +316,7 @@ def _make_private(state: Path) -> None:
 
 
 def _is_ours(folder: RunFolder) -> bool:
-    if folder.settings.is_file() or folder.ledger.is_file() or _is_published(folder):
+    if folder.settings.is_file() or folder.has_ledger or _is_published(folder):
         return True
     names = {e.name for e in os.scandir(folder.path) if not _HARMLESS.fullmatch(e.name)}
     if not names:
@@ -310,7 +341,7 @@ def _is_published(folder: RunFolder) -> bool:
 
 def _is_bare(folder: RunFolder) -> bool:
     """Whether it has neither ledger nor settings, but published pairs."""
-    is_lost = not any(p.exists() for p in (folder.settings, folder.ledger, folder.generation))
+    is_lost = not (folder.has_ledger or folder.settings.exists() or folder.generation.exists())
     return is_lost and _is_published(folder)
 
 
@@ -318,13 +349,13 @@ def _is_blank(folder: RunFolder) -> bool:
     """Whether nothing was asked and nothing written: what a start leaves that found no key."""
     if holds_shards(folder) or not folder.settings.is_file():
         return False
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         seen = GenerationLog.read(folder.generation)
         return not (seen and seen.generation)
     try:
-        with Lookup(folder.ledger) as lookup:
-            totals = lookup.totals()
-            return not (totals.calls or totals.units or lookup.reopened())
+        with folder.read_ledger() as ledger:
+            totals = ledger.totals()
+            return not (totals.calls or totals.units or ledger.reopened())
     except PairmillError:
         return False
 

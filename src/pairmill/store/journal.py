@@ -14,19 +14,27 @@ from typing import TYPE_CHECKING, Self
 from pairmill.errors import FolderError, StorageError
 from pairmill.store.chain import GenerationLog, LedgerChain, check_chain, new_chain_id
 from pairmill.store.counts import count_drops
-from pairmill.store.database import create, rebuild_hint
 from pairmill.store.files import DISK, Files
-from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
+from pairmill.store.ledger import note_store
 from pairmill.store.recovery import restore
 from pairmill.store.shards import holds_shards
+from pairmill.store.sqlite.database import rebuild_hint
+from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from types import TracebackType
 
-    from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitOutcome
+    from pairmill.store.charges import ChargeSum
+    from pairmill.store.entries import (
+        Batch,
+        BilledSend,
+        PaidAnswer,
+        ShardRecord,
+        UnitOutcome,
+    )
     from pairmill.store.folder import RunFolder
+    from pairmill.store.ledger import Ledger, LedgerReader
     from pairmill.store.shards import Shards
 
 __all__ = ["Journal", "Receipt"]
@@ -113,7 +121,7 @@ class Journal:
         if not folder.writable:
             raise ValueError("the folder was opened to be read")
         _create_once(folder, files)
-        ledger = Ledger(folder.ledger)
+        ledger = folder.ledgers.open(folder.state)
         try:
             log = _open_log(folder, ledger, files)
         except BaseException:
@@ -138,9 +146,9 @@ class Journal:
             notices=notices,
         )
 
-    def lookup(self) -> Lookup:
-        """Open a reading end for another thread; whoever opens it closes it."""
-        return Lookup(self._folder.ledger)
+    def lookup(self) -> LedgerReader:
+        """Open a reading end of the ledger for another thread; whoever opens it closes it."""
+        return self._folder.read_ledger()
 
     def reopen(self, reason: str | None, units: Collection[str] | None = None) -> frozenset[str]:
         """Lift tombstones, as ``Ledger.reopen``; return every unit that is to be asked again.
@@ -175,7 +183,8 @@ class Journal:
             outcomes = self._fresh(batch.outcomes)
             rows = [line for unit in outcomes for line in unit.rows]
             self._append(rows, [line for unit in outcomes for line in unit.rejected])
-            self._ledger_commit(batch.answers, outcomes, self._shards.changed(), batch.charges)
+            changed = self._shards.changed()
+            self._ledger_commit(batch.answers, outcomes, changed, batch.charges, batch.sends)
             self._shards.commit()
             self._uneven = False
         repeated = len(batch.outcomes) - len(outcomes)
@@ -248,10 +257,11 @@ class Journal:
         answers: Sequence[PaidAnswer],
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
-        charges: Sequence[tuple[object, ...]] = (),
+        charges: Sequence[ChargeSum] = (),
+        sends: Sequence[BilledSend] = (),
     ) -> None:
         self._in_doubt = True
-        self._ledger.commit(answers, outcomes, shards, charges)
+        self._ledger.commit(answers, outcomes, shards, charges, sends)
         self._in_doubt = False
 
     def _publish(self, records: Sequence[ShardRecord]) -> None:
@@ -309,14 +319,15 @@ class Journal:
 
 def _create_once(folder: RunFolder, files: Files) -> None:
     """Make the ledger of a new folder; refuse if one is missing that must have been there."""
-    if folder.ledger.exists() and folder.ledger.stat().st_size:
+    if folder.has_ledger:
         return
     seen = GenerationLog.read(folder.generation)
     if holds_shards(folder) or (seen and seen.generation):
         raise FolderError(f"{folder.ledger}: the ledger is missing; {rebuild_hint(folder.ledger)}")
     chain = seen or LedgerChain(new_chain_id())
     GenerationLog(folder.generation, files, chain).close()  # first: a ledger is never without it
-    create(folder.ledger, folder.version, chain)
+    note_store(folder.state, folder.ledgers, SQLITE, files)
+    folder.ledgers.create(folder.state, folder.version, chain)
 
 
 def _open_log(folder: RunFolder, ledger: Ledger, files: Files) -> GenerationLog:

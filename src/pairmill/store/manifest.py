@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["read_totals", "write_manifest"]
 
@@ -30,7 +30,7 @@ _PICO = 10**12
 
 def write_manifest(
     folder: RunFolder,
-    lookup: Lookup,
+    lookup: LedgerReader,
     *,
     facts: Mapping[str, object],
     usd: float | None = None,

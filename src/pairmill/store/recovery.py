@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import FolderError, PairmillError
 from pairmill.store.chain import check_chain
-from pairmill.store.database import check_sums, connect, explained, read_chain
-from pairmill.store.entries import decode_completion
 from pairmill.store.files import refusal
-from pairmill.store.lookup import select_shards
 from pairmill.store.shard_rows import read_rows
 from pairmill.store.shards import KINDS, OpenShard, Shards, publish_file, shard_number
+from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["find_harm", "restore"]
 
 _READ_BYTES = 2**20
-_TABLES = (
-    *(f"{size}{name}" for size in ("", "recent_", "fresh_") for name in ("units", "chunks")),
-    *("unit_totals", "call_totals", "meta"),
-)
 
 
 def restore(
@@ -161,22 +155,14 @@ def find_harm(folder: RunFolder) -> str:
     Reads the whole ledger and all shards, and changes neither.
     """
     try:
-        with closing(connect(folder.ledger, read_only=True)) as db, explained(folder.ledger):
-            if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                return f"{folder.ledger}: the ledger is damaged"
-            for table in _TABLES:
-                db.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 (a constant)
-            for (body,) in db.execute("SELECT body FROM answers"):
-                decode_completion(body)
-            check_sums(db, folder.ledger)
-            chain, records = read_chain(db), select_shards(db)
+        SQLITE.check(folder.state)
+        with folder.read_ledger() as ledger:
+            chain, records = ledger.chain(), ledger.shards()
         check_chain(folder, chain, records)
         for record in records:
             _check_shard(folder, record)
     except PairmillError as error:
         return str(error)
-    except (ValueError, TypeError):
-        return f"{folder.ledger}: an answer is damaged"
     return _find_double(folder)
 
 

@@ -135,3 +135,23 @@ def test_text_without_any_place_to_cut_is_cut_between_characters() -> None:
 def test_hostile_shapes_take_linear_time() -> None:
     for unit in ("# a\n", "```\n", "- \n", ". ", "\n \n", "a\n===\n", "....", "~~~x\n"):
         _split(unit * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "ends"),
+    [
+        ("चक्की नदी के किनारे खड़ी है और किसान जो लाते हैं उसे पीसती है। ", "।"),
+        ("किसी को याद नहीं कि इसे किसने बनाया॥ ", "॥"),
+        ("چکی دریا کے کنارے کھڑی ہے اور کسان جو لاتے ہیں اسے پیستی ہے۔ ", "۔"),  # noqa: RUF001
+        ("تقف الطاحونة بجانب النهر وتطحن كل ما يجلبه المزارعون؟ ", "؟"),
+        ("រោងម៉ាស៊ីននៅក្បែរទន្លេ។ ", "។"),
+        ("စက်သည် မြစ်နားတွင် ရှိသည်။ ", "။"),
+        ("กังหันน้ำตั้งอยู่ริมแม่น้ำและบดธัญพืชที่ชาวนานำมา ", "มา"),
+    ],
+)
+def test_sentences_of_other_scripts_are_not_cut(sentence: str, ends: str) -> None:
+    chunks = _split((sentence * 40).strip())
+    assert len(chunks) > 3
+    assert all(chunk.text.endswith(ends) for chunk in chunks)
+    sizes = [len(chunk.text) for chunk in chunks]
+    assert max(sizes) < 3 * min(sizes)

@@ -21,7 +21,8 @@ PROSE = "The mill stands by the river and grinds whatever the farmers bring to i
 
 
 def _settings(*inputs: Path | str, **settings: Any) -> Settings:
-    return load(given={"inputs": tuple(map(str, inputs)), **settings})
+    plain = {"duplicates": "off", "shared_lines": "keep"}  # each document by itself
+    return load(given={"inputs": tuple(map(str, inputs)), **plain, **settings})
 
 
 def _read(*inputs: Path | str, **settings: Any) -> tuple[list[Chunk], list[Note]]:

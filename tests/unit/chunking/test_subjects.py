@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.support.subjects import FILLER, SUBJECTS, prose
 
+from pairmill.chunking import subjects
 from pairmill.chunking.subjects import gather
+from pairmill.errors import StoppedError
 from pairmill.records import Chunk, digest
 
 
@@ -117,3 +119,9 @@ def test_the_chunks_wait_outside_of_memory() -> None:
         return peak
 
     assert many(160) < 1.2 * many(40) + 200_000
+
+
+def test_a_disk_without_room_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects, "_SCHEMA", f"PRAGMA max_page_count = 12; {subjects._SCHEMA}")
+    with pytest.raises(StoppedError, match=r"full.*name a folder with room in TMPDIR"):
+        list(gather(corpus(60), 3))

@@ -395,6 +395,13 @@ def test_a_reply_of_another_interface_is_told_as_such(body: object, said: str) -
     assert said in str(error)
 
 
+@pytest.mark.parametrize("status", [202, 204])
+def test_a_success_that_promises_no_answer_is_no_bill(status: int) -> None:
+    error = classify_empty(status, {}, b"", NOW)
+    assert (error.kind, error.is_billed) == (Kind.OVERLOAD, False)
+    assert classify_empty(200, {}, b"", NOW).is_billed
+
+
 @pytest.mark.parametrize("body", [{"choices": None}, {"choices": []}, {"id": "", "choices": None}])
 def test_a_gateway_under_load_is_no_other_interface(body: object) -> None:
     assert classify_empty(200, {}, body, NOW).kind is Kind.OVERLOAD

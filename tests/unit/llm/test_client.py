@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 from tests.support.questions import request
-from tests.support.scripted import answer, reply, serve
+from tests.support.scripted import CLOSE, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, Event
@@ -205,6 +205,33 @@ async def test_patience_is_bounded_by_the_time_waited(opened: list[Setting]) -> 
     assert 27.0 < sum(setting.clock.slept) <= 30.0
 
 
+@pytest.mark.parametrize("is_well", [True, False])
+async def test_what_fails_again_and_again_is_given_up_where_something_else_is_answered(
+    opened: list[Setting], is_well: bool
+) -> None:
+    asked: list[str] = []
+
+    async def look(model: str) -> bool:
+        asked.append(model)
+        return is_well
+
+    async with serve(BUSY) as server:
+        setting = Setting(server, RetryPolicy(max_wait_s=100.0))
+        opened.append(setting)
+        setting.client._is_well = look
+        with pytest.raises(ProviderError):
+            await setting.client.complete(request())
+        first = len(server.requests)
+        with pytest.raises(ProviderError):
+            await setting.client.complete(request("another"))
+    assert set(asked) == {"m"}  # the model that failed, and no other
+    if is_well:
+        assert (first, len(server.requests) - first, len(asked)) == (3, 3, 1)
+    else:
+        assert first > 5  # it is patient with a server that answers nobody
+        assert len(asked) < first / 2  # and asks seldom
+
+
 async def test_when_the_run_ends_nothing_more_is_sent(opened: list[Setting]) -> None:
     async with serve(BUSY) as server:
         opened.append(setting := Setting(server))
@@ -239,6 +266,39 @@ async def test_a_cancelled_call_is_perhaps_paid(opened: list[Setting]) -> None:
             await server.asked.wait()
             group.cancel_scope.cancel()
     assert setting.gate.ended == ["abandoned"]
+
+
+class Log:
+    """A ``SendLog`` that notes what it was asked, beside the admissions."""
+
+    def __init__(self, gate: Watched, count: int) -> None:
+        self.count = count
+        self.told: list[object] = []
+        self._gate = gate
+
+    def failed(self, error: ProviderError) -> None:
+        self.told.append(error.kind)
+
+    async def kept(self) -> None:
+        self.told.append(("kept before send", len(self._gate.admitted) + 1))
+
+
+async def test_a_second_send_waits_until_the_first_is_kept(opened: list[Setting]) -> None:
+    async with serve(CLOSE, reply(answer("hi"))) as server:
+        opened.append(setting := Setting(server))
+        log = Log(setting.gate, 0)
+        assert (await setting.client.complete(request(), log)).text == "hi"
+    assert log.told == [Kind.LOST, ("kept before send", 2)]
+
+
+async def test_a_send_of_an_earlier_start_counts(opened: list[Setting]) -> None:
+    async with serve(CLOSE) as server:
+        opened.append(setting := Setting(server))
+        log = Log(setting.gate, 1)
+        with pytest.raises(ProviderError) as raised:
+            await setting.client.complete(request(), log)
+    assert raised.value.billed_sends == 2
+    assert log.told == [("kept before send", 1), Kind.LOST]
 
 
 async def test_a_call_that_failed_before_it_was_answered_leaves_no_cycle(

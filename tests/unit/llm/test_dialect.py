@@ -128,6 +128,9 @@ def test_a_temperature_that_must_be_positive_is_nearly_nothing() -> None:
     [
         ("'max_tokens' is not supported. Use 'max_completion_tokens'", "max_completion_tokens", 64),
         ("max_tokens is too large: 640. At most 64 completion tokens", "max_tokens", 64),
+        ("Requested generation length 640 exceeds the limit of 400 tokens", "max_tokens", 400),
+        ("maximum new tokens is 512", "max_tokens", 512),
+        ("The output length must not be above 256", "max_tokens", 256),
         ("This model supports at most 2,048 completion tokens", "max_completion_tokens", 5000),
         ("Unrecognized request argument supplied: max_tokens", "max_completion_tokens", 64),
     ],
@@ -136,7 +139,7 @@ def test_the_bound_of_an_answer_takes_its_other_name_or_its_bound(
     message: str, field: str, value: int
 ) -> None:
     asked = request(schema=PAIRS)
-    size = {64: 64, 5000: 5000}[value] if "640" not in message else 640
+    size = value if value in {64, 5000} and "640" not in message else 640
     asked = Request(
         type(asked.prompt)(asked.prompt.template, "x", type(asked.prompt.sampling)(0.5, size)),
         "m", asked.schema,

@@ -38,6 +38,7 @@ def read(body: Any, status: int = 200, *, keep_reasoning: bool = False) -> Compl
         {"content": [{"type": "reasoning", "text": "{"}, {"type": "output_text", "text": JSON}]},
         {"content": {"type": "text", "text": JSON}},
         {"content": {"a": 1}},
+        {"content": "\ufeff" + JSON},
     ],
 )
 def test_an_answer_in_another_field_is_taken(message: dict[str, Any]) -> None:

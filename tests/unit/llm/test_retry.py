@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.retry import GiveUp, History, RetryPolicy, Wait
+from pairmill.llm.retry import IN_RUN, GiveUp, History, RetryPolicy, Wait
 
 POLICY = RetryPolicy(base_s=1.0, cap_s=8.0, max_wait_s=100.0)
 PATIENT = [Kind.RATE, Kind.OVERLOAD]
@@ -77,6 +77,15 @@ def test_a_request_that_may_be_billed_is_sent_at_most_twice(kind: Kind) -> None:
     assert isinstance(POLICY.decide(busy, history, Highest()), Wait)
     for other in map(failed, BILLED):
         assert isinstance(POLICY.decide(other, history, Highest()), GiveUp)
+
+
+@pytest.mark.parametrize("kind", BILLED)
+def test_in_a_run_the_second_send_waits_until_others_are_answered(kind: Kind) -> None:
+    error = failed(kind)
+    for alone in (False, True):
+        assert isinstance(IN_RUN.decide(error, History(), Highest(), alone=alone), GiveUp)
+    busy = failed(Kind.OVERLOAD)
+    assert isinstance(IN_RUN.decide(busy, History(billed=1), Highest()), Wait)
 
 
 def test_what_the_server_counted_tokens_for_is_billed() -> None:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from tests.unit.quality.languages import TEXTS
 
-from pairmill.quality.applicability import applies
+from pairmill.quality.applicability import NOT_IN, ONLY_IN, applies
 from pairmill.quality.filters import CHECKS, inspect
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.language import differs, identify
@@ -118,3 +121,29 @@ UNRELATED = {
     "vi": "Quang hợp diễn ra trong lục lạp của lá. Ánh sáng phân tách nước, oxy thoát ra và đường được dự trữ dưới dạng tinh bột trong rễ và hạt.",
     "tr": "Fotosentez yaprakların kloroplastlarında gerçekleşir. Işık suyu parçalar, oksijen açığa çıkar ve şeker köklerde nişasta olarak depolanır.",
 }
+
+
+NAMES = {
+    "Arabic": "ar", "Chinese": "zh", "English": "en", "French": "fr", "German": "de", "Hindi": "hi",
+    "Italian": "it", "Japanese": "ja", "Korean": "ko", "Portuguese": "pt", "Russian": "ru",
+    "Spanish": "es", "Thai": "th", "Turkish": "tr", "Vietnamese": "vi", "Dutch": "nl", "Lao": "lo",
+    "Khmer": "km", "Burmese": "my",
+}  # fmt: skip
+
+
+def test_the_table_of_the_docs_says_what_the_table_of_the_code_does() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "quality.md").read_text("utf-8")
+    table = page.split("### Languages")[1].split("\n## ")[0]
+    told: dict[str, tuple[set[str], set[str]]] = {}
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 3 or not cells[0].startswith("`"):
+            continue
+        works, fails = ({NAMES[word] for word in re.findall("[A-Z][a-z]+", cell) if word in NAMES}
+                        for cell in cells[1:])  # fmt: skip
+        for check in re.findall("`([a-z_]+)`", cells[0]):
+            told.setdefault(check, (works, fails))
+    for check, languages in ONLY_IN.items():
+        assert told[check][0] == languages, check
+    for check, languages in NOT_IN.items():
+        assert told[check][1] == languages, check

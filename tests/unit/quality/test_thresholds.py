@@ -31,3 +31,8 @@ def test_mistakes_are_named(given: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         override(given)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("word", [False, "off"])
+def test_a_check_that_is_off_does_nothing(word: object) -> None:
+    assert override({"language": word}).policies["language"] is CheckPolicy.KEEP

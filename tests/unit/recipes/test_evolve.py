@@ -17,7 +17,7 @@ from pairmill.recipes.evolve import (
     Evolution,
     why_not,
 )
-from pairmill.recipes.refine import view_of
+from pairmill.recipes.refine import Checks, view_of
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, Pair
 
@@ -137,3 +137,18 @@ async def test_a_recipe_evolves_what_passed() -> None:
     chunk = replace(chunk_for(INSTRUCTION_OPERATORS), text=KETTLES + " " + KETTLES[:300])
     pairs = await recipe.write(chunk, ask)
     assert [(pair.index, pair.parent) for pair in pairs] == [(0, None), (1, None), (100, 0)]
+
+
+async def test_a_child_that_is_the_twin_of_a_sibling_is_left_out() -> None:
+    copied = {name: COPPER[name] for name in ("instruction", "answer")}
+    twin = {"number": 1, "evidence": LAW["evidence"], **copied}
+    other = Pair(COPPER["instruction"], COPPER["answer"], 1)
+    told: list[str] = []
+    for seed in range(30):
+        found = Evolution.of(settings(evolve="on", seed=seed), Checks())
+        assert found is not None
+        ask = ScriptedAsk([json.dumps({"pairs": [twin]})])
+        assert await found.evolve([PARENT, other], make_chunk(), ask) == [PARENT, other]
+        told += [event.outcome for event in ask.told if isinstance(event, PairEvolved)]
+    assert "kept" not in told
+    assert told.count("twin") > 10

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, settings
 
 from pairmill.recipes.preference import Preference
+from pairmill.recipes.refine import Checks
 from pairmill.records import Alternative, Pair
 
 PAIRS = [
@@ -21,7 +22,7 @@ OTHER = (
 
 
 def preference(route: str, **given: Any) -> Preference:
-    made = Preference.of(settings(preference=route, **given))
+    made = Preference.of(settings(preference=route, **given), Checks())
     assert made is not None
     return made
 

@@ -4,12 +4,14 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.asks import settings
 from tests.support.recipe_files import MINE, changed, parse
 
 from pairmill.errors import ConfigError
 from pairmill.recipes.load import (
     library_names,
     library_text,
+    make_generator,
     read_recipe_file,
     read_recipe_text,
 )
@@ -431,3 +433,15 @@ def test_steps_with_conditions_on_draws_may_share_the_placing() -> None:
         "    answer: {note: text}\nrows:"
     )
     parse(changed(("    max_tokens: 900", "    when: asker != 'a sceptic'"), ("rows:", step)))
+
+
+@pytest.mark.parametrize("word", ["off", '"off"', "false", "keep"])
+def test_a_check_that_is_off_is_kept_from_doing_anything(word: str) -> None:
+    found = parse(changed(("version: 1", f"version: 1\nchecks: {{language: {word}}}")))
+    assert found.checks == {"language": "keep"}
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(MINE, "utf-8")
+    with pytest.raises(ConfigError, match=r"a folder, where a recipe is a file: .*mine\.yaml$"):
+        make_generator(settings(recipe=str(tmp_path)))

@@ -162,7 +162,21 @@ async def test_prose_is_asked_afresh_once_and_never_mended() -> None:
         await _ask(prose, prose + "!")  # a third question would find the script empty
 
 
-@pytest.mark.parametrize("nothing", ["{}", '{"a": 1}', '{"pairs": [{}]}', "[[[]]]"])
+async def test_what_was_written_of_another_chunk_word_for_word_is_asked_afresh() -> None:
+    broken = _reply(_pair(1, answer="So it is in all of them.")).replace("instruction", "frage")
+    script = Script([broken, _reply(_pair(1)), broken, _reply(_pair(2))])
+    questions = Questions(Bus(), model="m", max_attempts=3)
+    for _ in range(2):
+        await Asker(questions, script)(PROMPT, WrittenAnswer)
+    mended, afresh = script.requests[1], script.requests[3]
+    assert "the secret chunk" not in mended.prompt.text
+    assert "the secret chunk" in afresh.prompt.text
+
+
+SCHEMA_ECHO = '{"type": "object", "properties": {"pairs": {"type": "array"}}, "required": []}'
+
+
+@pytest.mark.parametrize("nothing", [SCHEMA_ECHO, "{}", '{"a": 1}', '{"pairs": [{}]}', "[[[]]]"])
 async def test_what_holds_nothing_to_mend_is_asked_afresh(nothing: str) -> None:
     _, script, _, value = await _ask(nothing, _reply(_pair(1)))
     assert _answers(value) == ["A1"]

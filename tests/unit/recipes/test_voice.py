@@ -44,7 +44,7 @@ def test_each_voice_is_a_recipe_of_its_own(mode: str) -> None:
 
 
 async def test_only_the_authors_voice_gets_a_style_card() -> None:
-    text = "I tell you what we did. I walked to the river and saw that we had lost the boat. " * 9
+    text = "I tell you what we did. I walked to the river and saw that we had lost the boat. " * 60
     for voice, has_card in (("author", True), ("neutral", False)):
         ask = ScriptedAsk([reply(LAW)] * 4)
         chunk = make_chunk(text=text, author="Ann")

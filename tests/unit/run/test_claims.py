@@ -22,7 +22,7 @@ UNITS = [f"{number:032x}" for number in range(40)]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ClaimStore]:
-    with ClaimStore(tmp_path / "claims.db") as opened:
+    with ClaimStore(tmp_path / "claims.db", "r") as opened:
         yield opened
 
 
@@ -60,7 +60,7 @@ async def test_who_is_first_depends_on_the_order_of_reading_alone(tmp_path: Path
             seen |= set(listed)
     assert sum(map(len, wanted.values())) < sum(map(len, facts.values()))
     for seed in range(8):
-        with ClaimStore(tmp_path / f"{seed}.db") as store:
+        with ClaimStore(tmp_path / f"{seed}.db", "r") as store:
             assert await decide(store, facts, seed) == wanted
 
 
@@ -122,9 +122,9 @@ async def test_a_second_claim_gives_up_what_the_first_one_got(store: ClaimStore)
 
 async def test_what_a_unit_holds_can_be_read_beside(store: ClaimStore, tmp_path: Path) -> None:
     store.claim(UNITS[0], ["a"])
-    assert held_by(tmp_path / "claims.db", UNITS[0], ["a", "b"]) == [True, True]
-    assert held_by(tmp_path / "claims.db", UNITS[1], ["a", "b"]) == [False, True]
-    assert held_by(tmp_path / "none.db", UNITS[1], ["a"]) == [True]
+    assert held_by(tmp_path / "claims.db", "r", UNITS[0], ["a", "b"]) == [True, True]
+    assert held_by(tmp_path / "claims.db", "r", UNITS[1], ["a", "b"]) == [False, True]
+    assert held_by(tmp_path / "none.db", "r", UNITS[1], ["a"]) == [True]
 
 
 async def test_who_brings_nothing_waits_for_nobody_and_gives_up_what_it_had(
@@ -147,3 +147,10 @@ async def test_nobody_waits_once_the_run_is_ending(store: ClaimStore) -> None:
     with pytest.raises(InterruptedError):
         await claims.enter(UNITS[1]).claim(["a"])
     assert store.claim(UNITS[2], ["a"]) == [True]
+
+
+async def test_another_version_of_a_recipe_claims_anew(store: ClaimStore, tmp_path: Path) -> None:
+    assert store.claim(UNITS[0], ["a"]) == [True]
+    with ClaimStore(tmp_path / "claims.db", "another") as later:
+        assert later.claim(UNITS[1], ["a"]) == [True]
+    assert store.claim(UNITS[2], ["a"]) == [False]

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from tests.support.asks import make_chunk
 
-from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Kind
+from pairmill.errors import EXIT_CONFIG, EXIT_RESUMABLE, Blame, Kind
 from pairmill.events import CallAnswered
 from pairmill.records import Outcome, Usage
 from pairmill.run.inbox import Inbox
@@ -26,8 +26,19 @@ class Setting:
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         self.written: list[str] = []
         self.inbox = Inbox(9)
-        self.suspects = Suspects(lambda it: self.written.append(it.origin.unit_id), self.inbox)
         self.asked = 0
+        self.well = False
+        self.stop = Stop()
+        self.suspects = Suspects(
+            lambda it: self.written.append(it.origin.unit_id), self.inbox, self.stop, self._is_well
+        )
+
+    async def _is_well(self) -> bool:
+        self.asked += 1
+        return self.well
+
+    def take(self) -> Work | None:
+        return anyio.run(self.suspects.take)
 
     def work(self, name: str) -> Work:
         return Work(name, make_chunk(name), {})
@@ -40,16 +51,10 @@ class Setting:
     def answer(self, sent_ago_s: float = 0.0) -> None:
         self.suspects.listen(CallAnswered("m", "answer", Usage(), None, seconds=sent_ago_s))
 
-    def conclude(
-        self, *, has_pairs: bool = True, well: bool = False, stop: Stop | None = None
-    ) -> Stop:
-        async def is_well() -> bool:
-            self.asked += 1
-            return well
-
-        stop = stop or Stop()
-        anyio.run(partial(self.suspects.conclude, stop, is_well, has_pairs=has_pairs))
-        return stop
+    def conclude(self, *, has_pairs: bool = True, well: bool = False) -> Stop:
+        self.well = well
+        anyio.run(partial(self.suspects.conclude, has_pairs=has_pairs))
+        return self.stop
 
 
 @pytest.fixture
@@ -58,16 +63,74 @@ def it(monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 
 @pytest.mark.parametrize("kind", [*FREE, *BILLED, Kind.CHUNK])
-def test_what_cost_nothing_is_asked_once_more_and_only_once(it: Setting, kind: Kind) -> None:
+def test_what_cost_nothing_is_asked_again_within_bounds(it: Setting, kind: Kind) -> None:
+    """Once; and a few times for what no chunk can be at fault for, while others are answered."""
+    work, asked = it.work("a"), 0
+    while it.suspects.set_aside(work, kind, "why", billed_sends=2 * (kind in BILLED)):
+        asked += 1
+        assert it.take() is work
+    is_its_own = kind.meaning.blame not in {Blame.SETTINGS, Blame.ACCOUNT}
+    assert asked == ((1 if is_its_own else 3) if kind in FREE else 0)
+    assert it.take() is None
+
+
+def test_a_request_that_may_be_billed_is_sent_once_more_and_so_is_the_next_of_its_unit(
+    it: Setting,
+) -> None:
     work = it.work("a")
-    again = it.suspects.set_aside(work, kind, is_billed=kind in BILLED)
-    assert again == (kind in FREE)
-    assert it.suspects.take() is (work if again else None)
-    assert not it.suspects.set_aside(work, kind, is_billed=kind in BILLED)
+    it.well = True
+    for kind in (Kind.TIMEOUT, Kind.LOST, Kind.TIMEOUT):  # three requests of one unit
+        assert it.suspects.set_aside(work, kind, "why", billed_sends=1)
+        assert it.take() is work
+        assert not it.suspects.set_aside(work, kind, "why", billed_sends=2)
+    assert not it.suspects.set_aside(work, Kind.CHUNK, "why", billed_sends=1)
+
+
+def test_the_last_send_is_not_risked_where_several_failed_and_nobody_is_answered(
+    it: Setting,
+) -> None:
+    for name in ("a", "b", "c"):
+        it.suspects.set_aside(it.work(name), Kind.TIMEOUT, "no answer in time", billed_sends=1)
+    assert it.take() is None
+    assert it.asked == 1
+    assert it.stop.reason == "the last 3 chunks got no answer: no answer in time; raise timeout_s"
+    assert it.stop.exit_code == EXIT_RESUMABLE
+    assert it.written == []
+
+
+def test_one_or_two_are_an_accident_and_so_are_more_before_an_answer(it: Setting) -> None:
+    for name in ("a", "b"):
+        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+    assert it.take() is not None
+    for name in ("c", "d", "e"):
+        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+    it.now += 1
+    it.answer(sent_ago_s=5.0)
+    while it.take() is not None:
+        pass
+    assert it.asked == 0
+    assert not it.stop.is_requested
+
+
+def test_a_question_of_our_own_speaks_for_all_that_failed_before_it(it: Setting) -> None:
+    it.well = True
+    for name in ("a", "b", "c", "d"):
+        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+    it.now += 1
+    for _ in range(4):
+        assert it.take() is not None
+    assert it.asked == 1
+    it.now += 1
+    for name in ("e", "f", "g"):
+        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+    it.now += 1
+    assert it.take() is not None
+    assert it.asked == 2
+    assert not it.stop.is_requested
 
 
 def test_it_is_asked_once_more_when_the_server_answers_what_came_later(it: Setting) -> None:
-    it.suspects.set_aside(it.work("a"), Kind.REFUSED, is_billed=False)
+    it.suspects.set_aside(it.work("a"), Kind.REFUSED, "why", billed_sends=0)
     it.now += 5
     it.answer(sent_ago_s=6.0)
     assert it.inbox.is_empty
@@ -92,12 +155,11 @@ def test_three_later_answers_make_it_a_tombstone(it: Setting, kind: Kind) -> Non
 def test_a_run_that_is_ended_leaves_open_what_nobody_could_judge(it: Setting) -> None:
     it.hold("a", Kind.REFUSED)
     it.hold("b", Kind.CHUNK)
-    stop = Stop()
-    stop.request("enough")
-    it.conclude(stop=stop)
+    it.stop.request("enough")
+    it.conclude()
     assert it.asked == 0
     assert it.written == []
-    assert stop.reason == "enough"
+    assert it.stop.reason == "enough"
 
 
 @pytest.mark.parametrize("kind", [Kind.REFUSED, Kind.TIMEOUT, Kind.LOST, Kind.OVERLOAD])

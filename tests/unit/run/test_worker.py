@@ -25,6 +25,10 @@ async def _no_wait() -> None:
     pass
 
 
+async def _is_well() -> bool:
+    return True
+
+
 def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
     writer = SimpleNamespace(put_result=lambda _: None, is_behind=False, wait_for_room=_no_wait)
     bus = Bus()
@@ -37,7 +41,7 @@ def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
         stop=stop,
         flight=cast("Any", None),
         room=AnswerTokens(),
-        suspects=Suspects(writer.put_result, inbox),
+        suspects=Suspects(writer.put_result, inbox, stop, _is_well),
     )
 
 

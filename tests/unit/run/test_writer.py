@@ -274,3 +274,51 @@ async def test_a_result_that_cannot_be_encoded_takes_no_paid_answer_with_it() ->
     kept = [answer.call_id for batch in journal.batches for answer in batch.answers]
     assert kept == ["first", "second"]
     assert journal.closed
+
+
+async def test_who_waits_until_all_is_kept_goes_on_after_the_commit_that_keeps_it() -> None:
+    journal = Journal()
+    writer, _ = _writer(journal)
+    await writer.kept()  # nothing is under way
+    seen: list[int] = []
+
+    async def wait() -> None:
+        await writer.kept()
+        seen.append(len(journal.batches))
+
+    async with anyio.create_task_group() as tasks:
+        writer.put_answer(_answer("a"))
+        tasks.start_soon(wait)
+        await anyio.lowlevel.checkpoint()
+        assert seen == []
+        tasks.start_soon(writer.run)
+        while not seen:  # noqa: ASYNC110 (the journal works in a thread)
+            await anyio.sleep(0.001)
+        writer.finish()
+    assert seen == [1]
+    await writer.kept()  # nor is anything once it has ended
+
+
+async def test_who_waits_until_all_is_kept_is_let_go_where_the_disk_refuses() -> None:
+    writer, _ = _writer(Journal(StorageError("fsync failed")))
+    writer.put_answer(_answer("a"))
+    with anyio.fail_after(1):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(writer.kept)
+            await anyio.lowlevel.checkpoint()
+            with pytest.raises(StorageError):
+                await writer.run()
+
+
+async def test_who_comes_during_a_commit_waits_for_its_end() -> None:
+    journal = FullDisk(1)
+    writer = Writer(journal, Bus(), 0.0, lambda _: None, retry_s=0.01)  # type: ignore[arg-type]
+    writer.put_answer(_answer("a"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(writer.run)
+        while journal.refusals > 0:  # noqa: ASYNC110 (the journal works in a thread)
+            await anyio.sleep(0.001)
+        with anyio.fail_after(1):
+            await writer.kept()
+        assert len(journal.batches) == 1
+        writer.finish()

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.records import Completion, Outcome, Usage, digest
-from pairmill.store.database import create
 from pairmill.store.entries import Batch, PaidAnswer, UnitOutcome
 from pairmill.store.folder import RunFolder, open_folder
-from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
+from pairmill.store.sqlite.database import create
+from pairmill.store.sqlite.ledger import SqliteLedger
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,15 +34,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    opened = Ledger(path)
+def ledger(path: Path) -> Iterator[SqliteLedger]:
+    opened = SqliteLedger(path)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def lookup(path: Path, ledger: Ledger) -> Iterator[Lookup]:
-    with Lookup(path) as opened:
+def lookup(path: Path, ledger: SqliteLedger) -> Iterator[SqliteLookup]:
+    with SqliteLookup(path) as opened:
         yield opened
 
 

@@ -13,8 +13,8 @@ from pairmill.store.entries import Batch, ShardRecord, UnitOutcome
 from pairmill.store.files import Disk
 from pairmill.store.folder import RunFolder, open_folder, read_folder
 from pairmill.store.journal import Journal
-from pairmill.store.ledger import Ledger
 from pairmill.store.reading import read_lines
+from pairmill.store.sqlite.ledger import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +140,9 @@ def test_a_folder_opened_to_be_read_has_no_journal(folder: RunFolder) -> None:
 def test_a_full_ledger_is_waited_for(folder: RunFolder, make_batch: MakeBatch) -> None:
     with Journal.open(folder, clock=Clock()) as journal:
         journal.commit(make_batch(0))
-        connection = journal._ledger._connection
+        ledger = journal._ledger
+        assert isinstance(ledger, SqliteLedger)
+        connection = ledger._connection
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         big = make_batch(*range(1, 300))
@@ -202,13 +204,13 @@ def test_the_ledger_hears_of_bytes_only_after_they_are_synced(
             steps.append("rename")
             super().rename(old, new)
 
-    commit = Ledger.commit
+    commit = SqliteLedger.commit
 
-    def traced(ledger: Ledger, *work: Any) -> None:
+    def traced(ledger: SqliteLedger, *work: Any) -> None:
         steps.append("ledger")
         commit(ledger, *work)
 
-    monkeypatch.setattr(Ledger, "commit", traced)
+    monkeypatch.setattr(SqliteLedger, "commit", traced)
     journal = Journal.open(folder, clock=Clock(), files=TracingDisk())
     steps.clear()
     journal.commit(make_batch(1))
@@ -224,15 +226,15 @@ def test_the_ledger_hears_of_bytes_only_after_they_are_synced(
 def test_a_refused_transaction_that_took_effect_is_left_to_the_next_start(
     folder: RunFolder, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit = Ledger.commit
+    commit = SqliteLedger.commit
 
-    def liar(ledger: Ledger, *work: Any) -> None:
+    def liar(ledger: SqliteLedger, *work: Any) -> None:
         commit(ledger, *work)
         raise StorageError("the disk is full", transient=True)
 
     journal = Journal.open(folder, clock=Clock())
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "commit", liar)
+        patch.setattr(SqliteLedger, "commit", liar)
         with pytest.raises(StorageError, match="full"):
             journal.commit(make_batch(1))
     for _ in range(2):
@@ -292,19 +294,19 @@ def test_doubt_about_the_ledger_ends_before_a_shard_is_cut(
             steps.append("cut")
             super().truncate(fd, length)
 
-    settle = Ledger.settle
+    settle = SqliteLedger.settle
 
-    def traced(ledger: Ledger) -> None:
+    def traced(ledger: SqliteLedger) -> None:
         steps.append("settle")
         settle(ledger)
 
-    def refuse(ledger: Ledger, *work: Any) -> None:
+    def refuse(ledger: SqliteLedger, *work: Any) -> None:
         raise StorageError("the disk is full", transient=True)
 
-    monkeypatch.setattr(Ledger, "settle", traced)
+    monkeypatch.setattr(SqliteLedger, "settle", traced)
     with Journal.open(folder, clock=Clock(), files=TracingDisk()) as journal:
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "commit", refuse)
+            patch.setattr(SqliteLedger, "commit", refuse)
             with pytest.raises(StorageError, match="full"):
                 journal.commit(make_batch(1))
         assert steps == []  # killed here, the next start may find the transaction committed

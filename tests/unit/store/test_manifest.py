@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.store.journal import Journal
-from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import write_manifest
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_it_tells_what_was_published(folder: RunFolder, make_batch: Callable[..., Batch]) -> None:
     with Journal.open(folder, clock=lambda: 0.0) as journal:
         journal.commit(make_batch(1, 2))
-    with Lookup(folder.ledger) as lookup:
+    with SqliteLookup(folder.ledger) as lookup:
         write_manifest(folder, lookup, facts={"prompt_versions": {"backtranslate": "1"}})
     manifest = orjson.loads(folder.manifest.read_bytes())
     names = [shard["name"] for shard in manifest["shards"]]

@@ -35,6 +35,11 @@ _ABOUT_LENGTH = re.compile(
     r"|reduce the length|too many tokens|must be at least 1, got -",
     re.IGNORECASE,
 )
+_ABOUT_OUTPUT = re.compile(
+    r"completion tokens|(?:generat(?:ed|ion)|output|completion|response)s? (?:length|tokens|limit)"
+    r"|max(?:imum)?[ _-](?:new|output|generated) tokens|tokens to (?:generate|sample)",
+    re.IGNORECASE,
+)
 _ABOUT_FORMAT = re.compile(
     r"response[ _]?(?:format|schema|mime)|json[ _]?schema|json[ _]?(?:object|mode)|structured"
     r"|guided|grammar|invalid schema|output_config|samplers"
@@ -215,7 +220,7 @@ class WireDialect:
         if self.tokens == "max_tokens" and "max_completion_tokens" in refusal.text:
             return replace(self, tokens="max_completion_tokens", has_swapped=True)
         about = refusal.names((*_TOKEN_WORDS, *_OPTIONAL))
-        if about not in _TOKEN_WORDS and "completion tokens" not in refusal.text:
+        if about not in _TOKEN_WORDS and not _ABOUT_OUTPUT.search(refusal.text):
             return None
         asked = int(sent[self.tokens])
         numbers = (int(it.replace(",", "")) for it in re.findall(r"\d[\d,]*", refusal.text))

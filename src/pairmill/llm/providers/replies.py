@@ -226,11 +226,15 @@ def _empty(
 
 
 def clean_text(text: str) -> str:
-    """``text`` without what UTF-8, SQLite or a reader cannot carry: lone surrogates and NUL."""
+    """``text`` without what UTF-8, SQLite or a reader cannot carry: lone surrogates and NUL.
+
+    Nor with a mark of the byte order at its start, which no JSON has.
+    """
     if "\x00" in text:
         text = text.replace("\x00", "")
     if text.isascii():
         return text
+    text = text.removeprefix("\ufeff")
     try:
         text.encode()
     except UnicodeEncodeError:

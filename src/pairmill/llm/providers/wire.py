@@ -209,6 +209,15 @@ class Encoder:
         more = dialect.without - words.dialect.without
         words.dialect = dialect
         self._frames.clear()
+        if self.may_weaken:  # a probe may say it again, and tells in the end
+            self._tell_left_out(more)
+
+    def tell_left_out(self, model: str) -> None:
+        """Tell of all settings that a model does not take, after a probe."""
+        before = self._begin(model).dialect.without
+        self._tell_left_out(self._words(model).dialect.without - before)
+
+    def _tell_left_out(self, more: frozenset[str]) -> None:
         options = self._options
         sent = {"temperature": options.temperature, "top_p": options.top_p}
         for name, value in {**sent, "service_tier": options.service_tier}.items():

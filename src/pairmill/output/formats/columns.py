@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import UsageError
 from pairmill.output.features import ROW_NOTES
-from pairmill.output.formats.format import Candidate, Format
 from pairmill.store.rows import with_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pairmill.output.features import Feature
+    from pairmill.output.formats.format import Candidate, Format
     from pairmill.output.rows import Row
 
 __all__ = ["with_columns"]
@@ -52,7 +52,7 @@ def with_columns(shape: Format, names: Sequence[str], fields: Mapping[str, Featu
                 name: source.get(name) if name in row else (source.get("fields") or {}).get(name)
                 for name in added
             }
-            yield Candidate(source, {**candidate.record, **more})
+            yield candidate._replace(record={**candidate.record, **more})
 
     notes = {name: ROW_NOTES.get(name, "A field of the recipe") for name in added}
     return replace(

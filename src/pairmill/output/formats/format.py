@@ -19,10 +19,15 @@ Record: TypeAlias = "dict[str, Any]"
 
 
 class Candidate(NamedTuple):
-    """A record, and the row whose score, flags and instruction decide whether it is kept."""
+    """A record, and the row whose score, flags and instruction decide whether it is kept.
+
+    Attributes:
+        chosen_by: What made one of two answers the chosen one; "" where there is but one.
+    """
 
     row: Row
     record: Record
+    chosen_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

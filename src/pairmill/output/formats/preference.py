@@ -24,6 +24,8 @@ __all__ = ["MIN_GAP", "PREFERENCE"]
 MIN_GAP = 1.5
 """Least distance of two answers' mean ratings, on the judge's scale of 1 to 5."""
 _LONGEST_RATIO = 2.0
+_JUDGE = "rated higher by the judge"
+_TEXT = "written with the text in view"
 
 
 def _write(rows: Sequence[Row]) -> Iterable[Candidate]:
@@ -38,7 +40,7 @@ def _write(rows: Sequence[Row]) -> Iterable[Candidate]:
         best = max(group, key=lambda item: item[0])
         worst = min(group, key=lambda item: item[0])
         if best[0] - worst[0] >= MIN_GAP:
-            yield from _pair(best[1], best[1]["answer"], worst[1]["answer"])
+            yield from _pair(best[1], best[1]["answer"], worst[1]["answer"], _JUDGE)
 
 
 def _with_alternative(row: Row, score: float | None) -> Iterable[Candidate]:
@@ -49,17 +51,18 @@ def _with_alternative(row: Row, score: float | None) -> Iterable[Candidate]:
     gap = score - other_score if rated else 0.0
     if other.get("route") == "closed_book":
         if gap >= 0:
-            yield from _pair(row, answer, other["answer"])
+            how = f"{_TEXT}, and the judge agreed" if rated else _TEXT
+            yield from _pair(row, answer, other["answer"], how)
     elif abs(gap) >= MIN_GAP:
         better, worse = (answer, other["answer"]) if gap > 0 else (other["answer"], answer)
-        yield from _pair(row, better, worse)
+        yield from _pair(row, better, worse, _JUDGE)
 
 
-def _pair(row: Row, chosen: str, rejected: str) -> Iterable[Candidate]:
+def _pair(row: Row, chosen: str, rejected: str, how: str) -> Iterable[Candidate]:
     shorter, longer = sorted((len(chosen), len(rejected)))
     if shorter and longer <= _LONGEST_RATIO * shorter:
         record = {"prompt": row["instruction"], "chosen": chosen, "rejected": rejected}
-        yield Candidate(row, record)
+        yield Candidate(row, record, how)
 
 
 PREFERENCE = Format(

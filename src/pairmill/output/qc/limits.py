@@ -64,6 +64,16 @@ LIMITS = {
         "prompt?", is_share=False, low_is_bad=True),
     "grounding": Limit(
         "mean share of content words found in the best passage", None, None, "", is_share=False),
+    "support": Limit(
+        "mean support: the answers' words stand together in the passage, 0 to 1", None, None, "",
+        is_share=False),
+    "weakly_supported": Limit(
+        "answers whose words do not stand together in their passage (support under 0.15)",
+        0.25, 0.60,
+        "read some: the words are the text's, what is said of them may not be; a verifier tells"),
+    "unsupported_sentences": Limit(
+        "sentences that a verifier did not find supported", 0.05, 0.20,
+        "verify with a policy that cuts, or leave the rows out: export --verified"),
     "copied": Limit(
         "answers copied from their document", 0.05, 0.25,
         "tell the model to rewrite; drop runs of 25 words and more"),

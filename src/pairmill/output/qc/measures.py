@@ -27,6 +27,7 @@ from pairmill.quality.grounding import (
 from pairmill.quality.language import differs, identify, is_confirmed
 from pairmill.quality.privacy import find_personal
 from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.support import support
 from pairmill.quality.text import count_words, is_spaceless, words
 from pairmill.quality.thresholds import DEFAULT, LEAST_JACCARD, Thresholds
 
@@ -246,6 +247,14 @@ class _Inspector:
             self._number = number
             if not row.is_wanted:
                 continue
+            if row.verified is not None:
+                asked_about, doubted = row.verified
+                self._counts["unsupported_sentences"] += asked_about
+                self._sums["unsupported_sentences"] += doubted
+                if doubted:
+                    told = f"{doubted} of {asked_about} sentences"
+                    hits = self._figures.hits.setdefault("unsupported_sentences", [])
+                    hits.append(Hit(number, 0, told, doubted / asked_about))
             earlier = ""
             for at, (asked, said) in enumerate(row.exchanges):
                 self._exchange = at
@@ -291,7 +300,7 @@ class _Inspector:
             is_foreign = self._look_at_pair(row, case)
         if not is_foreign:
             other = library.window(rival) if rival is not None else None
-            self._ground(case, other, copies=True)
+            self._ground(case, other, copies=not row.is_found)
 
     def _look_at_pair(self, row: PairRow, case: Case) -> bool:
         """The checks of a pair that was written from a text; True if it is in another language."""
@@ -400,12 +409,27 @@ class _Inspector:
         if _is_ungrounded(case.grounding, pair, chunk, case.thresholds):
             found = f"{case.grounding:.0%} of the answer's content words stand in any passage"
         self._note("ungrounded", "ungrounded", case, found, case.grounding)
+        self._hold_together(case)
         numbers = None
         if found is None and not is_arithmetic(pair.instruction.text):
             numbers = CHECKS["unseen_number"](case)
         self._note("unseen_numbers", "unseen_number", case, numbers)
         if copies:
             self._ask("copied", "near_copy", case)
+
+    def _hold_together(self, case: Case) -> None:
+        """Whether the answer's words stand together in its passage, where that can be told."""
+        if not applies("weakly_supported", case.chunk.language):
+            self._note("weakly_supported", "weakly_supported", case, None)
+            return
+        backed = support(case.pair, case.chunk)
+        if backed is None:
+            return
+        self._add("support", backed)
+        detail = (
+            f"support {backed:.2f}" if backed < case.thresholds.weakly_supported_below else None
+        )
+        self._note("weakly_supported", "weakly_supported", case, detail, backed)
 
     def _ask(self, key: str, name: str, case: Case) -> bool:
         """Run a check by its name, and take down what it found."""
@@ -445,6 +469,8 @@ class _Inspector:
                 figures.notes[key] = f"not checked in {named}: {languages.total():,} answers"
         for key, total in self._sums.items():
             figures.values[key] = total / self._counts[key]
+        if "support" not in figures.values and "weakly_supported" in figures.unchecked:
+            figures.unchecked["support"] = figures.unchecked["weakly_supported"]
         held = len(self._checked["ungrounded"])
         if held and self._library is None:
             figures.notes["ungrounded"] = f"of {held:,} with a text of their own"

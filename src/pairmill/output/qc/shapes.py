@@ -109,6 +109,10 @@ class PairRow:
         is_wanted: False where it is labelled as an answer to avoid.
         is_choice: The answer is the chosen one of several.
         is_from_text: It names the text that it was written from, as a run of pairmill does.
+        verified: Sentences that a verifier was asked about, and those that it did not find
+            supported; None where none was asked.
+        is_found: The answer is a passage that the instruction is to find, with others that it is
+            not to find: of a document word for word.
         place: Where it stands.
     """
 
@@ -125,6 +129,8 @@ class PairRow:
     is_wanted: bool = field(default=True, compare=False)
     is_choice: bool = field(default=False, compare=False)
     is_from_text: bool = field(default=False, compare=False)
+    verified: tuple[int, int] | None = field(default=None, compare=False)
+    is_found: bool = field(default=False, compare=False)
     place: Place = field(default=Place(), compare=False)
 
     @property
@@ -178,8 +184,22 @@ class _Talk:
 def read_record(record: object, fields: Fields, split: str | None, place: Place) -> PairRow | None:
     """What a record at a place holds, or None; see `to_pair`."""
     row = to_pair(record, fields, split) if isinstance(record, dict) else None
-    is_ours = isinstance(record, dict) and bool(record.get("chunk_id"))
-    return replace(row, place=place, is_from_text=is_ours) if row else None
+    if row is None or not isinstance(record, dict):
+        return None
+    is_ours = bool(record.get("chunk_id"))
+    verified = _verified(record.get("verification")) if is_ours else None
+    return replace(row, place=place, is_from_text=is_ours, verified=verified)
+
+
+def _verified(found: object) -> tuple[int, int] | None:
+    """How many sentences a verifier was asked about, and how many it did not find supported."""
+    if not isinstance(found, dict):
+        return None
+    counts = [
+        value if isinstance(value := found.get(name), int) and value >= 0 else 0
+        for name in ("supported", "contradicted", "not_in_text", "unproven")
+    ]
+    return (sum(counts), sum(counts[1:])) if any(counts) else None
 
 
 def to_pair(record: Mapping[str, Any], fields: Fields, split: str | None) -> PairRow | None:
@@ -295,7 +315,14 @@ def _from_names(record: Mapping[str, Any], fields: Fields, split: str | None) ->
         has_tools=_offers_tools(record),
         is_wanted=label is not False,
         is_choice="rejected" in record,
+        is_found=_has_negatives(record),
     )
+
+
+def _has_negatives(record: Mapping[str, Any]) -> bool:
+    own = record.get("fields")
+    places = (record, own if isinstance(own, dict) else {})
+    return any(isinstance(place.get("negatives"), list) for place in places)
 
 
 def _from_turns(

@@ -25,7 +25,6 @@ from pairmill.recipes.registry import make_recipe
 from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 from pairmill.store.manifest import read_totals
 from pairmill.store.verdict import keep_verdict, read_verdict
 
@@ -149,10 +148,10 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> Run
 
 def _sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
     """All sums and counts; if there is no ledger, those sums that the manifest has."""
-    if not folder.ledger.exists():
+    if not folder.has_ledger:
         totals = read_totals(folder.manifest)
         return totals, add_up(folder, totals, {})
-    with Lookup(folder.ledger) as lookup:
+    with folder.read_ledger() as lookup:
         totals = lookup.totals()
         return totals, count_run(folder, lookup, totals)
 

@@ -10,7 +10,9 @@ const number = (value) => value.toLocaleString("en");
 
 const fill = (facets) => {
   for (const [id, entries] of Object.entries(facets)) {
-    const select = by(id), chosen = select.value;
+    const select = by(id), chosen = select.value, known = JSON.stringify(entries);
+    if (select.dataset.known === known || select === document.activeElement) continue; // it may be open
+    select.dataset.known = known;
     const options = entries.map(([name, times]) => {
       const option = make("option", `${name} (${number(times)})`);
       option.value = name;
@@ -29,8 +31,11 @@ const fill = (facets) => {
 
 const told = () => {
   const what = source.isLive ? `${number(total)} found` : `${number(total)} of ${number(source.total)} listed here`;
-  count.textContent = `${what}, ${number(rows.length)} shown`;
   const fresh = source.isLive && upto !== undefined ? newest - upto : 0;
+  const text = `${what}, ${number(rows.length)} shown`;
+  if (count.dataset.told === `${text} ${fresh}`) return; // else it would be read out again
+  count.dataset.told = `${text} ${fresh}`;
+  count.textContent = text;
   if (fresh > 0) {
     const link = button(`${number(fresh)} new`, apply, "link");
     count.append("; ", link);
@@ -193,7 +198,7 @@ const showParts = async () => {
   const again = make("p", undefined, "tools");
   again.append(button("Judge again", guarded(async () => { await source.judge(); say("Being judged again"); by("verdict").setAttribute("aria-busy", "true"); })));
   by("verdict").removeAttribute("aria-busy");
-  if (parts.note) by("verdict").append(make("p", `Not judged: ${parts.note}`, "note foreign"));
+  if (parts.note) by("verdict").append(make("p", `Not judged yet: ${parts.note}`, "note foreign"));
   by("verdict").append(again);
 };
 
@@ -233,5 +238,7 @@ if (source.isLive) {
   look();
 } else {
   fill(source.facets());
+  by("mark").closest("label").hidden = !data.pairs.some((row) => row.decision || row.edited || row.note);
+  by("rating").closest("label").hidden = !data.pairs.some((row) => row.score !== null);
   apply();
 }

@@ -111,7 +111,8 @@ def render_report(
 ) -> str:
     """The report as HTML."""
     contents = ["Findings"] if judged.quality else []
-    contents += ["From documents to pairs", "What was dropped", "Grounding", "Variety", "Pairs"]
+    contents += ["From documents to pairs", "What was dropped", "Lengths in words"]
+    contents += ["Grounding and support", "Variety", "Tokens and cost", "Pairs"]
     whole = run_parts(facts, measures, judged)
     return _shell(name, whole, facts.version, contents=contents, judged=judged)
 

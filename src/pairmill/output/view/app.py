@@ -202,7 +202,9 @@ def _filter(given: object) -> Filter:
             raise InputError(f"{name}: more than {_LONGEST_WORDS:,} characters")
         if name in _CHOICES and value not in _CHOICES[name]:
             raise InputError(f"{name}: one of {', '.join(filter(None, _CHOICES[name]))}")
-    return Filter(**fields, upto=None if upto in {None, ""} else _number(upto, _MOST_OFFSET))
+    return Filter(
+        **fields, upto=None if upto is None or upto == "" else _number(upto, _MOST_OFFSET)
+    )
 
 
 def _number(value: object, most: int) -> int:

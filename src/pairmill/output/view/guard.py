@@ -43,6 +43,7 @@ class Door:
         token: The secret of this start.
         port: Where it listens.
         names: Names under which it may be called, in lower case, without the port.
+        fronts: What else may stand in ``Host``, word for word: behind a tunnel or a proxy.
         any_address: Numeric addresses are taken too, as where it listens on all of them: a page
             that points its own name at this machine still comes under that name.
     """
@@ -51,9 +52,12 @@ class Door:
     port: int
     names: frozenset[str]
     any_address: bool = False
+    fronts: frozenset[str] = frozenset()
 
     def takes_host(self, host: str) -> bool:
         """Whether a ``Host`` header names this server."""
+        if host.strip().lower() in self.fronts:
+            return True
         name, port = _split(host.strip().lower())
         if port != str(self.port):
             return False
@@ -61,7 +65,8 @@ class Door:
 
     def takes_origin(self, origin: str, host: str) -> bool:
         """Whether an ``Origin`` header is that of our own page, as it was called."""
-        return origin.strip().lower() == f"http://{host.strip().lower()}"
+        name = host.strip().lower()
+        return origin.strip().lower() in {f"http://{name}", f"https://{name}"}
 
     def takes_token(self, token: str | None) -> bool:
         """Whether it is the secret, in a time that does not tell how much of it is right."""

@@ -6,6 +6,7 @@ line, so that one that was cut back and written again is read again.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import zlib
 from collections import Counter
@@ -32,7 +33,6 @@ from pairmill.quality.language import identify
 from pairmill.store.folder import read_folder
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
     from pairmill.output.rows import Row
@@ -100,14 +100,15 @@ class Indexer:
         while True:
             try:
                 is_busy = self._look()
+                is_busy |= self._tell_languages()
+                is_busy |= self._take_chunks()
+                is_busy |= self._take_findings()
                 self._problem = ""
-            except (OSError, PairmillError) as error:
+            except (OSError, PairmillError, sqlite3.Error) as error:
                 self._problem = str(error) or type(error).__name__
                 is_busy = False
-            is_busy |= self._tell_languages()
-            is_busy |= self._take_chunks()
-            is_busy |= self._take_findings()
-            self._tell()
+            with suppress(sqlite3.Error):  # a full disk: told once there is room
+                self._tell()
             if not is_busy:
                 time.sleep(_POLL_S)
 
@@ -157,6 +158,14 @@ class Indexer:
         if size <= shard.read_to:
             return False
         batch = _FIRST if not self._pairs else _BATCH
+        before = (shard.read_to, shard.line, shard.last), (self._pairs, self._rejects)
+        try:
+            return self._take_lines(shard, batch)
+        except sqlite3.Error as error:
+            (shard.read_to, shard.line, shard.last), (self._pairs, self._rejects) = before
+            raise PairmillError(f"the index cannot be written: {error}") from None
+
+    def _take_lines(self, shard: _Shard, batch: int) -> bool:
         taken = 0
         with shard.path.open("rb") as file, self._transaction():
             file.seek(shard.read_to)

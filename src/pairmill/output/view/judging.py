@@ -16,6 +16,7 @@ from pairmill.output.qc.read import data_files
 from pairmill.output.report.folder import measure_quality, read_facts
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, dataset_parts, run_parts, wanted_rows
+from pairmill.output.rows import published_shards
 from pairmill.output.view.indexer import JUDGED
 from pairmill.store.folder import read_folder
 
@@ -30,6 +31,7 @@ _POLL_S = 1.0
 _LEAST_PAUSE_S = 60.0
 _GROWTH = 1.2  # of a dataset, after which its figures are counted again
 _NICENESS = 10
+_NOTHING: dict[str, Any] = {"verdict": "", "figures": "", "findings": []}
 
 
 def judge_forever(job: ViewJob) -> None:
@@ -50,6 +52,8 @@ def judge_forever(job: ViewJob) -> None:
 
 def judge(path: Path, version: str, *, is_run: bool, run_code: bool = False) -> dict[str, Any]:
     """The verdict and the figures as HTML, and every finding by file and line."""
+    if is_run and not published_shards(path):
+        return {**_NOTHING, "note": "no shard is published yet; the verdict comes with the first"}
     try:
         marks = read_marks(path)
         quality, found, sample = measure_quality(path, marks, run_code=run_code)
@@ -60,7 +64,10 @@ def judge(path: Path, version: str, *, is_run: bool, run_code: bool = False) -> 
         else:
             parts = dataset_parts(judged)
     except (OSError, PairmillError) as error:
-        return {"note": str(error), "verdict": "", "figures": "", "findings": []}
+        return {**_NOTHING, "note": str(error)}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        # Rows that no run writes: the pairs can be looked at all the same.
+        return {**_NOTHING, "note": f"its rows cannot be measured ({type(error).__name__})"}
     findings = [[place.file, place.line, items] for place, items in found.items()]
     return {
         "note": "",

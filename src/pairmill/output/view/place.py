@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from pairmill.errors import FolderError, InputError
 from pairmill.output.marks.overlay import is_run_folder
+from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from pairmill.output.view.index import Found
 
-__all__ = ["GoneError", "ViewJob", "is_lines", "read_value", "view_job"]
+__all__ = ["GoneError", "ViewJob", "check_name", "is_lines", "read_value", "view_job"]
 
 
 class ViewJob(Struct, frozen=True):
@@ -50,9 +51,22 @@ def view_job(path: Path, scratch: Path, version: str, *, run_code: bool = False)
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    check_name(path.absolute())
     return ViewJob(
         "index", str(path.absolute()), is_run_folder(path), str(scratch), version, run_code
     )
+
+
+def check_name(path: Path) -> None:
+    """Refuse a path that is no text.
+
+    Raises:
+        InputError: It holds bytes that are no UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{plain(path)}: its name is not valid UTF-8; rename it") from None
 
 
 def is_lines(file: Path) -> bool:

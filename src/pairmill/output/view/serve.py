@@ -24,7 +24,7 @@ from pairmill.output.view.app import make_app
 from pairmill.output.view.guard import Door, is_loopback
 from pairmill.output.view.index import Index
 from pairmill.output.view.indexer import INDEX, READY
-from pairmill.output.view.place import view_job
+from pairmill.output.view.place import check_name, view_job
 from pairmill.output.view.viewer import Viewer
 from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
 from pairmill.sources.processes import Process
@@ -64,7 +64,7 @@ def serve_view(
         version: Of pairmill.
         host: Where to listen.
         port: Where to listen; 0: any free one; None: 8790, or one of the next that are free.
-        names: Further names under which the server may be called.
+        names: Further names under which the server may be called, with a port or without.
         run_code: Python code that a run folder names (its recipe, its sources) may run.
 
     Raises:
@@ -74,8 +74,8 @@ def serve_view(
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(_scratch()))
         job = view_job(path, scratch, version, run_code=run_code)
-        if not job.is_run:
-            data_files(Path(job.path))  # there is something to show, or one line says why not
+        for file in () if job.is_run else data_files(Path(job.path)):  # or one line says why not
+            check_name(file)
         listener = stack.enter_context(_listen(host, port))
         indexing = stack.enter_context(_working(job))
         index = _open_index(scratch, indexing)
@@ -84,8 +84,14 @@ def serve_view(
         real_port = listener.getsockname()[1]
         token = secrets.token_urlsafe(32)
         app = make_app(
-            Viewer(job, index),
-            Door(token, real_port, _names(host, names), any_address=host in _ANY),
+            Viewer(job, index, lambda: _ended(indexing)),
+            Door(
+                token,
+                real_port,
+                _names(host, names),
+                any_address=host in _ANY,
+                fronts=frozenset(name.lower() for name in names),
+            ),
             name=path.resolve().name,
             version=version,
         )
@@ -190,6 +196,8 @@ def _names(host: str, names: tuple[str, ...]) -> frozenset[str]:
     own = {name.lower() for name in names} | {host.lower()} - _ANY
     if is_loopback(host) or host in _ANY:
         own |= {"localhost", "127.0.0.1", "::1"}
+    if host in _ANY:
+        own.add(socket.gethostname().lower())
     return frozenset(own)
 
 
@@ -223,6 +231,13 @@ def _open_index(scratch: Path, process: Process) -> Index:
             reason = read_frame(process.outward, str)
         raise InputError(f"the index cannot be made: {reason}")
     return Index(scratch / INDEX)
+
+
+def _ended(process: Process) -> str:
+    """Why the process that fills the index is gone; "" while it works."""
+    if not _has_said(process):
+        return ""
+    return f"what fills the index has ended ({process.last_words()}); start 'pairmill view' again"
 
 
 def _has_said(process: Process) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -24,10 +25,9 @@ from pairmill.output.view.place import GoneError, read_value
 from pairmill.records import Chunk
 from pairmill.store.counts import count_run, describe
 from pairmill.store.folder import read_folder
-from pairmill.store.lookup import Lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pairmill.output.rows import Row
     from pairmill.output.view.index import Filter, Found, Index
@@ -37,6 +37,7 @@ __all__ = ["StaleError", "Viewer"]
 
 Decision = Literal["accept", "reject", "clear", "note"]
 _LONGEST_NOTE = 10_000
+_LIVE_S = 2.0  # for so long the figures of a run are told again without being counted
 
 
 class StaleError(InputError):
@@ -46,19 +47,24 @@ class StaleError(InputError):
 class Viewer:
     """One dataset as the page sees it. Its methods block, and may be called from any thread."""
 
-    def __init__(self, job: ViewJob, index: Index) -> None:
+    def __init__(
+        self, job: ViewJob, index: Index, why_ended: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._why_ended = why_ended
         self._job = job
         self._index = index
         self._path = Path(job.path)
         self._scratch = Path(job.scratch)
         self._desk = Desk(marks_beside(self._path, is_run=job.is_run), index)
+        self._live_lines: list[tuple[str, str]] = []
+        self._live_until = 0.0
         self._overview: tuple[int, dict[str, Any]] = (0, {})
         self._settings = settings_of(read_folder(self._path)) if job.is_run else None
 
     def state(self) -> dict[str, Any]:
         """How far everything is."""
         progress = self._index.progress()
-        problem = progress.get("problem", "")
+        problem = self._why_ended() or progress.get("problem", "")
         try:
             self._desk.refresh()
         except PairmillError as error:
@@ -293,11 +299,18 @@ class Viewer:
         """What became of documents, chunks and pairs so far, in words; [] for no run."""
         if not self._job.is_run:
             return []
+        if time.monotonic() < self._live_until:
+            return self._live_lines
+        self._live_lines = self._count_live()
+        self._live_until = time.monotonic() + _LIVE_S
+        return self._live_lines
+
+    def _count_live(self) -> list[tuple[str, str]]:
         try:
             folder = read_folder(self._path)
-            if not folder.ledger.exists():
+            if not folder.has_ledger:
                 return []
-            with Lookup(folder.ledger) as lookup:
+            with folder.read_ledger() as lookup:
                 totals = lookup.totals()
                 lines = describe(count_run(folder, lookup, totals))
         except (PairmillError, OSError):

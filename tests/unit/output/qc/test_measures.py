@@ -202,3 +202,36 @@ def test_hostile_text_does_not_reach_the_terminal() -> None:
     rows = [replace(row, instruction="\x1b[2J evil\u202e phrase " + row.instruction)
             for row in ROWS]  # fmt: skip
     assert "\x1b" not in render(run(rows, documents=False))
+
+
+def test_what_holds_together_is_told_from_what_only_shares_words() -> None:
+    def backwards(row: PairRow, _: Example, __: random.Random) -> PairRow:
+        return replace(row, answer=" ".join(reversed(row.answer.split())))
+
+    def share(report: Report) -> float:
+        return next(metric.value for metric in report.metrics if metric.key == "weakly_supported")
+
+    assert share(clean()) < 0.25
+    assert share(run(plant(0.5, backwards))) > share(clean()) + 0.3
+
+
+def test_what_a_verifier_said_is_summed_up_by_sentences() -> None:
+    rows = [*(replace(row, verified=(4, 1)) for row in ROWS[:20]), *ROWS[20:40]]
+    found = next(
+        metric
+        for metric in run(rows, documents=False).metrics
+        if metric.key == "unsupported_sentences"
+    )
+    assert found.value == 0.25
+    assert found.status is Status.FAIL
+    assert len(found.hits) == 20
+
+
+def test_a_passage_that_is_to_be_found_is_no_copied_answer() -> None:
+    rows = [
+        replace(row, answer=example.source.text, task="question", is_found=number % 2 == 0)
+        for number, (row, example) in enumerate(zip(ROWS[:60], EXAMPLES, strict=False))
+    ]
+    found = values(run(rows[::2]))
+    assert not found.get("copied")
+    assert values(run(rows[1::2]))["copied"] > 0.5

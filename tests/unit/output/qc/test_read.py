@@ -146,3 +146,17 @@ def test_mistakes_are_one_clear_line(tmp_path: Path, name: str, data: bytes, mes
 def test_a_missing_path_is_named() -> None:
     with pytest.raises(InputError, match="no such file or folder"):
         read_pairs(Path("nowhere/pairs.jsonl"))
+
+
+def test_a_row_with_negatives_is_for_retrieval() -> None:
+    plain = {"question": "Why copper?", "answer": "It spreads heat."}
+    for record, is_found in (
+        (plain, False),
+        ({**plain, "fields": {"negatives": ["Iron scorches."]}}, True),
+        ({**plain, "negatives": ["Iron scorches."]}, True),
+        ({**plain, "fields": {"negatives": None}}, False),
+        ({**plain, "fields": None, "negatives": "two"}, False),
+    ):
+        row = to_pair(record, Fields(), None)
+        assert row is not None
+        assert row.is_found is is_found

@@ -5,12 +5,17 @@ import pytest
 from pairmill.output.view.guard import Door, is_loopback
 
 DOOR = Door("secret", 8790, frozenset({"localhost", "127.0.0.1", "::1"}))
+FRONT = Door("secret", 9000, frozenset({"localhost"}), fronts=frozenset({"box.example:8443"}))
 OPEN = Door("secret", 80, frozenset({"box.example"}), any_address=True)
 
 
 @pytest.mark.parametrize(
     ("door", "host", "is_taken"),
     [
+        (FRONT, "box.example:8443", True),
+        (FRONT, "box.example", False),
+        (FRONT, "box.example:9000", False),
+        (FRONT, "localhost:9000", True),
         (DOOR, "127.0.0.1:8790", True),
         (DOOR, "LOCALHOST:8790", True),
         (DOOR, "[::1]:8790", True),
@@ -43,7 +48,8 @@ def test_wrong_tokens(token: str | None) -> None:
 
 def test_an_origin_is_that_of_the_page_as_it_was_called() -> None:
     assert DOOR.takes_origin("http://127.0.0.1:8790", "127.0.0.1:8790")
-    for origin in ("http://localhost:8790", "https://127.0.0.1:8790", "null", "http://127.0.0.1"):
+    assert DOOR.takes_origin("https://127.0.0.1:8790", "127.0.0.1:8790")  # behind a proxy
+    for origin in ("http://localhost:8790", "ftp://127.0.0.1:8790", "null", "http://127.0.0.1"):
         assert not DOOR.takes_origin(origin, "127.0.0.1:8790")
 
 

@@ -10,8 +10,9 @@ from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.marks.overlay import RecordMarks, read_marks
 from pairmill.output.view.index import Filter, Index, spaced
 from pairmill.output.view.indexer import INDEX, JUDGED, Indexer
-from pairmill.output.view.marking import Desk, editable_texts, parse_edits
+from pairmill.output.view.marking import Desk, check_edit, editable_texts, parse_edits
 from pairmill.output.view.place import GoneError, read_value, view_job
+from pairmill.records import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,3 +207,17 @@ def test_only_texts_that_are_shown_can_be_edited(row: Callable[..., dict[str, An
     ):
         with pytest.raises(InputError):
             parse_edits(given, texts)
+
+
+def test_an_edit_is_checked_as_a_models_answer_would_be(row: Callable[..., dict[str, Any]]) -> None:
+    text = "The loom of the mill turns forty times a day, since the weaver needs cloth before noon."
+    chunk = Chunk("c", text, "d", 0, len(text), "a.txt", language="en")
+    good = row(1, instruction="How often does the loom of the mill turn each day?",
+               answer="The loom of the mill turns forty times a day.")  # fmt: skip
+    assert check_edit(good, chunk, None)["grounding"] > 0.9
+    bad = check_edit(
+        good | {"answer": "Quantum computers factor large primes at night."}, chunk, None
+    )
+    assert bad["grounding"] < 0.3
+    assert "ungrounded" in bad["flags"]
+    assert check_edit(good, None, None) == {}

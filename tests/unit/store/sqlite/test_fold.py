@@ -8,24 +8,24 @@ import pytest
 
 from pairmill.errors import FolderError
 from pairmill.records import Completion, Outcome, Usage, digest
-from pairmill.store import ledger as ledgers
-from pairmill.store import lookup as lookups
 from pairmill.store.entries import Batch, PaidAnswer, UnitKey, UnitOutcome
-from pairmill.store.ledger import Ledger
+from pairmill.store.sqlite import ledger as ledgers
+from pairmill.store.sqlite import lookup as lookups
+from pairmill.store.sqlite.ledger import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.sqlite.lookup import SqliteLookup
 
     MakeBatch = Callable[..., Batch]
 
 
 @pytest.fixture
-def ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteLedger]:
     monkeypatch.setattr(ledgers, "FOLD_AT", (10, 25))
-    opened = Ledger(path)
+    opened = SqliteLedger(path)
     yield opened
     opened.close()
 
@@ -34,7 +34,7 @@ def key(number: int) -> UnitKey:
     return UnitKey(digest("unit", str(number)), digest("chunk", str(number)))
 
 
-def sizes(ledger: Ledger, kind: str = "units") -> tuple[int, ...]:
+def sizes(ledger: SqliteLedger, kind: str = "units") -> tuple[int, ...]:
     """Rows of the small tree, the middle one, and the large one."""
     count = "SELECT count(*) FROM "
     tables = (f"fresh_{kind}", f"recent_{kind}", kind)
@@ -46,7 +46,7 @@ def bought(text: str, chunk: str, call: str, unit: str = "unit") -> PaidAnswer:
     return PaidAnswer(digest(call), digest(unit), digest(chunk), completion)
 
 
-def test_what_gathers_moves_on_together(ledger: Ledger, make_batch: MakeBatch) -> None:
+def test_what_gathers_moves_on_together(ledger: SqliteLedger, make_batch: MakeBatch) -> None:
     for numbers in (range(3), range(3, 6)):
         batch = make_batch(*numbers)
         ledger.commit(batch.answers, batch.outcomes, ())
@@ -61,21 +61,21 @@ def test_what_gathers_moves_on_together(ledger: Ledger, make_batch: MakeBatch) -
 
 
 def test_a_start_counts_what_the_last_one_left(
-    path: Path, ledger: Ledger, make_batch: MakeBatch
+    path: Path, ledger: SqliteLedger, make_batch: MakeBatch
 ) -> None:
     for numbers in (range(12), range(12, 18)):
         batch = make_batch(*numbers)
         ledger.commit(batch.answers, batch.outcomes, ())
     assert sizes(ledger) == (6, 12, 0)
     ledger.close()
-    again = Ledger(path)
+    again = SqliteLedger(path)
     again.commit((), make_batch(18).outcomes, ())
     assert sizes(again) == (1, 0, 18)
     again.close()
 
 
 def test_every_unit_and_answer_is_found_wherever_it_stands(
-    ledger: Ledger, lookup: Lookup, make_batch: MakeBatch
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch
 ) -> None:
     for number in range(40):
         batch = make_batch(number)
@@ -96,7 +96,7 @@ def batch_answer(make_batch: MakeBatch, number: int) -> Completion:
 
 
 def test_of_two_answers_to_one_call_the_first_is_found_after_a_fold(
-    ledger: Ledger, lookup: Lookup, make_batch: MakeBatch
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch
 ) -> None:
     ledger.commit([bought("first", "chunk", "call")], (), ())
     ledger.commit((), make_batch(*range(10)).outcomes, ())
@@ -106,7 +106,9 @@ def test_of_two_answers_to_one_call_the_first_is_found_after_a_fold(
     assert known.answers[digest("chunk")][digest("call")].text == "first"
 
 
-def test_the_place_of_a_forgotten_answer_is_nobody_elses(ledger: Ledger, lookup: Lookup) -> None:
+def test_the_place_of_a_forgotten_answer_is_nobody_elses(
+    ledger: SqliteLedger, lookup: SqliteLookup
+) -> None:
     """SQLite may give the number of the last answer to another once that one is deleted."""
     ledger.commit([bought("kept", "chunk a", "call a")], (), ())
     dead = UnitOutcome(digest("dead"), Outcome.REJECTED, reason="refusal")
@@ -120,7 +122,7 @@ def test_the_place_of_a_forgotten_answer_is_nobody_elses(ledger: Ledger, lookup:
 
 
 def test_tombstones_are_lifted_and_put_back_wherever_they_stand(
-    ledger: Ledger, lookup: Lookup
+    ledger: SqliteLedger, lookup: SqliteLookup
 ) -> None:
     dead = [digest("dead", str(number)) for number in range(15)]
     for unit in dead:
@@ -136,7 +138,7 @@ def test_tombstones_are_lifted_and_put_back_wherever_they_stand(
 
 
 def test_a_finished_unit_that_came_again_is_refused_at_the_fold(
-    ledger: Ledger, lookup: Lookup, make_batch: MakeBatch
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch
 ) -> None:
     """The journal never lets one through; here is what stands behind it."""
     ledger.commit((), make_batch(*range(10)).outcomes, ())
@@ -147,7 +149,7 @@ def test_a_finished_unit_that_came_again_is_refused_at_the_fold(
 
 
 def test_what_units_took_is_measured_over_all_trees(
-    ledger: Ledger, lookup: Lookup, monkeypatch: pytest.MonkeyPatch
+    ledger: SqliteLedger, lookup: SqliteLookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookups, "_MEASURED_UNITS", 20)
     for numbers, tokens in ((range(30), 100), (range(30, 50), 1000)):
@@ -161,7 +163,7 @@ def test_what_units_took_is_measured_over_all_trees(
     assert 100 < lookup.measured().prompt_tokens.value < 1000
 
 
-def test_lifting_a_tombstone_forgets_where_its_answers_stand(ledger: Ledger) -> None:
+def test_lifting_a_tombstone_forgets_where_its_answers_stand(ledger: SqliteLedger) -> None:
     unit = UnitOutcome(digest("unit"), Outcome.REJECTED, reason="refusal", attempts=1)
     ledger.commit([bought("text", "chunk", "call")], [unit], ())
     assert ledger.reopen("refusal") == 1

@@ -10,13 +10,13 @@ import pytest
 from pairmill.errors import FolderError, StorageError
 from pairmill.records import Completion, Outcome, Usage, digest
 from pairmill.store.entries import Batch, PaidAnswer, ShardRecord, UnitKey, UnitOutcome
-from pairmill.store.ledger import Ledger
+from pairmill.store.sqlite.ledger import SqliteLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pairmill.store.lookup import Lookup
+    from pairmill.store.sqlite.lookup import SqliteLookup
 
     MakeBatch = Callable[..., Batch]
 
@@ -25,7 +25,7 @@ def key(number: int) -> UnitKey:
     return UnitKey(digest("unit", str(number)), digest("chunk", str(number)))
 
 
-def test_an_empty_ledger_knows_nothing(lookup: Lookup) -> None:
+def test_an_empty_ledger_knows_nothing(lookup: SqliteLookup) -> None:
     known = lookup.known([key(number) for number in range(500)])
     assert known.finished == set()
     assert known.answers == {}
@@ -35,7 +35,7 @@ def test_an_empty_ledger_knows_nothing(lookup: Lookup) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 64, 65, 513, 1100])
 def test_one_question_about_any_number_of_units(
-    ledger: Ledger, lookup: Lookup, make_batch: MakeBatch, count: int
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch, count: int
 ) -> None:
     done = range(0, count, 2)
     ledger.commit((), make_batch(*done).outcomes, ())
@@ -49,7 +49,9 @@ def test_one_question_about_any_number_of_units(
         assert answers[digest("call", str(number))].text == f"answer {number}"
 
 
-def test_a_chunks_answers_are_found_whichever_unit_asked(ledger: Ledger, lookup: Lookup) -> None:
+def test_a_chunks_answers_are_found_whichever_unit_asked(
+    ledger: SqliteLedger, lookup: SqliteLookup
+) -> None:
     chunk = digest("chunk")
     answers = [
         PaidAnswer(
@@ -63,7 +65,7 @@ def test_a_chunks_answers_are_found_whichever_unit_asked(ledger: Ledger, lookup:
 
 
 def test_of_a_call_that_was_paid_twice_the_first_answer_is_found_and_both_are_counted(
-    ledger: Ledger, lookup: Lookup
+    ledger: SqliteLedger, lookup: SqliteLookup
 ) -> None:
     chunk, call, unit = digest("chunk"), digest("call"), digest("unit")
     for text in ("first", "second"):
@@ -74,7 +76,7 @@ def test_of_a_call_that_was_paid_twice_the_first_answer_is_found_and_both_are_co
     assert lookup.totals().usage == Usage(2, 4, 6)
 
 
-def test_totals_add_up(ledger: Ledger, lookup: Lookup, make_batch: MakeBatch) -> None:
+def test_totals_add_up(ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch) -> None:
     batch = make_batch(1, 2, 3)
     ledger.commit(batch.answers, batch.outcomes, ())
     for number, reason in ((4, "refusal"), (5, "refusal"), (6, "invalid_json")):
@@ -87,7 +89,9 @@ def test_totals_add_up(ledger: Ledger, lookup: Lookup, make_batch: MakeBatch) ->
     assert totals.models == {"model-1": 3}
 
 
-def test_a_commit_is_all_or_nothing(ledger: Ledger, lookup: Lookup, make_batch: MakeBatch) -> None:
+def test_a_commit_is_all_or_nothing(
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch
+) -> None:
     ledger.commit((), make_batch(1).outcomes, ())
     shard = ShardRecord("train", 0, closed=False, bytes=1, rows=1, sha256="")
     with pytest.raises(FolderError):  # unit 1 is there: its row breaks the transaction
@@ -97,7 +101,9 @@ def test_a_commit_is_all_or_nothing(ledger: Ledger, lookup: Lookup, make_batch: 
     assert lookup.known([key(2)]).answers == {}
 
 
-def test_shards_are_replaced_and_listed_in_order(ledger: Ledger, lookup: Lookup) -> None:
+def test_shards_are_replaced_and_listed_in_order(
+    ledger: SqliteLedger, lookup: SqliteLookup
+) -> None:
     def shard(kind: str, number: int, *, closed: bool) -> ShardRecord:
         return ShardRecord(kind, number, closed, 10 + closed, 1, "ab")
 
@@ -111,7 +117,7 @@ def test_shards_are_replaced_and_listed_in_order(ledger: Ledger, lookup: Lookup)
     ]
 
 
-def test_hostile_numbers_and_names_are_tamed(ledger: Ledger, lookup: Lookup) -> None:
+def test_hostile_numbers_and_names_are_tamed(ledger: SqliteLedger, lookup: SqliteLookup) -> None:
     answers = [
         PaidAnswer(digest("c"), digest("u"), digest("k"), Completion("", "stop", name, usage, 0.0))
         for name, usage in (("\ud800" + "x" * 9999, Usage(2**80, -5)), ("m", Usage(2**80)))
@@ -123,7 +129,7 @@ def test_hostile_numbers_and_names_are_tamed(ledger: Ledger, lookup: Lookup) -> 
 
 
 def test_a_full_disk_is_transient_and_leaves_nothing(
-    ledger: Ledger, lookup: Lookup, make_batch: MakeBatch
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch
 ) -> None:
     (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
     ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -138,7 +144,7 @@ def test_a_full_disk_is_transient_and_leaves_nothing(
     assert lookup.totals().calls == 200
 
 
-def test_a_ledger_that_another_program_locks_is_transient(ledger: Ledger, path: Path) -> None:
+def test_a_ledger_that_another_program_locks_is_transient(ledger: SqliteLedger, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ledger._connection.execute("PRAGMA busy_timeout = 0")
@@ -150,7 +156,9 @@ def test_a_ledger_that_another_program_locks_is_transient(ledger: Ledger, path: 
     ledger.settle()
 
 
-def test_a_damaged_answer_is_refused(ledger: Ledger, lookup: Lookup, make_batch: MakeBatch) -> None:
+def test_a_damaged_answer_is_refused(
+    ledger: SqliteLedger, lookup: SqliteLookup, make_batch: MakeBatch
+) -> None:
     ledger.commit(make_batch(1).answers, (), ())
     ledger._connection.execute("UPDATE answers SET body = x'ff'")
     with pytest.raises(FolderError, match="an answer is damaged"):
@@ -168,11 +176,11 @@ def test_a_newer_log_beside_an_older_ledger_is_refused(
         batch = make_batch(*numbers)
         ledger.commit(batch.answers, batch.outcomes, ())
 
-    ledger = Ledger(path)
+    ledger = SqliteLedger(path)
     work(*range(400))
     ledger.close()
     shutil.copy(path, mixed)
-    ledger = Ledger(path)
+    ledger = SqliteLedger(path)
     work(*range(400, 800))
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -180,11 +188,11 @@ def test_a_newer_log_beside_an_older_ledger_is_refused(
     shutil.copy(path.with_name("ledger.db-wal"), mixed.with_name("ledger.db-wal"))
     ledger.close()
     with pytest.raises(FolderError, match="'pairmill recover"):
-        Ledger(mixed)
+        SqliteLedger(mixed)
 
 
 def test_a_ledger_whose_process_was_killed_is_opened(
-    path: Path, tmp_path: Path, ledger: Ledger, make_batch: MakeBatch
+    path: Path, tmp_path: Path, ledger: SqliteLedger, make_batch: MakeBatch
 ) -> None:
     batch = make_batch(*range(50))
     ledger.commit(batch.answers, batch.outcomes, ())
@@ -193,4 +201,4 @@ def test_a_ledger_whose_process_was_killed_is_opened(
     (tmp_path / "copy-ledger.db-wal").rename(tmp_path / "copy.db-wal")
     (tmp_path / "copy-ledger.db").rename(tmp_path / "copy.db")
     assert (tmp_path / "copy.db-wal").stat().st_size
-    Ledger(tmp_path / "copy.db").close()
+    SqliteLedger(tmp_path / "copy.db").close()

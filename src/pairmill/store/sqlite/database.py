@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pairmill.errors import FolderError, StorageError
 from pairmill.store.chain import LedgerChain, new_chain_id
 from pairmill.store.files import DISK, refusal
-from pairmill.store.schema import FORMAT, SCHEMA, read_as_today, upgrade
+from pairmill.store.sqlite.schema import FORMAT, SCHEMA, read_as_today, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pairmill.records import digest
 from pairmill.store.entries import Batch, UnitKey
 from pairmill.store.journal import Journal
-from pairmill.store.lookup import Lookup
+from pairmill.store.sqlite.lookup import SqliteLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def test_it_reads_from_a_read_only_medium(
     # Root may write anywhere, so this proves the plain path there and the fallback elsewhere.
     folder.state.chmod(stat.S_IRUSR | stat.S_IXUSR)
     try:
-        with Lookup(folder.ledger) as lookup:
+        with SqliteLookup(folder.ledger) as lookup:
             assert lookup.totals().pairs == 2
     finally:
         folder.state.chmod(0o700)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.errors import FolderError, StorageError
-from pairmill.store.database import connect, create, explained
+from pairmill.store.sqlite.database import connect, create, explained
 
 if TYPE_CHECKING:
     from pathlib import Path

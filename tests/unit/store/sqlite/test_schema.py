@@ -12,11 +12,11 @@ import pytest
 from pairmill.errors import FolderError
 from pairmill.records import digest
 from pairmill.store.entries import Known, Totals, UnitKey
-from pairmill.store.ledger import Ledger
-from pairmill.store.lookup import Lookup
-from pairmill.store.schema import FORMAT
+from pairmill.store.sqlite.ledger import SqliteLedger
+from pairmill.store.sqlite.lookup import SqliteLookup
+from pairmill.store.sqlite.schema import FORMAT
 
-FORMER = Path(__file__).parents[2] / "fixtures" / "run-folder-1"
+FORMER = Path(__file__).parents[3] / "fixtures" / "run-folder-1"
 
 
 @pytest.fixture(params=["finished", "killed"])
@@ -33,7 +33,7 @@ def ask(path: Path) -> tuple[Known, Known, Totals, int]:
         chunks = [row[0].hex() for row in db.execute("SELECT chunk FROM answers ORDER BY rowid")]
     assert units
     assert chunks
-    with Lookup(path) as lookup:
+    with SqliteLookup(path) as lookup:
         done = lookup.known([UnitKey(unit, unit) for unit in units])
         paid = lookup.known([UnitKey(digest("other", chunk), chunk) for chunk in chunks])
         assert set(paid.answers) == set(chunks)
@@ -48,7 +48,7 @@ def written(path: Path) -> int:
 
 def test_a_former_ledger_is_read_and_left_as_it_is(ledger: Path) -> None:
     before = ledger.read_bytes()
-    with Lookup(ledger) as lookup:
+    with SqliteLookup(ledger) as lookup:
         assert lookup.totals().calls > 0
         assert lookup.reopened() == 0
     assert ledger.read_bytes() == before
@@ -57,7 +57,7 @@ def test_a_former_ledger_is_read_and_left_as_it_is(ledger: Path) -> None:
 
 def test_a_writer_brings_it_up_to_date_and_all_is_found_as_before(ledger: Path) -> None:
     before = ask(ledger)
-    Ledger(ledger).close()
+    SqliteLedger(ledger).close()
     assert written(ledger) == FORMAT
     assert ask(ledger) == before
 
@@ -67,6 +67,6 @@ def test_an_upgrade_that_is_refused_changes_nothing(ledger: Path) -> None:
         db.execute("CREATE TABLE chunks (in_the_way)")
     before = ask(ledger)
     with pytest.raises(FolderError, match="damaged"):
-        Ledger(ledger)
+        SqliteLedger(ledger)
     assert written(ledger) == 1
     assert ask(ledger) == before

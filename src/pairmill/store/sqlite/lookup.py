@@ -8,24 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError
-from pairmill.records import Usage
-from pairmill.store.charges import read_bill, read_drops
-from pairmill.store.database import connect, explained, read_chain, rebuild_hint
 from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
 from pairmill.store.measured import Measured
+from pairmill.store.sqlite.charges import read_bill, read_drops
+from pairmill.store.sqlite.database import connect, explained, read_chain, rebuild_hint
+from pairmill.store.sqlite.sends import sends_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from pairmill.records import Completion
     from pairmill.store.chain import LedgerChain
-    from pairmill.store.charges import Bill
-    from pairmill.store.entries import UnitKey
+    from pairmill.store.entries import BilledSend, UnitKey
 
-__all__ = ["Lookup", "finished_among", "select_shards"]
+__all__ = ["SqliteLookup", "finished_among", "select_shards"]
 
 _MEASURED_UNITS = 5_000
 _GROUP = 512  # ids per query; short groups are padded, so that each statement is prepared once
@@ -62,7 +61,7 @@ ORDER BY id LIMIT ?
 """
 
 
-class Lookup:
+class SqliteLookup:
     """Questions to the ledger, from one thread at a time. Close it, or use it in ``with``."""
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +69,7 @@ class Lookup:
         self._connection = connect(path, read_only=True, cache_bytes=_CACHE_BYTES)
 
     def known(self, units: Sequence[UnitKey]) -> Known:
-        """Say which of the units are finished, and which answers the others' chunks have.
+        """Say which of the units are finished, and what the others' chunks were asked before.
 
         One batched question, meant for up to some 500 units; it costs little where no answers are.
 
@@ -81,7 +80,7 @@ class Lookup:
         with explained(self._path):
             pairs = pairs_of(self._connection, [unit.unit_id for unit in units])
             chunks = {unit.chunk_id for unit in units if unit.unit_id not in pairs}
-            return Known(set(pairs), self._answers(list(chunks)), pairs)
+            return Known(set(pairs), self._answers(list(chunks)), pairs, self._sends(chunks))
 
     def totals(self) -> Totals:
         """Sum up everything committed so far; the cost does not grow with the run."""
@@ -108,19 +107,6 @@ class Lookup:
             bill=bill,
             drops=drops,
         )
-
-    def bill(self) -> Bill:
-        """What all calls were charged."""
-        with explained(self._path):
-            return read_bill(self._connection)
-
-    def usage_by_model(self) -> dict[str, Usage]:
-        """Tokens of all calls by the model's name as the server returned it."""
-        with explained(self._path):
-            rows = self._connection.execute(
-                "SELECT model, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
-            ).fetchall()
-        return {model: Usage(*tokens) for model, *tokens in rows}
 
     def measured(self) -> Measured:
         """What units took so far: of all of them, or of some thousands chosen by chance."""
@@ -178,6 +164,14 @@ class Lookup:
                     ) from None
                 found.setdefault(chunk.hex(), {}).setdefault(call.hex(), completion)
         return found
+
+    def _sends(self, chunk_ids: Collection[str]) -> dict[str, dict[str, BilledSend]]:
+        try:
+            return sends_of(self._connection, sorted(chunk_ids))
+        except (ValueError, TypeError):
+            raise FolderError(
+                f"{self._path}: a line of 'sends' is damaged; {rebuild_hint(self._path)}"
+            ) from None
 
 
 def finished_among(connection: sqlite3.Connection, unit_ids: Sequence[str]) -> set[str]:

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from pairmill.errors import Kind
 from pairmill.records import Chunk, Outcome, Pair, Rejection, Usage, digest
 from pairmill.store.charges import CallCharge, ChargeSums
-from pairmill.store.entries import Batch, UnitOutcome
+from pairmill.store.entries import Batch, BilledSend, UnitKey, UnitOutcome
 from pairmill.store.folder import RunFolder, lock_folder, open_folder
 from pairmill.store.journal import Journal
-from pairmill.store.lookup import Lookup
-from pairmill.store.rebuild import rebuild
 from pairmill.store.rows import RowOrigin, UnitResult, encode_unit
+from pairmill.store.sqlite.lookup import SqliteLookup
+from pairmill.store.sqlite.rebuild import rebuild
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ def test_units_are_named_by_the_recipes_that_were_used(path: Path) -> None:
     with lock_folder(path, version="1") as locked:
         rebuilt = rebuild(locked, IDENTITIES)
     assert (rebuilt.pairs, rebuilt.units, rebuilt.unnamed, rebuilt.damaged) == (20, 11, 0, [])
-    with Lookup(folder.ledger) as lookup:
+    with SqliteLookup(folder.ledger) as lookup:
         totals = lookup.totals()
     assert totals.units == {"written": 10, "rejected": 1}
     assert totals.calls == 22
@@ -83,7 +84,7 @@ def test_a_published_shard_that_was_edited_is_taken_as_it_stands(path: Path) -> 
     assert shard.read_bytes() == before
     assert rebuilt.pairs == 6
     assert rebuilt.damaged == [f"{shard}: 2 lines are no rows; left as they are"]
-    with Lookup(folder.ledger) as lookup:
+    with SqliteLookup(folder.ledger) as lookup:
         assert lookup.totals().units == {"written": 3, "rejected": 1}
 
 
@@ -142,14 +143,14 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         Journal.open(opened, clock=lambda: 0.0) as journal,
     ):
         journal.commit(Batch((), (), sums.take()))
-    with Lookup(folder.ledger) as lookup:
-        before = lookup.bill()
+    with SqliteLookup(folder.ledger) as lookup:
+        before = lookup.totals().bill
     assert (before.probes, before.empty, before.lost, before.picodollars) == (1, 1, 1, 730)
     for _ in range(2):  # also where the new ledger is gone, and only the old one stands beside it
         with lock_folder(path, version="1") as locked:
             rebuild(locked, IDENTITIES)
-        with Lookup(folder.ledger) as lookup:
-            after = lookup.bill()
+        with SqliteLookup(folder.ledger) as lookup:
+            after = lookup.totals().bill
         assert after.picodollars == before.picodollars
         assert (after.probes, after.empty, after.lost) == (1, 1, 1)
         assert (after.doubt_tokens, after.doubt_picodollars) == (4003, 90_004)
@@ -157,10 +158,25 @@ def test_the_bill_is_carried_over(path: Path) -> None:
         folder.ledger.unlink()
 
 
+def test_what_was_sent_in_vain_is_carried_over(path: Path) -> None:
+    open_chunk = digest("chunk", "100")
+    key = UnitKey(digest(open_chunk, IDENTITIES[0]), open_chunk)
+    send = BilledSend(digest("call"), *(key.unit_id, key.chunk_id), Kind.LOST, "r", "", "cut off")
+    with (
+        open_folder(path, settings_fingerprint={}, accept_change=False, version="1") as folder,
+        Journal.open(folder, clock=lambda: 0.0) as journal,
+    ):
+        journal.commit(Batch(sends=[send]))
+    with lock_folder(path, version="1") as locked:
+        rebuild(locked, IDENTITIES)
+    with SqliteLookup(RunFolder(path).ledger) as lookup:
+        assert lookup.known([key]).sends == {open_chunk: {send.call_id: send}}
+
+
 def test_a_folder_in_the_place_of_the_ledger_is_put_aside(path: Path) -> None:
     folder = lost(path)
     folder.ledger.mkdir()
     with lock_folder(path, version="1") as locked:
         assert rebuild(locked, IDENTITIES).pairs == 20
-    with Lookup(folder.ledger) as lookup:
+    with SqliteLookup(folder.ledger) as lookup:
         assert lookup.totals().pairs == 20

@@ -24,20 +24,22 @@ from msgspec import structs
 from pairmill.errors import ChangedError
 from pairmill.records import Outcome, digest
 from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_chain
-from pairmill.store.charges import add_charges, prepare
-from pairmill.store.database import create, explained
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK, Files, refusal, write_all
 from pairmill.store.rows import pair_id
-from pairmill.store.salvage import (
+from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
+from pairmill.store.shards import KINDS, publish_file, shard_number
+from pairmill.store.sqlite.charges import add_charges, prepare
+from pairmill.store.sqlite.database import create, explained
+from pairmill.store.sqlite.salvage import (
     read_answers,
     read_call_totals,
     read_charges,
     read_old_chain,
+    read_sends,
     refuse_newer,
 )
-from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
-from pairmill.store.shards import KINDS, publish_file, shard_number
+from pairmill.store.sqlite.sends import prepare_sends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +96,12 @@ class Rebuilt:
 
 
 def rebuild(
-    folder: RunFolder, identities: Sequence[str], *, files: Files = DISK, strict: bool = False
+    folder: RunFolder,
+    identities: Sequence[str],
+    *,
+    files: Files = DISK,
+    strict: bool = False,
+    others: Sequence[Path] = (),
 ) -> Rebuilt:
     """Put a new ledger in the place of the old one, which is kept beside it.
 
@@ -105,6 +112,7 @@ def rebuild(
         identities: Of every recipe and settings that may have been used in it.
         files: The operations on the disk.
         strict: Refuse if there are pairs whose unit cannot be named.
+        others: Further ledgers whose answers and charges count, as of parts that are merged.
 
     Raises:
         ChangedError: There are such pairs; no ledger was put anywhere.
@@ -130,7 +138,7 @@ def rebuild(
             for path in sorted(folder.published(kind).iterdir(), key=_by_number):
                 if shard_number(path.name) is not None:
                     _Intake(db, folder, identities, rebuilt, files).take(path, kind)
-        _keep_what_was_paid(db, old, rebuilt)
+        _keep_what_was_paid(db, (old, *others), rebuilt)
         db.execute("COMMIT")
     if strict and rebuilt.unnamed:
         building.unlink()
@@ -390,25 +398,31 @@ def _rejects(rows: list[Row], rebuilt: Rebuilt) -> list[_Unit]:
     return found
 
 
-def _keep_what_was_paid(db: sqlite3.Connection, old: Path, rebuilt: Rebuilt) -> None:
-    for row in read_answers(old):
-        added = db.execute(_ADD_ANSWER, row)
-        if added.rowcount:
-            db.execute("INSERT INTO chunks VALUES (?, ?)", (row[0], added.lastrowid))
-            rebuilt.answers += 1
-    db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", _bill(old, rebuilt))
+def _keep_what_was_paid(db: sqlite3.Connection, olds: Sequence[Path], rebuilt: Rebuilt) -> None:
+    for old in olds:
+        for row in read_answers(old):
+            added = db.execute(_ADD_ANSWER, row)
+            if added.rowcount:
+                db.execute("INSERT INTO chunks VALUES (?, ?)", (row[0], added.lastrowid))
+                rebuilt.answers += 1
+    db.executemany("INSERT INTO call_totals VALUES (?, ?, ?, ?, ?)", _bill(olds, rebuilt))
     prepare(db)
-    add_charges(db, read_charges(old))
+    prepare_sends(db)
+    for old in olds:
+        add_charges(db, read_charges(old))
+        db.executemany("INSERT OR REPLACE INTO sends VALUES (?, ?, ?, ?, ?)", read_sends(old))
     db.execute(_ADD_UNIT_TOTALS)
     (rebuilt.units,) = db.execute("SELECT count(*) FROM units").fetchone()
 
 
-def _bill(old: Path, rebuilt: Rebuilt) -> list[tuple[str, int, int, int, int]]:
-    """Return the old ledger's bill, and at least what the lines tell of: it may be older."""
-    bill = {
-        model: (calls, prompt, done, cached)
-        for model, calls, prompt, done, cached in read_call_totals(old)
-    }
+def _bill(olds: Sequence[Path], rebuilt: Rebuilt) -> list[tuple[str, int, int, int, int]]:
+    """Return the old ledgers' bill, and at least what the lines tell of: it may be older."""
+    bill: dict[str, tuple[int, int, int, int]] = {}
+    for old in olds:
+        for model, *counts in read_call_totals(old):
+            before = bill.get(model, (0, 0, 0, 0))
+            calls, prompt, done, cached = (a + b for a, b in zip(before, counts, strict=True))
+            bill[model] = (calls, prompt, done, cached)
     for model, told in rebuilt.bill.items():
         calls, prompt, done, cached = bill.get(model, (0, 0, 0, 0))
         bill[model] = (max(calls, told[0]), max(prompt, told[1]), max(done, told[2]), cached)

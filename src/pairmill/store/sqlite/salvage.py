@@ -9,9 +9,11 @@ from urllib.parse import quote
 
 from pairmill.errors import FolderError
 from pairmill.store.chain import LedgerChain
-from pairmill.store.charges import is_charge_row
+from pairmill.store.charges import ChargeSum
 from pairmill.store.entries import decode_completion
-from pairmill.store.schema import FORMAT
+from pairmill.store.sqlite.charges import is_charge_row
+from pairmill.store.sqlite.schema import FORMAT
+from pairmill.store.sqlite.sends import is_send_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,7 @@ __all__ = [
     "read_call_totals",
     "read_charges",
     "read_old_chain",
+    "read_sends",
     "refuse_newer",
 ]
 
@@ -80,9 +83,16 @@ def read_call_totals(path: Path) -> list[tuple[str, int, int, int, int]]:
     return good if len(good) == len(rows) else []
 
 
-def read_charges(path: Path) -> list[tuple[object, ...]]:
+def read_charges(path: Path) -> list[ChargeSum]:
     """What calls were charged, as ``ChargeSums.take`` gives it, as far as it can be read."""
-    return [row for row in _rows(path, "SELECT * FROM charges") if is_charge_row(row)]
+    rows = _rows(path, "SELECT * FROM charges")
+    return [ChargeSum(*row) for row in rows if is_charge_row(row)]
+
+
+def read_sends(path: Path) -> list[tuple[object, ...]]:
+    """Sends that may have been billed in vain, as far as they can be read."""
+    query = "SELECT chunk, call, unit, sends, body FROM sends"
+    return [row for row in _rows(path, query) if is_send_row(row)]
 
 
 def _whole(rows: Iterator[tuple[Any, ...]]) -> Iterator[AnswerRow]:

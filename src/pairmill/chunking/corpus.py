@@ -1,0 +1,233 @@
+"""What can only be told of many documents together: lines they share, and texts that repeat.
+
+Documents are looked at through a window: the first `_WINDOW` of them (or `_WINDOW_CHARS`) are held
+until all were seen, each later one until so many more were. So a corpus of that size is decided on
+as a whole, and which of several copies is kept depends on their content alone: the longest, then
+the one of which most is known, then the one with the least digest. In a larger corpus the window
+decides first; after it, the copy that is read first is kept.
+
+Decisions are kept in the run folder (`intake_file`), so that a later start, with more input or in
+another order, makes the same ones of the texts that it knows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from pairmill.chunking.gates import Dropped
+from pairmill.chunking.repeats import Repeat, RepeatIndex
+from pairmill.chunking.shared_lines import SharedLines
+from pairmill.chunking.sketch import sketch, union
+from pairmill.records import digest
+from pairmill.sources.notes import InputFate, Note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pairmill.chunking.chunk import Span
+    from pairmill.chunking.intake_file import IntakeFile
+    from pairmill.chunking.sketch import Sketch
+    from pairmill.records import Document
+    from pairmill.sources.notes import Watch
+
+__all__ = ["Corpus", "PreparedDocument"]
+
+_WINDOW = 1024  # documents
+_LEAST_WINDOW = 100  # for a trial of a few chunks, which should not wait for long
+_WINDOW_CHARS = 2**24  # of their texts together
+_COMMIT_EVERY = 256  # documents
+
+
+@dataclass(slots=True)
+class PreparedDocument:
+    """A document on its way to its chunks.
+
+    Attributes:
+        raw: As it was read.
+        document: As it is used.
+        removed: Kind of what cleaning took out to characters.
+        lines: Lines that were taken out because documents of the site share them.
+        spans: Where its chunks are; once they have been looked at, without those that repeat.
+    """
+
+    raw: Document
+    document: Document
+    removed: Counter[str]
+    lines: list[str] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+
+
+Finish = Callable[["Document"], "tuple[Document, list[Span]] | Dropped"]
+
+
+class Corpus:
+    """Takes cleaned documents, and gives them back without what they share with others."""
+
+    def __init__(
+        self,
+        file: IntakeFile,
+        watch: Watch,
+        finish: Finish,
+        *,
+        shared_lines: bool,
+        duplicates: str,
+        least: float,
+        limit: int | None = None,
+    ) -> None:
+        """Go on with what a run folder remembers.
+
+        Args:
+            file: The folder's.
+            watch: Is told of documents that are left out, and of chunks that repeat.
+            finish: Decides on a document that is otherwise clean, and cuts it.
+            shared_lines: Whether lines that many documents of a site share are taken out.
+            duplicates: ``off``, ``exact`` or ``near``.
+            least: Similarity from which on two texts are near duplicates.
+            limit: Chunks that are wanted; for few, the window is smaller.
+        """
+        self._file = file
+        self._watch = watch
+        self._finish = finish
+        self._lines = SharedLines(file) if shared_lines else None
+        self._chunks = self._documents = None
+        if duplicates != "off":
+            self._chunks = RepeatIndex(file, "chunk", least if duplicates == "near" else None)
+        if duplicates == "near":
+            self._documents = RepeatIndex(file, "document", least)
+        self._held: deque[PreparedDocument] = deque()
+        self._held_chars = 0
+        self._is_first = True
+        self._window = 0
+        if shared_lines or duplicates == "near":
+            self._window = _WINDOW if limit is None else min(_WINDOW, max(_LEAST_WINDOW, limit))
+        self._undecided = 0
+
+    def settle(
+        self, documents: Iterable[PreparedDocument | None]
+    ) -> Iterator[PreparedDocument | None]:
+        """Yield the documents that are used; None, where the input has nothing more for now."""
+        for one in documents:
+            if one is None:
+                yield from self._let_go(everything=True)
+                self._file.commit()
+                yield None
+                continue
+            if self._lines is not None:
+                self._lines.count(one.document)
+            self._held.append(one)
+            self._held_chars += len(one.document.text)
+            yield from self._let_go(everything=False)
+        yield from self._let_go(everything=True)
+        self._file.commit()
+
+    def _let_go(self, *, everything: bool) -> Iterator[PreparedDocument]:
+        is_full = len(self._held) > self._window or self._held_chars > _WINDOW_CHARS
+        if not self._held or not (everything or is_full):
+            return
+        if self._is_first:
+            self._is_first = False
+            held = list(self._held)
+            self._held.clear()
+            self._held_chars = 0
+            yield from self._decided_together(held)
+            return
+        while self._held and (
+            everything or len(self._held) > self._window or self._held_chars > _WINDOW_CHARS
+        ):
+            one = self._held.popleft()
+            self._held_chars -= len(one.document.text)
+            yield from self._decided_together([one])
+
+    def _decided_together(self, held: list[PreparedDocument]) -> Iterator[PreparedDocument]:
+        """Decide on some documents whatever their order, and yield what is left of them in it."""
+        ready = [one for one in held if self._is_finished(one)]
+        repeats = self._find_repeats(ready) if self._chunks else {}
+        self._undecided += len(held)
+        if self._undecided >= _COMMIT_EVERY:
+            self._undecided = 0
+            self._file.commit()
+        for at, one in enumerate(ready):
+            of = repeats.get(at)
+            if of is not None:
+                self._tell(one, of)
+            if one.spans:
+                yield one
+
+    def _is_finished(self, one: PreparedDocument) -> bool:
+        if self._lines is not None:
+            text, one.lines = self._lines.strip(one.document)
+            if one.lines:
+                one.removed["shared lines"] += sum(map(len, one.lines))
+                one.document = replace(one.document, text=text)
+        finished = self._finish(one.document)
+        if isinstance(finished, Dropped):
+            source, reason, detail = one.document.source, finished.reason, finished.detail
+            self._watch(Note(InputFate.DROPPED, source, reason, detail))
+            return False
+        one.document, one.spans = finished
+        return True
+
+    def _find_repeats(self, ready: list[PreparedDocument]) -> dict[int, list[tuple[Span, Repeat]]]:
+        """Take the spans that repeat others out of documents: position to these spans."""
+        order = sorted(range(len(ready)), key=lambda at: _preference(ready[at].document))
+        found: dict[int, list[tuple[Span, Repeat]]] = {}
+        for at in order:
+            gone = self._repeats_of(ready[at])
+            if gone:
+                found[at] = gone
+                left = {span for span, _ in gone}
+                ready[at].spans = [span for span in ready[at].spans if span not in left]
+        return found
+
+    def _repeats_of(self, one: PreparedDocument) -> list[tuple[Span, Repeat]]:
+        assert self._chunks is not None  # noqa: S101
+        text, source = one.document.text, one.document.source
+        pieces = [text[span[0] : span[1]] for span in one.spans]
+        made: dict[int, Sketch[int]] = {}
+
+        def sketch_of(index: int) -> Sketch[int]:
+            if index not in made:
+                made[index] = sketch(pieces[index])
+            return made[index]
+
+        if self._documents and len(pieces) > 1:
+            whole = self._documents.check(
+                digest(text), lambda: union(map(sketch_of, range(len(pieces)))), source
+            )
+            if whole is not None:
+                return [(span, whole) for span in one.spans]
+        found = []
+        for index, (span, piece) in enumerate(zip(one.spans, pieces, strict=True)):
+            repeat = self._chunks.check(digest(piece), partial(sketch_of, index), source)
+            if repeat is not None:
+                found.append((span, repeat))
+        return found
+
+    def _tell(self, one: PreparedDocument, gone: list[tuple[Span, Repeat]]) -> None:
+        """Report the chunks of a document that repeat others; all of them: the document."""
+        is_exact = all(repeat.similarity == 1.0 for _, repeat in gone)
+        chars = sum(span[1] - span[0] for span, _ in gone)
+        of = gone[0][1]
+        share = "" if is_exact else f", {100 * min(it.similarity for _, it in gone):.0f} % alike"
+        others = len({repeat.source for _, repeat in gone}) - 1
+        more = f" and {others:,} others" if others else ""
+        reason = "duplicate" if is_exact else "near duplicate"
+        if one.spans:
+            fate = InputFate.REPEATED
+            detail = f"{len(gone)} of {len(gone) + len(one.spans)} chunks, of {of.source}"
+        else:
+            fate, detail = InputFate.DROPPED, f"of {of.source}"
+        detail = f"{detail}{more}{share}"
+        self._watch(Note(fate, one.document.source, reason, detail, len(gone), chars))
+
+
+def _preference(document: Document) -> tuple[int, int, str, str]:
+    """What is kept comes first."""
+    known = sum(bool(it) for it in (document.url, document.title, document.author))
+    return -len(document.text), -known, digest(document.text), document.source

@@ -1,0 +1,205 @@
+"""Why a clean text is no article: one table of gates, each a pure function with a reason.
+
+A gate is for what is certainly nothing to write about. Whatever could be an article passes, and
+what does not is named with its reason, in `skipped.jsonl` and by `inspect`.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from pairmill.sources.fences import fenced_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["GATES", "DocumentGate", "Dropped", "GateInput", "judge", "too_short"]
+
+_WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
+_MAX_LINK_SHARE = 0.6
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]|[^\W\d_]+")
+# Letters as "a", all else as a space; what is not ASCII is left out.
+_LETTERS = bytes(ord("a") if chr(byte).isalpha() else ord(" ") for byte in range(128)) + bytes(128)
+_NOT_ASCII = bytes(range(128, 256))
+_WALL = re.compile(
+    r"(?:enable|activate|turn on) javascript|javascript (?:is|must be|has been) "
+    r"(?:disabled|required|enabled|not available)|(?:accept|we use|uses|use of|manage) (?:all )?"
+    r"cookies|verify (?:that )?you are (?:a )?human|checking your browser|enable cookies",
+    re.IGNORECASE,
+)
+_WALL_PARTS = (b"java", b"coo", b"fy ", b"brow")
+_NOT_FOUND = re.compile(
+    r"\W*(?:(?:error|http)\W+)?404\b|\W*(?:page|file) not found|\W*access denied", re.IGNORECASE
+)
+_ERROR = re.compile(
+    r"\W*(?:(?:error|http|status)\W+)?(?:40[0134]|410|429|50[0234])\W*"
+    r"(?:error\b|not found|forbidden|unauthori[sz]ed|bad request|bad gateway|gone\b|page\b"
+    r"|internal server|service (?:temporarily )?unavailable|gateway time|too many requests|\n|$)"
+    r"|\W*(?:page|file|seite) (?:not found|nicht gefunden)|\W*page (?:non trouvée|introuvable)"
+    r"|\W*página no encontrada|\W*pagina non trovata|\W*página não encontrada"
+    r"|\W*access (?:to this page has been )?denied|\W*(?:403 )?forbidden\b"
+    r"|\W*internal server error|\W*service (?:temporarily )?unavailable|\W*bad gateway"
+    r"|\W*attention required!|\W*just a moment\.\.\.|\W*are you (?:a )?(?:robot|human)"
+    r"|\W*this (?:account|site|page|domain) (?:has been|is) (?:suspended|disabled|for sale|parked)"
+    r"|\W*index of /",
+    re.IGNORECASE,
+)
+_LEAST_LOOKED_AT = 600  # characters: of a shorter text little can be said
+_SAMPLE = 8_000
+_MOST_REPLACED = 0.01  # of the characters: U+FFFD
+_LEAST_LETTERS = 0.15  # of what is no white space
+_LONGEST_MEAN_WORD = 30
+_MOST_WITHOUT_VOWEL = 0.5  # of the longer ASCII words
+_LEAST_WORDS_LOOKED_AT = 60
+_LONG_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{4,}(?![A-Za-z])")
+_VOWEL = re.compile(r"[aeiouyAEIOUY]")
+_LEAST_REPEATING = 20_000  # characters
+_LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, tables to 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Why a document holds nothing to work on: a few stable words, and what was seen."""
+
+    reason: str
+    detail: str = ""
+
+
+class GateInput(NamedTuple):
+    """What gates look at.
+
+    Attributes:
+        link_chars: How many characters of the text stand in lines that are only links.
+        min_words: Fewer are too few.
+    """
+
+    text: str
+    link_chars: int
+    min_words: int
+
+
+class DocumentGate(NamedTuple):
+    """A reason to drop a document.
+
+    Attributes:
+        reason: A few stable words, to count by.
+        since: The version of reading since which it is asked.
+        until: The version of reading before which it is; later ones have a better one.
+        look: Returns what was seen of the reason; empty: it does not hold.
+    """
+
+    reason: str
+    since: int
+    look: Callable[[GateInput], str]
+    until: int = 1_000
+
+
+def judge(judged: GateInput, reading: int) -> Dropped | None:
+    """Return the first reason to drop a text; None: it is an article, for all we know."""
+    for gate in GATES:
+        if gate.since <= reading < gate.until and (detail := gate.look(judged)):
+            return Dropped(gate.reason, "" if detail == gate.reason else detail)
+    return None
+
+
+def too_short(text: str, min_words: int) -> Dropped | None:
+    """Say so of a text that has fewer words than are asked for."""
+    detail = _short(GateInput(text, 0, min_words))
+    return Dropped("too short", detail) if detail else None
+
+
+def _nothing(judged: GateInput) -> str:
+    return "no text" if not judged.text or judged.text.isspace() else ""
+
+
+def _not_found(judged: GateInput) -> str:
+    is_short = len(judged.text) <= _WALL_MAX_CHARS
+    return "a 404 or refusal page" if is_short and _NOT_FOUND.match(judged.text) else ""
+
+
+def _error(judged: GateInput) -> str:
+    is_short = len(judged.text) <= _WALL_MAX_CHARS
+    return "an error or refusal page" if is_short and _ERROR.match(judged.text) else ""
+
+
+def _wall(judged: GateInput) -> str:
+    text = judged.text
+    if len(text) > _WALL_MAX_CHARS or not _may_be_wall(text) or not _WALL.search(text):
+        return ""
+    return "a cookie or JavaScript notice"
+
+
+def _short(judged: GateInput) -> str:
+    words = _words_up_to_enough(judged.text, judged.min_words)
+    return f"{words} words, fewer than {judged.min_words}" if words < judged.min_words else ""
+
+
+def _links(judged: GateInput) -> str:
+    if judged.link_chars <= _MAX_LINK_SHARE * len(judged.text):
+        return ""
+    return f"{100 * judged.link_chars // len(judged.text)} % of it is links"
+
+
+def _gibberish(judged: GateInput) -> str:
+    sample = judged.text[:_SAMPLE]
+    if len(sample) < _LEAST_LOOKED_AT:
+        return ""
+    replaced = sample.count("\ufffd")
+    if replaced > _MOST_REPLACED * len(sample):
+        return f"{100 * replaced // len(sample)} % of its characters could not be read"
+    return "" if fenced_ranges(sample) else _odd_words(sample)  # code is judged by nobody
+
+
+def _odd_words(sample: str) -> str:
+    words = sample.split()
+    filled = sum(map(len, words))
+    letters = sum(map(str.isalpha, sample))
+    if letters < _LEAST_LETTERS * filled:
+        return f"{100 * letters // filled} % of it is letters"
+    if sample.isascii() and filled > _LONGEST_MEAN_WORD * len(words):
+        return f"words of {filled // len(words)} characters on average"
+    long_words = _LONG_WORD.findall(sample)
+    without = sum(not _VOWEL.search(word) for word in long_words)
+    share = without / max(_LEAST_WORDS_LOOKED_AT, len(long_words))
+    return f"{share:.0%} of its words have no vowel" if share > _MOST_WITHOUT_VOWEL else ""
+
+
+def _repetition(judged: GateInput) -> str:
+    text = judged.text
+    if len(text) < _LEAST_REPEATING:
+        return ""
+    data = text[:_LEAST_REPEATING].encode("utf-8", "replace")
+    packed = len(zlib.compress(data, 1)) / len(data)
+    return f"packs to {100 * packed:.1f} % of its size" if packed < _LEAST_PACKED else ""
+
+
+GATES = (
+    DocumentGate("no text", 1, _nothing),
+    DocumentGate("error page", 1, _not_found, until=3),
+    DocumentGate("error page", 3, _error),
+    DocumentGate("error page", 1, _wall),
+    DocumentGate("too short", 1, _short),
+    DocumentGate("link list", 1, _links),
+    DocumentGate("gibberish", 3, _gibberish),
+    DocumentGate("repetition", 3, _repetition),
+)
+"""All gates, in the order in which they are asked. Language and privacy are settings of a run, and
+are asked where its documents are admitted."""
+
+
+def _words_up_to_enough(text: str, enough: int) -> int:
+    """Count words, but no more than are asked for. Most texts show at once that they have them."""
+    start = text[: 12 * enough].encode("utf-8", "replace").translate(_LETTERS, _NOT_ASCII)
+    if start.count(b"a ") >= enough:  # ends of words, and never more than there are
+        return enough
+    return sum(1 for _ in islice(_WORD.finditer(text), enough))
+
+
+def _may_be_wall(text: str) -> bool:
+    """Whether a part of each phrase is there that has the same letters in any case: far faster."""
+    lower = text.encode("utf-8", "replace").lower()
+    return any(part in lower for part in _WALL_PARTS)

@@ -1,0 +1,153 @@
+"""What a run folder remembers of its input: ``.run/intake.db``.
+
+A run writes it. Whoever else reads the input (`estimate`, `inspect`, an export) sees the same
+decisions, and keeps what it decides itself in a file of its own that nobody finds later.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from pairmill.errors import InputError, StoppedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from pairmill.errors import PairmillError
+
+__all__ = ["IntakeFile"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS {kind}_names(name INTEGER PRIMARY KEY, id INTEGER, similarity REAL);
+CREATE TABLE IF NOT EXISTS {kind}_texts(id INTEGER PRIMARY KEY, source TEXT, sketch BLOB);
+CREATE TABLE IF NOT EXISTS {kind}_runs(hash INTEGER, id INTEGER, PRIMARY KEY(hash, id))
+  WITHOUT ROWID;
+"""
+_LINES = """
+CREATE TABLE IF NOT EXISTS lines(site INTEGER, line INTEGER, number INTEGER,
+  PRIMARY KEY(site, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cleaned(name INTEGER PRIMARY KEY, number INTEGER);
+"""
+_CACHE_KIB = 65_536
+
+
+class IntakeFile:
+    """An SQLite file, or two of them seen as one. Use it in ``with``."""
+
+    def __init__(self, path: Path, *, is_own: bool) -> None:
+        """Open a run folder's file to go on with it (``is_own``), or to look at it only.
+
+        Raises:
+            InputError: It is damaged.
+            StoppedError: It cannot be opened now.
+        """
+        self._path = path
+        self._views: dict[str, str] = {}
+        self._is_overlay = False
+        try:
+            self._connection = sqlite3.connect(
+                str(path) if is_own else "",
+                isolation_level=None,
+                check_same_thread=False,
+                uri=not is_own,  # so that the other one can be attached read-only
+            )
+            self._prepare(path, is_own=is_own)
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def _prepare(self, path: Path, *, is_own: bool) -> None:
+        run = self._connection.execute
+        if is_own:
+            run("PRAGMA journal_mode = WAL")
+            run("PRAGMA synchronous = NORMAL")
+        run(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        run("PRAGMA temp_store = FILE")
+        for kind in ("chunk", "document"):
+            self._connection.executescript(_SCHEMA.format(kind=kind))
+        self._connection.executescript(_LINES)
+        if not is_own and path.exists():
+            with suppress(sqlite3.Error):  # of a folder that was begun without it
+                run("ATTACH ? AS base", (f"{path.absolute().as_uri()}?mode=ro",))
+                run("SELECT 1 FROM base.cleaned LIMIT 1").fetchall()
+                self._is_overlay = True
+        run("BEGIN")
+
+    def run(self, statement: str, *values: Any) -> int:
+        """Change something; return how many rows were changed.
+
+        Raises:
+            InputError: The file is damaged.
+            StoppedError: The disk refuses.
+        """
+        try:
+            return self._connection.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def run_many(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Change something for each of some rows; see `run`."""
+        try:
+            self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return what a query finds; ``@name`` stands for a table with what was there before.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        found = self._views.get(query)
+        if found is None:
+            found = self._views[query] = self._with_base(query)
+        try:
+            return self._connection.execute(found, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def commit(self) -> None:
+        """Make durable what was decided.
+
+        Raises:
+            StoppedError: The disk refuses.
+        """
+        try:
+            self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def _with_base(self, query: str) -> str:
+        words = []
+        for word in query.split(" "):
+            if word.startswith("@"):
+                name = word[1:]
+                both = f"(SELECT * FROM main.{name} UNION ALL SELECT * FROM base.{name})"  # noqa: S608
+                words.append(both if self._is_overlay else name)
+            else:
+                words.append(word)
+        return " ".join(words)
+
+    def _fault(self, error: sqlite3.Error) -> PairmillError:
+        if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
+            return StoppedError(f"{self._path}: {error}")
+        return InputError(
+            f"{self._path}: {error}; it only holds which texts repeat others and may be deleted:"
+            " what was paid for stays paid"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.execute("COMMIT")
+        self._connection.close()

@@ -1,0 +1,134 @@
+"""Texts that were seen before, or nearly: an index on disk, in bounded memory.
+
+Each text that is kept has its sketch in an SQLite file, and the least `_INDEXED` hashes of it in an
+index. A text is compared with those that share at least two of these with it: two texts that are
+alike in 85 of 100 words share seven on average, and fewer than two in one case of a thousand. Every
+pair that is found this way is verified by its sketches, so that what is called a repeat is one.
+
+Runs of words that `_COMMON` texts have say nothing about any two of them, and are passed over; so
+no text costs more than a bounded number of look-ups, whatever stands in the others.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from pairmill.chunking.sketch import similarity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.chunking.intake_file import IntakeFile
+    from pairmill.chunking.sketch import Sketch
+
+__all__ = ["Repeat", "RepeatIndex", "text_name"]
+
+_INDEXED = 16  # hashes of a text that are looked up
+_AGREEING = 2  # that two texts must share to be compared
+_COMMON = 64  # texts that share a hash: from here on it is passed over
+_COMPARED = 32  # texts at most, those that share the most
+_LEAST_RUNS = 8  # a shorter text is only ever an exact repeat
+
+
+class Repeat(NamedTuple):
+    """What a text repeats: where that was read, and how alike they are (1: exactly)."""
+
+    source: str
+    similarity: float
+
+
+class RepeatIndex:
+    """The texts of one kind (chunks, documents) that a run folder has decided on.
+
+    What was decided stays so, in every later start: a text that was kept is kept, one that repeated
+    another repeats it. The first of two that are alike is kept; who wants another one kept asks
+    about it first.
+    """
+
+    def __init__(self, file: IntakeFile, kind: str, least: float | None) -> None:
+        """Begin a start.
+
+        Args:
+            file: The run folder's own, or one that looks at it.
+            kind: ``chunk`` or ``document``.
+            least: Similarity from which on two texts are alike; None: only if they are equal.
+        """
+        self._file = file
+        self._least = least
+        file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
+        self._see = f"INSERT OR IGNORE INTO temp.{kind}_seen VALUES (?, ?)"  # noqa: S608
+        self._seen = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"  # noqa: S608
+        self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"  # noqa: S608
+        self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"  # noqa: S608
+        self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"  # noqa: S608
+        self._having = f"SELECT id FROM @{kind}_runs WHERE hash = ? LIMIT {_COMMON}"  # noqa: S608
+        self._name = f"INSERT INTO main.{kind}_names VALUES (?, ?, ?)"  # noqa: S608
+        self._keep = f"INSERT INTO main.{kind}_texts VALUES (?, ?, ?)"  # noqa: S608
+        self._index = f"INSERT OR IGNORE INTO main.{kind}_runs VALUES (?, ?)"  # noqa: S608
+        if least is None:
+            return
+        common = f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"  # noqa: S608
+        self._common = {row[0] for row in file.rows(common)}
+        (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")  # noqa: S608
+        self._next = (last[0] or 0) + 1
+
+    def check(self, digest: str, make: Callable[[], Sketch[int]], source: str) -> Repeat | None:
+        """Return what a text repeats; None: it is new, or was kept before. It is noted as seen.
+
+        Args:
+            digest: Of the text, as hex digits.
+            make: Makes its sketch, where the digest does not tell.
+            source: Where it was read.
+
+        Raises:
+            InputError: The file is damaged, or the disk is full.
+        """
+        name = text_name(digest)
+        if not self._file.run(self._see, name, source):
+            return Repeat(self._file.rows(self._seen, name)[0][0], 1.0)
+        if self._least is None:
+            return None
+        known = self._file.rows(self._known, name)
+        if known:
+            at, alike = known[0]
+            if alike is None:
+                return None
+            return Repeat(self._file.rows(self._source, at)[0][0], alike)
+        return self._decide(name, make(), source, self._least)
+
+    def _decide(self, name: int, made: Sketch[int], source: str, least: float) -> Repeat | None:
+        hashes = [value for value in made if value not in self._common][:_INDEXED]
+        if len(made) < _LEAST_RUNS:
+            hashes = []
+        shared: Counter[int] = Counter()
+        rare = []
+        for value in hashes:
+            having = self._file.rows(self._having, value)
+            if len(having) >= _COMMON:
+                self._common.add(value)
+            else:
+                rare.append(value)
+                shared.update(row[0] for row in having)
+        best, alike, of = -1, 0.0, ""
+        for at, count in sorted(shared.items(), key=lambda item: (-item[1], item[0]))[:_COMPARED]:
+            if count < _AGREEING:
+                break
+            where, other = self._file.rows(self._sketch, at)[0]
+            found = similarity(made, array("I", other))
+            if found > alike:
+                best, alike, of = at, found, where
+        if alike >= least:
+            self._file.run(self._name, name, best, alike)
+            return Repeat(of, alike)
+        at, self._next = self._next, self._next + 1
+        self._file.run(self._name, name, at, None)
+        self._file.run(self._keep, at, source, made.tobytes())
+        self._file.run_many(self._index, [(value, at) for value in rare])
+        return None
+
+
+def text_name(digest: str) -> int:
+    """Return the number by which a text is known here: 64 bits of its digest."""
+    return int(digest[:16], 16) - 2**63

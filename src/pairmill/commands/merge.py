@@ -1,0 +1,30 @@
+"""``pairmill merge``: the parts of a run as one dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["merge"]
+
+
+def merge(
+    parts: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders of parts, or the one around them."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The run folder to make.")
+    ],
+    unfinished: Annotated[
+        bool,
+        typer.Option("--unfinished", help="Merge although parts are missing or have work to do."),
+    ] = False,
+) -> None:
+    """Make one run folder of parts that 'run --partition' made."""
+    from pairmill.run.merge import merge as merge_parts
+
+    for line in merge_parts(parts, output, unfinished=unfinished):
+        typer.echo(line)
