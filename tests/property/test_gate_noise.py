@@ -99,8 +99,8 @@ def test_a_server_without_limits_is_used_within_three_seconds() -> None:
 @pytest.mark.parametrize(
     ("on_s", "off_s", "retry_after_s", "least"),
     [
-        (2.0, 8.0, None, 0.85),
-        (2.0, 8.0, 1.0, 0.85),
+        (2.0, 8.0, None, 0.8),
+        (2.0, 8.0, 1.0, 0.8),
         (0.5, 2.5, None, 0.9),
         (0.5, 2.5, 1.0, 0.7),  # of each 2.5 s, half a second more is spent as the server asks
         (5.0, 25.0, None, 0.9),

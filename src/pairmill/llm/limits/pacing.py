@@ -257,7 +257,7 @@ class RateControl:
         wait_s = retry_after_s if retry_after_s is not None else self._backoff()
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
         if not is_lone and self.cluster.score >= self._sure(now, taken, wait_s):
-            if self.cluster.in_row > 1:
+            if self.cluster.in_row > 1 or self._is_long:
                 self._singles = 0
             self._end_trial()
             is_blocked = self._pause(now, taken, sent, limit, retry_after_s)
@@ -602,7 +602,7 @@ class RateControl:
         is_due = now >= self._test_at and sent >= self._test_sent and self._spent_at is None
         if is_due and (is_used or self._has_fallen):
             self._tested, self._is_guess, self._cut_at = self._allowed, True, now
-            if self._has_fallen:
+            if self._has_fallen and not self._is_long:  # else refusals come a minute late
                 self._tested, self._fallen = self._anchor, self.pace
                 self._scattered = self._singles / max(1, sent - self._singles_from)
             return
