@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 OUT    ?= dataset
 
 .DEFAULT_GOAL := help
-.PHONY: corpora help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
+.PHONY: site corpora help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt Makefile
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.run-ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,local,parquet,remote,simulate,status,tokens,view]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,hub,local,parquet,remote,simulate,status,tokens,view]' --group dev
 	touch $@
 
 setup: $(VENV)/.ready  ## create .venv with everything at locked versions
@@ -58,6 +58,9 @@ lint: setup
 
 docs: setup  ## write the generated parts of the docs
 	$(BIN)/python tools/reference.py
+
+site: setup  ## the documentation as a small site of plain HTML, in site/
+	$(BIN)/python tools/site.py
 
 type: setup
 	$(BIN)/mypy

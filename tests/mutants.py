@@ -33,6 +33,9 @@ MODULES = {
     "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/sqlite/ledger.py": ("tests/unit/store", "tests/property/test_journal.py"),
+    "store/sqlite/sends.py": ("tests/unit/store",),
+    "run/asking.py": ("tests/unit/run",),
+    "run/suspects.py": ("tests/unit/run",),
     "store/recovery.py": ("tests/unit/store",),
     "store/sqlite/rebuild.py": ("tests/unit/store",),
     "recipes/repair.py": ("tests/unit/recipes",),
@@ -99,6 +102,10 @@ class Change(ast.NodeTransformer):
             return ast.Constant(not value) if self._is_it(node.lineno) else node
         if type(value) in {int, float} and self._is_it(node.lineno):
             return ast.Constant(value + 1 if type(value) is int else value * 1.5)  # type: ignore[operator]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = [self.visit(part) for part in node.body]  # whether it is frozen, no test says
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:

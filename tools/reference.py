@@ -1,4 +1,4 @@
-"""Write the generated parts of the docs: settings in docs/settings.md, events in docs/python.md.
+"""Write the generated parts of the docs: settings.md, cli.md, and the events in python.md.
 
     python tools/reference.py [--check]
 
@@ -10,10 +10,17 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from pairmill import events
+from pairmill.cli import app
 from pairmill.config import fingerprint, load
 from pairmill.reference import GROUPS, SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -55,7 +62,46 @@ def event_table() -> str:
     return "\n".join(rows)
 
 
+def command_flags() -> str:
+    """One section a command, with its arguments and flags as ``--help`` has them."""
+    parts: list[str] = []
+    for name, command in sorted(_commands(typer.main.get_command(app), "pairmill")):
+        about = inspect.cleandoc(command.help or "").partition("\f")[0].split("\n\n")
+        parts += [f"## {name}", "", *(" ".join(each.split()) + "\n" for each in about)]
+        rows = [row for parameter in command.params if (row := _flag_row(parameter))]
+        if rows:
+            parts += ["| flag | default | means |", "|---|---|---|", *rows, ""]
+    return "\n".join(parts).rstrip()
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """All commands below one that are no group and not hidden."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for word, inner in below.items():
+        if not inner.hidden:
+            yield from _commands(inner, f"{name} {word}")
+
+
+def _flag_row(parameter: Any) -> str:
+    if getattr(parameter, "hidden", False) or parameter.name == "help":
+        return ""
+    is_argument = parameter.param_type_name == "argument"
+    names = [parameter.metavar or parameter.name.upper()] if is_argument else list(parameter.opts)
+    metavar = "" if is_argument or parameter.is_flag else f" {parameter.metavar or 'VALUE'}"
+    shown = ", ".join(f"`{name}{metavar}`" for name in names).replace("|", "\\|")
+    default = parameter.default
+    told = parameter.show_default if isinstance(parameter.show_default, str) else None
+    plain = isinstance(default, str | int | float) and default not in {"", False, None}
+    value = told or (f"`{default}`" if plain else "-")
+    about = " ".join((getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
+    return f"| {shown} | {value} | {about or '-'} |"
+
+
 PARTS = {
+    "cli.md": {"commands": command_flags},
     "settings.md": {"settings": settings_tables},
     "python.md": {"events": event_table},
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pairmill.api import estimate, export, qc, report
+    from pairmill.api import estimate, export, push, qc, report
     from pairmill.config import Settings
     from pairmill.errors import PairmillError, PendingError, RejectedError
     from pairmill.events import Bus, Event
@@ -48,6 +48,7 @@ __all__ = [
     "estimate",
     "export",
     "generate",
+    "push",
     "qc",
     "report",
 ]
@@ -76,6 +77,7 @@ _HOMES = {
     "estimate": "pairmill.api",
     "export": "pairmill.api",
     "generate": "pairmill.run.generate",
+    "push": "pairmill.api",
     "qc": "pairmill.api",
     "report": "pairmill.api",
 }

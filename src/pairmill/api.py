@@ -21,15 +21,18 @@ from pairmill.records import Chunk, Document, Message, Pair, Rejection
 from pairmill.run.generate import generate, run_blocking
 from pairmill.run.summary import Summary
 from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
+from pairmill.sources.given import as_paths
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.hub import HubTarget
     from pairmill.output.qc.report import Report
     from pairmill.service.estimate import Estimate
     from pairmill.service.pilot import Pace
+    from pairmill.sources.given import Given
 
 __all__ = [
     "AnswerModel",
@@ -57,20 +60,21 @@ __all__ = [
     "estimate_settings",
     "export",
     "generate",
+    "push",
     "qc",
     "report",
 ]
 
 
 def estimate(
-    *inputs: str | os.PathLike[str],
+    *inputs: Given,
     output: str | os.PathLike[str] = "dataset",
     **settings: Any,
 ) -> Estimate:
     """Say what a run would take, without a call: tokens, dollars and hours, each as a range.
 
     Args:
-        inputs: Files or folders. They are read to their end.
+        inputs: As for `generate`. They are read to their end.
         output: The run folder, if it was begun: what it holds is left out, and measured there.
         settings: As for `generate`.
 
@@ -79,8 +83,8 @@ def estimate(
     """
     if not inputs:
         raise UsageError("nothing to read: name files or folders")
-    given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
-    return estimate_settings(load(given=given))
+    paths = as_paths(inputs, output)
+    return estimate_settings(load(given={**settings, "inputs": paths, "output": str(output)}))
 
 
 def estimate_settings(settings: Settings, pace: Pace | None = None) -> Estimate:
@@ -146,6 +150,36 @@ def export(
         read_texts=partial(read_source_texts, source),
         version=__version__,
     )
+
+
+def push(folder: str | os.PathLike[str], repo: str, *, public: bool = False) -> str:
+    """Push an export to the Hugging Face hub as a dataset, in one commit; needs the extra ``hub``.
+
+    Args:
+        folder: An exported folder.
+        repo: ``OWNER/NAME``; it is made where it is missing. An earlier export there is replaced,
+            anything else is left alone.
+        public: For everybody to read; else the repository is private.
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        PairmillError: It is no export, the hub refuses the token, holds something else under this
+            name, or cannot be reached.
+    """
+    from pairmill.output.export_place import check_is_export  # noqa: PLC0415 (slow to load)
+    from pairmill.output.hub import look_at_hub  # noqa: PLC0415
+
+    check_is_export(Path(folder))
+    return push_to(Path(folder), look_at_hub(repo, public=public))
+
+
+def push_to(export: Path, target: HubTarget) -> str:
+    """Push an export to a repository that was looked at; see `push`."""
+    from pairmill.output.hub import push_to_hub  # noqa: PLC0415 (slow to load)
+
+    return push_to_hub(export, target, __version__)
 
 
 def qc(

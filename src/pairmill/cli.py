@@ -366,7 +366,7 @@ def _run(
             lambda: run_session(settings, bus, tick=tick, again=again),
             backend_options=loop_options(),
         )
-    told = summary.lines() if verbosity >= 0 else summary.lines()[-1:]
+    told = summary.lines() if verbosity >= 0 else summary.ending()
     for line in (*told, *export_at_end(settings, summary)):
         _say(line)
     return summary.exit_code

@@ -8,6 +8,7 @@ PairmillError
 │   ├── LockedError      1   another process works in it
 │   └── ChangedError     2   the settings differ from those that it was begun with
 ├── StorageError        75   the disk refused a write
+├── HubError            75   a push to the hub failed, and may be tried again
 ├── ProviderError            a call failed; its kind says how, and `MEANINGS` what follows
 ├── RejectedError            a question has no valid answer; its unit ends in rejected/
 └── StoppedError        75   the run ended early, and the same command goes on with it
@@ -34,6 +35,7 @@ __all__ = [
     "ChangedError",
     "ConfigError",
     "FolderError",
+    "HubError",
     "InputError",
     "Kind",
     "LockedError",
@@ -243,6 +245,12 @@ class StorageError(PairmillError):
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class HubError(PairmillError):
+    """A push to the hub failed; the same command tries it again."""
+
+    exit_code = EXIT_RESUMABLE
 
 
 class StoppedError(PairmillError):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 CHUNKS = 3
-SETTINGS = {"model": {"name": "simulated", "timeout_s": 5.0}, "limits": {"endpoint_wait_s": 6.0}}
+SETTINGS = {"model": {"name": "simulated", "timeout_s": 5.0}, "limits": {"endpoint_wait_s": 40.0}}
 WITHOUT_V1 = ("no-v1-vllm", "no-v1-ollama", "no-v1-lmstudio", "web-page")
 AT_RANDOM = ("noise-", "sick-")
 PAID_FOR = {"prose-always"}  # a run of three chunks ends with 1: it reads all of them, in vain

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.endurance import kill_at_operations, kill_at_random
+from tests.support.endurance import kill_at_operations, kill_at_random, lay_course
 from tests.support.forge import Strike
 from tests.support.waiting import wait_until
 
@@ -106,3 +106,17 @@ def test_an_export_that_was_killed_leaves_a_whole_one_or_none(
     assert forge.start("export", out, "-o", to, url="").wait() == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "data").iterdir()} == before
     assert (to / "README.md").exists()
+
+
+@pytest.mark.timeout(180)
+def test_killed_while_it_verifies_it_ends_like_one_that_was_not(
+    forge: Forge, fast_path: Path
+) -> None:
+    """Fault 01: what a verifier said is in the ledger like every other answer."""
+    verify = {"chunks": "all", "trust": 0, "unsupported": "cut"}
+    with lay_course(
+        forge, fast_path / "course", articles=16, latency_s=0.02, verify=verify
+    ) as course:
+        assert any(row["verification"] for row in course.told.values())
+        toll = kill_at_operations(course, forge, fast_path / "out", [8, 20, 45, 70, 95])
+        assert toll.kills >= 3

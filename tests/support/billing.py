@@ -33,6 +33,12 @@ _LIES: tuple[dict[str, Any], ...] = (
     {"completion_tokens": 2},
     {"prompt_tokens": -5, "completion_tokens": -5},
     {"prompt_tokens": "many", "completion_tokens": None},
+    {"prompt_tokens": 1.5, "completion_tokens": 0.25, "total_tokens": 1.75},
+    {"prompt_tokens": "7", "completion_tokens": "3"},
+    {"prompt_tokens": True, "completion_tokens": False},
+    {"prompt_tokens": [1], "completion_tokens": {}},
+    {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    {"prompt_tokens": -(2**63), "completion_tokens": -1, "total_tokens": 2},
     {},
 )
 
@@ -58,7 +64,8 @@ class Biller:
         self._lock = threading.Lock()
         self.is_kind = False
         self.spent = 0
-        self.sends: Counter[str] = Counter()
+        self.sends: Counter[str] = Counter()  # those of a start that was killed or stopped: but one
+        self._sends_now: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
 
     def __call__(self, request: dict[str, Any], _key: str) -> Answer | bytes:
@@ -70,7 +77,7 @@ class Biller:
             if fate in {"rate", "overload"}:  # refused, and not billed
                 status, headers = (429, {"Retry-After": "0"}) if fate == "rate" else (503, {})
                 return status, headers, b'{"error": {"message": "later"}}'
-            self.sends[json.dumps(request, sort_keys=True)] += 1
+            self._sends_now[json.dumps(request, sort_keys=True)] += 1
             self.spent += (len(text) + len(made)) // _CHARS_PER_TOKEN
             body = chat(made)
             if fate == "lie":
@@ -88,6 +95,13 @@ class Biller:
         if fate == "gateway":
             return 504, {}, b"gateway time-out"
         return 200, {}, body
+
+    def end_start(self, *, interrupted: bool) -> None:
+        """Add up a start's sends. Where it was interrupted, the last of each was in flight."""
+        with self._lock:
+            for request, count in self._sends_now.items():
+                self.sends[request] += count - interrupted
+            self._sends_now.clear()
 
 
 _FATES = [
@@ -129,10 +143,12 @@ def billed_run(seed: int, forge: Forge, folder: Path) -> Ordeal:
         forge.run(*command, "-o", folder / "whole", url=server.url)
         expected = {row["id"] for row in rows(folder / "whole")}
         biller.is_kind, biller.spent = False, 0
+        biller.end_start(interrupted=False)
         biller.sends.clear()
         config.write_text(json.dumps(capped), "utf-8")
         for _ in range(dice.randint(2, 5)):
-            _disturbed(dice, forge, command, out, server.url, ordeal)
+            end = _disturbed(dice, forge, command, out, server.url, ordeal)
+            biller.end_start(interrupted=end != "none")
         rolled_back = ordeal.counts["ledgers rolled back"]  # and with them what was spent
         if biller.spent > CAP_TOKENS and not rolled_back:
             ordeal.wrong.append(f"{biller.spent} tokens billed, and {CAP_TOKENS} were allowed")
@@ -158,8 +174,8 @@ def billed_run(seed: int, forge: Forge, folder: Path) -> Ordeal:
 
 def _disturbed(
     dice: random.Random, forge: Forge, command: tuple[Any, ...], out: Path, url: str, ordeal: Ordeal
-) -> None:
-    """Make one start, end it in some way, and perhaps put an older ledger in its place."""
+) -> str:
+    """Make one start, perhaps with an older ledger; end it in some way, and return in which."""
     before = out.with_name("before")
     if before.exists() and dice.random() < 0.3:
         shutil.rmtree(out / ".run")
@@ -181,6 +197,7 @@ def _disturbed(
         ordeal.wrong.append(child.stderr[-1000:])
     if (out / ".run").exists() and not before.exists():
         shutil.copytree(out / ".run", before)
+    return end
 
 
 def _recover(forge: Forge, out: Path, ordeal: Ordeal) -> None:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
-from tools import reference
+from tools import reference, site
 
 from pairmill.config import Settings
 from pairmill.reference import GROUPS, SETTINGS
@@ -51,6 +51,23 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_site_has_every_page_and_no_link_that_leads_nowhere(tmp_path: Path) -> None:
+    assert site.write(tmp_path) == []
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.html")}
+    assert {"index.html", "docs/index.html", "docs/cli.html", "docs/settings.html"} <= written
+    for path in tmp_path.rglob("*.html"):
+        text = path.read_text("utf-8")
+        assert not re.findall(r'<(?:script|link|iframe)\b|<img[^>]+src="https?:', text)
+        for href in re.findall(r'href="(?!https?:|#)([^"#]+\.html)', text):
+            assert (path.parent / href).is_file(), f"{path.name}: {href}"
+
+
+def test_every_page_of_the_documentation_is_reached_from_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert page.name == "index.md" or f"({page.name}" in index, page.name
 
 
 def test_the_tests_that_the_promises_name_are_there() -> None:

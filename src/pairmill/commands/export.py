@@ -27,7 +27,9 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     split: Annotated[
         str, typer.Option(help="Percent of the documents in train/validation/test.")
     ] = "90/5/5",
-    file_type: Annotated[str, typer.Option("--format", help="jsonl or parquet.")] = "jsonl",
+    file_type: Annotated[
+        str, typer.Option("--format", help="jsonl, parquet or csv (formats of plain columns).")
+    ] = "jsonl",
     min_score: Annotated[
         float | None, typer.Option(help="Drop pairs that a judge rated lower, or not at all.")
     ] = None,
@@ -110,6 +112,21 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         bool,
         typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
     ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Also replace an earlier export that was changed by hand."),
+    ] = False,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            "--push-to-hub",
+            metavar="OWNER/NAME",
+            help="Push it to the Hugging Face hub too, as a private dataset (extra 'hub').",
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With --push-to-hub: for everybody to read.")
+    ] = False,
     marks: Annotated[
         str,
         typer.Option(
@@ -124,8 +141,10 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
 ) -> None:
     """Write a dataset to train on: without repeats, split by document, in one training format."""
     from pairmill import api
+    from pairmill.errors import UsageError
     from pairmill.output import export as exporting
     from pairmill.output.export_summary import summary_lines
+    from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
     from pairmill.output.policy import ExportPolicy
     from pairmill.output.split import parse_shares
 
@@ -156,9 +175,20 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         unanswerable=unanswerable,
         system=system,
         dry_run=dry_run,
+        replace_changed=replace,
         marks=marks,
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
+    if public and push is None:
+        raise UsageError("--public goes with --push-to-hub OWNER/NAME")
+    if push is not None:
+        check_repo_name(push)
+    target = None if push is None or dry_run else look_at_hub(push, public=public)
     summary = api.export(folder, to, output, near=near, exact=exact, options=options)
-    for line in summary_lines(summary):
+    lines = summary_lines(summary)
+    if push is not None and dry_run:
+        lines += push_lines(push, summary.sizes, public=public)
+    for line in lines:
         typer.echo(line, err=True)
+    if target is not None:
+        typer.echo(pushed_line(target, api.push_to(summary.folder, target)), err=True)

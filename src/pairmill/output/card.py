@@ -16,7 +16,7 @@ missing, because that message is the true one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -68,12 +68,16 @@ class Layout:
         schema: The fields of every row, in order.
         notes: Field to what it means, in a few words.
         rows: Split to its number of rows, where known.
+        reader: What ``datasets`` must be told to read the files, beside their names.
+        left_out: Of an export, reason to pairs that it did not take.
     """
 
     files: Mapping[str, str]
     schema: Schema
     notes: Mapping[str, str]
     rows: Mapping[str, int] | None = None
+    reader: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 RUN_LAYOUT = Layout({"train": "data/train-*.jsonl"}, ROW_FEATURES, ROW_NOTES)
@@ -112,6 +116,7 @@ def render_card(
     name: str = "Instruction pairs",
     license_id: str = "unknown",
     extra: Sequence[str] = (),
+    closing: Sequence[str] = (),
 ) -> str:
     """Write the card as Markdown with YAML front matter.
 
@@ -125,6 +130,7 @@ def render_card(
         name: The dataset's name, for people.
         license_id: A licence id of the Hugging Face hub; ``unknown`` until the maker settles it.
         extra: Finished Markdown sections that stand before the limits.
+        closing: Likewise, at the end.
     """
     layout = layout or replace(RUN_LAYOUT, schema=with_fields(facts.fields))
     sections = [
@@ -138,6 +144,7 @@ def render_card(
         *extra,
         _limits(license_id),
         _loading(layout),
+        *closing,
     ]
     head = yaml.safe_dump(
         _front_matter(facts, layout, state, name, license_id), sort_keys=False, allow_unicode=True
@@ -160,8 +167,9 @@ def _front_matter(
     }
     about = plain(f"Data files in state {state}")
     files = [{"split": split, "path": path} for split, path in layout.files.items()]
+    config = {"config_name": "default", "description": about, "data_files": files}
     return {key: value for key, value in head.items() if value} | {
-        "configs": [{"config_name": "default", "description": about, "data_files": files}],
+        "configs": [config | dict(layout.reader)],
         "dataset_info": {"features": declare(layout.schema)},
     }
 
@@ -194,8 +202,7 @@ def _making(facts: RunFacts) -> str:
 
 def _counts(facts: RunFacts, layout: Layout) -> str:
     """What the run counted, as sums that add up, and what it cost."""
-    splits = [(f"Rows in {name}", _number(rows)) for name, rows in (layout.rows or {}).items()]
-    parts = [_sums(facts), [*splits, *_bill(facts)]]
+    parts = [_sums(facts), _exported(facts, layout), _bill(facts)]
     rows = [(label, value) for part in parts for label, value in part if value is not None]
     if not rows:
         return ""
@@ -205,6 +212,7 @@ def _counts(facts: RunFacts, layout: Layout) -> str:
             *(("skipped documents", why, n) for why, n in _ordered(facts.counts.skipped)),
             *(("rejected chunks", why, n) for why, n in _ordered(facts.counts.rejected)),
             *(("dropped pairs", why, n) for why, n in _ordered(facts.counts.dropped)),
+            *(("pairs left out of this export", why, n) for why, n in _ordered(layout.left_out)),
         ]
         told = [(what, code(why), f"{n:,}") for what, why, n in losses]
         head = ("What", "Reason", "How many")
@@ -217,6 +225,19 @@ def _counts(facts: RunFacts, layout: Layout) -> str:
         return text
     reasons = [(code(reason), f"{count:,}") for reason, count in _ordered(facts.rejections)]
     return f"{text}\n\nDropped, by reason:\n\n" + table(("Reason", "How many"), reasons, right=(1,))
+
+
+def _exported(facts: RunFacts, layout: Layout) -> list[tuple[str, str | None]]:
+    """What an export took of the kept pairs, and what became of the others."""
+    if layout.rows is None:
+        return []
+    left = sum(layout.left_out.values())
+    waiting = facts.counts.pairs - (facts.pairs or 0) if facts.counts else 0
+    return [
+        ("of the kept pairs, not published yet", _number(waiting) if waiting > 0 else None),
+        ("of the kept pairs, left out of this export", _number(left) if left else None),
+        *((f"Rows in {name}", _number(rows)) for name, rows in layout.rows.items()),
+    ]
 
 
 def _sums(facts: RunFacts) -> list[tuple[str, str | None]]:

@@ -10,21 +10,19 @@ import json
 import shutil
 from collections import Counter, deque
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from pairmill.errors import InputError, StorageError, UsageError
-from pairmill.output.card import CARD
-from pairmill.output.export_card import export_card
+from pairmill.output.export_neighbours import write_neighbours
 from pairmill.output.export_place import (
-    MANIFEST,
     check_replaceable,
     describe_earlier,
     make_staging,
     put_in_place,
     why_nothing_published,
 )
-from pairmill.output.files import write_text
+from pairmill.output.facts import read_counts
 from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
@@ -32,13 +30,13 @@ from pairmill.output.length_gap import GapCounter
 from pairmill.output.marks.overlay import NO_MARKS, read_marks
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
+from pairmill.output.origins import Origins
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
 from pairmill.output.related import SourceSketches
 from pairmill.output.rows import is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, Shares, Splitter
 from pairmill.output.split_record import SplitRecord, read_splits
-from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type
-from pairmill.output.trainers import render_axolotl, render_llama_factory
+from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.fields import read_fields
 
 if TYPE_CHECKING:
@@ -49,7 +47,8 @@ if TYPE_CHECKING:
     from pairmill.output.length_gap import LengthGap
     from pairmill.output.marks.overlay import Marks
     from pairmill.output.rows import Row
-    from pairmill.records import Chunk
+    from pairmill.output.text_cache import SourceText
+    from pairmill.store.counts import RunCounts
 
 __all__ = [
     "ExportOptions",
@@ -71,8 +70,8 @@ FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]"
 """Given all rows that passed and repeat none, in order: documents that must share a split."""
 
-ReadTexts: TypeAlias = "Callable[[set[str]], Iterator[Chunk]]"
-"""Given the ids of chunks that are wanted: chunks of the run's inputs, as far as they are there."""
+ReadTexts: TypeAlias = "Callable[[set[str]], Iterator[SourceText]]"
+"""Given the ids of chunks that are wanted: texts of the run's inputs, as far as they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class ExportOptions:
 
     Attributes:
         shape: Name of the training format.
-        file_type: ``jsonl`` or ``parquet``.
+        file_type: ``jsonl``, ``parquet`` or ``csv``.
         shares: Shares of the splits.
         seed: Of the assignment to splits.
         policy: Which rows to drop.
@@ -90,6 +89,7 @@ class ExportOptions:
             evolved one stays. Formats of preferences see both in any case.
         system: A system message for rows that have none of their own; "" for none.
         dry_run: Read, choose and count as ever, and leave no file.
+        replace_changed: Replace an earlier export although its files were changed since.
         marks: What to do with people's marks: ``apply`` them, keep only what was ``accepted`` or
             edited, or ``ignore`` them.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
@@ -111,6 +111,7 @@ class ExportOptions:
     unanswerable: float = 10.0
     system: str = ""
     dry_run: bool = False
+    replace_changed: bool = False
     marks: str = "apply"
     file_bytes: int = 256 * 2**20
 
@@ -141,6 +142,9 @@ class ExportSummary:
         replaced: What stood there before, an earlier export; "" where nothing did.
         is_dry: Nothing was written.
         first: The first record, as JSON.
+        origins: Sites, documents and languages of the kept rows.
+        counts: What became of the run's documents, chunks and pairs; None where nobody knows.
+        sizes: Every file of the export to its bytes.
         marked: How many pairs of the run are marked as accepted, rejected or edited.
         notices: Plain lines on marks that could not be read.
     """
@@ -162,6 +166,9 @@ class ExportSummary:
     replaced: str = ""
     is_dry: bool = False
     first: str = ""
+    origins: Origins = field(default_factory=Origins)
+    counts: RunCounts | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
     marked: dict[str, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
@@ -199,6 +206,7 @@ def export(
     options = options or ExportOptions()
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
+    shape = replace(shape, schema=stored_schema(shape, options.file_type))
     _check_open_book(options, read_texts)
     shards = published_shards(folder)
     if not shards:
@@ -209,7 +217,7 @@ def export(
             f" {', '.join(sorted(_WITH_SYSTEM))} have one"
         )
     marks = _read_marks(folder, options)
-    check_replaceable(out)
+    check_replaceable(out, even_changed=options.replace_changed or options.dry_run)
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db", marks.revise) as rows:
@@ -219,12 +227,14 @@ def export(
                 replaced=describe_earlier(out),
                 is_dry=options.dry_run,
                 first=work.first,
+                counts=read_counts(folder),
                 marked=marks.counts(),
                 notices=marks.notices(),
             )
         (staging / "scratch.db").unlink()
         (staging / "shelf.db").unlink(missing_ok=True)
-        _write_neighbours(staging, summary, shape, options, version)
+        write_neighbours(staging, summary, shape, options, version)
+        summary = replace(summary, sizes=_sizes(staging))
         if not options.dry_run:
             put_in_place(staging, out)
     except OSError as error:
@@ -260,6 +270,7 @@ class _Pass:
         self._repeats = drop_same_instruction(rows.first_time)
         self._dropped: Counter[str] = Counter()
         self._gap = GapCounter()
+        self._origins = Origins()
         self._chosen_by: Counter[str] = Counter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
@@ -303,6 +314,7 @@ class _Pass:
             sources_read=len(self._sources),
             moved=tuple(moved),
             open_book=dict(self._book.counts) if self._book else {},
+            origins=self._origins,
         )
 
     def _relate(self, repeats: Mapping[str, str], shelf: Shelf | None) -> int | None:
@@ -341,7 +353,7 @@ class _Pass:
         shown = frozenset(chunks)
         for chunk in self._read_texts(chunks):
             if chunk.document_id in documents:
-                self._sources.add(chunk.document_id, chunk.id, chunk.text)
+                self._sources.add(chunk.document_id, chunk.id, chunk.text, chunk.sketch)
             if shelf is not None and chunk.id in shown:
                 shelf.add(chunk.document_id, chunk.id, chunk.text)
 
@@ -469,6 +481,7 @@ class _Pass:
         return [row for row in rows if row["id"] not in left_out] if left_out else rows
 
     def _note_origin(self, row: Row) -> None:
+        self._origins.add(row)
         if len(self._models) < _MOST_NAMES and row.get("model"):
             self._models.add(str(row["model"]))
         if len(self._recipes) < _MOST_NAMES:
@@ -487,6 +500,11 @@ class _Pass:
         return replace(leak, copied_source=told)
 
 
+def _sizes(staging: Path) -> dict[str, int]:
+    files = (path for path in staging.rglob("*") if path.is_file())
+    return {str(path.relative_to(staging)): path.stat().st_size for path in files}
+
+
 def _read_marks(folder: Path, options: ExportOptions) -> Marks:
     if options.marks not in _MARKS:
         raise UsageError(f"--marks: one of {', '.join(_MARKS)}")
@@ -503,41 +521,3 @@ def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> No
         raise UsageError(f"--open-book: '{options.shape}' has no prompt; one of: {known}")
     if read_texts is None:
         raise UsageError("open_book needs the run's texts (read_texts)")
-
-
-def _write_neighbours(
-    staging: Path, summary: ExportSummary, shape: Format, options: ExportOptions, version: str
-) -> None:
-    name = summary.folder.resolve().name
-    manifest = {
-        "format": shape.name,
-        "file_type": options.file_type,
-        "shares": asdict(options.shares),
-        "seed": options.seed,
-        "policy": {**asdict(options.policy), "drop_flags": sorted(options.policy.drop_flags)},
-        "columns": list(options.columns),
-        "system": options.system or None,
-        "marks": {"used": options.marks, **summary.marked},
-        "rows": summary.rows,
-        "kept": summary.kept,
-        "dropped": summary.dropped,
-        "related_documents": summary.related,
-        "sources_read": summary.sources_read,
-        "moved_documents": list(summary.moved),
-        "open_book": {
-            "percent": options.open_book,
-            "unanswerable": options.unanswerable,
-            "rows": summary.open_book,
-        }
-        if options.open_book
-        else None,
-        "leak": asdict(summary.leak) if summary.leak else None,
-        "length_gap": asdict(summary.length_gap) if summary.length_gap else None,
-        "files": {
-            split: [asdict(file) for file in files] for split, files in summary.files.items()
-        },
-    }
-    write_text(staging / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-    write_text(staging / "dataset_info.json", render_llama_factory(shape, name, summary.files))
-    write_text(staging / "axolotl.yaml", render_axolotl(shape, name, summary.files))
-    write_text(staging / CARD, export_card(summary, shape, options, version))

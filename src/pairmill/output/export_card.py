@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pairmill.output.card import Layout, render_card
 from pairmill.output.facts import RunFacts
 from pairmill.output.markdown import escaped
+from pairmill.output.tables import csv_reader_options
+from pairmill.output.trainer_lines import trainer_section
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         version=version,
         pairs=summary.rows,
         rejections=summary.dropped,
+        counts=summary.counts,
+        languages=summary.origins.languages,
         finished=True,
     )
     layout = Layout(
@@ -34,21 +38,26 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         shape.schema,
         shape.notes,
         summary.kept,
+        csv_reader_options(shape) if options.file_type == "csv" else {},
+        summary.dropped,
     )
     content = digest(*(file.sha256 for files in summary.files.values() for file in files))
     sections = (
+        summary.origins.section(),
         _splits(summary, options),
         _open_book(summary),
         _marks(summary, options),
         _thresholds(options),
     )
+    name = summary.folder.resolve().name
     return render_card(
         facts,
         layout,
         state=content,
-        name=summary.folder.resolve().name,
+        name=name,
         license_id=options.license_id,
         extra=[section for section in sections if section],
+        closing=[trainer_section(shape, name, summary.files, options.file_type)],
     )
 
 

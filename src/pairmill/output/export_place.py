@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from pairmill.store.files import DISK
 
 __all__ = [
     "MANIFEST",
+    "check_is_export",
     "check_replaceable",
     "default_place",
     "describe_earlier",
@@ -40,11 +42,26 @@ def default_place(folder: Path, shape: str) -> Path:
     return whole.with_name(f"{whole.name}-{find_format(shape).name}")
 
 
-def check_replaceable(out: Path) -> None:
-    """Look at whether an export may go to a place.
+def check_is_export(folder: Path) -> None:
+    """Make sure that a folder is an export.
 
     Raises:
-        FolderError: Something stands there that is neither empty nor an earlier export.
+        FolderError: It is none.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise FolderError(f"{folder} is no export of pairmill: it has no {MANIFEST}")
+
+
+def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
+    """Look at whether an export may go to a place.
+
+    Args:
+        out: The place.
+        even_changed: Data files of an earlier export that were changed since may go too.
+
+    Raises:
+        FolderError: Something stands there that is neither empty nor an earlier export, or an
+            earlier export whose data were changed by somebody since.
     """
     if not out.exists():
         return
@@ -60,6 +77,30 @@ def check_replaceable(out: Path) -> None:
         raise FolderError(
             f"{out} holds '{foreign[0]}', which is not pairmill's; move it, or name another folder"
         )
+    changed = None if even_changed else _changed_file(out)
+    if changed:
+        raise FolderError(
+            f"{out} was changed since it was exported ({plain(changed, 100)}); move it, name"
+            " another folder, or replace it by 'pairmill export' with --replace"
+        )
+
+
+def _changed_file(out: Path) -> str | None:
+    """A data file that is not as it was exported, by its path below the export."""
+    try:
+        told = json.loads((out / MANIFEST).read_bytes())["files"]
+        known = {file["path"]: file["sha256"] for files in told.values() for file in files}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return MANIFEST
+    found = {f"data/{path.name}": path for path in sorted((out / "data").glob("*"))}
+    for name, path in found.items():
+        try:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != known.get(name):
+                    return name
+        except OSError:
+            return name
+    return None
 
 
 def describe_earlier(out: Path) -> str:

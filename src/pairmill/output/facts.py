@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
+from pairmill.store.counts import count_run
+from pairmill.store.folder import read_folder
+from pairmill.store.manifest import read_manifest_counts, read_totals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from pairmill.records import Usage
     from pairmill.store.charges import Bill
     from pairmill.store.counts import RunCounts
+    from pairmill.store.entries import Totals
+    from pairmill.store.folder import RunFolder
     from pairmill.store.rows import Feature
     from pairmill.store.verdict import RunVerdict
 
-__all__ = ["RunFacts", "cost_usd", "counted"]
+__all__ = ["RunFacts", "cost_usd", "counted", "read_counts", "read_sums"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,28 @@ def counted(counts: RunCounts) -> dict[str, Any]:
         "rejections": rejections,
         "counts": counts,
     }
+
+
+def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
+    """All sums and counts of a run; if there is no ledger, those sums that the manifest has.
+
+    Raises:
+        FolderError: The ledger cannot be read.
+    """
+    if not folder.has_ledger:
+        return read_totals(folder.manifest), read_manifest_counts(folder)
+    with folder.read_ledger() as lookup:
+        totals = lookup.totals()
+        return totals, count_run(folder, lookup, totals)
+
+
+def read_counts(path: Path) -> RunCounts | None:
+    """The counts of a folder that may be no run folder any more; None where it tells none."""
+    try:
+        _, counts = read_sums(read_folder(path))
+    except PairmillError:
+        return None
+    return counts if counts.ended else None
 
 
 def cost_usd(bill: Bill, prices: Path | None) -> float | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.rows import Row
 
-__all__ = ["SourceSketches", "related_documents"]
+__all__ = ["SourceSketches", "related_documents", "sketch_of"]
 
 _GRAM = 8
 _EACH = 4
@@ -79,10 +79,19 @@ class SourceSketches:
         """How many documents were added."""
         return len(self._owners)
 
-    def add(self, document_id: str, chunk_id: str, text: str) -> None:
-        """Take in a chunk of a document; the same text may come in several."""
+    def add(
+        self, document_id: str, chunk_id: str, text: str, sketch: array[int] | None = None
+    ) -> None:
+        """Take in a chunk of a document; the same text may come in several.
+
+        Args:
+            document_id: Of the document.
+            chunk_id: Of the chunk.
+            text: The chunk's.
+            sketch: What `sketch_of` says of the text, where that is known.
+        """
         if chunk_id not in self._chunks:
-            self._chunks[chunk_id] = array("I", sorted(set(_runs(text, _SOURCE_GRAM))))
+            self._chunks[chunk_id] = sketch_of(text) if sketch is None else sketch
         self._owners.setdefault(document_id, []).append(chunk_id)
 
     def kin(self) -> set[tuple[str, str]]:
@@ -93,6 +102,9 @@ class SourceSketches:
         for _ in range(_PASSES):
             before = len(found)
             for document, runs in self._all():
+                foreign = sum(first[run] != document or run in others for run in runs)
+                if foreign < _LEAST_OF_CHUNK * len(runs):
+                    continue  # no family can have as many
                 mine = family.of(document)
                 shared = Counter([family.of(first[run]) for run in runs])
                 for run in runs:
@@ -145,6 +157,11 @@ class SourceSketches:
                 runs = self._chunks[chunk]
                 if len(runs) >= _LEAST_RUNS:
                     yield document, runs
+
+
+def sketch_of(text: str) -> array[int]:
+    """The 3-word runs of a text that are looked at, as hashes of 32 bits in order."""
+    return array("I", sorted(set(_runs(text, _SOURCE_GRAM))))
 
 
 def _runs(text: str, gram: int) -> Iterator[int]:

@@ -1,4 +1,7 @@
-"""The texts that a run's rows were written from, read again from its inputs; rows hold none."""
+"""The texts that a run's rows were written from; the rows hold none.
+
+They are read from the run's inputs once, and from the run folder's cache after that.
+"""
 
 from __future__ import annotations
 
@@ -6,38 +9,88 @@ from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import PairmillError
+from pairmill.output.related import sketch_of
 from pairmill.output.run_inputs import find_inputs
+from pairmill.output.text_cache import (
+    CachedTexts,
+    SourceText,
+    TextCacheWriter,
+    cache_place,
+    state_of_inputs,
+)
 from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.records import digest
 from pairmill.store.folder import read_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pairmill.records import Chunk
+    from pairmill.config import Settings
 
 __all__ = ["read_source_texts"]
 
 
-def read_source_texts(path: Path, wanted: set[str]) -> Iterator[Chunk]:
-    """Yield the chunks of a run's inputs, until each that is wanted has come.
+def read_source_texts(path: Path, wanted: set[str]) -> Iterator[SourceText]:
+    """Yield the texts of a run's inputs in their order, until each that is wanted has come.
 
-    Where the inputs are gone, or came by standard input, fewer come, or none: what reads them has
-    to say so.
+    Where all that is wanted was read before, or the inputs are as they were, they come from the
+    cache. Where the inputs are gone, or came by standard input, those come that were kept, or
+    none: what reads them has to say so.
 
     Args:
         path: The run folder.
         wanted: Ids of chunks; those that come are taken out of it.
     """
+    cache = CachedTexts(cache_place(path))
+    if wanted <= cache.ids:
+        yield from _until_found(cache, wanted)
+        return
+    settings = _settings(path)
+    if settings is None:
+        yield from _until_found(cache, wanted)
+        return
+    state = state_of_inputs(settings.inputs, digest(settings.model_dump_json(exclude={"output"})))
+    if cache.state == state:
+        yield from _until_found(cache, wanted)
+        return
+    with TextCacheWriter(cache_place(path)) as writer:
+        yield from _read_again(settings, wanted, cache.ids, writer, state)
+
+
+def _read_again(
+    settings: Settings, wanted: set[str], known: Iterable[str], writer: TextCacheWriter, state: str
+) -> Iterator[SourceText]:
+    """Read the inputs as far as anything is wanted, or was before: else exports take turns."""
+    missing = set(known) | wanted
     try:
-        settings, _ = find_inputs(read_folder(path))
-        if settings is None:
-            return
-        settings = for_unit(settings, make_recipe(settings))
         for chunk in read_chunks(settings, lambda _note: None):
-            wanted.discard(chunk.id)
-            yield chunk
-            if not wanted:
+            text = SourceText(chunk.document_id, chunk.id, chunk.text, sketch_of(chunk.text))
+            writer.add(text)
+            missing.discard(chunk.id)
+            if wanted:
+                wanted.discard(chunk.id)
+                yield text
+            if not missing:
+                writer.keep("")
                 return
+        writer.keep(state)
     except (OSError, ValueError, PairmillError):
         return  # inputs move; what was found before still counts
+
+
+def _until_found(texts: Iterable[SourceText], wanted: set[str]) -> Iterator[SourceText]:
+    for text in texts:
+        wanted.discard(text.id)
+        yield text
+        if not wanted:
+            return
+
+
+def _settings(path: Path) -> Settings | None:
+    """The settings to read the run's inputs by; None where there are none to read."""
+    try:
+        settings, _ = find_inputs(read_folder(path))
+        return None if settings is None else for_unit(settings, make_recipe(settings))
+    except (OSError, ValueError, PairmillError):
+        return None

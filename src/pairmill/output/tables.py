@@ -1,13 +1,14 @@
-"""Writing records as JSONL or Parquet files of bounded size, named as the hub names them."""
+"""Writing records as JSONL, Parquet or CSV files of bounded size, named as the hub names them."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO
 
 import orjson
 
@@ -17,11 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.features import Feature, Schema
-    from pairmill.output.formats.format import Record
+    from pairmill.output.formats.format import Format, Record
 
-__all__ = ["FILE_TYPES", "SplitWriter", "WrittenTable", "check_file_type"]
+__all__ = [
+    "FILE_TYPES",
+    "SplitWriter",
+    "WrittenTable",
+    "check_file_type",
+    "csv_reader_options",
+    "stored_schema",
+]
 
-FILE_TYPES = ("jsonl", "parquet")
+FILE_TYPES = ("jsonl", "parquet", "csv")
 
 _MOMENT = "timestamp[s, tz=UTC]"
 _GROUP_ROWS = 1_000
@@ -50,7 +58,7 @@ class SplitWriter:
     Args:
         folder: Holds ``data``; files get their final names in ``close``.
         split: Name of the split.
-        file_type: ``jsonl`` or ``parquet``.
+        file_type: ``jsonl``, ``parquet`` or ``csv``.
         schema: Columns of the records.
         file_bytes: A file is closed once its records, as JSON, reach this size.
     """
@@ -109,7 +117,12 @@ class SplitWriter:
 
     def _open(self) -> _Sink:
         path = self._draft(len(self._rows_of))
-        self._sink = _Parquet(path, self._schema) if self._file_type == "parquet" else _Lines(path)
+        if self._file_type == "parquet":
+            self._sink = _Parquet(path, self._schema)
+        elif self._file_type == "csv":
+            self._sink = _Csv(path, self._schema)
+        else:
+            self._sink = _Lines(path)
         self._rows_of.append(0)
         self._filled = 0
         return self._sink
@@ -137,6 +150,22 @@ class _Lines:
 
     def write(self, record: Record, line: bytes) -> None:  # noqa: ARG002 (a _Sink)
         self._file.write(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Csv:
+    """Cells as RFC 4180 has them; a null is an empty cell, a list or struct is JSON."""
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._names = tuple(schema)
+        self._writer.writerow(self._names)
+
+    def write(self, record: Record, line: bytes) -> None:  # noqa: ARG002 (a _Sink)
+        self._writer.writerow([_cell(record[name]) for name in self._names])
 
     def close(self) -> None:
         self._file.close()
@@ -179,13 +208,51 @@ def check_file_type(name: str) -> Any:
     """
     if name not in FILE_TYPES:
         raise UsageError(f"unknown file type '{name}'; known: {', '.join(FILE_TYPES)}")
-    if name == "jsonl":
+    if name != "parquet":
         return None
     try:
         import_module("pyarrow.parquet")
         return import_module("pyarrow")
     except ImportError:
         raise UsageError(_NO_PYARROW) from None
+
+
+def stored_schema(shape: Format, file_type: str) -> Schema:
+    """The types of the columns as a file of that type holds them: CSV knows only scalars.
+
+    Raises:
+        UsageError: One of the format's own columns is a list, which no trainer reads from CSV.
+    """
+    if file_type != "csv":
+        return shape.schema
+    for name in shape.schema:
+        if name not in shape.added and not isinstance(shape.schema[name], str):
+            raise UsageError(
+                f"--format csv: the column '{name}' of the format '{shape.name}' is a list, which"
+                " CSV cannot hold; use jsonl or parquet, or --to alpaca or prompt_completion"
+            )
+    return {
+        name: feature if _is_plain(feature) else "string" for name, feature in shape.schema.items()
+    }
+
+
+def csv_reader_options(shape: Format) -> dict[str, Any]:
+    """What pandas, and ``datasets`` by the card, must be told to read the cells as they were.
+
+    Else a text such as ``NA`` or ``None`` is read as null.
+    """
+    empty_is_null = {name: [""] for name in shape.added}
+    return {"keep_default_na": False} | ({"na_values": empty_is_null} if empty_is_null else {})
+
+
+def _is_plain(feature: Feature) -> bool:
+    return isinstance(feature, str) and feature != _MOMENT
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (list, dict)):
+        return orjson.dumps(value).decode()
+    return value
 
 
 def _arrow_type(pyarrow: Any, feature: Feature) -> Any:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pairmill.output.formats.format import Format
     from pairmill.output.tables import WrittenTable
 
-__all__ = ["render_axolotl", "render_llama_factory"]
+__all__ = ["entry_names", "render_axolotl", "render_llama_factory"]
 
 _AXOLOTL_HEAD = """\
 # Merge this into your Axolotl settings. The path is relative to where axolotl is started.
@@ -30,14 +30,26 @@ def render_llama_factory(
     shape: Format, name: str, files: Mapping[str, Sequence[WrittenTable]]
 ) -> str:
     """The text of ``dataset_info.json``: one entry for each file of each split."""
+    names = entry_names(name, files)
+    entries: dict[str, Any] = {
+        entry: {"file_name": file.path, **shape.llama_factory}
+        for split, written in files.items()
+        for entry, file in zip(names[split], written, strict=True)
+    }
+    return json.dumps(entries, indent=2) + "\n"
+
+
+def entry_names(name: str, files: Mapping[str, Sequence[WrittenTable]]) -> dict[str, list[str]]:
+    """What LLaMA-Factory calls the files of each split."""
     stem = re.sub(r"\W+", "_", name).strip("_") or "pairs"
-    entries: dict[str, Any] = {}
+    found: dict[str, list[str]] = {}
     for split, written in files.items():
         label = stem if split == "train" else f"{stem}_{split}"
-        for number, file in enumerate(written):
-            entry = label if len(written) == 1 else f"{label}_{number:05d}"
-            entries[entry] = {"file_name": file.path, **shape.llama_factory}
-    return json.dumps(entries, indent=2) + "\n"
+        numbers = range(len(written))
+        found[split] = (
+            [label] if len(written) == 1 else [f"{label}_{number:05d}" for number in numbers]
+        )
+    return found
 
 
 def render_axolotl(shape: Format, name: str, files: Mapping[str, Sequence[WrittenTable]]) -> str:
@@ -51,7 +63,8 @@ def render_axolotl(shape: Format, name: str, files: Mapping[str, Sequence[Writte
 
 
 def _axolotl_entry(shape: Format, name: str, written: Sequence[WrittenTable]) -> dict[str, Any]:
-    kind = "parquet" if written[0].path.endswith(".parquet") else "json"
+    ending = written[0].path.rpartition(".")[2]
+    kind = ending if ending in {"parquet", "csv"} else "json"
     paths = [file.path for file in written]
     place = {"path": f"./{name}", "ds_type": kind, "data_files": paths, "split": "train"}
     return {**place, **json.loads(json.dumps(dict(shape.axolotl)))}  # copies: YAML without anchors

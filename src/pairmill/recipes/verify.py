@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from pairmill.errors import RejectedError
 from pairmill.events import PairVerified, SentenceTried
 from pairmill.quality.grounding import evidence_match
+from pairmill.quality.privacy import redact
 from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.draws import hash_share
@@ -475,7 +476,7 @@ def _marked(pair: Pair, reply: _Reply, *, cut: int = 0) -> Pair:
         not_in_text=tally[NOT_IN_TEXT],
         unproven=tally[UNPROVEN],
         cut=cut,
-        quotes=tuple(piece.quote for piece in asked),
+        quotes=tuple(redact(piece.quote)[0] for piece in asked),
     )
     return replace(pair, flags=tuple(flags), verification=found)
 

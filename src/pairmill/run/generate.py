@@ -13,20 +13,23 @@ from anyio import from_thread
 
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
-from pairmill.events import Notice
+from pairmill.events import Bus, Notice
 from pairmill.llm.lifetimes import check_model_is_named
 from pairmill.run.descriptors import check_open_files
 from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
 from pairmill.service.companions import check_companion
+from pairmill.service.progress import show_in_python
+from pairmill.service.tally import RunTally
+from pairmill.sources.given import as_paths
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from pairmill.events import Bus
     from pairmill.run.summary import Summary
     from pairmill.service.companions import Companion
+    from pairmill.sources.given import Given
     from pairmill.store.ledger import LedgerStore
 
 __all__ = ["generate", "run_blocking"]
@@ -35,9 +38,10 @@ Result = TypeVar("Result")
 
 
 def generate(
-    *inputs: str | os.PathLike[str],
+    *inputs: Given,
     output: str | os.PathLike[str] = "dataset",
     bus: Bus | None = None,
+    progress: bool | None = None,
     companions: Sequence[Companion | str] = (),
     ledger: LedgerStore | None = None,
     **settings: Any,
@@ -48,9 +52,12 @@ def generate(
     the same arguments, it asks the model only for what is new.
 
     Args:
-        inputs: Files or folders.
+        inputs: Files or folders; or documents: an iterable of dicts with a ``text`` or of
+            `Document`, a data frame, a ``datasets.Dataset``. Documents are written to
+            ``OUTPUT-documents.jsonl``, where a later start finds them.
         output: The run folder; ``datasets.load_dataset(output)`` reads it at every moment.
         bus: Delivers the events of the run to whoever subscribed; see `pairmill.events`.
+        progress: Show how far it is on standard error; None: on a terminal and in a notebook.
         companions: Coroutine functions to run beside it, each called with a `RunView`. They may
             also be named, as in the settings: ``package.module:name``.
         ledger: Where a new folder keeps its answers; None: in SQLite. See docs/ledgers.md.
@@ -71,19 +78,32 @@ def generate(
         settings["companions"] = tuple(named)
     if callable(recipe := settings.get("recipe")):
         settings["recipe"] = _place_of(recipe)
-    given = {**settings, "inputs": tuple(str(path) for path in inputs), "output": str(output)}
-    loaded = load(given=given)
+    paths = as_paths(inputs, output)
+    loaded = load(given={**settings, "inputs": paths, "output": str(output)})
     is_main = threading.current_thread() is threading.main_thread()
     handle_signals = is_main and not _loop_is_running()
     check_open_files()
     check_export(loaded)
     is_begun = (loaded.output / ".run" / "settings.json").is_file()
     check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)
-    begin = partial(run, loaded, bus, handle_signals=handle_signals, companions=own, ledgers=ledger)
-    summary = run_blocking(begin)
+    # A bus of this run alone: a caller's may serve several, and must not keep what draws this one.
+    own_bus, tally = Bus(), RunTally(time.monotonic)
+    if bus:
+        own_bus.subscribe(bus.emit)
+    tally.listen(own_bus)
+    with show_in_python(own_bus, tally, progress) as tick:
+        begin = partial(
+            run,
+            loaded,
+            own_bus,
+            tick=tick,
+            handle_signals=handle_signals,
+            companions=own,
+            ledgers=ledger,
+        )
+        summary = run_blocking(begin)
     for line in export_at_end(loaded, summary):
-        if bus:
-            bus.emit(Notice(text=line))
+        own_bus.emit(Notice(text=line))
     return summary
 
 

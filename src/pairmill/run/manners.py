@@ -33,7 +33,6 @@ MOST_DOCUMENTS = 20_000  # that are looked at: of more, the first ones
 MOST_AUTHORS = 20_000
 MOST_TEXTS = 12  # of an author
 _READ_CHARS = 8_000  # of a text
-_NAMED = 3
 
 
 class Manners:
@@ -69,18 +68,17 @@ class Manners:
 async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
     """Make and keep the cards of authors that have none yet; return what there is to say.
 
-    Input that cannot be read twice (standard input) gives none.
+    Input that cannot be read twice for nothing (standard input, remote files) gives none.
     """
-    if "-" in job.inputs:
-        return [
-            "style cards need a second look at the input, which a pipe does not give: none made"
-        ]
-    name = f"manners of {_named(job)}"
-    if memory.get(name) is not None:
-        return []
     try:
+        named = _named(job)
+        if named is None:
+            return ["style cards need a second look at the input: a pipe or remote file gives none"]
+        name = f"manners of {named}"
+        if memory.get(name) is not None:
+            return []
         manners = await run_aside(lambda: _read(job))
-    except PairmillError:
+    except (PairmillError, OSError):
         return []  # the run itself reads the same, and says what is wrong
     told = _keep(manners.pooled(), memory)
     memory.set(name, "made")
@@ -114,11 +112,12 @@ def _keep(pooled: dict[str, list[Manner]], memory: RunMemory) -> list[str]:
     return [f"style cards of {cards:,} authors, each pooled over their texts{rest}"]
 
 
-def _named(job: Job) -> str:
-    """Digest of the names, sizes and times of all input files."""
+def _named(job: Job) -> str | None:
+    """Digest of the names, sizes and times of all input files; None where some are no files."""
     found = []
     for file in find_files(job.inputs, job.output, lambda _: None):
-        if file.path is not None:
-            about = file.path.stat()
-            found.append(f"{file.label} {about.st_size} {about.st_mtime_ns}")
+        if file.path is None:
+            return None
+        about = file.path.stat()
+        found.append(f"{file.label} {about.st_size} {about.st_mtime_ns}")
     return digest(*sorted(found))

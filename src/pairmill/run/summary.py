@@ -109,7 +109,7 @@ class Summary:
     def lines(self) -> list[str]:
         """What to tell a person at the end: the sums, what is wrong, how it ended, what is next."""
         warnings = [f"warning: {self.warning}"] if self.warning else []
-        return [*self._sums(), *warnings, *self._ending(), *self._next()]
+        return [*self._sums(), *warnings, *self.ending(), *self._next()]
 
     def _sums(self) -> list[str]:
         counts = self.counts
@@ -134,7 +134,8 @@ class Summary:
         )
         return f"${self.usd:,.4f}{doubt}{each}; {tokens}; {time}"
 
-    def _ending(self) -> list[str]:
+    def ending(self) -> list[str]:
+        """How it ended, in one line."""
         told = f"{self.pairs:,} pairs in {self.folder}"
         if self.exit_code == EXIT_DONE:
             if self.asked:

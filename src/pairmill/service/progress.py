@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.service.tally import RunTally
 
-__all__ = ["show"]
+__all__ = ["show", "show_in_python"]
 
 LOG_EVERY_S = 5.0  # between two progress lines in a log, where something changed
 STILL_EVERY_S = 60.0  # where nothing did
+NOTEBOOK_EVERY_S = 1.0
+LINE_CELLS = 112
 BAR_CELLS = 24
 GAP = 2
 Shown: TypeAlias = InputSkipped | Notice | ShardPublished
@@ -74,6 +77,47 @@ def show(
 
     yield tick
     logger.info("progress", **tally.summary())
+
+
+@contextmanager
+def show_in_python(
+    bus: Bus, tally: RunTally, progress: bool | None = None
+) -> Iterator[Callable[[], None]]:
+    """Show a run that a Python program began; see ``show``.
+
+    A notebook gets one line, written anew each second: it needs no widgets.
+
+    Args:
+        bus: Of the run.
+        tally: Listens on it.
+        progress: Whether to show it at all; None: on a terminal and in a notebook. Elsewhere True
+            logs as the command does.
+    """
+    console = Console(stderr=True, highlight=False)
+    if progress is None:
+        progress = console.is_terminal or console.is_jupyter
+    if not progress or not console.is_jupyter:
+        with show(bus, tally, console, verbosity=0 if progress else -1) as tick:
+            yield tick
+        return
+    drawn = -NOTEBOOK_EVERY_S
+
+    def draw() -> None:
+        nonlocal drawn
+        now = time.monotonic()
+        if now - drawn >= NOTEBOOK_EVERY_S:
+            drawn = now
+            sys.stderr.write(f"\r{_one_line(tally)}")
+            sys.stderr.flush()
+
+    yield draw
+    sys.stderr.write(f"\r{_one_line(tally)}\n")
+
+
+def _one_line(tally: RunTally) -> str:
+    """Both lines of figures as one, without the bar; blanks cover what stood there before."""
+    first = _first_line(tally, 40).plain.lstrip("\u2501 ")
+    return f"{first}  {_fitted(_figures(tally), 70).plain}".ljust(LINE_CELLS)[:LINE_CELLS]
 
 
 def _say(event: Shown, console: Console, seen: set[str] | None) -> None:

@@ -20,16 +20,17 @@ from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.service.verdicts import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
+from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
 from pairmill.store.verdict import RunVerdict, read_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pairmill.store.charges import Bill
     from pairmill.store.counts import RunCounts
+    from pairmill.store.entries import ShardRecord, Totals
     from pairmill.store.folder import RunFolder
-    from pairmill.store.ledger import LedgerReader
 
 __all__ = ["figures", "print_status"]
 
@@ -41,9 +42,14 @@ def print_status(path: Path, *, as_json: bool) -> None:
         FolderError: There is no run folder, or its ledger cannot be read.
     """
     folder = read_folder(path)
-    with folder.read_ledger() as lookup:
-        counts = count_run(folder, lookup)
-        found = figures(folder, lookup, counts)
+    if folder.has_ledger or not folder.manifest.exists():
+        with folder.read_ledger() as lookup:
+            counts = count_run(folder, lookup)
+            found = figures(folder, lookup.totals(), counts, lookup.shards())
+    else:  # a copy of what was published: the manifest has the sums
+        counts = read_manifest_counts(folder)
+        found = figures(folder, read_totals(folder.manifest), counts)
+        found |= _published(folder) | {"usd": read_manifest_usd(folder.manifest)}
     known = parse_figures(folder.read_figures(), folder.read_voice())
     if as_json:
         found |= (
@@ -61,9 +67,10 @@ def print_status(path: Path, *, as_json: bool) -> None:
     print_checks(verdicts(known), console)
 
 
-def figures(folder: RunFolder, lookup: LedgerReader, counts: RunCounts) -> dict[str, Any]:
+def figures(
+    folder: RunFolder, totals: Totals, counts: RunCounts, shards: Sequence[ShardRecord] = ()
+) -> dict[str, Any]:
     """The figures of ``status``, by stable names."""
-    totals, shards = lookup.totals(), lookup.shards()
     bill, usage = totals.bill, totals.usage
     usd = _usd(bill, folder)
     tokens = usage.prompt_tokens + usage.completion_tokens
@@ -94,6 +101,12 @@ def figures(folder: RunFolder, lookup: LedgerReader, counts: RunCounts) -> dict[
         "open_shards": sum(not shard.closed for shard in shards),
         "bytes": sum(shard.bytes for shard in shards),
     }
+
+
+def _published(folder: RunFolder) -> dict[str, Any]:
+    """What of the shards can be told without a ledger."""
+    shards = [*folder.data.glob("train-*.jsonl"), *folder.rejected.glob("rejected-*.jsonl")]
+    return {"published_shards": len(shards), "bytes": sum(path.stat().st_size for path in shards)}
 
 
 def _verdict(folder: RunFolder) -> dict[str, Any] | None:

@@ -146,6 +146,34 @@ class RunCounts:
         """Lines that stand in ``rejected/``."""
         return self.empty + self.rejected_chunks + self.dropped_pairs + self.retried
 
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> RunCounts:
+        """The sums that `to_json` gave.
+
+        Raises:
+            LookupError: One is missing.
+            TypeError: One is no number, or no mapping.
+        """
+        documents, chunks, pairs = found["documents"], found["chunks"], found["pairs"]
+        rejected, dropped = dict(chunks["rejected"]), dict(pairs["dropped"])
+        told = chunks["empty"] + sum(rejected.values()) + sum(dropped.values())
+        return cls(
+            documents=documents["all"],
+            used=documents["used"],
+            skipped=dict(documents["skipped"]),
+            is_input_whole=documents["is_whole"],
+            written=chunks["written"],
+            empty=chunks["empty"],
+            empty_reasons={},
+            rejected=rejected,
+            to_do=chunks["to_do"],
+            pairs=pairs["kept"],
+            dropped=dropped,
+            retried=found["reject_lines"] - told,
+            repeated=found.get("duplicates", {}).get("chunks", 0),
+            repeated_chars=found.get("duplicates", {}).get("chars", 0),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The sums as plain values under stable names."""
         return {

@@ -10,7 +10,7 @@ import orjson
 from pairmill.records import Usage
 from pairmill.store.chain import read_manifest
 from pairmill.store.charges import Bill
-from pairmill.store.counts import count_run
+from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.entries import Totals
 from pairmill.store.files import DISK, Files, atomic_write
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pairmill.store.folder import RunFolder
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["read_totals", "write_manifest"]
+__all__ = ["read_manifest_counts", "read_manifest_usd", "read_totals", "write_manifest"]
 
 _FORMAT = 1
 _PICO = 10**12
@@ -99,6 +99,25 @@ def read_totals(path: Path) -> Totals:
         models=models,
         bill=Bill(calls, 0, 0, 0, usage, 0, {}, 0, 0),
     )
+
+
+def read_manifest_counts(folder: RunFolder) -> RunCounts:
+    """Return the counts of a folder without a ledger, as its run's last end wrote them.
+
+    Of a manifest by an early version, which has none, those that follow from its sums.
+    """
+    found = read_manifest(folder.manifest)
+    try:
+        return RunCounts.from_json(found["counts"])
+    except (LookupError, TypeError, AttributeError):
+        return add_up(folder, read_totals(folder.manifest), {})
+
+
+def read_manifest_usd(path: Path) -> float | None:
+    """Return what a run's calls cost in dollars, by its manifest; None where that is not known."""
+    cost = read_manifest(path).get("cost")
+    usd = cost.get("usd") if isinstance(cost, dict) else None
+    return float(usd) if isinstance(usd, int | float) else None
 
 
 def _counts(value: object) -> dict[str, int]:

@@ -208,6 +208,16 @@ def test_after_an_answer_that_was_too_long_the_next_ones_are_reserved_as_long() 
     assert after.prompt_tokens == 1800
 
 
+def test_an_answer_that_was_cut_at_the_limit_kept_to_it() -> None:
+    budget = _budget(Caps(tokens=10**6))
+    held = budget.try_reserve(1000, 500, None)
+    assert held is not None
+    budget.settle(held, CallOutcome.ANSWERED, PricedUsage(Usage(1000, 500), None))
+    after = budget.try_reserve(1000, 500, None)
+    assert after is not None
+    assert (after.prompt_tokens, after.max_tokens) == (1000, 500)
+
+
 class Counting(dict[str, Any]):
     """A schema that knows how often it was written out."""
 

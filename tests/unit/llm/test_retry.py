@@ -41,6 +41,18 @@ def test_the_bound_of_the_wait_doubles_up_to_a_cap(kind: Kind) -> None:
     assert POLICY.decide(failed(kind), History(failures=10**6), Highest()) == Wait(8.0)
 
 
+def test_a_wait_that_the_server_asked_for_is_never_cut_short() -> None:
+    assert POLICY.decide(failed(Kind.RATE, after_s=10.0), History(), Highest()) == Wait(11.0)
+    busy = failed(Kind.OVERLOAD, after_s=20.0)
+    assert POLICY.decide(busy, History(failures=9), Highest()) == Wait(22.0)
+
+
+def test_while_others_are_answered_it_waits_for_seconds_and_not_for_a_minute() -> None:
+    error, late = failed(Kind.OVERLOAD), History(failures=20)
+    assert RetryPolicy().decide(error, late, Highest(), alone=True) == Wait(5.0)
+    assert RetryPolicy().decide(error, late, Highest()) == Wait(60.0)
+
+
 def test_calls_that_failed_together_do_not_come_back_together() -> None:
     rng = random.Random(1)
     waits = {POLICY.decide(failed(Kind.RATE), History(failures=3), rng) for _ in range(100)}

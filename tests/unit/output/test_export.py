@@ -18,8 +18,8 @@ from pairmill.output.related import related_documents
 from pairmill.output.repeats import near_repeats
 from pairmill.output.split import Shares
 from pairmill.output.split_record import read_splits
+from pairmill.output.text_cache import SourceText
 from pairmill.quality.phrases import LANGUAGES
-from pairmill.records import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -372,8 +372,8 @@ def test_parquet_without_its_extra_names_it(
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     with pytest.raises(UsageError, match=r"pip install 'pairmill\[parquet\]'"):
         export(run_folder([row(0)]), tmp_path / "out", ExportOptions(file_type="parquet"))
-    with pytest.raises(UsageError, match="unknown file type 'csv'"):
-        export(tmp_path / "run", tmp_path / "out", ExportOptions(file_type="csv"))
+    with pytest.raises(UsageError, match="unknown file type 'xlsx'"):
+        export(tmp_path / "run", tmp_path / "out", ExportOptions(file_type="xlsx"))
 
 
 def test_a_place_that_cannot_be_written_says_so(
@@ -411,8 +411,8 @@ def test_the_card_and_the_trainers_snippets_name_the_files(
     assert held_out["data_files"] != train["data_files"]
 
 
-def chunk_of(number: int, text: str) -> Chunk:
-    return Chunk(f"c{number}", text, f"d{number}", 0, len(text), "here")
+def chunk_of(number: int, text: str) -> SourceText:
+    return SourceText(f"d{number}", f"c{number}", text)
 
 
 def test_documents_whose_own_texts_are_copies_share_a_split_whatever_their_answers_say(
@@ -429,7 +429,7 @@ def test_documents_whose_own_texts_are_copies_share_a_split_whatever_their_answe
     folder, options = run_folder(rows), ExportOptions(shares=Shares(50, 25, 25))
     chunks = [chunk_of(number, texts[number % 40]) for number in range(80)]
 
-    def read(wanted: set[str]) -> Iterator[Chunk]:
+    def read(wanted: set[str]) -> Iterator[SourceText]:
         assert wanted == {f"c{number}" for number in range(80)}
         yield from chunks
 
@@ -487,7 +487,7 @@ def test_an_open_book_shows_passages_of_the_same_split_only(
         shape=shape, shares=Shares(50, 25, 25), open_book=80, unanswerable=25, seed=2
     )
 
-    def read(_wanted: set[str]) -> Iterator[Chunk]:
+    def read(_wanted: set[str]) -> Iterator[SourceText]:
         yield from (chunk_of(number, texts[number]) for number in range(59))
 
     summary = export(folder, out, options, find_related=related_documents, read_texts=read)

@@ -354,3 +354,13 @@ async def test_the_recipe_drops_and_cuts_before_second_answers_and_ratings() -> 
     assert pair.grounding is not None
     off = make_recipe(settings(style_card="off"))
     assert recipe.identity != off.identity
+
+
+async def test_a_quotation_with_personal_data_is_kept_with_placeholders() -> None:
+    text = f"{KETTLES} Write to hans.meier@mailbox.net about the brewers of the valley."
+    quote = "Write to hans.meier@mailbox.net about the brewers"
+    ask = ScriptedVerifier(lambda *_: ("supported", quote))
+    (kept,) = await verifier().verify(PAIRS[:1], make_chunk(text), ask)
+    assert kept.verification is not None
+    assert all("hans.meier" not in each for each in kept.verification.quotes)
+    assert "[EMAIL]" in kept.verification.quotes[0]

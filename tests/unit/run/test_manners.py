@@ -76,6 +76,7 @@ async def test_a_pipe_is_not_read_twice(tmp_path: Path) -> None:
     with RunMemory(tmp_path / "m.db") as memory:
         (told,) = await pool_manners(job, memory)
     assert "second look" in told
+    assert "pipe" in told
 
 
 def test_memory_is_bounded_and_the_order_changes_nothing() -> None:

@@ -20,7 +20,7 @@ from pairmill.events import (
     UnitsPlanned,
 )
 from pairmill.records import Outcome, Usage
-from pairmill.service.progress import _drawing, show
+from pairmill.service.progress import _drawing, show, show_in_python
 from pairmill.service.tally import RunTally
 
 HOSTILE = "page\x1b[31m\r\nlevel=error\u202e\x07"
@@ -123,3 +123,21 @@ def test_a_log_is_silent_while_nothing_changes_but_for_a_line_each_minute(
             now += 0.5
             tick()
         assert pipe.text().count('"progress"') == 3
+
+
+def test_a_notebook_gets_one_line_that_is_written_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    bus, tally = Bus(), RunTally(time.monotonic)
+    tally.listen(bus)
+    with show_in_python(bus, tally) as tick:
+        tick()
+        tick()
+    said = capsys.readouterr().err
+    assert said.count("\r") == 2  # the second call came too soon
+    assert said.endswith("\n")
+    assert "chunks 0/0" in said
+    with show_in_python(bus, tally, progress=False) as tick:
+        tick()
+    assert capsys.readouterr().err == ""

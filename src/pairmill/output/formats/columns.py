@@ -56,5 +56,9 @@ def with_columns(shape: Format, names: Sequence[str], fields: Mapping[str, Featu
 
     notes = {name: ROW_NOTES.get(name, "A field of the recipe") for name in added}
     return replace(
-        shape, schema={**shape.schema, **added}, notes={**shape.notes, **notes}, write=write
+        shape,
+        schema={**shape.schema, **added},
+        notes={**shape.notes, **notes},
+        write=write,
+        added=tuple(added),
     )

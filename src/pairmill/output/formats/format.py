@@ -47,6 +47,7 @@ class Format:
         tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
         needs: Name of a recipe's field without which a row makes no record; dropped as
             ``no_NAME``.
+        added: Columns of the row that were asked for beside the format's own; they may be null.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Format:
     paired: bool = False
     tasks: frozenset[str] = frozenset({"pair", "question"})
     needs: str | None = None
+    added: tuple[str, ...] = ()
 
     def reason_to_drop(self, row: Row) -> str | None:
         """Why a row makes no record of this format, in a short stable word; None if it does."""

@@ -10,7 +10,7 @@ from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
-from pairmill.output.facts import RunFacts, cost_usd, counted
+from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
 from pairmill.output.marks.overlay import read_marks
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
@@ -22,10 +22,8 @@ from pairmill.output.run_inputs import find_chunks, has_code
 from pairmill.output.voice import keep_voice
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
-from pairmill.store.counts import RunCounts, add_up, count_run
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
-from pairmill.store.manifest import read_totals
 from pairmill.store.verdict import keep_verdict, read_verdict
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from pairmill.output.qc.shapes import Place
     from pairmill.output.report.items import Finding
     from pairmill.recipes.recipe import Recipe
-    from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
 
 __all__ = ["judge_folder", "measure_quality", "read_facts", "report_on"]
@@ -123,7 +120,7 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> Run
     Raises:
         FolderError: The ledger cannot be read.
     """
-    totals, counts = _sums(folder)
+    totals, counts = read_sums(folder)
     told = _manifest_facts(folder)
     settings = _settings(folder)
     is_safe = run_code or (settings is not None and not has_code(settings))
@@ -144,16 +141,6 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> Run
         verdict=read_verdict(folder),
         finished=bool(told.get("finished")),
     )
-
-
-def _sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
-    """All sums and counts; if there is no ledger, those sums that the manifest has."""
-    if not folder.has_ledger:
-        totals = read_totals(folder.manifest)
-        return totals, add_up(folder, totals, {})
-    with folder.read_ledger() as lookup:
-        totals = lookup.totals()
-        return totals, count_run(folder, lookup, totals)
 
 
 def _manifest_facts(folder: RunFolder) -> dict[str, Any]:

@@ -84,6 +84,7 @@ class Indexer:
         self._is_done = False
         self._problem = ""
         self._signature: Any = None
+        self._pending: Any = None
         self._changed_at = 0.0
         self._chunks: Iterator[Chunk] | None = None
         self._chunk_note = ""
@@ -328,8 +329,6 @@ class Indexer:
         self._read_afresh(files)
         self._signature = signature
         return True
-
-    _pending: Any = None
 
     def _read_afresh(self, files: list[Path]) -> None:
         self._is_done = False

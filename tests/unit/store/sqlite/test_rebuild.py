@@ -64,6 +64,19 @@ def test_units_are_named_by_the_recipes_that_were_used(path: Path) -> None:
     assert totals.models == {"model-1": 22}
 
 
+def test_the_bill_of_a_lost_ledger_is_what_the_lines_tell(path: Path) -> None:
+    folder = lost(path)
+    with lock_folder(path, version="1") as locked:
+        rebuild(locked, IDENTITIES)
+    with SqliteLookup(folder.ledger) as lookup:
+        totals = lookup.totals()
+    assert (totals.calls, totals.usage, dict(totals.models)) == (
+        22,
+        Usage(110, 55),
+        {"model-1": 22},
+    )
+
+
 def test_what_no_recipe_explains_is_counted_and_kept(path: Path) -> None:
     lost(path)
     with lock_folder(path, version="1") as locked:
