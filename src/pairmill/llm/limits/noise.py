@@ -1,4 +1,4 @@
-"""Does a refusal say anything about our rate? Two tests, and what they teach. Pure.
+"""Does a refusal say anything about our rate? Three tests, and what they teach. Pure.
 
 A server refuses because we send too much, or for reasons of its own: shared capacity, one sick
 replica behind a balancer, chance. What tells them apart:
@@ -13,6 +13,8 @@ replica behind a balancer, chance. What tells them apart:
   just above a quota that refills all the time. ``NoiseTest`` notices the excess; the caller then
   sends a little less than was taken, and what is refused *then* decides: about as much as before is
   noise, next to nothing a quota.
+* **Waves.** A server that is overloaded for a while refuses all that it gets, and then nothing.
+  Such clusters come when they come, and those of a quota the later, the less is sent: ``WaveTest``.
 
 Calls that were sent are taken for accepted until they are refused, so nothing has to be counted for
 an answer: a refusal costs a few operations, an answer none.

@@ -22,6 +22,8 @@ A pool is in one of these states:
 * **trying**: scattered refusals are more than usual, and a little less is sent until it shows
   whether that helps. If not they are noise, and the cut is undone.
 
+Clusters that come no later at a lower pace are waves (see ``noise``): they pause, and cut no pace.
+
 The constants were chosen by simulation: tests/property/test_gate_quotas.py, test_gate_shares.py and
 test_gate_noise.py hold what they reach.
 """
@@ -59,8 +61,8 @@ _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask ag
 _UTILISED = 0.8  # only a rate that is used may grow
 _LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
 _SHORTS = 20  # shorter spells in a row, until it is not thought to any more
-_SOON = 2
-_APART_S = 45.0  # between two such spells, at least; in a shorter time no minute ends twice
+_SOON = 2  # such spells in a row that came too soon, until they are thought to be waves
+_APART_S = 45.0  # between two of them, at least; in a shorter time no minute ends twice
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
@@ -68,8 +70,8 @@ _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the la
 _UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _RISEN_S = 2.0  # over which a pace that doubles is measured
 _LEAST_RAMP_S, _RAMP_S = 0.05, 0.5  # in which twice as many calls may go after a pause: bounds
-_SOON_S = 0.001
 _REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
+_LEAST_WAIT_S = 0.001
 _FADE = 0.9  # with each refusal, of what the longest of late took
 _COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
@@ -472,7 +474,7 @@ class RateControl:
             return 0.0
         step_s = self._ramp_s
         steps = int(max(0.0, now - self.paused_until) / step_s)
-        return max(_SOON_S, self.paused_until + (steps + 1) * step_s - now)
+        return max(_LEAST_WAIT_S, self.paused_until + (steps + 1) * step_s - now)
 
     @property
     def _ramp_s(self) -> float:
