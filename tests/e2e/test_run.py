@@ -172,3 +172,12 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
         run = pairmill("run", "-", "-o", out, url=endpoint.url, input_text=lines)
     assert run.returncode == 0, run.stderr
     assert {row["title"] for row in rows(out)} == {"T0", "T1", "T2"}
+
+
+def test_quiet_says_how_it_ended_and_nothing_else(tmp_path: Path) -> None:
+    corpus, out = write_corpus(tmp_path / "articles", 2), tmp_path / "out"
+    with Simulator() as endpoint:
+        ended = pairmill("run", corpus, "-o", out, "--model", "m", "-q", url=endpoint.url)
+    assert ended.returncode == 0, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.endswith(f"pairs in {out}")
