@@ -1,4 +1,4 @@
-"""Does a refusal say anything about our rate? Two tests, and what they teach. Pure.
+"""Does a refusal say anything about our rate? Three tests, and what they teach. Pure.
 
 A server refuses because we send too much, or for reasons of its own: shared capacity, one sick
 replica behind a balancer, chance. What tells them apart:
@@ -13,6 +13,8 @@ replica behind a balancer, chance. What tells them apart:
   just above a quota that refills all the time. ``NoiseTest`` notices the excess; the caller then
   sends a little less than was taken, and what is refused *then* decides: about as much as before is
   noise, next to nothing a quota.
+* **Waves.** A server that is overloaded for a while refuses all that it gets, and then nothing.
+  Such clusters come when they come, and those of a quota the later, the less is sent: ``WaveTest``.
 
 Calls that were sent are taken for accepted until they are refused, so nothing has to be counted for
 an answer: a refusal costs a few operations, an answer none.
@@ -32,7 +34,7 @@ _PRIOR_REFUSED, _PRIOR_TAKEN = 1.5, 8.0  # with no history one call of five may 
 _LONG, _SHORT = 1000.0, 100.0  # calls over which the usual probability is known
 _KEPT = 32  # refusals that are kept in the order of sending
 _COUNT = 16  # refusals that tell of an excess: by chance their number varies by a quarter
-_EXCESS, _TIMES = 0.03, 3.0  # what an excess is: so much more, and so many times the noise
+_EXCESS, _TIMES = 0.03, 1.5  # what an excess is: so much more, and so many times the noise
 _STILL = 0.5  # of an excess, still refused at a lower rate: it is noise
 _LEAST, _MOST = 40, 800  # calls of a trial
 _LEAST_NOISE = 0.005  # less is as good as none
@@ -165,9 +167,14 @@ class NoiseTest:
         self._recent.append(index)
         return len(self._recent) == _COUNT and self.lately > _EXCESS + _TIMES * self.share
 
-    def begin(self, index: int) -> None:
-        """Begin a trial: calls from number ``index`` on are sent at a lower rate."""
-        self._before = self.lately
+    def begin(self, index: int, before: float = 0.0) -> None:
+        """Begin a trial: calls from number ``index`` on are sent at a lower rate.
+
+        Args:
+            index: In the order of sending.
+            before: Share that was refused at the higher rate; 0 for that of the last refusals.
+        """
+        self._before = before or self.lately
         calls = min(_MOST, max(_LEAST, round(_COUNT / self._before)))
         start = index + calls // 4  # what was overdrawn before is paid off first
         self._from, self._until, self._refused = start, start + calls, 0
@@ -181,11 +188,11 @@ class NoiseTest:
         """
         calls = self._until - self._from
         if self._refused >= _STILL * self._before * calls:
-            self._learn(self._before)
+            self.learn(self._before)
             return True
         if known < self._until:
             return None
-        self._learn(self._refused / calls)
+        self.learn(self._refused / calls)
         return False
 
     def forget(self) -> None:
@@ -202,13 +209,16 @@ class NoiseTest:
 
     @property
     def lately(self) -> float:
-        """Share of the calls that was refused, as of the last refusals."""
+        """Share of the calls that was refused, as of the last refusals, or of the noise."""
         recent = self._recent
-        return min(0.9, len(recent) / (max(recent) - min(recent) + 1)) if recent else 0.0
+        if len(recent) < _COUNT // 2:
+            return max(self.share, _LEAST_NOISE)
+        return min(0.9, len(recent) / (max(recent) - min(recent) + 1))
 
-    def _learn(self, share: float) -> None:
+    def learn(self, share: float) -> None:
+        """Take it that such a share is refused by chance."""
         self.share = share if share >= _LEAST_NOISE else 0.0
-        self._average = max(self._average, self.share)
+        self._average = self.share
         self.forget()
 
 

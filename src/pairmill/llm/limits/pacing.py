@@ -22,6 +22,8 @@ A pool is in one of these states:
 * **trying**: scattered refusals are more than usual, and a little less is sent until it shows
   whether that helps. If not they are noise, and the cut is undone.
 
+Clusters that come no later at a lower pace are waves (see ``noise``): they pause, and cut no pace.
+
 The constants were chosen by simulation: tests/property/test_gate_quotas.py, test_gate_shares.py and
 test_gate_noise.py hold what they reach.
 """
@@ -42,12 +44,14 @@ _LEAST_CUT = 0.99  # of the pace, where the limit is thought to be above it
 _DEEPEST = 0.65  # one episode never takes more than this share
 _RECENT_S = 5.0  # over which a server that counts by the second is measured
 _STEADY_S = 20.0  # over which one that is tried is measured: of a slow pool 5 s hold a few calls
+_ENOUGH = 20  # calls in the former
 _MINUTE_S = 60.0
 _SAMPLE_S = 0.5
 _KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
 _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
 _FASTEST_GROWTH = 60.0  # times the above, after a minute or more without a refusal
+_NOISY_GROWTH = 1.0  # and beside noise
 _CATCH_UP = 20.0  # times the above, while below what is known to be allowed
 _PATIENCE_S = 10.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
@@ -57,8 +61,8 @@ _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask ag
 _UTILISED = 0.8  # only a rate that is used may grow
 _LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
 _SHORTS = 20  # shorter spells in a row, until it is not thought to any more
-_SOON = 2
-_APART_S = 45.0  # between two such spells, at least; in a shorter time no minute ends twice
+_SOON = 2  # such spells in a row that came too soon, until they are thought to be waves
+_APART_S = 45.0  # between two of them, at least; in a shorter time no minute ends twice
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
@@ -66,14 +70,15 @@ _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the la
 _UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
 _RISEN_S = 2.0  # over which a pace that doubles is measured
 _LEAST_RAMP_S, _RAMP_S = 0.05, 0.5  # in which twice as many calls may go after a pause: bounds
-_SOON_S = 0.001
 _REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
+_LEAST_WAIT_S = 0.001
 _FADE = 0.9  # with each refusal, of what the longest of late took
 _COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
 _AGAIN = 2.5  # the same, where calls are refused at once after a pause
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
 _FIRST_TEST_S, _FIRST_TEST_CALLS = 2.0, 40  # held, before what was measured is put to the test
+_FIRST_RETRY_S = 5.0  # until much noise is doubted again, by a lower rate
 _LONGER = 4  # times as long, after each test that failed
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
@@ -121,6 +126,7 @@ class RateControl:
         "_before",
         "_blocked",
         "_cut_at",
+        "_fallen",
         "_flow_since",
         "_grown_at",
         "_grown_sent",
@@ -135,10 +141,15 @@ class RateControl:
         "_ramp_base",
         "_ramp_sent",
         "_refused_in_s",
+        "_released_at",
+        "_retry_at",
+        "_retry_s",
         "_samples",
+        "_scattered",
         "_sent",
         "_short_in_row",
         "_singles",
+        "_singles_from",
         "_soon",
         "_spent_at",
         "_test_at",
@@ -173,6 +184,11 @@ class RateControl:
         self._grown_sent = 0
         self._is_guess = False  # the pace doubles each second
         self._singles = 0  # cuts for one refusal each, since the last cluster
+        self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
+        self._released_at = -math.inf
+        self._fallen = 0.0  # the pace at that moment
+        self._singles_from = 0  # calls sent before the first of them
+        self._scattered = 0.0  # share of such refusals, before a rate was put to the test for them
         self._ramp_base: int | None = None
         self._ramp_sent = 0  # calls sent before the pause
         self._refused_in_s = 0.0  # how long after sending refusals come
@@ -241,8 +257,10 @@ class RateControl:
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = retry_after_s if retry_after_s is not None else self._backoff()
-        if self.cluster.score >= self._sure(now, taken, wait_s):
-            self._singles = 0
+        is_lone = self.noise.is_trying and self.cluster.in_row == 1
+        if not is_lone and self.cluster.score >= self._sure(now, taken, wait_s):
+            if self.cluster.in_row > 1 or self._is_long:
+                self._singles = 0
             self._end_trial()
             is_blocked = self._pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
@@ -250,6 +268,8 @@ class RateControl:
         if is_tried or self.pace is None or self._is_guess or self.noise.share:
             return Effect.NONE
         self._singles += 1
+        if self._singles == 1:
+            self._singles_from = sent_before
         is_short = self._spent_at is None and (retry_after_s or 0.0) > _SINGLE_S
         told_s = _SINGLE_S if is_short else retry_after_s
         is_blocked = self._pause(now, taken, sent, limit, told_s)
@@ -278,6 +298,8 @@ class RateControl:
             self.noise.on_sent(sent)
             if self.noise.is_trying:
                 self._judge(now, sent)
+            elif self.noise.share >= _HEAVY and now >= self._retry_at and not self._is_guess:
+                self._try_less(now, sent)
             self._sent = sent
             self._grow(now, sent)
 
@@ -296,7 +318,9 @@ class RateControl:
         """Send a little less than was taken, to see whether less is refused then."""
         self._before = (self.pace, self._allowed, self._is_guess)
         self._sample(now, sent - self.refused)
-        self._allowed = max(self._rate_over(now, _RECENT_S), self._rate_over(now, _STEADY_S))
+        recent = self._rate_over(now, _RECENT_S)
+        is_enough = recent * _RECENT_S >= _ENOUGH
+        self._allowed = recent if is_enough else max(recent, self._rate_over(now, _STEADY_S))
         self.pace = self._allowed * (_LEAN if self.noise.lately < _HEAVY else _DEEP)
         if self._before[0] is not None:
             self.pace = min(self.pace, self._before[0] * _LEAN)
@@ -306,10 +330,14 @@ class RateControl:
     def _judge(self, now: float, sent: int) -> None:
         """End a trial whose outcome is known: undo the cut if it was for nothing."""
         is_noise = self.noise.verdict(self._sent)
+        if is_noise is not None:
+            self._retry_s *= _LONGER if is_noise else 1.0
+            self._retry_at = now + self._retry_s
         if is_noise:
             self.pace, self._allowed, self._is_guess = self._before
         elif is_noise is False:
             self._anchor = self._allowed = self._allowed / (1.0 - self.noise.share)
+            self.pace = self._allowed * _LEAN
             self._hold(now, sent)
 
     def _end_trial(self) -> None:
@@ -345,12 +373,14 @@ class RateControl:
         self.epoch += 1
         is_blocked = taken <= self._mark + self._trickle(now)
         self._blocked = self._blocked + 1 if is_blocked else 0
+        if self.pace is None:
+            self._set_patience(now)
         if not is_blocked or self._tested is not None:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._learn_of_waves(now, taken)
             if self._spent_at is not None and not is_blocked:
                 self._end_spell(now, self._spent_at)
-            self._cut(now)
+            self._cut(now, sent)
         if not is_blocked or self._spent_at is None:
             self._spent_at = now
             self._mark = taken
@@ -368,6 +398,13 @@ class RateControl:
         self._ramp_sent = sent
         return is_blocked
 
+    def _set_patience(self, now: float) -> None:
+        """How long it takes until a rate is tested that was measured without a pace before."""
+        times = _LONGER if now < self._released_at + _LONG_PATIENCE_S else 1
+        first = self._held_calls if times > 1 else _FIRST_TEST_CALLS
+        self._held_calls = min(_FIRST_TEST_CALLS * _LONGER**3, first * times)
+        self._held_s = _FIRST_TEST_S * self._held_calls / _FIRST_TEST_CALLS
+
     def _learn_of_waves(self, now: float, taken: int) -> None:
         run_s = now - self.paused_until
         if self._spent_at is not None:
@@ -376,7 +413,7 @@ class RateControl:
             rate = (taken - self._mark) / run_s
             self.waves.on_cluster(rate, run_s, self.paused_until - self._paused_at)
 
-    def _cut(self, now: float) -> None:
+    def _cut(self, now: float, sent: int) -> None:
         """Lower the pace after a cluster."""
         if self.waves.rate:
             self.pace = max(self.pace or 0.0, self.waves.rate)
@@ -395,6 +432,12 @@ class RateControl:
             tested = max(tested, seen)
         self._allowed = self._anchor = tested
         self.pace = tested * _LEAN
+        if self._scattered:  # are those noise that were refused far below this rate?
+            self._before = (self.pace, tested, False)
+            self.pace = self._fallen
+            self._allowed = self.pace / _LEAN
+            self.noise.begin(sent, self._scattered)
+            self._scattered = 0.0
 
     @property
     def is_ramping(self) -> bool:
@@ -431,7 +474,7 @@ class RateControl:
             return 0.0
         step_s = self._ramp_s
         steps = int(max(0.0, now - self.paused_until) / step_s)
-        return max(_SOON_S, self.paused_until + (steps + 1) * step_s - now)
+        return max(_LEAST_WAIT_S, self.paused_until + (steps + 1) * step_s - now)
 
     @property
     def _ramp_s(self) -> float:
@@ -561,6 +604,9 @@ class RateControl:
         is_due = now >= self._test_at and sent >= self._test_sent and self._spent_at is None
         if is_due and (is_used or self._has_fallen):
             self._tested, self._is_guess, self._cut_at = self._allowed, True, now
+            if self._has_fallen and not self._is_long:  # else refusals come a minute late
+                self._tested, self._fallen = self._anchor, self.pace
+                self._scattered = self._singles / max(1, sent - self._singles_from)
             return
         if not is_used:
             return
@@ -572,7 +618,7 @@ class RateControl:
         if self.pace < _BELOW * self._allowed:
             haste = _CATCH_UP
         elif self.noise.share:
-            return  # whether it goes too fast would be hard to see
+            haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)
         self.pace *= 1.0 + step * haste
 
@@ -582,17 +628,18 @@ class RateControl:
             self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0)
             self._cut_at = now
         elif now - max(self._cut_at, self.paused_until) >= self._unused_s and not self._spent_at:
-            self._release()
+            self._release(now)
 
     def _is_limiting(self, now: float) -> bool:
         """Whether a pace that doubles each second is what holds calls back."""
         return self._rate_over(now, 1.0) >= _GUESS_UTILISED * (self.pace or 0.0)
 
-    def _release(self) -> None:
-        """Send without a pace."""
+    def _release(self, now: float) -> None:
+        """Send without a pace; where the server objects again soon, it is held for longer then."""
         self.pace, self._is_guess, self._tested = None, False, None
+        self._scattered = 0.0
+        self._released_at = now
         self.waves.forget()
-        self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
 
     @property
     def _unused_s(self) -> float:

@@ -246,3 +246,24 @@ def test_calls_of_two_minutes_each_leave_a_pace_that_is_more_than_nothing() -> N
     refuse(control, 852.1, 14, epoch=2, limit=2)
     control.on_taken(974.6, 16)  # in the minute that ended then nothing was taken at all
     assert control.pace
+
+
+def test_a_cluster_far_below_the_pace_takes_a_third_and_no_more() -> None:
+    control, sent = held(100.0)
+    before = control.pace or 0.0
+    sent = fed(control, 20, 62, 72, sent)
+    assert refuse(control, 72, sent)
+    assert control.pace == pytest.approx(0.65 * 0.95 * before, rel=0.02)
+
+
+def test_a_cluster_at_a_pace_that_was_all_taken_takes_little() -> None:
+    control, sent = held(100.0)
+    sent = fed(control, 95, 60, 61.5, sent)
+    assert refuse(control, 61.5, sent)
+    assert control.pace == pytest.approx(0.99 * 0.95 * 100, rel=0.005)
+
+
+def test_a_pace_below_what_was_measured_catches_up_in_seconds() -> None:
+    control, sent = held(100.0)
+    fed(control, 95, 60, 62, sent)
+    assert control.pace == pytest.approx(98, rel=0.01)
