@@ -117,7 +117,7 @@ async def test_a_server_of_ones_own_is_widened_by_its_gauge(
         (SimulatorSettings(models=("gpt-4o-mico",)), 78, "it lists gpt-4o-mico"),
         (SimulatorSettings(faults=Faults(quota_gone_from=1)), 75, "quota"),
         (SimulatorSettings(faults=Faults(rates={"rate_limit": 1.0})), 75, "ate limit"),
-        (SimulatorSettings(faults=Faults(key_revoked_from=2)), 78, "401"),
+        (SimulatorSettings(faults=Faults(key_revoked_from=1)), 78, "401"),
     ],
 )
 async def test_what_is_wrong_is_one_line(

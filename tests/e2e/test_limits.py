@@ -33,7 +33,7 @@ def _plain_lines(text: str) -> list[str]:
         ("model_gone_from", 78, "model"),
     ],
 )
-def test_what_no_waiting_mends_ends_the_run_within_the_calls_in_flight(
+def test_what_no_waiting_mends_ends_the_run_within_twice_the_calls_in_flight(
     tmp_path: Path, fault: str, code: int, word: str
 ) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 30, 12), tmp_path / "out"
@@ -43,7 +43,8 @@ def test_what_no_waiting_mends_ends_the_run_within_the_calls_in_flight(
         first = pairmill(*command, url=endpoint.url)
         report = endpoint.report()
     assert first.returncode == code, first.stderr
-    assert report["after_fatal"] <= 4  # those after a quota error counted among them
+    # One refusal may be an accident: three are needed, and more of them than calls still out.
+    assert report["after_fatal"] <= 2 * 4
     line = _plain_lines(first.stderr)[-1]
     assert word in line.lower()
     before = {row["id"] for row in rows(out)}
@@ -119,7 +120,7 @@ def test_a_dead_pools_work_moves_to_the_others(tmp_path: Path) -> None:
         )
         command = ("run", corpus, "-o", tmp_path / "out", "--config", tmp_path / "run.yaml")
         run = pairmill(*command, url=first.url)
-        assert first.report()["after_fatal"] <= 4
+        assert first.report()["after_fatal"] <= 2 * 4
     assert run.returncode == 0, run.stderr
     found = rows(tmp_path / "out")
     assert len({row["chunk_id"] for row in found}) == 30

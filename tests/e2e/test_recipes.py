@@ -71,7 +71,8 @@ def test_a_judge_of_nonsense_costs_no_pair(tmp_path: Path) -> None:
     assert len(rows(out)) == 12
     assert all(row["scores"] is None and row["flags"] == ["unscored"] for row in rows(out))
     assert json.loads((out / "figures.json").read_text("utf-8"))["judge"]["unscored"] == 12
-    assert {row["attempts"] for row in rows(out)} == {1 + 3}  # no more than any question may cost
+    # Words without an object are asked for afresh once; no more than any question may cost.
+    assert all(2 < row["attempts"] <= 1 + 3 for row in rows(out))
 
 
 def test_trust_in_the_judge_is_measured_and_written_down(

@@ -21,6 +21,7 @@ from pairmill.chunking.portions import BatchBuilder, ChunkBatch, packed_of
 from pairmill.errors import ChangedError, PairmillError, StoppedError
 from pairmill.sources.frames import read_frame, write_frame
 from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annotations)
+from pairmill.sources.processes import end_with_parent
 
 __all__ = ["Frame", "main"]
 
@@ -58,7 +59,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     lifeline, out = map(int, sys.argv[1:])
     job = read_frame(lifeline, Job)
-    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
     with suppress(BrokenPipeError):
         _read(job, out)
     return 0
@@ -101,10 +102,3 @@ class _Input:
             select.select([0], [], [])
             with suppress(BlockingIOError):  # another that holds the same end was faster
                 return os.read(0, size)
-
-
-def _end_with_parent(lifeline: int) -> None:
-    """Wait for the end of a pipe whose other end only the parent holds."""
-    while os.read(lifeline, 1):
-        pass
-    os.killpg(0, signal.SIGKILL)  # it leads a session of its own: what works on a page goes too

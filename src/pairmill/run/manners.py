@@ -2,32 +2,44 @@
 
 It is made once for the same files, and keeps a card for each author in the run folder. What it
 keeps in memory is bounded: so many authors, and so many texts of each, those with the least
-digests, so that the order of the input changes nothing.
+digests, so that the order of the input changes nothing. Like all reading it is done by a process of
+its own, which holds no key and ends with its parent.
 """
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from bisect import insort
 from collections import Counter
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pairmill.chunking.gates import Dropped
+from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_documents, usable
 from pairmill.errors import PairmillError
 from pairmill.recipes.style import Manner, card_name, manner_of, pool, why_no_card
 from pairmill.records import digest
 from pairmill.run.threads import run_aside
 from pairmill.sources.files import find_files
+from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
+from pairmill.sources.processes import Process, end_with_parent
+from pairmill.startup import SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pairmill.chunking.job import Job
     from pairmill.records import Document
     from pairmill.run.memory import RunMemory
 
-__all__ = ["Manners", "pool_manners"]
+__all__ = ["Manners", "PooledCards", "main", "pool_manners"]
+
+_MODULE = "pairmill.run.manners"
 
 MOST_DOCUMENTS = 20_000  # that are looked at: of more, the first ones
 MOST_AUTHORS = 20_000
@@ -77,12 +89,53 @@ async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
         name = f"manners of {named}"
         if memory.get(name) is not None:
             return []
-        manners = await run_aside(lambda: _read(job))
-    except (PairmillError, OSError):
+        found = await run_aside(lambda: _read_apart(job))
+    except (PairmillError, OSError, BrokenFrameError):
         return []  # the run itself reads the same, and says what is wrong
-    told = _keep(manners.pooled(), memory)
+    for author, card in found.cards.items():
+        memory.set(card_name(author), card)
     memory.set(name, "made")
-    return told
+    return _told(found)
+
+
+class PooledCards(Struct, frozen=True):
+    """What the first pass found, as its process sends it.
+
+    Attributes:
+        cards: Author to card; "" where there is none.
+        without: Reason to how many authors have none.
+    """
+
+    cards: dict[str, str]
+    without: dict[str, int]
+
+
+def main() -> int:
+    """Be the process that makes the first pass: a job in, cards out; return the exit code."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the parent answers them
+    lifeline, out = map(int, sys.argv[1:3])
+    job = read_frame(lifeline, Job)
+    threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
+    with suppress(PairmillError, OSError):  # no word: the run itself will say what is wrong
+        write_frame(out, _pool(_read(job).pooled()))
+    return 0
+
+
+def _read_apart(job: Job) -> PooledCards:
+    """Make the first pass in a process of its own.
+
+    Raises:
+        BrokenFrameError: It ended without a word.
+        PairmillError: No process can be started.
+    """
+    process = Process(_MODULE, leads=True)
+    try:
+        write_frame(process.inward, job)
+        return read_frame(process.outward, PooledCards)
+    finally:
+        process.end()
+        process.close()
 
 
 def _read(job: Job) -> Manners:
@@ -96,19 +149,25 @@ def _read(job: Job) -> Manners:
     return manners
 
 
-def _keep(pooled: dict[str, list[Manner]], memory: RunMemory) -> list[str]:
-    cards = 0
+def _pool(pooled: dict[str, list[Manner]]) -> PooledCards:
+    cards: dict[str, str] = {}
     without: Counter[str] = Counter()
     for author, manners in pooled.items():
-        card = pool(manners)
-        cards += bool(card)
-        if not card:
+        cards[author] = pool(manners)
+        if not cards[author]:
             without[why_no_card(manners)] += 1
-        memory.set(card_name(author), card)
-    if not pooled:
+    return PooledCards(cards, dict(without))
+
+
+def _told(found: PooledCards) -> list[str]:
+    """What there is to say of it: how many authors have a card, and why the others have none."""
+    if not found.cards:
         return []
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in without.most_common())
-    rest = f"; {without.total():,} without one ({reasons})" if without else ""
+    without = sorted(found.without.items(), key=lambda item: (-item[1], item[0]))
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in without)
+    total = sum(found.without.values())
+    rest = f"; {total:,} without one ({reasons})" if total else ""
+    cards = len(found.cards) - total
     return [f"style cards of {cards:,} authors, each pooled over their texts{rest}"]
 
 

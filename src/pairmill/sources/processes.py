@@ -15,7 +15,7 @@ from pairmill.errors import InputError, StoppedError
 from pairmill.plain import plain
 from pairmill.startup import keyless_environment
 
-__all__ = ["Process"]
+__all__ = ["Process", "end_with_parent"]
 
 _FLAGS = (
     ("isolated", "-I"),
@@ -122,6 +122,16 @@ class Process:
             os.killpg(self._child.pid, signal.SIGKILL)
         else:
             self._child.kill()
+
+
+def end_with_parent(lifeline: int) -> None:
+    """Wait until the pipe ends that only the parent holds open; then end, with all children.
+
+    For a thread of a process that was started with ``leads``: it leads a session of its own.
+    """
+    while os.read(lifeline, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
 
 
 def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
