@@ -143,6 +143,7 @@ def test_qc_fails_on_what_was_asked_for_and_shows_the_rows(tmp_path: Path) -> No
     assert pairmill("qc", source, *fields, "--fail-on", "refusals").returncode == 0
 
 
+@pytest.mark.slow
 def test_qc_reads_what_export_wrote(finished: Path, tmp_path: Path) -> None:
     out = tmp_path / "shared"
     made = pairmill("export", finished, "--to", "sharegpt", "-o", out)
@@ -216,6 +217,7 @@ def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: 
         assert endpoint.report()["billed"] == 0
 
 
+@pytest.mark.slow
 def test_a_pair_is_explained_from_its_chunk_to_its_cost(finished: Path) -> None:
     row = rows(finished)[4]
     told = pairmill("explain", row["id"][:12], finished, "--json")

@@ -136,6 +136,7 @@ async def test_a_passing_fault_is_asked_through(monkeypatch: pytest.MonkeyPatch)
     assert report["answered"] * 2 == found.calls
 
 
+@pytest.mark.slow
 def test_it_is_a_command(tmp_path: Path) -> None:
     config = tmp_path / "pools.yaml"
     with Simulator() as endpoint:

@@ -89,6 +89,7 @@ def test_a_pilot_that_fails_ends_like_a_run(tmp_path: Path) -> None:
     assert "--pilot" in piped.stderr
 
 
+@pytest.mark.slow
 def test_other_settings_make_other_units(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 8), tmp_path / "out"
     with Simulator() as endpoint:

@@ -57,6 +57,7 @@ def test_an_export_is_pushed_whole_and_private(
     assert repo.messages == ["Export by pairmill 0.1.0"]
 
 
+@pytest.mark.slow
 def test_a_second_push_replaces_the_first_and_leaves_none_of_its_data(
     run: Path, hub: HubServer
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_dry_run_says_what_would_go_and_asks_nobody(run: Path, hub: HubServer)
     assert not run.with_name("run-messages").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("repo", "code", "said"),
     [
@@ -114,6 +116,7 @@ def test_what_is_not_ours_is_left_alone(
     assert not hub.uploaded
 
 
+@pytest.mark.slow
 def test_public_is_only_what_was_asked_to_be(run: Path, hub: HubServer) -> None:
     done = pairmill("export", run, "--push-to-hub", "me/kettles", "--public")
     assert f"pushed to {hub.url}/datasets/me/kettles (public)" in done.stderr
@@ -140,6 +143,7 @@ def test_without_a_token_that_works_nothing_is_made(
     assert not run.with_name("run-messages").exists()
 
 
+@pytest.mark.slow
 def test_a_hub_that_fails_is_told_in_a_line_that_quotes_no_token(
     run: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.support.cli import pairmill
 from tests.support.corpus import article
 
@@ -49,6 +50,7 @@ def test_inspect_says_what_is_used_and_what_not_and_why(tmp_path: Path) -> None:
     assert found["text_usd"] > 0
 
 
+@pytest.mark.slow
 def test_inspect_shows_chunks_and_what_cleaning_took_out(tmp_path: Path) -> None:
     folder = _inputs(tmp_path)
     shown = pairmill("inspect", folder, "--show-chunks", "2").stdout

@@ -58,6 +58,7 @@ def test_what_no_waiting_mends_ends_the_run_within_twice_the_calls_in_flight(
     assert len(after) == len(set(after))
 
 
+@pytest.mark.slow
 def test_a_cap_in_dollars_is_never_passed_with_hundreds_in_flight(tmp_path: Path) -> None:
     corpus, out = tmp_path / "a.jsonl", tmp_path / "out"
     corpus.write_text("".join(json.dumps({"text": article(n, 12)}) + "\n" for n in range(900)))
@@ -96,6 +97,7 @@ def test_a_known_quota_is_not_tripped(tmp_path: Path) -> None:
     assert report["concurrency_max"] <= 60
 
 
+@pytest.mark.slow
 def test_refusals_are_waited_for_and_cost_a_chunk_nothing(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 50, 12)
     quota = SimulatedQuota(rpm=1200, flavour="second")
@@ -110,6 +112,7 @@ def test_refusals_are_waited_for_and_cost_a_chunk_nothing(tmp_path: Path) -> Non
     assert len({row["chunk_id"] for row in found}) == 50
 
 
+@pytest.mark.slow
 def test_a_dead_pools_work_moves_to_the_others(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 30, 12)
     fails = SimulatorSettings(faults=Faults(key_revoked_from=8), latency=Latency("fixed", 0.02))

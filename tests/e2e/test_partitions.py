@@ -60,6 +60,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_parts_are_merged_to_what_one_process_makes(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "articles", 2)
     (tmp_path / "articles" / "short.md").write_text("Too short.", "utf-8")

@@ -258,6 +258,7 @@ def test_a_mistake_ends_before_anything_is_asked(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_recipes_command_begins_checks_and_tries(
     tmp_path: Path, endpoint: Simulator, corpus: Path
 ) -> None:

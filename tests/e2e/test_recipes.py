@@ -75,6 +75,7 @@ def test_a_judge_of_nonsense_costs_no_pair(tmp_path: Path) -> None:
     assert all(2 < row["attempts"] <= 1 + 3 for row in rows(out))
 
 
+@pytest.mark.slow
 def test_trust_in_the_judge_is_measured_and_written_down(
     tmp_path: Path, endpoint: Simulator
 ) -> None:
@@ -270,6 +271,7 @@ def test_a_verifier_that_is_called_in_later_buys_only_its_own_calls_and_a_replay
     assert summary.dropped["unverified"] == doubted
 
 
+@pytest.mark.slow
 def test_a_verifier_of_nonsense_leaves_pairs_unverified_and_the_run_says_so(
     tmp_path: Path,
 ) -> None:
@@ -286,6 +288,7 @@ def test_a_verifier_of_nonsense_leaves_pairs_unverified_and_the_run_says_so(
     assert "12 of 12 pairs without a verdict" in " ".join(run.stderr.split())
 
 
+@pytest.mark.slow
 def test_what_the_verifier_said_stands_in_status_report_card_and_qc(
     tmp_path: Path, endpoint: Simulator
 ) -> None:
@@ -330,6 +333,7 @@ def test_a_folder_begun_with_the_first_prompts_goes_on_with_them_without_a_call(
     assert {row["prompt_version"] for row in rows(out)} == {"2"}
 
 
+@pytest.mark.slow
 def test_the_card_says_what_made_an_answer_the_chosen_one(
     tmp_path: Path, endpoint: Simulator
 ) -> None:

@@ -40,6 +40,7 @@ def test_the_answers_come_from_their_chunks(tmp_path: Path) -> None:
         assert row["evidence"] in " ".join(article(7).split())
 
 
+@pytest.mark.slow
 def test_what_is_new_is_all_that_is_asked(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 3, 12), tmp_path / "out"
     with Simulator() as endpoint:
@@ -97,6 +98,7 @@ def test_an_answer_that_is_broken_once_still_becomes_pairs(tmp_path: Path) -> No
     assert ended == BROKEN
 
 
+@pytest.mark.slow
 def test_an_answer_that_stays_broken_is_counted_and_kept(tmp_path: Path) -> None:
     corpus, settings = _broken_corpus(tmp_path, None)
     lenient = ("--config", tmp_path / "lenient.yaml")

@@ -5,6 +5,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.support.cli import pairmill, rows, start
 from tests.support.corpus import write_corpus
 
@@ -25,6 +26,7 @@ def simulated(*flags: str | Path) -> Iterator[str]:
     assert child.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_works_against_it(tmp_path: Path) -> None:
     corpus, out = write_corpus(tmp_path / "articles", 4), tmp_path / "out"
     with simulated("--fault", "overloaded=0.2", "--latency-s", "0.01", "--seed", "3") as url:

@@ -302,6 +302,7 @@ def _play(seed: int, *, reserving: bool) -> bool:
     return wallet > cap
 
 
+@pytest.mark.slow
 def test_with_hundreds_in_flight_no_cap_is_ever_passed() -> None:
     in_danger = sum(_play(seed, reserving=False) for seed in range(SEEDS))
     assert in_danger >= LEAST_SHARE * SEEDS
