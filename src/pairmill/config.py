@@ -323,11 +323,11 @@ class Settings(BaseModel):
     """Several endpoints, keys or models instead of one; what a pool leaves out is as above."""
     prices: Path | None = None
     """A price file that overrides the one that comes along."""
-    max_usd: float | None = Field(None, gt=0)
+    max_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Dollars that all starts of the run may cost together; never passed."""
     max_total_tokens: int | None = Field(None, gt=0)
     """Tokens that they may use, prompts and answers together."""
-    max_hours: float | None = Field(None, gt=0)
+    max_hours: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Hours that they may take."""
     endpoint_wait_s: float = Field(1800.0, ge=0)
     """How long an endpoint may be down before the run ends, resumable."""

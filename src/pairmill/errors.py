@@ -354,7 +354,14 @@ class ProviderError(PairmillError):
     @property
     def is_billed(self) -> bool:
         """Whether the call may have been billed although no answer came of it."""
-        return self.maybe_paid or self.completion_tokens > 0
+        return self.maybe_paid or self.counts_tokens
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the reply counts tokens, as one does that is paid for."""
+        if self.completion_tokens > 0:
+            return True
+        return self.prompt_tokens > 0 and self.kind is not Kind.RATE
 
 
 def first_error(error: BaseException) -> PairmillError | None:

@@ -128,6 +128,7 @@ def test_bad_records_are_counted_named_and_skipped(tmp_path: Path, endpoint: Sim
         ("a.jsonl:2", "broken JSON"),
         ("a.jsonl:3", "line too long"),
         ("a.jsonl:5", "no text field"),
+        ("b.jsonl.gz:1", "duplicate"),
     ]
     strict = pairmill("run", tmp_path, "-o", tmp_path / "out", "--strict", url=endpoint.url)
     assert strict.returncode == 1
@@ -135,6 +136,7 @@ def test_bad_records_are_counted_named_and_skipped(tmp_path: Path, endpoint: Sim
     foreseen = pairmill("estimate", tmp_path, "-o", tmp_path / "out", "--json")
     assert json.loads(foreseen.stdout)["skipped_by_reason"] == {
         "broken JSON": 1,
+        "duplicate": 1,
         "line too long": 1,
         "no text field": 1,
     }

@@ -265,6 +265,7 @@ _READS_THE_DATE = {
     "run/ending.py": "when a pace was measured, for `status`",
     "run/generate.py": "last day of the default model",
     "service/status.py": "how old a pace is, shown",
+    "service/status_server/metrics.py": "when rows last became durable, shown",
     "commands/doctor.py": "last days of models, told",
     "api.py": "prices that depend on the hour, estimated",
     "cli.py": "last day of the default model",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.fault
 
+RUN = (sys.executable, "-m", "pairmill", "run")
 LINES = [json.dumps({"text": article(number, 10)}) + "\n" for number in range(8)]
 
 
@@ -155,7 +156,8 @@ def paged(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     (tmp_path / "a.html").write_text(pages.PAGE, "utf-8")
     with Simulator() as endpoint:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pairmill", "run", "a.html", "-o", "out"],
+            # Without style cards: their first pass over the input would meet the page before.
+            [*RUN, "a.html", "-o", "out", "--set", "recipe.style_card=off"],
             cwd=tmp_path,
             env={**environment(endpoint.url), "PYTHONPATH": str(place)},
             stdin=subprocess.DEVNULL,

@@ -169,8 +169,7 @@ def test_a_folder_without_its_state_can_be_used_and_gone_on_with(
         assert "Traceback" not in found.stderr
         assert found.returncode == 0 or command == "qc", found.stderr
     status = pairmill("status", copy)
-    assert status.returncode == 1
-    assert f"pairmill recover {copy}" in status.stderr
+    assert status.returncode == 0, status.stderr
     short_course.endpoint.reset()
     short_course.finish(forge, copy)
     assert short_course.endpoint.report()["calls"] == 0

@@ -135,7 +135,7 @@ def test_a_packing_that_cannot_be_read_is_named(fast_path: Path, wire: str) -> N
         found = run(fast_path, server.url, wire)
     assert found.returncode == 78, found.stderr
     assert "'snappy'" in found.stderr
-    assert len(server.asked) <= 2
+    assert len(server.asked) <= 4  # twice, and so another question that might not meet it
 
 
 def spelt(key: str) -> dict[str, str]:

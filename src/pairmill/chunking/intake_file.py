@@ -49,7 +49,7 @@ class IntakeFile:
         self._is_overlay = False
         try:
             self._connection = sqlite3.connect(
-                str(path) if is_own else "",
+                str(path.absolute()) if is_own else "",  # a relative name may look like a URI
                 isolation_level=None,
                 check_same_thread=False,
                 uri=not is_own,  # so that the other one can be attached read-only

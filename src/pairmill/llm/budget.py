@@ -160,7 +160,7 @@ def charge_answer(
 
 def is_answer(error: ProviderError) -> bool:
     """Whether a failure was a reply that is paid for: one that held nothing, or counts tokens."""
-    return error.kind is Kind.BADOUT or error.completion_tokens > 0
+    return error.kind is Kind.BADOUT or error.counts_tokens
 
 
 def charge_lost(price: Price | None, worst: tuple[int, int], at: float) -> PricedUsage:

@@ -45,12 +45,13 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
 def hide(text: str, secrets: Iterable[str]) -> str:
     """Replace the given secrets alone by three stars, also in a text that is kept as it is.
 
-    A secret of less than 8 characters is a word that the text may need; one of less than 16 is
-    replaced where it stands alone, and not inside of other words. A longer one is found in capital
-    and small letters alike, with JSON's escapes, and split by characters that nobody sees.
+    A secret of less than 8 characters is a word that the text may need; one of less than 16 that is
+    all letters or all digits is replaced where it stands alone, and not inside of other words. Any
+    other is found in capital and small letters alike, with JSON's escapes, and split by characters
+    that nobody sees.
     """
     for secret in secrets:
-        if len(secret) >= _UNMISTAKABLE:
+        if _is_unmistakable(secret):
             if _bare(secret) in _bare(text):
                 text = _disguised(secret).sub(_MASK, text)
         elif len(secret) >= _LEAST_SECRET and secret in text:
@@ -83,10 +84,18 @@ def _bare(text: str) -> bytes:
     return text.encode("ascii", "ignore").translate(_SMALL, _UNSEEN)
 
 
+def _is_unmistakable(secret: str) -> bool:
+    """Whether it can be told from a word: it is long, or mixes letters and digits."""
+    if len(secret) >= _UNMISTAKABLE:
+        return True
+    is_mixed = any(map(str.isdigit, secret)) and any(map(str.isalpha, secret))
+    return is_mixed and len(secret) >= _LEAST_SECRET
+
+
 @lru_cache(maxsize=64)
 def _disguised(secret: str) -> re.Pattern[str]:
     """Match a secret in letters of any case, escaped, and with others between that nobody sees."""
-    between = r"(?:[^\x21-\x7e]|\\+u(?:200[b-f]|206[0-4]|feff|00ad|00a0)){0,8}"
+    between = r"(?:[^\x21-\x7e]|\\+u(?:200[b-f]|206[0-4]|feff|00ad|00a0)){0,999}"
     letters = (rf"\\*(?:{re.escape(letter)}|u{ord(letter):04x})" for letter in secret)
     return re.compile(between.join(letters), re.IGNORECASE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ _THOUGHT_FIELDS = frozenset({"reasoning_content", "reasoning", "thinking", "reas
 _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _CHARS_PER_TOKEN = 4
+_MOST_CHARS_PER_TOKEN = 8
 _CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
@@ -176,7 +178,11 @@ def _decode(
     if not text or text.isspace() or ("{" not in text and _calls(message)):
         text = "" if finish == "length" else clean_text(_elsewhere(message))
         thoughts = "" if text and text in thoughts else thoughts
-    if thoughts and not usage.reasoning_tokens:
+    if thoughts and _leaves_out(usage, len(text) + len(thoughts)):
+        told = math.ceil(len(thoughts) / _CHARS_PER_TOKEN)
+        written = usage.completion_tokens + told
+        usage = replace(usage, completion_tokens=written, reasoning_tokens=told)
+    elif thoughts and not usage.reasoning_tokens:
         usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
     elif not usage.reasoning_tokens and usage.completion_tokens:
         hidden = _hidden_thoughts(text, usage)
@@ -393,6 +399,11 @@ def _usage(data: Any) -> Usage:
     return _usual_usage(usage) or _any_usage(usage)
 
 
+def _leaves_out(usage: Usage, chars: int) -> bool:
+    """Whether fewer tokens are counted than so many characters can be: thoughts are not in it."""
+    return 0 < usage.completion_tokens * _MOST_CHARS_PER_TOKEN < chars
+
+
 def _usual_usage(usage: dict[str, Any]) -> Usage | None:
     """OpenAI's own way of counting, read fast: nearly all replies have it; None for any other."""
     prompt, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
@@ -408,8 +419,8 @@ def _usual_usage(usage: dict[str, Any]) -> Usage | None:
         if len(of_prompt) > 1:
             stored = _first_count(of_prompt, "cache_write_tokens", "cache_creation_tokens")
     if type(of_answer) is dict:
-        thought = min(_count(of_answer.get("reasoning_tokens")), written)
-    if cached + stored > prompt:
+        thought = _count(of_answer.get("reasoning_tokens"))
+    if cached + stored > prompt or thought > written:
         return None
     return Usage(prompt, written, cached, thought, stored)
 
@@ -434,7 +445,9 @@ def _any_usage(usage: dict[str, Any]) -> Usage:
         written, thought = written + hidden, thought or hidden
     elif hidden > 0 and written:
         prompt = hidden
-    return Usage(prompt, written, cached, min(thought, written), stored)
+    if thought > written:  # counted apart, and left out of the sum
+        written += thought
+    return Usage(prompt, written, cached, thought, stored)
 
 
 def _first_count(counts: Mapping[str, Any], *names: str) -> int:
