@@ -224,3 +224,15 @@ def test_a_folder_in_which_another_run_works(tmp_path: Path, command: Command) -
         code, lines = command("run", corpus, "-o", out)
     assert (code, len(lines)) == (1, 1)
     assert str(os.getpid()) in lines[0]
+
+
+@pytest.mark.slow
+def test_a_folder_may_have_a_name_that_looks_like_an_address(
+    tmp_path: Path, endpoint: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_corpus(tmp_path / "articles", 2)
+    monkeypatch.chdir(tmp_path)
+    for name in ("file:memory", "a%20b?mode=ro#x"):
+        run = pairmill("run", corpus, "-o", name, url=endpoint.url)
+        assert run.returncode == 0, run.stderr
+        assert rows(tmp_path / name)

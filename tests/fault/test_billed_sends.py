@@ -109,7 +109,9 @@ def test_over_all_starts_it_is_sent_twice_and_then_rejected(
             breaking.held.notify_all()
         last = forge.start(*command, url=server.url)
         assert last.wait() == 0, last.stderr
-    assert max(breaking.sends.values()) <= 2, breaking.sends
+    # What was in flight at a kill was not counted yet; the first two kills may meet that.
+    most = 2 + (end == signal.SIGKILL)
+    assert max(breaking.sends.values()) <= most, breaking.sends
     (reject,) = rejects(out)
     assert reject["created"] > "2020"
     assert reject["reason"] == {"hangs": "timeout", "504": "timeout", "524": "timeout"}.get(

@@ -36,6 +36,7 @@ def test_what_is_given_wins_over_the_file(tmp_path: Path) -> None:
         (f"seed: {'9' * 5000}\n", "run.yaml: "),
         (f"limit: {2**64}\n", "limit: the number is too large"),
         ("max_usd: .inf\n", "max_usd: input should be a finite number"),
+        ("max_usd: 1e99999\n", "max_usd: input should be a finite number"),
         ("max_hours: .nan\n", "max_hours: input should be a finite number"),
         ("checks: {ungrounded_below: .inf}\n", "checks.ungrounded_below: input should be"),
         ('output: "a\\0b"\n', "output: holds a NUL character"),

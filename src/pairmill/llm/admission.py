@@ -106,6 +106,15 @@ class SendLog(Protocol):
         """Return once all that was counted is durable."""
         ...
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether nothing may be bought now, since it could not be kept."""
+        ...
+
+    async def wait_for_room(self) -> None:
+        """Return once what is bought can be kept."""
+        ...
+
 
 class Flight(Protocol):
     """Knows who waits for an answer, and whether anything may still be sent."""

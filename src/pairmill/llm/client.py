@@ -100,7 +100,7 @@ class Client:
         while True:
             if sends is not None and history.billed:
                 await sends.kept()  # so that a kill in what follows does not forget it
-            turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=tried)
+            turn = await self._admit(request, history, tried, sends)
             started = self._clock.monotonic()
             if history.failures:
                 rested_s = min(wait_s, started - failed_at)
@@ -137,6 +137,17 @@ class Client:
             del error  # its traceback holds this frame, which would hold it
             if not turn.is_held:  # then the gate itself waits, for all
                 await self._clock.sleep(wait_s)
+
+    async def _admit(
+        self, request: Request, history: History, avoid: frozenset[str], sends: SendLog | None
+    ) -> Turn:
+        """Wait for a turn, and for the moment from which on an answer can be kept."""
+        while True:
+            turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=avoid)
+            if sends is None or not sends.is_behind:
+                return turn
+            turn.give_back()  # as on a full disk
+            await sends.wait_for_room()
 
     async def _is_answering(self, model: str) -> bool:
         """Whether a model answers something else: asked now, or a moment ago."""

@@ -126,3 +126,10 @@ class _UnitSends(Struct, eq=False):
 
     async def kept(self) -> None:
         await self._writer.kept()
+
+    @property
+    def is_behind(self) -> bool:
+        return self._writer.is_behind
+
+    async def wait_for_room(self) -> None:
+        await self._writer.wait_for_room()

@@ -282,6 +282,24 @@ class Log:
     async def kept(self) -> None:
         self.told.append(("kept before send", len(self._gate.admitted) + 1))
 
+    is_behind = False
+
+    async def wait_for_room(self) -> None:
+        self.told.append("waited for room")
+        self.is_behind = False
+
+
+async def test_what_could_not_be_kept_is_not_sent_though_its_turn_has_come(
+    opened: list[Setting],
+) -> None:
+    async with serve(reply(answer("hi"))) as server:
+        opened.append(setting := Setting(server))
+        log = Log(setting.gate, 0)
+        log.is_behind = True
+        assert (await setting.client.complete(request(), log)).text == "hi"
+    assert log.told == ["waited for room"]
+    assert len(setting.gate.admitted) == 2  # the first turn was given back
+
 
 async def test_a_second_send_waits_until_the_first_is_kept(opened: list[Setting]) -> None:
     async with serve(CLOSE, reply(answer("hi"))) as server:

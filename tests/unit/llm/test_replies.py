@@ -318,3 +318,33 @@ def test_the_usual_way_of_counting_is_read_as_any_other(
     body = {**answer(JSON), "usage": counts}
     slower = {**body, "usage": {**counts, "cached_tokens": None}}  # a field of another provider
     assert read(body).usage == read(slower).usage
+
+
+def test_thoughts_beside_the_count_are_charged_whichever_way_they_are_left_out() -> None:
+    said = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+    details = {"completion_tokens_details": {"reasoning_tokens": 900}}
+    body = answer(JSON)
+    body["usage"] = said | details  # more than the whole: they cannot be part of it
+    assert read(body).usage.completion_tokens == 920
+    body = answer(JSON, reasoning_content="Let me think. " * 200)
+    body["usage"] = said  # far fewer than what is there to be read
+    assert read(body).usage.completion_tokens == 20 + 700
+    body = answer(JSON, reasoning_content="So. " * 10)
+    body["usage"] = said
+    assert read(body).usage.completion_tokens == 20
+
+
+def test_a_failure_that_counts_the_prompt_alone_may_be_billed_unless_it_is_a_refusal() -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 0}
+    for status, billed in ((500, True), (429, False)):
+        with pytest.raises(ProviderError) as caught:
+            read({"error": {"message": "no"}, "usage": usage}, status)
+        assert caught.value.is_billed is billed
+
+
+@pytest.mark.parametrize("key", ["local-key-7", "a1b2c3d4", KEY])
+def test_a_key_that_is_no_word_is_found_split_and_inside_of_words(key: str) -> None:
+    split = ("\u200b" * 40).join(key)
+    assert hide(f"model org_{key}: {split}.", [key]) == "model org_***: ***."
+    assert hide("a password is a word", ["password"]) == "a *** is a word"
+    assert hide("mypasswords are words", ["password"]) == "mypasswords are words"

@@ -179,9 +179,9 @@ def _decode(
         text = "" if finish == "length" else clean_text(_elsewhere(message))
         thoughts = "" if text and text in thoughts else thoughts
     if thoughts and _leaves_out(usage, len(text) + len(thoughts)):
-        told = math.ceil(len(thoughts) / _CHARS_PER_TOKEN)
-        written = usage.completion_tokens + told
-        usage = replace(usage, completion_tokens=written, reasoning_tokens=told)
+        unsaid = math.ceil(len(thoughts) / _CHARS_PER_TOKEN)
+        both = usage.completion_tokens + unsaid
+        usage = replace(usage, completion_tokens=both, reasoning_tokens=unsaid)
     elif thoughts and not usage.reasoning_tokens:
         usage = replace(usage, reasoning_tokens=_guessed(thoughts, usage))
     elif not usage.reasoning_tokens and usage.completion_tokens:
