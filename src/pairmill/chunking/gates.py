@@ -56,7 +56,10 @@ _LONGEST_MEAN_WORD = 30
 _MOST_WITHOUT_VOWEL = 0.5  # of the longer ASCII words
 _LEAST_WORDS_LOOKED_AT = 60
 _LONG_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{4,}(?![A-Za-z])")
-_VOWEL = re.compile(r"[aeiouyAEIOUY]")
+_NO_VOWEL = re.compile(
+    r"(?<![A-Za-z])[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{4,}(?![A-Za-z])"
+)  # of the long words, those without one
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
 _LEAST_REPEATING = 20_000  # characters
 _LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, tables to 0.1
 
@@ -157,15 +160,21 @@ def _gibberish(judged: GateInput) -> str:
 def _odd_words(sample: str) -> str:
     words = sample.split()
     filled = sum(map(len, words))
-    letters = sum(map(str.isalpha, sample))
+    letters = _count_letters(sample)
     if letters < _LEAST_LETTERS * filled:
         return f"{100 * letters // filled} % of it is letters"
     if sample.isascii() and filled > _LONGEST_MEAN_WORD * len(words):
         return f"words of {filled // len(words)} characters on average"
-    long_words = _LONG_WORD.findall(sample)
-    without = sum(not _VOWEL.search(word) for word in long_words)
-    share = without / max(_LEAST_WORDS_LOOKED_AT, len(long_words))
+    long_words = len(_LONG_WORD.findall(sample))
+    without = len(_NO_VOWEL.findall(sample))
+    share = without / max(_LEAST_WORDS_LOOKED_AT, long_words)
     return f"{share:.0%} of its words have no vowel" if share > _MOST_WITHOUT_VOWEL else ""
+
+
+def _count_letters(sample: str) -> int:
+    if sample.isascii():  # fifty times as fast as one letter after another
+        return len(sample.encode().translate(None, _NO_LETTERS))
+    return sum(map(str.isalpha, sample))
 
 
 def _repetition(judged: GateInput) -> str:
