@@ -32,7 +32,7 @@ from pydantic import (
 from pairmill.errors import ConfigError
 from pairmill.partition import parse_partition
 from pairmill.plain import plain
-from pairmill.reference import flatten
+from pairmill.reference import flatten, put_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -584,12 +584,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise ConfigError(f"{name}: the value is not valid YAML") from None
-        place = tree
-        for part in parts[:-1]:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"{name}: '{part}' has a value already")
-        place[parts[-1]] = value
+        if taken := put_at(tree, parts, value):
+            raise ConfigError(f"{name}: '{taken}' has a value already")
     return flatten(tree, "environment: ")
 
 

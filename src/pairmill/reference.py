@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pairmill.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten"]
+__all__ = ["GROUPS", "SETTINGS", "SettingText", "dotted", "flatten", "put_at"]
 
 GROUPS = {
     "": "Input and output",
@@ -382,6 +382,29 @@ def dotted(name: str) -> str:
     """Where a setting stands in a grouped file: ``limits.rpm``."""
     text = SETTINGS.get(name)
     return f"{text.group}.{text.key}" if text is not None and text.group else name
+
+
+def put_at(tree: dict[str, Any], parts: Sequence[str], value: Any) -> str:
+    """Put a value into nested mappings.
+
+    Args:
+        tree: Is changed.
+        parts: The names that lead to it; at least one.
+        value: What stands there from now on.
+
+    Returns:
+        The name that has a value already where a mapping would be needed; "" if there is none.
+    """
+    place = tree
+    for part in parts[:-1]:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return part
+        place = inner
+    if isinstance(place.get(parts[-1]), dict):
+        return parts[-1]
+    place[parts[-1]] = value
+    return ""
 
 
 def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:

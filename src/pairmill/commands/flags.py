@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from pairmill.errors import UsageError
-from pairmill.reference import GROUPS, SETTINGS, dotted
+from pairmill.reference import GROUPS, SETTINGS, dotted, put_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,13 +56,8 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
             parsed = yaml.safe_load(value)
         except yaml.YAMLError:
             raise UsageError(f"--set {assignment}: the value is not valid YAML") from None
-        place = found
-        for part in parts[:-1]:
-            inner = place.setdefault(part, {})
-            if not isinstance(inner, dict):
-                raise UsageError(f"--set {assignment}: '{part}' has a value already")
-            place = inner
-        place[parts[-1]] = parsed
+        if taken := put_at(found, parts, parsed):
+            raise UsageError(f"--set {assignment}: '{taken}' has a value already")
     return found
 
 

@@ -120,11 +120,10 @@ class Client:
                 self._flight.end()
             failed_at = self._clock.monotonic()
             error.failed_at = self._clock.time()
-            may_be_billed = error.is_billed or error.prompt_tokens > 0
             alone = turn.failed(error)
             self._tell_charge(turn, error)
             self._tell_failure(error)
-            if sends is not None and may_be_billed:
+            if sends is not None and error.is_billed:
                 sends.failed(error)
             self._flight.check()
             wait_s, tried = self._next(error, history, request, tried | {turn.pool}, alone=alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,13 +125,16 @@ class Process:
             self._child.kill()
 
 
-def end_with_parent(lifeline: int) -> None:
+def end_with_parent(lifeline: int, scratch: str | None = None) -> None:
     """Wait until the pipe ends that only the parent holds open; then end, with all children.
 
-    For a thread of a process that was started with ``leads``: it leads a session of its own.
+    For a thread of a process that was started with ``leads``: it leads a session of its own. A
+    ``scratch`` folder is removed first.
     """
     while os.read(lifeline, 1):
         pass
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import sys
 import threading
 
 from pairmill.errors import PairmillError
 from pairmill.output.view.place import ViewJob
 from pairmill.sources.frames import read_frame, write_frame
+from pairmill.sources.processes import end_with_parent
 
 __all__ = ["main"]
 
@@ -19,7 +17,7 @@ def main() -> int:
     """Do the job that the parent names, until it ends. The arguments are two descriptors."""
     lifeline, out = (int(number) for number in sys.argv[1:3])
     job = read_frame(lifeline, ViewJob)
-    threading.Thread(target=_end_with_parent, args=(lifeline, job.scratch), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(lifeline, job.scratch), daemon=True).start()
     try:
         if job.what == "judge":
             from pairmill.output.view.judging import judge_forever  # noqa: PLC0415 (either one)
@@ -32,11 +30,3 @@ def main() -> int:
     except PairmillError as error:
         write_frame(out, str(error))
     return 0
-
-
-def _end_with_parent(lifeline: int, scratch: str) -> None:
-    """Wait for the end of a pipe whose other end only the parent holds, and clear up behind it."""
-    while os.read(lifeline, 1):
-        pass
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
