@@ -187,6 +187,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = False,
     sources: Annotated[list[str] | None, flag("sources", "--source", metavar="MODULE:NAME")] = None,
+    follow: Annotated[bool, flag("follow", "--follow")] = False,
+    follow_idle_s: Annotated[float | None, flag("follow_idle_s", metavar="SECONDS")] = None,
     strict: Annotated[bool, flag("strict", "--strict")] = False,
     accept_change: Annotated[bool, flag("accept_change", "--accept-change")] = False,
     quiet: Annotated[
@@ -238,6 +240,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "status": status,
         "partition": partition,
         "sources": tuple(sources) if sources else None,
+        "follow": follow or None,
+        "follow_idle_s": follow_idle_s,
         "strict": strict or None,
         "accept_change": accept_change or None,
     }

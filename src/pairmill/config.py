@@ -272,6 +272,13 @@ class Settings(BaseModel):
     """Processes that take text out of pages and other documents; as many as cores by default."""
     sources: tuple[str, ...] = ()
     """Formats of your own, as ``module:attribute``; see docs/sources.md."""
+    follow: bool = False
+    """Whether the inputs are looked at again and again for new and changed articles."""
+    follow_idle_s: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """How long nothing new may come until a run that follows its inputs ends; for ever where
+    None."""
+    follow_poll_s: float = Field(1.0, ge=0.05, le=86_400, allow_inf_nan=False)
+    """Seconds between two looks at inputs that are followed."""
     strict: bool = False
     """Whether any piece of input that cannot be used makes a run end with 1."""
     limit: int | None = Field(None, ge=1)

@@ -136,6 +136,17 @@ SETTINGS: dict[str, SettingText] = {
         "input", "limit_per_document", "At most this many chunks of each document",
         more="the first ones",
     ),
+    "follow": _T(
+        "input", "follow", "Go on reading what is new or changed, until stopped", "no",
+        more="folders, growing JSON Lines files and standard input; see [follow.md](follow.md)",
+    ),
+    "follow_idle_s": _T(
+        "input", "follow_idle_s", "With follow: end once nothing new came for so many seconds",
+        more="0: end once all that is there is done, for a job that is started now and then",
+    ),
+    "follow_poll_s": _T(
+        "input", "follow_poll_s", "With follow: seconds between two looks at the input", "1"
+    ),
     "strict": _T("input", "strict", "End with 1 if any piece of input cannot be used", "no"),
     "sources": _T(
         "input", "sources", "Input formats of your own, as module:attribute", "none",

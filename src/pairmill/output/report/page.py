@@ -317,9 +317,9 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
 
 
 def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
-    """The published rows of a run as they count: without rejected ones, and as edited."""
+    """The published rows of a run as they count: without those left out, and as edited."""
     for row in _rows(folder, "train"):
-        if not marks.of(str(row.get("id"))).is_out:
+        if not marks.leaves_out(row):
             yield marks.revise(row)
 
 
