@@ -165,6 +165,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     partition: Annotated[str | None, flag("partition", metavar="INDEX/COUNT")] = None,
+    share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -239,6 +240,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "export": export,
         "status": status,
         "partition": partition,
+        "share": share,
         "sources": tuple(sources) if sources else None,
         "follow": follow or None,
         "follow_idle_s": follow_idle_s,

@@ -326,6 +326,8 @@ class Settings(BaseModel):
     or these for good. Found out where None."""
     rate_share: float = Field(1.0, gt=0, le=1)
     """This process's part of the quota, where several share it."""
+    share: str | None = Field(None, min_length=1, max_length=1000)
+    """A folder or URL by which several processes share the quota and the caps in money."""
     pools: tuple[PoolSettings, ...] = ()
     """Several endpoints, keys or models instead of one; what a pool leaves out is as above."""
     prices: Path | None = None

@@ -239,6 +239,10 @@ SETTINGS: dict[str, SettingText] = {
         "limits", "rate_share", "This process's part of the quota", "1",
         more="where several share it",
     ),
+    "share": _T(
+        "limits", "share", "Share quota and caps with all runs that name this folder or URL",
+        more="see [scale.md](scale.md#one-quota-one-purse)",
+    ),
     "prices": _T(
         "limits", "prices", "A price file over the built-in one", "built in",
         more="[pairmill's form, LiteLLM's or models.dev's](limits.md#money)",
