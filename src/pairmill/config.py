@@ -57,7 +57,7 @@ _PREFIX = "PAIRMILL__"
 
 
 def is_local_model(model: str) -> bool:
-    """Whether a model's name means that the embedded server answers."""
+    """Return whether a model's name selects the embedded server."""
     return model == LOCAL or model.startswith(f"{LOCAL}:")
 
 
@@ -80,7 +80,7 @@ def _as_text(value: object) -> object:
 
 
 def _as_weights(value: object) -> object:
-    """A list of texts weighs all the same."""
+    """Give all texts of a plain list the same weight."""
     return dict.fromkeys(value, 1.0) if isinstance(value, list | tuple) else value
 
 
@@ -458,12 +458,12 @@ class Settings(BaseModel):
 
     @property
     def is_local(self) -> bool:
-        """Whether the embedded server answers."""
+        """True if the embedded server answers."""
         return is_local_model(self.model)
 
     @property
     def page_process_count(self) -> int:
-        """How many processes take text out of documents."""
+        """Number of processes that extract text from documents."""
         if self.page_processes != "auto":
             return self.page_processes
         if hasattr(os, "sched_getaffinity"):
@@ -472,19 +472,19 @@ class Settings(BaseModel):
 
     @property
     def recipe_name(self) -> str:
-        """The recipe after ``auto`` is settled."""
+        """Recipe's name after ``auto`` is resolved."""
         if self.recipe != "auto":
             return self.recipe
         return "extractive" if self.is_local else "backtranslate"
 
 
 def is_recipe_file(name: str) -> bool:
-    """Whether a recipe's name is a file: ``mine.yaml``, ``mine.py``, ``mine.py:other``."""
+    """Return whether a recipe's name is a file: ``mine.yaml``, ``mine.py``, ``mine.py:other``."""
     return name.endswith((".yaml", ".yml", ".py")) or ".py:" in name
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
-    """The settings that decide what the pairs are: name to plain value."""
+    """Return the settings that determine the pairs, as a map of name to plain value."""
     names = [
         name
         for name, info in Settings.model_fields.items()
@@ -659,7 +659,7 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -75,7 +75,7 @@ class Kind(StrEnum):
 
     @property
     def meaning(self) -> Meaning:
-        """What follows from a failure of this kind."""
+        """Consequences of a failure of this kind."""
         return MEANINGS[self]
 
 
@@ -353,12 +353,12 @@ class ProviderError(PairmillError):
 
     @property
     def is_billed(self) -> bool:
-        """Whether the call may have been billed although no answer came of it."""
+        """True if the call may have been billed although no answer came of it."""
         return self.maybe_paid or self.counts_tokens
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether the reply counts tokens, as one does that is paid for."""
+        """True if the reply counts tokens, as a billed one does."""
         if self.completion_tokens > 0:
             return True
         return self.prompt_tokens > 0 and self.kind is not Kind.RATE

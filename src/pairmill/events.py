@@ -98,7 +98,7 @@ class InputSkipped(Event, frozen=True):
 
     @property
     def is_lost(self) -> bool:
-        """Whether something was not used that is not there a second time."""
+        """True if something unused is lost, because it does not exist elsewhere."""
         return not self.chunks
 
 

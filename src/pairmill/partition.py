@@ -43,7 +43,7 @@ class Partition:
 
     @property
     def name(self) -> str:
-        """The name of its run folder."""
+        """Name of its run folder."""
         return f"part-{self.index}-of-{self.count}"
 
     def takes(self, chunk_id: str) -> bool:

@@ -24,7 +24,7 @@ def plain(text: object, limit: int = 300) -> str:
 
 
 def short(number: float) -> str:
-    """A count in at most five characters or so: 9,999, 12.3k, 412k, 1.2M."""
+    """Format a count in at most about five characters: 9,999, 12.3k, 412k, 1.2M."""
     if abs(number) < _EXACT:
         return f"{number:,.0f}"
     for unit in _UNITS:

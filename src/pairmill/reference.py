@@ -379,7 +379,7 @@ _BY_PLACE = {(text.group, text.key): name for name, text in SETTINGS.items()}
 
 
 def dotted(name: str) -> str:
-    """Where a setting stands in a grouped file: ``limits.rpm``."""
+    """Return where a setting stands in a grouped file: ``limits.rpm``."""
     text = SETTINGS.get(name)
     return f"{text.group}.{text.key}" if text is not None and text.group else name
 
@@ -415,14 +415,14 @@ def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
         where: What to begin an error with, such as ``run.yaml: ``.
 
     Raises:
-        ConfigError: A group holds a name that does not belong there, or a setting stands twice.
+        ConfigError: A group holds a name that does not belong there, or a setting is given twice.
     """
     found: dict[str, Any] = {}
     origin: dict[str, str] = {}
 
     def put(name: str, value: Any, place: str) -> None:
         if name in found:
-            raise ConfigError(f"{where}'{name}' stands twice: as {origin[name]} and as {place}")
+            raise ConfigError(f"{where}'{name}' is given twice: as {origin[name]} and as {place}")
         found[name] = value
         origin[name] = place
 

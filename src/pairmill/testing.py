@@ -54,7 +54,7 @@ _SEED = 20
 
 
 def make_chunk(text: str, **fields: Any) -> Chunk:
-    """A chunk that is a whole document; ``fields`` are those of `pairmill.records.Chunk`."""
+    """Make a chunk that is a whole document; ``fields`` are those of `pairmill.records.Chunk`."""
     name = digest(text)
     usual = {"document_id": name, "start": 0, "end": len(text), "source": "test"}
     return Chunk(**{"id": name, "text": text, **usual, **fields})

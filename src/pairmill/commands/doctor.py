@@ -51,7 +51,7 @@ def doctor(
 
 
 def _targets(settings: Settings) -> list[Settings]:
-    """The settings as each pool sees them."""
+    """Return the settings of each pool."""
     if not settings.pools:
         return [settings]
     own = (

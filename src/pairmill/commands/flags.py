@@ -22,7 +22,7 @@ OTHERS = "Other"
 
 
 def flag(name: str, *declarations: str, **more: Any) -> Any:
-    """The typer option for a setting, described as everywhere else."""
+    """Make the typer option for a setting, with the same description as everywhere else."""
     text = SETTINGS[name]
     default = text.default.strip("`")
     given = {

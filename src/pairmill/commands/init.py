@@ -46,7 +46,7 @@ def init(
 
 
 def settings_file(name: str) -> str:
-    """The text of the file: groups, and in each all settings with their defaults, commented out."""
+    """Render the file: groups, each with all its settings at their defaults, commented out."""
     from pairmill.reference import GROUPS, SETTINGS
 
     lines = [_OPENING.format(name=name).rstrip()]

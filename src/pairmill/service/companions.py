@@ -158,7 +158,7 @@ class RunView:
         )
 
     def pools(self) -> tuple[PoolView, ...]:
-        """The pools; empty until the model is connected, which needs something to ask."""
+        """Pools; empty until the model is connected, that is, until there is something to ask."""
         if self._all is None:
             return ()
         alive = {pool.name for pool in self._all.alive}

@@ -208,7 +208,7 @@ class _Calls:
                 return completion
 
     def settle(self, mode: Mode) -> None:
-        """The mode that a run will use was shown to work."""
+        """Record that the mode a run will use was shown to work."""
         self._modes[mode] = "works"
 
     async def _ask_once(self, mode: Mode, request: Request) -> Completion:
@@ -226,7 +226,7 @@ class _Calls:
         return reply.completion
 
     def findings(self, base: Findings, clock: Clock) -> Findings:
-        """What all calls together showed."""
+        """Return what all calls together showed."""
         found = replace(base, calls=self._count, modes=self._modes)
         if not self._replies:
             return found

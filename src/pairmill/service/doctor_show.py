@@ -31,7 +31,7 @@ _NAMES = {
 
 
 def to_json(found: Findings, plan: Sequence[str]) -> dict[str, Any]:
-    """The findings as plain values under stable names."""
+    """Return the findings as plain values under stable names."""
     return {
         "schema": 1,
         "ok": not found.problem,
@@ -86,7 +86,7 @@ def print_findings(
 
 
 def thinking_line(found: Findings) -> str:
-    """What was found out about a model's thoughts, and what to set."""
+    """Describe what was found out about a model's thoughts, and what to set."""
     words = orjson.dumps(found.reasoning).decode()
     said = f" with {plain(words)}" if found.reasoning else ""
     tokens = found.thought_tokens or 0

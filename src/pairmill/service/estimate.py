@@ -132,7 +132,7 @@ def estimate(
 
 
 async def usual_call(settings: Settings) -> PlannedCall:
-    """What a usual call of the settings' recipe is like, by rehearsal on a chunk of usual size."""
+    """Describe a typical call of the settings' recipe, rehearsed on a chunk of typical size."""
     sentence = "The harbour of the town supplies timber to the market because people rely on it. "
     text = (sentence * (settings.chunk_target_chars // len(sentence) + 1)).strip()
     chunk = Chunk(digest(text), text, "document", 0, len(text), "nowhere")
@@ -194,7 +194,7 @@ def _hours_at(pace: Pace, calls: Range) -> Range:
 
 
 def _all_limits(settings: Settings) -> dict[Unit, float]:
-    """The limits of all pools together; {} unless each pool has some of the same kind."""
+    """Add up the limits of all pools; {} unless each pool has one of the same unit."""
     if not settings.pools:
         return declared_limits(settings)
     per_pool = [

@@ -21,7 +21,7 @@ WIDTH = 100  # where there is no terminal
 
 
 def to_json(total: Estimate, notes: Sequence[str]) -> dict[str, Any]:
-    """The estimate as plain values under stable names; a range is [low, likely, high]."""
+    """Return the estimate as plain values under stable names; a range is [low, likely, high]."""
     found = total.survey
     return {
         "schema": 1,

@@ -273,7 +273,7 @@ def print_diff(settings: Settings, name: str) -> None:
 
 
 def _is_of(source: str, path: str) -> bool:
-    """Whether a document or note is of a file: its label begins with the file's."""
+    """Return whether a document or note belongs to a file: its label begins with the file's."""
     file = source.partition("#")[0]
     return path in {os.path.realpath(it) for it in (source, file, file.rpartition(":")[0]) if it}
 

@@ -42,7 +42,7 @@ def configure(stream: IO[str] | None = None) -> structlog.typing.FilteringBoundL
 def _in_order(
     _logger: object, _method: str, fields: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """When, how bad and what, before everything else."""
+    """Put time, level and event before all other keys."""
     head = ("timestamp", "level", "event")
     return {**{name: fields.pop(name, None) for name in head}, **fields}
 

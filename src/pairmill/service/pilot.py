@@ -41,7 +41,7 @@ class PilotWatch:
         self._answers.append((self._clock(), event.seconds))
 
     def pace(self, concurrency: int | None) -> Pace | None:
-        """What a longer run may reach; None if too few calls were answered.
+        """Predict the pace of a longer run; None if too few calls were answered.
 
         With a number of calls in flight that was given, so many at a time, each as long as the
         pilot's took on average. Else what was reached: over the whole pilot, and by the middle half

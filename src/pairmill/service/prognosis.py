@@ -70,7 +70,7 @@ def foresee(
 
 
 def calls_per_min(limits: Mapping[Unit, float], call: PlannedCall) -> tuple[float, Unit] | None:
-    """How many such calls the limits allow a minute, and which of them decides; None: no limit."""
+    """Return how many such calls a minute the limits allow and which one binds; None: no limit."""
     size = {
         Unit.REQUESTS: 1.0,
         Unit.INPUT: call.prompt_tokens,
@@ -83,7 +83,7 @@ def calls_per_min(limits: Mapping[Unit, float], call: PlannedCall) -> tuple[floa
 
 
 def declared_limits(settings: Settings) -> dict[Unit, float]:
-    """The limits that the settings give, this process's share of them."""
+    """Return this process's share of the limits in the settings."""
     given = {
         Unit.REQUESTS: settings.rpm,
         Unit.INPUT: settings.input_tpm,
@@ -94,7 +94,7 @@ def declared_limits(settings: Settings) -> dict[Unit, float]:
 
 
 def learned_limits(found: Findings) -> dict[Unit, float]:
-    """The limits that headers spoke of, by the minute."""
+    """Return the limits, per minute, that response headers stated."""
     return {unit: reading.limit for unit, reading in found.hint.minute.items() if reading.limit}
 
 

@@ -142,7 +142,7 @@ def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:
 
 
 def _is_news(event: InputSkipped, seen: set[str] | None) -> bool:
-    """Whether it is the first piece of input that is skipped for its reason; or all are named."""
+    """Return whether to log it: the first skip for its reason, or any if all are named."""
     if seen is None:
         return True
     if event.fate == "repeated":

@@ -27,7 +27,7 @@ class Quiet:
 
     @property
     def buffer(self) -> Quiet:
-        """The stream of bytes underneath, as quiet."""
+        """Underlying byte stream, equally quiet."""
         return Quiet(self._stream.buffer, patience_s=self._patience_s)  # type: ignore[attr-defined]
 
     def write(self, data: Any) -> int:

@@ -57,7 +57,7 @@ def list_lines(width: int = 80) -> list[str]:
 
 
 def source_of(name: str) -> str:
-    """The text of a recipe file, or the prompts or code of a recipe in Python.
+    """Return a recipe file's text, or a Python recipe's prompts or code.
 
     Raises:
         ConfigError: There is none of that name, or it cannot be read.
@@ -109,7 +109,7 @@ def write_new(file: Path, like: str | None) -> None:
 
 
 def check_lines(settings: Settings) -> list[str]:
-    """What a recipe that has no mistake will do; one line a subject.
+    """Describe what a recipe without mistakes will do; one line per subject.
 
     Raises:
         ConfigError: It has one; with file and line.
@@ -155,7 +155,7 @@ def _step_line(step: RecipeStep) -> str:
 
 
 def _hints(recipe: RecipeFile) -> list[str]:
-    """What would work better otherwise."""
+    """Return hints about what would work better."""
     hints = []
     for step in recipe.steps:
         _, mark, rest = step.user.source.partition("{{")

@@ -36,5 +36,5 @@ async def rehearse_unit(recipe: Recipe, chunk: Chunk) -> Rehearsal:
 
 
 async def rehearse(recipe: Recipe, chunk: Chunk) -> list[Prompt]:
-    """The prompts that the recipe would send for a chunk if each answer were good at once."""
+    """Return the prompts that the recipe sends for a chunk if every answer is good at once."""
     return (await rehearse_unit(recipe, chunk)).prompts

@@ -139,7 +139,7 @@ async def survey(settings: Settings) -> Survey:
 async def _without_trials(
     settings: Settings, drawn: _Draw, fresh: int
 ) -> tuple[list[list[Prompt]], float]:
-    """The prompts of units that do not test judge and verifier, and the share of those that do."""
+    """Return the prompts of units that do not test judge or verifier, and the share that do."""
     if settings.judge == settings.verify == "off" or not fresh:
         return [], 1.0
     recipe = make_recipe(settings.model_copy(update={"judge_trust": 0.0, "verify_trust": 0.0}))
@@ -178,7 +178,7 @@ class _Draw:
 
 
 def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
-    """The run folder's ledger, and what its units took if it was made with these settings."""
+    """Open the run folder's ledger; with what its units took if made with these settings."""
     try:
         folder = read_folder(settings.output)
     except PairmillError:
@@ -197,7 +197,7 @@ def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
 def _count_chunks(
     chunks: Iterator[Chunk], recipe: Recipe, lookup: LedgerReader | None, drawn: _Draw
 ) -> tuple[int, int]:
-    """How many different chunks there are, and how many are finished; draws from the others."""
+    """Count the distinct chunks and the finished ones, and draw samples from the others."""
     names: set[bytes] = set()
     seen = finished = 0
     while group := list(islice(chunks, _GROUP)):

@@ -173,7 +173,7 @@ class RunTally:
         )
 
     def summary(self) -> dict[str, object]:
-        """The figures as plain values, for a log line or a manifest.
+        """Return the figures as plain values, for a log line or a manifest.
 
         Sums over all starts; what is of this start alone is called ``new_...``.
         """
