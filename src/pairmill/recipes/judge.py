@@ -68,7 +68,7 @@ class RatedPair(AnswerModel):
 
     @property
     def overall(self) -> float:
-        """Return the mean of the rated aspects."""
+        """Mean of the rated aspects."""
         return mean(score for score in self.scores().values() if score is not None)
 
 

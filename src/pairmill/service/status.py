@@ -1,4 +1,4 @@
-"""How far a run is, read from its ledger; works beside a running process, and after it."""
+"""Shows the progress of a run from its ledger; works during a run and after it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
         with folder.read_ledger() as lookup:
             counts = count_run(folder, lookup)
             found = figures(folder, lookup.totals(), counts, lookup.shards())
-    else:  # a copy of what was published: the manifest has the sums
+    else:  # a copy of the published files: the manifest has the sums
         counts = read_manifest_counts(folder)
         found = figures(folder, read_totals(folder.manifest), counts)
         found |= _published(folder) | {"usd": read_manifest_usd(folder.manifest)}
@@ -169,7 +169,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         *describe_saved(counts, found["prompt_tokens"] + found["completion_tokens"], found["usd"]),
         ("spent", _spent(found, counts)),
         ("tokens", f"{tokens}, {found['completion_tokens']:,} answer"),
-        ("calls", f"{calls}; {lost:,} more whose end is not known" if lost else calls),
+        ("calls", f"{calls}; {lost:,} more with an unknown outcome" if lost else calls),
         ("models", _named(found["calls_by_model"])),
         ("shards", shards),
         ("verdict", _judged(found["verdict"])),
@@ -178,7 +178,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
 
 def _judged(verdict: Mapping[str, Any] | None) -> str:
     if verdict is None:
-        return "not judged yet; pairmill report does"
+        return "not judged yet; run pairmill report"
     return plain(RunVerdict(**verdict).line, 400)
 
 
@@ -190,7 +190,7 @@ def _spent(found: Mapping[str, Any], counts: RunCounts) -> str:
         spent += f" of about ${found['usd_expected']:,.2f}"
     if found["usd_in_doubt"]:
         doubt = f"${found['usd_in_doubt']:,.4f}"
-        spent += f" (and at most {doubt} for calls whose end or count is not known)"
+        spent += f" (plus at most {doubt} for calls whose outcome or token count is unknown)"
     return spent
 
 
