@@ -92,7 +92,7 @@ async def test_tokens_that_are_not_counted_are_missed(
     broken = SimulatorSettings(faults=Faults(rates={fault: 1.0}))
     found, plan, _ = await examined(monkeypatch, broken)
     assert found.has_usage is False
-    assert any("do not count their tokens" in line for line in plan)
+    assert any("do not report token counts" in line for line in plan)
 
 
 async def test_a_server_of_ones_own_is_widened_by_its_gauge(
