@@ -60,7 +60,7 @@ def run_endpoint(settings: SimulatorSettings, *, until_stdin_closes: bool = Fals
 
 
 def run_cli(args: Sequence[str]) -> int:
-    """What ``python -m pairmill.simulator`` does with its arguments; returns an exit code."""
+    """Run ``python -m pairmill.simulator`` with its arguments; return an exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m pairmill.simulator",
         description="An OpenAI-compatible endpoint on 127.0.0.1 that simulates a model.",

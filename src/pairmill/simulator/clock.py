@@ -26,11 +26,11 @@ class FakeClock:
         self._order = itertools.count()
 
     def monotonic(self) -> float:
-        """The fake now."""
+        """Return the fake time."""
         return self.now
 
     def time(self) -> float:
-        """The fake now, as if counted from the epoch."""
+        """Return the fake time as seconds since the epoch."""
         return self.now
 
     async def sleep(self, seconds: float) -> None:

@@ -136,7 +136,7 @@ class Draft:
 
     @property
     def question(self) -> str:
-        """The instruction as a question, which ends with its mark."""
+        """Instruction as a question, with a question mark."""
         asked = self.instruction.replace("Explain how ", "How do ", 1)
         return asked if asked.endswith("?") else f"{asked.rstrip('.!')}?"
 
@@ -158,7 +158,7 @@ def find_passage(message: str) -> tuple[str, str]:
 
 
 def _find_marked(message: str) -> tuple[str, str] | None:
-    """The longest block between other marks that prompts use, and the words around it."""
+    """Find the longest block between other delimiters that prompts use, and the words around it."""
     blocks = [found for pattern in _BLOCKS for found in pattern.finditer(message)]
     if not blocks:
         return None
@@ -169,7 +169,7 @@ def _find_marked(message: str) -> tuple[str, str] | None:
 
 
 def wanted_pairs(message: str, default: int) -> int:
-    """How many pairs the message asks for with ``N=3``; never more than 10.
+    """Return how many pairs the message asks for with ``N=3``; never more than 10.
 
     The last count holds: those before it stand in examples.
     """
@@ -178,7 +178,7 @@ def wanted_pairs(message: str, default: int) -> int:
 
 
 def split_sentences(passage: str) -> list[str]:
-    """The passage's sentences that say something, each an exact substring of it."""
+    """Split the passage into its meaningful sentences, each an exact substring of it."""
     for end, marked in _SENTENCE_ENDS:
         passage = passage.replace(end, marked)
     if not passage.isascii():
@@ -254,7 +254,7 @@ def _draft(group: Sequence[str], dice: Dice) -> Draft:
 
 
 def write_prose(passage: str, dice: Dice) -> str:
-    """The passage in other words, in paragraphs of three sentences."""
+    """Paraphrase the passage, in paragraphs of three sentences."""
     told = [rephrase(sentence, dice) for sentence in split_sentences(passage)]
     return "\n\n".join(
         " ".join(told[at : at + _PARAGRAPH]) for at in range(0, len(told), _PARAGRAPH)

@@ -36,7 +36,7 @@ def go_duration(seconds: float) -> str:
 
 
 def limit_headers(dialect: Dialect, levels: Levels, cost_tokens: int, wall_s: float) -> Headers:
-    """The headers that every answer carries; ``wall_s`` is the time of day, for absolute resets."""
+    """Return the headers of every answer; ``wall_s`` is the time of day, for absolute resets."""
     writer = _WRITERS.get(dialect)
     return writer(levels, cost_tokens, wall_s) if writer is not None else []
 
@@ -44,7 +44,7 @@ def limit_headers(dialect: Dialect, levels: Levels, cost_tokens: int, wall_s: fl
 def retry_after_headers(
     form: RetryAfter, dialect: Dialect, wait_s: float, wall_s: float
 ) -> tuple[Headers, float | None]:
-    """The headers that ask for a wait, and the seconds that a client must understand from them.
+    """Return the headers that ask for a wait, and the seconds that a client must derive from them.
 
     None stands for: the client was told nothing that it could keep to.
     """
@@ -73,7 +73,7 @@ def retry_after_headers(
 
 
 def rate_limit_body(dialect: Dialect, refusal: QuotaRefusal, model: str, wall_s: float) -> Any:
-    """The JSON body of a 429 that is over when the wait is over."""
+    """Return the JSON body of a 429 that ends when the wait is over."""
     maker = _BODIES.get(dialect, _plain_body)
     return maker(refusal, model, wall_s)
 

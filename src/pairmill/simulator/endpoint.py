@@ -100,7 +100,7 @@ class SimulatedEndpoint:
             self._script.extend(script)
 
     def report(self) -> dict[str, Any]:
-        """What the client did since the last reset."""
+        """Report what the client did since the last reset."""
         report = self._state.tally.snapshot(self._wallet, self._now())
         return {**report, "cpu_s": round(time.process_time(), 4)}
 
@@ -243,7 +243,7 @@ class SimulatedEndpoint:
     def _places(
         self, rule: Rule, facts: CallFacts, request: ChatRequest, answer: Answer
     ) -> dict[str, Any]:
-        """What the places of a rule's templates stand for."""
+        """Return the values of the placeholders in a rule's templates."""
         places: dict[str, Any] = {
             "model": request.model,
             "key": facts.key,
@@ -260,7 +260,7 @@ class SimulatedEndpoint:
         return places
 
     def _encode_plain(self, reply: Reply, exchange: HttpExchange) -> bytes:
-        """A rule's reply where no chat is: its body, or nothing."""
+        """Encode a rule's reply outside of chat: its body, or nothing."""
         places = {"key": exchange.key, "call": self._state.tally.calls}
         return encode_reply(reply, places, {}, [], stream=False)
 
@@ -393,7 +393,7 @@ class SimulatedEndpoint:
     def _compose_ruled(
         self, request: ChatRequest, rule: Rule, facts: CallFacts
     ) -> tuple[Answer, dict[str, Any]]:
-        """The answer that a rule gives, and what the places of its templates stand for."""
+        """Compose the answer of a rule, and the values of its templates' placeholders."""
         reply, settings = rule.reply, self._settings
         text = write_answer(request, settings)
         if reply.content is not None:
@@ -409,7 +409,7 @@ class SimulatedEndpoint:
         return answer, self._places(rule, facts, request, answer)
 
     def _think(self, request: ChatRequest, text: str, attempt: int) -> Answer:
-        """The text as an answer, behind what the model thinks, within the request's cap."""
+        """Return the text as an answer after the model's thinking, within the request's cap."""
         thinking = self._settings.thinking
         thoughts = draw_thoughts(thinking, request, attempt) if thinking is not None else 0
         if thinking is None or not thoughts:
@@ -529,7 +529,7 @@ def _delay_of(step: ScheduledStep | None, reply: Reply | None) -> float:
 
 
 def _told_wait(reply: Reply) -> float | None:
-    """The seconds that a refusal asks for in a plain Retry-After."""
+    """Return the seconds that a refusal asks for in a plain Retry-After."""
     for name, value in reply.headers.items():
         if name.lower() == "retry-after" and value.replace(".", "", 1).isdigit():
             return float(value)

@@ -58,7 +58,7 @@ class FaultDice:
         self._attempts = faults.attempts
 
     def choose(self, digest: int, attempt: int) -> str | None:
-        """The fault that strikes this attempt (from 1) at this question, or None."""
+        """Return the fault for this attempt (from 1) at this question, or None."""
         if not self._names or (self._attempts is not None and attempt > self._attempts):
             return None
         at = bisect_right(self._bounds, Dice(digest ^ (attempt * 0x5851F42D4C957F2D)).share())
@@ -87,7 +87,7 @@ class Script:
         self._steps += other._steps
 
     def take(self, call: int, user: str) -> ScheduledStep | None:
-        """The step that answers call number ``call`` (from 1), which has one turn less now."""
+        """Return the step that answers call number ``call`` (from 1); use up one of its turns."""
         for entry in self._steps:
             step, left = entry
             if call < step.from_call or (step.match is not None and step.match not in user):

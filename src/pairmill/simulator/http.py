@@ -43,7 +43,7 @@ def encode_response(
     headers: Iterable[tuple[str, str]] = (),
     content_type: str = "application/json",
 ) -> bytes:
-    """The bytes of a whole response. Header values are the caller's own, never a client's."""
+    """Encode a whole response. Header values come from the caller, never from a client."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     extra = lines.encode("latin-1", "replace")
     if status == HTTPStatus.OK and content_type == "application/json":

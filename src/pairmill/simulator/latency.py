@@ -46,7 +46,7 @@ class Slots:
 
     @property
     def is_full(self) -> bool:
-        """Whether one more call would have to be turned away."""
+        """True if one more call would have to be turned away."""
         return self.running >= self._capacity and len(self._queue) >= self._max_waiting
 
     def enter(self, start: Callable[[], None]) -> None:

@@ -78,7 +78,7 @@ def _two_of_three(pairs: list[dict[str, Any]]) -> None:
 
 
 def _one_broken(text: str) -> str:
-    """The last pair is cut off in its middle; the others before it are whole."""
+    """Cut the last pair in the middle; the others before it stay whole."""
     last = text.rfind('"answer"')
     return text[: last + 24] if last > 0 else text[: len(text) // 2]
 

@@ -47,11 +47,11 @@ class SimulatorProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """Process id of the child."""
         return self._running().pid
 
     def report(self, *, attempts: bool = False) -> dict[str, Any]:
-        """What the client did; with ``attempts``, ``attempts_of`` has each question."""
+        """Report what the client did; with ``attempts``, ``attempts_of`` has each question."""
         answer = self._request("GET", f"/_sim/report{'?attempts=1' if attempts else ''}")
         return dict(answer)
 

@@ -71,7 +71,7 @@ class Meter(Protocol):
     """One limited dimension."""
 
     def fits(self, cost: float, now: float) -> bool:
-        """Whether the cost may be taken now."""
+        """Return whether the cost may be taken now."""
         ...
 
     def take(self, cost: float, now: float) -> Any:
@@ -87,7 +87,7 @@ class Meter(Protocol):
         ...
 
     def remaining(self, now: float) -> float:
-        """What may be taken now; never below 0."""
+        """Return what may be taken now; never below 0."""
         ...
 
     def reset_s(self, now: float) -> float:
@@ -289,7 +289,7 @@ class Enforcer:
             self._tokens.settle(charge.stamp, used_tokens - charge.tokens, now)
 
     def levels(self, now: float) -> Levels:
-        """What the headers say now."""
+        """Return the current values for the headers."""
         quota = self._quota
         return Levels(
             requests=_level(self._requests, quota.rpm, now),

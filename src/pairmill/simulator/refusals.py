@@ -151,5 +151,5 @@ _QUOTA_GONE: dict[str, SimulatedReply] = {
 
 
 def quota_gone(dialect: Dialect) -> SimulatedReply:
-    """How this dialect says that no waiting helps: the money or the day's allowance is gone."""
+    """Return this dialect's refusal that no wait can help: money or daily allowance are used up."""
     return _QUOTA_GONE.get(dialect, REFUSALS["insufficient_quota"])

@@ -45,7 +45,7 @@ def encode_reply(
     *,
     stream: bool,
 ) -> bytes:
-    """The whole response.
+    """Encode the whole response.
 
     Args:
         reply: What the rule says.
@@ -71,7 +71,7 @@ def encode_reply(
 
 
 def _body_of(reply: Reply, facts: Mapping[str, Any]) -> tuple[bytes, bool]:
-    """The body, and whether it is text rather than JSON."""
+    """Return the body, and whether it is text rather than JSON."""
     if reply.body is None:
         phrase = _PHRASES.get(reply.status, "Unknown")
         error = {"message": phrase, "type": "error", "param": None, "code": None}

@@ -30,7 +30,7 @@ _PICO_PER_MILLIONTH = _PICO // 1_000_000
 
 
 def dollars(pico: int) -> str:
-    """An exact decimal number of dollars."""
+    """Format dollars as an exact decimal number."""
     return f"{Decimal(pico) / _PICO:f}"
 
 
@@ -52,7 +52,7 @@ class Wallet:
 
     @classmethod
     def at(cls, prices: SimulatedPrices) -> Wallet:
-        """An empty bill at these prices per million tokens."""
+        """Return an empty bill at these prices per million tokens."""
         return cls(
             int(Decimal(prices.input_usd) * _PICO_PER_MILLIONTH),
             int(Decimal(prices.output_usd) * _PICO_PER_MILLIONTH),
@@ -112,7 +112,7 @@ class TrafficCount:
     _changed_s: float = 0.0
 
     def arrive(self, now: float) -> None:
-        """A call came in."""
+        """Record that a call arrived."""
         self._busy_s += self.in_flight * (now - self._changed_s)
         self._changed_s = now
         self.calls += 1
@@ -123,7 +123,7 @@ class TrafficCount:
             self.after_quota_error += self._quota_error
 
     def identify(self, digest: int, scope: tuple[str, str], now: float) -> int:
-        """The call asks this question, for this key and model: which attempt it is, from 1."""
+        """Record the question of a call, for this key and model; return the attempt, from 1."""
         if not self.track:
             return 1
         if self._wait_of_scope:
@@ -137,29 +137,29 @@ class TrafficCount:
         return known % _ANSWERED
 
     def ask_to_wait(self, digest: int, scope: tuple[str, str], wait_s: float, now: float) -> None:
-        """A refusal asked for a wait, in a form that a client must understand."""
+        """Record that a refusal asked for a wait, in a form that a client must understand."""
         until = now + wait_s
         self._wait_of[digest] = until
         self._wait_of_scope[scope] = max(until, self._wait_of_scope.get(scope, 0.0))
 
     def accept(self, digest: int) -> None:
-        """The call is worked on, and billed."""
+        """Record that a call is served and billed."""
         self.billed += 1
         if self.track:
             self.requests[digest] = self.requests.get(digest, 0) + _ANSWERED
 
     def note_other(self, path: str) -> None:
-        """A request that is for no chat. Paths beyond the first hundred are not told apart."""
+        """Record a request that is not a chat. Paths after the first hundred share a count."""
         known = path in self.others or len(self.others) < _MAX_PATHS
         self.others[path if known else "..."] += 1
 
     def note_answer(self, answer: Answer) -> None:
-        """What the billed call is answered."""
+        """Record the answer of a billed call."""
         self.thought_tokens += answer.thoughts
         self.empty_billed += not answer.text
 
     def leave(self, status: int, tokens: int, now: float) -> None:
-        """The call is over: with a status, or 0 where no whole reply was sent."""
+        """Record the end of a call: its status, or 0 if no complete reply was sent."""
         self._busy_s += self.in_flight * (now - self._changed_s)
         self._changed_s = now
         self.in_flight -= 1
@@ -178,7 +178,7 @@ class TrafficCount:
             self.in_flight_at_fatal = self.in_flight
 
     def note_quota_error(self) -> None:
-        """The client has been told that its quota is gone for good."""
+        """Record that the client was told that its quota is used up for good."""
         self._quota_error = True
         if self.in_flight_at_fatal is None:
             self.in_flight_at_fatal = self.in_flight - 1
@@ -228,7 +228,7 @@ class TrafficCount:
 
 
 def gauges_text(shown: str, slots: Slots) -> str:
-    """What ``GET /metrics`` says, in the words of vLLM, llama.cpp or both; "" for ``none``."""
+    """Return the text of ``GET /metrics`` as by vLLM, llama.cpp or both; "" for ``none``."""
     label = '{model_name="simulated"}'
     gauges = {
         "vllm": (

@@ -44,13 +44,13 @@ class Scenario:
 
 
 def scenario_names() -> tuple[str, ...]:
-    """The names of all scenarios that come with the package, sorted."""
+    """Return the names of all bundled scenarios, sorted."""
     return tuple(sorted(_packaged()))
 
 
 @functools.lru_cache(maxsize=64)
 def load_scenario(name: str) -> Scenario:
-    """The scenario of this name, or in the file of this path (which ends with .yaml or .yml).
+    """Load the scenario of this name, or from this path (which ends with .yaml or .yml).
 
     Raises:
         ConfigError: There is none, or it cannot be used; the text says why.

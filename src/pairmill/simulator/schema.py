@@ -134,7 +134,7 @@ def fill(schema: bytes, filling: Filling) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def find_schema(text: str) -> bytes | None:
-    """The first JSON schema of an object that stands in the text, as JSON; None where none does."""
+    """Return the first JSON schema of an object in the text, as JSON; None if there is none."""
     if '"properties"' not in text:
         return None
     for found in _values_in(text):
@@ -145,7 +145,7 @@ def find_schema(text: str) -> bytes | None:
 
 @functools.lru_cache(maxsize=256)
 def find_example(text: str) -> bytes | None:
-    """A schema after the last JSON object, or list of objects, that the text shows as a form."""
+    """Derive a schema from the last JSON object, or list of objects, shown in the text."""
     if '{"' not in text and "{\n" not in text and '{ "' not in text:
         return None
     shown = [
@@ -158,7 +158,7 @@ def find_example(text: str) -> bytes | None:
 
 
 def _values_in(text: str, opening: str = "{") -> list[Any]:
-    """The JSON values in the text that begin with such a bracket, outermost ones, in order."""
+    """Return the outermost JSON values in the text that begin with such a bracket, in order."""
     found = []
     at = 0
     while at < len(text):
@@ -175,7 +175,7 @@ def _values_in(text: str, opening: str = "{") -> list[Any]:
 
 
 def _schema_of(value: Any) -> dict[str, Any]:  # noqa: PLR0911 (one for each kind of JSON value)
-    """The schema that an example is taken to stand for."""
+    """Derive the schema that an example stands for."""
     if isinstance(value, dict):
         return {"type": "object", "properties": {key: _schema_of(it) for key, it in value.items()}}
     if isinstance(value, list):
@@ -201,7 +201,7 @@ def _compiled(schema: bytes) -> Filler:
 def _compile(
     node: Any, root: Mapping[str, Any], name: str, depth: int, *, inside: bool = False
 ) -> Filler:
-    """A filler for one node; ``inside`` a list, lists without bounds are short."""
+    """Compile a node to a filler; ``inside`` a list, unbounded lists are short."""
     node = _resolve(node, root)
     if depth == 0 or not isinstance(node, dict):
         return _always(None)
@@ -235,7 +235,7 @@ def _kind_of(node: Mapping[str, Any]) -> str:
 
 
 def _position(filling: Filling, draft: Draft) -> int:
-    """Which of the list's items this is, from 1."""
+    """Return which of the list's items this is, from 1."""
     return filling.drafts.index(draft) + 1 if draft in filling.drafts else 1
 
 
@@ -268,7 +268,7 @@ def _resolve(node: Any, root: Mapping[str, Any]) -> Any:
 
 
 def _merged(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
-    """A node with the parts of its ``allOf`` written into it."""
+    """Merge the parts of a node's ``allOf`` into it."""
     whole: dict[str, Any] = {key: value for key, value in node.items() if key != "allOf"}
     for part in node["allOf"]:
         told = _resolve(part, root)
@@ -376,7 +376,7 @@ def _distinct(values: list[Any], most: int) -> list[Any]:
 
 
 def _turns(item: Any, root: Mapping[str, Any], depth: int, least: int, most: int) -> Filler | None:
-    """A list of turns of a conversation, each with a role; None where the items are none."""
+    """Make a filler for a list of turns, each with a role; None if the items are not turns."""
     properties = item.get("properties") if isinstance(item, dict) else None
     role = next((key for key in properties or () if key.lower() in _TURN), None)
     if properties is None or role is None:
@@ -490,7 +490,7 @@ def _words_of(name: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _role_of(name: str, description: str) -> str:
-    """What a text field is for, by its name, else by its description; "" where neither says."""
+    """Guess a text field's purpose by its name, else by its description; "" if neither helps."""
     words = _words_of(name)
     words |= {word.removesuffix("s") for word in words}
     by_description = next((it for it, known in _DESCRIBED if known.search(description)), "")

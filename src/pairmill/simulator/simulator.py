@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop: uvloop's where it is installed."""
+    """Make an event loop: uvloop's if installed."""
     return asyncio.new_event_loop() if uvloop is None else uvloop.new_event_loop()
 
 
@@ -56,13 +56,13 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL, with its ``/v1``."""
+        """Base URL, with its ``/v1``."""
         has_tls = self._endpoint is not None and self._endpoint.settings.tls is not None
         scheme = "https" if has_tls else "http"
         return f"{scheme}://{HOST}:{self._port}/v1"
 
     def report(self) -> dict[str, Any]:
-        """What the client did: the body of ``GET /_sim/report``."""
+        """Report what the client did: the body of ``GET /_sim/report``."""
         return self._call(self._running().report)
 
     def attempts(self) -> dict[str, list[int]]:

@@ -93,7 +93,7 @@ class Thinking:
 
 
 def effort_of(thinking: Thinking, data: Mapping[str, Any]) -> str:
-    """The effort that this request gets, by the words that are honoured."""
+    """Return the effort for this request, by the parameters that are supported."""
     asked = _asked(thinking, data)
     if asked is None:
         return thinking.effort
@@ -101,7 +101,7 @@ def effort_of(thinking: Thinking, data: Mapping[str, Any]) -> str:
 
 
 def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int:
-    """How many tokens the model would think: the same for a seed, question and attempt."""
+    """Draw the number of tokens of thinking: the same for a seed, question and attempt."""
     scale = thinking.scales.get(effort_of(thinking, request.data), 1.0)
     if scale <= 0:
         return 0
@@ -112,13 +112,13 @@ def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int
 
 
 def write_thoughts(tokens: int) -> str:
-    """A text of so many tokens, at four characters each."""
+    """Write a text of so many tokens, at four characters each."""
     chars = 4 * tokens
     return (_THOUGHT * (chars // len(_THOUGHT) + 1))[:chars]
 
 
 def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thinking) -> Answer:
-    """An answer behind so many thoughts, which ``max_tokens`` cuts where it bounds them."""
+    """Return an answer after so much thinking, cut by ``max_tokens`` if that includes it."""
     room = max_tokens if thinking.capped else None
     if room is not None and thoughts >= room:
         is_shown = thinking.shown in {"tags", "no_open_tag"}
@@ -144,7 +144,7 @@ def _open(thinking: Thinking) -> str:
 
 
 def refuse_words(thinking: Thinking, data: Mapping[str, Any]) -> SimulatedReply | None:
-    """A 400 for a word that this model does not know, or an effort that it does not have."""
+    """Return a 400 for a parameter that this model does not know, or an effort that it lacks."""
     if thinking.other_words == "refuse":
         for word in Word.__args__:  # type: ignore[attr-defined]
             name = "extra_body" if word == "google" else word
@@ -182,7 +182,7 @@ def _rank(effort: str) -> int:
 
 
 def _asked(thinking: Thinking, data: Mapping[str, Any]) -> str | None:
-    """The least of what the request asks for."""
+    """Return the lowest effort that the request asks for."""
     asked = [effort for _, effort in _all_asked(thinking, data) if _rank(effort) >= 0]
     return min(asked, key=_rank) if asked else None
 
@@ -238,7 +238,7 @@ def _on(thinking: Thinking) -> str:
 
 
 def _budget(thinking: Thinking, data: Mapping[str, Any]) -> int | None:
-    """The bound on thoughts that the request sets, in tokens."""
+    """Return the request's bound on thinking, in tokens."""
     given = [
         data["thinking"].get("budget_tokens")
         if "thinking" in thinking.words and isinstance(data.get("thinking"), dict)

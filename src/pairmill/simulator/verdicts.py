@@ -29,7 +29,7 @@ _LONG = 30  # words; a sentence of more may well tell several of the passage's
 
 
 def asks_for_verdicts(schema: bytes) -> bool:
-    """Whether a schema, as JSON, is that of verdicts on numbered sentences."""
+    """Return whether a schema, as JSON, is one of verdicts on numbered sentences."""
     return b'"verdicts"' in schema and [*orjson.loads(schema).get("properties", ())] == ["verdicts"]
 
 

@@ -79,7 +79,7 @@ def count_tokens(text: str) -> int:
 
 
 def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop") -> Answer:
-    """The text, cut to ``max_tokens`` (four characters each) and then ended with ``length``."""
+    """Return the text, cut to ``max_tokens`` (four characters each) and ended with ``length``."""
     tokens = count_tokens(text)
     if max_tokens is None or tokens <= max_tokens:
         return Answer(text, finish_reason, tokens)
@@ -127,7 +127,7 @@ def parse_chat(body: bytes, seed: int) -> ChatRequest:
 def make_envelope(
     request: ChatRequest, answer: Answer, thinking: Thinking | None = None
 ) -> dict[str, Any]:
-    """The chat.completion object around an answer of a model that thinks so, or not at all."""
+    """Make the chat.completion object of an answer, for a model with this kind of thinking."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     usage = {
         "prompt_tokens": request.prompt_tokens,
@@ -156,7 +156,7 @@ def make_envelope(
 
 
 def encode_events(envelope: dict[str, Any], parts: int = 4) -> bytes:
-    """The same answer as server-sent events: its text in so many parts, the usage, ``[DONE]``."""
+    """Encode the answer as server-sent events: its text in so many parts, the usage, ``[DONE]``."""
     first = envelope["choices"][0]
     text = first["message"].get("content") or ""
     step = -(-len(text) // parts) or 1

@@ -75,7 +75,7 @@ class Refusal:
     is_exact: bool = False
 
     def about(self, sent: Iterable[str]) -> Refusal:
-        """The same, seen beside the fields that were sent."""
+        """Return the refusal together with the fields that were sent."""
         is_exact = self.is_exact or self._in_params(tuple(sent)) is not None
         return replace(self, is_exact=is_exact)
 
@@ -87,7 +87,7 @@ class Refusal:
         return None
 
     def names(self, fields: Iterable[str]) -> str | None:
-        """The first of the fields that it names: in its own place, in quotes, or in words."""
+        """Return the first of the fields that it names: in its own field, quoted, or in words."""
         names = tuple(fields)
         exact = self._in_params(names)
         if exact is not None or self.is_exact:
@@ -100,12 +100,12 @@ class Refusal:
 
     @property
     def is_about_format(self) -> bool:
-        """Whether it is about the way in which a schema was sent."""
+        """True if it is about the way in which a schema was sent."""
         return bool(_ABOUT_FORMAT.search(f"{' '.join(self.params)} {self.text}"))
 
 
 def read_refusal(status: int, body: Any) -> Refusal | None:
-    """What a reply of a status that means a refusal says; None for any other status.
+    """Parse a reply whose status means a refusal; None for any other status.
 
     Args:
         status: The HTTP status.
@@ -143,7 +143,7 @@ def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _nested(text: str) -> Any:
-    """The JSON value that a text holds, if any: gateways quote the error of whom they asked."""
+    """Parse the JSON value in a text, if any: gateways quote the upstream server's error."""
     start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
     if start < 0:
         return None
@@ -191,7 +191,7 @@ class WireDialect:
         temperature: float | None = None,
         may_weaken: bool = True,
     ) -> WireDialect | None:
-        """The dialect to try next, if a refusal is about a word of this one.
+        """Return the dialect to try next, if a refusal is about a parameter of this one.
 
         Args:
             refusal: What the server said.
@@ -270,11 +270,11 @@ class WireDialect:
         return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
 
     def bare(self) -> WireDialect:
-        """The dialect that says nothing that could be left out."""
+        """Return the dialect without anything that could be left out."""
         return replace(self, without=self.without | {*_OPTIONAL, "system"}, form=0)
 
     def weaker(self, than: Mode) -> WireDialect:
-        """The dialect that sends schemas in the next weaker way."""
+        """Return the dialect that sends schemas in the next weaker way."""
         weaker = Mode.JSON_OBJECT if than is Mode.JSON_SCHEMA else Mode.PROMPT
         return replace(self, mode=weaker)
 

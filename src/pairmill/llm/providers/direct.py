@@ -37,7 +37,7 @@ _ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI
 
 
 def account_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """The headers that name an account's parts, from where the openai SDK takes them too."""
+    """Return the headers that name an account's parts, from the openai SDK's variables."""
     found = {header: environ.get(name, "").strip() for name, header in _ACCOUNT.items()}
     return {header: value for header, value in found.items() if value}
 
@@ -118,7 +118,7 @@ class DirectProvider:
         return await self._ask(content)
 
     def _renew(self, key: str) -> bool:
-        """Whether the key is another one than before."""
+        """Renew the key; return whether it changed."""
         if key in self._secrets:
             return False
         self._secrets = (*self._secrets[-3:], key)

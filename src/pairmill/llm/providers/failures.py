@@ -42,7 +42,7 @@ def raise_timeout(*, sent: bool) -> NoReturn:
 
 
 def raise_broken(*, sent: bool) -> NoReturn:
-    """The connection broke; where the request was sent, it may be paid for."""
+    """Raise for a broken connection; if the request was sent, it may be billed."""
     raise ProviderError(
         Kind.LOST if sent else Kind.OVERLOAD,
         "the connection broke before the answer was whole" if sent else "the connection broke",
@@ -59,7 +59,7 @@ def raise_refused() -> NoReturn:
 
 
 def raise_unknown_host() -> NoReturn:
-    """The name has no address, or the name server is away."""
+    """Raise for a host name that does not resolve, or an unreachable name server."""
     raise ProviderError(
         Kind.OVERLOAD, "the endpoint's host name cannot be resolved", code="dns"
     ) from None
@@ -75,7 +75,7 @@ def raise_no_tls() -> NoReturn:
 
 
 def raise_bad_address() -> NoReturn:
-    """The address is no address, or the proxy on the way refuses us."""
+    """Raise for an invalid address, or a proxy that refuses us."""
     raise ProviderError(
         Kind.CONFIG,
         "the endpoint's address (or the proxy on the way) cannot be used",
@@ -84,14 +84,14 @@ def raise_bad_address() -> NoReturn:
 
 
 def raise_bad_encoding() -> NoReturn:
-    """The reply cannot be unpacked."""
+    """Raise for a reply that cannot be decompressed."""
     raise ProviderError(
         Kind.LOST, "the reply's content encoding is broken", code="encoding", maybe_paid=True
     ) from None
 
 
 def raise_unknown_encoding(name: str) -> NoReturn:
-    """The reply is packed in a way that cannot be read here, though nobody asked for it."""
+    """Raise for a reply with an unsupported content encoding, which was not asked for."""
     shown = "".join(char for char in name[:20] if char.isalnum() or char in "-_,") or "something"
     library = {"br": "; 'pip install brotli'", "zstd": "; 'pip install zstandard'"}.get(name, "")
     raise ProviderError(
@@ -104,7 +104,7 @@ def raise_unknown_encoding(name: str) -> NoReturn:
 
 
 def raise_no_proxy() -> NoReturn:
-    """The proxy that the environment names cannot be reached, or does not let us through."""
+    """Raise for a proxy from the environment that is unreachable or refuses us."""
     raise ProviderError(
         Kind.OVERLOAD,
         "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) does not"
@@ -114,7 +114,7 @@ def raise_no_proxy() -> NoReturn:
 
 
 def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -> NoReturn:
-    """The reply goes on beyond what is read; ``headers`` are those about limits."""
+    """Raise for a reply that is too large; ``headers`` are those about limits."""
     raise ProviderError(
         Kind.BADOUT,
         f"the reply is longer than {limit_bytes >> 20} MiB",
@@ -126,7 +126,7 @@ def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -
 
 
 def raise_redirect(status: int) -> NoReturn:
-    """The endpoint names another address. A key is not carried there."""
+    """Raise for a redirect. A key is never sent to another address."""
     if status == _SEE_OTHER:
         raise classify(status, {}, None, now=0.0) from None
     raise ProviderError(

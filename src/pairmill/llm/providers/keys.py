@@ -31,7 +31,7 @@ class RenewedKey:
         self._until = float("-inf")
 
     async def get(self) -> str:
-        """The key in use, or a new one where it is a minute old.
+        """Return the current key, or a new one if it is a minute old.
 
         Raises:
             ConfigError: The function returned no key.
@@ -41,7 +41,7 @@ class RenewedKey:
         return await self.get_new()
 
     async def get_new(self) -> str:
-        """A new key, whatever the age of the one in use.
+        """Get a new key, whatever the age of the current one.
 
         Raises:
             ConfigError: The function returned no key.
@@ -52,7 +52,7 @@ class RenewedKey:
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """The texts that no message may repeat: the key, and the values of secret headers."""
+    """Return the texts that no message may repeat: the key, and values of secret headers."""
     key = endpoint.key.reveal()
     hidden = [text for name, text in endpoint.options.headers.items() if _is_secret(name)]
     return tuple(filter(None, (key, *hidden)))

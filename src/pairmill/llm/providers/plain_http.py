@@ -38,7 +38,7 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
 def is_plain(url: str, *, is_loopback: bool) -> bool:
-    """Whether an address can be reached in this way: plain http, and no proxy before it."""
+    """Return whether an address can be reached in this way: plain http without a proxy."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not url.isascii():
         return False
@@ -131,7 +131,7 @@ class PlainTransport:
         await asyncio.sleep(0)  # the loop closes them now
 
     def _take_idle(self) -> PlainConnection | None:
-        """The connection that was used last: of those that the server keeps, the likeliest."""
+        """Take the most recently used idle connection, which the server most likely kept open."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_quiet():
@@ -188,7 +188,7 @@ class _Addresses:
         self._good_until = float("-inf")
 
     async def find(self) -> list[tuple[str, int]]:
-        """The host's addresses and port, the preferred first.
+        """Resolve the host's addresses and port, the preferred first.
 
         Raises:
             OSError: It has none.
@@ -210,7 +210,7 @@ async def _open(loop: asyncio.AbstractEventLoop, host: str, port: int) -> PlainC
 
 
 def _unpacked(reply: WireReply) -> bytes:
-    """The body; unpacked, if it was packed though nobody asked for it, as far as it is read."""
+    """Return the body, decompressed if it was compressed unasked, as far as it is read."""
     if not reply.packing:
         return reply.body
     try:

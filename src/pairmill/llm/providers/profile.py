@@ -138,7 +138,7 @@ class ProviderProfile(_Data):
     price_name: str = "{model}"
 
     def words_of(self, model: str) -> ModelWords | None:
-        """What this model takes otherwise, if it does."""
+        """Return this model's own parameters, if they differ."""
         name = model.rpartition("/")[2].lower()
         for words in self.models:
             if any(fnmatchcase(name, pattern) for pattern in words.match):
@@ -146,17 +146,17 @@ class ProviderProfile(_Data):
         return None
 
     def efforts(self, model: str, level: str) -> tuple[Words, ...]:
-        """The fields that ask a model for a level of thinking, best form first."""
+        """Return the fields that ask a model for a thinking level, best form first."""
         words = self.words_of(model)
         own = words.reasoning if words else {}
         return own.get(level) or self.reasoning.get(level, ())
 
     def price_factor(self, tier: str | None) -> float:
-        """The share of the usual price that calls in a service tier cost; 1 where not known."""
+        """Return the price factor of a service tier; 1 if unknown."""
         return self.service_tiers.get(tier or "", 1.0)
 
     def url(self, base_url: str, model: str, query: Mapping[str, str]) -> str:
-        """Where a call for a model goes."""
+        """Return the URL of a call for a model."""
         url = f"{base_url}{self.path.replace('{model}', model)}"
         together = {**self.query, **query}
         return f"{url}?{urlencode(together)}" if together else url
@@ -188,7 +188,7 @@ class RequestOptions:
 def request_options(
     settings: Settings, pool: PoolSettings | None, environ: Mapping[str, str]
 ) -> RequestOptions:
-    """What the settings, and a pool's own over them, add to each call.
+    """Return what the settings, overridden by a pool's own, add to each call.
 
     Raises:
         ConfigError: A header needs a variable that is not set.
@@ -207,7 +207,7 @@ def request_options(
 
 
 def answer_timeout_s(timeout_s: float, tier: str | None) -> float:
-    """How long an answer is waited for: a tier that is slow by design gets longer by default.
+    """Return the timeout of an answer: by default longer for a tier that is slow by design.
 
     Args:
         timeout_s: The setting.
@@ -233,7 +233,7 @@ def fill_in(text: str, environ: Mapping[str, str], where: str) -> str:
 
 
 def find_profile(base_url: str) -> ProviderProfile:
-    """The profile of whoever is at an address; `GENERIC` where nobody is known."""
+    """Return the profile for an address; `GENERIC` if the host is unknown."""
     parts = urlsplit(base_url)
     host = (parts.hostname or "").lower()
     for profile in _bundled().values():
@@ -246,7 +246,7 @@ def find_profile(base_url: str) -> ProviderProfile:
 
 
 def load_profile(name: str, *, folder: Path | None = None) -> ProviderProfile:
-    """The profile that the setting ``provider`` names.
+    """Load the profile that the setting ``provider`` names.
 
     Args:
         name: Of a bundled profile or an entry point; a ``.yaml`` file; ``module:name``.
@@ -270,7 +270,7 @@ def load_profile(name: str, *, folder: Path | None = None) -> ProviderProfile:
 
 
 def profile_names() -> list[str]:
-    """The names that can be given without a file."""
+    """Return the names that can be given without a file."""
     installed = {entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}
     return sorted({*_bundled(), *installed})
 

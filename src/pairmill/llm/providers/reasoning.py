@@ -43,12 +43,12 @@ class ReasoningSearch:
 
     @property
     def words(self) -> Mapping[str, Any]:
-        """The fields in use."""
+        """Fields in use."""
         return self.forms[self.at]
 
     @property
     def is_over(self) -> bool:
-        """Whether every form has been tried, and none leaves the model without thoughts."""
+        """True if every form was tried, and none stops the model's thinking."""
         out = self._given_up | self._refused
         return self._searches and all(at in out for at in range(1, len(self.forms)))
 
@@ -58,21 +58,21 @@ class ReasoningSearch:
         return tokens / answers if answers else None
 
     def refuse(self, at: int) -> bool:
-        """The server does not take a form. Whether another one is in use now."""
+        """Record that the server refused a form; return whether another one is in use now."""
         self._refused.add(at)
         if at == self.at:
             self._move()
         return self.at != at
 
     def prefer(self, at: int) -> bool:
-        """The server asks for a form by name. Whether that changes anything."""
+        """Record that the server asks for a form by name; return whether that changes anything."""
         if at == self.at or at in self._refused:
             return False
         self.at = at
         return True
 
     def troubled(self) -> bool:
-        """A call failed without a word that says why. Whether another form is in use now.
+        """Record an unexplained failure of a call; return whether another form is in use now.
 
         A form that was never answered is suspected at the second time: some servers fail with 500,
         or with a bare 400, at a word that they do not know.
@@ -95,7 +95,7 @@ class ReasoningSearch:
         self.at = 0
 
     def saw(self, at: int, tokens: int) -> bool:
-        """An answer came under a form, with so many tokens of thought. Whether the form changes."""
+        """Record an answer to a form, and its thinking tokens; return whether the form changes."""
         answers, total = self._answers.get(at, (0, 0))
         self._answers[at] = (answers + 1, total + tokens)
         if not self._searches or at != self.at or self.is_over:

@@ -95,17 +95,17 @@ _TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
 
 
 def is_success(status: int) -> bool:
-    """Whether a status means that it went well."""
+    """Return whether a status means success."""
     return 200 <= status < 300  # noqa: PLR2004 (the range that means success)
 
 
 def body_limit(status: int) -> int:
-    """How many bytes of a reply's body are read at most, unpacked."""
+    """Return the maximum bytes of a reply's body to read, decompressed."""
     return BODY_LIMIT_BYTES if is_success(status) else ERROR_LIMIT_BYTES
 
 
 def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The rate-limit headers among all: names in lower case, values and their number bounded."""
+    """Select the rate-limit headers: lower-case names; values and their number are bounded."""
     kept: dict[str, str] = {}
     for name, value in headers.items():
         lower = name.lower()
@@ -250,7 +250,7 @@ def clean_text(text: str) -> str:
 
 
 def _loads(body: bytes) -> Any:
-    """The body as JSON; None where it is none."""
+    """Parse the body as JSON; None if it is not."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -268,7 +268,7 @@ def _first_choice(data: Any) -> dict[str, Any]:
 
 
 def _message(choice: dict[str, Any]) -> dict[str, Any]:
-    """The message of a choice; servers for plain completions have its text alone."""
+    """Return the message of a choice; plain-completion servers have only its text."""
     message = choice.get("message")
     if isinstance(message, dict):
         return message
@@ -276,7 +276,7 @@ def _message(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(content: Any) -> str:
-    """The text of a message's content; several text parts are joined."""
+    """Return the text of a message's content; several text parts are joined."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -287,7 +287,7 @@ def _text(content: Any) -> str:
 
 
 def _part(part: Any) -> str:
-    """The text of one part of a content."""
+    """Return the text of one part of a content."""
     if isinstance(part, str):
         return part
     if not isinstance(part, dict) or part.get("type") in _THOUGHT_PARTS:
@@ -304,7 +304,7 @@ def _json(value: Any) -> str:
 
 
 def _calls(message: dict[str, Any]) -> str:
-    """The arguments of a message's tool calls, one below the other."""
+    """Return the arguments of a message's tool calls, one below the other."""
     calls = message.get("tool_calls")
     listed = calls if isinstance(calls, list) else []
     functions = [call.get("function") for call in listed if isinstance(call, dict)]
@@ -319,7 +319,7 @@ def _calls(message: dict[str, Any]) -> str:
 
 
 def _elsewhere(message: dict[str, Any]) -> str:
-    """The answer of a message without content.
+    """Find the answer of a message without content.
 
     LiteLLM puts it into a tool call; vLLM, SGLang and Ollama take all of it for a thought where a
     model did not mark the end of its thoughts.
@@ -334,7 +334,7 @@ def _elsewhere(message: dict[str, Any]) -> str:
 
 
 def _thoughts(message: dict[str, Any]) -> str:
-    """What the model thought, where that came in a field of its own."""
+    """Return the model's thinking, if it came in a field of its own."""
     if type(message.get("content")) is str and _THOUGHT_FIELDS.isdisjoint(message):
         return ""
     for key in ("reasoning_content", "reasoning", "thinking"):
@@ -367,7 +367,7 @@ def _guessed(thoughts: str, usage: Usage) -> int:
 
 
 def _failed_generation(data: Any) -> str:
-    """What Groq says that the model wrote, where it did not pass its validation."""
+    """Return the model's text that Groq reports when it fails its validation."""
     error = data.get("error") if isinstance(data, dict) else None
     written = error.get("failed_generation") if isinstance(error, dict) else None
     return clean_text(written) if isinstance(written, str) and "{" in written else ""
@@ -386,7 +386,7 @@ def _finish(choice: dict[str, Any]) -> str:
 
 
 def _usage(data: Any) -> Usage:
-    """What the reply says it took, whichever way its server counts.
+    """Return the token usage of a reply, however its server counts.
 
     OpenAI's ``total_tokens`` is the sum of prompt and answer. Where it is more (xAI, Gemini's
     compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a
@@ -400,7 +400,7 @@ def _usage(data: Any) -> Usage:
 
 
 def _leaves_out(usage: Usage, chars: int) -> bool:
-    """Whether fewer tokens are counted than so many characters can be: thoughts are not in it."""
+    """Return whether fewer tokens are counted than so many characters can be: without thinking."""
     return 0 < usage.completion_tokens * _MOST_CHARS_PER_TOKEN < chars
 
 
@@ -451,7 +451,7 @@ def _any_usage(usage: dict[str, Any]) -> Usage:
 
 
 def _first_count(counts: Mapping[str, Any], *names: str) -> int:
-    """The first of some fields that counts anything."""
+    """Return the first of some fields that holds a count."""
     return next((found for name in names if (found := _count(counts.get(name)))), 0)
 
 

@@ -129,7 +129,7 @@ class ReqwestTransport:
 
 
 def _packing(response: Response) -> str:
-    """The content encoding that is left: what the library unpacks it also takes off the headers."""
+    """Return the remaining content encoding: the library removes the header if it decompresses."""
     try:
         return response.headers.get("content-encoding") or ""
     except ValueError:
@@ -137,7 +137,7 @@ def _packing(response: Response) -> str:
 
 
 def _limits(response: Response) -> Mapping[str, str]:
-    """The headers about limits. Only those are decoded: any other may hold any bytes."""
+    """Return the headers about limits. Only those are decoded: others may hold arbitrary bytes."""
     kept: dict[str, str] = {}
     for name in response.headers:  # hyper gives them in lower case
         if name.startswith(LIMIT_HEADERS):

@@ -24,7 +24,7 @@ _PLAIN = frozenset({"format", "pattern", "minimum", "maximum", "title", "descrip
 
 
 def is_strict(node: Any) -> bool:
-    """Whether each object names all its properties as required and takes no others."""
+    """Return whether each object requires all its properties and allows no others."""
     if isinstance(node, list):
         return all(is_strict(item) for item in node)
     if not isinstance(node, dict):
@@ -41,7 +41,7 @@ def is_strict(node: Any) -> bool:
 def fit_schema(
     node: Any, *, without: Collection[str] = (), is_trimmed: bool = False, number_enums: bool = True
 ) -> Any:
-    """The schema without some keywords.
+    """Return the schema without some keywords.
 
     Args:
         node: A schema.
@@ -84,7 +84,7 @@ def _fit(node: Any, dropped: set[str], *, number_enums: bool, are_names: bool) -
 
 
 def named_keywords(schema: Any, text: str, *, surely: bool) -> frozenset[str]:
-    """The optional keywords of a schema that a refusal names, in either spelling.
+    """Return the optional keywords of a schema that a refusal names, in either spelling.
 
     Args:
         schema: What was sent.

@@ -131,7 +131,7 @@ class SdkProvider:
         return await self._ask(content)
 
     def _renew(self, key: str) -> bool:
-        """Whether the key is another one than before."""
+        """Renew the key; return whether it changed."""
         if key in self._secrets:
             return False
         self._secrets = (*self._secrets[-3:], key)
@@ -187,7 +187,7 @@ class SdkProvider:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """A body; of a failure's no more than its beginning."""
+    """Read a body; of a failure's only the beginning."""
     parts: list[bytes] = []
     size, limit = 0, body_limit(response.status_code)
     async for part in response.aiter_raw():

@@ -57,7 +57,7 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
 
 
 def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """The JSON objects of a stream, each with its event's name; None for the mark of its end.
+    """Yield the JSON objects of a stream, each with its event's name; None for the end mark.
 
     An event's data may stand on several lines; so may a body that is no event. Some servers leave
     out the empty line that ends an event.
@@ -81,7 +81,7 @@ def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 
 
 def _objects(lines: list[bytes], name: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """The objects in some lines: one in all of them, or one in each."""
+    """Yield the objects in some lines: one in all of them, or one in each."""
     one = _object(b"\n".join(lines)) if lines else None
     if one is not None:
         yield name, one
@@ -102,7 +102,7 @@ def _object(text: bytes) -> dict[str, Any] | None:
 
 
 def _failure(name: bytes, event: dict[str, Any]) -> dict[str, Any] | None:
-    """The body of an error that ended a stream, if an event is one.
+    """Return the body of an error that ended a stream, if an event is one.
 
     OpenRouter sends it beside a choice; Anthropic's and others name the event.
     """
@@ -151,7 +151,7 @@ class _Pieces:
                 self._calls.setdefault(index if isinstance(index, int) else at, []).append(piece)
 
     def join(self, *, has_ended: bool) -> dict[str, Any] | None:
-        """The completion; None where its end is missing."""
+        """Return the completion; None if its end is missing."""
         message: dict[str, Any] = {"role": "assistant", "content": None}
         message |= {key: _joined(pieces) for key, pieces in self._texts.items()}
         if self._parts:
@@ -167,7 +167,7 @@ class _Pieces:
 
 
 def _joined(pieces: list[str]) -> str:
-    """A text from its pieces: some servers send all of it so far each time, or again at the end."""
+    """Join a text's pieces: some servers send all of it so far each time, or again at the end."""
     pairs = list(pairwise(pieces))
     if len(pairs) > 1 and all(after.startswith(before) for before, after in pairs):
         return pieces[-1]

@@ -75,15 +75,15 @@ class Encoder:
         self.on_left_out: Callable[[str], None] | None = None
 
     def dialect(self, model: str) -> WireDialect:
-        """The dialect in use for a model."""
+        """Return the dialect in use for a model."""
         return self._words(model).dialect
 
     def reasoning(self, model: str) -> ReasoningSearch:
-        """What was found out about a model's thoughts."""
+        """Return what was found out about a model's thinking."""
         return self._words(model).search
 
     def learn(self, used: WireDialect, error: ProviderError, request: Request, mode: Mode) -> bool:
-        """Whether to ask again, since ``error`` taught another dialect than ``used``.
+        """Return whether to ask again, since ``error`` taught another dialect than ``used``.
 
         Args:
             used: The dialect in which it was asked.
@@ -144,7 +144,7 @@ class Encoder:
         self._set(words, replace(words.dialect, without=without))
 
     def dump(self, model: str) -> str:
-        """What was learned of a model, to be kept between runs."""
+        """Serialize what was learned about a model, to be kept between runs."""
         return msgspec.json.encode(self.dialect(model)).decode()
 
     def restore(self, model: str, text: str) -> bool:
@@ -161,7 +161,7 @@ class Encoder:
         return True
 
     def encode(self, request: Request, mode: Mode) -> bytes:
-        """The request's body. Equal requests give equal bytes, in every process.
+        """Encode the request's body. Equal requests give equal bytes, in every process.
 
         The template comes first and the prompt's own text last among the messages, so that
         providers which cache prefixes find the same one in every request of a template.
@@ -225,7 +225,7 @@ class Encoder:
                 self.on_left_out(name)
 
     def _with_form(self, words: _ModelWords) -> WireDialect:
-        """The dialect with the form in use; a temperature is tried again beside other words.
+        """Return the dialect with the form in use; another form may allow a temperature again.
 
         GPT-6 takes one only where it does not think.
         """
@@ -241,7 +241,7 @@ class Encoder:
     def _refused_reasoning(
         self, words: _ModelWords, refusal: Refusal, body: Mapping[str, Any]
     ) -> bool:
-        """Whether a refusal is about the words for reasoning, and others are in use now."""
+        """Return whether a refusal is about reasoning parameters, and others are in use now."""
         search = words.search
         own = tuple(search.words)
         named = refusal.names((*_TOKEN_FIELDS, *_SAMPLING_FIELDS, *own))
@@ -257,7 +257,7 @@ class Encoder:
     def _frame(
         self, template: Template, model: str, schema: AnswerSchema | None, mode: Mode
     ) -> tuple[bytes, bytes]:
-        """What stands before a prompt's text, and what stands behind its sampling."""
+        """Encode what precedes a prompt's text, and what follows its sampling."""
         words = self._words(model)
         dialect = words.dialect
         turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
