@@ -1,4 +1,4 @@
-"""From a request to the text of a good answer: a pure function of seed and request."""
+"""Writes the text of a good answer: a pure function of seed and request."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How each provider writes its limits into headers, and a 429 into a body.
+"""Rate-limit headers and 429 bodies of each provider.
 
-From the providers' documentation and from answers that people published; none was checked live.
+From the providers' documentation and from published replies; none was checked live.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DAY_S = 86_400
 
 
 def go_duration(seconds: float) -> str:
-    """As Go prints a duration and OpenAI sends it: ``12ms``, ``1.5s``, ``6m0s``, ``1h2m3s``."""
+    """Format a duration like Go, as OpenAI does: ``12ms``, ``1.5s``, ``6m0s``, ``1h2m3s``."""
     seconds = max(0.0, seconds)
     if round(seconds, 3) < 1:
         return f"{round(seconds * 1000)}ms"
@@ -46,7 +46,7 @@ def retry_after_headers(
 ) -> tuple[Headers, float | None]:
     """Return the headers that ask for a wait, and the seconds that a client must derive from them.
 
-    None stands for: the client was told nothing that it could keep to.
+    None: the client was given no usable time.
     """
     if form == "dialect":
         form = _USUAL_FORM.get(dialect, "missing")
@@ -78,7 +78,7 @@ def rate_limit_body(dialect: Dialect, refusal: QuotaRefusal, model: str, wall_s:
     return maker(refusal, model, wall_s)
 
 
-# Headers, one function a provider.
+# Headers, one function per provider.
 
 
 def _openai(levels: Levels, _cost: int, _wall_s: float) -> Headers:
@@ -163,7 +163,7 @@ _USUAL_FORM: dict[str, RetryAfter] = {
 }
 
 
-# Bodies, one function a provider.
+# Bodies, one function per provider.
 
 
 def _limit_words(refusal: QuotaRefusal) -> tuple[str, str]:

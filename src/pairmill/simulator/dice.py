@@ -1,4 +1,4 @@
-"""Seeded draws that are the same on every machine and in every version of Python.
+"""Seeded random numbers, the same on every machine and in every version of Python.
 
 The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): 64 bits of state, no set-up cost,
 which matters when every answer has a generator of its own.
@@ -29,7 +29,7 @@ def digest_of(seed: int, data: bytes) -> int:
 
 
 class Dice:
-    """A stream of numbers that depends on its seed alone."""
+    """A stream of random numbers that depends only on its seed."""
 
     __slots__ = ("_state",)
 
@@ -52,7 +52,7 @@ class Dice:
         return (self.draw() >> 11) * 2.0**-53
 
     def pick(self, items: Sequence[Item]) -> Item:
-        """One of the items, which may not be empty."""
+        """Return one of the items, which must not be empty."""
         return items[self.draw() % len(items)]
 
     def normal(self) -> float:

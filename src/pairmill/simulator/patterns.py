@@ -1,4 +1,4 @@
-"""A text that matches a regular expression, for the ``pattern`` of a JSON schema."""
+"""Generates text that matches a regular expression, for the ``pattern`` of a JSON schema."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PRINTABLE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -.,
 def write_match(pattern: str, dice: Dice) -> str | None:
     """Return a text that matches, or None if the pattern is too complex (look-around, references).
 
-    The standard library's own parser of regular expressions reads the pattern.
+    The pattern is parsed by the standard library's parser of regular expressions.
     """
     try:
         parsed = importlib.import_module("re._parser").parse(pattern)

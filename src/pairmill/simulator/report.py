@@ -1,4 +1,4 @@
-"""What the client did, as the server saw it, and what it costs.
+"""Report of what the client did, as seen by the server, and its cost.
 
 A call is billed when it is accepted, whether or not its answer arrives. Amounts are whole
 pico-dollars: a price of 0.0375 dollars per million tokens adds up exactly.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrafficCount", "Wallet", "dollars", "gauges_text"]
 
-_GRACE_S = 0.05  # a call may have been on its way when the wait was asked for
+_GRACE_S = 0.05  # a call may have been in transit when the wait was requested
 _MAX_PATHS = 100
 _MAX_SECONDS = 86_400
 _ANSWERED = 1 << 32  # attempts in the low half of a counter, billed calls in the high half
@@ -39,8 +39,8 @@ class Wallet:
     """The bill so far. Refuses nothing.
 
     Attributes:
-        spent_pico: What the usage of all accepted calls costs.
-        worst_pico: What it would cost had each used all of its max_tokens.
+        spent_pico: Cost of the usage of all accepted calls.
+        worst_pico: Cost if each had used all of its max_tokens.
     """
 
     input_pico: int
@@ -73,17 +73,17 @@ class TrafficCount:
     """Counters of one simulated endpoint; times are seconds on its own clock.
 
     Attributes:
-        by_status: HTTP status to replies; 0 stands for a call that got no whole reply.
-        by_fault: Name of a fault to the calls that it struck.
-        after_quota_error: Calls that arrived after insufficient quota had been said.
+        by_status: Map of HTTP status to replies; 0 for calls without a complete reply.
+        by_fault: Map of fault name to affected calls.
+        after_quota_error: Calls that arrived after insufficient quota was reported.
         after_fatal: Calls that arrived after a 401, 402, 403 or 404.
         in_flight_at_fatal: Calls in flight when the first such error was sent.
-        early_same: A request came back before the wait that its own refusal asked for was over.
-        early_other: Other requests came from the same key and for the same model before it was.
-        others: Path to requests that were for no chat, such as ``/metrics``.
+        early_same: Requests repeated before the end of the wait that their own refusal asked for.
+        early_other: Other requests with the same key and model before that.
+        others: Map of path to requests other than chats, such as ``/metrics``.
         thought_tokens: Hidden tokens among the billed ones.
-        empty_billed: Billed calls whose answer held no text.
-        abandoned: The client left before the answer was sent.
+        empty_billed: Billed calls whose answer had no text.
+        abandoned: Calls whose client left before the answer was sent.
     """
 
     track: bool = True
@@ -184,14 +184,14 @@ class TrafficCount:
             self.in_flight_at_fatal = self.in_flight - 1
 
     def per_request(self) -> dict[str, list[int]]:
-        """Each question, as 16 hex digits: its attempts, and how often it was billed."""
+        """Return for each question, as 16 hex digits: its attempts, and how often it was billed."""
         return {
             f"{digest:016x}": [packed % _ANSWERED, packed // _ANSWERED]
             for digest, packed in self.requests.items()
         }
 
     def snapshot(self, wallet: Wallet, now: float) -> dict[str, Any]:
-        """Everything as plain JSON values; ``seconds`` rows are [answered, refused, tokens]."""
+        """Return all counts as JSON values; ``seconds`` rows are [answered, refused, tokens]."""
         attempts = Counter(packed % _ANSWERED for packed in self.requests.values())
         bought = [packed // _ANSWERED for packed in self.requests.values()]
         busy_s = self._busy_s + self.in_flight * (now - self._changed_s)

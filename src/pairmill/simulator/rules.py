@@ -1,7 +1,7 @@
 """Rules of a scenario: which calls get which reply instead of a good answer. Values and matching.
 
-A rule is data, from Python or from a scenario file. The first rule whose conditions all hold, and
-that has turns left, decides about a call.
+A rule is data, from Python or from a scenario file. The first rule that has turns left and whose
+conditions all hold decides a call.
 """
 
 from __future__ import annotations

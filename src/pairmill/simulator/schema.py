@@ -1,9 +1,9 @@
-"""A fitting value for any JSON schema, filled from what the passage says.
+"""Generates a value that conforms to any JSON schema, filled from the passage.
 
-A property's name, or else its description, decides what stands in it: a question, an answer, a
-verbatim piece of the passage, a few words, a single statement. Bounds, enumerations, patterns and
-formats are kept to; lists of turns alternate between their roles; the answer to a question with
-options is one of them.
+A property's name, or else its description, decides its content: a question, an answer, a verbatim
+piece of the passage, a few words, a single statement. Bounds, enums, patterns and formats are
+observed; lists of turns alternate between their roles; the answer to a question with options is one
+of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PAIRS_SCHEMA: bytes = orjson.dumps(
         },
     }
 )
-"""What is answered where pairs are asked for, and no schema or example says in which form."""
+"""Default schema if pairs are asked for without a schema or an example."""
 
 _FEW_WORDS = (
     "title name topic subject entity keyword tag label concept term heading skill persona domain "
@@ -99,7 +99,7 @@ _FORMATS = {
 }
 _TOLD_BOUND = re.compile(r"at most (\d{1,6}) characters")
 _DEPTH = 32
-_INNER_ITEMS = 3  # in a list without bounds that stands inside another list
+_INNER_ITEMS = 3  # in an unbounded list within another list
 _MAX_ITEMS = 64
 _DECODER = json.JSONDecoder()
 _NOTHING = Draft("fact", "", "What is this about?", "There is nothing to say about this.")
@@ -108,14 +108,14 @@ _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What a value is made of: the drafts in order, the dice, and the passage for more drafts."""
+    """Material of a value: the drafts in order, the dice, and the passage for more drafts."""
 
     drafts: Sequence[Draft]
     dice: Dice
     passage: str = ""
 
     def at_least(self, count: int) -> list[Draft]:
-        """So many drafts or more; the same ones come again where the passage has no others."""
+        """Return at least so many drafts; they repeat if the passage has no others."""
         drafts = list(self.drafts)
         if len(drafts) < count and self.passage:
             more = draft_pairs(self.passage, count, self.dice)
@@ -127,7 +127,7 @@ class Filling:
 
 
 def fill(schema: bytes, filling: Filling) -> Any:
-    """Make a value that fits the schema (given as JSON): the same for the same drafts and dice."""
+    """Make a value that conforms to the schema (JSON): the same for the same drafts and dice."""
     filler = _compiled(schema)
     return filler(filling, filling.drafts[0] if filling.drafts else _NOTHING)
 
@@ -315,7 +315,7 @@ def _object(
 
 
 def _choose(value: dict[str, Any], options: str, chosen: str, dice: Dice) -> None:
-    """Let the answer be one of the options, where both are texts."""
+    """Make the answer one of the options, if both are texts."""
     texts, answer = value[options], value[chosen]
     if isinstance(texts, list) and texts and all(isinstance(it, str) for it in texts):
         picked = dice.below(len(texts))
@@ -365,7 +365,7 @@ def _array(
 
 
 def _distinct(values: list[Any], most: int) -> list[Any]:
-    """Texts that differ, since a list of options or names says nothing twice."""
+    """Make the texts distinct, as in a list of options or names."""
     seen: set[Any] = set()
     for at, value in enumerate(values):
         number = f" ({at + 1})"
@@ -445,7 +445,7 @@ def _number(node: Mapping[str, Any], name: str, *, whole: bool) -> Filler:
 def _string(node: Mapping[str, Any], name: str) -> Filler:
     least, most = node.get("minLength", 0), node.get("maxLength")
     told = _TOLD_BOUND.search(str(node.get("description", "")))
-    if most is None and told:  # strict servers take no maxLength, so that it is told in words
+    if most is None and told:  # strict servers accept no maxLength: the text states it
         most = int(told[1])
     pattern, form = node.get("pattern"), node.get("format")
     role = _role_of(name, str(node.get("description", "")).lower())
@@ -474,7 +474,7 @@ def _lengthen(text: str, least: int, filling: Filling) -> str:
 
 
 def _shorten(text: str, least: int, most: int, role: str) -> str:
-    """Cut at a word where that leaves something; a question keeps its mark."""
+    """Cut at a word if that leaves something; a question keeps its question mark."""
     room = most - 1 if role == "question" and most > 1 else most
     cut = text[:room]
     space = cut.rfind(" ")

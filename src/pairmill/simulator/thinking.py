@@ -1,8 +1,8 @@
 """A model that thinks before it answers: hidden tokens, which the cap and the bill count.
 
-What a request may say about it differs from server to server; a simulated model honours the words
-that it is told to, ignores or refuses the others, and counts its thoughts in one of the ways that
-servers have. As documented by OpenAI, Anthropic, Google, xAI, Qwen, vLLM and OpenRouter.
+The parameters that control it differ from server to server; a simulated model supports the selected
+ones, ignores or refuses the others, and counts its thinking as one of the servers does. As
+documented by OpenAI, Anthropic, Google, xAI, Qwen, vLLM and OpenRouter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
-"""From least to most."""
+"""Efforts in ascending order."""
 
 Word = Literal[
     "reasoning_effort",  # OpenAI, Gemini, Groq, Ollama: none, minimal, low, medium, high, xhigh
@@ -54,7 +54,7 @@ _THOUGHT = (
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """How a simulated model thinks.
+    """Thinking of a simulated model.
 
     Attributes:
         tokens: Median of the hidden tokens at effort ``medium`` (lognormal).
@@ -132,7 +132,7 @@ def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thin
     limit = max_tokens if room is None else room - thoughts
     answer = limit_tokens(text, limit)
     thought = write_thoughts(thoughts)
-    if thinking.shown in {"tags", "no_open_tag"}:  # they are text of the answer, for the server
+    if thinking.shown in {"tags", "no_open_tag"}:  # to the server, they are text of the answer
         shown = f"{_open(thinking)}{thought}\n</think>\n\n{answer.text}"
         return Answer(shown, answer.finish_reason, thoughts + answer.completion_tokens)
     total = thoughts + answer.completion_tokens
@@ -188,7 +188,7 @@ def _asked(thinking: Thinking, data: Mapping[str, Any]) -> str | None:
 
 
 def _all_asked(thinking: Thinking, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Each honoured word that the request uses: its parameter, and the effort that it means."""
+    """Yield each supported parameter in the request, with the effort that it means."""
     found: list[tuple[str, str]] = []
     for word in thinking.words:
         for parameter, told in _READERS[word](data):
@@ -230,7 +230,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, Any]]]] = {
     "google": lambda data: _zero_budget("thinking_config", _google_budget(data)),
     "no_think": lambda data: [("messages", "none")] if _says_no_think(data) else [],
 }
-"""What each word says: pairs of a parameter and an effort, a switch, or None."""
+"""Map of parameter to a parser: pairs of a parameter and an effort, a switch, or None."""
 
 
 def _on(thinking: Thinking) -> str:

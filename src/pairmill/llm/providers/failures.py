@@ -1,6 +1,6 @@
-"""How failures below HTTP are named: the same words on every wire.
+"""Names failures below HTTP, with the same words on every wire.
 
-Each function raises. Of a library's error only its type is ever used, never its text or a request.
+Each function raises. Only the type of a library's error is used, never its text or a request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SEE_OTHER = 303
 
 
 def raise_timeout(*, sent: bool) -> NoReturn:
-    """No answer in time (it may be paid for), or not even a connection."""
+    """Raise for a timeout: no answer (it may be billed), or not even a connection."""
     if sent:
         raise ProviderError(
             Kind.TIMEOUT, "no answer in time", code="timeout", maybe_paid=True
@@ -52,7 +52,7 @@ def raise_broken(*, sent: bool) -> NoReturn:
 
 
 def raise_refused() -> NoReturn:
-    """Nobody listens there."""
+    """Raise for a refused connection."""
     raise ProviderError(
         Kind.OVERLOAD, "the endpoint does not accept connections", code="refused"
     ) from None
@@ -66,7 +66,7 @@ def raise_unknown_host() -> NoReturn:
 
 
 def raise_no_tls() -> NoReturn:
-    """No TLS there, or none that is trusted."""
+    """Raise for a server without TLS, or without trusted TLS."""
     raise ProviderError(
         Kind.CONFIG,
         "no trusted TLS connection to the endpoint; check base_url and certificates",
@@ -96,8 +96,8 @@ def raise_unknown_encoding(name: str) -> NoReturn:
     library = {"br": "; 'pip install brotli'", "zstd": "; 'pip install zstandard'"}.get(name, "")
     raise ProviderError(
         Kind.CONFIG,
-        f"the endpoint packs its replies as '{shown}', which cannot be read here{library}, or have"
-        " it (or the proxy on the way) send them unpacked",
+        f"the endpoint sends its replies as '{shown}', which cannot be decompressed{library}, or"
+        " have it (or the proxy in between) send them uncompressed",
         code="encoding",
         maybe_paid=True,
     ) from None

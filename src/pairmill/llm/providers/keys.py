@@ -1,4 +1,4 @@
-"""Keys that are renewed while a run goes on, and what of a key no text may show."""
+"""Keys that are renewed during a run, and the secrets that no text may show."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RenewedKey", "secrets_of"]
 
-_FRESH_S = 60.0  # a source that caches its token itself is asked no more often than this
+_FRESH_S = 60.0  # minimum time between calls of the source, which may cache its token itself
 
 
 class RenewedKey:
     """A key from a function, asked again once a minute.
 
     Args:
-        source: Returns a key that is valid now.
+        source: Returns a currently valid key.
         clock: Measures the minute.
     """
 

@@ -1,7 +1,7 @@
-"""A reply that came as a stream although none was asked for, read as one completion.
+"""Decodes a reply that was streamed without having been asked for, as one completion.
 
 Some gateways stream unless told otherwise, and some whatever they are told: as server-sent events
-(WHATWG HTML, section 9.2.6), or as one JSON object a line. Others send one JSON body between the
+(WHATWG HTML, section 9.2.6), or as one JSON object per line. Others send one JSON body between the
 comments and the end mark of a stream.
 """
 
@@ -27,11 +27,11 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
     """Join the events of a stream to the body that a call without a stream would have had.
 
     Args:
-        body: The whole reply, unpacked.
+        body: The whole reply, decompressed.
 
     Returns:
-        A chat completion, an error's body, or an object of another interface; None where it is no
-        stream of JSON objects, or one that broke before its answer was whole.
+        A chat completion, an error's body, or an object of another API; None if it is not a
+        stream of JSON objects, or one that broke before its answer was complete.
     """
     pieces: _Pieces | None = None
     other: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
             continue
         failed = _failure(name, event)
         if failed is not None:
-            return failed  # it failed in the middle: nothing of it is an answer
+            return failed  # it failed midway: none of it is an answer
         if "choices" not in event and "usage" not in event:
             other = event
             continue
@@ -59,8 +59,8 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
 def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
     """Yield the JSON objects of a stream, each with its event's name; None for the end mark.
 
-    An event's data may stand on several lines; so may a body that is no event. Some servers leave
-    out the empty line that ends an event.
+    An event's data may span several lines; so may a body that is not an event. Some servers omit
+    the empty line that ends an event.
     """
     data: list[bytes] = []
     plain: list[bytes] = []
@@ -112,7 +112,7 @@ def _failure(name: bytes, event: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class _Pieces:
-    """What the events of one stream gave so far."""
+    """Contents of one stream so far."""
 
     def __init__(self) -> None:
         self._whole: dict[str, Any] = {}
@@ -122,7 +122,7 @@ class _Pieces:
         self._calls: dict[int, list[str]] = {}
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take over what an event says."""
+        """Merge an event."""
         for key in ("model", "usage"):
             if event.get(key):
                 self._whole[key] = event[key]
