@@ -46,7 +46,7 @@ from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
 from pairmill.run.readiness import Readiness
-from pairmill.run.sharing import open_sharing
+from pairmill.run.sharing import held_to_share, open_sharing
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
@@ -179,8 +179,7 @@ async def connected(
 
         _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
-        if sharing is not None:
-            await stack.enter_async_context(sharing.hold(pools, stop))
+        await stack.enter_async_context(held_to_share(sharing, pools, stop))
         exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         in_flight = InFlight(stop)
 

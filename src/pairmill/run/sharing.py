@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pairmill.share.record import ShareRecord
     from pairmill.store.folder import RunFolder
 
-__all__ = ["Sharing", "open_sharing"]
+__all__ = ["Sharing", "held_to_share", "open_sharing"]
 
 _LOOK_S = 0.25
 _TRIES = 12
@@ -62,6 +62,19 @@ async def open_sharing(
     return Sharing(shared, account, budget, bus, settings.share)
 
 
+@asynccontextmanager
+async def held_to_share(sharing: Sharing | None, pools: Pools, stop: Stop) -> AsyncIterator[None]:
+    """Keep the gates of all pools to their parts for as long as the block runs."""
+    if sharing is None:
+        yield
+        return
+    sharing.take(pools)
+    async with anyio.create_task_group() as renewing:
+        renewing.start_soon(sharing.run, stop)
+        yield
+        renewing.cancel_scope.cancel()
+
+
 class Sharing:
     """One run's part, for as long as it is held."""
 
@@ -89,16 +102,8 @@ class Sharing:
         self._slept_s = _slept_s()
         self._apply_money(Money(), may_grow=True)
 
-    @asynccontextmanager
-    async def hold(self, pools: Pools, stop: Stop) -> AsyncIterator[None]:
-        """Keep the gates of all pools to their parts for as long as the block runs."""
-        self._take(pools)
-        async with anyio.create_task_group() as renewing:
-            renewing.start_soon(self._run, stop)
-            yield
-            renewing.cancel_scope.cancel()
-
-    def _take(self, pools: Pools) -> None:
+    def take(self, pools: Pools) -> None:
+        """Hold the gates of all pools until there is a part for them."""
         self._pools = pools
         for pool in pools.alive:
             scope = pool.scope or pool.name
@@ -115,7 +120,7 @@ class Sharing:
             where=self._where,
         )
 
-    async def _run(self, stop: Stop) -> None:
+    async def run(self, stop: Stop) -> None:
         """Renew the part again and again, until cancelled; then give it back.
 
         A fault of the settings (other caps than the others have) ends the run.
