@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pairmill.share.member import Grant, Plan
 
 SCOPE = "model"
+_WARM_S = 30.0  # until the share of the quota that is used counts
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Worker:
     allowed: int = 0
     wanted: int = 0
     is_over: bool = False
+    races: int = 0
     sleeps_until: float = -math.inf
 
 
@@ -89,6 +91,10 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)
     idle_share_s: float = 0.0
     left: float = 0.0
+    refused: float = 0.0
+    steady: float = 0.0
+    used: float = 0.0
+    needed: float = 0.0
 
 
 class SharedWorld:
@@ -193,7 +199,8 @@ class SharedWorld:
         self._apply(worker, plan.before)
         again = member.renew_s / 2 * self.dice.uniform(0.8, 1.0)
         if plan.record is None:
-            self._at(0.25 if worker.wanted else again, worker, "look", (worker.starts,))
+            wait = member.patience_s if worker.wanted else again
+            self._at(wait, worker, "look", (worker.starts,))
             return
         delay = self.course.write_s * self.dice.uniform(0.2, 2.0)
         self._at(delay, worker, "write", (worker.starts, plan, clock, self.version, again))
@@ -203,15 +210,18 @@ class SharedWorld:
         assert member is not None
         if version != self.version:
             self.outcome.conflicts += 1
-            self._at(self.dice.uniform(0, 0.1), worker, "look", (worker.starts,))
+            worker.races += 1
+            wait = member.wait_after(worker.races, self.dice.random())
+            self._at(wait, worker, "look", (worker.starts,))
             return
+        worker.races = 0
         assert plan.record is not None
         self.data = encode(plan.record)
         self.version += 1
         self.outcome.writes += 1
         member.written(plan, clock)
         self._apply(worker, plan.after)
-        wait = 0.25 if worker.wanted else again
+        wait = member.patience_s if worker.wanted else again
         self._at(wait, worker, "look", (worker.starts,))
 
     def _apply(self, worker: Worker, grant: Grant) -> None:
@@ -269,5 +279,11 @@ class SharedWorld:
             if worker.work < 1e-6:
                 self._end(worker, "done")
         found.made += sent
+        rate = course.rpm / 60.0 * seconds
+        found.refused += max(0.0, sent - rate * (1 + 1e-9))
+        if needed >= rate and self.now > _WARM_S:
+            found.used += sent
+            found.needed += rate
+            found.steady = found.used / found.needed
         found.worst_shares = max(found.worst_shares, shares)
         found.worst_second = max(found.worst_second, sent / (course.rpm / 60.0 * seconds))

@@ -97,7 +97,7 @@ class Sharing:
         self._epochs: dict[str, int] = {}
         self._spent = (time.monotonic(), Money())
         self._per_s = Money()
-        self._next_at = 0.0
+        self._next_at = self._urgent_at = 0.0
         self._lost_since: float | None = None
         self._slept_s = _slept_s()
         self._apply_money(Money(), may_grow=True)
@@ -147,7 +147,7 @@ class Sharing:
             self._apply_shares({}, float("-inf"))
             self._next_at = now
         self._slept_s = slept_s
-        is_urgent = self._budget.wanted != (0, 0)
+        is_urgent = self._budget.wanted != (0, 0) and now >= self._urgent_at
         if now < self._next_at and not is_urgent:
             return
         for attempt in range(_TRIES):
@@ -165,8 +165,9 @@ class Sharing:
                 self._apply(plan.after)
                 self._note_epochs()
                 break
-            await anyio.sleep(random.uniform(0.0, 0.02 * (attempt + 1)))  # noqa: S311
+            await anyio.sleep(self._member.wait_after(attempt, random.random()))  # noqa: S311
         self._lost_since = None
+        self._urgent_at = time.monotonic() + self._member.patience_s
         self._next_at = time.monotonic() + self._member.renew_s / 2.0 * random.uniform(0.8, 1.0)  # noqa: S311
 
     def _news(self, now: float) -> dict[str, ScopeNews]:
@@ -272,7 +273,7 @@ class Sharing:
             record = self._member.leave(decode(data, self._where), total)
             if await run_sync(partial(self._shared.swap, encode(record), token)):
                 return
-            await anyio.sleep(random.uniform(0.0, 0.02 * (attempt + 1)))  # noqa: S311
+            await anyio.sleep(self._member.wait_after(attempt, random.random()))  # noqa: S311
 
 
 _BY_ANOTHER = " (as another process found that shares it)"

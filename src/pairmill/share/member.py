@@ -7,7 +7,6 @@ So a process that was suspended, or cut off, has stopped before others take its 
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -26,8 +25,10 @@ _TTL = 3.0  # renewals
 _USED = 2.0 / 3.0  # of the time to live, after which a member stops by itself
 _STEP = 0.1  # of a share: smaller changes wait for the next renewal
 _LEAST_STEP = 0.002
-_SLICE_S = 8.0  # of spending, that is leased ahead
-_LOW = 0.4  # of a slice is left: more is asked for
+_SLICE_S = 8.0  # of spending, that is leased ahead, at the least
+_SLICE_RENEWALS = 4.0  # the same, in times between two renewals
+_LEAST_PATIENCE_S = 0.25  # until a call that waits for money is asked about again, at first
+_LOW = 0.6  # of a slice is left: more is asked for
 _BOUND = 0.6  # of a share is used, and calls wait: more could be used
 _ROOM = 2.0  # of what was used, where no call waits
 _LEAST_WANT = 0.01
@@ -136,11 +137,17 @@ class ShareMember:
         self._renew_s = _LEAST_RENEW_S
         self._has_joined = False
         self._pauses: dict[str, int] = {}
+        self._patience_s = _LEAST_PATIENCE_S
 
     @property
     def has_joined(self) -> bool:
         """Whether it was ever written that it takes part."""
         return self._has_joined
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds to wait before money is asked for again, where there was none for a call."""
+        return min(self._patience_s, self._renew_s)
 
     @property
     def renew_s(self) -> float:
@@ -165,7 +172,7 @@ class ShareMember:
         Raises:
             ConfigError: The others have other caps.
         """
-        new = copy.deepcopy(record)
+        new = record.copied()
         self._observe(new, now)
         mine = new.members.get(self.name)
         is_due = mine is None or now >= self._renewed_at + self._renew_s
@@ -183,6 +190,8 @@ class ShareMember:
         before_money = account.allowed
         allowed, may_grow = self._money(new, account, need)
         is_moved = need.wanted != Money() and allowed != before_money
+        lacks = need.wanted != Money() and allowed.at_most(need.spent + need.held) == allowed
+        self._patience_s = 2.0 * self._patience_s if lacks else _LEAST_PATIENCE_S
         held = {scope: mine.shares.get(scope, 0.0) for scope in self._scopes}
         wants = {scope: round(news[scope].want, 4) for scope in self._scopes}
         waits = any(
@@ -214,12 +223,16 @@ class ShareMember:
 
     def leave(self, record: ShareRecord, spent: Money) -> ShareRecord:
         """The record without this member, and with all money given back that was not spent."""
-        new = copy.deepcopy(record)
+        new = record.copied()
         new.members.pop(self.name, None)
         account = new.accounts.setdefault(self._account, Account())
         account.spent = spent
         account.allowed = spent
         return new
+
+    def wait_after(self, attempt: int, chance: float) -> float:
+        """Seconds to wait after a race that was lost; ``chance`` is drawn from 0 to 1."""
+        return chance * min(self._renew_s / 2.0, 0.02 * 2.0**attempt)
 
     def pauses(self, record: ShareRecord) -> dict[str, float]:
         """Scopes to the seconds of pauses that others met since the last look."""
@@ -298,13 +311,14 @@ class ShareMember:
         """What the account is allowed from now on, and whether more may come."""
         others = record.allowed()
         count = len(record.members)
+        ahead_s = max(_SLICE_S, _SLICE_RENEWALS * self._renew_s)
 
         def lease(cap: int | None, name: str) -> tuple[int, bool]:
             allowed = getattr(account.allowed, name)
             taken = getattr(others, name) - allowed
             used = getattr(need.spent, name) + getattr(need.held, name)
             wanted, per_s = getattr(need.wanted, name), getattr(need.per_s, name)
-            return _lease(cap, taken, allowed, used, wanted, per_s, count)
+            return _lease(cap, taken, allowed, used, wanted, int(per_s * ahead_s), count)
 
         dollars, has_dollars = lease(self._caps[0], "picodollars")
         tokens, has_tokens = lease(self._caps[1], "tokens")
@@ -350,7 +364,7 @@ def want_of(
 
 
 def _lease(
-    cap: int | None, taken: int, allowed: int, used: int, wanted: int, per_s: int, members: int
+    cap: int | None, taken: int, allowed: int, used: int, wanted: int, soon: int, members: int
 ) -> tuple[int, bool]:
     """What may have been spent from now on in one currency; and whether the next call fits in it.
 
@@ -360,7 +374,7 @@ def _lease(
         allowed: What this one was.
         used: What it spent, and holds for calls in flight.
         wanted: What a call waits for.
-        per_s: What it spent a second of late.
+        soon: What it will spend until its money is looked after again; 0: not known.
         members: How many share.
     """
     if cap is None:
@@ -369,7 +383,7 @@ def _lease(
     if wanted > room:
         return used, False
     part = room // (2 * members)
-    ahead = max(wanted, min(part, int(per_s * _SLICE_S)) if per_s > 0 else part // 4)
+    ahead = max(wanted, min(part, soon) if soon and not wanted else part)
     left = allowed - used
     if wanted or left < _LOW * ahead or left > 2 * ahead:
         return used + ahead, True

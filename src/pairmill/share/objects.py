@@ -170,8 +170,9 @@ class StoredObject:
 
     def _put(self, name: str, data: bytes, token: Mapping[str, Any] | None) -> bool:
         errors = self._obstore.exceptions
+        mode: Any = token or "create"
         try:
-            self._obstore.put(self._store, name, data, mode=token or "create", use_multipart=False)
+            self._obstore.put(self._store, name, data, mode=mode, use_multipart=False)
         except (errors.AlreadyExistsError, errors.PreconditionError, FileNotFoundError):
             return False
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)

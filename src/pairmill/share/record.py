@@ -115,6 +115,10 @@ class ShareRecord(Struct):
     accounts: dict[str, Account] = field(default_factory=dict)
     scopes: dict[str, Scope] = field(default_factory=dict)
 
+    def copied(self) -> ShareRecord:
+        """A record of its own with the same content."""
+        return decode(encode(self), "")
+
     def free_share(self, scope: str) -> float:
         """The part of a quota that nobody holds."""
         return max(0.0, 1.0 - sum(it.shares.get(scope, 0.0) for it in self.members.values()))
