@@ -16,6 +16,9 @@ from pairmill.chunking import blocks, clean, gates, page_parts, repeats, shared_
 from pairmill.chunking.chunk import split
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.portions import pack, unpack
+from pairmill.quality.text import words
+from pairmill.recipes import fit
+from pairmill.recipes.weights import pick, weights_of, without
 from pairmill.records import Document, digest, digest_with
 from pairmill.sources import characters, fences
 from pairmill.sources.base import Opener
@@ -88,7 +91,7 @@ _SAMPLES = st.lists(
                 "\x1f",
                 "\x1c ",
             ]
-        ),  # fmt: skip
+        ),
     ),
     min_size=1,
     max_size=30,
@@ -221,3 +224,45 @@ def test_records(names: list[str], field: str | None, data: st.DataObject) -> No
         record = {name: data.draw(_VALUES) for name in names}
         found = _look_where_planned(record, decoder)
         assert found is None or found == _search(record, field)
+
+
+@calm
+@given(st.lists(st.integers(0, 9) | st.floats(0, 9), min_size=1), st.integers(0, 2**32 - 1))
+def test_draws_by_weights(weights: list[float], place: int) -> None:
+    named = {str(at): weight for at, weight in enumerate(weights)}
+    share = place / 2**32
+    if sum(weights):
+        assert weights_of(named).pick(share) == pick(named, share)
+    del named["0"]
+    if sum(named.values()):
+        left = without(weights_of({"0": 1, **named}), "0")
+        assert left is without(left, "0")
+        assert left.pick(share) == pick(named, share)
+
+
+_TRAITS = st.sampled_from(
+    [*fit.ENGLISH, *set().union(*fit._WORDS.values()), "3rd", "'90s", "don't"]
+)
+
+
+@calm
+@given(st.lists(st.one_of(_TRAITS, _TRAITS, TEXTS), max_size=60).map(" ".join))
+def test_traits(text: str) -> None:
+    tokens = words(text)
+    total = max(len(tokens), 1)
+    found = fit._form_of(text)
+    if sum(word[0].isdigit() for word in tokens) >= max(3, 0.03 * total):
+        found.add("numbers")
+    if sum(word in fit.ENGLISH for word in tokens) >= 0.25 * total:
+        for trait, known in fit._WORDS.items():
+            if sum(word in known for word in tokens) >= fit._LEAST_SHARE[trait] * total:
+                found.add(trait)
+        assert fit.traits_of(text) == found
+    else:
+        assert fit.traits_of(text) == (found or None)
+
+
+@calm
+@given(TEXTS)
+def test_code_in_lines(text: str) -> None:
+    assert fit.holds_code(text) == bool(fit._CODE.search(text))
