@@ -173,7 +173,8 @@ class SharedWorld:
     def _need(self, worker: Worker) -> MoneyNeed:
         seconds = max(self.now - worker.looked_at, 0.1)
         per_s = int((worker.spent - worker.spent_before) / seconds)
-        return MoneyNeed(Money(worker.spent), Money(), Money(worker.wanted), Money(per_s))
+        spent = Money(worker.spent, worker.spent // 100)  # tokens, which nothing caps
+        return MoneyNeed(spent, Money(), Money(worker.wanted, worker.wanted // 100), Money(per_s))
 
     def _look(self, worker: Worker) -> None:
         """Read, decide, lower what is to be lowered; the write comes a little later."""

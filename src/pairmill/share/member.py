@@ -332,7 +332,7 @@ class ShareMember:
         """Whether a member is there that may yet give money back."""
         for member in record.members.values():
             account = record.accounts.get(member.account)
-            if member.account != self._account and account and account.allowed != account.spent:
+            if member.account != self._account and account and account.has_left:
                 return True
         return False
 

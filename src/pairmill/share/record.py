@@ -75,6 +75,12 @@ class Account(Struct):
     allowed: Money = Money()
     spent: Money = Money()
 
+    @property
+    def has_left(self) -> bool:
+        """Whether it was allowed more than it has spent, in a currency that is capped."""
+        allowed, spent = self.allowed, self.spent
+        return allowed.picodollars > spent.picodollars or allowed.tokens > spent.tokens
+
 
 class Scope(Struct):
     """What is known of one quota, whoever found it out.
