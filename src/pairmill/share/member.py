@@ -136,6 +136,7 @@ class ShareMember:
         self._renewed_at = float("-inf")
         self._renew_s = _LEAST_RENEW_S
         self._has_joined = False
+        self._beat = 0
         self._pauses: dict[str, int] = {}
         self._patience_s = _LEAST_PATIENCE_S
 
@@ -205,7 +206,8 @@ class ShareMember:
         account.spent = need.spent
         mine.shares = shares
         mine.wants = wants
-        mine.beat += 1
+        self._beat += 1  # never one that it had before, also where it was taken for gone since
+        mine.beat = self._beat
         self._renew_s = max(_LEAST_RENEW_S, len(new.members) / self._writes_per_s)
         mine.ttl_s = _TTL * self._renew_s
         lower = {scope: min(shares[scope], held[scope]) for scope in self._scopes}

@@ -72,6 +72,19 @@ def test_who_stands_still_loses_its_share_and_has_stopped_before() -> None:
     assert late.after.shares == {"model": 0.0}
 
 
+def test_who_joins_again_is_not_taken_for_its_former_self() -> None:
+    """A member that slept through it all saw the same name, and must not see the same beat."""
+    one, other, sleeper = member("one"), member("other"), member("sleeper")
+    record, _ = step(one, ShareRecord(), 0.0)
+    record, _ = step(sleeper, record, 0.1)
+    for now in range(1, 30):
+        record, _ = step(other, record, float(now))
+    assert set(record.members) == {"other"}
+    record, plan = step(one, record, 30.0)
+    record, plan = step(sleeper, record, 30.1)
+    assert set(record.members) == {"one", "other", "sleeper"}
+
+
 def test_money_is_leased_in_slices_and_given_back() -> None:
     one = member("one", cap=1000)
     need = MoneyNeed(wanted=Money(10))
