@@ -21,8 +21,8 @@ from rapidfuzz.fuzz import ratio
 from pairmill.quality import privacy
 from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
+    coded_fragments,
     evidence_match,
-    fragments,
     may_share_run,
     score,
     unseen_names,
@@ -97,6 +97,7 @@ def inspect(
     thresholds: Thresholds = DEFAULT,
     terms: PromptTerms = PromptTerms(),
     support: float | None = None,
+    grounding: float | None = None,
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
@@ -109,8 +110,11 @@ def inspect(
         thresholds: Policies and numbers.
         terms: What must not leak out of the prompt.
         support: The pair's score of `pairmill.quality.support`, where it was measured.
+        grounding: Its score of `pairmill.quality.grounding`; None: it is measured here.
     """
-    case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk), support)
+    if grounding is None:
+        grounding = score(pair, chunk)
+    case = Case(pair, chunk, earlier, thresholds, terms, grounding, support)
     findings: list[Finding] = []
     policies = thresholds.policies
     for name, check in _checks_for(chunk.language).items():
@@ -188,9 +192,10 @@ def _near_copy(case: Case) -> str | None:
             return None  # a run of n words has n - 2 trigrams
         prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
     least = int(min(run, density + 1))
-    if not may_share_run(prose, case.chunk, least):
+    coded = case.chunk.encode(prose)
+    if not may_share_run(coded, case.chunk, least):
         return None  # density never exceeds the longest run
-    found = fragments(prose, case.chunk)
+    found = coded_fragments(coded, case.chunk)
     if found.longest < run and found.density <= density:
         return None
     unit = "words" if scale == 1.0 else "characters"
@@ -291,7 +296,7 @@ def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> boo
     most = max(len(mine), len(theirs), 1)
     if min(len(mine), len(theirs)) < least * most or len(mine & theirs) < least * most:
         return False
-    runs, others = frozenset(one.trigrams), frozenset(other.trigrams)
+    runs, others = one.runs, other.runs
     return bool(runs) and len(runs & others) >= least * max(len(runs), len(others))
 
 

@@ -197,6 +197,7 @@ def _inspect(
             thresholds=thresholds,
             terms=checks.terms,
             support=scores.support,
+            grounding=scores.grounding,
         )
     else:
         by_name: dict[str, Finding] = {}
