@@ -88,6 +88,7 @@ Switch = BeforeValidator(_as_word)
 PerMinute = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+_MOST_CHECKERS = 2
 Reasoning = Annotated[Literal["auto", "off", "low", "medium", "high"], Switch]
 
 
@@ -422,6 +423,8 @@ class Settings(BaseModel):
     """No more chunks of a document are asked for once it gave this many pairs."""
     max_repeats: int | None = Field(None, ge=1)
     """Pairs that may have the same instruction while the run goes; any number where None."""
+    check_processes: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = "auto"
+    """Processes that check pairs beside the event loop; 0: it checks them itself."""
     max_attempts: int = Field(3, ge=1, le=10)
     """Answers bought for one question before it is rejected, the first one included."""
 
@@ -464,11 +467,14 @@ class Settings(BaseModel):
     @property
     def page_process_count(self) -> int:
         """How many processes take text out of documents."""
-        if self.page_processes != "auto":
-            return self.page_processes
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return _cores() if self.page_processes == "auto" else self.page_processes
+
+    @property
+    def check_process_count(self) -> int:
+        """How many processes may check pairs; the event loop cannot feed more than two."""
+        if self.check_processes == "auto":
+            return min(_cores() - 1, _MOST_CHECKERS)
+        return self.check_processes
 
     @property
     def recipe_name(self) -> str:
@@ -619,6 +625,13 @@ def _check_known(name: str, where: str) -> None:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
     raise ConfigError(f"{where}unknown setting '{name}'{hint}")
+
+
+def _cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _unusable(name: str, value: object) -> str:

@@ -332,6 +332,11 @@ SETTINGS: dict[str, SettingText] = {
         "checks", "max_repeats", "Pairs that may have the same instruction", "none",
         more="what is dropped depends on the order of answers",
     ),
+    "check_processes": _T(
+        "checks", "processes", "Processes that check pairs beside the event loop", "auto",
+        more="`auto`: none on one core, one on two, two on more, once 100 chunks come in a second;"
+        " 0: the event loop checks them",
+    ),
 
     "judge": _T(
         "judge", "chunks", "Rate the pairs of these chunks", "off", ("off", "sample", "all")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,7 @@ from pairmill.events import (
 from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
@@ -93,7 +94,7 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pairmill.config import Settings
     from pairmill.llm.budget import Budget
@@ -231,9 +232,29 @@ async def run(
             if recipe.claims
             else None,
         )
+        stack.enter_context(_checking(settings, watch, bus))
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
             return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+@contextmanager
+def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None]:
+    """Have pairs judged in processes of their own while the block runs, where that is set."""
+    if not settings.check_process_count or settings.checks == "off":
+        yield
+        return
+    watch.checkers = Checkers(
+        settings.check_process_count,
+        watch.judge,
+        lambda text: bus.emit(Notice(text=text)),
+        seed=settings.seed,
+        lazily=settings.check_processes == "auto",
+    )
+    try:
+        yield
+    finally:
+        watch.checkers.close()
 
 
 def _check_places(settings: Settings) -> None:
