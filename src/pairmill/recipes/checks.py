@@ -1,7 +1,7 @@
-"""What the checks say of a chunk's pairs: plain functions of values, for this process or another.
+"""Judge the pairs of a chunk: pure functions that run in this process or in another one.
 
-Nothing here depends on which pairs are kept: where one is like an elder, it is said beside which.
-So all pairs of a chunk are judged at once, and whoever keeps them decides what counts.
+Verdicts do not depend on which pairs are kept: a twin finding names the earlier pair that it refers
+to. All pairs of a chunk are therefore judged at once, and the caller decides which findings count.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ _FOREIGN = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What is checked.
+    """Configuration of the checks.
 
     Attributes:
         thresholds: Policies and numbers for pairs.
-        terms: What only the prompt says.
-        by_task: Policies and numbers for rows of another task.
-        language: Code of the language that is written in, whatever the text's is.
-        is_watched: The canary sees the pairs.
-        is_foreign: The text is in another language than what is written.
+        terms: Phrases that only the prompt contains.
+        by_task: Policies and numbers for rows of other tasks.
+        language: Code of the language to write in, whatever the text's is.
+        is_watched: True if the canary sees the pairs.
+        is_foreign: True if the pairs are in another language than the text.
     """
 
     thresholds: Thresholds = DEFAULT
@@ -72,12 +72,12 @@ class Checks:
     is_foreign: bool = False
 
     def of(self, task: str) -> Thresholds:
-        """Policies and numbers for rows of a task."""
+        """Return policies and numbers for rows of a task."""
         return self.by_task.get(task, self.thresholds)
 
 
 class ChunkText(Struct, frozen=True, array_like=True):
-    """A chunk as far as the checks read it; ``context`` are its title, author and headings."""
+    """The parts of a chunk that the checks read; ``context`` is title, author and headings."""
 
     id: str
     text: str
@@ -86,7 +86,7 @@ class ChunkText(Struct, frozen=True, array_like=True):
 
 
 class PairText(Struct, frozen=True, array_like=True):
-    """A pair as far as the checks read it; ``hidden`` is what stands beside its turns."""
+    """The parts of a pair that the checks read; ``hidden`` is its reasoning and extra fields."""
 
     instruction: str
     answer: str
@@ -98,20 +98,20 @@ class PairText(Struct, frozen=True, array_like=True):
 
 
 class PairScores(Struct, frozen=True, array_like=True):
-    """Means over a pair's exchanges; None where words of two languages cannot be compared."""
+    """Average over a pair's exchanges; None if words of two languages cannot be compared."""
 
     grounding: float | None = None
     support: float | None = None
 
 
 class Verdict(Struct, frozen=True, array_like=True):
-    """What was found in a pair: in the order of the checks, beside each of its elders."""
+    """Findings of one pair in the order of the checks, and its scores."""
 
     found: list[Finding]
     scores: PairScores
 
     def beside(self, stands: Sequence[bool]) -> list[Finding]:
-        """What counts beside those elders that stand; each check once, and the first time."""
+        """Return the findings that apply if these earlier pairs are kept, each check once."""
         by_name: dict[str, Finding] = {}
         for finding in self.found:
             if finding.beside is None or stands[finding.beside]:
@@ -121,15 +121,15 @@ class Verdict(Struct, frozen=True, array_like=True):
 
 @dataclass(slots=True)
 class CheckJob:
-    """A question to the checks.
+    """Pairs of one chunk to judge.
 
     Attributes:
         source: The chunk.
-        checks: What is checked.
-        texts: Pairs about it, in order.
-        first: Verdicts are wanted from here on; those before are elders.
-        is_watched: The canary sees them, unless the checks say otherwise.
-        view: The chunk as it was prepared for an earlier job in this process.
+        checks: Configuration of the checks.
+        texts: Pairs of the chunk, in order.
+        first: Index of the first pair to judge; the pairs before it are already kept.
+        is_watched: True if the canary sees the pairs (and ``checks`` allows it).
+        view: The prepared chunk, if an earlier job in this process has prepared it.
     """
 
     source: ChunkText
@@ -142,16 +142,19 @@ class CheckJob:
 
 @dataclass(frozen=True, slots=True)
 class CheckReply:
-    """A verdict for each pair that was asked about, and what the canary is to see, if anything."""
+    """A verdict for each judged pair, and the canary's sample if the canary sees them."""
 
     verdicts: list[Verdict]
     sighting: Sighting | None = None
 
 
 def judge(job: CheckJob, comparer: ChunkComparer | None = None) -> CheckReply:
-    """Judge the pairs of a job; without a comparer the canary sees nothing. Keeps the job's view.
+    """Judge the pairs of a job, and store the prepared chunk in it.
 
-    A pair that is written in a language of its own is not compared with a text in another one.
+    Args:
+        job: The pairs. If they are written in another language than the text, they are not
+            compared with it.
+        comparer: Makes the canary's sample; None makes none.
     """
     source = job.source
     if job.view is None:
@@ -172,18 +175,18 @@ def judge(job: CheckJob, comparer: ChunkComparer | None = None) -> CheckReply:
 def judge_pair(
     text: PairText, view: PreparedChunk, checks: Checks, elders: Sequence[PreparedPair] = ()
 ) -> Verdict:
-    """The verdict on one pair, of a chunk and by checks that expect its language."""
+    """Judge one pair; view and checks come from `expecting`."""
     return _verdict(text, _views(text, view), view, elders, checks)
 
 
 def source_of(chunk: Chunk) -> ChunkText:
-    """What the checks read of a chunk."""
+    """Return the parts of a chunk that the checks read."""
     context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
     return ChunkText(chunk.id, chunk.text, context, chunk.language)
 
 
 def text_of(pair: Pair) -> PairText:
-    """What the checks read of a pair."""
+    """Return the parts of a pair that the checks read."""
     hidden = ""
     if pair.reasoning or pair.fields:
         hidden = "\n".join([pair.reasoning, *map(str, (pair.fields or {}).values())])
@@ -199,22 +202,22 @@ def text_of(pair: Pair) -> PairText:
 
 
 def view_of(chunk: Chunk) -> PreparedChunk:
-    """A chunk as the checks read it."""
+    """Prepare a chunk for the checks."""
     source = source_of(chunk)
     return prepare_chunk(source.text, context=source.context, language=source.language)
 
 
 def view_of_pair(pair: Pair | PairText, chunk: PreparedChunk) -> PreparedPair:
-    """A pair as the checks read it."""
+    """Prepare a pair for the checks."""
     return prepare_pair(
         pair.instruction, pair.answer, pair.evidence, kind=pair.kind, language=chunk.language
     )
 
 
 def expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Checks]:
-    """The chunk and the checks for pairs that are written in a language of their own.
+    """Adapt chunk and checks to the language that the pairs are written in.
 
-    Where the text is in another one, what compares words of both is not checked.
+    If the text is in another language, the checks that compare words of both are left out.
     """
     if checks.language is None or checks.language == view.language:
         return view, checks
@@ -240,7 +243,7 @@ def _verdict(
 
 
 def _scores(views: Sequence[PreparedPair], chunk: PreparedChunk, checks: Checks) -> PairScores:
-    """The scores of a pair's exchanges."""
+    """Average the scores of a pair's exchanges."""
     if checks.is_foreign:
         return PairScores()
     if len(views) == 1:
@@ -260,7 +263,7 @@ def _findings(
     checks: Checks,
     scores: PairScores,
 ) -> list[Finding]:
-    """What is found in any of a pair's exchanges, beside each of the elders."""
+    """Collect the findings of all of a pair's exchanges."""
     thresholds = checks.of(text.task)
     found: list[Finding] = []
     for number, view in enumerate(views):
@@ -280,7 +283,7 @@ def _findings(
 
 
 def _views(text: PairText, chunk: PreparedChunk) -> tuple[PreparedPair, ...]:
-    """Each request of a pair with its reply, as the checks read them; plain text has no request."""
+    """Prepare each request of a pair with its reply; plain text has no request."""
     if not text.messages:
         return (view_of_pair(text, chunk),)
     asked = [turn.content for turn in text.messages if turn.role == "user"]
@@ -292,7 +295,7 @@ def _views(text: PairText, chunk: PreparedChunk) -> tuple[PreparedPair, ...]:
 
 
 def _hidden(text: str, found: Sequence[Finding], thresholds: Thresholds) -> list[Finding]:
-    """Personal data and keys in what is beside the turns: the thought, and the recipe's fields."""
+    """Find personal data and keys outside the turns: in the thought and the recipe's fields."""
     shown = {
         "personal_data": ", ".join(sorted({match.kind for match in find_personal(text)})),
         "secret": "something shaped like a key" if find_secrets(text) else "",

@@ -1,7 +1,6 @@
-"""What becomes of a pair that was written: kept, flagged, asked for again once, or dropped.
+"""Carries out the checks' policies: a pair is kept, flagged, asked for again once, or dropped.
 
-The checks and what each of them does about a find stand in ``pairmill.quality``; here their
-verdicts are carried out.
+The checks and their policies are in ``pairmill.quality``.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ async def refine(
 ) -> list[Pair]:
     """Inspect the pairs of a chunk; return those to keep, each with its flags and scores.
 
-    A pair whose worst finding says ``repair`` is asked for again once. If that brings no pair, or
-    one with such a fault or a worse one, it is dropped. A pair that is kept with personal data in
-    it is kept with placeholders in their places.
+    A pair whose most severe finding has the policy ``repair`` is asked for again once. If that
+    gives no pair, or one with an equal or worse fault, it is dropped. Personal data in a kept pair
+    is replaced by placeholders.
 
     Args:
-        pairs: Valid pairs, in order; of two twins the first stays.
+        pairs: Valid pairs, in order; of two near-identical ones the first is kept.
         chunk: What they were written about.
         ask: Where drops are recorded.
         checks: What is checked.
@@ -96,7 +95,7 @@ def _with_other(other: Pair, job: CheckJob, stands: Sequence[bool]) -> CheckJob:
 def inspect_pair(
     pair: Pair, view: PreparedChunk, checks: Checks, elders: Sequence[PreparedPair] = ()
 ) -> tuple[Pair, Finding | None]:
-    """The pair with flags and scores, and what it would be dropped for beside its elders."""
+    """Return the pair with flags and scores, and why it would be dropped, if at all."""
     verdict = judge_pair(text_of(pair), *expecting(view, checks), elders)
     findings = verdict.beside([True] * len(elders))
     gravest = worst(findings)
@@ -106,7 +105,7 @@ def inspect_pair(
 
 
 def raw_pair(pair: Pair) -> str:
-    """A pair as JSON, for the reader of ``rejected/``."""
+    """Serialize a pair as JSON, for the reader of ``rejected/``."""
     shown: dict[str, Any] = {
         "instruction": pair.instruction,
         "answer": pair.answer,

@@ -1,8 +1,8 @@
-"""Checking in processes of its own, so that it takes neither the event loop nor its processor.
+"""Check pairs in separate processes, to keep the event loop free.
 
-Jobs are handed over in portions, and verdicts come back in portions; a worker waits for those of
-its own unit. A process that dies is started again, and what it had is judged once more. While none
-is there, or all of them are far behind, jobs are judged here: nothing ever waits for a process.
+Jobs are sent in batches and verdicts come back in batches; each worker waits for its own unit's. A
+process that dies is restarted, and its jobs are judged again. While no process is ready, or their
+backlog is too long, jobs are judged on the event loop.
 """
 
 from __future__ import annotations
