@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+
 __all__ = ["export"]
 
 
@@ -108,6 +110,13 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     system: Annotated[
         str, typer.Option(metavar="TEXT", help="A system message for rows that have none.")
     ] = "",
+    fold_system: Annotated[
+        bool,
+        typer.Option(
+            "--fold-system",
+            help="In a format without a place for system texts, put each before its prompt.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
@@ -135,6 +144,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             " accepted or edited; ignore.",
         ),
     ] = "apply",
+    run_code: RunCode = False,
     license_id: Annotated[
         str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
     ] = "unknown",
@@ -145,8 +155,11 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output import export as exporting
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
+    from pairmill.output.marks.overlay import is_run_folder
     from pairmill.output.policy import ExportPolicy
+    from pairmill.output.run_inputs import code_notice
     from pairmill.output.split import parse_shares
+    from pairmill.store.folder import read_folder
 
     aspects = {
         "truthfulness": min_truthfulness,
@@ -174,6 +187,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         open_book=open_book,
         unanswerable=unanswerable,
         system=system,
+        fold_system=fold_system,
         dry_run=dry_run,
         replace_changed=replace,
         marks=marks,
@@ -184,8 +198,13 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     if push is not None:
         check_repo_name(push)
     target = None if push is None or dry_run else look_at_hub(push, public=public)
-    summary = api.export(folder, to, output, near=near, exact=exact, options=options)
+    summary = api.export(
+        folder, to, output, near=near, exact=exact, options=options, run_code=run_code
+    )
     lines = summary_lines(summary)
+    if not run_code and is_run_folder(folder):
+        missing = "kin by the texts of documents was not looked for"
+        lines += code_notice(read_folder(folder), missing)
     if push is not None and dry_run:
         lines += push_lines(push, summary.sizes, public=public)
     for line in lines:

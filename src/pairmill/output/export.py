@@ -24,7 +24,7 @@ from pairmill.output.export_place import (
 )
 from pairmill.output.facts import read_counts
 from pairmill.output.formats.columns import with_columns
-from pairmill.output.formats.registry import find_format, hint_for
+from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.marks.overlay import NO_MARKS, read_marks
@@ -62,7 +62,6 @@ __all__ = [
 _MOST_NAMES = 20
 _ALL = 100
 _MARKS = ("apply", "accepted", "ignore")
-_WITH_SYSTEM = frozenset({"messages", "reasoning", "sharegpt"})
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
@@ -88,6 +87,7 @@ class ExportOptions:
         keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
             evolved one stays. Formats of preferences see both in any case.
         system: A system message for rows that have none of their own; "" for none.
+        fold_system: In a format without a place for a system text, put it before the prompt.
         dry_run: Read, choose and count as ever, and leave no file.
         replace_changed: Replace an earlier export although its files were changed since.
         marks: What to do with people's marks: ``apply`` them, keep only what was ``accepted`` or
@@ -110,6 +110,7 @@ class ExportOptions:
     open_book: float = 0.0
     unanswerable: float = 10.0
     system: str = ""
+    fold_system: bool = False
     dry_run: bool = False
     replace_changed: bool = False
     marks: str = "apply"
@@ -147,6 +148,8 @@ class ExportSummary:
         sizes: Every file of the export to its bytes.
         marked: How many pairs of the run are marked as accepted, rejected or edited.
         notices: Plain lines on marks that could not be read.
+        without_system: Kept rows whose system text the format has no place for.
+        folded_systems: Kept rows whose system text stands before their prompt.
     """
 
     folder: Path
@@ -171,6 +174,8 @@ class ExportSummary:
     sizes: dict[str, int] = field(default_factory=dict)
     marked: dict[str, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    without_system: int = 0
+    folded_systems: int = 0
 
 
 def export(
@@ -211,11 +216,7 @@ def export(
     shards = published_shards(folder)
     if not shards:
         raise InputError(why_nothing_published(folder))
-    if options.system and shape.name not in _WITH_SYSTEM:
-        raise UsageError(
-            f"--system: the format '{shape.name}' has no place for a system message;"
-            f" {', '.join(sorted(_WITH_SYSTEM))} have one"
-        )
+    _check_system(options, shape)
     marks = _read_marks(folder, options)
     check_replaceable(out, even_changed=options.replace_changed or options.dry_run)
     staging = make_staging(out)
@@ -274,6 +275,7 @@ class _Pass:
         self._chosen_by: Counter[str] = Counter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
+        self._systems: Counter[str] = Counter()
         self.first = ""
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
@@ -315,6 +317,8 @@ class _Pass:
             moved=tuple(moved),
             open_book=dict(self._book.counts) if self._book else {},
             origins=self._origins,
+            without_system=self._systems["lost"],
+            folded_systems=self._systems["folded"],
         )
 
     def _relate(self, repeats: Mapping[str, str], shelf: Shelf | None) -> int | None:
@@ -437,6 +441,8 @@ class _Pass:
             self.first = self.first or json.dumps(shown, ensure_ascii=False, default=str)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
+            if self._shape.loses_system(row):
+                self._systems["folded" if self._options.fold_system else "lost"] += 1
             if self._shape.paired:
                 self._gap.add(written)
                 self._chosen_by[chosen_by] += 1
@@ -460,7 +466,10 @@ class _Pass:
 
     def _with_system(self, row: Row) -> Row:
         system = self._options.system
-        return row | {"system": system} if system and not row.get("system") else row
+        row = row | {"system": system} if system and not row.get("system") else row
+        if self._options.fold_system and self._shape.loses_system(row):
+            return row | {"instruction": f"{row['system']}\n\n{row['instruction']}"}
+        return row
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
         """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
@@ -509,6 +518,18 @@ def _read_marks(folder: Path, options: ExportOptions) -> Marks:
     if options.marks not in _MARKS:
         raise UsageError(f"--marks: one of {', '.join(_MARKS)}")
     return NO_MARKS if options.marks == "ignore" else read_marks(folder)
+
+
+def _check_system(options: ExportOptions, shape: Format) -> None:
+    if options.fold_system and shape.system == "none":
+        raise UsageError(f"--fold-system: the format '{shape.name}' has no prompt to put it before")
+    if options.system and shape.system != "own" and not options.fold_system:
+        have = sorted(name for name, item in FORMATS.items() if item.system == "own")
+        more = "; --fold-system puts it before the prompt" if shape.system == "prompt" else ""
+        raise UsageError(
+            f"--system: the format '{shape.name}' has no place for a system message;"
+            f" {', '.join(have)} have one{more}"
+        )
 
 
 def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> None:

@@ -33,6 +33,7 @@ def summary_lines(summary: ExportSummary) -> list[str]:
         most = sorted(summary.dropped.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
+    lines += _system_lines(summary)
     if summary.marked:
         lines.append(f"marks: {', '.join(f'{n:,} {what}' for what, n in summary.marked.items())}")
     lines += [plain(line, _SHOWN_CHARS) for line in summary.notices]
@@ -51,6 +52,16 @@ def summary_lines(summary: ExportSummary) -> list[str]:
     if summary.length_gap:
         lines.append(summary.length_gap.line())
     return lines
+
+
+def _system_lines(summary: ExportSummary) -> list[str]:
+    if summary.without_system:
+        left = f"system texts left out: {summary.without_system:,}, since this format has no place"
+        how = "--columns system keeps them, --fold-system puts each before its prompt"
+        return [f"{left} for them; {how}"]
+    if summary.folded_systems:
+        return [f"system texts put before their prompts: {summary.folded_systems:,}"]
+    return []
 
 
 def _leak_line(leak: Leak | None) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from pairmill.output.qc.measures import Hit
+    from pairmill.output.qc.metrics import Hit
     from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
     from pairmill.output.qc.shapes import Place

@@ -12,7 +12,7 @@ from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
-from pairmill.output.qc.measures import Profile
+from pairmill.output.qc.metrics import Profile
 from pairmill.output.qc.read import Fields, read_pairs
 from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.repeats import choose_embedder
@@ -41,7 +41,7 @@ def pairs_in(path: Path) -> Path:
 
 
 def documents_for(
-    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = True
+    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = False
 ) -> tuple[Iterable[Document] | None, str]:
     """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
 
@@ -90,6 +90,7 @@ def check_dataset(
     clean: Path | None = None,
     drop: str = "",
     html: Path | None = None,
+    run_code: bool = False,
     version: str = "",
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> tuple[Report, list[str]]:
@@ -106,6 +107,7 @@ def check_dataset(
         rows: Where to write every finding, or None.
         clean: Where to write the dataset without the rows found bad, or None.
         drop: Figures whose rows go, with commas between; "" for the usual ones.
+        run_code: Whether Python code that a run folder names may run, to read its inputs.
         html: Where to write a page with the figures and the pairs, or None.
         version: Of pairmill, for the page.
         progress: Told now and then what is being done, how many records of how many are.
@@ -126,7 +128,7 @@ def check_dataset(
     source = pairs_in(path)
     marks = read_marks(path)
     pairs = read_pairs(source, fields, progress=lambda done: tell("read", done, None), marks=marks)
-    texts, why_none = documents_for(path, documents, text_field)
+    texts, why_none = documents_for(path, documents, text_field, run_code=run_code)
     report = check(
         pairs,
         documents=texts,
