@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import orjson
+
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.export_neighbours import write_neighbours
 from pairmill.output.export_place import (
@@ -28,6 +30,7 @@ from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.marks.overlay import NO_MARKS, read_marks
+from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
 from pairmill.output.origins import Origins
@@ -123,7 +126,7 @@ class ExportSummary:
 
     Attributes:
         folder: Where it is.
-        rows: Rows read from the run's shards.
+        rows: Rows read from the run's shards, with dropped pairs that people rescued.
         kept: Split to its records.
         dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
             kept and dropped.
@@ -146,7 +149,7 @@ class ExportSummary:
         origins: Sites, documents and languages of the kept rows.
         counts: What became of the run's documents, chunks and pairs; None where nobody knows.
         sizes: Every file of the export to its bytes.
-        marked: How many pairs of the run are marked as accepted, rejected or edited.
+        marked: How many pairs of the run are marked as accepted, rejected, rescued or edited.
         notices: Plain lines on marks that could not be read.
         without_system: Kept rows whose system text the format has no place for.
         folded_systems: Kept rows whose system text stands before their prompt.
@@ -214,14 +217,16 @@ def export(
     shape = replace(shape, schema=stored_schema(shape, options.file_type))
     _check_open_book(options, read_texts)
     shards = published_shards(folder)
-    if not shards:
+    marks = _read_marks(folder, options)
+    if not shards and not marks.wanted_rejects():
         raise InputError(why_nothing_published(folder))
     _check_system(options, shape)
-    marks = _read_marks(folder, options)
     check_replaceable(out, even_changed=options.replace_changed or options.dry_run)
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db", marks.revise) as rows:
+            rescued = staging / "rescued.jsonl"
+            shards += _write_rescued(rescued, folder, marks)
             work = _Pass(rows, shape, options, find_repeats, find_related, read_texts, marks)
             summary = replace(
                 work.run(shards, staging, out),
@@ -233,6 +238,7 @@ def export(
                 notices=marks.notices(),
             )
         (staging / "scratch.db").unlink()
+        rescued.unlink(missing_ok=True)
         (staging / "shelf.db").unlink(missing_ok=True)
         write_neighbours(staging, summary, shape, options, version)
         summary = replace(summary, sizes=_sizes(staging))
@@ -507,6 +513,17 @@ class _Pass:
         trained = (name for name, split in read_splits(staging, shares, seed) if split == "train")
         told = self._sources.leaked(self._rows.kept(held_out), trained)
         return replace(leak, copied_source=told)
+
+
+def _write_rescued(file: Path, folder: Path, marks: Marks) -> list[Path]:
+    """A shard of the dropped pairs that people want, for as long as the export takes."""
+    found = [row for row, _ in rescued_rows(folder, marks)]
+    if not found:
+        return []
+    with file.open("wb") as stream:
+        for row in found:
+            stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    return [file]
 
 
 def _sizes(staging: Path) -> dict[str, int]:

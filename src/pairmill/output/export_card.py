@@ -127,13 +127,15 @@ def _marks(summary: ExportSummary, options: ExportOptions) -> str:
     marked = summary.marked
     out, edited = marked.get("rejected", 0), marked.get("edited", 0)
     wanted = marked.get("accepted", 0)
-    if not (out or edited or wanted):
+    rescued = marked.get("rescued", 0)
+    if not (out or edited or wanted or rescued):
         return ""
+    back = f" {rescued:,} that the run had dropped were accepted, and are here." if rescued else ""
     only = " Only accepted and edited ones are here." if options.marks == "accepted" else ""
     return (
         f"## Looked at by people\n\nOf the run's pairs {wanted:,} are accepted, {edited:,} edited"
         f" and {out:,} rejected; rejected ones are left out, and edited ones stand here with their"
-        f" new texts.{only}"
+        f" new texts.{back}{only}"
     )
 
 

@@ -165,7 +165,7 @@ def views_of_pair(pair: Pair, chunk: PreparedChunk) -> tuple[PreparedPair, ...]:
 
 
 def raw_pair(pair: Pair) -> str:
-    """A pair as JSON, for the reader of ``rejected/``."""
+    """A pair as JSON, for the reader of ``rejected/``, who may want it back."""
     shown: dict[str, Any] = {
         "instruction": pair.instruction,
         "answer": pair.answer,
@@ -173,6 +173,11 @@ def raw_pair(pair: Pair) -> str:
     }
     if pair.messages:
         shown["messages"] = [[turn.role, turn.content] for turn in pair.messages]
+    if pair.task != "pair":
+        shown["task"] = pair.task
+    for name in ("kind", "system", "reasoning", "fields"):
+        if value := getattr(pair, name):
+            shown[name] = value
     try:
         return orjson.dumps(shown).decode()
     except TypeError:  # a lone surrogate

@@ -10,6 +10,7 @@ from pairmill.config import load
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
+from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
 from pairmill.output.qc.metrics import Profile
@@ -127,7 +128,13 @@ def check_dataset(
     tell = progress or (lambda _what, _done, _total: None)
     source = pairs_in(path)
     marks = read_marks(path)
-    pairs = read_pairs(source, fields, progress=lambda done: tell("read", done, None), marks=marks)
+    pairs = read_pairs(
+        source,
+        fields,
+        progress=lambda done: tell("read", done, None),
+        marks=marks,
+        more=rescued_records(path, marks),
+    )
     texts, why_none = documents_for(path, documents, text_field, run_code=run_code)
     report = check(
         pairs,
@@ -145,7 +152,9 @@ def check_dataset(
     if rows is not None:
         lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
     if clean is not None:
-        kept, dropped = clean_dataset(source, clean, report, pairs, keys, marks)
+        kept, dropped = clean_dataset(
+            source, clean, report, pairs, keys, marks, rescued_records(path, marks)
+        )
         lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
     if html is not None:
         listed, how = list_rows(pairs.rows, report)

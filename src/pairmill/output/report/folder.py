@@ -12,6 +12,7 @@ from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
 from pairmill.output.marks.overlay import read_marks
+from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
 from pairmill.output.qc.report import check, run_verdict
@@ -89,7 +90,13 @@ def measure_quality(
         FolderError: A shard cannot be read.
         InputError: There is no pair.
     """
-    pairs = read_pairs(pairs_in(path), marks=marks, most=JUDGED_ROWS, seed=seed)
+    pairs = read_pairs(
+        pairs_in(path),
+        marks=marks,
+        more=rescued_records(path, marks),
+        most=JUDGED_ROWS,
+        seed=seed,
+    )
     texts, reason = documents_for(path, (), None, run_code=run_code)
     quality = check(pairs, documents=texts, no_documents=reason)
     found = findings_by_place(quality, [row.place for row in pairs.rows])

@@ -19,6 +19,7 @@ from jinja2 import Environment, FunctionLoader
 
 from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import NO_MARKS
+from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
@@ -317,10 +318,15 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
 
 
 def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
-    """The published rows of a run as they count: without rejected ones, and as edited."""
+    """The published rows of a run as they count: as edited, without those that people rejected.
+
+    With those that the run had dropped, and people accepted.
+    """
     for row in _rows(folder, "train"):
         if not marks.of(str(row.get("id"))).is_out:
             yield marks.revise(row)
+    for row, _ in rescued_rows(folder, marks):
+        yield marks.revise(row)
 
 
 def _rows(folder: Path, kind: str) -> Iterator[Row]:
