@@ -248,6 +248,8 @@ class Settings(BaseModel):
     chunk_max_tokens: int = Field(700, ge=16, json_schema_extra={"semantic": True})
     splitter: str | None = Field(None, json_schema_extra={"semantic": True})
     """A function of your own that cuts texts, as ``package.module:name``; see docs/sources.md."""
+    license: str | None = Field(None, max_length=300)
+    """Licence of the documents that name none themselves, such as ``CC-BY-4.0``."""
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     """Longest line or record that is read; a longer one is counted, named and skipped."""
     languages: tuple[str, ...] = ()

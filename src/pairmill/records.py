@@ -92,6 +92,7 @@ class Document(Struct, frozen=True):
         since: The version of reading since which its text comes out as it does; see
             `pairmill.chunking.clean.READING_VERSION`.
         date: When it was published, as the source says it.
+        license: Its licence as the source says it: a name, or the address of one.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Document(Struct, frozen=True):
     language: str | None = None
     since: int = 1
     date: str | None = None
+    license: str | None = None
 
 
 class PartOrigin(Struct, frozen=True):
@@ -128,6 +130,8 @@ class Chunk(Struct, frozen=True):
         date: When the document was published, as its source says it.
         preceding: The end of what stands before the span in its document: whole sentences where
             they are short enough; "" at the beginning.
+        license: The document's, as its source says it; of several documents, all of theirs joined
+            by `` AND ``.
     """
 
     id: str
@@ -146,6 +150,7 @@ class Chunk(Struct, frozen=True):
     origins: tuple[PartOrigin, ...] = ()
     date: str | None = None
     preceding: str = ""
+    license: str | None = None
 
 
 class Message(Struct, frozen=True):

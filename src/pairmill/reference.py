@@ -104,6 +104,10 @@ SETTINGS: dict[str, SettingText] = {
         "input", "splitter", "A function of your own that cuts texts, as module:name", "none",
         more="see [sources.md](sources.md)",
     ),
+    "license": _T(
+        "input", "license", "Licence of documents that name none, such as CC-BY-4.0", "none",
+        more="what a record, a page or front matter says of its own licence goes before it",
+    ),
     "min_words": _T(
         "input", "min_words", "A document with fewer words is skipped", "40",
         more="a Chinese or Japanese character counts as a word",

@@ -234,6 +234,8 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
             cleaned = replace(cleaned, language=shown)
         if job.languages and primary(shown or cleaned.language) not in job.languages:
             return Dropped("language", shown or cleaned.language or "none shows")
+    if cleaned.license is None and job.license:
+        cleaned = replace(cleaned, license=job.license)
     if job.privacy != "keep":
         text, private = redact(cleaned.text)
         if private and job.privacy == "drop":

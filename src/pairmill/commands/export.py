@@ -144,9 +144,17 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             " accepted or edited; ignore.",
         ),
     ] = "apply",
+    keep_license: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep only pairs from texts under this licence: CC-BY-4.0, 'CC-BY-SA-*', unknown."
+            " May be repeated.",
+        ),
+    ] = None,
     run_code: RunCode = False,
     license_id: Annotated[
-        str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
+        str, typer.Option("--license", help="Of the export as a whole, for its card.")
     ] = "unknown",
 ) -> None:
     """Write a dataset to train on: without repeats, split by document, in one training format."""
@@ -183,6 +191,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
+        licenses=tuple(keep_license or ()),
         keep_parents=keep_parents,
         open_book=open_book,
         unanswerable=unanswerable,

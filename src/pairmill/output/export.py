@@ -29,6 +29,7 @@ from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
+from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
 from pairmill.output.marks.overlay import NO_MARKS, read_marks
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
@@ -99,6 +100,8 @@ class ExportOptions:
         open_book: Percent of the rows that get the passage they were written from in the prompt.
         unanswerable: Percent of these whose passage is left out, with the answer that the texts do
             not say.
+        licenses: Keep only rows of documents under one of these, see `licenses.is_wanted`; all
+            where empty.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
 
@@ -117,6 +120,7 @@ class ExportOptions:
     dry_run: bool = False
     replace_changed: bool = False
     marks: str = "apply"
+    licenses: tuple[str, ...] = ()
     file_bytes: int = 256 * 2**20
 
 
@@ -282,6 +286,7 @@ class _Pass:
         self._models: set[str] = set()
         self._recipes: set[str] = set()
         self._systems: Counter[str] = Counter()
+        self._wanted_licenses: dict[str | None, bool] = {}
         self.first = ""
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
@@ -393,7 +398,17 @@ class _Pass:
             return "marked_rejected"
         if self._options.marks == "accepted" and not mark.is_in:
             return "not_accepted"
+        if self._options.licenses and not self._has_wanted_license(row):
+            named = license_name(row.get("license"))
+            return "license_unknown" if named == UNKNOWN else "license_not_wanted"
         return self._shape.reason_to_drop(row)
+
+    def _has_wanted_license(self, row: Row) -> bool:
+        said = row.get("license")
+        found = self._wanted_licenses.get(said)
+        if found is None:
+            found = self._wanted_licenses[said] = is_wanted(said, self._options.licenses)
+        return found
 
     def _reason_to_drop(self, row: Row) -> str | None:
         """What the thresholds say; of a pair that a person wants, only whether it says nothing."""

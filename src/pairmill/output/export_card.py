@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.output.card import Layout, render_card
 from pairmill.output.facts import RunFacts
-from pairmill.output.markdown import escaped
+from pairmill.output.markdown import code, escaped
 from pairmill.output.tables import csv_reader_options
 from pairmill.output.trainer_lines import trainer_section
 from pairmill.records import digest
@@ -155,6 +155,8 @@ def _thresholds(options: ExportOptions) -> str:
         lines.append(f"- Support at least {policy.min_support:g}")
     if policy.verified:
         lines.append("- Every sentence of an answer verified against its chunk by a model")
+    if options.licenses:
+        lines.append(f"- Licences of the documents: {', '.join(map(code, options.licenses))}")
     if policy.drop_flags:
         lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
     return "\n".join(["## Thresholds", "", *lines]) if lines else ""

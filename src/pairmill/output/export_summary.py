@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pairmill.output.licenses import UNKNOWN, warnings
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def summary_lines(summary: ExportSummary) -> list[str]:
     if summary.marked:
         lines.append(f"marks: {', '.join(f'{n:,} {what}' for what, n in summary.marked.items())}")
     lines += [plain(line, _SHOWN_CHARS) for line in summary.notices]
+    lines += _license_lines(summary)
     lines.append(_leak_line(summary.leak))
     if summary.related is not None and not summary.sources_read:
         lines.append("kin: by answers alone, since the run's inputs are not at hand")
@@ -52,6 +54,15 @@ def summary_lines(summary: ExportSummary) -> list[str]:
     if summary.length_gap:
         lines.append(summary.length_gap.line())
     return lines
+
+
+def _license_lines(summary: ExportSummary) -> list[str]:
+    counts = summary.origins.licenses
+    if set(counts) <= {UNKNOWN}:
+        return []
+    named = ", ".join(f"{count:,} {plain(name, 80)}" for name, count in list(counts.items())[:5])
+    more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""  # noqa: PLR2004 (a line)
+    return [f"licences of the texts: {named}{more}", *warnings(counts)]
 
 
 def _system_lines(summary: ExportSummary) -> list[str]:

@@ -74,8 +74,8 @@ def test_no_command_that_reads_runs_the_folders_code(
         said[command[0]] = found.output
         assert not (there / "harm").exists(), command
     assert "evil_code" not in sys.modules
-    for command in ("qc", "report", "explain", "export", "show"):
-        assert ("--run-code" in said[command]) is is_reading, (command, said[command])
+    for name in ("qc", "report", "explain", "export", "show"):
+        assert ("--run-code" in said[name]) is is_reading, (name, said[name])
 
 
 def test_who_made_the_folder_can_let_it_run(there: Path) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["rescued_records", "rescued_rows", "row_of_reject"]
 
 _SHARED = (
-    "chunk_id", "document_id", "source", "recipe", "prompt_version", "model", "attempts",
-    "prompt_tokens", "completion_tokens", "created",
+    "chunk_id", "document_id", "source", "title", "url", "license", "recipe", "prompt_version",
+    "model", "attempts", "prompt_tokens", "completion_tokens", "created",
 )  # fmt: skip
 _TASKS = frozenset({"pair", "conversation", "text", "question"})
 
