@@ -192,11 +192,16 @@ class Sampling(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """A question: the constant template, and the one user message that ends it."""
+    """A question: the constant template, and the one user message that ends it.
+
+    Attributes:
+        stage: What it is for, where that is not the template's name; no part of its identity.
+    """
 
     template: Template
     text: str
     sampling: Sampling
+    stage: str = ""
 
 
 class AnswerSchema(Struct, frozen=True):

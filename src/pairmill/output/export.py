@@ -24,6 +24,7 @@ from pairmill.output.export_place import (
     put_in_place,
     why_nothing_published,
 )
+from pairmill.output.export_record import note_export
 from pairmill.output.facts import read_counts
 from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.registry import FORMATS, find_format, hint_for
@@ -248,6 +249,7 @@ def export(
         summary = replace(summary, sizes=_sizes(staging))
         if not options.dry_run:
             put_in_place(staging, out)
+            note_export(folder / ".run" / "exports.jsonl", summary, shape.name)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror}") from None
     finally:

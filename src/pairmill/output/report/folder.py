@@ -10,6 +10,7 @@ from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
+from pairmill.output.export_record import read_exports
 from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
 from pairmill.output.marks.overlay import read_marks
 from pairmill.output.marks.rescue import rescued_records
@@ -25,6 +26,7 @@ from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
+from pairmill.store.timeline import read_timeline
 from pairmill.store.verdict import keep_verdict, read_verdict
 
 if TYPE_CHECKING:
@@ -153,6 +155,8 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = False) -> Ru
         figures=parse_figures(folder.read_figures(), folder.read_voice()),
         fields=read_fields(folder.state),
         verdict=read_verdict(folder),
+        timeline=read_timeline(folder.timeline),
+        exports=read_exports(folder.exports),
         finished=bool(told.get("finished")),
     )
 
