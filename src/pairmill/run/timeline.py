@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["RunTimeline"]
 
 _STEP_S = 1.0
-_WRITE_EVERY_S = 10.0
+_WRITE_EVERY_S = 3.0
 _MOST_STAGES = 200  # of different names and models; further ones are summed up under ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +23,7 @@ from pairmill.service.verdicts import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
-from pairmill.store.timeline import read_timeline
+from pairmill.store.timeline import read_timeline, stage_name
 from pairmill.store.verdict import RunVerdict, read_verdict
 
 if TYPE_CHECKING:
@@ -191,11 +192,12 @@ def _over_time(timeline: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = []
     if any(rates):
         refused = sum(sum(start["refused"]) for start in timeline["starts"])
-        told = f"{_blocks(rates)}  at most {max(rates):,.0f} pairs a minute, {refused:,} refusals"
+        means = _means(rates)
+        told = f"{_blocks(means)}  up to {max(means):,.0f} pairs a minute, {refused:,} refusals"
         lines.append(("pace", told))
     stages: Counter[str] = Counter()
     for one in timeline["stages"]:
-        stages[one["stage"]] += one["prompt_tokens"] + one["completion_tokens"]
+        stages[stage_name(one["stage"])] += one["prompt_tokens"] + one["completion_tokens"]
     if len(stages) > 1:
         total = stages.total() or 1
         told = ", ".join(f"{n / total:.0%} {name}" for name, n in stages.most_common(8))
@@ -203,15 +205,19 @@ def _over_time(timeline: Mapping[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _blocks(rates: Sequence[float]) -> str:
-    """A chart of one line: means of equal parts, on a scale from 0 to the highest."""
+def _means(rates: Sequence[float]) -> list[float]:
+    """Means of equal parts, as many as a line has room for."""
     cells = min(_CELLS, len(rates))
-    means = []
-    for cell in range(cells):
-        part = rates[cell * len(rates) // cells : (cell + 1) * len(rates) // cells]
-        means.append(sum(part) / len(part))
-    highest = max(means) or 1.0
-    return "".join(_BLOCKS[round(mean / highest * (len(_BLOCKS) - 1))] for mean in means)
+    parts = (
+        rates[at * len(rates) // cells : (at + 1) * len(rates) // cells] for at in range(cells)
+    )
+    return [sum(part) / len(part) for part in parts]
+
+
+def _blocks(values: Sequence[float]) -> str:
+    """A chart of one line, on a scale from 0 to the highest."""
+    highest = max(values) or 1.0
+    return "".join(_BLOCKS[round(value / highest * (len(_BLOCKS) - 1))] for value in values)
 
 
 def _judged(verdict: Mapping[str, Any] | None) -> str:

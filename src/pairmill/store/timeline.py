@@ -15,13 +15,21 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["StageSum", "StartPace", "Timeline", "read_timeline", "write_timeline"]
+__all__ = ["StageSum", "StartPace", "Timeline", "read_timeline", "stage_name", "write_timeline"]
 
 MOST_STARTS = 40
 """Starts that are kept; of earlier ones only what their stages took."""
 MOST_POINTS = 240
 """Points of one start."""
 _FORMAT = 1
+
+
+_STAGES = {
+    "backtranslate": "write", "answers": "write", "instructions": "write", "verbatim": "write",
+    "extractive": "write", "recipe": "write", "closed_book": "second answer", "replace": "refine",
+    "repair": "repair", "evolve": "evolve", "judge": "judge", "verify": "verify",
+    "style": "style card",
+}  # fmt: skip
 
 
 class StartPace(Struct):
@@ -77,6 +85,11 @@ class Timeline(Struct):
     format: int = _FORMAT
     starts: list[StartPace] = []
     stages: list[StageSum] = []
+
+
+def stage_name(stage: str) -> str:
+    """A stage for people: of a recipe's own step, its name."""
+    return _STAGES.get(stage, stage) or "others"
 
 
 def read_timeline(path: Path) -> Timeline:

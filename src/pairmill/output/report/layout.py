@@ -36,7 +36,7 @@ def table(
 
     top = tag("thead", tag("tr", *cells("th", head)))
     body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
-    return tag("table", top, body)
+    return tag("table", top, body, class_="bars" if gauge else None)
 
 
 def bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ from pairmill.llm.prices import PICO
 from pairmill.output.markup import Child, Markup, tag
 from pairmill.output.report.layout import section, table
 from pairmill.plain import duration
+from pairmill.store.timeline import stage_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,13 +24,8 @@ _WIDTH, _HEIGHT = 1_016, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 30, 20
 _MOST_STARTS = 12  # the last ones
 _GAP = 6.0  # between two starts
+_SMOOTH_S = 10.0
 _LEAST_CUT = 0.7  # of what was allowed before: a step down to less is marked
-_STAGES = {
-    "backtranslate": "write", "answers": "write", "instructions": "write", "verbatim": "write",
-    "extractive": "write", "recipe": "write", "closed_book": "answer without the text",
-    "replace": "refine: another pair in one's place", "repair": "repair the form of an answer",
-    "evolve": "evolve", "judge": "judge", "verify": "verify", "style": "style card",
-}  # fmt: skip
 _REST = "probes, empty replies, and what a kill lost count of"
 _PER = 1_000
 _Sums = tuple[int, int, int, int]
@@ -56,16 +53,15 @@ def pace(timeline: Timeline) -> Markup | None:
     if not starts:
         return None
     axis = _axis(starts)
-    minute = 60.0
     rates = [
-        ("answers a minute", [[n * minute / s.step_s for n in s.answers] for s in starts], "c1"),
-        ("pairs a minute", [[n * minute / s.step_s for n in s.pairs] for s in starts], "c0"),
+        ("answers a minute", [_rates(start.answers, start.step_s) for start in starts], "c1"),
+        ("pairs a minute", [_rates(start.pairs, start.step_s) for start in starts], "c0"),
     ]
     flight = [
         ("allowed", [list(start.allowed) for start in starts], "c1"),
         ("in flight", [list(start.in_flight) for start in starts], "c0"),
     ]
-    refusals = [[n * minute / s.step_s for n in s.refused] for s in starts]
+    refusals = [[n * 60.0 / start.step_s for n in start.refused] for start in starts]
     told = _told(starts)
     return section(
         "Pace",
@@ -94,7 +90,7 @@ def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
     """What was spent on each stage and on each model, and what of the bill is told by neither."""
     if not timeline.stages:
         return None
-    by_stage = _summed(timeline.stages, lambda one: _STAGES.get(one.stage, one.stage) or "others")
+    by_stage = _summed(timeline.stages, lambda one: stage_name(one.stage))
     by_model = _summed(timeline.stages, lambda one: one.model or "others")
     usage, usd = facts.usage, facts.cost_usd
     told_prompt = sum(one[1] for one in by_stage.values())
@@ -124,6 +120,16 @@ def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
     return section("Cost by stage and model", *inside)
 
 
+def _rates(counts: Sequence[int], step_s: float) -> list[float]:
+    """Counts a minute, each a mean over the points around it: over 10 seconds or more."""
+    reach = math.ceil(_SMOOTH_S / step_s / 2)
+    rates = []
+    for at in range(len(counts)):
+        part = counts[max(0, at - reach) : at + reach + 1]
+        rates.append(sum(part) * 60.0 / (len(part) * step_s))
+    return rates
+
+
 def _row(
     name: str, calls: int, prompt: int, answer: int, usd: float | None, rows: int
 ) -> tuple[Child, ...]:
@@ -150,16 +156,16 @@ def _told(starts: Sequence[StartPace]) -> str:
     """The charts in words."""
     seconds = sum(len(start.pairs) * start.step_s for start in starts)
     pairs = sum(sum(start.pairs) for start in starts)
-    rates = sorted(n * 60.0 / start.step_s for start in starts for n in start.pairs)
+    rates = sorted(n for start in starts for n in _rates(start.pairs, start.step_s))
     refused = sum(sum(start.refused) for start in starts)
     failed = sum(sum(start.failed) for start in starts)
     paused = sum(sum(start.paused) * start.step_s for start in starts)
     first = time.strftime("%Y-%m-%d %H:%M", time.gmtime(starts[0].at))
     count = f"{len(starts)} {'start' if len(starts) == 1 else 'starts'}"
-    average, middle, highest = pairs * 60 / seconds, rates[len(rates) // 2], rates[-1]
+    average, middle, top = pairs * 60 / seconds, rates[len(rates) // 2], rates[-1]
     parts = [
         f"{count}, the first at {first} UTC, {duration(seconds)} of asking in all",
-        f"{average:,.0f} pairs a minute on average, {middle:,.0f} as a rule, {highest:,.0f} at most",
+        f"{average:,.0f} pairs a minute on average, {middle:,.0f} as a rule, at most {top:,.0f}",
         f"{refused:,} calls refused for the rate, {failed:,} failed otherwise",
     ]
     if paused >= 1:
@@ -167,7 +173,7 @@ def _told(starts: Sequence[StartPace]) -> str:
     cuts = sum(len(_cuts(start)) for start in starts)
     if cuts:
         parts.append(f"{cuts} {'cut' if cuts == 1 else 'cuts'} of what may be in flight")
-    ends = [start.ended for start in starts if start.ended]
+    ends = [start.ended for start in starts if start.ended not in {"", "done"}]
     if ends:
         parts.append(f"ended: {'; '.join(ends[-3:])}")
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
@@ -245,8 +251,8 @@ def _marks(axis: _Axis, floor: int, *, with_gate: bool) -> list[Markup]:
     for at, start in enumerate(axis.starts):
         left, right = axis.x(at, 0), axis.x(at, len(start.pairs))
         if at:
-            x = f"{left - _GAP / 2:.1f}"
-            parts.append(tag("line", x1=x, x2=x, y1=_TOP - 6, y2=floor, class_="restart"))
+            gap = f"{left - _GAP / 2:.1f}"
+            parts.append(tag("line", x1=gap, x2=gap, y1=_TOP - 6, y2=floor, class_="restart"))
         if right - left > 60:  # noqa: PLR2004 (room for its words)
             took = duration(len(start.pairs) * start.step_s)
             parts.append(tag("text", took, x=f"{right:.1f}", y=_HEIGHT - 5, text_anchor="end"))
@@ -258,6 +264,6 @@ def _marks(axis: _Axis, floor: int, *, with_gate: bool) -> list[Markup]:
                         height=floor - _TOP, class_="wait")
                 )  # fmt: skip
         for point in _cuts(start) if with_gate else ():
-            x = f"{axis.x(at, point):.1f}"
-            parts.append(tag("line", x1=x, x2=x, y1=_TOP, y2=floor, class_="limit"))
+            cut = f"{axis.x(at, point):.1f}"
+            parts.append(tag("line", x1=cut, x2=cut, y1=_TOP, y2=floor, class_="limit"))
     return parts

@@ -105,7 +105,7 @@ def _sums(
     people = [(label, n) for label, n in _by_people(marked) if n]
     panels.append(("Pairs", [*pair_sums(counts), *people, ("in this report", rows)]))
     panels += _exported(exports)
-    inside = [tag("div", bars(label, bars), class_="panel") for label, bars in panels]
+    inside = [tag("div", bars(label, counted), class_="panel") for label, counted in panels]
     return section("From documents to pairs", *inside)
 
 
