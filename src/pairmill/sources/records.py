@@ -199,6 +199,8 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
 
 def _date(data: dict[str, Any]) -> str | None:
     """Return a record's date of publication, if it has one."""
+    if data.keys().isdisjoint(_DATE_FIELDS):
+        return None
     for name in _DATE_FIELDS:
         value = data.get(name)
         if isinstance(value, str) and 4 <= len(value) <= _LONGEST_DATE and _YEAR.search(value):  # noqa: PLR2004 (a year)
