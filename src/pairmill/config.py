@@ -234,6 +234,7 @@ class Settings(BaseModel):
     chunk_target_tokens: int = Field(450, ge=1, json_schema_extra=_SEMANTIC)
     chunk_max_tokens: int = Field(700, ge=16, json_schema_extra=_SEMANTIC)
     splitter: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    license: str | None = Field(None, max_length=300)
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     languages: tuple[str, ...] = ()
     privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra=_SEMANTIC)

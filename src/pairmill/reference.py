@@ -104,6 +104,10 @@ SETTINGS: dict[str, SettingText] = {
         "input", "splitter", "Your own function that splits texts, as module:name", "none",
         more="see [sources.md](sources.md)",
     ),
+    "license": _T(
+        "input", "license", "Licence of documents that name none, such as CC-BY-4.0", "none",
+        more="a licence given by a record, a page or front matter takes precedence",
+    ),
     "min_words": _T(
         "input", "min_words", "Documents with fewer words are skipped", "40",
         more="a Chinese or Japanese character counts as a word",

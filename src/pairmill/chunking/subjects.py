@@ -249,10 +249,17 @@ def _joined(chunks: list[Chunk]) -> Chunk:
         parts=tuple(starts),
         date=_common(chunk.date for chunk in chunks),
         preceding=first.preceding,
+        license=_all_of(chunk.license for chunk in chunks),
         origins=tuple(
             PartOrigin(chunk.document_id, chunk.source, chunk.title, chunk.url) for chunk in others
         ),
     )
+
+
+def _all_of(licenses: Iterable[str | None]) -> str | None:
+    """Several licences as one, which asks for all of them; None where one is not known."""
+    found = list(dict.fromkeys(licenses))
+    return None if None in found else " AND ".join(filter(None, found))
 
 
 def _common(values: Iterable[str | None]) -> str | None:

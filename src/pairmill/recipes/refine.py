@@ -105,7 +105,7 @@ def inspect_pair(
 
 
 def raw_pair(pair: Pair) -> str:
-    """Serialize a pair as JSON, for the reader of ``rejected/``."""
+    """Serialize a pair as JSON, so that it can be read, and restored, from ``rejected/``."""
     shown: dict[str, Any] = {
         "instruction": pair.instruction,
         "answer": pair.answer,
@@ -113,6 +113,11 @@ def raw_pair(pair: Pair) -> str:
     }
     if pair.messages:
         shown["messages"] = [[turn.role, turn.content] for turn in pair.messages]
+    if pair.task != "pair":
+        shown["task"] = pair.task
+    for name in ("kind", "system", "reasoning", "fields"):
+        if value := getattr(pair, name):
+            shown[name] = value
     try:
         return orjson.dumps(shown).decode()
     except TypeError:  # a lone surrogate

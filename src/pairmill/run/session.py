@@ -79,6 +79,7 @@ from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
+from pairmill.run.timeline import RunTimeline
 from pairmill.run.tuning import calm_collector
 from pairmill.run.watch import CanaryGuard
 from pairmill.run.worker import WorkerContext, work_on
@@ -429,18 +430,24 @@ class _Session:
         )
         self._bus.subscribe(vigil, AnswerRead, Committed)
         crew = WorkerGroup(connection.in_flight)
-        async with anyio.create_task_group() as guarding:
-            guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
-            guarding.start_soon(vigil.watch)
-            guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
-            for base_url, gate in connection.gauges.items():
-                guarding.start_soon(watch_gauge, base_url, gate)
-            async with anyio.create_task_group() as working:
-                working.start_soon(crew.employ, self._feed, batch, inbox)
-                for _ in range(connection.workers):
-                    working.start_soon(crew.employ, work_on, inbox, shop)
-            await suspects.conclude(has_pairs=has_pairs)
-            guarding.cancel_scope.cancel()
+        timeline = RunTimeline(self._folder.timeline, time.time())
+        timeline.listen(self._bus)
+        try:
+            async with anyio.create_task_group() as guarding:
+                guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
+                guarding.start_soon(vigil.watch)
+                guarding.start_soon(timeline.watch, connection.exchange.pools)
+                guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
+                for base_url, gate in connection.gauges.items():
+                    guarding.start_soon(watch_gauge, base_url, gate)
+                async with anyio.create_task_group() as working:
+                    working.start_soon(crew.employ, self._feed, batch, inbox)
+                    for _ in range(connection.workers):
+                        working.start_soon(crew.employ, work_on, inbox, shop)
+                await suspects.conclude(has_pairs=has_pairs)
+                guarding.cancel_scope.cancel()
+        finally:
+            timeline.close(self._stop.reason or "done")
 
     def _questions(self, model: str) -> Questions:
         attempts = self._settings.max_attempts
