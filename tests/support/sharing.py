@@ -13,7 +13,7 @@ from pairmill.share.member import REQUESTS, MoneyNeed, ScopeNews, ShareMember, w
 from pairmill.share.record import Money, decode, encode
 
 if TYPE_CHECKING:
-    from pairmill.share.member import Grant, Plan
+    from pairmill.share.member import Grant, SharePlan
 
 SCOPE = "model"
 _WARM_S = 30.0  # until the share of the quota that is used counts
@@ -206,7 +206,9 @@ class SharedWorld:
         delay = self.course.write_s * self.dice.uniform(0.2, 2.0)
         self._at(delay, worker, "write", (worker.starts, plan, clock, self.version, again))
 
-    def _write(self, worker: Worker, plan: Plan, clock: float, version: int, again: float) -> None:
+    def _write(
+        self, worker: Worker, plan: SharePlan, clock: float, version: int, again: float
+    ) -> None:
         member = worker.member
         assert member is not None
         if version != self.version:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from pairmill.share.record import Account, Member, Money, Scope, check_caps, fair_share
+from pairmill.share.record import Member, Money, PurseAccount, QuotaScope, check_caps, fair_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pairmill.share.record import ShareRecord
 
-__all__ = ["REQUESTS", "Grant", "MoneyNeed", "Plan", "ScopeNews", "ShareMember", "want_of"]
+__all__ = ["REQUESTS", "Grant", "MoneyNeed", "ScopeNews", "ShareMember", "SharePlan", "want_of"]
 
 _LEAST_RENEW_S = 2.0
 _TTL = 3.0  # renewals
@@ -57,7 +57,7 @@ class ScopeNews(Struct, frozen=True):
 
     Attributes:
         want: The part of the quota that it could use.
-        limits: As `pairmill.share.record.Scope` has them.
+        limits: As `pairmill.share.record.QuotaScope` has them.
         pause_s: A pause that the server asked for, as far as it has begun since the last step.
         dead: Why it has given the key or model up; "": it has not.
         exit_code: With which a run ends for that.
@@ -86,7 +86,7 @@ class Grant(Struct):
     until: float = float("-inf")
 
 
-class Plan(Struct, frozen=True):
+class SharePlan(Struct, frozen=True):
     """One step: what to write, and what holds before and after it was written.
 
     Attributes:
@@ -161,7 +161,7 @@ class ShareMember:
         now: float,
         news: Mapping[str, ScopeNews],
         need: MoneyNeed,
-    ) -> Plan:
+    ) -> SharePlan:
         """Decide on one step.
 
         Args:
@@ -187,7 +187,7 @@ class ShareMember:
             > max(_LEAST_STEP, _STEP * mine.shares.get(scope, 0.0))
             for scope in self._scopes
         )
-        account = new.accounts.setdefault(self._account, Account())
+        account = new.accounts.setdefault(self._account, PurseAccount())
         before_money = account.allowed
         allowed, may_grow = self._money(new, account, need)
         is_moved = need.wanted != Money() and allowed != before_money
@@ -201,7 +201,7 @@ class ShareMember:
         )
         if not (is_due or changed or is_new or is_moved or waits):
             grant = Grant(held, before_money, may_grow, self.grant.until)
-            return Plan(None, grant, grant)
+            return SharePlan(None, grant, grant)
         account.allowed = allowed
         account.spent = need.spent
         mine.shares = shares
@@ -214,9 +214,9 @@ class ShareMember:
         until = self.grant.until if self.name in record.members else float("-inf")
         before = Grant(lower, allowed.at_most(before_money), may_grow, until)
         after = Grant(shares, allowed, may_grow, now + _USED * mine.ttl_s)
-        return Plan(new, before, after)
+        return SharePlan(new, before, after)
 
-    def written(self, plan: Plan, now: float) -> None:
+    def written(self, plan: SharePlan, now: float) -> None:
         """Learn that a plan's record was written; ``now`` is the time at which it was planned."""
         if plan.record is not None:
             self._has_joined = True
@@ -227,7 +227,7 @@ class ShareMember:
         """The record without this member, and with all money given back that was not spent."""
         new = record.copied()
         new.members.pop(self.name, None)
-        account = new.accounts.setdefault(self._account, Account())
+        account = new.accounts.setdefault(self._account, PurseAccount())
         account.spent = spent
         account.allowed = spent
         return new
@@ -296,7 +296,7 @@ class ShareMember:
         for name in self._scopes:
             scope = record.scopes.get(name)
             if scope is None:
-                scope = record.scopes[name] = Scope()
+                scope = record.scopes[name] = QuotaScope()
             told = news[name]
             limits = {**scope.limits, **told.limits}
             if limits != scope.limits:
@@ -309,7 +309,9 @@ class ShareMember:
                 scope.dead, scope.exit_code, is_new = told.dead, told.exit_code, True
         return is_new
 
-    def _money(self, record: ShareRecord, account: Account, need: MoneyNeed) -> tuple[Money, bool]:
+    def _money(
+        self, record: ShareRecord, account: PurseAccount, need: MoneyNeed
+    ) -> tuple[Money, bool]:
         """What the account is allowed from now on, and whether more may come."""
         others = record.allowed()
         count = len(record.members)

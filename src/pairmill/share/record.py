@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "Account",
     "Member",
     "Money",
-    "Scope",
+    "PurseAccount",
+    "QuotaScope",
     "ShareRecord",
     "check_caps",
     "decode",
@@ -65,7 +65,7 @@ class Member(Struct):
     wants: dict[str, float] = field(default_factory=dict)
 
 
-class Account(Struct):
+class PurseAccount(Struct):
     """What one run folder was allowed to spend, and has spent, over all its starts.
 
     What was allowed counts against the cap until it is given back, also where the process that was
@@ -82,7 +82,7 @@ class Account(Struct):
         return allowed.picodollars > spent.picodollars or allowed.tokens > spent.tokens
 
 
-class Scope(Struct):
+class QuotaScope(Struct):
     """What is known of one quota, whoever found it out.
 
     Attributes:
@@ -118,8 +118,8 @@ class ShareRecord(Struct):
     cap_picodollars: int | None = None
     cap_tokens: int | None = None
     members: dict[str, Member] = field(default_factory=dict)
-    accounts: dict[str, Account] = field(default_factory=dict)
-    scopes: dict[str, Scope] = field(default_factory=dict)
+    accounts: dict[str, PurseAccount] = field(default_factory=dict)
+    scopes: dict[str, QuotaScope] = field(default_factory=dict)
 
     def copied(self) -> ShareRecord:
         """A record of its own with the same content."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pairmill.errors import ConfigError, FolderError
-from pairmill.share.member import REQUESTS, MoneyNeed, Plan, ScopeNews, ShareMember, want_of
+from pairmill.share.member import REQUESTS, MoneyNeed, ScopeNews, ShareMember, SharePlan, want_of
 from pairmill.share.record import Money, ShareRecord, decode, encode
 
 NEWS = {"model": ScopeNews(1.0)}
@@ -23,7 +23,7 @@ def step(
     want: float = 1.0,
     need: MoneyNeed = NOTHING,
     news: ScopeNews | None = None,
-) -> tuple[ShareRecord, Plan]:
+) -> tuple[ShareRecord, SharePlan]:
     plan = one.plan(record, now, {"model": news or ScopeNews(want)}, need)
     if plan.record is None:
         return record, plan
@@ -80,8 +80,8 @@ def test_who_joins_again_is_not_taken_for_its_former_self() -> None:
     for now in range(1, 30):
         record, _ = step(other, record, float(now))
     assert set(record.members) == {"other"}
-    record, plan = step(one, record, 30.0)
-    record, plan = step(sleeper, record, 30.1)
+    record, _ = step(one, record, 30.0)
+    record, _ = step(sleeper, record, 30.1)
     assert set(record.members) == {"one", "other", "sleeper"}
 
 
