@@ -275,6 +275,7 @@ class RejectedError(PairmillError):
         raw: What the model wrote last, for the reader of ``rejected/``.
         kind: Where no answer came at all: how the last call failed.
         billed_sends: Sends of that request, in all starts, that may have been billed in vain.
+        model: What that request asked.
     """
 
     def __init__(
@@ -285,6 +286,7 @@ class RejectedError(PairmillError):
         *,
         kind: Kind | None = None,
         billed_sends: int = 0,
+        model: str = "",
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
@@ -292,6 +294,7 @@ class RejectedError(PairmillError):
         self.raw = raw
         self.kind = kind
         self.billed_sends = billed_sends
+        self.model = model
 
 
 class PendingError(Exception):
@@ -318,6 +321,7 @@ class ProviderError(PairmillError):
         refusal: What a refusal said of the request's fields, for the wire that asked; never shown.
         failed_at: When it failed, in seconds since the epoch; 0 where nobody said.
         billed_sends: Sends of the request, in all starts, that may have been billed in vain.
+        model: What the request asked, by the name that the run knows it by.
         was_known: It stands in the ledger; nothing was sent this time.
     """
 
@@ -349,6 +353,7 @@ class ProviderError(PairmillError):
         self.refusal: object = None
         self.failed_at = 0.0
         self.billed_sends = 0
+        self.model = ""
         self.was_known = False
 
     @property

@@ -129,6 +129,8 @@ class CallAnswered(Event, frozen=True):
         doubt_tokens: How many more it may have been at worst, if the server did not say.
         doubt_picodollars: What those would cost.
         seconds: From sending the request to the end of the reply.
+        asked: The model as the run knows it: the one that the settings name, whatever it is called
+            by the pool that answered.
     """
 
     model: str
@@ -138,6 +140,7 @@ class CallAnswered(Event, frozen=True):
     doubt_tokens: int = 0
     doubt_picodollars: int = 0
     seconds: float = 0.0
+    asked: str = ""
 
 
 class CallCharged(Event, frozen=True):

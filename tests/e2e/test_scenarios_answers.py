@@ -75,13 +75,14 @@ def test_a_model_that_knows_only_prose_ends_the_run_and_is_sent_no_request_over_
     check(case, tmp_path)
 
 
-def capped(scenario: str, asked: int = 2) -> Case:
+def capped(scenario: str, asked: int = 2, says: tuple[str, ...] = ()) -> Case:
     caps = {"max_tokens": CAP}
-    return Case(scenario, (75,), chunks=1, settings=caps, bills=asked)
+    return Case(scenario, (75,), chunks=1, says=says, settings=caps, bills=asked)
 
 
 @cases(
     capped("usage-half"),
+    capped("usage-halved", says=("counts fewer tokens than texts can have",)),
     capped("usage-one-zero"),
     capped("usage-none"),
     capped("usage-zero"),

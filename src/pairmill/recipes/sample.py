@@ -77,14 +77,18 @@ class _Listener:
         """Nobody is told."""
 
 
-async def sample_question(recipe: Recipe, model: str) -> tuple[Request, type[AnswerModel]] | None:
+async def sample_question(
+    recipe: Recipe, model: str, variant: int = 0
+) -> tuple[Request, type[AnswerModel]] | None:
     """What a recipe asks first about `PASSAGE`, and what its answer is; None where it asks nothing.
 
     Args:
         recipe: It really runs, up to its first question.
         model: Who is asked.
+        variant: Above 0, a sentence with this number ends the passage: another question.
     """
-    chunk = Chunk(digest(PASSAGE), PASSAGE, "sample", 0, len(PASSAGE), "sample")
+    text = PASSAGE if not variant else f"{PASSAGE} This is said in note {variant} on bicycles."
+    chunk = Chunk(digest(text), text, "sample", 0, len(text), "sample")
     question = await first_question(recipe, chunk)
     if question is None:
         return None
