@@ -46,6 +46,7 @@ __all__ = [
 UNPROVEN_TOKENS = 32_768
 """What an answer may take until the server was seen to keep to ``max_tokens``."""
 
+_MOST_OVER_FEWEST = 3.5  # tokens of a text to the fewest that it can have; Vietnamese has 3.3
 _OVERRUN = 1.5  # an answer longer than asked is followed by longer ones
 _MOST_CONSTANTS = 256
 _MOST = 2**53  # a server may claim any number of tokens; sums of such charges still fit 64 bits
@@ -151,7 +152,7 @@ def charge_answer(
     if not counts_prompt or not counts_answer:
         most_prompt, most_answer = worst()
         if least[1] > most_answer:  # longer than it was allowed to be: nothing bounds it but itself
-            most_answer = max(most_answer, chars[1])
+            most_answer = math.ceil(_MOST_OVER_FEWEST * least[1])
         most = replace(
             most,
             prompt_tokens=usage.prompt_tokens
