@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from pairmill.chunking.chunk import Span
     from pairmill.chunking.intake_file import IntakeFile
+    from pairmill.chunking.shared_lines import LineCounts
     from pairmill.chunking.sketch import Sketch
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
@@ -53,6 +54,7 @@ class PreparedDocument:
         document: As it is used.
         removed: Kind of what cleaning took out to characters.
         lines: Lines that were taken out because documents of the site share them.
+        counted: What its lines added to the counts of such lines.
         spans: Where its chunks are; once they have been looked at, without those that repeat.
     """
 
@@ -60,6 +62,7 @@ class PreparedDocument:
     document: Document
     removed: Counter[str]
     lines: list[str] = field(default_factory=list)
+    counted: LineCounts | None = None
     spans: list[Span] = field(default_factory=list)
 
 
@@ -115,15 +118,20 @@ class Corpus:
         for one in documents:
             if one is None:
                 yield from self._let_go(everything=True)
-                self._file.commit()
+                self._commit()
                 yield None
                 continue
             if self._lines is not None:
-                self._lines.count(one.document)
+                one.counted = self._lines.count(one.document)
             self._held.append(one)
             self._held_chars += len(one.document.text)
             yield from self._let_go(everything=False)
         yield from self._let_go(everything=True)
+        self._commit()
+
+    def _commit(self) -> None:
+        if self._lines is not None:
+            self._lines.flush()
         self._file.commit()
 
     def _let_go(self, *, everything: bool) -> Iterator[PreparedDocument]:
@@ -151,7 +159,7 @@ class Corpus:
         self._undecided += len(held)
         if self._undecided >= _COMMIT_EVERY:
             self._undecided = 0
-            self._file.commit()
+            self._commit()
         for at, one in enumerate(ready):
             of = repeats.get(at)
             if of is not None:
@@ -161,7 +169,8 @@ class Corpus:
 
     def _is_finished(self, one: PreparedDocument) -> bool:
         if self._lines is not None:
-            text, one.lines = self._lines.strip(one.document)
+            assert one.counted is not None  # noqa: S101 (it was, before it was held)
+            text, one.lines = self._lines.strip(one.document, one.counted)
             if one.lines:
                 one.removed["shared lines"] += sum(map(len, one.lines))
                 one.document = replace(one.document, text=text)
@@ -175,7 +184,9 @@ class Corpus:
 
     def _find_repeats(self, ready: list[PreparedDocument]) -> dict[int, list[tuple[Span, Repeat]]]:
         """Take the spans that repeat others out of documents: position to these spans."""
-        order = sorted(range(len(ready)), key=lambda at: _preference(ready[at].document))
+        order = [*range(len(ready))]
+        if len(ready) > 1:
+            order.sort(key=lambda at: _preference(ready[at].document))
         found: dict[int, list[tuple[Span, Repeat]]] = {}
         for at in order:
             gone = self._repeats_of(ready[at])

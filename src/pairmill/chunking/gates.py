@@ -10,6 +10,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from itertools import islice
+from string import ascii_letters
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.sources.fences import fenced_ranges
@@ -59,7 +60,14 @@ _LONG_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{4,}(?![A-Za-z])")
 _NO_VOWEL = re.compile(
     r"(?<![A-Za-z])[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{4,}(?![A-Za-z])"
 )  # of the long words, those without one
-_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+# Of bytes: what is no letter of ASCII, what is blank, and consonants as "c", all else as a space.
+_NO_LETTERS = bytes({*range(256)} - {*ascii_letters.encode()})
+_BLANK = bytes(code for code in range(128) if chr(code).isspace())
+_CONSONANTS = bytes(
+    ord("c" if chr(code) in ascii_letters and chr(code) not in "aeiouyAEIOUY" else " ")
+    for code in range(256)
+)
+_STEP = 500  # characters
 _LEAST_REPEATING = 20_000  # characters
 _LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, tables to 0.1
 
@@ -154,27 +162,43 @@ def _gibberish(judged: GateInput) -> str:
     replaced = sample.count("\ufffd")
     if replaced > _MOST_REPLACED * len(sample):
         return f"{100 * replaced // len(sample)} % of its characters could not be read"
-    return "" if fenced_ranges(sample) else _odd_words(sample)  # code is judged by nobody
+    odd = _odd_words(sample)
+    return "" if odd and fenced_ranges(sample) else odd  # code is judged by nobody
 
 
 def _odd_words(sample: str) -> str:
-    words = sample.split()
-    filled = sum(map(len, words))
-    letters = _count_letters(sample)
-    if letters < _LEAST_LETTERS * filled:
+    data = sample.encode("utf-8", "replace")
+    is_ascii = len(data) == len(sample)
+    filled = len(data.translate(None, _BLANK)) if is_ascii else sum(map(len, sample.split()))
+    letters = len(data.translate(None, _NO_LETTERS))
+    least = _LEAST_LETTERS * filled
+    if not is_ascii and letters < least:
+        letters = _count_letters(sample, least)
+    if letters < least:
         return f"{100 * letters // filled} % of it is letters"
-    if sample.isascii() and filled > _LONGEST_MEAN_WORD * len(words):
-        return f"words of {filled // len(words)} characters on average"
+    if is_ascii:
+        enough = filled // _LONGEST_MEAN_WORD + 1
+        words = len(sample.split(None, enough - 1))
+        if words < enough and filled > _LONGEST_MEAN_WORD * words:
+            return f"words of {filled // words} characters on average"
+    # A word counts from as many consonants on: no text has more such words than such runs.
+    most = _MOST_WITHOUT_VOWEL * _LEAST_WORDS_LOOKED_AT
+    if data.translate(_CONSONANTS).count(b"cccc") <= most:
+        return ""
     long_words = len(_LONG_WORD.findall(sample))
     without = len(_NO_VOWEL.findall(sample))
     share = without / max(_LEAST_WORDS_LOOKED_AT, long_words)
     return f"{share:.0%} of its words have no vowel" if share > _MOST_WITHOUT_VOWEL else ""
 
 
-def _count_letters(sample: str) -> int:
-    if sample.isascii():  # fifty times as fast as one letter after another
-        return len(sample.encode().translate(None, _NO_LETTERS))
-    return sum(map(str.isalpha, sample))
+def _count_letters(sample: str, enough: float) -> int:
+    """Count letters of any script; where there are enough, maybe only so many of them."""
+    found = 0
+    for at in range(0, len(sample), _STEP):  # one letter after another, which takes its time
+        found += sum(map(str.isalpha, sample[at : at + _STEP]))
+        if found >= enough:
+            break
+    return found
 
 
 def _repetition(judged: GateInput) -> str:
