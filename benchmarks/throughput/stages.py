@@ -120,7 +120,8 @@ def _round(path: Path, output: Path) -> dict[str, float]:
     with IntakeFile(job.memory, is_own=True) as file:
         lines = SharedLines(file)
         counted = clock.each("shared lines: counting", lines.count, documents)
-        pairs = list(zip(documents, counted, strict=True))
+        named = [digest(it.text) for it in documents]
+        pairs = list(zip(documents, named, counted, strict=True))
         clock.each("shared lines: taking out", lambda it: lines.strip(*it), pairs)
         clock.all("shared lines: keeping what was decided", _kept(lines, file))
         split = make_splitter(job)

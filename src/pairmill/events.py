@@ -129,8 +129,8 @@ class CallAnswered(Event, frozen=True):
         doubt_tokens: Upper bound of further tokens, if the server did not report them.
         doubt_picodollars: Cost of those.
         seconds: From sending the request to the end of the reply.
-        asked: The model as the run knows it: the one that the settings name, whatever it is called
-            by the pool that answered.
+        stage: What the question was for: the name of its prompt's template, or of a recipe's step.
+        asked: The requested model as the settings name it; a pool may know it by another name.
     """
 
     model: str
@@ -140,6 +140,7 @@ class CallAnswered(Event, frozen=True):
     doubt_tokens: int = 0
     doubt_picodollars: int = 0
     seconds: float = 0.0
+    stage: str = ""
     asked: str = ""
 
 

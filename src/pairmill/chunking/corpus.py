@@ -13,10 +13,9 @@ another order, makes the same ones of the texts that it knows.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -56,6 +55,8 @@ class PreparedDocument:
         lines: Lines that were taken out because documents of the site share them.
         counted: What its lines added to the counts of such lines.
         spans: Where its chunks are; once they have been looked at, without those that repeat.
+        ids: Of these chunks, where they were looked at.
+        name: Digest of the document's text, where it was wanted.
     """
 
     raw: Document
@@ -64,9 +65,17 @@ class PreparedDocument:
     lines: list[str] = field(default_factory=list)
     counted: LineCounts | None = None
     spans: list[Span] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    name: str = ""
 
 
-Finish = Callable[["Document"], "tuple[Document, list[Span]] | Dropped"]
+class Finish(Protocol):
+    """Decides on a document that is otherwise clean, and cuts it."""
+
+    def __call__(
+        self, cleaned: Document, *, has_lost: bool
+    ) -> tuple[Document, list[Span]] | Dropped:
+        """Say where its units are, or why there are none; ``has_lost``: it has lost lines."""
 
 
 class Corpus:
@@ -88,7 +97,7 @@ class Corpus:
         Args:
             file: The folder's.
             watch: Is told of documents that are left out, and of chunks that repeat.
-            finish: Decides on a document that is otherwise clean, and cuts it.
+            finish: Decides on a document, and cuts it.
             shared_lines: Whether lines that many documents of a site share are taken out.
             duplicates: ``off``, ``exact`` or ``near``.
             least: Similarity from which on two texts are near duplicates.
@@ -170,16 +179,21 @@ class Corpus:
     def _is_finished(self, one: PreparedDocument) -> bool:
         if self._lines is not None:
             assert one.counted is not None  # noqa: S101 (it was, before it was held)
-            text, one.lines = self._lines.strip(one.document, one.counted)
+            one.name = digest(one.document.text)
+            text, one.lines = self._lines.strip(one.document, one.name, one.counted)
             if one.lines:
                 one.removed["shared lines"] += sum(map(len, one.lines))
                 one.document = replace(one.document, text=text)
-        finished = self._finish(one.document)
+                one.name = ""
+        before = one.document.text
+        finished = self._finish(one.document, has_lost=bool(one.lines))
         if isinstance(finished, Dropped):
             source, reason, detail = one.document.source, finished.reason, finished.detail
             self._watch(Note(InputFate.DROPPED, source, reason, detail))
             return False
         one.document, one.spans = finished
+        if one.document.text is not before:
+            one.name = ""
         return True
 
     def _find_repeats(self, ready: list[PreparedDocument]) -> dict[int, list[tuple[Span, Repeat]]]:
@@ -193,13 +207,19 @@ class Corpus:
             if gone:
                 found[at] = gone
                 left = {span for span, _ in gone}
-                ready[at].spans = [span for span in ready[at].spans if span not in left]
+                kept = [place for place, span in enumerate(ready[at].spans) if span not in left]
+                ready[at].spans = [ready[at].spans[place] for place in kept]
+                ready[at].ids = [ready[at].ids[place] for place in kept]
         return found
 
     def _repeats_of(self, one: PreparedDocument) -> list[tuple[Span, Repeat]]:
         assert self._chunks is not None  # noqa: S101
         text, source = one.document.text, one.document.source
         pieces = [text[span[0] : span[1]] for span in one.spans]
+        if one.name and len(pieces) == 1 and pieces[0] == text:
+            one.ids = [one.name]
+        else:
+            one.ids = list(map(digest, pieces))
         made: dict[int, Sketch[int]] = {}
 
         def sketch_of(index: int) -> Sketch[int]:
@@ -209,13 +229,13 @@ class Corpus:
 
         if self._documents and len(pieces) > 1:
             whole = self._documents.check(
-                digest(text), lambda: union(map(sketch_of, range(len(pieces)))), source
+                one.name or digest(text), lambda: union(map(sketch_of, range(len(pieces)))), source
             )
             if whole is not None:
                 return [(span, whole) for span in one.spans]
         found = []
-        for index, (span, piece) in enumerate(zip(one.spans, pieces, strict=True)):
-            repeat = self._chunks.check(digest(piece), partial(sketch_of, index), source)
+        for index, span in enumerate(one.spans):
+            repeat = self._chunks.check(one.ids[index], partial(sketch_of, index), source)
             if repeat is not None:
                 found.append((span, repeat))
         return found

@@ -60,13 +60,12 @@ _LONG_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{4,}(?![A-Za-z])")
 _NO_VOWEL = re.compile(
     r"(?<![A-Za-z])[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{4,}(?![A-Za-z])"
 )  # of the long words, those without one
-# Of bytes: what is no letter of ASCII, what is blank, and consonants as "c", all else as a space.
-_NO_LETTERS = bytes({*range(256)} - {*ascii_letters.encode()})
-_BLANK = bytes(code for code in range(128) if chr(code).isspace())
-_CONSONANTS = bytes(
-    ord("c" if chr(code) in ascii_letters and chr(code) not in "aeiouyAEIOUY" else " ")
+# Of ASCII: consonants as "c", vowels as "v", spaces; all else is left out.
+_SHAPES = bytes(
+    ord("v" if chr(code) in "aeiouyAEIOUY" else "c" if chr(code) in ascii_letters else " ")
     for code in range(256)
 )
+_NO_SHAPE = bytes({*range(256)} - {*ascii_letters.encode(), ord(" ")})
 _STEP = 500  # characters
 _LEAST_REPEATING = 20_000  # characters
 _LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, tables to 0.1
@@ -167,24 +166,32 @@ def _gibberish(judged: GateInput) -> str:
 
 
 def _odd_words(sample: str) -> str:
-    data = sample.encode("utf-8", "replace")
-    is_ascii = len(data) == len(sample)
-    filled = len(data.translate(None, _BLANK)) if is_ascii else sum(map(len, sample.split()))
-    letters = len(data.translate(None, _NO_LETTERS))
-    least = _LEAST_LETTERS * filled
-    if not is_ascii and letters < least:
+    """Say what is odd about words; most texts are passed by three looks at their bytes."""
+    is_ascii = sample.isascii()
+    shapes = sample.encode("utf-8", "replace").translate(_SHAPES, _NO_SHAPE)
+    letters = len(shapes) - shapes.count(b" ")
+    least = _LEAST_LETTERS * len(sample)
+    if letters < least and not is_ascii:
         letters = _count_letters(sample, least)
-    if letters < least:
-        return f"{100 * letters // filled} % of it is letters"
-    if is_ascii:
-        enough = filled // _LONGEST_MEAN_WORD + 1
-        words = len(sample.split(None, enough - 1))
-        if words < enough and filled > _LONGEST_MEAN_WORD * words:
-            return f"words of {filled // words} characters on average"
-    # A word counts from as many consonants on: no text has more such words than such runs.
-    most = _MOST_WITHOUT_VOWEL * _LEAST_WORDS_LOOKED_AT
-    if data.translate(_CONSONANTS).count(b"cccc") <= most:
+    words = len(sample) // _LONGEST_MEAN_WORD + 1
+    if (
+        letters >= least
+        and (not is_ascii or len(sample.split(None, words - 1)) == words)
+        # A word counts from as many consonants on: no text has more of them than such runs.
+        and shapes.count(b"cccc") <= _MOST_WITHOUT_VOWEL * _LEAST_WORDS_LOOKED_AT
+    ):
         return ""
+    return _odd_words_counted(sample)
+
+
+def _odd_words_counted(sample: str) -> str:
+    words = sample.split()
+    filled = sum(map(len, words))
+    letters = _count_letters(sample, len(sample))
+    if letters < _LEAST_LETTERS * filled:
+        return f"{100 * letters // filled} % of it is letters"
+    if sample.isascii() and filled > _LONGEST_MEAN_WORD * len(words):
+        return f"words of {filled // len(words)} characters on average"
     long_words = len(_LONG_WORD.findall(sample))
     without = len(_NO_VOWEL.findall(sample))
     share = without / max(_LEAST_WORDS_LOOKED_AT, long_words)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pairmill.chunking.repeats import text_name
-from pairmill.records import digest
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
@@ -96,10 +95,15 @@ class SharedLines:
             )
         return LineCounts(site, keys)
 
-    def strip(self, document: Document, counted: LineCounts) -> tuple[str, list[str]]:
-        """Return a document's text without shared lines, and the lines that were taken out."""
-        text = document.text
-        name = text_name(digest(text))
+    def strip(self, document: Document, digest: str, counted: LineCounts) -> tuple[str, list[str]]:
+        """Return a document's text without shared lines, and the lines that were taken out.
+
+        Args:
+            document: As it was counted.
+            digest: Of its text.
+            counted: What `count` returned.
+        """
+        text, name = document.text, text_name(digest)
         site = counted.site
         can_learn = self._documents[site] >= _LEAST_DOCUMENTS and self._has_new(counted)
         if not can_learn and site not in self._sites:  # as nearly all are

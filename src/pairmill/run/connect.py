@@ -376,9 +376,8 @@ def _isolated(
 
 
 def header_dialect(endpoint: Endpoint) -> HeaderDialect:
-    """How the endpoint's headers about limits are read: as its profile says, or by its host."""
-    named = endpoint.profile.limits
-    return HeaderDialect(named) if named else dialect_of(endpoint.base_url)
+    """Return the dialect of the endpoint's rate-limit headers: its profile's, or its host's."""
+    return endpoint.profile.limits or dialect_of(endpoint.base_url)
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
