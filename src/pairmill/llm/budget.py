@@ -39,13 +39,14 @@ __all__ = [
     "charge_answer",
     "charge_lost",
     "is_answer",
+    "is_understated",
     "worst_tokens",
 ]
 
 UNPROVEN_TOKENS = 32_768
 """What an answer may take until the server was seen to keep to ``max_tokens``."""
 
-_MOST_CHARS_PER_TOKEN = 8  # no tokenizer in use takes more, over a whole prompt or answer
+_MOST_OVER_FEWEST = 3.5  # tokens of a text to the fewest that it can have; Vietnamese has 3.3
 _OVERRUN = 1.5  # an answer longer than asked is followed by longer ones
 _MOST_CONSTANTS = 256
 _MOST = 2**53  # a server may claim any number of tokens; sums of such charges still fit 64 bits
@@ -108,47 +109,59 @@ def charge_answer(
     said: Usage,
     price: Price | None,
     *,
-    prompt_chars: int,
-    answer_chars: int,
+    chars: tuple[int, int],
+    least: tuple[int, int],
     chars_per_token: float,
     worst: Callable[[], tuple[int, int]],
     at: float,
+    most_cached: int | None = None,
 ) -> PricedUsage:
     """Charge an answer, or a reply that was paid for and held none.
+
+    A count is believed unless it is less than the text can have. Such a one, or a missing one, is
+    replaced by our own count of the text, and the caps by the most that it may have been.
 
     Args:
         said: What the reply counted.
         price: Of the model; None where it is not known.
-        prompt_chars: Characters of the prompt.
-        answer_chars: Characters of the answer; 0 where it held none.
+        chars: Characters of the prompt, and of the answer; the latter 0 where it held none.
+        least: Tokens that these have at least: ``estimate.fewest_tokens``.
         chars_per_token: As learned from replies that count.
         worst: The tokens that prompt and answer may have had at most; asked only where the reply
             does not tell.
         at: When the reply came, in seconds since the epoch.
+        most_cached: Tokens of the prompt that a cache may have held, since they were sent before;
+            None: all. Beyond them, caps count the whole price.
     """
-    counts_prompt = said.prompt_tokens > 0 and _can_be(said.prompt_tokens, prompt_chars)
-    counts_answer = said.completion_tokens > 0 and _can_be(said.completion_tokens, answer_chars)
-    if counts_prompt and counts_answer:
+    counts_prompt = said.prompt_tokens >= max(1, least[0])
+    counts_answer = said.completion_tokens >= max(1, least[1])
+    doubted = said if most_cached is None else _without_doubtful_cache(said, most_cached)
+    if counts_prompt and counts_answer and doubted is said:
         return PricedUsage(said, _cost(price, said, at))
-    usage = replace(
-        said,
-        prompt_tokens=said.prompt_tokens
-        if counts_prompt
-        else max(said.prompt_tokens, math.ceil(prompt_chars / chars_per_token)),
-        completion_tokens=said.completion_tokens
-        if counts_answer
-        else max(said.completion_tokens, math.ceil(answer_chars / chars_per_token)),
-    )
-    most_prompt, most_answer = worst()
-    most = replace(
-        usage,
-        prompt_tokens=usage.prompt_tokens
-        if counts_prompt
-        else max(usage.prompt_tokens, most_prompt),
-        completion_tokens=usage.completion_tokens
-        if counts_answer
-        else max(usage.completion_tokens, most_answer),
-    )
+    usage = said
+    if not counts_prompt or not counts_answer:
+        prompt, answer = (math.ceil(part / chars_per_token) for part in chars)
+        usage = replace(
+            said,
+            prompt_tokens=said.prompt_tokens if counts_prompt else max(said.prompt_tokens, prompt),
+            completion_tokens=said.completion_tokens
+            if counts_answer
+            else max(said.completion_tokens, answer),
+        )
+    most = replace(usage, cached_tokens=doubted.cached_tokens)
+    if not counts_prompt or not counts_answer:
+        most_prompt, most_answer = worst()
+        if least[1] > most_answer:  # longer than it was allowed to be: nothing bounds it but itself
+            most_answer = math.ceil(_MOST_OVER_FEWEST * least[1])
+        most = replace(
+            most,
+            prompt_tokens=usage.prompt_tokens
+            if counts_prompt
+            else max(usage.prompt_tokens, most_prompt),
+            completion_tokens=usage.completion_tokens
+            if counts_answer
+            else max(usage.completion_tokens, most_answer),
+        )
     cost, dearest = _cost(price, usage, at), _cost(price, most, at)
     return PricedUsage(
         usage,
@@ -156,6 +169,18 @@ def charge_answer(
         _total(most) - _total(usage),
         max(0, (dearest or 0) - (cost or 0)),
     )
+
+
+def _without_doubtful_cache(said: Usage, most_cached: int) -> Usage:
+    if said.cached_tokens <= most_cached:
+        return said
+    return replace(said, cached_tokens=most_cached)
+
+
+def is_understated(said: Usage, least: tuple[int, int]) -> bool:
+    """Whether a reply counts its tokens, and fewer than its texts can have."""
+    is_counted = said.prompt_tokens > 0 or said.completion_tokens > 0
+    return is_counted and (said.prompt_tokens < least[0] or said.completion_tokens < least[1])
 
 
 def is_answer(error: ProviderError) -> bool:
@@ -403,11 +428,6 @@ class Budget:
                 f"{self._tokens:,} used, the next call may take {tokens:,}"
             ), "max_total_tokens"
         return None
-
-
-def _can_be(tokens: int, chars: int) -> bool:
-    """Whether so few tokens can hold so many characters."""
-    return tokens * _MOST_CHARS_PER_TOKEN >= chars
 
 
 def _total(usage: Usage) -> int:

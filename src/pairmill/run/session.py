@@ -57,6 +57,7 @@ from pairmill.events import (
 from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.asking import ProbeSends
 from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
@@ -393,6 +394,7 @@ class _Session:
                     self._stop,
                     self._folder,
                     self._watch.memory,
+                    ProbeSends(self._folder, self._writer),
                 ) as connection:
                     self._idle = None
                     self._budget = connection.spending.budget

@@ -17,7 +17,7 @@ from pairmill.plain import plain
 from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
 from pairmill.store.files import refusal
-from pairmill.store.reading import read_lines
+from pairmill.store.shard_rows import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
