@@ -149,7 +149,8 @@ def prepared_of(
             elif on_wait is not None:
                 on_wait()
         return
-    with IntakeFile(job.memory, is_own=job.keeps_memory) as file:
+    is_searched = job.duplicates == "near"
+    with IntakeFile(job.memory, is_own=job.keeps_memory, is_searched=is_searched) as file:
         corpus = Corpus(
             file,
             watch,
