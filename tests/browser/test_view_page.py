@@ -130,7 +130,7 @@ def full_run(folder: Path) -> Path:
     sums = [StageSum("backtranslate", "m", 9, 900, 90, 10**9), StageSum("judge", "j", 9, 90, 9, 9)]
     write_timeline(state / "timeline.json", Timeline(starts=starts, stages=sums))
     record = ExportRecord("2026-11-22T10:20:30Z", "messages", "run-messages", 60,
-                          {"train": 50, "test": 8}, {"same_instruction": 2}, 8, 1, 0, 0)  # fmt: skip
+                          {"train": 50, "test": 8}, {"same_instruction": 2}, 8, 1)  # fmt: skip
     (state / "exports.jsonl").write_bytes(msgspec.json.encode(record) + b"\n")
     return folder
 
