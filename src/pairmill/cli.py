@@ -7,11 +7,12 @@ inside the commands that need them, so that ``pairmill --help`` is fast.
 from __future__ import annotations
 
 import errno
+import inspect as inspect_module
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,7 +20,7 @@ from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
 from pairmill.commands.explain import explain
 from pairmill.commands.export import export as export_command
-from pairmill.commands.flags import OTHERS, flag, read_settings
+from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -31,6 +32,7 @@ from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.quiet import Quiet
+from pairmill.service.tell import tell
 from pairmill.startup import (
     hold_standard_streams,
     quit_on_signals,
@@ -39,7 +41,7 @@ from pairmill.startup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
     from pairmill.config import Settings
@@ -102,27 +104,22 @@ def main() -> None:
         error = first_error(caught)
         if error is None:
             raise
-        _say(f"pairmill: {error}")
+        tell(f"pairmill: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(EXIT_FAILED)
     except OSError as error:
         if error.errno not in _NOT_TAKEN or error.filename is not None:
             raise
-        _say(f"pairmill: standard output: {error.strerror}")
+        tell(f"pairmill: standard output: {error.strerror}")
         sys.exit(EXIT_FAILED)
     except SystemExit as end:
         if not end.code and not settle_standard_streams():
-            _say("pairmill: standard output: not all of it could be written")
+            tell("pairmill: standard output: not all of it could be written")
             sys.exit(EXIT_FAILED)
         raise
     finally:
         settle_standard_streams()
-
-
-def _say(line: str) -> None:
-    """Write a line to standard error."""
-    sys.stderr.write(f"{line}\n")
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -165,6 +162,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     partition: Annotated[str | None, flag("partition", metavar="INDEX/COUNT")] = None,
+    share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -187,6 +185,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = False,
     sources: Annotated[list[str] | None, flag("sources", "--source", metavar="MODULE:NAME")] = None,
+    follow: Annotated[bool, flag("follow", "--follow")] = False,
+    follow_idle_s: Annotated[float | None, flag("follow_idle_s", metavar="SECONDS")] = None,
     strict: Annotated[bool, flag("strict", "--strict")] = False,
     accept_change: Annotated[bool, flag("accept_change", "--accept-change")] = False,
     quiet: Annotated[
@@ -237,7 +237,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "export": export,
         "status": status,
         "partition": partition,
+        "share": share,
         "sources": tuple(sources) if sources else None,
+        "follow": follow or None,
+        "follow_idle_s": follow_idle_s,
         "strict": strict or None,
         "accept_change": accept_change or None,
     }
@@ -249,13 +252,12 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     if dry_run:
         from pairmill.service.dry_run import print_plan
 
+        for line in [] if quiet else advice:
+            tell(line)
         print_plan(settings)
         exit_code = EXIT_DONE
     else:
-        exit_code = _run(settings, verbosity=-1 if quiet else int(verbose))
-    if exit_code == EXIT_DONE and not quiet:
-        for line in advice:
-            _say(line)
+        exit_code = _run(settings, verbosity=-1 if quiet else int(verbose), advice=advice)
     sys.exit(exit_code)
 
 
@@ -291,13 +293,20 @@ def show(
     folder: Folder,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")] = 3,
     seed: Annotated[int | None, typer.Option(help="Seed of the selection.")] = None,
+    run_code: RunCode = False,
 ) -> None:
     """Print a few random pairs beside their source text."""
     import secrets
 
+    from pairmill.output.run_inputs import code_notice
     from pairmill.output.show import print_pairs
+    from pairmill.store.folder import read_folder
 
-    print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
+    chosen = secrets.randbelow(2**31) if seed is None else seed
+    print_pairs(folder, count, chosen, run_code=run_code)
+    if not run_code:
+        for line in code_notice(read_folder(folder), "the texts of the pairs are not shown"):
+            tell(line)
 
 
 @local.command("path")
@@ -322,6 +331,12 @@ def local_serve(
     sys.exit(serve(path, port=port, slots=slots))
 
 
+def _paragraphs(command: Callable[..., Any] | None) -> str:
+    """Help of a command: its docstring, each paragraph as one line for the terminal to break."""
+    text = inspect_module.getdoc(command) or ""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
 def _pilot(settings: Settings, listen: Callable[[CallAnswered], None]) -> int:
     return _run(settings, listen=listen)
 
@@ -332,6 +347,7 @@ def _run(
     listen: Callable[[CallAnswered], None] | None = None,
     *,
     verbosity: int = 0,
+    advice: Sequence[str] = (),
 ) -> int:
     quit_on_signals()
     from pairmill.run.descriptors import check_open_files
@@ -342,7 +358,7 @@ def _run(
     import anyio
     from rich.console import Console
 
-    from pairmill.events import Bus, CallAnswered
+    from pairmill.events import Bus, CallAnswered, Notice, RunOpened
     from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
@@ -361,14 +377,19 @@ def _run(
     if listen is not None:
         bus.subscribe(listen, CallAnswered)
 
+    def advise(_event: RunOpened) -> None:
+        for line in advice:
+            bus.emit(Notice(line))
+
     with show_progress(bus, tally, console, verbosity=verbosity) as tick:
+        bus.subscribe(advise, RunOpened)  # a start that fails before says why, and no more
         summary = anyio.run(
             lambda: run_session(settings, bus, tick=tick, again=again),
             backend_options=loop_options(),
         )
     told = summary.lines() if verbosity >= 0 else summary.ending()
     for line in (*told, *export_at_end(settings, summary)):
-        _say(line)
+        tell(line)
     return summary.exit_code
 
 
@@ -387,3 +408,6 @@ for command in (
     app.command()(command)
 app.command()(init)
 app.command("export")(export_command)
+for group in (app, local, recipes):
+    for registered in group.registered_commands:  # else each line of a docstring ends a line
+        registered.help = registered.help or _paragraphs(registered.callback)

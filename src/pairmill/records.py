@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Alternative",
     "AnswerSchema",
+    "ArticleVersion",
     "Chunk",
     "Completion",
     "Document",
@@ -82,6 +83,20 @@ def _framed(parts: tuple[str, ...]) -> bytes:
     return b"".join([_framed((part,)) for part in parts])
 
 
+class ArticleVersion(Struct, frozen=True):
+    """Which article a document of a followed input is a version of.
+
+    Attributes:
+        article: Digest of what tells the article from others.
+        reading: Number of the reading of its file; a later reading has the later version.
+        is_whole: The document is all of the article, not one of several in a file.
+    """
+
+    article: str
+    reading: int
+    is_whole: bool = True
+
+
 class Document(Struct, frozen=True):
     """One article as read from a source, before or after cleaning.
 
@@ -92,6 +107,8 @@ class Document(Struct, frozen=True):
         since: Version of the reader since which its text is unchanged; see
             `pairmill.chunking.clean.READING_VERSION`.
         date: Date of publication, as given by the source.
+        license: Licence as given by the source: a name or a URL.
+        version: Which article it is a version of, if the input is followed.
     """
 
     id: str
@@ -103,6 +120,8 @@ class Document(Struct, frozen=True):
     language: str | None = None
     since: int = 1
     date: str | None = None
+    license: str | None = None
+    version: ArticleVersion | None = None
 
 
 class PartOrigin(Struct, frozen=True):
@@ -130,6 +149,8 @@ class Chunk(Struct, frozen=True):
         date: Date of publication, as given by the source.
         preceding: End of the text before the span in its document: whole sentences if they are
             short enough; "" at the beginning.
+        license: Licence of the document, as given by the source; for several documents, their
+            licences joined by `` AND ``.
     """
 
     id: str
@@ -148,6 +169,7 @@ class Chunk(Struct, frozen=True):
     origins: tuple[PartOrigin, ...] = ()
     date: str | None = None
     preceding: str = ""
+    license: str | None = None
 
 
 class Message(Struct, frozen=True):
@@ -189,11 +211,17 @@ class Sampling(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """A question: the constant template, and the final user message."""
+    """A question: the constant template, and the final user message.
+
+    Attributes:
+        stage: Purpose of the question, if it differs from the template's name; not part of its
+            identity.
+    """
 
     template: Template
     text: str
     sampling: Sampling
+    stage: str = ""
 
 
 class AnswerSchema(Struct, frozen=True):

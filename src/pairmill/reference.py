@@ -104,6 +104,10 @@ SETTINGS: dict[str, SettingText] = {
         "input", "splitter", "Your own function that splits texts, as module:name", "none",
         more="see [sources.md](sources.md)",
     ),
+    "license": _T(
+        "input", "license", "Licence of documents that name none, such as CC-BY-4.0", "none",
+        more="a licence given by a record, a page or front matter takes precedence",
+    ),
     "min_words": _T(
         "input", "min_words", "Documents with fewer words are skipped", "40",
         more="a Chinese or Japanese character counts as a word",
@@ -135,6 +139,17 @@ SETTINGS: dict[str, SettingText] = {
     "limit_per_document": _T(
         "input", "limit_per_document", "At most this many chunks of each document",
         more="the first ones",
+    ),
+    "follow": _T(
+        "input", "follow", "Keep reading what is new or changed in the input until stopped", "no",
+        more="folders, growing JSON Lines files and standard input; see [follow.md](follow.md)",
+    ),
+    "follow_idle_s": _T(
+        "input", "follow_idle_s", "With follow: end after so many seconds without anything new",
+        more="0: end once all that is there is done, for a job that cron starts",
+    ),
+    "follow_poll_s": _T(
+        "input", "follow_poll_s", "With follow: seconds between two looks at the input", "1"
     ),
     "strict": _T("input", "strict", "Exit with 1 if any piece of input cannot be used", "no"),
     "sources": _T(
@@ -229,6 +244,10 @@ SETTINGS: dict[str, SettingText] = {
     "rate_share": _T(
         "limits", "rate_share", "This process's share of the quota", "1",
         more="if several processes use it",
+    ),
+    "share": _T(
+        "limits", "share", "Share quota and caps with all runs that name this folder or URL",
+        more="see [scale.md](scale.md#one-quota-one-purse)",
     ),
     "prices": _T(
         "limits", "prices", "A price file that overrides the built-in one", "built in",
@@ -334,6 +353,11 @@ SETTINGS: dict[str, SettingText] = {
     "max_repeats": _T(
         "checks", "max_repeats", "Maximum pairs with the same instruction", "none",
         more="which ones are dropped depends on the order of answers",
+    ),
+    "check_processes": _T(
+        "checks", "processes", "Processes that check pairs", "auto",
+        more="`auto`: none on one core, one on two, two on more, started once a run finishes 100"
+        " chunks a second; 0: pairs are checked in the main process",
     ),
 
     "judge": _T(

@@ -54,6 +54,7 @@ ChunkValues = tuple[
     tuple[PartOrigin, ...],
     str | None,
     str,
+    str | None,
 ]
 """The fields of a `Chunk`, in their order."""
 
@@ -129,6 +130,7 @@ def chunk_values(document: Document, index: int, span: Span, name: str = "") -> 
         (),
         document.date,
         _end_before(document.text, start) if start else "",
+        document.license,
     )
 
 

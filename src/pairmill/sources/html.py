@@ -111,5 +111,6 @@ def _filled(document: Document, article: Article) -> Document:
         author=document.author or article.author,
         url=document.url or article.url,
         language=document.language or article.language,
+        license=document.license or article.license,
         since=2,
     )

@@ -20,9 +20,8 @@ import orjson
 
 from pairmill.errors import ChangedError, FolderError, LockedError, PairmillError
 from pairmill.store.chain import GenerationLog, read_manifest
-from pairmill.store.files import DISK, Files, atomic_write, refusal, write_all
+from pairmill.store.files import DISK, Files, atomic_write, network_file_system, refusal, write_all
 from pairmill.store.ledger import LedgerStore, find_store
-from pairmill.store.mounts import network_file_system
 from pairmill.store.shards import holds_shards, shard_number
 from pairmill.store.sqlite.store import SQLITE, ledger_file
 
@@ -117,6 +116,16 @@ class RunFolder:
     def settings(self) -> Path:
         """The settings that decide what the pairs are, as of the last start."""
         return self.state / "settings.json"
+
+    @property
+    def timeline(self) -> Path:
+        """What the run did over time, for people."""
+        return self.state / "timeline.json"
+
+    @property
+    def exports(self) -> Path:
+        """What was exported from here, a line each, for people."""
+        return self.state / "exports.jsonl"
 
     @property
     def resolved(self) -> Path:

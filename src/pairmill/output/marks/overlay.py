@@ -12,6 +12,7 @@ from pairmill.errors import FolderError
 from pairmill.output.marks.log import MarksFile, marks_beside
 from pairmill.records import digest
 from pairmill.store.folder import read_folder
+from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "EDITED",
     "NO_MARKS",
+    "RESCUED",
     "Mark",
     "Marks",
     "RecordMarks",
     "edited_record",
     "effective",
+    "is_reject",
     "is_run_folder",
     "read_marks",
     "reject_key",
@@ -36,6 +39,9 @@ __all__ = [
 
 EDITED = "edited"
 """The flag of a row whose texts a person changed."""
+RESCUED = "rescued"
+"""The flag of a row that the run had dropped, and a person accepted."""
+_REJECT = "rejected-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +85,14 @@ class Marks:
     Attributes:
         path: The file that they are kept in.
         unreadable: Lines of it that hold no action.
+        superseded: Ids of chunks whose article has changed since: their pairs are left out,
+            whatever people decided.
     """
 
     path: Path | None = None
     by_key: dict[str, Mark] = field(default_factory=dict)
     unreadable: int = 0
+    superseded: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.by_key)
@@ -91,6 +100,14 @@ class Marks:
     def of(self, key: str) -> Mark:
         """What holds for a pair; a mark without anything where nothing does."""
         return self.by_key.get(key, _NONE)
+
+    def is_superseded(self, row: Row) -> bool:
+        """Whether a run's row is of a text that its article holds no more."""
+        return bool(self.superseded) and row.get("chunk_id") in self.superseded
+
+    def leaves_out(self, row: Row) -> bool:
+        """Whether a run's row does not count: rejected by a person, or superseded."""
+        return self.of(str(row.get("id"))).is_out or self.is_superseded(row)
 
     def revise(self, row: Row) -> Row:
         """A run's row as it was edited, flagged as such, or the row itself.
@@ -101,9 +118,21 @@ class Marks:
         mark = self.by_key.get(str(row.get("id"))) if self.by_key else None
         return edited_row(row, mark) if mark and mark.edits else row
 
+    def wanted_rejects(self) -> frozenset[str]:
+        """The keys of entries of ``rejected/`` that a person wants in the dataset."""
+        return frozenset(key for key, mark in self.by_key.items() if mark.is_in and is_reject(key))
+
     def counts(self) -> dict[str, int]:
-        """How many pairs are accepted, rejected, edited, and have a note; without zeros."""
-        found = Counter(mark.decision for mark in self.by_key.values() if mark.decision)
+        """How many pairs are accepted, rejected, rescued, edited, have a note; without zeros.
+
+        A pair that the run dropped, and a person wants, is ``rescued``, and not ``accepted``.
+        """
+        found: Counter[str] = Counter()
+        for key, mark in self.by_key.items():
+            if mark.is_in and is_reject(key):
+                found["rescued"] += 1
+            elif mark.decision:
+                found[mark.decision] += 1
         found["edited"] = sum(bool(mark.edits) for mark in self.by_key.values())
         found["noted"] = sum(bool(mark.note) for mark in self.by_key.values())
         return dict(+found)
@@ -171,9 +200,13 @@ def read_marks(dataset: Path) -> Marks:
     Raises:
         FolderError: The file cannot be read, or was made by a newer pairmill.
     """
-    file = MarksFile(marks_beside(dataset, is_run=is_run_folder(dataset)))
+    is_run = is_run_folder(dataset)
+    file = MarksFile(marks_beside(dataset, is_run=is_run))
     file.refresh()
-    return fold(effective(file.actions), file.path, file.unreadable)
+    found = fold(effective(file.actions), file.path, file.unreadable)
+    if is_run:
+        found.superseded = read_superseded(dataset)
+    return found
 
 
 def is_run_folder(path: Path) -> bool:
@@ -207,14 +240,16 @@ class RecordMarks:
 
     def apply(self, record: Record) -> Record | None:
         """The next record as it was edited, or as it is; None where it was rejected."""
+        value = record.value
+        if self._marks.superseded and isinstance(value, dict) and self._marks.is_superseded(value):
+            return None
         if not self._marks:
             return record
         mark = self._marks.of(self.key(record.value))
         if mark.is_out:
             return None
-        if not mark.edits or not isinstance(record.value, dict):
+        if not mark.edits or not isinstance(value, dict):
             return record
-        value = record.value
         is_ours = bool(value.get("chunk_id"))
         changed = edited_row(value, mark) if is_ours else edited_record(value, mark.edits)
         return replace(record, value=changed, raw=None)
@@ -222,7 +257,12 @@ class RecordMarks:
 
 def reject_key(line: bytes) -> str:
     """The key of an entry of ``rejected/``, whose ids are those of units."""
-    return f"rejected-{digest(line.decode('utf-8', 'replace').rstrip())}"
+    return f"{_REJECT}{digest(line.decode('utf-8', 'replace').rstrip())}"
+
+
+def is_reject(key: str) -> bool:
+    """Whether a key is that of an entry of ``rejected/``."""
+    return key.startswith(_REJECT)
 
 
 def edited_record(value: dict[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
@@ -241,7 +281,8 @@ def edited_row(row: Row, mark: Mark) -> Row:
         for name, role in (("instruction", "user"), ("answer", "assistant")):
             said = next((turn["content"] for turn in turns if turn.get("role") == role), None)
             changed[name] = said if isinstance(said, str) else changed.get(name)
-    changed["flags"] = [*mark.flags, EDITED]
+    rescued = [RESCUED] if is_reject(str(row.get("id"))) else []
+    changed["flags"] = [*mark.flags, *rescued, EDITED]
     changed["grounding"], changed["support"] = mark.grounding, mark.support
     changed["scores"] = None
     return changed
