@@ -165,6 +165,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     partition: Annotated[str | None, flag("partition", metavar="INDEX/COUNT")] = None,
+    share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -187,6 +188,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = False,
     sources: Annotated[list[str] | None, flag("sources", "--source", metavar="MODULE:NAME")] = None,
+    follow: Annotated[bool, flag("follow", "--follow")] = False,
+    follow_idle_s: Annotated[float | None, flag("follow_idle_s", metavar="SECONDS")] = None,
     strict: Annotated[bool, flag("strict", "--strict")] = False,
     accept_change: Annotated[bool, flag("accept_change", "--accept-change")] = False,
     quiet: Annotated[
@@ -237,7 +240,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "export": export,
         "status": status,
         "partition": partition,
+        "share": share,
         "sources": tuple(sources) if sources else None,
+        "follow": follow or None,
+        "follow_idle_s": follow_idle_s,
         "strict": strict or None,
         "accept_change": accept_change or None,
     }

@@ -329,12 +329,12 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
 
 
 def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
-    """The published rows of a run as they count: as edited, without those that people rejected.
+    """The published rows of a run as they count: as edited, without those that are left out.
 
     With those that the run had dropped, and people accepted.
     """
     for row in _rows(folder, "train"):
-        if not marks.of(str(row.get("id"))).is_out:
+        if not marks.leaves_out(row):
             yield marks.revise(row)
     for row, _ in rescued_rows(folder, marks):
         yield marks.revise(row)
