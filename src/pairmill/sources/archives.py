@@ -124,9 +124,14 @@ def read_zip(opener: Opener) -> Documents:
             opener.skip("", "broken archive", str(error))
             return
         with archive:
-            for member in archive.infolist()[:_MOST_MEMBERS]:
-                if member.is_dir() or _is_passed_over(member.filename):
-                    continue
+            members = [
+                it
+                for it in archive.infolist()[:_MOST_MEMBERS]
+                if not (it.is_dir() or _is_passed_over(it.filename))
+            ]
+            if not members:
+                opener.skip("", "no records", "an archive without files")
+            for member in members:
                 if member.flag_bits & 1:
                     opener.skip(f"/{plain_line(member.filename)}", "encrypted")
                     continue
@@ -138,15 +143,20 @@ def read_zip(opener: Opener) -> Documents:
 
 def read_tar(opener: Opener) -> Documents:
     """Yield the documents of the members, in their order; links and devices are passed over."""
+    found = False
     try:
         with tarfile.open(fileobj=_Reading(opener.stream), mode="r|*") as archive:  # type: ignore[call-overload]
             for member in archive:
                 if not member.isreg() or _is_passed_over(member.name):
                     continue
+                found = True
                 taken = functools.partial(_tar_member, archive, member)
                 yield from _read_member(opener, member.name, taken, member.size)
     except (tarfile.TarError, EOFError, ValueError) as error:
         opener.skip("", "broken archive", f"{error}; what came before it is kept")
+    else:
+        if not found:
+            opener.skip("", "no records", "an archive without files")
 
 
 def _tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Stream:
