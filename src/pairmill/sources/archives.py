@@ -35,8 +35,10 @@ def read_warc(opener: Opener) -> Documents:
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
     number = 0
+    records = ArchiveIterator(_Reading(opener.stream), no_record_parse=False)
+    records.INC_RECORD = ""  # else it would write parts of what was crawled to the terminal
     try:
-        for record in ArchiveIterator(_Reading(opener.stream), no_record_parse=False):
+        for record in records:
             number += 1
             where = f"#{number}"
             url = record.rec_headers.get_header("WARC-Target-URI")
@@ -65,6 +67,9 @@ def read_warc(opener: Opener) -> Documents:
         opener.skip("", "broken WARC", f"{str(error)[:150]}; what came before it is kept")
     if not number:
         opener.skip("", "no records")
+    elif records.err_count:
+        detail = f"{records.err_count} records are longer than they say; the rest of these is lost"
+        opener.notice("broken WARC", detail)
 
 
 def _page(record: object, where: str, url: str | None, opener: Opener) -> Documents:
