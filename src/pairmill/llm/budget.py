@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
+from dataclasses import replace as replace_caps
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -243,6 +244,7 @@ class Budget:
         exhausted: Why no call may be reserved any more, and what to do, as one line; None while
             they may.
         exhausted_cap: The setting to raise; "" while nothing is exhausted.
+        wanted: Picodollars and tokens of the call that was last refused for a cap that may grow.
     """
 
     def __init__(
@@ -270,6 +272,21 @@ class Budget:
         self._constant: dict[tuple[str, str], int] = {}  # by the ids of template and schema
         self.exhausted: str | None = None
         self.exhausted_cap = ""
+        self.wanted = (0, 0)
+        self._may_grow = False
+        self._told = caps
+
+    def allow(self, picodollars: int | None, tokens: int | None, *, may_grow: bool) -> None:
+        """Put an allowance in the place of the caps in money, of which it is a part.
+
+        Args:
+            picodollars: That may be spent in all; None: as many as one likes.
+            tokens: Likewise.
+            may_grow: Whether more may be allowed later, so that calls wait for it.
+        """
+        self.caps = replace_caps(self.caps, picodollars=picodollars, tokens=tokens)
+        self._may_grow = may_grow
+        self._wake()
 
     @property
     def is_capped(self) -> bool:
@@ -331,10 +348,14 @@ class Budget:
         if refusal is not None:
             # Calls in flight may still give some back; the run is over only when none are.
             is_last = not self._reserved_tokens and max_tokens <= asked
+            if self._may_grow and not self._is_late():
+                self.wanted = (cost, prompt_tokens + max_tokens)
+                return None
             if self.exhausted is None and (is_last or self._is_late()):
                 reason, self.exhausted_cap = refusal
                 self.exhausted = f"{reason}; raise {self.exhausted_cap} to go on"
             return None
+        self.wanted = (0, 0)
         self._reserved_picodollars += cost
         self._reserved_tokens += prompt_tokens + max_tokens
         return Reservation(price, cost, prompt_tokens, max_tokens, asked)
@@ -365,6 +386,9 @@ class Budget:
         elif outcome is not CallOutcome.FREE:
             self._picodollars += reservation.picodollars
             self._tokens += reservation.tokens
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -411,20 +435,20 @@ class Budget:
 
     def _refusal(self, cost: int, tokens: int) -> tuple[str, str] | None:
         """Why a call may not go now, and the setting that forbids it; None where it may."""
-        caps = self.caps
+        caps, told = self.caps, self._told
         if self._is_late():
             return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached", "max_hours"
         if caps.picodollars is not None:
             used = self._picodollars + self._reserved_picodollars
             if used + cost > caps.picodollars:
                 return (
-                    f"the cap of {dollars(caps.picodollars, 2)} is reached: "
+                    f"the cap of {dollars(told.picodollars or 0, 2)} is reached: "
                     f"{dollars(self._picodollars)} spent, the next call may cost {dollars(cost)}"
                 ), "max_usd"
         used_tokens = self._tokens + self._reserved_tokens
         if caps.tokens is not None and used_tokens + tokens > caps.tokens:
             return (
-                f"the cap of {caps.tokens:,} tokens is reached: "
+                f"the cap of {told.tokens or 0:,} tokens is reached: "
                 f"{self._tokens:,} used, the next call may take {tokens:,}"
             ), "max_total_tokens"
         return None

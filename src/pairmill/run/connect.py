@@ -46,6 +46,7 @@ from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
 from pairmill.run.readiness import Readiness
+from pairmill.run.sharing import held_to_share, open_sharing
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
@@ -134,9 +135,8 @@ async def connected(
             for pool in given_pools
             if (name := pool.model or settings.model)
         }
-        spending = open_spending(settings, models, prices, folder)
-        _tell_lost(spending, bus)
-        stack.callback(spending.write, over=True)
+        spending = _spending(settings, models, prices, folder, bus, stack)
+        sharing = await open_sharing(settings, folder, spending.budget, bus)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
@@ -181,6 +181,7 @@ async def connected(
 
         _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
+        await stack.enter_async_context(held_to_share(sharing, pools, stop))
         exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
         exchange.on_understated = _understated(endpoints, bus)
         in_flight = InFlight(stop)
@@ -249,6 +250,21 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     if all(pool.escalation for pool in settings.pools):
         raise ConfigError("pools: one at least must not be for escalation")
     return settings.pools
+
+
+def _spending(
+    settings: Settings,
+    models: dict[str, Price | None],
+    prices: PriceTable,
+    folder: RunFolder,
+    bus: Bus,
+    stack: AsyncExitStack,
+) -> Spending:
+    """The run's budget, written down once more at the end of the block."""
+    spending = open_spending(settings, models, prices, folder)
+    _tell_lost(spending, bus)
+    stack.callback(spending.write, over=True)
+    return spending
 
 
 def _variant(sends: ProbeSends | None) -> int:
