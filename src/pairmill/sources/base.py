@@ -1,4 +1,4 @@
-"""What a reader of a format is given, and what it yields: the door for formats of a user's own.
+"""Interface of readers, and what they are given: the basis of a user's own formats.
 
 A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
 yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek),
