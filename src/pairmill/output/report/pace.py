@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pace", "stages"]
 
-_WIDTH, _HEIGHT = 1_016, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 30, 20
+_WIDTH, _HEIGHT = 1_016, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 34, 24
 _MOST_STARTS = 12  # the last ones
 _GAP = 6.0  # between two starts
 _SMOOTH_S = 10.0
@@ -77,13 +77,26 @@ def pace(timeline: Timeline) -> Markup | None:
             ),
             tag(
                 "p",
-                "Bars below: refusals. Shaded: nothing was sent. Dotted: what may be in flight was"
-                " cut. Each part is a start of the run.",
+                _legend(starts),
                 class_="note",
             ),
             class_="panel",
         ),
     )
+
+
+def _legend(starts: Sequence[StartPace]) -> str:
+    """What the marks in the chart mean, as far as there are any."""
+    told = []
+    if any(any(start.refused) for start in starts):
+        told.append("Bars at the bottom: refusals.")
+    if any(any(start.paused) for start in starts):
+        told.append("Shaded: nothing was sent.")
+    if any(_cuts(start) for start in starts):
+        told.append("Dotted: fewer calls were allowed from here on.")
+    if len(starts) > 1:
+        told.append("Each part is a start of the run.")
+    return " ".join(told)
 
 
 def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
@@ -115,7 +128,11 @@ def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
             for name, (calls, prompt, answer, pico) in ordered
         ]
         inside.append(
-            tag("div", table((label, *head[1:]), [*lines, *rest], (1, 2, 3, 4, 5)), class_="panel")
+            tag(
+                "div",
+                table((label, *head[1:]), [*lines, *rest], (1, 2, 3, 4, 5), stacks=True),
+                class_="panel",
+            )
         )
     return section("Cost by stage and model", *inside)
 
@@ -233,9 +250,9 @@ def _chart(
                 tag("g", tag("title", name), tag("polyline", points=points, class_=f"curve {kind}"))
             )
         parts.append(
-            tag("text", name, x=_LEFT + 130 * place, y=14, class_=f"key {kind}")
+            tag("text", name, x=_LEFT + 260 * place, y=18, class_=f"key {kind}")
         )  # fmt: skip
-    parts.append(tag("text", f"highest {highest:,.0f}", x=_WIDTH - _RIGHT, y=14, text_anchor="end"))
+    parts.append(tag("text", f"highest {highest:,.0f}", x=_WIDTH - _RIGHT, y=18, text_anchor="end"))
     parts.append(
         tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=floor + 0.5, y2=floor + 0.5, class_="axis")
     )
