@@ -1,4 +1,4 @@
-"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is an input of its own."""
+"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is a separate input."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def read_warc(opener: Opener) -> Documents:
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
     number = 0
+    records = ArchiveIterator(_Reading(opener.stream), no_record_parse=False)
+    records.INC_RECORD = ""  # else it would write parts of what was crawled to the terminal
     try:
-        for record in ArchiveIterator(_Reading(opener.stream), no_record_parse=False):
+        for record in records:
             number += 1
             where = f"#{number}"
             url = record.rec_headers.get_header("WARC-Target-URI")
@@ -65,6 +67,9 @@ def read_warc(opener: Opener) -> Documents:
         opener.skip("", "broken WARC", f"{str(error)[:150]}; what came before it is kept")
     if not number:
         opener.skip("", "no records")
+    elif records.err_count:
+        detail = f"{records.err_count} records are longer than they say; the rest of these is lost"
+        opener.notice("broken WARC", detail)
 
 
 def _page(record: object, where: str, url: str | None, opener: Opener) -> Documents:
@@ -103,7 +108,7 @@ def _body(stream: Stream, most: int) -> bytes | None:
 
 
 class _Reading:
-    """A stream that can also be asked for all of it, as archive libraries do."""
+    """A stream with a ``read`` of everything, as archive libraries need."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -191,7 +196,7 @@ def _read_member(
 
 
 class _Bounded:
-    """A member's bytes, as long as they do not grow beyond any text."""
+    """A member's bytes, as long as they do not exceed any plausible text."""
 
     def __init__(self, stream: Stream, packed_bytes: int) -> None:
         self._stream = stream
