@@ -51,7 +51,7 @@ _Lines = list[tuple[int, str]]  # number and text of lines that are neither blan
 
 
 class LineCounts(NamedTuple):
-    """What a document adds to the counts, so that it need not be looked at again.
+    """A document's contribution to the counts, so that it need not be read again.
 
     Attributes:
         site: The number of its site.
@@ -63,7 +63,7 @@ class LineCounts(NamedTuple):
 
 
 class SharedLines:
-    """Counts the lines of documents by site, and takes out those that are shared."""
+    """Counts the lines of documents by site, and removes shared ones."""
 
     def __init__(self, file: IntakeFile) -> None:
         """Go on with what earlier starts have decided."""
@@ -205,7 +205,7 @@ def site_of(document: Document) -> str:
 
 
 def _plain_lines(text: str) -> _Lines:
-    """The lines of a text that are neither blank nor code, with their numbers."""
+    """Return the lines of a text that are neither blank nor code, with their numbers."""
     ranges = fenced_ranges(text)
     if not ranges:
         return [
@@ -244,7 +244,7 @@ def _plain(line: str, *, is_regular: bool) -> str:
 
 
 def _edge(plain: str) -> str:
-    """A line at the top or the end; if it is short, whatever numbers stand in it.
+    """Return the key of a line at the top or the end; for a short one, numbers are ignored.
 
     Of a sentence the numbers may be all that it says.
     """
@@ -279,7 +279,7 @@ def _without_bare_headings(lines: _Lines, found: set[int]) -> set[int]:
 
 
 def _without(lines: list[str], found: set[int]) -> str:
-    """The text without some lines, and without the blank ones that they leave side by side."""
+    """Remove some lines from the text, and the adjacent blank lines that they leave."""
     left: list[str] = []
     was_removed = False
     for at, line in enumerate(lines):

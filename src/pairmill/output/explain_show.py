@@ -1,4 +1,4 @@
-"""An explanation on standard output: a page of plain text, or one JSON object."""
+"""Prints an explanation: a page of plain text, or one JSON object."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST = 20_000
 
 
 def explanation_to_json(found: Explanation) -> dict[str, Any]:
-    """The explanation as plain values under stable names."""
+    """Return the explanation as plain values under stable names."""
     chunk = found.chunk
     return {
         "row": found.row,

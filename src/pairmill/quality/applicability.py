@@ -1,4 +1,4 @@
-"""In which languages each check works: one table, so that nothing unchecked is called ok.
+"""Languages in which each check works: one table, so that nothing unchecked is called ok.
 
 A check that is not named here works in every language. What a cell of the table promises is held
 by ``tests/unit/quality/test_languages.py``: planted faults are found, and clean text is left alone.
@@ -44,7 +44,7 @@ NOT_IN: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def applies(check: str, language: str | None) -> bool:
-    """Whether a check works in a language (two-letter code).
+    """Return whether a check works in a language (two-letter code).
 
     An unknown language (None) is treated as English for checks of phrases, which is what they
     look for then: those phrases are found in any text, and nothing else is claimed. In an unknown

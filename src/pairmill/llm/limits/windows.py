@@ -1,4 +1,4 @@
-"""What was sent of late, kept exactly: over the last minute, and over the last second. Pure.
+"""Exact record of recent sends: over the last minute, and over the last second. Pure.
 
 A bucket holds an average; these hold the windows that servers really look at.
 """
@@ -19,7 +19,7 @@ _FADE = 0.995
 
 
 class MinuteLog:
-    """Tokens that went out in the last minute, by quarters of a second; each can be corrected.
+    """Tokens sent in the last minute, by quarters of a second; each can be corrected.
 
     Attributes:
         total: Of the last minute, and up to a quarter of a second more.
@@ -66,7 +66,7 @@ class MinuteLog:
 
 
 class SecondLog:
-    """The last second's requests: for servers that deal a minute's quota out by the second.
+    """Requests of the last second: for servers that meter a minute's quota by the second.
 
     So many requests as fall on a second never go within less than a second and a margin, counted
     from when they were let go. A late one moves its successor of the next second and no other; so
