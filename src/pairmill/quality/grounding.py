@@ -161,7 +161,7 @@ class PreparedPair:
 
     @cached_property
     def runs(self) -> frozenset[Trigram]:
-        """The same, each once."""
+        """Three-word runs of the answer, each once."""
         return frozenset(self.trigrams)
 
     @cached_property
@@ -261,7 +261,7 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
 
 
 def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
-    """The same, of an answer that the chunk has encoded."""
+    """Compute the fragments of an answer that the chunk has encoded."""
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0
