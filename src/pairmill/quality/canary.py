@@ -113,7 +113,7 @@ class ChunkComparer:
         return Sighting(own, other, compared, names)
 
     def _draw(self, chunk: PreparedChunk) -> int:
-        """A number that only the seed and the chunk decide, so that a replay draws the same."""
+        """Map seed and chunk to a number, so that a replay draws the same."""
         data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
         return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
@@ -128,7 +128,7 @@ class ChunkComparer:
 
 
 def _number(words: Sequence[str]) -> int:
-    """The same number for the same words in every process."""
+    """Map words to a number that is the same in every process."""
     data = " ".join(words).encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 

@@ -306,7 +306,7 @@ def _twin(case: Case) -> str | None:
 
 
 def _twins(case: Case) -> Iterator[tuple[int, str]]:
-    """The position of each elder that the pair is like, and in what."""
+    """Yield the position of each earlier pair that the pair resembles, and in what."""
     limits = case.thresholds
     for at, other in enumerate(case.earlier):
         if ratio(case.pair.asked, other.asked, score_cutoff=limits.twin_instruction):
