@@ -35,6 +35,7 @@ from collections import deque
 from enum import Enum, auto
 
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest
+from pairmill.llm.limits.quota_fit import Cruise
 
 __all__ = ["Effect", "RateControl"]
 
@@ -56,6 +57,7 @@ _CATCH_UP = 20.0  # times the above, while below what is known to be allowed
 _PATIENCE_S = 10.0  # without a refusal, until growth is twice as fast
 _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no herd to hold back
 _TRICKLE = 0.05  # of a pace: what is taken beside refusals while a quota is used up
+_MOST_TRICKLE = 10.0  # calls: so many show a server that takes some all the time
 _FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
 _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
 _UTILISED = 0.8  # only a rate that is used may grow
@@ -82,6 +84,7 @@ _FIRST_RETRY_S = 5.0  # until much noise is doubted again, by a lower rate
 _LONGER = 4  # times as long, after each test that failed
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
+_RARE = 0.007
 _SINGLES, _FALLEN = 6, 0.85  # cuts for one refusal each, and what is left: no quota does that
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
@@ -156,8 +159,12 @@ class RateControl:
         "_test_sent",
         "_tested",
         "_told_s",
-        "_was_told",
+        "_full_at",
+        "_is_cruising",
+        "_lone",
+        "_lone_of",
         "cluster",
+        "cruise",
         "cluster_size",
         "epoch",
         "noise",
@@ -197,7 +204,7 @@ class RateControl:
         self._short_in_row = _SHORTS
         self._long_at = -math.inf  # when calls last flowed again after a long spell
         self._soon = 0  # such spells in a row that came too soon after one another
-        self._was_told = False  # how long to wait, with the last refusal
+        self._full_at = 0.0  # when nothing was taken yet, last
         self._told_s = math.inf  # the wait that was asked for when calls were last blocked
         self._spent_at: float | None = None  # since when hardly anything is taken
         self._sent = 0  # some half a second ago
@@ -208,6 +215,9 @@ class RateControl:
         self.cluster = ClusterTest()
         self.cluster_size = 1
         self.noise = NoiseTest()
+        self._lone = self._lone_of = 0.0
+        self.cruise = Cruise()
+        self._is_cruising = False
         self.waves = WaveTest()
 
     @property
@@ -264,8 +274,18 @@ class RateControl:
             self._end_trial()
             is_blocked = self._pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
-        is_tried = self._spent_at is None and self._on_scattered(now, sent_before, sent)
+        if self._is_cruising:
+            self.cruise.on_refused(sent_before)
+            return Effect.NONE
+        is_free = self.pace is None or self._is_guess or self.noise.is_trying
+        is_tried = is_free and self._spent_at is None and self._on_scattered(now, sent_before, sent)
         if is_tried or self.pace is None or self._is_guess or self.noise.share:
+            return Effect.NONE
+        is_quota = self._is_quota_single(now, sent)
+        if is_quota is None:
+            return Effect.NONE
+        if not is_quota:
+            self.pace *= 1.0 - (1.0 - _LEAN) * _RARE / (_RARE + self._noise_in_minute)
             return Effect.NONE
         self._singles += 1
         if self._singles == 1:
@@ -275,10 +295,26 @@ class RateControl:
         is_blocked = self._pause(now, taken, sent, limit, told_s)
         return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
+    def _is_quota_single(self, now: float, sent: int) -> bool | None:
+        if not self._is_long or self._spent_at is not None:
+            return True
+        window = self._taken_by(now) - self._taken_by(now - _MINUTE_S)
+        is_full = window >= 0.95 * self._allowed * _MINUTE_S
+        if not is_full:
+            self._lone += 1
+            return None
+        return self._noise_in_minute < _RARE
+
+    @property
+    def _noise_in_minute(self) -> float:
+        return self._lone / (self._lone_of + 50.0)
+
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
         self.refused += 1
-        if epoch == self.epoch:
+        if self._is_cruising:
+            self.cruise.on_refused(sent_before)
+        elif epoch == self.epoch and (self.pace is None or self._is_guess or self.noise.is_trying):
             self._on_scattered(now, sent_before, sent)
 
     def on_down(self) -> None:
@@ -298,7 +334,7 @@ class RateControl:
             self.noise.on_sent(sent)
             if self.noise.is_trying:
                 self._judge(now, sent)
-            elif self.noise.share >= _HEAVY and now >= self._retry_at and not self._is_guess:
+            elif not self._is_cruising and self.noise.share >= _HEAVY and now >= self._retry_at and not self._is_guess:
                 self._try_less(now, sent)
             self._sent = sent
             self._grow(now, sent)
@@ -338,6 +374,7 @@ class RateControl:
         elif is_noise is False:
             self._anchor = self._allowed = self._allowed / (1.0 - self.noise.share)
             self.pace = self._allowed * _LEAN
+            self._begin_cruise(now, sent, 0.1)
             self._hold(now, sent)
 
     def _end_trial(self) -> None:
@@ -385,9 +422,12 @@ class RateControl:
             self._spent_at = now
             self._mark = taken
             self._told_s = math.inf if retry_after_s is None else retry_after_s
+            self._full_at = now
         self._cut_at = self._paused_at = now
         wait_s = self._backoff() if retry_after_s is None else retry_after_s
-        self._was_told = retry_after_s is not None
+        if taken <= self._mark + 1:
+            is_far = retry_after_s is not None and wait_s >= _LONG_S
+            self._full_at = max(self._full_at, now + wait_s if is_far else now)
         self.paused_until = max(self.paused_until, now + wait_s)
         if not self._singles:
             self._hold(now, sent)
@@ -397,6 +437,12 @@ class RateControl:
         self._ramp_base = max(1, limit // 4) if is_drained else 1  # one asks for the others
         self._ramp_sent = sent
         return is_blocked
+
+    def _begin_cruise(self, now: float, sent: int, sure: float) -> None:
+        self._is_cruising = not self._is_long and not self._is_guess and not self.waves.rate
+        if self._is_cruising:
+            self.cruise.begin(max(now, self.paused_until), sent, self._allowed, sure)
+            self.pace = self.cruise.pace
 
     def _set_patience(self, now: float) -> None:
         """How long it takes until a rate is tested that was measured without a pace before."""
@@ -420,9 +466,15 @@ class RateControl:
             return
         tested, self._tested = self._tested, None
         if tested is None:
+            if self._is_cruising:
+                self.cruise.on_cluster(now, sent, self.paused_until)
+                if self._rate_over(now, _RECENT_S) >= 0.65 * self.cruise.pace:
+                    self.pace = self.cruise.pace
+                    return
             self.pace = self._pace_after(now)
             if not self._singles:
                 self._anchor = self._allowed
+            self._begin_cruise(now, sent, 0.2)
             return
         self._held_s = _LONGER * max(self._held_s, _LONG_PATIENCE_S if self._is_long else 0.0)
         self._held_calls *= _LONGER
@@ -432,6 +484,12 @@ class RateControl:
             tested = max(tested, seen)
         self._allowed = self._anchor = tested
         self.pace = tested * _LEAN
+        if not self._is_long and self.cruise.fit.is_begun:
+            self._is_cruising = True
+            self.cruise.resume(now, sent)
+            self.pace = self.cruise.pace
+            self._allowed = self._anchor = self.pace
+            return
         if self._scattered:  # are those noise that were refused far below this rate?
             self._before = (self.pace, tested, False)
             self.pace = self._fallen
@@ -484,7 +542,7 @@ class RateControl:
         """Calls that a server takes beside its refusals while its quota is used up."""
         if self._spent_at is None or self.pace is None:
             return 0.0
-        return 1.0 + _TRICKLE * self.pace * (now - self._spent_at)
+        return 1.0 + min(_MOST_TRICKLE, _TRICKLE * self.pace * (now - self._spent_at))
 
     def _sample(self, now: float, taken: int) -> None:
         samples = self._samples
@@ -514,8 +572,9 @@ class RateControl:
         if self._is_long and self._measured and self.pace is not None:
             return self.pace * _LEAN  # a better figure comes when calls flow again
         was_guess, before = self._is_guess, self._allowed
-        self._is_guess = now - self._samples[0][0] < _CREDIBLE_S
-        span_s = _RISEN_S if was_guess else _MINUTE_S if self._is_long else _RECENT_S
+        is_long = self._is_long
+        self._is_guess = now - self._samples[0][0] < (_MINUTE_S if is_long else _CREDIBLE_S)
+        span_s = _MINUTE_S if is_long else _RISEN_S if was_guess else _RECENT_S
         self._allowed = self._rate_over(now, span_s) / (1.0 - self.noise.share)
         if self.pace is None or was_guess:
             return self._allowed * _LEAN
@@ -565,14 +624,12 @@ class RateControl:
         self._short_in_row = 0 if is_long else self._short_in_row + 1
         if not is_long or self._is_guess or self.pace is None:
             return
-        # Its minute ended when it said, else between the last refusal and now.
-        ended_at = self.paused_until if self._was_told else (self._cut_at + now) / 2.0
-        began_at = max(ended_at - _MINUTE_S, self._samples[0][0])
-        seconds = max(1.0, ended_at - began_at)
-        taken_then = self._taken_by(ended_at) - self._taken_by(began_at)
-        allowed = max(1, taken_then) / (1.0 - self.noise.share) / seconds  # it may ask for longer
+        # Its minute was full when it refused first, and still when it refused last.
+        full = (self._full_rate(spent_at), self._full_rate(self._full_at))
+        allowed = min(full)
         self._measured.append(allowed)
         self._allowed = self._anchor = max(self._measured)
+        self._is_cruising = False
         self._test_at = max(self._test_at, now + _LONG_PATIENCE_S)
         self.pace = allowed * _LEAN
 
@@ -580,6 +637,11 @@ class RateControl:
     def _is_long(self) -> bool:
         """Whether the server seems to count by the minute, and not by the second or so."""
         return self._short_in_row < _SHORTS
+
+    def _full_rate(self, until: float) -> float:
+        since = max(until - _MINUTE_S, self._samples[0][0])
+        taken = max(1, self._taken_by(until) - self._taken_by(since))
+        return taken / max(1.0, until - since)
 
     def _taken_by(self, then: float) -> int:
         found = self._samples[0][1]
@@ -604,10 +666,22 @@ class RateControl:
         is_due = now >= self._test_at and sent >= self._test_sent and self._spent_at is None
         if is_due and (is_used or self._has_fallen):
             self._tested, self._is_guess, self._cut_at = self._allowed, True, now
+            self._is_cruising = False
             if self._has_fallen and not self._is_long:  # else refusals come a minute late
                 self._tested, self._fallen = self._anchor, self.pace
                 self._scattered = self._singles / max(1, sent - self._singles_from)
             return
+        if self._is_cruising:
+            if self.cruise.on_sample(now, sent, 2.0 * self._refused_in_s):
+                self.pace = self.cruise.pace
+                share = self.cruise.fit.noise
+                self.noise.learn(share)
+            return
+        if self._is_long and self._taken_by(now) - self._taken_by(now - _MINUTE_S) < 0.95 * self._allowed * _MINUTE_S:
+            self._lone_of += calls
+            if self._lone_of > 1000:
+                self._lone *= 1000 / self._lone_of
+                self._lone_of = 1000
         if not is_used:
             return
         quiet_s = now - self._cut_at
@@ -617,7 +691,7 @@ class RateControl:
         haste = min(fastest, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
         if self.pace < _BELOW * self._allowed:
             haste = _CATCH_UP
-        elif self.noise.share:
+        elif self.noise.share or self._noise_in_minute >= _RARE:
             haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)
         self.pace *= 1.0 + step * haste
@@ -637,6 +711,7 @@ class RateControl:
     def _release(self, now: float) -> None:
         """Send without a pace; where the server objects again soon, it is held for longer then."""
         self.pace, self._is_guess, self._tested = None, False, None
+        self._is_cruising = False
         self._scattered = 0.0
         self._released_at = now
         self.waves.forget()
