@@ -160,6 +160,8 @@ class RateControl:
         "_tested",
         "_told_s",
         "_full_at",
+        "_refused_then",
+        "_fullest",
         "_is_cruising",
         "_lone",
         "_lone_of",
@@ -216,6 +218,8 @@ class RateControl:
         self.cluster_size = 1
         self.noise = NoiseTest()
         self._lone = self._lone_of = 0.0
+        self._fullest = 0.0
+        self._refused_then = 0
         self.cruise = Cruise()
         self._is_cruising = False
         self.waves = WaveTest()
@@ -260,10 +264,10 @@ class RateControl:
         if epoch != self.epoch:
             if self._spent_at is None and now >= self.paused_until:
                 return Effect.NONE  # sent before an episode that is over
-            if not self.noise.share:
+            if self._chance < _RARE:
                 self.paused_until = max(self.paused_until, now + (retry_after_s or 0.0))
             return Effect.HELD
-        self.cluster.on_refused(sent_before, max(self.noise.share, least_noise))
+        self.cluster.on_refused(sent_before, max(self._chance, least_noise))
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = retry_after_s if retry_after_s is not None else self._backoff()
@@ -279,7 +283,7 @@ class RateControl:
             return Effect.NONE
         is_free = self.pace is None or self._is_guess or self.noise.is_trying
         is_tried = is_free and self._spent_at is None and self._on_scattered(now, sent_before, sent)
-        if is_tried or self.pace is None or self._is_guess or self.noise.share:
+        if is_tried or self.pace is None or self._is_guess or (self.noise.share and not self._is_long):
             return Effect.NONE
         is_quota = self._is_quota_single(now, sent)
         if is_quota is None:
@@ -298,12 +302,20 @@ class RateControl:
     def _is_quota_single(self, now: float, sent: int) -> bool | None:
         if not self._is_long or self._spent_at is not None:
             return True
-        window = self._taken_by(now) - self._taken_by(now - _MINUTE_S)
-        is_full = window >= 0.95 * self._allowed * _MINUTE_S
-        if not is_full:
+        if not self._is_full(now):
             self._lone += 1
             return None
         return self._noise_in_minute < _RARE
+
+    def _is_full(self, now: float) -> bool:
+        window = self._taken_by(now) - self._taken_by(now - _MINUTE_S)
+        return window >= 0.95 * min(self._allowed * _MINUTE_S, self._fullest)
+
+    @property
+    def _chance(self) -> float:
+        if self._is_cruising and self.cruise.fit.calls >= 100:
+            return self.cruise.fit.noise
+        return self._noise_in_minute if self.pace is not None and self._is_long else self.noise.share
 
     @property
     def _noise_in_minute(self) -> float:
@@ -372,7 +384,7 @@ class RateControl:
         if is_noise:
             self.pace, self._allowed, self._is_guess = self._before
         elif is_noise is False:
-            self._anchor = self._allowed = self._allowed / (1.0 - self.noise.share)
+            self._anchor = self._allowed = self._allowed / (1.0 - self._chance)
             self.pace = self._allowed * _LEAN
             self._begin_cruise(now, sent, 0.1)
             self._hold(now, sent)
@@ -453,7 +465,7 @@ class RateControl:
 
     def _learn_of_waves(self, now: float, taken: int) -> None:
         run_s = now - self.paused_until
-        if self._spent_at is not None:
+        if self._spent_at is not None or self._is_long:
             self.waves.forget()
         elif run_s > 0.0:
             rate = (taken - self._mark) / run_s
@@ -472,6 +484,8 @@ class RateControl:
                     self.pace = self.cruise.pace
                     return
             self.pace = self._pace_after(now)
+            if self._short_in_row == _SHORTS and self._measured:
+                self._allowed = max(self._measured)
             if not self._singles:
                 self._anchor = self._allowed
             self._begin_cruise(now, sent, 0.2)
@@ -575,7 +589,7 @@ class RateControl:
         is_long = self._is_long
         self._is_guess = now - self._samples[0][0] < (_MINUTE_S if is_long else _CREDIBLE_S)
         span_s = _MINUTE_S if is_long else _RISEN_S if was_guess else _RECENT_S
-        self._allowed = self._rate_over(now, span_s) / (1.0 - self.noise.share)
+        self._allowed = self._rate_over(now, span_s) / (1.0 - self._chance)
         if self.pace is None or was_guess:
             return self._allowed * _LEAN
         if not self._singles and self._allowed >= _LEAN * self.pace:
@@ -674,10 +688,14 @@ class RateControl:
         if self._is_cruising:
             if self.cruise.on_sample(now, sent, 2.0 * self._refused_in_s):
                 self.pace = self.cruise.pace
-                share = self.cruise.fit.noise
-                self.noise.learn(share)
             return
-        if self._is_long and self._taken_by(now) - self._taken_by(now - _MINUTE_S) < 0.95 * self._allowed * _MINUTE_S:
+        if self._is_long:
+            window = self._taken_by(now) - self._taken_by(now - _MINUTE_S)
+            fullest = self._fullest * 0.95 ** (seconds / _MINUTE_S)
+            is_known = self.refused - self._refused_then <= 3 + 0.01 * window
+            self._fullest = max(window, fullest) if is_known else fullest
+            self._refused_then = self.refused
+        if self._is_long and not self._is_full(now):
             self._lone_of += calls
             if self._lone_of > 1000:
                 self._lone *= 1000 / self._lone_of
@@ -691,7 +709,7 @@ class RateControl:
         haste = min(fastest, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
         if self.pace < _BELOW * self._allowed:
             haste = _CATCH_UP
-        elif self.noise.share or self._noise_in_minute >= _RARE:
+        elif self._chance >= _RARE:
             haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
         step = min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls)
         self.pace *= 1.0 + step * haste

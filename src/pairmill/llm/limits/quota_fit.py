@@ -94,6 +94,15 @@ class QuotaFit:
         sums = [sum(map(math.exp, row)) for row in self._weights]
         return sum(p * w for p, w in zip(_NOISE, sums, strict=True)) / sum(sums)
 
+    @property
+    def doubt(self) -> float:
+        """Standard deviation of that share."""
+        sums = [sum(map(math.exp, row)) for row in self._weights]
+        total = sum(sums)
+        mean = sum(p * w for p, w in zip(_NOISE, sums, strict=True)) / total
+        square = sum(p * p * w for p, w in zip(_NOISE, sums, strict=True)) / total
+        return math.sqrt(max(0.0, square - mean * mean))
+
     def quantile(self, share: float = _QUANTILE) -> float:
         """The quota, in calls a second, that is reached with probability ``1 - share``."""
         sums = [sum(math.exp(row[cell]) for row in self._weights) for cell in range(_CELLS)]
@@ -123,7 +132,7 @@ class Cruise:
         pace: Calls a second.
     """
 
-    __slots__ = ("_at", "_blocks", "_end_at", "_end_sent", "_is_probe", "_refused", "_sent", "fit", "pace")
+    __slots__ = ("_at", "_blocks", "_least", "_down", "_end_at", "_end_sent", "_is_probe", "_refused", "_sent", "fit", "pace")
 
     def __init__(self) -> None:
         self.fit = QuotaFit()
@@ -132,17 +141,18 @@ class Cruise:
         self._end_at, self._end_sent = math.inf, 0
         self._is_probe = False
         self._blocks = 0
+        self._least, self._down = _BLOCK, 0
 
     def begin(self, now: float, sent: int, rate: float, sure: float) -> None:
         self.fit.begin(rate, sure)
-        self._blocks = 0
+        self._blocks = self._down = 0
         self.resume(now, sent)
 
     def resume(self, now: float, sent: int) -> None:
         """Begin a block of calls at ``now``."""
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
-        self._is_probe = False
+        self._is_probe, self._least = False, _BLOCK
         self.pace = _LEAN * self.fit.quantile(_CRUISE)
 
     def on_refused(self, index: int) -> None:
@@ -152,7 +162,7 @@ class Cruise:
     def on_sample(self, now: float, sent: int, lag_s: float) -> bool:
         """Learn how many calls were sent; True: another pace."""
         if self._end_at == math.inf:
-            if sent - self._sent < _BLOCK or now - self._at < _BLOCK_S:
+            if sent - self._sent < self._least or now - self._at < _BLOCK_S:
                 return False
             self._end_at, self._end_sent = now, sent
         if now < self._end_at + lag_s:
@@ -160,10 +170,15 @@ class Cruise:
         self._learn()
         low, high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
         self._blocks += 1
-        is_probe = not self._is_probe and self._blocks % _EVERY == 0 and high > _WIDE * low
+        is_up = self._is_probe and self.fit.quantile(0.5) > self.pace
+        is_probe = is_up or (not self._is_probe and self._blocks % _EVERY == 0 and high > _WIDE * low)
         self.resume(now, sent)
         if is_probe:
             self._is_probe, self.pace = True, high
+        elif self._blocks >= self._down + _DOWN_EVERY and self.fit.noise >= 0.02 and self.fit.doubt > 0.3 * self.fit.noise:
+            self._down = self._blocks
+            self._least = 60
+            self.pace *= 0.88
         return True
 
     def on_cluster(self, now: float, sent: int, until: float) -> None:
@@ -181,6 +196,7 @@ class Cruise:
 
 _BLOCK, _BLOCK_S = 20, 4.0
 _EVERY = 4
+_DOWN_EVERY = 8
 _LOW, _CRUISE, _HIGH = 0.2, 0.25, 0.8
 _WIDE = 1.12
 _LEAN = 0.97
