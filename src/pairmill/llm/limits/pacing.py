@@ -486,9 +486,10 @@ class RateControl:
             self.pace = self._pace_after(now)
             if self._short_in_row == _SHORTS and self._measured:
                 self._allowed = max(self._measured)
+                self._measured.clear()
             if not self._singles:
                 self._anchor = self._allowed
-            self._begin_cruise(now, sent, 0.2)
+            self._begin_cruise(now, sent, 0.3)
             return
         self._held_s = _LONGER * max(self._held_s, _LONG_PATIENCE_S if self._is_long else 0.0)
         self._held_calls *= _LONGER
@@ -590,6 +591,8 @@ class RateControl:
         self._is_guess = now - self._samples[0][0] < (_MINUTE_S if is_long else _CREDIBLE_S)
         span_s = _MINUTE_S if is_long else _RISEN_S if was_guess else _RECENT_S
         self._allowed = self._rate_over(now, span_s) / (1.0 - self._chance)
+        if self.pace is None:
+            self._allowed = max(self._allowed, 0.5 * self._rate_over(now, _STEADY_S))
         if self.pace is None or was_guess:
             return self._allowed * _LEAN
         if not self._singles and self._allowed >= _LEAN * self.pace:
@@ -634,6 +637,7 @@ class RateControl:
             is_long = self._soon < _SOON
             if not is_long and self._is_long:  # waves, and no minutes
                 self._short_in_row = _SHORTS
+                self._measured.clear()
                 self._test_at, self._test_sent = now, 0
         self._short_in_row = 0 if is_long else self._short_in_row + 1
         if not is_long or self._is_guess or self.pace is None:
@@ -677,7 +681,7 @@ class RateControl:
             return
         since_s = min(_RECENT_S, max(1.0, now - self.paused_until))
         is_used = self._rate_over(now, since_s) >= _UTILISED * self.pace
-        is_due = now >= self._test_at and sent >= self._test_sent and self._spent_at is None
+        is_due = now >= self._test_at and (sent >= self._test_sent or now >= self._test_at + 60.0 * self._held_calls / _FIRST_TEST_CALLS) and self._spent_at is None
         if is_due and (is_used or self._has_fallen):
             self._tested, self._is_guess, self._cut_at = self._allowed, True, now
             self._is_cruising = False
@@ -697,6 +701,13 @@ class RateControl:
             self._refused_then = self.refused
         if self._is_long and not self._is_full(now):
             self._lone_of += calls
+            if self._lone_of >= 100 and self._lone > 0.1 * self._lone_of:
+                self._short_in_row = _SHORTS
+                self._measured.clear()
+                self._lone = self._lone_of = 0.0
+                self._allowed = self._anchor = max(1.0, window) / _MINUTE_S
+                self._begin_cruise(now, sent, 0.3)
+                return
             if self._lone_of > 1000:
                 self._lone *= 1000 / self._lone_of
                 self._lone_of = 1000

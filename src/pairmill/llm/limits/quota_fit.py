@@ -20,9 +20,11 @@ import math
 __all__ = ["QuotaFit"]
 
 _NOISE = (0.0, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.2, 0.3, 0.45)
-_PRIOR_NONE = 3.0  # log weight of no noise beside that of each other share
+_PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0)  # log weights
 _SPAN, _STEP = 1.0, 0.025  # of the logarithm of the quota: 2.7 times up and down
 _CELLS = 2 * round(_SPAN / _STEP) + 1
+_VARY = 2  # steps that a quota goes up and down by from block to block
+_WIDER = range(-_VARY, _CELLS + _VARY)
 _LEAST = 0.003  # probability of a refusal: no model is that good
 _KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
 _ENOUGH = 60.0  # calls of a block that count in full
@@ -41,8 +43,7 @@ class QuotaFit:
 
     def __init__(self) -> None:
         self._center = 0.0
-        self._noise = [0.0] * len(_NOISE)
-        self._noise[0] = _PRIOR_NONE
+        self._noise = [*_PRIOR]
         self._weights: list[list[float]] = []
         self.calls = 0
 
@@ -71,16 +72,19 @@ class QuotaFit:
         rate = sent / seconds
         trust = _TRUST * min(1.0, _ENOUGH / sent)
         hit, miss = trust * refused, trust * (sent - refused)
-        over = [1.0 - self._center * math.exp(self._log(cell)) / rate for cell in range(_CELLS)]
+        over = [1.0 - self._center * math.exp(self._log(cell)) / rate for cell in _WIDER]
         some = sum(share > 0.0 for share in over)
         for noise, row in zip(_NOISE, self._weights, strict=True):
             f = max(noise, _LEAST)
             flat = hit * math.log(f) + miss * math.log(1.0 - f)
-            for cell in range(some, _CELLS):
-                row[cell] = _KEEP * row[cell] + flat
+            fits = [math.exp(-60.0)] * some
             for cell in range(some):
                 f = min(0.97, max(_LEAST, noise + (1.0 - noise) * over[cell]))
-                row[cell] = _KEEP * row[cell] + hit * math.log(f) + miss * math.log(1.0 - f)
+                fits[cell] = math.exp(max(-60.0, hit * math.log(f) + miss * math.log(1.0 - f)))
+            fits += [math.exp(max(-60.0, flat))] * (len(over) - some)
+            for cell in range(_CELLS):
+                fit = 0.25 * fits[cell] + 0.5 * fits[cell + _VARY] + 0.25 * fits[cell + 2 * _VARY]
+                row[cell] = _KEEP * row[cell] + math.log(fit)
         best = max(map(max, self._weights))
         for row in self._weights:
             row[:] = [max(value - best, -30.0) for value in row]
@@ -178,7 +182,7 @@ class Cruise:
         elif self._blocks >= self._down + _DOWN_EVERY and self.fit.noise >= 0.02 and self.fit.doubt > 0.3 * self.fit.noise:
             self._down = self._blocks
             self._least = 60
-            self.pace *= 0.88
+            self.pace *= 1.0 - max(0.12, self.fit.noise)
         return True
 
     def on_cluster(self, now: float, sent: int, until: float) -> None:
