@@ -203,5 +203,5 @@ _EVERY = 4
 _DOWN_EVERY = 8
 _LOW, _CRUISE, _HIGH = 0.2, 0.25, 0.8
 _WIDE = 1.12
-_LEAN = 0.97
+_LEAN = 0.95
 _USED = 0.8
