@@ -639,12 +639,13 @@ class RateControl:
                 self._short_in_row = _SHORTS
                 self._measured.clear()
                 self._test_at, self._test_sent = now, 0
-        self._short_in_row = 0 if is_long else self._short_in_row + 1
+        self._short_in_row = 0 if is_long else self._short_in_row + (self.cluster_size > 1)
         if not is_long or self._is_guess or self.pace is None:
             return
         # Its minute was full when it refused first, and still when it refused last.
-        full = (self._full_rate(spent_at), self._full_rate(self._full_at))
-        allowed = min(full)
+        allowed = self._full_rate(self._full_at)
+        if spent_at - self._samples[0][0] >= _MINUTE_S:
+            allowed = min(allowed, self._full_rate(spent_at))
         self._measured.append(allowed)
         self._allowed = self._anchor = max(self._measured)
         self._is_cruising = False
@@ -695,7 +696,7 @@ class RateControl:
             return
         if self._is_long:
             window = self._taken_by(now) - self._taken_by(now - _MINUTE_S)
-            fullest = self._fullest * 0.95 ** (seconds / _MINUTE_S)
+            fullest = self._fullest * 0.9 ** (seconds / _MINUTE_S)
             is_known = self.refused - self._refused_then <= 3 + 0.01 * window
             self._fullest = max(window, fullest) if is_known else fullest
             self._refused_then = self.refused

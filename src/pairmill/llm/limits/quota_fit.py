@@ -36,13 +36,14 @@ class QuotaFit:
     """What is known of a quota and of the noise beside it.
 
     Attributes:
+        rate: Calls a second, as measured before; the middle of the grid.
         calls: Seen since ``begin``.
     """
 
-    __slots__ = ("_center", "_noise", "_weights", "calls")
+    __slots__ = ("rate", "_noise", "_weights", "calls")
 
     def __init__(self) -> None:
-        self._center = 0.0
+        self.rate = 0.0
         self._noise = [*_PRIOR]
         self._weights: list[list[float]] = []
         self.calls = 0
@@ -60,7 +61,7 @@ class QuotaFit:
         """
         if self._weights:
             self._noise = self._marginal()
-        self._center = rate
+        self.rate = rate
         prior = [-0.5 * (self._log(cell) / sure) ** 2 for cell in range(_CELLS)]
         prior = [max(value, -6.0) for value in prior]
         self._weights = [[noise + value for value in prior] for noise in self._noise]
@@ -72,7 +73,7 @@ class QuotaFit:
         rate = sent / seconds
         trust = _TRUST * min(1.0, _ENOUGH / sent)
         hit, miss = trust * refused, trust * (sent - refused)
-        over = [1.0 - self._center * math.exp(self._log(cell)) / rate for cell in _WIDER]
+        over = [1.0 - self.rate * math.exp(self._log(cell)) / rate for cell in _WIDER]
         some = sum(share > 0.0 for share in over)
         for noise, row in zip(_NOISE, self._weights, strict=True):
             f = max(noise, _LEAST)
@@ -89,7 +90,7 @@ class QuotaFit:
         for row in self._weights:
             row[:] = [max(value - best, -30.0) for value in row]
         middle = self.quantile(0.5)
-        if abs(math.log(middle / self._center)) > _SPAN / 2:
+        if abs(math.log(middle / self.rate)) > _SPAN / 2:
             self.begin(middle, 0.3)
 
     @property
@@ -114,9 +115,9 @@ class QuotaFit:
         for cell, weight in enumerate(sums):
             if below + weight >= share * total:
                 part = (share * total - below) / weight
-                return self._center * math.exp(self._log(cell) + (part - 0.5) * _STEP)
+                return self.rate * math.exp(self._log(cell) + (part - 0.5) * _STEP)
             below += weight
-        return self._center
+        return self.rate
 
     def _marginal(self) -> list[float]:
         sums = [math.log(sum(map(math.exp, row))) for row in self._weights]
@@ -157,7 +158,7 @@ class Cruise:
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
         self._is_probe, self._least = False, _BLOCK
-        self.pace = _LEAN * self.fit.quantile(_CRUISE)
+        self.pace = _LEAN * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
 
     def on_refused(self, index: int) -> None:
         if index >= self._sent and (self._end_at == math.inf or index < self._end_sent):
@@ -189,8 +190,13 @@ class Cruise:
         """Learn of a cluster, with which the block ends; go on after a pause."""
         if self._end_at == math.inf:
             self._end_at, self._end_sent = now, sent
-        self._learn()
+        was_probe = self._is_probe
+        if was_probe:
+            self._refused += 1
+            self._learn()
         self.resume(until, sent)
+        if not was_probe:
+            self.pace *= _LESS
 
     def _learn(self) -> None:
         calls, seconds = self._end_sent - self._sent, self._end_at - self._at
@@ -201,6 +207,7 @@ class Cruise:
 _BLOCK, _BLOCK_S = 20, 4.0
 _EVERY = 4
 _DOWN_EVERY = 8
+_LESS = 0.8
 _LOW, _CRUISE, _HIGH = 0.2, 0.25, 0.8
 _WIDE = 1.12
 _LEAN = 0.95
