@@ -658,9 +658,7 @@ class RateControl:
         return self._short_in_row < _SHORTS
 
     def _full_rate(self, until: float) -> float:
-        since = max(until - _MINUTE_S, self._samples[0][0])
-        taken = max(1, self._taken_by(until) - self._taken_by(since))
-        return taken / max(1.0, until - since)
+        return max(1, self._taken_by(until) - self._taken_by(until - _MINUTE_S)) / _MINUTE_S
 
     def _taken_by(self, then: float) -> int:
         found = self._samples[0][1]

@@ -175,8 +175,9 @@ class Cruise:
         self._learn()
         low, high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
         self._blocks += 1
-        is_up = self._is_probe and self.fit.quantile(0.5) > self.pace
-        is_probe = is_up or (not self._is_probe and self._blocks % _EVERY == 0 and high > _WIDE * low)
+        if self._is_probe and self.fit.quantile(0.5) > self.pace:
+            self._blocks = _EVERY * (self._blocks // _EVERY) + _EVERY - 2  # nothing was refused
+        is_probe = not self._is_probe and self._blocks % _EVERY == 0 and high > _WIDE * low
         self.resume(now, sent)
         if is_probe:
             self._is_probe, self.pace = True, high
