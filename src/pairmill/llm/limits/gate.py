@@ -185,7 +185,7 @@ class Gate:
     def _allowed(self, now: float) -> int:
         """Calls that may be in flight at this moment."""
         limit = self._width.limit
-        room = self.control.ramp_room(now, self._quota.sent, limit)
+        room = self.control.pause.room(now, self._quota.sent, limit)
         return max(1, min(limit, self.in_flight + room))
 
     def _pump(self, now: float) -> None:
@@ -225,23 +225,23 @@ class Gate:
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds until a call fits in every way at once; inf: when another one ends."""
-        control = self.control
-        if now < control.paused_until or not self._breaker.is_closed:
+        pause = self.control.pause
+        if now < pause.until or not self._breaker.is_closed:
             hold_s = self._hold_s(now)
             if hold_s > 0.0:
                 return hold_s
         limit = self._width.limit
         if self.in_flight >= limit:
             return math.inf
-        if control.is_ramping:
-            ramp_s = control.ramp_wait_s(now, self._quota.sent, limit)
+        if pause.is_ramping:
+            ramp_s = pause.wait_s(now, self._quota.sent, limit)
             if ramp_s > 0.0:
                 return ramp_s
         return self._quota.wait_s(amounts, now)
 
     def _hold_s(self, now: float) -> float:
         """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
-        hold_s = self.control.paused_until - now
+        hold_s = self.control.pause.until - now
         state = self._breaker.state(now)
         if state is State.OPEN:
             return max(hold_s, self._breaker.until - now)

@@ -43,7 +43,7 @@ def test_nothing_is_paced_before_the_first_refusal() -> None:
     control = RateControl()
     fed(control, 10, 0, 60)
     assert control.pace is None
-    assert control.ramp_wait_s(60, 600, 64) == 0.0
+    assert control.pause.wait_s(60, 600, 64) == 0.0
 
 
 def test_two_hundred_refusals_of_one_episode_cut_once() -> None:
@@ -99,11 +99,11 @@ def test_one_episode_never_takes_more_than_a_third() -> None:
 def test_retry_after_rules_and_a_later_one_extends_the_pause() -> None:
     control = RateControl()
     refuse(control, 10, 5, after=7)
-    assert control.paused_until == 17
+    assert control.pause.until == 17
     refuse(control, 11, 6, epoch=0, after=20)
-    assert control.paused_until == 31
+    assert control.pause.until == 31
     refuse(control, 12, 7, epoch=0, after=1)
-    assert control.paused_until == 31
+    assert control.pause.until == 31
 
 
 def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
@@ -111,15 +111,15 @@ def test_without_it_the_pause_doubles_while_nothing_is_taken() -> None:
     now, sent, pauses = 0.0, 0, []
     for _ in range(9):
         refuse(control, now, sent)
-        pauses.append(control.paused_until - now)
-        now, sent = control.paused_until, sent + 1
+        pauses.append(control.pause.until - now)
+        now, sent = control.pause.until, sent + 1
     assert pauses == [2, 4, 8, 16, 32, 60, 60, 60, 60]
 
 
 def let_go(control: RateControl, now: float, sent: int) -> int:
     """How many calls may go at a time, after ``sent`` before a pause, of 64."""
     count = 0
-    while count < 64 and control.ramp_wait_s(now, sent + count, 64) == 0.0:
+    while count < 64 and control.pause.wait_s(now, sent + count, 64) == 0.0:
         count += 1
     return count
 
@@ -128,9 +128,9 @@ def test_after_a_blocked_pause_one_call_asks_first() -> None:
     control = RateControl()
     refuse(control, 0, 0, after=30)
     assert [let_go(control, 30 + s, 1) for s in (0, 0.4, 0.5, 1, 2.5)] == [1, 1, 2, 4, 32]
-    assert control.ramp_wait_s(30.2, 2, 64) == pytest.approx(0.3)
+    assert control.pause.wait_s(30.2, 2, 64) == pytest.approx(0.3)
     assert let_go(control, 33, 1) == 64
-    assert not control.is_ramping
+    assert not control.pause.is_ramping
 
 
 def test_calls_follow_sooner_where_refusals_come_sooner() -> None:
