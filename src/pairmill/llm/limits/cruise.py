@@ -63,7 +63,9 @@ class QuotaFit:
         self._weights: list[list[float]] = []  # logarithms, by noise and quota
 
     def begin(self, rate: float, sure: float) -> None:
-        """Begin anew with a quota that was measured; what is known of the noise is kept.
+        """Begin anew with a quota that was measured.
+
+        Half of what is known of the noise is kept: the rest may have been the quota's.
 
         Args:
             rate: Calls a second.
@@ -71,8 +73,8 @@ class QuotaFit:
         """
         if self._weights:
             logs = [math.log(weight) for weight in self._noise_weights()]
-            best = max(logs)
-            self._noise = [max(_LONGEST_PRIOR, log - best) for log in logs]
+            known = [max(_LONGEST_PRIOR, log - max(logs)) for log in logs]
+            self._noise = [(old + new) / 2.0 for old, new in zip(_PRIOR, known, strict=True)]
         quotas = [max(_WIDEST_PRIOR, -0.5 * (log / sure) ** 2) for log in _LOGS[_VARY:-_VARY]]
         self._weights = [[noise + quota for quota in quotas] for noise in self._noise]
         self.rate = rate
