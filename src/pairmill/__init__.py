@@ -84,7 +84,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name when it is first used, so that ``pairmill --help`` need not."""
+    """Load a public name on first use, to keep ``pairmill --help`` fast."""
     if name not in _HOMES:
         message = f"module 'pairmill' has no attribute {name!r}"
         raise AttributeError(message)

@@ -9,11 +9,11 @@ from pairmill.startup import hold_standard_streams, quit_on_signals
 __all__ = ["GO_ON", "main"]
 
 GO_ON = frozenset({"run", "retry", "recover"})
-"""Commands that are gone on with by giving them again."""
+"""Commands that resume when given again."""
 
 
 def main() -> None:
-    """Make the process ready, then load and run the command line."""
+    """Set up the process, then load and run the command line."""
     hold_standard_streams()
     if GO_ON.intersection(sys.argv[1:2]):
         quit_on_signals()

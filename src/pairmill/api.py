@@ -1,7 +1,7 @@
 """The Python API: what the commands do, as functions that return values.
 
-Everything here may also be imported from ``pairmill`` itself. Errors that a user can mend are
-`PairmillError`; its text says what to do.
+Everything here may also be imported from ``pairmill`` itself. Errors that a user can fix are
+`PairmillError`; the text says what to do.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def estimate(
     output: str | os.PathLike[str] = "dataset",
     **settings: Any,
 ) -> Estimate:
-    """Say what a run would take, without a call: tokens, dollars and hours, each as a range.
+    """Estimate a run without a call: tokens, dollars and hours, each as a range.
 
     Args:
-        inputs: As for `generate`. They are read to their end.
-        output: The run folder, if it was begun: what it holds is left out, and measured there.
+        inputs: As for `generate`. They are read completely.
+        output: The run folder, if it exists: its finished work is not counted, but measured.
         settings: As for `generate`.
 
     Raises:
@@ -118,18 +118,18 @@ def export(
     exact: bool = False,
     options: ExportOptions | None = None,
 ) -> ExportSummary:
-    """Write the pairs of a run folder as a dataset to train on: without repeats, split, one format.
+    """Write the pairs of a run folder as a dataset to train on: deduplicated, split, in one format.
 
     Args:
         folder: The run folder; it is only read.
         to: Name of the training format.
         output: A folder that is new, empty, or holds an earlier export; ``FOLDER-FORMAT`` if None.
-        near: How near repeats are found: ``words``, or ``embed`` for those of like meaning too.
-        exact: Drop only instructions that are the same, in constant memory.
-        options: Split, thresholds and more; their ``shape`` gives way to ``to``.
+        near: How near duplicates are found: ``words``, or ``embed`` for similar meaning too.
+        exact: Drop only identical instructions, in constant memory.
+        options: Split, thresholds and more; ``to`` overrides their ``shape``.
 
     Raises:
-        PairmillError: There is no such format, no row, or the disk refused.
+        PairmillError: There is no such format or no row, or the disk refused a write.
     """
     from dataclasses import replace  # noqa: PLC0415
     from functools import partial  # noqa: PLC0415
@@ -157,16 +157,16 @@ def push(folder: str | os.PathLike[str], repo: str, *, public: bool = False) -> 
 
     Args:
         folder: An exported folder.
-        repo: ``OWNER/NAME``; it is made where it is missing. An earlier export there is replaced,
-            anything else is left alone.
-        public: For everybody to read; else the repository is private.
+        repo: ``OWNER/NAME``; created if missing. An earlier export there is replaced, anything
+            else is kept.
+        public: True to create a public repository; else it is private.
 
     Returns:
-        The repository's address.
+        URL of the repository.
 
     Raises:
-        PairmillError: It is no export, the hub refuses the token, holds something else under this
-            name, or cannot be reached.
+        PairmillError: It is not an export; or the hub refuses the token, holds something else
+            under this name, or cannot be reached.
     """
     from pairmill.output.export_place import check_is_export  # noqa: PLC0415 (slow to load)
     from pairmill.output.hub import look_at_hub  # noqa: PLC0415
@@ -176,7 +176,7 @@ def push(folder: str | os.PathLike[str], repo: str, *, public: bool = False) -> 
 
 
 def push_to(export: Path, target: HubTarget) -> str:
-    """Push an export to a repository that was looked at; see `push`."""
+    """Push an export to a repository that was checked; see `push`."""
     from pairmill.output.hub import push_to_hub  # noqa: PLC0415 (slow to load)
 
     return push_to_hub(export, target, __version__)
@@ -195,19 +195,19 @@ def qc(
     rows: str | os.PathLike[str] | None = None,
     clean: str | os.PathLike[str] | None = None,
 ) -> Report:
-    """Measure a dataset that any tool made, and judge each figure.
+    """Measure a dataset made by any tool, and judge each figure.
 
     Args:
         pairs: JSONL, JSON, CSV, Parquet, a folder of them, or a run folder.
-        documents: What the pairs were made from; a run folder knows by itself.
-        text_field: The documents' field that holds the text.
-        instruction_field: The field of the instruction, if it is not found.
-        answer_field: The field of the answer, if it is not found.
-        examples: A file with phrases of the prompt's own examples, one a line.
-        near: How repeats are told: ``words``, or ``embed`` for like meaning too.
-        profile: ``grounded`` or ``general``; None: as the data looks.
-        rows: Where to write every finding as a line of JSON, or None.
-        clean: Where to write the dataset without the rows found bad, or None.
+        documents: Documents that the pairs were made from; not needed for a run folder.
+        text_field: Field of the documents that holds the text.
+        instruction_field: Field of the instruction, if it is not detected.
+        answer_field: Field of the answer, if it is not detected.
+        examples: A file with phrases of the prompt's own examples, one per line.
+        near: How duplicates are found: ``words``, or ``embed`` for similar meaning too.
+        profile: ``grounded`` or ``general``; None: detected.
+        rows: File to write every finding to as a line of JSON, or None.
+        clean: Place to write the dataset to without bad rows, or None.
 
     Raises:
         PairmillError: The files cannot be read, or hold no pairs.
@@ -234,10 +234,10 @@ def report(folder: str | os.PathLike[str], *, seed: int = 0) -> Path:
 
     Args:
         folder: The run folder.
-        seed: Chooses the pairs that are shown.
+        seed: Selects the pairs that are shown.
 
     Raises:
-        PairmillError: It is no run folder, or the disk refused.
+        PairmillError: It is not a run folder, or the disk refused a write.
     """
     from pairmill.output.report.folder import report_on  # noqa: PLC0415 (slow to load)
 

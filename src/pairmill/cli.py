@@ -1,7 +1,7 @@
 """The command line: arguments in, exit code out.
 
-What people read goes to standard error, what programs read to standard output. Imports that cost
-time stand in the commands that need them, so that ``pairmill --help`` answers at once.
+Text for people goes to standard error, text for programs to standard output. Slow imports are
+inside the commands that need them, so that ``pairmill --help`` is fast.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _NOT_TAKEN = frozenset({errno.ENOSPC, errno.EIO, errno.EBADF, errno.EAGAIN, errno.EINVAL})
-_PATIENCE_S = 2.0  # with who reads standard error, at the end
+_PATIENCE_S = 2.0  # for the reader of standard error, at the end
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +75,7 @@ def _all_commands(
             "--version",
             callback=_print_version,
             is_eager=True,
-            help="Print the version, and nothing else.",
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -90,10 +90,10 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 
 def main() -> None:
-    """Run the command line; every mistake of a user ends in one line and an exit code."""
+    """Run the command line; every user error ends in one line and an exit code."""
     hold_standard_streams()
     warnings.showwarning = _warn
-    # Whatever is told, by whomever: if nobody takes it within a moment, the command goes on.
+    # If standard error is not read within a moment, the command goes on without it.
     sys.stderr = cast("TextIO", Quiet(sys.stderr, patience_s=_PATIENCE_S))
     try:
         read_secret_files(os.environ)
@@ -121,12 +121,12 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    """Write a line for people."""
+    """Write a line to standard error."""
     sys.stderr.write(f"{line}\n")
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
-    """Say one line of what will change; a library's own warnings are not for our users."""
+    """Print our own deprecation warnings in one line; warnings of libraries are hidden."""
     if issubclass(category, FutureWarning):
         typer.echo(f"pairmill: {message}", err=True)
 
@@ -182,7 +182,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         bool,
         typer.Option(
             "--dry-run",
-            help="Read and plan, print the first prompt, and ask nothing.",
+            help="Read the input, print the plan and the first prompt, and ask nothing.",
             rich_help_panel=OTHERS,
         ),
     ] = False,
@@ -191,14 +191,14 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     accept_change: Annotated[bool, flag("accept_change", "--accept-change")] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Say nothing but how it ended.", rich_help_panel=OTHERS),
+        typer.Option("--quiet", "-q", help="Print only the final result.", rich_help_panel=OTHERS),
     ] = False,
     verbose: Annotated[
         bool,
         typer.Option(
             "--verbose",
             "-v",
-            help="Name each piece of input that is skipped.",
+            help="Name every skipped piece of input.",
             rich_help_panel=OTHERS,
         ),
     ] = False,
@@ -262,10 +262,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
 @app.command()
 def retry(
     folder: Folder,
-    reason: Annotated[str | None, typer.Option(help="Only what was rejected for this.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only units rejected for this reason.")] = None,
     model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
 ) -> None:
-    """Ask again for the chunks that were rejected, and only for them."""
+    """Ask again about the rejected chunks, and only about them."""
     import contextlib
 
     from pairmill.run.retry_rejected import prepare
@@ -280,7 +280,7 @@ def status(
     folder: Folder,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Say how far a run is, also while it runs."""
+    """Show the progress of a run, also while it runs."""
     from pairmill.service.status import print_status
 
     print_status(folder, as_json=as_json)
@@ -289,10 +289,10 @@ def status(
 @app.command()
 def show(
     folder: Folder,
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many pairs.")] = 3,
-    seed: Annotated[int | None, typer.Option(help="The same pairs each time.")] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")] = 3,
+    seed: Annotated[int | None, typer.Option(help="Seed of the selection.")] = None,
 ) -> None:
-    """Print a few random pairs beside the text that they come from."""
+    """Print a few random pairs beside their source text."""
     import secrets
 
     from pairmill.output.show import print_pairs
@@ -302,7 +302,7 @@ def show(
 
 @local.command("path")
 def local_path() -> None:
-    """Print where the embedded model's file is."""
+    """Print the path of the embedded model's file."""
     from pairmill.llm.local import model_path
 
     typer.echo(model_path())
@@ -312,7 +312,7 @@ def local_path() -> None:
 def local_serve(
     model: Annotated[str, typer.Option(help="local, or local:FILE.gguf")] = "local",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
-    slots: Annotated[int, typer.Option(min=1, help="Answers written at the same time.")] = 4,
+    slots: Annotated[int, typer.Option(min=1, help="Answers generated at the same time.")] = 4,
 ) -> None:
     """Serve the embedded model, OpenAI-compatible, on 127.0.0.1 until Ctrl-C."""
     from pairmill.llm.local import model_path, serve

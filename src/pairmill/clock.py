@@ -1,4 +1,4 @@
-"""Time, as something that is passed in: policy code never looks at the wall by itself."""
+"""Clocks that are passed in: policy code never reads the time by itself."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What anything that waits or measures is given."""
+    """Clock for code that waits or measures."""
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment; never goes back. For durations and deadlines."""
+        """Return monotonic seconds since some fixed moment, for durations and deadlines."""
         ...
 
     def time(self) -> float:
-        """Seconds since the epoch. For records that people read."""
+        """Return seconds since the epoch, for records that people read."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return when ``seconds`` have gone by; at once for zero or less."""
+        """Return after ``seconds``; at once for zero or less."""
         ...
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The system clock."""
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)

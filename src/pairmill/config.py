@@ -2,8 +2,8 @@
 
 A file may put them into groups (`pairmill.reference`); the model itself is flat.
 
-Precedence: defaults, then the YAML file, then what the caller gives. A key is never a setting; its
-place in the environment is (``api_key_env``).
+Precedence: defaults, then the YAML file, then what the caller gives. A key is never a setting;
+the name of its environment variable is (``api_key_env``).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from pairmill.reference import flatten, put_at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic.config import JsonDict
+
 __all__ = [
     "LOCAL",
     "PlanSettings",
@@ -52,17 +54,16 @@ __all__ = [
 
 LOCAL = "local"  # --model local: the embedded model; local:PATH for any other GGUF file
 
-
 _PREFIX = "PAIRMILL__"
 
 
 def is_local_model(model: str) -> bool:
-    """Whether a model's name means that the embedded server answers."""
+    """Return whether a model's name selects the embedded server."""
     return model == LOCAL or model.startswith(f"{LOCAL}:")
 
 
 RENAMED = {"max_tokens": "max_total_tokens"}
-"""Settings of earlier versions, and what they are called today."""
+"""Old names of settings, with their current ones."""
 
 _WHY_RENAMED = {
     "max_tokens": "it caps the tokens of the whole run, not the length of an answer",
@@ -70,56 +71,56 @@ _WHY_RENAMED = {
 
 
 def _as_word(value: object) -> object:
-    """YAML reads a bare ``off`` and ``on`` as false and true."""
+    """Convert booleans back: YAML reads a bare ``off`` and ``on`` as false and true."""
     return ("on" if value else "off") if isinstance(value, bool) else value
 
 
 def _as_text(value: object) -> object:
-    """YAML reads a bare port as a number."""
+    """Convert a number to text: YAML reads a bare port as a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _as_weights(value: object) -> object:
-    """A list of texts weighs all the same."""
+    """Give all texts of a plain list the same weight."""
     return dict.fromkeys(value, 1.0) if isinstance(value, list | tuple) else value
 
 
 Switch = BeforeValidator(_as_word)
 PerMinute = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 Reasoning = Annotated[Literal["auto", "off", "low", "medium", "high"], Switch]
+
+_SEMANTIC: JsonDict = {"semantic": True}
 
 
 class RequestSettings(BaseModel):
-    """What is sent with each call beside pairmill's own words."""
+    """Extra parts of each request."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     body: dict[str, Any] = {}
-    """Fields of the JSON body; they win over those of pairmill."""
+    """Fields of the JSON body; they override those of pairmill."""
     headers: dict[str, str] = {}
-    """Headers; ``${NAME}`` stands for an environment variable, so that no secret is a setting."""
+    """Headers; ``${NAME}`` is replaced by an environment variable, to keep secrets out of here."""
     query: dict[str, str] = {}
-    """Parameters of the address, such as ``api-version``."""
+    """Query parameters, such as ``api-version``."""
 
     @model_validator(mode="after")
     def _leaves_ours_alone(self) -> RequestSettings:
         for name, setting in _OWN_FIELDS.items():
             if name in self.body:
-                msg = f"body.{name}: is pairmill's own; {setting}"
+                msg = f"body.{name}: is set by pairmill; {setting}"
                 raise ValueError(msg)
         for name, value in self.headers.items():
             if _SECRET_HEADER.search(name) and "${" not in value:
                 msg = f"headers.{name}: put the secret into the environment and write ${{NAME}}"
                 raise ValueError(msg)
             if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.isprintable():
-                msg = f"headers.{name}: is no header"
+                msg = f"headers.{name}: is not a valid header"
                 raise ValueError(msg)
         return self
 
     def with_own(self, own: RequestSettings | None) -> RequestSettings:
-        """These, and a pool's own over them."""
+        """Return these, overridden by a pool's own."""
         if own is None:
             return self
         return RequestSettings(
@@ -140,7 +141,7 @@ _SECRET_HEADER = re.compile(r"authorization|key|token|secret|cookie", re.IGNOREC
 
 
 class PoolSettings(BaseModel):
-    """One endpoint, key and model of several. What is None is taken from the run's settings."""
+    """One of several endpoints, keys or models. None: as in the run's settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -158,7 +159,7 @@ class PoolSettings(BaseModel):
     """Pools with the same scope share one quota, such as two keys of one organisation."""
     provider: str | None = None
     request: RequestSettings | None = None
-    """Added to the run's own, and wins over it."""
+    """Added to the run's own, which it overrides."""
     reasoning: Reasoning | None = None
     service_tier: str | None = None
     escalation: bool = False
@@ -168,25 +169,25 @@ class PoolSettings(BaseModel):
 Weights = Annotated[
     dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]], BeforeValidator(_as_weights)
 ]
-"""Texts with their weights; a list weighs all the same."""
+"""Texts with their weights; in a list, all have the same."""
 
 
 class PlanSettings(BaseModel):
-    """What the plan of a chunk's pairs is drawn from; what is None stays as it is built in."""
+    """Distributions that the plan of a chunk's pairs is drawn from; None: the built-in one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     types: Weights | None = None
-    """Sorts of instruction."""
+    """Types of instruction."""
     askers: Weights | None = None
     """Who asks; one for all pairs of a chunk."""
     difficulties: Weights | None = None
     forms: Weights | None = None
-    """How a request is put."""
+    """Forms of the request."""
     answers: Weights | None = None
     """Forms of the answer: prose, list, steps, table, code."""
     lengths: Weights | None = None
-    """About how long the answer is, in words of one's own."""
+    """Approximate lengths of the answer, in free text."""
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> PlanSettings:
@@ -199,245 +200,141 @@ class PlanSettings(BaseModel):
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what an earlier version did not know and is not set: a folder compares them."""
+        """Leave out fields that are new and unset, since folders compare the serialized form."""
         values: dict[str, Any] = handler(self)
         later = ("answers", "lengths")
         return {name: value for name, value in values.items() if value or name not in later}
 
 
 class Settings(BaseModel):
-    """Everything that a run can be told.
+    """All settings of a run; `pairmill.reference.SETTINGS` describes each of them.
 
-    Fields marked ``semantic`` decide what the pairs are; when one of them changes, an existing run
-    folder asks for ``accept_change``. All others may change between two starts of one run.
+    Fields marked ``semantic`` determine the pairs; if one of them changes, an existing run folder
+    requires ``accept_change``. All others may change between two starts of one run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     inputs: tuple[str, ...] = ()
-    """Files, folders, URLs, or ``-`` for standard input."""
     output: Path = Path("dataset")
-    """The run folder."""
-
-    partition: str | None = Field(None, json_schema_extra={"semantic": True})
-    """The part of the chunks that this process works on, as ``INDEX/COUNT`` from ``0/COUNT`` on;
-    ``auto/COUNT`` or ``auto`` take it from the environment. Its folder lies in ``output``."""
-
+    partition: str | None = Field(None, json_schema_extra=_SEMANTIC)
     export: str | None = None
-    """A training format to which the run is exported, beside its folder, once it has ended."""
-
     companions: tuple[str, ...] = ()
-    """Coroutines of your own beside the run, as ``package.module:name`` or ``FILE.py:name``; see
-    docs/companions.md."""
     status: Annotated[str | None, BeforeValidator(_as_text)] = None
-    """Where a status server listens while the run lasts: ``PORT``, ``HOST:PORT``."""
     status_hosts: tuple[str, ...] = ()
-    """Names, beside addresses and this machine's own, under which it may be asked."""
     status_linger_s: float = Field(0.0, ge=0, le=3600, allow_inf_nan=False)
-    """How long it waits at the end for one more scrape of its metrics."""
 
-    text_field: str | None = Field(None, json_schema_extra={"semantic": True})
-    """Name of the field that holds a record's text; found by itself where None."""
-    chunk_min_chars: int = Field(800, ge=1, json_schema_extra={"semantic": True})
-    chunk_target_chars: int = Field(1800, ge=1, json_schema_extra={"semantic": True})
-    chunk_max_chars: int = Field(2800, ge=16, json_schema_extra={"semantic": True})
-    tokenizer: Path | None = Field(None, json_schema_extra={"semantic": True})
-    """A ``tokenizer.json``: chunks are measured by its tokens, and ``chunk_*_tokens`` hold."""
-    chunk_min_tokens: int = Field(200, ge=1, json_schema_extra={"semantic": True})
-    chunk_target_tokens: int = Field(450, ge=1, json_schema_extra={"semantic": True})
-    chunk_max_tokens: int = Field(700, ge=16, json_schema_extra={"semantic": True})
-    splitter: str | None = Field(None, json_schema_extra={"semantic": True})
-    """A function of your own that cuts texts, as ``package.module:name``; see docs/sources.md."""
+    text_field: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    chunk_min_chars: int = Field(800, ge=1, json_schema_extra=_SEMANTIC)
+    chunk_target_chars: int = Field(1800, ge=1, json_schema_extra=_SEMANTIC)
+    chunk_max_chars: int = Field(2800, ge=16, json_schema_extra=_SEMANTIC)
+    tokenizer: Path | None = Field(None, json_schema_extra=_SEMANTIC)
+    chunk_min_tokens: int = Field(200, ge=1, json_schema_extra=_SEMANTIC)
+    chunk_target_tokens: int = Field(450, ge=1, json_schema_extra=_SEMANTIC)
+    chunk_max_tokens: int = Field(700, ge=16, json_schema_extra=_SEMANTIC)
+    splitter: str | None = Field(None, json_schema_extra=_SEMANTIC)
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
-    """Longest line or record that is read; a longer one is counted, named and skipped."""
     languages: tuple[str, ...] = ()
-    """Languages (``en``, ``de``) of documents that are used; all where empty."""
-    privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra={"semantic": True})
-    """What becomes of mail addresses, phone and account numbers and keys in documents, before
-    anything leaves the machine: kept, replaced by placeholders, or their document dropped."""
+    privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra=_SEMANTIC)
     min_words: int = Field(40, ge=1)
-    """A document with fewer words is no article, and is skipped."""
     duplicates: Annotated[Literal["off", "exact", "near"], Switch] = "exact"
-    """Which copies of documents and chunks are left out before anything is paid for: none, those
-    with the same text, or those with nearly the same text too."""
     duplicate_similarity: float = Field(0.85, ge=0.5, le=1)
-    """Share of words that two texts must have in common, in the same order, to be near
-    duplicates."""
     shared_lines: Literal["remove", "keep"] = "remove"
-    """What becomes of lines that many documents of one site share."""
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
-    """Processor time that one HTML page may take; one that takes more, or 30 times that by the
-    clock, is counted, named and skipped."""
     page_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
-    """Processes that take text out of pages and other documents; as many as cores by default."""
     sources: tuple[str, ...] = ()
-    """Formats of your own, as ``module:attribute``; see docs/sources.md."""
     strict: bool = False
-    """Whether any piece of input that cannot be used makes a run end with 1."""
     limit: int | None = Field(None, ge=1)
-    """At most this many chunks in all."""
     limit_per_document: int | None = Field(None, ge=1)
-    """At most this many chunks, the first ones, of each document."""
 
-    model: str = Field("gpt-4o-mini", min_length=1, json_schema_extra={"semantic": True})
+    model: str = Field("gpt-4o-mini", min_length=1, json_schema_extra=_SEMANTIC)
     base_url: str | None = None
-    """An OpenAI-compatible endpoint, up to and with its ``/v1``; OPENAI_BASE_URL where None."""
     api_key_env: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key."""
     provider: str | None = None
-    """Whose words the endpoint speaks: a name, a YAML file, or ``module:name``; found by the
-    address where None. See docs/providers.md."""
     request: RequestSettings = RequestSettings()
-    """Extra ``body`` fields, ``headers`` and ``query`` parameters for each call."""
     wire: Literal["auto", "direct", "sdk"] = "auto"
-    """What carries the calls: ``direct`` is the fast one, ``sdk`` the openai library; ``auto`` is
-    direct wherever a plain key is all that the endpoint asks for."""
     structured_output: Literal["auto", "json_schema", "json_object", "prompt"] = "auto"
-    """How the answer's schema reaches the server; ``auto`` probes once and remembers."""
     reasoning: Reasoning = "auto"
-    """How much the model thinks before it answers; ``auto``: as little as it can be told to."""
     answer_tokens: int | None = Field(None, ge=64, le=1_000_000)
-    """Tokens that one answer may take, thoughts included; where None, what the answer needs and
-    what the model was seen to think."""
     keep_reasoning: bool = False
-    """Whether thoughts that the server tells apart are kept with the answers."""
     service_tier: str | None = Field(None, min_length=1, max_length=40)
-    """Sent as it stands, such as ``flex``: slower, refused more often, and cheaper."""
     concurrency: int | None = Field(None, ge=1, le=16384)
-    """Calls in flight; chosen by itself where None."""
     timeout_s: float = Field(120.0, gt=0)
-    """Longest wait for one answer."""
 
     rpm: PerMinute | None = None
-    """Requests a minute that the quota allows; learned from headers where None."""
     tpm: PerMinute | None = None
-    """Tokens a minute, prompt and answer together; learned from headers where None."""
     input_tpm: PerMinute | None = None
     output_tpm: PerMinute | None = None
     charge: Literal["actual", "reconciled", "reserved"] | None = None
-    """What counts against ``tpm``: tokens used; prompt and ``max_tokens`` until the answer comes;
-    or these for good. Found out where None."""
     rate_share: float = Field(1.0, gt=0, le=1)
-    """This process's part of the quota, where several share it."""
     pools: tuple[PoolSettings, ...] = ()
-    """Several endpoints, keys or models instead of one; what a pool leaves out is as above."""
     prices: Path | None = None
-    """A price file that overrides the one that comes along."""
     max_usd: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Dollars that all starts of the run may cost together; never passed."""
     max_total_tokens: int | None = Field(None, gt=0)
-    """Tokens that they may use, prompts and answers together."""
     max_hours: float | None = Field(None, gt=0, allow_inf_nan=False)
-    """Hours that they may take."""
     endpoint_wait_s: float = Field(1800.0, ge=0)
-    """How long an endpoint may be down before the run ends, resumable."""
     no_progress_s: float = Field(900.0, gt=0)
-    """A run in which nothing becomes durable for so long, without a known reason, ends."""
 
-    recipe: str = Field("auto", json_schema_extra={"semantic": True})
-    """A recipe's name; a file (``mine.yaml``, ``mine.py``); ``package.module:name``; ``auto``:
-    ``extractive`` for the embedded model, else ``backtranslate``."""
-    pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra={"semantic": True})
-    temperature: float = Field(0.8, ge=0, le=2, json_schema_extra={"semantic": True})
+    recipe: str = Field("auto", json_schema_extra=_SEMANTIC)
+    pairs_per_chunk: int = Field(3, ge=1, le=10, json_schema_extra=_SEMANTIC)
+    temperature: float = Field(0.8, ge=0, le=2, json_schema_extra=_SEMANTIC)
     top_p: float | None = Field(None, gt=0, le=1)
-    """Sent only where given."""
-    seed: int = Field(0, json_schema_extra={"semantic": True})
+    seed: int = Field(0, json_schema_extra=_SEMANTIC)
     mode: Literal["one_step", "two_step", "verbatim"] = Field(
-        "one_step", json_schema_extra={"semantic": True}
+        "one_step", json_schema_extra=_SEMANTIC
     )
-    """How ``backtranslate`` writes: pairs at once; instructions, then answers; or only an
-    instruction, to which the text itself is the answer."""
     style_card: Annotated[Literal["off", "measured", "model"], Switch] = Field(
-        "measured", json_schema_extra={"semantic": True}
+        "measured", json_schema_extra=_SEMANTIC
     )
-    """How the prompt says in what manner an author writes; see ``recipes/style.py``."""
-    voice: Literal["author", "neutral", "assistant"] = Field(
-        "author", json_schema_extra={"semantic": True}
-    )
-    """Whose voice the answers have: the author's, nobody's, or that of an assistant who explains.
-    Style cards are for the author's alone."""
-    prompts: Literal["auto", "1", "2"] = Field("auto", json_schema_extra={"semantic": True})
-    """The set of prompts: ``auto`` is the one that a run folder was begun with, else today's."""
+    voice: Literal["author", "neutral", "assistant"] = Field("author", json_schema_extra=_SEMANTIC)
+    prompts: Literal["auto", "1", "2"] = Field("auto", json_schema_extra=_SEMANTIC)
     checks: Annotated[Literal["default", "off"] | dict[str, str | float], Switch] = Field(
-        "default", json_schema_extra={"semantic": True}
+        "default", json_schema_extra=_SEMANTIC
     )
-    """Policies and thresholds that differ from the table in ``quality/thresholds.py``. ``off``:
-    no pair is looked at, and nothing stops a run whose pairs are about nothing."""
-    evolve: Annotated[Literal["off", "on"], Switch] = Field(
-        "off", json_schema_extra={"semantic": True}
-    )
-    """Whether each pair is made harder or better once, beside the one it came from."""
+    evolve: Annotated[Literal["off", "on"], Switch] = Field("off", json_schema_extra=_SEMANTIC)
     preference: Annotated[Literal["off", "samples", "closed_book"], Switch] = Field(
-        "off", json_schema_extra={"semantic": True}
+        "off", json_schema_extra=_SEMANTIC
     )
-    """A second answer to each instruction: drawn again, or written without the text."""
-    preference_model: str | None = Field(None, json_schema_extra={"semantic": True})
-    """Who writes the second answer; the run's model where None."""
+    preference_model: str | None = Field(None, json_schema_extra=_SEMANTIC)
     judge: Annotated[Literal["off", "sample", "all"], Switch] = Field(
-        "off", json_schema_extra={"semantic": True}
+        "off", json_schema_extra=_SEMANTIC
     )
-    """Which chunks' pairs a judge rates. It never changes a pair."""
-    judge_model: str | None = Field(None, json_schema_extra={"semantic": True})
-    """Who judges; the run's model where None, though another one is the better judge."""
-    judge_share: float = Field(0.02, gt=0, le=1, json_schema_extra={"semantic": True})
-    """Share of the chunks that ``judge: sample`` takes."""
-    judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
-    """Share of the judged chunks that are judged twice, and that get a planted fault."""
+    judge_model: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    judge_share: float = Field(0.02, gt=0, le=1, json_schema_extra=_SEMANTIC)
+    judge_trust: float = Field(0.05, ge=0, le=1, json_schema_extra=_SEMANTIC)
     verify: Annotated[Literal["off", "sample", "all"], Switch] = Field(
-        "off", json_schema_extra={"semantic": True}
+        "off", json_schema_extra=_SEMANTIC
     )
-    """Which chunks' pairs a verifier checks against the text, sentence by sentence."""
-    verify_model: str | None = Field(None, json_schema_extra={"semantic": True})
-    """Who verifies; the run's model where None, though another one is the better verifier."""
-    verify_share: float = Field(0.05, gt=0, le=1, json_schema_extra={"semantic": True})
-    """Share of the chunks that ``verify: sample`` takes."""
-    verify_trust: float = Field(0.05, ge=0, le=1, json_schema_extra={"semantic": True})
-    """Share of the verified chunks on which the verifier is tested with a planted error."""
+    verify_model: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    verify_share: float = Field(0.05, gt=0, le=1, json_schema_extra=_SEMANTIC)
+    verify_trust: float = Field(0.05, ge=0, le=1, json_schema_extra=_SEMANTIC)
     unsupported: Literal["cut", "repair", "drop", "flag"] = Field(
-        "cut", json_schema_extra={"semantic": True}
+        "cut", json_schema_extra=_SEMANTIC
     )
-    """What becomes of a pair with a sentence that a verifier found unsupported."""
-    guidance: str | None = Field(None, max_length=8_000, json_schema_extra={"semantic": True})
-    """A paragraph for the constant part of every writing prompt: the domain, the audience, what to
-    avoid."""
-    language: str | None = Field(None, max_length=40, json_schema_extra={"semantic": True})
-    """The language to write in, whatever the passage's is: a code such as ``fr``, or a name."""
-    system_prompt: str | tuple[str, ...] | None = Field(None, json_schema_extra={"semantic": True})
-    """The system message of every row; of several, one is drawn for each."""
-    plan: PlanSettings | None = Field(None, json_schema_extra={"semantic": True})
-    """What ``backtranslate`` draws for each pair, with weights; see ``docs/recipes.md``."""
-    models: dict[str, str] = Field({}, json_schema_extra={"semantic": True})
-    """Role to model, for the steps of recipe files: ``writer``, ``answerer``, ``judge``, others."""
-    chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """Chunks that make one unit; a recipe file says it by ``unit``."""
-    chunk_step: int = Field(1, ge=1, le=20, json_schema_extra={"semantic": True})
-    """How many chunks further each unit of neighbours begins."""
-    chunks_by: Literal["neighbours", "subject"] = Field(
-        "neighbours", json_schema_extra={"semantic": True}
-    )
-    """Which chunks belong together: neighbours in a document, or those of one subject."""
+    guidance: str | None = Field(None, max_length=8_000, json_schema_extra=_SEMANTIC)
+    language: str | None = Field(None, max_length=40, json_schema_extra=_SEMANTIC)
+    system_prompt: str | tuple[str, ...] | None = Field(None, json_schema_extra=_SEMANTIC)
+    plan: PlanSettings | None = Field(None, json_schema_extra=_SEMANTIC)
+    models: dict[str, str] = Field({}, json_schema_extra=_SEMANTIC)
+    chunks_per_unit: int = Field(1, ge=1, le=20, json_schema_extra=_SEMANTIC)
+    chunk_step: int = Field(1, ge=1, le=20, json_schema_extra=_SEMANTIC)
+    chunks_by: Literal["neighbours", "subject"] = Field("neighbours", json_schema_extra=_SEMANTIC)
     target_pairs: int | None = Field(None, ge=1)
-    """The run ends once the folder holds this many pairs."""
     per_document: int | None = Field(None, ge=1)
-    """No more chunks of a document are asked for once it gave this many pairs."""
     max_repeats: int | None = Field(None, ge=1)
-    """Pairs that may have the same instruction while the run goes; any number where None."""
     max_attempts: int = Field(3, ge=1, le=10)
-    """Answers bought for one question before it is rejected, the first one included."""
 
     shard_bytes: int = Field(64 * 2**20, ge=1024)
     shard_age_s: float = Field(300.0, gt=0)
     commit_interval_s: float = Field(0.1, gt=0)
     disk_wait_s: float = Field(600.0, ge=0)
-    """How long a disk may be full before the run ends, resumable."""
     grace_s: float = Field(25.0, ge=0)
-    """How long calls in flight may finish after a stop was asked for."""
     accept_change: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _under_todays_names(cls, values: Any) -> Any:
-        """Take settings of an earlier version: a file's, or those of a folder's last start."""
+        """Rename settings of an earlier version, from a file or a folder's last start."""
         if not isinstance(values, dict) or not RENAMED.keys() & values.keys():
             return values
         today = {name: value for name, value in values.items() if name not in RENAMED}
@@ -458,12 +355,12 @@ class Settings(BaseModel):
 
     @property
     def is_local(self) -> bool:
-        """Whether the embedded server answers."""
+        """True if the embedded server answers."""
         return is_local_model(self.model)
 
     @property
     def page_process_count(self) -> int:
-        """How many processes take text out of documents."""
+        """Number of processes that extract text from documents."""
         if self.page_processes != "auto":
             return self.page_processes
         if hasattr(os, "sched_getaffinity"):
@@ -472,19 +369,19 @@ class Settings(BaseModel):
 
     @property
     def recipe_name(self) -> str:
-        """The recipe after ``auto`` is settled."""
+        """Recipe's name after ``auto`` is resolved."""
         if self.recipe != "auto":
             return self.recipe
         return "extractive" if self.is_local else "backtranslate"
 
 
 def is_recipe_file(name: str) -> bool:
-    """Whether a recipe's name is a file: ``mine.yaml``, ``mine.py``, ``mine.py:other``."""
+    """Return whether a recipe's name is a file: ``mine.yaml``, ``mine.py``, ``mine.py:other``."""
     return name.endswith((".yaml", ".yml", ".py")) or ".py:" in name
 
 
 def fingerprint(settings: Settings) -> dict[str, Any]:
-    """The settings that decide what the pairs are: name to plain value."""
+    """Return the settings that determine the pairs, as a map of name to plain value."""
     names = [
         name
         for name, info in Settings.model_fields.items()
@@ -492,7 +389,7 @@ def fingerprint(settings: Settings) -> dict[str, Any]:
     ]
     values = settings.model_dump(mode="json", include=set(names))
     name = settings.recipe_name
-    if is_recipe_file(name):  # where a file lies does not say what is in it
+    if is_recipe_file(name):  # a file's path says nothing about its contents
         name = Path(name.partition(".py:")[0]).stem
     return {**values, "recipe": name}
 
@@ -501,7 +398,7 @@ def read_file(path: Path) -> dict[str, Any]:
     """Read a YAML settings file.
 
     Raises:
-        ConfigError: It cannot be read, is no YAML, names a key twice, or is no mapping.
+        ConfigError: It cannot be read, is not YAML, has a duplicate key, or is not a mapping.
     """
     try:
         text = path.read_text("utf-8")
@@ -511,7 +408,7 @@ def read_file(path: Path) -> dict[str, Any]:
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader underneath)
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
-    except ValueError as error:  # a number of thousands of digits, a date that is none
+    except ValueError as error:  # a number of thousands of digits, an invalid date
         raise ConfigError(f"{path}: {_first_line(error)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -530,13 +427,13 @@ def load(
     given: Mapping[str, Any] | None = None,
     read: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Merge defaults, the file and what was given (None means: not given), and check the result.
+    """Merge defaults, the file and given values (None: not given), and validate the result.
 
     Args:
-        file: The settings file. ``PAIRMILL__NAME`` in the environment wins over it, with
-            ``PAIRMILL__GROUP__NAME`` for a setting of a group.
-        given: What wins over both.
-        read: What ``read_file`` gave for it, where it was read already.
+        file: The settings file. ``PAIRMILL__NAME`` in the environment overrides it, with
+            ``PAIRMILL__GROUP__NAME`` for a setting in a group.
+        given: Values that override both.
+        read: Result of ``read_file``, if the file was read already.
 
     Raises:
         ConfigError: A name is unknown (with the nearest known one), or a value cannot be used.
@@ -570,7 +467,7 @@ def load(
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Settings that the environment gives, by their flat names; values are YAML.
+    """Return the settings in the environment, by flat name; values are YAML.
 
     Raises:
         ConfigError: A name or a value cannot be used.
@@ -590,17 +487,17 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _of_part(settings: Settings) -> Settings:
-    """Name the part of a run that works in parts, and its own folder.
+    """Resolve the part of a partitioned run, and its own folder.
 
     Raises:
-        ConfigError: There is no such part, or a setting needs to know of all parts.
+        ConfigError: There is no such part, or a setting depends on all parts.
     """
     if settings.partition is None:
         return settings
     if settings.target_pairs is not None:
         raise ConfigError(
-            "target_pairs: a part does not know how many pairs the others have; leave it out, and"
-            " choose rows when you export"
+            "target_pairs: a part does not know how many pairs the others have; remove it, and"
+            " select rows when you export"
         )
     part = parse_partition(settings.partition, os.environ)
     output = settings.output
@@ -622,7 +519,7 @@ def _check_known(name: str, where: str) -> None:
 
 
 def _unusable(name: str, value: object) -> str:
-    """Name a value that no setting can have, and say what is wrong with it; "" if nothing is."""
+    """Describe a value that no setting can have; "" if there is none."""
     inner: list[tuple[str, object]] = []
     if isinstance(value, dict):
         inner = [(f"{name}.{key}", each) for key, each in value.items()]
@@ -647,7 +544,7 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key which stands twice, instead of keeping the last."""
+    """A safe loader that rejects duplicate keys, instead of keeping the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -659,7 +556,7 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
+                    None, None, f"the key '{key}' is given twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

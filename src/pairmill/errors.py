@@ -1,4 +1,4 @@
-"""One tree of errors: each knows its exit code; a failed call also knows its kind.
+"""Hierarchy of errors: each has an exit code; a failed call also has a kind.
 
 PairmillError
 ├── UsageError           2   the command line does not make sense
@@ -9,7 +9,7 @@ PairmillError
 │   └── ChangedError     2   the settings differ from those that it was begun with
 ├── StorageError        75   the disk refused a write
 ├── HubError            75   a push to the hub failed, and may be tried again
-├── ProviderError            a call failed; its kind says how, and `MEANINGS` what follows
+├── ProviderError            a call failed; its kind says how, and `MEANINGS` the consequences
 ├── RejectedError            a question has no valid answer; its unit ends in rejected/
 └── StoppedError        75   the run ended early, and the same command goes on with it
 """
@@ -58,24 +58,24 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
 
 
 class Kind(StrEnum):
-    """Why a call failed. What follows from it stands in one table, `MEANINGS`."""
+    """Why a call failed. The consequences are in one table, `MEANINGS`."""
 
     RATE = "rate"  # too fast, or no capacity for us at the moment
     QUOTA = "quota"  # the account's money or allowance is gone
     AUTH = "auth"  # the key was refused
     CONFIG = "config"  # model or address unknown, a parameter refused
     OVERLOAD = "overload"  # 5xx, no connection, a model that is loading
-    STATE = "state"  # the model is not loaded, or has crashed: somebody must see to it
+    STATE = "state"  # the model is not loaded, or has crashed: needs an operator
     TIMEOUT = "timeout"  # no answer in time, here or at a proxy: perhaps billed
     LOST = "lost"  # the connection broke after the request was sent: perhaps billed
     REFUSED = "refused"  # a 4xx that names neither the chunk nor the settings
     CHUNK = "chunk"  # the server names the request itself: too long, filtered
-    FOREIGN = "foreign"  # a 200 of another interface, or a web page: a wrong address, or a proxy's
+    FOREIGN = "foreign"  # a 200 of another API, or a web page: a wrong address, or a proxy
     BADOUT = "badout"  # a 200 that holds no answer
 
     @property
     def meaning(self) -> Meaning:
-        """What follows from a failure of this kind."""
+        """Consequences of a failure of this kind."""
         return MEANINGS[self]
 
 
@@ -86,26 +86,26 @@ class Blame(StrEnum):
     ACCOUNT = "account"
     SETTINGS = "settings"
     CHUNK = "chunk"
-    UNKNOWN = "unknown"  # told by what becomes of other chunks: see `llm.health`
+    UNKNOWN = "unknown"  # determined by the outcome of other chunks: see `llm.health`
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What follows from a failed call.
+    """Consequences of a failed call.
 
     Attributes:
         blame: Whose fault it is.
-        reason: Our own word for it in tables.
-        retries: Whether the same request may be sent again.
-        strikes: After how many different requests in a row without an answer the pool is given up;
-            0: never for this.
-        dropped: Why it is given up, for people; ``{count}`` is the number of requests.
-        exit_code: How a run ends that has no pool left for this.
-        is_down: It speaks against the endpoint as a whole.
-        had_room: The server took the request: no sign of congestion.
-        used_tokens: Tokens may have been used.
-        ends_start: At the first call of a run it is the set-up's fault: waiting cannot help.
-        may_pass: A pool that is given up for this is asked again later, where there are others.
+        reason: Short name in tables.
+        retries: True if the same request may be sent again.
+        strikes: Number of different requests in a row without an answer after which the pool is
+            dropped; 0: never for this.
+        dropped: Why it is dropped, for people; ``{count}`` is the number of requests.
+        exit_code: Exit code of a run whose last pool is dropped for this.
+        is_down: True if it indicates that the whole endpoint is down.
+        had_room: True if the server accepted the request: no sign of congestion.
+        used_tokens: True if tokens may have been used.
+        ends_start: True if at a run's first call the set-up is at fault, and waiting cannot help.
+        may_pass: True if a pool dropped for this is tried again later, if there are others.
     """
 
     blame: Blame
@@ -121,7 +121,7 @@ class Meaning:
     may_pass: bool = False
 
 
-_SEVERAL = 3  # a single one is an accident: a sick replica, a gateway that lost its own key
+_SEVERAL = 3  # a single one may be an accident: a bad replica, a gateway that lost its own key
 _IN_A_ROW = 24  # different chunks refused without one answer: no longer the chunks' fault
 
 MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
@@ -248,16 +248,16 @@ class StorageError(PairmillError):
 
 
 class HubError(PairmillError):
-    """A push to the hub failed; the same command tries it again."""
+    """A push to the hub failed; the same command tries again."""
 
     exit_code = EXIT_RESUMABLE
 
 
 class StoppedError(PairmillError):
-    """The run ended early; the same command goes on with it.
+    """The run ended early; the same command resumes it.
 
     Args:
-        exit_code: 78 where a setting must be mended before that.
+        exit_code: 78 if a setting must be fixed first.
     """
 
     exit_code = EXIT_RESUMABLE
@@ -272,9 +272,10 @@ class RejectedError(PairmillError):
 
     Attributes:
         reason: A short stable word for tables, such as ``invalid_json`` or ``refusal``.
-        raw: What the model wrote last, for the reader of ``rejected/``.
-        kind: Where no answer came at all: how the last call failed.
-        billed_sends: Sends of that request, in all starts, that may have been billed in vain.
+        raw: Last text of the model, for the reader of ``rejected/``.
+        kind: How the last call failed, if there was no answer at all.
+        billed_sends: Sends of that request, in all starts, that may have been billed without an
+            answer.
     """
 
     def __init__(
@@ -295,10 +296,10 @@ class RejectedError(PairmillError):
 
 
 class PendingError(Exception):
-    """An answer is not there yet, and will come hours later (a batch interface, a person).
+    """An answer is not available yet, and will come hours later (a batch API, a person).
 
-    Raised by what answers an ``ask``. The unit leaves its worker and stays open; a later start runs
-    its recipe again, and what was answered before is found in the ledger.
+    Raised while answering an ``ask``. The unit leaves its worker and stays open; a later start runs
+    its recipe again, and finds earlier answers in the ledger.
     """
 
 
@@ -306,19 +307,20 @@ class ProviderError(PairmillError):
     """A call failed. Carries plain facts only: never a request, a header or a library's repr.
 
     Attributes:
-        kind: What the failure means.
-        status: The HTTP status, or None where none came.
+        kind: Kind of failure.
+        status: The HTTP status, or None if there was no response.
         code: The provider's own code or type, if it sent one.
-        reason: Our own word for it, for tables; by default that of the kind.
-        retry_after_s: Seconds that the server asked us to wait, if it did.
-        maybe_paid: The request may have been worked on and billed.
-        headers: The rate-limit headers of the reply, lower-case, for the gate alone.
-        prompt_tokens: What the server says the failed call cost, where it says so.
+        reason: Short name for tables; by default that of the kind.
+        retry_after_s: Seconds that the server asked to wait, if it did.
+        maybe_paid: True if the request may have been processed and billed.
+        headers: Rate-limit headers of the reply, lower-case, only for the gate.
+        prompt_tokens: Prompt tokens of the failed call, if the server reports them.
         completion_tokens: Likewise.
-        refusal: What a refusal said of the request's fields, for the wire that asked; never shown.
-        failed_at: When it failed, in seconds since the epoch; 0 where nobody said.
-        billed_sends: Sends of the request, in all starts, that may have been billed in vain.
-        was_known: It stands in the ledger; nothing was sent this time.
+        refusal: What a refusal said about the request's fields, for the wire; never shown.
+        failed_at: When it failed, in seconds since the epoch; 0 if unknown.
+        billed_sends: Sends of the request, in all starts, that may have been billed without an
+            answer.
+        was_known: True if it was in the ledger, and nothing was sent this time.
     """
 
     def __init__(
@@ -353,19 +355,19 @@ class ProviderError(PairmillError):
 
     @property
     def is_billed(self) -> bool:
-        """Whether the call may have been billed although no answer came of it."""
+        """True if the call may have been billed although no answer came of it."""
         return self.maybe_paid or self.counts_tokens
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether the reply counts tokens, as one does that is paid for."""
+        """True if the reply counts tokens, as a billed one does."""
         if self.completion_tokens > 0:
             return True
         return self.prompt_tokens > 0 and self.kind is not Kind.RATE
 
 
 def first_error(error: BaseException) -> PairmillError | None:
-    """Find the error to tell the user of in what a task group raised; None where it holds none."""
+    """Find the error to report to the user in an exception group; None if it holds none."""
     if isinstance(error, BaseExceptionGroup):
         found = (first_error(inner) for inner in error.exceptions)
         return next((inner for inner in found if inner is not None), None)

@@ -4,7 +4,7 @@
     bus.subscribe(lambda event: print(event.seconds), CallAnswered)
 
 Subscribers are plain synchronous functions, called at once in the order in which they subscribed.
-They count, draw and log; they never decide. An event holds ids, numbers and short words: never a
+They count, display and log; they never decide. An event holds ids, numbers and short words: never a
 prompt, an answer, a header or a key. Anyone may define further events by subclassing `Event`.
 """
 
@@ -57,7 +57,7 @@ class RunOpened(Event, frozen=True):
 
     Attributes:
         pairs: Pairs in the folder.
-        ended: Units that have ended, in whatever way.
+        ended: Units that have ended in any way.
         rejected: Units that ended without a valid answer.
         dropped: Pairs that a check dropped.
         usd: Dollars spent; None if nothing was spent or a price is unknown.
@@ -79,15 +79,15 @@ class DocumentsRead(Event, frozen=True):
 
 
 class InputSkipped(Event, frozen=True):
-    """A piece of input cannot be used, or need not be.
+    """A piece of input was skipped, or need not be asked about.
 
     Attributes:
         source: Its file, and line or record number. Hostile text: sanitize it before showing it.
         reason: A fixed word or phrase, then often ``: `` and a detail.
         fate: ``skipped``; ``dropped`` for a document that was read and left out; ``repeated`` for
-            one that is used, but for some chunks that repeat others.
-        chunks: Of a duplicate, how many chunks need not be asked about.
-        chars: How long these are together.
+            one that is used except for some chunks that repeat others.
+        chunks: Number of a duplicate's chunks that need not be asked about.
+        chars: Total length of these.
     """
 
     source: str
@@ -98,7 +98,7 @@ class InputSkipped(Event, frozen=True):
 
     @property
     def is_lost(self) -> bool:
-        """Whether something was not used that is not there a second time."""
+        """True if something unused is lost, because it does not exist elsewhere."""
         return not self.chunks
 
 
@@ -109,7 +109,7 @@ class UnitsPlanned(Event, frozen=True):
 
 
 class UnitsKnown(Event, frozen=True):
-    """Units were read that an earlier start had finished."""
+    """Units that an earlier start finished were read."""
 
     count: int
 
@@ -126,8 +126,8 @@ class CallAnswered(Event, frozen=True):
         outcome: ``answer``, or ``probe`` for a call made before the run.
         usage: Tokens charged.
         picodollars: What these cost; None if the price is unknown.
-        doubt_tokens: How many more it may have been at worst, if the server did not say.
-        doubt_picodollars: What those would cost.
+        doubt_tokens: Upper bound of further tokens, if the server did not report them.
+        doubt_picodollars: Cost of those.
         seconds: From sending the request to the end of the reply.
     """
 
@@ -191,7 +191,7 @@ class RepairAsked(Event, frozen=True):
     """A model is asked again because its answer was invalid.
 
     Attributes:
-        reason: The word under which the fault is counted.
+        reason: Short name under which the fault is counted.
     """
 
     reason: str
@@ -231,10 +231,10 @@ class PairVerified(Event, frozen=True):
 
     Attributes:
         outcome: ``kept``, ``flagged``, ``cut``, ``repaired``, ``dropped``, or ``unverified`` where
-            a sentence got no verdict that counts and none was found untrue.
-        supported: Sentences of the answer as it was written, by verdict.
-        unproven: Sentences called supported with a quotation that does not stand in the text.
-        missing: Sentences of which nothing was said.
+            a sentence got no valid verdict and none was found untrue.
+        supported: Sentences of the original answer, by verdict.
+        unproven: Sentences called supported with a quotation that is not in the text.
+        missing: Sentences that the reply did not mention.
     """
 
     outcome: str
@@ -246,11 +246,11 @@ class PairVerified(Event, frozen=True):
 
 
 class SentenceTried(Event, frozen=True):
-    """A verifier was tested on a sentence of which the truth is known.
+    """A verifier was tested on a sentence whose truth is known.
 
     Attributes:
         kind: The planted error, or ``copied`` for a sentence of the text itself.
-        doubted: Whether it was said not to be supported; None where nothing was said.
+        doubted: True if it was called unsupported; None if there was no verdict.
     """
 
     kind: str
@@ -262,9 +262,9 @@ class UnitFinished(Event, frozen=True):
 
     Attributes:
         pairs: Pairs that were written.
-        rejected: Lines for the rejected file.
+        rejected: Lines written to the rejected file.
         dropped: Of these, pairs that a check dropped.
-        reason: Why there is no pair, if so.
+        reason: Why there is no pair, if there is none.
         document: Id of the document.
     """
 
@@ -277,7 +277,7 @@ class UnitFinished(Event, frozen=True):
 
 
 class UnitSuspended(Event, frozen=True):
-    """A unit left its worker because an answer is not there yet; a later start takes it up again.
+    """A unit left its worker because an answer is not available yet; a later start resumes it.
 
     Attributes:
         document: Id of the document.
@@ -325,7 +325,7 @@ E4 = TypeVar("E4", bound=Event)
 
 
 class Bus:
-    """Delivers each event at once to everyone who subscribed to its type, in order."""
+    """Delivers each event at once to all subscribers of its type, in order."""
 
     def __init__(self) -> None:
         self._subscribers: dict[type[Event], list[Callable[[Any], None]]] = {}

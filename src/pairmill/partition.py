@@ -1,8 +1,8 @@
 """Parts of one run: several processes that share an input, each with a run folder of its own.
 
-A part takes the chunks whose id falls to it: about one in ``count``, whatever the documents are
-like, and the same ones at every start. All parts read the whole input, so that whatever looks at
-all of it (limits, duplicates, style cards) sees what a single process would see.
+A part takes the chunks whose id hashes to it: about one in ``count``, whatever the documents, and
+the same ones at every start. All parts read the whole input, so that code that depends on all of it
+(limits, duplicates, style cards) sees what a single process would see.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Partition:
 
     Attributes:
         index: From 0.
-        count: How many parts there are.
+        count: Number of parts.
     """
 
     index: int
@@ -43,14 +43,14 @@ class Partition:
 
     @property
     def name(self) -> str:
-        """The name of its run folder."""
+        """Name of its run folder."""
         return f"part-{self.index}-of-{self.count}"
 
     def takes(self, chunk_id: str) -> bool:
-        """Tell whether a chunk falls to this part.
+        """Return whether a chunk belongs to this part.
 
         Args:
-            chunk_id: 32 hexadecimal digits of a hash, so that parts come out even.
+            chunk_id: 32 hexadecimal digits of a hash, which makes the parts equal in size.
         """
         return int(chunk_id[:16], 16) % self.count == self.index
 
@@ -63,7 +63,7 @@ def parse_partition(text: str, environ: Mapping[str, str]) -> Partition:
     SLURM_ARRAY_TASK_COUNT. A Slurm array may begin at any number with steps of 1.
 
     Raises:
-        ConfigError: It has another form, or the environment does not say.
+        ConfigError: It has another form, or the environment lacks the numbers.
     """
     if not _FORM.fullmatch(text):
         raise ConfigError(
@@ -92,14 +92,14 @@ def find_parts(folder: Path) -> dict[Partition, Path]:
 
 
 def check_parts(output: Path, partition: Partition) -> None:
-    """Refuse a part that does not belong to what lies beside it.
+    """Check that a part fits the other folders beside it.
 
     Args:
         output: The part's own run folder.
         partition: The part.
 
     Raises:
-        ConfigError: The folder around it holds parts of another count, or is a run folder itself.
+        ConfigError: The parent folder holds parts of another count, or is a run folder itself.
     """
     if output.name != partition.name:
         return

@@ -1,4 +1,4 @@
-"""Text for people: made harmless for a terminal, a log, a table or an error line; short numbers."""
+"""Text for people: sanitized for a terminal, a log, a table or an error line; short numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _EXACT = 10_000
 
 
 def plain(text: object, limit: int = 300) -> str:
-    """One line of printable characters, runs of blanks as one, cut at ``limit``.
+    """Return one line of printable characters, runs of blanks collapsed, cut at ``limit``.
 
-    Control, bidirectional, zero-width and surrogate characters become blanks. Of what is longer
-    than four times the limit the rest is not looked at.
+    Control, bidirectional, zero-width and surrogate characters become blanks. Text beyond four
+    times the limit is ignored.
     """
     line = str(text)[: 4 * limit]
     if not line.isprintable():
@@ -24,7 +24,7 @@ def plain(text: object, limit: int = 300) -> str:
 
 
 def short(number: float) -> str:
-    """A count in at most five characters or so: 9,999, 12.3k, 412k, 1.2M."""
+    """Format a count in at most about five characters: 9,999, 12.3k, 412k, 1.2M."""
     if abs(number) < _EXACT:
         return f"{number:,.0f}"
     for unit in _UNITS:
@@ -35,7 +35,7 @@ def short(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as 0:07, 12:34 or 3:04:05."""
+    """Format seconds as 0:07, 12:34 or 3:04:05."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,8 +1,8 @@
-"""The frozen values that flow through a run, and how each gets its identity.
+"""Frozen values that flow through a run, and their identities.
 
 Identity is content, never position: a chunk is its text; a unit is a chunk under one recipe and its
-settings; a call is the exact question. Input may be reordered, extended or cut differently between
-two starts, and only what is new is asked.
+settings; a call is the exact question. Input may be reordered, extended or split differently
+between two starts, and only what is new is asked.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ __all__ = [
     "digest_with",
 ]
 
-# hashlib lets other threads run while it hashes more than 2,047 bytes at once. A prompt of 2 kB
-# takes 3 us on the event loop, and longer than that to get its turn back.
+# hashlib releases the GIL while it hashes more than 2,047 bytes at once. A prompt of 2 kB takes
+# 3 us on the event loop; getting the GIL back takes longer.
 _PIECE_BYTES = 2047
 _LONG_BYTES = 64 * 1024
 _ID_BYTES = 16  # 128 bits: a collision among 10^12 ids has a chance of about 10^-15
 
 
 def digest(*parts: str) -> str:
-    """Name the parts by content: 32 hex digits of BLAKE2b-128 over their UTF-8 bytes.
+    """Return a content hash of the parts: 32 hex digits of BLAKE2b-128 over their UTF-8 bytes.
 
-    Each part is preceded by its length, so that no two different tuples share a name. Lone
-    surrogates (which JSON may carry, and UTF-8 may not) are hashed as their escaped form.
+    Each part is preceded by its length, so that no two different tuples share a hash. Lone
+    surrogates (allowed in JSON, not in UTF-8) are hashed in escaped form.
     """
     whole = _framed(parts)
     if len(whole) <= _PIECE_BYTES or len(whole) > _LONG_BYTES:
@@ -86,12 +86,12 @@ class Document(Struct, frozen=True):
     """One article as read from a source, before or after cleaning.
 
     Attributes:
-        id: The source's own id where it has one, else the digest of the text.
+        id: The source's own id if it has one, else the digest of the text.
         text: The body, as Markdown-like plain text with newlines kept.
         source: Where it was read, for people: a file name, with a line or item number.
-        since: The version of reading since which its text comes out as it does; see
+        since: Version of the reader since which its text is unchanged; see
             `pairmill.chunking.clean.READING_VERSION`.
-        date: When it was published, as the source says it.
+        date: Date of publication, as given by the source.
     """
 
     id: str
@@ -106,7 +106,7 @@ class Document(Struct, frozen=True):
 
 
 class PartOrigin(Struct, frozen=True):
-    """Where a part of a unit comes from, if not from the document of its first part."""
+    """Origin of a part of a unit, if not the document of its first part."""
 
     document_id: str
     source: str
@@ -117,17 +117,19 @@ class PartOrigin(Struct, frozen=True):
 class Chunk(Struct, frozen=True):
     """A span of one cleaned document: ``document.text[start:end] == text``, exactly.
 
-    A unit of chunks of several documents is one too: its place, title and URL are its first part's.
+    A unit of chunks from several documents is also one, with the first part's offsets, title and
+    URL.
 
     Attributes:
         id: Digest of ``text`` alone.
-        section: Headings that the span stands under, outermost first.
+        section: Headings above the span, outermost first.
         index: Position among the document's chunks, from 0.
-        parts: Of several chunks that make one unit, where in ``text`` each but the first begins.
-        origins: Of chunks of several documents, where each part but the first comes from.
-        date: When the document was published, as its source says it.
-        preceding: The end of what stands before the span in its document: whole sentences where
-            they are short enough; "" at the beginning.
+        parts: For a unit of several chunks, the offsets in ``text`` at which each but the first
+            begins.
+        origins: For chunks of several documents, the origin of each part but the first.
+        date: Date of publication, as given by the source.
+        preceding: End of the text before the span in its document: whole sentences if they are
+            short enough; "" at the beginning.
     """
 
     id: str
@@ -158,11 +160,11 @@ class Message(Struct, frozen=True):
 class Template(Struct, frozen=True):
     """The constant part of a prompt: every message before the last.
 
-    It is one object for a whole run, so that its bytes and its digest are computed once, and so
-    that providers which cache prompt prefixes see the same bytes in each request.
+    It is one object for a whole run, so that its bytes and digest are computed once, and providers
+    that cache prompt prefixes see the same bytes in each request.
 
     Attributes:
-        id: Digest of all the others; computed, whatever is given.
+        id: Digest of all other fields; always computed.
         chars: Characters of all contents; likewise.
     """
 
@@ -179,7 +181,7 @@ class Template(Struct, frozen=True):
 
 
 class Sampling(Struct, frozen=True):
-    """How the model is to draw its tokens."""
+    """Sampling parameters."""
 
     temperature: float
     max_tokens: int
@@ -187,7 +189,7 @@ class Sampling(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """A question: the constant template, and the one user message that ends it."""
+    """A question: the constant template, and the final user message."""
 
     template: Template
     text: str
@@ -195,7 +197,7 @@ class Prompt(Struct, frozen=True):
 
 
 class AnswerSchema(Struct, frozen=True):
-    """The JSON schema that an answer must fit: a name, the schema, and the digest of both."""
+    """JSON schema of an answer: name, schema, and the digest of both."""
 
     name: str
     schema: dict[str, Any]
@@ -203,13 +205,13 @@ class AnswerSchema(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """Exactly what is asked of a model.
+    """The exact question to a model.
 
-    The way in which a schema reaches the server (``json_schema``, ``json_object``, by words) is no
-    part of the identity: an answer stays bought when a server learns a new mode.
+    The structured-output mode (``json_schema``, ``json_object``, prompt) is not part of the
+    identity: a bought answer stays valid when a server supports a new mode.
 
     Attributes:
-        id: Names the call in the ledger: digest of all the others; computed, whatever is given.
+        id: Key of the call in the ledger: digest of all other fields; always computed.
     """
 
     prompt: Prompt
@@ -233,11 +235,11 @@ class Usage(Struct, frozen=True):
     """Tokens of one or more calls, as the server counted them.
 
     Attributes:
-        prompt_tokens: Of the whole prompt.
-        completion_tokens: Of the whole answer, thoughts included.
-        cached_tokens: The part of the prompt that the provider's cache served.
-        reasoning_tokens: The part of the answer that was thought, not written.
-        cache_write_tokens: The part of the prompt that the cache took in.
+        prompt_tokens: Tokens of the whole prompt.
+        completion_tokens: Tokens of the whole answer, thinking included.
+        cached_tokens: Prompt tokens that were served from the provider's cache.
+        reasoning_tokens: Tokens of thinking in the answer.
+        cache_write_tokens: Prompt tokens that were written to the cache.
     """
 
     prompt_tokens: int = 0
@@ -257,13 +259,13 @@ class Usage(Struct, frozen=True):
 
 
 class Completion(Struct, frozen=True):
-    """What a model answered: the text, why it ended, who answered, what it cost, and when.
+    """A model's answer: text, finish reason, model, usage, and time.
 
     Attributes:
-        finish_reason: ``stop``, ``length``, ``content_filter``, or what the server said.
+        finish_reason: ``stop``, ``length``, ``content_filter``, or the server's own word.
         model: The model's name as the server returned it.
         created: Seconds since the epoch, kept in the ledger, so that a replay writes the same row.
-        reasoning: What the model thought, where the server tells it apart and it is kept.
+        reasoning: The model's thinking, if the server returns it separately and it is kept.
     """
 
     text: str
@@ -275,12 +277,12 @@ class Completion(Struct, frozen=True):
 
 
 class Alternative(Struct, frozen=True):
-    """Another answer to a pair's instruction, to prefer the one or the other.
+    """Another answer to a pair's instruction, for preference data.
 
     Attributes:
-        route: ``samples``: drawn a second time from the same text; ``closed_book``: written by a
+        route: ``samples``: sampled a second time from the same text; ``closed_book``: written by a
             model that did not see the text.
-        score: Mean of a judge's ratings, 1 to 5; None where there is none.
+        score: Mean of a judge's ratings, 1 to 5; None if there is none.
     """
 
     answer: str
@@ -289,16 +291,16 @@ class Alternative(Struct, frozen=True):
 
 
 class Verification(Struct, frozen=True):
-    """What a verifier found of an answer, sentence by sentence.
+    """A verifier's findings about an answer, by sentence.
 
     Attributes:
-        supported: Sentences that the chunk bears out, each by a quotation that stands in it.
-        contradicted: Sentences of which it says the opposite.
-        not_in_text: Sentences that it does not say.
-        unproven: Sentences without a verdict that counts.
-        cut: Sentences that were taken out of the answer, counted nowhere else.
-        quotes: Of each sentence that was asked about, in order, the words of the chunk that bear
-            on it; "" where there are none.
+        supported: Sentences that the chunk supports, each with a quotation that occurs in it.
+        contradicted: Sentences that the chunk contradicts.
+        not_in_text: Sentences that the chunk does not state.
+        unproven: Sentences without a valid verdict.
+        cut: Sentences that were removed from the answer, counted nowhere else.
+        quotes: For each sentence asked about, in order, the quotation from the chunk; "" if there
+            is none.
     """
 
     supported: int
@@ -311,31 +313,30 @@ class Verification(Struct, frozen=True):
 
 Task = Literal["pair", "conversation", "text", "question"]
 """What a row trains: an instruction and its answer; several turns; plain text for continued
-pretraining (``answer`` holds it, ``instruction`` is empty); a question whose short answer can be
-checked."""
+pretraining (in ``answer``; ``instruction`` is empty); a question with a short, checkable answer."""
 
 
 class Pair(Struct, frozen=True):
-    """What becomes one row: an instruction and its answer, or another task's content.
+    """The content of one row: an instruction and its answer, or another task's content.
 
     Attributes:
-        instruction: Of a conversation, its first request; "" for plain text.
-        answer: Of a conversation, the first reply; of plain text, the text.
+        instruction: The request; a conversation's first one; "" for plain text.
+        answer: The reply; a conversation's first one; or the plain text.
         index: Position in its unit; with the unit's id it makes the pair's id.
-        kind: What sort of instruction it is (``how_to``, ``why`` ...), or "" where none was said.
-        evidence: A short string that the model copied from the chunk to show where it looked.
-        grounding: Share of the answer's content words that stand in the chunk, 0 to 1.
+        kind: Type of instruction (``how_to``, ``why`` ...), or "" if unknown.
+        evidence: A short quotation from the chunk that the model gave as its basis.
+        grounding: Share of the answer's content words that occur in the chunk, 0 to 1.
         flags: Names of quality findings that did not drop the pair.
-        scores: What a judge said: aspect to rating from 1 to 5, or None where it said nothing.
+        scores: A judge's ratings: aspect to 1 to 5, or None for a missing one.
         parent: Position in its unit of the pair that this one was evolved from.
         alternative: Another answer to the same instruction.
         task: What the row trains.
-        messages: Every turn of a conversation, without its system message; else empty.
-        system: The system message to train with; "" where there is none.
-        reasoning: The thought that leads to the answer; "" where none was written.
-        fields: What else a recipe says, by name: text, numbers, truth values, lists of these.
-        support: How well the chunk backs the answer up, 0 to 1; None where it cannot be told.
-        verification: What a verifier found; None where none was asked.
+        messages: All turns of a conversation, without its system message; else empty.
+        system: The system message to train with; "" if there is none.
+        reasoning: The thought that leads to the answer; "" if there is none.
+        fields: The recipe's own columns, by name: text, numbers, booleans, lists of these.
+        support: How well the chunk supports the answer, 0 to 1; None if unknown.
+        verification: A verifier's findings; None if there was no verifier.
     """
 
     instruction: str
@@ -358,21 +359,21 @@ class Pair(Struct, frozen=True):
 
 
 class Outcome(StrEnum):
-    """How a unit ended. All three are final until someone asks to retry."""
+    """How a unit ended. All three are final until a retry is requested."""
 
-    WRITTEN = "written"  # at least one pair stands in a shard
+    WRITTEN = "written"  # at least one pair is in a shard
     EMPTY = "empty"  # the model rightly wrote nothing: a junk chunk
     REJECTED = "rejected"  # no valid answer; a tombstone
 
 
 class Rejection(Struct, frozen=True):
-    """A unit or a single pair that was dropped, kept in ``rejected/`` for a person to read.
+    """A unit or a single pair that was dropped, kept in ``rejected/`` for people to read.
 
     Attributes:
         reason: A short stable word, such as ``invalid_json`` or ``ungrounded``.
         detail: One line for people.
-        raw: What the model wrote, as it wrote it.
-        whole_unit: The unit ended with it; False where only one pair of it was dropped.
+        raw: The model's unchanged text.
+        whole_unit: True if the unit ended with it; False if only one of its pairs was dropped.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""What each setting is called, where it stands and what it means: the source of help and docs.
+"""Name, group, meaning and default of every setting: the only source of help and docs.
 
 Loaded by ``pairmill --help``, so it imports nothing heavy. A test compares names, defaults and
 choices with `pairmill.config.Settings`.
@@ -27,19 +27,19 @@ GROUPS = {
     "verify": "Verifier",
     "storage": "Storage",
 }
-"""The groups of a settings file, in its order, with their titles."""
+"""Groups of a settings file, in order, with their titles."""
 
 
 class SettingText(NamedTuple):
-    """What is said of a setting.
+    """Description of a setting.
 
     Attributes:
         group: Key of `GROUPS`; empty for the top level of the file.
         key: The name within the group.
         about: One sentence without a full stop.
         default: The default as it is written in YAML, or in words if it depends.
-        choices: The words that it may be, if there are but a few.
-        more: What only the reference page says.
+        choices: Allowed words, if there are only a few.
+        more: Details that only the reference page shows.
     """
 
     group: str
@@ -56,79 +56,79 @@ SETTINGS: dict[str, SettingText] = {
     "output": _T("", "output", "The run folder", "dataset"),
     "partition": _T(
         "", "partition", "Work on part INDEX of COUNT, in a folder of its own", "none",
-        more="as `0/8` to `7/8`; `auto/8` and `auto` take the numbers from an indexed job or a job"
-        " array; see [scale.md](scale.md)",
+        more="inside `output`; as `0/8` to `7/8`; `auto/8` and `auto` take the numbers from an"
+        " indexed job or a job array; see [scale.md](scale.md)",
     ),
     "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
     "companions": _T(
-        "", "companions", "Coroutines of your own beside the run, as module:name", "none",
-        more="see [companions.md](companions.md)",
+        "", "companions", "Your own coroutines to run beside the run, as module:name", "none",
+        more="or FILE.py:name; see [companions.md](companions.md)",
     ),
     "status": _T(
         "", "status", "Serve progress, metrics and a live page at PORT or HOST:PORT",
-        more="on loopback where no host is named; see [operations.md](operations.md)",
+        more="on loopback if no host is given; see [operations.md](operations.md)",
     ),
     "status_hosts": _T(
-        "", "status_hosts", "Names under which the status server may be asked", "none",
-        more="beside addresses, `localhost` and this machine's name",
+        "", "status_hosts", "Host names that the status server accepts", "none",
+        more="besides addresses, `localhost` and this machine's name",
     ),
     "status_linger_s": _T(
         "", "status_linger_s", "Seconds to wait at the end for a last scrape of /metrics", "0"
     ),
-    "accept_change": _T("", "accept_change", "Go on although marked settings have changed", "no"),
+    "accept_change": _T("", "accept_change", "Continue even if marked settings have changed", "no"),
 
     "text_field": _T(
         "input", "text_field", "The field of a record that holds its text", "found",
-        more="dots lead into it",
+        more="a dotted name leads into nested objects",
     ),
     "chunk_min_chars": _T(
-        "input", "chunk_min_chars", "A shorter piece is joined to its neighbour", "800",
-        more="where there is room",
+        "input", "chunk_min_chars", "Shorter pieces are joined to a neighbour", "800",
+        more="if it has room",
     ),
-    "chunk_target_chars": _T("input", "chunk_target_chars", "The chunk size to aim for", "1800"),
-    "chunk_max_chars": _T("input", "chunk_max_chars", "No chunk is longer", "2800"),
+    "chunk_target_chars": _T("input", "chunk_target_chars", "Chunk size to aim for", "1800"),
+    "chunk_max_chars": _T("input", "chunk_max_chars", "Maximum chunk size", "2800"),
     "tokenizer": _T(
-        "input", "tokenizer", "A tokenizer.json by whose tokens chunks are measured", "none",
-        more="extra `tokens`; the chunk sizes in tokens hold then, those in characters do not",
+        "input", "tokenizer", "A tokenizer.json, to measure chunks in tokens", "none",
+        more="extra `tokens`; then the chunk sizes in tokens apply instead of those in characters",
     ),
     "chunk_min_tokens": _T(
-        "input", "chunk_min_tokens", "With a tokenizer: a shorter piece is joined", "200",
+        "input", "chunk_min_tokens", "With a tokenizer: shorter pieces are joined", "200",
     ),
     "chunk_target_tokens": _T(
-        "input", "chunk_target_tokens", "With a tokenizer: the size to aim for", "450"
+        "input", "chunk_target_tokens", "With a tokenizer: chunk size to aim for", "450"
     ),
     "chunk_max_tokens": _T(
-        "input", "chunk_max_tokens", "With a tokenizer: no chunk is longer", "700"
+        "input", "chunk_max_tokens", "With a tokenizer: maximum chunk size", "700"
     ),
     "splitter": _T(
-        "input", "splitter", "A function of your own that cuts texts, as module:name", "none",
+        "input", "splitter", "Your own function that splits texts, as module:name", "none",
         more="see [sources.md](sources.md)",
     ),
     "min_words": _T(
-        "input", "min_words", "A document with fewer words is skipped", "40",
+        "input", "min_words", "Documents with fewer words are skipped", "40",
         more="a Chinese or Japanese character counts as a word",
     ),
     "languages": _T(
-        "input", "languages", "Languages of documents that are used, such as [en, de]", "all"
+        "input", "languages", "Languages of the documents to use, such as [en, de]", "all"
     ),
     "privacy": _T(
-        "input", "privacy", "What becomes of personal data and keys in documents", "keep",
+        "input", "privacy", "What to do with personal data and keys in documents", "keep",
         ("keep", "redact", "drop"),
-        "mail addresses, phone and account numbers and keys stay, give way to placeholders before"
-        " anything leaves the machine, or their document is dropped",
+        "mail addresses, phone and account numbers and keys are kept, replaced by placeholders"
+        " before anything leaves the machine, or their document is dropped",
     ),
     "duplicates": _T(
-        "input", "duplicates", "Copies of texts that are left out before they are paid for",
+        "input", "duplicates", "Duplicates to skip before they are paid for",
         "exact", ("off", "exact", "near"),
-        "documents and chunks with the same text; with `near` also those that differ in few words,"
-        " see [sources.md](sources.md)",
+        "documents and chunks with the same text; with `near` also those that differ in a few"
+        " words, see [sources.md](sources.md)",
     ),
     "duplicate_similarity": _T(
         "input", "duplicate_similarity", "Share of words that near duplicates have in common",
         "0.85", more="in the same order",
     ),
     "shared_lines": _T(
-        "input", "shared_lines", "What becomes of lines that many documents of a site share",
+        "input", "shared_lines", "What to do with lines that many documents of a site share",
         "remove", ("remove", "keep"),
     ),
     "limit": _T("input", "limit", "At most this many chunks in all"),
@@ -136,28 +136,28 @@ SETTINGS: dict[str, SettingText] = {
         "input", "limit_per_document", "At most this many chunks of each document",
         more="the first ones",
     ),
-    "strict": _T("input", "strict", "End with 1 if any piece of input cannot be used", "no"),
+    "strict": _T("input", "strict", "Exit with 1 if any piece of input cannot be used", "no"),
     "sources": _T(
-        "input", "sources", "Input formats of your own, as module:attribute", "none",
+        "input", "sources", "Your own input formats, as module:attribute", "none",
         more="see [sources.md](sources.md)",
     ),
     "max_line_bytes": _T(
-        "input", "max_line_bytes", "Longest record that is read", "16777216",
-        more="a longer one is counted, named and skipped",
+        "input", "max_line_bytes", "Maximum size of a record", "16777216",
+        more="longer ones are skipped, counted and reported",
     ),
     "page_s": _T(
-        "input", "page_s", "Processor seconds that one HTML page may take", "20",
-        more="a page that takes more, or 30 times that by the clock, is skipped",
+        "input", "page_s", "CPU seconds that one HTML page may take", "20",
+        more="a page that takes more, or 30 times as long by the clock, is skipped",
     ),
     "page_processes": _T(
         "input", "page_processes", "Processes that extract text from documents", "auto",
-        more="`auto`: one for each core",
+        more="`auto`: one per core",
     ),
 
     "model": _T(
         "model", "name", "A model of the endpoint; local; local:FILE.gguf", "gpt-4o-mini",
-        more="a new run at a provider's endpoint asks for it, since the default"
-        " [ends](limits.md#money)",
+        more="a new run at a provider's endpoint must set it, since the default"
+        " [is retired](limits.md#money)",
     ),
     "base_url": _T(
         "model", "base_url", "An OpenAI-compatible endpoint, with its /v1", "`$OPENAI_BASE_URL`"
@@ -170,81 +170,84 @@ SETTINGS: dict[str, SettingText] = {
         "by the address", more="see [providers.md](providers.md)",
     ),
     "answer_tokens": _T(
-        "model", "answer_tokens", "Most tokens of one answer, thoughts included", "by itself",
-        more="by default what the answer needs and what the model was seen to think",
+        "model", "answer_tokens", "Maximum tokens of one answer, thinking included", "automatic",
+        more="by default what the answer needs, plus the thinking seen from the model",
     ),
     "temperature": _T("model", "temperature", "From 0 to 2", "0.8"),
-    "top_p": _T("model", "top_p", "From 0 to 1; sent only where given"),
+    "top_p": _T("model", "top_p", "From 0 to 1; sent only if set"),
     "seed": _T("model", "seed", "Sent with every call", "0"),
     "reasoning": _T(
         "model", "reasoning", "How much the model thinks before it answers", "auto",
         ("auto", "off", "low", "medium", "high"),
-        "`auto`: as little as it can be told to; see [thinking.md](thinking.md)",
+        "`auto`: as little as the model allows; see [thinking.md](thinking.md)",
     ),
     "keep_reasoning": _T(
-        "model", "keep_reasoning", "Keep thoughts that the server tells apart", "no",
+        "model", "keep_reasoning", "Keep thoughts that the server returns separately", "no",
         more="in the ledger, and as `reasoning` of the rows",
     ),
     "structured_output": _T(
         "model", "structured_output", "How the schema of the answer is sent", "auto",
         ("auto", "json_schema", "json_object", "prompt"),
-        "`auto` finds out once which of them gives an answer that can be used",
+        "`auto` finds out once which of them gives a usable answer",
     ),
     "service_tier": _T(
-        "model", "service_tier", "Sent as it stands, such as flex", "none",
-        more="with `flex` an answer is waited for 15 minutes unless `timeout_s` says otherwise",
+        "model", "service_tier", "Service tier, sent unchanged, such as flex", "none",
+        more="`flex` is slower, cheaper and refused more often; `timeout_s` is then 15 minutes"
+        " unless it is set",
     ),
-    "timeout_s": _T("model", "timeout_s", "Longest wait for one answer, in seconds", "120"),
+    "timeout_s": _T("model", "timeout_s", "Seconds to wait for one answer", "120"),
     "request": _T(
         "model", "request", "Extra body fields, headers and query parameters of each call",
         more="see [below](#extra-words-in-each-request)",
     ),
     "wire": _T(
-        "model", "wire", "What carries the calls", "auto", ("auto", "direct", "sdk"),
-        "`direct` is the fast one, `sdk` the openai library",
+        "model", "wire", "HTTP client for the calls", "auto", ("auto", "direct", "sdk"),
+        "`direct` is the fast one, `sdk` the openai library; `auto` is direct wherever a plain key"
+        " suffices",
     ),
     "pools": _T(
         "model", "pools", "Several endpoints, keys or models", "none", more="see [below](#pools)"
     ),
 
-    "max_usd": _T("limits", "max_usd", "Dollars that all starts may cost; never passed"),
+    "max_usd": _T("limits", "max_usd", "Dollars that all starts may cost; never exceeded"),
     "max_total_tokens": _T(
         "limits", "max_total_tokens", "Tokens that all starts may use, prompts and answers",
         more="an earlier version called it `max_tokens`",
     ),
     "max_hours": _T("limits", "max_hours", "Hours that all starts may take"),
-    "concurrency": _T("limits", "concurrency", "Calls in flight", "by itself"),
+    "concurrency": _T("limits", "concurrency", "Calls in flight", "automatic"),
     "rpm": _T("limits", "rpm", "Requests a minute that the quota allows", "learned"),
     "tpm": _T("limits", "tpm", "Tokens a minute, prompt and answer together", "learned"),
-    "input_tpm": _T("limits", "input_tpm", "Prompt tokens a minute, where counted apart"),
-    "output_tpm": _T("limits", "output_tpm", "Answer tokens a minute, where counted apart"),
+    "input_tpm": _T("limits", "input_tpm", "Prompt tokens a minute, if counted separately"),
+    "output_tpm": _T("limits", "output_tpm", "Answer tokens a minute, if counted separately"),
     "charge": _T(
         "limits", "charge", "Which tokens count against the quota", "found out",
         ("actual", "reconciled", "reserved"),
-        "`actual`: tokens used; `reconciled`: the room for the answer until it comes; `reserved`:"
-        " that room for good",
+        "`actual`: tokens used; `reconciled`: prompt and `max_tokens` until the answer comes, then"
+        " the tokens used; `reserved`: prompt and `max_tokens`",
     ),
     "rate_share": _T(
-        "limits", "rate_share", "This process's part of the quota", "1",
-        more="where several share it",
+        "limits", "rate_share", "This process's share of the quota", "1",
+        more="if several processes use it",
     ),
     "prices": _T(
-        "limits", "prices", "A price file over the built-in one", "built in",
+        "limits", "prices", "A price file that overrides the built-in one", "built in",
         more="[pairmill's form, LiteLLM's or models.dev's](limits.md#money)",
     ),
     "max_attempts": _T(
-        "limits", "max_attempts", "Answers bought for one question before it is rejected", "3"
+        "limits", "max_attempts", "Answers bought for one question before it is rejected", "3",
+        more="the first one included"
     ),
     "endpoint_wait_s": _T(
-        "limits", "endpoint_wait_s", "How long an endpoint may be down", "1800",
-        more="then the run ends, resumable",
+        "limits", "endpoint_wait_s", "Seconds that an endpoint may be down", "1800",
+        more="then the run ends and can be resumed",
     ),
     "no_progress_s": _T(
-        "limits", "no_progress_s", "How long nothing may become durable", "900",
-        more="without a known reason; then the run ends, resumable",
+        "limits", "no_progress_s", "Seconds in which nothing may become durable", "900",
+        more="without a known reason; then the run ends and can be resumed",
     ),
     "grace_s": _T(
-        "limits", "grace_s", "How long calls in flight may take after a stop", "25"
+        "limits", "grace_s", "Seconds that calls in flight may take after a stop", "25"
     ),
 
     "recipe": _T(
@@ -253,11 +256,11 @@ SETTINGS: dict[str, SettingText] = {
         more="`auto` takes `extractive` for the embedded model, else `backtranslate`; see"
         " [recipes.md](recipes.md)",
     ),
-    "pairs_per_chunk": _T("recipe", "pairs_per_chunk", "At most this many pairs a chunk", "3"),
+    "pairs_per_chunk": _T("recipe", "pairs_per_chunk", "Maximum number of pairs per chunk", "3"),
     "mode": _T(
         "recipe", "mode", "How backtranslate writes", "one_step",
         ("one_step", "two_step", "verbatim"),
-        "pairs at once; instructions, then answers; or an instruction to which the text itself is"
+        "pairs at once; instructions, then answers; or only an instruction, with the text itself as"
         " the answer",
     ),
     "guidance": _T(
@@ -265,27 +268,27 @@ SETTINGS: dict[str, SettingText] = {
         more="domain, audience, what to avoid",
     ),
     "language": _T(
-        "recipe", "language", "Write in this language, a code or a name", "the text's",
-        more="the language check follows",
+        "recipe", "language", "Language to write in, a code or a name", "the text's",
+        more="the language check uses it too",
     ),
     "system_prompt": _T(
-        "recipe", "system_prompt", "The system message of every row", "none",
-        more="of a list, one is drawn for each",
+        "recipe", "system_prompt", "System message of every row", "none",
+        more="from a list, one is drawn for each",
     ),
     "style_card": _T(
-        "recipe", "style_card", "How the prompt describes the author's manner", "measured",
-        ("off", "measured", "model"), "counted, or read by the model",
+        "recipe", "style_card", "How the prompt describes the author's style", "measured",
+        ("off", "measured", "model"), "measured by counting, or described by the model",
     ),
     "voice": _T(
-        "recipe", "voice", "Whose voice the answers have", "author",
+        "recipe", "voice", "Voice of the answers", "author",
         ("author", "neutral", "assistant"),
-        "`neutral`: plain, without a person; `assistant`: to the one who asked; both without a"
-        " style card; see [quality.md](quality.md#voice)",
+        "`neutral`: plain and impersonal; `assistant`: speaking to the one who asked; both without"
+        " a style card; see [quality.md](quality.md#voice)",
     ),
     "prompts": _T(
-        "recipe", "prompts", "The set of prompts that come along", "auto", ("auto", "1", "2"),
-        "`auto`: the one that the folder was begun with, else today's; another one is other"
-        " questions, each of which is paid for",
+        "recipe", "prompts", "Set of built-in prompts", "auto", ("auto", "1", "2"),
+        "`auto`: the one that the folder was begun with, else the current one; another set means"
+        " new questions, each of which is paid for",
     ),
     "plan": _T(
         "recipe", "plan", "Weights of the types of instruction that backtranslate draws",
@@ -294,55 +297,56 @@ SETTINGS: dict[str, SettingText] = {
         " see [recipes.md](recipes.md)",
     ),
     "evolve": _T(
-        "recipe", "evolve", "on: a harder or better pair beside each one", "off", ("off", "on")
+        "recipe", "evolve", "on: add a harder or better version of each pair", "off", ("off", "on")
     ),
     "preference": _T(
         "recipe", "preference", "A second answer to each instruction", "off",
-        ("off", "samples", "closed_book"), "drawn again, or written without the text",
+        ("off", "samples", "closed_book"), "sampled again, or written without the text",
     ),
     "preference_model": _T(
-        "recipe", "preference_model", "The model that writes second answers", "the run's"
+        "recipe", "preference_model", "Model that writes second answers", "the run's"
     ),
     "models": _T(
-        "recipe", "models", "Role to model, for the steps of recipe files", "none",
-        more="`writer`, `answerer`, `judge`, or names of your own",
+        "recipe", "models", "Map of role to model, for the steps of recipe files", "none",
+        more="`writer`, `answerer`, `judge`, or your own names",
     ),
     "chunks_per_unit": _T(
-        "recipe", "chunks_per_unit", "Chunks that make one unit", "1",
-        more="a recipe file says it by `unit`",
+        "recipe", "chunks_per_unit", "Chunks per unit", "1",
+        more="recipe files use `unit` instead",
     ),
     "chunk_step": _T(
-        "recipe", "chunk_step", "How many chunks further the next unit of neighbours begins", "1"
+        "recipe", "chunk_step", "Chunks from the start of one unit of neighbours to the next", "1"
     ),
     "chunks_by": _T(
         "recipe", "chunks_by", "Which chunks make a unit", "neighbours", ("neighbours", "subject"),
-        "of one document; or of one subject, each of another document",
+        "neighbours in a document; or chunks of one subject, each from another document",
     ),
     "target_pairs": _T("recipe", "target_pairs", "End once the folder holds this many pairs"),
     "per_document": _T(
-        "recipe", "per_document", "Ask no more of a document that gave this many pairs"
+        "recipe", "per_document", "Ask no more about a document that gave this many pairs"
     ),
 
     "checks": _T(
-        "checks", "policies", "off, or policies and thresholds that differ", "default",
-        more="a policy may also stand in the group itself: `checks: {ungrounded: flag}`; see"
-        " [quality.md](quality.md)",
+        "checks", "policies", "off, or policies and thresholds other than the default", "default",
+        more="a policy may also be in the group itself: `checks: {ungrounded: flag}`; `off` also"
+        " disables the canary; see [quality.md](quality.md)",
     ),
     "max_repeats": _T(
-        "checks", "max_repeats", "Pairs that may have the same instruction", "none",
-        more="what is dropped depends on the order of answers",
+        "checks", "max_repeats", "Maximum pairs with the same instruction", "none",
+        more="which ones are dropped depends on the order of answers",
     ),
 
     "judge": _T(
-        "judge", "chunks", "Rate the pairs of these chunks", "off", ("off", "sample", "all")
+        "judge", "chunks", "Rate the pairs of these chunks", "off", ("off", "sample", "all"),
+        "ratings never change a pair"
     ),
     "judge_model": _T(
-        "judge", "model", "The model that rates", "the run's", more="another one is better"
+        "judge", "model", "Model that rates", "the run's", more="another one is a better judge"
     ),
     "judge_share": _T("judge", "share", "Share of the chunks that sample takes", "0.02"),
     "judge_trust": _T(
         "judge", "trust", "Share of the judged chunks on which the judge is tested", "0.05",
-        more="they are rated twice, and get a planted fault",
+        more="they are rated twice, and with a planted fault",
     ),
 
     "verify": _T(
@@ -350,36 +354,37 @@ SETTINGS: dict[str, SettingText] = {
         ("off", "sample", "all"), "see [quality.md](quality.md#the-verifier)",
     ),
     "verify_model": _T(
-        "verify", "model", "The model that verifies", "the run's", more="another one is better"
+        "verify", "model", "Model that verifies", "the run's",
+        more="another one is a better verifier"
     ),
     "verify_share": _T("verify", "share", "Share of the chunks that sample takes", "0.05"),
     "verify_trust": _T(
         "verify", "trust", "Share of the verified chunks on which the verifier is tested", "0.05",
-        more="they are asked about once more, with a planted error",
+        more="they are checked once more, with a planted error",
     ),
     "unsupported": _T(
-        "verify", "unsupported", "What becomes of a pair with an unsupported sentence", "cut",
+        "verify", "unsupported", "What to do with a pair that has an unsupported sentence", "cut",
         ("cut", "repair", "drop", "flag"),
-        "the sentence is left out, the pair is asked for again, dropped, or only flagged",
+        "the sentence is removed, the pair is asked for again, dropped, or only flagged",
     ),
 
-    "shard_bytes": _T("storage", "shard_bytes", "A shard of this size is published", "67108864"),
-    "shard_age_s": _T("storage", "shard_age_s", "A shard of this age is published", "300"),
+    "shard_bytes": _T("storage", "shard_bytes", "Shard size in bytes", "67108864"),
+    "shard_age_s": _T("storage", "shard_age_s", "Maximum shard age in seconds", "300"),
     "commit_interval_s": _T(
-        "storage", "commit_interval_s", "Longest time until an answer is durable", "0.1"
+        "storage", "commit_interval_s", "Maximum seconds until an answer is durable", "0.1"
     ),
     "disk_wait_s": _T(
-        "storage", "disk_wait_s", "How long a disk may be full", "600",
-        more="then the run ends, resumable",
+        "storage", "disk_wait_s", "Seconds that a disk may be full", "600",
+        more="then the run ends and can be resumed",
     ),
 }  # fmt: skip
-"""By the flat name, in the order of a settings file."""
+"""Settings by flat name, in the order of a settings file."""
 
 _BY_PLACE = {(text.group, text.key): name for name, text in SETTINGS.items()}
 
 
 def dotted(name: str) -> str:
-    """Where a setting stands in a grouped file: ``limits.rpm``."""
+    """Return where a setting stands in a grouped file: ``limits.rpm``."""
     text = SETTINGS.get(name)
     return f"{text.group}.{text.key}" if text is not None and text.group else name
 
@@ -388,12 +393,12 @@ def put_at(tree: dict[str, Any], parts: Sequence[str], value: Any) -> str:
     """Put a value into nested mappings.
 
     Args:
-        tree: Is changed.
-        parts: The names that lead to it; at least one.
-        value: What stands there from now on.
+        tree: Mappings to change.
+        parts: Names of the path; at least one.
+        value: New value.
 
     Returns:
-        The name that has a value already where a mapping would be needed; "" if there is none.
+        The name whose value is in the way of a mapping; "" if there is none.
     """
     place = tree
     for part in parts[:-1]:
@@ -408,21 +413,21 @@ def put_at(tree: dict[str, Any], parts: Sequence[str], value: Any) -> str:
 
 
 def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    """Turn the groups of a settings file into flat names; flat names stay as they are.
+    """Turn the groups of a settings file into flat names; flat names are kept.
 
     Args:
-        values: As read from YAML; not changed.
-        where: What to begin an error with, such as ``run.yaml: ``.
+        values: Values as read from YAML; not changed.
+        where: Prefix of error texts, such as ``run.yaml: ``.
 
     Raises:
-        ConfigError: A group holds a name that does not belong there, or a setting stands twice.
+        ConfigError: A group holds a name that does not belong there, or a setting is given twice.
     """
     found: dict[str, Any] = {}
     origin: dict[str, str] = {}
 
     def put(name: str, value: Any, place: str) -> None:
         if name in found:
-            raise ConfigError(f"{where}'{name}' stands twice: as {origin[name]} and as {place}")
+            raise ConfigError(f"{where}'{name}' is given twice: as {origin[name]} and as {place}")
         found[name] = value
         origin[name] = place
 
@@ -446,7 +451,7 @@ def flatten(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
 
 def _misplaced(group: str, key: str) -> str:
     if key in SETTINGS:
-        return f"'{key}' does not stand in {group}: write {dotted(key)}"
+        return f"'{key}' does not belong to {group}: write {dotted(key)}"
     known = [each.key for each in SETTINGS.values() if each.group == group]
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean '{group}.{near[0]}'?" if near else f"known: {', '.join(known)}"

@@ -1,7 +1,7 @@
-"""What a process sets right before anything else is loaded: standard streams and signals.
+"""Process set-up before anything else is loaded: standard streams and signals.
 
-Imports next to nothing: until it has run, a signal ends the process in the system's own way, and
-the first file that is opened may become standard error.
+Imports almost nothing: until it has run, a signal ends the process by the system's default action,
+and the first file that is opened may become standard error.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _STREAMS = ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"))
 
 
 def hold_standard_streams() -> None:
-    """Open ``/dev/null`` in the place of each standard stream that is closed.
+    """Open ``/dev/null`` in place of each closed standard stream.
 
-    Otherwise the next file, pipe or connection gets its number: what is meant for standard error is
-    then written into it, and an event loop whose pipe it is aborts the process at its end.
+    Otherwise the next file, pipe or connection gets its file descriptor: output to standard error
+    then goes into it, and if it is a pipe of the event loop, the process aborts at its end.
     """
     for number, name, mode in _STREAMS:
         try:
@@ -57,10 +57,10 @@ def hold_standard_streams() -> None:
 
 
 def keyless_environment(more: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return what a child process gets that works on crawled text: no key, no token, no proxy.
+    """Return the environment of a child process for crawled text: no keys, tokens or proxies.
 
     Args:
-        more: Beginnings of names that it gets as well.
+        more: Prefixes of further names to pass on.
     """
     return {
         name: value
@@ -70,12 +70,12 @@ def keyless_environment(more: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def read_secret_files(environ: MutableMapping[str, str]) -> None:
-    """Give ``NAME`` the contents of the file that ``NAME_FILE`` names, as orchestrators mount keys.
+    """Set ``NAME`` to the contents of the file that ``NAME_FILE`` names, as with mounted secrets.
 
-    Only names with KEY or TOKEN in them are looked at; one that has a value keeps it.
+    Only names that contain KEY or TOKEN are considered; an existing value is kept.
 
     Raises:
-        ConfigError: Such a file cannot be read, is empty, or is no text.
+        ConfigError: Such a file cannot be read, is empty, or is not text.
     """
     for place in [name for name in environ if name.endswith("_FILE")]:
         name = place.removesuffix("_FILE")
@@ -86,7 +86,7 @@ def read_secret_files(environ: MutableMapping[str, str]) -> None:
             with open(path, encoding="utf-8") as file:  # noqa: PTH123 (next to no imports)
                 secret = file.read(_LONGEST_SECRET).strip()
         except (OSError, UnicodeDecodeError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "is no text"
+            reason = error.strerror if isinstance(error, OSError) else "is not text"
             raise ConfigError(f"{place}: {path}: {reason}") from None
         if not secret:
             raise ConfigError(f"{place}: {path}: is empty")
@@ -94,9 +94,9 @@ def read_secret_files(environ: MutableMapping[str, str]) -> None:
 
 
 def settle_standard_streams() -> bool:
-    """Write out what is buffered; what nobody takes is dropped. False if that was output.
+    """Flush the standard streams, dropping unread data. Return False if output was lost.
 
-    Python does the same at its end, and turns the exit code into 120 where it fails.
+    Python does the same at exit, and turns the exit code into 120 if it fails.
     """
     taken = True
     for number, name, _ in _STREAMS[1:]:
@@ -114,10 +114,10 @@ def settle_standard_streams() -> bool:
 
 
 def quit_on_signals() -> None:
-    """End the process at once, as resumable, on a signal that nobody listens for.
+    """End the process at once, as resumable, on a signal without a handler.
 
-    For the time before a run listens and after it has: nothing is in flight then, and the folder is
-    safe at every moment. A signal that is ignored (``nohup``) stays so.
+    For the time before and after a run handles signals: nothing is in flight then, and the folder
+    is always in a safe state. An ignored signal (``nohup``) stays ignored.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -127,7 +127,7 @@ def quit_on_signals() -> None:
 def _quit(number: int, _frame: FrameType | None) -> None:
     name = signal.Signals(number).name
     try:
-        os.set_blocking(2, False)  # who reads it may not
+        os.set_blocking(2, False)  # nobody may be reading
         os.write(2, f"pairmill: stopped by {name}; the same command goes on\n".encode())
     finally:
         os._exit(EXIT_RESUMABLE)

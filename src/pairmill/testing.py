@@ -1,12 +1,12 @@
-"""For users' own tests: an ``ask`` without a model, a clock that is told the time, an endpoint.
+"""For users' own tests: an ``ask`` without a model, a clock with a settable time, an endpoint.
 
     ask = ScriptedAsk([{"skip": None, "pairs": [...]}])
     pairs = await my_recipe.write(chunk("Some text."), ask)
     assert ask.prompts[0].text.startswith(...)
 
 `ScriptedAsk` runs a recipe without HTTP, limits or files; `Simulator` is a whole endpoint on
-loopback, for what goes over the wire (see docs/simulator.md). `MemoryStore` is a ledger for runs
-that leave nothing to go on with, and `check_ledger` tries one of your own (see docs/ledgers.md).
+loopback, to test HTTP (see docs/simulator.md). `MemoryStore` is a ledger for runs that need no
+resuming, and `check_ledger` tests one of your own (see docs/ledgers.md).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SEED = 20
 
 
 def make_chunk(text: str, **fields: Any) -> Chunk:
-    """A chunk that is a whole document; ``fields`` are those of `pairmill.records.Chunk`."""
+    """Make a chunk that is a whole document; ``fields`` are those of `pairmill.records.Chunk`."""
     name = digest(text)
     usual = {"document_id": name, "start": 0, "end": len(text), "source": "test"}
     return Chunk(**{"id": name, "text": text, **usual, **fields})
@@ -62,17 +62,17 @@ def make_chunk(text: str, **fields: Any) -> Chunk:
 
 @dataclass
 class ScriptedAsk:
-    """An `Ask` that answers from a script, and keeps all that it was given.
+    """An `Ask` that answers from a script, and records its calls.
 
     Attributes:
-        replies: What the model writes, in order: texts, values to be sent as JSON, or errors to be
+        replies: Replies of the model, in order: texts, values to be sent as JSON, or errors to be
             raised. When none is left, each question gets a value that fits its schema, made from
             the passage in the prompt.
-        prompts: The questions that were asked.
-        models: The model that each was meant for; None is the run's own.
-        dropped: What the recipe dropped by itself.
-        told: Events that it sent to the run's subscribers.
-        around: What the recipe finds around its unit.
+        prompts: Questions that were asked.
+        models: Model of each; None is the run's own.
+        dropped: Pairs that the recipe dropped.
+        told: Events that it emitted.
+        around: Context of its unit.
     """
 
     replies: Iterable[Any] = ()
@@ -94,10 +94,10 @@ class ScriptedAsk:
         model: str | None = None,
         mend: bool = True,  # noqa: ARG002
     ) -> Answer:
-        """Read the next reply as a real one is read, without asking again.
+        """Parse the next reply like a real one, without asking again.
 
         Raises:
-            RejectedError: It is no valid answer, with the reason that a run would give.
+            RejectedError: It is not a valid answer; with the reason that a run would give.
         """
         self.prompts.append(prompt)
         self.models.append(model)
@@ -111,15 +111,15 @@ class ScriptedAsk:
         return reading.value
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """All of them are new."""
+        """Treat every name as new."""
         return [True] * len(names)
 
     def drop(self, rejection: Rejection) -> None:
-        """Note that a pair was dropped."""
+        """Record that a pair was dropped."""
         self.dropped.append(rejection)
 
     def tell(self, event: Event, /) -> None:
-        """Note what was told."""
+        """Record an event."""
         self.told.append(event)
 
 

@@ -163,7 +163,7 @@ def test_settings_that_cannot_work(text: str, word: str, tmp_path: Path, command
     corpus = write_corpus(tmp_path / "articles", 1, 12)
     code, lines = command("run", corpus, "-o", tmp_path / "out", "--config", tmp_path / "run.yaml")
     assert code == 78
-    mistakes = [line for line in lines if "settings stand in groups now" not in line]
+    mistakes = [line for line in lines if "settings are in groups now" not in line]
     assert len(mistakes) == 1
     assert word in mistakes[0]
 

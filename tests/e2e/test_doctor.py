@@ -72,7 +72,7 @@ async def test_what_a_run_will_do_follows_from_it(monkeypatch: pytest.MonkeyPatc
     [
         ("json_object", Mode.JSON_OBJECT, "is not supported"),
         ("none", Mode.PROMPT, "is not supported"),
-        ("ignored", Mode.PROMPT, "accepted, but not held to"),
+        ("ignored", Mode.PROMPT, "accepted, but not enforced"),
     ],
 )
 async def test_the_strongest_mode_that_works_is_named(
@@ -92,7 +92,7 @@ async def test_tokens_that_are_not_counted_are_missed(
     broken = SimulatorSettings(faults=Faults(rates={fault: 1.0}))
     found, plan, _ = await examined(monkeypatch, broken)
     assert found.has_usage is False
-    assert any("do not count their tokens" in line for line in plan)
+    assert any("do not report token counts" in line for line in plan)
 
 
 async def test_a_server_of_ones_own_is_widened_by_its_gauge(
@@ -105,7 +105,7 @@ async def test_a_server_of_ones_own_is_widened_by_its_gauge(
     assert any("the price of 'my-model' is not known" in line for line in plan)
     without = SimulatorSettings(dialect="none", metrics="none")
     _, blind, _ = await examined(monkeypatch, without)
-    assert "by the seconds that a token takes" in blind[0]
+    assert "by the time per token" in blind[0]
     _, fixed, _ = await examined(monkeypatch, without, concurrency=12)
     assert "12 calls in flight, as given" in fixed[0]
 

@@ -20,6 +20,7 @@ from pairmill.errors import ConfigError, Kind, ProviderError
 from pairmill.llm import local
 from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.records import AnswerSchema, Message, Prompt, Request, Sampling, Template
 
@@ -99,26 +100,37 @@ async def test_the_embedded_model_answers_by_the_schema_and_is_gone_afterwards(
 
 
 @pytest.mark.model
-async def test_one_slot_without_a_cache_answers_by_the_request_alone() -> None:
-    def asked(text: str) -> Request:
-        return structs.replace(REQUEST, prompt=structs.replace(REQUEST.prompt, text=text))
+async def test_with_saved_prompts_one_slot_answers_by_the_request_alone(tmp_path: Path) -> None:
+    """Whatever was asked before and is asked beside, and also of a server that began anew."""
+
+    def asked(text: str, seed: int) -> Request:
+        sampling = structs.replace(REQUEST.prompt.sampling, seed=seed)
+        prompt = structs.replace(REQUEST.prompt, text=text, sampling=sampling)
+        return structs.replace(REQUEST, prompt=prompt)
 
     texts = ["Glaciers flow downhill under their own weight.", REQUEST.prompt.text]
-    answers: list[dict[str, str]] = [{}, {}]
-    path = local.model_path()
-    with local.running_server(path, slots=1, threads=1, prompt_cache=False) as endpoint:
-        provider = SdkProvider(endpoint, SystemClock(), concurrency=2)
+    questions = [(text, seed) for text in texts for seed in (1, 2)]
+    answers: list[dict[tuple[str, int], str]] = [{}, {}]
+    cached = 0
+    path, states = local.model_path(), tmp_path / "states"
+    for order, got in zip((questions, questions[::-1]), answers, strict=True):
+        with local.running_server(path, slots=1, threads=1, states=states) as endpoint:
+            inner = SdkProvider(endpoint, SystemClock(), concurrency=2)
+            provider = SavedPrompts(inner, endpoint, timeout_s=120)
 
-        async def ask(text: str, got: dict[str, str]) -> None:
-            reply = await provider.complete(asked(text), Mode.JSON_SCHEMA)
-            got[text] = reply.completion.text
+            async def ask(text: str, seed: int) -> None:
+                nonlocal cached
+                reply = await provider.complete(asked(text, seed), Mode.JSON_SCHEMA)  # noqa: B023
+                got[text, seed] = reply.completion.text  # noqa: B023
+                cached += reply.completion.usage.cached_tokens
 
-        for order, got in zip((texts, texts[::-1]), answers, strict=True):
             async with anyio.create_task_group() as group:
-                for text in order:
-                    group.start_soon(ask, text, got)
-        await provider.aclose()
+                for text, seed in order:
+                    group.start_soon(ask, text, seed)
+            await provider.aclose()
+        assert not states.exists()
     assert answers[0] == answers[1]
+    assert cached > 8 * 20  # the cache was used
 
 
 @pytest.mark.model

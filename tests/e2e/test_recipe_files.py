@@ -271,7 +271,7 @@ def test_the_recipes_command_begins_checks_and_tries(
 
     file = tmp_path / "new.yaml"
     recipes("new", file)
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         recipes("new", file)
     assert "recipe 'new', version 1: no mistake found" in recipes("check", file)
     tried = recipes("try", file, corpus, "--count", "2", "--base-url", endpoint.url)

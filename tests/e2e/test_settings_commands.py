@@ -30,7 +30,7 @@ def test_the_file_that_init_writes_makes_a_run(there: Path) -> None:
     assert "pairmill run --config run.yaml" in made.stderr
     found = CliRunner().invoke(app, ["run", "--config", "run.yaml", "--dry-run"])
     assert found.exit_code == 0, found.output
-    assert "settings stand in groups" not in found.stderr
+    assert "settings are in groups" not in found.stderr
     again = CliRunner().invoke(app, ["init"])
     assert isinstance(again.exception, UsageError)
     assert CliRunner().invoke(app, ["init", "--force"]).exit_code == 0

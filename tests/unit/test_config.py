@@ -26,7 +26,7 @@ def test_what_is_given_wins_over_the_file(tmp_path: Path) -> None:
         ("concurrency: no\n", "concurrency: "),
         ("page_s: .inf\n", "page_s: "),
         ("page_s: 1.0e+12\n", "page_s: "),
-        ("model: a\nmodel: b\n", "line 2: the key 'model' stands twice"),
+        ("model: a\nmodel: b\n", "line 2: the key 'model' is given twice"),
         ("model: [\n", "line 2"),
         ("? [a, b]\n: 1\n", "a name must be a plain word"),
         ("? {a: b}\n: 1\n", "a name must be a plain word"),

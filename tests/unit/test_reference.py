@@ -68,9 +68,9 @@ def test_every_setting_is_found_again_from_its_place(names: list[str]) -> None:
     ("text", "told"),
     [
         ("limits: {rmp: 3}", "unknown setting 'limits.rmp'; did you mean 'limits.rpm'"),
-        ("model: {rpm: 3}", "'rpm' does not stand in model: write limits.rpm"),
-        ("limits: {rpm: 3}\nrpm: 4", "'rpm' stands twice: as limits.rpm and as rpm"),
-        ("judge: {judge_model: x}", "'judge_model' does not stand in judge: write judge.model"),
+        ("model: {rpm: 3}", "'rpm' does not belong to model: write limits.rpm"),
+        ("limits: {rpm: 3}\nrpm: 4", "'rpm' is given twice: as limits.rpm and as rpm"),
+        ("judge: {judge_model: x}", "'judge_model' does not belong to judge: write judge.model"),
         ("input: text", "unknown setting 'input'"),
         ("limits: {rpm: many}", "rpm: input should be a valid number"),
     ],

@@ -1,1 +1,1 @@
-"""The commands beside ``run``, one a file. What costs time to import stands in the functions."""
+"""Commands other than ``run``, one per file. Slow imports are inside the functions."""

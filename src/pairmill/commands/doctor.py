@@ -21,18 +21,18 @@ def doctor(
     model: Annotated[str | None, typer.Option(help="As for run.")] = None,
     base_url: Annotated[str | None, typer.Option(help="As for run.")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="Also try the schemas of this recipe, a call a step.")
+        str | None, typer.Option(help="Also try the schemas of this recipe, one call per step.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Ask an endpoint a few of the run's own questions; say what it can do, and what a run will do.
+    """Ask an endpoint a few of the run's questions; show what it supports and what a run will do.
 
-    Key, model, ways of structured output, thinking, token counts, limit headers, round trip and
-    speed. With pools in the settings, each of them. Exits with 0 where a run would work, 75 where
-    it might later, 78 where key, model or settings must be mended first.
+    Checks key, model, structured output, thinking, token counts, limit headers, round trip and
+    speed. With pools in the settings, each of them. Exits with 0 if a run would work, 75 if it
+    might later, 78 if key, model or settings must be fixed first.
     """
     import os
     import time
@@ -51,7 +51,7 @@ def doctor(
 
 
 def _targets(settings: Settings) -> list[Settings]:
-    """The settings as each pool sees them."""
+    """Return the settings of each pool."""
     if not settings.pools:
         return [settings]
     own = (

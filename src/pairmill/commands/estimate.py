@@ -1,4 +1,4 @@
-"""``pairmill estimate``: what a run would take, with the run's own flags."""
+"""``pairmill estimate``: estimates a run, with the run's own flags."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _RUN_ONLY = frozenset({"accept_change", "dry_run", "export", "quiet", "strict", 
 _KEYWORD = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PILOT = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="First run the first N chunks (kept), and measure."),
+    typer.Option(
+        min=1, metavar="N", help="First run the first N chunks (their pairs are kept), and measure."
+    ),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
@@ -30,21 +32,21 @@ _JSON = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 def estimate_like(
     run: Callable[..., None], carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int]
 ) -> Callable[..., None]:
-    """Make the command: it takes the flags of ``run``, so that the two never part.
+    """Make the command. It takes the flags of ``run``, so that the two never differ.
 
     Args:
-        run: The command to be like.
-        carry_out: Runs with settings, telling a subscriber; returns an exit code.
+        run: The ``run`` command.
+        carry_out: Runs with settings and an event subscriber; returns an exit code.
     """
 
     def estimate(
         as_json: bool, pilot: int | None, config: Path | None = None, **given: Any
     ) -> None:
-        """Say what a run with the same flags would take: tokens, dollars and hours.
+        """Estimate the tokens, dollars and hours of a run with the same flags.
 
-        No model is asked, unless by --pilot. The input is read, and prompts are made, as the run
-        would. What the run folder is done with is not counted again, and what it measured sharpens
-        the figures.
+        No model is asked, except by --pilot. The input is read and prompts are made as by the run.
+        Finished work in the run folder is not counted again, and its measurements improve the
+        figures.
         """
         from pairmill.commands.flags import read_settings
 
@@ -75,7 +77,7 @@ def _fly(
     count: int,
     carry_out: Callable[[Settings, Callable[[CallAnswered], None]], int],
 ) -> Pace | None:
-    """Run the first chunks; what comes of them stays in the run folder. Returns how fast it was."""
+    """Run the first chunks, whose results stay in the run folder; return the pace."""
     import time
 
     from pairmill.errors import EXIT_DONE, UsageError

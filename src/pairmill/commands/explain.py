@@ -1,4 +1,4 @@
-"""``pairmill explain``: how one pair came about."""
+"""``pairmill explain``: shows how one pair was made."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def explain(
     pair_id: Annotated[
         str,
         typer.Argument(
-            metavar="PAIR_ID", help="Of a row in data/ or rejected/, or how its id begins."
+            metavar="PAIR_ID", help="Id of a row in data/ or rejected/, or the beginning of it."
         ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show how one pair came about: chunk, prompts, raw answers, repairs, findings, cost."""
+    """Show how one pair was made: chunk, prompts, raw answers, repairs, findings, cost."""
     from pairmill.output import explain as explaining
     from pairmill.output.explain_show import print_explanation
 

@@ -1,4 +1,4 @@
-"""``pairmill export``: from a run folder to files that a trainer loads."""
+"""``pairmill export``: writes a run folder as files for a trainer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     ] = "messages",
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="Else DIR-FORMAT, beside DIR."),
+        typer.Option("-o", "--output", metavar="OUT", help="Default: DIR-FORMAT, beside DIR."),
     ] = None,
     split: Annotated[
         str, typer.Option(help="Percent of the documents in train/validation/test.")
@@ -31,11 +31,14 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         str, typer.Option("--format", help="jsonl, parquet or csv (formats of plain columns).")
     ] = "jsonl",
     min_score: Annotated[
-        float | None, typer.Option(help="Drop pairs that a judge rated lower, or not at all.")
+        float | None,
+        typer.Option(help="Drop pairs with a lower mean rating by the judge, or none."),
     ] = None,
     min_truthfulness: Annotated[
         float | None,
-        typer.Option(min=1, max=5, help="Drop pairs that a judge rated less true, or not at all."),
+        typer.Option(
+            min=1, max=5, help="Drop pairs with a lower rating for truthfulness, or none."
+        ),
     ] = None,
     min_instruction_following: Annotated[
         float | None, typer.Option(min=1, max=5, help="Likewise for instruction following.")
@@ -47,42 +50,43 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         float | None, typer.Option(min=1, max=5, help="Likewise for helpfulness.")
     ] = None,
     keep_unscored: Annotated[
-        bool, typer.Option("--keep-unscored", help="With --min-score: keep what has no rating.")
+        bool, typer.Option("--keep-unscored", help="With --min-score: keep pairs without a rating.")
     ] = False,
     min_grounding: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Drop pairs further from their text.")
+        float | None,
+        typer.Option(min=0, max=1, help="Drop pairs with lower grounding in their text."),
     ] = None,
     min_support: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Drop pairs that their text backs up less.")
+        float | None, typer.Option(min=0, max=1, help="Drop pairs with less support by their text.")
     ] = None,
     verified: Annotated[
         bool,
-        typer.Option("--verified", help="Drop pairs with a sentence that no verifier bore out."),
+        typer.Option("--verified", help="Drop pairs with a sentence that no verifier confirmed."),
     ] = False,
     drop_flag: Annotated[
         list[str] | None,
-        typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any."),
+        typer.Option(metavar="FLAG", help="Drop pairs with this flag; '*': with any flag."),
     ] = None,
     near: Annotated[
         str,
         typer.Option(
             metavar="HOW",
-            help="Drop instructions that are nearly alike, all of which are held in memory:"
-            " words; embed: those of like meaning too.",
+            help="Drop near-duplicate instructions (all are held in memory): words; embed: those"
+            " with a similar meaning too.",
         ),
     ] = "words",
     exact: Annotated[
-        bool, typer.Option("--exact", help="Drop only the same instructions, in constant memory.")
+        bool, typer.Option("--exact", help="Drop only identical instructions, in constant memory.")
     ] = False,
     keep_parents: Annotated[
         bool,
-        typer.Option("--keep-parents", help="Keep what others were evolved from beside them."),
+        typer.Option("--keep-parents", help="Keep the parents of evolved pairs too."),
     ] = False,
     columns: Annotated[
         str,
         typer.Option(
             metavar="NAMES",
-            help="Columns of the rows, or fields of their recipe, to keep beside the format's:"
+            help="Columns of the rows, or fields of their recipe, to add to the format's:"
             " id,source,model.",
         ),
     ] = "",
@@ -92,7 +96,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             metavar="PERCENT",
             min=0,
             max=100,
-            help="So many pairs get the passage they come from in the prompt, among others.",
+            help="Percent of pairs whose prompt gets their own passage, among others.",
         ),
     ] = 0.0,
     unanswerable: Annotated[
@@ -101,16 +105,18 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             metavar="PERCENT",
             min=0,
             max=100,
-            help="Of these, so many lose their passage: the texts do not say.",
+            help="Percent of these without their own passage: the texts hold no answer.",
         ),
     ] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     system: Annotated[
-        str, typer.Option(metavar="TEXT", help="A system message for rows that have none.")
+        str, typer.Option(metavar="TEXT", help="System message for rows that have none.")
     ] = "",
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Say what would be written, show a record, write nothing."),
+        typer.Option(
+            "--dry-run", help="Report what would be written, show a record, write nothing."
+        ),
     ] = False,
     replace: Annotated[
         bool,
@@ -125,21 +131,22 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = None,
     public: Annotated[
-        bool, typer.Option("--public", help="With --push-to-hub: for everybody to read.")
+        bool, typer.Option("--public", help="With --push-to-hub: make it public.")
     ] = False,
     marks: Annotated[
         str,
         typer.Option(
             metavar="HOW",
-            help="What people marked in 'pairmill view': apply; accepted: keep only what was"
+            help="Marks set in 'pairmill view': apply; accepted: keep only pairs that were"
             " accepted or edited; ignore.",
         ),
     ] = "apply",
     license_id: Annotated[
-        str, typer.Option("--license", help="For the card; the texts' licence is yours to know.")
+        str,
+        typer.Option("--license", help="Licence for the card; it depends on that of your texts."),
     ] = "unknown",
 ) -> None:
-    """Write a dataset to train on: without repeats, split by document, in one training format."""
+    """Write a dataset to train on: deduplicated, split by document, in one training format."""
     from pairmill import api
     from pairmill.errors import UsageError
     from pairmill.output import export as exporting
@@ -180,7 +187,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         columns=tuple(name.strip() for name in columns.split(",") if name.strip()),
     )
     if public and push is None:
-        raise UsageError("--public goes with --push-to-hub OWNER/NAME")
+        raise UsageError("--public needs --push-to-hub OWNER/NAME")
     if push is not None:
         check_repo_name(push)
     target = None if push is None or dry_run else look_at_hub(push, public=public)

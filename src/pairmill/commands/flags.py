@@ -1,4 +1,4 @@
-"""Flags that are settings: their help, default, choices and panel, and how they become settings."""
+"""Flags that are settings: their help, default, choices and panel, and their parsing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["OTHERS", "flag", "parse_assignments", "read_settings"]
 
 OTHERS = "Other"
-"""The panel of flags that are no settings."""
+"""Panel of flags that are not settings."""
 
 
 def flag(name: str, *declarations: str, **more: Any) -> Any:
-    """The typer option for a setting, described as everywhere else."""
+    """Make the typer option for a setting, with the same description as everywhere else."""
     text = SETTINGS[name]
     default = text.default.strip("`")
     given = {
@@ -36,9 +36,9 @@ def flag(name: str, *declarations: str, **more: Any) -> Any:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` arguments as a settings file would say them.
+    """Parse ``name=value`` arguments like a settings file.
 
-    ``limits.rpm=60`` and ``rpm=60`` are the same; a value is YAML, so that lists, numbers and
+    ``limits.rpm=60`` and ``rpm=60`` are the same; values are YAML, so that lists, numbers and
     mappings can be given.
 
     Raises:
@@ -64,10 +64,10 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
 def read_settings(
     config: Path | None, assignments: Sequence[str] | None, flags: Mapping[str, Any]
 ) -> tuple[Settings, list[str]]:
-    """Merge the settings file, ``--set`` and the flags, of which the later ones win.
+    """Merge the settings file, ``--set`` and the flags, in increasing precedence.
 
-    Returns them with advice on the file: no line, or one. It is for the end of a command that did
-    what it was asked to: a command that fails says why, and nothing beside it.
+    Returns them with advice on the file: no line, or one. It is for the end of a successful
+    command; a command that fails only says why.
 
     Raises:
         PairmillError: A name or a value cannot be used.
@@ -77,15 +77,15 @@ def read_settings(
 
     given = flatten(parse_assignments(assignments or ()), "--set ")
     given |= {name: value for name, value in flags.items() if value is not None}
-    values = read_file(config) if config else {}  # once: it may be a pipe
+    values = read_file(config) if config else {}  # only once, since it may be a pipe
     return load(config, given, values), _advice_on(config, values)
 
 
 def _advice_on(config: Path | None, values: Mapping[str, Any]) -> list[str]:
-    """Name the settings that a file gives by their flat names, and where they stand now."""
+    """List settings that a file gives by their flat names, with their places in groups."""
     flat = {name: dotted(name) for name in values if dotted(name) != name}
     flat = {name: place for name, place in flat.items() if not isinstance(values[name], dict)}
     if not flat:
         return []
     named = ", ".join(f"{name} is {place}" for name, place in flat.items())
-    return [f"pairmill: {config}: settings stand in groups now: {named}"]
+    return [f"pairmill: {config}: settings are in groups now: {named}"]

@@ -1,4 +1,4 @@
-"""``pairmill init``: a settings file to begin with."""
+"""``pairmill init``: writes a settings file to begin with."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _OPENING = """\
 #
 #     pairmill run --config {name}
 #
-# What is commented out has its default. Every setting is in docs/settings.md; those marked *
-# decide what the pairs are, so that a change of one asks for --accept-change.
+# Commented lines show the defaults. docs/settings.md describes every setting; those marked *
+# determine the pairs, so that changing one in an existing run needs --accept-change.
 
 inputs: [articles]            # files or folders
 output: dataset               # the run folder
@@ -31,13 +31,13 @@ def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path(
         "run.yaml"
     ),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a commented settings file."""
     from pairmill.errors import StorageError, UsageError
 
     if file.exists() and not force:
-        raise UsageError(f"{file} is there already; --force replaces it")
+        raise UsageError(f"{file} exists already; --force replaces it")
     try:
         file.write_text(settings_file(file.name), "utf-8")
     except OSError as error:
@@ -46,7 +46,7 @@ def init(
 
 
 def settings_file(name: str) -> str:
-    """The text of the file: groups, and in each all settings with their defaults, commented out."""
+    """Render the file: groups, each with all its settings at their defaults, commented out."""
     from pairmill.reference import GROUPS, SETTINGS
 
     lines = [_OPENING.format(name=name).rstrip()]

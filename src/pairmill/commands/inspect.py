@@ -1,4 +1,4 @@
-"""``pairmill inspect``: what an input would give a run, without a call."""
+"""``pairmill inspect``: shows what a run would make of an input, without a call."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ def inspect(  # noqa: PLR0917 (typer makes them flags)
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
-    text_field: Annotated[str | None, typer.Option(help="The field that holds the text.")] = None,
+    text_field: Annotated[str | None, typer.Option(help="Field that holds the text.")] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Option("--source", metavar="MODULE:NAME", help="A format of your own."),
+        typer.Option("--source", metavar="MODULE:NAME", help="An input format of your own."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Whose price the text is counted at.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model whose price is used for the cost.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many chunks.")] = None,
     show_chunks: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Print the first N chunks instead.")
     ] = None,
     diff: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Print what cleaning takes out of a file.")
+        str | None, typer.Option(metavar="FILE", help="Print what cleaning removes from a file.")
     ] = None,
     duplicates: Annotated[
-        str | None, typer.Option(metavar="WORD", help="off, exact, or near: which copies to find.")
+        str | None, typer.Option(metavar="WORD", help="Duplicates to find: off, exact or near.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -40,7 +42,7 @@ def inspect(  # noqa: PLR0917 (typer makes them flags)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Say what a run would read, use and leave out of an input, and why; no model is asked."""
+    """Show what a run would read, use and skip of an input, and why; no model is asked."""
     from pairmill.commands.flags import read_settings
     from pairmill.errors import UsageError
     from pairmill.service.inspect import inspect_input, print_chunks, print_diff, print_inspection

@@ -1,4 +1,4 @@
-"""``pairmill merge``: the parts of a run as one dataset."""
+"""``pairmill merge``: merges the parts of a run into one dataset."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def merge(
     ],
     unfinished: Annotated[
         bool,
-        typer.Option("--unfinished", help="Merge although parts are missing or have work to do."),
+        typer.Option("--unfinished", help="Merge even if parts are missing or unfinished."),
     ] = False,
 ) -> None:
-    """Make one run folder of parts that 'run --partition' made."""
+    """Merge the parts written by 'run --partition' into one run folder."""
     from pairmill.run.merge import merge as merge_parts
 
     for line in merge_parts(parts, output, unfinished=unfinished):

@@ -1,4 +1,4 @@
-"""``pairmill qc``: check a dataset that any tool made."""
+"""``pairmill qc``: checks a dataset made by any tool."""
 
 from __future__ import annotations
 
@@ -24,35 +24,37 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         list[str] | None,
         typer.Option(
             metavar="DOCS",
-            help="What the pairs were made from; a run folder knows by itself. May be repeated.",
+            help="Documents the pairs were made from; not needed for a run folder. Repeatable.",
         ),
     ] = None,
     text_field: Annotated[
-        str | None, typer.Option(help="The documents' field that holds the text.")
+        str | None, typer.Option(help="Field of the documents that holds the text.")
     ] = None,
     instruction_field: Annotated[
         str | None,
-        typer.Option(help="The field of the instruction, if it is not found: instances.0.input."),
+        typer.Option(help="Field of the instruction, if not detected, such as instances.0.input."),
     ] = None,
     answer_field: Annotated[
-        str | None, typer.Option(help="The field of the answer, if it is not found.")
+        str | None, typer.Option(help="Field of the answer, if not detected.")
     ] = None,
     profile: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help="grounded: answers rest on documents or on a text of their own; general: any"
-            " requests with replies. Else as the data looks.",
+            help="grounded: answers are based on documents or a text in the row; general: any"
+            " requests with replies. Default: detected.",
         ),
     ] = None,
     examples: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Phrases of the prompt's own examples, one a line."),
+        typer.Option(
+            metavar="FILE", help="File with phrases of the prompt's own examples, one per line."
+        ),
     ] = None,
     near: Annotated[
         str,
         typer.Option(
-            metavar="HOW", help="How repeats are told: words; embed: by like meaning too."
+            metavar="HOW", help="How duplicates are found: words; embed: by similar meaning too."
         ),
     ] = "words",
     fail_on: Annotated[
@@ -60,31 +62,34 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         typer.Option(
             metavar="WHAT",
             help="Exit with 1 on: fail, warn (or worse), never, or figures by their keys, "
-            "with commas between.",
+            "separated by commas.",
         ),
     ] = "fail",
     rows: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write every finding there: file, line, check, number, excerpt."
+            metavar="FILE",
+            help="Write every finding to this file: file, line, check, number, excerpt.",
         ),
     ] = None,
     clean: Annotated[
         Path | None,
-        typer.Option(metavar="OUT", help="Write the dataset there without the rows found bad."),
+        typer.Option(metavar="OUT", help="Write the dataset without bad rows to this place."),
     ] = None,
     drop: Annotated[
         str,
         typer.Option(
             metavar="KEYS",
-            help="With --clean: the figures whose rows go, with commas between; else repeats,"
-            " ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets; none: only"
-            " what people rejected.",
+            help="With --clean: figures whose rows are removed, separated by commas; default:"
+            " repeats, ungrounded, leaked_terms, meta_text, refusals, wrong_language and secrets;"
+            " none: only rows that people rejected.",
         ),
     ] = "",
     html: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write a page with the figures and the pairs there."),
+        typer.Option(
+            metavar="FILE", help="Write an HTML page with figures and pairs to this file."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:

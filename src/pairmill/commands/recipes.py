@@ -18,7 +18,7 @@ Named = Annotated[
 
 @recipes.command("list")
 def list_recipes() -> None:
-    """Print every recipe that has a name, and what it does."""
+    """List all named recipes, and what they do."""
     import shutil
 
     from pairmill.service.recipes import list_lines
@@ -29,7 +29,7 @@ def list_recipes() -> None:
 
 @recipes.command()
 def show(recipe: Named) -> None:
-    """Print a recipe: its file, or the prompts of one in Python."""
+    """Print a recipe: its file, or the prompts of a Python recipe."""
     from pairmill.service.recipes import source_of
 
     typer.echo(source_of(recipe))
@@ -37,12 +37,12 @@ def show(recipe: Named) -> None:
 
 @recipes.command()
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to create.")],
     like: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Copy this recipe, instead of a skeleton.")
+        str | None, typer.Option(metavar="NAME", help="Copy this recipe instead of a skeleton.")
     ] = None,
 ) -> None:
-    """Write a recipe file to begin with: a commented skeleton that works as it is."""
+    """Write a recipe file to begin with: a commented skeleton that works unchanged."""
     from pairmill.service.recipes import write_new
 
     write_new(file, like)
@@ -53,10 +53,10 @@ def new(
 def check(
     recipe: Named,
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings, for the models it names.")
+        Path | None, typer.Option(metavar="FILE", help="Settings that name its models.")
     ] = None,
 ) -> None:
-    """Look at a recipe without a call: mistakes, calls of a unit, the columns that it adds."""
+    """Check a recipe without a call: mistakes, calls per unit, the columns that it adds."""
     from pairmill.config import load
     from pairmill.service.recipes import check_lines
 
@@ -75,7 +75,7 @@ def try_recipe(
         Path | None, typer.Option(metavar="FILE", help="Settings in YAML; flags win.")
     ] = None,
 ) -> None:
-    """Ask for a few units, and print prompt, raw answer, rows and findings; nothing is kept."""
+    """Run a recipe on a few units; print prompt, raw answer, rows and findings; keep nothing."""
     import tempfile
 
     import anyio

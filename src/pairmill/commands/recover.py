@@ -1,4 +1,4 @@
-"""``pairmill recover``: make a run folder work again whose ledger is lost or damaged."""
+"""``pairmill recover``: repairs a run folder whose ledger is lost or damaged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["recover"]
 def recover(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
 ) -> None:
-    """Rebuild a lost or damaged ledger from the shards and rejects; say what was saved."""
+    """Rebuild a lost or damaged ledger from the shards and rejects; report what was saved."""
     from pairmill.run.recover import recover as rebuild
 
     for line in rebuild(folder):

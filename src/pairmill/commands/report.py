@@ -1,4 +1,4 @@
-"""``pairmill report``: a page to judge a dataset by."""
+"""``pairmill report``: writes a page to judge a dataset by."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["report"]
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
-    seed: Annotated[int, typer.Option(help="Chooses the pairs that are shown.")] = 0,
+    seed: Annotated[int, typer.Option(help="Selects the pairs that are shown.")] = 0,
 ) -> None:
     """Write report.html into a run folder: figures, verdicts, and pairs to read; print its path.
 
-    How far the judge can be trusted, and what evolution gained, is told on standard error too.
+    The judge's reliability and the gain by evolution are also printed to standard error.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""``pairmill simulate``: a stand-in for a model's endpoint, to try a setup without paying."""
+"""``pairmill simulate``: serves a simulated endpoint, to try a setup at no cost."""
 
 from __future__ import annotations
 
@@ -16,42 +16,47 @@ _PORT = 8099
 def simulate(  # noqa: PLR0917 (typer makes the positional ones flags)
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help=f"{_PORT}, if --config names none; 0: any."),
+        typer.Option(
+            min=0, max=65535, help=f"Default: {_PORT}, or as in --config; 0: any free port."
+        ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="All that it can do, in YAML; flags win."),
+        typer.Option(metavar="FILE", help="All its settings, in YAML; flags win."),
     ] = None,
     rpm: Annotated[float | None, typer.Option(min=1, help="Requests a minute allowed.")] = None,
     tpm: Annotated[float | None, typer.Option(min=1, help="Tokens a minute allowed.")] = None,
     slots: Annotated[
-        int | None, typer.Option(min=1, help="Calls worked on at once; others wait.")
+        int | None, typer.Option(min=1, help="Calls served at once; others wait.")
     ] = None,
     latency_s: Annotated[
-        float | None, typer.Option("--latency-s", min=0, help="Median seconds of an answer.")
+        float | None,
+        typer.Option("--latency-s", min=0, help="Median duration of an answer, in seconds."),
     ] = None,
     dialect: Annotated[
-        str | None, typer.Option(help="Whose rate-limit headers: openai, groq ... or none.")
+        str | None, typer.Option(help="Rate-limit headers of: openai, groq ... or none.")
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=SHARE", help="Such as overloaded=0.1; may be given again."),
+        typer.Option(
+            metavar="NAME=SHARE", help="Share of a fault, such as overloaded=0.1; repeatable."
+        ),
     ] = None,
     scenario: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="How a real server misbehaves; or a FILE.yaml of yours."),
+        typer.Option(metavar="NAME", help="Behaviour of a real server; or your own FILE.yaml."),
     ] = None,
     list_scenarios: Annotated[
-        bool, typer.Option("--list-scenarios", help="Show the names of all scenarios.")
+        bool, typer.Option("--list-scenarios", help="List all scenarios.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Other chances, other answers.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of faults and answers.")] = None,
 ) -> None:
-    """Serve a simulated model on 127.0.0.1: limits, delays and faults as asked for, at no cost.
+    """Serve a simulated model on 127.0.0.1, with limits, delays and faults, at no cost.
 
-    It speaks the OpenAI protocol and answers with pairs that really come from the text it is given.
-    Point OPENAI_BASE_URL at the address that it prints, and see how your limits, settings and
-    scripts behave before a real endpoint is paid. Its own report of what the client did is at
-    /_sim/report. Ends on Ctrl-C. Needs the extra 'simulate'.
+    It speaks the OpenAI protocol and answers with pairs made from the text in the prompt. Point
+    OPENAI_BASE_URL at the address that it prints, and see how your limits, settings and scripts
+    behave before you pay for a real endpoint. /_sim/report shows what the client did. Ctrl-C
+    ends it. Needs the extra 'simulate'.
     """
     if list_scenarios:
         _print_scenarios()
@@ -88,5 +93,5 @@ def _print_scenarios() -> None:
 
 
 def _rates(given: list[str]) -> dict[str, Any]:
-    """Names to shares. What is no number is refused by the settings, with its name."""
+    """Parse names and shares. The settings reject a share that is not a number."""
     return {name: share for name, _, share in (text.partition("=") for text in given)}

@@ -1,4 +1,4 @@
-"""``pairmill view``: look through a dataset in a browser, and mark its pairs."""
+"""``pairmill view``: shows a dataset in a browser, to mark its pairs."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ def view(
     ],
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Else 8790, or a free one after it; 0: any."),
+        typer.Option(min=0, max=65535, help="Default: 8790, or the next free one; 0: any."),
     ] = None,
     host: Annotated[
         str,
         typer.Option(
             metavar="ADDRESS",
-            help="Where to listen. Any but this machine's own lets others on the network reach"
-            " the page; they need the token, which is sent unencrypted.",
+            help="Address to listen on. Any but loopback lets others on the network reach the"
+            " page; they need the token, which is sent unencrypted.",
         ),
     ] = "127.0.0.1",
     name: Annotated[
         list[str] | None,
         typer.Option(
-            "--name", metavar="HOST", help="A further name of this server, as behind a tunnel."
+            "--name", metavar="HOST", help="Another name of this server, such as behind a tunnel."
         ),
     ] = None,
     run_code: Annotated[
         bool,
         typer.Option(
             "--run-code",
-            help="Let Python code run that the run folder names: its own recipe and sources.",
+            help="Allow Python code that the run folder names: its recipe and sources.",
         ),
     ] = False,
     open_browser: Annotated[
@@ -48,8 +48,8 @@ def view(
 ) -> None:
     """Serve a page to look through pairs, and to accept, reject, edit and note them.
 
-    The data is only read: what you decide is kept in marks.jsonl in the run folder, or in
-    FILE.marks beside other data, and honoured by export, report and qc. Works while a run goes on.
+    The data is never changed: your decisions are kept in marks.jsonl in the run folder, or in
+    FILE.marks beside other data, and applied by export, report and qc. Works during a run.
     Prints the page's address; Ctrl-C ends it. Needs the extra 'view'.
     """
     from pairmill import __version__
@@ -90,7 +90,7 @@ def view(
 
 @contextmanager
 def _opened(address: str) -> Iterator[None]:
-    """Have the default browser open an address that the list of processes must not show."""
+    """Open an address in the default browser without exposing it in the process list."""
     import tempfile
     import webbrowser
 

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import secrets
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,7 +97,7 @@ def running_server(
     slots: int = DEFAULT_SLOTS,
     context_tokens: int = _CONTEXT_TOKENS,
     threads: int | None = None,
-    prompt_cache: bool = True,
+    states: Path | None = None,
     log: Path | None = None,
     over: threading.Event | None = None,
     told: Callable[[str, bool], None] | None = None,
@@ -107,10 +108,10 @@ def running_server(
     when this process is killed. If it ends by itself, or is killed, it is started again at the same
     address, a few times.
 
-    With ``slots=1`` and ``prompt_cache=False`` an answer depends on its request alone (and on the
-    machine and the number of threads). Otherwise it also depends a little on what was asked before
-    and beside it: the same seed gave another text in one to five of eight cases, since sums are
-    rounded differently in batches of different sizes.
+    An answer depends a little on what was asked before it and beside it: the same seed gave another
+    text in one to five of eight cases, since sums are rounded differently in batches of different
+    sizes. With ``slots=1`` and ``states``, `SavedPrompts` makes it depend on its request alone (and
+    on the machine and the number of threads).
 
     Args:
         path: The model, as `model_path` gives it.
@@ -118,8 +119,8 @@ def running_server(
         context_tokens: Room for one prompt and its answer.
         threads: Of computation; where None, one for each core that this process may use, up to 8.
             More threads than idle cores make it many times slower, not faster.
-        prompt_cache: Keep a slot's last prompt, so that a beginning shared with the next one is
-            not read again.
+        states: A folder in which clients may save and restore the state of a slot; made here, and
+            removed at the end.
         log: A file for the server's own words; they are dropped where None.
         over: Set while the server is still starting, it gives the start up.
         told: Called from another thread with a line for people whenever the server has ended, and
@@ -133,9 +134,9 @@ def running_server(
     key = Secret(secrets.token_urlsafe(24))
     arguments = ["--slots", str(slots), "--context", str(context_tokens)]
     arguments += ["--threads", str(threads or _cores())]
-    if not prompt_cache:
-        arguments.append("--no-prompt-cache")
-    with _log_file(log) as words:
+    if states is not None:
+        arguments += ["--states", str(states.absolute())]
+    with _log_file(log) as words, _empty_folder(states):
         over = over or threading.Event()
         child = _start(path, arguments, key, words)
         try:
@@ -225,6 +226,19 @@ def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 2
     return min(cores, _MOST_THREADS)
+
+
+@contextlib.contextmanager
+def _empty_folder(folder: Path | None) -> Iterator[None]:
+    if folder is None:
+        yield
+        return
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir(parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that spin while they wait starve each other on a busy machine.
     params.cpuparams.poll = params.cpuparams_batch.poll = 0
     params.cache_ram_mib = _CACHE_RAM_MIB
-    params.cache_prompt = not options.no_prompt_cache
+    if options.states:
+        params.endpoint_slots = True
+        params.slot_save_path = f"{options.states}/"
     params.endpoint_metrics = True
     params.verbosity = _LOG_WARNINGS
     try:
@@ -71,7 +73,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--context", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--no-prompt-cache", action="store_true")
+    parser.add_argument("--states")
     return parser.parse_args(argv)
 
 

@@ -1,1 +1,1 @@
-"""What is asked of a model, and what counts as an answer."""
+"""Recipes: the prompts sent to a model, and the validation of its answers."""

@@ -1,4 +1,4 @@
-"""The fields of an answer as a recipe file writes them: read, made a schema of, and a validator.
+"""Answer fields of recipe files: parsed, and turned into a JSON schema and a validator.
 
 One tree of :class:`AnswerField` gives the JSON schema that the server is held to, the pydantic
 model that checks what comes back, the form that the prompt shows, and the column types of rows. A
@@ -45,7 +45,7 @@ _MOST_ITEMS = 100
 _DEEPEST = 10
 _MOST_PROPERTIES = 5_000
 _MOST_CHOICES = 200
-_MOST_LISTED = 20  # whole numbers that are told one by one, which weak grammars keep to better
+_MOST_LISTED = 20  # integer ranges up to this size become enums, which weak grammars follow better
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,13 @@ class AnswerField:
     """One field of an answer, or the answer as a whole (an object).
 
     Attributes:
-        about: What it holds, for the model to read.
-        optional: May be null.
-        least: Of a number.
-        most: Of a number; of a list, its greatest length; of a text, its characters.
-        choices: Of a choice.
-        of: What a list holds.
-        fields: Of an object, by name.
+        about: Description for the model.
+        optional: True if it may be null.
+        least: Minimum of a number.
+        most: Maximum of a number, of a list's length, or of a text's characters.
+        choices: Values of a choice.
+        of: Type of a list's items.
+        fields: Fields of an object, by name.
     """
 
     kind: FieldKind
@@ -73,7 +73,7 @@ class AnswerField:
 
 
 def object_of(**fields: AnswerField) -> AnswerField:
-    """An object of these fields."""
+    """Make the answer field for an object with these fields."""
     return AnswerField("object", fields=fields)
 
 
@@ -115,7 +115,7 @@ def _parse_fields(entry: Entry, depth: int) -> dict[str, AnswerField]:
 
 def _check_name(name: str, entry: Entry) -> None:
     if not _NAME.fullmatch(name):
-        raise entry.fault(f"'{name}' is no field name: small letters, digits and _, at most 40")
+        raise entry.fault(f"'{name}' is no field name: use small letters, digits, _; at most 40")
     if hasattr(AnswerModel, name):
         raise entry.fault(f"the name '{name}' is taken; choose another, such as '{name}_'")
 
@@ -160,7 +160,7 @@ def _scalar(entry: Entry, given: Mapping[str, Entry], bare: AnswerField) -> Answ
 def _bounds(
     entry: Entry, kind: FieldKind, least: Entry | None, most: Entry | None
 ) -> tuple[float | None, float | None]:
-    """The bounds of a number, whole for an integer, and the lower one first."""
+    """Return the bounds of a number, the lower one first; whole numbers for an integer."""
     low, high = (
         None
         if place is None
@@ -170,7 +170,7 @@ def _bounds(
         for place in (least, most)
     )
     if low is not None and high is not None and low > high:
-        raise entry.fault(f"the least, {low:g}, is above the most, {high:g}")
+        raise entry.fault(f"the minimum, {low:g}, is above the maximum, {high:g}")
     return low, high
 
 
@@ -200,7 +200,7 @@ def _choices(entry: Entry, items: Sequence[Entry]) -> tuple[str, ...]:
     folded = [choice.casefold() for choice in found]
     for number, item in enumerate(items):
         if folded[number] in folded[:number]:
-            raise item.fault(f"the choice '{found[number]}' stands twice")
+            raise item.fault(f"the choice '{found[number]}' is given twice")
     return found
 
 
@@ -264,7 +264,7 @@ def _nullable(entry: Entry, depth: int) -> AnswerField:
         if kind is None or kind.is_list or kind.text() != "null":
             real.append(item)
     if len(real) != 1 or len(real) == len(entry.items()):
-        raise entry.fault("'anyOf' is taken for one type and null alone")
+        raise entry.fault("'anyOf' is supported only for one type and null")
     return replace(_parse_schema(real[0], depth), optional=True)
 
 
@@ -275,7 +275,7 @@ def _json_type(entry: Entry, given: Mapping[str, Entry]) -> tuple[FieldKind, boo
     names = [item.text() for item in place.items()] if place.is_list else [place.text()]
     real = [name for name in names if name != "null"]
     if len(real) != 1 or real[0] not in _JSON_TYPES:
-        raise place.fault(f"strict structured output takes one of {', '.join(_JSON_TYPES)}")
+        raise place.fault(f"strict structured output supports only {', '.join(_JSON_TYPES)}")
     return _JSON_TYPES[real[0]], len(real) < len(names)  # type: ignore[return-value]
 
 
@@ -285,7 +285,7 @@ def _schema_object(
     more = given.get("additionalProperties")
     if more is not None and more.value() is not False:
         raise more.fault(
-            "strict structured output cannot express the keyword 'additionalProperties' but false"
+            "strict structured output allows no 'additionalProperties' other than false"
         )
     if "properties" not in given:
         raise entry.fault("an object needs 'properties'")
@@ -300,19 +300,19 @@ def _schema_object(
     for name in fields.keys() - listed:
         raise entry.fault(
             f"strict structured output requires every property: '{name}' is not in 'required';"
-            " let its type be a list with null instead"
+            " make its type a list with null instead"
         )
     return AnswerField("object", about, optional, fields=fields)
 
 
-# From the tree to what the server, the validator, the prompt and the rows need.
+# Conversion of the tree into JSON schema, pydantic model, prompt text and column types.
 
 
 def make_model(name: str, answer: AnswerField) -> type[AnswerModel]:
-    """The pydantic model of an answer, which knows its own strict schema.
+    """Make the pydantic model of an answer, which knows its own strict schema.
 
-    A single list of objects at the top is what ``AnswerModel.items`` names: its good members are
-    kept when others are bad.
+    ``AnswerModel.items`` names the only list of objects at the top level, if there is one: its
+    valid items are kept when others are invalid.
     """
     lists = [
         key
@@ -338,7 +338,7 @@ def _object_model(name: str, node: AnswerField, untrimmed: str | None = None) ->
 
 
 def _type(name: str, node: AnswerField, *, trims: bool = True) -> Any:
-    """The annotation of a field; ``trims`` cuts a list that is too long."""
+    """Return a field's annotation; with ``trims``, one that cuts a list that is too long."""
     kind: Any
     if node.kind == "text":
         most = int(node.most or _MOST_CHARS)
@@ -363,7 +363,7 @@ def _type(name: str, node: AnswerField, *, trims: bool = True) -> Any:
 
 
 def _whole(value: object) -> object:
-    """Weak models put numbers into strings, or a point behind them."""
+    """Parse numbers that weak models put into strings, or end with a full stop."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,15}\s*", value):
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -399,7 +399,7 @@ def _trimmer(most: int) -> Callable[[object], object]:
 
 
 def _schema(node: AnswerField) -> dict[str, Any]:
-    """The node as a JSON schema in the subset that strict structured output takes."""
+    """Return the node as a JSON schema in the subset that strict structured output accepts."""
     found = _bare_schema(node)
     if node.optional:
         found["type"] = [found["type"], "null"]
@@ -412,7 +412,7 @@ def _schema(node: AnswerField) -> dict[str, Any]:
 
 
 def _about(node: AnswerField) -> str:
-    """What the model is told of a field: what it is about, and how long it may be."""
+    """Describe a field to the model: what it is about, and how long it may be."""
     if node.kind != "text" or node.most is None:
         return node.about
     bound = f"at most {int(node.most)} characters"
@@ -448,9 +448,9 @@ def _bare_schema(node: AnswerField) -> dict[str, Any]:
 
 
 def form_of(answer: AnswerField) -> str:
-    """The answer's form in one line of JSON, with what each field is about in its place.
+    """Show an answer's form as one line of JSON, with each field's description as its value.
 
-    Servers that hold answers to a schema do not all show it to the model; the prompt does.
+    Not every server that enforces a schema shows it to the model, so the prompt does.
     """
     return orjson.dumps(_form(answer)).decode()
 
@@ -479,7 +479,7 @@ def _more(node: AnswerField, told: str) -> list[str]:
 
 
 def feature_of(node: AnswerField | None) -> Feature:
-    """The type of a column that holds such a value; text where it is not known."""
+    """Return the type of a column that holds such a value; text if the type is unknown."""
     if node is None:
         return "string"
     if node.kind == "list":

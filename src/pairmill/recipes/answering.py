@@ -1,4 +1,4 @@
-"""Answers to requests that are there already: all of a chunk's in one call, by number."""
+"""Answering existing requests: all of a chunk's in one call, matched by number."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def question(
     seed: int,
     chunk: Chunk | None = None,
 ) -> Prompt:
-    """Ask for answers to the requests, numbered from 1; out of a chunk if there is one."""
+    """Ask for answers to the requests, numbered from 1; based on the chunk if one is given."""
     listed = [{"number": number, "request": text} for number, text in enumerate(requests, 1)]
     values = {"count": str(len(requests)), "requests": as_lines(listed)}
     if chunk is not None:
@@ -49,7 +49,7 @@ def question(
 
 
 def by_number(answers: Answers, count: int) -> list[str | None]:
-    """The answer to each of the requests in order; None where it is missing."""
+    """Return the answer to each of the requests, in order; None where one is missing."""
     found: dict[int, str] = {}
     for item in answers.answers:
         found.setdefault(item.number, item.answer)

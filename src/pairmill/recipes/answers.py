@@ -1,9 +1,9 @@
-"""What a valid answer is: from a model's text to a checked value, or to the faults that it has.
+"""Parsing and validation of answers: from a model's text to a checked value, or its faults.
 
 The ladder, cheapest step first: parse strictly; heal locally (thoughts, code fences, prose around
-the JSON, trailing commas, single quotes, a tail that was cut off); then keep the good items of a
-list of which some are bad. Of several JSON values the last one that is valid is the answer: what
-stands before it is a draft. What asking again can do is in ``repair.py``.
+the JSON, trailing commas, single quotes, a truncated tail); then keep the valid items of a list.
+Of several JSON values the last valid one is the answer, and those before it are drafts. Asking
+again is up to ``repair.py``.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["AnswerModel", "Fault", "How", "ParsedAnswer", "json_schema", "read"]
 
-MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer to our questions, and healing costs time
+MAX_HEALED_CHARS = 256 * 1024  # a longer text is no answer, and healing takes time
 MAX_FAULTS = 5
 
 _UNSUPPORTED = ("title", "default", "minLength", "maxLength", "description")
 _THOUGHT_WORDS = r"think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
-# How the end of a thought is marked: R1, Qwen and most others; Magistral; Kimi; gpt-oss (harmony).
+# End-of-thought marks: R1, Qwen and most others; Magistral; Kimi; gpt-oss (harmony).
 _THOUGHT_END = re.compile(
     rf"</(?:\w+:)?(?:{_THOUGHT_WORDS})>|\[/(?:THINK|THINKING)\]|\u25c1/think\u25b7"
     r"|<\|channel\|>\s*final\b.*?<\|message\|>|<\|?/?end_of_thought\|?>|<\|/think\|>",
@@ -43,9 +43,9 @@ _THOUGHT_START = re.compile(
     r"|(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary)\b)",
     re.IGNORECASE,
 )
-_MOST_VALUES = 32  # JSON values in one text that are looked at, the last ones
-_MOST_NESTED = 8  # braces that open nothing, until the text is given up
-_MOST_STRINGS = 3  # an answer that was encoded so often, each time as a string
+_MOST_VALUES = 32  # only the last JSON values of a text are considered
+_MOST_NESTED = 8  # unmatched opening braces after which the text is given up
+_MOST_STRINGS = 3  # levels of JSON-in-a-string encoding that are undone
 _STRUCTURE = re.compile(r'["\\{}\[\]]')
 _REFUSALS = (
     "i'm sorry",
@@ -80,7 +80,7 @@ Answer = TypeVar("Answer", bound=AnswerModel)
 
 
 class How(StrEnum):
-    """By which step of the ladder an answer was read."""
+    """Step of the ladder that parsed an answer."""
 
     STRICT = "strict"
     HEALED = "healed"
@@ -90,12 +90,12 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with an answer.
+    """One fault of an answer.
 
     Attributes:
         reason: A short stable word: ``empty``, ``refusal``, ``no_json``, ``cut_off``, ``invalid``.
-        detail: Where and what, in one line for a repair prompt or a person.
-        raw: The part that is bad, as JSON or as it came.
+        detail: Where and what, in one line, for a repair prompt or a person.
+        raw: The invalid part, as JSON or as received.
     """
 
     reason: str
@@ -104,7 +104,7 @@ class Fault:
 
 
 class ParsedAnswer(Struct, Generic[Answer], frozen=True):
-    """What could be read: a value (perhaps with fewer items than were written), and the faults."""
+    """Result of parsing: a value (perhaps with fewer items than were written), and the faults."""
 
     value: Answer | None
     how: How
@@ -115,9 +115,9 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> ParsedAnswer[A
     """Read a model's text as an answer. Never raises.
 
     Args:
-        text: What the model wrote; may be anything.
-        model: The answer that is wanted.
-        cut: The server said that the text ended for length, so its last item may be torn.
+        text: Text of the model; may be anything.
+        model: Expected type of answer.
+        cut: The server reported that the text hit the length limit, so its last item may be torn.
     """
     try:
         return ParsedAnswer(model.model_validate_json(text), How.STRICT)
@@ -137,9 +137,9 @@ def read(text: str, model: type[Answer], *, cut: bool = False) -> ParsedAnswer[A
 
 
 def json_schema(model: type[AnswerModel]) -> AnswerSchema:
-    """The JSON schema of an answer, in the subset that strict structured output takes.
+    """Return the JSON schema of an answer, in the subset that strict structured output accepts.
 
-    Every property is required, none may be added, references are resolved in place; string lengths
+    Every property is required, no others are allowed, and references are inlined. String lengths
     and titles are left out, since servers refuse or ignore them (``read`` checks lengths).
     """
     plain = model.strict_schema
@@ -167,10 +167,10 @@ def _validate(data: Any, model: type[Answer], faults: tuple[Fault, ...]) -> Pars
 
 
 def _inside(data: Any, items: str | None) -> Iterator[dict[str, Any]]:
-    """Other values that an object may stand for: what is wrapped in it, and JSON in its strings.
+    """Yield alternative readings of an object: the value that it wraps, and JSON in its strings.
 
     Models wrap an answer in the schema's name, in ``arguments`` or ``properties``, and write lists
-    as texts.
+    as strings.
     """
     if not isinstance(data, dict):
         return
@@ -189,7 +189,7 @@ def _inside(data: Any, items: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _decoded(value: Any) -> Any:
-    """The object or list that a text holds; anything else as it is."""
+    """Return the object or list that a text encodes; anything else unchanged."""
     if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
         return value
     try:
@@ -206,7 +206,7 @@ def _salvage(
 ) -> ParsedAnswer[Answer]:
     """Keep each list item that is valid on its own; report the others.
 
-    ``faults`` were found before; ``whole`` is what is wrong with the value as one.
+    ``faults`` were found before; ``whole`` describes what is wrong with the value as a whole.
     """
     name = model.items or ""
     good: list[Any] = []
@@ -243,7 +243,7 @@ def _cut_off(text: str) -> Fault:
 
 
 def _no_answer(text: str) -> Fault | None:
-    """Name a text that holds no JSON to heal."""
+    """Classify a text without JSON as empty, a refusal or prose."""
     head = text.strip()
     if not head:
         return Fault("empty", "the answer is empty")
@@ -258,9 +258,9 @@ def _no_answer(text: str) -> Fault | None:
 
 
 def _behind_thoughts(text: str) -> str | None:
-    """What stands behind the last mark that ends a thought; None where a thought never ends.
+    """Return what follows the last end-of-thought mark; None if a thought never ends.
 
-    A thought that begins behind the answer, and does not end, is left out.
+    A thought that begins after the answer and never ends is removed.
     """
     end = 0
     for mark in _THOUGHT_END.finditer(text):
@@ -277,7 +277,7 @@ def _behind_thoughts(text: str) -> str | None:
 
 
 def _spans_marks(text: str) -> bool:
-    """Whether a text is one JSON value, in whose strings a mark is quoted."""
+    """Return whether a text is one JSON value whose strings quote a mark."""
     body = text.lstrip().removeprefix("```json").lstrip("` \n")
     if body[:1] not in {"{", "["}:
         return False
@@ -286,7 +286,7 @@ def _spans_marks(text: str) -> bool:
 
 
 def _unwrap(text: str) -> str:
-    """Take off JSON strings around the JSON."""
+    """Unwrap JSON that is encoded as a JSON string."""
     for _ in range(_MOST_STRINGS):
         if text.lstrip()[:1] != '"':
             break
@@ -301,7 +301,7 @@ def _unwrap(text: str) -> str:
 
 
 def _last_valid(text: str, model: type[Answer], *, cut: bool) -> ParsedAnswer[Answer]:
-    """Read the last JSON value of a text that is a valid answer; a torn one at its end counts."""
+    """Read the last JSON value that is a valid answer; a truncated one at the end counts."""
     failed: ParsedAnswer[Answer] | None = None
     for _ in range(_MOST_NESTED):
         wholes, tail = _values(text)
@@ -320,7 +320,7 @@ def _last_valid(text: str, model: type[Answer], *, cut: bool) -> ParsedAnswer[An
             return last
         if not tail:
             break
-        text = tail[1:]  # a brace that opened nothing
+        text = tail[1:]  # an unmatched brace
     if failed is not None:
         return failed
     fault = _cut_off(text) if cut else Fault("no_json", "no JSON value")
@@ -328,7 +328,7 @@ def _last_valid(text: str, model: type[Answer], *, cut: bool) -> ParsedAnswer[An
 
 
 def _values(text: str) -> tuple[list[str], str]:
-    """The whole JSON values of a text in their order, and from where on the last one is torn."""
+    """Return a text's complete JSON values in order, and the offset of a truncated last one."""
     wholes: list[str] = []
     while (start := _start(text)) >= 0:
         text = text[start:]
@@ -354,7 +354,7 @@ def _read_part(
 
 
 def _heal(part: str) -> tuple[Any, bool]:
-    """Parse what is nearly JSON: ``(value or None, whether its tail was missing)``."""
+    """Parse near-JSON; return ``(value or None, whether its tail was missing)``."""
     whole, was_cut = _complete_part(part)
     if not whole:
         return None, was_cut
@@ -366,7 +366,7 @@ def _heal(part: str) -> tuple[Any, bool]:
 
 
 def _start(text: str) -> int:
-    """Where JSON begins: at the first brace, or at a bracket that stands right before it; or -1."""
+    """Find where JSON begins: the first brace, or a bracket right before it; -1 if neither."""
     brace = text.find("{")
     if brace < 0:
         return text.find("[")
@@ -375,20 +375,20 @@ def _start(text: str) -> int:
 
 
 def _whole_size(body: str) -> int:
-    """Characters of the whole value at the start of ``body``; 0 where it never ends."""
+    """Return the length of the complete value at the start of ``body``; 0 if it never ends."""
     whole, was_cut = _complete_part(body)
     return len(whole) if whole and not was_cut and body.startswith(whole) else 0
 
 
 def _complete_part(body: str) -> tuple[str, bool]:
-    """Cut behind the first whole value; where there is none, behind the last whole object in it.
+    """Cut after the first complete value, or else after the last complete object within it.
 
-    An object that was torn is left out, because a healed half sentence looks like a whole one.
-    Where nothing but closing brackets is missing, nothing was torn.
+    A truncated object is left out, because a healed half sentence looks like a complete one. If
+    only closing brackets are missing, nothing was truncated.
     """
     closers: list[str] = []
     in_string = False
-    escaped = -1  # where a character stands that a backslash takes its meaning from
+    escaped = -1  # positions of characters escaped by a backslash
     last_whole, end = "", 0
     for match in _STRUCTURE.finditer(body):
         index, char = match.start(), match[0]

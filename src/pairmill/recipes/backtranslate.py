@@ -1,4 +1,4 @@
-"""The default recipe: one call a chunk, in which the model writes up to N pairs.
+"""The default recipe: one call per chunk, in which the model writes up to N pairs.
 
 Instruction backtranslation (Li et al. 2023, arXiv:2308.06259) finds the instruction whose answer is
 a given text; with the answer rewritten from the text by a model that sees it (Nguyen et al. 2024,
@@ -40,7 +40,7 @@ VERSION = "3"
 
 
 def backtranslate(settings: Settings) -> Generator:
-    """Make the generator. It rejects a chunk only when no valid reply can be had."""
+    """Make the generator. It rejects a chunk only if no valid reply can be obtained."""
     doors = constant_doors(settings)
     prompts = of_settings(settings)
     forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))

@@ -1,7 +1,7 @@
-"""A recipe out of its steps: generate, refine, then evolve, verify, add second answers, judge.
+"""Composes a recipe of its steps: generate, refine, evolve, verify, add second answers, judge.
 
-A question never says anything of the steps behind it, so that a step that is switched on later
-pays for itself alone: what was bought before is found in the ledger.
+A question never depends on later steps, so that turning on a step later costs only its own calls:
+earlier answers are found in the ledger.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = ["compose", "make_checks"]
 VERSION = "1"
 
 _COPIES = {
-    # what is no fault where the answer is the text's own
+    # not a fault if the answer is copied from the text by design
     "near_copy": CheckPolicy.KEEP,
     "truncated": CheckPolicy.FLAG,
     "meta_text": CheckPolicy.FLAG,
@@ -51,31 +51,31 @@ _COPIES = {
 _ASKED = frozenset({"pair", "question"})
 _KEEP = CheckPolicy.KEEP
 _TASKS: Mapping[str, Mapping[str, CheckPolicy]] = {
-    # what is no fault of a short answer that can be checked
+    # not a fault of a short, checkable answer
     "question": dict.fromkeys(("answer_length", "yes_no", "truncated", "unseen_name"), _KEEP),
-    # a later turn may be short, may be answered by yes, and may speak of what was said before
+    # a later turn may be short, answered by yes, or refer to an earlier turn
     "conversation": dict.fromkeys(
         ("answer_length", "yes_no", "instruction_length", "points_at_source", "evidence_missing"),
         _KEEP,
     ),
-    # nobody asks for a text, and its length is the recipe's business
+    # plain text has no request, and its length is up to the recipe
     "text": dict.fromkeys(
         ("instruction_length", "yes_no", "twin", "answer_length", "points_at_source"), _KEEP
     ),
 }
-"""Policies that differ from the table for rows of another task than ``pair``."""
+"""Policies that differ from the table for tasks other than ``pair``."""
 
 
 def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Recipe:
-    """Put the steps behind a generator.
+    """Add the steps to a generator.
 
     Args:
-        generator: What writes the pairs.
-        settings: Which steps follow.
+        generator: Writes the pairs.
+        settings: Select the steps.
         table: Version of the table of checks (`pairmill.quality.thresholds.TABLES`).
 
     Raises:
-        ConfigError: ``checks`` names what there is not.
+        ConfigError: ``checks`` names an unknown check.
     """
     checks = make_checks(generator, settings, table)
     is_unchecked = settings.checks == "off" or generator.checks is None
@@ -98,7 +98,7 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
         else:
             pairs = await refine(written, chunk, ask, checks, generator.rewrite)
         _require_any(pairs, written)
-        # What has no single request and reply is left as it is.
+        # Rows without a single request and reply are left unchanged.
         others = [pair for pair in pairs if pair.task not in _ASKED]
         if len(others) < len(pairs):
             asked = [pair for pair in pairs if pair.task in _ASKED] if others else pairs
@@ -125,7 +125,7 @@ def compose(generator: Generator, settings: Settings, table: str = VERSION_OF_CH
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """What follows the checks, in this order; None for what is off."""
+    """Steps after the checks, in this order; None if off."""
 
     evolution: Evolution | None
     verifier: Verifier | None
@@ -133,13 +133,13 @@ class _Steps:
     judge: Judge | None
 
     def identities(self) -> list[str]:
-        """One of each step; "" for what is off, and none for a step that came later."""
+        """Return each step's identity; "" if it is off, and no entry for a newer step."""
         known = (self.evolution, self.preference, self.judge)
         names = [step.identity if step is not None else "" for step in known]
         return [*names, self.verifier.identity] if self.verifier is not None else names
 
     async def follow(self, pairs: list[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
-        """What becomes of pairs that have passed the checks."""
+        """Return pairs that have passed the checks after all later steps."""
         if self.evolution is not None:
             pairs = await self.evolution.evolve(pairs, chunk, ask)
         if self.verifier is not None:
@@ -152,23 +152,23 @@ class _Steps:
 
 
 def _require_any(kept: list[Pair], before: list[Pair]) -> None:
-    """Raise RejectedError where there were pairs, and none is left."""
+    """Raise RejectedError if there were pairs and none is left."""
     if before and not kept:
         raise RejectedError("no_pair_passed", f"none of {len(before)} pairs passed the checks")
 
 
 def _with_thought(pairs: list[Pair], thought: str) -> list[Pair]:
-    """The pairs with what the model thought before its last answer, where they have no thought."""
+    """Attach the model's thoughts before its last answer to the pairs that have none."""
     if not thought:
         return pairs
     return [pair if pair.reasoning else replace_pair(pair, reasoning=thought) for pair in pairs]
 
 
 def make_checks(generator: Generator, settings: Settings, table: str = VERSION_OF_CHECKS) -> Checks:
-    """The table of checks for a generator, with what the settings change in it.
+    """Build a generator's table of checks, with the settings' changes applied.
 
     Raises:
-        ConfigError: A check or a number that there is not, or a value that it cannot have.
+        ConfigError: A check or threshold is unknown, or its value is invalid.
     """
     base = _with(TABLES[table], _COPIES) if generator.copies else TABLES[table]
     tables = {task: _with(base, changed) for task, changed in _TASKS.items()}
@@ -195,7 +195,7 @@ def _texts(given: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _describe(thresholds: Thresholds) -> str:
-    """The whole table as text, to tell one from another."""
+    """Serialize the whole table, to tell one table from another."""
     fields = {
         name: getattr(thresholds, name)
         for name in thresholds.__dataclass_fields__
@@ -203,6 +203,6 @@ def _describe(thresholds: Thresholds) -> str:
     }
     policies = {name: policy.value for name, policy in thresholds.policies.items()}
     if policies["weakly_supported"] == CheckPolicy.KEEP:
-        # Tables before version 3 did not have it: what is off must not rename a folder's recipe.
+        # Tables before version 3 lack it: a check that is off must not change a folder's identity.
         del policies["weakly_supported"], fields["weakly_supported_below"]
     return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()

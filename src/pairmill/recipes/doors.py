@@ -1,6 +1,6 @@
-"""Three small doors for those who want no recipe of their own: guidance, language, system prompt.
+"""Three settings that adapt any recipe: guidance, language, system prompt.
 
-The first two end up in the constant part of every writing prompt; with neither, no prompt changes.
+The first two are added to the constant part of every writing prompt; without them it is unchanged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAMES = {
 
 
 def constant_doors(settings: Settings) -> str:
-    """What the settings ``guidance`` and ``language`` add to a prompt's constant part; or ""."""
+    """Return what ``guidance`` and ``language`` add to a prompt's constant part; or ""."""
     parts = []
     if settings.guidance:
         parts.append(f"Also keep to this: {settings.guidance}")
@@ -47,7 +47,7 @@ def constant_doors(settings: Settings) -> str:
 
 
 def language_code(settings: Settings) -> str | None:
-    """The code of the language to write in; None where none is set, or it is not known."""
+    """Return the code of the language to write in; None if none is set or it is unknown."""
     given = (settings.language or "").lower()
     if given.partition("-")[0] in _NAMES:
         return given.partition("-")[0]
@@ -55,9 +55,9 @@ def language_code(settings: Settings) -> str | None:
 
 
 def with_system(pairs: Sequence[Pair], chunk: Chunk, settings: Settings) -> list[Pair]:
-    """The pairs with the system message that the settings fix, or one of theirs, drawn by hash.
+    """Add the settings' system message to the pairs; of several, one is drawn by hash.
 
-    A system message that a recipe wrote stays.
+    A system message written by a recipe is kept.
     """
     given = settings.system_prompt
     if not given:

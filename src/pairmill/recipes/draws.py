@@ -1,7 +1,8 @@
-"""Values that are drawn for each unit by its hash: the same ones whenever and wherever it is asked.
+"""Values drawn for each unit by its hash: the same ones at any time and on any machine.
 
-``draw:`` names lists, weights, or files of texts. No generator is advanced and no order matters, so
-that a run that is stopped, continued or read in another order asks the very same questions.
+``draw:`` names lists, weights, or files of texts. There is no generator state and no dependence on
+order, so that a run that is stopped, resumed or reads its input in another order asks the very same
+questions.
 """
 
 from __future__ import annotations
@@ -31,18 +32,18 @@ _MOST_VALUES = 100_000
 
 
 def hash_share(*parts: str) -> float:
-    """A number from 0 to below 1 that depends on the parts alone."""
+    """Map the parts to a number in [0, 1) that depends on them alone."""
     value = hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=8).digest()
     return (int.from_bytes(value, "big") >> 11) / 2**53
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Values with their weights.
+    """Weighted values to draw from.
 
     Attributes:
-        take: How many different ones to draw, as a list; None: one, as a text.
-        sums: The weights added up, for finding a place among them.
+        take: Number of different values to draw, as a list; None: one, as a text.
+        sums: Cumulative weights, for bisection.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Draw:
     sums: tuple[float, ...] = ()
 
     def of(self, seed: int, unit: str) -> str | list[str]:
-        """What is drawn for a unit: the same for the same seed and unit."""
+        """Draw a value for a unit: always the same for the same seed and unit."""
         if self.take is None:
             return self.values[self._place(hash_share("draw", str(seed), unit, self.name))]
         left = list(zip(self.values, self.weights, strict=True))
@@ -65,13 +66,13 @@ class Draw:
         return found
 
     def outcomes(self) -> list[str] | list[list[str]]:
-        """What can be drawn: every value that has a weight, or one of the lists."""
+        """Return all possible results: every value that has a weight, or each of the lists."""
         if self.take is not None:
             return [list(self.values[: self.take])]
         return [value for value, weight in zip(self.values, self.weights, strict=True) if weight]
 
     def described(self) -> str:
-        """Everything that decides what is drawn, as text."""
+        """Return everything that determines the draw, as text."""
         listed = digest(*self.values, *map(repr, self.weights))
         return orjson.dumps([listed, len(self.values), self.take]).decode()
 
@@ -88,7 +89,7 @@ def parse_draws(
         The draws by name, and the files that they were read from.
 
     Raises:
-        ConfigError: A mistake in it; with file and line.
+        ConfigError: There is a mistake in it; the text has file and line.
     """
     draws: dict[str, Draw] = {}
     files: dict[str, bytes] = {}
@@ -129,7 +130,7 @@ def _from_entry(entry: Entry) -> list[tuple[str, float]]:
     if entry.is_mapping:
         given = entry.mapping()
         for name, value in given.items():
-            # a misspelt option, not a weight: no weight is a list, nor a text that is a file's name
+            # a misspelt option, not a weight: a weight is neither a list nor a file name
             if value.is_list or value.is_mapping or isinstance(value.value(), str):
                 raise value.fault(
                     f"needs a weight; or is '{name}' an option? {nearest(name, _OPTIONS)}"
@@ -159,7 +160,7 @@ def _from_file(
 
 
 def _lines(text: str, name: str, entry: Entry) -> list[str]:
-    """The texts of a file: its lines, or those of a JSON list or of JSON lines."""
+    """Return a file's texts: its lines, or the items of a JSON list or of JSON lines."""
     if not name.endswith((".json", ".jsonl")):
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:

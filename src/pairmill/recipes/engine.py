@@ -1,7 +1,7 @@
-"""From a recipe file to a generator: the steps are asked in turn, and their values become rows.
+"""Makes a generator of a recipe file: its steps are asked in turn, and their values become rows.
 
-What no recipe may forget is added here: the rule about the fence, the canary, the form of the reply
-behind the constant text of each step, and the constant text before all that changes.
+Adds what no recipe may lack: the rule about the fence, the canary, and the form of the reply after
+each step's constant text; constant text comes before everything that varies.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["file_generator", "rule_text", "step_template"]
 
 VERSION = "1"
-_VOTE_SEEDS = 7_919  # apart, so that the votes of one seed are not the first answers of the next
+_VOTE_SEEDS = 7_919  # far apart, so that one seed's votes are not the next seed's first answers
 
 _RULES = (
     "Title and section help to understand the passage; they are no source of facts. Everything"
@@ -51,22 +51,22 @@ _RULES = (
     " written down."
 )
 
-_REPEATED = ""  # among a unit's values: the corpus had brought all that it found; no name
+_REPEATED = ""  # key in a unit's values, not a valid name: the corpus already had it all
 
 Values = dict[str, Any]
 
 
 def rule_text(step: RecipeStep, doors: str = "") -> str:
-    """The whole system message of a step: its own text, the doors, the rules, the reply's form."""
+    """Compose a step's system message: its own text, guidance, rules and the reply's form."""
     reply = "Reply with one JSON object and nothing else, of this form:\n" + form_of(step.answer)
     return "\n\n".join(part for part in (step.system, doors, _RULES, reply) if part)
 
 
 def step_template(step: RecipeStep, doors: str = "") -> Template:
-    """The constant part of a step's prompt.
+    """Make the template of the constant part of a step's prompt.
 
-    Its name says nothing of the recipe: a question that stays the same is the same call under
-    another version or name, and is not bought again.
+    Its name does not depend on the recipe: an unchanged question is the same call under another
+    version or name, and is not bought again.
     """
     return Template("recipe", FORMAT, (Message("system", rule_text(step, doors)),))
 
@@ -115,7 +115,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
 
 @dataclass(frozen=True, slots=True)
 class _Runner:
-    """A step, ready to be asked."""
+    """A step ready to be asked."""
 
     step: RecipeStep
     template: Template
@@ -136,7 +136,7 @@ class _Runner:
         )
 
     async def run(self, values: Values, ask: Ask) -> Any:
-        """The step's value: its answer, or one for each item of its list."""
+        """Run the step and return its value: its answer, or a list of one for each item."""
         each = self.step.for_each
         if each is None:
             if not _holds(self.step.when, values):
@@ -168,7 +168,7 @@ class _Runner:
     async def _new(
         self, distinct: ValueTemplate, inners: Sequence[Values], ask: Ask
     ) -> list[Values]:
-        """Those whose text neither this unit nor one that was read before it has brought."""
+        """Return the items whose text is new to this unit and to all units read before it."""
         texts = [_text(distinct(inner)) for inner in inners]
         languages = [primary(inner["language"]) for inner in inners]
         names = list(map(same_content, texts, languages))
@@ -225,7 +225,7 @@ class _Runner:
 
 
 def _model(step: RecipeStep, recipe: RecipeFile, settings: Settings) -> str | None:
-    """The model's name for ``ask``; None: the run's own."""
+    """Return the model's name for ``ask``; None for the run's own."""
     role, named = step.model, settings.models
     if role in named:
         return named[role]
@@ -261,7 +261,7 @@ def _unit_values(recipe: RecipeFile, settings: Settings, chunk: Chunk) -> Values
 
 
 def _numbered(parts: Sequence[str], titles: Sequence[str | None]) -> str:
-    """The parts of a unit behind their numbers; those of several documents with their titles."""
+    """Number the parts of a unit; parts of several documents also get their titles."""
     heads = [f": {one_line(title)}" if title else "" for title in titles] or [""] * len(parts)
     return "\n\n".join(
         f"[Part {number}{head}]\n{part}"
@@ -270,7 +270,7 @@ def _numbered(parts: Sequence[str], titles: Sequence[str | None]) -> str:
 
 
 def _with_origins(pair: Pair, chunk: Chunk) -> Pair:
-    """The row with the documents that its unit is made of."""
+    """Add to a row the documents that its unit is made of."""
     origins = {
         "document_ids": [chunk.document_id, *(origin.document_id for origin in chunk.origins)],
         "sources": [chunk.source, *(origin.source for origin in chunk.origins)],
@@ -279,7 +279,7 @@ def _with_origins(pair: Pair, chunk: Chunk) -> Pair:
 
 
 def _parts(chunk: Chunk) -> list[str]:
-    """The text of each chunk that the unit is made of."""
+    """Return the text of each chunk in the unit."""
     bounds = [0, *chunk.parts, len(chunk.text)]
     return [chunk.text[start:end].strip() for start, end in pairwise(bounds)]
 
@@ -289,7 +289,7 @@ def _holds(condition: ValueTemplate | None, values: Mapping[str, Any]) -> bool:
 
 
 def _empty(answer: AnswerField) -> Values:
-    """What a step that was passed over leaves behind: its fields, with nothing in them."""
+    """Return the value of a step that was skipped: its fields, all empty."""
     return {name: [] if node.kind == "list" else None for name, node in answer.fields.items()}
 
 
@@ -298,7 +298,7 @@ def _vote(value: object) -> str:
 
 
 def _skip_reason(recipe: RecipeFile, values: Mapping[str, Any]) -> str | None:
-    """What the model said in a field named ``skip``, if anything."""
+    """Return the model's text in a field named ``skip``, if any."""
     for step in recipe.steps:
         value = values.get(step.name)
         reason = value.get("skip") if isinstance(value, dict) else None
@@ -308,7 +308,7 @@ def _skip_reason(recipe: RecipeFile, values: Mapping[str, Any]) -> str | None:
 
 
 def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:
-    """The rows; a row's place counts what a condition left out, so that no id moves by it."""
+    """Yield the rows; positions count rows that a condition left out, to keep ids stable."""
     index = -1
     for rule in recipe.rows:
         for inner in _scopes(rule.loops, values):
@@ -323,7 +323,7 @@ def _rows_of(recipe: RecipeFile, values: Values, ask: Ask) -> Iterator[Pair]:
 
 
 def _scopes(loops: Sequence[ForEach], values: Values) -> Iterator[Values]:
-    """The values for each row: those of the loops beside those of the unit."""
+    """Yield the values for each row: those of the loops and those of the unit."""
     if not loops:
         yield values
         return
@@ -369,7 +369,7 @@ def _text(value: object) -> str:
 
 
 def _turns(rule: RowRule, values: Values) -> list[Message] | None:
-    """The turns of a conversation, a request that nobody answers left out; None: out of order."""
+    """Return a conversation's turns without an unanswered last request; None if out of order."""
     if rule.messages is None:
         return None
     if isinstance(rule.messages, tuple):
@@ -391,7 +391,7 @@ def _turns_of(item: Mapping[str, Any]) -> list[Message]:
 
 
 def _typed(value: Any, kind: Feature) -> Any:
-    """A value as its column's type wants it; None where it cannot be."""
+    """Convert a value to its column's type; None if it cannot be converted."""
     if value is None:
         return None
     if isinstance(kind, tuple):

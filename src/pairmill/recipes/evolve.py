@@ -1,8 +1,8 @@
-"""One round of evolution: each pair is made harder, or its answer better, out of the same text.
+"""One round of evolution: makes each pair harder, or its answer better, from the same text.
 
 Depth and breadth after Evol-Instruct (Xu et al. 2023, arXiv:2304.12244), with answers that see the
-text. What gained nothing, or fails a check, is left out, and the parent stays in any case; which of
-the two is exported is decided there.
+text. A child that gained nothing or fails a check is dropped; the parent is always kept. The export
+decides which of the two it writes.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ INSTRUCTION_OPERATORS = (
     "sibling_topic",
 )
 ANSWER_OPERATORS = ("more_depth", "more_detail", "clearer")
-INPUT_OPERATOR = "complicate_input"  # only where there is code or a table
+INPUT_OPERATOR = "complicate_input"  # only for chunks with code or a table
 CHILD_INDEX = 100  # added to the parent's position in the unit
 
 _INPUT = re.compile(r"^(?:```|~~~|\|)", re.MULTILINE)
-_SAME = 92.0  # of 100; the order of words apart, this alike is no gain
+_SAME = 92.0  # of 100; this similar, word order aside, is no gain
 _LEAST_GROUNDING = 0.35
 _MOST_WORDS = 120
 _MOST_ADDED_WORDS = 20
 _SORRY_WORDS = 80
 _LEAST_OF_PARENT = 0.4  # of the words of the parent's answer
-# Stems of what asks for more of the same, and names nothing.
+# Stems of words that ask for more of the same and add no subject.
 _PADDING_WORDS = (
     "please", "answer", "answers", "detail", "details", "detailed", "explain", "explanation",
     "thorough", "thoroughly", "comprehensive", "comprehensively", "depth", "elaborate",
@@ -101,7 +101,7 @@ class Evolution:
 
     @classmethod
     def of(cls, settings: Settings, checks: Checks) -> Evolution | None:
-        """What the settings ask for; None for ``evolve: off``."""
+        """Return what the settings ask for; None for ``evolve: off``."""
         if settings.evolve == "off":
             return None
         form = load_template(
@@ -115,14 +115,14 @@ class Evolution:
 
     @property
     def identity(self) -> str:
-        """Changes with whatever changes what is evolved."""
+        """Digest of everything that affects the evolved pairs."""
         numbers = (repr(self.temperature), str(self.seed))
         return digest(VERSION, self.form.template.id, self.form.form, *numbers)
 
     async def evolve(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
-        """The pairs, and behind them their children: what one call gave and passed.
+        """Return the pairs, then the children that one call wrote and that passed.
 
-        Tells ``PairEvolved`` of each pair: its operator, and ``kept`` or why not.
+        Emits ``PairEvolved`` for each pair: its operator, and ``kept`` or the reason why not.
         """
         if not pairs:
             return []
@@ -156,7 +156,7 @@ class Evolution:
         view: PreparedChunk,
         siblings: Sequence[PreparedPair],
     ) -> tuple[Pair | None, str]:
-        """The child and ``kept``; or None, and why it is left out: as any sibling's twin, too."""
+        """Return the child and ``kept``; or None and why it is dropped, such as "twin"."""
         rewords = operator not in ANSWER_OPERATORS
         child = Pair(
             instruction=evolved.instruction if rewords else parent.instruction,
@@ -192,11 +192,11 @@ class Evolution:
 
 
 def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
-    """Why an evolved pair is left out, in a word; None where nothing speaks against it.
+    """Return in one word why an evolved pair is dropped; None if it may be kept.
 
-    The rules are Evol-Instruct's eliminator put into code: nothing gained, an excuse, nothing said,
-    talk about the task; and ours: too long, too far from the text, a request that asks for nothing
-    more, an answer that was cut down.
+    The rules implement Evol-Instruct's eliminator (no gain, a refusal, no content, talk about the
+    task) and our own: too long, too far from the text, a request that asks for nothing more, an
+    answer that was cut down.
     """
     shown = view_of_pair(child, view)
     length = count_words(shown.instruction)
@@ -222,10 +222,10 @@ def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
 
 
 def _only_rephrased(child: PreparedPair, parent: PreparedPair) -> bool:
-    """Whether a request asks for nothing that its parent does not: all its words say the same.
+    """Return whether a request asks for nothing more than its parent: no new content words.
 
-    "Please answer in detail" adds no content word that counts; nor does a paraphrase, nor a request
-    that leaves something out.
+    "Please answer in detail" adds no content word that counts; neither does a paraphrase, nor a
+    request that leaves something out.
     """
     added = child.instruction.content - parent.instruction.content - _PADDING
     return not added

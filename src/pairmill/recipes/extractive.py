@@ -1,9 +1,9 @@
-"""The recipe for very small models: the answer is the text's, only its instruction the model's.
+"""Recipe for very small models: the answer is an extract, only its instruction is generated.
 
 A model of 0.1 billion parameters cannot write a truthful answer, nor nested JSON. It can write a
-question about two sentences, if it may try several times. So the chunk is cut into spans, several
-questions are drawn for each, and the one that shares most content words with its span is kept, if
-it shares enough. This is backtranslation in the plain sense, with the text itself as the answer.
+question about two sentences if it gets several attempts. So the chunk is cut into spans, several
+questions are sampled for each, and the one that shares most content words with its span is kept, if
+it shares enough. This is plain backtranslation, with the text itself as the answer.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ __all__ = ["SpanQuestion", "extractive", "spans_of"]
 
 VERSION = "2"
 SAMPLES = 4  # of one sample none of 12 questions passed; of the best of four 10 of 12 did
-GOOD_ENOUGH = 0.8  # no more samples are drawn once a question shares this much
+GOOD_ENOUGH = 0.8  # stop sampling once a question shares this much
 THRESHOLD = 0.5  # below it a question is too vague to belong to its span
 MIN_WORDS = 2  # content words; "What do you mean?" belongs to any text
-SHORT_COUNTS = 0.7  # what a question of just so many is worth: kept, if none is better
+SHORT_COUNTS = 0.7  # score of a question with exactly so many: kept if none is better
 MAX_TOKENS = 60
 SPAN_CHARS = (140, 420)  # two or three sentences
 MIN_SPACES = 25  # a span of 26 words is long enough to be an answer
@@ -59,7 +59,7 @@ class SpanQuestion(AnswerModel):
 
 
 def extractive(settings: Settings) -> Generator:
-    """Make the generator: some spans of a chunk, and for each the best of four questions."""
+    """Make the generator: some spans of a chunk, each with the best of four questions."""
     form = load_template("extractive")
     pairs_per_chunk, temperature, seed = (
         settings.pairs_per_chunk,
@@ -102,7 +102,7 @@ def extractive(settings: Settings) -> Generator:
 
 
 async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, float]:
-    """Draw up to SAMPLES questions and return the one that is nearest to the span."""
+    """Sample up to SAMPLES questions and return the one closest to the span."""
     best, best_score = "", -1.0
     wanted = prepare(span).content
     for sample in range(SAMPLES):
@@ -122,7 +122,7 @@ async def _best_question(prompt: Prompt, span: str, ask: Ask) -> tuple[str, floa
 
 
 def _score(question: str, wanted: frozenset[str]) -> float:
-    """How near a question is to its span: 0 to 1, and less where it hardly says anything."""
+    """Score how close a question is to its span: 0 to 1, less where it says hardly anything."""
     content = prepare(question).content
     if _is_torn(question) or len(content) < MIN_WORDS:
         return 0.0
@@ -131,14 +131,14 @@ def _score(question: str, wanted: frozenset[str]) -> float:
 
 
 def _is_torn(question: str) -> bool:
-    """Whether the pattern's length ended it, and not the model: in the middle of a word."""
+    """Return whether the pattern's length limit, not the model, ended it in mid-word."""
     return len(question) > _MOST_CHARS or question[-2:-1] in {" ", ",", "-"}
 
 
 def spans_of(text: str, count: int) -> list[str]:
-    """Up to ``count`` runs of whole sentences, each of 140 to 420 characters, spread over the text.
+    """Return up to ``count`` runs of sentences, of 140 to 420 characters, spread over the text.
 
-    Code, headings, lists and tables make no good answer for a small model, and are passed over.
+    Code, headings, lists and tables make poor answers for a small model, and are skipped.
     """
     low, high = SPAN_CHARS
     spans: list[str] = []
@@ -161,7 +161,7 @@ def spans_of(text: str, count: int) -> list[str]:
 
 
 def _prose_sentences(text: str) -> list[str]:
-    """The sentences of the paragraphs, in order; "" where something was passed over."""
+    """Return the paragraphs' sentences in order; "" where something was skipped."""
     found: list[str] = []
     in_code = False
     for block in re.split(r"\n\s*\n", text):

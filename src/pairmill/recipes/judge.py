@@ -1,9 +1,9 @@
 """A judge: rates pairs on four aspects, from 1 to 5, against the text. It changes no pair.
 
 The aspects are UltraFeedback's (Cui et al. 2023, arXiv:2310.01377), asked for together, pair by
-pair, criticism before figures. Ratings are integers of a closed list, so that there is nothing to
-parse or to scale; what is not there is missing, and is never taken for a high or a low rating. What
-they add up to, and what is good enough, is decided when a dataset is exported.
+pair, criticism before figures. Ratings are integers of a closed list, so there is nothing to parse
+or scale; an absent rating is missing, and never counts as a high or a low one. The export decides
+how they are combined and what is good enough.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ASPECTS", "Judge", "Rating", "Ratings", "make_judge"]
 
-VERSION = "1"  # of the ratings; what is planted changes no row
+VERSION = "1"  # version of the ratings; planted faults change no row
 ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
-BATCH = 3  # pairs in one call; beyond, the order shows and a bad reply costs more
+BATCH = 3  # pairs in one call; with more, order bias shows and an invalid reply costs more
 TOKENS_PER_RATING = 260
 TOKENS_PER_REPLY = 60
 
 
 def _no_truth_value(value: object) -> object:
-    return None if isinstance(value, bool) else value  # true is no rating of 1
+    return None if isinstance(value, bool) else value  # true is not a rating of 1
 
 
 ListedScore = Annotated[Literal[1, 2, 3, 4, 5], BeforeValidator(_no_truth_value)]
-# Bounds, not a list: some servers take no enumeration of integers.
+# Bounds, not an enum: some servers do not accept enums of integers.
 Score = Annotated[int, Field(ge=1, le=5, strict=True), BeforeValidator(_no_truth_value)]
 
 
@@ -63,12 +63,12 @@ class RatedPair(AnswerModel):
     self_contained: bool
 
     def scores(self) -> dict[str, int | None]:
-        """Aspect to rating."""
+        """Return a map of aspect to rating."""
         return {aspect: getattr(self, aspect) for aspect in ASPECTS}
 
     @property
     def overall(self) -> float:
-        """Mean of the aspects that were rated."""
+        """Mean of the rated aspects."""
         return mean(score for score in self.scores().values() if score is not None)
 
 
@@ -107,7 +107,7 @@ class ListedRatings(AnswerModel):
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """What is rated: a request and a reply."""
+    """A request and its reply, to be rated."""
 
     request: str
     reply: str
@@ -118,12 +118,12 @@ class Judge:
     """A configured judge.
 
     Attributes:
-        model: Who is asked; the run's model where None.
+        model: Model that is asked; None for the run's.
         share: Share of the chunks whose pairs are rated.
         trust_share: Share of those that are rated twice, and share that get a planted fault; the
-            first chunks of a start get one in any case, until there are enough of each kind.
+            first chunks of a start always get one, until there are enough of each kind.
         answer: The form of its reply.
-        planted: How many faults of each kind this start has planted.
+        planted: Number of faults of each kind that this start has planted.
     """
 
     form: PromptTemplate
@@ -136,16 +136,16 @@ class Judge:
 
     @property
     def identity(self) -> str:
-        """Changes with whatever changes the ratings."""
+        """Digest of everything that affects the ratings."""
         shares = (repr(self.share), repr(self.trust_share), str(self.seed))
         return digest(VERSION, self.form.template.id, self.form.form, self.model or "", *shares)
 
     async def rate(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
-        """The same pairs with scores; flagged ``unscored`` where the judge gave none.
+        """Return the same pairs with scores; flagged ``unscored`` if the judge gave none.
 
-        Tells ``PairJudged`` of each rating, with ``trial`` "" for an ordinary one; ``again`` for
-        a second one of the same pair; the name of a planted fault (``trials.FAULTS``) for one of
-        a faulty reply. With those comes ``first``, the ordinary one.
+        Emits ``PairJudged`` for each rating: ``trial`` is "" for an ordinary one, ``again`` for a
+        second one of the same pair, or the name of a planted fault (``trials.FAULTS``). For the
+        latter two ``first`` is the ordinary rating.
         """
         if not pairs or self._draw(chunk, "share") >= self.share:
             return list(pairs)
@@ -167,7 +167,7 @@ class Judge:
     async def _rate_all(
         self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask
     ) -> list[RatedPair | None]:
-        """Rate in an order that the chunk's hash decides, three at a time."""
+        """Rate in an order determined by the chunk's hash, three at a time."""
         order = self._order(exhibits, chunk)
         found: list[RatedPair | None] = [None] * len(exhibits)
         for start in range(0, len(order), BATCH):
@@ -189,7 +189,7 @@ class Judge:
         chunk: Chunk,
         ask: Ask,
     ) -> None:
-        """Rate up to three pairs a second time: in turned order, with another seed."""
+        """Rate up to three pairs a second time: in reverse order, with another seed."""
         turned = list(zip(exhibits, ratings, strict=False))[:BATCH][::-1]
         again = await self._ask([shown for shown, _ in turned], chunk, ask, self.seed + 1)
         for (shown, first), second in zip(turned, again, strict=True):
@@ -202,10 +202,9 @@ class Judge:
         chunk: Chunk,
         ask: Ask,
     ) -> None:
-        """Rate the pairs once more, one with a fault in it that the judge ought to find.
+        """Rate the pairs once more, one of them with a fault that the judge ought to find.
 
-        It stands among the same others as before, in the same place: what changes is the fault, or
-        else the passage alone.
+        The others and its position stay the same, so that only the fault (or the passage) differs.
         """
         order = self._order(exhibits, chunk)[:BATCH]
         drawn = int(self._draw(chunk, "which") * 2**32)
@@ -224,10 +223,10 @@ class Judge:
     async def _ask(
         self, exhibits: Sequence[Exhibit], chunk: Chunk, ask: Ask, seed: int
     ) -> list[RatedPair | None]:
-        """The rating of each; None for what is missing in the reply, or all that is invalid.
+        """Ask for ratings; None for each pair that the reply leaves out, or all if it is invalid.
 
-        An invalid reply is never mended, since a model that mends what it cannot see the reasons
-        for would make ratings up; the question is asked once more.
+        An invalid reply is never repaired, since a model that does not see the pairs would make
+        ratings up; the question is asked once more instead.
         """
         question = self._question(exhibits, chunk, seed)
         try:
@@ -253,26 +252,26 @@ class Judge:
         return self.form.fill(values, Sampling(0.0, max_tokens, seed))
 
     def _order(self, exhibits: Sequence[Exhibit], chunk: Chunk) -> list[int]:
-        """The positions of what is rated, in the order in which a judge sees them."""
+        """Return the positions of the rated pairs in the order in which a judge sees them."""
         return sorted(
             range(len(exhibits)), key=lambda at: digest(chunk.id, str(self.seed), str(at))
         )
 
     def _plants_in(self, chunk: Chunk) -> bool:
-        """Whether a chunk gets a planted fault: always until each kind has enough of them."""
+        """Return whether to plant a fault in a chunk: always until each kind has enough of them."""
         if self.trust_share <= 0.0:
             return False
         is_early = sum(self.planted.values()) < ENOUGH * len(FAULTS)
         return is_early or self._draw(chunk, "plant") < self.trust_share
 
     def _draw(self, chunk: Chunk, purpose: str) -> float:
-        """A number from 0 up to 1 that chunk, seed and purpose decide."""
+        """Map chunk, seed and purpose to a number in [0, 1)."""
         state = hashlib.blake2b(f"{purpose} {self.seed} {chunk.id}".encode(), digest_size=4)
         return int.from_bytes(state.digest()) / 2**32
 
 
 def make_judge(settings: Settings) -> Judge | None:
-    """The judge that the settings ask for; None for ``judge: off``."""
+    """Make the judge that the settings ask for; None for ``judge: off``."""
     if settings.judge == "off":
         return None
     return Judge(

@@ -1,4 +1,4 @@
-"""Finding recipes: built in, among the files that come along, installed, or the user's own."""
+"""Finds recipes: built in, bundled files, installed packages, or the user's own."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ __all__ = [
 
 ENTRY_POINTS = "pairmill.recipes"
 COPY = "recipe.yaml"
-"""The name of a recipe file's copy in a run folder, below ``.run/recipe``."""
+"""Name of a recipe file's copy in a run folder, below ``.run/recipe``."""
 
 _MOST_BYTES = 20 * 2**20
-"""Of a recipe file, or of a file that it draws from."""
+"""Largest size of a recipe file, or of a file that it draws from."""
 
 _MODES = {"one_step": backtranslate, "two_step": two_step, "verbatim": verbatim}
 
@@ -49,7 +49,7 @@ RECIPES: dict[str, Callable[[Settings], Generator]] = {
     "backtranslate": lambda settings: _MODES[settings.mode](settings),
     "extractive": extractive,
 }
-"""Those in Python that come along; see ``docs/decisions/0028-what-stays-python.md``."""
+"""Built-in Python recipes; see ``docs/decisions/0028-what-stays-python.md``."""
 
 
 def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
@@ -57,8 +57,8 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
 
     Args:
         settings: All of them.
-        copies: Where a run folder keeps the copy of its recipe file, which is used where the file
-            is gone; that of ``settings.output`` where None.
+        copies: Directory of the run folder's copy of its recipe file, used if the file is gone;
+            that of ``settings.output`` if None.
 
     Raises:
         ConfigError: There is none, or there is a mistake in it.
@@ -76,7 +76,7 @@ def make_generator(settings: Settings, copies: Path | None = None) -> Generator:
 
 
 def _example_in(folder: Path) -> str:
-    """A recipe file in a folder, by its name; a name that one might have where there is none."""
+    """Return the name of a recipe file in a folder; a plausible name if there is none."""
     try:
         found = sorted(path.name for path in folder.iterdir() if is_recipe_file(path.name))
     except OSError:
@@ -85,7 +85,7 @@ def _example_in(folder: Path) -> str:
 
 
 def _of_library(name: str, settings: Settings, copies: Path | None) -> RecipeFile:
-    """A recipe that comes along; in a folder that an earlier version of it began, that version."""
+    """Load a bundled recipe, in the version that the run folder was begun with."""
     today = read_recipe_text(library_text(name), f"{name}.yaml")
     copy = _copy(settings, copies)
     if settings.accept_change or not copy.exists():
@@ -102,11 +102,11 @@ def _copy(settings: Settings, copies: Path | None) -> Path:
 
 
 def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator:
-    """What an installed package offers under the name: a recipe in Python, or a file's path."""
+    """Load what an installed package offers by that name: a Python recipe, or a file's path."""
     found = _installed(name)
     if found is None and Path(name).is_dir():
         raise ConfigError(
-            f"{name}: a folder, where a recipe is a file: name one in it, such as"
+            f"{name}: is a folder, and a recipe is a file: name one in it, such as"
             f" {Path(name) / _example_in(Path(name))}"
         )
     if found is None:
@@ -120,21 +120,21 @@ def _of_package(name: str, settings: Settings, copies: Path | None) -> Generator
 
 
 def recipe_names() -> list[str]:
-    """Every recipe that has a name: those in Python, those of the library, installed ones."""
+    """Return all named recipes: built-in Python ones, bundled files, installed ones."""
     installed = (point.name for point in metadata.entry_points(group=ENTRY_POINTS))
     return list(dict.fromkeys([*RECIPES, *library_names(), *sorted(installed)]))
 
 
 @lru_cache(maxsize=1)
 def library_names() -> tuple[str, ...]:
-    """The recipes that come along as files."""
+    """Return the names of the bundled recipe files."""
     folder = resources.files("pairmill.recipes").joinpath("library")
     names = (PurePosixPath(item.name) for item in folder.iterdir())
     return tuple(sorted(name.stem for name in names if name.suffix == ".yaml"))
 
 
 def library_text(name: str) -> str:
-    """The text of a recipe file that comes along."""
+    """Return the text of a bundled recipe file."""
     return resources.files("pairmill.recipes").joinpath(f"library/{name}.yaml").read_text("utf-8")
 
 
@@ -166,7 +166,7 @@ def read_recipe_text(text: str, name: str, folder: Path | None = None) -> Recipe
 
     def read(inner: str) -> bytes:
         if folder is None:
-            raise ConfigError("names a file, and has no folder of its own")
+            raise ConfigError("names a file, but the recipe is not a file in a folder")
         return _read(folder / inner)
 
     return parse_recipe(text, name, read)
@@ -177,11 +177,11 @@ def _with_newlines(text: str) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a file; a pipe or a device, which may never end, and a huge file are refused.
+    """Read a regular file of limited size; pipes, devices and huge files are refused.
 
     Raises:
         OSError: It cannot be read.
-        ConfigError: It is no file, or too large.
+        ConfigError: It is not a regular file, or too large.
     """
     about = path.stat()
     if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
@@ -197,8 +197,8 @@ def _of_file(name: str, settings: Settings, copies: Path | None) -> Generator:
         path = Path(f"{file}.py" if attribute else name)
         if not path.exists():
             raise ConfigError(
-                f"{path}: there is no such recipe file; a run folder keeps a copy of recipes in"
-                " YAML alone, since code out of a data folder is never run"
+                f"{path}: there is no such recipe file; a run folder keeps copies of YAML recipes"
+                " only, since code from a data folder is never run"
             )
         found, name, source = load_file(path, attribute or "recipe")
         return _of_object(found, path.stem if name == "recipe" else name, source, settings)
@@ -224,7 +224,7 @@ def _of_object(found: Any, name: str, source: str, settings: Settings) -> Genera
 
 
 def _installed(name: str) -> Any:
-    """What an installed package offers under a name; None where none does."""
+    """Return what an installed package offers by that name; None if none does."""
     for point in metadata.entry_points(group=ENTRY_POINTS, name=name):
         try:
             return point.load()

@@ -1,4 +1,4 @@
-"""YAML read node by node, so that every mistake in it is told with its file and line."""
+"""YAML parsed node by node, so that every mistake is reported with file and line."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _DEEPEST = 40
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """A hint for a name that is none of ``known``: the nearest one, or all of them."""
+    """Make a hint for an unknown name: the nearest known one, or all of them."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A YAML node, the file it stands in, and its dotted name, such as ``steps.write.user``."""
+    """A YAML node, its file, and its dotted name, such as ``steps.write.user``."""
 
     file: str
     node: yaml.Node
@@ -35,46 +35,46 @@ class Entry:
 
     @property
     def line(self) -> int:
-        """The line on which it begins, from 1."""
+        """Line on which it begins, from 1."""
         return int(self.node.start_mark.line) + 1
 
     @property
     def text_line(self) -> int:
-        """The line on which its text begins: of a block (``|``, ``>``) the one below its mark."""
+        """Line on which its text begins: for a block (``|``, ``>``) the one below its mark."""
         is_block = isinstance(self.node, yaml.ScalarNode) and self.node.style in {"|", ">"}
         return self.line + is_block
 
     def fault(self, message: str, line: int | None = None) -> ConfigError:
-        """The error to raise for a mistake here: file, line, name and message on one line."""
+        """Make the error for a mistake here: file, line, name and message on one line."""
         label = f"{self.name}: " if self.name else ""
         return ConfigError(f"{self.file}, line {line or self.line}: {label}{message}")
 
     @property
     def is_mapping(self) -> bool:
-        """Whether it is ``name: value`` lines."""
+        """True if it is ``name: value`` lines."""
         return isinstance(self.node, yaml.MappingNode)
 
     @property
     def is_list(self) -> bool:
-        """Whether it is a list."""
+        """True if it is a list."""
         return isinstance(self.node, yaml.SequenceNode)
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing stands there."""
+        """True if the value is empty."""
         return self.node.tag == "tag:yaml.org,2002:null"
 
     def mapping(
         self, known: Collection[str] | None = None, required: Collection[str] = ()
     ) -> dict[str, Entry]:
-        """Its values by name.
+        """Return its entries by name.
 
         Args:
-            known: The names that there are; None: any name.
-            required: Names that must not be missing.
+            known: Allowed names; None: any name.
+            required: Required names.
 
         Raises:
-            ConfigError: It is no mapping, or a name is unknown, missing or there twice.
+            ConfigError: It is not a mapping, or a name is unknown, missing or duplicated.
         """
         if not isinstance(self.node, yaml.MappingNode):
             raise self.fault("needs 'name: value' lines")
@@ -87,7 +87,7 @@ class Entry:
             if known is not None and name not in known:
                 raise key.fault(f"unknown key '{name}'; {nearest(name, known)}")
             if name in found:
-                raise key.fault(f"the key '{name}' stands twice")
+                raise key.fault(f"the key '{name}' is given twice")
             found[name] = Entry(self.file, value, f"{self.name}.{name}" if self.name else name)
         for name in required:
             if name not in found:
@@ -95,10 +95,10 @@ class Entry:
         return found
 
     def items(self) -> list[Entry]:
-        """The entries of a list.
+        """Return a list's entries.
 
         Raises:
-            ConfigError: It is none.
+            ConfigError: It is not a list.
         """
         if not isinstance(self.node, yaml.SequenceNode):
             raise self.fault("needs a list")
@@ -108,10 +108,10 @@ class Entry:
         ]
 
     def text(self, *, empty: bool = False) -> str:
-        """A scalar as it is written, also where YAML would read a number or a truth value.
+        """Return a scalar as written, even where YAML would read a number or a boolean.
 
         Raises:
-            ConfigError: It is no scalar, or empty.
+            ConfigError: It is not a scalar, or empty.
         """
         if not isinstance(self.node, yaml.ScalarNode) or (self.is_null and not empty):
             raise self.fault("needs a text")
@@ -121,24 +121,24 @@ class Entry:
         return text
 
     def value(self) -> Any:
-        """The plain value, as YAML reads it."""
+        """Return the plain value, as YAML reads it."""
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(self.node, deep=True)
         except (yaml.YAMLError, ValueError):
-            raise self.fault("no value that can be read") from None
+            raise self.fault("the value cannot be read") from None
         finally:
             loader.dispose()
 
     def integer(self, least: int, most: int) -> int:
-        """A whole number from ``least`` to ``most``."""
+        """Return a whole number from ``least`` to ``most``."""
         value = self.value()
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise self.fault(f"needs a whole number from {least:,} to {most:,}")
         return value
 
     def number(self, least: float, most: float) -> float:
-        """A number from ``least`` to ``most``."""
+        """Return a number from ``least`` to ``most``."""
         value = self.value()
         good = isinstance(value, int | float) and not isinstance(value, bool)
         if not good or not least <= value <= most:
@@ -146,14 +146,14 @@ class Entry:
         return float(value)
 
     def boolean(self) -> bool:
-        """``true`` or ``false``."""
+        """Return a boolean: ``true`` or ``false``."""
         value = self.value()
         if not isinstance(value, bool):
             raise self.fault("needs true or false")
         return value
 
     def one_of(self, known: Collection[str]) -> str:
-        """One of some words."""
+        """Return one of the known words."""
         word = self.text()
         if word not in known:
             raise self.fault(f"'{word}' is not known; {nearest(word, known)}")
@@ -161,18 +161,18 @@ class Entry:
 
 
 def parse_yaml(text: str, file: str) -> Entry:
-    """Read a YAML text of one mapping.
+    """Parse a YAML text that holds one mapping.
 
     Raises:
-        ConfigError: It is too long, no YAML, no mapping, or uses anchors; with file and line.
+        ConfigError: It is too long, not YAML, not a mapping, or uses anchors; with file and line.
     """
     if len(text) > _MOST_CHARS:
-        raise ConfigError(f"{file}: longer than {_MOST_CHARS // 1024} KB, which is no recipe")
+        raise ConfigError(f"{file}: longer than {_MOST_CHARS // 1024} KB, too long for a recipe")
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                raise ConfigError(f"{file}, line {_line(event)}: anchors (&, *) are not taken")
+                raise ConfigError(f"{file}, line {_line(event)}: anchors (&, *) are not supported")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:

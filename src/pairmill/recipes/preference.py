@@ -1,8 +1,8 @@
-"""A second answer to each instruction, so that preferences can be learned from honest differences.
+"""Adds a second answer to each instruction, for preference training.
 
-``samples``: drawn again from the same text; which one is better is for a judge to say.
-``closed_book``: written by a model that did not see the text; the answer that rests on the text is
-the better one by how it was made.
+``samples``: sampled again from the same text; a judge decides which one is better.
+``closed_book``: written by a model that did not see the text; the answer based on the text is the
+better one by construction.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _OF_THE_TEXT = frozenset(
         *("evidence_missing", "near_copy"),
     )
 )
-"""What only an answer that saw the text must pass."""
+"""Checks that apply only to answers that saw the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A configured route to second answers."""
+    """A configured way to get second answers."""
 
     route: str
     checks: Checks
@@ -59,7 +59,7 @@ class Preference:
 
     @classmethod
     def of(cls, settings: Settings, checks: Checks) -> Preference | None:
-        """What the settings ask for; None for ``preference: off``."""
+        """Return what the settings ask for; None for ``preference: off``."""
         if settings.preference == "off":
             return None
         closed = settings.preference == "closed_book"
@@ -80,15 +80,15 @@ class Preference:
 
     @property
     def identity(self) -> str:
-        """Changes with whatever changes the second answers."""
+        """Digest of everything that affects the second answers."""
         numbers = (repr(self.temperature), str(self.seed), self.model or "")
         return digest(VERSION, self.route, self.form.template.id, self.form.form, *numbers)
 
     async def add(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
-        """The same pairs, those with a usable second answer bearing it.
+        """Add a second answer to each pair that gets a usable one.
 
-        A pair that another one was evolved from gets none. A second answer that refuses, is cut
-        off, or is the first one over again is left out.
+        A pair that has evolved into another gets none. A second answer that refuses, is cut off, or
+        repeats the first one is dropped.
         """
         parents = {pair.parent for pair in pairs if pair.parent is not None}
         wanted = [pair for pair in pairs if pair.index not in parents]
@@ -109,7 +109,7 @@ class Preference:
         return [replace(pair, alternative=found.get(pair.index)) for pair in pairs]
 
     def _usable(self, pair: Pair, answer: str, chunk: Chunk) -> Alternative | None:
-        """The second answer where it passes what an answer must pass, and is another one."""
+        """Return the second answer if it differs and passes what an answer must pass; else None."""
         view = view_of(chunk)
         other = view_of_pair(replace(pair, answer=answer), view)
         findings = inspect(other, view, thresholds=self.checks.of(pair.task), terms=TERMS)

@@ -1,8 +1,8 @@
-"""Which set of prompts a run asks with: today's, or the one that its folder was begun with.
+"""Selects the prompt set of a run: the current one, or the one its folder was begun with.
 
-A set is a version of all templates that come along, with the plan and the answers' schemas that
-belong to them. A folder goes on with its own for good, since other prompts are other questions,
-each of which would be paid for; ``prompts: "2"`` with ``accept_change`` takes another on purpose.
+A set is a version of all bundled templates, with the plan and answer schemas that belong to them. A
+folder keeps its set for good, since changed prompts are new questions, each of which would be paid
+for; ``prompts: "2"`` with ``accept_change`` switches on purpose.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ FIRST, LATEST = "1", "2"
 
 
 def of_settings(settings: Settings) -> str:
-    """The set that settings name; today's where they name none."""
+    """Return the prompt set that the settings name; the current one if they name none."""
     return LATEST if settings.prompts == "auto" else settings.prompts
 
 
 def of_folder(settings: Settings, state: Path) -> str:
-    """The set that a run asks with.
+    """Return the prompt set that a run asks with.
 
     Args:
-        settings: Of the run; what they name holds.
-        state: The folder's ``.run``, which may not be there.
+        settings: The run's; a set named there is used.
+        state: The folder's ``.run``, which may be missing.
     """
     if settings.prompts != "auto":
         return settings.prompts
@@ -45,5 +45,5 @@ def of_folder(settings: Settings, state: Path) -> str:
         return LATEST
     if not isinstance(found, dict) or not found.get("identities"):
         return LATEST
-    named = found.get("prompts", FIRST)  # the first version did not note it
+    named = found.get("prompts", FIRST)  # the first version did not record it
     return named if named in {FIRST, LATEST} else LATEST

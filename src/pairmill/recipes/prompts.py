@@ -1,9 +1,9 @@
-"""Prompts from versioned template files, and the fence that keeps a page from being instructions.
+"""Prompts from versioned template files, and the fence that keeps a page's text from acting as one.
 
 A template is a Markdown file: a ``version:`` line, then turns that each open with a line
 ``=== system``, ``=== user`` or ``=== assistant``. All turns but the last are constant for a whole
-run. The last holds ``{{name}}`` places, filled in one pass, so that text put into one place is
-never searched for another.
+run. The last holds ``{{name}}`` placeholders, filled in one pass, so that inserted text is never
+searched for placeholders.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MARKS = re.compile(r"<{2,}(?=\s*PASSAGE)|(?<=PASSAGE)(\s*)>{2,}", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class PromptTemplate:
-    """A loaded template: the constant turns, and the form of the last one."""
+    """A loaded template: the constant turns, and the pattern of the last one."""
 
     template: Template
     form: str
@@ -54,11 +54,11 @@ class PromptTemplate:
 
     @property
     def version(self) -> str:
-        """The version that the file states."""
+        """Version stated in the file."""
         return self.template.version
 
     def fill(self, values: Mapping[str, str], sampling: Sampling) -> Prompt:
-        """Make a prompt. Values are data: they are put in once and never looked at again."""
+        """Render a prompt. Values are data: they are inserted once and never parsed."""
         parts = self._parts.copy()
         parts[1::2] = [values[name] for name in parts[1::2]]
         return Prompt(self.template, "".join(parts), sampling)
@@ -71,14 +71,14 @@ def load_template(
     voice: str = AUTHOR,
     prompts: str = LATEST,
 ) -> PromptTemplate:
-    """Load ``templates/NAME.md``; ``constants`` fill places in its constant turns.
+    """Load ``templates/NAME.md``; ``constants`` fill placeholders in its constant turns.
 
-    ``doors`` is what the user adds behind them (see ``doors.py``), ``voice`` that of the answers,
-    ``prompts`` the set; a template of an earlier one stands in a folder of that name.
+    ``doors`` is the user's own text after them (see ``doors.py``), ``voice`` the answers' voice,
+    ``prompts`` the set; templates of an earlier set are in a folder of that name.
 
     Raises:
-        KeyError: A place in a constant turn has no value.
-        ValueError: The file is not of the form above.
+        KeyError: A placeholder in a constant turn has no value.
+        ValueError: The file does not have the form above.
     """
     folder = resources.files("pairmill.recipes").joinpath("templates")
     earlier = folder.joinpath(prompts, f"{name}.md")
@@ -101,24 +101,24 @@ def load_template(
 
 
 def fence(text: str) -> str:
-    """Put text between the marks that the prompts call data, after breaking any such mark in it."""
+    """Put text between the fence marks, after breaking any such mark in it."""
     return f"{OPEN}\n{defuse(text)}\n{CLOSE}"
 
 
 def as_lines(items: Iterable[Mapping[str, object]]) -> str:
-    """Texts of models as one JSON object a line: no text can end its line or open a fence."""
+    """Format models' texts as JSON lines: no text can end its line or open a fence."""
     lines = (json.dumps(item, ensure_ascii=False) for item in items)
     return "\n".join(defuse(line) for line in lines)
 
 
 def defuse(text: str) -> str:
-    """Break every mark of the fence in a text that is put into a prompt."""
-    # Nothing else can match. The pattern takes 20 us for a chunk, a look for one character 0.1.
+    """Break every fence mark in a text before it is inserted into a prompt."""
+    # Without it nothing can match; the pattern takes 20 us for a chunk, this test 0.1.
     if ("<" in text and "<<" in text) or (">" in text and ">>" in text):
         text = _MARKS.sub(lambda match: (match[1] or "") + "|", text)
     return text
 
 
 def one_line(text: str | None, most: int = 200) -> str:
-    """Text as one short plain line that cannot open or close a fence; "" for None."""
+    """Shorten a text to one plain line that cannot open or close a fence; "" for None."""
     return plain((text or "").replace("<", "").replace(">", ""), most)

@@ -1,7 +1,7 @@
 """Recipes in Python: a coroutine ``async def recipe(chunk, ask) -> list[Pair]``, and what it needs.
 
-``ask`` is the only door: what is asked through it is bought once, repaired, counted and replayed,
-as in every other recipe. ``docs/recipes.md`` has an example.
+``ask`` is the only way to the model: answers are bought once, repaired, counted and replayed, as in
+every other recipe. ``docs/recipes.md`` has an example.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ class ChunkQuestion:
     """A question about a chunk: constant rules, and a template for what changes.
 
     Args:
-        user: A Jinja2 template. ``{{ passage }}`` is the chunk's text behind its fence, and must
-            stand in it; ``{{ title }}`` and ``{{ section }}`` are there too, and whatever
-            ``about`` is given.
+        user: A Jinja2 template. It must contain ``{{ passage }}``, the fenced text of the chunk,
+            and may use ``{{ title }}``, ``{{ section }}`` and any value passed to ``about``.
         system: The constant part: who the model is, its rules, the form of its reply.
         temperature: 0 to 2.
-        max_tokens: The most that the answer may take.
-        seed: Sent along.
+        max_tokens: Maximum tokens of the answer.
+        seed: Sent with the request.
     """
 
     def __init__(
@@ -69,10 +68,10 @@ class ChunkQuestion:
         self._sampling = Sampling(temperature, max_tokens, seed)
 
     def about(self, chunk: Chunk, **values: Any) -> Prompt:
-        """The prompt for a chunk; ``values`` are data for the template, and never templates.
+        """Render the prompt for a chunk; ``values`` are data for the template, never templates.
 
         Raises:
-            RejectedError: The template uses a name that is not there.
+            RejectedError: The template uses an undefined name.
         """
         given = {
             **values,
@@ -88,13 +87,13 @@ class ChunkQuestion:
 
 
 def python_generator(found: Any, name: str, source: str, settings: Settings) -> Generator:
-    """Make a generator of what a module offers.
+    """Make a generator of a module's attribute.
 
     Args:
         found: A coroutine function of a chunk and ``ask``; a ``Generator``; or a function that
-            makes one of the settings.
+            makes one from the settings.
         name: The recipe's name.
-        source: The module's text, so that a change of it is noticed.
+        source: The module's text, to detect changes.
         settings: All of them.
 
     Raises:
@@ -142,7 +141,7 @@ def _of_coroutine(
 def _checked(
     write: Callable[[Chunk, Ask], Awaitable[Any]], name: str
 ) -> Callable[[Chunk, Ask], Awaitable[list[Pair]]]:
-    """The coroutine, whose faults end its unit with their place, and whose result is looked at."""
+    """Wrap the coroutine: an error ends its unit and names the line; its result is checked."""
 
     async def run(chunk: Chunk, ask: Ask) -> list[Pair]:
         try:
@@ -151,12 +150,12 @@ def _checked(
             raise
         except Exception as error:
             if type(error).__module__.startswith("pairmill"):
-                raise  # a stop of the run
+                raise  # the run is stopping
             frame = traceback.extract_tb(error.__traceback__)[-1]
             told = one_line(f"line {frame.lineno}: {type(error).__name__}: {error}", 300)
             raise RejectedError("recipe_error", f"{name}, {told}") from None
         if not isinstance(pairs, list) or not all(isinstance(pair, Pair) for pair in pairs):
-            raise RejectedError("recipe_error", f"{name}: returned no list of pairmill.Pair")
+            raise RejectedError("recipe_error", f"{name}: did not return a list of pairmill.Pair")
         if len({pair.index for pair in pairs}) < len(pairs):
             raise RejectedError("recipe_error", f"{name}: two pairs have the same index")
         return pairs

@@ -1,4 +1,4 @@
-"""What a recipe is, and what it is given: ``ask``, and through it the run around it."""
+"""Interface of recipes: what a recipe is, and what ``ask`` gives it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ NO_TERMS = PromptTerms()
 
 
 class RecipeContext(Protocol):
-    """The run around a unit: who watches its pairs, and what is kept between units."""
+    """The run that a unit belongs to: observes its pairs, and keeps values between units."""
 
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
-        """Look at the valid pairs of a chunk, before any of them is dropped."""
+        """Observe the valid pairs of a chunk, before any of them is dropped."""
         ...
 
     def admit(self, instruction: str) -> bool:
-        """Whether one more pair may have this instruction; counts it if so."""
+        """Return whether one more pair may have this instruction, and count it if so."""
         ...
 
     def recall(self, name: str) -> str | None:
-        """What is kept under a name, also since an earlier start of the run."""
+        """Return what is kept under a name, also from an earlier start of the run."""
         ...
 
     def remember(self, name: str, value: str) -> None:
@@ -47,19 +47,19 @@ class RecipeContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NullContext:
-    """No run around: nobody watches, everything is admitted, names are kept in memory."""
+    """No run: nothing observes, everything is admitted, values are kept in memory."""
 
     kept: dict[str, str] = field(default_factory=dict)
 
     def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
-        """Look away."""
+        """Ignore the pairs."""
 
     def admit(self, instruction: str) -> bool:  # noqa: ARG002
         """Admit it."""
         return True
 
     def recall(self, name: str) -> str | None:
-        """What was remembered under the name."""
+        """Return what was remembered under the name."""
         return self.kept.get(name)
 
     def remember(self, name: str, value: str) -> None:
@@ -68,11 +68,11 @@ class NullContext:
 
 
 class Ask(Protocol):
-    """Everything between a question and a valid answer."""
+    """Gets a valid answer to a question."""
 
     @property
     def around(self) -> RecipeContext:
-        """The run around this unit."""
+        """Context of the run that this unit belongs to."""
         ...
 
     async def __call__(
@@ -86,13 +86,13 @@ class Ask(Protocol):
     ) -> Answer:
         """Ask, and return a validated answer: from the ledger, or the model, repaired if need be.
 
-        ``again(kept)`` makes the question for what is still missing, when an answer was cut off
-        after ``kept`` good items; without it the same question is asked once more. ``model`` is
-        asked instead of the run's own, and does not become the model that the rows name. Without
-        ``mend`` a faulty answer is never sent back to be mended, only asked for afresh.
+        ``again(kept)`` makes the question for what is still missing after an answer was cut off
+        after ``kept`` valid items; without it the same question is asked again. ``model`` is
+        asked instead of the run's own, and is not the model that the rows name. Without ``mend``
+        an invalid answer is never sent back for repair, only asked for again.
 
         Raises:
-            RejectedError: No valid answer could be had within the attempts allowed.
+            RejectedError: There was no valid answer within the attempts allowed.
         """
         ...
 
@@ -101,15 +101,15 @@ class Ask(Protocol):
         ...
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """Of each name, whether this unit is the first of the corpus to bring it.
+        """Return for each name whether this unit is the first of the corpus to have it.
 
-        Of a run's units the one that was read first is the first, whatever the order of answers:
-        it is waited for. Outside of a run every name is new. See ``Generator.claims``.
+        Within a run, units count in reading order, whatever the order of answers: earlier ones
+        are waited for. Outside a run every name is new. See ``Generator.claims``.
         """
         ...
 
     def tell(self, event: Event, /) -> None:
-        """Send an event to the subscribers of the run; see `pairmill.events`."""
+        """Emit an event to the run's subscribers; see `pairmill.events`."""
         ...
 
 
@@ -123,14 +123,14 @@ class Generator:
         prompt_version: The versions of its prompt templates.
         identity: Digest of every setting that changes what is asked.
         write: Returns the pairs of a chunk, or raises RejectedError.
-        rewrite: Asks for one pair again; None where that makes no sense.
-        terms: What only the prompt says, so that a leak is found.
-        copies: The answer is the text's own, so that copying is no fault.
+        rewrite: Asks for one pair again; None if that makes no sense.
+        terms: Phrases that only the prompt contains, to detect leaks.
+        copies: True if answers are copied from the text by design.
         checks: Policies and thresholds that differ from the table; None: nothing is checked.
         fields: Types of the rows' own fields, by name.
-        origin: The recipe file that it was made of.
+        origin: The recipe file that it was made from.
         source: Digest of the text of a user's Python recipe; "" for all others.
-        claims: It may ask what it is the first to bring (``Ask.claim``): units keep their order.
+        claims: True if it may call ``Ask.claim``: units then keep their order.
     """
 
     name: str
@@ -162,12 +162,12 @@ class Recipe:
         prompt_version: The version of the prompt template.
         identity: Digest of every setting that changes what is written.
         fields: Types of the rows' own fields, by name.
-        origin: The recipe file that it was made of; None for one in Python.
+        origin: The recipe file that it was made from; None for one in Python.
         source: Digest of the text of a user's Python recipe; "" for all others.
-        is_watched: Its rows rest on their text, so that the canary may judge them by it.
+        is_watched: True if rows are grounded in their text, so that the canary applies.
         prompts: The set of prompts that it asks with.
         pools_manners: As the generator's.
-        claims: It may ask what it is the first to bring (``Ask.claim``).
+        claims: True if it may call ``Ask.claim``.
     """
 
     name: str

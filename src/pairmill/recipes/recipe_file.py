@@ -1,4 +1,4 @@
-"""What a recipe file says, as frozen values; ``recipe_parser.py`` reads and checks it.
+"""Contents of a recipe file as frozen values; ``recipe_parser.py`` parses and checks it.
 
 The form is documented in ``docs/recipes.md``; ``engine.py`` makes a generator of it.
 """
@@ -32,21 +32,21 @@ __all__ = [
     "Votes",
 ]
 
-FORMAT = "1"  # of what a file means; raised when the same text comes to mean something else
+FORMAT = "1"  # version of the semantics; raised when the same text changes its meaning
 
 PROMPT_NAMES = ("title", "section", "author", "language", "count")
-"""What a prompt may say of its unit beside the passage: plain texts, and how many pairs its length
-allows."""
+"""Names that prompts may use besides the passage: plain texts, and the number of pairs that its
+length allows."""
 FENCED = frozenset({"passage"})
 VALUE_NAMES = ("text", "parts")
-"""What conditions and rows may use beside: the unit's text as it is, and that of each chunk."""
+"""More names that conditions and rows may use: the unit's unfenced text, and that of each chunk."""
 ORIGIN_FIELDS: Mapping[str, Feature] = {"document_ids": ("string",), "sources": ("string",)}
-"""Columns of rows whose unit is made of several documents: all of them, the first one included."""
+"""Columns of rows whose unit spans several documents, with a value for every document."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitKind:
-    """What one unit is.
+    """Definition of a unit.
 
     Attributes:
         of: ``chunk``; ``document``: all of it, up to ``max_chars``, where a longer one is several
@@ -78,12 +78,12 @@ class ForEach:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """Ask several times, and keep what most answers agree on.
+    """Voting: ask several times, and keep what most answers agree on.
 
     Attributes:
-        times: How often to ask.
+        times: Number of times to ask.
         least: How many must agree.
-        agree_on: The field that is compared, case and punctuation aside.
+        agree_on: Field that is compared, ignoring case and punctuation.
     """
 
     times: int
@@ -96,12 +96,12 @@ class RecipeStep:
     """One question.
 
     Attributes:
-        system: Constant for a whole run; without what pairmill adds by itself.
-        answer: The fields of what comes back.
+        system: Text that is constant for a whole run, without what pairmill adds.
+        answer: Fields of the answer.
         model: A role: ``writer``, ``judge``, or a name under the setting ``models``.
         temperature: None: the setting's.
-        distinct: Of an item, the text that the corpus must not have brought before.
-        line: In the file, for errors that come up later.
+        distinct: Text of an item that must be new to the corpus.
+        line: Line in the file, for later errors.
     """
 
     name: str
@@ -120,7 +120,7 @@ class RecipeStep:
 
     @property
     def calls(self) -> int:
-        """The most calls that it makes for one unit."""
+        """Most calls that it makes for one unit."""
         each = self.for_each.most if self.for_each else 1
         return each * (self.votes.times if self.votes else 1)
 
@@ -134,7 +134,7 @@ class RowRule:
         fields: Likewise of the recipe's own fields.
         messages: Of a conversation: a list of turns, or of exchanges, or role and content of each.
         loops: One row for each item of the list; of several, one inside the other.
-        when: Whether there is a row.
+        when: Condition for writing the row.
     """
 
     task: Task
@@ -152,7 +152,7 @@ class RecipeFile:
     Attributes:
         checks: Policies and thresholds that differ from the table; None: ``off``.
         files: The texts it is made of: its own under its file name, then those it draws from.
-        spec: What decides what is asked and written, by dotted name; comments do not.
+        spec: Everything that determines what is asked and written, by dotted name.
         fields: Types of the rows' own fields.
     """
 
@@ -174,18 +174,18 @@ class RecipeFile:
 
     @property
     def digest(self) -> str:
-        """Changes with whatever changes what is asked or written."""
+        """Digest of everything that affects what is asked or written."""
         parts = [part for item in sorted(self.spec.items()) for part in item]
         return digest("recipe file", FORMAT, *parts)
 
     @property
     def calls(self) -> int:
-        """The most calls of one unit, repairs aside."""
+        """Most calls of one unit, not counting repairs."""
         return sum(step.calls for step in self.steps)
 
     @property
     def uses(self) -> frozenset[str]:
-        """Every name that a template of it uses."""
+        """Return every name that its templates use."""
         found: set[str] = set()
         for step in self.steps:
             found |= step.user.names

@@ -1,4 +1,4 @@
-"""Reading a recipe file, checked as a whole before anything is asked.
+"""Parses a recipe file and checks all of it before anything is asked.
 
 Every mistake is a ``ConfigError`` of one line with file and line number.
 """
@@ -58,7 +58,7 @@ _MOST_STEPS = 20
 _MOST_VOTES = 15
 _DEFAULT_TOKENS = 1_500
 _MOST_TOKENS = 32_000
-_MOST_TRIED = 10_000  # outcomes of draws together
+_MOST_TRIED = 10_000  # combinations of draws
 _MOST_UNIT_CHARS = 200_000
 
 
@@ -66,12 +66,12 @@ def parse_recipe(text: str, file: str, read_file: Callable[[str], bytes]) -> Rec
     """Read a recipe file.
 
     Args:
-        text: What stands in it.
+        text: Its contents.
         file: Its name, for errors.
-        read_file: Gives what stands in a file that it names, relative to its own place.
+        read_file: Returns the contents of a file that it names, relative to its own folder.
 
     Raises:
-        ConfigError: A mistake in it; with file and line.
+        ConfigError: There is a mistake in it; the text has file and line.
     """
     return _Parser(parse_yaml(text, file), text, file, read_file).parse()
 
@@ -130,7 +130,7 @@ class _Parser:
         return found
 
     def _note(self, name: str, value: object) -> None:
-        """Add to what decides what is asked; two texts that mean the same leave the same note."""
+        """Record what determines the questions; equivalent texts leave the same record."""
         self._spec[name] = (
             value
             if isinstance(value, str)
@@ -208,10 +208,8 @@ class _Parser:
             steps.append(step)
             scope = scope.with_name(step.name, _result_shape(step))
         claiming = [entry for entry, step in zip(entries, steps, strict=True) if step.distinct]
-        if len(claiming) > 1:  # a unit waits once for those before it
-            raise claiming[1].fault(
-                "'distinct' stands in another step already; one step may have it"
-            )
+        if len(claiming) > 1:  # a unit waits only once for those before it
+            raise claiming[1].fault("another step already has 'distinct'; only one may")
         self._check_placing(steps, entries)
         calls = sum(step.calls for step in steps)
         if calls > MOST_CALLS:
@@ -227,7 +225,7 @@ class _Parser:
         for step, entry in zip(steps, entries, strict=True):
             if not placing and "passage" in step.user.names:
                 raise entry.mapping()["user"].fault(
-                    "places the text under a condition only: put {{ passage }} outside of 'if' and"
+                    "places the text only under a condition: put {{ passage }} outside 'if' and"
                     " 'for', or into each branch"
                 )
         if not placing:
@@ -237,7 +235,7 @@ class _Parser:
         conditions = [step.when for step in placing if step.when is not None]
         known = {**self._constant_texts, **self._draws}
         if len(conditions) < len(placing) or any(it.names - known.keys() for it in conditions):
-            return  # it is always asked, or what it depends on is not known beforehand
+            return  # always asked, or its condition is not known in advance
         used = sorted({name for it in conditions for name in it.names & self._draws.keys()})
         outcomes = product(*(self._draws[name].outcomes() for name in used))
         for values in islice(outcomes, _MOST_TRIED):
@@ -245,7 +243,7 @@ class _Parser:
             try:
                 is_placed = any(it({**self._constant_texts, **drawn}) for it in conditions)
             except RejectedError:
-                return  # a mistake in a condition, which its trial tells better
+                return  # a mistake in a condition, which its trial reports better
             if not is_placed:
                 where = " and ".join(f"{name} is '{value}'" for name, value in drawn.items())[:200]
                 raise self._given["steps"].fault(
@@ -316,8 +314,8 @@ class _Parser:
             told = str(error)
             if "undefined name" in told:
                 told += (
-                    "; 'system' is the same for a whole run, so that providers can cache it: only"
-                    " constants stand in it, all else in 'user'"
+                    "; 'system' is the same for a whole run, so that providers can cache it: use"
+                    " only constants in it, and everything else in 'user'"
                 )
             raise ConfigError(told) from None
         try:
@@ -332,7 +330,7 @@ class _Parser:
         if entry is None:
             return None
         if for_each is None:
-            raise entry.fault("is for steps with 'for_each': it passes over items of a list")
+            raise entry.fault("needs 'for_each': it skips items of a list")
         found = compile_value(entry, scope, bare=True)
         if for_each.name not in found.names:
             raise entry.fault(f"must use the item, as in 'distinct: {for_each.name}'")
@@ -390,7 +388,7 @@ def _check_name(name: str, entry: Entry) -> None:
 
 
 def _result_shape(step: RecipeStep) -> AnswerField:
-    """What a later template sees of a step: its answer, or a list of answers with their items."""
+    """Return a step's value as later templates see it: its answer, or a list of answers."""
     if step.for_each is None:
         return step.answer
     item = step.for_each.item or AnswerField("text")

@@ -1,7 +1,6 @@
-"""What becomes of a pair that was written: kept, flagged, asked for again once, or dropped.
+"""Carries out the checks' policies: a pair is kept, flagged, asked for again once, or dropped.
 
-The checks and what each of them does about a find stand in ``pairmill.quality``; here their
-verdicts are carried out.
+The checks and their policies are in ``pairmill.quality``.
 """
 
 from __future__ import annotations
@@ -50,15 +49,15 @@ _GRAVE = (CheckPolicy.REPAIR, CheckPolicy.DROP)
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What is checked.
+    """Configuration of the checks.
 
     Attributes:
         thresholds: Policies and numbers for pairs.
-        terms: What only the prompt says.
-        by_task: Policies and numbers for rows of another task.
-        language: Code of the language that is written in, whatever the text's is.
-        is_watched: The canary sees the pairs.
-        is_foreign: The text is in another language than what is written.
+        terms: Phrases that only the prompt contains.
+        by_task: Policies and numbers for rows of other tasks.
+        language: Code of the language to write in, whatever the text's is.
+        is_watched: True if the canary sees the pairs.
+        is_foreign: True if the pairs are in another language than the text.
     """
 
     thresholds: Thresholds = DEFAULT
@@ -69,7 +68,7 @@ class Checks:
     is_foreign: bool = False
 
     def of(self, task: str) -> Thresholds:
-        """Policies and numbers for rows of a task."""
+        """Return policies and numbers for rows of a task."""
         return self.by_task.get(task, self.thresholds)
 
 
@@ -82,12 +81,12 @@ async def refine(
 ) -> list[Pair]:
     """Inspect the pairs of a chunk; return those to keep, each with its flags and scores.
 
-    A pair whose worst finding says ``repair`` is asked for again once. If that brings no pair, or
-    one with such a fault or a worse one, it is dropped. A pair that is kept with personal data in
-    it is kept with placeholders in their places.
+    A pair whose most severe finding has the policy ``repair`` is asked for again once. If that
+    gives no pair, or one with an equal or worse fault, it is dropped. Personal data in a kept pair
+    is replaced by placeholders.
 
     Args:
-        pairs: Valid pairs, in order; of two twins the first stays.
+        pairs: Valid pairs, in order; of two near-identical ones the first is kept.
         chunk: What they were written about.
         ask: Where drops are recorded.
         checks: What is checked.
@@ -128,7 +127,7 @@ async def refine(
 def inspect_pair(
     pair: Pair, view: PreparedChunk, checks: Checks, elders: Sequence[PreparedPair] = ()
 ) -> tuple[Pair, Finding | None]:
-    """The pair with flags and scores, and what it would be dropped for beside its elders."""
+    """Return the pair with flags and scores, and why it would be dropped, if at all."""
     view, checks = _expecting(view, checks)
     pair_view = views_of_pair(pair, view)
     scores = _scores(pair_view, view, checks)
@@ -140,20 +139,20 @@ def inspect_pair(
 
 
 def view_of(chunk: Chunk) -> PreparedChunk:
-    """A chunk as the checks read it."""
+    """Prepare a chunk for the checks."""
     context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
     return prepare_chunk(chunk.text, context=context, language=chunk.language)
 
 
 def view_of_pair(pair: Pair, chunk: PreparedChunk) -> PreparedPair:
-    """A pair as the checks read it."""
+    """Prepare a pair for the checks."""
     return prepare_pair(
         pair.instruction, pair.answer, pair.evidence, kind=pair.kind, language=chunk.language
     )
 
 
 def views_of_pair(pair: Pair, chunk: PreparedChunk) -> tuple[PreparedPair, ...]:
-    """Each request of a pair with its reply, as the checks read them; plain text has no request."""
+    """Yield each request of a pair with its reply, for the checks; plain text has no request."""
     if not pair.messages:
         return (view_of_pair(pair, chunk),)
     asked = [turn.content for turn in pair.messages if turn.role == "user"]
@@ -165,7 +164,7 @@ def views_of_pair(pair: Pair, chunk: PreparedChunk) -> tuple[PreparedPair, ...]:
 
 
 def raw_pair(pair: Pair) -> str:
-    """A pair as JSON, for the reader of ``rejected/``."""
+    """Serialize a pair as JSON, for the reader of ``rejected/``."""
     shown: dict[str, Any] = {
         "instruction": pair.instruction,
         "answer": pair.answer,
@@ -187,7 +186,7 @@ def _inspect(
     checks: Checks,
     scores: _Scores,
 ) -> list[Finding]:
-    """What is found in any of a pair's exchanges; each check once, and at its gravest."""
+    """Collect the findings of all of a pair's exchanges; of each check only the most severe."""
     thresholds = checks.of(pair.task)
     if len(views) == 1:
         found = inspect(
@@ -218,7 +217,7 @@ def _inspect(
 
 
 def _hidden(pair: Pair, found: set[str], thresholds: Thresholds) -> list[Finding]:
-    """Personal data and keys in what is beside the turns: the thought, and the recipe's fields."""
+    """Find personal data and keys outside the turns: in the thought and the recipe's fields."""
     text = "\n".join([pair.reasoning, *map(str, (pair.fields or {}).values())])
     shown = {
         "personal_data": ", ".join(sorted({match.kind for match in find_personal(text)})),
@@ -233,7 +232,7 @@ def _hidden(pair: Pair, found: set[str], thresholds: Thresholds) -> list[Finding
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """Means over a pair's exchanges; None where words of two languages cannot be compared."""
+    """Average over a pair's exchanges; None if words of two languages cannot be compared."""
 
     grounding: float | None = None
     support: float | None = None
@@ -252,9 +251,9 @@ def _scores(views: Sequence[PreparedPair], chunk: PreparedChunk, checks: Checks)
 
 
 def _expecting(view: PreparedChunk, checks: Checks) -> tuple[PreparedChunk, Checks]:
-    """The chunk and the checks for pairs that are written in a language of their own.
+    """Adapt chunk and checks to pairs that are written in a language that the settings name.
 
-    Where the text is in another one, what compares words of both is not checked.
+    If the text is in another one, checks that compare words of both are off.
     """
     if checks.language is None or checks.language == view.language:
         return view, checks

@@ -1,4 +1,4 @@
-"""The recipe that the settings ask for, with its steps behind it."""
+"""Makes the recipe that the settings ask for, with all its steps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RECIPES", "for_unit", "make_recipe"]
 
-_DOCUMENT_CHARS = 24_000  # about 6,000 tokens: what small models still read as a whole
+_DOCUMENT_CHARS = 24_000  # about 6,000 tokens, which small models can still read as a whole
 
 
 def make_recipe(
@@ -27,12 +27,12 @@ def make_recipe(
 
     Args:
         settings: All of them.
-        copies: Where a run folder keeps the copy of its recipe file; that of ``settings.output``
-            where None.
+        copies: Directory of the run folder's copy of its recipe file; that of ``settings.output``
+            if None.
         checks_table: Version of the table of checks, for a folder that was begun with an older one.
 
     Raises:
-        ConfigError: There is none, there is a mistake in it, or ``checks`` names what there is not.
+        ConfigError: There is none, it has a mistake, or ``checks`` names an unknown check.
     """
     state = copies.parent if copies is not None else settings.output / ".run"
     settings = settings.model_copy(update={"prompts": of_folder(settings, state)})
@@ -40,7 +40,7 @@ def make_recipe(
 
 
 def for_unit(settings: Settings, recipe: Recipe) -> Settings:
-    """The settings with the chunking that a recipe's unit asks for."""
+    """Return the settings with the chunking that a recipe's unit asks for."""
     unit = recipe.origin.unit if recipe.origin else None
     if unit is None or unit.of == "chunk":
         return settings

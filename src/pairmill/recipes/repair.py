@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Asker", "Attempt", "Questions", "RepairStep", "next_step"]
 
-MAX_REPAIR_CHARS = 4000  # what a repair prompt shows of the faulty text
+MAX_REPAIR_CHARS = 4000  # characters of the faulty text that a repair prompt shows
 MAX_FAULTS = 5
 
-_ROOM_AFTER_CUT = 2.5  # times the tokens of an answer that found no end
+_ROOM_AFTER_CUT = 2.5  # factor for max_tokens after an answer that was cut off
 _NO_TEXT = {"empty": "empty", "refusal": "refusal", "length": "cut_off"}
 
 Answer = TypeVar("Answer", bound=AnswerModel)
 
 
 class Attempt(Struct, frozen=True):
-    """One answer that was bought: its text, how it ended, and what could be read in it."""
+    """A bought answer: its text, how it ended, and what could be parsed."""
 
     text: str
     reading: ParsedAnswer[Any]
@@ -47,12 +47,12 @@ class Attempt(Struct, frozen=True):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The faults' short words."""
+        """Short names of the faults."""
         return tuple(fault.reason for fault in self.reading.faults)
 
 
 class RepairStep(Struct, frozen=True):
-    """What to do next: ``accept``, ``repair``, ``again`` (the question, afresh), or ``reject``."""
+    """Next action: ``accept``, ``repair``, ``again`` (ask the question again), or ``reject``."""
 
     action: str
     reason: str = ""
@@ -64,9 +64,9 @@ _ACCEPT = RepairStep("accept")
 def next_step(attempts: list[Attempt], max_attempts: int) -> RepairStep:
     """Decide what follows the last attempt.
 
-    A repair prompt can mend form, not content: what was cut off, refused, left empty, or holds
-    nothing to mend is asked afresh. Prose where JSON was asked for is asked afresh once: who writes
-    it twice does not know the form. A repair that gives back the text it was given will not do
+    A repair prompt can fix form, not content: an answer that was cut off, refused, empty, or has
+    nothing to fix is asked for again. Prose instead of JSON is asked for again once: a model that
+    writes it twice does not know the form. A repair that returns its input unchanged will not do
     better the next time.
     """
     last = attempts[-1]
@@ -87,7 +87,7 @@ def next_step(attempts: list[Attempt], max_attempts: int) -> RepairStep:
 
 
 _ASKED_AFRESH = frozenset({"empty", "refusal", "cut_off", "too_long", "no_answer", "no_json"})
-# Two words in a row, or letters of a script without spaces: an echo of the schema has neither.
+# Two words in a row, or letters of a script without spaces; an echo of the schema has neither.
 _SENTENCE = re.compile(r"[^\W\d]{2,}[ ,.;:'\u2019()-]{1,3}\w|[^\x00-\x7f]{4}")
 _MOST_TEXTS = 4096
 
@@ -99,7 +99,7 @@ def _has_something_to_mend(attempt: Attempt) -> bool:
 
 
 class Questions:
-    """What all units of a run share: the model asked, the limits, and prepared schemas."""
+    """Shared by all units of a run: the model, the limits, and prepared schemas."""
 
     def __init__(
         self, bus: Bus, *, model: str, max_attempts: int, around: RecipeContext | None = None
@@ -112,9 +112,9 @@ class Questions:
         self._mended: dict[int, None] = {}
 
     def may_mend(self, text: str) -> bool:
-        """Whether a text is to be mended: not what was written of another chunk, word for word.
+        """Return whether to repair a text; never one copied word for word from another chunk.
 
-        It says nothing of this one, and the prompt that mends it would be the same again.
+        It says nothing about this one, and its repair prompt would repeat an earlier one.
         """
         name = hash(text)
         if name in self._mended:
@@ -125,12 +125,12 @@ class Questions:
         return True
 
     def schema(self, answer: type[AnswerModel]) -> AnswerSchema:
-        """The JSON schema of an answer, made once."""
+        """Return the JSON schema of an answer; built once."""
         prepared = self._schemas.get(answer)
         return prepared[0] if prepared else self._prepared(answer)[0]
 
     def repair_prompt(self, attempt: Attempt, answer: type[AnswerModel], like: Sampling) -> Prompt:
-        """Ask to mend an answer's form: schema, faults and text, without the chunk."""
+        """Make the prompt that asks to fix an answer's form: schema, faults, text; no chunk."""
         faults = "\n".join(
             f"- {fault.reason}: {fault.detail}" for fault in attempt.reading.faults[:MAX_FAULTS]
         )
@@ -153,7 +153,7 @@ class UnitClaims(Protocol):
     """A unit's place among those of a run; see ``pairmill.run.claims``."""
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """Of each name, whether this unit is the first of the corpus to bring it."""
+        """Return for each name whether this unit is the first of the corpus to have it."""
         ...
 
 
@@ -162,11 +162,11 @@ class Asker:
 
     Attributes:
         usage: Tokens of every answer so far, replayed ones included.
-        answers: How many answers those were.
-        model: The name under which the run's own model returned its last one.
-        created: When the last one came, or failed to come, in seconds since the epoch.
-        dropped: Pairs that were dropped on the way.
-        reasoning: What the run's own model thought before its last answer, where that is kept.
+        answers: Number of these answers.
+        model: Model name returned with the last one of the run's own model.
+        created: Time of the last answer or failure, in seconds since the epoch.
+        dropped: Pairs dropped so far.
+        reasoning: Thoughts of the run's own model before its last answer, if they are kept.
     """
 
     __slots__ = (
@@ -189,7 +189,7 @@ class Asker:
     ) -> None:
         """Take ``complete``, which answers a request from the ledger or from the model.
 
-        ``turn`` knows what the units of a run were first to bring; without it all of it is new.
+        ``turn`` knows which unit had a name first; without it every name is new.
         """
         self._questions = questions
         self._complete = complete
@@ -203,11 +203,11 @@ class Asker:
 
     @property
     def around(self) -> RecipeContext:
-        """The run around this unit."""
+        """Context of the run that this unit belongs to."""
         return self._questions.around
 
     def ask_instead(self, questions: Questions) -> None:
-        """Ask another model from now on; what was counted stays counted."""
+        """Ask another model from now on; counts are kept."""
         self._questions = questions
 
     def drop(self, rejection: Rejection) -> None:
@@ -215,11 +215,11 @@ class Asker:
         self.dropped.append(rejection)
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """Of each name, whether this unit is the first of the corpus to bring it; see ``Ask``."""
+        """Return for each name whether this unit is the first to have it; see ``Ask``."""
         return await self._turn.claim(names) if self._turn is not None else [True] * len(names)
 
     def tell(self, event: Event, /) -> None:
-        """Tell whoever watches the run."""
+        """Emit an event to the run's subscribers."""
         self._questions.bus.emit(event)
 
     async def __call__(
@@ -231,7 +231,7 @@ class Asker:
         model: str | None = None,
         mend: bool = True,
     ) -> Answer:
-        """Ask until the answer is valid, or is as good as the attempts allow; see ``Ask``."""
+        """Ask until the answer is valid, or as good as the attempts allow; see ``Ask``."""
         questions = self._questions
         attempts: list[Attempt] = []
         question, was_repair = prompt, False
@@ -258,11 +258,11 @@ class Asker:
                 question = _afresh(prompt, again, attempts)
 
     def _failed(self, error: ProviderError, *, was_repair: bool) -> Attempt:
-        """An answer that was paid for, and held none.
+        """Record a paid reply that held no answer.
 
         Raises:
             RejectedError: The question itself may be at fault.
-            ProviderError: The server, the account or the settings are.
+            ProviderError: The server, the account or the settings are at fault.
         """
         self.created = error.failed_at or self.created
         if error.kind is not Kind.BADOUT:
@@ -276,7 +276,7 @@ class Asker:
             ) from None
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
-        if not error.was_known:  # else the start that got it has counted it
+        if not error.was_known:  # otherwise counted by the start that received it
             self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
         return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
@@ -289,7 +289,7 @@ class Asker:
         *,
         was_repair: bool,
     ) -> Attempt:
-        # Nearly every unit has one answer: its usage is the sum.
+        # Nearly every unit has just one answer, whose usage is the sum.
         self.usage = self.usage + completion.usage if self.answers else completion.usage
         self.answers += 1
         if model is None:
@@ -318,7 +318,7 @@ class Asker:
 
 
 def _gather(attempts: list[Attempt], answer: type[Answer]) -> Answer | None:
-    """Join the good items of all attempts, in the order in which they came, each once."""
+    """Join the valid items of all attempts, in order of arrival, without repeats."""
     values = [attempt.reading.value for attempt in attempts if attempt.reading.value is not None]
     if not values:
         return None
@@ -331,10 +331,10 @@ def _gather(attempts: list[Attempt], answer: type[Answer]) -> Answer | None:
 
 
 def _is_mended_away(attempts: list[Attempt], value: AnswerModel, answer: type[Answer]) -> bool:
-    """Whether a broken reply was mended to an empty one, and does not itself say "nothing here".
+    """Return whether a repair emptied a broken reply that itself did not say "nothing here".
 
-    An empty list is an answer where the model gives it; where a repair does, what the model wrote
-    was lost on the way.
+    An empty list is an answer if the model gives it; if a repair does, what the model wrote was
+    lost.
     """
     if not answer.items or not attempts[-1].was_repair or getattr(value, answer.items):
         return False
@@ -343,7 +343,7 @@ def _is_mended_away(attempts: list[Attempt], value: AnswerModel, answer: type[An
 
 
 def _unmended(attempts: list[Attempt]) -> list[Fault]:
-    """The bad items of the last answer that had any: no later answer replaced them."""
+    """Return the invalid items of the last answer that had any and were never replaced."""
     for attempt in reversed(attempts):
         found = [fault for fault in attempt.reading.faults if fault.raw]
         if found:
@@ -354,7 +354,7 @@ def _unmended(attempts: list[Attempt]) -> list[Fault]:
 def _afresh(
     prompt: Prompt, again: Callable[[int], Prompt] | None, attempts: list[Attempt]
 ) -> Prompt:
-    """The question once more: for what is still missing, with another seed, and room to end."""
+    """Make the prompt that asks again for what is missing: another seed, room to finish."""
     kept = 0
     for attempt in attempts:
         value = attempt.reading.value

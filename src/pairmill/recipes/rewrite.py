@@ -1,4 +1,4 @@
-"""Asks for one pair again: the usual system prompt, the chunk, and what is wrong with the pair."""
+"""Asks for one pair again: the usual system prompt, the chunk, and the pair's fault."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INSTRUCTION_CHARS = 400
 
 
 class Rewriter:
-    """Replaces single pairs, with the very prefix that their chunks were asked with."""
+    """Replaces single pairs, with the same prompt prefix as their chunks."""
 
     def __init__(self, settings: Settings, forms: Forms, cards: StyleCards) -> None:
         self._settings = settings
@@ -39,7 +39,7 @@ class Rewriter:
         self.form = load_template("replace", prompts=self._prompts).form
 
     async def rewrite(self, pair: Pair, reason: str, chunk: Chunk, ask: Ask) -> Pair | None:
-        """Ask once for another pair in this one's place; None where none comes."""
+        """Ask once for a pair to replace this one; None if there is none."""
         settings = self._settings
         prefix = self._forms.with_card(await self._cards.of(chunk, ask))
         planned = plan_pairs(

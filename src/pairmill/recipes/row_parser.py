@@ -1,4 +1,4 @@
-"""How fields become rows: the part ``rows:`` of a recipe file, and what it shares with steps."""
+"""Parses ``rows:`` of a recipe file (how fields become rows), and what it shares with steps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RowParser:
     """
 
     def __init__(self, note: Callable[[str, object], None], reserved: Collection[str]) -> None:
-        """Take ``note``, which is told what decides what is written, and names not to be taken."""
+        """Take ``note``, which records what determines the rows, and the names already in use."""
         self._note = note
         self._reserved = reserved
         self.fields: dict[str, Feature] = {}
@@ -59,7 +59,7 @@ class RowParser:
         """Read ``rows:``, one kind of row or several.
 
         Raises:
-            ConfigError: A mistake in it; with file and line.
+            ConfigError: There is a mistake in it; the text has file and line.
         """
         entries = entry.items() if entry.is_list else [entry]
         if not entries:
@@ -105,7 +105,7 @@ class RowParser:
     def _row_fields(
         self, entry: Entry | None, scope: Scope, loops: Sequence[ForEach]
     ) -> dict[str, ValueTemplate]:
-        """``name: value`` lines, or a list of names of the item's own fields."""
+        """Parse ``name: value`` lines, or a list of names of the item's own fields."""
         found: dict[str, ValueTemplate] = {}
         if entry is None:
             return found
@@ -121,7 +121,7 @@ class RowParser:
         for name, value in listed.items():
             check_spelling(name, value)
             if name in self._reserved:
-                raise value.fault(f"the field '{name}' is written by itself: choose another name")
+                raise value.fault(f"the field '{name}' is written by pairmill: choose another name")
             found[name] = compile_value(value, scope)
             kind = feature_of(found[name].shape)
             if self.fields.setdefault(name, kind) != kind:
@@ -133,7 +133,7 @@ def parse_for_each(entry: Entry | None, scope: Scope) -> ForEach | None:
     """Read ``item in step.list``.
 
     Raises:
-        ConfigError: It is of another form, or does not run over a list with a bound.
+        ConfigError: It has another form, or does not run over a bounded list.
     """
     if entry is None:
         return None
@@ -151,9 +151,9 @@ def parse_for_each(entry: Entry | None, scope: Scope) -> ForEach | None:
 
 
 def check_spelling(name: str, entry: Entry) -> None:
-    """Refuse what is no small name."""
+    """Raise ConfigError unless a name is valid."""
     if not SMALL_NAME.fullmatch(name):
-        raise entry.fault(f"'{name}' is no name: small letters, digits and _")
+        raise entry.fault(f"'{name}' is not a valid name: use small letters, digits and _")
 
 
 def _check_parts(entry: Entry, given: Mapping[str, Entry], task: Task) -> None:
@@ -200,14 +200,14 @@ def _messages(
 
 
 def values_scope(scope: Scope) -> Scope:
-    """The names of conditions and rows: no fenced passage, but the text itself."""
+    """Make the scope of conditions and rows: they see the text itself, not the fenced passage."""
     shapes = {name: shape for name, shape in scope.shapes.items() if name not in FENCED}
     parts = AnswerField("list", of=AnswerField("text"), most=20)
     return Scope({**shapes, "text": None, "parts": parts})
 
 
 def renamed(entry: Entry, text: str) -> Entry:
-    """The entry with another text in the same place."""
+    """Return the entry with its text replaced."""
     node = yaml.ScalarNode(
         "tag:yaml.org,2002:str", text, entry.node.start_mark, entry.node.end_mark, style='"'
     )

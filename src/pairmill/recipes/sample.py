@@ -1,4 +1,4 @@
-"""A question of a recipe's own about a made-up passage, for a probe of an endpoint."""
+"""A recipe's own question about a fixed passage, to probe an endpoint."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PASSAGE = (
     " four parts in a hundred of the work that goes through them, and twice as much when dry, so"
     " that oil is the cheapest way to ride faster."
 )
-"""Prose of the size of a usual chunk, about something that every model knows."""
+"""Prose of a typical chunk's size, about something that every model knows."""
 
 
 class _AskedError(Exception):
-    """Ends a recipe once its first question is known."""
+    """Raised to end a recipe once its first question is known."""
 
 
 class _Listener:
@@ -63,26 +63,26 @@ class _Listener:
 
     @property
     def around(self) -> RecipeContext:
-        """Nothing is around a sample."""
+        """Return an empty context."""
         return NullContext()
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """All of them are new."""
+        """Treat every name as new."""
         return [True] * len(names)
 
     def drop(self, rejection: Rejection) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def tell(self, event: Event, /) -> None:
-        """Nobody is told."""
+        """Do nothing."""
 
 
 async def sample_question(recipe: Recipe, model: str) -> tuple[Request, type[AnswerModel]] | None:
-    """What a recipe asks first about `PASSAGE`, and what its answer is; None where it asks nothing.
+    """Return a recipe's first request about `PASSAGE` and its answer type; None if it asks nothing.
 
     Args:
-        recipe: It really runs, up to its first question.
-        model: Who is asked.
+        recipe: Recipe that is run up to its first question.
+        model: Model to ask.
     """
     chunk = Chunk(digest(PASSAGE), PASSAGE, "sample", 0, len(PASSAGE), "sample")
     question = await first_question(recipe, chunk)
@@ -93,7 +93,7 @@ async def sample_question(recipe: Recipe, model: str) -> tuple[Request, type[Ans
 
 
 async def first_question(recipe: Recipe, chunk: Chunk) -> tuple[Prompt, type[AnswerModel]] | None:
-    """What a recipe asks first about a chunk; None if it asks nothing. The recipe really runs."""
+    """Run a recipe on a chunk up to its first question; None if it asks nothing."""
     listener = _Listener()
     with suppress(_AskedError, RejectedError):
         await recipe.write(chunk, listener)
@@ -101,6 +101,6 @@ async def first_question(recipe: Recipe, chunk: Chunk) -> tuple[Prompt, type[Ans
 
 
 def is_answer(text: str, answer: type[AnswerModel]) -> bool:
-    """Whether a recipe could use a text as its answer, without anything to mend."""
+    """Return whether a recipe could use a text as its answer without repair."""
     reading = read(text, answer)
     return reading.value is not None and not reading.faults

@@ -1,8 +1,8 @@
-"""The sandbox in which templates of recipe files run: what they can reach, and how values print.
+"""Sandbox for templates of recipe files: what they can access, and how values are formatted.
 
-A template can read values, loop over lists, decide, and use the filters below; it can call nothing,
-import nothing, and see no attribute of a Python object. What it prints is data: text of a page or
-of a model is never looked at for template marks, and marks of the passage's fence are broken in it.
+A template can read values, loop over lists, branch, and use the filters below; it cannot call or
+import anything, nor access attributes of a Python object. Its values are data: text of a page or a
+model is never parsed as a template, and fence marks in it are broken.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ LOOP_NAMES = ("index", "index0", "first", "last", "length", "revindex", "revinde
 
 
 class FencedText(str):
-    """A text that stands between the fence's marks already, and is printed as it is."""
+    """A text that is already fenced, and is printed unchanged."""
 
     __slots__ = ()
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """A sandbox in which a dot leads into mappings alone."""
+    """Sandbox in which a dot accesses only keys of mappings."""
 
     intercepted_binops = frozenset({"*", "%"})
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """The value of a mapping under a name; nothing of any other object but a loop."""
+        """Look up a mapping's value by attribute; of other objects, only loops have attributes."""
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         if isinstance(obj, LoopContext) and attribute in LOOP_NAMES:
@@ -59,7 +59,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return self.unsafe_undefined(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """The same with brackets, and items of lists by number."""
+        """Look up a mapping's value by key, or a list's item by number."""
         if isinstance(obj, Mapping):
             return obj[argument] if argument in obj else self.undefined(obj=obj, name=argument)
         if isinstance(obj, list | tuple | str) and isinstance(argument, int | slice):
@@ -69,15 +69,15 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call_binop(
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
-        """Multiply and divide numbers alone: a text times a billion is no text."""
+        """Restrict ``*`` and ``%`` to numbers: a text times a billion would exhaust memory."""
         for side in (left, right):
             if not isinstance(side, int | float):
-                raise SecurityError(f"'{operator}' is for numbers alone")
+                raise SecurityError(f"'{operator}' is only for numbers")
         return super().call_binop(context, operator, left, right)
 
 
 def _printed(value: Any) -> Any:
-    """What a value looks like in a prompt: text as data, lists and objects as lines of JSON."""
+    """Format a value for a prompt: text as data, lists and objects as lines of JSON."""
     if isinstance(value, FencedText):
         return value
     if isinstance(value, str):
@@ -86,13 +86,13 @@ def _printed(value: Any) -> Any:
         return as_lines([value])
     if isinstance(value, list | tuple):
         return _listed(value)
-    if isinstance(value, GeneratorType):  # what map, select and reject give
+    if isinstance(value, GeneratorType):  # results of map, select and reject
         return _listed(list(value))
     return "" if value is None else value
 
 
 def _plain(value: Any) -> Any:
-    """What a value looks like in a row: a text as it is."""
+    """Format a value for a row: text unchanged."""
     if isinstance(value, GeneratorType):
         return list(value)
     return "" if value is None else value
@@ -105,12 +105,12 @@ def _listed(values: Sequence[Any]) -> str:
 
 
 def _shuffled(values: Sequence[Any]) -> list[Any]:
-    """The items in an order that depends on their own texts alone."""
+    """Shuffle the items into an order that depends only on their own texts."""
     return sorted(values, key=lambda item: digest(str(item)))
 
 
 def _without(values: Sequence[Any], numbers: Sequence[int]) -> list[Any]:
-    """The items but those of some numbers, counted from 1."""
+    """Leave out the items with these numbers, counted from 1."""
     return [item for number, item in enumerate(values, 1) if number not in (numbers or ())]
 
 
@@ -134,6 +134,6 @@ def _make_environment(finalize: Callable[[Any], Any] | None) -> _Environment:
 
 
 PROMPTS = _make_environment(_printed)
-"""For prompts: what is printed is data, lists and objects as lines of JSON."""
+"""For prompts: text as data, lists and objects as lines of JSON."""
 ROWS = _make_environment(_plain)
-"""For conditions and rows: texts as they are."""
+"""For conditions and rows: texts unchanged."""

@@ -1,8 +1,8 @@
-"""An answer in its sentences, and an answer without some of them.
+"""Splits an answer into sentences, and removes some of them.
 
-Where sentences end is for ``pairmill.chunking.cuts`` to say. A block of code is one piece, and so
-is each line of a list or a table; what marks a list item, a heading or a quotation belongs to the
-layout. In scripts without sentence marks a line is one piece.
+``pairmill.chunking.cuts`` finds the ends of sentences. A block of code is one piece, and so is each
+line of a list or a table; marks of list items, headings and quotations belong to the layout. In
+scripts without sentence punctuation a line is one piece.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Span = tuple[int, int]
 _CODE = re.compile(r"^(```|~~~).*?(?:^\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"[^\n]+")
 _MARK = re.compile(r"\s*(?:(?:[-*+•>]|#{1,6}|\(?\d{1,3}[.)])\s+)*")
-_SAYS = re.compile(r"[^\W_]{2}|[^\W\d_a-zA-Z]")  # two letters or digits, or one sign that is a word
+_SAYS = re.compile(r"[^\W_]{2}|[^\W\d_a-zA-Z]")  # or one non-Latin letter
 
 
 def split_answer(text: str) -> list[Span]:
-    """Where each sentence or other piece of an answer stands, in order, white space apart.
+    """Return the spans of an answer's sentences and other pieces, in order, white space excluded.
 
-    A piece that says nothing (a rule, the frame of a table) is part of the one before it.
+    A piece without content (a rule, the frame of a table) is part of the one before it.
     """
     spans: list[Span] = []
     for start, end in _pieces(text):
@@ -40,7 +40,7 @@ def split_answer(text: str) -> list[Span]:
 
 
 def leave_out(text: str, spans: Sequence[Span], gone: Collection[int]) -> str:
-    """The text without some of its pieces, by position; the layout of the others stays."""
+    """Remove pieces of a text by position; the layout of the others is kept."""
     kept: list[str] = []
     joints: list[str] = []
     before = 0
@@ -55,7 +55,7 @@ def leave_out(text: str, spans: Sequence[Span], gone: Collection[int]) -> str:
 
 
 def _joint(joints: Sequence[str]) -> str:
-    """What stands between two pieces: the last that begins a line, as far down as any does."""
+    """Return the separator between two pieces: the last with a line break, as many as any has."""
     last = next((joint for joint in reversed(joints) if "\n" in joint), None)
     if last is None:
         return joints[-1]

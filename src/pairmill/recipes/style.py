@@ -1,10 +1,10 @@
-"""An author's style card: a line of the prompt that says how they write, made once for each.
+"""Style cards: a line of the prompt that describes how an author writes, made once per author.
 
-``measured``: counted in several texts of theirs, by a first pass over the input (``pool``); numbers
-and words from fixed lists only, so that nothing a page says becomes an instruction. The same texts
-give the same card in any order. ``model``: a model chooses from fixed answers instead, by the first
-chunk that the run meets; so did ``measured`` in the first set of prompts. The card is kept with the
-run, so that a later start asks the same questions.
+``measured``: counted in several of the author's texts, in a first pass over the input (``pool``);
+only numbers and words from fixed lists, so that nothing on a page becomes an instruction. The same
+texts give the same card in any order. ``model``: a model chooses from fixed answers instead, based
+on the first chunk that the run meets (as ``measured`` did in the first prompt set). The run keeps
+the card, so that a later start asks the same questions.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ __all__ = [
     "why_no_card",
 ]
 
-MIN_WORDS = 80  # fewer say too little about a manner
+MIN_WORDS = 80  # fewer say too little about a style
 MAX_TOKENS = 200
-CACHED = 1024  # cards, and forms with a card in them, that are kept in memory
+CACHED = 1024  # cards, and templates with a card, that are cached in memory
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
@@ -66,7 +66,7 @@ _HABITS = (
     "therefore", "thus", "hence", "moreover", "instead", "perhaps", "maybe", "obviously",
     "honestly", "essentially",
 )  # fmt: skip
-_SPEAKS_PER_100 = 0.8  # words of a person per hundred before it is part of the manner
+_SPEAKS_PER_100 = 0.8  # words of a grammatical person per hundred before it counts as a trait
 _OFTEN_PER_1000 = 4.0
 _ENGLISH_SHARE = 0.25  # function words in any English prose; the lists above are English
 _is_english = ENGLISH.__contains__
@@ -77,14 +77,14 @@ _ORDER = (
 )  # fmt: skip
 LEAST_POOLED = 400  # words of all texts together
 LEAST_ALONE = 1000  # of a single one
-_LONGEST = 40  # words of a sentence; more are tables, lists and speeches without stops
-_LONG_WORD, _SHORT_WORD = 5.1, 4.3  # mean letters; newspapers lie between
+_LONGEST = 40  # words of a sentence; longer ones are tables, lists and text without full stops
+_LONG_WORD, _SHORT_WORD = 5.1, 4.3  # mean letters per word; newspapers are in between
 
 
 def measure(text: str) -> str:
-    """Describe the manner of an English text in at most 300 characters; "" where it is too short.
+    """Describe an English text's style in at most 300 characters; "" if it is too short.
 
-    Only counts are taken from the text, and words of a fixed list.
+    Only counts and words of a fixed list are taken from the text.
     """
     prose = _NO_PROSE.sub(" ", _CODE.sub(" ", text))
     tokens = words(prose)
@@ -132,13 +132,13 @@ def _tone(prose: str, tokens: Sequence[str]) -> list[str]:
 
 
 class Manner(Struct, frozen=True):
-    """How one text is written, as far as it can be counted.
+    """Countable style features of one text.
 
     Attributes:
-        words: Of prose.
+        words: Number of words of prose.
         lengths: Words of each sentence, the first 200.
         traits: Persons, forms and habits.
-        is_english: Whether the words are such as the lists know.
+        is_english: True if its words match the English lists.
     """
 
     words: int
@@ -148,7 +148,7 @@ class Manner(Struct, frozen=True):
 
 
 def manner_of(text: str) -> Manner:
-    """Count in the prose of a text: without code, headings, quotations, lists and tables."""
+    """Measure a text's prose, without code, headings, quotations, lists and tables."""
     prose = _NO_PROSE.sub(" ", _CODE.sub(" ", text))
     tokens = words(prose)
     is_english = bool(tokens) and sum(map(_is_english, tokens)) > _ENGLISH_SHARE * len(tokens)
@@ -163,7 +163,7 @@ def manner_of(text: str) -> Manner:
 
 
 def why_no_card(manners: Sequence[Manner]) -> str:
-    """Why an author's texts give no card; "" where they do."""
+    """Return why an author's texts give no card; "" if they do."""
     english = [manner for manner in manners if manner.is_english]
     if not english:
         return "not in English"
@@ -174,9 +174,9 @@ def why_no_card(manners: Sequence[Manner]) -> str:
 
 
 def pool(manners: Sequence[Manner]) -> str:
-    """The card of an author, out of several texts of theirs; "" where `why_no_card` says why.
+    """Combine several texts of an author into one card; "" where `why_no_card` gives a reason.
 
-    Sentences by median and quartiles; of the traits only those that most of the texts have.
+    Sentence lengths are given as median and quartiles; only traits of most texts are listed.
     """
     if why_no_card(manners):
         return ""
@@ -200,7 +200,7 @@ def pool(manners: Sequence[Manner]) -> str:
 
 
 def card_name(author: str) -> str:
-    """The name under which a run keeps the pooled card of an author."""
+    """Return the name under which a run keeps an author's pooled card."""
     return f"style pooled {digest(author)}"
 
 
@@ -222,7 +222,7 @@ class StyleRead(AnswerModel):
     stance: Literal["sober", "enthusiastic", "critical", "teaching"]
 
     def card(self) -> str:
-        """The line for the prompt."""
+        """Render the line for the prompt."""
         humour = "" if self.humour == "none" else f"; {self.humour} humour"
         return (
             f"{self.formality} tone; {self.person} person; {self.sentences} sentences; "
@@ -231,10 +231,10 @@ class StyleRead(AnswerModel):
 
 
 class StyleCards:
-    """The card of each chunk's author: from memory, from the run, or made now."""
+    """Returns the card of a chunk's author: from memory, from the run, or made now."""
 
     def __init__(self, mode: str, prompts: str = LATEST) -> None:
-        """Take ``off``, ``measured`` or ``model``, as the setting ``style_card``."""
+        """Take ``off``, ``measured`` or ``model``, as in the setting ``style_card``."""
         self._mode = mode
         self.is_pooled = mode == "measured" and prompts != FIRST
         self._known: OrderedDict[str, str] = OrderedDict()
@@ -243,14 +243,14 @@ class StyleCards:
 
     @property
     def identity(self) -> str:
-        """Changes with whatever changes the cards."""
+        """Digest of everything that affects the cards."""
         question = self._question
         if self.is_pooled:
             return f"{self._mode} pooled"
         return f"{self._mode} {question.template.id} {question.form}" if question else self._mode
 
     async def of(self, chunk: Chunk, ask: Ask) -> str:
-        """The card, or "" where there is no author, or too little of theirs to tell."""
+        """Return the card; "" if there is no author, or too little text by them."""
         if self._mode == "off" or not chunk.author:
             return ""
         name = f"style {self._mode} {digest(chunk.author)}"
@@ -261,13 +261,13 @@ class StyleCards:
             return self._known[name]
         card = ask.around.recall(name)
         if card is None and self.is_pooled:
-            # Nobody has pooled it: one text must do here, and is not kept.
+            # Not pooled: one text must do here, and its card is not kept.
             return pool([manner_of(chunk.text)])
         if card is None and self._mode == "measured":
             card = measure(chunk.text)
             ask.around.remember(name, card)
         if card is None:
-            async with self._lock:  # one author's chunks come together: one of them asks
+            async with self._lock:  # chunks of an author arrive together: one of them asks
                 card = ask.around.recall(name)
                 if card is None:
                     card = await self._read(chunk, ask)
@@ -287,15 +287,15 @@ class StyleCards:
 
 
 class Forms:
-    """A template for each style card: one object a card, so that its prefix stays the same."""
+    """Templates by style card: one object per card, so that its prompt prefix stays the same."""
 
     def __init__(self, load: Callable[[str], PromptTemplate]) -> None:
-        """Take what loads the template with a paragraph about style in it, or with ""."""
+        """Take a function that loads the template with a paragraph about style, or with ""."""
         self._load = load
         self._loaded: OrderedDict[str, PromptTemplate] = OrderedDict()
 
     def with_card(self, card: str) -> PromptTemplate:
-        """The template for a card."""
+        """Return the template for a card."""
         form = self._loaded.get(card)
         if form is None:
             about = (

@@ -1,4 +1,4 @@
-"""What is known of a template before it is used: names, their parts, bounds, what it prints."""
+"""Static checks of a template: names, their attributes, loop bounds, what it prints."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Scope", "TemplateChecker", "always_printed"]
 
-_MOST_TURNS = 100_000  # of loops within loops, by the bounds of their lists
-_UNKNOWN_TURNS = 100  # of a loop over a list that has no known bound: the most that one may have
+_MOST_TURNS = 100_000  # iterations of nested loops, by the bounds of their lists
+_UNKNOWN_TURNS = 100  # assumed for a list without a known bound: the largest that is allowed
 _LISTS = frozenset(
     {"list", "sort", "reverse", "unique", "select", "reject", "selectattr", "rejectattr",
      "shuffled", "without"}
 )  # fmt: skip
-"""Filters that give a list of the same kind as they are given."""
+"""Filters that return a list of the same type as their input."""
 _FORBIDDEN: dict[type[nodes.Node], str] = {
     nodes.Import: "{% import %}",
     nodes.FromImport: "{% from ... import %}",
@@ -47,29 +47,29 @@ class Scope:
     """The names that a template may use.
 
     Attributes:
-        shapes: Name to what is known of its value: the tree of an answer, or None: a plain value.
-        fenced: Those of ``shapes`` that must be printed as they are, and bare.
+        shapes: Map of name to the type of its value: an answer's tree, or None for a plain value.
+        fenced: Names of ``shapes`` that must be printed unchanged and by themselves.
     """
 
     shapes: Mapping[str, AnswerField | None]
     fenced: frozenset[str] = frozenset()
 
     def with_name(self, name: str, shape: AnswerField | None) -> Scope:
-        """The scope with one more name."""
+        """Return the scope with one more name."""
         return Scope({**self.shapes, name: shape}, self.fenced)
 
 
 class TemplateChecker:
-    """Walks through a template's tree; tells the first thing that cannot be."""
+    """Walks a template's syntax tree and reports the first mistake."""
 
     def __init__(self, entry: Entry, scope: Scope) -> None:
         self._entry = entry
         self._scope = scope
         self.names: set[str] = set()
-        self._turns = 1.0  # of the loops around what is looked at, at most
+        self._turns = 1.0  # upper bound of the iterations of the enclosing loops
 
     def check(self, node: nodes.Node, shapes: dict[str, AnswerField | None]) -> AnswerField | None:
-        """Check a node and all below it; returns what is known of its value."""
+        """Check a node and all below it; return what is known of its value."""
         for kind, told in _FORBIDDEN.items():
             if isinstance(node, kind):
                 raise self._fault(node, f"{told} is not allowed in a recipe")
@@ -101,7 +101,7 @@ class TemplateChecker:
     def _loop(self, node: nodes.For, shapes: dict[str, AnswerField | None]) -> None:
         found = self.check(node.iter, shapes)
         if found is not None and found.kind != "list":
-            raise self._fault(node, f"no list to loop over, but {_words(found)}")
+            raise self._fault(node, f"cannot loop over it: that is {_words(found)}")
         if not isinstance(node.target, nodes.Name):
             raise self._fault(node, "a loop takes one name, as in 'for item in list'")
         inner = {**shapes, node.target.name: found.of if found else None, "loop": _LOOP_SHAPE}
@@ -110,7 +110,7 @@ class TemplateChecker:
         if self._turns > _MOST_TURNS:
             raise self._fault(
                 node,
-                f"loops within loops could take {self._turns:,.0f} turns, more than"
+                f"nested loops could take {self._turns:,.0f} iterations, more than"
                 f" {_MOST_TURNS:,}: nest fewer, or lower the 'max' of their lists",
             )
         for child in [*node.body, *node.else_, *([node.test] if node.test else [])]:
@@ -149,9 +149,9 @@ class TemplateChecker:
         if name.startswith("_"):
             raise self._fault(node, f"the attribute '{name}' is not allowed in a recipe")
         if whole is None:
-            raise self._fault(node, f"'.{name}' leads nowhere: that value has no parts")
+            raise self._fault(node, f"'.{name}' does not exist: that value has no parts")
         if whole.kind != "object":
-            raise self._fault(node, f"'.{name}' leads nowhere: that is {_words(whole)}")
+            raise self._fault(node, f"'.{name}' does not exist: that is {_words(whole)}")
         if name not in whole.fields:
             raise self._fault(node, f"there is no '{name}'; {nearest(name, whole.fields)}")
         return whole.fields[name]
@@ -181,7 +181,7 @@ class TemplateChecker:
 
 
 def _shape_of(node: nodes.Node, inner: Sequence[AnswerField | None]) -> AnswerField | None:
-    """What is known of the value of an expression, by what is known of its parts."""
+    """Infer what is known of an expression's value from its parts."""
     if isinstance(node, nodes.Compare | nodes.Not):
         return AnswerField("boolean")
     if isinstance(node, nodes.Const):
@@ -210,7 +210,7 @@ def _words(node: AnswerField) -> str:
 
 
 def always_printed(body: Sequence[nodes.Node]) -> frozenset[str]:
-    """Names that stand bare in a template and are printed whichever way its conditions go."""
+    """Return the names that a template prints by themselves, whatever its conditions."""
     found: frozenset[str] = frozenset()
     for node in body:
         if isinstance(node, nodes.Output):

@@ -1,10 +1,10 @@
-"""Every template of a recipe tried with values of the right types, before anything is asked.
+"""Tries every template of a recipe with values of the right types, before anything is asked.
 
-First each template as a whole, every branch of it: both sides of ``if``, of ``and`` and ``or``, the
-bodies of loops whatever their condition. Then the recipe in its order with values that are missing:
-fields that may be null are, choices and truth values are others, and what a condition passes over
-is empty. What a value's size decides (a division by zero, an item beyond the end of a list that is
-shorter than it may be) is left to the run, where it costs its unit alone.
+First every branch of each template: both sides of ``if``, ``and`` and ``or``, and the bodies of
+loops whatever their condition. Then the recipe in order, with missing values: nullable fields are
+null, choices and booleans vary, and whatever a condition skips is empty. Errors that depend on a
+value's size (a division by zero, an index beyond the end of a shorter list) are left to the run,
+where they cost only their unit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["sample_of", "try_templates"]
 
 _FILE = "<recipe template>"
-_MOST_ITEMS = 30  # of a sample list: what an index can sensibly mean
+_MOST_ITEMS = 30  # length of a sample list: covers any sensible index
 _TEXT = "Sample text"
 _COUNT = 3
 _BEYOND = re.compile(r"has no element -?\d+$|^No (?:first|last) item, sequence was empty")
@@ -44,7 +44,7 @@ def try_templates(recipe: RecipeFile) -> None:
     """Try every template and condition of a recipe.
 
     Raises:
-        ConfigError: One does not fit the types of its values; with file and line.
+        ConfigError: One does not fit the types of its values; the text has file and line.
     """
     for is_whole in (True, False):
         values = _unit_values(recipe)
@@ -56,7 +56,7 @@ def try_templates(recipe: RecipeFile) -> None:
 
 
 def sample_of(node: AnswerField | None, *, is_whole: bool = True) -> Any:
-    """A value of a field's type; where not ``is_whole``, null if it may be, or another choice."""
+    """Make a sample value of a type; unless ``is_whole``, null if allowed, or another choice."""
     if node is None:
         return _TEXT
     if node.optional and not is_whole:
@@ -97,7 +97,7 @@ def _unit_values(recipe: RecipeFile) -> Values:
 
 
 def _try_step(step: RecipeStep, values: Values, *, is_whole: bool) -> Any:
-    """Try a step's templates; what later templates see of it."""
+    """Try a step's templates; return what later templates see of it."""
     answer = {name: sample_of(it, is_whole=is_whole) for name, it in step.answer.fields.items()}
     empty: Values = {
         name: [] if it.kind == "list" else None for name, it in step.answer.fields.items()
@@ -127,7 +127,7 @@ def _try_row(rule: RowRule, values: Values, *, is_whole: bool) -> None:
 def _try_all(
     templates: Sequence[TextTemplate | ValueTemplate | None], values: Values, *, is_whole: bool
 ) -> bool:
-    """Try a condition and what depends on it; whether the condition holds, or need not."""
+    """Try a condition and its dependents; return whether it holds, or need not hold."""
     when, *others = templates
     if is_whole:
         for template in [one for one in templates if one is not None]:
@@ -155,7 +155,7 @@ def _run(template: TextTemplate | ValueTemplate, values: Values) -> Any:
 
 
 def _is_of_size(told: str) -> bool:
-    """Whether it is the size of a value that was in the way, not its type."""
+    """Return whether the error was about a value's size, not its type."""
     is_size = told.startswith(("ZeroDivisionError", "ValueError", "Overflow", "longer"))
     return is_size or _BEYOND.search(told) is not None
 
@@ -184,7 +184,7 @@ def _fault(template: TextTemplate | ValueTemplate, error: Exception) -> Pairmill
 
 
 def _branches(template: TextTemplate | ValueTemplate) -> Iterator[jinja2.Template]:
-    """The template so changed that all of it is run: once with each side of inline ``if``."""
+    """Yield variants of the template that together run both sides of every inline ``if``."""
     environment, tree = template.environment, _tree(template)
     has_sides = next(tree.find_all((nodes.CondExpr, nodes.Or)), None) is not None
     for side in (0, 1) if has_sides else (0,):
@@ -203,7 +203,7 @@ def _tree(template: TextTemplate | ValueTemplate) -> nodes.Template:
 
 
 class _EveryBranch(NodeTransformer):
-    """Puts the sides of a decision behind one another."""
+    """Rewrites branches so that all of them are run, one after the other."""
 
     def __init__(self, side: int) -> None:
         self._side = side
@@ -216,7 +216,7 @@ class _EveryBranch(NodeTransformer):
 
     def visit_If(self, node: nodes.If) -> list[nodes.Node]:  # noqa: N802 (as Jinja2 calls it)
         self.generic_visit(node)
-        # Of each elif its test and body stand in the list by now.
+        # By now the list holds the test and body of each elif.
         return [self._evaluated(node.test), *node.body, *node.elif_, *node.else_]
 
     def visit_For(self, node: nodes.For) -> list[nodes.Node]:  # noqa: N802
@@ -246,7 +246,7 @@ class _EveryBranch(NodeTransformer):
 
 
 def _items(each: ForEach, values: Mapping[str, Any]) -> list[Any]:
-    """Two of the items at most: the others are of the same types."""
+    """Return at most two of the items: the others have the same types."""
     try:
         return list(each.over(values) or ())[:2]
     except RejectedError as error:

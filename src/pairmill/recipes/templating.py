@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["TextTemplate", "ValueTemplate", "compile_text", "compile_value"]
 
-_MOST_CHARS = 400_000  # of a rendered text; a longer one is no prompt
+_MOST_CHARS = 400_000  # limit of a rendered text
 
 
 @dataclass(frozen=True, slots=True)
 class TextTemplate:
-    """A template that gives a text.
+    """A template that renders a text.
 
     Attributes:
         names: The names that it uses.
-        entry: Where it stands in the file, for errors.
-        places: Names that it prints whatever the values are.
+        entry: Its place in the file, for errors.
+        places: Names that it always prints, whatever the values.
     """
 
     source: str
@@ -45,11 +45,11 @@ class TextTemplate:
 
     @property
     def environment(self) -> jinja2.Environment:
-        """The sandbox that it runs in."""
+        """Sandbox that it runs in."""
         return self._template.environment
 
     def __call__(self, values: Mapping[str, Any]) -> str:
-        """The text for these values.
+        """Render the text for these values.
 
         Raises:
             RejectedError: ``template_error``: the values do not fit the template.
@@ -65,11 +65,11 @@ class TextTemplate:
 
 @dataclass(frozen=True, slots=True)
 class ValueTemplate:
-    """An expression that gives a value of its own type, or a template that gives a text.
+    """An expression that evaluates to any type, or a template that renders a text.
 
     Attributes:
-        shape: What is known of the value beforehand; None: nothing, or a text.
-        expression: Without the marks around it; None where it is a template that gives a text.
+        shape: What is known of the value in advance; None: nothing, or a text.
+        expression: Without the enclosing marks; None for a template that renders a text.
     """
 
     source: str
@@ -82,11 +82,11 @@ class ValueTemplate:
 
     @property
     def environment(self) -> jinja2.Environment:
-        """The sandbox that it runs in."""
+        """Sandbox that it runs in."""
         return ROWS
 
     def __call__(self, values: Mapping[str, Any]) -> Any:
-        """The value.
+        """Evaluate the expression for these values.
 
         Raises:
             RejectedError: ``template_error``: the values do not fit the expression.
@@ -111,12 +111,12 @@ def compile_text(entry: Entry, scope: Scope, *, for_rows: bool = False) -> TextT
     """Check and compile a template.
 
     Args:
-        entry: Where it stands.
+        entry: Its place in the file.
         scope: The names that it may use.
-        for_rows: Its text goes into a row, as it is; else into a prompt, as data.
+        for_rows: True if its text goes into a row, unchanged; else into a prompt, as data.
 
     Raises:
-        ConfigError: It is no template, uses an unknown name, or what is not allowed.
+        ConfigError: It is not a template, or uses an unknown name or a forbidden construct.
     """
     environment = ROWS if for_rows else PROMPTS
     source = entry.text(empty=True)
@@ -132,12 +132,12 @@ def compile_text(entry: Entry, scope: Scope, *, for_rows: bool = False) -> TextT
 
 
 def compile_value(entry: Entry, scope: Scope, *, bare: bool = False) -> ValueTemplate:
-    """Check and compile what becomes a value: ``{{ expression }}`` keeps its type.
+    """Check and compile a value: ``{{ expression }}`` keeps its type.
 
     Args:
-        entry: Where it stands.
+        entry: Its place in the file.
         scope: The names that it may use.
-        bare: The whole text is the expression, without marks around it.
+        bare: True if the whole text is the expression, without enclosing marks.
 
     Raises:
         ConfigError: As of ``compile_text``.
@@ -151,7 +151,7 @@ def compile_value(entry: Entry, scope: Scope, *, bare: bool = False) -> ValueTem
         parser = Parser(ROWS, inner, state="variable")
         tree = parser.parse_expression()
         if not parser.stream.eos:
-            raise jinja2.TemplateSyntaxError("unexpected words behind the expression", 1)  # noqa: TRY301
+            raise jinja2.TemplateSyntaxError("unexpected words after the expression", 1)  # noqa: TRY301
         tree.set_environment(ROWS)
         checker = TemplateChecker(entry, scope)
         shape = checker.check(tree, dict(scope.shapes))

@@ -1,6 +1,6 @@
-"""Faults that are planted to see whether a judge or a verifier finds them.
+"""Plants faults to test whether a judge or a verifier finds them.
 
-What bears one never becomes a row.
+A text with a planted fault never becomes a row.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ __all__ = [
 
 EXCHANGED = "exchanged"
 FAULTS = ("swapped", "cut", "number", "foreign", "negated", EXCHANGED)
-"""Of a reply. ``exchanged`` leaves the reply as it is, and shows it beside another passage."""
+"""Faults of a reply. ``exchanged`` keeps the reply and shows it with another passage."""
 SENTENCE_FAULTS = ("number", "negated", "name", "foreign", EXCHANGED)
-"""Of one sentence of a reply."""
+"""Faults of one sentence of a reply."""
 ENOUGH = 30
-"""Planted faults of one kind, from which the share that was found says something."""
+"""Planted faults of one kind that are needed for the share found to be meaningful."""
 MOST_EARLY = ENOUGH * max(len(FAULTS), len(SENTENCE_FAULTS))
-"""Chunks of a start that get a planted fault whatever their share is, until there are enough."""
+"""First chunks of a start that get a planted fault whatever the share, until there are enough."""
 
-# A number that says something: not the mark of a list item, nor part of a word or a version.
+# A meaningful number: not a list marker, nor part of a word or a version.
 _NUMBER = re.compile(r"(?<![\w.,#-])\d+(?:[.,]\d+)*(?![\w%]*-)(?=\b)(?![.)]\s)")
 _LIST_MARK = re.compile(r"(?m)^[ \t>*-]*(?:\(?\d{1,3}[.):]|step \d+)", re.IGNORECASE)
 _VERB = re.compile(
@@ -83,19 +83,19 @@ _TOWER = (
 _PASSAGES = (_STARTER, _TOWER)
 _NAMES = ("Halvorsen", "Quintero", "Marlowe", "Szymborska")
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
-_SHORT_WORDS = 8  # half of so little may still be a whole answer
+_SHORT_WORDS = 8  # half of a shorter one may still be a complete answer
 
 
 def plant(
     replies: Sequence[str], at: int, draw: int, counts: Mapping[str, int] | None = None
 ) -> tuple[str, str]:
-    """Plant a fault in the reply at a position: which, and the faulty reply.
+    """Plant a fault in the reply at a position; return the fault and the faulty reply.
 
     Args:
         replies: The replies to one chunk's requests, in order.
-        at: The position of the one that gets the fault.
-        draw: A number of 0 or more that chooses among the faults that the reply can take.
-        counts: How often each fault was planted before: the rarest is taken first.
+        at: Position of the one that gets the fault.
+        draw: A number of 0 or more that chooses among the faults possible for the reply.
+        counts: How often each fault was planted before; the rarest is used first.
     """
     reply = replies[at]
     possible = {"swapped": swap(replies, at), "foreign": add_foreign_sentence(reply, draw)}
@@ -108,12 +108,12 @@ def plant(
 def plant_in_sentence(
     sentence: str, draw: int, counts: Mapping[str, int] | None = None, *, is_english: bool = True
 ) -> tuple[str, str]:
-    """Plant a fault in one sentence: which, and the faulty sentence.
+    """Plant a fault in one sentence; return the fault and the faulty sentence.
 
     Args:
         sentence: One that the passage supports.
-        draw: A number of 0 or more that chooses among the faults that it can take.
-        counts: How often each fault was planted before: the rarest is taken first.
+        draw: A number of 0 or more that chooses among the faults possible for it.
+        counts: How often each fault was planted before; the rarest is used first.
         is_english: Whether the words that negate, and capitals that mark names, are English.
     """
     possible = {
@@ -138,12 +138,12 @@ def _rarest(
 
 
 def exchange(draw: int) -> str:
-    """A passage that has nothing to do with the reply at hand."""
+    """Return a passage that is unrelated to the reply at hand."""
     return _PASSAGES[draw % len(_PASSAGES)]
 
 
 def rename(sentence: str, draw: int = 0) -> str | None:
-    """A sentence that tells of somebody else; None where it has no name inside (English)."""
+    """Replace a name inside a sentence (English); None if it has none."""
     found = _NAME.search(sentence)
     if found is None:
         return None
@@ -151,19 +151,19 @@ def rename(sentence: str, draw: int = 0) -> str | None:
 
 
 def swap(replies: Sequence[str], at: int) -> str:
-    """The reply of the next pair; something foreign where there is none, or the same one."""
+    """Return the next pair's reply; something foreign if there is none or it is the same."""
     other = replies[(at + 1) % len(replies)]
     return other if other != replies[at] else _FOREIGN[len(other) % len(_FOREIGN)]
 
 
 def cut(reply: str) -> str | None:
-    """The first half of a reply; None where it is too short to be cut."""
+    """Return the first half of a reply; None if it is too short to cut."""
     words = reply.split(" ")
     return " ".join(words[: len(words) // 2]) if len(words) > _SHORT_WORDS else None
 
 
 def wrong_number(reply: str) -> str | None:
-    """A reply with its first number changed; None where it has none but marks of lists."""
+    """Change a reply's first number; None if it has none besides list markers."""
     marks = [found.span() for found in _LIST_MARK.finditer(reply)]
     for found in _NUMBER.finditer(reply):
         if any(start <= found.start() < end for start, end in marks):
@@ -174,7 +174,7 @@ def wrong_number(reply: str) -> str | None:
 
 
 def add_foreign_sentence(reply: str, draw: int = 0) -> str:
-    """A reply with one sentence in it, before the last one, that no text at hand says."""
+    """Insert, before a reply's last sentence, one that no text at hand supports."""
     sentence = _FOREIGN_SENTENCES[draw % len(_FOREIGN_SENTENCES)]
     sentences = _SENTENCE_END.split(reply.strip())
     if len(sentences) == 1:
@@ -183,7 +183,7 @@ def add_foreign_sentence(reply: str, draw: int = 0) -> str:
 
 
 def negate(reply: str) -> str | None:
-    """A reply whose first plain statement says the opposite; None where none is found (English)."""
+    """Negate a reply's first plain statement (English); None if none is found."""
     found = _VERB.search(reply)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What one unit came to when a recipe was tried."""
+"""Result of trying a recipe on one unit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["TriedUnit"]
 
 
 class TriedUnit(Struct, frozen=True):
-    """A unit with all that was asked for it, in order, and all that became of the answers."""
+    """A unit with everything that was asked for it, in order, and the outcome of each answer."""
 
     chunk: Chunk
     exchanges: Sequence[tuple[Request, Completion]]

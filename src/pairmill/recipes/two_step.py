@@ -1,4 +1,4 @@
-"""Backtranslation in two calls a chunk: first what could be asked, then all the answers.
+"""Backtranslation in two calls per chunk: first the requests, then all the answers.
 
 For models that cannot hold whole pairs in one JSON object, and for longer answers; it reads the
 passage twice.
@@ -58,7 +58,7 @@ class Requests(AnswerModel):
 
 
 def two_step(settings: Settings) -> Generator:
-    """Make the generator; a chunk is rejected when either reply cannot be had."""
+    """Make the generator. It rejects a chunk if either reply cannot be obtained."""
     doors = constant_doors(settings)
     prompts = of_settings(settings)
     asking = load_template("instructions", {"canary": CANARY}, doors, prompts=prompts)

@@ -1,7 +1,7 @@
-"""Backtranslation alone: the text itself is the answer, and only its instruction is written.
+"""Plain backtranslation: the text itself is the answer, and only its instruction is written.
 
 As in LongForm (Köksal et al. 2023, arXiv:2304.08460) and the first half of Li et al. 2023. Choose
-it for texts that are worth learning word for word; answers are as good as the text is clean.
+it for texts that are worth learning word for word; the answers are only as clean as the text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WrittenInstruction(AnswerModel):
 
 
 def verbatim(settings: Settings) -> Generator:
-    """Make the generator: one pair a chunk."""
+    """Make the generator: one pair per chunk."""
     prompts = of_settings(settings)
     form = load_template("verbatim", {"canary": CANARY}, constant_doors(settings), prompts=prompts)
 

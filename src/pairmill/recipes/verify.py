@@ -1,10 +1,10 @@
-"""A verifier: asks of each sentence of an answer whether the text supports it, and acts on it.
+"""A verifier: asks whether the text supports each sentence of an answer, and acts on the result.
 
 After the sentence-wise checks of FActScore (Min et al. 2023, arXiv:2305.14251) and MiniCheck (Tang
 et al. 2024, arXiv:2404.10774), with any model behind the endpoint as the checker. A verdict of
-"supported" needs a quotation, and the quotation must stand in the text: a verifier that makes it up
-has given no verdict. How far it can be trusted is measured with planted errors, and with sentences
-copied from the text.
+"supported" needs a quotation that is really in the text: if the verifier made it up, the verdict
+does not count. Its reliability is measured with planted errors, and with sentences copied from the
+text.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ if TYPE_CHECKING:
 __all__ = ["SentenceVerdict", "Verdicts", "Verifier", "make_verifier"]
 
 VERSION = "1"
-MOST_SENTENCES = 24  # in one call; the verdicts of long lists get careless
+MOST_SENTENCES = 24  # in one call; verdicts on longer lists get careless
 TOKENS_PER_SENTENCE = 80
 TOKENS_PER_REPLY = 60
 COPIED = "copied"
-"""The control that is no fault: a sentence of the text itself."""
+"""The negative control: a sentence copied from the text."""
 
 SUPPORTED, CONTRADICTED, NOT_IN_TEXT = "supported", "contradicted", "not_in_text"
-UNPROVEN = "unproven"  # no verdict that counts
+UNPROVEN = "unproven"  # no valid verdict
 _UNTRUE = frozenset({CONTRADICTED, NOT_IN_TEXT})
 _LEAST_QUOTED = 3  # words of a quotation
 _LEAST_MATCH = 90.0  # of 100, as for a pair's evidence
-_LEAST_LEFT = 0.5  # of an answer's words, where sentences are cut out of it
+_LEAST_LEFT = 0.5  # minimum share of an answer's words left after cutting sentences
 _QUESTIONS = ("?", "？", "؟")  # noqa: RUF001 (real marks)
 _GAPS = ("[...]", "[…]", "...", "…")
 _LEANING = (
@@ -68,7 +68,7 @@ _LEANING = (
     "however moreover instead besides"
 )
 _HANGING = frozenset(_LEANING.split())
-"""English words that lean on the sentence before them."""
+"""English words that depend on the sentence before."""
 
 
 class SentenceVerdict(AnswerModel):
@@ -88,13 +88,13 @@ class Verdicts(AnswerModel):
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """One sentence of an answer, and what came of it."""
+    """One sentence of an answer, and its verdict."""
 
     text: str
     is_asked: bool = True
     verdict: str = UNPROVEN
     quote: str = ""
-    is_missing: bool = True  # nothing was said of it
+    is_missing: bool = True  # the reply did not mention it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class _Reply:
         return sum(piece.is_asked for piece in self.pieces)
 
     def of(self, *verdicts: str) -> list[int]:
-        """The positions of sentences with such a verdict."""
+        """Return the positions of the sentences with such a verdict."""
         return [
             at
             for at, piece in enumerate(self.pieces)
@@ -117,7 +117,7 @@ class _Reply:
         ]
 
     def changed(self, texts: dict[int, str]) -> _Reply:
-        """The same with other sentences in some places."""
+        """Return the reply with the sentences in some places replaced."""
         return _Reply(
             self.request,
             tuple(
@@ -132,14 +132,14 @@ class Verifier:
     """A configured verifier.
 
     Attributes:
-        model: Who is asked; the run's model where None.
+        model: Model that is asked; None for the run's.
         share: Share of the chunks whose pairs are verified.
         trust_share: Share of those on which the verifier is tested; the first chunks of a start
-            are in any case, until there is enough of each kind.
-        policy: What becomes of a pair with a sentence that the text does not support.
-        checks: What an answer must pass that was changed; None: nothing is checked.
-        rewrite: Asks for one pair again; None where the recipe cannot.
-        planted: How many errors of each kind this start has planted.
+            always are, until there are enough of each kind.
+        policy: What to do with a pair that has a sentence the text does not support.
+        checks: Checks that a changed answer must pass; None: nothing is checked.
+        rewrite: Asks for one pair again; None if the recipe cannot.
+        planted: Number of errors of each kind that this start has planted.
     """
 
     form: PromptTemplate
@@ -154,20 +154,20 @@ class Verifier:
 
     @property
     def identity(self) -> str:
-        """Changes with whatever changes verdicts, and what becomes of them."""
+        """Digest of everything that affects verdicts and their consequences."""
         numbers = (repr(self.share), repr(self.trust_share), str(self.seed), self.policy)
         return digest(VERSION, self.form.template.id, self.form.form, self.model or "", *numbers)
 
     def takes(self, chunk: Chunk) -> bool:
-        """Whether the pairs of a chunk are verified."""
+        """Return whether a chunk's pairs are verified."""
         return self._draw(chunk, "share") < self.share
 
     async def verify(self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask) -> list[Pair]:
-        """The pairs with what was verified, without what the policy takes away.
+        """Return the pairs with their verdicts, less what the policy removes.
 
-        Tells ``PairVerified`` of each, and ``SentenceTried`` of each planted sentence. A pair of
-        which a sentence got no verdict that counts is flagged ``unverified``, and is neither taken
-        for a true one nor for a false one.
+        Emits ``PairVerified`` for each, and ``SentenceTried`` for each planted sentence. A pair
+        with a sentence that got no valid verdict is flagged ``unverified``, and counts neither as
+        true nor as false.
         """
         if not pairs or not self.takes(chunk):
             return list(pairs)
@@ -186,9 +186,9 @@ class Verifier:
     async def verify_alternatives(
         self, pairs: Sequence[Pair], chunk: Chunk, ask: Ask
     ) -> list[Pair]:
-        """The same pairs; a second answer out of the same text that is not supported is left out.
+        """Drop second answers from the same text that are not supported; return all pairs.
 
-        What was written without the text is not asked about.
+        Answers written without the text are not checked.
         """
         if not self.takes(chunk):
             return list(pairs)
@@ -205,7 +205,7 @@ class Verifier:
     async def _judge(
         self, replies: Sequence[_Reply], chunk: Chunk, view: PreparedChunk, ask: Ask
     ) -> list[_Reply]:
-        """The replies with a verdict on each sentence, as many as are not missing."""
+        """Return the replies with a verdict on each sentence, unless none came for it."""
         found: list[_Reply] = []
         for batch in _batches(replies):
             judged = await self._ask(batch, chunk, view, ask, self.seed)
@@ -227,10 +227,10 @@ class Verifier:
         ask: Ask,
         seed: int,
     ) -> list[_Reply]:
-        """Ask once; what is missing or invalid in the reply is missing, never made up.
+        """Ask once; anything missing or invalid in the reply counts as missing.
 
-        An invalid reply is asked for afresh and never mended, since a model that mends it does not
-        see the text.
+        An invalid reply is asked for again and never repaired, since a model that repairs it does
+        not see the text.
         """
         if not any(reply.asked for reply in replies):
             return list(replies)
@@ -275,7 +275,7 @@ class Verifier:
     async def _settle(
         self, pair: Pair, reply: _Reply, chunk: Chunk, view: PreparedChunk, ask: Ask
     ) -> Pair | None:
-        """Carry out the policy; None where the pair is dropped."""
+        """Carry out the policy; return None if the pair is dropped."""
         bad = reply.of(*_UNTRUE)
         if not bad or self.policy == "flag":
             _tell(ask, reply, _outcome(reply))
@@ -296,7 +296,7 @@ class Verifier:
         return None
 
     def _cut(self, pair: Pair, reply: _Reply, view: PreparedChunk) -> Pair | None:
-        """The pair without its unsupported sentences, where what is left stands by itself."""
+        """Remove a pair's unsupported sentences; None if the rest does not stand by itself."""
         gone = set(reply.of(*_UNTRUE))
         spans = split_answer(pair.answer)
         hangs = any(
@@ -319,7 +319,7 @@ class Verifier:
     async def _rewritten(
         self, pair: Pair, told: str, chunk: Chunk, view: PreparedChunk, ask: Ask
     ) -> Pair | None:
-        """Another pair in this one's place that is supported; None where none comes."""
+        """Return a supported pair to replace this one; None if there is none."""
         assert self.rewrite is not None  # noqa: S101 (asked by the caller)
         other = await self.rewrite(pair, told, chunk, ask)
         if other is None:
@@ -331,7 +331,7 @@ class Verifier:
         return None if reply.of(*_UNTRUE) else _marked(passed, reply)
 
     def _inspected(self, pair: Pair, view: PreparedChunk) -> tuple[Pair | None, str]:
-        """The pair as the checks flag it today; or None, and what it would be dropped for."""
+        """Run today's checks on the pair; or return None and why it would be dropped."""
         if self.checks is None:
             return pair, ""
         passed, fault = inspect_pair(replace(pair, flags=()), view, self.checks)
@@ -347,8 +347,8 @@ class Verifier:
     ) -> None:
         """Ask once more with a planted error in one sentence, and a copied one beside it.
 
-        The sentence was supported before, and stands among the same others: what changes is the
-        error, or else the passage.
+        The sentence was supported before, and the others stay the same, so that only the error (or
+        the passage) differs.
         """
         is_early = sum(self.planted.values()) < ENOUGH * len(SENTENCE_FAULTS)
         if not is_early and self._draw(chunk, "plant") >= self.trust_share:
@@ -397,7 +397,7 @@ class Verifier:
 def make_verifier(
     settings: Settings, checks: Checks | None, rewrite: Rewrite | None
 ) -> Verifier | None:
-    """The verifier that the settings ask for; None for ``verify: off``."""
+    """Make the verifier that the settings ask for; None for ``verify: off``."""
     if settings.verify == "off":
         return None
     return Verifier(
@@ -424,7 +424,7 @@ def _reply_of(pair: Pair, answer: str | None = None) -> _Reply:
 
 
 def _batches(replies: Sequence[_Reply]) -> list[list[_Reply]]:
-    """Replies that are asked about together: as many as have 24 sentences, one at least."""
+    """Yield batches of replies with up to 24 sentences together, at least one reply each."""
     batches: list[list[_Reply]] = []
     size = 0
     for reply in replies:
@@ -437,20 +437,20 @@ def _batches(replies: Sequence[_Reply]) -> list[list[_Reply]]:
 
 
 def _with_verdict(piece: _Piece, given: SentenceVerdict | None, view: PreparedChunk) -> _Piece:
-    """The sentence with what was said of it, as far as the quotation bears it out."""
+    """Attach a verdict to the sentence, as far as its quotation bears it out."""
     if given is None:
         return piece
     is_quoted = _stands_in(given.quote, piece.text, view)
     verdict: str = given.verdict
     if not is_quoted:
-        # Both say that the text does not support it; "contradicted" is the one that wants a proof.
+        # Both mean that the text does not support it; only "contradicted" needs proof.
         verdict = UNPROVEN if verdict == SUPPORTED else NOT_IN_TEXT
     quote = given.quote if is_quoted else ""
     return _Piece(piece.text, verdict=verdict, quote=quote, is_missing=False)
 
 
 def _stands_in(quote: str, sentence: str, view: PreparedChunk) -> bool:
-    """Whether a quotation is long enough and stands in the text, each part of it."""
+    """Return whether a quotation is long enough and every part of it is in the text."""
     for gap in _GAPS:
         quote = quote.replace(gap, "\0")
     parts = [part for part in quote.split("\0") if words(part)]
@@ -462,7 +462,7 @@ def _stands_in(quote: str, sentence: str, view: PreparedChunk) -> bool:
 
 
 def _marked(pair: Pair, reply: _Reply, *, cut: int = 0) -> Pair:
-    """The pair with its figures, and flagged for what speaks against it."""
+    """Add its figures to the pair, and a flag for each thing that speaks against it."""
     asked = [piece for piece in reply.pieces if piece.is_asked]
     tally = Counter(piece.verdict for piece in asked)
     flags = [*pair.flags]
@@ -503,12 +503,12 @@ def _tell(ask: Ask, reply: _Reply, outcome: str) -> None:
 
 
 def _doubted(piece: _Piece) -> bool | None:
-    """Whether a sentence was said not to be supported; None where nothing was said."""
+    """True if a sentence was called unsupported, False if not; None without a verdict."""
     return None if piece.is_missing else piece.verdict in _UNTRUE
 
 
 def _copied(text: str, draw: int) -> str:
-    """A sentence of the text; "" where there is none."""
+    """Return a sentence of the text; "" if there is none."""
     spans: list[Span] = split_answer(text)
     usable = [
         text[start:end]

@@ -1,6 +1,6 @@
-"""Whose voice the answers have: what the setting ``voice`` changes in a prompt's constant part.
+"""The answers' voice: what the setting ``voice`` changes in a prompt's constant part.
 
-With ``author`` no prompt changes, so folders that were begun before go on as they are.
+``author`` changes no prompt, so folders begun before the setting existed are unaffected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AUTHORS = (
     "in the author's voice",
     "as the author would write it",
 )
-"""What templates say of the author's voice, in the order of ``_OTHERS``."""
+"""Phrases of the templates about the author's voice, in the order of ``_OTHERS``."""
 
 _NEUTRAL = (
     'is neutral: plain, factual sentences without "I", "we" or an opinion; what the author did,'
@@ -47,7 +47,7 @@ _OTHERS = {
 
 
 def voiced(text: str, voice: str) -> str:
-    """The text of a prompt in which the answers are asked for in a voice."""
+    """Return a prompt's text with the answers asked for in a voice."""
     if voice == AUTHOR:
         return text
     for theirs, ours in zip(_AUTHORS, _OTHERS[voice], strict=True):
@@ -56,5 +56,5 @@ def voiced(text: str, voice: str) -> str:
 
 
 def style_mode(settings: Settings) -> str:
-    """The mode of the style cards; ``off`` where the answers are not the author's."""
+    """Return the mode of the style cards; ``off`` unless the answers have the author's voice."""
     return settings.style_card if settings.voice == AUTHOR else "off"

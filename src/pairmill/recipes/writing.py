@@ -1,4 +1,4 @@
-"""What the generators share: the answer's fields, the place of a chunk in a prompt, the canary."""
+"""Shared by the generators: the answer's fields, a chunk's template values, the canary."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ __all__ = [
     "to_pair",
 ]
 
-TOKENS_PER_PAIR = 420  # an answer of 250 words, its instruction, its evidence, and the JSON around
+TOKENS_PER_PAIR = 420  # an answer of 250 words, its instruction, its evidence, and the JSON syntax
 TOKENS_PER_REPLY = 120
 _MOST_BEFORE = 300
 
 CANARY = "PM-7F3A-91C4"
-"""Stands in every system prompt and nowhere else: what holds it has leaked."""
+"""Occurs in every system prompt and nowhere else: a text that contains it has leaked the prompt."""
 
 TERMS = prompt_terms(
     ("bread dough", "slows the yeast", "knight at the rim", "rim of the board", "cookie notice"),
     CANARY,
 )
-"""What only the prompts' examples say."""
+"""Phrases that occur only in the prompts' examples."""
 
 SkipReason = Literal["boilerplate", "too_little_content", "unsafe"]
 
 
 def _known_skip(value: object) -> object:
-    """A reason in other words is still a wish to skip; anything but text is none."""
+    """Map an unknown reason to ``too_little_content``, and anything that is not text to None."""
     if not isinstance(value, str) or not value.strip() or value.strip().lower() in {"null", "none"}:
         return None
     return value if value in get_args(SkipReason) else "too_little_content"
@@ -84,7 +84,7 @@ class WrittenAnswer(AnswerModel):
     """The whole reply: pairs, or the reason why there are none."""
 
     items: ClassVar[str | None] = "pairs"
-    schema_name: ClassVar[str | None] = "written"  # as it was when the first answers were bought
+    schema_name: ClassVar[str | None] = "written"  # name used when the first answers were bought
     skip: Skip = None
     pairs: list[WrittenPair]
 
@@ -92,13 +92,13 @@ class WrittenAnswer(AnswerModel):
 def load_backtranslate(
     style: str, doors: str = "", voice: str = AUTHOR, prompts: str = LATEST
 ) -> PromptTemplate:
-    """The default recipe's template, with a paragraph about the author's style, or with ""."""
+    """Load the default recipe's template; with a paragraph about the author's style, or ""."""
     constants = {"style": style, "canary": CANARY}
     return load_template("backtranslate", constants, doors, voice, prompts)
 
 
 def to_pair(written: WrittenPair, index: int) -> Pair:
-    """A written pair as the pair of that position."""
+    """Make the pair at that position from a written pair."""
     return Pair(
         instruction=written.instruction,
         answer=written.answer,
@@ -114,7 +114,7 @@ def drop_skipped(reason: str | None, ask: Ask) -> None:
 
 
 def passage_values(chunk: Chunk) -> dict[str, str]:
-    """What is told of a chunk, and its fenced text, for the places of a template."""
+    """Return the template values of a chunk: its description and its fenced text."""
     return {
         "title": one_line(chunk.title) or "none",
         "section": " > ".join(one_line(part) for part in chunk.section) or "none",
@@ -124,7 +124,7 @@ def passage_values(chunk: Chunk) -> dict[str, str]:
 
 
 def _about(chunk: Chunk) -> str:
-    """Lines on author, date, place and what stands before, as far as they are known."""
+    """Return lines on author, date, position and preceding text, as far as they are known."""
     known = {
         "Author": one_line(chunk.author),
         "Date": one_line(chunk.date, 40),

@@ -39,6 +39,7 @@ from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
+from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.providers.wire import Encoder
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
@@ -145,6 +146,7 @@ async def connected(
             width = widths[given.name] = _width(settings, given, endpoint)
             encoder = encoders[given.name] = Encoder(endpoint.profile, endpoint.options)
             provider = make_provider(settings, endpoint, clock, _most(width), encoder)
+            provider = _isolated(settings, given, provider, endpoint)
             stack.push_async_callback(provider.aclose)
             pool = Pool(
                 name=given.name,
@@ -212,7 +214,9 @@ async def connected(
             ),
             exchange=exchange,
             in_flight=in_flight,
-            workers=sum(_workers(_most(width)) for width in widths.values()),
+            workers=sum(
+                _workers(settings, given, _most(widths[given.name])) for given in given_pools
+            ),
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
@@ -294,19 +298,27 @@ async def _endpoint(
     bus.emit(Notice(text=f"starting {path.name} on this machine"))
     if model == LOCAL:
         bus.emit(Notice(text=LOCAL_NOTICE))
-    # The embedded model is there to try things: one slot and no cache of prompts make it answer
-    # the same whatever came before, so that a run that was killed ends like one that was not.
     slots = pool.concurrency or settings.concurrency
-    exact = model == LOCAL and slots is None
+    exact = _is_exact(settings, pool)
     server = partial(
         running_server,
         path,
         slots=1 if exact else slots or DEFAULT_SLOTS,
-        prompt_cache=not exact,
+        states=folder.state / "model-states" if exact else None,
         log=folder.state / "model-server.log",
         told=_on_loop(bus, stop),
     )
     return await stack.enter_async_context(held_aside(lambda over: server(over=over)))
+
+
+def _is_exact(settings: Settings, pool: PoolSettings) -> bool:
+    """True if answers must not depend on what else is asked: of the embedded model.
+
+    It is there to try things. One slot and saved prompts make it answer the same whatever came
+    before, so that a run that was killed ends like one that was not.
+    """
+    model = pool.model or settings.model
+    return model == LOCAL and (pool.concurrency or settings.concurrency) is None
 
 
 def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
@@ -346,6 +358,14 @@ def make_provider(
     )
 
 
+def _isolated(
+    settings: Settings, pool: PoolSettings, provider: Provider, endpoint: Endpoint
+) -> Provider:
+    if not _is_exact(settings, pool):
+        return provider
+    return SavedPrompts(provider, endpoint, timeout_s=settings.timeout_s)
+
+
 def header_dialect(endpoint: Endpoint) -> HeaderDialect:
     """How the endpoint's headers about limits are read: as its profile says, or by its host."""
     named = endpoint.profile.limits
@@ -359,7 +379,7 @@ def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> Concur
     if fixed:
         return FixedLimit(fixed)
     if model == LOCAL:
-        return FixedLimit(2)  # one is answered while the other is on its way
+        return FixedLimit(1)
     if model.startswith(f"{LOCAL}:"):
         return FixedLimit(DEFAULT_SLOTS)
     if _limits(settings, pool).per_min():
@@ -426,6 +446,11 @@ def _left_out(
     return tell
 
 
-def _workers(most: int) -> int:
-    """Workers for so many calls in flight: a refused call rests with its worker, not in flight."""
+def _workers(settings: Settings, pool: PoolSettings, most: int) -> int:
+    """Workers for so many calls in flight: a refused call rests with its worker, not in flight.
+
+    A server of our own refuses nothing; there, more workers would only begin more units at once.
+    """
+    if is_local_model(pool.model or settings.model):
+        return most
     return most + min(_RESTING * most, _MOST_RESTING)

@@ -1,1 +1,1 @@
-"""What people watch: progress, logs, status."""
+"""What users see of a run: progress, logs, status, estimates."""

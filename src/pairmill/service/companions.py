@@ -41,7 +41,7 @@ __all__ = [
     "load_companions",
 ]
 
-_PATIENCE_S = 5.0  # with companions that are cancelled
+_PATIENCE_S = 5.0  # seconds for cancelled companions to end
 _LONGEST_REASON = 200
 
 
@@ -50,8 +50,8 @@ class PoolView:
     """One pool of a run: an endpoint with a key and a model.
 
     Attributes:
-        gate: Calls in flight and waiting, the present concurrency, pauses and their cause.
-        is_alive: Whether calls may still go to it.
+        gate: Calls in flight and waiting, current concurrency, pauses and their cause.
+        is_alive: True while calls may go to it.
     """
 
     name: str
@@ -78,10 +78,10 @@ class RunProgress:
         replayed: Answers taken from the ledger.
         failures: Failed calls, by kind.
         usd: Dollars spent in all starts; None if no price is known.
-        usd_in_doubt: What calls of this start may have cost besides, whose end is not known.
+        usd_in_doubt: Possible further cost of calls of this start whose outcome is unknown.
         units_per_min: Over the last minute.
         pairs_per_min: Over the last minute.
-        eta_s: Seconds until the end; None while it is not in sight.
+        eta_s: Seconds until the end; None while that is unknown.
         elapsed_s: Seconds since this start.
     """
 
@@ -113,7 +113,7 @@ class RunView:
     Attributes:
         folder: The run folder.
         settings: All settings. They never hold a key.
-        bus: To subscribe to events of `pairmill.events`.
+        bus: Event bus; see `pairmill.events`.
     """
 
     def __init__(self, settings: Settings, bus: Bus) -> None:
@@ -126,12 +126,12 @@ class RunView:
         self._pools: list[tuple[Pool, Gate]] = []
 
     def connected(self, pools: Pools) -> None:
-        """Show ``pools`` from now on (called by the run)."""
+        """Set the pools to show (called by the run)."""
         self._all = pools
         self._pools = [(pool, pools.gate(pool.name)) for pool in pools.alive]
 
     def progress(self) -> RunProgress:
-        """Counts, rates and cost at this moment."""
+        """Return counts, rates and cost at this moment."""
         tally = self._tally
         units_per_min, pairs_per_min = tally.rates()
         return RunProgress(
@@ -158,7 +158,7 @@ class RunView:
         )
 
     def pools(self) -> tuple[PoolView, ...]:
-        """The pools; empty until the model is connected, which needs something to ask."""
+        """Pools; empty until the model is connected, that is, until there is something to ask."""
         if self._all is None:
             return ()
         alive = {pool.name for pool in self._all.alive}
@@ -175,7 +175,7 @@ def load_companions(names: Sequence[str]) -> list[Companion]:
     """Load the companions that the settings name.
 
     Raises:
-        ConfigError: One cannot be loaded, or is no coroutine function.
+        ConfigError: One cannot be loaded, or is not a coroutine function.
     """
     found = []
     for name in names:
@@ -188,10 +188,10 @@ def load_companions(names: Sequence[str]) -> list[Companion]:
 
 
 def check_companion(companion: Any, name: str) -> Companion:
-    """Return ``companion`` if it can be one.
+    """Check that an object can be a companion, and return it.
 
     Raises:
-        ConfigError: It is not called with one argument to give a coroutine.
+        ConfigError: It is not a coroutine function of one argument.
     """
     call = companion if inspect.isroutine(companion) else getattr(companion, "__call__", None)  # noqa: B004
     if isinstance(companion, type) or not inspect.iscoroutinefunction(call):
@@ -204,8 +204,8 @@ def check_companion(companion: Any, name: str) -> Companion:
 async def beside(companions: Sequence[Companion], view: RunView | None) -> AsyncIterator[None]:
     """Run the companions for as long as the block runs.
 
-    They are cancelled at its end and get five seconds to clean up, or as many as the attribute
-    ``patience_s`` of one of them says.
+    They are cancelled at its end and get five seconds to clean up, or the largest ``patience_s``
+    attribute among them.
     """
     tasks = [
         asyncio.create_task(_accompany(companion, view), name="pairmill-companion")

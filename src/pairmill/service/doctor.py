@@ -1,7 +1,7 @@
-"""Finds out what an endpoint can do, with a handful of calls, made as a run makes them.
+"""Finds out what an endpoint can do, with a handful of calls like those of a run.
 
-The calls ask the recipe's own question about a made-up passage, with the run's schema, sampling and
-size, over the wire that a run uses: where they get no usable answer, a run would get none.
+The calls ask the recipe's own question about a fixed passage, with the run's schema, sampling and
+size, over the same wire as a run: if they get no usable answer, a run would get none.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ __all__ = ["Findings", "Subject", "examine"]
 _PATIENCE = ProbePolicy(max_wait_s=6.0, cap_s=2.0, max_asked_s=6.0)
 _SYSTEM = Template("doctor", "1", (Message("system", "You answer in plain sentences."),))
 _SHORT = Prompt(_SYSTEM, "What is the colour of grass?", Sampling(0.0, 64))
-_NO_THOUGHT = 48  # tokens that are not worth a word
+_NO_THOUGHT = 48  # tokens; fewer are not worth mentioning
 _MOST_CHARS = 120
-_TAKEN = frozenset({Kind.BADOUT})  # it was reached, and took the question
+_TAKEN = frozenset({Kind.BADOUT})  # the endpoint was reached, and accepted the question
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is looked at.
+    """The endpoint to examine.
 
     Attributes:
-        endpoint: Where.
+        endpoint: Its address and key.
         provider: The wire that a run would use.
-        encoder: Writes its requests.
-        question: A question of the run's own; None where its recipe asks none.
-        dialect: How headers about limits are read.
+        encoder: Encodes its requests.
+        question: A question of the run's recipe; None if it asks none.
+        dialect: Dialect of its rate-limit headers.
     """
 
     endpoint: Endpoint
@@ -63,29 +63,29 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found out about one endpoint and model. None: could not be found out.
+    """Findings about one endpoint and model. None: could not be determined.
 
     Attributes:
         place: Scheme, host and port.
-        has_key: Whether a key was sent; it is never shown.
-        is_private: Whether the address is of this machine or of a network of one's own.
-        is_listed: Whether the endpoint lists the model.
-        answers_as: The model's name in its answers.
-        modes: What became of each way to hold answers to a schema that was tried.
-        mode: The one that a run will use.
-        profile: Whose words it is asked in.
-        thought_tokens: What an answer was preceded by, in the words that a run will use.
-        thinks: Whether it ever thought.
-        reasoning: The words for thinking that a run will use; {} where none are needed.
-        left_out: Settings that the server does not take.
-        has_usage: Whether replies count their tokens.
-        hint: What the last reply's headers said of limits.
-        has_gauge: Whether the server shows how many requests wait.
-        round_trip_s: Of the shortest answer.
-        tokens_per_s: Of one answer of some length, for a single call.
-        calls: Calls that were made, failed ones included.
-        problem: One line, where a run would not work; "" where it would.
-        exit_code: As a run's would be.
+        has_key: True if a key was sent; it is never shown.
+        is_private: True if the address is of this machine or a private network.
+        is_listed: True if the endpoint lists the model.
+        answers_as: Model name in its answers.
+        modes: Result of each structured-output mode that was tried.
+        mode: Mode that a run will use.
+        profile: Provider profile that requests follow.
+        thought_tokens: Reasoning tokens before an answer, with the parameters that a run will use.
+        thinks: True if any reply contained reasoning.
+        reasoning: Reasoning parameters that a run will send; {} if none are needed.
+        left_out: Settings that the server does not accept.
+        has_usage: True if replies report token counts.
+        hint: Limits stated in the last reply's headers.
+        has_gauge: True if the server shows how many requests wait.
+        round_trip_s: Duration of the shortest call.
+        tokens_per_s: Rate of a single call with a longer answer.
+        calls: Number of calls, failed ones included.
+        problem: One line on why a run would not work; "" if it would.
+        exit_code: Exit code that a run would end with.
     """
 
     place: str
@@ -114,14 +114,14 @@ class Findings:
 async def examine(
     settings: Settings, subject: Subject, look: Look, clock: Clock, dice: Random
 ) -> Findings:
-    """Look, then ask a few questions; whatever goes wrong is a finding, not an error.
+    """Examine the endpoint, then ask a few questions; failures are findings, not errors.
 
     Args:
-        settings: Their model and their way of structured output are tried.
-        subject: Where and how.
-        look: For what the endpoint tells unasked.
-        clock: Measures and waits.
-        dice: For the jitter between retries.
+        settings: Model and structured-output mode to try.
+        subject: The endpoint.
+        look: Reads the model list and gauges.
+        clock: Clock to measure and wait with.
+        dice: Random numbers for the jitter between retries.
     """
     endpoint = subject.endpoint
     listed = await look.models()
@@ -169,7 +169,7 @@ async def examine(
 
 
 class _Calls:
-    """Makes single calls, patiently, and remembers what each showed."""
+    """Makes single calls, with retries, and records what each showed."""
 
     def __init__(self, subject: Subject, settings: Settings, clock: Clock, dice: Random) -> None:
         self.model = settings.model
@@ -184,7 +184,7 @@ class _Calls:
         self._replies: list[tuple[float, ProviderReply]] = []
 
     async def ask(self, request: Request, mode: Mode) -> Completion:
-        """Ask, and again while that may help.
+        """Ask, and retry while that may help.
 
         Raises:
             ProviderError: The last failure.
@@ -204,11 +204,11 @@ class _Calls:
                 await self._clock.sleep(decision.seconds)
             else:
                 if request.schema is not None:
-                    self._modes[mode] = "accepted, but not held to"
+                    self._modes[mode] = "accepted, but not enforced"
                 return completion
 
     def settle(self, mode: Mode) -> None:
-        """The mode that a run will use was shown to work."""
+        """Record that the mode a run will use was shown to work."""
         self._modes[mode] = "works"
 
     async def _ask_once(self, mode: Mode, request: Request) -> Completion:
@@ -226,7 +226,7 @@ class _Calls:
         return reply.completion
 
     def findings(self, base: Findings, clock: Clock) -> Findings:
-        """What all calls together showed."""
+        """Return what all calls together showed."""
         found = replace(base, calls=self._count, modes=self._modes)
         if not self._replies:
             return found
@@ -245,7 +245,7 @@ class _Calls:
 
 
 class _NoMemory:
-    """Nothing that was found out before is believed."""
+    """Cache that holds nothing: earlier findings are ignored."""
 
     def get(self, key: str) -> str | None:  # noqa: ARG002 (the protocol's)
         return None
@@ -275,7 +275,7 @@ def _unusable(settings: Settings, calls: _Calls) -> str:
     said = plain(calls.last_text, _SHOWN_CHARS) or "nothing"
     way = "" if settings.structured_output == "auto" else ", or structured_output: auto"
     return (
-        f"no answer could be used by the recipe {settings.recipe_name}: the last one began"
+        f"the recipe {settings.recipe_name} could not use any answer: the last one began"
         f" '{said}'; try another model{way}"
     )
 
@@ -284,9 +284,9 @@ _SHOWN_CHARS = 80
 
 
 async def _try(calls: _Calls, prompt: Prompt, *, is_enough: bool) -> None:
-    """Ask without a schema; an odd answer is no fault of the endpoint.
+    """Ask without a schema; an odd answer is not a problem of the endpoint.
 
-    Nor is any failure, where the run's own question was answered before (``is_enough``).
+    Neither is a failure, if the run's own question was answered before (``is_enough``).
     """
     try:
         await calls.ask(Request(prompt, calls.model), Mode.PROMPT)

@@ -1,4 +1,4 @@
-"""Whether an endpoint takes the schemas of a recipe file: one short call a step."""
+"""Tests whether an endpoint accepts the schemas of a recipe file: one short call per step."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def schema_lines(
     model: str,
     mode: Mode,
 ) -> list[str]:
-    """One line a step: whether the endpoint takes its schema, and keeps to it.
+    """Report for each step in a line whether the endpoint accepts its schema and enforces it.
 
     Args:
-        recipe: Whose steps.
+        recipe: Recipe with the steps.
         complete: Makes one call.
-        model: Who is asked; the roles of steps are not looked at.
-        mode: How schemas reach the server.
+        model: Model to ask; roles of steps are ignored.
+        mode: Structured-output mode.
     """
     return [await _line(step, complete, model, mode) for step in recipe.steps]
 
@@ -66,5 +66,5 @@ async def _line(
     reading = read(completion.text, answer)
     if reading.value is None:
         told = plain(reading.faults[0].detail, _MOST_CHARS) if reading.faults else "no answer"
-        return f"{label}: schema accepted ({mode}), but not held to: {told}"
-    return f"{label}: schema accepted and held to ({mode})"
+        return f"{label}: schema accepted ({mode}), but not enforced: {told}"
+    return f"{label}: schema accepted and enforced ({mode})"

@@ -1,4 +1,4 @@
-"""What ``doctor`` found, on standard output: for people, or as JSON."""
+"""Prints the findings of ``doctor``: for people, or as JSON."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["print_findings", "to_json"]
 
-_NO_THOUGHT = 48  # tokens that are not worth a word
-WIDTH = 120  # where there is no terminal
+_NO_THOUGHT = 48  # tokens; fewer are not worth mentioning
+WIDTH = 120  # width without a terminal
 _NAMES = {
     Unit.REQUESTS: "requests",
     Unit.INPUT: "input_tokens",
@@ -31,7 +31,7 @@ _NAMES = {
 
 
 def to_json(found: Findings, plan: Sequence[str]) -> dict[str, Any]:
-    """The findings as plain values under stable names."""
+    """Return the findings as plain values under stable names."""
     return {
         "schema": 1,
         "ok": not found.problem,
@@ -86,15 +86,15 @@ def print_findings(
 
 
 def thinking_line(found: Findings) -> str:
-    """What was found out about a model's thoughts, and what to set."""
+    """Describe what was found out about a model's thoughts, and what to set."""
     words = orjson.dumps(found.reasoning).decode()
     said = f" with {plain(words)}" if found.reasoning else ""
     tokens = found.thought_tokens or 0
     if tokens <= _NO_THOUGHT:
         return f"off{said}" if found.reasoning or found.thinks else "none seen"
     return (
-        f"about {tokens:,} tokens before an answer{said}, billed as its part; nothing that was"
-        " tried stops it: another model, or room for it (answer_tokens)"
+        f"about {tokens:,} tokens before an answer{said}, billed as part of it; no parameter"
+        " that was tried stops it: use another model, or make room for it (answer_tokens)"
     )
 
 
@@ -111,7 +111,7 @@ def _limits(found: Findings) -> dict[str, float]:
 def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     yield "endpoint", f"{plain(found.place)} (provider profile: {plain(found.profile)})"
     yield "key", "sent" if found.has_key else "none"
-    listed = {True: "listed", False: "not listed", None: "no list to look it up in"}
+    listed = {True: "listed", False: "not listed", None: "the endpoint has no model list"}
     yield "model", f"{plain(found.model)} ({listed[found.is_listed]})"
     if found.answers_as and found.answers_as != found.model:
         yield "answers as", plain(found.answers_as)
@@ -120,7 +120,7 @@ def _rows(found: Findings) -> Iterator[tuple[str, str]]:
     if found.thought_tokens is not None:
         yield "thinking", thinking_line(found)
     if found.left_out:
-        yield "left out", f"{', '.join(found.left_out)}: not taken as set"
+        yield "left out", f"{', '.join(found.left_out)}: not accepted as set"
     if found.has_usage is not None:
         yield "usage", "counted in every reply" if found.has_usage else "missing"
     limits = _limits(found)

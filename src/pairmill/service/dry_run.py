@@ -1,4 +1,4 @@
-"""``run --dry-run``: what a run would read, plan and ask, without a call and without a folder."""
+"""``run --dry-run``: shows what a run would read, plan and ask; no call, no folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def print_plan(settings: Settings) -> None:
     """Print the plan of a run: counts on standard error, the first prompt on standard output.
 
     Raises:
-        PairmillError: The recipe or the inputs cannot be used, or there is no article in them.
+        PairmillError: The recipe or the inputs cannot be used, or contain no article.
     """
     if STANDARD_INPUT in settings.inputs:
         raise UsageError("--dry-run reads the input twice: name files or folders instead of -")

@@ -1,9 +1,9 @@
-"""What a run would take, without a call: tokens, dollars and hours, each as a range.
+"""Estimates a run without a call: tokens, dollars and hours, each as a range.
 
-The input is really read, and the recipe's prompts are really made for a sample of its chunks. What
-a model makes of them is not known: characters per token are taken as measured on English prose (3.2
-to 4.9, 4.1 on average), answers as a share of the room they are given (450 tokens of 1,380 are
-usual for three pairs). Units that the run folder has measured take the place of both.
+The input is really read, and the recipe's prompts are really made for a sample of its chunks. Token
+counts are assumed: characters per token as measured on English prose (3.2 to 4.9, 4.1 on average),
+answers as a share of their max_tokens (450 of 1,380 are usual for three pairs). If the run folder
+has finished units, their measured counts replace both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _OUTPUT_SHARE = (0.2, 0.33, 0.7)
 _REPAIRS = (1.0, 1.05, 1.3)
 _PAIRS_SHARE = (0.4, 0.85, 1.0)
 _SIGMAS = 2.0
-_DOUBT = 0.05  # a pilot takes the first chunks, which are not drawn by lot
+_DOUBT = 0.05  # a pilot takes the first chunks, which are not a random sample
 _LEAST_UNITS = 5  # fewer say too little
 
 
@@ -47,28 +47,28 @@ class Range(NamedTuple):
     high: float
 
     def times(self, other: Range) -> Range:
-        """Both together, as ranges of independent things that might all go one way."""
+        """Add two ranges; their errors are assumed to go in the same direction."""
         return Range(*(a * b for a, b in zip(self, other, strict=True)))
 
     @classmethod
     def around(cls, mean: Mean) -> Range:
-        """Two standard errors and a little to either side of a mean."""
+        """Return a mean with two standard errors and a small margin on either side."""
         doubt = _SIGMAS * mean.error + _DOUBT * mean.value
         return cls(max(0.0, mean.value - doubt), mean.value, mean.value + doubt)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the rest of a run takes. None: cannot be told.
+    """What the rest of a run takes. None: unknown.
 
     Attributes:
-        survey: What it rests on.
-        is_measured: By units of this run, not by rules of thumb.
-        usd: Without the rebate for cached prompts.
-        hours: At the limits that were given; else at a pilot's pace.
-        pace: A pilot's, where the hours rest on it.
-        saved_tokens: Prompt and answer tokens that chunks which repeat others would have taken.
-        saved_usd: What these would have cost; None: cannot be told.
+        survey: Survey of the input that it is based on.
+        is_measured: True if based on units of this run, not on rules of thumb.
+        usd: Cost without discounts for cached prompts.
+        hours: At the given limits; else at a pilot's pace.
+        pace: A pilot's pace, if the hours are based on it.
+        saved_tokens: Prompt and answer tokens saved by not asking about duplicate chunks.
+        saved_usd: What these would have cost; None: unknown.
     """
 
     survey: Survey
@@ -83,12 +83,12 @@ class Estimate:
 
     @property
     def saved_tokens(self) -> int:
-        """Likely tokens."""
+        """Return the likely number of tokens."""
         return round((self.prompt_tokens.likely + self.output_tokens.likely) * self._saved_share)
 
     @property
     def saved_usd(self) -> float | None:
-        """Likely dollars."""
+        """Return the likely cost in dollars."""
         return None if self.usd is None else self.usd.likely * self._saved_share
 
     @property
@@ -102,13 +102,13 @@ def estimate(
     prices: Sequence[Price | None],
     pace: Pace | None = None,
 ) -> Estimate:
-    """From what the input holds to what it takes.
+    """Compute the estimate from a survey of the input.
 
     Args:
         found: The survey.
         settings: For limits, and for pairs per chunk.
-        prices: Of the models that may be asked; one None, and the dollars cannot be told.
-        pace: Of a pilot, for hours where no limits were given.
+        prices: Prices of the models that may be asked; with a None among them the cost is unknown.
+        pace: A pilot's pace, for the hours if no limits were given.
     """
     units = Range(*[float(found.fresh)] * 3)
     is_measured = found.measured.units >= _LEAST_UNITS
@@ -132,7 +132,7 @@ def estimate(
 
 
 async def usual_call(settings: Settings) -> PlannedCall:
-    """What a usual call of the settings' recipe is like, by rehearsal on a chunk of usual size."""
+    """Describe a typical call of the settings' recipe, rehearsed on a chunk of typical size."""
     sentence = "The harbour of the town supplies timber to the market because people rely on it. "
     text = (sentence * (settings.chunk_target_chars // len(sentence) + 1)).strip()
     chunk = Chunk(digest(text), text, "document", 0, len(text), "nowhere")
@@ -194,7 +194,7 @@ def _hours_at(pace: Pace, calls: Range) -> Range:
 
 
 def _all_limits(settings: Settings) -> dict[Unit, float]:
-    """The limits of all pools together; {} unless each pool has some of the same kind."""
+    """Add up the limits of all pools; {} unless each pool has one of the same unit."""
     if not settings.pools:
         return declared_limits(settings)
     per_pool = [

@@ -1,4 +1,4 @@
-"""What to know before one believes an estimate, in plain lines. Pure."""
+"""Caveats of an estimate, as plain lines. Pure."""
 
 from __future__ import annotations
 
@@ -12,39 +12,44 @@ __all__ = ["notes_on"]
 
 
 def notes_on(total: Estimate, settings: Settings) -> list[str]:
-    """One line a caveat."""
+    """Return the caveats, one line each."""
     notes = []
     known = total.survey.measured
     if total.is_measured:
         notes.append(
             f"from {known.units:,} finished units: {known.prompt_tokens.value:,.0f} prompt and"
             f" {known.completion_tokens.value:,.0f} answer tokens and {known.pairs.value:.1f} pairs"
-            f" a chunk, {known.repaired:.0%} of the chunks took more than one answer"
+            f" per chunk, {known.repaired:.0%} of the chunks took more than one answer"
         )
     else:
-        notes.append("by rules of thumb: --pilot 50 asks about 50 chunks, keeps them, and measures")
+        notes.append(
+            "based on rules of thumb: --pilot 50 asks about 50 chunks, keeps the answers, and"
+            " measures"
+        )
         if total.survey.varies:
             notes.append(
-                "the recipe asks once for each item of what the model writes: how many those are,"
-                " only a pilot tells"
+                "the recipe asks once for each item that the model writes: only a pilot shows how"
+                " many those are"
             )
     if total.usd is None:
         notes.append(
             f"no price is known for '{settings.model}'; give one in a price file (prices: FILE)"
         )
     if total.hours is None:
-        notes.append("hours need limits (--rpm, --tpm), or those of every pool, or a --pilot")
+        notes.append(
+            "to estimate hours, give limits (--rpm, --tpm; with pools, for each) or use --pilot"
+        )
     elif total.pace is not None:
         notes.append(
-            f"hours by the pilot's {total.pace.likely:,.1f} calls a second; a longer run may find"
-            " that more go, and with --rpm and --tpm the quota decides"
+            f"hours based on the pilot's {total.pace.likely:,.1f} calls a second; a longer run may"
+            " be faster, and with --rpm and --tpm the quota decides"
         )
     notes.extend(_caps(total, settings))
     return notes
 
 
 def _caps(total: Estimate, settings: Settings) -> list[str]:
-    """Caps that the likely figure passes. They hold for all starts of a run together."""
+    """Return warnings about caps below the likely figure. Caps hold over all starts of a run."""
     tokens = total.prompt_tokens.likely + total.output_tokens.likely
     caps = [
         (settings.max_usd, total.usd.likely if total.usd else 0.0, "max_usd", "dollars"),

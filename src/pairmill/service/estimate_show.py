@@ -1,4 +1,4 @@
-"""An estimate, on standard output: for people, or as JSON."""
+"""Prints an estimate: for people, or as JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["print_estimate", "to_json"]
 
-WIDTH = 100  # where there is no terminal
+WIDTH = 100  # width without a terminal
 
 
 def to_json(total: Estimate, notes: Sequence[str]) -> dict[str, Any]:
-    """The estimate as plain values under stable names; a range is [low, likely, high]."""
+    """Return the estimate as plain values under stable names; a range is [low, likely, high]."""
     found = total.survey
     return {
         "schema": 1,
@@ -50,7 +50,7 @@ def to_json(total: Estimate, notes: Sequence[str]) -> dict[str, Any]:
 def print_estimate(
     total: Estimate, notes: Sequence[str], *, as_json: bool, console: Console | None = None
 ) -> None:
-    """Print it; ``console`` is for tests."""
+    """Print the estimate; ``console`` is for tests."""
     if as_json:
         options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         sys.stdout.write(orjson.dumps(to_json(total, notes), option=options).decode())

@@ -1,4 +1,4 @@
-"""What an input would give a run, and what not: read, cleaned and cut, never asked about."""
+"""Inspects an input as a run would see it: reads, cleans and cuts it, without asking a model."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ __all__ = ["Inspection", "inspect_input", "print_chunks", "print_diff", "print_i
 _EXAMPLES = 3
 _BARS = 10
 _BAR_WIDTH = 40
-_SAMPLED_CHARS = 2000  # of a document, to tell its language
-_LOOKED_AT = 2000  # documents in which private data is looked for
+_SAMPLED_CHARS = 2000  # of a document, to detect its language
+_LOOKED_AT = 2000  # documents that are searched for private data
 _MOST_LINES = 100_000  # different lines that are counted; the most frequent are kept
 _LONGEST_LINE = 200
 _PARTLY = "partly duplicate"
@@ -46,23 +46,23 @@ _CHARS_A_TOKEN = 4.0
 
 @dataclass(slots=True)
 class Inspection:
-    """What was found.
+    """Result of an inspection.
 
     Attributes:
-        documents: Read, and used for at least one chunk.
-        skipped: Reason to how many inputs, records and documents.
-        examples: Reason to the first few of them.
-        endings: Ending of the file to documents.
-        languages: Language (``?`` where none shows) to documents.
+        documents: Documents used for at least one chunk.
+        skipped: Map of reason to number of inputs, records and documents.
+        examples: Map of reason to the first few of them.
+        endings: Map of file name ending to documents.
+        languages: Map of language (``?`` if unknown) to documents.
         sizes: Characters of each chunk.
         repeats: Chunks that repeat others, those of repeated documents included.
-        repeated_chars: How long these are together.
-        repeated_documents: Documents of which all chunks do.
-        removed_chars: Characters that cleaning took out.
-        removed: Kind of what it took out to characters.
-        removed_lines: Lines that it took out, with how often.
-        shared_lines: Lines that were taken out because documents of a site share them.
-        private: Kind of private data to how often it was found, in the first documents.
+        repeated_chars: Total length of these.
+        repeated_documents: Documents all of whose chunks repeat others.
+        removed_chars: Characters removed by cleaning.
+        removed: Map of kind of removed text to characters.
+        removed_lines: Removed lines with their counts.
+        shared_lines: Lines removed because documents of a site share them.
+        private: Map of kind of private data to its count in the first documents.
         read: Documents that were read.
     """
 
@@ -84,12 +84,12 @@ class Inspection:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the chunks' texts together, at four characters each."""
+        """Estimated tokens of all chunks' texts, at four characters each."""
         return round(sum(self.sizes) / _CHARS_A_TOKEN)
 
     @property
     def saved_tokens(self) -> int:
-        """Tokens of the texts of chunks that repeat others."""
+        """Estimated tokens of the texts of chunks that repeat others."""
         return round(self.repeated_chars / _CHARS_A_TOKEN)
 
 
@@ -156,7 +156,7 @@ def _count(found: Inspection, one: PreparedDocument) -> None:
 
 
 def to_json(found: Inspection, settings: Settings) -> dict[str, Any]:
-    """Return it as plain values, with stable names."""
+    """Return the result as plain values under stable names."""
     return {
         "documents_read": found.read,
         "documents_used": found.documents,
@@ -183,7 +183,7 @@ def to_json(found: Inspection, settings: Settings) -> dict[str, Any]:
 
 
 def print_inspection(found: Inspection, settings: Settings, *, as_json: bool) -> None:
-    """Print it as a table for people, or as one JSON object."""
+    """Print the result as a table for people, or as one JSON object."""
     figures = to_json(found, settings)
     if as_json:
         options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -212,8 +212,8 @@ def print_inspection(found: Inspection, settings: Settings, *, as_json: bool) ->
         bar = "█" * round(_BAR_WIDTH * count / most) if most else ""
         out.print(Text(f"  {span:>13} {bar} {count:,}"), soft_wrap=True)
     _print_counts(out, "not used", found.skipped, found.examples)
-    _print_counts(out, "lines that cleaning took out", found.removed_lines, {})
-    _print_counts(out, "lines that documents of a site share (taken out)", found.shared_lines, {})
+    _print_counts(out, "lines that cleaning removed", found.removed_lines, {})
+    _print_counts(out, "lines that documents of a site share (removed)", found.shared_lines, {})
     if found.examples.get(_PARTLY):
         partly = Counter({_PARTLY: len(found.examples[_PARTLY])})
         _print_counts(out, "documents of which some chunks repeat others", partly, found.examples)
@@ -227,13 +227,13 @@ def _repeats(found: Inspection, usd: float | None) -> str:
 
 
 def _cleaning(found: Inspection) -> str:
-    line = f"{found.removed_chars:,} characters taken out"
+    line = f"{found.removed_chars:,} characters removed"
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in found.removed.most_common())
     return f"{line} ({kinds})" if kinds else line
 
 
 def print_chunks(settings: Settings, count: int) -> None:
-    """Print the first chunks as a model would get them."""
+    """Print the first chunks as a model would see them."""
     check_inputs(settings.inputs, settings.output, settings.sources)
     for chunk in islice(chunks_of(Job.of(settings), lambda _: None), count):
         section = " > ".join(chunk.section)
@@ -242,9 +242,9 @@ def print_chunks(settings: Settings, count: int) -> None:
 
 
 def print_diff(settings: Settings, name: str) -> None:
-    """Print what cleaning took out of the documents of one file, as a unified diff.
+    """Print what cleaning removes from the documents of one file, as a unified diff.
 
-    Lines that documents of a site share are known only beside the settings' other inputs.
+    Lines that documents of a site share can be found only if the settings name the other inputs.
     """
     check_inputs((name,), settings.output, settings.sources)
     inputs = settings.inputs or (name,)
@@ -273,13 +273,13 @@ def print_diff(settings: Settings, name: str) -> None:
 
 
 def _is_of(source: str, path: str) -> bool:
-    """Whether a document or note is of a file: its label begins with the file's."""
+    """Return whether a document or note belongs to a file: its label begins with the file's."""
     file = source.partition("#")[0]
     return path in {os.path.realpath(it) for it in (source, file, file.rpartition(":")[0]) if it}
 
 
 def _shown(text: str) -> str:
-    """Return crawled text without what a terminal would obey."""
+    """Return crawled text without terminal control sequences."""
     return "\n".join(plain(line) if line.strip() else line for line in text.split("\n"))
 
 

@@ -1,7 +1,7 @@
-"""Structured log lines: JSON on standard error where nobody looks, plain text for a person.
+"""Structured log lines: JSON when stderr is not a terminal, else plain text.
 
-Log lines hold ids, numbers and short words. Text that came from a page, a model or a server is made
-harmless (``pairmill.plain``) before it gets here.
+Log lines hold ids, numbers and short words. Text from a page, a model or a server is
+sanitized (``pairmill.plain``) before it gets here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["configure"]
 
 
 def configure(stream: IO[str] | None = None) -> structlog.typing.FilteringBoundLogger:
-    """Return the run's logger, which writes JSON lines, and quiet the libraries below us."""
+    """Return the run's logger, which writes JSON lines, and silence the libraries' loggers."""
     for name in ("httpx2", "httpcore2", "openai", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     out = getattr(stream, "buffer", None) or sys.stderr.buffer
@@ -42,7 +42,7 @@ def configure(stream: IO[str] | None = None) -> structlog.typing.FilteringBoundL
 def _in_order(
     _logger: object, _method: str, fields: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """When, how bad and what, before everything else."""
+    """Put time, level and event before all other keys."""
     head = ("timestamp", "level", "event")
     return {**{name: fields.pop(name, None) for name in head}, **fields}
 

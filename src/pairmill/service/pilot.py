@@ -1,4 +1,4 @@
-"""How fast a pilot's calls were answered: for hours where nobody gave limits."""
+"""Measures a pilot's pace, to estimate hours if no limits were given."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Pace", "PilotWatch"]
 
 _LEAST_CALLS = 5  # fewer say too little
 _SLOWER = 0.8
-_FASTER = 4.0  # a pilot ends while a run still looks for how many calls may be in flight
+_FASTER = 4.0  # a pilot ends while the run is still ramping up its concurrency
 
 
 class Pace(NamedTuple):
-    """Calls a second: at least, likely, at most."""
+    """Calls per second: minimum, likely, maximum."""
 
     low: float
     likely: float
@@ -34,21 +34,21 @@ class PilotWatch:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._began_at = clock()
-        self._answers: list[tuple[float, float]] = []  # when it came, and how long it took
+        self._answers: list[tuple[float, float]] = []  # arrival time and duration of each answer
 
     def __call__(self, event: CallAnswered) -> None:
-        """Take note of an answer."""
+        """Record an answer."""
         self._answers.append((self._clock(), event.seconds))
 
     def pace(self, concurrency: int | None) -> Pace | None:
-        """What a longer run may reach; None if too few calls were answered.
+        """Predict the pace of a longer run; None if too few calls were answered.
 
-        With a number of calls in flight that was given, so many at a time, each as long as the
-        pilot's took on average. Else what was reached: over the whole pilot, and by the middle half
-        of its answers, which leaves the start and the last ones out; or up to four times that.
+        With a given concurrency: that many calls at a time, each as long as the pilot's average.
+        Otherwise the pace that was reached, over the whole pilot and over the middle half of its
+        answers (without the first and the last ones), up to four times that.
 
         Args:
-            concurrency: Calls in flight, if their number was given.
+            concurrency: Calls in flight, if given.
         """
         count = len(self._answers)
         if count < _LEAST_CALLS:
@@ -62,5 +62,5 @@ class PilotWatch:
             return Pace(min(whole, _SLOWER * full), full, full / _SLOWER)
         first, last = count // 4, count - 1 - count // 4
         likely = max(whole, (last - first) / max(times[last] - times[first], 1e-6))
-        likely = min(likely, _FASTER * whole)  # answers that come all at once prove no rate
+        likely = min(likely, _FASTER * whole)  # answers that arrive all at once give no rate
         return Pace(_SLOWER * whole, likely, _FASTER * likely)

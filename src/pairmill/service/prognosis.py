@@ -1,4 +1,4 @@
-"""What pairmill will do with what ``doctor`` found, in plain lines. Pure."""
+"""Predicts, in plain lines, how a run will use what ``doctor`` found. Pure."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _UNITS = {
     Unit.TOKENS: "tpm",
 }
 _MODES = {
-    Mode.JSON_SCHEMA: "answers are held to the schema by the server (json_schema)",
-    Mode.JSON_OBJECT: "the server promises JSON (json_object), the schema is told in words;"
+    Mode.JSON_SCHEMA: "the server enforces the schema (json_schema)",
+    Mode.JSON_OBJECT: "the server promises JSON (json_object), the prompt describes the schema;"
     " what does not fit is healed or asked for again",
-    Mode.PROMPT: "the server promises nothing, the schema is told in words (prompt);"
+    Mode.PROMPT: "the server promises nothing, the prompt describes the schema (prompt);"
     " what does not fit is healed or asked for again",
 }
 
 
 class PlannedCall(NamedTuple):
-    """A usual call of a run, in tokens."""
+    """A typical call of a run, in tokens."""
 
     prompt_tokens: float
     output_tokens: float
@@ -43,21 +43,21 @@ class PlannedCall(NamedTuple):
 def foresee(
     found: Findings, settings: Settings, call: PlannedCall, price: Price | None
 ) -> list[str]:
-    """One line a subject: what a run will do, and why.
+    """Describe what a run will do, and why; one line per subject.
 
     Args:
-        found: What was found; of an endpoint that works.
-        settings: What the user set; that wins over all that was found.
-        call: What the recipe's calls are like.
-        price: Of the model, where it is known.
+        found: Findings about a working endpoint.
+        settings: The user's settings, which take precedence over the findings.
+        call: A typical call of the recipe.
+        price: Price of the model, if known.
     """
     lines = [_pace(found, settings, call)]
     if found.mode is not None:
         lines.append(_MODES[found.mode])
     if found.has_usage is False:
         lines.append(
-            "replies do not count their tokens: they are guessed from characters,"
-            " and caps count each call at its worst"
+            "replies do not report token counts: they are estimated from characters,"
+            " and caps count the maximum for each call"
         )
     if price is None:
         lines.append(
@@ -65,12 +65,12 @@ def foresee(
             " and --max-usd is refused until a price file names it"
         )
     if found.is_listed is False:
-        lines.append("the endpoint does not list the model, and answers all the same")
+        lines.append("the endpoint does not list the model, but answers")
     return lines
 
 
 def calls_per_min(limits: Mapping[Unit, float], call: PlannedCall) -> tuple[float, Unit] | None:
-    """How many such calls the limits allow a minute, and which of them decides; None: no limit."""
+    """Return how many such calls a minute the limits allow and which one binds; None: no limit."""
     size = {
         Unit.REQUESTS: 1.0,
         Unit.INPUT: call.prompt_tokens,
@@ -83,7 +83,7 @@ def calls_per_min(limits: Mapping[Unit, float], call: PlannedCall) -> tuple[floa
 
 
 def declared_limits(settings: Settings) -> dict[Unit, float]:
-    """The limits that the settings give, this process's share of them."""
+    """Return this process's share of the limits in the settings."""
     given = {
         Unit.REQUESTS: settings.rpm,
         Unit.INPUT: settings.input_tpm,
@@ -94,7 +94,7 @@ def declared_limits(settings: Settings) -> dict[Unit, float]:
 
 
 def learned_limits(found: Findings) -> dict[Unit, float]:
-    """The limits that headers spoke of, by the minute."""
+    """Return the limits, per minute, that response headers stated."""
     return {unit: reading.limit for unit, reading in found.hint.minute.items() if reading.limit}
 
 
@@ -114,12 +114,12 @@ def _pace(found: Findings, settings: Settings, call: PlannedCall) -> str:
         return f"no limits known -> {fixed} calls in flight, as given"
     if not found.is_private:
         return (
-            f"no limit headers -> will widen from 8 to at most {AimdLimit.CEILING} calls in flight,"
-            " and after a refusal hold the rate that was taken"
+            f"no limit headers -> will go from 8 to at most {AimdLimit.CEILING} calls in flight,"
+            " and after a refusal keep the rate that was accepted"
         )
-    how = "its waiting gauge" if found.has_gauge else "the seconds that a token takes"
+    how = "its waiting gauge" if found.has_gauge else "the time per token"
     return (
-        "no limit headers and an address of one's own -> will look for the concurrency that"
+        "no limit headers and a private address -> will look for the concurrency that"
         f" saturates it (8 to {GradientLimit.CEILING}) by {how}"
     )
 

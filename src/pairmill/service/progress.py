@@ -1,4 +1,4 @@
-"""How a run shows itself: two live lines on a terminal, else JSON log lines when there is news."""
+"""Displays a run: two live lines on a terminal, else JSON log lines when something changes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["show", "show_in_python"]
 
-LOG_EVERY_S = 5.0  # between two progress lines in a log, where something changed
-STILL_EVERY_S = 60.0  # where nothing did
+LOG_EVERY_S = 5.0  # seconds between two progress lines in a log if something changed
+STILL_EVERY_S = 60.0  # if nothing did
 NOTEBOOK_EVERY_S = 1.0
 LINE_CELLS = 112
 BAR_CELLS = 24
@@ -40,17 +40,17 @@ Shown: TypeAlias = InputSkipped | Notice | ShardPublished
 def show(
     bus: Bus, tally: RunTally, console: Console, *, verbosity: int = 0
 ) -> Iterator[Callable[[], None]]:
-    """Show a run while the block runs. Call what it yields now and then; it draws when it is due.
+    """Show a run while the block runs. Yields a function to call often; it draws when due.
 
     A terminal gets one live block of two lines, redrawn in place, with notices above it. Anything
     else gets JSON lines on standard error: no carriage returns, no colour.
 
     Args:
-        bus: Of the run.
-        tally: Listens on it.
-        console: Where to.
-        verbosity: 0; -1: neither progress nor notices; 1: each piece of input that is skipped is
-            named, not only the first one of each reason.
+        bus: Event bus of the run.
+        tally: Counts that follow the bus.
+        console: Output.
+        verbosity: 0; -1: neither progress nor notices; 1: name every skipped piece of input, not
+            only the first one for each reason.
     """
     if verbosity < 0:
         yield lambda: None
@@ -83,15 +83,15 @@ def show(
 def show_in_python(
     bus: Bus, tally: RunTally, progress: bool | None = None
 ) -> Iterator[Callable[[], None]]:
-    """Show a run that a Python program began; see ``show``.
+    """Show a run started from Python; see ``show``.
 
-    A notebook gets one line, written anew each second: it needs no widgets.
+    A notebook gets one line, rewritten each second, which needs no widgets.
 
     Args:
-        bus: Of the run.
-        tally: Listens on it.
-        progress: Whether to show it at all; None: on a terminal and in a notebook. Elsewhere True
-            logs as the command does.
+        bus: Event bus of the run.
+        tally: Counts that follow the bus.
+        progress: True to show progress; None: only on a terminal and in a notebook. Elsewhere
+            True logs as the command does.
     """
     console = Console(stderr=True, highlight=False)
     if progress is None:
@@ -115,7 +115,7 @@ def show_in_python(
 
 
 def _one_line(tally: RunTally) -> str:
-    """Both lines of figures as one, without the bar; blanks cover what stood there before."""
+    """Format both lines as one, without the bar, padded with blanks over the previous text."""
     first = _first_line(tally, 40).plain.lstrip("\u2501 ")
     return f"{first}  {_fitted(_figures(tally), 70).plain}".ljust(LINE_CELLS)[:LINE_CELLS]
 
@@ -128,7 +128,7 @@ def _say(event: Shown, console: Console, seen: set[str] | None) -> None:
         line, style = f"skipped {plain(event.source)}: {plain(event.reason)}{more}", "yellow"
     else:
         return
-    console.print(Text(line, style=style), soft_wrap=True)  # the terminal breaks it, not we
+    console.print(Text(line, style=style), soft_wrap=True)  # the terminal wraps it
 
 
 def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:
@@ -142,7 +142,7 @@ def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:
 
 
 def _is_news(event: InputSkipped, seen: set[str] | None) -> bool:
-    """Whether it is the first piece of input that is skipped for its reason; or all are named."""
+    """Return whether to log it: the first skip for its reason, or any if all are named."""
     if seen is None:
         return True
     if event.fate == "repeated":
@@ -154,7 +154,7 @@ def _is_news(event: InputSkipped, seen: set[str] | None) -> bool:
 
 
 def _drawing(tally: RunTally, width: int) -> RenderableType:
-    """Two lines that fit; what matters least is left out first."""
+    """Format two lines that fit; the least important figures are left out first."""
     return Group(_first_line(tally, width), _fitted(_figures(tally), width))
 
 
@@ -178,7 +178,7 @@ def _first_line(tally: RunTally, width: int) -> Text:
 
 
 def _figures(tally: RunTally) -> list[tuple[str, str]]:
-    """Names and values, what matters most first; sums of all starts, with this start's beside."""
+    """Return names and values, most important first; sums of all starts, and this start's share."""
     _, pairs_per_minute = tally.rates()
     before = tally.before
     pairs, usd, expected = before.pairs + tally.pairs, tally.usd, tally.expected_usd()

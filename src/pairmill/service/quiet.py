@@ -1,4 +1,4 @@
-"""A stream whose reader may go away or stop reading: no run ends, or waits, because of that."""
+"""A stream whose reader may disappear or stop reading without ending or blocking a run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Quiet"]
 
-_PIECE = 1024  # characters: 4 kB at most, for which a pipe has room where it says that it has any
+_PIECE = 1024  # characters: at most 4 kB, which fit into any pipe that reports to be writable
 
 
 class Quiet:
-    """Passes on what is written for as long as somebody takes it, and drops the rest.
+    """Forwards writes while they are read, and drops the rest.
 
     Args:
-        stream: Of text or bytes.
+        stream: Text or byte stream.
         patience_s: How long to wait for a reader that is behind.
     """
 
@@ -27,13 +27,13 @@ class Quiet:
 
     @property
     def buffer(self) -> Quiet:
-        """The stream of bytes underneath, as quiet."""
+        """Underlying byte stream, equally quiet."""
         return Quiet(self._stream.buffer, patience_s=self._patience_s)  # type: ignore[attr-defined]
 
     def write(self, data: Any) -> int:
-        """Write as far as that is possible; a full disk behind it is no fault of the run."""
+        """Write as much as possible; errors such as a full disk are ignored."""
         try:
-            for start in range(0, len(data) or 1, _PIECE):  # nothing has a type that may be wrong
+            for start in range(0, len(data) or 1, _PIECE):  # at least once, to check the type
                 if not self._has_room():
                     break
                 self._stream.write(data[start : start + _PIECE])

@@ -1,4 +1,4 @@
-"""What ``pairmill recipes`` knows of recipes without asking any model."""
+"""What ``pairmill recipes`` shows about recipes without asking a model."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _TEMPLATES = {
     "extractive": ("extractive",),
 }
 _LEAST_WIDTH = 30
-_MOST_CONSTANT = 200  # characters of constant text behind the first value before it is told
+_MOST_CONSTANT = 200  # characters of constant text after the first value that get no hint
 
 
 def list_lines(width: int = 80) -> list[str]:
-    """Of each recipe its name, what it does, and the most calls of a unit, in a column's width."""
+    """List each recipe's name, description, and maximum calls per unit, wrapped to a width."""
     names = recipe_names()
     indent = max(map(len, names)) + 2
     lines = []
@@ -49,7 +49,7 @@ def list_lines(width: int = 80) -> list[str]:
             recipe = read_recipe_text(library_text(name), f"{name}.yaml")
             told = f"{recipe.about} ({_calls(recipe.calls)})"
         else:
-            told = _ABOUT.get(name, "of an installed package")
+            told = _ABOUT.get(name, "from an installed package")
         parts = textwrap.wrap(told, max(width - indent, _LEAST_WIDTH))
         lines.append(f"{name:<{indent}}{parts[0]}")
         lines += [" " * indent + part for part in parts[1:]]
@@ -57,7 +57,7 @@ def list_lines(width: int = 80) -> list[str]:
 
 
 def source_of(name: str) -> str:
-    """The text of a recipe file, or the prompts or code of a recipe in Python.
+    """Return a recipe file's text, or a Python recipe's prompts or code.
 
     Raises:
         ConfigError: There is none of that name, or it cannot be read.
@@ -81,11 +81,11 @@ def source_of(name: str) -> str:
 
 
 def write_new(file: Path, like: str | None) -> None:
-    """Write a recipe file: a commented skeleton, or the copy of one from the library.
+    """Write a recipe file: a commented skeleton, or a copy of one from the library.
 
     Raises:
         ConfigError: The file's name or ``like`` cannot be used.
-        UsageError: Something stands there already, or it cannot be written.
+        UsageError: The file exists, or cannot be written.
     """
     if not is_recipe_file(file.name) or file.suffix == ".py":
         raise ConfigError(f"{file}: needs a name that ends in .yaml")
@@ -97,40 +97,40 @@ def write_new(file: Path, like: str | None) -> None:
         text = library_text(like)
     else:
         known = ", ".join(library_names())
-        raise ConfigError(f"'{like}' is no recipe file that comes along; known: {known}")
+        raise ConfigError(f"'{like}' is not a bundled recipe file; known: {known}")
     text = re.sub(r"^name: .*$", f"name: {name}", text, count=1, flags=re.MULTILINE)
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise UsageError(f"{file}: is there already; give another name") from None
+        raise UsageError(f"{file}: exists already; give another name") from None
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
 
 
 def check_lines(settings: Settings) -> list[str]:
-    """What a recipe that has no mistake will do; one line a subject.
+    """Describe what a recipe without mistakes will do; one line per subject.
 
     Raises:
-        ConfigError: It has one; with file and line.
+        ConfigError: It has a mistake; the text has file and line.
     """
-    # today's recipe, whatever version a folder of the settings keeps
+    # the current version, whatever copy the settings' folder keeps
     generator = make_generator(settings.model_copy(update={"accept_change": True}))
     recipe = generator.origin
     if recipe is None:
         kind = "built in" if settings.recipe_name in RECIPES else "in Python"
-        return [f"{generator.name} {generator.version}: {kind}; nothing more is known of it"]
+        return [f"{generator.name} {generator.version}: {kind}; nothing more is known about it"]
     unit = recipe.unit
     told = {
         "chunk": "a chunk",
         "document": "a document",
-        "chunks": f"{unit.size} neighbouring chunks, each {unit.step} further",
+        "chunks": f"{unit.size} neighbouring chunks, starting every {unit.step}",
     }[unit.of]
     if unit.by == "subject":
-        told = f"2 to {unit.size} chunks of one subject, each of another document"
+        told = f"2 to {unit.size} chunks of one subject, each from another document"
     lines = [
         f"{recipe.file}: recipe '{recipe.name}', version {recipe.version}: no mistake found",
-        f"unit: {told}; {_calls(recipe.calls)} of it, repairs aside",
+        f"unit: {told}; {_calls(recipe.calls)} per unit, without repairs",
         *(_step_line(step) for step in recipe.steps),
         f"rows: {', '.join(dict.fromkeys(rule.task for rule in recipe.rows))}",
     ]
@@ -148,21 +148,21 @@ def _step_line(step: RecipeStep) -> str:
     if step.for_each is not None:
         parts.append(f"for each {step.for_each.name} of at most {step.for_each.most}")
     if step.votes is not None:
-        parts.append(f"asked {step.votes.times} times, kept where {step.votes.least} agree")
+        parts.append(f"asked {step.votes.times} times, kept if {step.votes.least} agree")
     if step.when is not None:
         parts.append(f"when {step.when.source.strip()}")
     return f"step {step.name}: {'; '.join(parts)}"
 
 
 def _hints(recipe: RecipeFile) -> list[str]:
-    """What would work better otherwise."""
+    """Return hints about what would work better."""
     hints = []
     for step in recipe.steps:
         _, mark, rest = step.user.source.partition("{{")
         constant = len(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", "", mark + rest, flags=re.DOTALL))
         if constant > _MOST_CONSTANT:
             hints.append(
-                f"hint: step {step.name}: {constant:,} characters of constant text stand behind the"
+                f"hint: step {step.name}: {constant:,} characters of constant text come after the"
                 " first value, where providers cannot cache them: move them to 'system'"
             )
         if not step.places_passage and len(recipe.steps) == 1:

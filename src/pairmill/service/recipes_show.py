@@ -1,4 +1,4 @@
-"""A unit of a recipe on trial, for people: prompt beside raw answer, rows beside findings."""
+"""Prints a trial of a recipe on one unit: prompts, raw answers, rows and findings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["print_unit"]
 
-_WIDTH = 120  # where there is no terminal
+_WIDTH = 120  # width without a terminal
 _SHOWN_CHARS = 3_000
 
 
 def print_unit(unit: TriedUnit, console: Console | None = None) -> None:
-    """Print a unit on standard output."""
+    """Print a unit to standard output."""
     out = console or Console(highlight=False)
     if not out.is_terminal and "COLUMNS" not in os.environ:
         out = Console(highlight=False, width=_WIDTH, file=out.file)
@@ -85,6 +85,6 @@ def _print_beside(left: tuple[str, str], right: tuple[str, str], out: Console) -
 
 
 def _safe(text: str) -> Text:
-    """Text of a page or a model as it may stand on a terminal, and not too much of it."""
+    """Sanitize and shorten text of a page or a model for a terminal."""
     cut = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]} …"
     return Text("\n".join(plain(line, _SHOWN_CHARS + 2) for line in cut.split("\n")))

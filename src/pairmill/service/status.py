@@ -1,4 +1,4 @@
-"""How far a run is, read from its ledger; works beside a running process, and after it."""
+"""Shows the progress of a run from its ledger; works during a run and after it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
         with folder.read_ledger() as lookup:
             counts = count_run(folder, lookup)
             found = figures(folder, lookup.totals(), counts, lookup.shards())
-    else:  # a copy of what was published: the manifest has the sums
+    else:  # a copy of the published files: the manifest has the sums
         counts = read_manifest_counts(folder)
         found = figures(folder, read_totals(folder.manifest), counts)
         found |= _published(folder) | {"usd": read_manifest_usd(folder.manifest)}
@@ -70,7 +70,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
 def figures(
     folder: RunFolder, totals: Totals, counts: RunCounts, shards: Sequence[ShardRecord] = ()
 ) -> dict[str, Any]:
-    """The figures of ``status``, by stable names."""
+    """Return the figures of ``status`` under stable names."""
     bill, usage = totals.bill, totals.usage
     usd = _usd(bill, folder)
     tokens = usage.prompt_tokens + usage.completion_tokens
@@ -104,26 +104,26 @@ def figures(
 
 
 def _published(folder: RunFolder) -> dict[str, Any]:
-    """What of the shards can be told without a ledger."""
+    """Return what the shards tell without a ledger."""
     shards = [*folder.data.glob("train-*.jsonl"), *folder.rejected.glob("rejected-*.jsonl")]
     return {"published_shards": len(shards), "bytes": sum(path.stat().st_size for path in shards)}
 
 
 def _verdict(folder: RunFolder) -> dict[str, Any] | None:
-    """What ``qc`` or ``report`` last said of the pairs; None where neither was asked."""
+    """Return the last verdict of ``qc`` or ``report`` on the pairs; None if neither was run."""
     found = read_verdict(folder)
     return None if found is None else msgspec.structs.asdict(found)
 
 
 def _percent(counts: RunCounts) -> float | None:
-    """How much of the chunks has ended; None while the input was not read to its end."""
+    """Return the share of chunks that ended; None until the input was read to its end."""
     if not counts.chunks or not counts.is_input_whole:
         return None
     return round(100 * counts.ended / counts.chunks, 1)
 
 
 def _pace(folder: RunFolder, counts: RunCounts, usd: float | None) -> dict[str, Any]:
-    """The pace of the start that runs now, and what the whole will take; None: not known."""
+    """Return the pace of the current start, and the estimate for the rest; None if unknown."""
     per_min = read_pace(folder, time.time())
     eta_s = expected = None
     if counts.is_input_whole and per_min:
@@ -140,7 +140,7 @@ def _pace(folder: RunFolder, counts: RunCounts, usd: float | None) -> dict[str, 
 
 
 def _usd(bill: Bill, folder: RunFolder) -> float | None:
-    """What all calls cost; None where a price is not known."""
+    """Return the cost of all calls; None if a price is unknown."""
     rest: int | None = 0
     if bill.unpriced:
         try:
@@ -152,7 +152,7 @@ def _usd(bill: Bill, folder: RunFolder) -> float | None:
 
 
 def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]:
-    """What people read, in an order that they read it in."""
+    """Return the lines that people read, in reading order."""
     percent, pace, eta_s = found["percent"], found["pairs_per_min"], found["eta_s"]
     progress = "" if percent is None else f"{percent:g} % done, "
     progress += f"{counts.to_do:,} chunks to do"
@@ -169,7 +169,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         *describe_saved(counts, found["prompt_tokens"] + found["completion_tokens"], found["usd"]),
         ("spent", _spent(found, counts)),
         ("tokens", f"{tokens}, {found['completion_tokens']:,} answer"),
-        ("calls", f"{calls}; {lost:,} more whose end is not known" if lost else calls),
+        ("calls", f"{calls}; {lost:,} more with an unknown outcome" if lost else calls),
         ("models", _named(found["calls_by_model"])),
         ("shards", shards),
         ("verdict", _judged(found["verdict"])),
@@ -178,7 +178,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
 
 def _judged(verdict: Mapping[str, Any] | None) -> str:
     if verdict is None:
-        return "not judged yet; pairmill report does"
+        return "not judged yet; run pairmill report"
     return plain(RunVerdict(**verdict).line, 400)
 
 
@@ -190,7 +190,7 @@ def _spent(found: Mapping[str, Any], counts: RunCounts) -> str:
         spent += f" of about ${found['usd_expected']:,.2f}"
     if found["usd_in_doubt"]:
         doubt = f"${found['usd_in_doubt']:,.4f}"
-        spent += f" (and at most {doubt} for calls whose end or count is not known)"
+        spent += f" (plus at most {doubt} for calls whose outcome or token count is unknown)"
     return spent
 
 

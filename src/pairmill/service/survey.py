@@ -1,4 +1,4 @@
-"""What an input holds, and how much of it a run folder is done with: read, never asked about."""
+"""Surveys an input and the finished part of a run folder, without asking a model."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ __all__ = ["Survey", "survey"]
 _SAMPLED = 200
 _EXAMPLES = 3
 _GROUP = 512
-_MOST_NAMES = 2_000_000  # kept to count equal chunks once; beyond, new ones are not compared
+_MOST_NAMES = 2_000_000  # kept to count duplicates once; beyond this, new chunks are not compared
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the input holds.
+    """Result of a survey.
 
     Attributes:
-        documents: Read.
+        documents: Documents read.
         skipped: Pieces of input and documents that cannot be used.
-        reasons: Why, to how many of them.
-        examples: Of each reason, the first few.
-        chunks: Different ones.
-        finished: Of these, the ones that the run folder is done with.
-        calls: Of a unit, on average, by rehearsal.
-        prompt_chars: Of a unit's prompts together, likewise.
-        max_tokens: Of a unit's answers together, likewise.
-        measured: What the run folder's own units took, under these very settings.
-        rows: Of a unit, on average, by rehearsal; None for a recipe whose own plan says it.
-        varies: How many calls a unit takes depends on what the model writes.
+        reasons: Map of reason to number of these.
+        examples: The first few for each reason.
+        chunks: Distinct chunks.
+        finished: Chunks among these that the run folder has finished.
+        calls: Calls per unit, on average, by rehearsal.
+        prompt_chars: Characters of a unit's prompts together, likewise.
+        max_tokens: ``max_tokens`` of a unit's calls together, likewise.
+        measured: Figures of the run folder's own units, if run with the same settings.
+        rows: Rows per unit, on average, by rehearsal; None if the recipe's own plan determines it.
+        varies: True if the number of calls depends on what the model writes.
         repeated: Chunks that repeat others, and are not among ``chunks``.
     """
 
@@ -73,12 +73,12 @@ class Survey:
 
     @property
     def fresh(self) -> int:
-        """Chunks that are still to be asked about."""
+        """Number of chunks still to be asked about."""
         return self.chunks - self.finished
 
 
 async def survey(settings: Settings) -> Survey:
-    """Read all input, and look into the run folder if there is one.
+    """Read all input, and the run folder if there is one.
 
     Raises:
         InputError: An input cannot be read.
@@ -115,7 +115,7 @@ async def survey(settings: Settings) -> Survey:
     untried, share = await _without_trials(settings, drawn, seen - finished)
 
     def mean(measure: Callable[[Sequence[Prompt]], int]) -> float:
-        """Of a unit; only some units test judge and verifier, a rehearsed one always does."""
+        """Average over units; only some test judge and verifier, a rehearsed one always does."""
         return share * _mean(prompts, measure) + (1 - share) * _mean(untried, measure)
 
     own = recipe.origin is not None or recipe.source
@@ -139,7 +139,7 @@ async def survey(settings: Settings) -> Survey:
 async def _without_trials(
     settings: Settings, drawn: _Draw, fresh: int
 ) -> tuple[list[list[Prompt]], float]:
-    """The prompts of units that do not test judge and verifier, and the share of those that do."""
+    """Return the prompts of units that do not test judge or verifier, and the share that do."""
     if settings.judge == settings.verify == "off" or not fresh:
         return [], 1.0
     recipe = make_recipe(settings.model_copy(update={"judge_trust": 0.0, "verify_trust": 0.0}))
@@ -157,14 +157,14 @@ async def _without_trials(
 
 
 class _Draw:
-    """The chunks with the least ids: ids are hashes, so they are as good as drawn by lot."""
+    """Sample of the chunks with the smallest ids: ids are hashes, so it is as good as random."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._heap: list[tuple[int, str, Chunk]] = []  # negated: the greatest is on top
+        self._heap: list[tuple[int, str, Chunk]] = []  # negated: the largest is on top
 
     def offer(self, chunk: Chunk) -> None:
-        """Perhaps keep the chunk, which has not been offered before."""
+        """Offer a chunk, which must not have been offered before."""
         entry = (-int(chunk.id, 16), chunk.id, chunk)
         if len(self._heap) < self._size:
             heapq.heappush(self._heap, entry)
@@ -173,12 +173,12 @@ class _Draw:
 
     @property
     def chunks(self) -> Iterable[Chunk]:
-        """Those that were kept."""
+        """Sampled chunks."""
         return (chunk for _, _, chunk in self._heap)
 
 
 def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
-    """The run folder's ledger, and what its units took if it was made with these settings."""
+    """Open the run folder's ledger; with what its units took if made with these settings."""
     try:
         folder = read_folder(settings.output)
     except PairmillError:
@@ -197,7 +197,7 @@ def _open_ledger(settings: Settings) -> tuple[LedgerReader | None, Measured]:
 def _count_chunks(
     chunks: Iterator[Chunk], recipe: Recipe, lookup: LedgerReader | None, drawn: _Draw
 ) -> tuple[int, int]:
-    """How many different chunks there are, and how many are finished; draws from the others."""
+    """Count the distinct chunks and the finished ones, and draw samples from the others."""
     names: set[bytes] = set()
     seen = finished = 0
     while group := list(islice(chunks, _GROUP)):

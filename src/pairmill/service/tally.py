@@ -1,4 +1,4 @@
-"""Counts of a run, kept by listening to its events."""
+"""Counts of a run, updated by its events."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ RATE_WINDOW_S = 60.0
 
 @dataclass(slots=True)
 class EarlierStarts:
-    """What a run's folder held when this start began.
+    """Counts of the run folder when this start began.
 
     Attributes:
         ended: Chunks that had ended.
-        usd: None where nothing was paid, or a price is not known.
+        usd: Dollars spent; None if nothing was, or a price is unknown.
     """
 
     pairs: int = 0
@@ -58,21 +58,21 @@ class EarlierStarts:
 
 @dataclass(slots=True)
 class RunTally:
-    """What happened so far in this start of a run, beside what was there. Constant in size.
+    """Counts of this start and of earlier ones. Constant in size.
 
     Attributes:
         now: A monotonic clock, in seconds.
-        before: What earlier starts left.
+        before: Counts of earlier starts.
         skipped: Pieces of input that cannot be used, by reason.
         rejected: Chunks that ended without a valid answer.
-        dropped: Pairs that a check did not let pass.
+        dropped: Pairs that a check dropped.
         calls: Replies that were paid for, empty ones included.
-        picodollars: What they cost.
-        doubt_picodollars: What they, and calls whose end is not known, may have cost besides.
+        picodollars: Their cost.
+        doubt_picodollars: Possible further cost of these and of calls with an unknown outcome.
         outcomes: Units by how they ended.
         failures: Failed calls by kind.
-        loop_late_s: The longest that the event loop was late: what blocks it shows here.
-        readings: Answers by the step of the ladder that read them.
+        loop_late_s: Longest delay of the event loop; shows code that blocks it.
+        readings: Answers by the step of the ladder that parsed them.
     """
 
     now: Callable[[], float]
@@ -107,7 +107,7 @@ class RunTally:
         self.started = self.now()
 
     def listen(self, bus: Bus) -> None:
-        """Count what is told on ``bus`` from now on."""
+        """Count events of ``bus`` from now on."""
         bus.subscribe(self._open, RunOpened)
         bus.subscribe(self._read, DocumentsRead, InputSkipped, ReadingDone)
         bus.subscribe(self._plan, UnitsPlanned, UnitsKnown)
@@ -124,7 +124,7 @@ class RunTally:
         return self.now() - self.started
 
     def rates(self) -> tuple[float, float]:
-        """Units and pairs a minute, over the last minute at most."""
+        """Return units and pairs a minute, over the last minute at most."""
         now = self.now()
         marks = self._marks
         while len(marks) > 1 and now - marks[1][0] > RATE_WINDOW_S:
@@ -136,7 +136,7 @@ class RunTally:
         return (self.units - units) / minutes, (self.pairs - pairs) / minutes
 
     def left_s(self) -> float | None:
-        """Seconds until the end at the present rate; None while the end is not in sight."""
+        """Return the seconds until the end at the current rate; None while unknown."""
         per_minute, _ = self.rates()
         if not self.reading_done or per_minute <= 0:
             return None
@@ -144,24 +144,24 @@ class RunTally:
 
     @property
     def ended(self) -> int:
-        """Chunks that are done with, in all starts, as far as the input was read."""
+        """Chunks finished in all starts, as far as the input was read."""
         return self.known + self.units
 
     @property
     def usd(self) -> float | None:
-        """Dollars spent in all starts; None where nobody knows a price."""
+        """Dollars spent in all starts; None if no price is known."""
         if not self.is_priced:
             return self.before.usd
         return (self.before.usd or 0.0) + self.picodollars / PICO
 
     def expected_usd(self) -> float | None:
-        """Dollars that the whole run will have cost, by what chunks of this start cost so far."""
+        """Return the expected cost of the whole run, from this start's cost per chunk so far."""
         if not (self.is_priced and self.reading_done and self.units) or self.usd is None:
             return None
         return self.usd + self.picodollars / PICO / self.units * (self.planned - self.units)
 
     def counts(self) -> tuple[int, ...]:
-        """Whatever a progress line counts; unchanged means that there is nothing new to say."""
+        """Return everything that a progress line shows; unchanged if there is nothing new."""
         return (
             self.ended,
             self.planned,
@@ -173,9 +173,9 @@ class RunTally:
         )
 
     def summary(self) -> dict[str, object]:
-        """The figures as plain values, for a log line or a manifest.
+        """Return the figures as plain values, for a log line or a manifest.
 
-        Sums over all starts; what is of this start alone is called ``new_...``.
+        Sums over all starts; figures of this start alone are named ``new_...``.
         """
         _, pairs_per_minute = self.rates()
         left_s, expected, before = self.left_s(), self.expected_usd(), self.before

@@ -1,4 +1,4 @@
-"""Figures with their verdicts, as lines for people."""
+"""Formats figures with their verdicts as lines for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST = 400
 
 
 def print_checks(checks: Iterable[Check], console: Console) -> None:
-    """Print a line for each, and what to do under those that are not well; nothing for none."""
+    """Print a line for each, with advice below those that are not well."""
     for check in checks:
         line = Text(f"{check.status:<6}", style=_STYLES[check.status])
         line.append(f"{plain(check.name)}: {plain(check.found, _LONGEST)}", style="not dim")

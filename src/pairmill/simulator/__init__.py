@@ -4,8 +4,8 @@
         ...  # point a client at endpoint.url
     assert endpoint.report()["rate_limited"] == 0
 
-Seeded and deterministic: the same question gets the same answer, and meets the same faults. Its
-answers are really derived from the passage in the question, so that grounding can be tested.
+Seeded and deterministic: the same question gets the same answer and the same faults. Its answers
+are derived from the passage in the question, so that grounding can be tested.
 """
 
 from pairmill.simulator.cli import run_cli, run_endpoint

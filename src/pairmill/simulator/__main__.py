@@ -1,4 +1,4 @@
-"""``python -m pairmill.simulator``: the simulated endpoint as a process of its own."""
+"""``python -m pairmill.simulator``: runs the simulated endpoint as a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request to the text of a good answer: a pure function of seed and request."""
+"""Writes the text of a good answer: a pure function of seed and request."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _COPIED = frozenset({"evidence", "quote", "span"})  # checked against the passag
 
 
 def answer_request(request: ChatRequest, settings: SimulatorSettings) -> Answer:
-    """A good answer; ended with ``length`` where max_tokens cuts it."""
+    """Return a good answer; with finish reason ``length`` if max_tokens cuts it."""
     return limit_tokens(write_answer(request, settings), request.max_tokens)
 
 
 def write_answer(request: ChatRequest, settings: SimulatorSettings, turn: int = 0) -> str:
-    """The text of a good answer; ``turn`` makes other ones to the same question."""
+    """Write the text of a good answer; ``turn`` varies answers to the same question."""
     passage, around = find_passage(request.user)
     schema = _form_of(request, around)
     count = wanted_pairs(around, _usual_pairs(request.system, settings.pairs_per_chunk))
@@ -56,7 +56,7 @@ def write_answer(request: ChatRequest, settings: SimulatorSettings, turn: int = 
 
 
 def _form_of(request: ChatRequest, around: str) -> bytes | None:
-    """The schema that the answer is to fit: the request's own, or told or shown in its words."""
+    """Return the schema for the answer: the request's own, or one stated or shown in its text."""
     if request.schema is not None:
         return orjson.dumps(request.schema)
     told = find_schema(request.system) or find_schema(around)
@@ -73,7 +73,7 @@ def _wants_json(request: ChatRequest, around: str, *, has_block: bool) -> bool:
 
 
 def write_draft(request: ChatRequest, settings: SimulatorSettings) -> str:
-    """A whole answer that a model throws away, recognisable by "Draft:" in its first texts."""
+    """Write a complete answer that a model discards, marked by "Draft:" in its first texts."""
     text = write_answer(request, settings, turn=1)
     try:
         value = orjson.loads(text)

@@ -1,4 +1,4 @@
-"""One accepted call: its wait for a slot, its time, and the way in which its answer is sent."""
+"""One accepted call: its wait for a slot, its duration, and the sending of its answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Call", "EndpointState"]
 
 _OK = 200
 _NO_REPLY = 0
-_BEFORE_RESET_S = 0.02  # lets the bytes before it reach the client
+_BEFORE_RESET_S = 0.02  # lets earlier bytes reach the client first
 _BROKEN = frozenset(
     {"close", "close_mid_body", "garbage", "hang", "hang_mid_body", "reset", "reset_mid_body"}
 )
@@ -37,7 +37,7 @@ _NOT_HTTP = b"\x16\x03\x01 this is no HTTP\r\n\r\n"
 
 
 class EndpointState:
-    """What all calls of an endpoint share. ``tally`` is replaced by a reset."""
+    """Shared by all calls of an endpoint. A reset replaces ``tally``."""
 
     __slots__ = ("clock", "loop", "settings", "slots", "tally", "wall")
 
@@ -61,7 +61,7 @@ class EndpointState:
 class Call:
     """An accepted call, already billed. ``begin`` starts it; it ends by itself.
 
-    ``reply`` and its ``facts`` say what is sent instead of a good answer.
+    ``reply`` and its ``facts`` are sent instead of a good answer.
     """
 
     __slots__ = (
@@ -125,7 +125,7 @@ class Call:
 
     def _start(self) -> None:
         self._is_running = True
-        if self._delay_s > 0 or not self._is_fresh:  # a queue's heir does not run on its stack
+        if self._delay_s > 0 or not self._is_fresh:  # not on the caller's stack
             self._timer = self._state.loop.call_later(self._delay_s, self._deliver)
         else:
             self._deliver()
@@ -141,7 +141,7 @@ class Call:
             self._settle(_NO_REPLY)
 
     def _deliver(self) -> None:
-        self._timer = None  # which holds on to this
+        self._timer = None  # which refers to this
         response = self._encode()
         if self._fault not in CONNECTION_FAULTS:
             self._over(self._status)

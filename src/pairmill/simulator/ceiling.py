@@ -1,8 +1,8 @@
-"""The endpoint's own ceiling: a raw client on loopback, with requests made beforehand.
+"""Measures the endpoint's maximum rate: a raw client on loopback, with requests made in advance.
 
-The client's work is little and not counted, but both share the machine. So two numbers are printed:
-answers per second as seen, and answers per second of the endpoint's own processor time, which says
-what one core would do with nothing else on it.
+The client does little work, which is not counted, but both share the machine. So two numbers are
+printed: answers per second, and answers per second of the endpoint's CPU time, which is the rate of
+one dedicated core.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _WARM_UP_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What was measured.
+    """Result of a measurement.
 
     Attributes:
-        per_second: Answers per second of time on the wall.
-        per_core_second: Answers per second of the endpoint's processor time.
+        per_second: Answers per second of wall time.
+        per_core_second: Answers per second of the endpoint's CPU time.
         response_bytes: Mean size of a whole response.
     """
 
@@ -50,7 +50,7 @@ class Ceiling:
 
 
 def make_requests(count: int, chars: int = 1800) -> list[bytes]:
-    """Whole chat requests, as bytes, each with a passage of its own of about ``chars``."""
+    """Make complete chat requests, as bytes, each with its own passage of about ``chars``."""
     sentences = UNRELATED.split(". ")
     requests = []
     for index in range(count):
@@ -76,7 +76,7 @@ def make_requests(count: int, chars: int = 1800) -> list[bytes]:
 
 
 class _Caller(asyncio.Protocol):
-    """Keeps a number of requests in flight on one connection, and counts what comes back."""
+    """Keeps a number of requests in flight on one connection, and counts the answers."""
 
     def __init__(self, requests: Sequence[bytes], start: int, depth: int) -> None:
         self._requests = requests
@@ -122,11 +122,11 @@ def measure_ceiling(
     """Drive an endpoint with these settings in a child process for so many seconds.
 
     Args:
-        settings: What is measured.
-        seconds: Length of the measurement, after half a second of warming up.
-        connections: Connections that are open.
+        settings: Settings of the endpoint.
+        seconds: Length of the measurement, after half a second of warm-up.
+        connections: Number of open connections.
         depth: Requests in flight on each; above 1 they are pipelined.
-        cpus: Processors for the endpoint and for the client; as the system likes where None.
+        cpus: CPUs for the endpoint and for the client; None: any.
     """
     own = os.sched_getaffinity(0) if cpus and hasattr(os, "sched_setaffinity") else None
     try:
@@ -183,7 +183,7 @@ def _count(callers: Sequence[_Caller]) -> tuple[int, int]:
 
 
 def print_ceiling(settings: SimulatorSettings) -> None:
-    """Measure, the endpoint and the client each on a core where there are two, and print a line."""
+    """Measure, with endpoint and client on a core each if there are two, and print a line."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     cpus = (cores[0], cores[1]) if len(cores) > 1 else None
     found = measure_ceiling(settings, cpus=cpus)

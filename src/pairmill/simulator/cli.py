@@ -1,4 +1,4 @@
-"""The simulated endpoint's command line, and its life in a process of its own."""
+"""Command line of the simulated endpoint, and its main loop as a process."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = ["read_settings", "run_cli", "run_endpoint"]
 
 
 def read_settings(file: Path) -> SimulatorSettings:
-    """Settings from a YAML or JSON file.
+    """Read settings from a YAML or JSON file.
 
     Raises:
-        ConfigError: It cannot be read, or holds something that cannot be used.
+        ConfigError: It cannot be read, or holds an invalid value.
     """
     try:
         values = yaml.safe_load(file.read_text("utf-8"))
@@ -43,12 +43,12 @@ def read_settings(file: Path) -> SimulatorSettings:
 
 
 def run_endpoint(settings: SimulatorSettings, *, until_stdin_closes: bool = False) -> int:
-    """Serve until SIGINT or SIGTERM; prints ``{"url": ...}`` as one line; returns an exit code.
+    """Print ``{"url": ...}`` as one line, serve until SIGINT or SIGTERM, and return an exit code.
 
     Raises:
         ConfigError: The settings cannot work.
     """
-    gc.freeze()  # or each look for cycles in all that there is would hold up the calls in flight
+    gc.freeze()  # otherwise each full garbage collection would delay the calls in flight
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
             runner.run(_serve_until_told(settings, until_stdin_closes=until_stdin_closes))
@@ -60,7 +60,7 @@ def run_endpoint(settings: SimulatorSettings, *, until_stdin_closes: bool = Fals
 
 
 def run_cli(args: Sequence[str]) -> int:
-    """What ``python -m pairmill.simulator`` does with its arguments; returns an exit code."""
+    """Run ``python -m pairmill.simulator`` with its arguments; return an exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m pairmill.simulator",
         description="An OpenAI-compatible endpoint on 127.0.0.1 that simulates a model.",
@@ -105,7 +105,7 @@ def _settings_from(name: str | None) -> SimulatorSettings:
 
 
 def _read_line() -> bytes:
-    """One line of standard input, unbuffered: what follows it is for the watcher of its end."""
+    """Read one line of standard input, unbuffered: the rest is for the watcher of its end."""
     line = bytearray()
     while (part := os.read(0, 1)) not in {b"", b"\n"}:
         line += part

@@ -1,4 +1,4 @@
-"""A clock that only moves when it is told to."""
+"""A fake clock that moves only on demand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["FakeClock"]
 class FakeClock:
     """A `pairmill.clock.Clock` for tests.
 
-    With ``auto`` (the default) a sleep moves the time by itself and returns; without it, sleepers
-    wait for `advance`. ``slept`` lists every sleep that was asked for, in seconds.
+    With ``auto`` (the default) a sleep advances the time and returns; without it, sleepers wait for
+    `advance`. ``slept`` lists all requested sleeps, in seconds.
     """
 
     def __init__(self, start: float = 1000.0, *, auto: bool = True) -> None:
@@ -26,15 +26,15 @@ class FakeClock:
         self._order = itertools.count()
 
     def monotonic(self) -> float:
-        """The fake now."""
+        """Return the fake time."""
         return self.now
 
     def time(self) -> float:
-        """The fake now, as if counted from the epoch."""
+        """Return the fake time as seconds since the epoch."""
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Move the time (``auto``), or wait until `advance` has moved it far enough."""
+        """Advance the time (``auto``), or wait until `advance` has moved it far enough."""
         self.slept.append(seconds)
         if self.auto or seconds <= 0:
             self.now += max(0.0, seconds)
@@ -45,7 +45,7 @@ class FakeClock:
         await woken.wait()
 
     def advance(self, seconds: float) -> None:
-        """Move the time, and wake whoever was waiting for a moment that is now past."""
+        """Advance the time, and wake the sleepers whose time has come."""
         self.now += seconds
         while self._sleepers and self._sleepers[0][0] <= self.now:
             heapq.heappop(self._sleepers)[2].set()

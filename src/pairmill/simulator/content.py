@@ -1,8 +1,8 @@
-"""Pairs that are really derived from a chunk's text, so that grounding can be tested.
+"""Derives pairs from a chunk's text, so that grounding can be tested.
 
-No model: sentences of the passage are grouped, reordered and turned round at a clause boundary.
-Content words stay, function words change, so an honest grounding check passes them and a check for
-plain copying does not find whole sentences.
+Without a model: sentences of the passage are grouped, reordered and inverted at a clause boundary.
+Content words stay, function words change, so that a correct grounding check passes them and a check
+for copying finds no whole sentences.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ UNRELATED = (
     "service and the number of ships that each one logged. Two of them were women, who took over "
     "from their husbands and kept the light burning through both wars."
 )
-"""What the model talks about when it does not look at its chunk. Written for this module."""
+"""Topics of a model that ignores its chunk. Written for this module."""
 
 _MIN_SENTENCE_CHARS = 20
 _MIN_SENTENCE_WORDS = 3
@@ -65,7 +65,7 @@ _EVIDENCE_WORDS = 9
 _EVIDENCE_CHARS = 80
 
 _MARK = "\0"
-# Plain replacements are four times as fast as one regular expression that finds the same places.
+# Plain replacements are four times as fast as an equivalent regular expression.
 _SENTENCE_ENDS = (
     *((end + gap, end + _MARK) for end in ".!?" for gap in " \n"),
     *((end + quote + " ", end + quote + _MARK) for end in ".!?" for quote in '")'),
@@ -120,11 +120,11 @@ _QUESTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What one pair could say.
+    """Material for one pair.
 
     Attributes:
-        evidence: Copied from the passage, character for character, as is ``sentence``, a whole one.
-        subject: A few words that the draft is about.
+        evidence: Copied verbatim from the passage, like ``sentence``, a complete one.
+        subject: A few words that name the topic.
     """
 
     kind: str
@@ -136,20 +136,20 @@ class Draft:
 
     @property
     def question(self) -> str:
-        """The instruction as a question, which ends with its mark."""
+        """Instruction as a question, with a question mark."""
         asked = self.instruction.replace("Explain how ", "How do ", 1)
         return asked if asked.endswith("?") else f"{asked.rstrip('.!')}?"
 
 
 def find_passage(message: str) -> tuple[str, str]:
-    """Cut a user message into its fenced passage and the words around it.
+    """Split a user message into its fenced passage and the words around it.
 
-    The passage stands between a line that begins with ``<<<PASSAGE`` and the last line that holds
-    ``PASSAGE>>>``; without a fence, between tags, code fences or triple quotes. Where there is no
-    such block the whole message is the passage, and nothing is around it.
+    The passage is between a line that begins with ``<<<PASSAGE`` and the last line with
+    ``PASSAGE>>>``; without a fence, between tags, code fences or triple quotes. If there is no
+    such block, the whole message is the passage.
     """
     end = message.rfind(CLOSE_FENCE)
-    start = message.rfind(OPEN_FENCE, 0, max(0, end))  # examples may stand before it
+    start = message.rfind(OPEN_FENCE, 0, max(0, end))  # examples may precede it
     first_line = message.find("\n", start) if start >= 0 else -1
     if first_line < 0 or first_line > end:
         return _find_marked(message) or (message, "")
@@ -158,7 +158,7 @@ def find_passage(message: str) -> tuple[str, str]:
 
 
 def _find_marked(message: str) -> tuple[str, str] | None:
-    """The longest block between other marks that prompts use, and the words around it."""
+    """Find the longest block between other delimiters that prompts use, and the words around it."""
     blocks = [found for pattern in _BLOCKS for found in pattern.finditer(message)]
     if not blocks:
         return None
@@ -169,16 +169,16 @@ def _find_marked(message: str) -> tuple[str, str] | None:
 
 
 def wanted_pairs(message: str, default: int) -> int:
-    """How many pairs the message asks for with ``N=3``; never more than 10.
+    """Return how many pairs the message asks for with ``N=3``; never more than 10.
 
-    The last count holds: those before it stand in examples.
+    The last count holds: earlier ones are in examples.
     """
     counts = _COUNT.findall(message)
     return min(int(counts[-1]) if counts else default, _MAX_PAIRS)
 
 
 def split_sentences(passage: str) -> list[str]:
-    """The passage's sentences that say something, each an exact substring of it."""
+    """Split the passage into its meaningful sentences, each an exact substring of it."""
     for end, marked in _SENTENCE_ENDS:
         passage = passage.replace(end, marked)
     if not passage.isascii():
@@ -189,10 +189,10 @@ def split_sentences(passage: str) -> list[str]:
 
 
 def rephrase(sentence: str, dice: Dice) -> str:
-    """Turn a sentence round at a clause boundary near its middle; content words all stay.
+    """Invert a sentence at a clause boundary near its middle; all content words stay.
 
-    A long sentence has no half that is short enough to be no copy: its parts of eight words change
-    places with their neighbours.
+    The halves of a long sentence would still count as copies: its parts of eight words are swapped
+    with their neighbours instead.
     """
     text = " ".join(sentence.split()) if "\n" in sentence or "  " in sentence else sentence
     if text.count(" ") >= _LONG_WORDS:
@@ -219,7 +219,7 @@ def _swap_parts(text: str) -> str:
 
 
 def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:
-    """At most ``count`` drafts, each from sentences of its own; empty where there is no prose."""
+    """Make up to ``count`` drafts, each from its own sentences; none if there is no prose."""
     sentences = split_sentences(passage)
     count = min(count, len(sentences))
     drafts = []
@@ -232,7 +232,7 @@ def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:
 
 def _says_something(piece: str) -> bool:
     spaces = piece.count(" ")
-    if spaces == 0 and not piece.isascii():  # a script without spaces says as much in less
+    if spaces == 0 and not piece.isascii():  # scripts without spaces need fewer characters
         return len(piece) >= _MIN_SENTENCE_CHARS // 2
     return len(piece) >= _MIN_SENTENCE_CHARS and spaces >= _MIN_SENTENCE_WORDS - 1
 
@@ -254,7 +254,7 @@ def _draft(group: Sequence[str], dice: Dice) -> Draft:
 
 
 def write_prose(passage: str, dice: Dice) -> str:
-    """The passage in other words, in paragraphs of three sentences."""
+    """Paraphrase the passage, in paragraphs of three sentences."""
     told = [rephrase(sentence, dice) for sentence in split_sentences(passage)]
     return "\n\n".join(
         " ".join(told[at : at + _PARAGRAPH]) for at in range(0, len(told), _PARAGRAPH)

@@ -1,6 +1,6 @@
-"""How each provider writes its limits into headers, and a 429 into a body.
+"""Rate-limit headers and 429 bodies of each provider.
 
-From the providers' documentation and from answers that people published; none was checked live.
+From the providers' documentation and from published replies; none was checked live.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _DAY_S = 86_400
 
 
 def go_duration(seconds: float) -> str:
-    """As Go prints a duration and OpenAI sends it: ``12ms``, ``1.5s``, ``6m0s``, ``1h2m3s``."""
+    """Format a duration like Go, as OpenAI does: ``12ms``, ``1.5s``, ``6m0s``, ``1h2m3s``."""
     seconds = max(0.0, seconds)
     if round(seconds, 3) < 1:
         return f"{round(seconds * 1000)}ms"
@@ -36,7 +36,7 @@ def go_duration(seconds: float) -> str:
 
 
 def limit_headers(dialect: Dialect, levels: Levels, cost_tokens: int, wall_s: float) -> Headers:
-    """The headers that every answer carries; ``wall_s`` is the time of day, for absolute resets."""
+    """Return the headers of every answer; ``wall_s`` is the time of day, for absolute resets."""
     writer = _WRITERS.get(dialect)
     return writer(levels, cost_tokens, wall_s) if writer is not None else []
 
@@ -44,9 +44,9 @@ def limit_headers(dialect: Dialect, levels: Levels, cost_tokens: int, wall_s: fl
 def retry_after_headers(
     form: RetryAfter, dialect: Dialect, wait_s: float, wall_s: float
 ) -> tuple[Headers, float | None]:
-    """The headers that ask for a wait, and the seconds that a client must understand from them.
+    """Return the headers that ask for a wait, and the seconds that a client must derive from them.
 
-    None stands for: the client was told nothing that it could keep to.
+    None: the client was given no usable time.
     """
     if form == "dialect":
         form = _USUAL_FORM.get(dialect, "missing")
@@ -73,12 +73,12 @@ def retry_after_headers(
 
 
 def rate_limit_body(dialect: Dialect, refusal: QuotaRefusal, model: str, wall_s: float) -> Any:
-    """The JSON body of a 429 that is over when the wait is over."""
+    """Return the JSON body of a 429 that ends when the wait is over."""
     maker = _BODIES.get(dialect, _plain_body)
     return maker(refusal, model, wall_s)
 
 
-# Headers, one function a provider.
+# Headers, one function per provider.
 
 
 def _openai(levels: Levels, _cost: int, _wall_s: float) -> Headers:
@@ -163,7 +163,7 @@ _USUAL_FORM: dict[str, RetryAfter] = {
 }
 
 
-# Bodies, one function a provider.
+# Bodies, one function per provider.
 
 
 def _limit_words(refusal: QuotaRefusal) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Seeded draws that are the same on every machine and in every version of Python.
+"""Seeded random numbers, the same on every machine and in every version of Python.
 
 The generator is SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): 64 bits of state, no set-up cost,
 which matters when every answer has a generator of its own.
@@ -23,13 +23,13 @@ _NORMAL = NormalDist()
 
 
 def digest_of(seed: int, data: bytes) -> int:
-    """A 64-bit number that names ``data`` under ``seed`` (BLAKE2b, keyed)."""
+    """Hash ``data`` under ``seed`` to a 64-bit number (BLAKE2b, keyed)."""
     state = hashlib.blake2b(data, digest_size=8, key=b"%d" % seed)
     return int.from_bytes(state.digest())
 
 
 class Dice:
-    """A stream of numbers that depends on its seed alone."""
+    """A stream of random numbers that depends only on its seed."""
 
     __slots__ = ("_state",)
 
@@ -37,24 +37,24 @@ class Dice:
         self._state = seed & _MASK
 
     def draw(self) -> int:
-        """The next number, from 0 to 2**64 - 1."""
+        """Return the next number, from 0 to 2**64 - 1."""
         self._state = state = (self._state + _STEP) & _MASK
         state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK
         return state ^ (state >> 31)
 
     def below(self, limit: int) -> int:
-        """A number from 0 to ``limit - 1``; ``limit`` is at least 1."""
+        """Return a number from 0 to ``limit - 1``; ``limit`` is at least 1."""
         return self.draw() % limit
 
     def share(self) -> float:
-        """A number from 0 up to, but not including, 1."""
+        """Return a number in [0, 1)."""
         return (self.draw() >> 11) * 2.0**-53
 
     def pick(self, items: Sequence[Item]) -> Item:
-        """One of the items, which may not be empty."""
+        """Return one of the items, which must not be empty."""
         return items[self.draw() % len(items)]
 
     def normal(self) -> float:
-        """A number from the standard normal distribution."""
+        """Return a number from the standard normal distribution."""
         return _NORMAL.inv_cdf(max(self.share(), 2.0**-53))

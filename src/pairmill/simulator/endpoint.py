@@ -1,4 +1,4 @@
-"""The simulated endpoint: which route, whether a call is accepted, and what it is answered."""
+"""The simulated endpoint: routing, admission of calls, and their answers."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ _STRENGTH = {"text": 0, "none": 0, "json_object": 1, "json_schema": 2, "ignored"
 _STEPS = TypeAdapter(list[ScheduledStep])
 _OK = 200
 _TOO_MANY = 429
-_THOUGHT_TOKENS = 60  # of the thought that a rule's template may show
-_ANY_LIMIT = 60  # what a scripted 429 says that the limit is
+_THOUGHT_TOKENS = 60  # of the thinking that a rule's template may show
+_ANY_LIMIT = 60  # limit stated in a scripted 429
 
 
 class SimulatedEndpoint:
@@ -88,7 +88,7 @@ class SimulatedEndpoint:
         self._kept: deque[Any] = deque(maxlen=self._settings.keep_requests)
 
     def add_steps(self, steps: Iterable[ScheduledStep], *, replace: bool = False) -> None:
-        """Put steps behind the script, or in its place.
+        """Append steps to the script, or replace it.
 
         Raises:
             ConfigError: A step names a fault that does not exist.
@@ -100,12 +100,12 @@ class SimulatedEndpoint:
             self._script.extend(script)
 
     def report(self) -> dict[str, Any]:
-        """What the client did since the last reset."""
+        """Report what the client did since the last reset."""
         report = self._state.tally.snapshot(self._wallet, self._now())
         return {**report, "cpu_s": round(time.process_time(), 4)}
 
     def attempts(self) -> dict[str, list[int]]:
-        """Each question, as 16 hex digits: its attempts, and how often it was billed."""
+        """Return for each question, as 16 hex digits: its attempts, and how often it was billed."""
         return self._state.tally.per_request()
 
     def handle(self, exchange: HttpExchange) -> None:
@@ -204,7 +204,7 @@ class SimulatedEndpoint:
     def _apply(
         self, rule: Rule, facts: CallFacts, exchange: HttpExchange, request: ChatRequest
     ) -> None:
-        """Answer as a rule says."""
+        """Answer according to a rule."""
         reply = rule.reply
         state = self._state
         if reply.fault is not None:
@@ -243,7 +243,7 @@ class SimulatedEndpoint:
     def _places(
         self, rule: Rule, facts: CallFacts, request: ChatRequest, answer: Answer
     ) -> dict[str, Any]:
-        """What the places of a rule's templates stand for."""
+        """Return the values of the placeholders in a rule's templates."""
         places: dict[str, Any] = {
             "model": request.model,
             "key": facts.key,
@@ -260,12 +260,12 @@ class SimulatedEndpoint:
         return places
 
     def _encode_plain(self, reply: Reply, exchange: HttpExchange) -> bytes:
-        """A rule's reply where no chat is: its body, or nothing."""
+        """Encode a rule's reply outside of chat: its body, or nothing."""
         places = {"key": exchange.key, "call": self._state.tally.calls}
         return encode_reply(reply, places, {}, [], stream=False)
 
     def _screen(self, exchange: HttpExchange, request: ChatRequest) -> SimulatedReply | None:
-        """Refusals that do not depend on chance or on how much is going on."""
+        """Return a refusal that does not depend on chance or load, or None."""
         settings, faults = self._settings, self._settings.faults
         call = self._state.tally.calls
         if self._is_loading():
@@ -284,7 +284,7 @@ class SimulatedEndpoint:
         return self._screen_request(request)
 
     def _screen_request(self, request: ChatRequest) -> SimulatedReply | None:
-        """Refusals of what the request itself asks for."""
+        """Return a refusal of what the request itself asks for, or None."""
         settings = self._settings
         if settings.thinking is not None:
             refusal = refuse_words(settings.thinking, request.data)
@@ -307,7 +307,7 @@ class SimulatedEndpoint:
         fault: str | None,
         step: ScheduledStep | None,
     ) -> bool:
-        """Answer with a scripted reply or a refusal, if that is what the fault is."""
+        """Answer with a scripted reply or a refusal, if the fault is one."""
         if step is not None and step.status is not None:
             content_type = "text/html" if isinstance(step.body, str) else "application/json"
             self._refuse(
@@ -393,7 +393,7 @@ class SimulatedEndpoint:
     def _compose_ruled(
         self, request: ChatRequest, rule: Rule, facts: CallFacts
     ) -> tuple[Answer, dict[str, Any]]:
-        """The answer that a rule gives, and what the places of its templates stand for."""
+        """Compose the answer of a rule, and the values of its templates' placeholders."""
         reply, settings = rule.reply, self._settings
         text = write_answer(request, settings)
         if reply.content is not None:
@@ -409,7 +409,7 @@ class SimulatedEndpoint:
         return answer, self._places(rule, facts, request, answer)
 
     def _think(self, request: ChatRequest, text: str, attempt: int) -> Answer:
-        """The text as an answer, behind what the model thinks, within the request's cap."""
+        """Return the text as an answer after the model's thinking, within the request's cap."""
         thinking = self._settings.thinking
         thoughts = draw_thoughts(thinking, request, attempt) if thinking is not None else 0
         if thinking is None or not thoughts:
@@ -529,7 +529,7 @@ def _delay_of(step: ScheduledStep | None, reply: Reply | None) -> float:
 
 
 def _told_wait(reply: Reply) -> float | None:
-    """The seconds that a refusal asks for in a plain Retry-After."""
+    """Return the seconds that a refusal asks for in a plain Retry-After."""
     for name, value in reply.headers.items():
         if name.lower() == "retry-after" and value.replace(".", "", 1).isdigit():
             return float(value)

@@ -1,4 +1,4 @@
-"""A 200 whose body is no proper completion: what gateways and half-compatible servers send."""
+"""A 200 whose body is not a proper completion, as from gateways and half-compatible servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Envelope = dict[str, Any]
 
 
 def spoil_envelope(name: str, envelope: Envelope) -> tuple[bytes, str]:
-    """Apply a fault of ``ENVELOPE_FAULTS``: the body to send, and its content type."""
+    """Apply a fault of ``ENVELOPE_FAULTS``; return the body to send, and its content type."""
     body = ENVELOPE_FAULTS[name](envelope)
     return body, "text/html" if name == "html_200" else "application/json"
 
@@ -56,7 +56,7 @@ def _message(**fields: Any) -> Callable[[Envelope], bytes]:
 
 
 def _cut(envelope: Envelope) -> bytes:
-    """Cut, but with a content length that fits: no transport will notice."""
+    """Truncate the body, with a content length that fits: no transport will notice."""
     body = encode_envelope(envelope)
     return body[: len(body) // 2]
 
@@ -89,4 +89,4 @@ ENVELOPE_FAULTS: dict[str, Callable[[Envelope], bytes]] = {
     "wrong_model": _changed(model="another-model-0613"),
     "zero_usage": _changed(usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
 }
-"""Name of a fault to what it makes of a good envelope."""
+"""Map of fault name to a function that alters a good envelope."""

@@ -1,7 +1,7 @@
-"""Which fault strikes which call: by the script first, then by chance.
+"""Selects the fault of each call: by the script first, then by chance.
 
 Chance depends on the seed, the question and its attempt, never on the order of arrival, so that a
-killed and restarted client meets the same faults again.
+killed and restarted client gets the same faults again.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ __all__ = ["CONNECTION_FAULTS", "FAULTS", "FaultDice", "Script"]
 
 CONNECTION_FAULTS = frozenset(
     {
-        "close",  # the connection ends in order, without a byte
-        "close_after",  # the answer is good; then the connection is closed, unannounced
-        "close_mid_body",  # the connection ends in order, but before the body does
+        "close",  # the connection is closed cleanly, without a byte
+        "close_after",  # the answer is good; then the connection is closed without notice
+        "close_mid_body",  # the connection is closed cleanly, but before the end of the body
         "drip",  # the body comes in small parts
-        "garbage",  # what is sent is no HTTP
+        "garbage",  # the reply is not HTTP
         "hang",  # no byte comes
         "hang_mid_body",  # half the body comes, then nothing
         "reset",  # TCP reset before the first byte
         "reset_mid_body",
     }
 )
-"""Faults in the way that an answer is sent."""
+"""Faults of the transport."""
 
 _OTHERS = frozenset({"rate_limit", "truncated"})
 FAULTS = tuple(sorted({*CONNECTION_FAULTS, *_OTHERS, *REFUSALS, *ENVELOPE_FAULTS, *TEXT_FAULTS}))
-"""The names of all faults."""
+"""Names of all faults."""
 
 
 class FaultDice:
     """Chooses faults by their rates.
 
     Raises:
-        ConfigError: A rate names no fault.
+        ConfigError: A rate names an unknown fault.
     """
 
     def __init__(self, faults: Faults) -> None:
@@ -58,7 +58,7 @@ class FaultDice:
         self._attempts = faults.attempts
 
     def choose(self, digest: int, attempt: int) -> str | None:
-        """The fault that strikes this attempt (from 1) at this question, or None."""
+        """Return the fault for this attempt (from 1) at this question, or None."""
         if not self._names or (self._attempts is not None and attempt > self._attempts):
             return None
         at = bisect_right(self._bounds, Dice(digest ^ (attempt * 0x5851F42D4C957F2D)).share())
@@ -69,7 +69,7 @@ class Script:
     """Scripted replies, each with a number of turns.
 
     Raises:
-        ConfigError: A step names no fault.
+        ConfigError: A step names an unknown fault.
     """
 
     def __init__(self, steps: Iterable[ScheduledStep]) -> None:
@@ -83,11 +83,11 @@ class Script:
         return bool(self._steps)
 
     def extend(self, other: Script) -> None:
-        """Put another script's steps behind these."""
+        """Append another script's steps."""
         self._steps += other._steps
 
     def take(self, call: int, user: str) -> ScheduledStep | None:
-        """The step that answers call number ``call`` (from 1), which has one turn less now."""
+        """Return the step that answers call number ``call`` (from 1); use up one of its turns."""
         for entry in self._steps:
             step, left = entry
             if call < step.from_call or (step.match is not None and step.match not in user):

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on a raw protocol: keep-alive, pipelining, bounded requests, and rude endings.
+"""HTTP/1.1 on a raw protocol: keep-alive, pipelining, bounded requests, and abrupt endings.
 
-A framework costs more than the answers do; this costs one parser call and one write for each.
+A framework takes more time than the answers; this takes one parser call and one write for each.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OK_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length
 
 
 def check_installed() -> None:
-    """Raise ``ConfigError`` where the parser, which is an extra, is missing."""
+    """Raise ``ConfigError`` if the parser, which is an extra, is missing."""
     if httptools is None:
         raise ConfigError("the simulated endpoint needs httptools: install pairmill[simulate]")
 
@@ -43,7 +43,7 @@ def encode_response(
     headers: Iterable[tuple[str, str]] = (),
     content_type: str = "application/json",
 ) -> bytes:
-    """The bytes of a whole response. Header values are the caller's own, never a client's."""
+    """Encode a whole response. Header values come from the caller, never from a client."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     extra = lines.encode("latin-1", "replace")
     if status == HTTPStatus.OK and content_type == "application/json":
@@ -57,10 +57,10 @@ def encode_response(
 
 
 class HttpExchange:
-    """One request, and the means to answer it. Exactly one of the endings is called, once.
+    """One request, with methods to answer it. Exactly one of the ending ones must be called, once.
 
     Attributes:
-        key: The bearer token or ``api-key`` header, "" where none came.
+        key: The bearer token or ``api-key`` header, "" if there is none.
         on_gone: Called when the client leaves before the answer has been sent.
     """
 
@@ -79,7 +79,7 @@ class HttpExchange:
         self.on_gone: Callable[[], None] | None = None
 
     def send(self, response: bytes) -> None:
-        """End with a whole response."""
+        """End with a complete response."""
         if self.is_open:
             self._connection.write(response)
             self.finish()
@@ -90,24 +90,24 @@ class HttpExchange:
             self._connection.write(part)
 
     def finish(self) -> None:
-        """End here; the connection stays open if the client wants it."""
+        """End the response; the connection stays open if the client wants it."""
         self.end()
         self._connection.end_exchange(close=not self.keep_alive)
 
     def close(self) -> None:
-        """End here and close the connection in good order, without having announced it."""
+        """End the response and close the connection cleanly, without having announced it."""
         self.keep_alive = False
         self.finish()
 
     def reset(self) -> None:
-        """End here with a TCP reset."""
+        """End with a TCP reset."""
         self.end()
         self._connection.reset()
 
     def end(self) -> None:
-        """Take note that there is nothing more to send, and nobody to be told."""
+        """Mark the exchange as over: nothing more to send, no callback."""
         self.is_open = False
-        self.on_gone = None  # which holds on to whoever holds on to this
+        self.on_gone = None  # a reference cycle
 
 
 class ClientConnection(asyncio.Protocol):
@@ -116,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
     Args:
         handle: Called with each exchange; may end it at once or later.
         live: The set of open connections, which this one joins and leaves.
-        max_request_bytes: A longer body is refused with 413.
+        max_request_bytes: Longer bodies are refused with 413.
     """
 
     def __init__(
@@ -135,15 +135,15 @@ class ClientConnection(asyncio.Protocol):
         self._is_closing = False
         self._begin_message()
 
-    # What the loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Join the open connections."""
+        """Add itself to the open connections."""
         self._transport = cast("asyncio.Transport", transport)
         self._live.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (either way it is gone)
-        """Leave them, and tell whoever works on an answer."""
+        """Remove itself, and notify the current exchange."""
         self._live.discard(self)
         self._is_closing = True
         self._waiting.clear()
@@ -155,7 +155,7 @@ class ClientConnection(asyncio.Protocol):
                 told()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, then handle the requests that are whole."""
+        """Parse the data, then handle complete requests."""
         if self._is_closing:
             return
         try:
@@ -165,14 +165,14 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._pump()
 
-    # What the parser calls.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         """Start a request."""
         self._begin_message()
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the request target."""
+        """Store a piece of the request target."""
         self._count_header(len(url))
         self._path += url
 
@@ -189,7 +189,7 @@ class ClientConnection(asyncio.Protocol):
                 self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, part: bytes) -> None:
-        """Take a piece of the body, up to the limit."""
+        """Store a piece of the body, up to the limit."""
         self._size += len(part)
         if self._size > self._max_bytes:
             self._refusal = 413
@@ -208,15 +208,15 @@ class ClientConnection(asyncio.Protocol):
         if len(self._waiting) > _MAX_QUEUED:
             self._transport.pause_reading()
 
-    # What an exchange calls.
+    # Called by an exchange.
 
     def write(self, data: bytes) -> None:
-        """Send bytes, if anyone is still there."""
+        """Send bytes, if the client is still connected."""
         if not self._is_closing:
             self._transport.write(data)
 
     def end_exchange(self, *, close: bool) -> None:
-        """Go on with the next request, or close."""
+        """Continue with the next request, or close."""
         self._current = None
         if close:
             self.close()
@@ -232,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
 
     def close(self) -> None:
-        """Close after what was written has been sent."""
+        """Close after all written data has been sent."""
         if not self._is_closing:
             self._is_closing = True
             self._transport.close()

@@ -1,4 +1,4 @@
-"""How long a call takes, and the slots that it may have to wait for."""
+"""Duration of calls, and the slots that they may have to wait for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Slots", "draw_delay"]
 
 
 def draw_delay(latency: Latency, completion_tokens: int, dice: Dice) -> float:
-    """Seconds that one call takes once it runs."""
+    """Return the seconds that one call takes once it runs."""
     if latency.shape == "zero":
         return 0.0
     if latency.shape == "fixed":
@@ -46,7 +46,7 @@ class Slots:
 
     @property
     def is_full(self) -> bool:
-        """Whether one more call would have to be turned away."""
+        """True if one more call would have to be turned away."""
         return self.running >= self._capacity and len(self._queue) >= self._max_waiting
 
     def enter(self, start: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
-"""Good answers made bad: what models write when they get the JSON wrong.
+"""Turns good answers into the broken JSON that models write.
 
 Each entry takes the text of a good answer and returns the text of a bad one. Those that need the
-pairs leave a text without pairs as it is, but for what can be done to any JSON.
+pairs leave a text without pairs unchanged, except for changes that fit any JSON.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _pairs(value: Any) -> list[dict[str, Any]]:
 
 
 def _on_pairs(change: Callable[[list[dict[str, Any]]], Any]) -> Callable[[str], str]:
-    """Make a fault from a function that alters the pairs, or returns what replaces the answer."""
+    """Make a fault from a function that alters the pairs, or returns a new answer."""
 
     def apply(text: str) -> str:
         value = _load(text)
@@ -78,7 +78,7 @@ def _two_of_three(pairs: list[dict[str, Any]]) -> None:
 
 
 def _one_broken(text: str) -> str:
-    """The last pair is cut off in its middle; the others before it are whole."""
+    """Cut the last pair in the middle; the others before it stay whole."""
     last = text.rfind('"answer"')
     return text[: last + 24] if last > 0 else text[: len(text) // 2]
 
@@ -123,7 +123,7 @@ def _single_quotes(text: str) -> str:
 
 
 def _in_last_string(text: str, inserted: str) -> str:
-    """Put raw characters into the last string of the JSON text, where a model would slip."""
+    """Insert raw characters into the last string of the JSON text, a typical slip of models."""
     places = [found.start() for found in _STRING_END.finditer(text)]
     at = places[-1] if places else len(text)
     return text[:at] + inserted + text[at:]
@@ -172,4 +172,4 @@ TEXT_FAULTS: dict[str, Callable[[str], str]] = {
     "wrong_keys": _on_pairs(_wrong_keys),
     "wrong_types": _on_pairs(_wrong_types),
 }
-"""Name of a fault to what it does to the text."""
+"""Map of fault name to a function that alters the text."""

@@ -1,4 +1,4 @@
-"""A text that matches a regular expression, for the ``pattern`` of a JSON schema."""
+"""Generates text that matches a regular expression, for the ``pattern`` of a JSON schema."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PRINTABLE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -.,
 
 
 def write_match(pattern: str, dice: Dice) -> str | None:
-    """A text that matches, or None where the pattern is beyond this (look-around, references).
+    """Return a text that matches, or None if the pattern is too complex (look-around, references).
 
-    The standard library's own parser of regular expressions reads the pattern.
+    The pattern is parsed by the standard library's parser of regular expressions.
     """
     try:
         parsed = importlib.import_module("re._parser").parse(pattern)
@@ -56,7 +56,7 @@ def _write_all(items: Any, dice: Dice) -> str:
 
 
 def _members(items: Any) -> str:
-    """The characters that a class may stand for."""
+    """Return the characters that a class matches."""
     negated = str(items[0][0]) == "NEGATE"
     found = ""
     for code, value in items[negated:]:

@@ -32,8 +32,8 @@ class SimulatorProcess:
     """A simulated endpoint in a child process, which ends with the ``with`` block or its parent.
 
     Args:
-        settings: What it is to do.
-        cpu: The processor that it is bound to (Linux), for benchmarks; any where None.
+        settings: Settings of the endpoint.
+        cpu: CPU that it is bound to (Linux), for benchmarks; None: any.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class SimulatorProcess:
 
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """Process id of the child."""
         return self._running().pid
 
     def report(self, *, attempts: bool = False) -> dict[str, Any]:
-        """What the client did; with ``attempts``, ``attempts_of`` has each question."""
+        """Report what the client did; with ``attempts``, ``attempts_of`` has each question."""
         answer = self._request("GET", f"/_sim/report{'?attempts=1' if attempts else ''}")
         return dict(answer)
 
@@ -60,11 +60,11 @@ class SimulatorProcess:
         self._request("POST", "/_sim/reset")
 
     def requests(self) -> list[dict[str, Any]]:
-        """Bodies of the last requests, as many as ``keep_requests`` says, oldest first."""
+        """Return the bodies of the last ``keep_requests`` requests, oldest first."""
         return list(self._request("GET", "/_sim/requests"))
 
     def script(self, *steps: ScheduledStep, replace: bool = False) -> None:
-        """Put steps behind the script, or in its place.
+        """Append steps to the script, or replace it.
 
         Raises:
             ConfigError: A step cannot be used.

@@ -1,7 +1,7 @@
-"""Quotas as providers enforce them: pure accounting on a clock that the caller reads.
+"""Quotas as providers enforce them: pure accounting; the caller passes the time.
 
-A request larger than a whole capacity is admitted when the meter is untouched, and its debt is
-worked off; otherwise a quota dealt out by the second could never serve a long prompt.
+A request larger than the whole capacity is admitted if the meter is unused, and its debt is worked
+off; otherwise a quota metered by the second could never serve a long prompt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _DAY_S = 86_400.0
-_SLACK = 1e-6  # of a request or token: what floating point may lose
+_SLACK = 1e-6  # of a request or token: tolerance for floating point
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class QuotaRefusal:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCharge:
-    """What an admitted call holds: tokens charged, and where the meter noted them."""
+    """Charge of an admitted call: tokens, and the meters' records of them."""
 
     tokens: int
     stamp: Any
@@ -71,27 +71,27 @@ class Meter(Protocol):
     """One limited dimension."""
 
     def fits(self, cost: float, now: float) -> bool:
-        """Whether the cost may be taken now."""
+        """Return whether the cost may be taken now."""
         ...
 
     def take(self, cost: float, now: float) -> Any:
-        """Take it, fitting or not; the result goes back in with ``settle``."""
+        """Take the cost, whether it fits or not; the result is passed to ``settle``."""
         ...
 
     def settle(self, stamp: Any, change: float, now: float) -> None:
-        """Correct an earlier charge by ``change``, below 0 to give back."""
+        """Correct an earlier charge by ``change``; negative to give back."""
         ...
 
     def wait_s(self, cost: float, now: float) -> float:
-        """Seconds until the cost fits, if nobody else takes any."""
+        """Return the seconds until the cost fits, if nothing else is taken."""
         ...
 
     def remaining(self, now: float) -> float:
-        """What may be taken now; never below 0."""
+        """Return what may be taken now; never below 0."""
         ...
 
     def reset_s(self, now: float) -> float:
-        """Seconds until the meter is untouched, if nobody takes any."""
+        """Return the seconds until the meter is unused, if nothing is taken."""
         ...
 
 
@@ -166,7 +166,7 @@ class SimulatedWindow:
         return self._start
 
     def settle(self, stamp: Any, change: float, now: float) -> None:
-        """See ``Meter``. What a past window did not use is gone."""
+        """See ``Meter``. Unused allowance of a past window is lost."""
         self._roll(now)
         if stamp == self._start or change > 0:
             self._used = max(0.0, self._used + change)
@@ -192,7 +192,7 @@ class SimulatedWindow:
 
 
 class SlidingWindow:
-    """An exact log: no window of the length, wherever it begins, holds more than the allowance."""
+    """An exact log: no window of that length, wherever it begins, exceeds the allowance."""
 
     def __init__(self, allowance: float, length_s: float) -> None:
         self._allowance = allowance
@@ -251,7 +251,7 @@ class SlidingWindow:
 
 
 class Enforcer:
-    """Joint admission on all dimensions of one quota: all of them, or nothing is taken."""
+    """Joint admission on all dimensions of one quota: all or nothing is taken."""
 
     def __init__(self, quota: SimulatedQuota, now: float) -> None:
         self._quota = quota
@@ -262,7 +262,7 @@ class Enforcer:
     def admit(
         self, prompt_tokens: int, max_tokens: int, now: float
     ) -> SimulatedCharge | QuotaRefusal:
-        """Take one request and its tokens, or say why not."""
+        """Take one request and its tokens, or return why not."""
         quota = self._quota
         tokens = prompt_tokens + (max_tokens if quota.charge != "actual" else 0)
         checks = (
@@ -284,12 +284,12 @@ class Enforcer:
         return SimulatedCharge(tokens, stamp)
 
     def settle(self, charge: SimulatedCharge, used_tokens: int, now: float) -> None:
-        """Correct a charge to what the call really used, where this quota does so."""
+        """Correct a charge to what the call really used, if this quota does so."""
         if self._tokens is not None and self._quota.charge != "reserve":
             self._tokens.settle(charge.stamp, used_tokens - charge.tokens, now)
 
     def levels(self, now: float) -> Levels:
-        """What the headers say now."""
+        """Return the current values for the headers."""
         quota = self._quota
         return Levels(
             requests=_level(self._requests, quota.rpm, now),

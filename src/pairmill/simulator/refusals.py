@@ -1,4 +1,4 @@
-"""Errors that have a status of their own, with the bodies that servers send."""
+"""Errors with their own HTTP status, and the bodies that servers send."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["REFUSALS", "SimulatedReply", "quota_gone"]
 
 @dataclass(frozen=True, slots=True)
 class SimulatedReply:
-    """A status and a body; a body that is no string is sent as JSON."""
+    """A status and a body; a body that is not a string is sent as JSON."""
 
     status: int
     body: Any
@@ -114,7 +114,7 @@ REFUSALS: dict[str, SimulatedReply] = {
         422, {"error": "Input validation error", "error_type": "validation"}
     ),
 }
-"""Name of a fault to the reply, as OpenAI or the server that it is named after sends it."""
+"""Map of fault name to the reply of OpenAI, or of the server that it is named after."""
 
 _PER_DAY = {
     "@type": "type.googleapis.com/google.rpc.QuotaFailure",
@@ -151,5 +151,5 @@ _QUOTA_GONE: dict[str, SimulatedReply] = {
 
 
 def quota_gone(dialect: Dialect) -> SimulatedReply:
-    """How this dialect says that no waiting helps: the money or the day's allowance is gone."""
+    """Return this dialect's refusal that no wait can help: money or daily allowance are used up."""
     return _QUOTA_GONE.get(dialect, REFUSALS["insufficient_quota"])

@@ -1,4 +1,4 @@
-"""From a rule's reply to the bytes that are sent: templates filled, the envelope altered."""
+"""Encodes a rule's reply: fills templates, alters the envelope."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
 def fill_places(value: Any, facts: Mapping[str, Any]) -> Any:
-    """Put facts into the ``${name}`` places of all strings; an unknown name stays as it is.
+    """Replace ``${name}`` by facts in all strings; unknown names are kept.
 
-    A string that is nothing but a place becomes the fact itself.
+    A string that is only a placeholder becomes the fact itself.
     """
     if isinstance(value, dict):
         return {key: fill_places(item, facts) for key, item in value.items()}
@@ -45,14 +45,14 @@ def encode_reply(
     *,
     stream: bool,
 ) -> bytes:
-    """The whole response.
+    """Encode the whole response.
 
     Args:
-        reply: What the rule says.
-        facts: What its places stand for.
-        envelope: A good answer's.
-        headers: Of the endpoint itself; the reply's come behind them.
-        stream: The client asked for a stream.
+        reply: Reply of the rule.
+        facts: Values of its placeholders.
+        envelope: Envelope of a good answer.
+        headers: Headers of the endpoint itself; the reply's follow them.
+        stream: True if the client asked for a stream.
     """
     content_type = reply.content_type or "application/json"
     if reply.body is not None or reply.status != HTTPStatus.OK:
@@ -71,7 +71,7 @@ def encode_reply(
 
 
 def _body_of(reply: Reply, facts: Mapping[str, Any]) -> tuple[bytes, bool]:
-    """The body, and whether it is text rather than JSON."""
+    """Return the body, and whether it is text rather than JSON."""
     if reply.body is None:
         phrase = _PHRASES.get(reply.status, "Unknown")
         error = {"message": phrase, "type": "error", "param": None, "code": None}

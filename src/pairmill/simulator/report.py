@@ -1,4 +1,4 @@
-"""What the client did, as the server saw it, and what it costs.
+"""Report of what the client did, as seen by the server, and its cost.
 
 A call is billed when it is accepted, whether or not its answer arrives. Amounts are whole
 pico-dollars: a price of 0.0375 dollars per million tokens adds up exactly.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrafficCount", "Wallet", "dollars", "gauges_text"]
 
-_GRACE_S = 0.05  # a call may have been on its way when the wait was asked for
+_GRACE_S = 0.05  # a call may have been in transit when the wait was requested
 _MAX_PATHS = 100
 _MAX_SECONDS = 86_400
 _ANSWERED = 1 << 32  # attempts in the low half of a counter, billed calls in the high half
@@ -30,7 +30,7 @@ _PICO_PER_MILLIONTH = _PICO // 1_000_000
 
 
 def dollars(pico: int) -> str:
-    """An exact decimal number of dollars."""
+    """Format dollars as an exact decimal number."""
     return f"{Decimal(pico) / _PICO:f}"
 
 
@@ -39,8 +39,8 @@ class Wallet:
     """The bill so far. Refuses nothing.
 
     Attributes:
-        spent_pico: What the usage of all accepted calls costs.
-        worst_pico: What it would cost had each used all of its max_tokens.
+        spent_pico: Cost of the usage of all accepted calls.
+        worst_pico: Cost if each had used all of its max_tokens.
     """
 
     input_pico: int
@@ -52,7 +52,7 @@ class Wallet:
 
     @classmethod
     def at(cls, prices: SimulatedPrices) -> Wallet:
-        """An empty bill at these prices per million tokens."""
+        """Return an empty bill at these prices per million tokens."""
         return cls(
             int(Decimal(prices.input_usd) * _PICO_PER_MILLIONTH),
             int(Decimal(prices.output_usd) * _PICO_PER_MILLIONTH),
@@ -73,17 +73,17 @@ class TrafficCount:
     """Counters of one simulated endpoint; times are seconds on its own clock.
 
     Attributes:
-        by_status: HTTP status to replies; 0 stands for a call that got no whole reply.
-        by_fault: Name of a fault to the calls that it struck.
-        after_quota_error: Calls that arrived after insufficient quota had been said.
+        by_status: Map of HTTP status to replies; 0 for calls without a complete reply.
+        by_fault: Map of fault name to affected calls.
+        after_quota_error: Calls that arrived after insufficient quota was reported.
         after_fatal: Calls that arrived after a 401, 402, 403 or 404.
         in_flight_at_fatal: Calls in flight when the first such error was sent.
-        early_same: A request came back before the wait that its own refusal asked for was over.
-        early_other: Other requests came from the same key and for the same model before it was.
-        others: Path to requests that were for no chat, such as ``/metrics``.
+        early_same: Requests repeated before the end of the wait that their own refusal asked for.
+        early_other: Other requests with the same key and model before that.
+        others: Map of path to requests other than chats, such as ``/metrics``.
         thought_tokens: Hidden tokens among the billed ones.
-        empty_billed: Billed calls whose answer held no text.
-        abandoned: The client left before the answer was sent.
+        empty_billed: Billed calls whose answer had no text.
+        abandoned: Calls whose client left before the answer was sent.
     """
 
     track: bool = True
@@ -112,7 +112,7 @@ class TrafficCount:
     _changed_s: float = 0.0
 
     def arrive(self, now: float) -> None:
-        """A call came in."""
+        """Record that a call arrived."""
         self._busy_s += self.in_flight * (now - self._changed_s)
         self._changed_s = now
         self.calls += 1
@@ -123,7 +123,7 @@ class TrafficCount:
             self.after_quota_error += self._quota_error
 
     def identify(self, digest: int, scope: tuple[str, str], now: float) -> int:
-        """The call asks this question, for this key and model: which attempt it is, from 1."""
+        """Record the question of a call, for this key and model; return the attempt, from 1."""
         if not self.track:
             return 1
         if self._wait_of_scope:
@@ -137,29 +137,29 @@ class TrafficCount:
         return known % _ANSWERED
 
     def ask_to_wait(self, digest: int, scope: tuple[str, str], wait_s: float, now: float) -> None:
-        """A refusal asked for a wait, in a form that a client must understand."""
+        """Record that a refusal asked for a wait, in a form that a client must understand."""
         until = now + wait_s
         self._wait_of[digest] = until
         self._wait_of_scope[scope] = max(until, self._wait_of_scope.get(scope, 0.0))
 
     def accept(self, digest: int) -> None:
-        """The call is worked on, and billed."""
+        """Record that a call is served and billed."""
         self.billed += 1
         if self.track:
             self.requests[digest] = self.requests.get(digest, 0) + _ANSWERED
 
     def note_other(self, path: str) -> None:
-        """A request that is for no chat. Paths beyond the first hundred are not told apart."""
+        """Record a request that is not a chat. Paths after the first hundred share a count."""
         known = path in self.others or len(self.others) < _MAX_PATHS
         self.others[path if known else "..."] += 1
 
     def note_answer(self, answer: Answer) -> None:
-        """What the billed call is answered."""
+        """Record the answer of a billed call."""
         self.thought_tokens += answer.thoughts
         self.empty_billed += not answer.text
 
     def leave(self, status: int, tokens: int, now: float) -> None:
-        """The call is over: with a status, or 0 where no whole reply was sent."""
+        """Record the end of a call: its status, or 0 if no complete reply was sent."""
         self._busy_s += self.in_flight * (now - self._changed_s)
         self._changed_s = now
         self.in_flight -= 1
@@ -178,20 +178,20 @@ class TrafficCount:
             self.in_flight_at_fatal = self.in_flight
 
     def note_quota_error(self) -> None:
-        """The client has been told that its quota is gone for good."""
+        """Record that the client was told that its quota is used up for good."""
         self._quota_error = True
         if self.in_flight_at_fatal is None:
             self.in_flight_at_fatal = self.in_flight - 1
 
     def per_request(self) -> dict[str, list[int]]:
-        """Each question, as 16 hex digits: its attempts, and how often it was billed."""
+        """Return for each question, as 16 hex digits: its attempts, and how often it was billed."""
         return {
             f"{digest:016x}": [packed % _ANSWERED, packed // _ANSWERED]
             for digest, packed in self.requests.items()
         }
 
     def snapshot(self, wallet: Wallet, now: float) -> dict[str, Any]:
-        """Everything as plain JSON values; ``seconds`` rows are [answered, refused, tokens]."""
+        """Return all counts as JSON values; ``seconds`` rows are [answered, refused, tokens]."""
         attempts = Counter(packed % _ANSWERED for packed in self.requests.values())
         bought = [packed // _ANSWERED for packed in self.requests.values()]
         busy_s = self._busy_s + self.in_flight * (now - self._changed_s)
@@ -228,7 +228,7 @@ class TrafficCount:
 
 
 def gauges_text(shown: str, slots: Slots) -> str:
-    """What ``GET /metrics`` says, in the words of vLLM, llama.cpp or both; "" for ``none``."""
+    """Return the text of ``GET /metrics`` as by vLLM, llama.cpp or both; "" for ``none``."""
     label = '{model_name="simulated"}'
     gauges = {
         "vllm": (

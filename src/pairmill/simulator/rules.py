@@ -1,7 +1,7 @@
 """Rules of a scenario: which calls get which reply instead of a good answer. Values and matching.
 
-A rule is data, from Python or from a scenario file. The first rule whose conditions all hold, and
-that has turns left, decides about a call.
+A rule is data, from Python or from a scenario file. The first rule that has turns left and whose
+conditions all hold decides a call.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class RuleBook:
         return bool(self._rules)
 
     def take(self, facts: CallFacts) -> Rule | None:
-        """The rule that decides about this call, which has one turn less now."""
+        """Return the rule that decides this call, and use up one of its turns."""
         for index, rule in enumerate(self._rules):
             left = self._left[index]
             if left == 0 or not _holds(rule.when, facts, self._seed):
@@ -230,7 +230,7 @@ class RuleBook:
 
 
 def lookup(data: Any, path: str) -> Any:
-    """The value at a dotted path, or a sentinel that equals nothing where there is none."""
+    """Return the value at a dotted path, or a sentinel that equals nothing if there is none."""
     for part in path.split("."):
         if isinstance(data, dict) and part in data:
             data = data[part]
@@ -242,7 +242,7 @@ def lookup(data: Any, path: str) -> Any:
 
 
 def _holds(when: When, facts: CallFacts, seed: int) -> bool:
-    """Whether all conditions hold but those of count and chance."""
+    """Return whether all conditions other than count and chance hold."""
     return (
         fnmatchcase(facts.path, when.path)
         and facts.good >= when.after
@@ -311,7 +311,7 @@ def _alternates(roles: list[Any]) -> bool:
 
 
 def _stands_in(keyword: str, node: Any) -> bool:
-    """Whether a schema uses the keyword; a property of that name does not count."""
+    """Return whether a schema uses the keyword; a property of that name does not count."""
     if isinstance(node, list):
         return any(_stands_in(keyword, item) for item in node)
     if not isinstance(node, dict):

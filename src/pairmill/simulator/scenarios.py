@@ -1,7 +1,7 @@
-"""Named scenarios: settings of a simulated endpoint and rules, as files of YAML.
+"""Named scenarios: settings of a simulated endpoint and rules, as YAML files.
 
-Those that come with the package stand in ``scenarios/*.yaml``, many in a file, by name. A file of
-one's own holds one scenario: the same fields at its top level.
+Bundled ones are in ``scenarios/*.yaml``, many in a file, by name. A user's own file holds one
+scenario: the same fields at its top level.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Scenario:
     """A scenario.
 
     Attributes:
-        about: What the server does, in one line.
-        source: Who does so, or where it was reported.
+        about: Behaviour of the server, in one line.
+        source: Servers that behave so, or a report of it.
         settings: The endpoint's settings, with the rules.
     """
 
@@ -44,13 +44,13 @@ class Scenario:
 
 
 def scenario_names() -> tuple[str, ...]:
-    """The names of all scenarios that come with the package, sorted."""
+    """Return the names of all bundled scenarios, sorted."""
     return tuple(sorted(_packaged()))
 
 
 @functools.lru_cache(maxsize=64)
 def load_scenario(name: str) -> Scenario:
-    """The scenario of this name, or in the file of this path (which ends with .yaml or .yml).
+    """Load the scenario of this name, or from this path (which ends with .yaml or .yml).
 
     Raises:
         ConfigError: There is none, or it cannot be used; the text says why.
@@ -67,7 +67,7 @@ def load_scenario(name: str) -> Scenario:
 
 
 def resolve(settings: SimulatorSettings) -> SimulatorSettings:
-    """These settings with their scenario's filled in; without a ``scenario``, as they are.
+    """Return the settings with their scenario's filled in; unchanged without a ``scenario``.
 
     Raises:
         ConfigError: There is no such scenario, or it cannot be used.

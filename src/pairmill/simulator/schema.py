@@ -1,9 +1,9 @@
-"""A fitting value for any JSON schema, filled from what the passage says.
+"""Generates a value that conforms to any JSON schema, filled from the passage.
 
-A property's name, or else its description, decides what stands in it: a question, an answer, a
-verbatim piece of the passage, a few words, a single statement. Bounds, enumerations, patterns and
-formats are kept to; lists of turns alternate between their roles; the answer to a question with
-options is one of them.
+A property's name, or else its description, decides its content: a question, an answer, a verbatim
+piece of the passage, a few words, a single statement. Bounds, enums, patterns and formats are
+observed; lists of turns alternate between their roles; the answer to a question with options is one
+of them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PAIRS_SCHEMA: bytes = orjson.dumps(
         },
     }
 )
-"""What is answered where pairs are asked for, and no schema or example says in which form."""
+"""Default schema if pairs are asked for without a schema or an example."""
 
 _FEW_WORDS = (
     "title name topic subject entity keyword tag label concept term heading skill persona domain "
@@ -99,7 +99,7 @@ _FORMATS = {
 }
 _TOLD_BOUND = re.compile(r"at most (\d{1,6}) characters")
 _DEPTH = 32
-_INNER_ITEMS = 3  # in a list without bounds that stands inside another list
+_INNER_ITEMS = 3  # in an unbounded list within another list
 _MAX_ITEMS = 64
 _DECODER = json.JSONDecoder()
 _NOTHING = Draft("fact", "", "What is this about?", "There is nothing to say about this.")
@@ -108,14 +108,14 @@ _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What a value is made of: the drafts in order, the dice, and the passage for more drafts."""
+    """Material of a value: the drafts in order, the dice, and the passage for more drafts."""
 
     drafts: Sequence[Draft]
     dice: Dice
     passage: str = ""
 
     def at_least(self, count: int) -> list[Draft]:
-        """So many drafts or more; the same ones come again where the passage has no others."""
+        """Return at least so many drafts; they repeat if the passage has no others."""
         drafts = list(self.drafts)
         if len(drafts) < count and self.passage:
             more = draft_pairs(self.passage, count, self.dice)
@@ -127,14 +127,14 @@ class Filling:
 
 
 def fill(schema: bytes, filling: Filling) -> Any:
-    """Make a value that fits the schema (given as JSON): the same for the same drafts and dice."""
+    """Make a value that conforms to the schema (JSON): the same for the same drafts and dice."""
     filler = _compiled(schema)
     return filler(filling, filling.drafts[0] if filling.drafts else _NOTHING)
 
 
 @functools.lru_cache(maxsize=256)
 def find_schema(text: str) -> bytes | None:
-    """The first JSON schema of an object that stands in the text, as JSON; None where none does."""
+    """Return the first JSON schema of an object in the text, as JSON; None if there is none."""
     if '"properties"' not in text:
         return None
     for found in _values_in(text):
@@ -145,7 +145,7 @@ def find_schema(text: str) -> bytes | None:
 
 @functools.lru_cache(maxsize=256)
 def find_example(text: str) -> bytes | None:
-    """A schema after the last JSON object, or list of objects, that the text shows as a form."""
+    """Derive a schema from the last JSON object, or list of objects, shown in the text."""
     if '{"' not in text and "{\n" not in text and '{ "' not in text:
         return None
     shown = [
@@ -158,7 +158,7 @@ def find_example(text: str) -> bytes | None:
 
 
 def _values_in(text: str, opening: str = "{") -> list[Any]:
-    """The JSON values in the text that begin with such a bracket, outermost ones, in order."""
+    """Return the outermost JSON values in the text that begin with such a bracket, in order."""
     found = []
     at = 0
     while at < len(text):
@@ -175,7 +175,7 @@ def _values_in(text: str, opening: str = "{") -> list[Any]:
 
 
 def _schema_of(value: Any) -> dict[str, Any]:  # noqa: PLR0911 (one for each kind of JSON value)
-    """The schema that an example is taken to stand for."""
+    """Derive the schema that an example stands for."""
     if isinstance(value, dict):
         return {"type": "object", "properties": {key: _schema_of(it) for key, it in value.items()}}
     if isinstance(value, list):
@@ -201,7 +201,7 @@ def _compiled(schema: bytes) -> Filler:
 def _compile(
     node: Any, root: Mapping[str, Any], name: str, depth: int, *, inside: bool = False
 ) -> Filler:
-    """A filler for one node; ``inside`` a list, lists without bounds are short."""
+    """Compile a node to a filler; ``inside`` a list, unbounded lists are short."""
     node = _resolve(node, root)
     if depth == 0 or not isinstance(node, dict):
         return _always(None)
@@ -235,7 +235,7 @@ def _kind_of(node: Mapping[str, Any]) -> str:
 
 
 def _position(filling: Filling, draft: Draft) -> int:
-    """Which of the list's items this is, from 1."""
+    """Return which of the list's items this is, from 1."""
     return filling.drafts.index(draft) + 1 if draft in filling.drafts else 1
 
 
@@ -268,7 +268,7 @@ def _resolve(node: Any, root: Mapping[str, Any]) -> Any:
 
 
 def _merged(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
-    """A node with the parts of its ``allOf`` written into it."""
+    """Merge the parts of a node's ``allOf`` into it."""
     whole: dict[str, Any] = {key: value for key, value in node.items() if key != "allOf"}
     for part in node["allOf"]:
         told = _resolve(part, root)
@@ -315,7 +315,7 @@ def _object(
 
 
 def _choose(value: dict[str, Any], options: str, chosen: str, dice: Dice) -> None:
-    """Let the answer be one of the options, where both are texts."""
+    """Make the answer one of the options, if both are texts."""
     texts, answer = value[options], value[chosen]
     if isinstance(texts, list) and texts and all(isinstance(it, str) for it in texts):
         picked = dice.below(len(texts))
@@ -365,7 +365,7 @@ def _array(
 
 
 def _distinct(values: list[Any], most: int) -> list[Any]:
-    """Texts that differ, since a list of options or names says nothing twice."""
+    """Make the texts distinct, as in a list of options or names."""
     seen: set[Any] = set()
     for at, value in enumerate(values):
         number = f" ({at + 1})"
@@ -376,7 +376,7 @@ def _distinct(values: list[Any], most: int) -> list[Any]:
 
 
 def _turns(item: Any, root: Mapping[str, Any], depth: int, least: int, most: int) -> Filler | None:
-    """A list of turns of a conversation, each with a role; None where the items are none."""
+    """Make a filler for a list of turns, each with a role; None if the items are not turns."""
     properties = item.get("properties") if isinstance(item, dict) else None
     role = next((key for key in properties or () if key.lower() in _TURN), None)
     if properties is None or role is None:
@@ -445,7 +445,7 @@ def _number(node: Mapping[str, Any], name: str, *, whole: bool) -> Filler:
 def _string(node: Mapping[str, Any], name: str) -> Filler:
     least, most = node.get("minLength", 0), node.get("maxLength")
     told = _TOLD_BOUND.search(str(node.get("description", "")))
-    if most is None and told:  # strict servers take no maxLength, so that it is told in words
+    if most is None and told:  # strict servers accept no maxLength: the text states it
         most = int(told[1])
     pattern, form = node.get("pattern"), node.get("format")
     role = _role_of(name, str(node.get("description", "")).lower())
@@ -474,7 +474,7 @@ def _lengthen(text: str, least: int, filling: Filling) -> str:
 
 
 def _shorten(text: str, least: int, most: int, role: str) -> str:
-    """Cut at a word where that leaves something; a question keeps its mark."""
+    """Cut at a word if that leaves something; a question keeps its question mark."""
     room = most - 1 if role == "question" and most > 1 else most
     cut = text[:room]
     space = cut.rfind(" ")
@@ -490,7 +490,7 @@ def _words_of(name: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=1024)
 def _role_of(name: str, description: str) -> str:
-    """What a text field is for, by its name, else by its description; "" where neither says."""
+    """Guess a text field's purpose by its name, else by its description; "" if neither helps."""
     words = _words_of(name)
     words |= {word.removesuffix("s") for word in words}
     by_description = next((it for it, known in _DESCRIBED if known.search(description)), "")

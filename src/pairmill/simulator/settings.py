@@ -1,4 +1,4 @@
-"""What a simulated endpoint can be told: frozen values, from Python or from a mapping."""
+"""Settings of a simulated endpoint: frozen values, from Python or from a mapping."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ Dialect = Literal[
     "none",
 ]
 RetryAfter = Literal[
-    "dialect",  # what the dialect's provider sends
+    "dialect",  # as the dialect's provider
     "seconds",
     "float",
-    "ms",  # the retry-after-ms header alone
+    "ms",  # only the retry-after-ms header
     "date",
     "missing",
     "negative",
     "inf",
-    "past",  # a date that is over
+    "past",  # a date in the past
     "garbage",
     "day",  # 86,400 seconds
 ]
@@ -65,7 +65,7 @@ _STRICT: ConfigDict = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long an accepted call takes.
+    """Duration of an accepted call.
 
     Attributes:
         shape: ``zero``; ``fixed`` (``seconds``); ``lognormal`` (median ``seconds``, ``sigma``);
@@ -125,7 +125,7 @@ class SimulatedPrices:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Faults that strike by chance, the same ones for the same seed and requests.
+    """Random faults, the same ones for the same seed and requests.
 
     Attributes:
         rates: Name of a fault (``pairmill.simulator.FAULTS``) to its share of calls; sum at most 1.
@@ -263,7 +263,7 @@ class SimulatorSettings:
 
 
 def from_mapping(values: Mapping[str, Any]) -> SimulatorSettings:
-    """Settings from plain values, as a YAML or JSON file holds them.
+    """Make settings from plain values, as in a YAML or JSON file.
 
     Raises:
         ConfigError: A name is unknown or a value cannot be used; the text says which.
@@ -277,7 +277,7 @@ def from_mapping(values: Mapping[str, Any]) -> SimulatorSettings:
 
 
 def to_mapping(settings: SimulatorSettings) -> dict[str, Any]:
-    """Plain values that ``from_mapping`` turns into the same settings again."""
+    """Return plain values that ``from_mapping`` turns into the same settings again."""
     return dataclasses.asdict(settings)
 
 

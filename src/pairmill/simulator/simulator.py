@@ -1,4 +1,4 @@
-"""Run a simulated endpoint in this process: on the running loop, or in a thread of its own."""
+"""Runs a simulated endpoint in this process: on the running loop, or in its own thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop: uvloop's where it is installed."""
+    """Make an event loop: uvloop's if installed."""
     return asyncio.new_event_loop() if uvloop is None else uvloop.new_event_loop()
 
 
@@ -41,8 +41,8 @@ class Simulator:
     """A simulated endpoint in this process.
 
     ``async with Simulator(settings) as endpoint`` serves on the running asyncio loop; ``with``
-    serves from a thread of its own. In both, ``endpoint.url`` is what a client takes as its base
-    URL, and the other methods may be called from anywhere.
+    serves from its own thread. In both, ``endpoint.url`` is a client's base URL, and the other
+    methods may be called from anywhere.
     """
 
     def __init__(self, settings: SimulatorSettings | None = None) -> None:
@@ -56,17 +56,17 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL, with its ``/v1``."""
+        """Base URL, with its ``/v1``."""
         has_tls = self._endpoint is not None and self._endpoint.settings.tls is not None
         scheme = "https" if has_tls else "http"
         return f"{scheme}://{HOST}:{self._port}/v1"
 
     def report(self) -> dict[str, Any]:
-        """What the client did: the body of ``GET /_sim/report``."""
+        """Report what the client did: the body of ``GET /_sim/report``."""
         return self._call(self._running().report)
 
     def attempts(self) -> dict[str, list[int]]:
-        """Each question that was asked, by name: its attempts, and how often it was billed."""
+        """Return for each question, by name: its attempts, and how often it was billed."""
         return self._call(self._running().attempts)
 
     def reset(self) -> None:
@@ -74,7 +74,7 @@ class Simulator:
         self._call(self._running().reset)
 
     def script(self, *steps: ScheduledStep, replace: bool = False) -> None:
-        """Put steps behind the script, or in its place."""
+        """Append steps to the script, or replace it."""
         endpoint = self._running()
         self._call(lambda: endpoint.add_steps(steps, replace=replace))
 
@@ -159,7 +159,7 @@ class Simulator:
         return self._endpoint
 
     def _call(self, action: Callable[[], Result]) -> Result:
-        """Run an action where the endpoint lives, so that it never sees a half-made change."""
+        """Run an action on the endpoint's loop, so that it never sees a partial change."""
         in_own_thread = self._thread is not None and self._thread is not threading.current_thread()
         if not in_own_thread or self._server is None or self._loop is None:
             return action()

@@ -1,8 +1,8 @@
 """A model that thinks before it answers: hidden tokens, which the cap and the bill count.
 
-What a request may say about it differs from server to server; a simulated model honours the words
-that it is told to, ignores or refuses the others, and counts its thoughts in one of the ways that
-servers have. As documented by OpenAI, Anthropic, Google, xAI, Qwen, vLLM and OpenRouter.
+The parameters that control it differ from server to server; a simulated model supports the selected
+ones, ignores or refuses the others, and counts its thinking as one of the servers does. As
+documented by OpenAI, Anthropic, Google, xAI, Qwen, vLLM and OpenRouter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
-"""From least to most."""
+"""Efforts in ascending order."""
 
 Word = Literal[
     "reasoning_effort",  # OpenAI, Gemini, Groq, Ollama: none, minimal, low, medium, high, xhigh
@@ -54,7 +54,7 @@ _THOUGHT = (
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """How a simulated model thinks.
+    """Thinking of a simulated model.
 
     Attributes:
         tokens: Median of the hidden tokens at effort ``medium`` (lognormal).
@@ -93,7 +93,7 @@ class Thinking:
 
 
 def effort_of(thinking: Thinking, data: Mapping[str, Any]) -> str:
-    """The effort that this request gets, by the words that are honoured."""
+    """Return the effort for this request, by the parameters that are supported."""
     asked = _asked(thinking, data)
     if asked is None:
         return thinking.effort
@@ -101,7 +101,7 @@ def effort_of(thinking: Thinking, data: Mapping[str, Any]) -> str:
 
 
 def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int:
-    """How many tokens the model would think: the same for a seed, question and attempt."""
+    """Draw the number of tokens of thinking: the same for a seed, question and attempt."""
     scale = thinking.scales.get(effort_of(thinking, request.data), 1.0)
     if scale <= 0:
         return 0
@@ -112,13 +112,13 @@ def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int
 
 
 def write_thoughts(tokens: int) -> str:
-    """A text of so many tokens, at four characters each."""
+    """Write a text of so many tokens, at four characters each."""
     chars = 4 * tokens
     return (_THOUGHT * (chars // len(_THOUGHT) + 1))[:chars]
 
 
 def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thinking) -> Answer:
-    """An answer behind so many thoughts, which ``max_tokens`` cuts where it bounds them."""
+    """Return an answer after so much thinking, cut by ``max_tokens`` if that includes it."""
     room = max_tokens if thinking.capped else None
     if room is not None and thoughts >= room:
         is_shown = thinking.shown in {"tags", "no_open_tag"}
@@ -132,7 +132,7 @@ def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thin
     limit = max_tokens if room is None else room - thoughts
     answer = limit_tokens(text, limit)
     thought = write_thoughts(thoughts)
-    if thinking.shown in {"tags", "no_open_tag"}:  # they are text of the answer, for the server
+    if thinking.shown in {"tags", "no_open_tag"}:  # to the server, they are text of the answer
         shown = f"{_open(thinking)}{thought}\n</think>\n\n{answer.text}"
         return Answer(shown, answer.finish_reason, thoughts + answer.completion_tokens)
     total = thoughts + answer.completion_tokens
@@ -144,7 +144,7 @@ def _open(thinking: Thinking) -> str:
 
 
 def refuse_words(thinking: Thinking, data: Mapping[str, Any]) -> SimulatedReply | None:
-    """A 400 for a word that this model does not know, or an effort that it does not have."""
+    """Return a 400 for a parameter that this model does not know, or an effort that it lacks."""
     if thinking.other_words == "refuse":
         for word in Word.__args__:  # type: ignore[attr-defined]
             name = "extra_body" if word == "google" else word
@@ -182,13 +182,13 @@ def _rank(effort: str) -> int:
 
 
 def _asked(thinking: Thinking, data: Mapping[str, Any]) -> str | None:
-    """The least of what the request asks for."""
+    """Return the lowest effort that the request asks for."""
     asked = [effort for _, effort in _all_asked(thinking, data) if _rank(effort) >= 0]
     return min(asked, key=_rank) if asked else None
 
 
 def _all_asked(thinking: Thinking, data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Each honoured word that the request uses: its parameter, and the effort that it means."""
+    """Yield each supported parameter in the request, with the effort that it means."""
     found: list[tuple[str, str]] = []
     for word in thinking.words:
         for parameter, told in _READERS[word](data):
@@ -230,7 +230,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], list[tuple[str, Any]]]] = {
     "google": lambda data: _zero_budget("thinking_config", _google_budget(data)),
     "no_think": lambda data: [("messages", "none")] if _says_no_think(data) else [],
 }
-"""What each word says: pairs of a parameter and an effort, a switch, or None."""
+"""Map of parameter to a parser: pairs of a parameter and an effort, a switch, or None."""
 
 
 def _on(thinking: Thinking) -> str:
@@ -238,7 +238,7 @@ def _on(thinking: Thinking) -> str:
 
 
 def _budget(thinking: Thinking, data: Mapping[str, Any]) -> int | None:
-    """The bound on thoughts that the request sets, in tokens."""
+    """Return the request's bound on thinking, in tokens."""
     given = [
         data["thinking"].get("budget_tokens")
         if "thinking" in thinking.words and isinstance(data.get("thinking"), dict)

@@ -1,8 +1,8 @@
-"""What a simulated model says of numbered sentences beside a passage: an honest, simple verifier.
+"""Verdicts of a simulated model on numbered sentences: a simple but real verifier.
 
-It goes by words: a sentence is supported where one or two sentences of the passage hold nearly all
-of its words, its numbers and names, and as many negations. So it finds foreign text, changed
-numbers and names and most negations, and quotes the passage letter for letter.
+It compares words: a sentence is supported if one or two sentences of the passage contain nearly all
+of its words, its numbers and names, and as many negations. So it detects foreign text, changed
+numbers and names and most negations, and quotes the passage verbatim.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ __all__ = ["asks_for_verdicts", "write_verdicts"]
 _WORD = re.compile(r"\w+")
 _NOT = frozenset({"not", "no", "never", "without", "cannot", "nor"})
 _ENOUGH = 0.8  # of a sentence's words
-_SMALL = 3  # letters; shorter words stand everywhere
+_SMALL = 3  # letters; shorter words are everywhere
 _QUOTED = 12  # words
-_LONG = 30  # words; a sentence of more may well tell several of the passage's
+_LONG = 30  # words; a longer sentence may well combine several of the passage's
 
 
 def asks_for_verdicts(schema: bytes) -> bool:
-    """Whether a schema, as JSON, is that of verdicts on numbered sentences."""
+    """Return whether a schema, as JSON, is one of verdicts on numbered sentences."""
     return b'"verdicts"' in schema and [*orjson.loads(schema).get("properties", ())] == ["verdicts"]
 
 
 def write_verdicts(passage: str, around: str) -> str:
-    """Verdicts, as JSON, on the numbered sentences in the words around a passage."""
+    """Return verdicts, as JSON, on the numbered sentences in the words around a passage."""
     told = split_sentences(passage) or [passage]
     near = [_words(span) for span in (*told, *(" ".join(both) for both in pairwise(told)))]
     whole = [*near, _words(passage)]

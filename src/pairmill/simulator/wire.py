@@ -1,4 +1,4 @@
-"""What a chat request asks for, and the envelope that an answer travels in."""
+"""Parses chat requests, and makes the envelope of answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 _CHARS_PER_TOKEN = 4
 _TOKENS_PER_MESSAGE = 4
-_CREATED = 1_700_000_000  # constant: an answer is the same whenever it is asked for
+_CREATED = 1_700_000_000  # constant: answers do not depend on the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class ChatRequest:
     """A parsed request.
 
     Attributes:
-        digest: Names the question: model, messages and sampling, under the simulator's seed. The
-            way in which a schema is asked for is no part of it.
+        digest: Identifies the question: model, messages and sampling, under the simulator's seed;
+            not the structured-output mode.
         user: The last user message.
         system: Everything before it, joined.
         mode: ``json_schema``, ``json_object`` or ``text``.
-        max_tokens: None where the request sets none.
+        max_tokens: None if the request sets none.
         data: The whole body.
-        stream: The answer is wanted as server-sent events.
+        stream: True if the answer is wanted as server-sent events.
     """
 
     digest: int
@@ -61,9 +61,9 @@ class Answer:
     """A text with its token count, and why it ended.
 
     Attributes:
-        completion_tokens: All that were written: the text's, and the thoughts'.
-        thoughts: Tokens of thought among them.
-        thought_text: The thoughts, where the model shows them in a field of their own.
+        completion_tokens: All tokens written: of the text and of the thinking.
+        thoughts: Thinking tokens among them.
+        thought_text: The thinking, if the model shows it in a field of its own.
     """
 
     text: str
@@ -74,12 +74,12 @@ class Answer:
 
 
 def count_tokens(text: str) -> int:
-    """Four characters a token, rounded up."""
+    """Count tokens as four characters each, rounded up."""
     return -(-len(text) // _CHARS_PER_TOKEN)
 
 
 def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop") -> Answer:
-    """The text, cut to ``max_tokens`` (four characters each) and then ended with ``length``."""
+    """Return the text, cut to ``max_tokens`` (four characters each) and ended with ``length``."""
     tokens = count_tokens(text)
     if max_tokens is None or tokens <= max_tokens:
         return Answer(text, finish_reason, tokens)
@@ -87,7 +87,7 @@ def limit_tokens(text: str, max_tokens: int | None, finish_reason: str = "stop")
 
 
 def parse_chat(body: bytes, seed: int) -> ChatRequest:
-    """Read a chat completion request.
+    """Parse a chat completion request.
 
     Raises:
         ValueError: It is not one; the text says why, in words for the 400 body.
@@ -127,7 +127,7 @@ def parse_chat(body: bytes, seed: int) -> ChatRequest:
 def make_envelope(
     request: ChatRequest, answer: Answer, thinking: Thinking | None = None
 ) -> dict[str, Any]:
-    """The chat.completion object around an answer of a model that thinks so, or not at all."""
+    """Make the chat.completion object of an answer, for a model with this kind of thinking."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     usage = {
         "prompt_tokens": request.prompt_tokens,
@@ -156,7 +156,7 @@ def make_envelope(
 
 
 def encode_events(envelope: dict[str, Any], parts: int = 4) -> bytes:
-    """The same answer as server-sent events: its text in so many parts, the usage, ``[DONE]``."""
+    """Encode the answer as server-sent events: its text in so many parts, the usage, ``[DONE]``."""
     first = envelope["choices"][0]
     text = first["message"].get("content") or ""
     step = -(-len(text) // parts) or 1

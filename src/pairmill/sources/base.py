@@ -96,7 +96,7 @@ class SourceFormat:
     changed_in: int = 1
 
     def is_usable(self) -> bool:
-        """Whether everything that it needs is installed."""
+        """Return whether everything that it needs is installed."""
         return all(importlib.util.find_spec(module) is not None for module in self.modules)
 
     def advice(self) -> str:

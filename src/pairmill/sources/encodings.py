@@ -164,7 +164,7 @@ def sniff_utf16(head: bytes) -> str:
 
 
 def _plain_share(data: bytes, encoding: str) -> float:
-    """The share of characters that a text of one language is made of; 0: it is not valid."""
+    """Return the share of characters that belong to text of one language; 0 if it is invalid."""
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -247,7 +247,7 @@ def _shape(sample: bytes, codec: str) -> float:
 
 
 def _fit(sample: bytes, codec: str) -> float:
-    """The share of Latin letters beyond ASCII that one language uses; 1 where there are none."""
+    """Return the share of non-ASCII Latin letters that one language uses; 1 if there are none."""
     text = sample.decode(codec, "ignore").lower()
     letters = [mark for mark in text if "\x7f" < mark < "\u0250" and mark.isalpha()]
     if not letters:

@@ -32,7 +32,7 @@ _MOST_DEPTH = 200
 
 
 def _looks_like_feed(head: bytes) -> bool:
-    """Whether the first bytes open one of these."""
+    """Return whether the first bytes open a feed."""
     start = head[:4096].lower()
     return start.lstrip().startswith(b"<") and any(root in start for root in _ROOTS)
 

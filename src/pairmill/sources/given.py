@@ -70,7 +70,7 @@ def _path(item: Any, number: int) -> str:
 
 
 def _items(given: Any) -> Iterator[Any]:
-    """The records of whatever holds some."""
+    """Yield the records of a container."""
     if isinstance(given, Mapping):
         if any(isinstance(value, Iterable) and not isinstance(value, str | bytes)
                and hasattr(value, "column_names") for value in given.values()):  # fmt: skip

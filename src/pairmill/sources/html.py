@@ -38,7 +38,7 @@ _LEAST_TAGS = 2
 
 
 def looks_like_html(text: str) -> bool:
-    """Whether a text is a page, or a fragment of one: Markdown may hold HTML too."""
+    """Return whether a text is an HTML page or fragment, and not Markdown with some HTML."""
     start = text[:8192]
     if "<" not in start:
         return False
@@ -57,7 +57,7 @@ def looks_like_html(text: str) -> bool:
 
 
 def has_entities(text: str) -> bool:
-    """Whether a text that is no HTML still spells characters as HTML does."""
+    """Return whether a text that is not HTML still contains HTML entities."""
     return "&" in text and len(_ENTITY.findall(text)) > 0
 
 

@@ -129,7 +129,7 @@ def _cut_object(tape: _Tape) -> Iterator[Item]:
 
 
 def _wraps(tape: _Tape, is_wrapper: bool) -> bool:
-    """Whether the list that begins here holds the records of a wrapping object."""
+    """Return whether the list that begins here holds the records of a wrapping object."""
     small = is_wrapper or tape.marked_bytes() <= _WRAPPER_BYTES
     return small and bool(_WRAPPED_LIST.search(tape.before(_KEY_BYTES))) and tape.next_is(b"{")
 
@@ -173,11 +173,11 @@ class _Tape:
         return bytes(self._buffer[max(0, self.at - size) : self.at])
 
     def is_empty(self) -> bool:
-        """Whether the item in work has no byte yet."""
+        """Return whether the current item is still empty."""
         return self.marked_bytes() == 0
 
     def next_is(self, byte: bytes) -> bool:
-        """Whether the next byte but white space is this one; white space is passed over."""
+        """Skip white space, and return whether the next byte is this one."""
         return self.pass_over(_SPACE) == byte
 
     def pass_over(self, pattern: re.Pattern[bytes]) -> bytes:
@@ -243,7 +243,7 @@ class _Tape:
         return True
 
     def _end_of_value(self, limit: int) -> int | None:
-        """Where the list or object at the cursor ends in the buffer; None: not before ``limit``."""
+        """Return where the list or object at the cursor ends; None if not before ``limit``."""
         at, depth = self.at, 0
         while match := _STRUCTURE.search(self._buffer, at, limit):
             hit, at = match[0], match.end()

@@ -46,7 +46,7 @@ def read_lines(opener: Opener) -> Documents:
 
 
 def _is_one_value(head: bytes) -> bool:
-    """Whether a file holds a list, or objects over several lines: no line of it is a record."""
+    """Return whether a file is one JSON value over several lines, so that no line is a record."""
     start = head.lstrip()
     if not start.startswith((b"{", b"[")):
         return False

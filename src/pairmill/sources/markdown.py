@@ -140,7 +140,7 @@ def split_front_matter(text: str, *, json_too: bool = False) -> tuple[FrontMatte
 
 
 def was_cut_alike(text: str, rest: str) -> bool:
-    """Whether reading of version 1 would have cut the same front matter off a text."""
+    """Return whether version 1 of the reader would have cut the same front matter."""
     match = _FORMER.match(text)
     cut = match is not None and any(map(_FIELD.match, match[1].split("\n")))
     return rest == (text[match.end() :] if match and cut else text)

@@ -139,7 +139,7 @@ def read_records(
 
 
 def _has_text(data: dict[str, Any], field: str | None) -> bool:
-    """Whether a record has a text in a field with a known name."""
+    """Return whether a record has text in a field with a known name."""
     fields = _lower(data)
     if field is not None:
         return bool(_text_of(_look_up(fields, field.casefold())))
@@ -188,7 +188,7 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
 
 
 def _date(data: dict[str, Any]) -> str | None:
-    """When a record says that it was published."""
+    """Return a record's date of publication, if it has one."""
     for name in _DATE_FIELDS:
         value = data.get(name)
         if isinstance(value, str) and 4 <= len(value) <= _LONGEST_DATE and _YEAR.search(value):  # noqa: PLR2004 (a year)

@@ -65,7 +65,7 @@ def credentials_for(inputs: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_remote(given: str) -> bool:
-    """Whether an input is a URL."""
+    """Return whether an input is a URL."""
     return _URL.match(given) is not None
 
 
@@ -212,6 +212,6 @@ def _is_pattern(given: str, path: str) -> bool:
 
 
 def _why(error: Exception) -> str:
-    """What a store said, on one line and without an address, whose query may hold a secret."""
+    """Format a store's error as one line without the address, whose query may hold a secret."""
     words = re.sub(r"\S+://\S+", "...", str(error).split("\n", 1)[0])
     return plain_line(words, 200) or type(error).__name__

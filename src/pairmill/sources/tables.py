@@ -154,7 +154,7 @@ def _delimiter(sample: str, name: str) -> str:
 
 
 def _are_names(row: list[str]) -> bool:
-    """Whether a row names columns: short, different, no numbers, no sentences."""
+    """Return whether a row holds column names: short, distinct, no numbers, no sentences."""
     bare = [cell.strip() for cell in row]
     return (
         any(bare)

@@ -156,7 +156,7 @@ async def test_a_key_that_expired_is_renewed_by_the_users_own_function(
 def test_a_secret_stands_in_the_environment_and_not_in_a_setting() -> None:
     with pytest.raises(ConfigError, match=r"request.*x-api-key.*\$\{NAME\}"):
         load(given={"request": {"headers": {"x-api-key": "abc"}}})
-    with pytest.raises(ConfigError, match="stream: is pairmill's own"):
+    with pytest.raises(ConfigError, match="stream: is set by pairmill"):
         load(given={"request": {"body": {"stream": True}}})
     given = {"request": {"headers": {"x-api-key": "${K}"}}, "base_url": "http://localhost/v1"}
     assert resolve(load(given=given), {"K": "abc"}).options.headers == {"x-api-key": "abc"}

@@ -83,7 +83,7 @@ def test_a_change_of_its_text_is_another_recipe(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("gone.py", "there is no such recipe file; a run folder keeps a copy of recipes in YAML"),
+        ("gone.py", "there is no such recipe file; a run folder keeps copies of YAML recipes"),
         ("brewing.py:recip", "has no 'recip'; did you mean 'recipe'"),
         ("brewing.py:twice", "is a int; needs 'async def twice"),
         ("brewing.py:QUESTION", "is a ChunkQuestion; needs"),

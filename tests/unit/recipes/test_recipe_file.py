@@ -35,7 +35,7 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "anser", "did you mean 'answer'",
     ),
     "missing key": ([("version: 1\n", "")], "name: mine", "'version' is missing"),
-    "key twice": ([("version: 1", "version: 1\nversion: 2")], "version: 2", "stands twice"),
+    "key twice": ([("version: 1", "version: 1\nversion: 2")], "version: 2", "is given twice"),
     "undefined name": (
         [("asked by {{ asker }}", "asked by {{ askr }}")], "askr",
         "undefined name 'askr'; did you mean 'asker'",
@@ -99,10 +99,10 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
             ("version: 1", "version: 1\nunit: {of: chunks, by: subject}"),
             ("fields: [difficulty]", "fields: {sources: x}"),
         ],
-        "sources", "is written by itself",
+        "sources", "is written by pairmill",
     ),
     "distinct without a list": (
-        [("    max_tokens: 900", "    distinct: title")], "distinct", "steps with 'for_each'"
+        [("    max_tokens: 900", "    distinct: title")], "distinct", "needs 'for_each'"
     ),
     "text and number": (
         [("{{ asker }}", "{{ title + 1 }}")], "title + 1", "does not fit the types of its values"
@@ -129,7 +129,7 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "fit the types",
     ),
     "times of a text": (
-        [("{{ asker }}", "{{ title * 3 }}")], "title * 3", "'*' is for numbers alone"
+        [("{{ asker }}", "{{ title * 3 }}")], "title * 3", "'*' is only for numbers"
     ),
     "type in the constant part": (
         [("{{ audience }}", "{{ audience + 1 }}")], "audience + 1", "fit the types"
@@ -155,15 +155,15 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
     ),
     "passage in a branch that is never taken": (
         [("{{ passage }}", "{% if false %}{{ passage }}{% endif %}")], "user: |",
-        "places the text under a condition only",
+        "places the text only under a condition",
     ),
     "passage in one branch": (
         [("{{ passage }}", "{% if asker == 'a sceptic' %}{{ passage }}{% endif %}")], "user: |",
-        "places the text under a condition only",
+        "places the text only under a condition",
     ),
     "passage in a loop": (
         [("{{ passage }}", "{% for x in [1] %}{{ passage }}{% endfor %}")], "user: |",
-        "places the text under a condition only",
+        "places the text only under a condition",
     ),
     "set around a block": (
         [("{{ passage }}", "{% set x %}{{ passage }}{% endset %}{{ x }}")], "{% set x",
@@ -195,7 +195,7 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
             "  - name: more\n    user: '" + "{% for a in write.pairs %}" * 12 + "x"
             + "{% endfor %}" * 12 + "'\n    answer: {text: text}\nrows:"
         ))],
-        "    user: '{%", "turns, more than 100,000",
+        "    user: '{%", "iterations, more than 100,000",
     ),
     "misspelt option of a draw": (
         [("[a beginner, a sceptic]", "{valuse: [a beginner, a sceptic]}")], "valuse",
@@ -241,10 +241,10 @@ def test_a_mistake_is_told_with_its_file_and_line(name: str) -> None:
         ("{type: object, properties: {a: {type: string, minLength: 3}}}", "keyword 'minLength'"),
         ("{type: object, properties: {a: {type: array, items: {type: string}}}}", "'maxItems'"),
         ("{type: object, properties: {a: {type: object, patternProperties: {}}}}", "patternProp"),
-        ("{type: object, properties: {a: {type: string}}, additionalProperties: 1}", "but false"),
+        ("{type: object, properties: {a: {type: string}}, additionalProperties: 1}", "than false"),
         ("{type: object, properties: {a: {type: string}}, required: []}", "requires every"),
         ("{type: object, properties: {a: {type: string, enum: []}}}", "needs 1 to 200 choices"),
-        ("{type: object, properties: {a: {enum: [x, X]}}}", "the choice 'X' stands twice"),
+        ("{type: object, properties: {a: {enum: [x, X]}}}", "the choice 'X' is given twice"),
         ("{type: object, properties: {a: {type: string, maxLength: -2}}}", "from 1 to 20,000"),
         ("{type: object, properties: {a: {type: integer, maximum: 1.5}}}", "a whole number"),
         ("{type: object, properties: {a: {type: number, minimum: 9, maximum: 1}}}", "is above"),
@@ -443,5 +443,5 @@ def test_a_check_that_is_off_is_kept_from_doing_anything(word: str) -> None:
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(MINE, "utf-8")
-    with pytest.raises(ConfigError, match=r"a folder, where a recipe is a file: .*mine\.yaml$"):
+    with pytest.raises(ConfigError, match=r"is a folder, and a recipe is a file: .*mine\.yaml$"):
         make_generator(settings(recipe=str(tmp_path)))

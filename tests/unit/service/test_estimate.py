@@ -53,7 +53,7 @@ async def test_a_recipe_file_says_by_rehearsal_how_many_rows_and_calls_a_unit_ta
     assert found.rows > 3  # more than backtranslate is asked for
     total = estimate(found, load(), [MINI])
     assert total.pairs.high == found.rows
-    assert any("only a pilot tells" in note for note in notes_on(total, load()))
+    assert any("only a pilot shows how many" in note for note in notes_on(total, load()))
     assert (await survey(load(given=given))).rows is None
 
 

@@ -24,7 +24,7 @@ def test_the_list_keeps_to_the_width_of_the_terminal(width: int) -> None:
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("mine", "utf-8")
-    with pytest.raises(UsageError, match="is there already") as refused:
+    with pytest.raises(UsageError, match="exists already") as refused:
         write_new(file, None)
     assert refused.value.exit_code == 2
     assert file.read_text("utf-8") == "mine"
@@ -59,6 +59,6 @@ def test_units_of_one_subject_are_told_as_such(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     unit = ("version: 1", "version: 1\nunit: {of: chunks, by: subject, size: 4}")
     file.write_text(changed(unit), "utf-8")
-    assert "2 to 4 chunks of one subject, each of another document" in "\n".join(
+    assert "2 to 4 chunks of one subject, each from another document" in "\n".join(
         check_lines(settings(recipe=str(file)))
     )

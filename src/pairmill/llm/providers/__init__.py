@@ -1,1 +1,1 @@
-"""The wires to a model, one file each."""
+"""Clients of model endpoints ("wires"), one file each, and provider profiles."""

@@ -1,9 +1,9 @@
-"""Which of the wire's words one model takes, and what a refusal teaches of them. Pure.
+"""Request parameters that one model accepts, as learned from its refusals. Pure.
 
-A refusal is read by the name of the parameter in it, whatever its verb: "temperature is
-deprecated", "invalid temperature: only 1 is allowed" and "Unknown name 'temperature'" all mean the
-same. The name is looked for in ``param``, in quotes, and as a bare word, also inside of JSON that
-stands in a string, as gateways nest the errors of those behind them.
+A refusal is parsed by the parameter's name, whatever the verb: "temperature is deprecated",
+"invalid temperature: only 1 is allowed" and "Unknown name 'temperature'" all mean the same. The
+name is searched in ``param``, in quotes, and as a bare word, also within JSON in a string, since
+gateways nest the errors of upstream servers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _MOST_CHARS = 8000
 _MOST_DEPTH = 8
 _ECHOES = frozenset({"input", "ctx", "request", "body", "failed_generation", "url"})
 _TOKEN_WORDS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens")
-_LEAST_BOUND = 64  # a smaller number is no bound on an answer's length
+_LEAST_BOUND = 64  # a smaller number is not a bound on an answer's length
 _OPTIONAL = ("temperature", "top_p", "seed", "stream", "service_tier")
-_ELSEWHERE = frozenset({403, 404})  # seldom about a word: only where one is named
+_ELSEWHERE = frozenset({403, 404})  # rarely about a parameter: only if one is named
 
 _ABOUT_LENGTH = re.compile(
     r"context[ _](?:length|size|window)|maximum context|(?:prompt|input) is too (?:long|large)"
@@ -61,12 +61,12 @@ _MUST_BE_POSITIVE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a refusal says, apart from its kind.
+    """Contents of a refusal, apart from its kind.
 
     Attributes:
-        params: Names that it gives in a field of their own, such as ``param``.
-        text: All its words, nested ones included, without what it repeats of the request.
-        is_exact: One of ``params`` is a field that was sent: the text names nothing else.
+        params: Parameter names in a field of their own, such as ``param``.
+        text: All its text, nested errors included, without echoes of the request.
+        is_exact: True if one of ``params`` was sent: then names in the text are ignored.
     """
 
     status: int
@@ -75,7 +75,7 @@ class Refusal:
     is_exact: bool = False
 
     def about(self, sent: Iterable[str]) -> Refusal:
-        """The same, seen beside the fields that were sent."""
+        """Return the refusal together with the fields that were sent."""
         is_exact = self.is_exact or self._in_params(tuple(sent)) is not None
         return replace(self, is_exact=is_exact)
 
@@ -87,7 +87,7 @@ class Refusal:
         return None
 
     def names(self, fields: Iterable[str]) -> str | None:
-        """The first of the fields that it names: in its own place, in quotes, or in words."""
+        """Return the first of the fields that it names: in its own field, quoted, or in words."""
         names = tuple(fields)
         exact = self._in_params(names)
         if exact is not None or self.is_exact:
@@ -100,16 +100,16 @@ class Refusal:
 
     @property
     def is_about_format(self) -> bool:
-        """Whether it is about the way in which a schema was sent."""
+        """True if it is about the way in which a schema was sent."""
         return bool(_ABOUT_FORMAT.search(f"{' '.join(self.params)} {self.text}"))
 
 
 def read_refusal(status: int, body: Any) -> Refusal | None:
-    """What a reply of a status that means a refusal says; None for any other status.
+    """Parse a reply whose status means a refusal; None for any other status.
 
     Args:
         status: The HTTP status.
-        body: The decoded body, or its bytes where it is no JSON.
+        body: The decoded body, or its bytes if it is not JSON.
     """
     if status not in REFUSALS and status != 500:  # noqa: PLR2004 (a template that raises)
         return None
@@ -124,7 +124,7 @@ def read_refusal(status: int, body: Any) -> Refusal | None:
 
 
 def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
-    """All texts of a body under their keys; JSON within a text is gone into."""
+    """Yield all texts of a body with their keys; JSON within a text is parsed too."""
     if depth == 0:
         return
     if isinstance(value, dict):
@@ -143,7 +143,7 @@ def _texts(value: Any, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _nested(text: str) -> Any:
-    """The JSON value that a text holds, if any: gateways quote the error of whom they asked."""
+    """Parse the JSON value in a text, if any: gateways quote the upstream server's error."""
     start = min((at for at in (text.find("{"), text.find("[{")) if at >= 0), default=-1)
     if start < 0:
         return None
@@ -155,21 +155,21 @@ def _nested(text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class WireDialect:
-    """Which of the wire's optional words one model takes.
+    """Optional request parameters that one model accepts.
 
     Attributes:
-        tokens: The name of the field that bounds the answer's length; "": none is sent.
-        has_swapped: The other name of ``tokens`` was refused before.
-        most_tokens: No more than that may be asked for; 0: no bound is known.
-        temperature: ``asked``: as the request has it; ``run``: the run's own, whatever the request
-            says; ``positive``: as asked, but never 0.
-        without: Fields that are left out; ``system``: its text opens the user's turn instead.
+        tokens: Name of the field that bounds the answer's length; "": none is sent.
+        has_swapped: True if the other name of ``tokens`` was refused before.
+        most_tokens: Maximum value for it; 0: unknown.
+        temperature: ``asked``: as in the request; ``run``: the run's own, whatever the request;
+            ``positive``: as in the request, but never 0.
+        without: Fields to leave out; ``system``: its text is put before the user's message.
         schema: ``strict``; ``trimmed``: strict, without the bounds on lengths that OpenAI's strict
-            mode refuses; ``loose``: not strict, as it stands.
-        schema_without: Keywords of JSON schema that are left out of what is sent.
-        has_number_enums: A list of numbers is sent as one; else as a range.
-        mode: No stronger way of sending a schema than this is used.
-        form: Which form of the wish about reasoning is sent; see `ReasoningSearch`.
+            mode refuses; ``loose``: not strict, unchanged.
+        schema_without: Keywords of JSON schema to leave out.
+        has_number_enums: True to send an enum of numbers as such; else as a range.
+        mode: Strongest structured-output mode to use.
+        form: Index of the reasoning parameters to send; see `ReasoningSearch`.
     """
 
     tokens: str = "max_tokens"
@@ -191,13 +191,13 @@ class WireDialect:
         temperature: float | None = None,
         may_weaken: bool = True,
     ) -> WireDialect | None:
-        """The dialect to try next, if a refusal is about a word of this one.
+        """Return the dialect to try next, if a refusal is about a parameter of this one.
 
         Args:
             refusal: What the server said.
-            sent: The body that it refused.
-            temperature: The run's own.
-            may_weaken: Whether a schema may be sent in a weaker way.
+            sent: The refused body.
+            temperature: The run's temperature.
+            may_weaken: True if a schema may be sent in a weaker way.
         """
         if refusal.status == 500:  # noqa: PLR2004 (templates that refuse a role raise)
             return self._after_roles(refusal)
@@ -270,11 +270,11 @@ class WireDialect:
         return self.weaker(Mode.JSON_SCHEMA if schema is not None else Mode.JSON_OBJECT)
 
     def bare(self) -> WireDialect:
-        """The dialect that says nothing that could be left out."""
+        """Return the dialect without anything that could be left out."""
         return replace(self, without=self.without | {*_OPTIONAL, "system"}, form=0)
 
     def weaker(self, than: Mode) -> WireDialect:
-        """The dialect that sends schemas in the next weaker way."""
+        """Return the dialect that sends schemas in the next weaker way."""
         weaker = Mode.JSON_OBJECT if than is Mode.JSON_SCHEMA else Mode.PROMPT
         return replace(self, mode=weaker)
 

@@ -1,9 +1,8 @@
 """The direct wire: bytes out and bytes in, without the openai library.
 
-For endpoints that take a plain key. A call costs a small part of the processor time that the SDK
-takes for it. What carries the bytes is chosen by the address: plain HTTP goes over the event loop
-itself (`plain_http`), all else through an HTTP client in Rust (`reqwest`). Whatever goes wrong has
-the same name on every wire.
+For endpoints that take a plain key. A call takes a small fraction of the CPU time of the SDK. The
+address decides the transport: plain HTTP runs on the event loop itself (`plain_http`), everything
+else through an HTTP client in Rust (`reqwest`). Failures have the same names on every wire.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["DirectProvider", "account_headers"]
 
 _CONNECT_S = 30.0
-_CONNECT_SHARE = 0.9  # of the read timeout, at most: what fires first tells whether it was sent
+_CONNECT_SHARE = 0.9  # of the read timeout, at most: which fires first tells whether it was sent
 _REDIRECTS = range(300, 400)
 _ACCOUNT = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 
 
 def account_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    """The headers that name an account's parts, from where the openai SDK takes them too."""
+    """Return the headers that name an account's parts, from the openai SDK's variables."""
     found = {header: environ.get(name, "").strip() for name, header in _ACCOUNT.items()}
     return {header: value for header, value in found.items() if value}
 
@@ -46,15 +45,15 @@ class DirectProvider:
     """A `Provider` without a library between us and HTTP.
 
     Args:
-        endpoint: Where to, and with which key.
-        clock: For the moment that an answer is dated with.
-        encoder: Writes requests; one of the endpoint's own profile where None.
-        concurrency: The most calls that will ever be in flight: so many connections are kept.
-        timeout_s: Longest silence of the server, once the request is sent.
-        connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
+        endpoint: Address and key.
+        clock: Clock to date answers with.
+        encoder: Encodes requests; one for the endpoint's profile if None.
+        concurrency: Maximum calls in flight, and thus connections to keep.
+        timeout_s: Maximum silence of the server, once the request is sent.
+        connect_timeout_s: Maximum time to get a connection. Both together bound a whole call.
         headers: More headers for every call, such as those of ``account_headers``.
-        plain: Whether plain addresses go over the event loop itself; by default where the extra
-            ``fast`` is installed.
+        plain: True to use the event loop itself for plain HTTP; by default if the extra ``fast``
+            is installed.
 
     Raises:
         ProviderError: The address cannot be used.
@@ -98,7 +97,7 @@ class DirectProvider:
         )
 
     def complete(self, request: Request, mode: Mode) -> Coroutine[Any, Any, ProviderReply]:
-        """See `Provider`. A word that the model refuses is left out from then on."""
+        """See `Provider`. A parameter that the model refuses is left out from then on."""
         ask = self._ask if self._keys is None else self._ask_with_fresh_key
         return send(self._encoder, request, mode, ask)
 
@@ -107,7 +106,7 @@ class DirectProvider:
         await self._transport.aclose()
 
     async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
-        """Ask with a key that is valid now; once more with a new one where it was refused."""
+        """Ask with a current key, and once more with a new one if it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
         self._renew(await self._keys.get())
         try:
@@ -118,7 +117,7 @@ class DirectProvider:
         return await self._ask(content)
 
     def _renew(self, key: str) -> bool:
-        """Whether the key is another one than before."""
+        """Renew the key; return whether it changed."""
         if key in self._secrets:
             return False
         self._secrets = (*self._secrets[-3:], key)
@@ -127,7 +126,7 @@ class DirectProvider:
 
     async def _ask(self, content: bytes) -> ProviderReply:
         call = self._transport.post(content)
-        del content  # some 8 KB that each call would hold for as long as it waits
+        del content  # some 8 KB that each call would hold while it waits
         reply = await call
         status, headers = reply.status, hide_in_headers(reply.headers, self._secrets)
         if status in _REDIRECTS:
@@ -165,5 +164,5 @@ def _transport(
         concurrency=concurrency,
         timeout_s=timeout_s,
         connect_timeout_s=connect_timeout_s,
-        is_direct=endpoint.is_loopback,  # a proxy is of no use on the way to ourselves
+        is_direct=endpoint.is_loopback,  # loopback needs no proxy
     )

@@ -1,6 +1,6 @@
-"""How failures below HTTP are named: the same words on every wire.
+"""Names failures below HTTP, with the same words on every wire.
 
-Each function raises. Of a library's error only its type is ever used, never its text or a request.
+Each function raises. Only the type of a library's error is used, never its text or a request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SEE_OTHER = 303
 
 
 def raise_timeout(*, sent: bool) -> NoReturn:
-    """No answer in time (it may be paid for), or not even a connection."""
+    """Raise for a timeout: no answer (it may be billed), or not even a connection."""
     if sent:
         raise ProviderError(
             Kind.TIMEOUT, "no answer in time", code="timeout", maybe_paid=True
@@ -42,7 +42,7 @@ def raise_timeout(*, sent: bool) -> NoReturn:
 
 
 def raise_broken(*, sent: bool) -> NoReturn:
-    """The connection broke; where the request was sent, it may be paid for."""
+    """Raise for a broken connection; if the request was sent, it may be billed."""
     raise ProviderError(
         Kind.LOST if sent else Kind.OVERLOAD,
         "the connection broke before the answer was whole" if sent else "the connection broke",
@@ -52,21 +52,21 @@ def raise_broken(*, sent: bool) -> NoReturn:
 
 
 def raise_refused() -> NoReturn:
-    """Nobody listens there."""
+    """Raise for a refused connection."""
     raise ProviderError(
         Kind.OVERLOAD, "the endpoint does not accept connections", code="refused"
     ) from None
 
 
 def raise_unknown_host() -> NoReturn:
-    """The name has no address, or the name server is away."""
+    """Raise for a host name that does not resolve, or an unreachable name server."""
     raise ProviderError(
         Kind.OVERLOAD, "the endpoint's host name cannot be resolved", code="dns"
     ) from None
 
 
 def raise_no_tls() -> NoReturn:
-    """No TLS there, or none that is trusted."""
+    """Raise for a server without TLS, or without trusted TLS."""
     raise ProviderError(
         Kind.CONFIG,
         "no trusted TLS connection to the endpoint; check base_url and certificates",
@@ -75,7 +75,7 @@ def raise_no_tls() -> NoReturn:
 
 
 def raise_bad_address() -> NoReturn:
-    """The address is no address, or the proxy on the way refuses us."""
+    """Raise for an invalid address, or a proxy that refuses us."""
     raise ProviderError(
         Kind.CONFIG,
         "the endpoint's address (or the proxy on the way) cannot be used",
@@ -84,27 +84,27 @@ def raise_bad_address() -> NoReturn:
 
 
 def raise_bad_encoding() -> NoReturn:
-    """The reply cannot be unpacked."""
+    """Raise for a reply that cannot be decompressed."""
     raise ProviderError(
         Kind.LOST, "the reply's content encoding is broken", code="encoding", maybe_paid=True
     ) from None
 
 
 def raise_unknown_encoding(name: str) -> NoReturn:
-    """The reply is packed in a way that cannot be read here, though nobody asked for it."""
+    """Raise for a reply with an unsupported content encoding, which was not asked for."""
     shown = "".join(char for char in name[:20] if char.isalnum() or char in "-_,") or "something"
     library = {"br": "; 'pip install brotli'", "zstd": "; 'pip install zstandard'"}.get(name, "")
     raise ProviderError(
         Kind.CONFIG,
-        f"the endpoint packs its replies as '{shown}', which cannot be read here{library}, or have"
-        " it (or the proxy on the way) send them unpacked",
+        f"the endpoint sends its replies as '{shown}', which cannot be decompressed{library}, or"
+        " have it (or the proxy in between) send them uncompressed",
         code="encoding",
         maybe_paid=True,
     ) from None
 
 
 def raise_no_proxy() -> NoReturn:
-    """The proxy that the environment names cannot be reached, or does not let us through."""
+    """Raise for a proxy from the environment that is unreachable or refuses us."""
     raise ProviderError(
         Kind.OVERLOAD,
         "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY, HTTP_PROXY) does not"
@@ -114,7 +114,7 @@ def raise_no_proxy() -> NoReturn:
 
 
 def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -> NoReturn:
-    """The reply goes on beyond what is read; ``headers`` are those about limits."""
+    """Raise for a reply that is too large; ``headers`` are those about limits."""
     raise ProviderError(
         Kind.BADOUT,
         f"the reply is longer than {limit_bytes >> 20} MiB",
@@ -126,7 +126,7 @@ def raise_too_large(limit_bytes: int, status: int, headers: Mapping[str, str]) -
 
 
 def raise_redirect(status: int) -> NoReturn:
-    """The endpoint names another address. A key is not carried there."""
+    """Raise for a redirect. A key is never sent to another address."""
     if status == _SEE_OTHER:
         raise classify(status, {}, None, now=0.0) from None
     raise ProviderError(

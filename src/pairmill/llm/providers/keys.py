@@ -1,4 +1,4 @@
-"""Keys that are renewed while a run goes on, and what of a key no text may show."""
+"""Keys that are renewed during a run, and the secrets that no text may show."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RenewedKey", "secrets_of"]
 
-_FRESH_S = 60.0  # a source that caches its token itself is asked no more often than this
+_FRESH_S = 60.0  # minimum time between calls of the source, which may cache its token itself
 
 
 class RenewedKey:
     """A key from a function, asked again once a minute.
 
     Args:
-        source: Returns a key that is valid now.
+        source: Returns a currently valid key.
         clock: Measures the minute.
     """
 
@@ -31,7 +31,7 @@ class RenewedKey:
         self._until = float("-inf")
 
     async def get(self) -> str:
-        """The key in use, or a new one where it is a minute old.
+        """Return the current key, or a new one if it is a minute old.
 
         Raises:
             ConfigError: The function returned no key.
@@ -41,7 +41,7 @@ class RenewedKey:
         return await self.get_new()
 
     async def get_new(self) -> str:
-        """A new key, whatever the age of the one in use.
+        """Get a new key, whatever the age of the current one.
 
         Raises:
             ConfigError: The function returned no key.
@@ -52,7 +52,7 @@ class RenewedKey:
 
 
 def secrets_of(endpoint: Endpoint) -> tuple[str, ...]:
-    """The texts that no message may repeat: the key, and the values of secret headers."""
+    """Return the texts that no message may repeat: the key, and values of secret headers."""
     key = endpoint.key.reveal()
     hidden = [text for name, text in endpoint.options.headers.items() if _is_secret(name)]
     return tuple(filter(None, (key, *hidden)))

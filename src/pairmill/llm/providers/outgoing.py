@@ -1,7 +1,7 @@
-"""One way to make an httpx2 client: whom it trusts, and which proxy it asks.
+"""Makes httpx2 clients: which certificates they trust, and which proxy they use.
 
 Both come from the environment (``SSL_CERT_FILE``, ``SSL_CERT_DIR``; ``HTTPS_PROXY``,
-``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), but no proxy is asked on the way to this machine.
+``HTTP_PROXY``, ``ALL_PROXY``, ``NO_PROXY``), but this machine is always reached without a proxy.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ def make_client(
     """Return a client.
 
     Args:
-        is_loopback: What it asks is on this machine.
-        limits: Of its connections.
+        is_loopback: True if the server is on this machine.
+        limits: Limits of its connections.
         options: More arguments of ``httpx2.AsyncClient``.
 
     Raises:
         ConfigError: The environment names a proxy that cannot be used.
     """
     try:
-        if is_loopback:  # a transport of its own: proxies are not looked for, certificates are
+        if is_loopback:  # an explicit transport ignores proxies, but not certificates
             transport = httpx2.AsyncHTTPTransport(limits=limits)
             return httpx2.AsyncClient(transport=transport, **options)
         return httpx2.AsyncClient(limits=limits, **options)

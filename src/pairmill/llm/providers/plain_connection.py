@@ -1,4 +1,4 @@
-"""One plain HTTP/1.1 connection: a question out, a reply in, and everything that can be wrong."""
+"""One plain HTTP/1.1 connection: sends a request, receives a reply, and handles all failures."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _INTERIM = range(_LEAST_STATUS, 200)
 
 
 class WireReply(Struct, frozen=True):
-    """A reply as it came over the wire.
+    """A reply as received.
 
     Attributes:
-        headers: Those about limits.
-        body: Still packed; of a body beyond its limit only the beginning.
-        packing: Its content encoding, in lower case; empty where it has none.
+        headers: Headers about limits.
+        body: Body, still compressed; only the beginning if it exceeds the limit.
+        packing: Content encoding, in lower case; empty if there is none.
     """
 
     status: int
@@ -39,18 +39,18 @@ class WireReply(Struct, frozen=True):
 
 
 class PlainConnection(asyncio.Protocol):
-    """One connection, with at most one question on its way.
+    """One connection, with at most one request in flight.
 
     Attributes:
-        asked_at: When the call began that has it now, by the loop's clock.
-        heard_at: When the last bytes came, or the question was sent.
-        is_open: Another question may be sent, for all that the event loop was told.
+        asked_at: Start of the current call, by the loop's clock.
+        heard_at: Time when the last bytes came, or the request was sent.
+        is_open: True if another request may be sent, as far as the event loop knows.
     """
 
     _socket: asyncio.Transport
     _status: int  # 0: the reply's head is not complete
     _headers: dict[str, str]
-    _body: list[bytes]  # mostly one piece, which is then never copied
+    _body: list[bytes]  # usually one piece, which is then never copied
     _body_bytes: int
     _packing: bytes
     _most: int  # of the body
@@ -70,11 +70,11 @@ class PlainConnection(asyncio.Protocol):
         self._begin()
 
     def is_quiet(self) -> bool:
-        """Ask the system as well: the other side may have hung up since the loop last looked."""
+        """Return whether it is still open and unread; asks the system too."""
         return self.is_open and not self._news.poll(0)
 
     def ask(self, data: bytes, began_at: float) -> asyncio.Future[WireReply]:
-        """Send a question. The future gives the reply, a ConnectionError or a TimeoutError."""
+        """Send a request. The future gets the reply, a ConnectionError or a TimeoutError."""
         self.asked_at = began_at
         self.heard_at = self._loop.time()
         self._future = self._loop.create_future()
@@ -82,7 +82,7 @@ class PlainConnection(asyncio.Protocol):
         return self._future
 
     def time_out(self) -> None:
-        """Give the question up."""
+        """Abandon the request."""
         self._fail(TimeoutError())
 
     def abort(self) -> None:
@@ -90,17 +90,17 @@ class PlainConnection(asyncio.Protocol):
         self.is_open = False
         self._socket.abort()
 
-    # What the event loop calls: see asyncio.Protocol.
+    # Called by the event loop: see asyncio.Protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the socket."""
-        self._socket = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        self._socket = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
         self._news.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
-        """Read on; hand the reply over once it is whole, or too much."""
-        if self._future is None:  # nobody asked
+        """Parse data; deliver the reply once it is complete, or too large."""
+        if self._future is None:  # not requested
             self.abort()
             return
         self.heard_at = self._loop.time()
@@ -111,34 +111,34 @@ class PlainConnection(asyncio.Protocol):
             if not self._is_whole:
                 self._fail(ConnectionError())
                 return
-            self._has_more = True  # garbage behind a good reply
+            self._has_more = True  # garbage after a good reply
         if self._is_whole:
             is_sent = not self._socket.get_write_buffer_size()  # else: answered before it was asked
             self._finish(is_reusable=self._is_kept and is_sent and not self._has_more)
         elif self._body_bytes > self._most:
             self._finish(is_reusable=False)
         elif self._wire_bytes > 2 * self._most + _HEAD_LIMIT_BYTES:
-            self._fail(ConnectionError())  # a head, trailers or chunk marks without end
+            self._fail(ConnectionError())  # an endless head, trailers or chunk marks
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that there is no more to come."""
+        """Handle the end of the stream."""
         self.is_open = False
         if self._future is not None:
             if exc is None and self._status and not self._is_framed:
-                self._finish(is_reusable=False)  # a body that lasts as long as the connection
+                self._finish(is_reusable=False)  # a body that ends with the connection
             else:
                 self._fail(ConnectionError())
-        del self._parser  # it holds this connection, and would keep both from being freed
+        del self._parser  # a reference cycle with this connection
 
-    # What the parser calls: see httptools.HttpResponseParser.
+    # Called by the parser: see httptools.HttpResponseParser.
 
     def on_message_begin(self) -> None:
-        """Take note of a second reply behind a whole one."""
+        """Detect a second reply after a complete one."""
         self._has_more = self._is_whole
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep what is about limits, framing and packing."""
-        if self._status:  # a trailer, or another reply that nobody asked for
+        """Keep headers about limits, framing and compression."""
+        if self._status:  # a trailer, or another reply that was not requested
             return
         name = name.lower()
         if name.startswith(_LIMIT_HEADERS):
@@ -151,7 +151,7 @@ class PlainConnection(asyncio.Protocol):
             self._packing = b"" if packing == b"identity" else packing
 
     def on_headers_complete(self) -> None:
-        """Take the status; news on the way to a reply is passed over."""
+        """Store the status; informational responses are ignored."""
         if self._status:
             return
         status = self._parser.get_status_code()
@@ -164,13 +164,13 @@ class PlainConnection(asyncio.Protocol):
             self._most = body_limit(status)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+        """Store a piece of the body."""
         if not self._has_more:
             self._body.append(body)
             self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        """Take note that the reply is whole."""
+        """Mark the reply as complete."""
         self._is_whole = self._status != 0
         self._is_kept = self._parser.should_keep_alive()
 
@@ -188,11 +188,11 @@ class PlainConnection(asyncio.Protocol):
         if future is not None and not future.done():
             headers, body = limit_headers(self._headers), b"".join(self._body)
             future.set_result(WireReply(self._status, headers, body, self._packing))
-        self._begin()  # what is idle holds on to nothing
+        self._begin()  # an idle connection keeps no references
 
     def _fail(self, error: OSError) -> None:
         if self._status and not is_success(self._status):
-            self._finish(is_reusable=False)  # the status says enough
+            self._finish(is_reusable=False)  # the status is enough
             return
         future, self._future = self._future, None
         self.abort()

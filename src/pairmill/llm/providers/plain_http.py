@@ -1,9 +1,9 @@
-"""Plain HTTP/1.1 on the event loop itself, for a server that is reached without TLS or proxy.
+"""Plain HTTP/1.1 on the event loop itself, for servers without TLS or proxy.
 
-llhttp (by httptools) reads the replies; here are only the connections and their deadlines. It costs
-half of what the client in Rust does, and spares the passing of the interpreter's lock between its
-thread and the event loop (docs/decisions/0006). Whatever needs more than this (TLS, a proxy) goes
-by `reqwest`. Both hold the same promises; the same tests try them.
+llhttp (by httptools) parses the replies; this module manages connections and deadlines. It takes
+half the CPU time of the client in Rust, and avoids passing the GIL between its thread and the event
+loop (docs/decisions/0006). Anything else (TLS, a proxy) uses `reqwest`. Both make the same promises
+and pass the same tests.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["PlainTransport", "is_plain"]
 
 _KEEP_ALIVE_S = 60.0
-_LOOK_S = 1.0  # between looks at the deadlines, at most
-_LOOKS = 10  # in one timeout: so exact are the deadlines
-_RESOLVED_S = 10.0  # a thousand connections at a start ask for the host's addresses once
+_LOOK_S = 1.0  # maximum time between checks of the deadlines
+_LOOKS = 10  # checks per timeout: the precision of the deadlines
+_RESOLVED_S = 10.0  # a thousand connections at a start share one name look-up
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 
 def is_plain(url: str, *, is_loopback: bool) -> bool:
-    """Whether an address can be reached in this way: plain http, and no proxy before it."""
+    """Return whether an address can be reached in this way: plain http without a proxy."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not url.isascii():
         return False
@@ -50,10 +50,10 @@ class PlainTransport:
     """A `Transport` over plain HTTP/1.1.
 
     Args:
-        url: Where to; `is_plain` must hold.
-        headers: For every call.
-        timeout_s: Longest silence of the server, once the request is sent.
-        connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
+        url: Address; `is_plain` must be true for it.
+        headers: Headers for every call.
+        timeout_s: Maximum silence of the server, once the request is sent.
+        connect_timeout_s: Maximum time to get a connection. Both together bound a whole call.
 
     Raises:
         ProviderError: The address or a header cannot be used.
@@ -76,7 +76,7 @@ class PlainTransport:
         self._head = self._make_head()
         self._timeout_s = timeout_s
         self._connect_timeout_s = connect_timeout_s
-        self._idle: deque[PlainConnection] = deque()  # the latest used on the right
+        self._idle: deque[PlainConnection] = deque()  # most recently used on the right
         self._busy: set[PlainConnection] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -94,7 +94,7 @@ class PlainTransport:
         data = b"%b%d\r\n\r\n%b" % (self._head, len(content), content)
         try:
             answer = connection.ask(data, began_at)
-            del content, data  # of no more use, and an answer is waited for long
+            del content, data  # not needed while waiting for the answer
             reply = await answer
         except ConnectionError:
             failures.raise_broken(sent=True)
@@ -131,7 +131,7 @@ class PlainTransport:
         await asyncio.sleep(0)  # the loop closes them now
 
     def _take_idle(self) -> PlainConnection | None:
-        """The connection that was used last: of those that the server keeps, the likeliest."""
+        """Take the most recently used idle connection, which the server most likely kept open."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_quiet():
@@ -150,7 +150,7 @@ class PlainTransport:
                         async with asyncio.timeout(share_s):
                             return await _open(loop, host, port)
                     except OSError:
-                        continue  # a host may have an address that leads nowhere, and a good one
+                        continue  # a host may have an unreachable address and a good one
                 return await _open(loop, *addresses[-1])
         except TimeoutError:
             failures.raise_timeout(sent=False)
@@ -164,7 +164,7 @@ class PlainTransport:
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._look)
 
     def _look(self) -> None:
-        """End what is overdue, and let go what was idle for long. One timer for all calls."""
+        """Time out overdue calls, and close connections that were idle for long. One timer."""
         now = asyncio.get_running_loop().time()
         total_s = self._timeout_s + self._connect_timeout_s
         for connection in tuple(self._busy):
@@ -178,7 +178,7 @@ class PlainTransport:
 
 
 class _Addresses:
-    """Where a host is: asked once for all who connect at about one time."""
+    """Name look-up of a host, shared by all who connect at about the same time."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -188,7 +188,7 @@ class _Addresses:
         self._good_until = float("-inf")
 
     async def find(self) -> list[tuple[str, int]]:
-        """The host's addresses and port, the preferred first.
+        """Resolve the host's addresses and port, the preferred first.
 
         Raises:
             OSError: It has none.
@@ -210,7 +210,7 @@ async def _open(loop: asyncio.AbstractEventLoop, host: str, port: int) -> PlainC
 
 
 def _unpacked(reply: WireReply) -> bytes:
-    """The body; unpacked, if it was packed though nobody asked for it, as far as it is read."""
+    """Return the body, decompressed if it was compressed unasked, as far as it is read."""
     if not reply.packing:
         return reply.body
     try:

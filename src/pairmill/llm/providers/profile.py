@@ -1,4 +1,4 @@
-"""What differs between providers, as data: where to, which key, which words.
+"""Provider profiles: the differences between providers as data (address, key, parameters).
 
 A profile is found by the endpoint's host or port, or named by the setting ``provider``: one of
 ``profiles.yaml``, a YAML file, ``module:name``, or an entry point of the group
@@ -48,7 +48,7 @@ _USUAL_TIMEOUT_S = 120.0  # the default of timeout_s
 _FLEX_TIMEOUT_S = 900.0  # OpenAI's advice for flex processing: allow 15 minutes
 
 KeySource = Callable[[], str | Awaitable[str]]
-"""Returns a key that is valid now; called again once a minute, and when a key was refused."""
+"""Returns a currently valid key; called again once a minute, and when a key was refused."""
 
 Words = dict[str, Any]
 LEVELS = ("off", "low", "medium", "high")
@@ -69,11 +69,11 @@ class _Data(BaseModel):
 
 
 class ModelWords(_Data):
-    """What some models of a provider take that its others do not.
+    """Parameters of some models of a provider that differ from its others.
 
     Attributes:
         match: Shell patterns of model names, without a prefix such as ``openai/``; any case.
-        thinks: They think unless told otherwise, so that ``reasoning: auto`` says so at once.
+        thinks: True if they think by default, so that ``reasoning: auto`` turns it off at once.
         tokens: As `ProviderProfile.tokens`.
         without: As `ProviderProfile.without`.
         reasoning: As `ProviderProfile.reasoning`; levels that are left out are the profile's.
@@ -91,28 +91,28 @@ class ProviderProfile(_Data):
 
     Attributes:
         name: As the setting ``provider`` names it.
-        hosts: Shell patterns of host names that are this provider's.
-        ports: Ports on this machine or a private network that are this provider's by default.
-        base_url: Where calls go when the settings name no address.
-        api_key_env: Where the key stands when the settings do not say.
-        needs_key: Whether a key is asked for; None: wherever the address is public.
-        auth_header: The header that carries the key.
-        auth_prefix: What stands before the key in it.
-        key: Returns a key that is valid now, such as a token that expires (Python only).
-        path: Of the call, behind ``base_url``; ``{model}`` stands for the model's name.
-        query: Sent with each call.
-        headers: Likewise; ``${NAME}`` stands for an environment variable.
-        body: Likewise: fields of the JSON body.
-        limits: The dialect of its rate-limit headers: ``common``, ``groq`` or ``together``.
-        tokens: The field that bounds an answer.
+        hosts: Shell patterns of this provider's host names.
+        ports: Default ports of this provider's servers on this machine or a private network.
+        base_url: Default address.
+        api_key_env: Default environment variable of the key.
+        needs_key: True if a key is required; None: if the address is public.
+        auth_header: Header that carries the key.
+        auth_prefix: Text before the key in it.
+        key: Returns a currently valid key, such as a token that expires (Python only).
+        path: Path of the call after ``base_url``; ``{model}`` is replaced by the model's name.
+        query: Query parameters of each call.
+        headers: Headers of each call; ``${NAME}`` is replaced by an environment variable.
+        body: Extra fields of the JSON body.
+        limits: Dialect of its rate-limit headers: ``common``, ``groq`` or ``together``.
+        tokens: Field that bounds an answer's length.
         without: Fields that it is known to refuse: ``temperature``, ``top_p``, ``seed``,
-            ``stream``, ``system`` (then folded into the user's turn).
+            ``stream``, ``system`` (then put before the user's message).
         schema_without: Keywords of JSON schema that it is known to refuse.
-        reasoning: For each level the request's fields that ask for it, best first; a form that is
-            refused gives way to the next. ``auto`` goes through those of ``off`` until one works.
-        models: What some of its models do otherwise; the first that matches counts.
-        service_tiers: Service tier to the share of the usual price that it costs.
-        price_name: The model's name in price tables; ``{model}`` stands for its name here.
+        reasoning: For each level the request fields that select it, best first; if a form is
+            refused, the next one is used. ``auto`` tries those of ``off`` until one works.
+        models: Models that differ; the first match counts.
+        service_tiers: Map of service tier to price factor.
+        price_name: The model's name in price tables; ``{model}`` is replaced by its name here.
     """
 
     name: str = Field(min_length=1, max_length=40)
@@ -138,7 +138,7 @@ class ProviderProfile(_Data):
     price_name: str = "{model}"
 
     def words_of(self, model: str) -> ModelWords | None:
-        """What this model takes otherwise, if it does."""
+        """Return this model's own parameters, if they differ."""
         name = model.rpartition("/")[2].lower()
         for words in self.models:
             if any(fnmatchcase(name, pattern) for pattern in words.match):
@@ -146,17 +146,17 @@ class ProviderProfile(_Data):
         return None
 
     def efforts(self, model: str, level: str) -> tuple[Words, ...]:
-        """The fields that ask a model for a level of thinking, best form first."""
+        """Return the fields that ask a model for a thinking level, best form first."""
         words = self.words_of(model)
         own = words.reasoning if words else {}
         return own.get(level) or self.reasoning.get(level, ())
 
     def price_factor(self, tier: str | None) -> float:
-        """The share of the usual price that calls in a service tier cost; 1 where not known."""
+        """Return the price factor of a service tier; 1 if unknown."""
         return self.service_tiers.get(tier or "", 1.0)
 
     def url(self, base_url: str, model: str, query: Mapping[str, str]) -> str:
-        """Where a call for a model goes."""
+        """Return the URL of a call for a model."""
         url = f"{base_url}{self.path.replace('{model}', model)}"
         together = {**self.query, **query}
         return f"{url}?{urlencode(together)}" if together else url
@@ -164,15 +164,15 @@ class ProviderProfile(_Data):
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What the settings add to each call of a pool.
+    """Additions of the settings to each call of a pool.
 
     Attributes:
-        temperature: The run's own; taken for probes and repairs where 0 is refused.
+        temperature: The run's temperature; used for probes and repairs if 0 is refused.
         reasoning: ``auto``, ``off``, ``low``, ``medium`` or ``high``.
-        body: Extra fields, which win over all words of our own.
-        headers: Extra headers, variables filled in.
-        query: Extra parameters of the address.
-        keep_reasoning: Whether thoughts are kept with the answers.
+        body: Extra fields, which override all others.
+        headers: Extra headers, with variables filled in.
+        query: Extra query parameters.
+        keep_reasoning: True to keep thoughts with the answers.
     """
 
     temperature: float | None = None
@@ -188,7 +188,7 @@ class RequestOptions:
 def request_options(
     settings: Settings, pool: PoolSettings | None, environ: Mapping[str, str]
 ) -> RequestOptions:
-    """What the settings, and a pool's own over them, add to each call.
+    """Return what the settings, overridden by a pool's own, add to each call.
 
     Raises:
         ConfigError: A header needs a variable that is not set.
@@ -207,7 +207,7 @@ def request_options(
 
 
 def answer_timeout_s(timeout_s: float, tier: str | None) -> float:
-    """How long an answer is waited for: a tier that is slow by design gets longer by default.
+    """Return the timeout of an answer: by default longer for a tier that is slow by design.
 
     Args:
         timeout_s: The setting.
@@ -233,7 +233,7 @@ def fill_in(text: str, environ: Mapping[str, str], where: str) -> str:
 
 
 def find_profile(base_url: str) -> ProviderProfile:
-    """The profile of whoever is at an address; `GENERIC` where nobody is known."""
+    """Return the profile for an address; `GENERIC` if the host is unknown."""
     parts = urlsplit(base_url)
     host = (parts.hostname or "").lower()
     for profile in _bundled().values():
@@ -246,14 +246,14 @@ def find_profile(base_url: str) -> ProviderProfile:
 
 
 def load_profile(name: str, *, folder: Path | None = None) -> ProviderProfile:
-    """The profile that the setting ``provider`` names.
+    """Load the profile that the setting ``provider`` names.
 
     Args:
-        name: Of a bundled profile or an entry point; a ``.yaml`` file; ``module:name``.
-        folder: Where a relative file, and a module of one's own, are looked for.
+        name: Name of a bundled profile or an entry point; a ``.yaml`` file; ``module:name``.
+        folder: Folder of a relative file, or of the user's own module.
 
     Raises:
-        ConfigError: There is none, or it is no profile.
+        ConfigError: There is none, or it is not a profile.
     """
     if name in _bundled():
         return _bundled()[name]
@@ -270,7 +270,7 @@ def load_profile(name: str, *, folder: Path | None = None) -> ProviderProfile:
 
 
 def profile_names() -> list[str]:
-    """The names that can be given without a file."""
+    """Return the names that can be given without a file."""
     installed = {entry.name for entry in metadata.entry_points(group=ENTRY_POINTS)}
     return sorted({*_bundled(), *installed})
 
@@ -335,7 +335,7 @@ def _parsed(data: dict[str, Any], where: str) -> ProviderProfile:
 
 
 def _off_is_a_word(value: Any) -> Any:
-    """YAML reads a bare ``off`` as False, where it names a level of reasoning."""
+    """Convert False back to ``off``, a level of reasoning that YAML reads as a boolean."""
     if isinstance(value, dict):
         return {
             "off" if key is False else key: _off_is_a_word(inner) for key, inner in value.items()
@@ -347,7 +347,7 @@ async def fresh_key(source: KeySource) -> str:
     """Ask a `KeySource`, in either of its forms.
 
     Raises:
-        ConfigError: It gave no text that can stand in a header.
+        ConfigError: It returned no text that is valid in a header.
     """
     found = source()
     if inspect.isawaitable(found):
@@ -358,4 +358,4 @@ async def fresh_key(source: KeySource) -> str:
 
 
 GENERIC = _bundled()["generic"]
-"""What most compatible servers take, whoever made them."""
+"""Parameters that most compatible servers accept."""

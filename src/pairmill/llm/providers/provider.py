@@ -1,4 +1,4 @@
-"""What a provider is: one wire to one endpoint, for one call at a time."""
+"""Interface of providers: a client of one endpoint, for single calls."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Mode", "Provider", "ProviderReply"]
 
 
 class Mode(StrEnum):
-    """How an answer's schema reaches the server, from the strongest way to the weakest."""
+    """Structured-output mode, from the strongest to the weakest."""
 
-    JSON_SCHEMA = "json_schema"  # the server holds the answer to the schema
-    JSON_OBJECT = "json_object"  # the server promises some JSON; the schema is told in words
-    PROMPT = "prompt"  # told in words, nothing is promised
+    JSON_SCHEMA = "json_schema"  # the server enforces the schema
+    JSON_OBJECT = "json_object"  # the server promises some JSON; the prompt describes the schema
+    PROMPT = "prompt"  # the prompt describes the schema, nothing is promised
 
 
 class ProviderReply(Struct, frozen=True):
-    """A completion, and what the reply said about the endpoint's limits.
+    """A completion, and the reply's rate-limit headers.
 
     Attributes:
-        headers: The rate-limit headers only, names in lower case. They are for the gate.
+        headers: Only the rate-limit headers, names in lower case, for the gate.
     """
 
     completion: Completion
@@ -36,13 +36,13 @@ class ProviderReply(Struct, frozen=True):
 
 
 class Provider(Protocol):
-    """One wire to one endpoint. It neither waits, limits nor repeats: it asks once."""
+    """A client of one endpoint. It does not wait, limit or retry: it asks once."""
 
     async def complete(self, request: Request, mode: Mode) -> ProviderReply:
-        """Ask once, and return what came back.
+        """Ask once, and return the reply.
 
         Raises:
-            ProviderError: Nothing usable came back; nothing else is raised for a failed call.
+            ProviderError: There was no usable reply; failed calls raise nothing else.
         """
         ...
 

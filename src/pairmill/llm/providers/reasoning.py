@@ -1,9 +1,8 @@
-"""Finds the words under which one model thinks as little as it can. Pure.
+"""Finds the parameters with which one model thinks as little as possible. Pure.
 
-Some models think unless they are told not to, and bill it; each provider has its own words for
-that, and which of them a model obeys shows only in what it then thinks. So each form of the wish is
-tried on real answers, one after the other, until one leaves no thought; where none does, the one
-with the shortest thoughts is kept.
+Some models think by default, and bill it; each provider has its own parameters to turn that off,
+and whether a model obeys them shows only in its answers. So each form is tried on real answers, one
+after the other, until one stops the thinking; if none does, the one with the least is kept.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["ReasoningSearch"]
 
-_NOTHING = 48  # tokens of thought that are not worth a search
-_CLEARLY_LESS = 0.7  # of what was thought with nothing said, or nothing is said
-_SUSPICIOUS = 2  # failures without a reason, until the words are suspected
-_LEAST_ANSWERS = 3  # until a form that has once worked is given up for its mean
+_NOTHING = 48  # tokens of thinking that are not worth a search
+_CLEARLY_LESS = 0.7  # of the thinking without parameters, or no parameter is sent
+_SUSPICIOUS = 2  # unexplained failures, until the parameters are suspected
+_LEAST_ANSWERS = 3  # answers until a form that has once worked is dropped for its mean
 
 
 class ReasoningSearch:
-    """The forms of one wish, and what became of each. Form 0 says nothing.
+    """The forms of a request for less thinking, and their results. Form 0 sends nothing.
 
     Args:
         forms: Fields of the request, in order of preference.
-        level: ``auto`` and ``off`` search for the least; any other takes the first form that is not
+        level: ``auto`` and ``off`` search for the least; others use the first form that is not
             refused.
-        thinks: Whether the model is known to think unless told otherwise.
+        thinks: True if the model is known to think by default.
     """
 
     def __init__(self, forms: Sequence[Mapping[str, Any]], level: str, *, thinks: bool) -> None:
@@ -43,39 +42,39 @@ class ReasoningSearch:
 
     @property
     def words(self) -> Mapping[str, Any]:
-        """The fields in use."""
+        """Fields in use."""
         return self.forms[self.at]
 
     @property
     def is_over(self) -> bool:
-        """Whether every form has been tried, and none leaves the model without thoughts."""
+        """True if every form was tried, and none stops the model's thinking."""
         out = self._given_up | self._refused
         return self._searches and all(at in out for at in range(1, len(self.forms)))
 
     def mean(self, at: int | None = None) -> float | None:
-        """Tokens thought in an answer under a form, the one in use by default; None: not known."""
+        """Return the thinking tokens per answer of a form, by default the current one, or None."""
         answers, tokens = self._answers.get(self.at if at is None else at, (0, 0))
         return tokens / answers if answers else None
 
     def refuse(self, at: int) -> bool:
-        """The server does not take a form. Whether another one is in use now."""
+        """Record that the server refused a form; return whether another one is in use now."""
         self._refused.add(at)
         if at == self.at:
             self._move()
         return self.at != at
 
     def prefer(self, at: int) -> bool:
-        """The server asks for a form by name. Whether that changes anything."""
+        """Record that the server asks for a form by name; return whether that changes anything."""
         if at == self.at or at in self._refused:
             return False
         self.at = at
         return True
 
     def troubled(self) -> bool:
-        """A call failed without a word that says why. Whether another form is in use now.
+        """Record an unexplained failure of a call; return whether another form is in use now.
 
-        A form that was never answered is suspected at the second time: some servers fail with 500,
-        or with a bare 400, at a word that they do not know.
+        A form that was never answered is suspected at the second failure: some servers answer an
+        unknown parameter with 500 or a bare 400.
         """
         if not self.at or self.at in self._answers:
             return False
@@ -90,12 +89,12 @@ class ReasoningSearch:
         return True
 
     def say_nothing(self) -> None:
-        """No form is used any more."""
+        """Stop using any form."""
         self._refused.update(range(1, len(self.forms)))
         self.at = 0
 
     def saw(self, at: int, tokens: int) -> bool:
-        """An answer came under a form, with so many tokens of thought. Whether the form changes."""
+        """Record an answer to a form, and its thinking tokens; return whether the form changes."""
         answers, total = self._answers.get(at, (0, 0))
         self._answers[at] = (answers + 1, total + tokens)
         if not self._searches or at != self.at or self.is_over:

@@ -1,4 +1,4 @@
-"""The chat completions wire, inwards: bytes to a completion, or to a named failure."""
+"""Decodes chat completions: from bytes to a completion, or to a named failure."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 BODY_LIMIT_BYTES = 32 * 2**20
-"""A reply may have this many bytes, unpacked. 32 MiB is a thousand times a long answer."""
+"""Maximum bytes of a reply, decompressed. 32 MiB is a thousand times a long answer."""
 
 ERROR_LIMIT_BYTES = 2**18
-"""Of a failure's body no more than this is read."""
+"""Maximum bytes of a failure's body that are read."""
 
 LIMIT_HEADERS = (
     "x-ratelimit",
@@ -45,7 +45,7 @@ LIMIT_HEADERS = (
     "retry-after",
     "x-should-retry",
 )
-"""How the names of the headers about limits begin, in lower case."""
+"""Prefixes of the names of rate-limit headers, in lower case."""
 
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200
@@ -63,7 +63,7 @@ _NO_DETAILS: Mapping[str, Any] = MappingProxyType({})
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _CHARS_PER_TOKEN = 4
 _MOST_CHARS_PER_TOKEN = 8
-_CERTAIN = 200  # tokens more than a text can have, until they are taken for thoughts
+_CERTAIN = 200  # tokens beyond what the text can have that count as thinking
 _THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]", "\u25c1/think\u25b7", "<|message|>")
 _OWN_FINISHES = frozenset({"stop", "length", "content_filter", "tool_calls"})
 _FINISHES = {
@@ -90,22 +90,22 @@ _FINISHES = {
     "length": "length",
     "content_filter": "content_filter",
 }
-_REFUSED = 400  # what an error inside a success would have come with
-_TOKENS_LIMIT = 2**40  # a server that counts more than that does not count
+_REFUSED = 400  # status that an error within a 200 stands for
+_TOKENS_LIMIT = 2**40  # a larger count is bogus
 
 
 def is_success(status: int) -> bool:
-    """Whether a status means that it went well."""
+    """Return whether a status means success."""
     return 200 <= status < 300  # noqa: PLR2004 (the range that means success)
 
 
 def body_limit(status: int) -> int:
-    """How many bytes of a reply's body are read at most, unpacked."""
+    """Return the maximum bytes of a reply's body to read, decompressed."""
     return BODY_LIMIT_BYTES if is_success(status) else ERROR_LIMIT_BYTES
 
 
 def limit_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The rate-limit headers among all: names in lower case, values and their number bounded."""
+    """Select the rate-limit headers: lower-case names; values and their number are bounded."""
     kept: dict[str, str] = {}
     for name, value in headers.items():
         lower = name.lower()
@@ -125,15 +125,15 @@ def decode(
     *,
     keep_reasoning: bool = False,
 ) -> Completion:
-    """Read a reply that came at ``now`` (seconds since the epoch).
+    """Decode a reply received at ``now`` (seconds since the epoch).
 
     Args:
         status: The HTTP status.
         headers: The reply's headers, all or only those of `limit_headers`.
-        body: The reply's body, unpacked.
-        now: When it came.
-        secrets: What nothing that is kept may repeat, whatever the server says.
-        keep_reasoning: Whether thoughts that came in a field of their own are kept.
+        body: The reply's body, decompressed.
+        now: Time of arrival.
+        secrets: Texts to mask in everything that is kept.
+        keep_reasoning: True to keep thoughts from a field of their own.
 
     Raises:
         ProviderError: It is a failure, or a 200 that holds no answer.
@@ -144,7 +144,7 @@ def decode(
 
 
 def _without(found: Completion, secrets: tuple[str, ...]) -> Completion:
-    """Return a completion in which the server repeats no key, whatever field it was put into."""
+    """Return the completion with keys that the server repeats masked, in whatever field."""
     text, model = hide(found.text, secrets), hide(found.model, secrets)
     reasoning = hide(found.reasoning, secrets)
     if text is found.text and model is found.model and reasoning is found.reasoning:
@@ -201,7 +201,7 @@ def _decode(
     )
 
 
-# Both return what is raised: an error in a variable would hold the frame that holds it.
+# Both return the error to raise: an error in a variable is a reference cycle with its frame.
 
 
 def _refused(
@@ -209,7 +209,7 @@ def _refused(
 ) -> ProviderError:
     error = classify(status, limit_headers(headers), said, now=now, secrets=secrets)
     error.refusal = read_refusal(status, said)
-    usage = _usage(said)  # a gateway may fail with what the model had done behind it
+    usage = _usage(said)  # a gateway may fail after the model behind it has done its work
     error.prompt_tokens, error.completion_tokens = usage.prompt_tokens, usage.completion_tokens
     error.maybe_paid = error.maybe_paid or bool(_first_choice(said))
     return error
@@ -232,9 +232,9 @@ def _empty(
 
 
 def clean_text(text: str) -> str:
-    """``text`` without what UTF-8, SQLite or a reader cannot carry: lone surrogates and NUL.
+    """Remove from ``text`` what UTF-8, SQLite or a reader cannot handle: lone surrogates, NUL.
 
-    Nor with a mark of the byte order at its start, which no JSON has.
+    Also a byte order mark at its start, which JSON does not allow.
     """
     if "\x00" in text:
         text = text.replace("\x00", "")
@@ -244,18 +244,18 @@ def clean_text(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Through UTF-16 a pair that stands in two halves becomes its character; the rest, U+FFFD.
+        # Via UTF-16, a surrogate pair in two halves becomes its character; others become U+FFFD.
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
 
 
 def _loads(body: bytes) -> Any:
-    """The body as JSON; None where it is none."""
+    """Parse the body as JSON; None if it is not."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    try:  # what orjson refuses and a server may still send: lone surrogates, bad UTF-8, NaN
+    try:  # orjson refuses what a server may still send: lone surrogates, bad UTF-8, NaN
         return json.loads(body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
@@ -268,7 +268,7 @@ def _first_choice(data: Any) -> dict[str, Any]:
 
 
 def _message(choice: dict[str, Any]) -> dict[str, Any]:
-    """The message of a choice; servers for plain completions have its text alone."""
+    """Return the message of a choice; plain-completion servers have only its text."""
     message = choice.get("message")
     if isinstance(message, dict):
         return message
@@ -276,7 +276,7 @@ def _message(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(content: Any) -> str:
-    """The text of a message's content; several text parts are joined."""
+    """Return the text of a message's content; several text parts are joined."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -287,7 +287,7 @@ def _text(content: Any) -> str:
 
 
 def _part(part: Any) -> str:
-    """The text of one part of a content."""
+    """Return the text of one part of a content."""
     if isinstance(part, str):
         return part
     if not isinstance(part, dict) or part.get("type") in _THOUGHT_PARTS:
@@ -304,7 +304,7 @@ def _json(value: Any) -> str:
 
 
 def _calls(message: dict[str, Any]) -> str:
-    """The arguments of a message's tool calls, one below the other."""
+    """Return the arguments of a message's tool calls, one below the other."""
     calls = message.get("tool_calls")
     listed = calls if isinstance(calls, list) else []
     functions = [call.get("function") for call in listed if isinstance(call, dict)]
@@ -319,10 +319,10 @@ def _calls(message: dict[str, Any]) -> str:
 
 
 def _elsewhere(message: dict[str, Any]) -> str:
-    """The answer of a message without content.
+    """Find the answer of a message without content.
 
-    LiteLLM puts it into a tool call; vLLM, SGLang and Ollama take all of it for a thought where a
-    model did not mark the end of its thoughts.
+    LiteLLM puts it into a tool call; vLLM, SGLang and Ollama take all of it for thinking if a model
+    does not mark the end of its thinking.
     """
     calls = _calls(message)
     if calls:
@@ -334,7 +334,7 @@ def _elsewhere(message: dict[str, Any]) -> str:
 
 
 def _thoughts(message: dict[str, Any]) -> str:
-    """What the model thought, where that came in a field of its own."""
+    """Return the model's thinking, if it came in a field of its own."""
     if type(message.get("content")) is str and _THOUGHT_FIELDS.isdisjoint(message):
         return ""
     for key in ("reasoning_content", "reasoning", "thinking"):
@@ -349,7 +349,7 @@ def _thoughts(message: dict[str, Any]) -> str:
 
 
 def _hidden_thoughts(text: str, usage: Usage) -> int:
-    """Tokens of thought in an answer that says nothing of them: by its marks, or by its size."""
+    """Estimate the thinking tokens of an answer that does not report them: by marks or size."""
     if text[:1] != "{":
         end = max(text.rfind(mark) for mark in _THOUGHT_ENDS)
         if end >= 0:
@@ -362,19 +362,19 @@ def _hidden_thoughts(text: str, usage: Usage) -> int:
 
 
 def _guessed(thoughts: str, usage: Usage) -> int:
-    """Tokens of a thought that the server does not count apart."""
+    """Estimate the tokens of thinking that the server does not count separately."""
     return min(len(thoughts) // _CHARS_PER_TOKEN, usage.completion_tokens)
 
 
 def _failed_generation(data: Any) -> str:
-    """What Groq says that the model wrote, where it did not pass its validation."""
+    """Return the model's text that Groq reports when it fails its validation."""
     error = data.get("error") if isinstance(data, dict) else None
     written = error.get("failed_generation") if isinstance(error, dict) else None
     return clean_text(written) if isinstance(written, str) and "{" in written else ""
 
 
 def _finish(choice: dict[str, Any]) -> str:
-    """Why the answer ended, in OpenAI's words; written back, since failures are named by it."""
+    """Normalize the finish reason to OpenAI's words, in place, since failures are named by it."""
     value = choice.get("finish_reason")
     if not isinstance(value, str):
         return "stop"
@@ -386,12 +386,12 @@ def _finish(choice: dict[str, Any]) -> str:
 
 
 def _usage(data: Any) -> Usage:
-    """What the reply says it took, whichever way its server counts.
+    """Return the token usage of a reply, however its server counts.
 
-    OpenAI's ``total_tokens`` is the sum of prompt and answer. Where it is more (xAI, Gemini's
-    compatible endpoint), thoughts are counted apart from the answer, and billed as one; where a
-    half is missing, it is the rest. Anthropic's way of counting leaves what a cache served or took
-    in out of the prompt.
+    OpenAI's ``total_tokens`` is the sum of prompt and answer. If it is more (xAI, Gemini's
+    compatible endpoint), thinking is counted separately from the answer, and billed like it; if
+    one half is missing, it is the difference. Anthropic does not count tokens read from or written
+    to a cache in the prompt.
     """
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
@@ -400,12 +400,12 @@ def _usage(data: Any) -> Usage:
 
 
 def _leaves_out(usage: Usage, chars: int) -> bool:
-    """Whether fewer tokens are counted than so many characters can be: thoughts are not in it."""
+    """Return whether fewer tokens are counted than so many characters can be: without thinking."""
     return 0 < usage.completion_tokens * _MOST_CHARS_PER_TOKEN < chars
 
 
 def _usual_usage(usage: dict[str, Any]) -> Usage | None:
-    """OpenAI's own way of counting, read fast: nearly all replies have it; None for any other."""
+    """Parse OpenAI's form of usage, which nearly all replies have; None for any other."""
     prompt, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if type(prompt) is not int or type(written) is not int or not 0 < prompt < _TOKENS_LIMIT:
         return None
@@ -445,13 +445,13 @@ def _any_usage(usage: dict[str, Any]) -> Usage:
         written, thought = written + hidden, thought or hidden
     elif hidden > 0 and written:
         prompt = hidden
-    if thought > written:  # counted apart, and left out of the sum
+    if thought > written:  # counted separately, and not in the sum
         written += thought
     return Usage(prompt, written, cached, thought, stored)
 
 
 def _first_count(counts: Mapping[str, Any], *names: str) -> int:
-    """The first of some fields that counts anything."""
+    """Return the first of some fields that holds a count."""
     return next((found for name in names if (found := _count(counts.get(name)))), 0)
 
 

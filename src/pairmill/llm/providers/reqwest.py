@@ -1,10 +1,10 @@
-"""HTTP by a client that is written in Rust: TLS, proxies, packed bodies, deadlines.
+"""HTTP by a client written in Rust: TLS, proxies, compressed bodies, deadlines.
 
-Connections are the work of pyreqwest (over hyper and rustls), outside Python. TLS trusts what the
-system trusts, and proxies come from the environment, as in the SDK's wire.
+pyreqwest (over hyper and rustls) handles connections, outside Python. TLS uses the system's trust
+store, and proxies come from the environment, as with the SDK.
 
-A call that is cancelled is let go at once, but pyreqwest keeps its connection until the reply or
-the timeout. Calls are cancelled only when a run ends, and with its process they end.
+A cancelled call ends at once, but pyreqwest keeps its connection until the reply or the timeout.
+Calls are cancelled only when a run ends, and its process with it.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class ReqwestTransport:
     """A `Transport` over pyreqwest.
 
     Args:
-        url: Where to.
-        headers: For every call.
-        concurrency: So many connections are kept.
-        timeout_s: Longest silence of the server, once the request is sent.
-        connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
-        is_direct: No proxy is asked, whatever the environment says.
+        url: Address.
+        headers: Headers for every call.
+        concurrency: Number of connections to keep.
+        timeout_s: Maximum silence of the server, once the request is sent.
+        connect_timeout_s: Maximum time to get a connection. Both together bound a whole call.
+        is_direct: True to use no proxy, whatever the environment.
 
     Raises:
         ProviderError: The address cannot be used.
@@ -75,7 +75,7 @@ class ReqwestTransport:
                 .pool_max_idle_per_host(concurrency)
                 .pool_idle_timeout(timedelta(seconds=_KEEP_ALIVE_S))
                 .connect_timeout(timedelta(seconds=connect_timeout_s))
-                .deflate(enable=False)  # unpacked here: servers mean two things by it
+                .deflate(enable=False)  # decompressed here: servers mean two things by it
                 .read_timeout(timedelta(seconds=timeout_s))
                 .timeout(timedelta(seconds=timeout_s + connect_timeout_s))
             )
@@ -91,18 +91,18 @@ class ReqwestTransport:
         request = self._client.post(self._url).body_bytes(content)
         if self._changed:
             request = request.headers(self._changed)
-        # Nothing of the body is read before status and headers are known.
+        # The body is not read before status and headers are known.
         call = request.streamed_read_buffer_limit(0).build_streamed()
         headers: Mapping[str, str] = {}
         status, packing = 0, ""
         try:
-            # As a stream, so that we and not the library decide how much of it is read.
+            # As a stream, so that we decide how much of it is read, not the library.
             async with call as response:
                 status, headers = response.status, _limits(response)
                 packing = _packing(response)
                 found = await response.body_reader.read(body_limit(status) + 1)
         except asyncio.CancelledError:
-            # The library raises one of its own; whoever cancelled knows only theirs again.
+            # The library raises its own; the caller must get the original cancellation.
             await checkpoint()
             raise
         except RequestError as error:
@@ -129,7 +129,7 @@ class ReqwestTransport:
 
 
 def _packing(response: Response) -> str:
-    """The content encoding that is left: what the library unpacks it also takes off the headers."""
+    """Return the remaining content encoding: the library removes the header if it decompresses."""
     try:
         return response.headers.get("content-encoding") or ""
     except ValueError:
@@ -137,7 +137,7 @@ def _packing(response: Response) -> str:
 
 
 def _limits(response: Response) -> Mapping[str, str]:
-    """The headers about limits. Only those are decoded: any other may hold any bytes."""
+    """Return the headers about limits. Only those are decoded: others may hold arbitrary bytes."""
     kept: dict[str, str] = {}
     for name in response.headers:  # hyper gives them in lower case
         if name.startswith(LIMIT_HEADERS):
@@ -149,9 +149,9 @@ def _limits(response: Response) -> Mapping[str, str]:
 def _raise(error: RequestError) -> NoReturn:
     """Name a failure below HTTP.
 
-    The exception's type does not say whether the request was sent (a server that closes without a
-    word is a ConnectError too), so the causes are asked: fixed phrases of reqwest, hyper and
-    rustls, the last one the operating system's. None of them gets into our text.
+    The exception's type does not tell whether the request was sent (a server that closes without a
+    response is a ConnectError too), so its causes are matched with fixed phrases of reqwest, hyper,
+    rustls, and the operating system. None of them gets into our text.
     """
     causes = [cause["message"] for cause in error.details["causes"] or ()]
     if isinstance(error, BuilderError):

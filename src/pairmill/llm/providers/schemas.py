@@ -1,4 +1,4 @@
-"""A JSON schema in the words that a server takes. What is left out is still checked on our side."""
+"""Adapts a JSON schema to a server. Keywords that are left out are still checked on our side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["fit_schema", "is_strict", "named_keywords"]
 
 _LENGTHS = frozenset({"minLength", "maxLength"})
-# Keywords that only narrow what is allowed: without them a schema still says what is wanted.
+# Keywords that only narrow what is allowed; a schema is still useful without them.
 _OPTIONAL = frozenset(
     {
         *("additionalProperties", "minItems", "maxItems", "uniqueItems", "minLength", "maxLength"),
@@ -24,7 +24,7 @@ _PLAIN = frozenset({"format", "pattern", "minimum", "maximum", "title", "descrip
 
 
 def is_strict(node: Any) -> bool:
-    """Whether each object names all its properties as required and takes no others."""
+    """Return whether each object requires all its properties and allows no others."""
     if isinstance(node, list):
         return all(is_strict(item) for item in node)
     if not isinstance(node, dict):
@@ -41,13 +41,13 @@ def is_strict(node: Any) -> bool:
 def fit_schema(
     node: Any, *, without: Collection[str] = (), is_trimmed: bool = False, number_enums: bool = True
 ) -> Any:
-    """The schema without some keywords.
+    """Return the schema without some keywords.
 
     Args:
         node: A schema.
         without: Keywords to leave out.
-        is_trimmed: Bounds on the lengths of strings are left out too.
-        number_enums: Keep a list of numbers; else it becomes the range that it spans.
+        is_trimmed: True to leave out bounds on the lengths of strings too.
+        number_enums: True to keep enums of numbers; else they become ranges.
     """
     dropped = {*without, *(_LENGTHS if is_trimmed else ())}
     if not dropped and number_enums:
@@ -84,12 +84,12 @@ def _fit(node: Any, dropped: set[str], *, number_enums: bool, are_names: bool) -
 
 
 def named_keywords(schema: Any, text: str, *, surely: bool) -> frozenset[str]:
-    """The optional keywords of a schema that a refusal names, in either spelling.
+    """Return the optional keywords of a schema that a refusal names, in either spelling.
 
     Args:
-        schema: What was sent.
-        text: The refusal's words.
-        surely: It is about the schema; else only words that nobody uses by chance count.
+        schema: The schema that was sent.
+        text: The refusal's text.
+        surely: True if it is about the schema; else only words that are unlikely by chance count.
     """
     said = {word.replace("_", "").lower() for word in re.findall(r"[A-Za-z_]+", text)}
     used = _keywords(schema, are_names=False)

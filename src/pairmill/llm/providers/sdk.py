@@ -1,4 +1,4 @@
-"""The wire of the openai SDK: its connections, addresses and authentication; nothing else of it.
+"""A client over the openai SDK: uses its connections, addresses and authentication only.
 
 Its retries are off, since each retry must pass the gate. Its request and response types are not
 used, since building them costs several times what sending does: bytes go in, bytes come out.
@@ -43,20 +43,20 @@ __all__ = ["SdkProvider"]
 
 _CONNECT_S = 30.0  # at a thousand calls in flight, 5 s run out on a busy event loop by themselves
 _KEEP_ALIVE_S = 60.0
-_SPARE_CONNECTIONS = 16  # for the ones that are closing while their successors open
+_SPARE_CONNECTIONS = 16  # for connections that are closing while new ones open
 _OF_THE_SDK = ("Authorization", "Bearer ")
-_UNUSED_KEY = "unused"  # the SDK insists on a key; an endpoint without one does not look at it
+_UNUSED_KEY = "unused"  # the SDK requires a key; an endpoint without one ignores it
 
 
 class SdkProvider:
     """A `Provider` over ``openai.AsyncOpenAI``.
 
     Args:
-        endpoint: Where to, and with which key.
-        clock: For the moment that an answer is dated with.
-        concurrency: The most calls that will ever be in flight: sizes the connection pool.
-        timeout_s: Longest silence of the server, once the request is sent.
-        connect_timeout_s: Longest time to get a connection. Both together bound a whole call.
+        endpoint: Address and key.
+        clock: Clock to date answers with.
+        concurrency: Maximum calls in flight: sizes the connection pool.
+        timeout_s: Maximum silence of the server, once the request is sent.
+        connect_timeout_s: Maximum time to get a connection. Both together bound a whole call.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class SdkProvider:
         from openai import AsyncOpenAI, Omit  # noqa: PLC0415 (0.5 s; not every command asks a model)
 
         for name in ("httpx2", "httpcore2", "openai"):
-            logger = logging.getLogger(name)  # a line per call, some with the address in it
+            logger = logging.getLogger(name)  # a line per call, some of which include the address
             if logger.level == logging.NOTSET:
                 logger.setLevel(logging.WARNING)
         self._clock = clock
@@ -111,7 +111,7 @@ class SdkProvider:
         )
 
     async def complete(self, request: Request, mode: Mode) -> ProviderReply:
-        """See `Provider`. A word that the model refuses is left out from then on."""
+        """See `Provider`. A parameter that the model refuses is left out from then on."""
         ask = self._ask if self._keys is None else self._ask_with_fresh_key
         return await send(self._encoder, request, mode, ask)
 
@@ -120,7 +120,7 @@ class SdkProvider:
         await self._client.close()
 
     async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
-        """Ask with a key that is valid now; once more with a new one where it was refused."""
+        """Ask with a current key, and once more with a new one if it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
         self._renew(await self._keys.get())
         try:
@@ -131,7 +131,7 @@ class SdkProvider:
         return await self._ask(content)
 
     def _renew(self, key: str) -> bool:
-        """Whether the key is another one than before."""
+        """Renew the key; return whether it changed."""
         if key in self._secrets:
             return False
         self._secrets = (*self._secrets[-3:], key)
@@ -144,7 +144,7 @@ class SdkProvider:
 
         try:
             with anyio.fail_after(self._deadline_s):
-                # As a stream, so that we and not the library decide how much of it is read.
+                # As a stream, so that we decide how much of it is read, not the library.
                 response = await self._client.post(
                     self._endpoint.url,
                     cast_to=httpx2.Response,
@@ -173,7 +173,7 @@ class SdkProvider:
         return ProviderReply(completion, headers)
 
     async def _refuse_failure(self, response: httpx2.Response) -> None:
-        """Read and name a failure before the SDK builds its own, unbounded view of it."""
+        """Read and name a failure before the SDK builds its own, unbounded error."""
         if response.is_success:
             return
         body = b""
@@ -187,7 +187,7 @@ class SdkProvider:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    """A body; of a failure's no more than its beginning."""
+    """Read a body; of a failure's only the beginning."""
     parts: list[bytes] = []
     size, limit = 0, body_limit(response.status_code)
     async for part in response.aiter_raw():
@@ -215,7 +215,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _raise_transport(error: BaseException) -> NoReturn:
-    """Name a failure below HTTP. Of the library's error only its type is used, never its text."""
+    """Name a failure below HTTP. Only the type of the library's error is used, never its text."""
     links = list(_chain(error))
 
     def seen(*kinds: type[BaseException]) -> bool:

@@ -1,7 +1,7 @@
-"""A reply that came as a stream although none was asked for, read as one completion.
+"""Decodes a reply that was streamed without having been asked for, as one completion.
 
 Some gateways stream unless told otherwise, and some whatever they are told: as server-sent events
-(WHATWG HTML, section 9.2.6), or as one JSON object a line. Others send one JSON body between the
+(WHATWG HTML, section 9.2.6), or as one JSON object per line. Others send one JSON body between the
 comments and the end mark of a stream.
 """
 
@@ -27,11 +27,11 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
     """Join the events of a stream to the body that a call without a stream would have had.
 
     Args:
-        body: The whole reply, unpacked.
+        body: The whole reply, decompressed.
 
     Returns:
-        A chat completion, an error's body, or an object of another interface; None where it is no
-        stream of JSON objects, or one that broke before its answer was whole.
+        A chat completion, an error's body, or an object of another API; None if it is not a
+        stream of JSON objects, or one that broke before its answer was complete.
     """
     pieces: _Pieces | None = None
     other: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
             continue
         failed = _failure(name, event)
         if failed is not None:
-            return failed  # it failed in the middle: nothing of it is an answer
+            return failed  # it failed midway: none of it is an answer
         if "choices" not in event and "usage" not in event:
             other = event
             continue
@@ -57,10 +57,10 @@ def read_stream(body: bytes) -> dict[str, Any] | None:
 
 
 def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """The JSON objects of a stream, each with its event's name; None for the mark of its end.
+    """Yield the JSON objects of a stream, each with its event's name; None for the end mark.
 
-    An event's data may stand on several lines; so may a body that is no event. Some servers leave
-    out the empty line that ends an event.
+    An event's data may span several lines; so may a body that is not an event. Some servers omit
+    the empty line that ends an event.
     """
     data: list[bytes] = []
     plain: list[bytes] = []
@@ -81,7 +81,7 @@ def _events(body: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
 
 
 def _objects(lines: list[bytes], name: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """The objects in some lines: one in all of them, or one in each."""
+    """Yield the objects in some lines: one in all of them, or one in each."""
     one = _object(b"\n".join(lines)) if lines else None
     if one is not None:
         yield name, one
@@ -102,7 +102,7 @@ def _object(text: bytes) -> dict[str, Any] | None:
 
 
 def _failure(name: bytes, event: dict[str, Any]) -> dict[str, Any] | None:
-    """The body of an error that ended a stream, if an event is one.
+    """Return the body of an error that ended a stream, if an event is one.
 
     OpenRouter sends it beside a choice; Anthropic's and others name the event.
     """
@@ -112,7 +112,7 @@ def _failure(name: bytes, event: dict[str, Any]) -> dict[str, Any] | None:
 
 
 class _Pieces:
-    """What the events of one stream gave so far."""
+    """Contents of one stream so far."""
 
     def __init__(self) -> None:
         self._whole: dict[str, Any] = {}
@@ -122,7 +122,7 @@ class _Pieces:
         self._calls: dict[int, list[str]] = {}
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take over what an event says."""
+        """Merge an event."""
         for key in ("model", "usage"):
             if event.get(key):
                 self._whole[key] = event[key]
@@ -151,7 +151,7 @@ class _Pieces:
                 self._calls.setdefault(index if isinstance(index, int) else at, []).append(piece)
 
     def join(self, *, has_ended: bool) -> dict[str, Any] | None:
-        """The completion; None where its end is missing."""
+        """Return the completion; None if its end is missing."""
         message: dict[str, Any] = {"role": "assistant", "content": None}
         message |= {key: _joined(pieces) for key, pieces in self._texts.items()}
         if self._parts:
@@ -167,7 +167,7 @@ class _Pieces:
 
 
 def _joined(pieces: list[str]) -> str:
-    """A text from its pieces: some servers send all of it so far each time, or again at the end."""
+    """Join a text's pieces: some servers send all of it so far each time, or again at the end."""
     pairs = list(pairwise(pieces))
     if len(pairs) > 1 and all(after.startswith(before) for before, after in pairs):
         return pieces[-1]

@@ -1,4 +1,4 @@
-"""What carries a request's bytes to an endpoint, and a reply's bytes back."""
+"""Interface of transports: send a request's bytes to an endpoint, and receive a reply's bytes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["RawReply", "Transport"]
 
 
 class RawReply(Struct, frozen=True):
-    """A reply as it came.
+    """A reply as received.
 
     Attributes:
-        headers: Those about limits, names in lower case (`replies.limit_headers`).
-        body: Unpacked; of a body beyond its limit, one byte more than that limit at least.
+        headers: Headers about limits, names in lower case (`replies.limit_headers`).
+        body: Decompressed; of a body that exceeds its limit, at least one byte more than that.
     """
 
     status: int
@@ -26,10 +26,10 @@ class RawReply(Struct, frozen=True):
 
 
 class Transport(Protocol):
-    """Connections to one endpoint, kept and used again."""
+    """Persistent connections to one endpoint."""
 
     async def post(self, content: bytes) -> RawReply:
-        """Send a JSON body once, and return what came back, whatever its status.
+        """Send a JSON body once, and return the reply, whatever its status.
 
         Raises:
             ProviderError: There is no reply; see ``failures``.
@@ -37,7 +37,7 @@ class Transport(Protocol):
         ...
 
     def set_header(self, name: str, value: str) -> None:
-        """Send a header with all calls from now on, such as a key that was renewed."""
+        """Send a header with all calls from now on, such as a renewed key."""
         ...
 
     async def aclose(self) -> None:

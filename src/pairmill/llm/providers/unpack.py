@@ -1,6 +1,6 @@
-"""Bodies that came packed, whoever asked for it: gzip, deflate in both forms, br and zstd.
+"""Decompresses bodies, asked for or not: gzip, deflate in both forms, br and zstd.
 
-No more of a body is unpacked than is read: a small reply may unpack to gigabytes.
+The output is bounded: a small reply may decompress to gigabytes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["unpack"]
 
-_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15  # as zlib names the envelopes
+_GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15  # zlib's numbers of the formats
 _MOST_LAYERS = 3
 
 
 def unpack(body: bytes, packing: str, limit: int) -> bytes:
-    """Unpack a body, up to ``limit`` bytes.
+    """Decompress a body, up to ``limit`` bytes.
 
     Args:
-        body: As it came.
-        packing: The value of its header ``Content-Encoding``, "" for none.
-        limit: The most bytes of the result.
+        body: Body as received.
+        packing: Value of its header ``Content-Encoding``, "" for none.
+        limit: Maximum bytes of the result.
 
     Raises:
-        ProviderError: It is broken (``badout``), or packed in a way that cannot be read here
-            (``config``: it will be the next time too).
+        ProviderError: It is broken (``badout``), or its encoding is not supported (``config``:
+            it will be the same the next time).
     """
     layers = [name for name in packing.lower().replace(" ", "").split(",") if name]
     if len(layers) > _MOST_LAYERS:
@@ -51,7 +51,7 @@ def _gzip(body: bytes, limit: int) -> bytes:
 
 
 def _deflate(body: bytes, limit: int) -> bytes:
-    """Servers mean either by the name: with zlib's envelope, as the standard says, or without."""
+    """Decompress either form: with zlib's header, as in the standard, or raw."""
     try:
         return zlib.decompressobj(_ZLIB_BITS).decompress(body, limit)
     except zlib.error:

@@ -1,6 +1,6 @@
-"""The chat completions wire, outwards: a request as bytes, in the words that its model takes.
+"""Encodes chat completions requests, with the parameters that each model accepts.
 
-Shared by every provider that speaks it (`replies` is the way back). Touches no network, no clock.
+Shared by all providers (`replies` decodes). Uses no network and no clock.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Encoder", "WireDialect", "send"]
 
-_MOST_LESSONS = 16  # more words than these can hardly be refused in one call
+_MOST_LESSONS = 16  # more parameters can hardly be refused in one call
 _CACHE_SIZE = 64  # templates x modes x models x schemas of one run: a handful
-_LEAST_TEMPERATURE = 0.01  # where it must be positive
+_LEAST_TEMPERATURE = 0.01  # if it must be positive
 _TOKEN_FIELDS = frozenset({"max_tokens", "max_completion_tokens"})
 _SAMPLING_FIELDS = frozenset({"temperature", "seed", "top_p"})
 _STRENGTH = {Mode.JSON_SCHEMA: 2, Mode.JSON_OBJECT: 1, Mode.PROMPT: 0}
-_EATEN = 256  # tokens of thought, where a server does not say how many took the whole answer
+_EATEN = 256  # assumed thinking tokens if thinking used up the answer and the server has no count
 _NO_OPTIONS = RequestOptions()
 _UNEXPLAINED = frozenset({Kind.OVERLOAD, Kind.REFUSED})
 _IN_WORDS = (
@@ -44,24 +44,24 @@ _IN_WORDS = (
 
 @dataclass(slots=True)
 class _ModelWords:
-    """What is known of one model."""
+    """What is known about one model."""
 
     dialect: WireDialect
     search: ReasoningSearch
-    second_chances: int = 2  # for a temperature, beside other words for reasoning
+    second_chances: int = 2  # retries of a temperature with other reasoning parameters
 
 
 class Encoder:
-    """Writes requests as bytes. What is constant in a run is encoded once and kept.
+    """Encodes requests as bytes. Parts that are constant in a run are encoded once and cached.
 
     Args:
-        profile: The provider's words.
-        options: What the settings add to each call.
+        profile: The provider's profile.
+        options: Additions of the settings to each call.
 
     Attributes:
-        may_weaken: Whether a refused way of sending schemas gives way to a weaker one by itself; a
-            probe, which wants to know, sets it to False.
-        on_left_out: Told the name of a setting that the server does not take.
+        may_weaken: True if a refused structured-output mode is replaced by a weaker one; a probe,
+            which needs to know, sets it to False.
+        on_left_out: Called with the name of a setting that the server does not accept.
     """
 
     def __init__(
@@ -75,31 +75,31 @@ class Encoder:
         self.on_left_out: Callable[[str], None] | None = None
 
     def dialect(self, model: str) -> WireDialect:
-        """The dialect in use for a model."""
+        """Return the dialect in use for a model."""
         return self._words(model).dialect
 
     def reasoning(self, model: str) -> ReasoningSearch:
-        """What was found out about a model's thoughts."""
+        """Return what was found out about a model's thinking."""
         return self._words(model).search
 
     def learn(self, used: WireDialect, error: ProviderError, request: Request, mode: Mode) -> bool:
-        """Whether to ask again, since ``error`` taught another dialect than ``used``.
+        """Return whether to ask again, since ``error`` taught another dialect than ``used``.
 
         Args:
-            used: The dialect in which it was asked.
-            error: What came back.
-            request: What was asked.
-            mode: In which way.
+            used: Dialect of the failed call.
+            error: Its failure.
+            request: Its request.
+            mode: Its structured-output mode.
         """
         refusal = error.refusal
         if not isinstance(refusal, Refusal):
             return False
         words = self._words(request.model)
         if words.dialect != used:
-            return True  # another call learned it while this one was under way
+            return True  # another call learned it while this one was in flight
         body = orjson.loads(self.encode(request, mode))
         refusal = refusal.about(body)
-        for name in self._options.body:  # words of the user's own are never left out
+        for name in self._options.body:  # the user's own fields are never left out
             body.pop(name, None)
         if self._refused_reasoning(words, refusal, body):
             following = self._with_form(words)
@@ -114,13 +114,13 @@ class Encoder:
         return True
 
     def saw(self, model: str, used: WireDialect, thought_tokens: int) -> None:
-        """Take note that an answer in a dialect came with so many tokens of thought."""
+        """Record the thinking tokens of an answer in a dialect."""
         words = self._words(model)
         if words.search.saw(used.form, thought_tokens):
             self._set(words, self._with_form(words))
 
     def fold_system(self, model: str) -> bool:
-        """Let the system's text open the user's turn from now on; False where it does already."""
+        """Put the system message before the user's from now on; return False if it is already."""
         words = self._words(model)
         if "system" in words.dialect.without:
             return False
@@ -129,7 +129,7 @@ class Encoder:
         return True
 
     def bare(self, model: str) -> bool:
-        """Leave out all that may be left out; False where nothing is left."""
+        """Leave out everything optional; return False if nothing is left to leave out."""
         words = self._words(model)
         following = words.dialect.bare()
         if following == words.dialect:
@@ -139,16 +139,16 @@ class Encoder:
         return True
 
     def leave_out(self, model: str, without: frozenset[str]) -> None:
-        """Leave out these fields, and no others."""
+        """Leave out exactly these fields."""
         words = self._words(model)
         self._set(words, replace(words.dialect, without=without))
 
     def dump(self, model: str) -> str:
-        """What was learned of a model, to be kept between runs."""
+        """Serialize what was learned about a model, to be kept between runs."""
         return msgspec.json.encode(self.dialect(model)).decode()
 
     def restore(self, model: str, text: str) -> bool:
-        """Take over what `dump` gave; False, and nothing changed, where it is of no use."""
+        """Restore the output of `dump`; return False, without a change, if it is unusable."""
         words = self._words(model)
         try:
             found = msgspec.json.decode(text, type=WireDialect)
@@ -161,10 +161,10 @@ class Encoder:
         return True
 
     def encode(self, request: Request, mode: Mode) -> bytes:
-        """The request's body. Equal requests give equal bytes, in every process.
+        """Encode the request's body. Equal requests give equal bytes, in every process.
 
-        The template comes first and the prompt's own text last among the messages, so that
-        providers which cache prefixes find the same one in every request of a template.
+        Among the messages, the template comes first and the prompt's own text last, so that
+        providers that cache prefixes see the same one in every request of a template.
         """
         prompt, model = request.prompt, request.model
         dialect = self._words(model).dialect
@@ -193,7 +193,7 @@ class Encoder:
         level = self._options.reasoning
         forms = profile.efforts(model, level if level != "auto" else "off")
         if any(name in own for form in forms for name in form):
-            forms = ()  # the user has said it in words of their own
+            forms = ()  # the user has set it by another parameter
         search = ReasoningSearch(forms, level, thinks=bool(words and words.thinks))
         tokens = words.tokens if words and words.tokens else profile.tokens
         without = {*profile.without, *(words.without if words else ())}
@@ -209,11 +209,11 @@ class Encoder:
         more = dialect.without - words.dialect.without
         words.dialect = dialect
         self._frames.clear()
-        if self.may_weaken:  # a probe may say it again, and tells in the end
+        if self.may_weaken:  # a probe may restore it, and reports at the end
             self._tell_left_out(more)
 
     def tell_left_out(self, model: str) -> None:
-        """Tell of all settings that a model does not take, after a probe."""
+        """Report all settings that a model does not accept, after a probe."""
         before = self._begin(model).dialect.without
         self._tell_left_out(self._words(model).dialect.without - before)
 
@@ -225,9 +225,9 @@ class Encoder:
                 self.on_left_out(name)
 
     def _with_form(self, words: _ModelWords) -> WireDialect:
-        """The dialect with the form in use; a temperature is tried again beside other words.
+        """Return the dialect with the form in use; another form may allow a temperature again.
 
-        GPT-6 takes one only where it does not think.
+        GPT-6 accepts one only if it does not think.
         """
         if not words.second_chances:
             return replace(words.dialect, form=words.search.at)
@@ -241,7 +241,7 @@ class Encoder:
     def _refused_reasoning(
         self, words: _ModelWords, refusal: Refusal, body: Mapping[str, Any]
     ) -> bool:
-        """Whether a refusal is about the words for reasoning, and others are in use now."""
+        """Return whether a refusal is about reasoning parameters, and others are in use now."""
         search = words.search
         own = tuple(search.words)
         named = refusal.names((*_TOKEN_FIELDS, *_SAMPLING_FIELDS, *own))
@@ -257,11 +257,11 @@ class Encoder:
     def _frame(
         self, template: Template, model: str, schema: AnswerSchema | None, mode: Mode
     ) -> tuple[bytes, bytes]:
-        """What stands before a prompt's text, and what stands behind its sampling."""
+        """Encode what precedes a prompt's text, and what follows its sampling."""
         words = self._words(model)
         dialect = words.dialect
         turns = [{"role": turn.role, "content": turn.content} for turn in template.messages]
-        tail: dict[str, Any] = {"stream": False}  # said, since some gateways stream unless it is
+        tail: dict[str, Any] = {"stream": False}  # explicit, since some gateways stream by default
         if schema is not None:
             if mode is Mode.JSON_SCHEMA:
                 tail["response_format"] = _response_format(schema, dialect)
@@ -310,7 +310,7 @@ class Encoder:
 async def send(
     encoder: Encoder, request: Request, mode: Mode, ask: Callable[[bytes], Awaitable[ProviderReply]]
 ) -> ProviderReply:
-    """Ask with the request's bytes; a word that the model refuses is left out from then on.
+    """Ask with the encoded request; parameters that the model refuses are left out from then on.
 
     Raises:
         ProviderError: What ``ask`` raised, where no other words would help.

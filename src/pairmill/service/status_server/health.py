@@ -114,7 +114,7 @@ class RateHistory:
 
     @property
     def points(self) -> list[float]:
-        """The rates, the oldest first."""
+        """Rates, the oldest first."""
         return [round(point, 1) for point in self._points]
 
 

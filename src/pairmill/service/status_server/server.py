@@ -95,7 +95,7 @@ class StatusServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """URL of the server."""
         host, port = self._socket.getsockname()[:2]
         return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 

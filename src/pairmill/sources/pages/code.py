@@ -217,7 +217,7 @@ _ABOVE = 3  # elements around a <pre> whose class may name the language
 
 
 def is_code(node: Node) -> bool:
-    """Whether an element is one block of code as a whole: ``<pre>``, or a table of its lines."""
+    """Return whether an element is one block of code: ``<pre>``, or a table of its lines."""
     tag = node.tag
     if tag in ("pre", "listing", "xmp", "plaintext"):
         return True
@@ -283,7 +283,7 @@ def _breaks(node: Node) -> list[Node]:
 
 
 def _are_lines(node: Node) -> bool:
-    """Whether each block element is a line of code: else the line ends stand in the text."""
+    """Return whether each block element is a line of code: else the text has the line ends."""
     blocks = sum(kid.tag in _LINES for kid in node.nodes())
     return blocks > node.text().strip().count("\n")
 
@@ -313,7 +313,7 @@ def _gather(node: Node, parts: list[str], *, lines: bool) -> None:
 
 
 def _holds_code(node: Node) -> bool:
-    """Whether an element with a gutter's name holds more than numbers and signs."""
+    """Return whether an element with a gutter's name holds more than numbers and signs."""
     return bool(re.search(r"[^\W\d_]{2}", node.text())) and "copy" not in node.names
 
 

@@ -111,7 +111,7 @@ def _noise(node: Node, *, strict: bool) -> float:
 
 
 def _is_text_all_the_same(node: Node) -> bool:
-    """Whether an element with a noisy name is part of a text."""
+    """Return whether an element is part of the text in spite of a noisy name."""
     if noise.KEEP.search(node.names) or node.names.startswith(_BLOGGER):
         return True
     if noise.COMMENTS.search(node.names):
@@ -138,7 +138,7 @@ def _is_noisy_tag(node: Node) -> bool:
 
 
 def _is_titled(node: Node) -> bool:
-    """Whether an element is a section of a text, and has its id from its heading's words."""
+    """Return whether an element is a section of the text, with an id from its heading's words."""
     name = node.get("id").lower()
     if not name:
         return False
@@ -151,7 +151,7 @@ def _is_titled(node: Node) -> bool:
 
 
 def _is_boxed_text(node: Node) -> bool:
-    """Whether an element holds code, or is a box of running text within a text."""
+    """Return whether an element holds code, or is a box of running text within a text."""
     if node.tag in _NOISE_TAGS:
         return False
     if any(kid.tag == "pre" and "\n" in kid.text().strip() for kid in node.nodes()):
@@ -221,7 +221,7 @@ def _choose(body: Node, total: int) -> Node:
 
 
 def _is_container(node: Node) -> bool:
-    """Whether an article may be all that an element holds: no list, and no table of data."""
+    """Return whether an article may be all that an element holds: no list, no data table."""
     if node.tag == "table":
         return sum(kid.tag == "td" for kid in node.nodes()) > _LAYOUT_CELLS
     return node.tag not in _PARTS
@@ -322,14 +322,14 @@ def _trim(container: Node) -> None:
 
 
 def _is_teaser(node: Node) -> bool:
-    """Whether a paragraph only sends the reader to another article."""
+    """Return whether a paragraph only sends the reader to another article."""
     if node.tag not in _TEASERS or node.chars > _LONGEST_TEASER:
         return False
     return node.link_chars > _MANY_LINKS * node.chars and bool(noise.TEASER.match(node.text()))
 
 
 def _is_credit(node: Node) -> bool:
-    """Whether an element only says who made a picture."""
+    """Return whether an element only credits a picture."""
     if node.chars > _LONGEST_TEASER:
         return False
     if node.tag == "figcaption":
@@ -339,7 +339,7 @@ def _is_credit(node: Node) -> bool:
 
 
 def _is_link_box(node: Node) -> bool:
-    """Whether an element holds nothing, or links and next to nothing else."""
+    """Return whether an element holds nothing, or little more than links."""
     if node.tag == "pre" or (node.has_blocks and node.find("pre") is not None):
         return False
     if not node.chars:

@@ -18,7 +18,7 @@ _LONG_BLOCKS = frozenset(("pre", "h1", "h2", "h3", "table", "blockquote"))
 
 
 def is_data_table(table: Node) -> bool:
-    """Whether a table's rows and columns mean something.
+    """Return whether a table's rows and columns have a meaning.
 
     Those with nested tables, headings, code or long text in their cells, with one column, or with
     one row and no heading lay out a page: their cells are read one after the other.
