@@ -259,15 +259,12 @@ class Gate:
         self.in_flight += 1
         return lease
 
-    def _leave(self, lease: Lease) -> None:
-        self.in_flight -= 1
-        if self._probe is lease:
-            self._probe = None
-
     def undo(self, lease: Lease) -> None:
         """Take back a lease that was not used; see ``Lease.give_back``."""
         now = self._clock()
-        self._leave(lease)
+        self.in_flight -= 1
+        if self._probe is lease:
+            self._probe = None
         self._quota.untake(lease.amounts, lease.admitted_at, now)
         self._pump(now)
 
@@ -282,31 +279,53 @@ class Gate:
         alone: bool = False,
     ) -> bool:
         """Settle a lease whose call has ended; see ``Lease.release``."""
-        now = self._clock()
+        now, quota, control = self._clock(), self._quota, self.control
         is_held = False
         self._learn_width(lease, kind, usage, now)
-        self._leave(lease)
-        self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
-        if not alone or lease.is_probe or kind is None:
-            self._breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
-        if kind is None or kind in _SERVED:
-            self.control.on_taken(now, self._quota.sent)
-        elif kind is Kind.RATE:
-            is_held = self._on_refused(lease, now, hint, retry_after_s)
-        elif not self._breaker.is_closed:
-            self.control.on_down()
-        elif kind is Kind.OVERLOAD:
-            self.control.on_busy(
-                now, epoch=lease.epoch, sent_before=lease.sent_before, sent=self._quota.sent
-            )
-        if self.control.pace != self._quota.pace:
+        self.in_flight -= 1
+        if self._probe is lease:
+            self._probe = None
+        quota.settle(lease.amounts, kind, usage, lease.admitted_at, now)
+        if kind is not None:
+            is_held = self._learn_of_failure(lease, kind, hint, retry_after_s, now, alone=alone)
+        else:
+            if not self._breaker.is_calm:
+                self._breaker.record(None, now, is_probe=lease.is_probe)
+            if now >= control.look_at:
+                control.on_taken(now, quota.sent)
+        if control.pace != quota.pace:
             self._set_pace(now)
         if hint is not None:
             self._heed(hint, lease, now)
-        if self._breaker.gave_up and self.closed is None:
-            self.close(StoppedError(self._breaker.last_words(self.name or "the endpoint")))
         if self._line.length:
             self._pump(now)
+        return is_held
+
+    def _learn_of_failure(
+        self,
+        lease: Lease,
+        kind: Kind,
+        hint: LimitHint | None,
+        retry_after_s: float | None,
+        now: float,
+        *,
+        alone: bool,
+    ) -> bool:
+        """Learn what a call that failed tells; returns whether all calls wait because of it."""
+        control, breaker, sent = self.control, self._breaker, self._quota.sent
+        is_held = False
+        if not alone or lease.is_probe:
+            breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
+        if kind in _SERVED:
+            control.on_taken(now, sent)
+        elif kind is Kind.RATE:
+            is_held = self._on_refused(lease, now, hint, retry_after_s)
+        elif not breaker.is_closed:
+            control.on_down()
+        elif kind is Kind.OVERLOAD:
+            control.on_busy(now, epoch=lease.epoch, sent_before=lease.sent_before, sent=sent)
+        if breaker.gave_up and self.closed is None:
+            self.close(StoppedError(breaker.last_words(self.name or "the endpoint")))
         return is_held
 
     def _set_pace(self, now: float) -> None:

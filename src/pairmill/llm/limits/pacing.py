@@ -111,6 +111,7 @@ class RateControl:
         cluster, noise, waves, cruise, minutes: What is known of refusals.
         cluster_size: Refusals that the last pause took for evidence.
         is_rising: The pace doubles each second, to see what the server allows.
+        look_at: ``on_taken`` does nothing before this time, and need not be called.
     """
 
     __slots__ = (
@@ -126,7 +127,6 @@ class RateControl:
         "_released_at",
         "_retry_at",
         "_retry_s",
-        "_sample_at",
         "_sent",
         "_spent_at",
         "_taken",
@@ -138,6 +138,7 @@ class RateControl:
         "cruise",
         "epoch",
         "is_rising",
+        "look_at",
         "minutes",
         "noise",
         "pace",
@@ -159,7 +160,7 @@ class RateControl:
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
         self._released_at = -math.inf
         self._taken = TakenLog()
-        self._sample_at = -math.inf  # when the next sample is due
+        self.look_at = -math.inf
         self._spent_at: float | None = None  # since when hardly anything is taken
         self._sent = 0  # some half a second ago
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # the trial
@@ -253,7 +254,7 @@ class RateControl:
             now: The time.
             sent: Calls admitted so far.
         """
-        if now < self._sample_at:
+        if now < self.look_at:
             return
         self._sample(now, sent - self.refused)
         self._look_back(now, sent - self.refused)
@@ -469,7 +470,7 @@ class RateControl:
 
     def _sample(self, now: float, taken: int) -> None:
         self._taken.add(now, taken)
-        self._sample_at = now + _SAMPLE_S
+        self.look_at = now + _SAMPLE_S
 
     def _pace_after(self, now: float, *, is_single: bool) -> float:
         """A twentieth below what the server is now thought to allow; growth closes the gap.
