@@ -42,7 +42,8 @@ class Sample:
 
     Attributes:
         per_s: Calls a second; for pairmill between the start-up and the end, all of it durable.
-        cpu_us: Processor time of a call, all threads, user and system.
+            A pair that is asked for again is a call of its own.
+        cpu_us: Processor time of a call, all processes and threads, user and system.
         pairs_per_min: Of good answers, in steady state.
         whole_s: The whole process, start-up included.
         failed: Calls that came to nothing.
@@ -115,7 +116,7 @@ class Workbench:
         whole_s, cpu_s, rss, _ = self._pairmill(cell, endpoint, cell.count)
         start_s, start_cpu_s = self._startup[key]
         status = json.loads(self._run(["-m", "pairmill", "status", str(self._out), "--json"])[3])
-        calls = sum(status["units"].values())
+        calls, chunks = status["calls"], sum(status["units"].values())
         per_s = (calls - 1) / max(whole_s - start_s, whole_s / 50)
         return Sample(
             per_s,
@@ -123,7 +124,7 @@ class Workbench:
             per_s * 60 * status["pairs"] / calls,
             whole_s,
             rss,
-            cell.count - calls,
+            cell.count - chunks,
             load,
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
+from pathlib import Path
 from typing import IO
 
 import orjson
@@ -14,13 +15,7 @@ import orjson
 __all__ = ["PROMPT", "write"]
 
 CHARS = 1750
-WORDS_TEXT = (
-    "harbour orchard railway lighthouse market glacier library bakery canal observatory supplies "
-    "repairs measures protects divides heats carries records cools connects timber wheat copper "
-    "letters engines winters bridges maps lanterns stones because people rely on it every year "
-    "while the keeper of that place writes down what happened and who was there to see it"
-)
-WORDS = WORDS_TEXT.split()
+ARTICLES = Path(__file__).parents[1] / "examples" / "articles"
 PROMPT = (
     "You write training data. From the passage between the marks write N pairs of an instruction "
     "and its answer, as one JSON object with the keys skip and pairs; each pair has type, evidence,"
@@ -29,10 +24,25 @@ PROMPT = (
 """A system message for the reference clients, about as long as that of the default recipe."""
 
 
+def speech_words() -> list[str]:
+    """The words of the bundled speeches, in order."""
+    texts = [path.read_text("utf-8") for path in sorted(ARTICLES.glob("*.txt"))]
+    return [word.lower() for word in " ".join(texts).split() if word.isalpha()]
+
+
+def _clause(words: list[str], draw: random.Random) -> str:
+    return " ".join(draw.choices(words, k=draw.randint(6, 9)))
+
+
 def write(out: IO[bytes], count: int, seed: int = 1) -> None:
-    """Write ``count`` records of one chunk each. Sentences come from a pool, in a new order."""
+    """Write ``count`` records of one chunk each. Sentences come from a pool, in a new order.
+
+    Their words are drawn from the bundled speeches, each as often as it stands there, so that two
+    texts share as many words as texts do.
+    """
     draw = random.Random(seed)
-    pool = [" ".join(draw.choices(WORDS, k=draw.randint(9, 15))).capitalize() for _ in range(4000)]
+    words = speech_words()
+    pool = [f"{_clause(words, draw)}, {_clause(words, draw)}".capitalize() for _ in range(4000)]
     for index in range(count):
         parts = [f"This is number {seed * 10_000_000 + index} of the series."]
         size = len(parts[0])

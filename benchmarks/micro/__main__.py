@@ -27,7 +27,7 @@ from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.replies import decode
 from pairmill.llm.providers.wire import Encoder
 from pairmill.recipes.answers import json_schema, read
-from pairmill.recipes.backtranslate import Written
+from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.prompts import PromptTemplate, fence
 from pairmill.records import (
     Completion,
@@ -120,7 +120,7 @@ def intake(folder: Path) -> tuple[float, list[Chunk]]:
 def asking(chunk: Chunk) -> dict[str, float]:
     template = Template("bench", "1", (Message("system", corpus.PROMPT),))
     form, encoder = PromptTemplate(template, "N={{count}}\n{{title}}\n{{passage}}"), Encoder()
-    schema, sampling = json_schema(Written), Sampling(0.8, 1380, 0)
+    schema, sampling = json_schema(WrittenAnswer), Sampling(0.8, 1380, 0)
 
     def question() -> Request:
         values = {"count": "3", "title": "t", "passage": fence(chunk.text)}
@@ -131,8 +131,8 @@ def asking(chunk: Chunk) -> dict[str, float]:
         "question and its id": times(5000, question),
         "request as bytes": times(5000, lambda: encoder.encode(request, Mode.JSON_SCHEMA)),
         "envelope read": times(5000, lambda: decode(200, {}, ENVELOPE, 0.0)),
-        "answer parsed": times(5000, lambda: read(GOOD, Written)),
-        "answer healed": times(500, lambda: read(BROKEN, Written)),
+        "answer parsed": times(5000, lambda: read(GOOD, WrittenAnswer)),
+        "answer healed": times(500, lambda: read(BROKEN, WrittenAnswer)),
     }
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
-from pairmill.quality.canary import Canary
+from pairmill.quality.canary import ChunkComparer
 from pairmill.quality.duplicates import Item, find_duplicates
 from pairmill.quality.filters import CHECKS, Case, inspect, prompt_terms
 from pairmill.quality.grounding import evidence_match, prepare_chunk, prepare_pair, score
@@ -139,11 +139,11 @@ TERMS = prompt_terms(["sourdough starter", "rye loaf", "sicilian defence", "cast
 
 def check(units: Sequence[Unit]) -> None:
     """All that a run does to the pairs of some chunks."""
-    canary = Canary()
+    canary = ChunkComparer()
     for unit in units:
         chunk = prepare_chunk(unit.text, context=[unit.title], language=unit.language)
         pairs = [prepare_pair(*pair, language=chunk.language) for pair in unit.pairs]
-        canary.watch(chunk, pairs)
+        canary.look(chunk, pairs)
         for at, pair in enumerate(pairs):
             told = support(pair, chunk)
             inspect(pair, chunk, pairs[:at], terms=TERMS, support=told)
@@ -169,7 +169,7 @@ def measure() -> dict[str, float]:
     chunk = prepare_chunk(CHUNK, context=["Kettles"])
     pair, *others = [prepare_pair(*given) for given in ENGLISH_UNIT.pairs]
     case = Case(pair, chunk, others, DEFAULT, TERMS, score(pair, chunk))
-    canary = Canary()
+    canary = ChunkComparer()
 
     def prepare() -> None:
         made = prepare_pair(ASKED, ANSWER, EVIDENCE)
@@ -183,7 +183,7 @@ def measure() -> dict[str, float]:
         "prepare the pair": microseconds(prepare),
         "score": microseconds(lambda: score(pair, chunk)),
         "support": microseconds(lambda: support(pair, chunk)),
-        "canary, a third": microseconds(lambda: canary.watch(chunk, [pair] * PAIRS_PER_CHUNK))
+        "canary, a third": microseconds(lambda: canary.look(chunk, [pair] * PAIRS_PER_CHUNK))
         / PAIRS_PER_CHUNK,
     }
     for name, look in CHECKS.items():

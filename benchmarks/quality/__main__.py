@@ -17,7 +17,7 @@ from pairmill.quality.filters import inspect
 from pairmill.quality.grounding import prepare_pair, score
 from pairmill.quality.support import support
 from pairmill.quality.thresholds import CheckPolicy
-from pairmill.recipes.refine import view_of
+from pairmill.recipes.checks import view_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

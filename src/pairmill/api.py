@@ -117,6 +117,7 @@ def export(
     near: str = "words",
     exact: bool = False,
     options: ExportOptions | None = None,
+    run_code: bool = False,
 ) -> ExportSummary:
     """Write the pairs of a run folder as a dataset to train on: deduplicated, split, in one format.
 
@@ -127,6 +128,7 @@ def export(
         near: How near duplicates are found: ``words``, or ``embed`` for similar meaning too.
         exact: Drop only identical instructions, in constant memory.
         options: Split, thresholds and more; ``to`` overrides their ``shape``.
+        run_code: Allow Python code that the folder names: its recipe and sources.
 
     Raises:
         PairmillError: There is no such format or no row, or the disk refused a write.
@@ -147,7 +149,7 @@ def export(
         replace(options or exporting.ExportOptions(), shape=to),
         find_repeats=None if exact else choose_repeats(near),
         find_related=None if exact else related_documents,
-        read_texts=partial(read_source_texts, source),
+        read_texts=partial(read_source_texts, source, run_code=run_code),
         version=__version__,
     )
 
@@ -194,6 +196,7 @@ def qc(
     profile: str | None = None,
     rows: str | os.PathLike[str] | None = None,
     clean: str | os.PathLike[str] | None = None,
+    run_code: bool = False,
 ) -> Report:
     """Measure a dataset made by any tool, and judge each figure.
 
@@ -208,6 +211,7 @@ def qc(
         profile: ``grounded`` or ``general``; None: detected.
         rows: File to write every finding to as a line of JSON, or None.
         clean: Place to write the dataset to without bad rows, or None.
+        run_code: Allow Python code that the folder names: its recipe and sources.
 
     Raises:
         PairmillError: The files cannot be read, or hold no pairs.
@@ -225,20 +229,22 @@ def qc(
         profile=profile,
         rows=Path(rows) if rows else None,
         clean=Path(clean) if clean else None,
+        run_code=run_code,
     )
     return found
 
 
-def report(folder: str | os.PathLike[str], *, seed: int = 0) -> Path:
+def report(folder: str | os.PathLike[str], *, seed: int = 0, run_code: bool = False) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
     Args:
         folder: The run folder.
         seed: Selects the pairs that are shown.
+        run_code: Allow Python code that the folder names: its recipe and sources.
 
     Raises:
         PairmillError: It is not a run folder, or the disk refused a write.
     """
     from pairmill.output.report.folder import report_on  # noqa: PLC0415 (slow to load)
 
-    return report_on(Path(folder), version=__version__, seed=seed)
+    return report_on(Path(folder), version=__version__, seed=seed, run_code=run_code)

@@ -19,7 +19,7 @@ from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
 from pairmill.commands.explain import explain
 from pairmill.commands.export import export as export_command
-from pairmill.commands.flags import OTHERS, flag, read_settings
+from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -39,7 +39,7 @@ from pairmill.startup import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
     from pairmill.config import Settings
@@ -249,13 +249,12 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     if dry_run:
         from pairmill.service.dry_run import print_plan
 
+        for line in [] if quiet else advice:
+            _say(line)
         print_plan(settings)
         exit_code = EXIT_DONE
     else:
-        exit_code = _run(settings, verbosity=-1 if quiet else int(verbose))
-    if exit_code == EXIT_DONE and not quiet:
-        for line in advice:
-            _say(line)
+        exit_code = _run(settings, verbosity=-1 if quiet else int(verbose), advice=advice)
     sys.exit(exit_code)
 
 
@@ -291,13 +290,20 @@ def show(
     folder: Folder,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of pairs.")] = 3,
     seed: Annotated[int | None, typer.Option(help="Seed of the selection.")] = None,
+    run_code: RunCode = False,
 ) -> None:
     """Print a few random pairs beside their source text."""
     import secrets
 
+    from pairmill.output.run_inputs import code_notice
     from pairmill.output.show import print_pairs
+    from pairmill.store.folder import read_folder
 
-    print_pairs(folder, count, secrets.randbelow(2**31) if seed is None else seed)
+    chosen = secrets.randbelow(2**31) if seed is None else seed
+    print_pairs(folder, count, chosen, run_code=run_code)
+    if not run_code:
+        for line in code_notice(read_folder(folder), "the texts of the pairs are not shown"):
+            _say(line)
 
 
 @local.command("path")
@@ -332,6 +338,7 @@ def _run(
     listen: Callable[[CallAnswered], None] | None = None,
     *,
     verbosity: int = 0,
+    advice: Sequence[str] = (),
 ) -> int:
     quit_on_signals()
     from pairmill.run.descriptors import check_open_files
@@ -342,7 +349,7 @@ def _run(
     import anyio
     from rich.console import Console
 
-    from pairmill.events import Bus, CallAnswered
+    from pairmill.events import Bus, CallAnswered, Notice, RunOpened
     from pairmill.llm.lifetimes import check_model_is_named
     from pairmill.run.exporting import check_export, export_at_end
     from pairmill.run.session import run as run_session
@@ -361,7 +368,12 @@ def _run(
     if listen is not None:
         bus.subscribe(listen, CallAnswered)
 
+    def advise(_event: RunOpened) -> None:
+        for line in advice:
+            bus.emit(Notice(line))
+
     with show_progress(bus, tally, console, verbosity=verbosity) as tick:
+        bus.subscribe(advise, RunOpened)  # a start that fails before says why, and no more
         summary = anyio.run(
             lambda: run_session(settings, bus, tick=tick, again=again),
             backend_options=loop_options(),

@@ -87,6 +87,7 @@ def _as_weights(value: object) -> object:
 
 Switch = BeforeValidator(_as_word)
 PerMinute = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_MOST_CHECKERS = 2
 Reasoning = Annotated[Literal["auto", "off", "low", "medium", "high"], Switch]
 
 _SEMANTIC: JsonDict = {"semantic": True}
@@ -233,6 +234,7 @@ class Settings(BaseModel):
     chunk_target_tokens: int = Field(450, ge=1, json_schema_extra=_SEMANTIC)
     chunk_max_tokens: int = Field(700, ge=16, json_schema_extra=_SEMANTIC)
     splitter: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    license: str | None = Field(None, max_length=300)
     max_line_bytes: int = Field(16 * 2**20, ge=1024)
     languages: tuple[str, ...] = ()
     privacy: Literal["keep", "redact", "drop"] = Field("keep", json_schema_extra=_SEMANTIC)
@@ -322,6 +324,7 @@ class Settings(BaseModel):
     target_pairs: int | None = Field(None, ge=1)
     per_document: int | None = Field(None, ge=1)
     max_repeats: int | None = Field(None, ge=1)
+    check_processes: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = "auto"
     max_attempts: int = Field(3, ge=1, le=10)
 
     shard_bytes: int = Field(64 * 2**20, ge=1024)
@@ -361,11 +364,14 @@ class Settings(BaseModel):
     @property
     def page_process_count(self) -> int:
         """Number of processes that extract text from documents."""
-        if self.page_processes != "auto":
-            return self.page_processes
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return _cores() if self.page_processes == "auto" else self.page_processes
+
+    @property
+    def check_process_count(self) -> int:
+        """Number of processes that check pairs; one event loop cannot keep more than two busy."""
+        if self.check_processes == "auto":
+            return min(_cores() - 1, _MOST_CHECKERS)
+        return self.check_processes
 
     @property
     def recipe_name(self) -> str:
@@ -516,6 +522,13 @@ def _check_known(name: str, where: str) -> None:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
     raise ConfigError(f"{where}unknown setting '{name}'{hint}")
+
+
+def _cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _unusable(name: str, value: object) -> str:

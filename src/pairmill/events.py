@@ -129,6 +129,7 @@ class CallAnswered(Event, frozen=True):
         doubt_tokens: Upper bound of further tokens, if the server did not report them.
         doubt_picodollars: Cost of those.
         seconds: From sending the request to the end of the reply.
+        stage: What the question was for: the name of its prompt's template, or of a recipe's step.
     """
 
     model: str
@@ -138,6 +139,7 @@ class CallAnswered(Event, frozen=True):
     doubt_tokens: int = 0
     doubt_picodollars: int = 0
     seconds: float = 0.0
+    stage: str = ""
 
 
 class CallCharged(Event, frozen=True):

@@ -92,6 +92,7 @@ class Document(Struct, frozen=True):
         since: Version of the reader since which its text is unchanged; see
             `pairmill.chunking.clean.READING_VERSION`.
         date: Date of publication, as given by the source.
+        license: Licence as given by the source: a name or a URL.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Document(Struct, frozen=True):
     language: str | None = None
     since: int = 1
     date: str | None = None
+    license: str | None = None
 
 
 class PartOrigin(Struct, frozen=True):
@@ -130,6 +132,8 @@ class Chunk(Struct, frozen=True):
         date: Date of publication, as given by the source.
         preceding: End of the text before the span in its document: whole sentences if they are
             short enough; "" at the beginning.
+        license: Licence of the document, as given by the source; for several documents, their
+            licences joined by `` AND ``.
     """
 
     id: str
@@ -148,6 +152,7 @@ class Chunk(Struct, frozen=True):
     origins: tuple[PartOrigin, ...] = ()
     date: str | None = None
     preceding: str = ""
+    license: str | None = None
 
 
 class Message(Struct, frozen=True):
@@ -189,11 +194,17 @@ class Sampling(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """A question: the constant template, and the final user message."""
+    """A question: the constant template, and the final user message.
+
+    Attributes:
+        stage: Purpose of the question, if it differs from the template's name; not part of its
+            identity.
+    """
 
     template: Template
     text: str
     sampling: Sampling
+    stage: str = ""
 
 
 class AnswerSchema(Struct, frozen=True):

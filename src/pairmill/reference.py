@@ -104,6 +104,10 @@ SETTINGS: dict[str, SettingText] = {
         "input", "splitter", "Your own function that splits texts, as module:name", "none",
         more="see [sources.md](sources.md)",
     ),
+    "license": _T(
+        "input", "license", "Licence of documents that name none, such as CC-BY-4.0", "none",
+        more="a licence given by a record, a page or front matter takes precedence",
+    ),
     "min_words": _T(
         "input", "min_words", "Documents with fewer words are skipped", "40",
         more="a Chinese or Japanese character counts as a word",
@@ -334,6 +338,11 @@ SETTINGS: dict[str, SettingText] = {
     "max_repeats": _T(
         "checks", "max_repeats", "Maximum pairs with the same instruction", "none",
         more="which ones are dropped depends on the order of answers",
+    ),
+    "check_processes": _T(
+        "checks", "processes", "Processes that check pairs", "auto",
+        more="`auto`: none on one core, one on two, two on more, started once a run finishes 100"
+        " chunks a second; 0: pairs are checked in the main process",
     ),
 
     "judge": _T(

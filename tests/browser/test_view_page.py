@@ -314,3 +314,40 @@ def test_axe_finds_nothing_serious(tmp_path: Path, tab: Page, width: int, *, dar
     tab.wait("document.querySelector('article')")
     tab.run(f"{axe}; 0")
     assert tab.run(AXE_RUN) == []
+
+
+def test_a_dropped_pair_is_found_by_its_reason_and_accepted_anyway(
+    tmp_path: Path, tab: Page
+) -> None:
+    folder = calm_run(tmp_path / "run", 5)
+    (folder / "rejected").mkdir()
+    raw = json.dumps({"instruction": "What is a heddle?", "answer": "It lifts the warp."})
+    entries = [
+        {"id": f"{at:032x}", "chunk_id": "c", "document_id": "d", "source": "a.txt",
+         "reason": reason, "detail": "why", "raw": text, "whole_unit": False}
+        for at, (reason, text) in enumerate(
+            [("near_copy", raw), ("ungrounded", raw), ("near_copy", "cut o")]
+        )
+    ]  # fmt: skip
+    lines = "".join(json.dumps(item) + "\n" for item in entries)
+    (folder / "rejected" / "rejected-00000.jsonl").write_text(lines, "utf-8")
+    click = "[...document.querySelectorAll('{}')].find((b) => b.textContent === '{}').click()"
+    with opened(tab, folder) as view:
+        tab.wait("document.getElementById('tabs').textContent.includes('Dropped (3)')")
+        assert tab.run("document.getElementById('reasons').hidden")
+        tab.run(click.format("#tabs button", "Dropped (3)"))
+        tab.wait("document.querySelectorAll('article').length === 3")
+        tab.run(click.format("#reasons button", "near_copy 2"))
+        tab.wait("document.querySelectorAll('article').length === 2")
+        assert tab.run("document.querySelectorAll('#reasons [aria-pressed=true]').length") == 1
+        # Only the one that holds a pair offers it.
+        buttons = "[...document.querySelectorAll('article button')].map((b) => b.textContent)"
+        assert tab.run(buttons).count("Accept anyway") == 1
+        tab.run(click.format("article button", "Accept anyway"))
+        (mark,) = wait_for_marks(folder, 1)
+        assert (mark["action"], len(mark["pairs"])) == ("accept", 1)
+        tab.wait("document.querySelector('article .badge.ok')?.textContent === 'accepted anyway'")
+        assert view.get("/api/state")["marks"] == {"rescued": 1}
+        tab.run(click.format("#tabs button", "In the dataset (5)"))
+        tab.wait("document.querySelectorAll('article').length === 5")
+        assert_harmless(tab, view.origin, "run")

@@ -7,12 +7,12 @@ Each reference here says what is looked for in the plainest way, with no short c
 from __future__ import annotations
 
 import re
-from itertools import groupby
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 from rapidfuzz.fuzz import token_sort_ratio
 
@@ -26,8 +26,10 @@ from pairmill.quality.grounding import (
     prepare_chunk,
     prepare_pair,
     score,
+    unseen_single_names,
 )
 from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.support import measure_support
 from pairmill.quality.text import is_spaceless, prepare, stem, words
 from pairmill.quality.thresholds import DEFAULT
 
@@ -151,7 +153,7 @@ def test_copied_runs_are_those_of_the_greedy_definition(
     assert found.longest == longest
     assert found.density == (squares / len(said) if said else 0)
     assert found.coverage == (covered / len(said) if said else 0)
-    if not may_share_run(said, chunk, least):
+    if not may_share_run(chunk.encode(said), chunk, least):
         assert longest < least
 
 
@@ -162,8 +164,8 @@ def test_a_copied_run_is_seen_wherever_it_begins(least: int, script: str) -> Non
     chunk = prepare_chunk(" ".join(source))
     for before in range(2 * least):
         said = [*source[::-1][:before], *source[10 : 10 + least], *source[::-1]]
-        assert may_share_run(said, chunk, least)
-    assert not may_share_run(source[::-1], chunk, least)
+        assert may_share_run(chunk.encode(said), chunk, least)
+    assert not may_share_run(chunk.encode(source[::-1]), chunk, least)
 
 
 TERMS = prompt_terms(["bread dough", "rim", "東京"], "PM-1")
@@ -180,3 +182,40 @@ def test_leaks_and_twins_are_those_of_the_plain_search(one: str, two: str, three
     alike = token_sort_ratio(" ".join(words(one)), " ".join(words(two)), score_cutoff=85)
     told = CHECKS["twin"](case)
     assert (told is not None and told.startswith("nearly the same instruction")) == bool(alike)
+
+
+STEMS = st.lists(st.sampled_from([f"zq{letter}k" for letter in "abcdfghjkl"]), max_size=40)
+"""Words of no language, which are their own stems."""
+
+
+@given(STEMS, STEMS, st.booleans(), st.sampled_from(["en", "de", "fr", "es", "ru", None]))
+def test_neighbours_are_those_of_all_pairs_of_places(
+    source: list[str], own: list[str], copies: bool, language: str | None
+) -> None:
+    said = [*own, *source[5:15][::-1], *source[:8]] if copies else own
+    chunk = prepare_chunk(" ".join(source), language=language)
+    pair = prepare_pair("", " ".join(said), language=chunk.language)
+    near = set(chain(*(zip(source, source[step:], strict=False) for step in range(1, 6))))
+    ahead = [one in near for one in pairwise(said)]
+    either = [one in near or one[::-1] in near for one in pairwise(said)]
+    found = measure_support(pair, chunk)
+    assert (found is None) == (len(said) < 5)
+    if found is not None:
+        event(f"turned: {found.turned > 0}, gap: {found.gap > 0}")
+        assert found.near == sum(either) / len(either)
+        assert found.turned == (sum(either) - sum(ahead)) / len(ahead)
+        assert found.gap == max(
+            [0, *(len(list(run)) for is_near, run in groupby(either) if not is_near)]
+        )
+
+
+@given(TEXTS, TEXTS)
+def test_single_names_are_those_of_each_word_alone(said: str, source: str) -> None:
+    chunk = prepare_chunk(source, context=["José Miguel"])
+    known = {*words(source), *words("José Miguel"), *ENGLISH}
+    expected = [
+        name
+        for name in re.findall(r"(?<=[a-z,;]) ([A-Z][\w\u2019'-]*)", said)
+        if not known.issuperset(plain_words(re.sub(r"['\u2019]s?$", "", name)))
+    ]
+    assert unseen_single_names(said, chunk) == expected

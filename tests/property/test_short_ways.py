@@ -5,15 +5,23 @@ from __future__ import annotations
 import io
 import re
 from itertools import islice
+from pathlib import Path
+from urllib.parse import urlsplit
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairmill.chunking import blocks, clean, gates
+from pairmill.chunking import blocks, clean, gates, page_parts, repeats, shared_lines
 from pairmill.chunking.chunk import split
+from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.portions import pack, unpack
+from pairmill.quality.stopwords import ENGLISH
+from pairmill.quality.text import words
+from pairmill.recipes import fit
+from pairmill.recipes.weights import pick, weights_of, without
 from pairmill.records import Document, digest, digest_with
-from pairmill.sources import characters
+from pairmill.sources import characters, fences
 from pairmill.sources.base import Opener
 from pairmill.sources.extractors import Extractors
 from pairmill.sources.records import Decoder, _look_where_planned, _search
@@ -61,6 +69,96 @@ def test_words(text: str) -> None:
 @given(TEXTS)
 def test_walls(text: str) -> None:
     assert gates._may_be_wall(text) or not gates._WALL.search(text)
+
+
+_SAMPLES = st.lists(
+    st.one_of(
+        _PIECES,
+        st.text(max_size=8),
+        st.sampled_from(
+            [
+                "bcdfg ",
+                "qWrtpsk\n",
+                "xkcdt, ",
+                "rhythms ",
+                "length ",
+                "12345 ",
+                "-- ",
+                "x" * 40,
+                "Привет мир ",
+                "日本語",
+                "¤¤¤ ",
+                "\u1680",
+                "\x1f",
+                "\x1c ",
+            ]
+        ),
+    ),
+    min_size=1,
+    max_size=30,
+).flatmap(lambda parts: st.integers(1, 40).map(lambda times: "".join(parts) * times))
+
+
+@calm
+@given(_SAMPLES)
+def test_odd_words(sample: str) -> None:
+    expected = gates._odd_words_counted(sample)
+    assert gates._odd_words(sample) == expected
+
+
+_NOTICE_TEXTS = st.one_of([st.from_regex(it.pattern, fullmatch=True) for it in page_parts._NOTICES])
+
+
+@settings(deadline=None, max_examples=150)
+@given(_NOTICE_TEXTS, st.text(page_parts._MARKS, max_size=3))
+def test_beginnings_of_notices(notice: str, marks: str) -> None:
+    assert page_parts._may_be_notice(marks + notice)
+
+
+@calm
+@given(TEXTS)
+def test_marks_of_fences(text: str) -> None:
+    position, marks = 0, fences._Marks(text)
+    for expected in re.finditer("`{3,}|~{3,}", text):
+        found = marks.after(position)
+        assert found is not None
+        assert found.span() == expected.span()
+        position = expected.end()
+    assert marks.after(position) is None
+
+
+@calm
+@given(TEXTS)
+def test_plain_lines(text: str) -> None:
+    text = characters.strip_hidden(text)
+    regular = shared_lines._is_regular(text)
+    for line in text.split("\n"):
+        assert shared_lines._plain(line, is_regular=regular) == " ".join(line.split())
+
+
+@calm
+@given(st.sampled_from(["http", "https", "HTTP", "ftp"]), st.text("aB.:@/?#[ \t\u2100", max_size=9))
+def test_hosts(scheme: str, rest: str) -> None:
+    url = f"{scheme}://{rest}"
+    try:
+        host = urlsplit(url).netloc
+    except ValueError:
+        host = ""
+    expected = host.casefold().removeprefix("www.") or "in"
+    assert shared_lines.site_of(Document("d", "t", "in/a.html", url=url)) == expected
+
+
+@calm
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 9), max_size=60))
+def test_texts_that_were_seen(names: list[int]) -> None:
+    first: dict[int, str] = {}
+    with IntakeFile(Path("none"), is_own=False) as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repeats, "_WRITTEN", 5)
+        patch.setattr(repeats, "_FILTER_BITS", 64)  # so that it often errs
+        seen = repeats._SeenTexts(file, "chunk")
+        for at, name in enumerate(names):
+            assert seen.add(name, f"at {at}") == first.get(name)
+            first.setdefault(name, f"at {at}")
 
 
 @calm
@@ -118,3 +216,43 @@ def test_records(names: list[str], field: str | None, data: st.DataObject) -> No
         record = {name: data.draw(_VALUES) for name in names}
         found = _look_where_planned(record, decoder)
         assert found is None or found == _search(record, field)
+
+
+@calm
+@given(st.lists(st.integers(0, 9) | st.floats(0, 9), min_size=1), st.integers(0, 2**32 - 1))
+def test_draws_by_weights(weights: list[float], place: int) -> None:
+    named = {str(at): weight for at, weight in enumerate(weights)}
+    share = place / 2**32
+    if sum(weights):
+        assert weights_of(named).pick(share) == pick(named, share)
+    del named["0"]
+    if sum(named.values()):
+        left = without(weights_of({"0": 1, **named}), "0")
+        assert left is without(left, "0")
+        assert left.pick(share) == pick(named, share)
+
+
+_TRAITS = st.sampled_from([*ENGLISH, *set().union(*fit._WORDS.values()), "3rd", "'90s", "don't"])
+
+
+@calm
+@given(st.lists(st.one_of(_TRAITS, _TRAITS, TEXTS), max_size=60).map(" ".join))
+def test_traits(text: str) -> None:
+    tokens = words(text)
+    total = max(len(tokens), 1)
+    found = fit._form_of(text)
+    if sum(word[0].isdigit() for word in tokens) >= max(3, 0.03 * total):
+        found.add("numbers")
+    if sum(word in ENGLISH for word in tokens) >= 0.25 * total:
+        for trait, known in fit._WORDS.items():
+            if sum(word in known for word in tokens) >= fit._LEAST_SHARE[trait] * total:
+                found.add(trait)
+        assert fit.traits_of(text) == frozenset(found)
+    else:
+        assert fit.traits_of(text) == (frozenset(found) or None)
+
+
+@calm
+@given(TEXTS)
+def test_code_in_lines(text: str) -> None:
+    assert fit.holds_code(text) == bool(fit._CODE.search(text))

@@ -54,6 +54,7 @@ ChunkValues = tuple[
     tuple[PartOrigin, ...],
     str | None,
     str,
+    str | None,
 ]
 """The fields of a `Chunk`, in their order."""
 
@@ -108,12 +109,12 @@ def make_chunk(document: Document, index: int, span: Span) -> Chunk:
     return Chunk(*chunk_values(document, index, span))
 
 
-def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
-    """The fields of the chunk of a span, in their order, without making it."""
+def chunk_values(document: Document, index: int, span: Span, name: str = "") -> ChunkValues:
+    """The fields of the chunk of a span, in their order, without making it; ``name``: its id."""
     start, end, section, parts = span
     text = document.text[start:end]
     return (
-        digest(text),
+        name or digest(text),
         text,
         document.id,
         start,
@@ -129,6 +130,7 @@ def chunk_values(document: Document, index: int, span: Span) -> ChunkValues:
         (),
         document.date,
         _end_before(document.text, start) if start else "",
+        document.license,
     )
 
 
@@ -140,8 +142,10 @@ def _end_before(text: str, start: int) -> str:
     low = max(0, start - _MOST_BEFORE)
     before = text[low:start]
     if low:
-        ends = [at for at in sentence_ends(text, low, start) if text[at:start].strip()]
-        first = ends[0] if ends else max(low, text.find(" ", low, start))
+        ends = (at for at in sentence_ends(text, low, start) if text[at:start].strip())
+        first = next(ends, -1)
+        if first < 0:
+            first = max(low, text.find(" ", low, start))
         before = text[first:start]
     return " ".join(before.split())
 

@@ -96,6 +96,7 @@ def clean(
         _line(document.language, 40),
         max(document.since, since),
         _line(document.date, 40),
+        _line(document.license, 300),
     )
 
 

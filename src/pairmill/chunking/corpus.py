@@ -13,10 +13,9 @@ another order, makes the same ones of the texts that it knows.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from pairmill.chunking.chunk import Span
     from pairmill.chunking.intake_file import IntakeFile
+    from pairmill.chunking.shared_lines import LineCounts
     from pairmill.chunking.sketch import Sketch
     from pairmill.records import Document
     from pairmill.sources.notes import Watch
@@ -53,17 +53,29 @@ class PreparedDocument:
         document: As it is used.
         removed: Kind of what cleaning took out to characters.
         lines: Lines that were taken out because documents of the site share them.
+        counted: What its lines added to the counts of such lines.
         spans: Where its chunks are; once they have been looked at, without those that repeat.
+        ids: Of these chunks, where they were looked at.
+        name: Digest of the document's text, where it was wanted.
     """
 
     raw: Document
     document: Document
     removed: Counter[str]
     lines: list[str] = field(default_factory=list)
+    counted: LineCounts | None = None
     spans: list[Span] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    name: str = ""
 
 
-Finish = Callable[["Document"], "tuple[Document, list[Span]] | Dropped"]
+class Finish(Protocol):
+    """Decides on a document that is otherwise clean, and cuts it."""
+
+    def __call__(
+        self, cleaned: Document, *, has_lost: bool
+    ) -> tuple[Document, list[Span]] | Dropped:
+        """Say where its units are, or why there are none; ``has_lost``: it has lost lines."""
 
 
 class Corpus:
@@ -85,7 +97,7 @@ class Corpus:
         Args:
             file: The folder's.
             watch: Is told of documents that are left out, and of chunks that repeat.
-            finish: Decides on a document that is otherwise clean, and cuts it.
+            finish: Decides on a document, and cuts it.
             shared_lines: Whether lines that many documents of a site share are taken out.
             duplicates: ``off``, ``exact`` or ``near``.
             least: Similarity from which on two texts are near duplicates.
@@ -115,15 +127,20 @@ class Corpus:
         for one in documents:
             if one is None:
                 yield from self._let_go(everything=True)
-                self._file.commit()
+                self._commit()
                 yield None
                 continue
             if self._lines is not None:
-                self._lines.count(one.document)
+                one.counted = self._lines.count(one.document)
             self._held.append(one)
             self._held_chars += len(one.document.text)
             yield from self._let_go(everything=False)
         yield from self._let_go(everything=True)
+        self._commit()
+
+    def _commit(self) -> None:
+        if self._lines is not None:
+            self._lines.flush()
         self._file.commit()
 
     def _let_go(self, *, everything: bool) -> Iterator[PreparedDocument]:
@@ -151,7 +168,7 @@ class Corpus:
         self._undecided += len(held)
         if self._undecided >= _COMMIT_EVERY:
             self._undecided = 0
-            self._file.commit()
+            self._commit()
         for at, one in enumerate(ready):
             of = repeats.get(at)
             if of is not None:
@@ -161,34 +178,48 @@ class Corpus:
 
     def _is_finished(self, one: PreparedDocument) -> bool:
         if self._lines is not None:
-            text, one.lines = self._lines.strip(one.document)
+            assert one.counted is not None  # noqa: S101 (it was, before it was held)
+            one.name = digest(one.document.text)
+            text, one.lines = self._lines.strip(one.document, one.name, one.counted)
             if one.lines:
                 one.removed["shared lines"] += sum(map(len, one.lines))
                 one.document = replace(one.document, text=text)
-        finished = self._finish(one.document)
+                one.name = ""
+        before = one.document.text
+        finished = self._finish(one.document, has_lost=bool(one.lines))
         if isinstance(finished, Dropped):
             source, reason, detail = one.document.source, finished.reason, finished.detail
             self._watch(Note(InputFate.DROPPED, source, reason, detail))
             return False
         one.document, one.spans = finished
+        if one.document.text is not before:
+            one.name = ""
         return True
 
     def _find_repeats(self, ready: list[PreparedDocument]) -> dict[int, list[tuple[Span, Repeat]]]:
         """Take the spans that repeat others out of documents: position to these spans."""
-        order = sorted(range(len(ready)), key=lambda at: _preference(ready[at].document))
+        order = [*range(len(ready))]
+        if len(ready) > 1:
+            order.sort(key=lambda at: _preference(ready[at].document))
         found: dict[int, list[tuple[Span, Repeat]]] = {}
         for at in order:
             gone = self._repeats_of(ready[at])
             if gone:
                 found[at] = gone
                 left = {span for span, _ in gone}
-                ready[at].spans = [span for span in ready[at].spans if span not in left]
+                kept = [place for place, span in enumerate(ready[at].spans) if span not in left]
+                ready[at].spans = [ready[at].spans[place] for place in kept]
+                ready[at].ids = [ready[at].ids[place] for place in kept]
         return found
 
     def _repeats_of(self, one: PreparedDocument) -> list[tuple[Span, Repeat]]:
         assert self._chunks is not None  # noqa: S101
         text, source = one.document.text, one.document.source
         pieces = [text[span[0] : span[1]] for span in one.spans]
+        if one.name and len(pieces) == 1 and pieces[0] == text:
+            one.ids = [one.name]
+        else:
+            one.ids = list(map(digest, pieces))
         made: dict[int, Sketch[int]] = {}
 
         def sketch_of(index: int) -> Sketch[int]:
@@ -198,13 +229,13 @@ class Corpus:
 
         if self._documents and len(pieces) > 1:
             whole = self._documents.check(
-                digest(text), lambda: union(map(sketch_of, range(len(pieces)))), source
+                one.name or digest(text), lambda: union(map(sketch_of, range(len(pieces)))), source
             )
             if whole is not None:
                 return [(span, whole) for span in one.spans]
         found = []
-        for index, (span, piece) in enumerate(zip(one.spans, pieces, strict=True)):
-            repeat = self._chunks.check(digest(piece), partial(sketch_of, index), source)
+        for index, span in enumerate(one.spans):
+            repeat = self._chunks.check(one.ids[index], partial(sketch_of, index), source)
             if repeat is not None:
                 found.append((span, repeat))
         return found

@@ -10,6 +10,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from itertools import islice
+from string import ascii_letters
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.sources.fences import fenced_ranges
@@ -59,7 +60,13 @@ _LONG_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{4,}(?![A-Za-z])")
 _NO_VOWEL = re.compile(
     r"(?<![A-Za-z])[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{4,}(?![A-Za-z])"
 )  # of the long words, those without one
-_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+# Of ASCII: consonants as "c", vowels as "v", spaces; all else is left out.
+_SHAPES = bytes(
+    ord("v" if chr(code) in "aeiouyAEIOUY" else "c" if chr(code) in ascii_letters else " ")
+    for code in range(256)
+)
+_NO_SHAPE = bytes({*range(256)} - {*ascii_letters.encode(), ord(" ")})
+_STEP = 500  # characters
 _LEAST_REPEATING = 20_000  # characters
 _LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, tables to 0.1
 
@@ -154,13 +161,33 @@ def _gibberish(judged: GateInput) -> str:
     replaced = sample.count("\ufffd")
     if replaced > _MOST_REPLACED * len(sample):
         return f"{100 * replaced // len(sample)} % of its characters could not be read"
-    return "" if fenced_ranges(sample) else _odd_words(sample)  # code is judged by nobody
+    odd = _odd_words(sample)
+    return "" if odd and fenced_ranges(sample) else odd  # code is judged by nobody
 
 
 def _odd_words(sample: str) -> str:
+    """Say what is odd about words; most texts are passed by three looks at their bytes."""
+    is_ascii = sample.isascii()
+    shapes = sample.encode("utf-8", "replace").translate(_SHAPES, _NO_SHAPE)
+    letters = len(shapes) - shapes.count(b" ")
+    least = _LEAST_LETTERS * len(sample)
+    if letters < least and not is_ascii:
+        letters = _count_letters(sample, least)
+    words = len(sample) // _LONGEST_MEAN_WORD + 1
+    if (
+        letters >= least
+        and (not is_ascii or len(sample.split(None, words - 1)) == words)
+        # A word counts from as many consonants on: no text has more of them than such runs.
+        and shapes.count(b"cccc") <= _MOST_WITHOUT_VOWEL * _LEAST_WORDS_LOOKED_AT
+    ):
+        return ""
+    return _odd_words_counted(sample)
+
+
+def _odd_words_counted(sample: str) -> str:
     words = sample.split()
     filled = sum(map(len, words))
-    letters = _count_letters(sample)
+    letters = _count_letters(sample, len(sample))
     if letters < _LEAST_LETTERS * filled:
         return f"{100 * letters // filled} % of it is letters"
     if sample.isascii() and filled > _LONGEST_MEAN_WORD * len(words):
@@ -171,10 +198,14 @@ def _odd_words(sample: str) -> str:
     return f"{share:.0%} of its words have no vowel" if share > _MOST_WITHOUT_VOWEL else ""
 
 
-def _count_letters(sample: str) -> int:
-    if sample.isascii():  # fifty times as fast as one letter after another
-        return len(sample.encode().translate(None, _NO_LETTERS))
-    return sum(map(str.isalpha, sample))
+def _count_letters(sample: str, enough: float) -> int:
+    """Count letters of any script; where there are enough, maybe only so many of them."""
+    found = 0
+    for at in range(0, len(sample), _STEP):  # one letter after another, which takes its time
+        found += sum(map(str.isalpha, sample[at : at + _STEP]))
+        if found >= enough:
+            break
+    return found
 
 
 def _repetition(judged: GateInput) -> str:

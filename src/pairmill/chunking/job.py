@@ -60,6 +60,7 @@ class Job(Struct, frozen=True, kw_only=True):
     duplicate_similarity: float = 0.85
     splitter: str = ""
     tokenizer: str = ""
+    license: str = ""
     chunk_min_tokens: int = 200
     chunk_target_tokens: int = 450
     chunk_max_tokens: int = 700
@@ -110,6 +111,7 @@ class Job(Struct, frozen=True, kw_only=True):
             duplicate_similarity=settings.duplicate_similarity,
             splitter=settings.splitter or "",
             tokenizer=str(settings.tokenizer or ""),
+            license=settings.license or "",
             chunk_min_tokens=settings.chunk_min_tokens,
             chunk_target_tokens=settings.chunk_target_tokens,
             chunk_max_tokens=settings.chunk_max_tokens,

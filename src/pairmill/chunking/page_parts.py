@@ -160,6 +160,16 @@ _CONSENT = re.compile(
 _LONGEST_NOTICE = 400
 _EDGE_LINES = 8
 _MARKS = " \t*_>|·•-"
+# First letters of all patterns above but of two names and a number, and of the one that begins with
+# anything; `tests/property/test_short_ways.py` holds it.
+_STARTS = """
+    thi tha our we_ by_ die uns wir ce_ not nou est uti usa que il_ sub sus sig sha joi ent typ
+    get abo jet ins alr art auf bei per par com hav ple log reg cre to_ you cli ema e-m pri twe lik
+    fol fac lin red wha pin tel tum mas blu thr poc hac fli med tik cop twi
+"""
+_OPENINGS = frozenset(start.replace("_", " ") for start in _STARTS.split())
+_LIKE_ASCII = re.compile("[\u017f\u212a\u0130\u0131]")  # that patterns take for s, k and i
+_SUPPORTED = re.compile("reader-supported", re.IGNORECASE)
 
 
 def find_parts(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
@@ -169,15 +179,28 @@ def find_parts(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
         lines: Of a text.
         code: Numbers of those that stand in fenced code.
     """
-    plain = [
-        at
-        for at, line in enumerate(lines)
-        if at not in code and line.strip() and not line.startswith(("    ", "\t"))
-    ]
+    plain: list[int] = []
+    notices: list[int] = []  # places in it where one may be
+    lists: list[int] = []
+    for at, line in enumerate(lines):
+        if at in code or not line or (line[0] in " \t" and line.startswith(("    ", "\t"))):
+            continue
+        bare = line.strip()
+        if not bare:
+            continue
+        has_link = "#" in line and "](" in line
+        if bare[0] in "#*_" or has_link or bare[-1].isdigit():
+            lists.append(len(plain))
+        if len(line) <= _LONGEST_NOTICE and _may_be_notice(line):
+            notices.append(len(plain))
+        plain.append(at)
     found: dict[int, str] = {}
-    if _may_hold_notices(lines):
-        _find_notices(lines, plain, found)
-    _find_lists(lines, plain, found)
+    if notices:
+        _find_notices(lines, plain, notices, found)
+        if found and not _may_hold_notices(lines):
+            found.clear()
+    if lists:
+        _find_lists(lines, plain, lists, found)
     return found
 
 
@@ -186,13 +209,15 @@ def _may_hold_notices(lines: Sequence[str]) -> bool:
     return any(hint in lower for hint in _HINTS)
 
 
-def _find_notices(lines: Sequence[str], plain: list[int], found: dict[int, str]) -> None:
-    for place, at in enumerate(plain):
-        line = lines[at]
-        if len(line) > _LONGEST_NOTICE or not _HINT.search(line):
-            continue
-        bare = _LINK.sub(r"\1", line).strip(_MARKS)
-        bare = _ATX.sub(r"\2", bare).strip(_MARKS)
+def _find_notices(
+    lines: Sequence[str], plain: list[int], places: list[int], found: dict[int, str]
+) -> None:
+    for place in places:
+        line = lines[plain[place]]
+        bare = _LINK.sub(r"\1", line) if "](" in line else line
+        bare = bare.strip(_MARKS)
+        if "#" in bare:
+            bare = _ATX.sub(r"\2", bare).strip(_MARKS)
         if not bare:
             continue
         at_edge = min(place, len(plain) - 1 - place) < _EDGE_LINES
@@ -201,25 +226,36 @@ def _find_notices(lines: Sequence[str], plain: list[int], found: dict[int, str])
                 continue
             if only_at_edge and not (at_edge and _CONSENT.search(bare)):
                 continue
-            found[at] = kind
+            if _HINT.search(line):
+                found[plain[place]] = kind
             break
 
 
-def _find_lists(lines: Sequence[str], plain: list[int], found: dict[int, str]) -> None:
-    titles = {_folded(title[2]) for at in plain if (title := _ATX.match(lines[at]))}
-    place = 0
-    while place < len(plain):
-        kind, end = ("", place)
-        if plain[place] not in found:
-            kind, end = _list_at(lines, plain, place, titles)
-        for at in plain[place:end]:
+def _may_be_notice(line: str) -> bool:
+    """Whether a line begins as a notice may; far faster than to look for what it says."""
+    if "#" in line or "](" in line:  # what stands at the beginning may go
+        return True
+    start = line.lstrip(_MARKS)[:3].lower()
+    if start in _OPENINGS or start[:2] == "vk" or start[:1] == "x" or start[:1].isdigit():
+        return True
+    if not start.isascii() and _LIKE_ASCII.search(start):
+        return True
+    return "-" in line and _SUPPORTED.search(line) is not None
+
+
+def _find_lists(
+    lines: Sequence[str], plain: list[int], places: list[int], found: dict[int, str]
+) -> None:
+    after = 0
+    for place in places:
+        if place < after or plain[place] in found:
+            continue
+        kind, after = _list_at(lines, plain, place)
+        for at in plain[place:after]:
             found[at] = kind
-        place = max(end, place + 1)
 
 
-def _list_at(
-    lines: Sequence[str], plain: list[int], place: int, titles: set[str]
-) -> tuple[str, int]:
+def _list_at(lines: Sequence[str], plain: list[int], place: int) -> tuple[str, int]:
     """What begins at a place, and where it ends; it ends where it begins: nothing."""
     line = lines[plain[place]]
     label = _label(line)
@@ -233,7 +269,7 @@ def _list_at(
         if len(items) >= _LEAST_ITEMS:
             if label in _RELATED and _are_titles(lines, items):
                 return "related links", end
-            if label in _CONTENTS and _are_contents(lines, items, titles):
+            if label in _CONTENTS and _are_contents(lines, items, _titles(lines, plain)):
                 return "tables of contents", end
     elif _is_entry(line):
         end = place
@@ -242,6 +278,11 @@ def _list_at(
         if end - place >= _LEAST_ENTRIES:
             return "tables of contents", end
     return "", place
+
+
+def _titles(lines: Sequence[str], plain: list[int]) -> set[str]:
+    """The headings of a text, folded."""
+    return {_folded(title[2]) for at in plain if (title := _ATX.match(lines[at]))}
 
 
 def _is_entry(line: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pairmill.chunking.chunk import ChunkValues, chunk_values
-from pairmill.chunking.reader import chunks_of, spans_of
+from pairmill.chunking.reader import chunks_of, prepared_of
 from pairmill.records import Chunk
 from pairmill.sources.notes import InputFate, Note
 
@@ -62,9 +62,9 @@ class ChunkBatch:
     notes: list[Note]
 
 
-def pack(document: Document, index: int, span: Span) -> Packed:
-    """Make a chunk ready to travel, without making it first."""
-    values = chunk_values(document, index, span)
+def pack(document: Document, index: int, span: Span, name: str = "") -> Packed:
+    """Make a chunk ready to travel, without making it first; ``name``: its id, where known."""
+    values = chunk_values(document, index, span, name)
     return values[0], document.id, _encode(values)
 
 
@@ -152,6 +152,6 @@ def _packed_of(
             values = tuple(getattr(chunk, name) for name in _FIELDS)
             yield chunk.id, chunk.document_id, _encode(values)
         return
-    for document, spans in spans_of(job, watch, stdin, on_wait):
-        for index, span in enumerate(spans):
-            yield pack(document, index, span)
+    for one in prepared_of(job, watch, stdin, on_wait):
+        for index, span in enumerate(one.spans):
+            yield pack(one.document, index, span, one.ids[index] if one.ids else "")

@@ -194,13 +194,17 @@ def _dropped(document: Document, why: Dropped) -> Note:
 
 
 def _finished(
-    job: Job, split: Splitter, cleaned: Document
+    job: Job, split: Splitter, cleaned: Document, *, has_lost: bool = False
 ) -> tuple[Document, list[Span]] | Dropped:
     """Return a document as a run uses it, and where its units are; or why it is not used.
+
+    ``has_lost``: lines were taken out of it since it was cleaned.
 
     Raises:
         ChangedError: The run folder was begun with a version of reading that read it otherwise.
     """
+    if has_lost and (short := too_short(cleaned.text, job.min_words)):
+        return short
     admitted = _admitted(cleaned, job)
     if isinstance(admitted, Dropped):
         return admitted
@@ -225,8 +229,6 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
 
     A language that a page's template claims is believed only where the text does not show another.
     """
-    if job.reading >= _ACROSS_SINCE and (short := too_short(cleaned.text, job.min_words)):
-        return short
     claims_language = cleaned.language is not None and cleaned.since > 1
     if job.languages or claims_language:
         shown = identify(cleaned.text[:_SHOWN_CHARS], cleaned.language)
@@ -234,6 +236,8 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
             cleaned = replace(cleaned, language=shown)
         if job.languages and primary(shown or cleaned.language) not in job.languages:
             return Dropped("language", shown or cleaned.language or "none shows")
+    if cleaned.license is None and job.license:
+        cleaned = replace(cleaned, license=job.license)
     if job.privacy != "keep":
         text, private = redact(cleaned.text)
         if private and job.privacy == "drop":

@@ -29,6 +29,8 @@ _INDEXED = 16  # hashes of a text that are looked up
 _AGREEING = 2  # that two texts must share to be compared
 _COMMON = 64  # texts that share a hash: from here on it is passed over
 _COMPARED = 32  # texts at most, those that share the most
+_FILTER_BITS = 2**25  # 4 MB: of a million texts, one in 300 is looked up in vain
+_WRITTEN = 4096  # texts at a time
 _LEAST_RUNS = 8  # a shorter text is only ever an exact repeat
 
 
@@ -57,9 +59,7 @@ class RepeatIndex:
         """
         self._file = file
         self._least = least
-        file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
-        self._see = f"INSERT OR IGNORE INTO temp.{kind}_seen VALUES (?, ?)"  # noqa: S608
-        self._seen = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"  # noqa: S608
+        self._seen = _SeenTexts(file, kind)
         self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"  # noqa: S608
         self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"  # noqa: S608
         self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"  # noqa: S608
@@ -86,8 +86,9 @@ class RepeatIndex:
             InputError: The file is damaged, or the disk is full.
         """
         name = text_name(digest)
-        if not self._file.run(self._see, name, source):
-            return Repeat(self._file.rows(self._seen, name)[0][0], 1.0)
+        first = self._seen.add(name, source)
+        if first is not None:
+            return Repeat(first, 1.0)
         if self._least is None:
             return None
         known = self._file.rows(self._known, name)
@@ -126,6 +127,40 @@ class RepeatIndex:
         self._file.run(self._name, name, at, None)
         self._file.run(self._keep, at, source, made.tobytes())
         self._file.run_many(self._index, [(value, at) for value in rare])
+        return None
+
+
+class _SeenTexts:
+    """The texts of this start, with where each was read first: in a table, but for the latest.
+
+    A Bloom filter (Bloom, "Space/time trade-offs in hash coding", 1970) tells of nearly all new
+    texts that they are new, so that the table is only written, some thousands at a time.
+    """
+
+    def __init__(self, file: IntakeFile, kind: str) -> None:
+        self._file = file
+        self._bits = bytearray(_FILTER_BITS // 8)
+        self._latest: dict[int, str] = {}
+        file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
+        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"  # noqa: S608
+        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"  # noqa: S608
+
+    def add(self, name: int, source: str) -> str | None:
+        """Add a text, and return None; or say where it was read first."""
+        bits = self._bits
+        one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS  # parts of a digest
+        if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:
+            if name in self._latest:
+                return self._latest[name]
+            found = self._file.rows(self._look, name)
+            if found:
+                return str(found[0][0])
+        bits[one >> 3] |= 1 << (one & 7)
+        bits[other >> 3] |= 1 << (other & 7)
+        self._latest[name] = source
+        if len(self._latest) >= _WRITTEN:
+            self._file.run_many(self._write, sorted(self._latest.items()))
+            self._latest.clear()
         return None
 
 

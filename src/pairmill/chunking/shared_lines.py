@@ -15,17 +15,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from pairmill.chunking.repeats import text_name
-from pairmill.records import digest
 from pairmill.sources.fences import fenced_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pairmill.chunking.intake_file import IntakeFile
     from pairmill.records import Document
 
@@ -41,12 +39,26 @@ _MOST_SHARE_REMOVED = 0.5
 _TOP, _BOTTOM = 15, 25  # lines that are looked at, blank ones not counted
 _MOST_COUNTED = 300_000  # different lines that are counted at a time
 _ENDS = frozenset(".!?:;")
+_EDGE, _INNER = "e", "i"
 _DIGITS = re.compile(r"\d+")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-{3,}|~{3,}|\*{3,})[ \t]*")
+_HOST = re.compile(r"https?://([A-Za-z0-9.-]+)(?:/|\Z)")
 _ROW = re.compile(r"[ \t]*\|")
 
 _Lines = list[tuple[int, str]]  # number and text of lines that are neither blank nor code
+
+
+class LineCounts(NamedTuple):
+    """What a document adds to the counts, so that it need not be looked at again.
+
+    Attributes:
+        site: The number of its site.
+        keys: By which its lines are counted, in this process only.
+    """
+
+    site: int
+    keys: tuple[int, ...]
 
 
 class SharedLines:
@@ -58,17 +70,22 @@ class SharedLines:
         self._counts: dict[int, int] = {}
         self._documents: Counter[int] = Counter()
         self._shared: dict[int, int] = {}  # a line of a site: which one it is that was found
+        self._learned: dict[int, int] = {}  # the same of those found in this start, by their keys
         self._sites: set[int] = set()
+        self._decided: dict[int, int] = {}  # what is to be written
         for site, line, number in file.rows("SELECT site, line, number FROM @lines"):
             self._shared[line] = number
             self._sites.add(site)
+        self._is_first_start = not self._shared
 
-    def count(self, document: Document) -> None:
-        """Take a document's lines into account."""
-        site = _number(site_of(document))
+    def count(self, document: Document) -> LineCounts:
+        """Take a document's lines into account, and return what to give `strip` with it."""
+        site = _site_number(site_of(document))
         self._documents[site] += 1
         counts = self._counts
-        for key in _keys(site, _plain_lines(document.text)):
+        edges, inner = _plain_texts(_plain_lines(document.text), document.text)
+        keys = (*{_key(site, _EDGE, it) for it in edges}, *{_key(site, _INNER, it) for it in inner})
+        for key in keys:
             counts[key] = counts.get(key, 0) + 1
         if len(counts) > _MOST_COUNTED:
             self._forget()
@@ -76,23 +93,29 @@ class SharedLines:
             self._documents = Counter(
                 {it: seen for it, seen in self._documents.items() if seen > 1}
             )
+        return LineCounts(site, keys)
 
-    def strip(self, document: Document) -> tuple[str, list[str]]:
-        """Return a document's text without shared lines, and the lines that were taken out."""
-        text = document.text
-        name = text_name(digest(text))
-        decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
-        site = _number(site_of(document))
-        is_site = self._documents[site] >= _LEAST_DOCUMENTS
-        found: set[int] = set()
-        if is_site or site in self._sites:
-            lines = _plain_lines(text)
-            if not decided and is_site:
-                self._learn(site, lines)
-            until = decided[0][0] if decided else len(self._shared)
-            found = self._lines_to_remove(site, lines, until)
-        if not decided:
-            self._file.run("INSERT INTO main.cleaned VALUES (?, ?)", name, len(self._shared))
+    def strip(self, document: Document, digest: str, counted: LineCounts) -> tuple[str, list[str]]:
+        """Return a document's text without shared lines, and the lines that were taken out.
+
+        Args:
+            document: As it was counted.
+            digest: Of its text.
+            counted: What `count` returned.
+        """
+        text, name = document.text, text_name(digest)
+        site = counted.site
+        can_learn = self._documents[site] >= _LEAST_DOCUMENTS and self._has_new(counted)
+        if not can_learn and site not in self._sites:  # as nearly all are
+            self._decided.setdefault(name, len(self._shared))
+            return text, []
+        until = self._decision(name)
+        lines = _plain_lines(text)
+        if until is None and can_learn:
+            self._learn(site, lines, text)
+        if until is None:
+            until = self._decided[name] = len(self._shared)
+        found = self._lines_to_remove(site, lines, until, is_regular=_is_regular(text))
         if not found:
             return text, []
         all_lines = text.split("\n")
@@ -101,19 +124,51 @@ class SharedLines:
             return text, []
         return _without(all_lines, found), gone
 
-    def _learn(self, site: int, lines: _Lines) -> None:
-        least = max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
-        for key in _keys(site, lines):
-            if self._counts.get(key, 0) >= least and key not in self._shared:
-                self._shared[key] = number = len(self._shared) + 1
-                self._sites.add(site)
-                self._file.run(
-                    "INSERT OR IGNORE INTO main.lines VALUES (?, ?, ?)", site, key, number
-                )
+    def flush(self) -> None:
+        """Write what was decided; it is durable with the file's next commit."""
+        rows = sorted(self._decided.items())
+        self._file.run_many("INSERT OR IGNORE INTO main.cleaned VALUES (?, ?)", rows)
+        self._decided.clear()
 
-    def _lines_to_remove(self, site: int, lines: _Lines, until: int) -> set[int]:
-        def is_shared(key: int) -> bool:
-            return self._shared.get(key, until + 1) <= until
+    def _decision(self, name: int) -> int | None:
+        """How many shared lines were known when a text was decided on; None: it is new."""
+        if name in self._decided:
+            return self._decided[name]
+        decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
+        return decided[0][0] if decided else None
+
+    def _least(self, site: int) -> float:
+        return max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
+
+    def _has_new(self, counted: LineCounts) -> bool:
+        """Whether a line of a document is shared that this start has not found yet."""
+        least, counts, learned = self._least(counted.site), self._counts, self._learned
+        return any(counts.get(key, 0) >= least and key not in learned for key in counted.keys)
+
+    def _learn(self, site: int, lines: _Lines, text: str) -> None:
+        least = self._least(site)
+        for place, texts in zip((_EDGE, _INNER), _plain_texts(lines, text), strict=True):
+            keys = {_name(site, place, it): _key(site, place, it) for it in texts}
+            for name, key in keys.items():
+                if self._counts.get(key, 0) < least:
+                    continue
+                if name not in self._shared:
+                    self._shared[name] = number = len(self._shared) + 1
+                    self._sites.add(site)
+                    self._file.run(
+                        "INSERT OR IGNORE INTO main.lines VALUES (?, ?, ?)", site, name, number
+                    )
+                self._learned[key] = self._shared[name]
+
+    def _lines_to_remove(
+        self, site: int, lines: _Lines, until: int, *, is_regular: bool
+    ) -> set[int]:
+        def is_shared(place: str, text: str) -> bool:
+            if self._is_first_start:  # all that is shared was found in it
+                number = self._learned.get(_key(site, place, text))
+            else:
+                number = self._shared.get(_name(site, place, text))
+            return number is not None and number <= until
 
         found: set[int] = set()
         top = 0
@@ -121,11 +176,13 @@ class SharedLines:
             top += 1
         for row in (lines[top : top + _TOP], lines[: -_BOTTOM - 1 : -1]):
             for at, line in row:
-                if not is_shared(_edge(site, line)):
+                if not is_shared(_EDGE, _edge(_plain(line, is_regular=is_regular))):
                     break
                 found.add(at)
         found.update(
-            at for at, line in lines if _is_sentence(line) and is_shared(_inner(site, line))
+            at
+            for at, line in lines
+            if _is_sentence(line) and is_shared(_INNER, _plain(line, is_regular=is_regular))
         )
         return _without_bare_headings(lines, found)
 
@@ -140,6 +197,8 @@ class SharedLines:
 def site_of(document: Document) -> str:
     """Name the site that a document is of: its host, else the folder or file that it stands in."""
     if document.url:
+        if usual := _HOST.match(document.url):  # what the library's long look would give
+            return usual[1].casefold().removeprefix("www.")
         try:
             host = urlsplit(document.url).netloc
         except ValueError:
@@ -158,6 +217,12 @@ def site_of(document: Document) -> str:
 def _plain_lines(text: str) -> _Lines:
     """The lines of a text that are neither blank nor code, with their numbers."""
     ranges = fenced_ranges(text)
+    if not ranges:
+        return [
+            (number, line)
+            for number, line in enumerate(text.split("\n"))
+            if line.strip() and not line.startswith(("    ", "\t"))
+        ]
     lines: _Lines = []
     offset = 0
     fence = 0
@@ -171,34 +236,38 @@ def _plain_lines(text: str) -> _Lines:
     return lines
 
 
-def _keys(site: int, lines: _Lines) -> Iterator[int]:
-    """What a document's lines are counted by, each once."""
-    edges = {_edge(site, line) for _, line in (*lines[:_TOP], *lines[-_BOTTOM:])}
-    yield from edges
-    yield from {_inner(site, line) for _, line in lines if _is_sentence(line)}
+def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
+    """What lines are known by at the top and the end of a text, and what whole sentences are."""
+    is_regular = _is_regular(text)
+    plain = [_plain(line, is_regular=is_regular) for _, line in lines]
+    inner = [it for it, (_, line) in zip(plain, lines, strict=True) if _is_sentence(line)]
+    return list(map(_edge, (*plain[:_TOP], *plain[-_BOTTOM:]))), inner
 
 
-def _edge(site: int, line: str) -> int:
+def _is_regular(text: str) -> bool:
+    """Whether words of a clean text have a single space or line end between them."""
+    return text.isascii() and "  " not in text and "\t" not in text
+
+
+def _plain(line: str, *, is_regular: bool) -> str:
+    return line.strip(" ") if is_regular else " ".join(line.split())
+
+
+def _edge(plain: str) -> str:
     """A line at the top or the end; if it is short, whatever numbers stand in it.
 
     Of a sentence the numbers may be all that it says.
     """
-    plain = " ".join(line.split())
     if len(plain) <= _SHORT_CHARS and plain[-1:] not in _ENDS:
-        plain = _DIGITS.sub("0", plain)
-    return _number(f"{site} e {plain}")
-
-
-def _inner(site: int, line: str) -> int:
-    return _number(f"{site} i {' '.join(line.split())}")
+        return _DIGITS.sub("0", plain)
+    return plain
 
 
 def _is_sentence(line: str) -> bool:
     return (
         _LEAST_CHARS <= len(line) <= _LONGEST_LINE
         and line.count(" ") >= _LEAST_WORDS - 1
-        and not _HEADING.match(line)
-        and not _ROW.match(line)
+        and (line[0] not in " \t#|" or not (_HEADING.match(line) or _ROW.match(line)))
     )
 
 
@@ -232,6 +301,19 @@ def _without(lines: list[str], found: set[int]) -> str:
     return "\n".join(left).strip("\n")
 
 
+def _key(site: int, place: str, plain: str) -> int:
+    """By what a line is counted. It lives as long as the process: nothing is kept under it."""
+    return hash((site, place, plain))
+
+
+def _name(site: int, place: str, plain: str) -> int:
+    """Under what a line is kept."""
+    return _number(f"{site} {place} {plain}")
+
+
 def _number(text: str) -> int:
     data = text.encode("utf-8", "replace")
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
+
+
+_site_number = lru_cache(maxsize=1024)(_number)

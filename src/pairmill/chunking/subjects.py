@@ -25,7 +25,7 @@ import msgspec
 
 from pairmill.errors import StoppedError
 from pairmill.quality.language import primary
-from pairmill.quality.text import content_in_order, prepare
+from pairmill.quality.text import prepare
 from pairmill.records import Chunk, PartOrigin, digest
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def telling_terms(chunk: Chunk) -> Mapping[str, int]:
     """The stems of a chunk's content words, and how much each counts, however rare it is."""
     language = primary(chunk.language)
     prepared = prepare(chunk.text, language)
-    listed = prepared.content if prepared.spaceless else content_in_order(prepared)
+    listed = prepared.content if prepared.spaceless else prepared.stems
     counts = {term: min(times, _MOST_TIMES) for term, times in Counter(listed).items()}
     heads = prepare(" ".join((chunk.title or "", *chunk.section)), language).content
     for term in heads & counts.keys():
@@ -249,10 +249,17 @@ def _joined(chunks: list[Chunk]) -> Chunk:
         parts=tuple(starts),
         date=_common(chunk.date for chunk in chunks),
         preceding=first.preceding,
+        license=_all_of(chunk.license for chunk in chunks),
         origins=tuple(
             PartOrigin(chunk.document_id, chunk.source, chunk.title, chunk.url) for chunk in others
         ),
     )
+
+
+def _all_of(licenses: Iterable[str | None]) -> str | None:
+    """Several licences as one, which asks for all of them; None where one is not known."""
+    found = list(dict.fromkeys(licenses))
+    return None if None in found else " AND ".join(filter(None, found))
 
 
 def _common(values: Iterable[str | None]) -> str | None:

@@ -7,6 +7,7 @@ back-pressure.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -24,6 +25,9 @@ from pairmill.sources.notes import Note  # noqa: TC001 (msgspec reads the annota
 from pairmill.sources.processes import end_with_parent
 
 __all__ = ["Frame", "main"]
+
+
+_COLLECTED_EVERY = (50_000, 20, 20)  # objects: nearly all is freed without it
 
 
 class Frame(Struct, frozen=True, array_like=True):
@@ -60,6 +64,8 @@ def main() -> int:
     lifeline, out = map(int, sys.argv[1:])
     job = read_frame(lifeline, Job)
     threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
+    gc.freeze()
+    gc.set_threshold(*_COLLECTED_EVERY)
     with suppress(BrokenPipeError):
         _read(job, out)
     return 0

@@ -55,10 +55,10 @@ def estimate_like(
         for name in ("inputs", "sources"):
             values[name] = tuple(given[name]) if given.get(name) else None
         settings, advice = read_settings(config, assignments, values)
+        for line in advice if settings.inputs else ():
+            typer.echo(line, err=True)
         pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
         _estimate(settings, pace, as_json=as_json)
-        for line in advice:
-            typer.echo(line, err=True)
 
     flags = inspect.signature(run, eval_str=True).parameters.values()
     kept = [flag for flag in flags if flag.name not in _RUN_ONLY]

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+
 __all__ = ["explain"]
 
 
@@ -19,9 +21,11 @@ def explain(
     ],
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    run_code: RunCode = False,
 ) -> None:
     """Show how one pair was made: chunk, prompts, raw answers, repairs, findings, cost."""
     from pairmill.output import explain as explaining
     from pairmill.output.explain_show import print_explanation
 
-    print_explanation(explaining.explain(pair_id, folder), as_json=as_json)
+    found = explaining.explain(pair_id, folder, run_code=run_code)
+    print_explanation(found, as_json=as_json)

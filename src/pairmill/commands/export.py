@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+
 __all__ = ["export"]
 
 
@@ -112,6 +114,13 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     system: Annotated[
         str, typer.Option(metavar="TEXT", help="System message for rows that have none.")
     ] = "",
+    fold_system: Annotated[
+        bool,
+        typer.Option(
+            "--fold-system",
+            help="In a format without a place for system texts, put each before its prompt.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -141,9 +150,18 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             " accepted or edited; ignore.",
         ),
     ] = "apply",
+    keep_license: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Keep only pairs from texts under this licence: CC-BY-4.0, 'CC-BY-SA-*', unknown."
+            " May be repeated.",
+        ),
+    ] = None,
+    run_code: RunCode = False,
     license_id: Annotated[
         str,
-        typer.Option("--license", help="Licence for the card; it depends on that of your texts."),
+        typer.Option("--license", help="Licence of the export as a whole, for its card."),
     ] = "unknown",
 ) -> None:
     """Write a dataset to train on: deduplicated, split by document, in one training format."""
@@ -152,8 +170,11 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output import export as exporting
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
+    from pairmill.output.marks.overlay import is_run_folder
     from pairmill.output.policy import ExportPolicy
+    from pairmill.output.run_inputs import code_notice
     from pairmill.output.split import parse_shares
+    from pairmill.store.folder import read_folder
 
     aspects = {
         "truthfulness": min_truthfulness,
@@ -177,10 +198,12 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
             drop_flags=frozenset(drop_flag or ()),
         ),
         license_id=license_id,
+        licenses=tuple(keep_license or ()),
         keep_parents=keep_parents,
         open_book=open_book,
         unanswerable=unanswerable,
         system=system,
+        fold_system=fold_system,
         dry_run=dry_run,
         replace_changed=replace,
         marks=marks,
@@ -191,8 +214,13 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     if push is not None:
         check_repo_name(push)
     target = None if push is None or dry_run else look_at_hub(push, public=public)
-    summary = api.export(folder, to, output, near=near, exact=exact, options=options)
+    summary = api.export(
+        folder, to, output, near=near, exact=exact, options=options, run_code=run_code
+    )
     lines = summary_lines(summary)
+    if not run_code and is_run_folder(folder):
+        missing = "kin by the texts of documents was not looked for"
+        lines += code_notice(read_folder(folder), missing)
     if push is not None and dry_run:
         lines += push_lines(push, summary.sizes, public=public)
     for line in lines:

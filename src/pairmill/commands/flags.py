@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
 
-__all__ = ["OTHERS", "flag", "parse_assignments", "read_settings"]
+__all__ = ["OTHERS", "RunCode", "flag", "parse_assignments", "read_settings"]
 
 OTHERS = "Other"
 """Panel of flags that are not settings."""
+
+RunCode = Annotated[
+    bool,
+    typer.Option(
+        "--run-code",
+        help="Allow Python code that the run folder names: its recipe and sources.",
+    ),
+]
+"""The flag of commands that only read a folder, which may be anybody's."""
 
 
 def flag(name: str, *declarations: str, **more: Any) -> Any:
@@ -66,8 +75,8 @@ def read_settings(
 ) -> tuple[Settings, list[str]]:
     """Merge the settings file, ``--set`` and the flags, in increasing precedence.
 
-    Returns them with advice on the file: no line, or one. It is for the end of a successful
-    command; a command that fails only says why.
+    Returns them with advice on the file: no line, or one. It is shown when the work begins; a
+    command that cannot begin only says why.
 
     Raises:
         PairmillError: A name or a value cannot be used.
@@ -87,5 +96,6 @@ def _advice_on(config: Path | None, values: Mapping[str, Any]) -> list[str]:
     flat = {name: place for name, place in flat.items() if not isinstance(values[name], dict)}
     if not flat:
         return []
-    named = ", ".join(f"{name} is {place}" for name, place in flat.items())
-    return [f"pairmill: {config}: settings are in groups now: {named}"]
+    named = [f"{name} is {place}" for name, place in flat.items()]
+    more = f" and {len(named) - 2} more" if len(named) > 2 else ""  # noqa: PLR2004 (a short line)
+    return [f"{config}: settings are in groups now: {', '.join(named[:2])}{more}"]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
 from pairmill.errors import EXIT_DONE, EXIT_FAILED
 
 __all__ = ["qc"]
@@ -91,6 +92,7 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
             metavar="FILE", help="Write an HTML page with figures and pairs to this file."
         ),
     ] = None,
+    run_code: RunCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
@@ -112,6 +114,7 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
         clean=clean,
         drop=drop,
         html=html,
+        run_code=run_code,
         version=__version__,
         progress=Ticker(),
     )

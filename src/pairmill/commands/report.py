@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+
 __all__ = ["report"]
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     seed: Annotated[int, typer.Option(help="Selects the pairs that are shown.")] = 0,
+    run_code: RunCode = False,
 ) -> None:
     """Write report.html into a run folder: figures, verdicts, and pairs to read; print its path.
 
@@ -21,11 +24,15 @@ def report(
     from rich.console import Console
 
     from pairmill import api
+    from pairmill.output.run_inputs import code_notice
     from pairmill.quality.trust import parse_figures, verdicts
     from pairmill.service.verdicts import print_checks
     from pairmill.store.folder import read_folder
 
-    typer.echo(api.report(folder, seed=seed))
+    typer.echo(api.report(folder, seed=seed, run_code=run_code))
     known = read_folder(folder)
+    missing = "the texts of the pairs, and what is told by them, are not in it"
+    for line in [] if run_code else code_notice(known, missing):
+        typer.echo(line, err=True)
     figures = parse_figures(known.read_figures(), known.read_voice())
     print_checks(verdicts(figures), Console(stderr=True, highlight=False))

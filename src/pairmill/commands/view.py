@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+
 __all__ = ["view"]
 
 
@@ -35,13 +37,7 @@ def view(
             "--name", metavar="HOST", help="Another name of this server, such as behind a tunnel."
         ),
     ] = None,
-    run_code: Annotated[
-        bool,
-        typer.Option(
-            "--run-code",
-            help="Allow Python code that the run folder names: its recipe and sources.",
-        ),
-    ] = False,
+    run_code: RunCode = False,
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in the default browser.")
     ] = False,
@@ -63,7 +59,7 @@ def view(
         raise ConfigError(
             "view needs the extra 'view': pip install 'pairmill[view]', in a clone '.[view]'"
         ) from None
-    from pairmill.output.view.guard import is_loopback
+    from pairmill.hosts import is_loopback
 
     def tell(address: str) -> None:
         typer.echo(address)

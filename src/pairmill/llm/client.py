@@ -180,6 +180,7 @@ class Client:
 
     def _take(self, reply: ProviderReply, turn: Turn, started: float) -> Completion:
         charge, completion = turn.answered(reply), reply.completion
+        prompt = turn.request.prompt
         usage = charge.usage
         if usage is not completion.usage:
             completion = replace(completion, usage=usage)
@@ -192,6 +193,7 @@ class Client:
                 doubt_tokens=charge.doubt_tokens,
                 doubt_picodollars=charge.doubt_picodollars,
                 seconds=self._clock.monotonic() - started,
+                stage=prompt.stage or prompt.template.name,
             )
         )
         return completion

@@ -127,12 +127,13 @@ class _KnownClaims(NamedTuple):
         return held_by(self.path, self.scope, self.unit, names)
 
 
-def explain(name: str, path: Path) -> Explanation:
+def explain(name: str, path: Path, *, run_code: bool = False) -> Explanation:
     """Find a row by its id, or by an unambiguous beginning of it, and how it came about.
 
     Args:
         name: The row's id, in ``data/`` or in ``rejected/``.
         path: The run folder.
+        run_code: Whether Python code that the folder names may run: its recipe, its sources.
 
     Raises:
         InputError: There is no such row, or there are several.
@@ -141,8 +142,8 @@ def explain(name: str, path: Path) -> Explanation:
     folder = read_folder(path)
     row, shard, is_rejected = _find_row(folder.path, name)
     chunk_id = str(row.get("chunk_id"))
-    chunk = find_chunks(folder, {chunk_id}).get(chunk_id)
-    return explain_row(folder, row, shard, chunk, is_rejected=is_rejected)
+    chunk = find_chunks(folder, {chunk_id}, run_code=run_code).get(chunk_id)
+    return explain_row(folder, row, shard, chunk, is_rejected=is_rejected, run_code=run_code)
 
 
 def explain_row(
@@ -152,7 +153,7 @@ def explain_row(
     chunk: Chunk | None,
     *,
     is_rejected: bool,
-    run_code: bool = True,
+    run_code: bool = False,
 ) -> Explanation:
     """How a row came about that was found already.
 
@@ -172,12 +173,13 @@ def explain_row(
     settings = settings_of(folder)
     replay = _Replay(dict(answers))
     dropped: list[Rejection] = []
-    note = "" if chunk else "the run's inputs are not there any more, so its questions are unknown"
+    note = "" if chunk else _why_no_chunk(settings, run_code=run_code)
     if not answers:
         note = note or _NO_CALLS
     elif settings and has_code(settings) and not run_code:
-        note = (
-            note or "its recipe is Python code, which is not run here; 'pairmill explain' runs it"
+        note = note or (
+            f"its questions are not shown: its recipe is Python code ({settings.recipe_name}),"
+            " which is not run; --run-code runs it"
         )
     elif chunk and settings:
         note = anyio.run(_ask_again, settings, folder, chunk, replay, dropped)
@@ -196,6 +198,15 @@ def explain_row(
         [] if is_rejected or chunk is None else _measure(row, chunk, settings),
         usd,
     )
+
+
+def _why_no_chunk(settings: Settings | None, *, run_code: bool) -> str:
+    if settings and (settings.sources or settings.splitter) and not run_code:
+        return (
+            "its text and its questions are not shown: the run read its texts with Python code of"
+            " its own, which is not run; --run-code runs it"
+        )
+    return "the run's inputs are not there any more, so its questions are unknown"
 
 
 async def _ask_again(

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import orjson
+
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.export_neighbours import write_neighbours
 from pairmill.output.export_place import (
@@ -22,12 +24,15 @@ from pairmill.output.export_place import (
     put_in_place,
     why_nothing_published,
 )
+from pairmill.output.export_record import note_export
 from pairmill.output.facts import read_counts
 from pairmill.output.formats.columns import with_columns
-from pairmill.output.formats.registry import find_format, hint_for
+from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
+from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
 from pairmill.output.marks.overlay import NO_MARKS, read_marks
+from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
 from pairmill.output.origins import Origins
@@ -62,7 +67,6 @@ __all__ = [
 _MOST_NAMES = 20
 _ALL = 100
 _MARKS = ("apply", "accepted", "ignore")
-_WITH_SYSTEM = frozenset({"messages", "reasoning", "sharegpt"})
 
 FindRepeats: TypeAlias = "Callable[[Iterable[Row]], Mapping[str, str]]"
 """Given all rows that passed the thresholds, in order: id of each to drop, to the reason."""
@@ -88,6 +92,7 @@ class ExportOptions:
         keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
             evolved one stays. Formats of preferences see both in any case.
         system: A system message for rows that have none of their own; "" for none.
+        fold_system: In a format without a place for a system text, put it before the prompt.
         dry_run: Read, choose and count as ever, and leave no file.
         replace_changed: Replace an earlier export although its files were changed since.
         marks: What to do with people's marks: ``apply`` them, keep only what was ``accepted`` or
@@ -96,6 +101,8 @@ class ExportOptions:
         open_book: Percent of the rows that get the passage they were written from in the prompt.
         unanswerable: Percent of these whose passage is left out, with the answer that the texts do
             not say.
+        licenses: Keep only rows of documents under one of these, see `licenses.is_wanted`; all
+            where empty.
         file_bytes: A data file is closed once its records, as JSON, reach this size.
     """
 
@@ -110,9 +117,11 @@ class ExportOptions:
     open_book: float = 0.0
     unanswerable: float = 10.0
     system: str = ""
+    fold_system: bool = False
     dry_run: bool = False
     replace_changed: bool = False
     marks: str = "apply"
+    licenses: tuple[str, ...] = ()
     file_bytes: int = 256 * 2**20
 
 
@@ -122,7 +131,7 @@ class ExportSummary:
 
     Attributes:
         folder: Where it is.
-        rows: Rows read from the run's shards.
+        rows: Rows read from the run's shards, with dropped pairs that people rescued.
         kept: Split to its records.
         dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
             kept and dropped.
@@ -145,8 +154,10 @@ class ExportSummary:
         origins: Sites, documents and languages of the kept rows.
         counts: What became of the run's documents, chunks and pairs; None where nobody knows.
         sizes: Every file of the export to its bytes.
-        marked: How many pairs of the run are marked as accepted, rejected or edited.
+        marked: How many pairs of the run are marked as accepted, rejected, rescued or edited.
         notices: Plain lines on marks that could not be read.
+        without_system: Kept rows whose system text the format has no place for.
+        folded_systems: Kept rows whose system text stands before their prompt.
     """
 
     folder: Path
@@ -171,6 +182,8 @@ class ExportSummary:
     sizes: dict[str, int] = field(default_factory=dict)
     marked: dict[str, int] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    without_system: int = 0
+    folded_systems: int = 0
 
 
 def export(
@@ -209,18 +222,16 @@ def export(
     shape = replace(shape, schema=stored_schema(shape, options.file_type))
     _check_open_book(options, read_texts)
     shards = published_shards(folder)
-    if not shards:
-        raise InputError(why_nothing_published(folder))
-    if options.system and shape.name not in _WITH_SYSTEM:
-        raise UsageError(
-            f"--system: the format '{shape.name}' has no place for a system message;"
-            f" {', '.join(sorted(_WITH_SYSTEM))} have one"
-        )
     marks = _read_marks(folder, options)
+    if not shards and not marks.wanted_rejects():
+        raise InputError(why_nothing_published(folder))
+    _check_system(options, shape)
     check_replaceable(out, even_changed=options.replace_changed or options.dry_run)
     staging = make_staging(out)
     try:
         with OrderedRows(staging / "scratch.db", marks.revise) as rows:
+            rescued = staging / "rescued.jsonl"
+            shards += _write_rescued(rescued, folder, marks)
             work = _Pass(rows, shape, options, find_repeats, find_related, read_texts, marks)
             summary = replace(
                 work.run(shards, staging, out),
@@ -232,11 +243,13 @@ def export(
                 notices=marks.notices(),
             )
         (staging / "scratch.db").unlink()
+        rescued.unlink(missing_ok=True)
         (staging / "shelf.db").unlink(missing_ok=True)
         write_neighbours(staging, summary, shape, options, version)
         summary = replace(summary, sizes=_sizes(staging))
         if not options.dry_run:
             put_in_place(staging, out)
+            note_export(folder / ".run" / "exports.jsonl", summary, shape.name)
     except OSError as error:
         raise StorageError(f"cannot write {out}: {error.strerror}") from None
     finally:
@@ -274,6 +287,8 @@ class _Pass:
         self._chosen_by: Counter[str] = Counter()
         self._models: set[str] = set()
         self._recipes: set[str] = set()
+        self._systems: Counter[str] = Counter()
+        self._wanted_licenses: dict[str | None, bool] = {}
         self.first = ""
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
@@ -315,6 +330,8 @@ class _Pass:
             moved=tuple(moved),
             open_book=dict(self._book.counts) if self._book else {},
             origins=self._origins,
+            without_system=self._systems["lost"],
+            folded_systems=self._systems["folded"],
         )
 
     def _relate(self, repeats: Mapping[str, str], shelf: Shelf | None) -> int | None:
@@ -383,7 +400,17 @@ class _Pass:
             return "marked_rejected"
         if self._options.marks == "accepted" and not mark.is_in:
             return "not_accepted"
+        if self._options.licenses and not self._has_wanted_license(row):
+            named = license_name(row.get("license"))
+            return "license_unknown" if named == UNKNOWN else "license_not_wanted"
         return self._shape.reason_to_drop(row)
+
+    def _has_wanted_license(self, row: Row) -> bool:
+        said = row.get("license")
+        found = self._wanted_licenses.get(said)
+        if found is None:
+            found = self._wanted_licenses[said] = is_wanted(said, self._options.licenses)
+        return found
 
     def _reason_to_drop(self, row: Row) -> str | None:
         """What the thresholds say; of a pair that a person wants, only whether it says nothing."""
@@ -437,6 +464,8 @@ class _Pass:
             self.first = self.first or json.dumps(shown, ensure_ascii=False, default=str)
             self._rows.keep(split, places[row["id"]])
             self._note_origin(row)
+            if self._shape.loses_system(row):
+                self._systems["folded" if self._options.fold_system else "lost"] += 1
             if self._shape.paired:
                 self._gap.add(written)
                 self._chosen_by[chosen_by] += 1
@@ -460,7 +489,10 @@ class _Pass:
 
     def _with_system(self, row: Row) -> Row:
         system = self._options.system
-        return row | {"system": system} if system and not row.get("system") else row
+        row = row | {"system": system} if system and not row.get("system") else row
+        if self._options.fold_system and self._shape.loses_system(row):
+            return row | {"instruction": f"{row['system']}\n\n{row['instruction']}"}
+        return row
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
         """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
@@ -500,6 +532,17 @@ class _Pass:
         return replace(leak, copied_source=told)
 
 
+def _write_rescued(file: Path, folder: Path, marks: Marks) -> list[Path]:
+    """A shard of the dropped pairs that people want, for as long as the export takes."""
+    found = [row for row, _ in rescued_rows(folder, marks)]
+    if not found:
+        return []
+    with file.open("wb") as stream:
+        for row in found:
+            stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    return [file]
+
+
 def _sizes(staging: Path) -> dict[str, int]:
     files = (path for path in staging.rglob("*") if path.is_file())
     return {str(path.relative_to(staging)): path.stat().st_size for path in files}
@@ -509,6 +552,18 @@ def _read_marks(folder: Path, options: ExportOptions) -> Marks:
     if options.marks not in _MARKS:
         raise UsageError(f"--marks: one of {', '.join(_MARKS)}")
     return NO_MARKS if options.marks == "ignore" else read_marks(folder)
+
+
+def _check_system(options: ExportOptions, shape: Format) -> None:
+    if options.fold_system and shape.system == "none":
+        raise UsageError(f"--fold-system: the format '{shape.name}' has no prompt to put it before")
+    if options.system and shape.system != "own" and not options.fold_system:
+        have = sorted(name for name, item in FORMATS.items() if item.system == "own")
+        more = "; --fold-system puts it before the prompt" if shape.system == "prompt" else ""
+        raise UsageError(
+            f"--system: the format '{shape.name}' has no place for a system message;"
+            f" {', '.join(have)} have one{more}"
+        )
 
 
 def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.output.card import Layout, render_card
 from pairmill.output.facts import RunFacts
-from pairmill.output.markdown import escaped
+from pairmill.output.markdown import code, escaped
 from pairmill.output.tables import csv_reader_options
 from pairmill.output.trainer_lines import trainer_section
 from pairmill.records import digest
@@ -127,13 +127,15 @@ def _marks(summary: ExportSummary, options: ExportOptions) -> str:
     marked = summary.marked
     out, edited = marked.get("rejected", 0), marked.get("edited", 0)
     wanted = marked.get("accepted", 0)
-    if not (out or edited or wanted):
+    rescued = marked.get("rescued", 0)
+    if not (out or edited or wanted or rescued):
         return ""
+    back = f" {rescued:,} that the run had dropped were accepted, and are here." if rescued else ""
     only = " Only accepted and edited ones are here." if options.marks == "accepted" else ""
     return (
         f"## Looked at by people\n\nOf the run's pairs {wanted:,} are accepted, {edited:,} edited"
         f" and {out:,} rejected; rejected ones are left out, and edited ones stand here with their"
-        f" new texts.{only}"
+        f" new texts.{back}{only}"
     )
 
 
@@ -153,6 +155,8 @@ def _thresholds(options: ExportOptions) -> str:
         lines.append(f"- Support at least {policy.min_support:g}")
     if policy.verified:
         lines.append("- Every sentence of an answer verified against its chunk by a model")
+    if options.licenses:
+        lines.append(f"- Licences of the documents: {', '.join(map(code, options.licenses))}")
     if policy.drop_flags:
         lines.append(f"- Dropped flags: {escaped(', '.join(sorted(policy.drop_flags)))}")
     return "\n".join(["## Thresholds", "", *lines]) if lines else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pairmill.output.licenses import UNKNOWN, warnings
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ def summary_lines(summary: ExportSummary) -> list[str]:
         most = sorted(summary.dropped.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{count:,} {plain(reason, 80)}" for reason, count in most)
         lines.append(f"dropped: {reasons}")
+    lines += _system_lines(summary)
     if summary.marked:
         lines.append(f"marks: {', '.join(f'{n:,} {what}' for what, n in summary.marked.items())}")
     lines += [plain(line, _SHOWN_CHARS) for line in summary.notices]
+    lines += _license_lines(summary)
     lines.append(_leak_line(summary.leak))
     if summary.related is not None and not summary.sources_read:
         lines.append("kin: by answers alone, since the run's inputs are not at hand")
@@ -51,6 +54,25 @@ def summary_lines(summary: ExportSummary) -> list[str]:
     if summary.length_gap:
         lines.append(summary.length_gap.line())
     return lines
+
+
+def _license_lines(summary: ExportSummary) -> list[str]:
+    counts = summary.origins.licenses
+    if set(counts) <= {UNKNOWN}:
+        return []
+    named = ", ".join(f"{count:,} {plain(name, 80)}" for name, count in list(counts.items())[:5])
+    more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""  # noqa: PLR2004 (a line)
+    return [f"licences of the texts: {named}{more}", *warnings(counts)]
+
+
+def _system_lines(summary: ExportSummary) -> list[str]:
+    if summary.without_system:
+        left = f"system texts left out: {summary.without_system:,}, since this format has no place"
+        how = "--columns system keeps them, --fold-system puts each before its prompt"
+        return [f"{left} for them; {how}"]
+    if summary.folded_systems:
+        return [f"system texts put before their prompts: {summary.folded_systems:,}"]
+    return []
 
 
 def _leak_line(leak: Leak | None) -> str:

@@ -14,9 +14,10 @@ from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_totals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pairmill.output.export_record import ExportRecord
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
     from pairmill.store.charges import Bill
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
     from pairmill.store.rows import Feature
+    from pairmill.store.timeline import Timeline
     from pairmill.store.verdict import RunVerdict
 
 __all__ = ["RunFacts", "cost_usd", "counted", "read_counts", "read_sums"]
@@ -50,6 +52,8 @@ class RunFacts:
         fields: A recipe's own fields: name to type, as ``store.rows.Feature`` has it.
         verdict: The last one of ``qc`` or ``report`` on its pairs; None where neither was asked.
         languages: ISO 639 codes of the texts.
+        timeline: What the run did over time, and what its stages took.
+        exports: What was exported from it, the newest first.
         finished: Whether the run has ended; a card written before says that it goes on.
     """
 
@@ -72,6 +76,8 @@ class RunFacts:
     fields: Mapping[str, Feature] = field(default_factory=dict)
     verdict: RunVerdict | None = None
     languages: tuple[str, ...] = ()
+    timeline: Timeline | None = None
+    exports: Sequence[ExportRecord] = ()
     finished: bool = False
 
     @property

@@ -31,6 +31,7 @@ ROW_NOTES: Mapping[str, str] = {
     "source": "Where the document was read",
     "title": "The document's title, or null",
     "url": "The document's address, or null",
+    "license": "The document's licence as its source names it, or null where it names none",
     "recipe": "How the pair was made",
     "prompt_version": "Version of the recipe's prompt",
     "model": "The model's name as the server returned it",

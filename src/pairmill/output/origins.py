@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pairmill.output.markdown import code, table
+from pairmill.output.licenses import UNKNOWN, license_name, warnings
+from pairmill.output.markdown import code, escaped, table
 from pairmill.quality.language import identify
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _LOOKED_AT = 5_000  # rows whose language is told: 20 microseconds each
 _LEAST_SHARE = 0.01  # of these, for a language to be named
 _LISTED = 20
 _PLACE = re.compile(r"(?::\d+)+$")  # line or item numbers behind a file's name
+_MOST_LICENSES = 1_000
 _MOST_SITES = 10_000  # beyond these, further ones count as others
 
 
@@ -30,6 +32,8 @@ class Origins:
         self._documents: defaultdict[str, set[str]] = defaultdict(set)
         self._languages: Counter[str] = Counter()
         self._looked_at = 0
+        self._licenses: Counter[str] = Counter()
+        self._licensed: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, row: Row) -> None:
         """Take in a row that is kept."""
@@ -38,6 +42,11 @@ class Origins:
             site = ""
         self._pairs[site] += 1
         self._documents[site].add(row["document_id"])
+        license_id = license_name(row.get("license"))
+        if license_id not in self._licenses and len(self._licenses) >= _MOST_LICENSES:
+            license_id = "others"
+        self._licenses[license_id] += 1
+        self._licensed[license_id].add(row["document_id"])
         if self._looked_at < _LOOKED_AT:
             self._looked_at += 1
             language = identify(f"{row.get('instruction') or ''}\n{row['answer']}")
@@ -60,7 +69,22 @@ class Origins:
         if rest:
             rows.append((f"{len(rest):,} others", *self._figures(rest)))
         text = "## Sources\n\n" + table(("Site or file", "Documents", "Rows"), rows, right=(1, 2))
-        return f"{text}\n\n{self._spoken()}\n\n{_LICENCES}"
+        return f"{text}\n\n{self._spoken()}\n\n{self._licences()}"
+
+    @property
+    def licenses(self) -> dict[str, int]:
+        """Rows of each licence of their documents, the usual first."""
+        return dict(self._licenses.most_common())
+
+    def _licences(self) -> str:
+        if set(self._licenses) == {UNKNOWN}:
+            return _NO_LICENCES
+        rows = [
+            (code(name), f"{len(self._licensed[name]):,}", f"{count:,}")
+            for name, count in self._licenses.most_common(_LISTED)
+        ]
+        told = table(("Licence as the source names it", "Documents", "Rows"), rows, right=(1, 2))
+        return "\n\n".join(["### Licences", told, *map(escaped, warnings(self._licenses))])
 
     def _figures(self, sites: list[str]) -> tuple[str, str]:
         documents = sum(len(self._documents[site]) for site in sites)
@@ -76,7 +100,7 @@ class Origins:
         return f"Languages, told from {self._looked_at:,} rows: {', '.join(told)}."
 
 
-_LICENCES = (
+_NO_LICENCES = (
     "Licences of the documents are not recorded: check those of each source before you share"
     " this dataset."
 )

@@ -10,6 +10,7 @@ import orjson
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings
 from pairmill.errors import PairmillError
+from pairmill.plain import plain
 from pairmill.sources.files import check_inputs
 from pairmill.sources.remote import is_remote
 
@@ -17,18 +18,51 @@ if TYPE_CHECKING:
     from pairmill.records import Chunk
     from pairmill.store.folder import RunFolder
 
-__all__ = ["find_chunks", "find_inputs", "has_code"]
+__all__ = ["code_notice", "find_chunks", "find_inputs", "has_code"]
 
-_CODE = "it was made with Python code of its own, which is not run here"
+_CODE = "the run read its texts with Python code of its own, which is not run; --run-code runs it"
 
 
 def has_code(settings: Settings) -> bool:
     """Whether a run's settings name Python files or objects, as its recipe or as its sources."""
+    return bool(_code_of(settings))
+
+
+def _code_of(settings: Settings) -> list[str]:
+    """The names under which a run's settings ask for Python code to be run."""
     name = settings.recipe_name
-    return bool(settings.sources) or ":" in name or name.endswith(".py")
+    own = [name] if ":" in name or name.endswith(".py") else []
+    return [*own, *settings.sources, *filter(None, [settings.splitter])]
 
 
-def find_inputs(folder: RunFolder, *, run_code: bool = True) -> tuple[Settings | None, str]:
+def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "") -> list[str]:
+    """One line that says which Python code of a folder was not run, and what is missing therefore.
+
+    Args:
+        folder: The run folder.
+        without_texts: What is missing where the run's texts cannot be read without it.
+        without_recipe: What is missing where its recipe is such code; "" for nothing.
+    """
+    settings = _settings_of(folder)
+    if settings is None:
+        return []
+    reads = bool(settings.sources or settings.splitter)
+    missing = without_texts if reads else without_recipe
+    named = ", ".join(plain(name, 80) for name in _code_of(settings)[:3])
+    if not named or not missing:
+        return []
+    why = f"that takes Python code which the folder names ({named}), and which is not run"
+    return [f"{missing}: {why}; --run-code runs it"]
+
+
+def _settings_of(folder: RunFolder) -> Settings | None:
+    try:
+        return Settings.model_validate_json(folder.resolved.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def find_inputs(folder: RunFolder, *, run_code: bool = False) -> tuple[Settings | None, str]:
     """A run's settings with inputs that can be read from here, or why there are none.
 
     Relative paths are tried from the working directory, from that of the run's last start, and from
@@ -38,9 +72,8 @@ def find_inputs(folder: RunFolder, *, run_code: bool = True) -> tuple[Settings |
         folder: The run folder.
         run_code: Whether Python code that its settings name may run; a folder may come from anyone.
     """
-    try:
-        settings = Settings.model_validate_json(folder.resolved.read_bytes())
-    except (OSError, ValueError):
+    settings = _settings_of(folder)
+    if settings is None:
         return None, "the folder does not say what it was made from (.run/config.json)"
     if (settings.sources or settings.splitter) and not run_code:
         return None, _CODE
@@ -63,10 +96,10 @@ def find_inputs(folder: RunFolder, *, run_code: bool = True) -> tuple[Settings |
     return None, f"the run's documents are not there any more: {names}; name them with --documents"
 
 
-def find_chunks(folder: RunFolder, wanted: set[str]) -> dict[str, Chunk]:
+def find_chunks(folder: RunFolder, wanted: set[str], *, run_code: bool = False) -> dict[str, Chunk]:
     """Read a run's inputs again for some chunks, by their ids; ends with the last one found."""
     found: dict[str, Chunk] = {}
-    settings, _ = find_inputs(folder)
+    settings, _ = find_inputs(folder, run_code=run_code)
     if settings is None or not wanted:
         return found
     try:

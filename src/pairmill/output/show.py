@@ -27,7 +27,9 @@ SHOWN_CHARS = 1200
 WIDTH = 100
 
 
-def print_pairs(path: Path, count: int, seed: int, console: Console | None = None) -> None:
+def print_pairs(
+    path: Path, count: int, seed: int, console: Console | None = None, *, run_code: bool = False
+) -> None:
     """Print random pairs of a run, each beside the chunk that it was written from.
 
     Rows hold no text twice, so the chunk is read again from the run's inputs; where they are gone,
@@ -43,7 +45,7 @@ def print_pairs(path: Path, count: int, seed: int, console: Console | None = Non
     if not rows:
         out.print(f"{path}: no pair yet")
         return
-    chunks = find_chunks(folder, {str(row["chunk_id"]) for row in rows})
+    chunks = find_chunks(folder, {str(row["chunk_id"]) for row in rows}, run_code=run_code)
     for row in rows:
         _print_row(row, chunks, out)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import PairmillError
 from pairmill.output.related import sketch_of
-from pairmill.output.run_inputs import find_inputs
+from pairmill.output.run_inputs import find_inputs, has_code
 from pairmill.output.text_cache import (
     CachedTexts,
     SourceText,
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["read_source_texts"]
 
 
-def read_source_texts(path: Path, wanted: set[str]) -> Iterator[SourceText]:
+def read_source_texts(
+    path: Path, wanted: set[str], *, run_code: bool = False
+) -> Iterator[SourceText]:
     """Yield the texts of a run's inputs in their order, until each that is wanted has come.
 
     Where all that is wanted was read before, or the inputs are as they were, they come from the
@@ -41,12 +43,13 @@ def read_source_texts(path: Path, wanted: set[str]) -> Iterator[SourceText]:
     Args:
         path: The run folder.
         wanted: Ids of chunks; those that come are taken out of it.
+        run_code: Whether Python code that the folder names may run: its recipe, its sources.
     """
     cache = CachedTexts(cache_place(path))
     if wanted <= cache.ids:
         yield from _until_found(cache, wanted)
         return
-    settings = _settings(path)
+    settings = _settings(path, run_code=run_code)
     if settings is None:
         yield from _until_found(cache, wanted)
         return
@@ -87,10 +90,12 @@ def _until_found(texts: Iterable[SourceText], wanted: set[str]) -> Iterator[Sour
             return
 
 
-def _settings(path: Path) -> Settings | None:
+def _settings(path: Path, *, run_code: bool) -> Settings | None:
     """The settings to read the run's inputs by; None where there are none to read."""
     try:
-        settings, _ = find_inputs(read_folder(path))
-        return None if settings is None else for_unit(settings, make_recipe(settings))
+        settings, _ = find_inputs(read_folder(path), run_code=run_code)
+        if settings is None or (has_code(settings) and not run_code):
+            return settings  # a recipe in Python has the usual unit
+        return for_unit(settings, make_recipe(settings))
     except (OSError, ValueError, PairmillError):
         return None

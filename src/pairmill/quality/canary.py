@@ -12,14 +12,16 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from pairmill.quality.grounding import coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
 
-__all__ = ["Canary", "CanaryLimits", "CanaryWindow"]
+__all__ = ["Canary", "CanaryLimits", "CanaryWindow", "ChunkComparer", "Sighting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +70,90 @@ class CanaryWindow:
 _KEPT_CHUNKS = 64  # to choose the other chunk from: about 10 kB each
 
 
-class Canary:
-    """Watches pairs as they come; same chunks, order and seed, same verdicts.
+class Sighting(Struct, frozen=True, array_like=True):
+    """What the canary needs to know of a chunk and its pairs.
 
-    Give it every valid pair, also those that a filter then drops: ungrounded pairs are what it
-    looks for. It keeps the stems of 64 chunks and 8 bytes per instruction of the present window.
+    Attributes:
+        own: Coverage of the answers by their own chunk, summed up.
+        other: Coverage by another chunk, summed up.
+        compared: How many answers were compared; none of the first chunk.
+        instructions: A number of 64 bits for each pair, the same for the same words.
     """
 
-    def __init__(self, seed: int = 0, limits: CanaryLimits | None = None) -> None:
-        self._limits = limits or CanaryLimits()
+    own: float
+    other: float
+    compared: int
+    instructions: list[int]
+
+
+class ChunkComparer:
+    """Compares answers with their own chunk and with one of those that it saw before.
+
+    It keeps the stems of 64 chunks. Same chunks, order and seed, same figures.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
         self._seed = seed
         self._others: list[frozenset[str]] = []
+
+    def look(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> Sighting:
+        """Compare the pairs of a chunk, and keep the chunk to compare others with."""
+        draw = self._draw(chunk)
+        own = other = 0.0
+        compared = 0
+        if self._others:
+            foreign = self._others[draw % len(self._others)]
+            compared = len(pairs)
+            for pair in pairs:
+                own += coverage(pair.answer.content, chunk.content)
+                other += coverage(pair.answer.content, foreign)
+        self._remember(chunk.content, draw)
+        # a plain text has no instruction: there the text itself must not repeat
+        names = [_number(pair.instruction.words or pair.answer.words) for pair in pairs]
+        return Sighting(own, other, compared, names)
+
+    def _draw(self, chunk: PreparedChunk) -> int:
+        """A number that only the seed and the chunk decide, so that a replay draws the same."""
+        data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
+        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+    def _remember(self, content: frozenset[str], draw: int) -> None:
+        """Keep a sample of the chunks seen: the first 64, then each in place of a drawn one."""
+        if content in self._others[-1:]:
+            return
+        if len(self._others) < _KEPT_CHUNKS:
+            self._others.append(content)
+        else:
+            self._others[(draw >> 32) % _KEPT_CHUNKS] = content
+
+
+def _number(words: Sequence[str]) -> int:
+    """The same number for the same words in every process."""
+    data = " ".join(words).encode("utf-8", "backslashreplace")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+
+class Canary:
+    """Adds up what was seen of pairs as they came, and judges it.
+
+    Give it every valid pair, also those that a filter then drops: ungrounded pairs are what it
+    looks for. It keeps 8 bytes per instruction of the present window.
+    """
+
+    def __init__(self, limits: CanaryLimits | None = None) -> None:
+        self._limits = limits or CanaryLimits()
         self._size = self._limits.first_chunks
         self._reset()
 
-    def watch(self, chunk: PreparedChunk, pairs: Iterable[PreparedPair]) -> CanaryWindow | None:
-        """Add a chunk and its pairs. Returns the window's figures when it is full, else None."""
-        pairs = tuple(pairs)
-        if not pairs:
+    def add(self, seen: Sighting) -> CanaryWindow | None:
+        """Add a chunk with pairs. Returns the window's figures when it is full, else None."""
+        if not seen.instructions:
             return None
-        draw = self._draw(chunk)
-        if self._others:
-            other = self._others[draw % len(self._others)]
-            for pair in pairs:
-                self._own += coverage(pair.answer.content, chunk.content)
-                self._other += coverage(pair.answer.content, other)
-                self._compared += 1
-        self._pairs += len(pairs)
-        # a plain text has no instruction: there the text itself must not repeat
-        self._instructions.update(
-            hash(pair.instruction.words or pair.answer.words) for pair in pairs
-        )
-        self._remember(chunk.content, draw)
+        self._own += seen.own
+        self._other += seen.other
+        self._compared += seen.compared
+        self._pairs += len(seen.instructions)
+        self._instructions.update(seen.instructions)
         self._chunks += 1
         if self._chunks < self._size:
             return None
@@ -137,20 +191,6 @@ class Canary:
                 "chunks: does the model read the text, is the temperature above 0?"
             )
         return None
-
-    def _draw(self, chunk: PreparedChunk) -> int:
-        """A number that only the seed and the chunk decide, so that a replay draws the same."""
-        data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
-        return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-    def _remember(self, content: frozenset[str], draw: int) -> None:
-        """Keep a sample of the chunks seen: the first 64, then each in place of a drawn one."""
-        if content in self._others[-1:]:
-            return
-        if len(self._others) < _KEPT_CHUNKS:
-            self._others.append(content)
-        else:
-            self._others[(draw >> 32) % _KEPT_CHUNKS] = content
 
     def _reset(self) -> None:
         self._chunks = self._pairs = self._compared = 0

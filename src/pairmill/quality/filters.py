@@ -16,13 +16,14 @@ from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
 from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
+    coded_fragments,
     evidence_match,
-    fragments,
     may_share_run,
     score,
     unseen_names,
@@ -36,23 +37,33 @@ from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
 from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
 
-__all__ = ["CHECKS", "Case", "Finding", "PromptTerms", "inspect", "prompt_terms", "worst"]
+__all__ = [
+    "CHECKS",
+    "NO_TERMS",
+    "Case",
+    "Finding",
+    "PromptTerms",
+    "inspect",
+    "prompt_terms",
+    "worst",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, array_like=True):
     """One thing that is wrong with a pair: the check, its policy, and one line for people.
 
-    The detail may quote the model's words: show it, never run or format with it.
+    The detail may quote the model's words: show it, never run or format with it. ``beside`` is the
+    position of the elder that a twin is like.
     """
 
     check: str
     policy: CheckPolicy
     detail: str
+    beside: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,9 @@ class PromptTerms:
     def openings(self) -> frozenset[str]:
         """The first word of each: a text without any of these holds none of the phrases."""
         return frozenset(phrase.split()[0] for phrase in self.joined)
+
+
+NO_TERMS = PromptTerms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +109,10 @@ def inspect(
     earlier: Sequence[PreparedPair] = (),
     *,
     thresholds: Thresholds = DEFAULT,
-    terms: PromptTerms = PromptTerms(),
+    terms: PromptTerms = NO_TERMS,
     support: float | None = None,
+    grounding: float | None = None,
+    every_twin: bool = False,
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
@@ -109,12 +125,21 @@ def inspect(
         thresholds: Policies and numbers.
         terms: What must not leak out of the prompt.
         support: The pair's score of `pairmill.quality.support`, where it was measured.
+        grounding: Its score of `pairmill.quality.grounding`; None: it is measured here.
+        every_twin: Name each elder that the pair is a twin of, not the first alone.
     """
-    case = Case(pair, chunk, earlier, thresholds, terms, score(pair, chunk), support)
+    if grounding is None:
+        grounding = score(pair, chunk)
+    case = Case(pair, chunk, earlier, thresholds, terms, grounding, support)
     findings: list[Finding] = []
     policies = thresholds.policies
     for name, check in _checks_for(chunk.language).items():
-        if policies[name] is not _KEEP and (detail := check(case)) is not None:
+        if policies[name] is _KEEP:
+            continue
+        if name == "twin":
+            twins = [Finding(name, policies[name], told, at) for at, told in _twins(case)]
+            findings += twins if every_twin else twins[:1]
+        elif (detail := check(case)) is not None:
             findings.append(Finding(name, policies[name], detail))
     return findings
 
@@ -188,9 +213,10 @@ def _near_copy(case: Case) -> str | None:
             return None  # a run of n words has n - 2 trigrams
         prose = words(_FENCE.sub(" ", case.pair.answer.text))  # code has to be copied
     least = int(min(run, density + 1))
-    if not may_share_run(prose, case.chunk, least):
+    coded = case.chunk.encode(prose)
+    if not may_share_run(coded, case.chunk, least):
         return None  # density never exceeds the longest run
-    found = fragments(prose, case.chunk)
+    found = coded_fragments(coded, case.chunk)
     if found.longest < run and found.density <= density:
         return None
     unit = "words" if scale == 1.0 else "characters"
@@ -276,13 +302,17 @@ def _truncated(case: Case) -> str | None:
 
 
 def _twin(case: Case) -> str | None:
+    return next((told for _, told in _twins(case)), None)
+
+
+def _twins(case: Case) -> Iterator[tuple[int, str]]:
+    """The position of each elder that the pair is like, and in what."""
     limits = case.thresholds
-    for other in case.earlier:
+    for at, other in enumerate(case.earlier):
         if ratio(case.pair.asked, other.asked, score_cutoff=limits.twin_instruction):
-            return f"nearly the same instruction as {quote(other.instruction.text)}"
-        if _is_same_answer(case.pair, other, limits.twin_answer):
-            return f"nearly the same answer as that to {quote(other.instruction.text)}"
-    return None
+            yield at, f"nearly the same instruction as {quote(other.instruction.text)}"
+        elif _is_same_answer(case.pair, other, limits.twin_answer):
+            yield at, f"nearly the same answer as that to {quote(other.instruction.text)}"
 
 
 def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> bool:
@@ -291,7 +321,7 @@ def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> boo
     most = max(len(mine), len(theirs), 1)
     if min(len(mine), len(theirs)) < least * most or len(mine & theirs) < least * most:
         return False
-    runs, others = frozenset(one.trigrams), frozenset(other.trigrams)
+    runs, others = one.runs, other.runs
     return bool(runs) and len(runs & others) >= least * max(len(runs), len(others))
 
 

@@ -11,9 +11,10 @@ import re
 import string
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, count, repeat
+from itertools import count, repeat
 from typing import TYPE_CHECKING
 
+from rapidfuzz.distance.Prefix import similarity as common_prefix
 from rapidfuzz.fuzz import partial_ratio
 
 from pairmill.quality.language import identify, is_confirmed, primary
@@ -21,7 +22,6 @@ from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import (
     Prepared,
     Trigram,
-    content_in_order,
     content_stem,
     join,
     prepare,
@@ -35,6 +35,7 @@ __all__ = [
     "Fragments",
     "PreparedChunk",
     "PreparedPair",
+    "coded_fragments",
     "coverage",
     "evidence_match",
     "fragments",
@@ -53,7 +54,16 @@ __all__ = [
 
 
 _UNKNOWN = "\0"
-_STEPS = range(1, 6)
+
+
+class _Reach(dict[int, int]):
+    """Places to the places up to five behind them; filled as asked."""
+
+    def __missing__(self, places: int) -> int:
+        one = places << 1
+        two = one | one << 1
+        found = self[places] = two | two << 2 | one << 4
+        return found
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class PreparedChunk:
     def numbers(self) -> frozenset[str]:
         """Numbers of text and headings, also those that the text spells out."""
         spelled = _SPELLED.keys() & self.text.vocabulary
-        written = _written(self.text) | _written(self.heading)
+        written = self.text.written_numbers | self.heading.written_numbers
         return written.union([_SPELLED[word] for word in spelled])
 
     @cached_property
@@ -87,10 +97,22 @@ class PreparedChunk:
         return frozenset(trigrams(self.text.words))
 
     @cached_property
-    def near(self) -> frozenset[tuple[str, str]]:
-        """Content stems that follow each other within five content words of the text."""
-        stems = content_in_order(self.text)
-        return frozenset(chain(*(zip(stems, stems[step:], strict=False) for step in _STEPS)))
+    def places(self) -> dict[str, int]:
+        """For each content stem of the text a number: bit ``n`` is set where it stands ``n``-th.
+
+        Where a stem stands near another one is then a question of shifts, for all places at once.
+        """
+        places = dict.fromkeys(self.text.stems, 0)
+        bit = 1
+        for stem in self.text.stems:
+            places[stem] |= bit
+            bit += bit
+        return places
+
+    @cached_property
+    def reach(self) -> dict[int, int]:
+        """For the places of a stem, those up to five content words behind it; 0 for none."""
+        return _Reach({0: 0})
 
     @cached_property
     def negated(self) -> frozenset[str]:
@@ -130,6 +152,11 @@ class PreparedPair:
     def trigrams(self) -> tuple[Trigram, ...]:
         """Three-word runs of the answer, in order."""
         return trigrams(self.answer.words)
+
+    @cached_property
+    def runs(self) -> frozenset[Trigram]:
+        """The same, each once."""
+        return frozenset(self.trigrams)
 
     @cached_property
     def asked(self) -> str:
@@ -222,13 +249,17 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
     After Grusky, Naaman and Artzi, "Newsroom" (NAACL 2018), section 4: from each word the longest
     run that also stands in the source, then on behind it.
     """
+    return coded_fragments(chunk.encode(answer), chunk)
+
+
+def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
+    """The same, of an answer that the chunk has encoded."""
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0
-    coded, source = chunk.encode(answer), chunk.coded
     total = len(answer)
     while at < total:
-        length = _run_length(coded, at, source)
+        length = 0 if answer[at] == _UNKNOWN else _run_length(answer[at:], chunk.coded)
         covered += length
         squares += length * length
         longest = max(longest, length)
@@ -236,8 +267,8 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
     return Fragments(covered / total, squares / total, longest)
 
 
-def may_share_run(answer: Sequence[str], chunk: PreparedChunk, least: int) -> bool:
-    """False if surely no run of ``least`` words of the answer stands in the chunk.
+def may_share_run(answer: str, chunk: PreparedChunk, least: int) -> bool:
+    """False if surely no run of ``least`` words of an encoded answer stands in the chunk.
 
     Any run that long holds a whole block of two thirds of it (half, where a word is a character)
     that begins at a multiple of the rest.
@@ -245,30 +276,23 @@ def may_share_run(answer: Sequence[str], chunk: PreparedChunk, least: int) -> bo
     block = (least + 1) // 2 if chunk.text.spaceless else least * 2 // 3
     if block < _LEAST_BLOCK:
         return True
-    known = bytes(map(chunk.text.vocabulary.__contains__, answer))
-    if bytes([True]) * least not in known:
+    if max(map(len, answer.split(_UNKNOWN))) < least:
         return False
-    whole = bytes([True]) * block
+    source = chunk.coded
     for at in range(0, len(answer) - block + 1, least - block + 1):
-        if known.startswith(whole, at) and join(answer[at : at + block]) in chunk.joined:
+        if answer[at : at + block] in source:
             return True
     return False
 
 
-def _run_length(coded: str, at: int, source: str) -> int:
-    """Length of the longest run from ``at`` on that stands in the source, found by halving."""
-    if coded[at] == _UNKNOWN:
-        return 0
-    length, bound = 1, 2
-    while at + bound <= len(coded) and coded[at : at + bound] in source:
-        length, bound = bound, 2 * bound
-    bound = min(bound, len(coded) - at + 1)
-    while bound - length > 1:
-        middle = (length + bound) // 2
-        if coded[at : at + middle] in source:
-            length = middle
-        else:
-            bound = middle
+def _run_length(rest: str, source: str) -> int:
+    """Length of the longest run at the beginning of ``rest`` that stands in the source."""
+    length, at = 0, source.find(rest[:1])
+    while at >= 0:
+        length = common_prefix(rest, source[at : at + len(rest)])
+        if length == len(rest):
+            break
+        at = source.find(rest[: length + 1], at + 1)  # a longer one, if there is any
     return length
 
 
@@ -303,13 +327,7 @@ def unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> list[str]:
 
     Only those of two digits or more (single ones are list marks), without thousands commas.
     """
-    return sorted(_written(answer) - chunk.numbers) if answer.numbers else []
-
-
-def _written(prepared: Prepared) -> frozenset[str]:
-    text = prepared.text
-    found = [text[start:end].replace(",", "") for start, end in prepared.numbers]
-    return frozenset([number for number in found if len(number) > 1])
+    return sorted(answer.written_numbers - chunk.numbers) if answer.numbers else []
 
 
 _LEAST_BLOCK = 3
@@ -321,6 +339,9 @@ _NEGATIONS = frozenset(
 _REACH = 4  # words behind a negation in which the negated one stands
 _SINGLE = re.compile(r" ([A-Z][\w\u2019'-]*)")
 _INSIDE = frozenset(string.ascii_lowercase + ",;")  # what stands before the blank
+_CASES = bytes.maketrans(
+    (string.ascii_uppercase + "".join(_INSIDE)).encode(), b"A" * 26 + b"a" * len(_INSIDE)
+)
 _NAME = re.compile(r"[A-Z][\w'\u2019-]{1,40}(?: [A-Z][\w'\u2019-]{1,40})+")
 _POSSESSIVE = re.compile(r"['\u2019]s?$")
 _INSIDE_NAMES = (string.ascii_lowercase + string.digits + "_'-?").encode()  # "?": any other script
@@ -350,11 +371,14 @@ def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
 
 def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
     """Words with a capital inside a sentence that stand neither in the chunk nor its headings."""
+    if b"a A" not in answer.encode("ascii", "replace").translate(_CASES):
+        return []  # no capital inside a sentence
     body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
     return [
         match[1]
         for match in _SINGLE.finditer(answer)
         if answer[match.start() - 1 : match.start()] in _INSIDE
+        and match[1].lower() not in body  # nearly always; what is left is looked at in parts
         and any(
             part not in body and part not in heading and part not in ENGLISH
             for part in words(_POSSESSIVE.sub("", match[1]))

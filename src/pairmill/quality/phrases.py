@@ -42,6 +42,7 @@ LANGUAGES = (
 _NO_BOUNDARY = frozenset({"zh", "ja", "th"})
 _LEADING_ONLY = frozenset({"ko", "hi"})
 _TRAILING_ONLY = frozenset({"ar"})
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 
@@ -62,7 +63,7 @@ def phrases_of(language: str | None) -> Phrases | None:
     if language not in LANGUAGES:
         return None
     file = resources.files("pairmill.quality").joinpath(f"languages/{language}.yaml")
-    lists: dict[str, list[str]] = yaml.safe_load(file.read_text("utf-8"))
+    lists: dict[str, list[str]] = yaml.load(file.read_text("utf-8"), _LOADER)  # noqa: S506 (safe)
     pointers = lists.get("pointers", [])
     yes_no = []
     if "yes_no" in lists:
@@ -90,7 +91,8 @@ def phrases_of(language: str | None) -> Phrases | None:
 
 def fold(text: str) -> str:
     """Lower case, with plain apostrophes: the form in which phrases are looked up."""
-    return text.lower().translate(_APOSTROPHES)
+    lowered = text.lower()
+    return lowered if lowered.isascii() else lowered.translate(_APOSTROPHES)
 
 
 def _any(phrases: Sequence[str], language: str) -> str:

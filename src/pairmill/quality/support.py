@@ -9,12 +9,12 @@ negations that the text does not hold count on top. No model is asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import repeat
+from operator import and_
 from typing import TYPE_CHECKING
 
 from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import negated_words, unseen_numbers, unseen_single_names
-from pairmill.quality.text import content_in_order
 
 if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
@@ -76,13 +76,13 @@ def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals 
     answer = pair.answer
     if answer.spaceless or chunk.text.spaceless:
         return None
-    stems = content_in_order(answer)
-    total = len(stems) - 1
+    total = len(answer.stems) - 1
     if total < _LEAST_NEIGHBOURS:
         return None
-    known = chunk.near
-    ahead = bytes(map(known.__contains__, pairwise(stems)))
-    back = bytes(map(known.__contains__, zip(stems[1:], stems, strict=False)))
+    places = list(map(chunk.places.get, answer.stems, repeat(0)))
+    reach = list(map(chunk.reach.__getitem__, places))
+    ahead = bytes(map(bool, map(and_, reach, places[1:])))
+    back = bytes(map(bool, map(and_, reach[1:], places)))
     either = (int.from_bytes(ahead) | int.from_bytes(back)).to_bytes(total)
     near = either.count(1)
     is_capital = applies("unseen_name", chunk.language)

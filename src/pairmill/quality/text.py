@@ -24,7 +24,6 @@ __all__ = [
     "CHARACTERS_PER_WORD",
     "Prepared",
     "Trigram",
-    "content_in_order",
     "content_stem",
     "count_words",
     "is_spaceless",
@@ -93,25 +92,27 @@ class Prepared:
         return find_numbers(self.text)
 
     @cached_property
+    def written_numbers(self) -> frozenset[str]:
+        """Its numbers of two digits or more, each once, without thousands commas."""
+        text = self.text
+        found = [text[start:end].replace(",", "") for start, end in self.numbers]
+        return frozenset([number for number in found if len(number) > 1])
+
+    @cached_property
+    def stems(self) -> Sequence[str]:
+        """Stems of its content words as they follow each other, of a script with spaces."""
+        if self.language in _STEMMED:
+            return list(filter(None, map(_STEMS.__getitem__, self.words)))
+        little = FUNCTION_WORDS.get(self.language or "", _NOTHING)
+        return [word[:_PREFIX] for word in self.words if word not in little]
+
+    @cached_property
     def content(self) -> frozenset[str]:
         """Stems of the words that carry meaning.
 
         For scripts without spaces, pairs of neighbouring characters.
         """
-        if self.spaceless:
-            return _mixed_content(self)
-        if self.language in _STEMMED:
-            return frozenset(filter(None, map(_STEMS.__getitem__, self.vocabulary)))
-        left = self.vocabulary - FUNCTION_WORDS.get(self.language or "", _NOTHING)
-        return frozenset([word[:_PREFIX] for word in left])
-
-
-def content_in_order(prepared: Prepared) -> list[str]:
-    """The stems of its content words as they follow each other, of a script with spaces."""
-    if prepared.language in _STEMMED:
-        return list(filter(None, map(_STEMS.__getitem__, prepared.words)))
-    little = FUNCTION_WORDS.get(prepared.language or "", _NOTHING)
-    return [word[:_PREFIX] for word in prepared.words if word not in little]
+        return _mixed_content(self) if self.spaceless else frozenset(self.stems)
 
 
 def content_stem(word: str) -> str:

@@ -14,6 +14,7 @@ from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.recipe import Ask, Generator
+from pairmill.recipes.refine import raw_pair
 from pairmill.recipes.rewrite import Rewriter
 from pairmill.recipes.style import Forms, StyleCards
 from pairmill.recipes.voice import style_mode
@@ -67,7 +68,9 @@ def backtranslate(settings: Settings) -> Generator:
             drop_skipped(written.skip, ask)
         for surplus in written.pairs[count:]:
             told = f"more than the {count} pairs asked for"
-            ask.drop(Rejection("surplus", told, surplus.answer, whole_unit=False))
+            ask.drop(
+                Rejection("surplus", told, raw_pair(to_pair(surplus, count)), whole_unit=False)
+            )
         return [to_pair(pair, index) for index, pair in enumerate(written.pairs[:count])]
 
     own = (str(settings.pairs_per_chunk), repr(settings.temperature), str(settings.seed))

@@ -214,7 +214,7 @@ class _Runner:
 
     def _prompt(self, values: Values, seed: int) -> Prompt:
         sampling = Sampling(self.temperature, self.step.max_tokens, seed)
-        return Prompt(self.template, self.step.user(values).strip(), sampling)
+        return Prompt(self.template, self.step.user(values).strip(), sampling, stage=self.step.name)
 
     def _bounded(self, items: list[Any], ask: Ask) -> list[Any]:
         most = int(self.step.answer.fields[self.answer.items or ""].most or len(items))

@@ -18,10 +18,11 @@ from pairmill.errors import RejectedError
 from pairmill.events import PairEvolved
 from pairmill.quality.text import count_words, stem
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.checks import view_of, view_of_pair
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.refine import Checks, inspect_pair, view_of, view_of_pair
+from pairmill.recipes.refine import inspect_pair
 from pairmill.recipes.writing import (
     CANARY,
     TOKENS_PER_PAIR,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.recipes.checks import Checks
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk, Prompt
 

@@ -8,7 +8,6 @@ vary over the run, and a replay asks the very same question.
 from __future__ import annotations
 
 import hashlib
-import re
 import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,8 +16,9 @@ from msgspec import Struct
 
 from pairmill.config import PlanSettings
 from pairmill.recipes.draws import hash_share
-from pairmill.recipes.fit import TRAITS, traits_of
+from pairmill.recipes.fit import TRAITS, holds_code, traits_of
 from pairmill.recipes.prompt_sets import FIRST, LATEST
+from pairmill.recipes.weights import Weights, pick, weights_of, without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,6 @@ TYPES = (
 """Types with their weights. ``code_task`` joins them where the chunk holds code."""
 
 _CODE_TASK = ("code_task", 3)
-_CODE = re.compile(r"^(?:```|~~~|    \S)", re.MULTILINE)
 _ASKERS = ("a beginner", "a practitioner", "a manager", "a student", "a sceptic")
 _DIFFICULTIES = ("easy", "medium", "hard")
 _FORMS = (
@@ -80,17 +79,19 @@ _ANSWERS = {
     "a table": (0, {"comparison": 2, "numbers": 1}),
     "code with a few words": (0, {"code": 2}),
 }
-_LENGTHS = {
-    "one or two sentences": 1.0,
-    "40 to 80 words": 3.0,
-    "80 to 160 words": 3.0,
-    "160 to 250 words": 2.0,
-    "250 to 400 words": 1.0,
-}
+_LENGTHS = weights_of(
+    {
+        "one or two sentences": 1.0,
+        "40 to 80 words": 3.0,
+        "80 to 160 words": 3.0,
+        "160 to 250 words": 2.0,
+        "250 to 400 words": 1.0,
+    }
+)
 _SHORTEST, _LONGEST = "one or two sentences", "250 to 400 words"
-_EVEN_FORMS = dict.fromkeys(_FORMS, 1.0)
-_EVEN_ASKERS = dict.fromkeys(_ASKERS, 1.0)
-_EVEN_LEVELS = dict.fromkeys(_DIFFICULTIES, 1.0)
+_EVEN_FORMS = weights_of(dict.fromkeys(_FORMS, 1.0))
+_EVEN_ASKERS = weights_of(dict.fromkeys(_ASKERS, 1.0))
+_EVEN_LEVELS = weights_of(dict.fromkeys(_DIFFICULTIES, 1.0))
 _NEED_CODE = frozenset({"code_task", "code with a few words"})
 _SEEN = {
     "code": "code",
@@ -190,7 +191,7 @@ def plan_pairs(
     state = int.from_bytes(hashlib.blake2b(name, digest_size=_STATE_BYTES).digest(), "big")
     state, asker = divmod(state, len(_ASKERS))
     state, difficulty = divmod(state, len(_DIFFICULTIES))
-    slots = _CODE_SLOTS if _holds_code(chunk.text) else _SLOTS
+    slots = _CODE_SLOTS if holds_code(chunk.text) else _SLOTS
     types, forms = [], []
     for _ in range(count):  # each pair is drawn alone: a longer plan begins like a shorter one
         state, slot = divmod(state, len(slots))
@@ -205,77 +206,67 @@ def _fitting_plan(chunk: Chunk, count: int, seed: int, choices: PlanSettings | N
     """The plan of types that the passage can answer; each pair is drawn by a hash of its own."""
     traits = traits_of(chunk.text)
     own = choices or _NO_CHOICES
-    weights = own.types or _fitting("types", traits)
-    answers = own.answers or _fitting("answers", traits)
+    weights = weights_of(own.types) if own.types else _fitting("types", traits)
+    answers = weights_of(own.answers) if own.answers else _fitting("answers", traits)
+    lengths = weights_of(own.lengths) if own.lengths else _LENGTHS
+    asked = weights_of(own.forms) if own.forms else _EVEN_FORMS
+    is_short = len(chunk.text) < _ROOM_CHARS
     types, others, forms, told = [], [], [], []
-    left = dict(weights)
+    left = weights
     for number in range(count):
         first, second, third, fourth, fifth = _shares(chunk.id, seed, f"pair {number}", 5)
-        kind = _picked(left, first)
-        del left[kind]
-        rest = {name: weight for name, weight in weights.items() if name != kind}
+        kind = left.pick(first)
+        left = without(left, kind)
+        rest = without(weights, kind)
         types.append(kind)
-        others.append(_picked(rest, second) if own.types is None and any(rest.values()) else "")
-        forms.append(_picked(own.forms or _EVEN_FORMS, third))
-        is_short = len(chunk.text) < _ROOM_CHARS
-        lengths = own.lengths or _LENGTHS
-        told.append(_answer(kind, _picked(answers, fourth), lengths, fifth, is_short=is_short))
-        if not any(left.values()):
-            left = dict(weights)
+        others.append(rest.pick(second) if own.types is None and rest.total else "")
+        forms.append(asked.pick(third))
+        told.append(_answer(kind, answers.pick(fourth), lengths, fifth, is_short=is_short))
+        if not left.total:
+            left = weights
     asker, level = _shares(chunk.id, seed, "unit", 2)
     return Plan(
         tuple(types),
         tuple(forms),
-        _picked(own.askers or _EVEN_ASKERS, asker),
-        _picked(own.difficulties or _EVEN_LEVELS, level),
+        (weights_of(own.askers) if own.askers else _EVEN_ASKERS).pick(asker),
+        (weights_of(own.difficulties) if own.difficulties else _EVEN_LEVELS).pick(level),
         tuple(others),
         tuple(told),
     )
 
 
-def _answer(
-    kind: str, form: str, lengths: Mapping[str, float], share: float, *, is_short: bool
-) -> str:
+def _answer(kind: str, form: str, lengths: Weights, share: float, *, is_short: bool) -> str:
     """Form and length of the answer to a request of a type; of a short passage none is long."""
-    if kind == "fact" and _SHORTEST in lengths:
+    if kind == "fact" and _SHORTEST in lengths.weights:
         return f"prose, {_SHORTEST}"
     if form == "steps" and kind not in _STEPPED:
         form = "prose"
-    fitting = {
-        name: weight
-        for name, weight in lengths.items()
-        if not (name == _LONGEST and is_short) and not (name == _SHORTEST and form != "prose")
-    }
-    return f"{form}, {_picked(fitting if any(fitting.values()) else lengths, share)}"
+    fitting = lengths
+    if is_short:
+        fitting = without(fitting, _LONGEST)
+    if form != "prose":
+        fitting = without(fitting, _SHORTEST)
+    return f"{form}, {(fitting if fitting.total else lengths).pick(share)}"
 
 
 @lru_cache(maxsize=512)  # of so many sets of traits
-def _fitting(what: str, traits: frozenset[str] | None) -> Mapping[str, float]:
+def _fitting(what: str, traits: frozenset[str] | None) -> Weights:
     """The weights for a passage; where nothing is known of it, of what any passage may be."""
     table = _KINDS if what == "types" else _ANSWERS
     if traits is None:
         plain = {name: base or 1 for name, (base, _) in table.items() if name not in _NEED_CODE}
-        return {name: float(weight) for name, weight in plain.items()}
+        return weights_of(plain)
     found = {
         name: float(base + sum(extra for trait, extra in more.items() if trait in traits))
         for name, (base, more) in table.items()
     }
-    return {name: weight for name, weight in found.items() if weight}
+    return weights_of({name: weight for name, weight in found.items() if weight})
 
 
 def _shares(chunk_id: str, seed: int, name: str, count: int) -> tuple[float, ...]:
     """So many numbers from 0 to below 1 that depend on the parts alone."""
     state = hashlib.blake2b(f"plan {seed} {chunk_id} {name}".encode(), digest_size=4 * count)
     return tuple([value / 2**32 for value in struct.unpack(f">{count}I", state.digest())])
-
-
-def _picked(weights: Mapping[str, float], share: float) -> str:
-    place = share * sum(weights.values())
-    for text, weight in weights.items():
-        place -= weight
-        if place < 0:
-            return text
-    return next(reversed([text for text, weight in weights.items() if weight]))
 
 
 def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:
@@ -285,7 +276,7 @@ def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:
 
 def _plan_of(choices: PlanSettings, chunk: Chunk, count: int, seed: int) -> Plan:
     """The plan out of a user's own texts and weights, each drawn by a hash of its own."""
-    coded = (_CODE_TASK,) if _holds_code(chunk.text) else ()
+    coded = (_CODE_TASK,) if holds_code(chunk.text) else ()
     types = choices.types or {name: float(weight) for name, weight in (*TYPES, *coded)}
     forms = choices.forms or dict.fromkeys(_FORMS, 1.0)
     drawn: list[str] = []
@@ -305,15 +296,7 @@ def _plan_of(choices: PlanSettings, chunk: Chunk, count: int, seed: int) -> Plan
 
 
 def _drawn(weights: Mapping[str, float], *name: object) -> str:
-    return _picked(weights, hash_share("plan", *map(str, name)))
-
-
-def _holds_code(text: str) -> bool:
-    # What the pattern needs is looked for first: it takes 17 us for a chunk of prose, this 1.
-    indented = text.startswith("    ") or "\n    " in text
-    if indented or ("`" in text and "```" in text) or ("~" in text and "~~~" in text):
-        return _CODE.search(text) is not None
-    return False
+    return pick(weights, hash_share("plan", *map(str, name)))
 
 
 @lru_cache(maxsize=2048)  # what two of twelve types leave, and a good part of what three do

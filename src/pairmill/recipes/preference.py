@@ -17,10 +17,10 @@ from pairmill.quality.filters import inspect
 from pairmill.quality.privacy import redact
 from pairmill.quality.thresholds import CheckPolicy
 from pairmill.recipes.answering import Answers, by_number, question
+from pairmill.recipes.checks import view_of, view_of_pair
 from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, load_template
-from pairmill.recipes.refine import Checks, view_of, view_of_pair
 from pairmill.recipes.writing import CANARY, TERMS
 from pairmill.records import Alternative, digest
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pairmill.config import Settings
+    from pairmill.recipes.checks import Checks
     from pairmill.recipes.recipe import Ask
     from pairmill.records import Chunk, Pair
 

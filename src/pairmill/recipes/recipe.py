@@ -5,31 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pairmill.quality.filters import PromptTerms
+from pairmill.quality.filters import NO_TERMS, PromptTerms
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.checks import judge
 from pairmill.recipes.prompt_sets import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pairmill.events import Event
-    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.recipes.checks import CheckJob, Verdict
     from pairmill.recipes.recipe_file import RecipeFile
     from pairmill.records import Chunk, Pair, Prompt, Rejection
     from pairmill.store.rows import Feature
 
-__all__ = ["NO_TERMS", "Ask", "Generator", "NullContext", "Recipe", "RecipeContext"]
+__all__ = ["Ask", "Generator", "NullContext", "Recipe", "RecipeContext"]
 
 Answer = TypeVar("Answer", bound=AnswerModel)
 
-NO_TERMS = PromptTerms()
-
 
 class RecipeContext(Protocol):
-    """The run that a unit belongs to: observes its pairs, and keeps values between units."""
+    """The run that a unit belongs to: checks its pairs, and keeps values between units."""
 
-    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
-        """Observe the valid pairs of a chunk, before any of them is dropped."""
+    async def check(self, job: CheckJob) -> list[Verdict]:
+        """Judge the valid pairs of a chunk; the canary sees them before any of them is dropped."""
         ...
 
     def admit(self, instruction: str) -> bool:
@@ -47,12 +46,13 @@ class RecipeContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NullContext:
-    """No run: nothing observes, everything is admitted, values are kept in memory."""
+    """No run: everything is admitted, values are kept in memory."""
 
     kept: dict[str, str] = field(default_factory=dict)
 
-    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
-        """Ignore the pairs."""
+    async def check(self, job: CheckJob) -> list[Verdict]:
+        """Judge the pairs."""
+        return judge(job).verdicts
 
     def admit(self, instruction: str) -> bool:  # noqa: ARG002
         """Admit it."""

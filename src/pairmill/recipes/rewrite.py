@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from pairmill.errors import RejectedError
 from pairmill.recipes.plan import plan_pairs
 from pairmill.recipes.prompt_sets import of_settings
@@ -54,6 +56,7 @@ class Rewriter:
         }
         sampling = Sampling(settings.temperature, TOKENS_PER_REPLY + TOKENS_PER_PAIR, settings.seed)
         prompt = PromptTemplate(prefix.template, self.form).fill(values, sampling)
+        prompt = replace(prompt, stage="replace")
         try:
             written = await ask(prompt, WrittenAnswer)
         except RejectedError:

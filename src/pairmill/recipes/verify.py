@@ -21,9 +21,10 @@ from pairmill.quality.grounding import evidence_match
 from pairmill.quality.privacy import redact
 from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.checks import view_of
 from pairmill.recipes.draws import hash_share
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.refine import Checks, inspect_pair, raw_pair, view_of
+from pairmill.recipes.refine import inspect_pair, raw_pair
 from pairmill.recipes.sentences import leave_out, split_answer
 from pairmill.recipes.trials import (
     ENOUGH,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
     from pairmill.quality.grounding import PreparedChunk
+    from pairmill.recipes.checks import Checks
     from pairmill.recipes.recipe import Ask
     from pairmill.recipes.sentences import Span
     from pairmill.records import Chunk, Pair, Prompt

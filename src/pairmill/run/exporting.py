@@ -66,7 +66,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
         exporting.ExportOptions(shape=settings.export),
         find_repeats=near_repeats,
         find_related=related_documents,
-        read_texts=partial(read_source_texts, settings.output),
+        read_texts=partial(read_source_texts, settings.output, run_code=True),
         version=__version__,
     )
     return summary_lines(done)

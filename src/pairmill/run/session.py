@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,7 @@ from pairmill.events import (
 from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
 from pairmill.run.crew import WorkerGroup
@@ -78,6 +79,7 @@ from pairmill.run.summary import Summary, fitting_formats
 from pairmill.run.suspects import Suspects
 from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
+from pairmill.run.timeline import RunTimeline
 from pairmill.run.tuning import calm_collector
 from pairmill.run.watch import CanaryGuard
 from pairmill.run.worker import WorkerContext, work_on
@@ -93,7 +95,7 @@ from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pairmill.config import Settings
     from pairmill.llm.budget import Budget
@@ -231,9 +233,29 @@ async def run(
             if recipe.claims
             else None,
         )
+        stack.enter_context(_checking(settings, watch, bus))
         stack.enter_context(calm_collector())
         async with beside(beside_it, view):
             return await session.run(handle_signals=handle_signals, tick=tick)
+
+
+@contextmanager
+def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None]:
+    """Have pairs judged in processes of their own while the block runs, where that is set."""
+    if not settings.check_process_count or settings.checks == "off":
+        yield
+        return
+    watch.checkers = Checkers(
+        settings.check_process_count,
+        watch.judge,
+        lambda text: bus.emit(Notice(text=text)),
+        seed=settings.seed,
+        lazily=settings.check_processes == "auto",
+    )
+    try:
+        yield
+    finally:
+        watch.checkers.close()
 
 
 def _check_places(settings: Settings) -> None:
@@ -408,18 +430,24 @@ class _Session:
         )
         self._bus.subscribe(vigil, AnswerRead, Committed)
         crew = WorkerGroup(connection.in_flight)
-        async with anyio.create_task_group() as guarding:
-            guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
-            guarding.start_soon(vigil.watch)
-            guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
-            for base_url, gate in connection.gauges.items():
-                guarding.start_soon(watch_gauge, base_url, gate)
-            async with anyio.create_task_group() as working:
-                working.start_soon(crew.employ, self._feed, batch, inbox)
-                for _ in range(connection.workers):
-                    working.start_soon(crew.employ, work_on, inbox, shop)
-            await suspects.conclude(has_pairs=has_pairs)
-            guarding.cancel_scope.cancel()
+        timeline = RunTimeline(self._folder.timeline, time.time())
+        timeline.listen(self._bus)
+        try:
+            async with anyio.create_task_group() as guarding:
+                guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
+                guarding.start_soon(vigil.watch)
+                guarding.start_soon(timeline.watch, connection.exchange.pools)
+                guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
+                for base_url, gate in connection.gauges.items():
+                    guarding.start_soon(watch_gauge, base_url, gate)
+                async with anyio.create_task_group() as working:
+                    working.start_soon(crew.employ, self._feed, batch, inbox)
+                    for _ in range(connection.workers):
+                        working.start_soon(crew.employ, work_on, inbox, shop)
+                await suspects.conclude(has_pairs=has_pairs)
+                guarding.cancel_scope.cancel()
+        finally:
+            timeline.close(self._stop.reason or "done")
 
     def _questions(self, model: str) -> Questions:
         attempts = self._settings.max_attempts

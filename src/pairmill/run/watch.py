@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 import anyio
 
 from pairmill.errors import EXIT_FAILED
-from pairmill.quality.canary import Canary, CanaryLimits
+from pairmill.quality.canary import Canary, CanaryLimits, ChunkComparer
 from pairmill.quality.text import words
+from pairmill.recipes.checks import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pairmill.events import UnitFinished, UnitSuspended
-    from pairmill.quality.grounding import PreparedChunk, PreparedPair
+    from pairmill.quality.canary import Sighting
+    from pairmill.recipes.checks import CheckJob, CheckReply, Verdict
+    from pairmill.run.checking import Checkers
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
 
@@ -47,7 +48,9 @@ class Repeats:
 
 
 class CanaryGuard:
-    """Stops a run whose pairs are about nothing; see ``Around``.
+    """Checks the pairs of a run, and stops it where they are about nothing.
+
+    Where it is given ``checkers`` they judge, in processes of their own.
 
     Until the canary has judged for the first time, no more chunks are handed out than 100 in all
     that have pairs or may still get some, so that a model that never sees its text is found out
@@ -67,7 +70,9 @@ class CanaryGuard:
         """Take what a fall of the canary stops; ``on_trial`` is False where nothing is checked."""
         self.stop = stop
         self.memory = memory
-        self._canary = Canary(seed, limits)
+        self.checkers: Checkers | None = None
+        self._comparer = ChunkComparer(seed)
+        self._canary = Canary(limits)
         self._repeats = Repeats(max_repeats)
         self._with_pairs = 0
         self._begun = 0
@@ -79,10 +84,22 @@ class CanaryGuard:
         """Whether the canary has not judged yet: `hand_out` may have to wait."""
         return not self._judged
 
-    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
+    async def check(self, job: CheckJob) -> list[Verdict]:
+        """Have a chunk's pairs judged, and show them to the canary before any is dropped."""
+        checkers = self.checkers
+        reply = self.judge(job) if checkers is None else await checkers.check(job)
+        if reply.sighting is not None:
+            self.see(reply.sighting)
+        return reply.verdicts
+
+    def judge(self, job: CheckJob) -> CheckReply:
+        """Judge the pairs in this process."""
+        return judge(job, self._comparer)
+
+    def see(self, sighting: Sighting) -> None:
         """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""
-        self._with_pairs += bool(pairs)
-        window = self._canary.watch(chunk, pairs)
+        self._with_pairs += bool(sighting.instructions)
+        window = self._canary.add(sighting)
         if window is None:
             return
         self._judged = True

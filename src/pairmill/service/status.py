@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,7 @@ from pairmill.service.verdicts import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals
+from pairmill.store.timeline import read_timeline, stage_name
 from pairmill.store.verdict import RunVerdict, read_verdict
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from pairmill.store.folder import RunFolder
 
 __all__ = ["figures", "print_status"]
+
+_BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+_CELLS = 24
 
 
 def print_status(path: Path, *, as_json: bool) -> None:
@@ -97,6 +102,7 @@ def figures(
         "saved_tokens": saved_tokens,
         "saved_usd": None if saved_usd is None else round(saved_usd, 6),
         "usd_in_doubt": round(bill.doubt_picodollars / PICO, 6),
+        "timeline": msgspec.to_builtins(read_timeline(folder.timeline)),
         "published_shards": sum(shard.closed for shard in shards),
         "open_shards": sum(not shard.closed for shard in shards),
         "bytes": sum(shard.bytes for shard in shards),
@@ -171,9 +177,46 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         ("tokens", f"{tokens}, {found['completion_tokens']:,} answer"),
         ("calls", f"{calls}; {lost:,} more with an unknown outcome" if lost else calls),
         ("models", _named(found["calls_by_model"])),
+        *_over_time(found["timeline"]),
         ("shards", shards),
         ("verdict", _judged(found["verdict"])),
     ]
+
+
+def _over_time(timeline: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The pace of all starts as a row of blocks, and what each stage took."""
+    rates = [
+        pairs * 60 / start["step_s"] for start in timeline["starts"] for pairs in start["pairs"]
+    ]
+    lines = []
+    if any(rates):
+        refused = sum(sum(start["refused"]) for start in timeline["starts"])
+        means = _means(rates)
+        told = f"{_blocks(means)}  up to {max(means):,.0f} pairs a minute, {refused:,} refusals"
+        lines.append(("pace", told))
+    stages: Counter[str] = Counter()
+    for one in timeline["stages"]:
+        stages[stage_name(one["stage"])] += one["prompt_tokens"] + one["completion_tokens"]
+    if len(stages) > 1:
+        total = stages.total() or 1
+        told = ", ".join(f"{n / total:.0%} {name}" for name, n in stages.most_common(8))
+        lines.append(("tokens by stage", told))
+    return lines
+
+
+def _means(rates: Sequence[float]) -> list[float]:
+    """Means of equal parts, as many as a line has room for."""
+    cells = min(_CELLS, len(rates))
+    parts = (
+        rates[at * len(rates) // cells : (at + 1) * len(rates) // cells] for at in range(cells)
+    )
+    return [sum(part) / len(part) for part in parts]
+
+
+def _blocks(values: Sequence[float]) -> str:
+    """A chart of one line, on a scale from 0 to the highest."""
+    highest = max(values) or 1.0
+    return "".join(_BLOCKS[round(value / highest * (len(_BLOCKS) - 1))] for value in values)
 
 
 def _judged(verdict: Mapping[str, Any] | None) -> str:

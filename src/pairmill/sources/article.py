@@ -15,6 +15,7 @@ class Article(Struct, frozen=True, array_like=True):
         replaced: Places whose bytes were not of the encoding.
         part: Which part of a container it is (a member, a message); empty for the whole.
         reason: Why it has no text, in a few stable words; empty: it has.
+        license: As the document says it.
     """
 
     text: str
@@ -25,3 +26,4 @@ class Article(Struct, frozen=True, array_like=True):
     replaced: int = 0
     part: str = ""
     reason: str = ""
+    license: str | None = None

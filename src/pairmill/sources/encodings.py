@@ -134,7 +134,7 @@ def mend(text: str) -> str:
     Only where that explains the whole of it: a text that shows such characters, beside others that
     are right, stays as it is.
     """
-    if not _MISREAD.search(text):
+    if text.isascii() or not _MISREAD.search(text):
         return text
     from ftfy import TextFixerConfig, fix_encoding  # noqa: PLC0415 (rarely wanted)
 

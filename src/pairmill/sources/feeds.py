@@ -121,6 +121,7 @@ def _article(entry: Element, where: str, opener: Opener) -> Document | Deferred 
         fields.get("link"),
         fields.get("language"),
         date=fields.get("pubdate") or fields.get("published") or fields.get("date"),
+        license=fields.get("license") or fields.get("rights"),
     )
     if looks_like_html(body) or "<" in body:
         paragraphs = body if "<p" in body.lower() else body.replace("\n\n", "<br><br>")
@@ -131,7 +132,7 @@ def _article(entry: Element, where: str, opener: Opener) -> Document | Deferred 
 def _with_text(document: Document, text: str) -> Document:
     return Document(
         document.id, text, document.source, document.title, document.author, document.url,
-        document.language, date=document.date,
+        document.language, date=document.date, license=document.license,
     )  # fmt: skip
 
 

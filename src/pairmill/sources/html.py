@@ -35,13 +35,14 @@ _CHARS_A_TAG = (
     400  # a fragment has a tag at least so often; Markdown with a tag here and there has not
 )
 _LEAST_TAGS = 2
+_START = 8192  # characters
 
 
 def looks_like_html(text: str) -> bool:
     """Return whether a text is an HTML page or fragment, and not Markdown with some HTML."""
-    start = text[:8192]
-    if "<" not in start:
+    if text.find("<", 0, _START) < 0:
         return False
+    start = text[:_START]
     if start.lstrip().startswith("<") and _OPENING.match(start):
         return True
     sample = text[:50_000]
@@ -110,5 +111,6 @@ def _filled(document: Document, article: Article) -> Document:
         author=document.author or article.author,
         url=document.url or article.url,
         language=document.language or article.language,
+        license=document.license or article.license,
         since=2,
     )

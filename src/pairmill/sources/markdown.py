@@ -121,6 +121,7 @@ class FrontMatter(NamedTuple):
     language: str | None = None
     date: str | None = None
     id: str | None = None
+    license: str | None = None
 
 
 def split_front_matter(text: str, *, json_too: bool = False) -> tuple[FrontMatter, str]:
@@ -282,6 +283,7 @@ def _facts(data: dict[Any, Any]) -> FrontMatter:
         url=url if url and not url.startswith(("/", ".")) else None,
         language=first("language", "lang", "locale"),
         date=first("date", "published", "pubdate"),
+        license=first("license", "licence", "rights"),
     )
 
 

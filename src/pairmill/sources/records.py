@@ -44,6 +44,8 @@ _DATE_FIELDS = (
     *("pubDate", "pubdate", "published_date"),
 )
 _LONGEST_DATE = 40
+_LICENSE_FIELDS = ("license", "licence", "license_url", "rights", "dc.rights", "dc:rights")
+_LONGEST_LICENSE = 300
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 _AUTHOR_FIELDS = ("author_full_name", "author", "authors", "byline", "creator")
 _URL_FIELDS = ("link", "url", "source_url", "canonical_url", "uri")
@@ -170,17 +172,25 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
         return None
     text, own_id, title, author, url, language = found
     own_id = own_id or digest(text)
-    date = _date(data)
+    date, license = _date(data), _license(data)  # noqa: A001 (its name)
     whole = text
     if text.startswith(("---", "+++")):
         known, text = split_front_matter(text)
         title, author = title or known.title, author or known.author
         url, language = url or known.url, language or known.language
-        date = date or known.date
+        date, license = date or known.date, license or known.license  # noqa: A001
     if has_entities(text) and not looks_like_html(text):
         text = html.unescape(html.unescape(text))
     document = Document(
-        own_id, text, f"{opener.label}{where}", title, author, url, language, date=date
+        own_id,
+        text,
+        f"{opener.label}{where}",
+        title,
+        author,
+        url,
+        language,
+        date=date,
+        license=license,
     )
     if text != whole:
         document = replace(document, since=2)
@@ -189,10 +199,26 @@ def document_of(data: Any, where: str, decoder: Decoder) -> Document | Deferred 
 
 def _date(data: dict[str, Any]) -> str | None:
     """Return a record's date of publication, if it has one."""
+    if data.keys().isdisjoint(_DATE_FIELDS):
+        return None
     for name in _DATE_FIELDS:
         value = data.get(name)
         if isinstance(value, str) and 4 <= len(value) <= _LONGEST_DATE and _YEAR.search(value):  # noqa: PLR2004 (a year)
             return strip_surrogates(value)
+    return None
+
+
+def _license(data: dict[str, Any]) -> str | None:
+    """What a record names as its licence, itself or in its metadata."""
+    for level in (data, data.get("metadata"), data.get("meta")):
+        if not isinstance(level, dict):
+            continue
+        for name in _LICENSE_FIELDS:
+            value = level.get(name)
+            if isinstance(value, dict):
+                value = value.get("url") or value.get("name") or value.get("id")
+            if isinstance(value, str) and value.strip():
+                return strip_surrogates(value.strip()[:_LONGEST_LICENSE])
     return None
 
 

@@ -69,6 +69,7 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
         language=facts.language,
         since=1 if body == rest and was_cut_alike(text, rest) else 2,
         date=facts.date,
+        license=facts.license,
     )
 
 

@@ -119,6 +119,16 @@ class RunFolder:
         return self.state / "settings.json"
 
     @property
+    def timeline(self) -> Path:
+        """What the run did over time, for people."""
+        return self.state / "timeline.json"
+
+    @property
+    def exports(self) -> Path:
+        """What was exported from here, a line each, for people."""
+        return self.state / "exports.jsonl"
+
+    @property
     def resolved(self) -> Path:
         """All settings of the last start, for commands that read on from there."""
         return self.state / "config.json"

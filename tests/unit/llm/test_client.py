@@ -152,7 +152,9 @@ async def test_an_answer_settles_its_turn_and_is_told(opened: list[Setting]) -> 
     assert setting.gate.admitted == [False]
     assert setting.gate.ended == [completion.usage]
     (event,) = setting.events
-    assert event == CallAnswered("served-model", "answer", completion.usage, 42)
+    stage = request("12345").prompt.template.name
+    assert stage
+    assert event == CallAnswered("served-model", "answer", completion.usage, 42, stage=stage)
 
 
 async def test_retries_are_new_admissions_and_nobody_sleeps_on_a_turn(

@@ -557,3 +557,41 @@ def test_before_the_first_shard_it_says_when_there_will_be_one(tmp_path: Path) -
         export(folder, tmp_path / "out")
     with pytest.raises(InputError, match="there is no such folder"):
         export(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_format_without_a_place_for_system_texts_says_so_or_folds_them(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [row(at, system="Speak plainly." if at % 2 else None) for at in range(6)]
+    run = run_folder(rows)
+    for shape in ("alpaca", "prompt_completion"):
+        plain = export(run, tmp_path / shape, ExportOptions(shape=shape, shares=ALL_TRAIN))
+        assert (plain.without_system, plain.folded_systems) == (3, 0)
+        assert any("system texts left out: 3" in line for line in summary_lines(plain))
+        assert "Speak plainly." not in str(records(tmp_path / shape))
+    kept = export(
+        run,
+        tmp_path / "column",
+        ExportOptions(shape="alpaca", shares=ALL_TRAIN, columns=("system",)),
+    )
+    assert kept.without_system == 0
+    options = ExportOptions(shape="alpaca", shares=ALL_TRAIN, fold_system=True)
+    folded = export(run, tmp_path / "folded", options)
+    assert (folded.without_system, folded.folded_systems) == (0, 3)
+    asked = [record["instruction"] for record in records(tmp_path / "folded")]
+    assert sum(text.startswith("Speak plainly.\n\nWhat is number ") for text in asked) == 3
+    own = export(run, tmp_path / "own", ExportOptions(shares=ALL_TRAIN))
+    assert own.without_system == 0
+    with pytest.raises(UsageError, match="--fold-system"):
+        export(run, tmp_path / "x", ExportOptions(shape="text", fold_system=True))
+
+
+def test_a_system_text_for_all_can_be_folded_too(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = run_folder([row(0)])
+    with pytest.raises(UsageError, match="messages, reasoning, sharegpt have one; --fold-system"):
+        export(run, tmp_path / "x", ExportOptions(shape="alpaca", system="Be brief."))
+    options = ExportOptions(shape="alpaca", shares=ALL_TRAIN, system="Be brief.", fold_system=True)
+    export(run, tmp_path / "out", options)
+    assert records(tmp_path / "out")[0]["instruction"].startswith("Be brief.\n\nWhat")

@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from tests.unit.quality.corpus import Example, make_examples, stray_answer
 
-from pairmill.quality.canary import Canary, CanaryLimits, CanaryWindow
+from pairmill.quality.canary import Canary, CanaryLimits, CanaryWindow, ChunkComparer
 from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
 
 Model = Callable[[random.Random, Example], tuple[str, str]]
+
+
+class Watcher(Canary):
+    """A canary that is shown chunks and pairs."""
+
+    def __init__(self, seed: int = 0, limits: CanaryLimits | None = None) -> None:
+        super().__init__(limits)
+        self.comparer = ChunkComparer(seed)
+
+    def watch(self, chunk: PreparedChunk, pairs: Iterable[PreparedPair]) -> CanaryWindow | None:
+        return self.add(self.comparer.look(chunk, list(pairs)))
 
 
 def follows(rng: random.Random, example: Example) -> tuple[str, str]:
@@ -27,7 +38,7 @@ def repeats(rng: random.Random, example: Example) -> tuple[str, str]:
 def play(model: Model, seed: int, chunks: int) -> Iterator[tuple[int, CanaryWindow]]:
     """Feed a canary with what a model makes of so many chunks; yield each judgement."""
     rng = random.Random(seed)
-    canary = Canary(seed)
+    canary = Watcher(seed)
     examples = make_examples(chunks * 3, seed)
     for number in range(chunks):
         window = canary.watch(*prepared(examples[number * 3 : number * 3 + 3], model, rng))
@@ -51,7 +62,7 @@ def test_a_model_that_follows_its_chunk_is_never_stopped(seed: int) -> None:
 
 def conclude(model: Model, seed: int, chunks: int) -> CanaryWindow | None:
     rng = random.Random(seed)
-    canary = Canary(seed)
+    canary = Watcher(seed)
     examples = make_examples(chunks * 3, seed)
     for number in range(chunks):
         canary.watch(*prepared(examples[number * 3 : number * 3 + 3], model, rng))
@@ -88,7 +99,7 @@ def test_answers_to_other_chunks_are_seen_too(seed: int) -> None:
     """The text reaches the model, but never with its own question: an off-by-one of ours."""
     rng = random.Random(seed)
     examples = make_examples(303, seed)
-    canary = Canary(seed)
+    canary = Watcher(seed)
     windows = []
     for at in range(0, 300, 3):
         chunk = prepare_chunk(examples[at].source.text)
@@ -126,7 +137,7 @@ def test_texts_that_repeat_each_other_are_seen() -> None:
 def test_a_model_that_fails_later_is_stopped_in_its_window() -> None:
     rng = random.Random(1)
     examples = make_examples(1100 * 3, 1)
-    canary = Canary()
+    canary = Watcher()
     verdicts = []
     for number in range(1100):
         model = follows if number < 600 else ignores
@@ -138,7 +149,7 @@ def test_a_model_that_fails_later_is_stopped_in_its_window() -> None:
 
 def test_chunks_that_are_all_alike_do_not_stop_a_model_that_follows_them() -> None:
     example = make_examples(1)[0]
-    canary = Canary()
+    canary = Watcher()
     window = None
     for number in range(50):
         chunk = prepare_chunk(f"{example.source.text} Page {number}.")
@@ -151,7 +162,7 @@ def test_chunks_that_are_all_alike_do_not_stop_a_model_that_follows_them() -> No
 
 def test_few_pairs_and_chunks_without_pairs_give_no_verdict() -> None:
     example = make_examples(1)[0]
-    canary = Canary(limits=CanaryLimits(first_chunks=5, least_pairs=30))
+    canary = Watcher(limits=CanaryLimits(first_chunks=5, least_pairs=30))
     chunk = prepare_chunk(example.source.text)
     assert all(canary.watch(chunk, []) is None for _ in range(200))
     windows = [canary.watch(chunk, [prepare_pair("Why?", "Stray words")]) for _ in range(5)]
@@ -178,7 +189,7 @@ def made_of(chunk: int, own: int) -> tuple[PreparedChunk, list[PreparedPair]]:
 @pytest.mark.parametrize(("own", "falls"), [(2, True), (3, True), (4, False), (6, False)])
 def test_it_falls_below_a_lift_of_15_percent(own: int, *, falls: bool) -> None:
     """Of 25 words 3 are 12 percent, and 4 are 16; no other chunk has any."""
-    canary = Canary(1)
+    canary = Watcher(1)
     windows = [window for n in range(50) if (window := canary.watch(*made_of(n, own)))]
     assert len(windows) == 1
     assert windows[0].lift == pytest.approx(own / 25, abs=0.001)

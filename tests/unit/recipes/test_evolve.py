@@ -9,6 +9,7 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 
 from pairmill.events import PairEvolved
 from pairmill.recipes.backtranslate import backtranslate
+from pairmill.recipes.checks import Checks, view_of
 from pairmill.recipes.compose import make_checks
 from pairmill.recipes.evolve import (
     ANSWER_OPERATORS,
@@ -17,7 +18,6 @@ from pairmill.recipes.evolve import (
     Evolution,
     why_not,
 )
-from pairmill.recipes.refine import Checks, view_of
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, Pair
 

@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, settings
 
+from pairmill.recipes.checks import Checks
 from pairmill.recipes.preference import Preference
-from pairmill.recipes.refine import Checks
 from pairmill.records import Alternative, Pair
 
 PAIRS = [

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
@@ -10,16 +10,12 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 from pairmill.errors import RejectedError
 from pairmill.events import RepairAsked
 from pairmill.quality.thresholds import override
+from pairmill.recipes.checks import CheckJob, Checks, Verdict, view_of
 from pairmill.recipes.recipe import NullContext
-from pairmill.recipes.refine import Checks, inspect_pair, refine, view_of
+from pairmill.recipes.refine import inspect_pair, refine
 from pairmill.recipes.registry import make_recipe
 from pairmill.recipes.writing import CANARY, TERMS
 from pairmill.records import Pair
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pairmill.quality.grounding import PreparedChunk, PreparedPair
 
 CHECKS = Checks(terms=TERMS)
 
@@ -107,8 +103,9 @@ class Witness(NullContext):
     most: int = 99
     instructions: list[str] = field(default_factory=list)
 
-    def watch(self, chunk: PreparedChunk, pairs: Sequence[PreparedPair]) -> None:
-        self.seen.append(len(pairs))
+    async def check(self, job: CheckJob) -> list[Verdict]:
+        self.seen.append(len(job.texts))
+        return await super().check(job)
 
     def admit(self, instruction: str) -> bool:
         self.instructions.append(instruction)

@@ -8,7 +8,8 @@ from tests.support.corpus import article
 
 from pairmill.errors import EXIT_FAILED
 from pairmill.events import UnitFinished
-from pairmill.quality.grounding import PreparedChunk, PreparedPair, prepare_chunk, prepare_pair
+from pairmill.quality.canary import ChunkComparer, Sighting
+from pairmill.quality.grounding import prepare_chunk, prepare_pair
 from pairmill.records import Outcome
 from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
@@ -25,20 +26,21 @@ def memory(tmp_path: Path) -> Iterator[RunMemory]:
         yield memory
 
 
-def chunk_and_pair(number: int, *, blind: bool) -> tuple[PreparedChunk, list[PreparedPair]]:
+def sighting(comparer: ChunkComparer, number: int, *, blind: bool) -> Sighting:
     text = article(number)
     said = (
         "The lighthouse keeper trimmed the wick and sounded his horn for ships." if blind else text
     )
-    return prepare_chunk(text), [prepare_pair(f"What of {number}?", said)]
+    return comparer.look(prepare_chunk(text), [prepare_pair(f"What of {number}?", said)])
 
 
 def test_a_run_whose_answers_ignore_their_chunks_is_stopped_and_told_why(memory: RunMemory) -> None:
     stop = Stop()
+    comparer = ChunkComparer()
     watch = CanaryGuard(stop, memory)
     for number in range(50):
         assert not stop.is_requested
-        watch.watch(*chunk_and_pair(number, blind=True))
+        watch.see(sighting(comparer, number, blind=True))
     assert stop.is_requested
     assert stop.exit_code == EXIT_FAILED
     assert "is the text in the prompt?" in stop.reason
@@ -46,9 +48,10 @@ def test_a_run_whose_answers_ignore_their_chunks_is_stopped_and_told_why(memory:
 
 def test_a_run_that_reads_its_chunks_goes_on(memory: RunMemory) -> None:
     stop = Stop()
+    comparer = ChunkComparer()
     watch = CanaryGuard(stop, memory)
     for number in range(60):
-        watch.watch(*chunk_and_pair(number, blind=False))
+        watch.see(sighting(comparer, number, blind=False))
     assert not stop.is_requested
 
 
@@ -57,16 +60,18 @@ def test_a_short_run_gets_a_verdict_at_its_end_and_is_not_stopped(
     memory: RunMemory, blind: bool, said: str
 ) -> None:
     stop = Stop()
+    comparer = ChunkComparer()
     watch = CanaryGuard(stop, memory)
     assert watch.conclude() == ""
     for number in range(12):
-        watch.watch(*chunk_and_pair(number, blind=blind))
+        watch.see(sighting(comparer, number, blind=blind))
     assert watch.conclude().endswith(said)
     assert bool(watch.conclude()) == blind
     assert not stop.is_requested
 
 
 async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: RunMemory) -> None:
+    comparer = ChunkComparer()
     watch = CanaryGuard(Stop(), memory)
     handed = 0
 
@@ -83,11 +88,11 @@ async def test_no_more_chunks_are_handed_out_than_the_trial_allows(memory: RunMe
         await anyio.wait_all_tasks_blocked()
         assert handed == ON_TRIAL
         for number in range(49):
-            watch.watch(*chunk_and_pair(number, blind=False))
+            watch.see(sighting(comparer, number, blind=False))
             watch.listen(UnitFinished(Outcome.WRITTEN))
         await anyio.wait_all_tasks_blocked()
         assert handed == ON_TRIAL
-        watch.watch(*chunk_and_pair(49, blind=False))
+        watch.see(sighting(comparer, 49, blind=False))
         await anyio.wait_all_tasks_blocked()
         assert handed == 1000
 

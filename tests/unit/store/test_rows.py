@@ -39,7 +39,17 @@ def test_a_row_has_the_declared_fields_in_their_order() -> None:
     assert row["task"] == "pair"
     missing = {name for name, value in row.items() if value is None}
     assert missing == {
-        *("messages", "system", "reasoning", "fields", "url", "kind", "evidence", "scores"),
+        *(
+            "messages",
+            "system",
+            "reasoning",
+            "fields",
+            "url",
+            "license",
+            "kind",
+            "evidence",
+            "scores",
+        ),
         *("grounding", "support", "verification", "parent_id", "alternative"),
     }
 

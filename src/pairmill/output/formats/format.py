@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pairmill.output.rows import task_of
 
@@ -47,6 +47,8 @@ class Format:
         tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
         needs: Name of a recipe's field without which a row makes no record; dropped as
             ``no_NAME``.
+        system: Where a row's system text stands: in a place of its ``own``; nowhere, but there is a
+            ``prompt`` that it can be put before; or ``none``.
         added: Columns of the row that were asked for beside the format's own; they may be null.
     """
 
@@ -61,7 +63,12 @@ class Format:
     paired: bool = False
     tasks: frozenset[str] = frozenset({"pair", "question"})
     needs: str | None = None
+    system: Literal["own", "prompt", "none"] = "prompt"
     added: tuple[str, ...] = ()
+
+    def loses_system(self, row: Row) -> bool:
+        """Whether a row has a system text that its record does not hold."""
+        return bool(row.get("system")) and self.system != "own" and "system" not in self.added
 
     def reason_to_drop(self, row: Row) -> str | None:
         """Why a row makes no record of this format, in a short stable word; None if it does."""

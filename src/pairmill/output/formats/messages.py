@@ -36,6 +36,7 @@ MESSAGES = Format(
     notes={"messages": "A system turn where there is one, then user and assistant turns"},
     write=each(_shape),
     tasks=frozenset({"pair", "question", "conversation"}),
+    system="own",
     llama_factory={
         "formatting": "sharegpt",
         "columns": {"messages": "messages"},

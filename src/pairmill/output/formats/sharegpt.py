@@ -29,6 +29,7 @@ SHAREGPT = Format(
     schema={"conversations": ({"from": "string", "value": "string"},)},
     notes={"conversations": "A system turn where there is one, then human and gpt turns"},
     write=each(_shape),
+    system="own",
     tasks=frozenset({"pair", "question", "conversation"}),
     llama_factory={
         "formatting": "sharegpt",

@@ -25,6 +25,7 @@ TEXT = Format(
     schema={"text": "string"},
     notes={"text": "What the model is to read"},
     write=each(_shape),
+    system="none",
     llama_factory={"columns": {"prompt": "text"}},
     axolotl={"type": "completion", "field": "text"},
     tasks=frozenset({"pair", "question", "conversation", "text"}),

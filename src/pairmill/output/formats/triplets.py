@@ -32,6 +32,7 @@ TRIPLETS = Format(
         "negatives": "Texts near to it that do not",
     },
     write=each(_shape),
+    system="none",
     llama_factory={
         "formatting": "alpaca",
         "columns": {"prompt": "query", "response": "positive"},

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "EDITED",
     "NO_MARKS",
+    "RESCUED",
     "Mark",
     "Marks",
     "RecordMarks",
     "edited_record",
     "effective",
+    "is_reject",
     "is_run_folder",
     "read_marks",
     "reject_key",
@@ -36,6 +38,9 @@ __all__ = [
 
 EDITED = "edited"
 """The flag of a row whose texts a person changed."""
+RESCUED = "rescued"
+"""The flag of a row that the run had dropped, and a person accepted."""
+_REJECT = "rejected-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,21 @@ class Marks:
         mark = self.by_key.get(str(row.get("id"))) if self.by_key else None
         return edited_row(row, mark) if mark and mark.edits else row
 
+    def wanted_rejects(self) -> frozenset[str]:
+        """The keys of entries of ``rejected/`` that a person wants in the dataset."""
+        return frozenset(key for key, mark in self.by_key.items() if mark.is_in and is_reject(key))
+
     def counts(self) -> dict[str, int]:
-        """How many pairs are accepted, rejected, edited, and have a note; without zeros."""
-        found = Counter(mark.decision for mark in self.by_key.values() if mark.decision)
+        """How many pairs are accepted, rejected, rescued, edited, have a note; without zeros.
+
+        A pair that the run dropped, and a person wants, is ``rescued``, and not ``accepted``.
+        """
+        found: Counter[str] = Counter()
+        for key, mark in self.by_key.items():
+            if mark.is_in and is_reject(key):
+                found["rescued"] += 1
+            elif mark.decision:
+                found[mark.decision] += 1
         found["edited"] = sum(bool(mark.edits) for mark in self.by_key.values())
         found["noted"] = sum(bool(mark.note) for mark in self.by_key.values())
         return dict(+found)
@@ -222,7 +239,12 @@ class RecordMarks:
 
 def reject_key(line: bytes) -> str:
     """The key of an entry of ``rejected/``, whose ids are those of units."""
-    return f"rejected-{digest(line.decode('utf-8', 'replace').rstrip())}"
+    return f"{_REJECT}{digest(line.decode('utf-8', 'replace').rstrip())}"
+
+
+def is_reject(key: str) -> bool:
+    """Whether a key is that of an entry of ``rejected/``."""
+    return key.startswith(_REJECT)
 
 
 def edited_record(value: dict[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
@@ -241,7 +263,8 @@ def edited_row(row: Row, mark: Mark) -> Row:
         for name, role in (("instruction", "user"), ("answer", "assistant")):
             said = next((turn["content"] for turn in turns if turn.get("role") == role), None)
             changed[name] = said if isinstance(said, str) else changed.get(name)
-    changed["flags"] = [*mark.flags, EDITED]
+    rescued = [RESCUED] if is_reject(str(row.get("id"))) else []
+    changed["flags"] = [*mark.flags, *rescued, EDITED]
     changed["grounding"], changed["support"] = mark.grounding, mark.support
     changed["scores"] = None
     return changed

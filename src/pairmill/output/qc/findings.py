@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,11 @@ from pairmill.output.qc.read import records_in
 from pairmill.quality.privacy import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
-    from pairmill.output.qc.measures import Hit
-    from pairmill.output.qc.read import Pairs
+    from pairmill.output.qc.metrics import Hit
+    from pairmill.output.qc.read import Pairs, Record
     from pairmill.output.qc.report import Report
     from pairmill.output.qc.shapes import Place
 
@@ -102,6 +103,7 @@ def clean(
     pairs: Pairs,
     keys: tuple[str, ...] = DROPPED,
     marks: Marks | None = None,
+    more: Iterable[Record] = (),
 ) -> tuple[int, int]:
     """Write a dataset again without the records in which certain figures found something.
 
@@ -116,6 +118,7 @@ def clean(
         pairs: What was read.
         keys: Figures whose findings go.
         marks: Those with which the pairs were read.
+        more: The further records that were read with them; they become files of their own.
 
     Returns:
         How many records were kept, and how many left out.
@@ -132,11 +135,11 @@ def clean(
             out.update(pairs.rows[hit.row - 1].place for hit in metric.hits)
     kept = dropped = 0
     overlay = RecordMarks(marks or Marks())
-    records = records_in(source)
+    records = chain(records_in(source), more)
     record = next(records, None)
     while record is not None:
         file = record.place.file
-        place = target if source.is_file() else target / _as_lines(Path(file).relative_to(source))
+        place = target if source.is_file() else target / _name_in(source, Path(file))
         with _written(place) as stream:
             while record is not None and record.place.file == file:
                 wanted = overlay.apply(record)
@@ -148,6 +151,13 @@ def clean(
                     kept += 1
                 record = next(records, None)
     return kept, dropped
+
+
+def _name_in(source: Path, file: Path) -> Path:
+    """The name of a file below the target; one from elsewhere is named for being rescued."""
+    if file.is_relative_to(source):
+        return _as_lines(file.relative_to(source))
+    return _as_lines(Path(f"train-rescued-{file.name.rpartition('-')[2]}"))
 
 
 def _as_lines(name: Path) -> Path:

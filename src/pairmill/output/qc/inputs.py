@@ -10,9 +10,10 @@ from pairmill.config import load
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
+from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
-from pairmill.output.qc.measures import Profile
+from pairmill.output.qc.metrics import Profile
 from pairmill.output.qc.read import Fields, read_pairs
 from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.repeats import choose_embedder
@@ -41,7 +42,7 @@ def pairs_in(path: Path) -> Path:
 
 
 def documents_for(
-    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = True
+    path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = False
 ) -> tuple[Iterable[Document] | None, str]:
     """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
 
@@ -90,6 +91,7 @@ def check_dataset(
     clean: Path | None = None,
     drop: str = "",
     html: Path | None = None,
+    run_code: bool = False,
     version: str = "",
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> tuple[Report, list[str]]:
@@ -106,6 +108,7 @@ def check_dataset(
         rows: Where to write every finding, or None.
         clean: Where to write the dataset without the rows found bad, or None.
         drop: Figures whose rows go, with commas between; "" for the usual ones.
+        run_code: Whether Python code that a run folder names may run, to read its inputs.
         html: Where to write a page with the figures and the pairs, or None.
         version: Of pairmill, for the page.
         progress: Told now and then what is being done, how many records of how many are.
@@ -125,8 +128,14 @@ def check_dataset(
     tell = progress or (lambda _what, _done, _total: None)
     source = pairs_in(path)
     marks = read_marks(path)
-    pairs = read_pairs(source, fields, progress=lambda done: tell("read", done, None), marks=marks)
-    texts, why_none = documents_for(path, documents, text_field)
+    pairs = read_pairs(
+        source,
+        fields,
+        progress=lambda done: tell("read", done, None),
+        marks=marks,
+        more=rescued_records(path, marks),
+    )
+    texts, why_none = documents_for(path, documents, text_field, run_code=run_code)
     report = check(
         pairs,
         documents=texts,
@@ -143,7 +152,9 @@ def check_dataset(
     if rows is not None:
         lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
     if clean is not None:
-        kept, dropped = clean_dataset(source, clean, report, pairs, keys, marks)
+        kept, dropped = clean_dataset(
+            source, clean, report, pairs, keys, marks, rescued_records(path, marks)
+        )
         lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
     if html is not None:
         listed, how = list_rows(pairs.rows, report)

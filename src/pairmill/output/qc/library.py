@@ -7,6 +7,7 @@ Documents are cut into windows of 2,800 characters that overlap by half, so that
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import defaultdict
 from functools import lru_cache
@@ -17,6 +18,7 @@ from pairmill.quality.grounding import PreparedChunk, coverage, prepare_chunk
 from pairmill.quality.text import prepare
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterable, Iterator
 
     from pairmill.quality.grounding import PreparedPair
@@ -30,6 +32,8 @@ _CANDIDATES = 5
 _PROBES = 32  # the rarest stems of an answer; more change the candidates hardly ever
 _LEAST_PROBES = 8
 _POSTINGS = 20_000  # read for one answer, about 3 ms
+_SENTENCE_WORDS = 4
+_SENTENCE_END = re.compile(r"(?<=[.?!\u3002\uff1f\uff01])\s*|\n+")
 _KEPT = 2048  # prepared windows, about 60 kB each
 
 
@@ -93,6 +97,20 @@ class Library:
     def window(self, number: int) -> PreparedChunk:
         """A window, prepared."""
         return self._prepare(number)
+
+    def sentences(self, rng: random.Random) -> Iterator[str]:
+        """Yield the documents' sentences of at least four words, windows in a random order.
+
+        Windows overlap by half, and every other one of a document is left out.
+        """
+        for number in rng.sample(range(len(self._windows)), len(self._windows)):
+            if number and self._documents[number] == self._documents[number - 1] and number % 2:
+                continue  # it overlaps with the one before by half
+            text, _ = self._windows[number]
+            found = [part.strip() for part in _SENTENCE_END.split(text)]
+            whole = [part for part in found if len(part.split()) >= _SENTENCE_WORDS]
+            rng.shuffle(whole)
+            yield from whole
 
     def _add(self, text: str, heading: str) -> None:
         number = len(self._windows)

@@ -1,21 +1,18 @@
-"""The figures of ``qc``: one pass over the rows, then what only all of them together show."""
+"""The pass of ``qc`` over a dataset: each answer by itself, then all rows together."""
 
 from __future__ import annotations
 
 import random
-import re
-import zlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from pairmill.output.qc.alike import count_repeats, find_leaks
 from pairmill.output.qc.general import find_cut_end, find_leftovers, find_pointer, find_refused
-from pairmill.output.qc.tasks import is_arithmetic, is_code, languages_named, names_language
+from pairmill.output.qc.metrics import Hit, Profile, QcMetrics
+from pairmill.output.qc.tasks import is_arithmetic, is_code, names_language
+from pairmill.output.qc.variety import describe_variety
 from pairmill.quality.applicability import applies
-from pairmill.quality.duplicates import Item, find_duplicates, group, jaccard, shingles
-from pairmill.quality.embedding import find_alike
 from pairmill.quality.filters import CHECKS, Case, PromptTerms
 from pairmill.quality.grounding import (
     coverage,
@@ -26,13 +23,12 @@ from pairmill.quality.grounding import (
 )
 from pairmill.quality.language import differs, identify, is_confirmed
 from pairmill.quality.privacy import find_personal
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
 from pairmill.quality.support import support
-from pairmill.quality.text import count_words, is_spaceless, words
-from pairmill.quality.thresholds import DEFAULT, LEAST_JACCARD, Thresholds
+from pairmill.quality.text import count_words
+from pairmill.quality.thresholds import DEFAULT, Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from pairmill.output.qc.library import Library
     from pairmill.output.qc.shapes import PairRow
@@ -40,7 +36,7 @@ if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
     from pairmill.quality.text import Prepared
 
-__all__ = ["Hit", "Profile", "QcMetrics", "choose_profile", "measure"]
+__all__ = ["choose_profile", "measure"]
 
 _CHECKS = {
     "points_at_source": "meta_references",
@@ -54,120 +50,11 @@ _CHECKS = {
 }
 _BRIEF = {"yes_no", "short_answers", "truncated"}  # no fault of a short answer to be checked
 _SAMPLE = 1000
-_LEAST_SAMPLE = 200  # below, diversity figures say more about the size than about the rows
 _LEAST_TRIGRAMS = 0.05  # of an answer in its passage: paraphrases reach 0.19, unrelated text 0.003
 _LEAST_CONTENT = 5  # content words of an answer, from which on its coverage says anything
 _PASSAGE_WORDS = 40  # of an input, from which on it is a text rather than a value
-_TOP_WORDS = 3
 _USUAL = 0.8  # of the answers in one language: then it is expected where a request says nothing
 _EVERY = 500
-_LEAST_FRAME = 5  # requests that share a sentence, from which on it may be a template's
-_FRAME_SHARE = 3.0  # and how many times as often as sentences are met on average
-_VERY_ALIKE = 0.85  # requests that are no two fillings of one template
-_ANSWERS_ALIKE = 0.5
-_SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n+")
-_DIGITS = re.compile(r"\d+")
-_TASK_WORDS = frozenset(
-    [
-        "following",
-        "sentence",
-        "sentences",
-        "text",
-        "answer",
-        "answers",
-        "question",
-        "questions",
-        "step",
-        "steps",
-        "write",
-        "written",
-        "given",
-        "input",
-        "output",
-        "word",
-        "words",
-        "list",
-        "code",
-        "function",
-        "python",
-        "paragraph",
-        "article",
-        "passage",
-        "provide",
-        "example",
-        "examples",
-        "generate",
-        "create",
-        "describe",
-        "explain",
-        "find",
-        "calculate",
-        "number",
-        "numbers",
-        "based",
-        "using",
-        "short",
-        "story",
-        "help",
-        "please",
-        "correct",
-        "choose",
-        "option",
-        "options",
-        "statement",
-        "true",
-        "false",
-        "translate",
-        "summarize",
-        "classify",
-        "identify",
-        "rewrite",
-    ]
-)
-
-
-class Profile(StrEnum):
-    """What kind of data is judged.
-
-    ``grounded``: answers that rest on documents, or on a text of their own.
-    ``general``: any requests with their replies.
-    """
-
-    GROUNDED = "grounded"
-    GENERAL = "general"
-
-
-class Hit(NamedTuple):
-    """One thing found: in which row (from 1) and exchange (from 0), what, and the figure if any."""
-
-    row: int
-    exchange: int
-    detail: str
-    number: float | None = None
-
-
-@dataclass(slots=True)
-class QcMetrics:
-    """What was measured.
-
-    Attributes:
-        values: Key to figure.
-        hits: For shares: key to everything found, in the order of the rows.
-        notes: Key to a remark on the figure.
-        unchecked: Key to the reason why it could not be measured.
-        grounding: Of each answer that was held against a passage: coverage by it, and by the best
-            passage of another document where there is one.
-    """
-
-    values: dict[str, float] = field(default_factory=dict)
-    hits: dict[str, list[Hit]] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    unchecked: dict[str, str] = field(default_factory=dict)
-    grounding: list[tuple[float, float | None]] = field(default_factory=list)
-
-    def rows(self, key: str) -> list[int]:
-        """Numbers of the rows with something of this key, each once."""
-        return list(dict.fromkeys(hit.row for hit in self.hits.get(key, ())))
 
 
 def choose_profile(rows: Sequence[PairRow], *, has_documents: bool) -> Profile:
@@ -205,9 +92,9 @@ def measure(
     inspector = _Inspector(rows, library, terms, detect, limits, kind, random.Random(seed))  # noqa: S311 (a sample, no secret)
     figures = inspector.run(progress)
     wanted = [(number, row) for number, row in enumerate(rows, 1) if row.is_wanted]
-    _count_repeats(wanted or list(enumerate(rows, 1)), embed, figures, kind)
-    _find_leaks(rows, figures)
-    _describe_variety(rows, figures, seed, inspector.usual, kind)
+    count_repeats(wanted or list(enumerate(rows, 1)), embed, figures, kind)
+    find_leaks(rows, figures)
+    describe_variety(rows, figures, seed, inspector.usual, kind, library)
     return figures
 
 
@@ -510,143 +397,3 @@ def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> tuple[str | 
         return None, False
     language, count = Counter(known).most_common(1)[0]
     return (language if count > len(known) / 2 else None), count >= _USUAL * len(known)
-
-
-def _count_repeats(
-    rows: Sequence[tuple[int, PairRow]], embed: Embed | None, figures: QcMetrics, profile: Profile
-) -> None:
-    """Requests that come again; one may have several preferences, told apart by their answers."""
-    texts = {
-        number: f"{row.key_text}\n{row.answer}" if row.is_choice else row.key_text
-        for number, row in rows
-    }
-    items = [Item(f"{number:012}", text) for number, text in texts.items()]
-    repeats = find_duplicates(items)
-    if profile is Profile.GENERAL:
-        frames = _find_frames(texts.values())
-        said = {f"{number:012}": row.answer for number, row in rows}
-        repeats = {
-            name: found
-            for name, found in repeats.items()
-            if found.similarity == 1.0
-            or (
-                _asks_the_same(texts[int(name)], texts[int(found.of)], frames)
-                and (found.similarity >= _VERY_ALIKE or _says_the_same(said[name], said[found.of]))
-            )
-        }
-    first: dict[tuple[str, ...], int] = {}
-    exact: list[Hit] = []
-    for number, text in texts.items():
-        earlier = first.setdefault(words(text), number)
-        if earlier != number:
-            exact.append(Hit(number, 0, f"repeats record {earlier}", 1.0))
-    near = [
-        Hit(int(name), 0, f"nearly repeats record {int(found.of)}", found.similarity)
-        for name, found in sorted(repeats.items())
-    ]
-    found = [("exact_repeats", exact), ("near_repeats", near)]
-    if embed is not None:
-        rest = [item for item in items if item.id not in repeats]
-        alike = [
-            Hit(int(name), 0, "means what an earlier one means") for name in find_alike(rest, embed)
-        ]
-        found.append(("alike_meanings", sorted([*near, *alike], key=lambda hit: hit.row)))
-    for key, hits in found:
-        figures.hits[key] = hits
-        figures.values[key] = len(hits) / len(rows)
-
-
-def _find_frames(texts: Iterable[str]) -> frozenset[str]:
-    """The sentences that so many requests share that they are a template's, not their own."""
-    counts = Counter(part for text in texts for part in {*_SENTENCE.split(text)})
-    least = max(_LEAST_FRAME, _FRAME_SHARE * counts.total() / max(len(counts), 1))
-    return frozenset(part for part, count in counts.items() if count >= least)
-
-
-def _asks_the_same(one: str, other: str, frames: frozenset[str]) -> bool:
-    """Whether two requests are alike in what is not their template's, numbers and languages too."""
-    if _DIGITS.findall(one) != _DIGITS.findall(other):
-        return False
-    if languages_named(one) != languages_named(other):
-        return False
-    bare = [
-        " ".join(part for part in _SENTENCE.split(text) if part not in frames)
-        for text in (one, other)
-    ]
-    return jaccard(shingles(bare[0]), shingles(bare[1])) >= LEAST_JACCARD
-
-
-def _says_the_same(one: str, other: str) -> bool:
-    return jaccard(shingles(one), shingles(other)) >= _ANSWERS_ALIKE
-
-
-def _find_leaks(rows: Sequence[PairRow], figures: QcMetrics) -> None:
-    """Which rows of other splits have a near-duplicate in train."""
-    apart = [number for number, row in enumerate(rows, 1) if row.split not in {None, "train"}]
-    if not apart or not any(row.split == "train" for row in rows):
-        return
-    groups = group(
-        Item(f"{number:012}", row.key_text) for number, row in enumerate(rows, 1) if row.split
-    )
-    trained = {
-        groups[f"{number:012}"] for number, row in enumerate(rows, 1) if row.split == "train"
-    }
-    hits = [number for number in apart if groups[f"{number:012}"] in trained]
-    figures.hits["train_test_leak"] = [Hit(at, 0, "stands in train as well") for at in hits]
-    figures.values["train_test_leak"] = len(hits) / len(apart)
-
-
-def _describe_variety(
-    rows: Sequence[PairRow], figures: QcMetrics, seed: int, language: str | None, profile: Profile
-) -> None:
-    if len(rows) < _LEAST_SAMPLE:
-        return
-    asked = [words(row.request if not row.further else row.key_text) for row in rows]
-    openings = Counter(tokens[0] for tokens in asked if tokens)
-    top = openings.most_common(_TOP_WORDS)
-    figures.values["first_words"] = sum(count for _, count in top) / len(rows)
-    figures.notes["first_words"] = ", ".join(f"{word} {count}" for word, count in top)
-    _find_common_phrase(rows, asked, figures, language, profile)
-    rng = random.Random(seed)  # noqa: S311 (a sample, no secret)
-    sample = rng.sample(range(len(rows)), min(len(rows), _SAMPLE))
-    pairs = [pair for at in sample for pair in pairwise(asked[at])]
-    figures.values["distinct_2"] = len(set(pairs)) / max(len(pairs), 1)
-    joined = "\n".join(" ".join(asked[at]) for at in sample).encode("utf-8", "backslashreplace")
-    figures.values["compression_ratio"] = len(joined) / len(zlib.compress(joined, 9))
-
-
-def _find_common_phrase(
-    rows: Sequence[PairRow],
-    asked: Sequence[tuple[str, ...]],
-    figures: QcMetrics,
-    language: str | None,
-    profile: Profile,
-) -> None:
-    """The two words, of which neither is a function word, that most requests share.
-
-    In general data also none that merely says what to do.
-    """
-    common = ENGLISH | FUNCTION_WORDS.get(language or "en", frozenset())
-    if profile is Profile.GENERAL:
-        common |= _TASK_WORDS
-    spaceless = sum(bool(tokens) and is_spaceless(tokens[0]) for tokens in asked)
-    if 2 * spaceless > len(rows):
-        figures.unchecked["common_phrase"] = "the script has no spaces between words"
-        return
-    phrases = Counter(
-        phrase
-        for tokens in asked
-        for phrase in {
-            (one, two) for one, two in pairwise(tokens) if one not in common and two not in common
-        }
-    )
-    if phrases:
-        phrase, count = min(phrases.items(), key=lambda entry: (-entry[1], entry[0]))
-        figures.values["common_phrase"] = count / len(rows)
-        figures.notes["common_phrase"] = " ".join(phrase)
-        both = f" {' '.join(phrase)} "
-        figures.hits["common_phrase"] = [
-            Hit(number, 0, f"holds '{both.strip()}'")
-            for number, tokens in enumerate(asked, 1)
-            if both in f" {' '.join(tokens)} "
-        ]

@@ -10,6 +10,7 @@ import sys
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,7 +29,7 @@ from pairmill.output.qc.shapes import (
 from pairmill.output.sample import Reservoir
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 __all__ = [
@@ -95,6 +96,7 @@ def read_pairs(
     *,
     progress: Callable[[int], None] | None = None,
     marks: Marks | None = None,
+    more: Iterable[Record] = (),
     most: int | None = None,
     seed: int = 0,
 ) -> Pairs:
@@ -105,6 +107,7 @@ def read_pairs(
         fields: Names of the fields, where they are not the usual ones.
         progress: Told now and then how many records were read.
         marks: What people decided: rejected pairs are left out, edited ones have their new texts.
+        more: Further records, which stand elsewhere.
         most: Keep so many pairs at most, chosen at random, in their order; None: all.
         seed: Of that choice.
 
@@ -118,7 +121,7 @@ def read_pairs(
     seen: dict[str, None] = {}
     unread: Counter[str] = Counter()
     overlay = RecordMarks(marks or Marks())
-    for number, found in enumerate(records_in(path), 1):
+    for number, found in enumerate(chain(records_in(path), more), 1):
         if progress and not number % 1000:
             progress(number)
         record = overlay.apply(found)

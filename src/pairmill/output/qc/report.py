@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pairmill.errors import UsageError
 from pairmill.output.qc.library import Library
 from pairmill.output.qc.limits import BY_NATURE, LIMITS, Status
-from pairmill.output.qc.measures import Profile, choose_profile, measure
+from pairmill.output.qc.measures import choose_profile, measure
+from pairmill.output.qc.metrics import Profile
 from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
 from pairmill.store.verdict import RunVerdict
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pairmill.output.qc.limits import Limit
-    from pairmill.output.qc.measures import Hit
+    from pairmill.output.qc.metrics import Hit, Variety
     from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.shapes import Place
     from pairmill.quality.embedding import Embed
@@ -91,6 +92,7 @@ class Report:
         skipped: The same for people, a line each.
         notes: What of the records was not read.
         grounding: See `QcMetrics`.
+        variety: Likewise.
     """
 
     pairs: int
@@ -101,6 +103,7 @@ class Report:
     unchecked: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     grounding: tuple[tuple[float, float | None], ...] = ()
+    variety: tuple[Variety, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -189,6 +192,7 @@ def check(
         unchecked,
         pairs.notes,
         tuple(figures.grounding),
+        tuple(figures.variety),
     )
 
 

@@ -36,7 +36,8 @@ const factsOf = (row) => {
 const badges = (row) => {
   const line = make("p", undefined, "badges");
   if (row.reason) line.append(make("span", "dropped by the run", "badge fail"), " ");
-  if (row.decision) line.append(make("span", row.decision, `badge ${row.decision === "accepted" ? "ok" : "fail"}`), " ");
+  if (row.reason && row.decision === "accepted") line.append(make("span", "accepted anyway", "badge ok"), " ");
+  else if (row.decision) line.append(make("span", row.decision, `badge ${row.decision === "accepted" ? "ok" : "fail"}`), " ");
   if (row.edited) line.append(make("span", "edited", "badge warn"));
   return line.childNodes.length ? line : null;
 };
@@ -50,7 +51,7 @@ const cardOf = (row) => {
     article.append(make("p", `Pair ${row.place}: ${row.gone}`, "note foreign"));
     return article;
   }
-  if (row.reason || row.decision === "rejected") article.classList.add("rejected");
+  if ((row.reason && row.decision !== "accepted") || row.decision === "rejected") article.classList.add("rejected");
   if (row.decision === "accepted") article.classList.add("accepted");
   const grid = make("div", undefined, "sample");
   const main = make("div", undefined, "main"), side = make("div", undefined, "side");

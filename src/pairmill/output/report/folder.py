@@ -10,8 +10,10 @@ from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
+from pairmill.output.export_record import read_exports
 from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
 from pairmill.output.marks.overlay import read_marks
+from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.inputs import documents_for, pairs_in
 from pairmill.output.qc.read import read_pairs
 from pairmill.output.qc.report import check, run_verdict
@@ -24,6 +26,7 @@ from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
 from pairmill.store.folder import read_folder
+from pairmill.store.timeline import read_timeline
 from pairmill.store.verdict import keep_verdict, read_verdict
 
 if TYPE_CHECKING:
@@ -41,8 +44,14 @@ __all__ = ["judge_folder", "measure_quality", "read_facts", "report_on"]
 JUDGED_ROWS = 20_000  # of more, the verdict is taken of a sample: half a minute's work
 
 
-def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
+def report_on(path: Path, *, version: str, seed: int = 0, run_code: bool = False) -> Path:
     """Write ``report.html`` for a run that has ended, or for what is published of one that goes on.
+
+    Args:
+        path: The run folder.
+        version: Of pairmill.
+        seed: Chooses the pairs that are listed.
+        run_code: Whether Python code that the folder names may run: its recipe, its sources.
 
     Returns:
         Where it is.
@@ -55,18 +64,18 @@ def report_on(path: Path, *, version: str, seed: int = 0) -> Path:
     folder = read_folder(path)
     if not published_shards(folder.path):
         raise InputError(f"{path} holds no published pairs yet")
-    judged = judge_folder(folder, seed)
+    judged = judge_folder(folder, seed, run_code=run_code)
     if judged.quality is not None:
         keep_verdict(folder, run_verdict(judged.quality))
     keep_voice(folder)
-    facts = read_facts(folder, version)
+    facts = read_facts(folder, version, run_code=run_code)
     if facts.finished:  # else the run itself writes the card again
         write_card(folder.path, facts)
     return write_report(folder.path, facts, judged)
 
 
 def measure_quality(
-    path: Path, marks: Marks, seed: int = 0, *, run_code: bool = True
+    path: Path, marks: Marks, seed: int = 0, *, run_code: bool = False
 ) -> tuple[Report, dict[Place, list[Finding]], int | None]:
     """Measure a run's published pairs, or any dataset, as ``qc`` does.
 
@@ -83,14 +92,20 @@ def measure_quality(
         FolderError: A shard cannot be read.
         InputError: There is no pair.
     """
-    pairs = read_pairs(pairs_in(path), marks=marks, most=JUDGED_ROWS, seed=seed)
+    pairs = read_pairs(
+        pairs_in(path),
+        marks=marks,
+        more=rescued_records(path, marks),
+        most=JUDGED_ROWS,
+        seed=seed,
+    )
     texts, reason = documents_for(path, (), None, run_code=run_code)
     quality = check(pairs, documents=texts, no_documents=reason)
     found = findings_by_place(quality, [row.place for row in pairs.rows])
     return quality, found, JUDGED_ROWS if pairs.is_sample else None
 
 
-def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
+def judge_folder(folder: RunFolder, seed: int = 0, *, run_code: bool = False) -> Judged:
     """Measure a run's published pairs as ``qc`` does, and choose those to list.
 
     Raises:
@@ -98,18 +113,18 @@ def judge_folder(folder: RunFolder, seed: int = 0) -> Judged:
         InputError: Nothing is published yet.
     """
     marks = read_marks(folder.path)
-    quality, found, sample = measure_quality(folder.path, marks, seed)
+    quality, found, sample = measure_quality(folder.path, marks, seed, run_code=run_code)
     listed, how = list_pairs(
         folder.path,
         found,
-        lambda ids: find_chunks(folder, ids),
+        lambda ids: find_chunks(folder, ids, run_code=run_code),
         seed=seed,
         marks=marks,
     )
     return Judged(quality, sample, listed, how, marks)
 
 
-def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> RunFacts:
+def read_facts(folder: RunFolder, version: str, *, run_code: bool = False) -> RunFacts:
     """What a run folder knows of its run: from its ledger, its manifest and its settings.
 
     Args:
@@ -125,8 +140,9 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> Run
     settings = _settings(folder)
     is_safe = run_code or (settings is not None and not has_code(settings))
     recipe = _recipe(settings, folder) if is_safe else None
+    named = settings.recipe_name if settings else "unknown"
     return RunFacts(
-        recipe=str(told.get("recipe") or (recipe.name if recipe else "unknown")),
+        recipe=str(told.get("recipe") or (recipe.name if recipe else named)),
         prompt_version=str(
             told.get("prompt_version") or (recipe.prompt_version if recipe else "unknown")
         ),
@@ -139,6 +155,8 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = True) -> Run
         figures=parse_figures(folder.read_figures(), folder.read_voice()),
         fields=read_fields(folder.state),
         verdict=read_verdict(folder),
+        timeline=read_timeline(folder.timeline),
+        exports=read_exports(folder.exports),
         finished=bool(told.get("finished")),
     )
 

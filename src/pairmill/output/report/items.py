@@ -89,11 +89,33 @@ def pair_item(
 
 
 def reject_item(
-    row: Row, number: int, chunk: Chunk | None = None, mark: Mark | None = None
+    row: Row,
+    number: int,
+    chunk: Chunk | None = None,
+    mark: Mark | None = None,
+    pair: Row | None = None,
 ) -> dict[str, Any]:
-    """An entry of ``rejected/``; see `pair_item`."""
+    """An entry of ``rejected/``; see `pair_item`.
+
+    Args:
+        row: The entry.
+        number: See `pair_item`.
+        chunk: Likewise.
+        mark: Likewise.
+        pair: The row that it would have been, as edited; None where it holds no pair.
+    """
     raw = _text(row.get("raw"))
+    if pair is not None:
+        told = {
+            "reason": _text(row.get("reason")) or "rejected",
+            "detail": _text(row.get("detail")),
+            "badness": _NOT_RATED,
+            "flags": [],
+            "can_decide": True,
+        }
+        return pair_item(pair, number, (), chunk, mark) | told
     return {
+        "can_decide": False,
         **_common(row, number, chunk), **_marked(mark),
         "turns": [["raw answer", raw]] if raw else [],
         "system": "", "reasoning": "", "findings": [], "flags": [], "grounding": None,

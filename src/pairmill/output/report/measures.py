@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from pairmill.output.licenses import license_name
 from pairmill.output.rows import key_text, said_in, task_of
 from pairmill.output.sample import Reservoir
 from pairmill.quality.text import key, words
@@ -106,6 +107,7 @@ class Measures:
     tasks: Names = field(default_factory=Names)
     flags: Names = field(default_factory=Names)
     models: Names = field(default_factory=Names)
+    licenses: Names = field(default_factory=Names)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     samples: Sequence[Row] = ()
@@ -124,6 +126,7 @@ class Measures:
         self._add_grounding(row)
         self.kinds.add(str(row.get("kind") or "(none)")[:80])
         self.models.add(str(row.get("model"))[:80])
+        self.licenses.add(license_name(row.get("license")))
         for flag in row.get("flags") or ():
             self.flags.add(str(flag)[:80])
         self.prompt_tokens += row.get("prompt_tokens") or 0

@@ -8,8 +8,50 @@ let rows = [], total = 0, at = -1, asked = 0, upto, newest = 0, marksVersion = "
 const wanted = () => Object.fromEntries(NAMES.map((name) => [name, by(name).value]));
 const number = (value) => value.toLocaleString("en");
 
-const fill = (facets) => {
-  for (const [id, entries] of Object.entries(facets)) {
+// Kept or dropped as tabs, and under the dropped ones their reasons: buttons over two of the filters.
+const tab = (box, key, label, isOn, act) => {
+  let node = [...box.children].find((child) => child.dataset.key === key);
+  if (!node) {
+    node = button(label, act);
+    node.dataset.key = key;
+    box.append(node);
+  }
+  if (node.textContent !== tidy(label)) node.textContent = tidy(label);
+  node.setAttribute("aria-pressed", String(isOn));
+};
+const choose = (given) => { for (const [id, value] of Object.entries(given)) setFilter(by(id), value); apply(); };
+const setFilter = (node, value) => {
+  if (value && ![...node.options].some((option) => option.value === value)) {
+    const option = make("option", value);
+    option.value = value;
+    node.append(option);
+  }
+  node.value = value;
+};
+const showTabs = () => {
+  const progress = state.progress || {};
+  const dropped = source.isLive ? progress.rejects || 0 : source.rejects;
+  const kept = source.isLive ? progress.pairs || 0 : source.total - dropped;
+  const chosen = by("state").value, reasons = by("reasons");
+  const leave = Object.fromEntries(facetsOf("reason").map(([name]) => [name, 1]));
+  const go = (value) => () => choose({ state: value, ...(leave[by("finding").value] ? { finding: "" } : {}) });
+  tab(by("tabs"), "", `All (${number(kept + dropped)})`, chosen === "", go(""));
+  tab(by("tabs"), "kept", `In the dataset (${number(kept)})`, chosen === "kept", go("kept"));
+  tab(by("tabs"), "flagged", "With a finding", chosen === "flagged", go("flagged"));
+  if (dropped) tab(by("tabs"), "rejected", `Dropped (${number(dropped)})`, chosen === "rejected", go("rejected"));
+  reasons.hidden = chosen !== "rejected";
+  for (const [name, times] of facetsOf("reason").slice(0, 30)) {
+    const isOn = by("finding").value === name;
+    tab(reasons, `=${name}`, `${name} ${number(times)}`, isOn, () => choose({ finding: by("finding").value === name ? "" : name }));
+  }
+};
+let facets = {};
+const facetsOf = (name) => facets[name] || [];
+
+const fill = (found) => {
+  facets = found;
+  for (const [id, entries] of Object.entries(found)) {
+    if (id === "reason") continue; // buttons of their own
     const select = by(id), chosen = select.value, known = JSON.stringify(entries);
     if (select.dataset.known === known || select === document.activeElement) continue; // it may be open
     select.dataset.known = known;
@@ -66,6 +108,7 @@ const load = guarded(async (isFresh) => {
 
 const apply = async () => {
   keepFilter();
+  showTabs();
   upto = newest || undefined;
   await load(true);
 };
@@ -105,9 +148,10 @@ const showBulk = () => {
     yes.focus();
   };
   const label = total === 1 ? "1 found" : `all ${number(total)} found`;
+  const isDropped = by("state").value === "rejected";
   bulk.replaceChildren(
-    button(`Accept ${label}`, () => ask("accept", "Accept")),
-    button(`Reject ${label}`, () => ask("reject", "Reject")),
+    button(`Accept ${label}${isDropped ? " anyway" : ""}`, () => ask("accept", "Accept")),
+    ...(isDropped ? [] : [button(`Reject ${label}`, () => ask("reject", "Reject"))]),
     button("Clear decisions", () => ask("clear", "Clear the decisions on")),
   );
   if (work.last) {
@@ -208,6 +252,7 @@ const look = async () => {
     state = await source.state();
     trouble(state.problem);
     fill(state.progress.facets || {});
+    showTabs();
     work.last = state.last;
     const isFirst = !newest, isDone = state.progress.is_done;
     newest = state.newest;

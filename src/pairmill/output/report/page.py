@@ -19,11 +19,14 @@ from jinja2 import Environment, FunctionLoader
 
 from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import NO_MARKS
+from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.report import shown, verdict_line
 from pairmill.output.report import sections as parts
 from pairmill.output.report.charts import curves
+from pairmill.output.report.layout import anchor, section, table
 from pairmill.output.report.measures import Names, measure
+from pairmill.output.report.pace import pace, stages
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.quality.thresholds import DEFAULT
 from pairmill.quality.trust import verdicts
@@ -111,8 +114,14 @@ def render_report(
 ) -> str:
     """The report as HTML."""
     contents = ["Findings"] if judged.quality else []
-    contents += ["From documents to pairs", "What was dropped", "Lengths in words"]
-    contents += ["Grounding and support", "Variety", "Tokens and cost", "Pairs"]
+    contents += ["From documents to pairs", "What was dropped"]
+    contents += ["Exports"] if facts.exports else []
+    timeline = facts.timeline
+    contents += ["Pace"] if timeline and any(start.pairs for start in timeline.starts) else []
+    contents += ["Lengths in words", "Grounding and support", "Variety"]
+    contents += ["Tokens and cost"]
+    contents += ["Cost by stage and model"] if timeline and timeline.stages else []
+    contents += ["Pairs"]
     whole = run_parts(facts, measures, judged)
     return _shell(name, whole, facts.version, contents=contents, judged=judged)
 
@@ -153,17 +162,20 @@ def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
     sections = [
         parts.funnel(facts, measures, judged.marks.counts()),
         parts.losses(facts),
+        parts.exports(facts),
+        pace(facts.timeline) if facts.timeline else None,
         parts.lengths(measures),
         parts.grounding(measures),
-        parts.variety(measures),
+        parts.variety(measures, judged.quality.variety if judged.quality else ()),
         parts.cost(facts, measures),
+        stages(facts.timeline, facts, measures.rows) if facts.timeline else None,
     ]
     return _parts(
         judged,
         lead=parts.lead(facts),
         tiles=parts.tiles(facts, measures),
         trust=_verdicts("Judge, verifier, evolution and voice on trial", verdicts(facts.figures)),
-        sections=Markup("".join(sections)),
+        sections=Markup("".join(filter(None, sections))),
     )
 
 
@@ -233,7 +245,7 @@ def policy(*, is_live: bool = False) -> str:
 
 def _environment() -> Environment:
     made = Environment(autoescape=True, finalize=_settle, loader=FunctionLoader(_read))
-    made.filters["anchor"] = parts.anchor
+    made.filters["anchor"] = anchor
     made.filters["shown"] = shown
     return made
 
@@ -298,7 +310,7 @@ def _curves(quality: Report | None) -> Markup | None:
         " document: where the two curves lie on each other, the answers know no more of their text"
         " than of the next one."
     )
-    return parts.section(
+    return section(
         "Grounding against another document",
         tag("p", note, class_="note"),
         tag("div", chart, class_="panel"),
@@ -312,15 +324,20 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
         (tag("span", check.status, class_=check.status), check.name, check.found, check.hint)
         for check in checks
     ]
-    table = parts.table(("", "Check", "Found", "What to do"), rows)
-    return parts.section(title, tag("div", table, class_="panel"))
+    inside = table(("", "Check", "Found", "What to do"), rows)
+    return section(title, tag("div", inside, class_="panel"))
 
 
 def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
-    """The published rows of a run as they count: without rejected ones, and as edited."""
+    """The published rows of a run as they count: as edited, without those that people rejected.
+
+    With those that the run had dropped, and people accepted.
+    """
     for row in _rows(folder, "train"):
         if not marks.of(str(row.get("id"))).is_out:
             yield marks.revise(row)
+    for row, _ in rescued_rows(folder, marks):
+        yield marks.revise(row)
 
 
 def _rows(folder: Path, kind: str) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from pairmill.output.marks.overlay import NO_MARKS, reject_key
+from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.limits import Status
 from pairmill.output.qc.shapes import Place
 from pairmill.output.report.items import badness_of, foreign_item, pair_item, reject_item
@@ -86,13 +87,14 @@ def list_pairs(
             others.offer((-left[1], left[2], left[3]))
         else:
             others.offer((total, row, place))
-    rejects: Reservoir[tuple[int, Row, Mark]] = Reservoir(most[2], seed)
+    rejects: Reservoir[tuple[int, Row, Mark, str]] = Reservoir(most[2], seed)
     dropped = 0
     for dropped, (row, _, data) in enumerate(_rows(folder, "rejected"), 1):
-        rejects.offer((dropped, row, marks.of(reject_key(data) if marks else "")))
+        key = reject_key(data)
+        rejects.offer((dropped, row, marks.of(key), key))
     kept = [*((-number, row, place) for _, number, row, place in worst), *others.items]
     wanted = {str(row.get("chunk_id")) for _, row, _ in kept}
-    wanted |= {str(row.get("chunk_id")) for _, row, _ in rejects.items}
+    wanted |= {str(row.get("chunk_id")) for _, row, *_ in rejects.items}
     chunks = find_chunks(wanted)
 
     def chunk_of(row: Row) -> Chunk | None:
@@ -102,7 +104,10 @@ def list_pairs(
         pair_item(row, at, found.get(place, ()), chunk_of(row), marks.of(str(row.get("id"))))
         for at, row, place in kept
     ]
-    listed += [reject_item(row, total + at, chunk_of(row), mark) for at, row, mark in rejects.items]
+    listed += [
+        reject_item(row, total + at, chunk_of(row), mark, _row_of(row, key, marks))
+        for at, row, mark, key in rejects.items
+    ]
     if len(kept) == total and len(rejects.items) == dropped:
         return listed, f"All {total:,} pairs, and all {dropped:,} entries of rejected/."
     return listed, (
@@ -110,6 +115,11 @@ def list_pairs(
         f" {len(others.items):,} of the others at random, and {len(rejects.items):,} of"
         f" {dropped:,} entries of rejected/. 'pairmill view' shows all."
     )
+
+
+def _row_of(entry: Row, key: str, marks: Marks) -> Row | None:
+    row = row_of_reject(entry, key)
+    return None if row is None else marks.revise(row)
 
 
 def list_rows(

@@ -5,29 +5,31 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pairmill.output.licenses import UNKNOWN, warnings
 from pairmill.output.markup import Child, Markup, tag
 from pairmill.output.report.charts import Bar, bins_of, histogram
+from pairmill.output.report.layout import bars, section, table
 from pairmill.output.report.measures import percentile
 from pairmill.store.counts import chunk_sums, pair_sums
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from pairmill.output.export_record import ExportRecord
     from pairmill.output.facts import RunFacts
+    from pairmill.output.qc.metrics import Variety
     from pairmill.output.report.measures import Distinct, Measures, Names
     from pairmill.store.counts import RunCounts
 
 __all__ = [
-    "anchor",
     "cost",
+    "exports",
     "funnel",
     "grounding",
     "lead",
     "lengths",
     "losses",
-    "section",
-    "table",
     "tiles",
     "variety",
 ]
@@ -77,10 +79,10 @@ def funnel(
         ("Pairs in the dataset", measures.rows),
     ]
     if facts.counts is not None:
-        return _sums(facts.counts, measures.rows, marked)
+        return _sums(facts.counts, measures.rows, marked, facts.exports)
     stages += _by_people(marked)
     known = [(label, count) for label, count in stages if count is not None]
-    return section("From documents to pairs", tag("div", _bars("Stage", known), class_="panel"))
+    return section("From documents to pairs", tag("div", bars("Stage", known), class_="panel"))
 
 
 def _by_people(marked: Mapping[str, int]) -> list[tuple[str, int | None]]:
@@ -88,7 +90,12 @@ def _by_people(marked: Mapping[str, int]) -> list[tuple[str, int | None]]:
     return [(f"{what} by people", n) for what, n in marked.items() if what != "noted"]
 
 
-def _sums(counts: RunCounts, rows: int, marked: Mapping[str, int]) -> Markup:
+def _sums(
+    counts: RunCounts,
+    rows: int,
+    marked: Mapping[str, int],
+    exports: Sequence[ExportRecord],
+) -> Markup:
     """A panel a unit, each on a scale of its own: documents, chunks, pairs, and their losses."""
     panels: list[tuple[str, list[tuple[str, int]]]] = []
     if counts.documents:
@@ -97,8 +104,59 @@ def _sums(counts: RunCounts, rows: int, marked: Mapping[str, int]) -> Markup:
     panels.append(("Chunks", [(label, n) for label, n in chunk_sums(counts) if n]))
     people = [(label, n) for label, n in _by_people(marked) if n]
     panels.append(("Pairs", [*pair_sums(counts), *people, ("in this report", rows)]))
-    inside = [tag("div", _bars(label, bars), class_="panel") for label, bars in panels]
+    panels += _exported(exports)
+    inside = [tag("div", bars(label, counted), class_="panel") for label, counted in panels]
     return section("From documents to pairs", *inside)
+
+
+def _exported(exports: Sequence[ExportRecord]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """The last export: rows that were read for it, kept ones, and the others by reason."""
+    if not exports:
+        return []
+    last = exports[0]
+    dropped = sorted(last.dropped.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        (
+            f"Exported as {last.shape}",
+            [
+                ("read", last.rows),
+                ("exported", sum(last.kept.values())),
+                *((f"dropped: {reason}", count) for reason, count in dropped),
+            ],
+        )
+    ]
+
+
+def exports(facts: RunFacts) -> Markup | None:
+    """What was exported, and how much of the held-out rows stands in train as well."""
+    if not facts.exports:
+        return None
+    head = ("Format", "Folder", "Written", "Train", "Validation", "Test", "Leak into train")
+    rows: list[tuple[Child, ...]] = [
+        (
+            one.shape,
+            one.name,
+            one.at.replace("T", " ").removesuffix("Z"),
+            *(f"{one.kept.get(split, 0):,}" for split in ("train", "validation", "test")),
+            _leak(one),
+        )
+        for one in facts.exports[:_TOP]
+    ]
+    note = (
+        "Leak: held-out rows whose instruction, or half of whose answer, stands in train as well."
+        " Documents that share text are kept in one split."
+    )
+    inside = tag("div", table(head, rows, (3, 4, 5)), class_="panel")
+    return section("Exports", tag("p", note, class_="note"), inside)
+
+
+def _leak(one: ExportRecord) -> str:
+    if one.held_out is None:
+        return "not measured: no held-out split"
+    found = one.same_instruction + one.copied_answer
+    told = f"{found / one.held_out:.1%}" if one.held_out else "0.0%"
+    told += f": {one.same_instruction:,} by instruction, {one.copied_answer:,} by answer"
+    return told if one.copied_source is None else f"{told}, {one.copied_source:,} by source text"
 
 
 def losses(facts: RunFacts) -> Markup:
@@ -106,7 +164,7 @@ def losses(facts: RunFacts) -> Markup:
     ordered = sorted(facts.rejections.items(), key=lambda item: (-item[1], item[0]))
     if not ordered:
         return section("What was dropped", tag("p", "Nothing was dropped.", class_="none"))
-    inside = tag("div", _bars("Reason", ordered, share_of=facts.rejected), class_="panel")
+    inside = tag("div", bars("Reason", ordered, share_of=facts.rejected), class_="panel")
     return section("What was dropped", inside)
 
 
@@ -151,8 +209,13 @@ def _shares_panel(bins: list[int], title: str, name: str) -> Markup:
     return tag("div", histogram(bars, title, name, wide=True), class_="panel")
 
 
-def variety(measures: Measures) -> Markup:
-    """First words, kinds and flags."""
+def variety(measures: Measures, sample: Sequence[Variety] = ()) -> Markup:
+    """First words, kinds, flags and licences; and how much the instructions repeat themselves.
+
+    Args:
+        measures: Of the rows.
+        sample: Of the instructions, and of as many words of the documents.
+    """
     panels = [
         _names_panel("First word of the instruction", measures.first_words, measures.rows),
         _names_panel("Kind", measures.kinds, measures.rows),
@@ -161,7 +224,35 @@ def variety(measures: Measures) -> Markup:
         panels.append(_names_panel("Task", measures.tasks, measures.rows))
     if measures.flags.counts:
         panels.append(_names_panel("Flags", measures.flags, measures.rows))
-    return section("Variety", tag("div", *panels, class_="pair-of"))
+    if set(measures.licenses.counts) - {UNKNOWN}:
+        panels.append(_names_panel("Licence of the text", measures.licenses, measures.rows))
+    warned = [tag("p", line, class_="note") for line in _licence_notes(measures)]
+    return section("Variety", _compared(sample), tag("div", *panels, class_="pair-of"), *warned)
+
+
+def _licence_notes(measures: Measures) -> list[str]:
+    counts = measures.licenses.counts
+    return warnings(counts) if set(counts) - {UNKNOWN} else []
+
+
+def _compared(sample: Sequence[Variety]) -> Markup | None:
+    """The instructions' variety beside that of the texts; None where it was not measured."""
+    if not sample:
+        return None
+    head = ("Sample", "Words", "Different word pairs", "Packed by zlib")
+    rows: list[tuple[Child, ...]] = [
+        (one.name, f"{one.words:,}", f"{one.distinct_2:.0%}", f"{one.compression:.1f} : 1")
+        for one in sample
+    ]
+    note = (
+        "How much a sample repeats itself, beside as many words of the documents: the instructions"
+        " are never as varied as the texts, and far below them they follow a template."
+        if len(sample) > 1
+        else "How much a sample of the instructions repeats itself; the documents are not at hand"
+        " to compare with, or too short."
+    )
+    inside = tag("div", table(head, rows, (1, 2, 3)), class_="panel")
+    return Markup(tag("p", note, class_="note") + inside)
 
 
 def cost(facts: RunFacts, measures: Measures) -> Markup:
@@ -184,33 +275,6 @@ def cost(facts: RunFacts, measures: Measures) -> Markup:
             rows.append((label, f"{facts.doubt_usd:,.4f}", ""))
     head = ("", "In all", "Per 1,000 pairs")
     return section("Tokens and cost", tag("div", table(head, rows, (1, 2)), class_="panel"))
-
-
-def section(title: str, *children: Child) -> Markup:
-    """A section under its heading, with an anchor of its own."""
-    return tag("section", tag("h2", title), *children, id=anchor(title))
-
-
-def anchor(title: str) -> str:
-    """The name under which a section can be linked to."""
-    return "-".join(title.lower().replace(",", "").split())
-
-
-def table(
-    head: Sequence[str],
-    rows: Iterable[Sequence[Child]],
-    numbers: Sequence[int] = (),
-    gauge: int | None = None,
-) -> Markup:
-    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars."""
-    classes = dict.fromkeys(numbers, "number") | ({gauge: "gauge"} if gauge else {})
-
-    def cells(kind: str, row: Sequence[Child]) -> list[Markup]:
-        return [tag(kind, cell, class_=classes.get(place)) for place, cell in enumerate(row)]
-
-    top = tag("thead", tag("tr", *cells("th", head)))
-    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
-    return tag("table", top, body)
 
 
 def _tile(label: str, figure: str, more: str) -> Markup:
@@ -260,30 +324,4 @@ def _length_panel(title: str, counted: Counter[int]) -> Markup:
 
 
 def _names_panel(title: str, names: Names, rows: int) -> Markup:
-    return tag("div", _bars(title, names.top(_TOP), share_of=rows), class_="panel")
-
-
-def _bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:
-    highest = max((count for _, count in counted), default=0) or 1
-    head = [label, "", "Count", "Share"]
-    rows: list[list[Child]] = [
-        [name, _track(count / highest), f"{count:,}", f"{count / (share_of or 1):.1%}"]
-        for name, count in counted
-    ]
-    wide = 4 if share_of else 3
-    return table(head[:wide], [row[:wide] for row in rows], numbers=(2, 3), gauge=1)
-
-
-def _track(share: float) -> Markup:
-    size = {"y": 0, "height": 6, "rx": 1}
-    rail = tag("rect", x=0, width=100, class_="rail", **size)
-    bar = tag("rect", x=0, width=f"{100 * share:.1f}", class_="bar", **size)
-    return tag(
-        "svg",
-        rail,
-        bar,
-        viewBox="0 0 100 6",
-        preserveAspectRatio="none",
-        class_="track",
-        aria_hidden="true",
-    )
+    return tag("div", bars(title, names.top(_TOP), share_of=rows), class_="panel")

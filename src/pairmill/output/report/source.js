@@ -50,9 +50,10 @@ const embedded = (rows) => {
   return {
     isLive: false,
     total: rows.length,
+    rejects: rows.filter((r) => r.reason).length,
     facets: () => ({
       finding: facet(namesIn), source: facet((r) => [r.source]), author: facet((r) => [r.author]),
-      kind: facet((r) => [r.kind]), language: facet((r) => [r.language]),
+      reason: facet((r) => [r.reason]), kind: facet((r) => [r.kind]), language: facet((r) => [r.language]),
     }),
     page: async (want, sort, offset, limit) => {
       const asked = JSON.stringify([want, sort]);

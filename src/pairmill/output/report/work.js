@@ -127,10 +127,9 @@ const showStory = guarded(async (row, article) => {
 const toolsOf = (row, article) => {
   const line = make("p", undefined, "tools");
   if (row.can_decide) {
-    line.append(
-      button("Accept", () => decide("accept", [row.place]), row.decision === "accepted" ? "on" : "", "a"),
-      button("Reject", () => decide("reject", [row.place]), row.decision === "rejected" ? "on" : "", "r"),
-    );
+    const on = (decision) => (row.decision === decision ? "on" : "");
+    line.append(button(row.reason ? "Accept anyway" : "Accept", () => decide("accept", [row.place]), on("accepted"), "a"));
+    if (!row.reason) line.append(button("Reject", () => decide("reject", [row.place]), on("rejected"), "r"));
     if (row.decision) line.append(button("Clear", () => decide("clear", [row.place]), "", "c"));
     line.append(button("Edit", () => startEdit(row, article), "", "e"));
   }
@@ -141,7 +140,7 @@ const toolsOf = (row, article) => {
 
 const KEYS = {
   a: (row) => row.can_decide && decide("accept", [row.place]),
-  r: (row) => row.can_decide && decide("reject", [row.place]),
+  r: (row) => row.can_decide && !row.reason && decide("reject", [row.place]),
   c: (row) => row.can_decide && decide("clear", [row.place]),
   e: (row, article) => row.can_decide && startEdit(row, article),
   n: (row, article) => takeNote(row, article),

@@ -7,17 +7,18 @@ question carries the token in a header, which no foreign page can send.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import JSONResponse, PlainTextResponse
 
+from pairmill.hosts import is_known
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["TOKEN_HEADER", "Door", "Guard", "is_loopback"]
+__all__ = ["TOKEN_HEADER", "Door", "Guard"]
 
 TOKEN_HEADER = "X-Pairmill-Token"  # noqa: S105 (a name)
 _STRANGER = (
@@ -58,10 +59,7 @@ class Door:
         """Whether a ``Host`` header names this server."""
         if host.strip().lower() in self.fronts:
             return True
-        name, port = _split(host.strip().lower())
-        if port != str(self.port):
-            return False
-        return name in self.names or (self.any_address and _is_address(name))
+        return is_known(host, self.names, any_address=self.any_address, port=self.port)
 
     def takes_origin(self, origin: str, host: str) -> bool:
         """Whether an ``Origin`` header is that of our own page, as it was called."""
@@ -128,30 +126,3 @@ class Guard:
         if method not in _READS and kind != "application/json":
             return JSONResponse({"error": "send JSON"}, 415)
         return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address or a name is that of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _split(host: str) -> tuple[str, str]:
-    """A ``Host`` header's name and port; HTTP's own port where it names none."""
-    if host.startswith("["):
-        name, _, rest = host[1:].partition("]")
-        return name, rest.removeprefix(":") or "80"
-    name, _, port = host.partition(":")
-    return name, port or "80"
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -35,7 +35,7 @@ CREATE TABLE pair (
     number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, is_reject INTEGER, shard INTEGER,
     line INTEGER, offset INTEGER, length INTEGER, body BLOB, chunk_id TEXT, badness REAL,
     grounding REAL, support REAL, score REAL, words INTEGER, reason TEXT, source TEXT, kind TEXT,
-    language TEXT, has_finding INTEGER
+    language TEXT, has_finding INTEGER, can_rescue INTEGER DEFAULT 0
 );
 CREATE INDEX pair_key ON pair (key);
 CREATE INDEX pair_line ON pair (shard, line);
@@ -246,9 +246,14 @@ class Index:
         return total, [row[0] for row in rows]
 
     def keys(self, wanted: Filter) -> list[str]:
-        """The keys of all pairs that pass and that a decision can be made about."""
+        """The keys of all pairs that pass and that a decision can be made about.
+
+        What the run dropped is only among them where nothing else is wanted: a decision on all of a
+        mixed list is about the dataset's pairs.
+        """
         where, values = _where(wanted)
-        query = f"SELECT key FROM pair WHERE is_reject = 0 AND {where} ORDER BY number"  # noqa: S608
+        kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
+        query = f"SELECT key FROM pair WHERE {kind} AND {where} ORDER BY number"  # noqa: S608
         return [row[0] for row in self._ask(query, values)]
 
     def find(self, numbers: Sequence[int]) -> list[Found]:

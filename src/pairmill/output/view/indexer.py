@@ -22,6 +22,7 @@ import orjson
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import PairmillError
 from pairmill.output.marks.overlay import Marks, RecordMarks, reject_key
+from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.read import data_files, records_of
 from pairmill.output.qc.shapes import Fields, PairRow, Place, read_record
 from pairmill.output.report.items import badness_of, rows_words
@@ -52,6 +53,7 @@ _TEXT_CHARS = 100_000  # of a pair, that can be searched
 _NAME_CHARS = 200
 _SETTLE_S = 2.0  # after a change of a foreign file, before it is read again
 _REJECT_BADNESS = 0.5
+_FACETS = ("finding", "reason", "source", "kind", "language", "author")
 _USUAL = Fields()
 
 
@@ -77,7 +79,8 @@ class Indexer:
         self._shards: dict[str, _Shard] = {}
         self._keys = RecordMarks(Marks())
         self._facets: dict[str, Counter[str]] = {
-            name: Counter() for name in ("finding", "source", "kind", "language", "author")
+            name: Counter()
+            for name in ("finding", "reason", "source", "kind", "language", "author")
         }
         self._pairs = self._rejects = self._damaged = 0
         self._bytes = [0, 0]
@@ -243,10 +246,12 @@ class Indexer:
 
     def _add_reject(self, row: Row, data: bytes, place: tuple[Any, ...]) -> None:
         raw, reason = str(row.get("raw") or ""), _name(row.get("reason")) or "rejected"
+        key = reject_key(data)
         self._add(
             place,
-            key=reject_key(data),
+            key=key,
             is_reject=1,
+            can_rescue=int(row_of_reject(row, key) is not None),
             chunk_id=str(row.get("chunk_id")),
             badness=_REJECT_BADNESS,
             words=len(raw.split()),
@@ -290,7 +295,7 @@ class Indexer:
         number = self._database.execute(query, list(columns.values())).lastrowid
         for name in names or ():
             self._name(name, number)
-        for facet in ("source", "kind"):
+        for facet in ("source", "kind", "reason"):
             if columns.get(facet):
                 self._count(facet, columns[facet])
         body = spaced("\n".join(str(part) for part in text if part)[:_TEXT_CHARS])

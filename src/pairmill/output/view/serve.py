@@ -19,9 +19,10 @@ import msgspec
 import uvicorn
 
 from pairmill.errors import ConfigError, InputError
+from pairmill.hosts import is_loopback
 from pairmill.output.qc.read import data_files
 from pairmill.output.view.app import make_app
-from pairmill.output.view.guard import Door, is_loopback
+from pairmill.output.view.guard import Door
 from pairmill.output.view.index import Index
 from pairmill.output.view.indexer import INDEX, READY
 from pairmill.output.view.place import check_name, view_job

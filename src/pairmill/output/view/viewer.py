@@ -16,6 +16,7 @@ from pairmill.output.explain_show import explanation_to_json
 from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
+from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.shapes import Fields, Place, read_record
 from pairmill.output.report.items import foreign_item, pair_item, reject_item
 from pairmill.output.view.indexer import JUDGED
@@ -115,7 +116,9 @@ class Viewer:
         found = self._find(number)
         value, mark = self._value(found), self._mark(found)
         texts: list[dict[str, Any]] = []
-        if not found.is_reject and isinstance(value, dict):
+        if found.is_reject:
+            value = row_of_reject(value, found.key)
+        if isinstance(value, dict):
             edited = {tuple(path): text for path, text in mark.edits}
             texts = [
                 text
@@ -159,8 +162,9 @@ class Viewer:
         found = self._index.find(list(numbers))
         if not found or len(found) != len(set(numbers)):
             raise InputError("no such pair")
-        if action != "note" and any(place.is_reject for place in found):
-            raise InputError("an entry of rejected/ can have a note, and nothing else")
+        if action != "note":
+            for place in found:
+                self._check_is_pair(place)
         keys = [place.key for place in found]
         self._desk.add(new_action(cast("Decision", action), keys, note=note, where=where))
         return {"pairs": [self._item(place) for place in found]} | self._after(len(keys))
@@ -195,9 +199,10 @@ class Viewer:
             PairmillError: The file of marks cannot be written.
         """
         found = self._find(number)
-        if found.is_reject:
-            raise InputError("an entry of rejected/ can have a note, and nothing else")
+        self._check_is_pair(found)
         value = self._value(found)
+        if found.is_reject:
+            value = row_of_reject(value, found.key)
         edits = parse_edits(given, self._texts(value))
         checked: dict[str, Any] = {}
         if edits and self._job.is_run:
@@ -243,6 +248,14 @@ class Viewer:
                 raise GoneError(f"{found.path}: another pair stands there now")
         return value
 
+    def _check_is_pair(self, found: Found) -> None:
+        """Raise InputError for an entry of ``rejected/`` from which no pair can be read."""
+        if found.is_reject and row_of_reject(self._value(found), found.key) is None:
+            raise InputError(
+                "no pair can be read from this entry of rejected/: it can have a note, and nothing"
+                " else"
+            )
+
     def _texts(self, value: dict[str, Any]) -> list[dict[str, Any]]:
         row = None if self._job.is_run else read_record(value, Fields(), None, Place())
         shown = "\n".join(
@@ -266,11 +279,13 @@ class Viewer:
     def _shown(self, found: Found, value: Any, mark: Mark) -> dict[str, Any]:
         findings = self._index.findings(found.number)
         if found.is_reject:
-            item = reject_item(value, found.number, self._chunk(found.chunk_id), mark)
-        elif self._job.is_run:
-            row: Row = self._desk.marks.revise(value)
+            chunk, dropped = self._chunk(found.chunk_id), row_of_reject(value, found.key)
+            row = None if dropped is None else self._desk.marks.revise(dropped)
+            return reject_item(value, found.number, chunk, mark, row) | {"has_story": True}
+        if self._job.is_run:
+            kept: Row = self._desk.marks.revise(value)
             chunk, language = self._chunk(found.chunk_id), found.language or ""
-            item = pair_item(row, found.number, findings, chunk, mark, language=language)
+            item = pair_item(kept, found.number, findings, chunk, mark, language=language)
         else:
             changed = edited_record(value, mark.edits) if mark.edits else value
             place = Place(found.path, found.line)
@@ -279,7 +294,7 @@ class Viewer:
                 raise GoneError("holds no pair any more")
             language = found.language or ""
             item = foreign_item(record, found.number, findings, mark, language=language)
-        return item | {"can_decide": not found.is_reject, "has_story": self._job.is_run}
+        return item | {"can_decide": True, "has_story": self._job.is_run}
 
     def _chunk(self, chunk_id: str | None) -> Chunk | None:
         found = self._index.chunk(chunk_id) if chunk_id else None

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import socket
 from importlib.resources import files
@@ -30,6 +29,7 @@ from starlette.routing import Route
 
 from pairmill.errors import ConfigError, FolderError
 from pairmill.events import Notice
+from pairmill.hosts import is_known
 from pairmill.service.status_server.health import RateHistory, RunHealth, describe_run
 from pairmill.service.status_server.metrics import RunMetricsCollector
 from pairmill.store.shard_rows import read_last_rows
@@ -220,7 +220,9 @@ class _Guard:
             )
             return
         named = [value for name, value in scope["headers"] if name == b"host"]
-        if len(named) != 1 or not self._knows(named[0].decode("latin-1")):
+        if len(named) != 1 or not is_known(
+            named[0].decode("latin-1"), self._hosts, any_address=True, port=None
+        ):
             text = "this Host is not known; add its name to status_hosts\n"
             await PlainTextResponse(text, 421)(scope, receive, send)
             return
@@ -232,14 +234,6 @@ class _Guard:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-    def _knows(self, host: str) -> bool:
-        bracketed = host.startswith("[") and "]" in host
-        name = host[1:].partition("]")[0] if bracketed else host.partition(":")[0]
-        with contextlib.suppress(ValueError):
-            ipaddress.ip_address(name)
-            return True
-        return name.lower().rstrip(".") in self._hosts
 
 
 def _probe(health: Health) -> Response:

@@ -42,8 +42,8 @@ def extract_text(text: str) -> Article:
         again = render(find_article(page.body, strict=False)) if page else ""
         if len(again) > _MORE * len(found):
             found = again
-    title, author, url, language = map(_clean, facts)
-    return Article(strip_surrogates(found), title, author, url, language)
+    title, author, url, language, license = map(_clean, facts)  # noqa: A001 (its name)
+    return Article(strip_surrogates(found), title, author, url, language, license=license)
 
 
 def extract_fragment(text: str) -> str:

@@ -33,6 +33,11 @@ _MAX_TITLE = 300
 _MAX_AUTHOR = 80
 _MAX_WORDS = 6  # of one name
 _MAX_LD_CHARS = 400_000
+_MAX_LICENSE = 300
+_LICENSE_METAS = (
+    *("dcterms.license", "dc.rights.license", "license", "dc.rights", "dcterms.rights"),
+    *("rights", "copyright"),
+)
 _ARTICLES = ("article", "posting", "report", "webpage", "newsarticle", "howto", "recipe")
 
 
@@ -43,6 +48,7 @@ class PageFacts(NamedTuple):
     author: str | None
     url: str | None
     language: str | None
+    license: str | None
 
 
 def read_facts(page: Page) -> PageFacts:
@@ -55,6 +61,7 @@ def read_facts(page: Page) -> PageFacts:
         _author(page.body, metas, linked, site),
         _url(metas, links),
         _language(page.root, metas),
+        _license(page.root, metas, links, linked),
     )
 
 
@@ -178,4 +185,23 @@ def _language(root: Any, metas: dict[str, str]) -> str | None:
     for told in (root.get("lang"), xml, metas.get("content-language"), metas.get("og:locale")):
         if told and _LANGUAGE.fullmatch(told.strip()):
             return str(told.strip().replace("_", "-"))
+    return None
+
+
+def _license(
+    root: Any, metas: dict[str, str], links: dict[str, str], linked: dict[str, Any]
+) -> str | None:
+    """What the page's head, its linked data or a link in it names as its licence."""
+    told: Any = linked.get("license")
+    if isinstance(told, dict):
+        told = told.get("url") or told.get("@id") or told.get("name")
+    named = [links.get("license"), links.get("copyright license"), told]
+    named += [metas.get(name) for name in _LICENSE_METAS]
+    for text in named:
+        if isinstance(text, str) and 2 <= len(text.strip()) <= _MAX_LICENSE:  # noqa: PLR2004
+            return _SPACES.sub(" ", text).strip()
+    for link in root.iter("a"):
+        target = (link.get("href") or "").strip()
+        if "license" in (link.get("rel") or "").lower().split() and target[:4] == "http":
+            return str(target)[:_MAX_LICENSE]
     return None

@@ -44,3 +44,13 @@ def test_words_that_stand_nowhere_find_the_first_window_and_no_rival() -> None:
     library = Library([document("Copper kettles spread heat.")])
     assert library.find(prepare_pair("", "Zither quartets!")) == (0, None)
     assert "kettl" in library.window(0).content
+
+
+def test_sentences_come_in_a_random_order_and_none_from_the_overlap() -> None:
+    text = " ".join(f"Sentence number {at} stands here by itself." for at in range(400))
+    library = Library([document(text)])
+    found = list(library.sentences(random.Random(1)))
+    numbers = [word for sentence in found for word in sentence.split() if word.isdigit()]
+    assert numbers != sorted(numbers, key=int)
+    assert len(set(numbers)) > 300
+    assert len(numbers) < 1.15 * len(set(numbers))

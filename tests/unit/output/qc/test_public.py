@@ -10,7 +10,7 @@ from tests.unit.output.qc.public import SHAPES, Exchange, Fault, Shape
 
 from pairmill.output.qc.findings import clean, write_findings
 from pairmill.output.qc.limits import Status
-from pairmill.output.qc.measures import Profile
+from pairmill.output.qc.metrics import Profile
 from pairmill.output.qc.read import Fields, read_pairs
 from pairmill.output.qc.report import Report, check
 

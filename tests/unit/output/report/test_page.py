@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pairmill.output.facts import RunFacts
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.limits import Status
-from pairmill.output.qc.measures import Hit, Profile
+from pairmill.output.qc.metrics import Hit, Profile
 from pairmill.output.qc.report import Metric, Report
 from pairmill.output.qc.shapes import Place
 from pairmill.output.report.measures import measure

@@ -221,3 +221,23 @@ def test_an_edit_is_checked_as_a_models_answer_would_be(row: Callable[..., dict[
     assert bad["grounding"] < 0.3
     assert "ungrounded" in bad["flags"]
     assert check_edit(good, None, None) == {}
+
+
+def test_what_was_dropped_is_found_by_reason_and_only_pairs_of_it_can_be_decided(
+    tmp_path: Path, run_folder: Callable[..., Path], row: Callable[..., dict[str, Any]]
+) -> None:
+    folder = run_folder([row(at) for at in range(3)])
+    (folder / "rejected").mkdir()
+    raw = json.dumps({"instruction": "What is a weir?", "answer": "A low dam."})
+    shared = {"chunk_id": "c", "document_id": "d", "whole_unit": False, "source": "a.txt"}
+    append(
+        folder / "rejected" / "rejected-00000.jsonl",
+        shared | {"id": "1", "reason": "near_copy", "raw": raw},
+        shared | {"id": "2", "reason": "near_copy", "raw": "cut off"},
+        shared | {"id": "3", "reason": "refused", "raw": raw, "whole_unit": True},
+    )
+    _, index = indexed(folder, tmp_path / "scratch")
+    assert index.progress()["facets"]["reason"] == [["near_copy", 2], ["refused", 1]]
+    assert index.count(Filter(state="rejected", finding="near_copy")) == 2
+    assert len(index.keys(Filter(state="rejected"))) == 1
+    assert len(index.keys(Filter())) == 3  # of a mixed list only the dataset's own

@@ -1,0 +1,57 @@
+"""Which ``Host`` headers a server on this machine answers to; the view and the status server ask.
+
+A page in somebody's browser may point a name of its own at this machine, and would then count as
+coming from here (DNS rebinding). It still sends its own name, so that a server which takes numeric
+addresses and names that it knows is not reached that way.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["is_address", "is_known", "is_loopback", "split_host"]
+
+
+def split_host(host: str) -> tuple[str, str]:
+    """A ``Host`` header's name, in lower case, and its port; HTTP's own where it names none."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, bracket, rest = host[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            return "", ""
+        return name, rest.removeprefix(":") or "80"
+    name, _, port = host.partition(":")
+    return name, port or "80"
+
+
+def is_known(host: str, names: Collection[str], *, any_address: bool, port: int | None) -> bool:
+    """Whether a ``Host`` header names this server.
+
+    Args:
+        host: As it came.
+        names: Names and addresses under which the server may be called, in lower case.
+        any_address: Every numeric address is taken too.
+        port: The only one that is taken; None: any, since a proxy may stand before it.
+    """
+    name, given = split_host(host)
+    if port is not None and given != str(port):
+        return False
+    return name.rstrip(".") in names or (any_address and is_address(name))
+
+
+def is_address(name: str) -> bool:
+    """Whether it is a numeric address, and so no name that somebody could point elsewhere."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is that of this machine alone."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -1,0 +1,130 @@
+"""Pairs that the run dropped and a person wants: read back from ``rejected/``, as rows.
+
+Nothing is moved. The entry stays where it stands, the decision stands in the file of marks, and
+whoever reads the dataset (``export``, ``qc``, ``report``) lays the one over the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from pairmill.output.marks.overlay import RESCUED, reject_key
+from pairmill.output.qc.read import Record
+from pairmill.output.qc.shapes import Place
+from pairmill.output.rows import complete_lines, is_row, parse, published_shards
+from pairmill.store.rows import ROW_FEATURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pairmill.output.marks.overlay import Marks
+    from pairmill.output.rows import Row
+
+__all__ = ["rescued_records", "rescued_rows", "row_of_reject"]
+
+_SHARED = (
+    "chunk_id", "document_id", "source", "title", "url", "license", "recipe", "prompt_version",
+    "model", "attempts", "prompt_tokens", "completion_tokens", "created",
+)  # fmt: skip
+_TASKS = frozenset({"pair", "conversation", "text", "question"})
+
+
+def row_of_reject(entry: Row, key: str) -> Row | None:
+    """The row that a dropped pair would have been.
+
+    Its id is its key among the marks, its flags are the reason for which it was dropped and
+    ``rescued``. What the run measured of it is not kept in ``rejected/``, and stays null.
+
+    Args:
+        entry: A line of ``rejected/``.
+        key: Of the line, see `reject_key`.
+
+    Returns:
+        The row; None for a whole unit, and where no pair can be read from what the model wrote.
+    """
+    if entry.get("whole_unit") is True:
+        return None
+    said = _parsed(entry.get("raw"))
+    if said is None:
+        return None
+    row: Row = dict.fromkeys(ROW_FEATURES)
+    row |= {name: entry.get(name) for name in _SHARED}
+    task = said.get("task")
+    row |= {
+        "id": key,
+        "task": task if task in _TASKS else "pair",
+        "instruction": _first(said, "instruction", "question"),
+        "answer": _first(said, "answer"),
+        "flags": [str(entry.get("reason") or "rejected"), RESCUED],
+    }
+    turns = _turns(said.get("messages"))
+    if turns:
+        row |= {"task": "conversation", "messages": turns}
+    for name, other in (("system", ""), ("reasoning", ""), ("evidence", ""), ("kind", "type")):
+        row[name] = _first(said, name, other)
+    fields = said.get("fields")
+    row["fields"] = fields if isinstance(fields, dict) else None
+    is_named = all(isinstance(row[name], str) for name in ("chunk_id", "document_id"))
+    is_whole = bool(row["answer"]) and (row["task"] == "text" or bool(row["instruction"]))
+    return row if is_named and is_whole and is_row(row) else None
+
+
+def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:
+    """Every dropped pair that a person accepted or edited, as a row without its edits.
+
+    Raises:
+        FolderError: A shard cannot be read.
+    """
+    wanted = marks.wanted_rejects()
+    if not wanted:
+        return
+    seen: set[str] = set()
+    for shard in published_shards(folder, "rejected"):
+        for number, line in enumerate(complete_lines(shard), 1):
+            key = reject_key(line.data)
+            if key not in wanted or key in seen:
+                continue
+            row = row_of_reject(parse(line, shard), key)
+            if row is not None:
+                seen.add(key)
+                yield row, Place(str(shard), number)
+
+
+def rescued_records(folder: Path, marks: Marks) -> Iterator[Record]:
+    """The same as records of a dataset, of the split of the run's own shards."""
+    for row, place in rescued_rows(folder, marks):
+        yield Record(row, "train", place)
+
+
+def _parsed(raw: object) -> dict[str, Any] | None:
+    if not isinstance(raw, str) or not raw.lstrip().startswith("{"):
+        return None
+    try:
+        said = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _first(said: dict[str, Any], *names: str) -> str | None:
+    """The first text under one of the names that is not blank."""
+    for name in names:
+        text = said.get(name)
+        if isinstance(text, str) and text.strip():
+            return text
+    return None
+
+
+def _turns(found: object) -> list[dict[str, str]]:
+    """The turns of a conversation: pairs of role and content; [] where any is none."""
+    turns = []
+    for turn in found if isinstance(found, list) else ():
+        match turn:
+            case [str(role), str(content)] | {"role": str(role), "content": str(content)}:
+                turns.append({"role": role, "content": content})
+            case _:
+                return []
+    return turns

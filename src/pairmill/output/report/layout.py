@@ -1,0 +1,66 @@
+"""How the report is laid out: sections with anchors, tables, and bars on one scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pairmill.output.markup import Child, Markup, tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["anchor", "bars", "section", "table"]
+
+
+def section(title: str, *children: Child) -> Markup:
+    """A section under its heading, with an anchor of its own."""
+    return tag("section", tag("h2", title), *children, id=anchor(title))
+
+
+def anchor(title: str) -> str:
+    """The name under which a section can be linked to."""
+    return "-".join(title.lower().replace(",", "").split())
+
+
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[Child]],
+    numbers: Sequence[int] = (),
+    gauge: int | None = None,
+) -> Markup:
+    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars."""
+    classes = dict.fromkeys(numbers, "number") | ({gauge: "gauge"} if gauge else {})
+
+    def cells(kind: str, row: Sequence[Child]) -> list[Markup]:
+        return [tag(kind, cell, class_=classes.get(place)) for place, cell in enumerate(row)]
+
+    top = tag("thead", tag("tr", *cells("th", head)))
+    body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
+    return tag("table", top, body, class_="bars" if gauge else None)
+
+
+def bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:
+    """Counts under their names, each with a bar; with ``share_of`` also as a share of that."""
+    highest = max((count for _, count in counted), default=0) or 1
+    head = [label, "", "Count", "Share"]
+    rows: list[list[Child]] = [
+        [name, _track(count / highest), f"{count:,}", f"{count / (share_of or 1):.1%}"]
+        for name, count in counted
+    ]
+    wide = 4 if share_of else 3
+    return table(head[:wide], [row[:wide] for row in rows], numbers=(2, 3), gauge=1)
+
+
+def _track(share: float) -> Markup:
+    size = {"y": 0, "height": 6, "rx": 1}
+    rail = tag("rect", x=0, width=100, class_="rail", **size)
+    bar = tag("rect", x=0, width=f"{100 * share:.1f}", class_="bar", **size)
+    return tag(
+        "svg",
+        rail,
+        bar,
+        viewBox="0 0 100 6",
+        preserveAspectRatio="none",
+        class_="track",
+        aria_hidden="true",
+    )

@@ -1,0 +1,357 @@
+"""Check pairs in separate processes, to keep the event loop free.
+
+Jobs are sent in batches and verdicts come back in batches; each worker waits for its own unit's. A
+process that dies is restarted, and its jobs are judged again. While no process is ready, or their
+backlog is too long, jobs are judged on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from pairmill.errors import InputError, RejectedError, StoppedError
+from pairmill.recipes.checks import CheckReply
+from pairmill.run.checking_process import (
+    JobFrame,
+    JobPortion,
+    ReplyFrame,
+    ReplyPortion,
+    checks_as_data,
+)
+from pairmill.sources.processes import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pairmill.recipes.checks import CheckJob, Checks
+
+__all__ = ["Checkers"]
+
+PORTION_JOBS = 32  # some 10 ms of work
+_IN_HAND = 2  # portions that a process has at a time: one under way, and the next
+_BEHIND = 4 * PORTION_JOBS  # jobs that may wait for each process before they are judged here
+_BUSY_PER_S = 100  # units a second from which a process of its own is worth its memory
+_MOST_DEATHS = 3  # of one job alone, or at the start in a row
+_HEAD_BYTES = 8
+_READ_BYTES = 2**18
+_MODULE = "pairmill.run.checking_process"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ReplyPortion).decode
+
+
+class Started(Protocol):
+    """A process that was started; see `pairmill.sources.processes.Process`."""
+
+    inward: int
+    outward: int
+
+    def end(self) -> int | None:
+        """End it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its descriptors."""
+        ...
+
+
+class _Sent(Struct, eq=False):
+    """A job that somebody waits for; ``deaths`` of processes that had it, without a verdict."""
+
+    job: CheckJob
+    reply: asyncio.Future[CheckReply]
+    deaths: int = 0
+
+
+class Checkers:
+    """Judges jobs in up to ``most`` processes. Use it from one event loop, and close it.
+
+    With ``lazily`` they are started once more than 100 units come in a second: a slow model leaves
+    its only process idle, and so much memory unused.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        judge: Callable[[CheckJob], CheckReply],
+        notice: Callable[[str], None],
+        *,
+        seed: int = 0,
+        lazily: bool = False,
+        start: Callable[[], Started] = lambda: Process(_MODULE, leads=True),
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take ``judge``, which judges a job in this process."""
+        self._most = most
+        self._judge = judge
+        self._notice = notice
+        self._seed = seed
+        self._start = start
+        self._now = now
+        self._children: list[_Child] = []
+        self._unproven: list[_Child] = []  # started, and not heard of yet
+        self._waiting: deque[_Sent] = deque()
+        self._is_flushing = False
+        self._is_lazy = lazily
+        self._since, self._seen = now(), 0
+        self._deaths = 0  # of unproven ones, in a row
+
+    async def check(self, job: CheckJob) -> CheckReply:
+        """Return the verdicts of a job.
+
+        Raises:
+            RejectedError: Processes died of it.
+        """
+        if self._is_lazy and not self._is_busy():
+            return self._judge(job)
+        while len(self._children) + len(self._unproven) < self._most:
+            self._begin()
+        if not self._children or len(self._waiting) >= _BEHIND * len(self._children):
+            return self._judge(job)
+        sent = _Sent(job, asyncio.get_running_loop().create_future())
+        self._waiting.append(sent)
+        self._flush_soon()
+        return await sent.reply
+
+    def close(self) -> None:
+        """End the processes; whoever waits is let go."""
+        self._most = 0
+        for child in (*self._children, *self._unproven):
+            child.end()
+            self._waiting.extend(child.sent.values())
+        for sent in self._waiting:
+            sent.reply.cancel()
+        for each in (self._children, self._unproven, self._waiting):
+            each.clear()
+
+    def _is_busy(self) -> bool:
+        """Whether enough comes for a process of its own; then it stays so."""
+        self._seen += 1
+        now = self._now()
+        if now - self._since >= 1.0:
+            self._is_lazy = self._seen < _BUSY_PER_S
+            self._since, self._seen = now, 0
+        return not self._is_lazy
+
+    def _begin(self) -> None:
+        """Start one more process; it gets its first job once it has said that it is there."""
+        try:
+            process = self._start()
+        except (StoppedError, InputError) as error:
+            self._give_up(str(error))
+            return
+        child = _Child(process, self._seed, self._ready, self._deliver, self._bury)
+        self._unproven.append(child)
+        child.send([])
+
+    def _ready(self, child: _Child) -> None:
+        """Take note of a process that has answered a portion."""
+        if child in self._unproven:
+            self._unproven.remove(child)
+            self._children.append(child)
+            self._deaths = 0
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Hand over what waits, once the event loop has gone round: then it is a portion."""
+        if not self._is_flushing:
+            self._is_flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        while self._waiting:
+            is_suspect = self._waiting[0].deaths > 0
+            able = [child for child in self._children if child.takes(is_suspect=is_suspect)]
+            if able:
+                self._hand_over(min(able, key=lambda child: len(child.sent)))
+            elif self._children or self._unproven:
+                return
+            else:
+                self._judge_here()
+
+    def _hand_over(self, child: _Child) -> None:
+        """Send the next jobs; alone what a process died of, so that it is known which it was."""
+        fair = -(-len(self._waiting) // (len(self._children) * _IN_HAND))
+        most = 1 if self._waiting[0].deaths else min(fair, PORTION_JOBS)
+        portion = [self._waiting.popleft()]
+        while len(portion) < most and not self._waiting[0].deaths:
+            portion.append(self._waiting.popleft())
+        child.send(portion)
+
+    def _judge_here(self) -> None:
+        """Judge what waits for processes of which there are none any more."""
+        while self._waiting:
+            sent = self._waiting.popleft()
+            if not sent.reply.done():
+                try:
+                    sent.reply.set_result(self._judge(sent.job))
+                except Exception as error:  # noqa: BLE001 (it is its unit's)
+                    sent.reply.set_exception(error)
+
+    def _deliver(self, sent: _Sent, reply: ReplyFrame) -> None:
+        if sent.reply.done():
+            return  # nobody waits any more
+        if reply.fault:
+            sent.reply.set_exception(RuntimeError(reply.fault))
+        else:
+            sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
+
+    def _bury(self, child: _Child, code: int | None) -> None:
+        """A process is gone: judge what it had once more, in another one."""
+        if child in self._unproven:
+            self._unproven.remove(child)
+            self._deaths += 1
+        else:
+            self._children.remove(child)
+        is_known = len(child.sent) == 1
+        for sent in reversed(child.sent.values()):
+            sent.deaths += 1
+            if sent.reply.done():
+                continue
+            if is_known and sent.deaths >= _MOST_DEATHS:
+                told = f"the process that checks died of it, {sent.deaths} times"
+                sent.reply.set_exception(RejectedError("checks_failed", told))
+            else:
+                self._waiting.appendleft(sent)
+        how = f"was killed (signal {-code})" if code and code < 0 else f"ended with {code}"
+        if self._deaths >= _MOST_DEATHS:
+            self._give_up(f"the process that checks {how}, {self._deaths} times at its start")
+        elif self._most:
+            self._notice(f"the process that checks {how}; it is started again")
+            self._begin()
+        self._flush_soon()
+
+    def _give_up(self, reason: str) -> None:
+        if self._most:
+            self._most = 0
+            self._notice(f"{reason}; checking goes on in the run's own process")
+        self._flush_soon()
+
+
+class _Child:
+    """One process: its pipes, and what it was sent."""
+
+    def __init__(
+        self,
+        process: Started,
+        seed: int,
+        ready: Callable[[_Child], None],
+        deliver: Callable[[_Sent, ReplyFrame], None],
+        bury: Callable[[_Child, int | None], None],
+    ) -> None:
+        self.sent: dict[int, _Sent] = {}
+        self.portions = 0
+        self._process = process
+        self._seed = seed
+        self._ready = ready
+        self._deliver = deliver
+        self._bury = bury
+        self._number = 0
+        self._tables: dict[int, tuple[int, Checks]] = {}  # by id; held, so that no id comes twice
+        self._outgoing: deque[memoryview] = deque()
+        self._incoming = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._is_over = False
+        for descriptor in (process.inward, process.outward):
+            os.set_blocking(descriptor, False)
+        self._loop.add_reader(process.outward, self._read)
+
+    def send(self, portion: list[_Sent]) -> None:
+        """Send a portion, as much of it as the pipe takes now; the rest follows by itself."""
+        tables: dict[int, dict[str, object]] = {}
+        jobs = []
+        for sent in portion:
+            job = sent.job
+            known = self._tables.get(id(job.checks))
+            if known is None:
+                known = self._tables[id(job.checks)] = (len(self._tables), job.checks)
+                tables[known[0]] = checks_as_data(job.checks)
+            self._number += 1
+            self.sent[self._number] = sent
+            jobs.append(
+                JobFrame(
+                    self._number, known[0], job.source, list(job.texts), job.first, job.is_watched
+                )
+            )
+        body = _encode(JobPortion(self._seed, tables, jobs))
+        is_idle = not self._outgoing
+        self._outgoing.append(memoryview(len(body).to_bytes(_HEAD_BYTES, "big") + body))
+        self.portions += 1
+        if is_idle:
+            self._write()
+
+    def takes(self, *, is_suspect: bool) -> bool:
+        """Whether it takes one more portion; a job that processes died of is to be its only one."""
+        if is_suspect or any(sent.deaths for sent in self.sent.values()):
+            return not self.portions
+        return self.portions < _IN_HAND
+
+    def end(self) -> int | None:
+        """Kill it and let go of its pipes; return what it ended with."""
+        if self._is_over:
+            return None
+        self._is_over = True
+        self._loop.remove_reader(self._process.outward)
+        self._loop.remove_writer(self._process.inward)
+        code = self._process.end()
+        self._process.close()
+        return code
+
+    def _write(self) -> None:
+        while self._outgoing:
+            part = self._outgoing[0]
+            try:
+                count = os.write(self._process.inward, part)
+            except BlockingIOError:
+                self._loop.add_writer(self._process.inward, self._write)
+                return
+            except OSError:
+                self._outgoing.clear()  # it is gone, which the other pipe tells
+                break
+            if count == len(part):
+                self._outgoing.popleft()
+            else:
+                self._outgoing[0] = part[count:]
+        self._loop.remove_writer(self._process.inward)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._process.outward, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._incoming += data
+        try:
+            is_well = bool(data) and self._take()
+        except msgspec.DecodeError:
+            is_well = False
+        if not is_well:
+            code = self.end()
+            self._bury(self, code)
+
+    def _take(self) -> bool:
+        """Deliver the portions that are whole; False where it sent what nobody asked for."""
+        while len(self._incoming) >= _HEAD_BYTES:
+            size = int.from_bytes(self._incoming[:_HEAD_BYTES], "big")
+            end = _HEAD_BYTES + size
+            if len(self._incoming) < end:
+                return True
+            portion = _decode(memoryview(self._incoming)[_HEAD_BYTES:end].tobytes())
+            del self._incoming[:end]
+            self.portions -= 1
+            for reply in portion.replies:
+                sent = self.sent.pop(reply.number, None)
+                if sent is None:
+                    return False
+                self._deliver(sent, reply)
+            self._ready(self)
+        return True
