@@ -26,15 +26,20 @@ _LOGS = [(cell - _CELLS // 2) * _STEP for cell in range(-_VARY, _CELLS + _VARY)]
 _LEAST, _MOST = 0.003, 0.97  # probability of a refusal: no model is that good
 _LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake comes back
 _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
+_LEAST_LIKELY = -60.0  # logarithm
+_SAVED = 0.3  # chance that a server has saved up enough for a block above its quota
 _KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
 _TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that count in full
 _ANEW = 0.3  # standard deviation, log, when the grid is moved
 
 _BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for bursts
+_LONGEST_BLOCK_S = 12.0  # of a slow pool, with fewer calls
 _CREDIBLE_S = 1.0  # a shorter block says nothing
 _USED = 0.8  # of the pace; a block at which less was sent says nothing
 _LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
+_HIGHEST = 1.3  # times the usual pace, for a block
+_OPEN = 1.35  # so far apart are they when the quota is all but unknown
 _UP_EVERY = 4  # blocks; every other one while nothing is refused at the higher rate
 _DOWN_EVERY, _DOWN_CALLS, _DOWN = 8, 60, 0.12
 _SOME_NOISE, _DOUBT = 0.02, 0.3  # noise that is worth it, and its standard deviation beside it
@@ -128,17 +133,18 @@ class QuotaFit:
 
 def _likelihoods(noise: float, over: list[float], hits: float, misses: float) -> list[float]:
     """Likelihood of so many refusals under a noise, by the share of the calls over each quota."""
-    found, flat = [], -1.0
-    for share in over:
-        if share <= 0.0 <= flat:
-            found.append(flat)
-            continue
-        f = min(_MOST, max(_LEAST, noise + (1.0 - noise) * max(0.0, share)))
-        likely = math.exp(max(-60.0, hits * math.log(f) + misses * math.log(1.0 - f)))
-        found.append(likely)
-        if share <= 0.0:
-            flat = likely
-    return found
+
+    def likely(f: float) -> float:
+        f = min(_MOST, max(_LEAST, f))
+        return math.exp(max(_LEAST_LIKELY, hits * math.log(f) + misses * math.log(1.0 - f)))
+
+    below = likely(noise)
+    return [
+        _SAVED * below + (1.0 - _SAVED) * likely(noise + (1.0 - noise) * share)
+        if share > 0.0
+        else below
+        for share in over
+    ]
 
 
 class Cruise:
@@ -220,20 +226,24 @@ class Cruise:
             Whether the pace is another one.
         """
         if self._end_at == math.inf:
-            if sent < self._sent + self._calls or now < self._at + _BLOCK_S:
+            is_full = sent >= self._sent + self._calls or now >= self._at + _LONGEST_BLOCK_S
+            if not is_full or now < self._at + _BLOCK_S:
                 return False
             self._end_at, self._end_sent = now, sent
         if now < self._end_at + lag_s:
             return False
-        self._learn()
+        if not self._learn():
+            self.resume(now, sent)
+            return True
         self._blocks += 1
         was_probe = self._is_probe
         if was_probe and self.fit.quantile(0.5) > self.pace:  # next to nothing was refused
             self._blocks += _UP_EVERY - 2 - self._blocks % _UP_EVERY
         self.resume(now, sent)
         low, high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
-        if not was_probe and self._blocks % _UP_EVERY == 0 and high > _WIDE * low:
-            self._is_probe, self.pace = True, high
+        is_open = high > _OPEN * low and self._blocks % 2 == 0
+        if not was_probe and (is_open or (self._blocks % _UP_EVERY == 0 and high > _WIDE * low)):
+            self._is_probe, self.pace = True, min(high, _HIGHEST * self.pace)
         elif self._blocks >= self._down_at + _DOWN_EVERY:
             self._look_below()
         return True
@@ -254,11 +264,14 @@ class Cruise:
         if not was_probe:
             self.pace *= _AFTER_CLUSTER
 
-    def _learn(self) -> None:
+    def _learn(self) -> bool:
+        """Take the block for evidence, if it is any."""
         calls, seconds = self._end_sent - self._sent, self._end_at - self._at
-        if seconds >= _CREDIBLE_S and calls >= max(1.0, _USED * self.pace * seconds):
-            self.fit.on_block(calls, min(calls, self._refused), seconds)
-            self.noise = self.fit.noise()[0]
+        if seconds < _CREDIBLE_S or calls < max(1.0, _USED * self.pace * seconds):
+            return False
+        self.fit.on_block(calls, min(calls, self._refused), seconds)
+        self.noise = self.fit.noise()[0]
+        return True
 
     def _look_below(self) -> None:
         mean, deviation = self.fit.noise()

@@ -28,6 +28,7 @@ _FULL = 0.95  # of a minute's calls: below, nothing is refused for the quota's s
 _FADE = 0.9  # in a minute, of the fullest one of late
 _KNOWN, _KNOWN_SHARE = 3, 0.01  # refusals of half a second, beyond which others are still to come
 _MEMORY, _PRIOR = 1000.0, 50.0  # calls over which noise is averaged, and that speak for none
+_STALE_S, _STALE_SINGLES = 180.0, 8  # so long and often refused, and no minute ended: there is none
 _MANY, _ENOUGH = 0.1, 100  # so much noise, in so many calls: the minute is a mistake
 
 
@@ -44,6 +45,7 @@ class MinuteWatch:
         "_refused",
         "_refused_then",
         "_short_in_row",
+        "_singles",
         "_soon",
         "_told_s",
     )
@@ -59,6 +61,7 @@ class MinuteWatch:
         self._fullest = 0.0  # calls of the fullest minute of late
         self._calls = self._refused = 0.0  # while no minute was full
         self._refused_then = 0
+        self._singles = 0  # since calls last flowed again after a long spell
 
     @property
     def is_long(self) -> bool:
@@ -99,6 +102,7 @@ class MinuteWatch:
         """
         is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
         if is_long:
+            self._singles = 0
             self._soon = self._soon + 1 if now - self._long_at < _APART_S else 0
             self._long_at = now
             is_long = self._soon < _SOON
@@ -108,9 +112,14 @@ class MinuteWatch:
         self._short_in_row = 0 if is_long else self._short_in_row + is_cluster
         return is_long
 
-    def measure(self, spent_at: float) -> float:
-        """Calls a second that are allowed, by the minute that was used up at ``spent_at``."""
-        allowed = self._log.minute(self._full_at) / MINUTE_S
+    def measure(self, now: float, spent_at: float) -> float:
+        """Calls a second that are allowed, by the minute that was used up at ``spent_at``.
+
+        One that ends in the first minute began before the first call, or was none. Then the time is
+        taken that was seen: too much costs refusals, too little costs answers.
+        """
+        seen_s = min(MINUTE_S, max(1.0, now - self._log.since))
+        allowed = self._log.minute(self._full_at) / seen_s
         if spent_at - self._log.since >= MINUTE_S:
             allowed = min(allowed, self._log.minute(spent_at) / MINUTE_S)
         self._measured.append(allowed)
@@ -123,12 +132,15 @@ class MinuteWatch:
         self._calls = self._refused = 0.0
 
     def is_full(self, now: float, allowed: float) -> bool:
-        """Whether a single refusal may be that of a quota of ``allowed`` calls a second."""
+        """Whether about as many calls were taken in the last minute as are allowed, a second."""
         return self._log.minute(now) >= _FULL * min(allowed * MINUTE_S, self._fullest)
 
-    def on_single(self) -> None:
-        """Learn of a refusal in a minute that was not full."""
-        self._refused += 1.0
+    def on_single(self, now: float, allowed: float) -> bool:
+        """Learn of a single refusal; whether it may be that of a quota: the minute was full."""
+        self._singles += 1
+        is_full = self.is_full(now, allowed)
+        self._refused += not is_full
+        return is_full
 
     def on_sample(
         self, now: float, calls: int, seconds: float, refused: int, allowed: float
@@ -147,6 +159,8 @@ class MinuteWatch:
         if refused - self._refused_then <= _KNOWN + _KNOWN_SHARE * window:
             self._fullest = max(window, self._fullest)
         self._refused_then = refused
+        if now >= self._long_at + _STALE_S and self._singles >= _STALE_SINGLES:
+            return True
         if self.is_full(now, allowed):
             return False
         self._calls += calls

@@ -45,7 +45,7 @@ _RECENT_S = 5.0  # over which a server that counts by the second is measured
 _STEADY_S = 20.0  # over which one that is tried is measured: of a slow pool 5 s hold a few calls
 _OF_STEADY = 0.5  # of that rate, at least: after a flood of refusals 5 s tell little
 _ENOUGH = 20  # calls in the former
-_SURE_AFTER_CUT, _SURE_AFTER_TRIAL = 0.3, 0.1  # of what is measured: standard deviation, log
+_SURE_AFTER_CUT, _SURE_AFTER_TRIAL = 0.5, 0.1  # of what is measured: standard deviation, log
 _SAMPLE_S = 0.5
 _GROWTH_PER_S = 0.001
 _GROWTH_PER_CALL = 0.0003  # a slow pool creeps slowly, so that a 429 stays rare per call
@@ -303,8 +303,7 @@ class RateControl:
         minutes = self.minutes
         if self.pace is None or not minutes.is_long:
             return False
-        if not minutes.is_full(now, self._allowed):
-            minutes.on_single()
+        if not minutes.on_single(now, self._allowed):
             return False
         if minutes.noise >= _RARE:
             self.pace *= 1.0 - (1.0 - _LEAN) * _RARE / (_RARE + minutes.noise)
@@ -517,7 +516,7 @@ class RateControl:
         if is_long is None:
             self._test_at, self._test_sent = now, 0
         elif is_long and not self.is_rising and self.pace is not None:
-            self.pace = self.minutes.measure(spent_at) * _LEAN
+            self.pace = self.minutes.measure(now, spent_at) * _LEAN
             self._allowed = self.minutes.allowed
             self._is_cruising = False
             self._test_at = max(self._test_at, now + _LONG_PATIENCE_S)

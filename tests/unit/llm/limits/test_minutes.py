@@ -56,14 +56,14 @@ def test_a_minute_is_measured_where_it_was_full(last_refused_s: float) -> None:
     watch = MinuteWatch(log_of((0, 3, 100), (3, 60, 0), (60, 62, 20)))
     watch.begin_spell(3.0, None)
     watch.still_full(last_refused_s, None)
-    assert watch.measure(3.0) == pytest.approx(5.0)
+    assert watch.measure(62.0, 3.0) == pytest.approx(5.0)
     assert watch.allowed == pytest.approx(5.0)
 
 
 def test_the_end_that_the_server_named_counts() -> None:
     watch = MinuteWatch(log_of((0, 60, 4), (60, 63, 100), (63, 120, 0), (120, 122, 4)))
     watch.begin_spell(63.0, 57.0)
-    assert watch.measure(63.0) == pytest.approx(5.0)  # what went from 60 to 120
+    assert watch.measure(122.0, 63.0) == pytest.approx(5.0)  # what went from 60 to 120
 
 
 def test_a_pool_whose_refusals_come_while_its_minute_is_empty_knows_no_minutes() -> None:
@@ -73,7 +73,7 @@ def test_a_pool_whose_refusals_come_while_its_minute_is_empty_knows_no_minutes()
     is_none = False
     for refused in range(1, 60):
         log.add(60.0 + refused / 2, 600 + refused)
-        watch.on_single()
+        watch.on_single(60.0 + refused / 2, 10.0)
         is_none = is_none or watch.on_sample(60.0 + refused / 2, 5, 0.5, refused, 10.0)
     assert is_none
     assert watch.noise > 0.1
