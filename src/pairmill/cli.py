@@ -7,11 +7,12 @@ inside the commands that need them, so that ``pairmill --help`` is fast.
 from __future__ import annotations
 
 import errno
+import inspect as inspect_module
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -31,6 +32,7 @@ from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.quiet import Quiet
+from pairmill.service.tell import tell
 from pairmill.startup import (
     hold_standard_streams,
     quit_on_signals,
@@ -102,27 +104,22 @@ def main() -> None:
         error = first_error(caught)
         if error is None:
             raise
-        _say(f"pairmill: {error}")
+        tell(f"pairmill: {error}")
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(EXIT_FAILED)
     except OSError as error:
         if error.errno not in _NOT_TAKEN or error.filename is not None:
             raise
-        _say(f"pairmill: standard output: {error.strerror}")
+        tell(f"pairmill: standard output: {error.strerror}")
         sys.exit(EXIT_FAILED)
     except SystemExit as end:
         if not end.code and not settle_standard_streams():
-            _say("pairmill: standard output: not all of it could be written")
+            tell("pairmill: standard output: not all of it could be written")
             sys.exit(EXIT_FAILED)
         raise
     finally:
         settle_standard_streams()
-
-
-def _say(line: str) -> None:
-    """Write a line to standard error."""
-    sys.stderr.write(f"{line}\n")
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
@@ -165,6 +162,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     partition: Annotated[str | None, flag("partition", metavar="INDEX/COUNT")] = None,
+    share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings in YAML; flags win.", rich_help_panel=OTHERS),
@@ -187,6 +185,8 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         ),
     ] = False,
     sources: Annotated[list[str] | None, flag("sources", "--source", metavar="MODULE:NAME")] = None,
+    follow: Annotated[bool, flag("follow", "--follow")] = False,
+    follow_idle_s: Annotated[float | None, flag("follow_idle_s", metavar="SECONDS")] = None,
     strict: Annotated[bool, flag("strict", "--strict")] = False,
     accept_change: Annotated[bool, flag("accept_change", "--accept-change")] = False,
     quiet: Annotated[
@@ -237,7 +237,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "export": export,
         "status": status,
         "partition": partition,
+        "share": share,
         "sources": tuple(sources) if sources else None,
+        "follow": follow or None,
+        "follow_idle_s": follow_idle_s,
         "strict": strict or None,
         "accept_change": accept_change or None,
     }
@@ -250,7 +253,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         from pairmill.service.dry_run import print_plan
 
         for line in [] if quiet else advice:
-            _say(line)
+            tell(line)
         print_plan(settings)
         exit_code = EXIT_DONE
     else:
@@ -303,7 +306,7 @@ def show(
     print_pairs(folder, count, chosen, run_code=run_code)
     if not run_code:
         for line in code_notice(read_folder(folder), "the texts of the pairs are not shown"):
-            _say(line)
+            tell(line)
 
 
 @local.command("path")
@@ -326,6 +329,12 @@ def local_serve(
     path = model_path(model)
     typer.echo(f"serving {path.name} on http://127.0.0.1:{port}/v1 until Ctrl-C", err=True)
     sys.exit(serve(path, port=port, slots=slots))
+
+
+def _paragraphs(command: Callable[..., Any] | None) -> str:
+    """Help of a command: its docstring, each paragraph as one line for the terminal to break."""
+    text = inspect_module.getdoc(command) or ""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 def _pilot(settings: Settings, listen: Callable[[CallAnswered], None]) -> int:
@@ -380,7 +389,7 @@ def _run(
         )
     told = summary.lines() if verbosity >= 0 else summary.ending()
     for line in (*told, *export_at_end(settings, summary)):
-        _say(line)
+        tell(line)
     return summary.exit_code
 
 
@@ -399,3 +408,6 @@ for command in (
     app.command()(command)
 app.command()(init)
 app.command("export")(export_command)
+for group in (app, local, recipes):
+    for registered in group.registered_commands:  # else each line of a docstring ends a line
+        registered.help = registered.help or _paragraphs(registered.callback)

@@ -245,6 +245,9 @@ class Settings(BaseModel):
     page_s: float = Field(20.0, gt=0, le=86_400, allow_inf_nan=False)
     page_processes: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = "auto"
     sources: tuple[str, ...] = ()
+    follow: bool = False
+    follow_idle_s: float | None = Field(None, ge=0, allow_inf_nan=False)
+    follow_poll_s: float = Field(1.0, ge=0.05, le=86_400, allow_inf_nan=False)
     strict: bool = False
     limit: int | None = Field(None, ge=1)
     limit_per_document: int | None = Field(None, ge=1)
@@ -269,6 +272,7 @@ class Settings(BaseModel):
     output_tpm: PerMinute | None = None
     charge: Literal["actual", "reconciled", "reserved"] | None = None
     rate_share: float = Field(1.0, gt=0, le=1)
+    share: str | None = Field(None, min_length=1, max_length=1000)
     pools: tuple[PoolSettings, ...] = ()
     prices: Path | None = None
     max_usd: float | None = Field(None, gt=0, allow_inf_nan=False)

@@ -276,6 +276,7 @@ class RejectedError(PairmillError):
         kind: How the last call failed, if there was no answer at all.
         billed_sends: Sends of that request, in all starts, that may have been billed without an
             answer.
+        model: Model that the request asked.
     """
 
     def __init__(
@@ -286,6 +287,7 @@ class RejectedError(PairmillError):
         *,
         kind: Kind | None = None,
         billed_sends: int = 0,
+        model: str = "",
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
@@ -293,6 +295,7 @@ class RejectedError(PairmillError):
         self.raw = raw
         self.kind = kind
         self.billed_sends = billed_sends
+        self.model = model
 
 
 class PendingError(Exception):
@@ -320,6 +323,7 @@ class ProviderError(PairmillError):
         failed_at: When it failed, in seconds since the epoch; 0 if unknown.
         billed_sends: Sends of the request, in all starts, that may have been billed without an
             answer.
+        model: Model that the request asked, as the settings name it.
         was_known: True if it was in the ledger, and nothing was sent this time.
     """
 
@@ -351,6 +355,7 @@ class ProviderError(PairmillError):
         self.refusal: object = None
         self.failed_at = 0.0
         self.billed_sends = 0
+        self.model = ""
         self.was_known = False
 
     @property

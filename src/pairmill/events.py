@@ -130,6 +130,7 @@ class CallAnswered(Event, frozen=True):
         doubt_picodollars: Cost of those.
         seconds: From sending the request to the end of the reply.
         stage: What the question was for: the name of its prompt's template, or of a recipe's step.
+        asked: The requested model as the settings name it; a pool may know it by another name.
     """
 
     model: str
@@ -140,6 +141,7 @@ class CallAnswered(Event, frozen=True):
     doubt_picodollars: int = 0
     seconds: float = 0.0
     stage: str = ""
+    asked: str = ""
 
 
 class CallCharged(Event, frozen=True):

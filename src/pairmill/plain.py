@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["duration", "plain", "short"]
+import textwrap
+
+__all__ = ["duration", "hanging", "plain", "short"]
 
 _UNITS = ("", "k", "M", "G", "T")
 _THOUSAND = 1000
@@ -21,6 +23,27 @@ def plain(text: object, limit: int = 300) -> str:
         line = "".join(mark if mark.isprintable() else " " for mark in line)
     line = " ".join(line.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}\u2026"
+
+
+def hanging(line: str, width: int, indent: int = 2) -> str:
+    """Break a line at blanks where it is too long for a terminal.
+
+    Args:
+        line: One line; blanks at its beginning stay.
+        width: Columns of the terminal.
+        indent: By how much further lines stand to the right of the first.
+    """
+    if len(line) <= width:
+        return line
+    start = len(line) - len(line.lstrip())
+    return textwrap.fill(
+        line.strip(),
+        max(width, 30),
+        initial_indent=" " * start,
+        subsequent_indent=" " * (start + indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def short(number: float) -> str:

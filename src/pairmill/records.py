@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Alternative",
     "AnswerSchema",
+    "ArticleVersion",
     "Chunk",
     "Completion",
     "Document",
@@ -82,6 +83,20 @@ def _framed(parts: tuple[str, ...]) -> bytes:
     return b"".join([_framed((part,)) for part in parts])
 
 
+class ArticleVersion(Struct, frozen=True):
+    """Which article a document of a followed input is a version of.
+
+    Attributes:
+        article: Digest of what tells the article from others.
+        reading: Number of the reading of its file; a later reading has the later version.
+        is_whole: The document is all of the article, not one of several in a file.
+    """
+
+    article: str
+    reading: int
+    is_whole: bool = True
+
+
 class Document(Struct, frozen=True):
     """One article as read from a source, before or after cleaning.
 
@@ -93,6 +108,7 @@ class Document(Struct, frozen=True):
             `pairmill.chunking.clean.READING_VERSION`.
         date: Date of publication, as given by the source.
         license: Licence as given by the source: a name or a URL.
+        version: Which article it is a version of, if the input is followed.
     """
 
     id: str
@@ -105,6 +121,7 @@ class Document(Struct, frozen=True):
     since: int = 1
     date: str | None = None
     license: str | None = None
+    version: ArticleVersion | None = None
 
 
 class PartOrigin(Struct, frozen=True):

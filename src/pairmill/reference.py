@@ -140,6 +140,17 @@ SETTINGS: dict[str, SettingText] = {
         "input", "limit_per_document", "At most this many chunks of each document",
         more="the first ones",
     ),
+    "follow": _T(
+        "input", "follow", "Keep reading what is new or changed in the input until stopped", "no",
+        more="folders, growing JSON Lines files and standard input; see [follow.md](follow.md)",
+    ),
+    "follow_idle_s": _T(
+        "input", "follow_idle_s", "With follow: end after so many seconds without anything new",
+        more="0: end once all that is there is done, for a job that cron starts",
+    ),
+    "follow_poll_s": _T(
+        "input", "follow_poll_s", "With follow: seconds between two looks at the input", "1"
+    ),
     "strict": _T("input", "strict", "Exit with 1 if any piece of input cannot be used", "no"),
     "sources": _T(
         "input", "sources", "Your own input formats, as module:attribute", "none",
@@ -233,6 +244,10 @@ SETTINGS: dict[str, SettingText] = {
     "rate_share": _T(
         "limits", "rate_share", "This process's share of the quota", "1",
         more="if several processes use it",
+    ),
+    "share": _T(
+        "limits", "share", "Share quota and caps with all runs that name this folder or URL",
+        more="see [scale.md](scale.md#one-quota-one-purse)",
     ),
     "prices": _T(
         "limits", "prices", "A price file that overrides the built-in one", "built in",

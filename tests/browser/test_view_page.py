@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 from tests.support.axe import AXE
 from tests.support.browser import Page, needs_chromium, open_page
 from tests.support.viewing import View, viewing
 
+from pairmill.output.export_record import ExportRecord
 from pairmill.output.report.folder import report_on
 from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.timeline import StageSum, StartPace, Timeline, write_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +100,38 @@ def calm_run(folder: Path, count: int = 60) -> Path:
     ]
     lines = "".join(json.dumps(item) + "\n" for item in rows)
     (folder / "data" / "train-00000.jsonl").write_text(lines, "utf-8")
+    return folder
+
+
+def full_run(folder: Path) -> Path:
+    """A run of which a report shows every section: ratings, drops, pace, stages, exports."""
+    calm_run(folder)
+    shard = folder / "data" / "train-00000.jsonl"
+    rows = [json.loads(line) for line in shard.read_text("utf-8").splitlines()]
+    for at, row in enumerate(rows):
+        row |= {"scores": {"truthfulness": 1.0 + at % 5}, "license": ("CC BY-ND 4.0", None)[at % 2]}
+    shard.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (folder / "rejected").mkdir()
+    raw = json.dumps({"instruction": "What is a heddle?", "answer": "It lifts the warp."})
+    entry = {"id": "1" * 32, "chunk_id": "c", "document_id": "d", "source": "a.txt",
+             "reason": "near_copy", "raw": raw, "whole_unit": False}  # fmt: skip
+    (folder / "rejected" / "rejected-00000.jsonl").write_text(json.dumps(entry) + "\n", "utf-8")
+    state = folder / ".run"
+    state.mkdir()
+    (state / "settings.json").write_text("{}", "utf-8")
+    count = 30
+    starts = [
+        StartPace(
+            at * 100.0, 1.0, [3] * count, [2] * count, [at % 2] * count, [0] * count, [4.0] * count,
+            [8.0] * 15 + [4.0] * 15, [0.0] * 28 + [1.0, 0.5], "stopped by SIGTERM",
+        )
+        for at in range(2)
+    ]  # fmt: skip
+    sums = [StageSum("backtranslate", "m", 9, 900, 90, 10**9), StageSum("judge", "j", 9, 90, 9, 9)]
+    write_timeline(state / "timeline.json", Timeline(starts=starts, stages=sums))
+    record = ExportRecord("2026-11-22T10:20:30Z", "messages", "run-messages", 60,
+                          {"train": 50, "test": 8}, {"same_instruction": 2}, 8, 1)  # fmt: skip
+    (state / "exports.jsonl").write_bytes(msgspec.json.encode(record) + b"\n")
     return folder
 
 
@@ -281,10 +316,13 @@ def test_a_hostile_report_stays_text(tmp_path: Path, tab: Page) -> None:
 
 
 def test_every_link_of_a_report_leads_somewhere(tmp_path: Path, tab: Page) -> None:
-    path = report_on(calm_run(tmp_path / "run"), version="1")
+    path = report_on(full_run(tmp_path / "run"), version="1")
     tab.goto(path.as_uri())
     links = "[...document.querySelectorAll('nav a')]"
-    assert tab.run(f"{links}.length") >= 6
+    told = tab.run(f"{links}.map((a) => a.textContent)")
+    assert {"Pace", "Exports", "Ratings", "Cost by stage and model", "Pairs"} <= set(told)
+    titles = tab.run("[...document.querySelectorAll('section h2')].map((h) => h.textContent)")
+    assert set(told) == set(titles)
     assert (
         tab.run(f"{links}.filter((a) => !document.querySelector(a.hash)).map((a) => a.hash)") == []
     )
@@ -300,13 +338,15 @@ AXE_RUN = """axe.run(document, {runOnly:
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1440, 390])
 def test_axe_finds_nothing_serious(tmp_path: Path, tab: Page, width: int, *, dark: bool) -> None:
-    folder = calm_run(tmp_path / "run")
+    folder = full_run(tmp_path / "run")
     axe = AXE.read_text("utf-8")
     with opened(tab, folder, width=width, height=900, dark=dark):
         tab.run("document.querySelector('#list article').focus()")
         for key in ("a", "o", "n"):
             tab.press(key)
             time.sleep(0.3)
+        tab.run("[...document.querySelectorAll('#tabs button')].at(-1).click()")
+        tab.wait("!document.getElementById('reasons').hidden")
         tab.run(f"{axe}; 0")
         assert tab.run(AXE_RUN) == []
     path = report_on(folder, version="1")

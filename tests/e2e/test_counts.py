@@ -13,6 +13,9 @@ import pytest
 from tests.support.cli import pairmill, rejects, rows, start
 from tests.support.corpus import article, write_corpus
 
+from pairmill.output.marks.log import MarksFile, new_action
+from pairmill.output.marks.overlay import reject_key
+from pairmill.output.marks.rescue import row_of_reject
 from pairmill.simulator import Latency, ScheduledStep, SimulatorProcess, SimulatorSettings
 
 if TYPE_CHECKING:
@@ -227,3 +230,41 @@ def test_every_reason_in_rejected_may_be_asked_again(ended: Ended, tmp_path: Pat
     assert after["chunks"]["rejected"] == {}
     assert len(rows(out)) == after["pairs"]["kept"] > ended.counts["pairs"]["kept"]
     assert len(rejects(out)) == after["reject_lines"]
+
+
+def test_what_people_decide_counts_in_exports_qc_and_report(ended: Ended, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(ended.out, out)
+    pairs = ended.counts["pairs"]
+    lines = [
+        line
+        for shard in sorted((out / "rejected").glob("rejected-*.jsonl"))
+        for line in shard.read_bytes().splitlines(keepends=True)
+    ]
+    wanted = {
+        key
+        for line in lines
+        if row_of_reject(json.loads(line), key := reject_key(line)) is not None
+    }
+    assert 0 < len(wanted) <= sum(pairs["dropped"].values())  # those that hold a whole pair
+    marks = MarksFile(out / "marks.jsonl")
+    marks.append(new_action("accept", sorted(wanted)))
+    left_out = rows(out)[0]["id"]
+    marks.append(new_action("reject", [left_out]))
+    told = pairmill("export", out, "-o", tmp_path / "all", "--exact", "--split", "100/0/0")
+    assert told.returncode == 0, told.stderr
+    kept = sum(len(file.read_text().splitlines()) for file in
+               (tmp_path / "all" / "data").glob("train-*.jsonl"))  # fmt: skip
+    read = pairs["kept"] + len(wanted)
+    assert f"{kept:,} of {read:,} pairs" in told.stderr
+    dropped = sum(int(n) for n in re.findall(r"(\d+) ", told.stderr.split("dropped: ")[1]
+                                             .splitlines()[0] + " "))  # fmt: skip
+    assert kept + dropped == read
+    assert f"1 rejected, {len(wanted)} rescued" in told.stderr or (
+        f"{len(wanted)} rescued, 1 rejected" in told.stderr
+    )
+    judged = json.loads(pairmill("qc", out, "--json", "--fail-on", "never").stdout)
+    assert judged["pairs"] == read - 1
+    assert counts_of(out) == ended.counts  # what the run did stays what it did
+    assert pairmill("report", out).returncode == 0
+    assert "rescued by people" in (out / "report.html").read_text("utf-8")

@@ -14,6 +14,9 @@ from pathlib import Path
 import anyio
 import pytest
 from msgspec import structs
+from tests.support.cli import environment, rejects, rows
+from tests.support.corpus import write_corpus
+from tests.support.endurance import ledger_answers
 
 from pairmill.clock import SystemClock
 from pairmill.errors import ConfigError, Kind, ProviderError
@@ -181,6 +184,51 @@ async def test_a_server_that_is_killed_is_started_again_at_the_same_address(
     assert "signal 9" in lines[0][0]
     assert not lines[0][1]
     wait_until_gone(again)
+
+
+@pytest.mark.model
+@pytest.mark.fault
+@pytest.mark.timeout(240)
+def test_a_run_whose_server_is_killed_under_way_ends_with_all_its_chunks(tmp_path: Path) -> None:
+    """Fault 68, through the command line: no zombie, no wait of half an hour, no chunk lost."""
+    corpus, out = write_corpus(tmp_path / "articles", 3, 8), tmp_path / "out"
+    config = tmp_path / "run.yaml"
+    config.write_text("model: {timeout_s: 200}\nrecipe: {pairs_per_chunk: 1}\n", "utf-8")
+    words = ["run", str(corpus), "-o", str(out), "--model", "local", "--config", str(config)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pairmill", *words],
+        env=environment(None),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not ledger_answers(out):
+            assert run.poll() is None, "it ended before the server could be killed"
+            assert time.monotonic() < deadline, "nothing was answered"
+            time.sleep(0.05)
+        (server,) = _servers_of(run.pid)
+        os.kill(server, signal.SIGKILL)
+        _, told = run.communicate(timeout=200)
+    finally:
+        run.kill()
+    assert run.returncode in {0, 1}, told  # 1: a model this small may write no good pair
+    assert "signal 9" in told
+    ended = {it["chunk_id"] for it in (*rows(out), *rejects(out))}
+    assert len(ended) == 3, told
+    wait_until_gone(server)
+
+
+def _servers_of(pid: int) -> list[int]:
+    """The children of a process that serve a model."""
+    found = []
+    for child in children_of(pid):
+        with suppress(OSError):
+            if b"local_server" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
 
 
 @pytest.mark.model

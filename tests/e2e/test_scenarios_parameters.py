@@ -65,5 +65,20 @@ def test_a_weaker_form_of_structured_output_costs_calls_and_not_the_run(
     check(case, tmp_path)
 
 
+def breaking(scenario: str, *says: str) -> Case:
+    """Each question that breaks is billed, and sent twice at most."""
+    settings = {"timeout_s": 1.5}
+    return Case(scenario, billed=CHUNKS + 12, bills=PROBES, settings=settings, says=says)
+
+
+@cases(
+    breaking("response-format-hangs", "structured_output: prompt"),
+    breaking("json-schema-closes", "structured_output: json_object"),
+    breaking("seed-closes"),
+)
+def test_what_a_server_breaks_at_without_a_word_is_left_out(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
+
+
 def test_a_valid_answer_inside_a_refusal_is_taken(tmp_path: Path) -> None:
     check(learned("failed-generation"), tmp_path)

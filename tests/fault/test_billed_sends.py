@@ -53,9 +53,9 @@ class Breaking:
                     self.held.wait(1.5 if self.way == "hangs" else 60)
             return 200, {}, body
         self.sends[json.dumps(request, sort_keys=True)] += 1
-        return self._broken(body)
+        return self.broken(body)
 
-    def _broken(self, body: bytes) -> Answer | bytes | None:
+    def broken(self, body: bytes) -> Answer | bytes | None:
         if self.way == "hangs":
             return None
         if self.way == "closes":
@@ -125,3 +125,32 @@ def _is_idle(server: Any) -> bool:
     before = len(server.asked)
     time.sleep(1.0)
     return len(server.asked) == before
+
+
+@pytest.mark.parametrize("way", ["cut", "closes", "504"])
+def test_no_question_of_a_start_is_sent_again_by_the_next_ones(
+    way: str, tmp_path: Path, forge: Forge
+) -> None:
+    """Fault 83: starts whose first calls break cost two sends each, and none is a third of one."""
+    corpus, out = write_corpus(tmp_path / "articles", 2, 10), tmp_path / "out"
+    config = tmp_path / "settings.json"
+    config.write_text(json.dumps({**SETTINGS, "structured_output": "auto"}), "utf-8")
+    breaking = Breaking(way)
+    sends: Counter[str] = Counter()
+
+    def answer(request: dict[str, Any], key: str) -> Answer | bytes | None:
+        if not breaking.is_holding:
+            return breaking(request, key)
+        sends[json.dumps(request, sort_keys=True)] += 1
+        return breaking.broken(chat("{}"))
+
+    command = ("run", corpus, "-o", out, "--config", config)
+    with strange_server(answer) as server:
+        for start in range(1, 5):
+            child = forge.start(*command, url=server.url)
+            assert child.wait() == 75, child.stderr
+            assert sends.total() <= 2 * start
+        breaking.is_holding = False
+        forge.run(*command, url=server.url)
+    assert max(sends.values()) == 1  # with all that it may say, and without
+    assert len({row["chunk_id"] for row in rows(out)}) == 2

@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.billing import answer_for
 from tests.support.cli import environment, rows
 from tests.support.corpus import article, write_corpus
 from tests.support.endurance import ledger_answers
+from tests.support.strange import Answer, chat, strange_server
 from tests.support.waiting import wait_until
 
 from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
@@ -122,6 +125,44 @@ def test_the_second_signal_ends_it_now(forge: Forge, fast_path: Path, number: in
         forge.run(*command, url=endpoint.url)
         assert endpoint.report()["calls"] == 7
     assert len({row["document_id"] for row in rows(fast_path / "out")}) == 6
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+@SIGNALS
+def test_the_first_signal_is_gentle_also_where_the_run_was_ending_by_itself(
+    forge: Forge, fast_path: Path, number: int, *, again: bool
+) -> None:
+    """Fault 82: money is gone; what is in flight gets its time, unless a second signal comes."""
+    corpus, out = write_corpus(fast_path / "articles", 8, 10), fast_path / "out"
+    config = write_settings(fast_path, grace_s=30, concurrency=8, checks="off")
+    slow = threading.Event()
+
+    def answer(request: dict[str, Any], _key: str) -> Answer:
+        text = "\n".join(str(message["content"]) for message in request["messages"])
+        if "# Report 2\n" in text:
+            slow.wait(20)
+            return 200, {}, chat(answer_for(text))
+        error = {"message": "You exceeded your current quota", "code": "insufficient_quota"}
+        return 429, {}, json.dumps({"error": error}).encode()
+
+    try:
+        with strange_server(answer) as server:
+            child = forge.start("run", corpus, "-o", out, "--config", config, url=server.url)
+            wait_until(lambda: len(server.asked) >= 3, child)
+            time.sleep(0.7)  # by now the run is ending, and waits for the one call
+            child.kill(number)
+            wait_until(lambda: "again to quit now" in child.stderr, child)
+            time.sleep(0.6)  # what comes together is one signal
+            began = time.monotonic()
+            if again:
+                child.kill(number)
+            else:
+                slow.set()
+            assert child.wait() == 75, child.stderr
+            assert time.monotonic() - began < 5
+    finally:
+        slow.set()
+    assert len(rows(out)) == (0 if again else 1)
 
 
 @SIGNALS

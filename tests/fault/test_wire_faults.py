@@ -12,7 +12,9 @@ import time
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import brotli
 import pytest
+import zstandard
 from tests.support.cli import KEY, environment, rows
 from tests.support.corpus import write_corpus
 from tests.support.strange import Answer, certificate, chat, strange_server
@@ -114,12 +116,13 @@ def _raw(body: bytes) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
-@pytest.mark.parametrize("packing", ["gzip", "deflate", "raw"])
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "raw", "br", "zstd"])
 @WIRES
 def test_a_packing_that_nobody_asked_for_is_read(fast_path: Path, wire: str, packing: str) -> None:
     """Fault 71."""
     ways: dict[str, Callable[[bytes], bytes]]
     ways = {"gzip": gzip.compress, "deflate": zlib.compress, "raw": _raw}
+    ways |= {"br": brotli.compress, "zstd": zstandard.compress}
     pack = ways[packing]
     header = {"Content-Encoding": "deflate" if packing == "raw" else packing}
     with strange_server(lambda r, _: (200, header, pack(chat(pairs(r))))) as server:

@@ -14,7 +14,7 @@ from pairmill.config import load
 from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
 from pairmill.sources.items import cut_items, read_items
-from pairmill.sources.lines import _is_one_value, cut_lines, read_lines
+from pairmill.sources.lines import cut_lines, is_one_value, read_lines
 from pairmill.sources.notes import InputFate, Note
 from pairmill.sources.registry import Formats, read_input
 from pairmill.sources.streams import take_head
@@ -110,7 +110,7 @@ def test_the_size_of_the_blocks_does_not_matter(
 ) -> None:
     if reader is read_lines:  # whether it is one value is told by what came with the first line
         head, _ = take_head(_Trickle(data, block))
-        assume(_is_one_value(head) == _is_one_value(data))
+        assume(is_one_value(head) == is_one_value(data))
     assert _read_by(reader, data, block) == _read_by(reader, data, 2**18)
 
 

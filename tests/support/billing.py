@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cli import rows
+from tests.support.cli import rejects, rows
 from tests.support.corpus import write_corpus
 from tests.support.strange import Answer, chat, strange_server
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Ordeal", "answer_for", "billed_run"]
 
-CAP_TOKENS = 60_000
+CHUNKS = 40
 MOST_SENDS = 2  # of a request that may be billed
 _CHARS_PER_TOKEN = 4
+_CURSED = 0.15  # of the chunks: all their replies break, so that their sends are used up
+_REPLY_S = (0.01, 0.08)
+_COMMITTED_S = 0.5  # what was replied longer ago than this before a kill is in the ledger
 
 _LIES: tuple[dict[str, Any], ...] = (
     {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1},
@@ -41,6 +44,7 @@ _LIES: tuple[dict[str, Any], ...] = (
     {"prompt_tokens": -(2**63), "completion_tokens": -1, "total_tokens": 2},
     {},
 )
+_SHARES = (0.5, 0.3, 0.1)  # of the truth
 
 
 @dataclass
@@ -56,37 +60,46 @@ class Ordeal:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass
+class _Sends:
+    """Those of one request in one start: how many, and when the last reply was sent."""
+
+    count: int = 0
+    last_at: float = float("inf")  # while it is in flight
+
+
 class Biller:
     """Answers, breaks, lies, and keeps the account."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, seed: int) -> None:
         self._dice = dice
+        self._seed = seed
         self._lock = threading.Lock()
         self.is_kind = False
+        self.asked = 0
         self.spent = 0
-        self.sends: Counter[str] = Counter()  # those of a start that was killed or stopped: but one
-        self._sends_now: Counter[str] = Counter()
+        self.sends: Counter[str] = Counter()  # less those that no ledger could know of
+        self._sends_now: dict[str, _Sends] = {}
         self.counts: Counter[str] = Counter()
 
     def __call__(self, request: dict[str, Any], _key: str) -> Answer | bytes:
         text = "\n".join(str(message["content"]) for message in request["messages"])
         made = answer_for(text)
         with self._lock:
-            fate = "good" if self.is_kind else self._dice.choice(_FATES)
+            self.asked += 1
+            fate = self._fate(text)
             self.counts[fate] += 1
+            wait_s = self._dice.uniform(*_REPLY_S)
             if fate in {"rate", "overload"}:  # refused, and not billed
                 status, headers = (429, {"Retry-After": "0"}) if fate == "rate" else (503, {})
                 return status, headers, b'{"error": {"message": "later"}}'
-            self._sends_now[json.dumps(request, sort_keys=True)] += 1
+            sends = self._sends_now.setdefault(json.dumps(request, sort_keys=True), _Sends())
+            sends.count += fate in _IN_VAIN
+            sends.last_at = float("inf")
             self.spent += (len(text) + len(made)) // _CHARS_PER_TOKEN
-            body = chat(made)
-            if fate == "lie":
-                body = chat(made, usage=self._dice.choice(_LIES))
-            elif fate == "thoughts":  # counted apart, in the sum alone
-                self.spent += 500
-                prompt, done = len(text) // _CHARS_PER_TOKEN, len(made) // _CHARS_PER_TOKEN
-                usage = {"prompt_tokens": prompt, "completion_tokens": done}
-                body = chat(made, usage={**usage, "total_tokens": prompt + done + 500})
+            body = self._body(fate, text, made)
+        time.sleep(wait_s)
+        sends.last_at = time.monotonic()
         if fate == "silent":
             return b""
         if fate == "cut":
@@ -96,20 +109,43 @@ class Biller:
             return 504, {}, b"gateway time-out"
         return 200, {}, body
 
-    def end_start(self, *, interrupted: bool) -> None:
-        """Add up a start's sends. Where it was interrupted, the last of each was in flight."""
+    def _fate(self, text: str) -> str:
+        if self.is_kind:
+            return "good"
+        if random.Random(f"{self._seed} {text}").random() < _CURSED:
+            return self._dice.choice(_IN_VAIN)
+        return self._dice.choice(_FATES)
+
+    def _body(self, fate: str, text: str, made: str) -> bytes:
+        prompt, done = len(text) // _CHARS_PER_TOKEN, len(made) // _CHARS_PER_TOKEN
+        usage: dict[str, Any] = {"prompt_tokens": prompt, "completion_tokens": done}
+        if fate == "lie":
+            usage = self._dice.choice(_LIES)
+        elif fate == "less":
+            share = self._dice.choice(_SHARES)
+            usage = {name: round(share * count) for name, count in usage.items()}
+        elif fate == "thoughts":  # counted apart, in the sum alone
+            self.spent += 500
+            usage["total_tokens"] = prompt + done + 500
+        return chat(made, usage=usage)
+
+    def end_start(self, *, killed_at: float | None) -> None:
+        """Add up a start's sends in vain, less the last of each that a kill made nobody's."""
         with self._lock:
-            for request, count in self._sends_now.items():
-                self.sends[request] += count - interrupted
+            for request, sends in self._sends_now.items():
+                is_lost = killed_at is not None and sends.last_at > killed_at - _COMMITTED_S
+                self.sends[request] += max(0, sends.count - is_lost)
             self._sends_now.clear()
 
 
+_IN_VAIN = ("silent", "cut", "gateway")
 _FATES = [
     "good",
     "good",
     "good",
     "good",
     "lie",
+    "less",
     "thoughts",
     "silent",
     "cut",
@@ -128,76 +164,114 @@ def answer_for(text: str) -> str:
 
 
 def billed_run(seed: int, forge: Forge, folder: Path) -> Ordeal:
-    """Disturb one run by broken replies, lies, double signals and rolled-back ledgers."""
+    """Disturb one run by broken replies, lies, double signals and rolled-back ledgers.
+
+    Its cap is about what an undisturbed run costs, so that the broken replies carry it there.
+    """
     dice, ordeal = random.Random(seed), Ordeal()
-    corpus, out = write_corpus(folder / "articles", 24, 10), folder / "out"
+    corpus, out = write_corpus(folder / "articles", CHUNKS, 10), folder / "out"
     config = folder / "settings.yaml"
     given = {"concurrency": 6, "shard_bytes": 4096, "commit_interval_s": 0.02, "checks": "off"}
     given |= {"structured_output": "json_schema", "pairs_per_chunk": 1}
-    capped = {**given, "max_tokens": CAP_TOKENS}
-    biller = Biller(dice)
+    biller = Biller(dice, seed)
     with strange_server(biller) as server:
         command = ("run", corpus, "--config", config)
         config.write_text(json.dumps(given), "utf-8")
         biller.is_kind = True
         forge.run(*command, "-o", folder / "whole", url=server.url)
-        expected = {row["id"] for row in rows(folder / "whole")}
+        expected = {row["id"]: row["chunk_id"] for row in rows(folder / "whole")}
+        cap = int(biller.spent * dice.uniform(1.0, 5.0))
         biller.is_kind, biller.spent = False, 0
-        biller.end_start(interrupted=False)
+        biller.end_start(killed_at=None)
         biller.sends.clear()
-        config.write_text(json.dumps(capped), "utf-8")
-        for _ in range(dice.randint(2, 5)):
-            end = _disturbed(dice, forge, command, out, server.url, ordeal)
-            biller.end_start(interrupted=end != "none")
-        rolled_back = ordeal.counts["ledgers rolled back"]  # and with them what was spent
-        if biller.spent > CAP_TOKENS and not rolled_back:
-            ordeal.wrong.append(f"{biller.spent} tokens billed, and {CAP_TOKENS} were allowed")
-        most = max(biller.sends.values(), default=0)
-        if most > MOST_SENDS and not rolled_back:
-            ordeal.wrong.append(f"a request that may be billed was sent {most} times")
+        config.write_text(json.dumps({**given, "max_total_tokens": cap}), "utf-8")
+        rolls = dice.random() < 0.3
+        for _ in range(dice.randint(3, 6)):
+            _disturb(dice, forge, (*command, "-o", out), server.url, biller, ordeal, rolls=rolls)
+        _check_bill(biller, cap, ordeal)
         biller.is_kind = True
         config.write_text(json.dumps(given), "utf-8")
         code = forge.start(*command, "-o", out, url=server.url).wait()
         if code == 1:
             _recover(forge, out, ordeal)
             code = forge.start(*command, "-o", out, url=server.url).wait()
-    found = [row["id"] for row in rows(out)]
     if code != 0:
         ordeal.wrong.append(f"the last start ended with {code}")
-    if len(set(found)) != len(found):
-        ordeal.wrong.append(f"{len(found) - len(set(found))} pairs stand twice")
-    if set(found) - expected:
-        ordeal.wrong.append("pairs that an undisturbed run has not")
+    _check_rows(out, expected, ordeal)
     ordeal.counts.update({f"replies: {fate}": n for fate, n in biller.counts.items()})
     return ordeal
 
 
-def _disturbed(
-    dice: random.Random, forge: Forge, command: tuple[Any, ...], out: Path, url: str, ordeal: Ordeal
-) -> str:
-    """Make one start, perhaps with an older ledger; end it in some way, and return in which."""
+def _check_bill(biller: Biller, cap: int, ordeal: Ordeal) -> None:
+    """Whether wallet and sends kept to their bounds; with a ledger goes what it knew of them."""
+    ordeal.counts["requests billed"] += biller.counts.total()
+    if ordeal.counts["ledgers rolled back"]:
+        return
+    ordeal.counts["runs held to their cap"] += 1
+    ordeal.counts["tokens that caps allowed"] += cap
+    ordeal.counts["tokens billed of these"] += biller.spent
+    if biller.spent > cap:
+        ordeal.wrong.append(f"{biller.spent} tokens billed, and {cap} were allowed")
+    most = max(biller.sends.values(), default=0)
+    ordeal.counts["requests sent twice in vain"] += list(biller.sends.values()).count(MOST_SENDS)
+    if most > MOST_SENDS:
+        ordeal.wrong.append(f"a request that may be billed was sent {most} times")
+
+
+def _check_rows(out: Path, expected: dict[str, str], ordeal: Ordeal) -> None:
+    found = [row["id"] for row in rows(out)]
+    if len(set(found)) != len(found):
+        ordeal.wrong.append(f"{len(found) - len(set(found))} pairs stand twice")
+    if set(found) - set(expected):
+        ordeal.wrong.append("pairs that an undisturbed run has not")
+    ended = {expected.get(name, "") for name in found} | {it["chunk_id"] for it in rejects(out)}
+    if set(expected.values()) - ended:
+        lost = len(set(expected.values()) - ended)
+        ordeal.wrong.append(f"{lost} chunks are neither written nor rejected")
+
+
+def _disturb(
+    dice: random.Random,
+    forge: Forge,
+    command: tuple[Any, ...],
+    url: str,
+    biller: Biller,
+    ordeal: Ordeal,
+    *,
+    rolls: bool,
+) -> None:
+    """Make one start, perhaps with an older ledger, and end it in some way while it works."""
+    out = command[-1]
     before = out.with_name("before")
-    if before.exists() and dice.random() < 0.3:
+    if rolls and before.exists() and dice.random() < 0.5:
         shutil.rmtree(out / ".run")
         shutil.copytree(before, out / ".run")
         ordeal.counts["ledgers rolled back"] += 1
-    child = forge.start(*command, "-o", out, url=url)
-    time.sleep(dice.uniform(0.1, 1.5))
-    end = dice.choice(("double", "kill", "none"))
+    child = forge.start(*command, url=url)
+    end = dice.choice(("double", "kill", "kill", "none"))
+    asked, goal, until = biller.asked, dice.randint(2, 2 * CHUNKS), time.monotonic() + 4.0
+    while end != "none" and biller.asked < asked + goal and time.monotonic() < until:
+        if "the cap of" in child.stderr:
+            break
+        time.sleep(0.005)
+    time.sleep(dice.uniform(0.0, 0.1))
     numbers = {"double": (signal.SIGTERM, signal.SIGTERM), "kill": (signal.SIGKILL,)}.get(end, ())
+    killed_at = time.monotonic() if end == "kill" else None
     for number in numbers:
         child.kill(number)
     code = child.wait()
     ordeal.counts[f"ended by: {end}"] += 1
+    ordeal.counts["starts that came to the cap"] += "raise max_total_tokens" in child.stderr
+    ordeal.counts["starts that were ended at work"] += end != "none" and biller.asked > asked
     if code == 1:
         _recover(forge, out, ordeal)
     elif code not in {0, 75, -signal.SIGKILL}:
         ordeal.wrong.append(f"a start ended with {code}: {child.stderr[-500:]}")
     if "Traceback" in child.stderr:
         ordeal.wrong.append(child.stderr[-1000:])
+    biller.end_start(killed_at=killed_at)
     if (out / ".run").exists() and not before.exists():
         shutil.copytree(out / ".run", before)
-    return end
 
 
 def _recover(forge: Forge, out: Path, ordeal: Ordeal) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pairmill.plain import plain
+from pairmill.plain import hanging, plain
 
 
 def test_nothing_is_left_that_steers_a_terminal_or_starts_a_line() -> None:
@@ -14,3 +14,13 @@ def test_long_text_is_cut_and_shows_it() -> None:
 def test_what_nobody_sees_is_not_there() -> None:
     assert plain("a\u00adb\u200bc\U000e0041d\ufeffe") == "a b c d e"
     assert plain("caf\u00e9 \u9285 \U0001f600") == "caf\u00e9 \u9285 \U0001f600"
+
+
+def test_a_long_line_hangs_and_no_word_is_broken() -> None:
+    line = "  cost       " + "word " * 30
+    shown = hanging(line, 80, 11).split("\n")
+    assert all(len(part) <= 80 for part in shown)
+    assert shown[0].startswith("  cost       word")
+    assert all(part.startswith(" " * 13 + "word") for part in shown[1:])
+    assert hanging("short", 80) == "short"
+    assert hanging("x" * 120, 80) == "x" * 120  # one word: the terminal may break it

@@ -97,6 +97,7 @@ def clean(
         max(document.since, since),
         _line(document.date, 40),
         _line(document.license, 300),
+        document.version,
     )
 
 

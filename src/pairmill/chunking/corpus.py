@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from pairmill.chunking.follow import Pause
 from pairmill.chunking.gates import Dropped
 from pairmill.chunking.repeats import Repeat, RepeatIndex
 from pairmill.chunking.shared_lines import SharedLines
@@ -121,14 +122,14 @@ class Corpus:
         self._undecided = 0
 
     def settle(
-        self, documents: Iterable[PreparedDocument | None]
-    ) -> Iterator[PreparedDocument | None]:
-        """Yield the documents that are used; None, where the input has nothing more for now."""
+        self, documents: Iterable[PreparedDocument | Pause]
+    ) -> Iterator[PreparedDocument | Pause]:
+        """Yield the documents that are used, and pauses behind what came before them."""
         for one in documents:
-            if one is None:
+            if isinstance(one, Pause):
                 yield from self._let_go(everything=True)
                 self._commit()
-                yield None
+                yield one
                 continue
             if self._lines is not None:
                 one.counted = self._lines.count(one.document)

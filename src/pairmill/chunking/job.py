@@ -31,6 +31,9 @@ class Job(Struct, frozen=True, kw_only=True):
         part: Whose chunks are wanted; None: all are.
         reading: The version by which is read.
         keeps_memory: Whether what is decided is kept in the run folder: by a run.
+        follow: Whether the input goes on coming; see `pairmill.chunking.follow`.
+        follow_idle_s: How long nothing new may come until it ends all the same; None: for ever.
+        follow_poll_s: Between two looks.
     """
 
     paths: tuple[bytes, ...]
@@ -55,6 +58,9 @@ class Job(Struct, frozen=True, kw_only=True):
     part: Partition | None = None
     reading: int = READING_VERSION
     keeps_memory: bool = False
+    follow: bool = False
+    follow_idle_s: float | None = None
+    follow_poll_s: float = 1.0
     shared_lines: bool = True
     duplicates: str = "exact"
     duplicate_similarity: float = 0.85
@@ -81,8 +87,15 @@ class Job(Struct, frozen=True, kw_only=True):
         return self.output / _STATE / "intake.db"
 
     @classmethod
-    def of(cls, settings: Settings, begun_with: int = 0, *, keeps_memory: bool = False) -> Job:
-        """Take from a run's settings what reading needs."""
+    def of(
+        cls,
+        settings: Settings,
+        begun_with: int = 0,
+        *,
+        keeps_memory: bool = False,
+        follows: bool = False,
+    ) -> Job:
+        """Take from a run's settings what reading needs; ``follows``: also that it does not end."""
         return cls(
             paths=tuple(map(os.fsencode, settings.inputs)),
             folder=os.fsencode(settings.output),
@@ -106,6 +119,9 @@ class Job(Struct, frozen=True, kw_only=True):
             part=parse_partition(settings.partition, {}) if settings.partition else None,
             reading=begun_with or _noted_reading(settings.output),
             keeps_memory=keeps_memory,
+            follow=follows and settings.follow,
+            follow_idle_s=settings.follow_idle_s,
+            follow_poll_s=settings.follow_poll_s,
             shared_lines=settings.shared_lines == "remove",
             duplicates=settings.duplicates,
             duplicate_similarity=settings.duplicate_similarity,

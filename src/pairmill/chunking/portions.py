@@ -55,11 +55,13 @@ class ChunkBatch:
         chunks: In order. A chunk that is finished need never be unpacked.
         documents: How many documents were read meanwhile.
         notes: What else the intake reported.
+        mark: Under which all that came so far stands, where the input is followed; 0: none.
     """
 
     chunks: Sequence[Packed]
     documents: int
     notes: list[Note]
+    mark: int = 0
 
 
 def pack(document: Document, index: int, span: Span, name: str = "") -> Packed:
@@ -101,10 +103,10 @@ class BatchBuilder:
         if len(self._chunks) >= PORTION_CHUNKS or now > self._until:
             self.flush()
 
-    def flush(self) -> None:
-        """Send what there is, if anything."""
-        if self._chunks or self._documents or self._notes:
-            portion = ChunkBatch(self._chunks, self._documents, self._notes)
+    def flush(self, mark: int = 0) -> None:
+        """Send what there is, and the mark under which it stands, if anything."""
+        if self._chunks or self._documents or self._notes or mark:
+            portion = ChunkBatch(self._chunks, self._documents, self._notes, mark)
             self._chunks, self._documents, self._notes = [], 0, []
             self._send(portion)
 
@@ -113,7 +115,7 @@ def packed_of(
     job: Job,
     watch: Watch,
     stdin: Source | None = None,
-    on_wait: Callable[[], None] | None = None,
+    on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[Packed]:
     """Yield the chunks of inputs that were checked, packed; the first ``limit`` of them.
 
@@ -145,7 +147,7 @@ def read_portions(job: Job) -> Iterator[ChunkBatch]:
 
 
 def _packed_of(
-    job: Job, watch: Watch, stdin: Source | None, on_wait: Callable[[], None] | None
+    job: Job, watch: Watch, stdin: Source | None, on_wait: Callable[[int], None] | None
 ) -> Iterator[Packed]:
     if job.chunks_by == "subject":
         for chunk in chunks_of(job, watch, stdin, on_wait):

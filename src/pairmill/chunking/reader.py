@@ -15,6 +15,8 @@ from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, PreparedDocument
 from pairmill.chunking.cuts import is_cut_anew
+from pairmill.chunking.follow import Follower, Pause
+from pairmill.chunking.follow_state import FollowState
 from pairmill.chunking.gates import Dropped, too_short
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
@@ -23,7 +25,7 @@ from pairmill.chunking.subjects import gather
 from pairmill.errors import ChangedError, PairmillError
 from pairmill.quality.language import identify, primary
 from pairmill.quality.privacy import redact
-from pairmill.records import Document
+from pairmill.records import Document, digest
 from pairmill.sources.base import Deferred, Opener
 from pairmill.sources.extractors import Extractors
 from pairmill.sources.fences import part_long_blocks
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from pairmill.sources.base import Documents
     from pairmill.sources.files import FoundFile
     from pairmill.sources.notes import Watch
-    from pairmill.sources.streams import Source
+    from pairmill.sources.streams import Source, Stream
 
 __all__ = ["chunks_of", "prepared_of", "read_chunks", "read_documents", "spans_of", "usable"]
 
@@ -80,19 +82,27 @@ def read_documents(
     """Yield the documents of all inputs as they are read, before cleaning; see ``read_chunks``."""
     job = settings if isinstance(settings, Job) else Job.of(settings)
     for document in _documents(job, watch, stdin):
-        if document is not None:
+        if not isinstance(document, Pause):
             yield document
 
 
-def _documents(job: Job, watch: Watch, stdin: Source | None) -> Iterator[Document | None]:
-    """Yield the documents of all inputs; None before standard input is waited for."""
+def _documents(
+    job: Job, watch: Watch, stdin: Source | None, state: FollowState | None = None
+) -> Iterator[Document | Pause]:
+    """Yield the documents of all inputs; a pause before more of the input is waited for.
+
+    With ``state`` the input is followed: it goes on coming.
+    """
     formats = Formats(job.sources)
     with Extractors(job.page_s, job.page_processes) as extractors:
-        for item in _in_order(_read_all(job, formats, extractors, stdin), extractors):
+        items = _read_all(job, formats, extractors, stdin)
+        if state is not None:
+            items = _follow(job, formats, extractors, stdin, state)
+        for item in _in_order(items, extractors):
             if isinstance(item, Note):
                 watch(item)
-            elif item is None:
-                yield None
+            elif isinstance(item, Pause):
+                yield item
             else:
                 watch(Note(InputFate.READ, item.source))
                 yield item
@@ -102,7 +112,7 @@ def chunks_of(
     job: Job,
     watch: Watch,
     stdin: Source | None = None,
-    on_wait: Callable[[], None] | None = None,
+    on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[Chunk]:
     """Yield what `read_chunks` does, of inputs that were checked before."""
     chunks = (
@@ -119,7 +129,7 @@ def spans_of(
     job: Job,
     watch: Watch,
     stdin: Source | None = None,
-    on_wait: Callable[[], None] | None = None,
+    on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[Document, list[Span]]]:
     """Yield each cleaned document, and where its chunks are: what `chunks_of` makes chunks of."""
     for one in prepared_of(job, watch, stdin, on_wait):
@@ -130,16 +140,36 @@ def prepared_of(
     job: Job,
     watch: Watch,
     stdin: Source | None = None,
-    on_wait: Callable[[], None] | None = None,
+    on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[PreparedDocument]:
     """Yield each document that is used, with what was taken out of it.
 
-    ``on_wait`` is called before standard input is waited for.
+    ``on_wait`` is called before more of the input is waited for, with the mark under which what
+    was read so far stands; see `pairmill.chunking.follow`.
     """
-    finish = partial(_finished, job, make_splitter(job))
+    if not job.follow:
+        yield from _prepared_of(job, watch, stdin, on_wait)
+        return
+    with FollowState(job.output) as state:
+
+        def told(note: Note) -> None:
+            state.watch(note)
+            watch(note)
+
+        yield from _prepared_of(job, told, stdin, on_wait, state)
+
+
+def _prepared_of(
+    job: Job,
+    watch: Watch,
+    stdin: Source | None,
+    on_wait: Callable[[int], None] | None,
+    state: FollowState | None = None,
+) -> Iterator[PreparedDocument]:
+    finish = partial(_finished, job, make_splitter(job), state)
     if job.reading < _ACROSS_SINCE:  # a folder that was begun before documents were compared
         for one in _cleaned(job, watch, stdin):
-            if one is not None:
+            if not isinstance(one, Pause):
                 finished = finish(one.document)
                 if isinstance(finished, Dropped):
                     watch(_dropped(one.raw, finished))
@@ -147,7 +177,7 @@ def prepared_of(
                 one.document, one.spans = finished
                 yield one
             elif on_wait is not None:
-                on_wait()
+                on_wait(one.mark)
         return
     with IntakeFile(job.memory, is_own=job.keeps_memory) as file:
         corpus = Corpus(
@@ -159,18 +189,20 @@ def prepared_of(
             least=job.duplicate_similarity,
             limit=job.limit,
         )
-        for settled in corpus.settle(_cleaned(job, watch, stdin)):
-            if settled is not None:
+        for settled in corpus.settle(_cleaned(job, watch, stdin, state)):
+            if not isinstance(settled, Pause):
                 yield settled
             elif on_wait is not None:
-                on_wait()
+                on_wait(settled.mark)
 
 
-def _cleaned(job: Job, watch: Watch, stdin: Source | None) -> Iterator[PreparedDocument | None]:
+def _cleaned(
+    job: Job, watch: Watch, stdin: Source | None, state: FollowState | None = None
+) -> Iterator[PreparedDocument | Pause]:
     """Yield the documents that hold something, each cleaned by itself."""
-    for document in _documents(job, watch, stdin):
-        if document is None:
-            yield None
+    for document in _documents(job, watch, stdin, state):
+        if isinstance(document, Pause):
+            yield document
             continue
         removed: Counter[str] = Counter()
         cleaned = clean(document, job.min_words, job.reading, removed)
@@ -194,7 +226,12 @@ def _dropped(document: Document, why: Dropped) -> Note:
 
 
 def _finished(
-    job: Job, split: Splitter, cleaned: Document, *, has_lost: bool = False
+    job: Job,
+    split: Splitter,
+    state: FollowState | None,
+    cleaned: Document,
+    *,
+    has_lost: bool = False,
 ) -> tuple[Document, list[Span]] | Dropped:
     """Return a document as a run uses it, and where its units are; or why it is not used.
 
@@ -221,7 +258,10 @@ def _finished(
             f" {admitted.source} otherwise: its chunks count as new, and may be asked and paid"
             " for again; add --accept-change to do so, or give another folder with -o"
         )
-    return admitted, units_of(split, admitted.text, job)[: job.limit_per_document]
+    spans = units_of(split, admitted.text, job)[: job.limit_per_document]
+    if state is not None and admitted.version is not None:
+        state.note(admitted.version, (digest(admitted.text[span[0] : span[1]]) for span in spans))
+    return admitted, spans
 
 
 def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
@@ -258,9 +298,26 @@ def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
 _Item = Document | Deferred | Note
 
 
+def _follow(
+    job: Job, formats: Formats, extractors: Extractors, stdin: Source | None, state: FollowState
+) -> Iterator[_Item | Pause]:
+    """Read what comes, for as long as it does."""
+
+    def read_whole(found: FoundFile, watch: Watch) -> Documents:
+        return _read_file(found, job, formats, extractors, watch)
+
+    def read_stretch(found: FoundFile, stream: Stream, first_line: int, watch: Watch) -> Documents:
+        opener = _opener("lines.jsonl", found.label, stream, job, extractors)
+        opener.watch, opener.formats, opener.first_line = watch, formats, first_line
+        return _guarded(opener, formats)
+
+    given = stdin or sys.stdin.buffer
+    return Follower(job, formats, state, read_whole, read_stretch, given).items()
+
+
 def _read_all(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
-) -> Iterator[_Item | _WaitingForInput]:
+) -> Iterator[_Item | Pause]:
     notes: list[Note] = []
     for found in find_files(job.inputs, job.output, notes.append):
         yield from _taken(notes)
@@ -281,26 +338,19 @@ def _taken(notes: list[Note]) -> list[Note]:
     return taken
 
 
-class _WaitingForInput:
-    """Stands where standard input had nothing more to give at the moment."""
-
-
 def _in_order(
-    items: Iterator[_Item | _WaitingForInput], extractors: Extractors
-) -> Iterator[Document | Note | None]:
-    """Resolve what other processes work on, some of it at the same time, and keep the order.
-
-    None stands where standard input had nothing more to give at the moment.
-    """
+    items: Iterator[_Item | Pause], extractors: Extractors
+) -> Iterator[Document | Note | Pause]:
+    """Resolve what other processes work on, some of it at the same time, and keep the order."""
     pending: deque[_Item] = deque()
     tasks = held = 0
     most = _AHEAD * extractors.width
     for item in items:
-        if isinstance(item, _WaitingForInput):
+        if isinstance(item, Pause):
             while pending:
                 yield from _resolve(pending.popleft())
             tasks = held = 0
-            yield None
+            yield item
             continue
         if isinstance(item, Deferred):
             tasks += 1
@@ -336,7 +386,7 @@ def _resolve(item: _Item) -> Iterator[Document | Note]:
 
 def _pumped(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
-) -> Iterator[_Item | _WaitingForInput]:
+) -> Iterator[_Item | Pause]:
     """Read standard input in a thread, so that what it gave goes on while more is waited for."""
     queue: Queue[_Item | BaseException | None] = Queue(_PUMPED)
 
@@ -358,7 +408,7 @@ def _pumped(
         try:
             item = queue.get(timeout=_PAUSE_S)
         except Empty:
-            yield _WaitingForInput()
+            yield Pause()
             item = queue.get()
         if item is None:
             return

@@ -108,7 +108,7 @@ class ReaderProcess:
         ends = list(accumulate(sizes))
         blobs = [whole[end - size : end] for end, size in zip(ends, sizes, strict=True)]
         chunks: list[Packed] = list(zip(frame.ids, frame.documents, blobs, strict=True))
-        return ChunkBatch(chunks, frame.count, frame.notes)
+        return ChunkBatch(chunks, frame.count, frame.notes, frame.mark)
 
     def _end_without_word(self, fault: str) -> None:
         if self._is_closed:

@@ -68,7 +68,7 @@ _weights = msgspec.msgpack.Decoder(Weights).decode
 
 
 def gather(
-    chunks: Iterable[Chunk], size: int, on_wait: Callable[[], None] | None = None
+    chunks: Iterable[Chunk], size: int, on_wait: Callable[[int], None] | None = None
 ) -> Iterator[Chunk]:
     """Yield units of 2 to ``size`` chunks of one subject, each of another document.
 
@@ -90,7 +90,7 @@ def gather(
             for number, chunk in enumerate(chunks):
                 shelf.put(chunk)
                 if on_wait is not None and number % _TELL_EACH == 0:
-                    on_wait()
+                    on_wait(0)
             shelf.describe()
             for group in shelf.groups(size):
                 yield _joined(group)

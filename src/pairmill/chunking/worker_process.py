@@ -43,6 +43,7 @@ class Frame(Struct, frozen=True, array_like=True):
         fault: Why reading ended before the input did; empty: it did not.
         is_resumable: Whether the same command may go on after the fault.
         is_change: Whether the fault is that the folder was begun with other reading.
+        mark: Of a batch, as `ChunkBatch` has it.
     """
 
     ids: list[str] = []
@@ -54,6 +55,7 @@ class Frame(Struct, frozen=True, array_like=True):
     fault: str = ""
     is_resumable: bool = False
     is_change: bool = False
+    mark: int = 0
 
 
 def main() -> int:
@@ -75,7 +77,14 @@ def _read(job: Job, out: int) -> None:
     def send(portion: ChunkBatch) -> None:
         ids, documents, blobs = zip(*portion.chunks, strict=True) if portion.chunks else ((),) * 3
         sizes = list(map(len, blobs))
-        head = Frame(list(ids), list(documents), sizes, portion.documents, portion.notes)
+        head = Frame(
+            list(ids),
+            list(documents),
+            sizes,
+            portion.documents,
+            portion.notes,
+            mark=portion.mark,
+        )
         write_frame(out, head, blobs)
 
     tray = BatchBuilder(send)

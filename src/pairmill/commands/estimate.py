@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pairmill.service.tell import tell
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,7 +58,7 @@ def estimate_like(
             values[name] = tuple(given[name]) if given.get(name) else None
         settings, advice = read_settings(config, assignments, values)
         for line in advice if settings.inputs else ():
-            typer.echo(line, err=True)
+            tell(line)
         pace = _fly(settings, pilot, carry_out) if pilot and settings.inputs else None
         _estimate(settings, pace, as_json=as_json)
 

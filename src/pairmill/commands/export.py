@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.service.tell import tell
 
 __all__ = ["export"]
 
@@ -224,6 +225,6 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     if push is not None and dry_run:
         lines += push_lines(push, summary.sizes, public=public)
     for line in lines:
-        typer.echo(line, err=True)
+        tell(line)
     if target is not None:
-        typer.echo(pushed_line(target, api.push_to(summary.folder, target)), err=True)
+        tell(pushed_line(target, api.push_to(summary.folder, target)))

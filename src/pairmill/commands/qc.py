@@ -10,6 +10,7 @@ import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
 from pairmill.errors import EXIT_DONE, EXIT_FAILED
+from pairmill.service.tell import tell
 
 __all__ = ["qc"]
 
@@ -121,5 +122,5 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     bad = failures(report, fail_on)
     print_report(report, as_json=as_json)
     for line in written:
-        typer.echo(line, err=True)
+        tell(line)
     sys.exit(EXIT_FAILED if bad else EXIT_DONE)

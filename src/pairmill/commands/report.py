@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.service.tell import tell
 
 __all__ = ["report"]
 
@@ -33,6 +34,6 @@ def report(
     known = read_folder(folder)
     missing = "the texts of the pairs, and what is told by them, are not in it"
     for line in [] if run_code else code_notice(known, missing):
-        typer.echo(line, err=True)
+        tell(line)
     figures = parse_figures(known.read_figures(), known.read_voice())
     print_checks(verdicts(figures), Console(stderr=True, highlight=False))

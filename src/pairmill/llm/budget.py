@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
+from dataclasses import replace as replace_caps
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,14 @@ __all__ = [
     "charge_answer",
     "charge_lost",
     "is_answer",
+    "is_understated",
     "worst_tokens",
 ]
 
 UNPROVEN_TOKENS = 32_768
 """What an answer may take until the server was seen to keep to ``max_tokens``."""
 
-_MOST_CHARS_PER_TOKEN = 8  # no tokenizer in use takes more, over a whole prompt or answer
+_MOST_OVER_FEWEST = 3.5  # tokens of a text to the fewest that it can have; Vietnamese has 3.3
 _OVERRUN = 1.5  # an answer longer than asked is followed by longer ones
 _MOST_CONSTANTS = 256
 _MOST = 2**53  # a server may claim any number of tokens; sums of such charges still fit 64 bits
@@ -108,47 +110,59 @@ def charge_answer(
     said: Usage,
     price: Price | None,
     *,
-    prompt_chars: int,
-    answer_chars: int,
+    chars: tuple[int, int],
+    least: tuple[int, int],
     chars_per_token: float,
     worst: Callable[[], tuple[int, int]],
     at: float,
+    most_cached: int | None = None,
 ) -> PricedUsage:
     """Charge an answer, or a reply that was paid for and held none.
+
+    A count is believed unless it is less than the text can have. Such a one, or a missing one, is
+    replaced by our own count of the text, and the caps by the most that it may have been.
 
     Args:
         said: What the reply counted.
         price: Of the model; None where it is not known.
-        prompt_chars: Characters of the prompt.
-        answer_chars: Characters of the answer; 0 where it held none.
+        chars: Characters of the prompt, and of the answer; the latter 0 where it held none.
+        least: Tokens that these have at least: ``estimate.fewest_tokens``.
         chars_per_token: As learned from replies that count.
         worst: The tokens that prompt and answer may have had at most; asked only where the reply
             does not tell.
         at: When the reply came, in seconds since the epoch.
+        most_cached: Tokens of the prompt that a cache may have held, since they were sent before;
+            None: all. Beyond them, caps count the whole price.
     """
-    counts_prompt = said.prompt_tokens > 0 and _can_be(said.prompt_tokens, prompt_chars)
-    counts_answer = said.completion_tokens > 0 and _can_be(said.completion_tokens, answer_chars)
-    if counts_prompt and counts_answer:
+    counts_prompt = said.prompt_tokens >= max(1, least[0])
+    counts_answer = said.completion_tokens >= max(1, least[1])
+    doubted = said if most_cached is None else _without_doubtful_cache(said, most_cached)
+    if counts_prompt and counts_answer and doubted is said:
         return PricedUsage(said, _cost(price, said, at))
-    usage = replace(
-        said,
-        prompt_tokens=said.prompt_tokens
-        if counts_prompt
-        else max(said.prompt_tokens, math.ceil(prompt_chars / chars_per_token)),
-        completion_tokens=said.completion_tokens
-        if counts_answer
-        else max(said.completion_tokens, math.ceil(answer_chars / chars_per_token)),
-    )
-    most_prompt, most_answer = worst()
-    most = replace(
-        usage,
-        prompt_tokens=usage.prompt_tokens
-        if counts_prompt
-        else max(usage.prompt_tokens, most_prompt),
-        completion_tokens=usage.completion_tokens
-        if counts_answer
-        else max(usage.completion_tokens, most_answer),
-    )
+    usage = said
+    if not counts_prompt or not counts_answer:
+        prompt, answer = (math.ceil(part / chars_per_token) for part in chars)
+        usage = replace(
+            said,
+            prompt_tokens=said.prompt_tokens if counts_prompt else max(said.prompt_tokens, prompt),
+            completion_tokens=said.completion_tokens
+            if counts_answer
+            else max(said.completion_tokens, answer),
+        )
+    most = replace(usage, cached_tokens=doubted.cached_tokens)
+    if not counts_prompt or not counts_answer:
+        most_prompt, most_answer = worst()
+        if least[1] > most_answer:  # longer than it was allowed to be: nothing bounds it but itself
+            most_answer = math.ceil(_MOST_OVER_FEWEST * least[1])
+        most = replace(
+            most,
+            prompt_tokens=usage.prompt_tokens
+            if counts_prompt
+            else max(usage.prompt_tokens, most_prompt),
+            completion_tokens=usage.completion_tokens
+            if counts_answer
+            else max(usage.completion_tokens, most_answer),
+        )
     cost, dearest = _cost(price, usage, at), _cost(price, most, at)
     return PricedUsage(
         usage,
@@ -156,6 +170,18 @@ def charge_answer(
         _total(most) - _total(usage),
         max(0, (dearest or 0) - (cost or 0)),
     )
+
+
+def _without_doubtful_cache(said: Usage, most_cached: int) -> Usage:
+    if said.cached_tokens <= most_cached:
+        return said
+    return replace(said, cached_tokens=most_cached)
+
+
+def is_understated(said: Usage, least: tuple[int, int]) -> bool:
+    """Whether a reply counts its tokens, and fewer than its texts can have."""
+    is_counted = said.prompt_tokens > 0 or said.completion_tokens > 0
+    return is_counted and (said.prompt_tokens < least[0] or said.completion_tokens < least[1])
 
 
 def is_answer(error: ProviderError) -> bool:
@@ -218,6 +244,7 @@ class Budget:
         exhausted: Why no call may be reserved any more, and what to do, as one line; None while
             they may.
         exhausted_cap: The setting to raise; "" while nothing is exhausted.
+        wanted: Picodollars and tokens of the call that was last refused for a cap that may grow.
     """
 
     def __init__(
@@ -245,6 +272,21 @@ class Budget:
         self._constant: dict[tuple[str, str], int] = {}  # by the ids of template and schema
         self.exhausted: str | None = None
         self.exhausted_cap = ""
+        self.wanted = (0, 0)
+        self._may_grow = False
+        self._told = caps
+
+    def allow(self, picodollars: int | None, tokens: int | None, *, may_grow: bool) -> None:
+        """Put an allowance in the place of the caps in money, of which it is a part.
+
+        Args:
+            picodollars: That may be spent in all; None: as many as one likes.
+            tokens: Likewise.
+            may_grow: Whether more may be allowed later, so that calls wait for it.
+        """
+        self.caps = replace_caps(self.caps, picodollars=picodollars, tokens=tokens)
+        self._may_grow = may_grow
+        self._wake()
 
     @property
     def is_capped(self) -> bool:
@@ -306,10 +348,14 @@ class Budget:
         if refusal is not None:
             # Calls in flight may still give some back; the run is over only when none are.
             is_last = not self._reserved_tokens and max_tokens <= asked
+            if self._may_grow and not self._is_late():
+                self.wanted = (cost, prompt_tokens + max_tokens)
+                return None
             if self.exhausted is None and (is_last or self._is_late()):
                 reason, self.exhausted_cap = refusal
                 self.exhausted = f"{reason}; raise {self.exhausted_cap} to go on"
             return None
+        self.wanted = (0, 0)
         self._reserved_picodollars += cost
         self._reserved_tokens += prompt_tokens + max_tokens
         return Reservation(price, cost, prompt_tokens, max_tokens, asked)
@@ -340,6 +386,9 @@ class Budget:
         elif outcome is not CallOutcome.FREE:
             self._picodollars += reservation.picodollars
             self._tokens += reservation.tokens
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -386,28 +435,23 @@ class Budget:
 
     def _refusal(self, cost: int, tokens: int) -> tuple[str, str] | None:
         """Why a call may not go now, and the setting that forbids it; None where it may."""
-        caps = self.caps
+        caps, told = self.caps, self._told
         if self._is_late():
             return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached", "max_hours"
         if caps.picodollars is not None:
             used = self._picodollars + self._reserved_picodollars
             if used + cost > caps.picodollars:
                 return (
-                    f"the cap of {dollars(caps.picodollars, 2)} is reached: "
+                    f"the cap of {dollars(told.picodollars or 0, 2)} is reached: "
                     f"{dollars(self._picodollars)} spent, the next call may cost {dollars(cost)}"
                 ), "max_usd"
         used_tokens = self._tokens + self._reserved_tokens
         if caps.tokens is not None and used_tokens + tokens > caps.tokens:
             return (
-                f"the cap of {caps.tokens:,} tokens is reached: "
+                f"the cap of {told.tokens or 0:,} tokens is reached: "
                 f"{self._tokens:,} used, the next call may take {tokens:,}"
             ), "max_total_tokens"
         return None
-
-
-def _can_be(tokens: int, chars: int) -> bool:
-    """Whether so few tokens can hold so many characters."""
-    return tokens * _MOST_CHARS_PER_TOKEN >= chars
 
 
 def _total(usage: Usage) -> int:

@@ -115,7 +115,7 @@ class Client:
                 self._tell_charge(turn)
                 raise
             else:
-                return self._take(reply, turn, started)
+                return self._take(reply, turn, started, request.model)
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
@@ -132,7 +132,7 @@ class Client:
             is_doubtful = not alone and is_of_server(error) and error.status is not None
             is_doubtful = is_doubtful and history.failures >= _DOUBTS
             if is_doubtful and await self._is_answering(request.model):
-                raise self._given_up(error, history)
+                raise self._given_up(error, history, request)
             del error  # its traceback holds this frame, which would hold it
             if not turn.is_held:  # then the gate itself waits, for all
                 await self._clock.sleep(wait_s)
@@ -165,8 +165,9 @@ class Client:
             look.next_at = self._clock.monotonic() + look.again_in_s
         return False
 
-    def _given_up(self, error: ProviderError, history: History) -> ProviderError:
+    def _given_up(self, error: ProviderError, history: History, request: Request) -> ProviderError:
         """The last failure of a request, which knows whether any of them may have been billed."""
+        error.model = request.model
         error.maybe_paid = error.maybe_paid or history.billed > 0
         error.billed_sends = history.billed
         return error
@@ -178,7 +179,7 @@ class Client:
             turn.give_back()
             raise
 
-    def _take(self, reply: ProviderReply, turn: Turn, started: float) -> Completion:
+    def _take(self, reply: ProviderReply, turn: Turn, started: float, asked: str) -> Completion:
         charge, completion = turn.answered(reply), reply.completion
         prompt = turn.request.prompt
         usage = charge.usage
@@ -194,6 +195,7 @@ class Client:
                 doubt_picodollars=charge.doubt_picodollars,
                 seconds=self._clock.monotonic() - started,
                 stage=prompt.stage or prompt.template.name,
+                asked=asked,
             )
         )
         return completion
@@ -246,7 +248,7 @@ class Client:
         billed = history.billed + error.is_billed
         if others and billed < self._policy.max_billed:
             return 0.0, tried
-        raise self._given_up(error, history.after(error))
+        raise self._given_up(error, history.after(error), request)
 
     def _tell_failure(self, error: ProviderError) -> None:
         self._bus.emit(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Estimator",
     "Forecast",
+    "fewest_tokens",
     "prompt_chars",
     "worst_constant_tokens",
     "worst_prompt_tokens",
@@ -32,6 +33,9 @@ _QUANTILE = 0.9
 _OVER_MEDIAN = 1.25
 _REFRESH = 16  # answers between two looks at the sorted window
 _SMOOTHING = 0.05
+_LONG_WORD_CHARS = 15  # over a whole text: then its script has no spaces
+_MOST_UNSPACED_CHARS = 3  # of such a script, in one token
+_MOST_CHARS = 8  # of anything, in one token
 
 
 class Forecast:
@@ -117,3 +121,29 @@ def worst_constant_tokens(template: Template, extra: str = "") -> int:
 def worst_text_tokens(text: str) -> int:
     """The part of ``worst_prompt_tokens`` that one message makes."""
     return len(text.encode("utf-8", "surrogatepass")) + _OVERHEAD_TOKENS
+
+
+def fewest_tokens(text: str, told: int = 0) -> int:
+    """Tokens that a text has at least, whatever the tokenizer.
+
+    Tokenizers cut a text at its spaces before they look words up (the patterns of tiktoken's and
+    Hugging Face's BPE, SentencePiece's ``split_by_whitespace``), so it has no fewer tokens than
+    words; a run of spaces may be one. Scripts without spaces take a token for three characters at
+    least. Measured with o200k and Mistral's Tekken on the Universal Declaration of Human Rights:
+    English has 0.89 words a token, other languages with spaces 0.30 (Vietnamese) to 0.80, Chinese
+    and Japanese 1.1 to 1.3 characters, Thai 2.4.
+
+    Args:
+        text: Of a prompt or an answer.
+        told: A count that is to be judged: where it is seen to be enough, so much is returned at
+            once.
+    """
+    spaces, chars = text.count(" "), len(text)
+    is_spaced = text.isascii() or chars < _LONG_WORD_CHARS * (spaces + 1)
+    if told > spaces and is_spaced and told * _MOST_CHARS >= chars:
+        return told
+    words = spaces - 2 * text.count("  ") + (chars > 0)
+    if is_spaced:
+        return max(words, chars // _MOST_CHARS)
+    wide = (len(text.encode("utf-8", "surrogatepass")) - chars) // 2  # three bytes each
+    return max(words, chars // _MOST_CHARS, wide // _MOST_UNSPACED_CHARS)

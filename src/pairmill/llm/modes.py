@@ -8,8 +8,10 @@ told to think as little as it can: see `providers.dialect` and `providers.reason
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as replace_policy
 from typing import TYPE_CHECKING, Protocol
 
+import anyio
 import msgspec
 from msgspec.structs import replace
 
@@ -25,7 +27,15 @@ if TYPE_CHECKING:
     from pairmill.llm.retry import Decision, History, Random
     from pairmill.records import Completion, Request
 
-__all__ = ["AT_PROBE", "ModeFinding", "ModeMemory", "ProbePolicy", "ProbeQuestion", "find_mode"]
+__all__ = [
+    "AT_PROBE",
+    "IN_PROBE",
+    "ModeFinding",
+    "ModeMemory",
+    "ProbePolicy",
+    "ProbeQuestion",
+    "find_mode",
+]
 
 _BAD_ANSWERS = 2  # in one mode, until it is thought not to work
 _MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
@@ -59,6 +69,12 @@ class ProbePolicy(RetryPolicy):
 
 AT_PROBE = ProbePolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 """For the first calls of a run: long enough for a server that is still loading."""
+
+IN_PROBE = replace_policy(AT_PROBE, max_billed=1)
+"""For the calls that find a mode: a reply that breaks is followed by another way of asking."""
+
+_BREAKS = frozenset({Kind.LOST, Kind.TIMEOUT})
+_LEAST_PATIENCE_S, _SLOWER = 30.0, 20.0  # than the same question without what it may break at
 
 
 def _is_of_set_up(error: ProviderError) -> bool:
@@ -101,6 +117,7 @@ class ModeFinding(msgspec.Struct, frozen=True):
         dialect: What `Encoder.dump` gives.
         thought_tokens: What the last answer was preceded by.
         can_be_silent: Whether the model was seen to leave out its thoughts; None: it never thought.
+        broke: How calls broke that had in them what is left out now; "" where none did.
     """
 
     mode: Mode
@@ -108,6 +125,7 @@ class ModeFinding(msgspec.Struct, frozen=True):
     dialect: str = ""
     thought_tokens: int = 0
     can_be_silent: bool | None = None
+    broke: str = ""
 
 
 async def find_mode(
@@ -120,8 +138,11 @@ async def find_mode(
     """The strongest mode that works for an endpoint and model.
 
     A mode is ruled out by a refusal that names it, by an internal error, or by two answers that the
-    run could not use: one may be chance. Costs one call the first time, some more at a server that
-    has only weaker modes or whose model thinks, and none later.
+    run could not use: one may be chance. Some servers neither refuse nor answer: they hang, or
+    close the connection. Where a call breaks, the same question is asked with nothing in it that
+    may be left out; if that is answered, what was left out is to blame, and is found like any word
+    that is refused, by one more call each. Costs one call the first time, some more at a server
+    that has only weaker modes or whose model thinks, and none later.
 
     Args:
         ask: Makes one call, with whatever limits and retries apply.
@@ -151,6 +172,7 @@ async def find_mode(
         encoder.dump(model),
         probe.thought_tokens,
         None if not probe.has_thought and not search.at else not probe.thought_tokens,
+        probe.broke,
     )
     if found.is_usable:
         memory.set(key, msgspec.json.encode(found).decode())
@@ -180,6 +202,8 @@ class _Probe:
         self._is_reached = False
         self._was_stripped = False
         self._has_asked_another = False
+        self._patience_s: float | None = None  # once a bare question was answered
+        self.broke = ""
         self.was_usable = False
         self.has_thought = False
         self.thought_tokens = 0
@@ -193,12 +217,16 @@ class _Probe:
             for mode in _MODES:
                 if await self._works(mode):
                     self.was_usable = True
+                    if mode is _MODES[0] and not self._was_stripped:
+                        self.broke = ""  # by chance
                     await self._say_again(mode, wanted)
                     return mode
             if self._is_reached:
                 return Mode.PROMPT
             assert self._last is not None  # noqa: S101 (nothing was answered, so something failed)
             is_refused = self._last.status in {*REFUSALS, _SERVER_ERROR}
+            if self._last.kind in _BREAKS:
+                is_refused, steps = True, iter((self._encoder.bare,) * (not self._was_stripped))
             if not is_refused or not any(step(model) for step in steps):
                 raise _as_settings(self._last)
             self._was_stripped = True
@@ -218,7 +246,7 @@ class _Probe:
             if encoder.encode(request, mode) == before:
                 continue  # the run does not say it anyway
             try:
-                completion = await self._ask(request, mode)
+                completion = await self._send(request, mode)
             except ProviderError:
                 encoder.leave_out(model, without)
             else:
@@ -230,23 +258,60 @@ class _Probe:
             try:
                 completion = await self._ask_until_settled(mode)
             except ProviderError as error:
-                self._last = error
-                if error.kind is Kind.BADOUT and error.code in _UNUSABLE:
-                    self._is_reached = True
-                    continue
-                if error.status in {_SERVER_ERROR, _BAD_GATEWAY}:
+                if await self._rules_out(mode, error):
                     return False
-                if not _may_be_the_mode(error):
-                    raise
-                if mode is Mode.PROMPT:
-                    return False
-                if _names_the_format(error):
-                    return False
-            else:
-                self._is_reached = True
-                if _is_held(completion, mode) and self._question.is_usable(completion.text):
-                    return True
+                continue
+            self._is_reached = True
+            if _is_held(completion, mode) and self._question.is_usable(completion.text):
+                return True
         return False
+
+    async def _rules_out(self, mode: Mode, error: ProviderError) -> bool:
+        """Whether a failure speaks against a mode; where it does not, the mode is tried again.
+
+        Raises:
+            ProviderError: It speaks of something else: ``error``.
+        """
+        self._last = error
+        if error.kind in _BREAKS:
+            if self._patience_s is not None:
+                return True
+            await self._ask_barely(error)
+            return False
+        if error.kind is Kind.BADOUT and error.code in _UNUSABLE:
+            self._is_reached = True
+            return False
+        if error.status in {_SERVER_ERROR, _BAD_GATEWAY}:
+            return True
+        if not _may_be_the_mode(error):
+            raise error
+        return mode is Mode.PROMPT or _names_the_format(error)
+
+    async def _ask_barely(self, broken: ProviderError) -> None:
+        """Ask without all that may be left out.
+
+        Raises:
+            ProviderError: That breaks as well, or fails: ``broken``, for it says more.
+        """
+        request = self._question.request
+        began = anyio.current_time()
+        try:
+            with self._encoder.barely(request.model):
+                await self._ask(request, Mode.PROMPT)
+        except ProviderError as error:
+            if error.kind is not Kind.BADOUT:
+                raise broken from None
+        took_s = anyio.current_time() - began
+        self._patience_s = max(_LEAST_PATIENCE_S, _SLOWER * took_s)
+        self.broke = str(broken)
+
+    async def _send(self, request: Request, mode: Mode) -> Completion:
+        """Ask, and wait no longer than a question that is known to be answered makes likely."""
+        if self._patience_s is None:
+            return await self._ask(request, mode)
+        with anyio.move_on_after(self._patience_s):
+            return await self._ask(request, mode)
+        raise ProviderError(Kind.TIMEOUT, "no answer in time", maybe_paid=True)
 
     async def _ask_until_settled(self, mode: Mode) -> Completion:
         """Ask until the words for thinking no longer change, or enough of them were tried."""
@@ -271,14 +336,14 @@ class _Probe:
     async def _ask_or_another(self, request: Request, mode: Mode) -> Completion:
         """Ask; where the set-up seems to be wrong, ask another question once, to be sure."""
         try:
-            return await self._ask(request, mode)
+            return await self._send(request, mode)
         except ProviderError as error:
             if self._has_asked_another or not _is_of_set_up(error):
                 raise
         self._has_asked_another = True
         sampling = replace(request.prompt.sampling, seed=(request.prompt.sampling.seed or 0) + 1)
         prompt = replace(request.prompt, sampling=sampling)
-        return await self._ask(replace(request, prompt=prompt), mode)
+        return await self._send(replace(request, prompt=prompt), mode)
 
 
 def _is_held(completion: Completion, mode: Mode) -> bool:

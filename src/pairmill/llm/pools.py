@@ -152,6 +152,15 @@ class Pools:
         """
         return self._alive[name][1]
 
+    @property
+    def given_up(self) -> dict[str, tuple[str, int]]:
+        """Pools that are asked no more, by name: why, and the exit code of a run without others."""
+        return {
+            name: (why, self._exits.get(name, EXIT_RESUMABLE))
+            for name, why in self._why.items()
+            if name not in self._aside
+        }
+
     def admit_now(
         self,
         cost: Cost,

@@ -6,6 +6,7 @@ learns where that is: wire, mode, and the model's name there.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from dataclasses import replace as dataclass_replace
 from typing import TYPE_CHECKING
@@ -21,9 +22,10 @@ from pairmill.llm.budget import (
     charge_answer,
     charge_lost,
     is_answer,
+    is_understated,
     worst_tokens,
 )
-from pairmill.llm.estimate import Estimator, prompt_chars
+from pairmill.llm.estimate import Estimator, fewest_tokens, prompt_chars, worst_constant_tokens
 from pairmill.llm.limits.headers import read_hint
 from pairmill.records import Usage
 
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
 __all__ = ["Route", "Router"]
 
 _HINT_EVERY_S = 0.5  # headers repeat themselves; reading them costs 20 microseconds
+_ODD_COUNTS = 3  # replies of one pool that count too few tokens, until it is said
+_MOST_CONSTANTS = 256
+_BYTES_PER_TOKEN = 3  # fewer than tokenizers take on average, in any script: more tokens
+_CACHE_BLOCK = 128  # tokens to which caches round
 
 
 @dataclass(slots=True)
@@ -71,6 +77,8 @@ class Router:
 
     Attributes:
         unready: Pools that are not asked yet.
+        on_understated: Is told the name of a pool, once, whose replies count fewer tokens than
+            their texts can have; with what was counted of which prompt, tokens and characters.
     """
 
     def __init__(
@@ -95,6 +103,9 @@ class Router:
         self._by_model = _by_model(stations)
         self._price_of = price_of
         self._prices: dict[str, Price | None] = {}
+        self._constants: dict[tuple[str, str], tuple[int, int]] = {}
+        self._odd_counts: Counter[str] = Counter()
+        self.on_understated: Callable[[str, int, int], None] | None = None
 
     async def admit(
         self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
@@ -145,6 +156,7 @@ class Router:
             forecast,
             chars,
             is_probe,
+            is_retry,
         )
 
     def has_other(self, request: Request, tried: frozenset[str]) -> bool:
@@ -158,6 +170,29 @@ class Router:
             return None
         station.hinted_at = moment
         return read_hint(headers, now_wall=self.clock.time(), dialect=station.dialect)
+
+    def constant_tokens(self, request: Request) -> tuple[int, int]:
+        """Tokens that what is the same in all requests of a kind has: at least, and at most.
+
+        The latter is for caches of prompts, and holds by average, not in the worst case.
+        """
+        template, schema = request.prompt.template, request.schema
+        key = (template.id, schema.id if schema else "")
+        found = self._constants.get(key)
+        if found is None:
+            if len(self._constants) >= _MOST_CONSTANTS:
+                self._constants.clear()
+            least = sum(fewest_tokens(turn.content) for turn in template.messages)
+            most = worst_constant_tokens(template, str(schema.schema) if schema else "")
+            found = least, most // _BYTES_PER_TOKEN + _CACHE_BLOCK
+            self._constants[key] = found
+        return found
+
+    def note_count(self, pool: str, tokens: int, chars: int) -> None:
+        """Take note of a reply that counts fewer tokens than its texts can have."""
+        self._odd_counts[pool] += 1
+        if self._odd_counts[pool] == _ODD_COUNTS and self.on_understated is not None:
+            self.on_understated(pool, tokens, chars)
 
     def reprice(self, name: str, price: Price | None) -> None:
         """Count calls to a pool at another price from now on."""
@@ -206,11 +241,12 @@ class _Turn(Struct, eq=False):
     _forecast: Forecast
     _chars: int
     _is_probe: bool = False
+    _is_retry: bool = False
     charge: PricedUsage | None = None
 
     def answered(self, reply: ProviderReply) -> PricedUsage:
         exchange, said = self._exchange, reply.completion.usage
-        charge = self._pay(said, len(reply.completion.text))
+        charge = self._pay(said, reply.completion.text)
         usage = charge.usage
         if usage is said:
             self._forecast.learn(self._chars, usage)
@@ -225,7 +261,7 @@ class _Turn(Struct, eq=False):
     def failed(self, error: ProviderError) -> bool:
         hint = self._exchange.hint(self._station, error.headers, now=error.kind is Kind.RATE)
         if is_answer(error):
-            self._pay(Usage(error.prompt_tokens, error.completion_tokens), 0)
+            self._pay(Usage(error.prompt_tokens, error.completion_tokens), "")
         elif error.is_billed:
             self._lose()
         else:
@@ -244,17 +280,26 @@ class _Turn(Struct, eq=False):
         self._lease.give_back()
         self._settle(CallOutcome.FREE)
 
-    def _pay(self, said: Usage, answer_chars: int) -> PricedUsage:
-        exchange = self._exchange
+    def _pay(self, said: Usage, answer: str) -> PricedUsage:
+        exchange, text = self._exchange, self.request.prompt.text
+        constant, cacheable = exchange.constant_tokens(self.request)
+        least = (
+            constant + fewest_tokens(text, said.prompt_tokens - constant),
+            fewest_tokens(answer, said.completion_tokens),
+        )
         self.charge = charge = charge_answer(
             said,
             exchange.price(self.request.model, self._station.pool),
-            prompt_chars=self._chars,
-            answer_chars=answer_chars,
+            chars=(self._chars, len(answer)),
+            least=least,
             chars_per_token=self._forecast.chars_per_token,
             worst=self._worst,
             at=exchange.clock.time(),
+            most_cached=None if self._is_retry else cacheable,
         )
+        if charge.usage is not said and is_understated(said, least):
+            counted = said.prompt_tokens + said.completion_tokens
+            exchange.note_count(self.pool, counted, self._chars + len(answer))
         self._settle(CallOutcome.ANSWERED, charge)
         return charge
 

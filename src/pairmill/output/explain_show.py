@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from pairmill.output.show import print_texts
-from pairmill.plain import plain
+from pairmill.plain import hanging, plain
 
 if TYPE_CHECKING:
     from pairmill.output.explain import Explanation
@@ -81,7 +81,7 @@ def print_explanation(
         _head(_label("raw answer, without its question", answer), out)
         _block(answer.text, out)
     if found.note:
-        out.print(Text(f"note: {plain(found.note, 400)}", style="yellow"), soft_wrap=True)
+        _line(f"note: {plain(found.note, 400)}", out, style="yellow")
     for entry in found.dropped:
         _head(f"dropped: {entry.reason}", out)
         _block(f"{entry.detail}\n{entry.raw or ''}".strip(), out)
@@ -94,7 +94,7 @@ def _print_origin(found: Explanation, out: Console) -> None:
     _head(f"{plain(row.get('id'), 80)}: {place}, in {found.shard.name}", out)
     for label in ("reason", "detail", "title", "source", "url", "document_id", "chunk_id"):
         if row.get(label):
-            out.print(Text(f"{label:<12} {plain(row[label], 400)}"), soft_wrap=True)
+            _line(f"{label:<12} {plain(row[label], 400)}", out, 13)
     if chunk:
         section = " > ".join(plain(part, 80) for part in chunk.section)
         where = f", under {section}" if section else ""
@@ -114,7 +114,7 @@ def _print_verdict(found: Explanation, out: Console) -> None:
             out.print(Text(f"{entry.check:<20} {entry.value:>8g}   {entry.limit}"))
         else:
             line = f"{entry.policy:<6} {entry.check}: {plain(entry.finding, 300)}"
-            out.print(Text(line, style="yellow"), soft_wrap=True)
+            _line(line, out, style="yellow")
     flags, scores = row.get("flags"), row.get("scores")
     if flags:
         out.print(Text(f"flags        {', '.join(plain(flag) for flag in flags)}"))
@@ -160,7 +160,13 @@ def _head(text: str, out: Console) -> None:
     out.print(Rule(Text(plain(text, 200), style="bold"), align="left"))
 
 
+def _line(text: str, out: Console, indent: int = 2, style: str = "") -> None:
+    """A line, broken at blanks where a terminal is too narrow for it."""
+    width = out.width if out.is_terminal else len(text)
+    out.print(Text(hanging(text, width, indent), style=style), soft_wrap=True)
+
+
 def _block(text: str, out: Console) -> None:
     cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
     for line in cut.split("\n"):
-        out.print(Text(f"  {plain(line, _LONGEST + 2)}"), soft_wrap=True)
+        _line(f"  {plain(line, _LONGEST + 2)}", out, 0)

@@ -31,7 +31,7 @@ from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
 from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
-from pairmill.output.marks.overlay import NO_MARKS, read_marks
+from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
 from pairmill.output.order import OrderedRows
@@ -43,6 +43,7 @@ from pairmill.output.split import SPLITS, Shares, Splitter
 from pairmill.output.split_record import SplitRecord, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.fields import read_fields
+from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 
     from pairmill.output.formats.format import Format, Record
     from pairmill.output.length_gap import LengthGap
-    from pairmill.output.marks.overlay import Marks
     from pairmill.output.rows import Row
     from pairmill.output.text_cache import SourceText
     from pairmill.store.counts import RunCounts
@@ -394,7 +394,9 @@ class _Pass:
                     yield row
 
     def _unfit(self, row: Row) -> str | None:
-        """Why a row is out, whatever its figures: by a person's word, or by its task."""
+        """Why a row is out, whatever its figures: by its article, a person's word, or its task."""
+        if self._marks.is_superseded(row):
+            return "superseded"
         mark = self._marks.of(row["id"])
         if mark.is_out:
             return "marked_rejected"
@@ -551,7 +553,9 @@ def _sizes(staging: Path) -> dict[str, int]:
 def _read_marks(folder: Path, options: ExportOptions) -> Marks:
     if options.marks not in _MARKS:
         raise UsageError(f"--marks: one of {', '.join(_MARKS)}")
-    return NO_MARKS if options.marks == "ignore" else read_marks(folder)
+    if options.marks == "ignore":
+        return Marks(superseded=read_superseded(folder))
+    return read_marks(folder)
 
 
 def _check_system(options: ExportOptions, shape: Format) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pairmill.errors import FolderError
 from pairmill.output.rows import complete_lines, open_shards, parse, published_shards
+from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,9 @@ def random_rows(folder: Path, count: int, seed: int) -> list[Row]:
     reservoir: Reservoir[tuple[Path, ShardLine]] = Reservoir(count, seed)
     for shard, line in _all_lines(folder):
         reservoir.offer((shard, line))
-    rows = [parse(line, shard) for shard, line in reservoir.items]
+    superseded = read_superseded(folder)
+    read = (parse(line, shard) for shard, line in reservoir.items)
+    rows = [row for row in read if row.get("chunk_id") not in superseded]
     return list({str(row.get("id")): row for row in rows}.values())
 
 

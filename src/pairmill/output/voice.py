@@ -12,6 +12,7 @@ from pairmill.output.run_inputs import find_inputs
 from pairmill.quality.attribution import attribute
 from pairmill.quality.trust import VoiceFigures
 from pairmill.store.files import atomic_write
+from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
     from pairmill.config import Settings
@@ -60,10 +61,13 @@ def _answers(folder: RunFolder) -> dict[str, str]:
     """Document to its answers, as far as the first rows tell."""
     found: defaultdict[str, str] = defaultdict(str)
     left = _MOST_ROWS
+    superseded = read_superseded(folder.path)
     for shard in published_shards(folder.path):
         for line in complete_lines(shard):
             row = parse(line, shard)
             name = row.get("document_id")
+            if row.get("chunk_id") in superseded:
+                continue
             if isinstance(name, str) and len(found[name]) < _MOST_ANSWERS:
                 found[name] += f" {said_in(row)}"
             left -= 1

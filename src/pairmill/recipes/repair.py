@@ -273,6 +273,7 @@ class Asker:
                 str(error),
                 kind=None if error.was_known else error.kind,
                 billed_sends=error.billed_sends,
+                model=error.model,
             ) from None
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)

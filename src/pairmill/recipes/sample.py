@@ -77,14 +77,18 @@ class _Listener:
         """Do nothing."""
 
 
-async def sample_question(recipe: Recipe, model: str) -> tuple[Request, type[AnswerModel]] | None:
+async def sample_question(
+    recipe: Recipe, model: str, variant: int = 0
+) -> tuple[Request, type[AnswerModel]] | None:
     """Return a recipe's first request about `PASSAGE` and its answer type; None if it asks nothing.
 
     Args:
         recipe: Recipe that is run up to its first question.
         model: Model to ask.
+        variant: Above 0, a sentence with this number ends the passage, so that the request differs.
     """
-    chunk = Chunk(digest(PASSAGE), PASSAGE, "sample", 0, len(PASSAGE), "sample")
+    text = PASSAGE if not variant else f"{PASSAGE} This is said in note {variant} on bicycles."
+    chunk = Chunk(digest(text), text, "sample", 0, len(text), "sample")
     question = await first_question(recipe, chunk)
     if question is None:
         return None

@@ -7,6 +7,7 @@ sent something is known, so that it alone gets the grace period.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,20 +15,26 @@ from msgspec.structs import replace
 
 from pairmill.events import CallReplayed
 from pairmill.llm.retry import MOST_BILLED
+from pairmill.records import Chunk, digest
+from pairmill.run.reader import Work
 from pairmill.run.stop import StoppingError
-from pairmill.store.entries import BilledSend, PaidAnswer
+from pairmill.store.entries import BilledSend, PaidAnswer, UnitKey
 
 if TYPE_CHECKING:
     from pairmill.errors import ProviderError
     from pairmill.events import Bus
+    from pairmill.llm.admission import SendLog
     from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
     from pairmill.records import Completion, Request
-    from pairmill.run.reader import Work
     from pairmill.run.stop import Stop
     from pairmill.run.writer import Writer
+    from pairmill.store.folder import RunFolder
 
-__all__ = ["InFlight", "UnitCalls"]
+__all__ = ["InFlight", "ProbeSends", "UnitCalls"]
+
+_PROBE = UnitKey(digest("a question of the run's own"), digest("a made-up passage"))
+_FRESH = 10**9  # above all numbers of starts' questions
 
 
 class InFlight:
@@ -133,3 +140,36 @@ class _UnitSends(Struct, eq=False):
 
     async def wait_for_room(self) -> None:
         await self._writer.wait_for_room()
+
+
+class ProbeSends:
+    """Sends of a run's own questions that may have been billed in vain: in the ledger, as a unit's.
+
+    A start whose questions broke is followed by one that asks others, so that none is sent more
+    often than a chunk's, and no start is kept from asking.
+
+    Args:
+        folder: Its ledger knows the sends of earlier starts.
+        writer: Keeps those of this one.
+    """
+
+    def __init__(self, folder: RunFolder, writer: Writer) -> None:
+        with folder.read_ledger() as lookup:
+            before = lookup.known([_PROBE]).sends.get(_PROBE.chunk_id, {})
+        chunk = Chunk(_PROBE.chunk_id, "", "", 0, 0, "")
+        self._work = Work(_PROBE.unit_id, chunk, {}, dict(before))
+        self._writer = writer
+        self._variant = sum(send.sends for send in before.values())
+
+    def variant(self) -> int:
+        """Return the number of the start's question: another one if earlier starts' broke."""
+        return self._variant
+
+    @staticmethod
+    def fresh_variant() -> int:
+        """Return the number of a question that was never asked before."""
+        return _FRESH + secrets.randbelow(_FRESH)
+
+    def log(self, body: bytes) -> SendLog:
+        """Return what counts the sends of one request, by what is sent."""
+        return _UnitSends(self._work, digest(body.decode("utf-8", "replace")), self._writer)

@@ -46,11 +46,12 @@ from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
 from pairmill.run.probing import PoolProbe, is_well, make_question, make_scout, settle_mode
 from pairmill.run.readiness import Readiness
+from pairmill.run.sharing import held_to_share, open_sharing
 from pairmill.run.spending import Spending, open_spending
 from pairmill.run.threads import held_aside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from pairmill.clock import Clock
     from pairmill.config import Settings
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from pairmill.llm.prices import Price, PriceTable
     from pairmill.llm.providers.provider import Provider
     from pairmill.recipes.recipe import Recipe
+    from pairmill.run.asking import ProbeSends
     from pairmill.run.memory import RunMemory
     from pairmill.run.stop import Stop
     from pairmill.store.folder import RunFolder
@@ -88,7 +90,7 @@ class Connection:
         gauges: Base addresses of servers whose waiting gauge says how many they can take.
         room: How many tokens one answer may take.
         endpoints: Each pool's, with its model; those of this machine's embedded server left out.
-        is_well: Asks the run's own question about a made-up passage; whether it was answered.
+        is_well: Asks a model the run's own question about a made-up passage; whether it answered.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -99,7 +101,7 @@ class Connection:
     gauges: dict[str, Gate]
     spending: Spending
     room: AnswerTokens
-    is_well: Callable[[], Awaitable[bool]]
+    is_well: Callable[[str], Awaitable[bool]]
     endpoints: tuple[tuple[Endpoint, str], ...] = ()
     strong: str | None = None
 
@@ -112,10 +114,12 @@ async def connected(
     stop: Stop,
     folder: RunFolder,
     memory: RunMemory,
+    sends: ProbeSends | None = None,
 ) -> AsyncIterator[Connection]:
     """Connect to the settings' models for as long as the block runs.
 
-    The first question of ``recipe`` about a made-up passage finds out how each is to be asked.
+    The first question of ``recipe`` about a made-up passage finds out how each is to be asked;
+    ``sends`` counts how often such questions were sent in vain, None: nobody does.
 
     Raises:
         ConfigError: No key, no embedded model, no price to hold a cap with, or the endpoint refuses
@@ -131,9 +135,8 @@ async def connected(
             for pool in given_pools
             if (name := pool.model or settings.model)
         }
-        spending = open_spending(settings, models, prices, folder)
-        _tell_lost(spending, bus)
-        stack.callback(spending.write, over=True)
+        spending = _spending(settings, models, prices, folder, bus, stack)
+        sharing = await open_sharing(settings, folder, spending.budget, bus)
         stations: list[Route] = []
         widths: dict[str, ConcurrencyLimit] = {}
         gauges: dict[str, str] = {}
@@ -160,8 +163,7 @@ async def connected(
                 is_escalation=given.escalation,
             )
             endpoints[given.name] = endpoint
-            dialect = header_dialect(endpoint)
-            stations.append(Route(pool, provider, Mode.JSON_SCHEMA, dialect))
+            stations.append(Route(pool, provider, Mode.JSON_SCHEMA, header_dialect(endpoint)))
             if isinstance(width, GradientLimit):
                 gauges[given.name] = endpoint.base_url
 
@@ -179,7 +181,9 @@ async def connected(
 
         _tell_ends(bus, prices, stations)
         pools = Pools([station.pool for station in stations], make_gate)
+        await stack.enter_async_context(held_to_share(sharing, pools, stop))
         exchange = Router(settings.model, stations, pools, clock, spending.budget, prices.find)
+        exchange.on_understated = _understated(endpoints, bus)
         in_flight = InFlight(stop)
 
         for given in given_pools:
@@ -187,8 +191,10 @@ async def connected(
 
         async def prepare(station: Route) -> None:
             name = station.pool.name
-            question = await make_question(recipe, station.pool.model)
-            probe = PoolProbe(endpoints[name], encoders[name], station, exchange, question, room)
+            question = await make_question(recipe, station.pool.model, _variant(sends))
+            probe = PoolProbe(
+                endpoints[name], encoders[name], station, exchange, question, room, sends
+            )
             await settle_mode(settings, probe, bus, stop, memory)
 
         if len(stations) == 1:
@@ -201,7 +207,7 @@ async def connected(
                 looking.start_soon(readiness.look_for, station)
             await readiness.wait()
         scout = make_scout(exchange, stop, bus)
-        look = partial(is_well, recipe, room, scout)
+        look = partial(is_well, recipe, room, scout, sends)
         yield Connection(
             client=Client(
                 exchange,
@@ -220,7 +226,7 @@ async def connected(
             gauges={base_url: pools.gate(name) for name, base_url in gauges.items()},
             spending=spending,
             room=room,
-            is_well=partial(look, settings.model),
+            is_well=look,
             endpoints=tuple(
                 (endpoints[station.pool.name], station.pool.model)
                 for station in stations
@@ -244,6 +250,25 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     if all(pool.escalation for pool in settings.pools):
         raise ConfigError("pools: one at least must not be for escalation")
     return settings.pools
+
+
+def _spending(
+    settings: Settings,
+    models: dict[str, Price | None],
+    prices: PriceTable,
+    folder: RunFolder,
+    bus: Bus,
+    stack: AsyncExitStack,
+) -> Spending:
+    """The run's budget, written down once more at the end of the block."""
+    spending = open_spending(settings, models, prices, folder)
+    _tell_lost(spending, bus)
+    stack.callback(spending.write, over=True)
+    return spending
+
+
+def _variant(sends: ProbeSends | None) -> int:
+    return sends.variant() if sends else 0
 
 
 def _tell_lost(spending: Spending, bus: Bus) -> None:
@@ -367,9 +392,8 @@ def _isolated(
 
 
 def header_dialect(endpoint: Endpoint) -> HeaderDialect:
-    """How the endpoint's headers about limits are read: as its profile says, or by its host."""
-    named = endpoint.profile.limits
-    return HeaderDialect(named) if named else dialect_of(endpoint.base_url)
+    """Return the dialect of the endpoint's rate-limit headers: its profile's, or its host's."""
+    return endpoint.profile.limits or dialect_of(endpoint.base_url)
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
@@ -441,6 +465,20 @@ def _left_out(
             usual = settings.model_copy(update={name: None}), pool.model_copy(update={name: None})
             exchange.reprice(pool.name, price_of(*usual, prices))
             line += ", and calls count at the usual price"
+        bus.emit(Notice(text=line))
+
+    return tell
+
+
+def _understated(endpoints: Mapping[str, Endpoint], bus: Bus) -> Callable[[str, int, int], None]:
+    """What to do when a server counts fewer tokens than its texts can have: say so."""
+
+    def tell(pool: str, tokens: int, chars: int) -> None:
+        line = (
+            f"{endpoints[pool].place} counts fewer tokens than texts can have ({tokens:,} for"
+            f" {chars:,} characters): the prompt was cut or cached there, or the count is wrong."
+            " Such calls are charged by our own count, and at their worst against caps"
+        )
         bus.emit(Notice(text=line))
 
     return tell

@@ -66,16 +66,34 @@ class Ending:
     """Keeps the run folder's card, manifest and counts true, and explains a run without pairs."""
 
     def __init__(
-        self, folder: RunFolder, lookup: LedgerReader, recipe: Recipe, settings: Settings
+        self,
+        folder: RunFolder,
+        lookup: LedgerReader,
+        recipe: Recipe,
+        settings: Settings,
+        followed: InputCounts | None = None,
     ) -> None:
+        """Begin a start.
+
+        Args:
+            folder: The run folder.
+            lookup: Its ledger.
+            recipe: What is run.
+            settings: Of this start.
+            followed: Of an input that is followed, what earlier starts are done with: it is not
+                read again.
+        """
         self._folder = folder
         self._lookup = lookup
         self._recipe = recipe
         self._settings = settings
         self._before = read_input_counts(folder)
-        self._read = self._dropped = self._planned = 0
-        self._repeated_chunks = self._repeated_chars = 0
-        self._skips: Counter[str] = Counter()
+        self._follows = followed is not None
+        base = followed or InputCounts()
+        self._planned = 0
+        self._read, self._dropped = base.read, base.dropped
+        self._repeated_chunks, self._repeated_chars = base.repeated_chunks, base.repeated_chars
+        self._skips: Counter[str] = Counter(base.skipped)
         self._first_skip = ""
         self._ended_before = sum(lookup.totals().units.values())
         self._is_read = False
@@ -149,6 +167,8 @@ class Ending:
             inputs=self._settings.inputs,
         )
         before = self._before
+        if self._follows:
+            return found
         if not found.is_whole and before.is_whole and before.inputs == found.inputs:
             return replace(before, expected=max(before.expected, found.expected))
         return found

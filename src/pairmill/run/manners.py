@@ -18,6 +18,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pairmill.chunking.gates import Dropped
 from pairmill.chunking.job import Job
@@ -80,10 +81,13 @@ class Manners:
 async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
     """Make and keep the cards of authors that have none yet; return what there is to say.
 
-    Input that cannot be read twice for nothing (standard input, remote files) gives none.
+    Input that cannot be read twice for nothing (standard input, remote files) gives none; one that
+    is followed is looked at once, as it is at the first start: what was asked stays as it was.
     """
     try:
         named = _named(job)
+        if named is not None and job.follow:
+            named = "the input that is followed"
         if named is None:
             return ["style cards need a second look at the input: a pipe or remote file gives none"]
         name = f"manners of {named}"
@@ -131,7 +135,7 @@ def _read_apart(job: Job) -> PooledCards:
     """
     process = Process(_MODULE, leads=True)
     try:
-        write_frame(process.inward, job)
+        write_frame(process.inward, replace(job, follow=False))
         return read_frame(process.outward, PooledCards)
     finally:
         process.end()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from pairmill.store.files import atomic_write, refusal
 from pairmill.store.folder import lock_folder, open_folder
 from pairmill.store.shards import KINDS
 from pairmill.store.sqlite.rebuild import rebuild
+from pairmill.store.superseded import SupersededLog, read_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,6 +203,10 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         for name in _KEPT:
             _copy(parts[0].folder.state / name, folder.state / name)
         _copy(parts[0].folder.path / "skipped.jsonl", folder.path / "skipped.jsonl")
+        with closing(SupersededLog(folder.path)) as log:
+            for part in parts:  # each is the one to know which of its own chunks are
+                gone = read_superseded(part.folder.path)
+                log.append((chunk, True) for chunk in sorted(gone) if part.partition.takes(chunk))
         states = [part.folder.state / "figures.json" for part in parts]
         merge_metrics(states, folder.state / "figures.json", folder.figures)
         atomic_write(folder.resolved, own.model_dump_json(indent=2).encode())

@@ -48,6 +48,7 @@ class RunMonitor:
         no_progress_s: How long nothing may become durable.
         good: Units that earlier starts got an answer for.
         bad: Units that they rejected.
+        is_idle: Whether there is nothing to work on, though more may come.
     """
 
     def __init__(
@@ -59,10 +60,12 @@ class RunMonitor:
         no_progress_s: float,
         good: int = 0,
         bad: int = 0,
+        is_idle: Callable[[], bool] = lambda: False,
     ) -> None:
         self._connection = connection
         self._bus = bus
         self._stop = stop
+        self._is_idle = is_idle
         self._fit = FitBreaker(good=good, bad=bad)
         self._watchdog = Watchdog(quiet_s=no_progress_s, now=time.monotonic())
         self._told_until: dict[str, float] = {}
@@ -84,6 +87,8 @@ class RunMonitor:
         while True:
             await anyio.sleep(LOOK_S)
             cause, until = self._look_at_pools()
+            if self._is_idle():
+                self._watchdog.progressed(time.monotonic())
             self._look_for_standstill(cause, until)
             await run_sync(self._connection.spending.write)
 

@@ -42,15 +42,16 @@ class SkippedLog:
 
     Fields are ``source``, ``reason`` (a few stable words), ``detail`` and ``fate`` (``skipped``:
     no document came of it; ``dropped``: its document has nothing to work on, or repeats another;
-    ``repeated``: some of its chunks do). Each start writes the
-    file anew. A disk that is full costs lines here, never the run.
+    ``repeated``: some of its chunks do). Each start writes the file anew, unless it goes on with an
+    input that it follows. A disk that is full costs lines here, never the run.
 
     Attributes:
         count: Pieces that were named, but for duplicates: what they say is used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
         self._path = path
+        self._goes_on = goes_on
         self._file: BinaryIO | None = None
         self.count = 0
 
@@ -66,12 +67,13 @@ class SkippedLog:
         }
         with suppress(OSError):
             if self._file is None:
-                self._file = self._path.open("wb")
+                self._file = self._path.open("ab")
             self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def __enter__(self) -> Self:
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        if not self._goes_on:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
         return self
 
     def __exit__(

@@ -6,19 +6,25 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from pairmill.clock import SystemClock
 from pairmill.config import is_local_model
-from pairmill.errors import EXIT_CONFIG, Blame, ConfigError, Kind, ProviderError, StoppedError
+from pairmill.errors import (
+    EXIT_CONFIG,
+    Blame,
+    ConfigError,
+    Kind,
+    PairmillError,
+    ProviderError,
+    StoppedError,
+)
 from pairmill.events import CallFailed, Notice
 from pairmill.llm.client import Client
 from pairmill.llm.endpoint import address_hint, refusal_hint
 from pairmill.llm.estimate import prompt_chars
-from pairmill.llm.modes import AT_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.providers.provider import Mode
 from pairmill.recipes.sample import is_answer, sample_question
-from pairmill.run.asking import InFlight
+from pairmill.run.asking import InFlight, ProbeSends
 from pairmill.run.stop import StoppingError
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from pairmill.llm.endpoint import Endpoint
     from pairmill.llm.modes import ModeFinding
     from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.retry import RetryPolicy
     from pairmill.llm.router import Route, Router
     from pairmill.recipes.recipe import Recipe
     from pairmill.records import Completion, Request
@@ -48,11 +55,12 @@ class PoolProbe:
     exchange: Router
     question: ProbeQuestion | None
     room: AnswerTokens
+    sends: ProbeSends | None = None
 
 
-async def make_question(recipe: Recipe, model: str) -> ProbeQuestion | None:
-    """A question of the run's own, for a model."""
-    sample = await sample_question(recipe, model)
+async def make_question(recipe: Recipe, model: str, variant: int = 0) -> ProbeQuestion | None:
+    """A question of the run's own, for a model; another one for each ``variant``."""
+    sample = await sample_question(recipe, model, variant)
     if sample is None:
         return None
     request, answer = sample
@@ -75,27 +83,22 @@ async def settle_mode(
         return
     impatience = _Impatience(bus, endpoint)
     bus.subscribe(impatience, CallFailed)
-    scout = make_scout(_OnePool(probe.exchange, pool.name), stop, bus)
+    scout = make_scout(_OnePool(probe.exchange, pool.name), stop, bus, IN_PROBE)
 
     async def ask(request: Request, mode: Mode) -> Completion:
         station.mode = mode
-        return await probe.room.ask(request, scout.complete)
+
+        async def complete(granted: Request) -> Completion:
+            body = probe.encoder.encode(granted, mode)
+            return await scout.complete(granted, probe.sends.log(body) if probe.sends else None)
+
+        return await probe.room.ask(request, complete)
 
     key = f"endpoint {endpoint.url} {pool.model} {endpoint.options.reasoning}"
     try:
         found = await find_mode(ask, probe.encoder, question, key, memory)
     except (ProviderError, StoppedError) as error:
-        line = f"{endpoint.place}: {error}"
-        is_refused = isinstance(error, ProviderError) and error.kind.meaning.ends_start
-        hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
-        if hint or is_refused or error.exit_code == EXIT_CONFIG:
-            raise ConfigError(f"{line} (model {pool.model}){hint}") from None
-        advice = ""
-        if isinstance(error, ProviderError) and error.code == "timeout":
-            advice = _on_silence(settings.timeout_s, question.request)
-        elif isinstance(error, ProviderError) and error.kind is Kind.LOST:
-            advice = "; if the server breaks on structured output, set structured_output: prompt"
-        raise StoppedError(f"{line}{advice}") from None
+        raise _explained(error, settings, endpoint, question.request) from None
     finally:
         impatience.is_over = True
     station.mode = found.mode
@@ -103,6 +106,21 @@ async def settle_mode(
         for model in {settings.model, pool.model}:  # requests carry the run's name for it
             probe.room.saw(model, found.thought_tokens)
     _tell_finding(found, endpoint, pool.model, bus)
+
+
+def _explained(
+    error: ProviderError | StoppedError, settings: Settings, endpoint: Endpoint, request: Request
+) -> PairmillError:
+    """Why a start ends at its first call, and what may be done about it."""
+    line = f"{endpoint.place}: {error}"
+    is_refused = isinstance(error, ProviderError) and error.kind.meaning.ends_start
+    hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
+    if hint or is_refused or error.exit_code == EXIT_CONFIG:
+        return ConfigError(f"{line} (model {request.model}){hint}")
+    advice = ""
+    if isinstance(error, ProviderError) and error.code == "timeout":
+        advice = _on_silence(settings.timeout_s, request)
+    return StoppedError(f"{line}{advice}")
 
 
 def _on_silence(timeout_s: float, request: Request) -> str:
@@ -119,7 +137,9 @@ def _on_silence(timeout_s: float, request: Request) -> str:
 _CHARS_PER_TOKEN = 4
 
 
-def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
+def make_scout(
+    admission: Admission, stop: Stop, bus: Bus, policy: RetryPolicy = AT_PROBE
+) -> Client:
     """Asks the questions that are no chunk's, and is not patient."""
     return Client(
         admission,
@@ -127,21 +147,27 @@ def make_scout(admission: Admission, stop: Stop, bus: Bus) -> Client:
         bus,
         SystemClock(),
         random.Random(),  # noqa: S311 (jitter)
-        policy=AT_PROBE,
+        policy=policy,
         purpose="probe",
     )
 
 
-async def is_well(recipe: Recipe, room: AnswerTokens, scout: Client, model: str) -> bool:
-    """Ask a recipe's question about a made-up passage; whether the model answered it."""
-    question = await make_question(recipe, model)
+async def is_well(
+    recipe: Recipe, room: AnswerTokens, scout: Client, sends: ProbeSends | None, model: str
+) -> bool:
+    """Ask a recipe's question about a made-up passage; whether the model answered it.
+
+    Each time it is another question: the one before may have been billed in vain.
+    """
+    question = await make_question(recipe, model, ProbeSends.fresh_variant())
     if question is None:
         return False
-    prompt = question.request.prompt  # another one than the start's, which was sent before
-    sampling = replace(prompt.sampling, seed=(prompt.sampling.seed or 0) + 1)
-    request = replace(question.request, prompt=replace(prompt, sampling=sampling))
+
+    async def complete(granted: Request) -> Completion:
+        return await scout.complete(granted, sends.log(granted.id.encode()) if sends else None)
+
     try:
-        await room.ask(request, scout.complete)
+        await room.ask(question.request, complete)
     except ProviderError as error:
         return error.kind is Kind.BADOUT
     except (StoppedError, StoppingError):
@@ -150,6 +176,13 @@ async def is_well(recipe: Recipe, room: AnswerTokens, scout: Client, model: str)
 
 
 def _tell_finding(found: ModeFinding, endpoint: Endpoint, model: str, bus: Bus) -> None:
+    if found.broke and found.mode is not Mode.JSON_SCHEMA:
+        bus.emit(
+            Notice(
+                text=f"{endpoint.place} answers without a schema, and with one does not:"
+                f" {found.broke}; going on with structured_output: {found.mode.value}"
+            )
+        )
     wish = endpoint.options.reasoning
     if found.thought_tokens > _WORTH_TELLING and wish in {"auto", "off"}:
         bus.emit(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pairmill.chunking.portions import ChunkBatch, Packed
     from pairmill.recipes.recipe import Recipe
+    from pairmill.run.follow_marks import FollowMarks
     from pairmill.sources.notes import Note
     from pairmill.store.entries import BilledSend
     from pairmill.store.ledger import LedgerReader
@@ -71,12 +72,17 @@ class Reader:
         recipe: Recipe,
         lookup: LedgerReader,
         only: frozenset[str] | None = None,
+        marks: FollowMarks | None = None,
     ) -> None:
-        """With ``only``, units that are not in it are passed over as if they were known."""
+        """With ``only``, units that are not in it are passed over as if they were known.
+
+        ``marks`` learn how far a followed input is worked on.
+        """
         self._portions = iter(portions)
         self._unit_of = digest_with(recipe.identity)
         self._lookup = lookup
         self._only = only
+        self._marks = marks
         self._active: set[str] = set()
 
     def next_batch(self) -> UnitBatch | None:
@@ -109,6 +115,8 @@ class Reader:
             if unit not in known.finished
         ]
         self._active.update(item.unit for item in work)
+        if self._marks is not None:
+            self._marks.add((item.unit for item in work), portion.mark)
         pairs = [(fresh[unit][1], count) for unit, count in known.pairs.items()]
         known_count = len(portion.chunks) - len(work)
         return UnitBatch(work, known_count, portion.notes, portion.documents, pairs)
@@ -116,3 +124,10 @@ class Reader:
     def done_with(self, unit: str) -> None:
         """Forget a unit whose outcome is committed."""
         self._active.discard(unit)
+        if self._marks is not None:
+            self._marks.end(unit)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every unit that was read has ended."""
+        return not self._active

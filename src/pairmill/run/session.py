@@ -18,9 +18,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+from msgspec.structs import replace
 
 from pairmill import __version__
 from pairmill.chunking.clean import READING_VERSION
+from pairmill.chunking.follow import check_follow
+from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import PORTION_CHUNKS
 from pairmill.chunking.reader_process import ReaderProcess
@@ -32,6 +35,7 @@ from pairmill.errors import (
     FolderError,
     PairmillError,
     StorageError,
+    UsageError,
 )
 from pairmill.events import (
     AnswerRead,
@@ -57,6 +61,7 @@ from pairmill.events import (
 from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
+from pairmill.run.asking import ProbeSends
 from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
@@ -64,6 +69,7 @@ from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
+from pairmill.run.follow_marks import FollowMarks
 from pairmill.run.inbox import Inbox
 from pairmill.run.manners import pool_manners
 from pairmill.run.memory import RunMemory
@@ -141,7 +147,8 @@ async def run(
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
     beside_it = [*companions, *load_companions(settings.companions)]
-    _check_places(settings)
+    follows = settings.follow and again is None
+    _check_places(settings, follows=follows)
     with ExitStack() as stack:
         if status := open_status_server(settings, __version__):
             stack.callback(status.close)
@@ -158,9 +165,7 @@ async def run(
         )
         adopted: list[str] = []
         recipe, changed = recipe_for(folder, settings)
-        reading = read_origin(folder).reading or READING_VERSION
-        if settings.accept_change or folder.is_blank:
-            reading = READING_VERSION
+        reading = _reading_of(folder, settings, follows=follows)
         if not again:
             changed = changed or check_copy(folder, recipe, accept_change=settings.accept_change)
             changed = changed or check_recipe(
@@ -180,8 +185,15 @@ async def run(
         )
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
-        portions = stack.enter_context(ReaderProcess(Job.of(settings, reading, keeps_memory=True)))
-        reader = Reader(portions, recipe, known, only)
+        followed = followed_counts(folder.path) if follows else None  # settles first
+        job = Job.of(settings, reading, keeps_memory=True, follows=follows)
+        reader = Reader(
+            stack.enter_context(ReaderProcess(job)),
+            recipe,
+            known,
+            only=only,
+            marks=FollowMarks(folder.state / MARK_FILE) if follows else None,
+        )
         writer = Writer(
             journal,
             bus,
@@ -191,7 +203,7 @@ async def run(
             disk_wait_s=settings.disk_wait_s,
         )
         bus.subscribe(partial(_keep_charge, writer), CallAnswered, CallCharged)
-        ending = Ending(folder, totals, recipe, settings)
+        ending = Ending(folder, totals, recipe, settings, followed)
         copied = notice_of_copy(recipe, folder, settings.recipe)
         watch = CanaryGuard(
             Stop(),
@@ -201,7 +213,7 @@ async def run(
             on_trial=recipe.is_watched,
         )
         pooled = (
-            await pool_manners(Job.of(settings, reading), watch.memory)
+            await pool_manners(replace(job, keeps_memory=False), watch.memory)
             if recipe.pools_manners and not again
             else ()
         )
@@ -213,7 +225,7 @@ async def run(
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
         bus.subscribe(figures.listen, PairJudged, PairEvolved, ShardPublished)
         bus.subscribe(figures.listen_to_verifier, PairVerified, SentenceTried)
-        skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl"))
+        skipped = stack.enter_context(SkippedLog(folder.path / "skipped.jsonl", goes_on=follows))
         bus.subscribe(skipped.listen, InputSkipped)
         stack.callback(figures.save)
         session = _Session(
@@ -258,16 +270,36 @@ def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None
         watch.checkers.close()
 
 
-def _check_places(settings: Settings) -> None:
+def _check_places(settings: Settings, *, follows: bool) -> None:
     """Look at inputs and output before anything is touched.
 
     Raises:
         InputError: An input is not there or cannot be read.
         ConfigError: What lies around a part's folder is of another run.
+        UsageError: The inputs are to be followed, and a setting does not go with that.
     """
-    check_inputs(settings.inputs, settings.output, settings.sources)
+    if follows:
+        check_follow(settings)
+    check_inputs(settings.inputs, settings.output, settings.sources, may_be_empty=follows)
     if settings.partition:
         check_parts(settings.output, parse_partition(settings.partition, os.environ))
+
+
+def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
+    """The version of reading that a folder goes on with.
+
+    Raises:
+        UsageError: Its input is to be followed, and that version cannot.
+    """
+    reading = read_origin(folder).reading or READING_VERSION
+    if settings.accept_change or folder.is_blank:
+        return READING_VERSION
+    if follows and reading < READING_VERSION:
+        raise UsageError(
+            f"{settings.output}: begun with an earlier version of reading, by which an input"
+            " cannot be followed; add --accept-change, or give another folder with -o"
+        )
+    return reading
 
 
 def _keys(settings: Settings) -> list[str]:
@@ -393,6 +425,7 @@ class _Session:
                     self._stop,
                     self._folder,
                     self._watch.memory,
+                    ProbeSends(self._folder, self._writer),
                 ) as connection:
                     self._idle = None
                     self._budget = connection.spending.budget
@@ -426,7 +459,13 @@ class _Session:
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
         vigil = RunMonitor(
-            connection, self._bus, self._stop, no_progress_s=quiet_s, good=good, bad=bad
+            connection,
+            self._bus,
+            self._stop,
+            no_progress_s=quiet_s,
+            good=good,
+            bad=bad,
+            is_idle=self._is_idle,
         )
         self._bus.subscribe(vigil, AnswerRead, Committed)
         crew = WorkerGroup(connection.in_flight)
@@ -448,6 +487,10 @@ class _Session:
                 guarding.cancel_scope.cancel()
         finally:
             timeline.close(self._stop.reason or "done")
+
+    def _is_idle(self) -> bool:
+        """Whether all that came of an input that is followed is done with."""
+        return self._settings.follow and self._reader.is_idle
 
     def _questions(self, model: str) -> Questions:
         attempts = self._settings.max_attempts
@@ -523,6 +566,8 @@ class _Session:
         elif self._suspended:
             exit_code = EXIT_RESUMABLE
             reason = f"{self._suspended:,} chunks wait for an answer that comes later"
+        elif not self._chunks and self._settings.follow and not self._puts_back:
+            reason = "" if counts.ended else "nothing came yet"
         elif not self._chunks:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not pairs:
@@ -540,9 +585,9 @@ class _Session:
             asked=asked,
             chunks=self._chunks,
             pairs=pairs,
-            warning=self._warning(wrote=pairs > self._pairs_before),
+            warning=self._warning(wrote=account.totals.pairs > self._pairs_before),
             counts=counts,
-            new_pairs=pairs - self._pairs_before,
+            new_pairs=account.totals.pairs - self._pairs_before,
             usd=account.usd,
             usd_in_doubt=account.usd_in_doubt,
             calls=account.totals.calls,

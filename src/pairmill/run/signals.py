@@ -1,4 +1,8 @@
-"""SIGINT, SIGTERM and SIGHUP: the first ends a run gently, the second at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first ends a run gently, the second at once.
+
+Also where the run was ending by itself already (a cap, a refused key): whoever sends the first
+signal wants the gentle end, which is under way.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +37,9 @@ async def listen(stop: Stop, bus: Bus) -> None:
         with anyio.open_signal_receiver(*heard) as signals:
             async for number in signals:
                 now_s = time.monotonic()
-                if first_at_s is not None and now_s - first_at_s < _APART_S:
-                    continue
-                if stop.is_requested:
+                if first_at_s is not None:
+                    if now_s - first_at_s < _APART_S:
+                        continue
                     os._exit(EXIT_RESUMABLE)  # the journal is safe at every moment
                 first_at_s = now_s
                 name = signal.Signals(number).name

@@ -2,17 +2,20 @@
 
 A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
 whose failure cost nothing is asked again, later, and so is one whose request may be billed but once
-more; one that failed for good waits for evidence. Answers to calls that were sent after it failed
-speak for the server, and it becomes a tombstone. At the end of a run, where no others come, a
-question of the run's own about a made-up passage is the evidence. A run that is ended since its
-pool refuses everything leaves it open: the next start asks again.
+more; one that failed for good waits for evidence. Evidence is what becomes of others at the same
+model. Answers to calls that were sent after it failed speak for the server, and it becomes a
+tombstone; others that fail in the same way, now and then, speak for the chunk: it is asked again
+until chance alone cannot be the reason. At the end of a run, where no others come, a question of
+the run's own about a made-up passage is the evidence. A run that is ended since its pool refuses
+everything leaves it open: the next start asks again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -29,22 +32,33 @@ if TYPE_CHECKING:
     from pairmill.run.stop import Stop
     from pairmill.store.rows import UnitResult
 
-__all__ = ["Suspects"]
+__all__ = ["Cause", "Suspects"]
 
 _SILENCE = "no answer in time"  # ours, not a proxy's
 _EVIDENCE = 3  # answers that speak for the server
 _NOT_ITS_OWN = frozenset({Blame.ACCOUNT, Blame.SETTINGS})
-_MOST_IF_NOT_ITS_OWN = 3
+_LEAST_IF_NOT_ITS_OWN = 3
+_MOST_AGAIN = 30
+_CHANCE = 1e-5  # that a chunk is given up for refusals that meet chunks at random
 _SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
+_AN_ACCIDENT = 1  # so often a unit is asked again though nothing was answered since
+
+
+class Cause(Struct, frozen=True):
+    """How a unit's last call failed: its kind, what the server said, and the model it asked."""
+
+    kind: Kind
+    sentence: str
+    model: str = ""
 
 
 class _Waiting(Struct):
-    """A unit to ask once more; ``is_billed``: for the last time, and it may be billed."""
+    """A unit to ask once more, for the n-th time; ``is_billed``: for the last time."""
 
     at: float
     work: Work
-    kind: Kind
-    sentence: str
+    cause: Cause
+    asked: int
     is_billed: bool
 
 
@@ -52,8 +66,7 @@ class _Held(Struct, eq=False):
     """A result that is not written yet."""
 
     at: float
-    kind: Kind
-    sentence: str
+    cause: Cause
     result: UnitResult
     answers: int = 0
 
@@ -65,8 +78,8 @@ class Suspects:
         put: Writes a result.
         inbox: Takes a unit that is to be asked once more.
         stop: Asked for where the fault is not the chunks'.
-        is_well: Asks a question that is not at fault, and says whether it was answered. Asked where
-            no answers to others tell, and chunks were answered before.
+        is_well: Asks a model a question that is not at fault, and says whether it was answered.
+            Asked where no answers to others tell, and chunks were answered before.
     """
 
     def __init__(
@@ -74,82 +87,106 @@ class Suspects:
         put: Callable[[UnitResult], None],
         inbox: Inbox,
         stop: Stop,
-        is_well: Callable[[], Awaitable[bool]],
+        is_well: Callable[[str], Awaitable[bool]],
     ) -> None:
         self._put = put
         self._inbox = inbox
         self._stop = stop
         self._is_well = is_well
         self._asking = asyncio.Lock()
-        self._answered_at = float("-inf")
-        self._asked_at = float("-inf")  # when ``is_well`` was asked last, and said yes
-        self._waiting: deque[_Waiting] = deque()
+        # By model:
+        self._answered_at: defaultdict[str, float] = defaultdict(lambda: float("-inf"))
+        self._asked_at: defaultdict[str, float] = defaultdict(lambda: float("-inf"))
+        self._waiting: defaultdict[str, deque[_Waiting]] = defaultdict(deque)
+        self._answers: Counter[str] = Counter()
+        self._failures: Counter[tuple[str, Kind]] = Counter()
         self._held: list[_Held] = []
-        self._asked_again: dict[str, int] = {}
-        self._answers = 0
+        self._asked_again: dict[str, int] = {}  # by unit
 
-    def set_aside(self, work: Work, kind: Kind, sentence: str, *, billed_sends: int) -> bool:
+    def set_aside(self, work: Work, cause: Cause, *, billed_sends: int) -> bool:
         """Whether to ask a unit that failed once more, later; if so, it is kept for that.
 
-        Not where the server named the chunk itself, or where it was done already: once, and a few
-        times for what speaks of the settings or the account, which is no chunk's fault as long as
-        others are answered. A request that may have been billed is sent once more, and so is the
-        next of the same unit.
+        Not where the server named the chunk itself, or where it was done so often already that the
+        failures of others do not explain it. A request that may have been billed is sent once more,
+        and so is the next of the same unit.
         """
-        if kind is Kind.CHUNK or billed_sends >= MOST_BILLED:
+        if cause.kind is Kind.CHUNK or billed_sends >= MOST_BILLED:
             return False
+        asked = self._asked_again.get(work.unit, 0)
         if not billed_sends:
-            asked = self._asked_again.get(work.unit, 0)
-            if asked >= (_MOST_IF_NOT_ITS_OWN if kind.meaning.blame in _NOT_ITS_OWN else 1):
+            self._failures[cause.model, cause.kind] += 1
+            if asked >= self._most_again(cause, asked + 1):
                 return False
-            self._asked_again[work.unit] = asked + 1
+            asked += 1
+            self._asked_again[work.unit] = asked
         now = time.monotonic()
-        self._waiting.append(_Waiting(now, work, kind, sentence, billed_sends > 0))
+        self._waiting[cause.model].append(_Waiting(now, work, cause, asked, billed_sends > 0))
         return True
+
+    def _most_again(self, cause: Cause, own: int) -> int:
+        """How often a unit is asked again that failed so for nothing.
+
+        Once, where others do not; a few times for what speaks of the settings or the account, which
+        is no chunk's fault as long as others are answered. Where a share p of the others' calls
+        fails likewise, as often as makes p to that power small.
+        """
+        least = _LEAST_IF_NOT_ITS_OWN if cause.kind.meaning.blame in _NOT_ITS_OWN else 1
+        others = max(0, self._failures[cause.model, cause.kind] - own)
+        if not others:
+            return least
+        share = others / (others + self._answers[cause.model] + 1)
+        return max(least, min(_MOST_AGAIN, math.ceil(math.log(_CHANCE) / math.log(share)) - 1))
 
     async def take(self) -> Work | None:
         """Return a unit to ask once more, for a worker that has nothing else to do.
 
         Where several failed since the last answer, a request that may be billed is not sent for
-        the last time before a question of our own is answered. If that is not, the run is ended,
-        and the next start asks again.
+        the last time before a question of our own is answered; nor is a unit asked for the third
+        time. If that question is not answered, the run is ended, and the next start asks again.
         """
-        if not self._waiting:
+        model = next((name for name, waiting in self._waiting.items() if waiting), None)
+        if model is None:
             return None
-        since = sum(it.is_billed and it.at > self._answered_at for it in self._waiting)
-        waiting = self._waiting.popleft()
-        is_risky = waiting.is_billed and waiting.at > self._answered_at and since >= _SEVERAL
-        if not is_risky or await self._is_safe(waiting.at):
-            return waiting.work
-        self._end(waiting.kind, waiting.sentence, 1 + len(self._waiting))
+        waiting, answered_at = self._waiting[model], self._answered_at[model]
+        since = sum(it.is_billed and it.at > answered_at for it in waiting)
+        first = waiting.popleft()
+        is_often = since >= _SEVERAL if first.is_billed else first.asked > _AN_ACCIDENT
+        is_risky = is_often and first.at > answered_at
+        if not is_risky or await self._is_safe(model, first.at):
+            return first.work
+        self._end(first.cause, 1 + len(waiting))
         return None
 
-    async def _is_safe(self, failed_at: float) -> bool:
+    async def _is_safe(self, model: str, failed_at: float) -> bool:
         """Whether a question of our own is answered that was asked after something failed."""
         async with self._asking:
-            if self._asked_at < failed_at and not self._stop.is_requested:
+            if self._asked_at[model] < failed_at and not self._stop.is_requested:
                 began = time.monotonic()
-                if await self._is_well():
-                    self._asked_at = began
-            return self._asked_at >= failed_at
+                if await self._is_well(model):
+                    self._asked_at[model] = began
+            return self._asked_at[model] >= failed_at
 
-    def hold(self, result: UnitResult, kind: Kind, sentence: str) -> None:
+    def hold(self, result: UnitResult, cause: Cause) -> None:
         """Keep a result back until it is known whether it is the chunk's own."""
-        self._held.append(_Held(time.monotonic(), kind, sentence, result))
+        self._held.append(_Held(time.monotonic(), cause, result))
 
     def listen(self, event: CallAnswered) -> None:
-        """Take note of an answer."""
-        self._answers += 1
-        self._answered_at = time.monotonic()
-        if not self._waiting and not self._held:
+        """Take note of an answer, for what failed at the same model."""
+        model, now = event.asked or event.model, time.monotonic()
+        self._answers[model] += 1
+        self._answered_at[model] = now
+        waiting = self._waiting.get(model)
+        if not waiting and not self._held:
             return
-        sent_at = time.monotonic() - event.seconds
-        while self._waiting and self._waiting[0].at <= sent_at:
-            self._inbox.put_back(self._waiting.popleft().work)
+        sent_at = now - event.seconds
+        while waiting and waiting[0].at <= sent_at:
+            self._inbox.put_back(waiting.popleft().work)
+        released = []
         for held in self._held:
-            held.answers += held.at <= sent_at
-        if self._held and self._held[0].answers >= _EVIDENCE:
-            released = [held for held in self._held if held.answers >= _EVIDENCE]
+            held.answers += held.at <= sent_at and held.cause.model == model
+            if held.answers >= _EVIDENCE:
+                released.append(held)
+        if released:
             self._held = [held for held in self._held if held.answers < _EVIDENCE]
             for held in released:
                 self._put(held.result)
@@ -163,28 +200,34 @@ class Suspects:
         held, self._held = self._held, []
         if self._stop.is_requested:
             return
-        unknown = [it for it in held if it.kind is not Kind.CHUNK and not it.answers]
-        has_answers = has_pairs or self._answers > 0
-        blamed = _blamed(unknown, has_answers=has_answers)
-        if blamed is not None and has_answers and await self._is_well():
-            blamed = None
-        if blamed is not None:
-            self._end(blamed.kind, blamed.sentence, len(unknown))
+        has_answers = has_pairs or self._answers.total() > 0
+        open_ = set()
+        for model in dict.fromkeys(it.cause.model for it in held):
+            unknown = [it for it in held if it.cause.model == model and _is_unknown(it)]
+            blamed = _blamed(unknown, has_answers=has_answers)
+            if blamed is not None and not (has_answers and await self._is_well(model)):
+                self._end(blamed.cause, len(unknown))
+                open_.update(unknown)
         for it in held:
-            if blamed is None or it not in unknown:
+            if it not in open_:
                 self._put(it.result)
 
-    def _end(self, kind: Kind, sentence: str, count: int) -> None:
+    def _end(self, cause: Cause, count: int) -> None:
         """Stop the run, since so many chunks in a row got no answer, and nobody else does."""
         chunks = "the last chunk" if count == 1 else f"the last {count} chunks"
-        advice = "; raise timeout_s" if sentence == _SILENCE else ""
-        self._stop.request(f"{chunks} got no answer: {sentence}{advice}", kind.meaning.exit_code)
+        advice = "; raise timeout_s" if cause.sentence == _SILENCE else ""
+        line = f"{chunks} got no answer: {cause.sentence}{advice}"
+        self._stop.request(line, cause.kind.meaning.exit_code)
+
+
+def _is_unknown(held: _Held) -> bool:
+    return held.cause.kind is not Kind.CHUNK and not held.answers
 
 
 def _blamed(unknown: list[_Held], *, has_answers: bool) -> _Held | None:
     """The failure that the server, the account or the settings may be to blame for."""
     for it in unknown:
-        if it.kind.meaning.blame in {Blame.ACCOUNT, Blame.SETTINGS}:
+        if it.cause.kind.meaning.blame in _NOT_ITS_OWN:
             return it
     if not unknown or (len(unknown) < _SEVERAL and has_answers):
         return None

@@ -14,6 +14,7 @@ from pairmill.recipes.repair import Asker
 from pairmill.records import Outcome, Pair, Rejection
 from pairmill.run.asking import UnitCalls
 from pairmill.run.stop import StoppingError
+from pairmill.run.suspects import Cause
 from pairmill.store.rows import RowOrigin, UnitResult
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ class WorkerContext:
 
 
 class _Failure(Struct, frozen=True):
-    """Why a recipe wrote nothing; ``kind`` where that is a call that got no answer."""
+    """Why a recipe wrote nothing; ``cause`` where that is a call that got no answer."""
 
     rejection: Rejection
-    kind: Kind | None = None
+    cause: Cause | None = None
     billed_sends: int = 0
 
     @property
@@ -108,8 +109,8 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     _leave(turn)
     if failure is None:
         _hand_over(work, pairs, asker, None, shop)
-    elif failure.kind is None or not shop.suspects.set_aside(
-        work, failure.kind, failure.rejection.detail, billed_sends=failure.billed_sends
+    elif failure.cause is None or not shop.suspects.set_aside(
+        work, failure.cause, billed_sends=failure.billed_sends
     ):
         asker.drop(failure.rejection)
         _hand_over(work, pairs, asker, failure, shop)
@@ -129,16 +130,23 @@ async def _write(
         return await shop.recipe.write(work.chunk, asker), None
     except RejectedError as error:
         rejection = Rejection(error.reason, error.detail, error.raw)
-        return [], _Failure(rejection, error.kind, error.billed_sends)
+        return [], _failed(rejection, error.kind, error)
     except ProviderError as error:
         rejection = Rejection(error.reason, str(error))
         kind = None if error.was_known else error.kind
-        return [], _Failure(rejection, kind, error.billed_sends)
+        return [], _failed(rejection, kind, error)
     except (PairmillError, PendingError, StoppingError):
         raise
     except Exception as error:  # noqa: BLE001 (the worker's boundary: a fault in a recipe)
         reason = f"{shop.recipe.name}: {type(error).__name__}"
         return [], _Failure(Rejection("recipe_error", reason))
+
+
+def _failed(
+    rejection: Rejection, kind: Kind | None, error: RejectedError | ProviderError
+) -> _Failure:
+    cause = Cause(kind, rejection.detail, error.model) if kind is not None else None
+    return _Failure(rejection, cause, error.billed_sends)
 
 
 def _hand_over(
@@ -156,8 +164,8 @@ def _hand_over(
     )
     outcome = _outcome(pairs, reason)
     result = UnitResult(work.chunk, origin, outcome, pairs, asker.dropped, reason)
-    if failure is not None and failure.kind is not None:
-        shop.suspects.hold(result, failure.kind, failure.rejection.detail)
+    if failure is not None and failure.cause is not None:
+        shop.suspects.hold(result, failure.cause)
     else:
         shop.writer.put_result(result)
     shop.bus.emit(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairmill.llm.limits.headers import Unit
-from pairmill.plain import plain
+from pairmill.plain import hanging, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +82,9 @@ def print_findings(
             table.add_row(Text(name, style="dim"), Text(value))
         out.print(table)
         for line in plan:
-            out.print(Text(f"  {line}"), soft_wrap=True)
+            told = f"  {line}"
+            width = out.width if out.is_terminal else len(told)
+            out.print(Text(hanging(told, width)), soft_wrap=True)
 
 
 def thinking_line(found: Findings) -> str:

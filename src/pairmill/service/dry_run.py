@@ -13,6 +13,7 @@ from pairmill.errors import InputError, UsageError
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.sample import first_question
 from pairmill.service.survey import survey
+from pairmill.service.tell import tell
 from pairmill.sources.files import STANDARD_INPUT
 
 if TYPE_CHECKING:
@@ -36,18 +37,17 @@ async def _print_plan(settings: Settings) -> None:
     recipe = make_recipe(settings)
     found = await survey(settings)
     for reason, count in found.reasons.items():
-        typer.echo(f"  skipped    {count:,} x {reason}", err=True)
-    typer.echo(
+        tell(f"  skipped    {count:,} x {reason}")
+    tell(
         f"{found.documents:,} documents, {found.chunks:,} chunks, {found.finished:,} of them done;"
         f" {found.fresh * found.calls:,.0f} calls of recipe {recipe.name}"
         f" {recipe.prompt_version} to {settings.model}",
-        err=True,
     )
     chunks = read_chunks(for_unit(settings, recipe), lambda _note: None)
     for chunk in islice(chunks, 1):
         question = await first_question(recipe, chunk)
         if question is None:
-            typer.echo("the recipe asks nothing about the first chunk", err=True)
+            tell("the recipe asks nothing about the first chunk")
             return
         prompt, _ = question
         for message in prompt.template.messages:

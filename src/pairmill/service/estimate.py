@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pairmill.llm.prices import Price
     from pairmill.service.pilot import Pace
     from pairmill.service.survey import Survey
-    from pairmill.store.measured import Mean
+    from pairmill.store.entries import Mean
 
 __all__ = ["Estimate", "Range", "estimate", "usual_call"]
 

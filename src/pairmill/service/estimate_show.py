@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pairmill.plain import hanging
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -87,7 +89,8 @@ def print_estimate(
         table.add_row(name, *shown)
     out.print(table)
     for note in notes:
-        out.print(note, markup=False, soft_wrap=True)
+        width = out.width if out.is_terminal else len(note)
+        out.print(hanging(note, width), markup=False, soft_wrap=True)
 
 
 def _whole(values: Range) -> list[int]:

@@ -17,9 +17,8 @@ from pairmill.recipes.trials import MOST_EARLY
 from pairmill.records import Chunk, digest
 from pairmill.service.rehearsal import rehearse_unit
 from pairmill.sources.notes import InputFate
-from pairmill.store.entries import UnitKey
+from pairmill.store.entries import Measured, UnitKey
 from pairmill.store.folder import read_folder
-from pairmill.store.measured import Measured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -83,11 +83,19 @@ def _body_of(reply: Reply, facts: Mapping[str, Any]) -> tuple[bytes, bool]:
 
 
 def _alter(envelope: dict[str, Any], reply: Reply, facts: Mapping[str, Any]) -> Any:
+    if reply.usage_share is not None:
+        envelope["usage"] = _shrunk(envelope["usage"], reply.usage_share)
     for path, value in reply.set.items():
         _put(envelope, path.split("."), fill_places(value, facts))
     for path in reply.drop:
         _take_out(envelope, path.split("."))
     return envelope
+
+
+def _shrunk(counts: Any, share: float) -> Any:
+    if isinstance(counts, dict):
+        return {name: _shrunk(count, share) for name, count in counts.items()}
+    return round(counts * share) if isinstance(counts, int | float) else counts
 
 
 def _put(node: Any, path: list[str], value: Any) -> None:

@@ -117,6 +117,7 @@ class Reply:
         set: Dotted paths in the envelope (``choices.0.message.content``) to their new values.
         drop: Dotted paths in the envelope to leave out.
         min_tokens: The answer is padded to so many tokens, whatever max_tokens says.
+        usage_share: What ``usage`` counts, as a share of what is billed.
         content_type: Other than ``application/json`` (or ``text/html`` for a string).
         before, after: Text around the body.
         stream: The answer comes as server-sent events, whatever was asked for.
@@ -135,6 +136,7 @@ class Reply:
     set: dict[str, Any] = field(default_factory=dict, hash=False)
     drop: tuple[str, ...] = ()
     min_tokens: int | None = None
+    usage_share: float | None = None
     content_type: str | None = None
     before: str = ""
     after: str = ""

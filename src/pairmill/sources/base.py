@@ -124,6 +124,7 @@ class Opener:
         formats: The formats of the run, for what lies in an archive.
         is_plain: Whether the stream is the file as it is, not unpacked.
         path: Where the file is, if it is one of the file system.
+        first_line: Of a stretch of a growing file, the number of its first line; 0: it is whole.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Opener:
     formats: Formats | None = None
     is_plain: bool = True
     path: Path | None = None
+    first_line: int = 0
 
     def skip(self, where: str, reason: str, detail: str = "") -> None:
         """Report a piece that gives no document; ``where`` is added to the label."""

@@ -104,8 +104,16 @@ class FoundFile:
     remote: RemoteFile | None = None
 
 
-def check_inputs(inputs: tuple[str, ...], output: Path, sources: tuple[str, ...] = ()) -> None:
+def check_inputs(
+    inputs: tuple[str, ...],
+    output: Path,
+    sources: tuple[str, ...] = (),
+    *,
+    may_be_empty: bool = False,
+) -> None:
     """Look at every input before the first is read, so that a mistake is told at once.
+
+    With ``may_be_empty``, a folder need not hold a file yet.
 
     Raises:
         ConfigError: A format of the user's own cannot be loaded.
@@ -119,7 +127,7 @@ def check_inputs(inputs: tuple[str, ...], output: Path, sources: tuple[str, ...]
         if is_remote(given):
             check_remote(given)
         elif given != STANDARD_INPUT:
-            _check(given, output, formats)
+            _check(given, output, formats, may_be_empty=may_be_empty)
 
 
 def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[FoundFile]:
@@ -151,7 +159,7 @@ def _remote_files(given: str, watch: Watch) -> Iterator[FoundFile]:
             yield FoundFile(None, file.label, from_folder, file)
 
 
-def _check(given: str, output: Path, formats: Formats) -> None:
+def _check(given: str, output: Path, formats: Formats, *, may_be_empty: bool) -> None:
     label = _label(given)
     try:
         mode = os.stat(given).st_mode  # noqa: PTH116 (a path given as text may hold anything)
@@ -163,16 +171,20 @@ def _check(given: str, output: Path, formats: Formats) -> None:
         if not os.access(given, os.R_OK):
             raise InputError(f"cannot read {label}: permission denied")
     elif stat.S_ISDIR(mode):
-        _check_folder(given, label, output, formats)
+        _check_folder(given, label, output, formats, may_be_empty=may_be_empty)
     else:
         raise InputError(
             f"{label} is a pipe or a device; give it as standard input: ... < {label}, and -"
         )
 
 
-def _check_folder(given: str, label: str, output: Path, formats: Formats) -> None:
+def _check_folder(
+    given: str, label: str, output: Path, formats: Formats, *, may_be_empty: bool
+) -> None:
     if not os.access(given, os.R_OK | os.X_OK):
         raise InputError(f"cannot read {label}: permission denied")
+    if may_be_empty:
+        return
     for _ in _walk(given, Path(given).resolve(), output.resolve(), lambda _: None):
         return
     kinds = " ".join(formats.endings)

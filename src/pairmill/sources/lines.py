@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener
     from pairmill.sources.streams import Stream
 
-__all__ = ["JSON_LINES", "cut_lines", "read_lines"]
+__all__ = ["JSON_LINES", "cut_lines", "is_one_value", "read_lines"]
 
 _OPENS = re.compile(rb"\[\s*[{\"]|\{\s*[\"}]")
 _LOOKED_AT_LINES = 20
@@ -26,13 +26,14 @@ _LOOKED_AT_LINES = 20
 def read_lines(opener: Opener) -> Documents:
     """Yield a document for each line; a line that gives none is reported by its number."""
     head, opener.stream = take_head(opener.stream)
-    if _is_one_value(head):
+    before = opener.first_line - 1 if opener.first_line else 0
+    if not opener.first_line and is_one_value(head):
         yield from read_items(opener)
         return
     decoder = Decoder(opener)
-    found = False
+    found = opener.first_line > 0
     for number, line in cut_lines(opener.stream, opener.max_bytes):
-        where = f":{number}"
+        where = f":{before + number}"
         if isinstance(line, int):
             opener.skip(where, "line too long", too_long(line, opener.max_bytes))
             found = True
@@ -45,7 +46,7 @@ def read_lines(opener: Opener) -> Documents:
         opener.skip("", "no records")
 
 
-def _is_one_value(head: bytes) -> bool:
+def is_one_value(head: bytes) -> bool:
     """Return whether a file is one JSON value over several lines, so that no line is a record."""
     start = head.lstrip()
     if not start.startswith((b"{", b"[")):

@@ -1,8 +1,8 @@
 """What became of documents, chunks and pairs, as sums that add up.
 
 ``documents = used + skipped by reason``; ``chunks = written + empty + rejected + to do``;
-``pairs = kept + dropped by reason``. Card, manifest, report, ``status``, the live line and the end
-of a run all take their figures from `count_run`.
+``pairs = kept + superseded + dropped by reason``. Card, manifest, report, ``status``, the live line
+and the end of a run all take their figures from `count_run`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pairmill.plain import plain
 from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
 from pairmill.store.files import refusal
-from pairmill.store.reading import read_lines
+from pairmill.store.shard_rows import read_lines
+from pairmill.store.superseded import count_superseded, read_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,6 +105,8 @@ class RunCounts:
         retried: Lines of ``rejected/`` about chunks that were asked again since.
         repeated: Chunks that were found in the input and repeat others; none of ``chunks``.
         repeated_chars: How long these are together.
+        superseded: Pairs that stand in ``data/``, and whose article has changed since; none of
+            ``pairs``.
     """
 
     documents: int
@@ -120,6 +123,7 @@ class RunCounts:
     retried: int
     repeated: int = 0
     repeated_chars: int = 0
+    superseded: int = 0
 
     @property
     def rejected_chunks(self) -> int:
@@ -172,6 +176,7 @@ class RunCounts:
             retried=found["reject_lines"] - told,
             repeated=found.get("duplicates", {}).get("chunks", 0),
             repeated_chars=found.get("duplicates", {}).get("chars", 0),
+            superseded=pairs.get("superseded", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -191,8 +196,9 @@ class RunCounts:
                 "to_do": self.to_do,
             },
             "pairs": {
-                "all": self.pairs + self.dropped_pairs,
+                "all": self.pairs + self.superseded + self.dropped_pairs,
                 "kept": self.pairs,
+                "superseded": self.superseded,
                 "dropped": dict(self.dropped),
             },
             "duplicates": {"chunks": self.repeated, "chars": self.repeated_chars},
@@ -232,8 +238,10 @@ def describe(counts: RunCounts) -> list[tuple[str, str]]:
     chunks += f" + {counts.rejected_chunks:,} rejected"
     more = "" if counts.is_input_whole else ", more of the input was not read"
     chunks += f" + {counts.to_do:,} to do{more}" if counts.to_do or more else ""
-    made = counts.pairs + counts.dropped_pairs
-    pairs = f"{made:,} = {counts.pairs:,} kept + {counts.dropped_pairs:,} dropped"
+    made = counts.pairs + counts.superseded + counts.dropped_pairs
+    pairs = f"{made:,} = {counts.pairs:,} kept"
+    pairs += f" + {counts.superseded:,} superseded" if counts.superseded else ""
+    pairs += f" + {counts.dropped_pairs:,} dropped"
     lines = [
         ("documents", documents + _reasons(counts.skipped)),
         ("chunks", chunks + _reasons(counts.rejected)),
@@ -303,8 +311,9 @@ def chunk_sums(counts: RunCounts) -> list[tuple[str, int]]:
 def pair_sums(counts: RunCounts) -> list[tuple[str, int]]:
     """All pairs, and what became of them, by labels for people."""
     return [
-        ("all", counts.pairs + counts.dropped_pairs),
+        ("all", counts.pairs + counts.superseded + counts.dropped_pairs),
         ("kept", counts.pairs),
+        *([("superseded: the article changed", counts.superseded)] if counts.superseded else []),
         *((f"dropped: {reason}", number) for reason, number in counts.dropped.items()),
     ]
 
@@ -324,11 +333,26 @@ def count_run(folder: RunFolder, lookup: LedgerReader, totals: Totals | None = N
     drops: Mapping[DropKey, int] | None = totals.drops
     if drops is None:
         drops = count_drops(folder, lookup.shards())
-    return add_up(folder, totals, drops, lookup.reopened())
+    superseded = read_superseded(folder.path)
+    old = count_superseded(superseded, _identities(folder), lookup) if superseded else 0
+    return add_up(folder, totals, drops, lookup.reopened(), old)
+
+
+def _identities(folder: RunFolder) -> list[str]:
+    """Of the recipes that the folder was filled with."""
+    try:
+        found = orjson.loads(folder.origin.read_bytes())["identities"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+    return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
 
 def add_up(
-    folder: RunFolder, totals: Totals, drops: Mapping[DropKey, int], reopened: int = 0
+    folder: RunFolder,
+    totals: Totals,
+    drops: Mapping[DropKey, int],
+    reopened: int = 0,
+    superseded: int = 0,
 ) -> RunCounts:
     """Add up a run from the sums of its ledger; see ``count_run``."""
     found = read_input_counts(folder)
@@ -347,11 +371,12 @@ def add_up(
         empty_reasons=of_empty if sum(of_empty.values()) == empty else {},
         rejected=dict(totals.reasons),
         to_do=max(0, found.expected - ended, reopened),
-        pairs=totals.pairs,
+        pairs=totals.pairs - superseded,
         dropped=_of_scope(drops, "pair"),
         retried=whole_lines - empty - sum(totals.reasons.values()),
         repeated=found.repeated_chunks,
         repeated_chars=found.repeated_chars,
+        superseded=superseded,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ __all__ = [
     "Batch",
     "BilledSend",
     "Known",
+    "Mean",
+    "Measured",
     "PaidAnswer",
     "ShardRecord",
     "Totals",
@@ -203,6 +206,53 @@ class Totals:
     models: Mapping[str, int]
     bill: Bill
     drops: Mapping[DropKey, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean, and its standard error."""
+
+    value: float = 0.0
+    error: float = 0.0
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Mean:
+        """Of independent values; with fewer than two the error is as large as the mean."""
+        count = len(values)
+        if not count:
+            return cls()
+        mean = sum(values) / count
+        if count == 1:
+            return cls(mean, abs(mean))
+        variance = sum((value - mean) ** 2 for value in values) / (count - 1)
+        return cls(mean, math.sqrt(variance / count))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Per unit, over those for which an answer was bought.
+
+    Attributes:
+        units: How many it is taken from.
+        answers: Answers bought, repairs included.
+        repaired: Share of the units that took more than one answer.
+    """
+
+    units: int = 0
+    pairs: Mean = Mean()
+    answers: Mean = Mean()
+    prompt_tokens: Mean = Mean()
+    completion_tokens: Mean = Mean()
+    repaired: float = 0.0
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, int, int, int]]) -> Measured:
+        """From a row a unit: pairs, answers, prompt and completion tokens."""
+        if not rows:
+            return cls()
+        pairs, answers, prompt, completion = map(Mean.of, zip(*rows, strict=True))
+        repaired = sum(row[1] > 1 for row in rows) / len(rows)
+        return cls(len(rows), pairs, answers, prompt, completion, repaired)
 
 
 def encode_completion(completion: Completion) -> bytes:

@@ -1,6 +1,7 @@
-"""The file operations that durability rests on, behind a seam through which tests break them.
+"""File operations that durability rests on, behind a seam through which tests break them.
 
-Only what changes a disk goes through ``Files``. Reading does not: a failed read loses nothing.
+Only what changes a disk goes through ``Files``. Reading does not: a failed read loses nothing. On a
+network file system, locks and syncs may promise too much; `network_file_system` tells.
 """
 
 from __future__ import annotations
@@ -8,14 +9,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING, Protocol
+import re
+from pathlib import Path
+from typing import Protocol
 
 from pairmill.errors import StorageError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["DISK", "Disk", "Files", "atomic_write", "refusal", "write_all"]
+__all__ = [
+    "DISK",
+    "Disk",
+    "Files",
+    "atomic_write",
+    "network_file_system",
+    "refusal",
+    "write_all",
+]
 
 _WRITE_BYTES = 2**20  # a kill tears larger writes: 0 of 30 torn at 1 MiB, 25 of 25 at 64 MiB
 _TRANSIENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
@@ -32,6 +40,11 @@ _PLAIN = {
     errno.ESTALE: "the folder has vanished",
     errno.EFBIG: "the file is larger than this system allows",
 }
+
+_NETWORK_TYPES = re.compile(
+    r"(nfs\d?|cifs|smb\d?|smbfs|afs|9p|ceph|lustre|gpfs|beegfs|ocfs2|glusterfs|fuse\..+)\Z"
+)
+_MOUNTS = Path("/proc/self/mounts")
 
 
 class Files(Protocol):
@@ -157,3 +170,31 @@ def atomic_write(path: Path, data: bytes, *, files: Files = DISK) -> None:
         with contextlib.suppress(OSError):
             files.unlink(temporary)
         raise refusal(error, path) from None
+
+
+def network_file_system(path: Path, mounts: str | None = None) -> str | None:
+    """Name the type of the network file system that ``path`` lies on, or None.
+
+    ``mounts`` is a table in the form of Linux's ``/proc/self/mounts``, which is read where it is
+    None. Where there is no such table the answer is None: nobody knows.
+    """
+    if mounts is None:
+        try:
+            mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
+        except OSError:
+            return None
+    real = Path(os.path.realpath(path))
+    nearest, kind = -1, ""
+    for line in mounts.splitlines():
+        words = line.split(" ")
+        if len(words) < 3:  # noqa: PLR2004 (device, mount point, type)
+            continue
+        point = Path(_unescape(words[1]))
+        # A later mount over the same point hides the earlier one.
+        if real.is_relative_to(point) and len(point.parts) >= nearest:
+            nearest, kind = len(point.parts), words[2]
+    return kind if _NETWORK_TYPES.match(kind) else None
+
+
+def _unescape(point: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)

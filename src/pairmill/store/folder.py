@@ -20,9 +20,8 @@ import orjson
 
 from pairmill.errors import ChangedError, FolderError, LockedError, PairmillError
 from pairmill.store.chain import GenerationLog, read_manifest
-from pairmill.store.files import DISK, Files, atomic_write, refusal, write_all
+from pairmill.store.files import DISK, Files, atomic_write, network_file_system, refusal, write_all
 from pairmill.store.ledger import LedgerStore, find_store
-from pairmill.store.mounts import network_file_system
 from pairmill.store.shards import holds_shards, shard_number
 from pairmill.store.sqlite.store import SQLITE, ledger_file
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pairmill.store.entries import (
         BilledSend,
         Known,
+        Measured,
         PaidAnswer,
         ShardRecord,
         Totals,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         UnitOutcome,
     )
     from pairmill.store.files import Files
-    from pairmill.store.measured import Measured
 
 __all__ = ["Ledger", "LedgerReader", "LedgerStore", "find_store", "note_store"]
 

@@ -16,8 +16,7 @@ from pairmill.errors import FolderError
 from pairmill.records import Outcome
 from pairmill.store.chain import LedgerChain
 from pairmill.store.charges import Bill, CallTotals, ChargeSum, DropKey
-from pairmill.store.entries import BilledSend, Known, Totals
-from pairmill.store.measured import Measured
+from pairmill.store.entries import BilledSend, Known, Measured, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -52,11 +52,12 @@ def _charged(said: Usage, prompt_chars: int = 4000, answer_chars: int = 400) -> 
     return charge_answer(
         said,
         PRICE,
-        prompt_chars=prompt_chars,
-        answer_chars=answer_chars,
+        chars=(prompt_chars, answer_chars),
+        least=(prompt_chars // 6, answer_chars // 6),
         chars_per_token=4.0,
         worst=lambda: (4100, 500),
         at=0.0,
+        most_cached=900,
     )
 
 
@@ -130,7 +131,7 @@ def test_a_cap_in_dollars_needs_a_price() -> None:
 
 
 def test_a_count_that_can_be_true_is_believed() -> None:
-    for said in (Usage(1000, 100), Usage(700, 60), Usage(1500, 2000, 900, 1900)):
+    for said in (Usage(1000, 100), Usage(700, 70), Usage(1500, 2000, 900, 1900)):
         assert _charged(said) == PricedUsage(said, PRICE.cost(said))
 
 
@@ -143,6 +144,9 @@ def test_a_count_that_can_be_true_is_believed() -> None:
         (Usage(0, 100), Usage(1000, 100), 4100 + 100),
         (Usage(1000, 1), Usage(1000, 100), 1000 + 500),
         (Usage(1, 100), Usage(1000, 100), 4100 + 100),
+        (Usage(500, 50), Usage(1000, 100), 4100 + 500),
+        (Usage(1000, 65), Usage(1000, 100), 1000 + 500),
+        (Usage(665, 100), Usage(1000, 100), 4100 + 100),
     ],
 )
 def test_a_count_that_cannot_be_true_is_charged_as_seen_and_capped_at_its_worst(
@@ -158,7 +162,15 @@ def test_a_count_that_cannot_be_true_is_charged_as_seen_and_capped_at_its_worst(
 def test_an_answer_that_was_longer_than_asked_is_charged_as_long_as_it_was_seen() -> None:
     charge = _charged(Usage(1000, 50), answer_chars=80_000)
     assert charge.usage == Usage(1000, 20_000)
-    assert charge.most_tokens == 21_000
+    assert charge.most_tokens == 1000 + 46_666  # nothing bounds it but its own characters
+
+
+def test_more_from_a_cache_than_was_ever_sent_is_doubted_and_not_denied() -> None:
+    said = Usage(1000, 100, cached_tokens=1000)
+    charge = _charged(said)
+    assert charge.usage == said
+    assert charge.picodollars == PRICE.cost(said)
+    assert (charge.doubt_tokens, charge.doubt_picodollars) == (0, 100 * (150_000 - 75_000))
 
 
 def test_an_empty_reply_costs_what_it_says_and_at_worst_all_that_it_might() -> None:
@@ -320,10 +332,9 @@ usages = st.builds(
 def test_no_usage_makes_a_call_cheaper_than_it_can_be(
     said: Usage, prompt_chars: int, answer_chars: int
 ) -> None:
-    """A tokenizer makes at least one token of eight characters."""
     charge = _charged(said, prompt_chars, answer_chars)
-    assert charge.usage.prompt_tokens >= prompt_chars / 8
-    assert charge.usage.completion_tokens >= answer_chars / 8
+    assert charge.usage.prompt_tokens >= prompt_chars // 6
+    assert charge.usage.completion_tokens >= answer_chars // 6
     assert charge.most_tokens >= said.prompt_tokens + said.completion_tokens
     if said.completion_tokens == 0:
         assert charge.most_tokens >= 500

@@ -154,7 +154,9 @@ async def test_an_answer_settles_its_turn_and_is_told(opened: list[Setting]) -> 
     (event,) = setting.events
     stage = request("12345").prompt.template.name
     assert stage
-    assert event == CallAnswered("served-model", "answer", completion.usage, 42, stage=stage)
+    assert event == CallAnswered(
+        "served-model", "answer", completion.usage, 42, stage=stage, asked="m"
+    )
 
 
 async def test_retries_are_new_admissions_and_nobody_sleeps_on_a_turn(

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import importlib.util
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.unit.quality.languages import TEXTS
 
-from pairmill.llm.estimate import Estimator, Forecast, prompt_chars, worst_prompt_tokens
+from pairmill.llm.estimate import (
+    Estimator,
+    Forecast,
+    fewest_tokens,
+    prompt_chars,
+    worst_prompt_tokens,
+)
 from pairmill.llm.limits.quota import Cost
 from pairmill.records import Message, Prompt, Sampling, Template, Usage
 
@@ -72,3 +82,43 @@ def test_the_worst_case_is_above_any_byte_tokenizer(text: str) -> None:
     size = len(text.encode("utf-8", "surrogatepass"))
     assert worst_prompt_tokens(prompt(text)) > size + 400
     assert worst_prompt_tokens(prompt(text), "{}" * 50) >= size + 500
+
+
+def _real_tokenizer() -> Any:
+    tokenizers = pytest.importorskip("tokenizers")
+    package = importlib.util.find_spec("wordllama")
+    if package is None or package.origin is None:
+        pytest.skip("wordllama, which brings a tokenizer of 32,000 tokens, is not installed")
+    path = Path(package.origin).parent / "tokenizers" / "l2_supercat_tokenizer_config.json"
+    return tokenizers.Tokenizer.from_file(str(path))
+
+
+def test_no_text_is_said_to_need_more_tokens_than_it_has() -> None:
+    tokenizer = _real_tokenizer()
+    code = "def f(x):\n        return  x\n\n" * 20 + "# ---------------- \n" * 5
+    for text in [*(texts.passage for texts in TEXTS.values()), code, "   a   b", ""]:
+        count = len(tokenizer.encode(text, add_special_tokens=False).ids)
+        assert fewest_tokens(text) <= count, text[:60]
+
+
+@pytest.mark.parametrize(
+    ("text", "fewest"),
+    [
+        ("", 0),
+        ("a", 1),
+        ("seven words that stand in one line", 7),
+        ("a  b", 1),  # a run of spaces may be one token
+        ("x" * 80, 10),
+        ("тридцать слов" * 2, 3),
+        ("港" * 30, 10),
+        ("ก" * 30, 10),
+        ("한국어 문장은 띄어쓰기를 한다", 4),
+    ],
+)
+def test_a_text_has_as_many_tokens_as_words_or_a_third_of_its_characters(
+    text: str, fewest: int
+) -> None:
+    assert fewest_tokens(text) == fewest
+    assert fewest_tokens(text, fewest) == fewest
+    assert fewest_tokens(text, max(0, fewest - 1)) == fewest
+    assert fewest_tokens(text, 1000) <= 1000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from tests.support.questions import request
 from tests.support.scripted import answer, reply, serve
@@ -15,10 +17,14 @@ from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.providers.wire import Encoder
+from pairmill.records import Completion, Usage
 from pairmill.simulator.clock import FakeClock
 
 if TYPE_CHECKING:
-    from pairmill.records import Completion, Request
+    from collections.abc import Callable
+
+    from pairmill.llm.modes import ModeFinding
+    from pairmill.records import Request
 
 
 SCHEMA = {
@@ -182,6 +188,72 @@ async def test_a_set_up_that_one_replica_finds_wrong_is_asked_another_question()
     assert found.is_usable
     first, second = server.requests
     assert first != second  # the same one would fail in the same way
+
+
+class Breaking:
+    """A server that hangs, or closes the connection, at some requests; answers the others."""
+
+    def __init__(self, breaks: Callable[[dict[str, Any], int], bool], kind: Kind) -> None:
+        self.breaks = breaks
+        self.kind = kind
+        self.encoder = Encoder()
+        self.sent: list[bytes] = []
+        self.broken: Counter[bytes] = Counter()
+
+    async def ask(self, request: Request, mode: Mode) -> Completion:
+        body = self.encoder.encode(request, mode)
+        self.sent.append(body)
+        if self.breaks(orjson.loads(body), len(self.sent)):
+            self.broken[body] += 1
+            raise ProviderError(self.kind, "it broke", maybe_paid=True)
+        return Completion('{"colour": "green"}', "stop", "m", Usage(40, 5), 0.1)
+
+    async def find(self) -> ModeFinding:
+        return await find_mode(self.ask, self.encoder, ASKED, "key", Kept())
+
+
+def _has_format(*kinds: str) -> Callable[[dict[str, Any], int], bool]:
+    return lambda sent, _: sent.get("response_format", {}).get("type") in kinds
+
+
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.TIMEOUT])
+@pytest.mark.parametrize(
+    ("breaks", "mode", "calls"),
+    [
+        (_has_format("json_schema"), Mode.JSON_OBJECT, 4),
+        (_has_format("json_schema", "json_object"), Mode.PROMPT, 5),
+        (lambda _, turn: turn == 1, Mode.JSON_SCHEMA, 3),  # by chance
+    ],
+)
+async def test_what_a_server_breaks_at_is_found_by_the_same_question_without_it(
+    breaks: Callable[[dict[str, Any], int], bool], mode: Mode, calls: int, kind: Kind
+) -> None:
+    server = Breaking(breaks, kind)
+    found = await server.find()
+    assert (found.mode, found.is_usable) == (mode, True)
+    assert bool(found.broke) == (mode is not Mode.JSON_SCHEMA)
+    assert len(server.sent) == calls
+    assert max(server.broken.values()) <= 2
+    assert not server.encoder.dialect("m").without  # nothing else is left out
+
+
+@pytest.mark.parametrize("name", ["temperature", "seed", "stream"])
+async def test_any_word_at_which_a_server_breaks_is_left_out_alone(name: str) -> None:
+    server = Breaking(lambda sent, _: name in sent, Kind.LOST)
+    found = await server.find()
+    assert (found.mode, found.is_usable) == (Mode.JSON_SCHEMA, True)
+    without = server.encoder.dialect("m").without
+    assert name in without
+    assert not ({"system", "temperature", "seed"} - {name}) & without
+    assert max(server.broken.values()) <= 2
+
+
+async def test_a_server_that_answers_nothing_is_sent_two_questions_and_no_more() -> None:
+    server = Breaking(lambda *_: True, Kind.TIMEOUT)
+    with pytest.raises(ProviderError, match="it broke"):
+        await server.find()
+    assert len(server.sent) == 2
+    assert max(server.broken.values()) == 1
 
 
 async def test_what_was_found_is_remembered_for_this_endpoint_and_model() -> None:

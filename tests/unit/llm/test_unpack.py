@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
 
+import brotli
 import pytest
+import zstandard
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.providers.unpack import unpack
@@ -17,6 +20,18 @@ PACKED = {
     "X-GZIP": gzip.compress(BODY),
     "deflate": zlib.compress(BODY),
     "deflate, gzip": gzip.compress(zlib.compress(BODY)),
+    "br": brotli.compress(BODY),
+    "zstd": zstandard.compress(BODY),
+    "zstd, br": brotli.compress(zstandard.compress(BODY)),
+}
+BOMBS = {
+    "gzip": gzip.compress(bytes(10**8)),
+    "br": brotli.compress(bytes(10**8), quality=3),
+    "zstd": zstandard.compress(bytes(10**8)),
+}
+LIBRARIES = {
+    "br": ("brotli", "brotlicffi"),
+    "zstd": ("compression", "compression.zstd", "backports", "backports.zstd", "zstandard"),
 }
 
 
@@ -29,11 +44,23 @@ def test_deflate_is_read_without_its_envelope_as_well() -> None:
     assert unpack(RAW.compress(BODY) + RAW.flush(), "deflate", 10_000) == BODY
 
 
-def test_no_more_is_unpacked_than_is_read() -> None:
-    assert len(unpack(gzip.compress(bytes(10**8)), "gzip", 1000)) == 1000
+@pytest.mark.parametrize("packing", BOMBS)
+def test_no_more_is_unpacked_than_is_read(packing: str) -> None:
+    assert len(unpack(BOMBS[packing], packing, 1000)) == 1000
 
 
-@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+@pytest.mark.parametrize("packing", LIBRARIES)
+def test_without_its_library_it_says_which_to_install(
+    packing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in LIBRARIES[packing]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ProviderError, match=r"pip install \w+") as caught:
+        unpack(PACKED[packing], packing, 1000)
+    assert caught.value.kind is Kind.CONFIG
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "br", "zstd"])
 def test_what_is_broken_is_garbage(packing: str) -> None:
     with pytest.raises(ProviderError) as caught:
         unpack(b"not packed at all", packing, 1000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import time
 from functools import partial
 
@@ -13,7 +14,7 @@ from pairmill.records import Outcome, Usage
 from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
 from pairmill.run.stop import Stop
-from pairmill.run.suspects import Suspects
+from pairmill.run.suspects import Cause, Suspects
 from pairmill.store.rows import RowOrigin, UnitResult
 
 FREE = [Kind.REFUSED, Kind.OVERLOAD, Kind.RATE, Kind.QUOTA, Kind.CONFIG]
@@ -28,13 +29,15 @@ class Setting:
         self.inbox = Inbox(9)
         self.asked = 0
         self.well = False
+        self.asked_models: set[str] = set()
         self.stop = Stop()
         self.suspects = Suspects(
             lambda it: self.written.append(it.origin.unit_id), self.inbox, self.stop, self._is_well
         )
 
-    async def _is_well(self) -> bool:
+    async def _is_well(self, model: str) -> bool:
         self.asked += 1
+        self.asked_models.add(model)
         return self.well
 
     def take(self) -> Work | None:
@@ -43,13 +46,18 @@ class Setting:
     def work(self, name: str) -> Work:
         return Work(name, make_chunk(name), {})
 
-    def hold(self, name: str, kind: Kind, sentence: str = "its words") -> None:
+    def fail(self, work: Work, kind: Kind, sentence: str = "why", *, billed_sends: int = 0) -> bool:
+        cause = Cause(kind, sentence, "m")
+        return self.suspects.set_aside(work, cause, billed_sends=billed_sends)
+
+    def hold(self, name: str, kind: Kind, sentence: str = "its words", *, model: str = "m") -> None:
         origin = RowOrigin(name, "r", "1", "m", 0, Usage(), 0.0)
         result = UnitResult(make_chunk(name), origin, Outcome.REJECTED, [], [], "why")
-        self.suspects.hold(result, kind, sentence)
+        self.suspects.hold(result, Cause(kind, sentence, model))
 
-    def answer(self, sent_ago_s: float = 0.0) -> None:
-        self.suspects.listen(CallAnswered("m", "answer", Usage(), None, seconds=sent_ago_s))
+    def answer(self, sent_ago_s: float = 0.0, *, model: str = "m") -> None:
+        event = CallAnswered("served", "answer", Usage(), None, seconds=sent_ago_s, asked=model)
+        self.suspects.listen(event)
 
     def conclude(self, *, has_pairs: bool = True, well: bool = False) -> Stop:
         self.well = well
@@ -66,7 +74,8 @@ def it(monkeypatch: pytest.MonkeyPatch) -> Setting:
 def test_what_cost_nothing_is_asked_again_within_bounds(it: Setting, kind: Kind) -> None:
     """Once; and a few times for what no chunk can be at fault for, while others are answered."""
     work, asked = it.work("a"), 0
-    while it.suspects.set_aside(work, kind, "why", billed_sends=2 * (kind in BILLED)):
+    it.well = True
+    while it.fail(work, kind, "why", billed_sends=2 * (kind in BILLED)):
         asked += 1
         assert it.take() is work
     is_its_own = kind.meaning.blame not in {Blame.SETTINGS, Blame.ACCOUNT}
@@ -80,17 +89,17 @@ def test_a_request_that_may_be_billed_is_sent_once_more_and_so_is_the_next_of_it
     work = it.work("a")
     it.well = True
     for kind in (Kind.TIMEOUT, Kind.LOST, Kind.TIMEOUT):  # three requests of one unit
-        assert it.suspects.set_aside(work, kind, "why", billed_sends=1)
+        assert it.fail(work, kind, "why", billed_sends=1)
         assert it.take() is work
-        assert not it.suspects.set_aside(work, kind, "why", billed_sends=2)
-    assert not it.suspects.set_aside(work, Kind.CHUNK, "why", billed_sends=1)
+        assert not it.fail(work, kind, "why", billed_sends=2)
+    assert not it.fail(work, Kind.CHUNK, "why", billed_sends=1)
 
 
 def test_the_last_send_is_not_risked_where_several_failed_and_nobody_is_answered(
     it: Setting,
 ) -> None:
     for name in ("a", "b", "c"):
-        it.suspects.set_aside(it.work(name), Kind.TIMEOUT, "no answer in time", billed_sends=1)
+        it.fail(it.work(name), Kind.TIMEOUT, "no answer in time", billed_sends=1)
     assert it.take() is None
     assert it.asked == 1
     assert it.stop.reason == "the last 3 chunks got no answer: no answer in time; raise timeout_s"
@@ -100,10 +109,10 @@ def test_the_last_send_is_not_risked_where_several_failed_and_nobody_is_answered
 
 def test_one_or_two_are_an_accident_and_so_are_more_before_an_answer(it: Setting) -> None:
     for name in ("a", "b"):
-        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+        it.fail(it.work(name), Kind.LOST, "cut", billed_sends=1)
     assert it.take() is not None
     for name in ("c", "d", "e"):
-        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+        it.fail(it.work(name), Kind.LOST, "cut", billed_sends=1)
     it.now += 1
     it.answer(sent_ago_s=5.0)
     while it.take() is not None:
@@ -115,14 +124,14 @@ def test_one_or_two_are_an_accident_and_so_are_more_before_an_answer(it: Setting
 def test_a_question_of_our_own_speaks_for_all_that_failed_before_it(it: Setting) -> None:
     it.well = True
     for name in ("a", "b", "c", "d"):
-        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+        it.fail(it.work(name), Kind.LOST, "cut", billed_sends=1)
     it.now += 1
     for _ in range(4):
         assert it.take() is not None
     assert it.asked == 1
     it.now += 1
     for name in ("e", "f", "g"):
-        it.suspects.set_aside(it.work(name), Kind.LOST, "cut", billed_sends=1)
+        it.fail(it.work(name), Kind.LOST, "cut", billed_sends=1)
     it.now += 1
     assert it.take() is not None
     assert it.asked == 2
@@ -130,7 +139,7 @@ def test_a_question_of_our_own_speaks_for_all_that_failed_before_it(it: Setting)
 
 
 def test_it_is_asked_once_more_when_the_server_answers_what_came_later(it: Setting) -> None:
-    it.suspects.set_aside(it.work("a"), Kind.REFUSED, "why", billed_sends=0)
+    it.fail(it.work("a"), Kind.REFUSED, "why", billed_sends=0)
     it.now += 5
     it.answer(sent_ago_s=6.0)
     assert it.inbox.is_empty
@@ -218,3 +227,81 @@ def test_where_no_chunk_was_ever_answered_no_made_up_question_speaks_for_the_ser
     it.hold("a", Kind.REFUSED)
     assert it.conclude(has_pairs=False, well=True).is_requested
     assert it.asked == 0
+
+
+def test_answers_of_another_model_say_nothing(it: Setting) -> None:
+    """A judge that answers all day long does not make the writer well."""
+    it.fail(it.work("a"), Kind.REFUSED)
+    it.hold("b", Kind.TIMEOUT, model="m")
+    it.hold("c", Kind.TIMEOUT, model="judge")
+    it.now += 5
+    for _ in range(9):
+        it.answer(model="judge")
+    assert (it.inbox.is_empty, it.written) == (True, ["c"])
+    for _ in range(3):
+        it.answer(model="m")
+    assert (it.inbox.is_empty, it.written) == (False, ["c", "b"])
+
+
+def test_at_the_end_each_model_is_asked_about_its_own(it: Setting) -> None:
+    it.hold("a", Kind.QUOTA, model="m")
+    it.hold("b", Kind.QUOTA, model="judge")
+    it.answer(sent_ago_s=1.0)
+    assert not it.conclude(well=True).is_requested
+    assert it.asked_models == {"m", "judge"}
+    assert it.written == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", [Kind.AUTH, Kind.CONFIG, Kind.QUOTA, Kind.REFUSED])
+@pytest.mark.parametrize("share", [0.05, 1 / 3, 0.5])
+def test_refusals_that_meet_chunks_at_random_give_no_chunk_up(
+    it: Setting, kind: Kind, share: float
+) -> None:
+    """As one sick replica of three makes them: no chunk of a thousand is lost to them."""
+    dice = random.Random(1)
+    lost = 0
+    for number in range(1000):
+        work = it.work(f"{number}")
+        while True:
+            it.now += 1
+            if dice.random() >= share:
+                it.answer()
+                break
+            if not it.fail(work, kind):
+                lost += 1
+                break
+            it.now += 1
+            it.answer()
+    assert lost <= 1
+    assert it.asked == 0
+
+
+@pytest.mark.parametrize(("kind", "most"), [(Kind.CONFIG, 4), (Kind.REFUSED, 2)])
+def test_what_meets_one_chunk_alone_is_the_chunks_own(it: Setting, kind: Kind, most: int) -> None:
+    work, sent = it.work("a"), 1
+    for _ in range(50):
+        it.now += 1
+        it.answer()
+    while it.fail(work, kind):
+        sent += 1
+        it.now += 1
+        it.answer()
+    assert sent == most
+
+
+def test_the_last_chunk_is_not_asked_over_and_over_where_nothing_is_answered(it: Setting) -> None:
+    """At the end of a run: at most once, until a question of our own was answered."""
+    work = it.work("a")
+    assert it.fail(work, Kind.CONFIG)
+    assert it.take() is work
+    it.now += 1
+    assert it.fail(work, Kind.CONFIG)
+    it.well = True
+    assert it.take() is work
+    assert it.asked == 1
+    it.now += 1
+    assert it.fail(work, Kind.CONFIG, "no such model")
+    it.well = False
+    assert it.take() is None
+    assert it.stop.exit_code == EXIT_CONFIG
+    assert it.stop.reason == "the last chunk got no answer: no such model"

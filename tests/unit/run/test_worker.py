@@ -25,7 +25,7 @@ async def _no_wait() -> None:
     pass
 
 
-async def _is_well() -> bool:
+async def _is_well(_model: str) -> bool:
     return True
 
 

@@ -14,7 +14,7 @@ from pairmill.service.estimate_notes import notes_on
 from pairmill.service.pilot import Pace
 from pairmill.service.rehearsal import rehearse
 from pairmill.service.survey import Survey, survey
-from pairmill.store.measured import Mean, Measured
+from pairmill.store.entries import Mean, Measured
 
 if TYPE_CHECKING:
     from pathlib import Path

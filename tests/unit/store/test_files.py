@@ -2,15 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pairmill.errors import StorageError
-from pairmill.store.files import DISK, Disk, atomic_write, refusal, write_all
+from pairmill.store.files import (
+    DISK,
+    Disk,
+    atomic_write,
+    network_file_system,
+    refusal,
+    write_all,
+)
 
-if TYPE_CHECKING:
-    from pathlib import Path
+MOUNTS = r"""
+/dev/vda / ext4 rw 0 0
+server:/x /mnt/share nfs4 rw 0 0
+/dev/vdb /mnt/share/disk ext4 rw 0 0
+bucket /mnt/my\040bucket fuse.s3fs rw 0 0
+/dev/sdb /mnt/stick fuseblk rw 0 0
+"""
 
 
 class ShortDisk(Disk):
@@ -78,3 +90,22 @@ def test_an_unknown_refusal_is_named_as_the_system_names_it(tmp_path: Path) -> N
         == f"{tmp_path}: {os.strerror(errno.ELOOP)}"
     )
     assert str(refusal(OSError(), tmp_path)) == f"{tmp_path}: the write failed"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/me/out", None),
+        ("/mnt/share/out", "nfs4"),
+        ("/mnt/shared", None),
+        ("/mnt/share/disk/out", None),
+        ("/mnt/my bucket/out", "fuse.s3fs"),
+        ("/mnt/stick/out", None),
+    ],
+)
+def test_the_nearest_mount_decides(path: str, kind: str | None) -> None:
+    assert network_file_system(Path(path), MOUNTS) == kind
+
+
+def test_this_machine_has_an_answer(tmp_path: Path) -> None:
+    assert network_file_system(tmp_path) is None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind, StoppedError
@@ -25,7 +26,7 @@ from pairmill.llm.limits.quota import Amounts, Charge, Cost, Limits, Quota
 from pairmill.llm.limits.wait_queue import Waiter, WaitQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pairmill.llm.limits.headers import LimitHint
     from pairmill.records import Usage
@@ -36,6 +37,7 @@ _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket ke
 _HINT_INTERVAL_S = 0.5
 _SMOOTHING = 0.05  # of the usual length of a call
 _KEPT_NOISE = 0.06  # a quota that was given and is kept to: what is refused is noise at first
+_ROUNDING = 1e-3  # of a call: shares are rounded down
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
 
 
@@ -80,6 +82,8 @@ class Gate:
         self._probe: Lease | None = None
         self._call_s = 1.0
         self._hinted_at = -math.inf
+        self._share_until = math.inf
+        self._whole_width = self._width.limit
 
     @property
     def limits(self) -> Limits:
@@ -156,6 +160,41 @@ class Gate:
         self._quota.set_limits(limits, now)
         self._pump(now)
 
+    def set_share(self, share: float, until: float) -> None:
+        """Use so much of the limits, and of a width that was given, and nothing after ``until``.
+
+        What the limits are stays as it was given and learned.
+        """
+        now = self._clock()
+        self._share_until = until
+        quota = self._quota
+        if 0.0 < share != quota.limits.share:
+            quota.declared = replace(quota.declared, share=share)
+            quota.set_limits(replace(quota.limits, share=share), now)
+            if isinstance(self._width, FixedLimit):
+                self._width.limit = max(1, int(self._whole_width * share + _ROUNDING))
+        self._pump(now)
+
+    def learn(self, per_min: Mapping[str, float]) -> None:
+        """Adopt limits that another process learned, by the names of units, where none is known."""
+        limits = self._quota.limits
+        known = limits.per_min()
+        found = {Unit[name]: limit for name, limit in per_min.items() if Unit[name] not in known}
+        if found:
+            self._quota.set_limits(limits.with_per_min(found), self._clock())
+
+    def pause(self, seconds: float) -> None:
+        """Admit nobody for a while, as another process was asked to."""
+        now = self._clock()
+        self.control.paused_until = max(self.control.paused_until, now + seconds)
+        self._pump(now)
+
+    @property
+    def used(self) -> dict[str, float]:
+        """Requests and tokens that were ever admitted, by the names of units."""
+        quota = self._quota
+        return {Unit.REQUESTS.name: float(quota.sent), Unit.TOKENS.name: quota.reserved}
+
     def close(self, reason: Exception) -> None:
         """Admit nobody any more: all waiters, and all who come, get ``reason`` raised."""
         self.closed = reason
@@ -171,6 +210,8 @@ class Gate:
         hold_s = max(0.0, self._hold_s(now))
         is_down = self._breaker.state(now) is not State.CLOSED
         cause = "the endpoint does not answer" if is_down else "the server asked to wait"
+        if now >= self._share_until:
+            cause = "it waits for its part of the shared quota"
         return Snapshot(
             in_flight=self.in_flight,
             waiting=self._line.length,
@@ -226,6 +267,8 @@ class Gate:
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds until a call fits in every way at once; inf: when another one ends."""
         pause = self.control.pause
+        if now >= self._share_until:
+            return math.inf  # `set_share` goes on
         if now < pause.until or not self._breaker.is_closed:
             hold_s = self._hold_s(now)
             if hold_s > 0.0:
@@ -241,6 +284,8 @@ class Gate:
 
     def _hold_s(self, now: float) -> float:
         """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
+        if now >= self._share_until:
+            return math.inf
         hold_s = self.control.pause.until - now
         state = self._breaker.state(now)
         if state is State.OPEN:

@@ -10,6 +10,8 @@ from msgspec import Struct
 from pairmill.llm.limits.headers import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pairmill.llm.limits.charging import Charge
     from pairmill.llm.limits.headers import LimitHint
 
@@ -70,6 +72,11 @@ class Limits:
         """The limits that are set, by what they count."""
         values = {unit: getattr(self, name) for unit, name in _FIELDS.items()}
         return {unit: limit for unit, limit in values.items() if limit is not None}
+
+    def with_per_min(self, found: Mapping[Unit, float]) -> Limits:
+        """These limits with others in the place of some."""
+        named = {_FIELDS[unit]: limit for unit, limit in found.items()}
+        return replace(self, **named)  # type: ignore[arg-type]
 
     def learn(self, declared: Limits, hint: LimitHint) -> Limits:
         """These limits with those of ``hint``, where none was declared."""

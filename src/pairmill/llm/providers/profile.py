@@ -24,6 +24,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pairmill.errors import ConfigError
+from pairmill.llm.limits.headers import HeaderDialect
 
 if TYPE_CHECKING:
     from pairmill.config import PoolSettings, Settings
@@ -128,7 +129,7 @@ class ProviderProfile(_Data):
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
     body: dict[str, Any] = {}
-    limits: Literal["common", "groq", "together"] | None = None
+    limits: HeaderDialect | None = None
     tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     without: tuple[str, ...] = ()
     schema_without: tuple[str, ...] = ()

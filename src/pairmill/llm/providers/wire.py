@@ -6,6 +6,7 @@ Shared by all providers (`replies` decodes). Uses no network and no clock.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from pairmill.llm.providers.reasoning import ReasoningSearch
 from pairmill.llm.providers.schemas import fit_schema, is_strict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from pairmill.llm.providers.provider import ProviderReply
     from pairmill.records import AnswerSchema, Request, Sampling, Template, Usage
@@ -137,6 +138,19 @@ class Encoder:
         words.search.say_nothing()
         self._set(words, following)
         return True
+
+    @contextmanager
+    def barely(self, model: str) -> Iterator[None]:
+        """Leave out all that may be left out while the block runs."""
+        words = self._words(model)
+        before, at = words.dialect, words.search.at
+        words.search.at = 0
+        self._set(words, before.bare())
+        try:
+            yield
+        finally:
+            words.search.at = at
+            self._set(words, before)
 
     def leave_out(self, model: str, without: frozenset[str]) -> None:
         """Leave out exactly these fields."""

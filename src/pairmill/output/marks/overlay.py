@@ -12,6 +12,7 @@ from pairmill.errors import FolderError
 from pairmill.output.marks.log import MarksFile, marks_beside
 from pairmill.records import digest
 from pairmill.store.folder import read_folder
+from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -84,11 +85,14 @@ class Marks:
     Attributes:
         path: The file that they are kept in.
         unreadable: Lines of it that hold no action.
+        superseded: Ids of chunks whose article has changed since: their pairs are left out,
+            whatever people decided.
     """
 
     path: Path | None = None
     by_key: dict[str, Mark] = field(default_factory=dict)
     unreadable: int = 0
+    superseded: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.by_key)
@@ -96,6 +100,14 @@ class Marks:
     def of(self, key: str) -> Mark:
         """What holds for a pair; a mark without anything where nothing does."""
         return self.by_key.get(key, _NONE)
+
+    def is_superseded(self, row: Row) -> bool:
+        """Whether a run's row is of a text that its article holds no more."""
+        return bool(self.superseded) and row.get("chunk_id") in self.superseded
+
+    def leaves_out(self, row: Row) -> bool:
+        """Whether a run's row does not count: rejected by a person, or superseded."""
+        return self.of(str(row.get("id"))).is_out or self.is_superseded(row)
 
     def revise(self, row: Row) -> Row:
         """A run's row as it was edited, flagged as such, or the row itself.
@@ -188,9 +200,13 @@ def read_marks(dataset: Path) -> Marks:
     Raises:
         FolderError: The file cannot be read, or was made by a newer pairmill.
     """
-    file = MarksFile(marks_beside(dataset, is_run=is_run_folder(dataset)))
+    is_run = is_run_folder(dataset)
+    file = MarksFile(marks_beside(dataset, is_run=is_run))
     file.refresh()
-    return fold(effective(file.actions), file.path, file.unreadable)
+    found = fold(effective(file.actions), file.path, file.unreadable)
+    if is_run:
+        found.superseded = read_superseded(dataset)
+    return found
 
 
 def is_run_folder(path: Path) -> bool:
@@ -224,14 +240,16 @@ class RecordMarks:
 
     def apply(self, record: Record) -> Record | None:
         """The next record as it was edited, or as it is; None where it was rejected."""
+        value = record.value
+        if self._marks.superseded and isinstance(value, dict) and self._marks.is_superseded(value):
+            return None
         if not self._marks:
             return record
         mark = self._marks.of(self.key(record.value))
         if mark.is_out:
             return None
-        if not mark.edits or not isinstance(record.value, dict):
+        if not mark.edits or not isinstance(value, dict):
             return record
-        value = record.value
         is_ours = bool(value.get("chunk_id"))
         changed = edited_row(value, mark) if is_ours else edited_record(value, mark.edits)
         return replace(record, value=changed, raw=None)

@@ -88,7 +88,7 @@ def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:
             if key not in wanted or key in seen:
                 continue
             row = row_of_reject(parse(line, shard), key)
-            if row is not None:
+            if row is not None and not marks.is_superseded(row):
                 seen.add(key)
                 yield row, Place(str(shard), number)
 

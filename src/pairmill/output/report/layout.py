@@ -27,16 +27,30 @@ def table(
     rows: Iterable[Sequence[Child]],
     numbers: Sequence[int] = (),
     gauge: int | None = None,
+    *,
+    stacks: bool = False,
 ) -> Markup:
-    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars."""
+    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars.
+
+    One that ``stacks`` has too many columns for a narrow window: there each cell stands by itself,
+    under its column's name.
+    """
     classes = dict.fromkeys(numbers, "number") | ({gauge: "gauge"} if gauge else {})
 
     def cells(kind: str, row: Sequence[Child]) -> list[Markup]:
-        return [tag(kind, cell, class_=classes.get(place)) for place, cell in enumerate(row)]
+        return [
+            tag(
+                kind,
+                cell,
+                class_=classes.get(place),
+                data_label=head[place] if stacks and kind == "td" else None,
+            )
+            for place, cell in enumerate(row)
+        ]
 
     top = tag("thead", tag("tr", *cells("th", head)))
     body = tag("tbody", *(tag("tr", *cells("td", row)) for row in rows))
-    return tag("table", top, body, class_="bars" if gauge else None)
+    return tag("table", top, body, class_="stacks" if stacks else "bars" if gauge else None)
 
 
 def bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from pairmill.output.licenses import license_name
-from pairmill.output.rows import key_text, said_in, task_of
+from pairmill.output.rows import key_text, said_in, task_of, turns_of
 from pairmill.output.sample import Reservoir
 from pairmill.quality.text import key, words
 from pairmill.records import digest
@@ -25,6 +25,8 @@ Lengths: TypeAlias = "Counter[int]"
 _LONGEST = 5_000  # words; longer texts count as this long
 _MOST_NAMES = 5_000
 _GROUNDING_BINS = 20
+_TOKEN_BYTES = 4
+_MOST_TOKENS = 100_000
 
 
 class Distinct:
@@ -89,6 +91,9 @@ class Measures:
     Attributes:
         grounding: Rows for each twentieth of the scale from 0 to 1.
         support: Likewise.
+        row_tokens: Estimated tokens of all that a row trains, at four bytes of UTF-8 a token.
+        ratings: By aspect, how often a judge gave each rating, rounded to 1 to 5.
+        per_document: Rows of each document.
         samples: Some rows chosen at random.
     """
 
@@ -108,6 +113,9 @@ class Measures:
     flags: Names = field(default_factory=Names)
     models: Names = field(default_factory=Names)
     licenses: Names = field(default_factory=Names)
+    row_tokens: Lengths = field(default_factory=Counter)
+    ratings: dict[str, Counter[int]] = field(default_factory=dict)
+    per_document: Names = field(default_factory=Names)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     samples: Sequence[Row] = ()
@@ -121,7 +129,9 @@ class Measures:
         """Count one row."""
         self.rows += 1
         self.documents.add(str(row.get("document_id")))
+        self.per_document.add(str(row.get("title") or row.get("source") or row.get("document_id")))
         self.chunks.add(str(row.get("chunk_id")))
+        self._add_ratings(row)
         self._add_texts(row)
         self._add_grounding(row)
         self.kinds.add(str(row.get("kind") or "(none)")[:80])
@@ -137,15 +147,30 @@ class Measures:
         asked = words(instruction)
         answered = words(said_in(row) if row.get("answer") is not None else "")
         self.tasks.add(task_of(row))
+        texts = [row.get("system"), row.get("reasoning"), *(text for _, text in _turns(row))]
+        size = sum(len(str(text).encode("utf-8", "replace")) for text in texts if text)
+        self.row_tokens[min(-(-size // _TOKEN_BYTES), _MOST_TOKENS)] += 1
         self.instructions.add(key(key_text(row) if row.get("answer") is not None else instruction))
         self.instruction_words[min(len(asked), _LONGEST)] += 1
         self.answer_words[min(len(answered), _LONGEST)] += 1
         self.first_words.add(asked[0][:40] if asked else "(none)")
 
+    def _add_ratings(self, row: Row) -> None:
+        scores = row.get("scores")
+        for aspect, value in scores.items() if isinstance(scores, dict) else ():
+            if isinstance(value, int | float):
+                self.ratings.setdefault(str(aspect)[:80], Counter())[round(value)] += 1
+
     def _add_grounding(self, row: Row) -> None:
         self.grounded_rows += _count_in(self.grounding, row.get("grounding"))
         _count_in(self.support, row.get("support"))
         self.with_evidence += bool(row.get("evidence"))
+
+
+def _turns(row: Row) -> list[tuple[str, str]]:
+    if not row.get("messages") and row.get("answer") is None:
+        return []
+    return turns_of(row) or [("text", str(row["answer"]))]
 
 
 def _count_in(bins: list[int], value: object) -> bool:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pace", "stages"]
 
-_WIDTH, _HEIGHT = 1_016, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 30, 20
+_WIDTH, _HEIGHT = 1_016, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 34, 24
 _MOST_STARTS = 12  # the last ones
 _GAP = 6.0  # between two starts
 _SMOOTH_S = 10.0
@@ -115,7 +115,11 @@ def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
             for name, (calls, prompt, answer, pico) in ordered
         ]
         inside.append(
-            tag("div", table((label, *head[1:]), [*lines, *rest], (1, 2, 3, 4, 5)), class_="panel")
+            tag(
+                "div",
+                table((label, *head[1:]), [*lines, *rest], (1, 2, 3, 4, 5), stacks=True),
+                class_="panel",
+            )
         )
     return section("Cost by stage and model", *inside)
 
@@ -233,9 +237,9 @@ def _chart(
                 tag("g", tag("title", name), tag("polyline", points=points, class_=f"curve {kind}"))
             )
         parts.append(
-            tag("text", name, x=_LEFT + 130 * place, y=14, class_=f"key {kind}")
+            tag("text", name, x=_LEFT + 260 * place, y=18, class_=f"key {kind}")
         )  # fmt: skip
-    parts.append(tag("text", f"highest {highest:,.0f}", x=_WIDTH - _RIGHT, y=14, text_anchor="end"))
+    parts.append(tag("text", f"highest {highest:,.0f}", x=_WIDTH - _RIGHT, y=18, text_anchor="end"))
     parts.append(
         tag("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=floor + 0.5, y2=floor + 0.5, class_="axis")
     )

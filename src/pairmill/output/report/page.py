@@ -27,6 +27,7 @@ from pairmill.output.report.charts import curves
 from pairmill.output.report.layout import anchor, section, table
 from pairmill.output.report.measures import Names, measure
 from pairmill.output.report.pace import pace, stages
+from pairmill.output.report.training import concentration, ratings, sequence_lengths
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.quality.thresholds import DEFAULT
 from pairmill.quality.trust import verdicts
@@ -118,7 +119,10 @@ def render_report(
     contents += ["Exports"] if facts.exports else []
     timeline = facts.timeline
     contents += ["Pace"] if timeline and any(start.pairs for start in timeline.starts) else []
-    contents += ["Lengths in words", "Grounding and support", "Variety"]
+    contents += ["Lengths in words", "Lengths in tokens"] if measures.rows else []
+    contents += ["Ratings"] if measures.ratings else []
+    contents += ["Grounding and support", "Variety"]
+    contents += ["Pairs by document"] if len(measures.per_document.counts) > 1 else []
     contents += ["Tokens and cost"]
     contents += ["Cost by stage and model"] if timeline and timeline.stages else []
     contents += ["Pairs"]
@@ -165,8 +169,11 @@ def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
         parts.exports(facts),
         pace(facts.timeline) if facts.timeline else None,
         parts.lengths(measures),
+        sequence_lengths(measures),
+        ratings(measures),
         parts.grounding(measures),
         parts.variety(measures, judged.quality.variety if judged.quality else ()),
+        concentration(measures),
         parts.cost(facts, measures),
         stages(facts.timeline, facts, measures.rows) if facts.timeline else None,
     ]
@@ -329,12 +336,12 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
 
 
 def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
-    """The published rows of a run as they count: as edited, without those that people rejected.
+    """The published rows of a run as they count: as edited, without those that are left out.
 
     With those that the run had dropped, and people accepted.
     """
     for row in _rows(folder, "train"):
-        if not marks.of(str(row.get("id"))).is_out:
+        if not marks.leaves_out(row):
             yield marks.revise(row)
     for row, _ in rescued_rows(folder, marks):
         yield marks.revise(row)

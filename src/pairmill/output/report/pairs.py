@@ -74,7 +74,8 @@ def list_pairs(
     worst: list[tuple[float, int, Row, Place]] = []
     others: Reservoir[tuple[int, Row, Place]] = Reservoir(most[1], seed)
     total = 0
-    for total, (read, place, _) in enumerate(_rows(folder, "train"), 1):
+    current = (entry for entry in _rows(folder, "train") if not marks.is_superseded(entry[0]))
+    for total, (read, place, _) in enumerate(current, 1):
         row = marks.revise(read)
         badness = badness_of(row, found.get(place, ()))
         entry = (badness, -total, row, place)

@@ -131,13 +131,12 @@ def exports(facts: RunFacts) -> Markup | None:
     """What was exported, and how much of the held-out rows stands in train as well."""
     if not facts.exports:
         return None
-    head = ("Format", "Folder", "Written", "Train", "Validation", "Test", "Leak into train")
+    head = ("Format", "Written", "Rows", "Leak into train")
     rows: list[tuple[Child, ...]] = [
         (
-            one.shape,
-            one.name,
+            one.shape if one.name.endswith(f"-{one.shape}") else f"{one.shape}, in {one.name}",
             one.at.replace("T", " ").removesuffix("Z"),
-            *(f"{one.kept.get(split, 0):,}" for split in ("train", "validation", "test")),
+            ", ".join(f"{count:,} {split}" for split, count in one.kept.items()),
             _leak(one),
         )
         for one in facts.exports[:_TOP]
@@ -146,7 +145,7 @@ def exports(facts: RunFacts) -> Markup | None:
         "Leak: held-out rows whose instruction, or half of whose answer, stands in train as well."
         " Documents that share text are kept in one split."
     )
-    inside = tag("div", table(head, rows, (3, 4, 5)), class_="panel")
+    inside = tag("div", table(head, rows, stacks=True), class_="panel")
     return section("Exports", tag("p", note, class_="note"), inside)
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError
-from pairmill.store.entries import Known, ShardRecord, Totals, decode_completion
-from pairmill.store.measured import Measured
+from pairmill.store.entries import Known, Measured, ShardRecord, Totals, decode_completion
 from pairmill.store.sqlite.charges import read_bill, read_drops
 from pairmill.store.sqlite.database import connect, explained, read_chain, rebuild_hint
 from pairmill.store.sqlite.sends import sends_of

@@ -6,7 +6,7 @@ import pytest
 
 from pairmill.errors import FolderError
 from pairmill.store.journal import Journal
-from pairmill.store.reading import read_lines
+from pairmill.store.shard_rows import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable

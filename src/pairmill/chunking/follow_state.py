@@ -1,0 +1,374 @@
+"""What a run remembers of an input that it follows: ``.run/follow.db``.
+
+How far each file was read stands there under a *mark*. A mark is settled once every unit that was
+read before it has ended: the run says so in ``.run/follow.mark``. A later start goes on from what
+is settled, and reads the rest again; of that it is known that it was read before (`is_again`), so
+that an article's former version does not come back by it.
+
+Beside it stand which chunks each article holds. Where its text changes, the chunks that it held
+before, and no other article holds, are superseded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from pairmill.errors import InputError, StoppedError
+from pairmill.records import digest
+from pairmill.sources.notes import InputFate
+from pairmill.store.counts import InputCounts
+from pairmill.store.superseded import SupersededLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from pairmill.errors import PairmillError
+    from pairmill.records import ArticleVersion
+    from pairmill.sources.notes import Note
+
+__all__ = [
+    "MARK_FILE",
+    "FilePosition",
+    "FollowState",
+    "article_name",
+    "followed_counts",
+    "read_mark",
+]
+
+MARK_FILE = "follow.mark"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files(
+  path BLOB PRIMARY KEY, stamp TEXT, offset INTEGER, lines INTEGER, seal TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pending(
+  path BLOB, mark INTEGER, stamp TEXT, offset INTEGER, lines INTEGER, seal TEXT,
+  PRIMARY KEY(path, mark)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS again(path BLOB PRIMARY KEY, stamp TEXT, offset INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counts(
+  mark INTEGER, name TEXT, value INTEGER, PRIMARY KEY(mark, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holds(
+  chunk BLOB, article BLOB, reading INTEGER, PRIMARY KEY(chunk, article)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS held ON holds(article, reading);
+CREATE TABLE IF NOT EXISTS gone(chunk BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS last(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+"""
+_CACHE_KIB = 16_384
+_READ, _DROPPED, _SKIPPED = "read", "dropped", "skipped "
+_REPEATED_CHUNKS, _REPEATED_CHARS = "repeated chunks", "repeated chars"
+
+
+class FilePosition(NamedTuple):
+    """How far a file was read.
+
+    Attributes:
+        stamp: Tells its states apart, where it is read as a whole: size, time and inode.
+        offset: Bytes that were read, where it grows by lines.
+        lines: Line ends among them.
+        seal: Digest of what stands before the offset, by which it is known again.
+    """
+
+    stamp: str = ""
+    offset: int = 0
+    lines: int = 0
+    seal: str = ""
+
+
+class FollowState:
+    """The memory of an input that is followed. Use it in ``with``, in one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open that of a run folder, and go on from what its last start settled.
+
+        Raises:
+            InputError: It is damaged.
+            StoppedError: The disk refuses.
+            StorageError: Likewise.
+        """
+        state = folder / ".run"
+        self._path = state / "follow.db"
+        self._mark_file = state / MARK_FILE
+        self._notes: Counter[str] = Counter()
+        self._changes: dict[bytes, bool] = {}
+        self._sweeps: list[ArticleVersion] = []
+        try:
+            self._connection = sqlite3.connect(
+                str(self._path.absolute()), isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+        self._log = SupersededLog(folder)
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")
+        run(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        run("PRAGMA temp_store = FILE")
+        self._connection.executescript(_SCHEMA)
+        run("BEGIN")
+        settled = read_mark(self._mark_file)
+        self._settle(settled)
+        (last,) = run("SELECT MAX(mark) FROM pending").fetchone()
+        self.mark = max(settled, last or 0, self._last("mark"))
+        self.reading = self._last("reading")
+        run("DELETE FROM again")
+        run(
+            "INSERT INTO again SELECT path, stamp, offset FROM pending"
+            " WHERE true ORDER BY mark ON CONFLICT(path) DO UPDATE SET stamp = excluded.stamp,"
+            " offset = MAX(again.offset, excluded.offset)"
+        )
+        run("DELETE FROM pending")
+        run("DELETE FROM counts WHERE mark > 0")
+        run("COMMIT")
+        run("BEGIN")
+
+    # Files
+
+    def position(self, path: bytes) -> FilePosition | None:
+        """How far a file was read; None: never."""
+        row = self._one(
+            "SELECT stamp, offset, lines, seal FROM pending WHERE path = ?"
+            " ORDER BY mark DESC LIMIT 1",
+            path,
+        ) or self._one("SELECT stamp, offset, lines, seal FROM files WHERE path = ?", path)
+        return FilePosition(*row) if row else None  # type: ignore[arg-type]
+
+    def is_settled(self, path: bytes, offset: int) -> bool:
+        """Whether all units of the first ``offset`` bytes of a file have ended."""
+        row = self._one("SELECT offset FROM files WHERE path = ?", path)
+        return row is not None and int(str(row[0])) >= offset
+
+    def is_again(self, path: bytes, stamp: str) -> bool:
+        """Whether a file, as it is now, was read as a whole before."""
+        row = self._one("SELECT stamp FROM again WHERE path = ?", path)
+        return bool(row and row[0] == stamp)
+
+    def again_until(self, path: bytes) -> int:
+        """Where what was read of a growing file before ends; 0: it was not."""
+        row = self._one("SELECT offset FROM again WHERE path = ?", path)
+        return int(str(row[0])) if row else 0
+
+    def forget(self, path: bytes) -> None:
+        """Forget a file that is gone for good."""
+        self._run("DELETE FROM files WHERE path = ?", path)
+
+    # Articles
+
+    def next_reading(self) -> int:
+        """Number one more reading of a file."""
+        self.reading += 1
+        return self.reading
+
+    def note(self, version: ArticleVersion, chunks: Iterable[str]) -> None:
+        """Note the chunks that a version of an article holds, or some of them.
+
+        Args:
+            version: Of the article; where it is not ``is_whole``, more chunks may follow, and
+                `sweep` ends it.
+            chunks: Their ids.
+        """
+        article = bytes.fromhex(version.article)
+        for chunk in map(bytes.fromhex, chunks):
+            self._run(
+                "INSERT INTO holds VALUES (?, ?, ?) ON CONFLICT(chunk, article)"
+                " DO UPDATE SET reading = excluded.reading",
+                chunk,
+                article,
+                version.reading,
+            )
+            if self._is_gone(chunk):
+                self._change(chunk, is_gone=False)
+        if version.is_whole:
+            self._sweep(version)
+
+    def sweep(self, version: ArticleVersion) -> None:
+        """Let go, at the next commit, of what earlier versions of an article held besides."""
+        self._sweeps.append(version)
+
+    def _sweep(self, version: ArticleVersion) -> None:
+        article = bytes.fromhex(version.article)
+        has_any = self._one(
+            "SELECT 1 FROM holds WHERE article = ? AND reading = ? LIMIT 1",
+            article,
+            version.reading,
+        )
+        if not has_any:
+            return  # it gives no chunk any more: what it gave before stays
+        while True:
+            old = self._connection.execute(
+                "SELECT chunk FROM holds WHERE article = ? AND reading < ? LIMIT 1000",
+                (article, version.reading),
+            ).fetchall()
+            for (chunk,) in old:
+                self._run("DELETE FROM holds WHERE chunk = ? AND article = ?", chunk, article)
+                if not self._one("SELECT 1 FROM holds WHERE chunk = ? LIMIT 1", chunk):
+                    self._change(chunk, is_gone=True)
+            if not old:
+                return
+
+    def _is_gone(self, chunk: bytes) -> bool:
+        return self._one("SELECT 1 FROM gone WHERE chunk = ?", chunk) is not None
+
+    def _change(self, chunk: bytes, *, is_gone: bool) -> None:
+        if is_gone:
+            self._run("INSERT OR IGNORE INTO gone VALUES (?)", chunk)
+        else:
+            self._run("DELETE FROM gone WHERE chunk = ?", chunk)
+        self._changes[chunk] = is_gone
+
+    # Counts
+
+    def watch(self, note: Note) -> None:
+        """Count a note; see `pairmill.sources.notes`."""
+        if note.fate is InputFate.READ:
+            self._notes[_READ] += 1
+            return
+        if note.fate is InputFate.NOTICE:
+            return
+        self._notes[_REPEATED_CHUNKS] += note.chunks
+        self._notes[_REPEATED_CHARS] += note.chars
+        if note.fate is not InputFate.REPEATED:
+            self._notes[f"{_SKIPPED}{note.reason.partition(':')[0]}"] += 1
+            self._notes[_DROPPED] += note.fate is InputFate.DROPPED
+
+    def counted(self) -> Counter[str]:
+        """What starts before this one counted, as far as it is settled: see ``InputCounts``."""
+        rows = self._connection.execute("SELECT name, value FROM counts WHERE mark = 0").fetchall()
+        return Counter(dict(rows))
+
+    # Marks
+
+    def commit(self, mark: int, positions: Mapping[bytes, FilePosition]) -> None:
+        """Make durable what was read and noted up to a mark; what is settled by now, for good.
+
+        Args:
+            mark: Higher than those before it; 0: there is none, and counts wait for the next.
+            positions: How far files were read.
+
+        Raises:
+            StorageError: The disk refuses; nothing is lost but has to be read again.
+            StoppedError: Likewise.
+        """
+        try:
+            for version in self._sweeps:
+                self._sweep(version)
+            self._sweeps.clear()
+            self._log.append((chunk.hex(), gone) for chunk, gone in self._changes.items())
+            self._changes.clear()
+            if mark > 0:
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?)",
+                    [(path, mark, *position) for path, position in positions.items()],
+                )
+                self._connection.executemany(
+                    "INSERT INTO counts VALUES (?, ?, ?)",
+                    [(mark, name, value) for name, value in self._notes.items() if value],
+                )
+                self._notes.clear()
+                self._note_last("mark", mark)
+            self._note_last("reading", self.reading)
+            self._settle(read_mark(self._mark_file))
+            self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN")
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def _settle(self, mark: int) -> None:
+        run = self._connection.execute
+        if run("SELECT 1 FROM counts WHERE mark BETWEEN 1 AND ? LIMIT 1", (mark,)).fetchone():
+            run(
+                "INSERT INTO counts SELECT 0, name, SUM(value) FROM counts"
+                " WHERE mark BETWEEN 1 AND ? GROUP BY name"
+                " ON CONFLICT(mark, name) DO UPDATE SET value = value + excluded.value",
+                (mark,),
+            )
+            run("DELETE FROM counts WHERE mark BETWEEN 1 AND ?", (mark,))
+        if run("SELECT 1 FROM pending WHERE mark <= ? LIMIT 1", (mark,)).fetchone():
+            run(
+                "INSERT OR REPLACE INTO files SELECT path, stamp, offset, lines, seal"
+                " FROM pending WHERE mark <= ? ORDER BY mark",
+                (mark,),
+            )
+            run("DELETE FROM pending WHERE mark <= ?", (mark,))
+
+    def _last(self, name: str) -> int:
+        row = self._one("SELECT value FROM last WHERE name = ?", name)
+        return int(str(row[0])) if row else 0
+
+    def _note_last(self, name: str, value: int) -> None:
+        self._run("INSERT OR REPLACE INTO last VALUES (?, ?)", name, value)
+
+    def _run(self, statement: str, *values: object) -> None:
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+
+    def _one(self, query: str, *values: object) -> tuple[object, ...] | None:
+        try:
+            row: tuple[object, ...] | None = self._connection.execute(query, values).fetchone()
+        except sqlite3.Error as error:
+            raise self._fault(error) from None
+        return row
+
+    def _fault(self, error: sqlite3.Error) -> PairmillError:
+        if isinstance(error, sqlite3.OperationalError):  # the disk, or somebody else, refuses
+            return StoppedError(f"{self._path}: {error}")
+        return InputError(
+            f"{self._path}: {error}; it holds how far the input was read and may be deleted: the"
+            " input is then read from its beginning, and what was paid for stays paid"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+        self._connection.close()
+        self._log.close()
+
+
+def followed_counts(folder: Path) -> InputCounts:
+    """What was settled in a run folder of the input that it follows, as counts.
+
+    Raises:
+        PairmillError: It cannot be read; see `FollowState`.
+    """
+    with FollowState(folder) as state:
+        found = state.counted()
+    skipped = {
+        name.removeprefix(_SKIPPED): count
+        for name, count in found.items()
+        if name.startswith(_SKIPPED)
+    }
+    return InputCounts(
+        read=found[_READ],
+        skipped=skipped,
+        dropped=found[_DROPPED],
+        repeated_chunks=found[_REPEATED_CHUNKS],
+        repeated_chars=found[_REPEATED_CHARS],
+    )
+
+
+def read_mark(path: Path) -> int:
+    """The last mark that is settled; 0: none is."""
+    try:
+        return int(path.read_bytes())
+    except (OSError, ValueError):
+        return 0
+
+
+def article_name(kind: str, name: str) -> str:
+    """Name an article by what tells it from others: its address, its own id, or its file."""
+    return digest(kind, name)

@@ -1,0 +1,1 @@
+"""One quota and one purse for several processes: a small object that they change by turns."""

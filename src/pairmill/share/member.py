@@ -1,0 +1,394 @@
+"""What one process asks of the shared object, and what it may do meanwhile. Pure, told the time.
+
+No clock is compared with another one's: a member is gone when its beat has stood still for its
+``ttl_s`` on the clock of whoever looks, and it stops by itself after two thirds of that on its own.
+So a process that was suspended, or cut off, has stopped before others take its shares.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from pairmill.share.record import Member, Money, PurseAccount, QuotaScope, check_caps, fair_share
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairmill.share.record import ShareRecord
+
+__all__ = ["REQUESTS", "Grant", "MoneyNeed", "ScopeNews", "ShareMember", "SharePlan", "want_of"]
+
+_LEAST_RENEW_S = 2.0
+_TTL = 3.0  # renewals
+_USED = 2.0 / 3.0  # of the time to live, after which a member stops by itself
+_STEP = 0.1  # of a share: smaller changes wait for the next renewal
+_LEAST_STEP = 0.002
+_SLICE_S = 8.0  # of spending, that is leased ahead, at the least
+_SLICE_RENEWALS = 4.0  # the same, in times between two renewals
+_LEAST_PATIENCE_S = 0.25  # until a call that waits for money is asked about again, at first
+_LOW = 0.6  # of a slice is left: more is asked for
+_BOUND = 0.6  # of a share is used, and calls wait: more could be used
+_ROOM = 2.0  # of what was used, where no call waits
+_LEAST_WANT = 0.01
+REQUESTS = "REQUESTS"
+"""The name under which the limit of requests stands; others are as the process names them."""
+
+
+class MoneyNeed(Struct, frozen=True):
+    """What a process has done with its money, and what it waits for.
+
+    Attributes:
+        spent: In all starts of its run folder.
+        held: Reserved for calls in flight.
+        wanted: What the next call needs beyond what is allowed; nothing where none waits.
+        per_s: What was spent a second of late.
+    """
+
+    spent: Money = Money()
+    held: Money = Money()
+    wanted: Money = Money()
+    per_s: Money = Money()
+
+
+class ScopeNews(Struct, frozen=True):
+    """What a process knows of one quota.
+
+    Attributes:
+        want: The part of the quota that it could use.
+        limits: As `pairmill.share.record.QuotaScope` has them.
+        pause_s: A pause that the server asked for, as far as it has begun since the last step.
+        dead: Why it has given the key or model up; "": it has not.
+        exit_code: With which a run ends for that.
+    """
+
+    want: float = 1.0
+    limits: dict[str, float] = field(default_factory=dict)
+    pause_s: float = 0.0
+    dead: str = ""
+    exit_code: int = 0
+
+
+class Grant(Struct):
+    """What a process may use.
+
+    Attributes:
+        shares: Scope to its part of the quota.
+        allowed: What its run folder may have spent in all.
+        may_grow: Whether more money may come; False: the purse is empty for good.
+        until: On the member's clock: no call begins later than that.
+    """
+
+    shares: dict[str, float] = field(default_factory=dict)
+    allowed: Money = Money()
+    may_grow: bool = True
+    until: float = float("-inf")
+
+
+class SharePlan(Struct, frozen=True):
+    """One step: what to write, and what holds before and after it was written.
+
+    Attributes:
+        record: To be written in the place of what was read; None: nothing is to be written.
+        before: What may be used from now on: never more than what the object says.
+        after: What may be used once the record is written.
+    """
+
+    record: ShareRecord | None
+    before: Grant
+    after: Grant
+
+
+class ShareMember:
+    """One process, as long as it takes part.
+
+    Args:
+        name: Of the member; no other one ever has it.
+        account: Of the run folder.
+        scopes: Names of its quotas.
+        caps: In picodollars and tokens, of all members together.
+        writes_per_s: That the object takes.
+        where: Names the object, for errors.
+
+    Attributes:
+        grant: What may be used now.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        account: str,
+        scopes: tuple[str, ...],
+        caps: tuple[int | None, int | None] = (None, None),
+        *,
+        writes_per_s: float = 10.0,
+        where: str = "share",
+    ) -> None:
+        self.name = name
+        self.grant = Grant()
+        self._account = account
+        self._scopes = scopes
+        self._caps = caps
+        self._writes_per_s = writes_per_s
+        self._where = where
+        self._beats: dict[str, tuple[int, float]] = {}
+        self._renewed_at = float("-inf")
+        self._renew_s = _LEAST_RENEW_S
+        self._has_joined = False
+        self._beat = 0
+        self._pauses: dict[str, int] = {}
+        self._patience_s = _LEAST_PATIENCE_S
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it was ever written that it takes part."""
+        return self._has_joined
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds to wait before money is asked for again, where there was none for a call."""
+        return min(self._patience_s, self._renew_s)
+
+    @property
+    def renew_s(self) -> float:
+        """Seconds between two renewals, with as many members as there were last."""
+        return self._renew_s
+
+    def plan(
+        self,
+        record: ShareRecord,
+        now: float,
+        news: Mapping[str, ScopeNews],
+        need: MoneyNeed,
+    ) -> SharePlan:
+        """Decide on one step.
+
+        Args:
+            record: As read just now; not changed.
+            now: The time, also that of the read.
+            news: By scope.
+            need: Of money.
+
+        Raises:
+            ConfigError: The others have other caps.
+        """
+        new = record.copied()
+        self._observe(new, now)
+        mine = new.members.get(self.name)
+        is_due = mine is None or now >= self._renewed_at + self._renew_s
+        if mine is None:
+            mine = self._join(new)
+        check_caps(new, self._account, *self._caps, self._where)
+        is_new = self._share_news(new, news)
+        shares = self._shares(new, mine, news)
+        changed = any(
+            abs(shares[scope] - mine.shares.get(scope, 0.0))
+            > max(_LEAST_STEP, _STEP * mine.shares.get(scope, 0.0))
+            for scope in self._scopes
+        )
+        account = new.accounts.setdefault(self._account, PurseAccount())
+        before_money = account.allowed
+        allowed, may_grow = self._money(new, account, need)
+        is_moved = need.wanted != Money() and allowed != before_money
+        lacks = need.wanted != Money() and allowed.at_most(need.spent + need.held) == allowed
+        self._patience_s = 2.0 * self._patience_s if lacks else _LEAST_PATIENCE_S
+        held = {scope: mine.shares.get(scope, 0.0) for scope in self._scopes}
+        wants = {scope: round(news[scope].want, 4) for scope in self._scopes}
+        waits = any(
+            wants[scope] > mine.wants.get(scope, 0.0) * (1 + _STEP) + _LEAST_STEP
+            for scope in self._scopes
+        )
+        if not (is_due or changed or is_new or is_moved or waits):
+            grant = Grant(held, before_money, may_grow, self.grant.until)
+            return SharePlan(None, grant, grant)
+        account.allowed = allowed
+        account.spent = need.spent
+        mine.shares = shares
+        mine.wants = wants
+        self._beat += 1  # never one that it had before, also where it was taken for gone since
+        mine.beat = self._beat
+        self._renew_s = max(_LEAST_RENEW_S, len(new.members) / self._writes_per_s)
+        mine.ttl_s = _TTL * self._renew_s
+        lower = {scope: min(shares[scope], held[scope]) for scope in self._scopes}
+        until = self.grant.until if self.name in record.members else float("-inf")
+        before = Grant(lower, allowed.at_most(before_money), may_grow, until)
+        after = Grant(shares, allowed, may_grow, now + _USED * mine.ttl_s)
+        return SharePlan(new, before, after)
+
+    def written(self, plan: SharePlan, now: float) -> None:
+        """Learn that a plan's record was written; ``now`` is the time at which it was planned."""
+        if plan.record is not None:
+            self._has_joined = True
+            self._renewed_at = now
+            self.grant = plan.after
+
+    def leave(self, record: ShareRecord, spent: Money) -> ShareRecord:
+        """The record without this member, and with all money given back that was not spent."""
+        new = record.copied()
+        new.members.pop(self.name, None)
+        account = new.accounts.setdefault(self._account, PurseAccount())
+        account.spent = spent
+        account.allowed = spent
+        return new
+
+    def wait_after(self, attempt: int, chance: float) -> float:
+        """Seconds to wait after a race that was lost; ``chance`` is drawn from 0 to 1."""
+        return chance * min(self._renew_s / 2.0, 0.02 * 2.0**attempt)
+
+    def pauses(self, record: ShareRecord) -> dict[str, float]:
+        """Scopes to the seconds of pauses that others met since the last look."""
+        found = {}
+        for name in self._scopes:
+            scope = record.scopes.get(name)
+            if scope is not None:
+                if scope.pause > self._pauses.get(name, scope.pause):
+                    found[name] = scope.pause_s
+                self._pauses[name] = scope.pause
+        return found
+
+    def _observe(self, record: ShareRecord, now: float) -> None:
+        """Take those out whose beat has stood still for too long."""
+        beats = {}
+        for name, member in list(record.members.items()):
+            beat, since = self._beats.get(name, (member.beat, now))
+            if beat != member.beat:
+                beat, since = member.beat, now
+            if name != self.name and now - since > member.ttl_s:
+                del record.members[name]
+                record.fence += 1
+            else:
+                beats[name] = (beat, since)
+        self._beats = beats
+
+    def _join(self, record: ShareRecord) -> Member:
+        record.fence += 1
+        if not self._has_joined:  # whoever begins anew finds out anew, after a key was mended
+            for name in self._scopes:
+                if (scope := record.scopes.get(name)) is not None:
+                    scope.dead = ""
+        mine = record.members[self.name] = Member(
+            beat=0, ttl_s=_TTL * self._renew_s, account=self._account
+        )
+        return mine
+
+    def _shares(
+        self, record: ShareRecord, mine: Member, news: Mapping[str, ScopeNews]
+    ) -> dict[str, float]:
+        found = {}
+        for scope in self._scopes:
+            held, want = mine.shares.get(scope, 0.0), news[scope].want
+            wants = [
+                want if member is mine else member.wants.get(scope, 0.0)
+                for member in record.members.values()
+            ]
+            target = fair_share(wants, want)
+            if sum(wants) < 1.0:  # what nobody wants is better held by somebody who may
+                target = min(1.0, target + (1.0 - sum(wants)) / len(wants))
+            free = record.free_share(scope)
+            share = target if target < held else min(target, held + free)
+            found[scope] = int(share * 1e6) / 1e6  # rounded down, so that no sum passes 1
+        return found
+
+    def _share_news(self, record: ShareRecord, news: Mapping[str, ScopeNews]) -> bool:
+        """Write down what this process found out; whether there was anything."""
+        is_new = False
+        for name in self._scopes:
+            scope = record.scopes.get(name)
+            if scope is None:
+                scope = record.scopes[name] = QuotaScope()
+            told = news[name]
+            limits = {**scope.limits, **told.limits}
+            if limits != scope.limits:
+                scope.limits, is_new = limits, True
+            if told.pause_s > 0.0:
+                scope.pause += 1
+                scope.pause_s, is_new = round(told.pause_s, 3), True
+                self._pauses[name] = scope.pause
+            if told.dead and not scope.dead:
+                scope.dead, scope.exit_code, is_new = told.dead, told.exit_code, True
+        return is_new
+
+    def _money(
+        self, record: ShareRecord, account: PurseAccount, need: MoneyNeed
+    ) -> tuple[Money, bool]:
+        """What the account is allowed from now on, and whether more may come."""
+        others = record.allowed()
+        count = len(record.members)
+        ahead_s = max(_SLICE_S, _SLICE_RENEWALS * self._renew_s)
+
+        def lease(cap: int | None, name: str) -> tuple[int, bool]:
+            allowed = getattr(account.allowed, name)
+            taken = getattr(others, name) - allowed
+            used = getattr(need.spent, name) + getattr(need.held, name)
+            wanted, per_s = getattr(need.wanted, name), getattr(need.per_s, name)
+            return _lease(cap, taken, allowed, used, wanted, int(per_s * ahead_s), count)
+
+        dollars, has_dollars = lease(self._caps[0], "picodollars")
+        tokens, has_tokens = lease(self._caps[1], "tokens")
+        may_grow = True
+        if not (has_dollars and has_tokens) and need.held == Money():
+            # What is there does not do for the next call: it is given back, so that others may go.
+            may_grow = self._others_may_return(record)
+        return Money(dollars, tokens), may_grow
+
+    def _others_may_return(self, record: ShareRecord) -> bool:
+        """Whether a member is there that may yet give money back."""
+        for member in record.members.values():
+            account = record.accounts.get(member.account)
+            if member.account != self._account and account and account.has_left:
+                return True
+        return False
+
+
+def want_of(
+    share: float,
+    waiting: int,
+    used: Mapping[str, float],
+    limits: Mapping[str, float],
+    seconds: float,
+) -> float:
+    """The part of a quota that a process could use, by what it did of late.
+
+    Args:
+        share: What it held.
+        waiting: Calls that wait at its gate.
+        used: What it sent in ``seconds``, by the names of limits.
+        limits: What the whole quota allows a minute.
+        seconds: More than 0.
+    """
+    if not limits:
+        return 1.0
+    parts = {name: limit * seconds / 60.0 for name, limit in limits.items()}
+    use = max(used.get(name, 0.0) / part for name, part in parts.items())
+    nearly = max((used.get(name, 0.0) + (name == REQUESTS)) / part for name, part in parts.items())
+    if waiting and nearly >= _BOUND * share:
+        return 1.0
+    return min(1.0, max(_LEAST_WANT, _ROOM * use))
+
+
+def _lease(
+    cap: int | None, taken: int, allowed: int, used: int, wanted: int, soon: int, members: int
+) -> tuple[int, bool]:
+    """What may have been spent from now on in one currency; and whether the next call fits in it.
+
+    Args:
+        cap: Of all accounts; None: there is none, and nothing is leased.
+        taken: What the others are allowed.
+        allowed: What this one was.
+        used: What it spent, and holds for calls in flight.
+        wanted: What a call waits for.
+        soon: What it will spend until its money is looked after again; 0: not known.
+        members: How many share.
+    """
+    if cap is None:
+        return 0, True
+    room = max(0, cap - taken - used)
+    if wanted > room:
+        return used, False
+    part = room // (2 * members)
+    ahead = max(wanted, min(part, soon) if soon and not wanted else part)
+    left = allowed - used
+    if wanted or left < _LOW * ahead or left > 2 * ahead:
+        return used + ahead, True
+    return allowed, True

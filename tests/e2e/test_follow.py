@@ -1,0 +1,186 @@
+"""``run --follow`` by the command line: crawls that go on while it runs, and while it is killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.cli import environment, pairmill, rows
+from tests.support.corpus import article
+from tests.support.waiting import wait_until
+
+from pairmill.simulator import Latency, Simulator, SimulatorSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WIDTH = 24
+
+
+def start(*arguments: str | Path, url: str, stdin: int = subprocess.DEVNULL) -> Any:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pairmill", "run", *map(str, arguments), "--follow", "-q"],
+        env=environment(url),
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: Any, code: int) -> None:
+    """Wait for the end, with standard input closed; it must end with a code."""
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == code, errors
+
+
+def line(number: int, url: str) -> str:
+    record = {"url": url, "title": f"Report {number}", "text": article(number, 8)}
+    return json.dumps(record) + "\n"
+
+
+def current(folder: Path) -> list[dict[str, Any]]:
+    """The rows that an export keeps, with the export's own counts checked."""
+    out = folder.parent / f"{folder.name}-exported"
+    made = pairmill("export", folder, "-o", out)
+    assert made.returncode == 0, made.stderr
+    told = json.loads((out / "export.json").read_text("utf-8"))
+    gone = {
+        json.loads(entry)["chunk_id"]
+        for entry in (folder / "superseded.jsonl").read_text("utf-8").splitlines()
+    }
+    kept = [row for row in rows(folder) if row["chunk_id"] not in gone]
+    assert sum(told["kept"].values()) == len(kept)
+    return kept
+
+
+def test_articles_from_a_pipe_become_pairs_and_a_changed_one_replaces_its_own(
+    tmp_path: Path,
+) -> None:
+    with Simulator() as endpoint:
+        process = start("-", "-o", tmp_path / "out", url=endpoint.url, stdin=subprocess.PIPE)
+        process.stdin.write(line(1, "u1") + line(2, "u2"))
+        process.stdin.flush()
+        wait_until(lambda: endpoint.report()["requests"] >= 3)
+        process.stdin.write(line(3, "u1"))
+        end(process, 0)
+    kept = current(tmp_path / "out")
+    assert {row["url"] for row in kept} == {"u1", "u2"}
+    assert len(rows(tmp_path / "out")) == len(kept) + 1
+    counts = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["counts"]
+    assert (counts["pairs"]["kept"], counts["pairs"]["superseded"]) == (2, 1)
+
+
+def test_what_does_not_go_with_it_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    given = ("run", tmp_path / "in", "-o", tmp_path / "out", "--follow")
+    for more, said in (
+        (("--set", "duplicates=near"), "duplicates: near"),
+        (("--limit", "5"), "limit"),
+        (("--partition", "0/2"), "shared_lines: keep"),
+        (("--set", "chunks_by=subject"), "one subject"),
+    ):
+        found = pairmill(*given, *more, url="http://127.0.0.1:9/v1")
+        assert found.returncode == 2, found.stderr
+        assert said in found.stderr
+        assert len(found.stderr.splitlines()) == 1
+        assert not (tmp_path / "out").exists()
+
+
+class Crawl(threading.Thread):
+    """Writes articles while a run goes on: into a growing file and as files, some of them again."""
+
+    def __init__(self, folder: Path, articles: int, seconds: float, dice: random.Random) -> None:
+        super().__init__(daemon=True)
+        self.folder = folder
+        self.last: dict[str, int] = {}  # article to the number of its last text
+        self.lines: list[int] = []
+        self._articles = articles
+        self._pause_s = seconds / articles
+        self._dice = dice
+        folder.mkdir()
+
+    def run(self) -> None:
+        with (self.folder / "crawl.jsonl").open("a", encoding="utf-8") as file:
+            for number in range(self._articles):
+                if number % 8 == 7:  # a file of its own, written aside and renamed
+                    name = f"page-{number % 400}.md"
+                    new = self.folder / f".{name}"
+                    new.write_text(article(number, 8), "utf-8")
+                    new.rename(self.folder / name)
+                else:
+                    again = number > 40 and self._dice.random() < 0.1
+                    name = f"u{self._dice.randrange(number - 20)}" if again else f"u{number}"
+                    file.write(line(number, name))  # in blocks: lines are torn all the time
+                    self.lines.append(number)
+                self.last[name] = number
+                time.sleep(self._pause_s)
+
+
+def memory_of(pid: int) -> int:
+    """Resident KiB of a process and its children."""
+    listed = subprocess.run(
+        ["ps", "-o", "rss=", "--pid", str(pid), "--ppid", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return sum(map(int, listed.stdout.split()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_crawl_is_followed_through_ten_kills(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    crawl = Crawl(tmp_path / "in", 4000, 60.0, dice)
+    out = tmp_path / "out"
+    given = (tmp_path / "in", "-o", out, "--concurrency", str(WIDTH), "--set", "shard_bytes=65536")
+    settings = SimulatorSettings(latency=Latency(shape="lognormal", seconds=0.05))
+    with Simulator(settings) as endpoint:
+        crawl.start()
+        for _ in range(10):
+            process = start(*given, url=endpoint.url)
+            time.sleep(dice.uniform(3.0, 7.0))
+            process.send_signal(signal.SIGKILL)
+            end(process, -signal.SIGKILL)
+        process = start(*given, "--follow-idle-s", "5", url=endpoint.url)
+        peaks: list[int] = []
+        while process.poll() is None:
+            peaks.append(memory_of(process.pid))
+            time.sleep(0.5)
+        end(process, 0)
+        crawl.join()
+        bought_again = endpoint.report()["bought_again"]
+        asked = endpoint.report()["requests"]
+        stopped = start(*given, url=endpoint.url)
+        time.sleep(4)
+        stopped.send_signal(signal.SIGTERM)
+        end(stopped, 75)
+        assert endpoint.report()["requests"] == asked
+    found = rows(out)
+    ids = [row["id"] for row in found]
+    assert len(ids) == len(set(ids))
+    counts = json.loads((out / "manifest.json").read_text("utf-8"))["counts"]
+    rejected = sum(counts["chunks"]["rejected"].values())
+    texts = {row["title"] for row in found}
+    assert len(texts) == len({row["chunk_id"] for row in found}) > 3000
+    # A page may be replaced before it was looked at; of lines no version is ever missed.
+    assert len({f"Report {it}" for it in crawl.lines} - texts) <= rejected < 40
+    kept = current(out)
+    last = {f"Report {it}" for it in crawl.last.values()}
+    assert {row["title"] for row in kept} <= last
+    assert len(last - {row["title"] for row in kept}) <= rejected
+    assert bought_again <= 10 * (WIDTH + 30)
+    pages = sum(name.startswith("page") for name in crawl.last)
+    assert len(crawl.lines) + pages <= counts["documents"]["all"] <= counts["chunks"]["all"]
+    assert counts["chunks"]["to_do"] == 0
+    half = len(peaks) // 2
+    assert max(peaks[half:]) < 1.15 * max(peaks[:half]), "memory grows"
+    assert (out / ".run" / "follow.db").stat().st_size < 4 * 2**20

@@ -1,0 +1,85 @@
+"""Compare-and-swap in a folder and in an object store: of several writers, one wins."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pairmill.errors import ConfigError
+from pairmill.share.objects import SharedFolder, StoredObject, open_shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pairmill.share.objects import SharedObject
+
+
+def stored(_folder: Path) -> SharedObject:
+    store = pytest.importorskip("obstore.store")
+    return StoredObject(store.MemoryStore())
+
+
+@pytest.fixture(params=[SharedFolder, stored])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    make: Callable[[Path], SharedObject] = request.param
+    return make(tmp_path / "share")
+
+
+def test_what_was_written_is_read_and_only_the_first_of_two_writes(shared: SharedObject) -> None:
+    data, token = shared.read()
+    assert data is None
+    assert shared.swap(b"one", token)
+    assert not shared.swap(b"other", token)
+    data, token = shared.read()
+    assert data == b"one"
+    assert shared.swap(b"two", token)
+    assert not shared.swap(b"three", token)
+    assert shared.read()[0] == b"two"
+
+
+def test_many_writers_lose_no_change(shared: SharedObject) -> None:
+    def add(_: int) -> int:
+        tries = 0
+        while True:
+            tries += 1
+            data, token = shared.read()
+            if shared.swap(b"%d" % (int(data or b"0") + 1), token):
+                return tries
+
+    with ThreadPoolExecutor(8) as pool:
+        tries = sum(pool.map(add, range(200)))
+    assert shared.read()[0] == b"200"
+    assert tries >= 200
+
+
+def test_a_writer_that_is_late_by_many_versions_does_not_win(tmp_path: Path) -> None:
+    shared = SharedFolder(tmp_path)
+    shared.swap(b"old", 0)
+    _, late = shared.read()
+    for _ in range(200):
+        _, token = shared.read()
+        assert shared.swap(b"new", token)
+    assert len(list(tmp_path.iterdir())) < 100
+    assert not shared.swap(b"late", late)
+    assert shared.read() == (b"new", 201)
+
+
+def test_a_store_without_conditions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = pytest.importorskip("obstore.store")
+    monkeypatch.setattr(StoredObject, "_put", lambda *_: True)
+    monkeypatch.setattr("obstore.head", lambda *_: {"e_tag": "1"})
+    monkeypatch.setattr("obstore.delete", lambda *_: None)
+    with pytest.raises(ConfigError, match="does not keep to conditional writes"):
+        StoredObject(store.MemoryStore())
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("ftp://host/x", "ftp:// is none of"), ("{file}/x", "cannot write to")]
+)
+def test_places_that_cannot_be_used_are_named(tmp_path: Path, place: str, said: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=said):
+        open_shared(place.format(file=tmp_path / "file"))
