@@ -186,7 +186,7 @@ class Gate:
     def pause(self, seconds: float) -> None:
         """Admit nobody for a while, as another process was asked to."""
         now = self._clock()
-        self.control.paused_until = max(self.control.paused_until, now + seconds)
+        self.control.pause.extend(now + seconds)
         self._pump(now)
 
     @property

@@ -32,7 +32,7 @@ from enum import Enum, auto
 from pairmill.llm.limits.cruise import Cruise
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest
-from pairmill.llm.limits.pause import Pause
+from pairmill.llm.limits.pause import PoolPause
 from pairmill.llm.limits.windows import TakenLog
 
 __all__ = ["Effect", "RateControl"]
@@ -151,7 +151,7 @@ class RateControl:
         self.epoch = 0
         self.pace: float | None = None
         self.refused = 0
-        self.pause = Pause(backoff_s, max_backoff_s)
+        self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Pause"]
+__all__ = ["PoolPause"]
 
 _LEAST_STEP_S, _MOST_STEP_S = 0.05, 0.5  # in which twice as many calls may go: bounds
 _REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
@@ -11,7 +11,7 @@ _LEAST_WAIT_S = 0.001
 _CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
 
 
-class Pause:
+class PoolPause:
     """When nothing goes, and how few calls after that.
 
     Attributes:

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.llm.limits.pause import Pause
+from pairmill.llm.limits.pause import PoolPause
 
 
 def test_calls_double_each_time_that_the_last_ones_could_have_been_refused() -> None:
-    pause = Pause(0.5, 60.0)
+    pause = PoolPause(0.5, 60.0)
     pause.on_refused(0.1)
     pause.begin(10.0, 5.0, sent=100, base=1)
     assert pause.until == 15.0
@@ -17,7 +17,7 @@ def test_calls_double_each_time_that_the_last_ones_could_have_been_refused() -> 
 
 
 def test_a_wait_is_only_ever_made_longer() -> None:
-    pause = Pause(0.5, 60.0)
+    pause = PoolPause(0.5, 60.0)
     pause.begin(10.0, 5.0, sent=0, base=4)
     pause.extend(12.0)
     assert pause.until == 15.0
@@ -26,6 +26,6 @@ def test_a_wait_is_only_ever_made_longer() -> None:
 
 
 def test_a_fast_pool_asks_more_often() -> None:
-    pause = Pause(0.5, 60.0)
+    pause = PoolPause(0.5, 60.0)
     pause.blocked = 10
     assert [pause.backoff_s(pace) for pace in (None, 5.0, 100.0)] == [60.0, 5.0, 0.5]
