@@ -28,7 +28,10 @@ MODULES = {
     "llm/limits/windows.py": ("tests/unit/llm/limits",),
     "llm/limits/pacing.py": ("tests/unit/llm/limits",),
     "llm/limits/concurrency.py": ("tests/unit/llm/limits",),
-    "llm/budget.py": ("tests/unit/llm/test_budget.py",),
+    "llm/budget.py": ("tests/unit/llm/test_budget.py", "tests/unit/llm/test_usage_lies.py"),
+    "llm/estimate.py": ("tests/unit/llm/test_estimate.py", "tests/unit/llm/test_usage_lies.py"),
+    "llm/router.py": ("tests/unit/llm/test_router.py", "tests/unit/llm/test_usage_lies.py"),
+    "llm/modes.py": ("tests/unit/llm/test_modes.py",),
     "llm/retry.py": ("tests/unit/llm/test_retry.py",),
     "store/chain.py": ("tests/unit/store", "tests/property/test_journal.py"),
     "store/journal.py": ("tests/unit/store", "tests/property/test_journal.py"),
@@ -130,9 +133,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("--sample", type=int, default=60, help="changes in all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--module", help="one of them alone")
+    parser.add_argument("--module", action="append", help="these alone; may be given again")
     given = parser.parse_args()
-    modules = [name for name in MODULES if given.module in {None, name}]
+    modules = [name for name in MODULES if not given.module or name in given.module]
     every = [(name, number) for name in modules for number in range(_changes(name))]
     drawn = random.Random(given.seed).sample(every, min(given.sample, len(every)))
     killed: Counter[str] = Counter()

@@ -39,6 +39,15 @@ class StrangeServer:
         self.lines: list[str] = []
 
 
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that are killed while they are answered."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """See ``BaseServer``."""
+
+
 @contextmanager
 def strange_server(
     answer: Callable[[dict[str, Any], str], Answer | bytes | None],
@@ -83,8 +92,7 @@ def strange_server(
         def log_message(self, *_: object) -> None:
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.daemon_threads = True
+    with _QuietServer(("127.0.0.1", 0), Handler) as http:
         scheme = "http"
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

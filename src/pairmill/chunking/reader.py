@@ -179,7 +179,8 @@ def _prepared_of(
             elif on_wait is not None:
                 on_wait(one.mark)
         return
-    with IntakeFile(job.memory, is_own=job.keeps_memory) as file:
+    is_searched = job.duplicates == "near"
+    with IntakeFile(job.memory, is_own=job.keeps_memory, is_searched=is_searched) as file:
         corpus = Corpus(
             file,
             watch,

@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pairmill.chunking.key_counts import KeyCounts
 from pairmill.chunking.repeats import text_name
 from pairmill.sources.fences import fenced_ranges
 
@@ -67,7 +68,7 @@ class SharedLines:
     def __init__(self, file: IntakeFile) -> None:
         """Go on with what earlier starts have decided."""
         self._file = file
-        self._counts: dict[int, int] = {}
+        self._counts = KeyCounts(_MOST_COUNTED)
         self._documents: Counter[int] = Counter()
         self._shared: dict[int, int] = {}  # a line of a site: which one it is that was found
         self._learned: dict[int, int] = {}  # the same of those found in this start, by their keys
@@ -82,13 +83,9 @@ class SharedLines:
         """Take a document's lines into account, and return what to give `strip` with it."""
         site = _site_number(site_of(document))
         self._documents[site] += 1
-        counts = self._counts
         edges, inner = _plain_texts(_plain_lines(document.text), document.text)
         keys = (*{_key(site, _EDGE, it) for it in edges}, *{_key(site, _INNER, it) for it in inner})
-        for key in keys:
-            counts[key] = counts.get(key, 0) + 1
-        if len(counts) > _MOST_COUNTED:
-            self._forget()
+        self._counts.add(keys)
         if len(self._documents) > _MOST_COUNTED:
             self._documents = Counter(
                 {it: seen for it, seen in self._documents.items() if seen > 1}
@@ -143,14 +140,14 @@ class SharedLines:
     def _has_new(self, counted: LineCounts) -> bool:
         """Whether a line of a document is shared that this start has not found yet."""
         least, counts, learned = self._least(counted.site), self._counts, self._learned
-        return any(counts.get(key, 0) >= least and key not in learned for key in counted.keys)
+        return any(counts.has(key, least) and key not in learned for key in counted.keys)
 
     def _learn(self, site: int, lines: _Lines, text: str) -> None:
         least = self._least(site)
         for place, texts in zip((_EDGE, _INNER), _plain_texts(lines, text), strict=True):
             keys = {_name(site, place, it): _key(site, place, it) for it in texts}
             for name, key in keys.items():
-                if self._counts.get(key, 0) < least:
+                if not self._counts.has(key, least):
                     continue
                 if name not in self._shared:
                     self._shared[name] = number = len(self._shared) + 1
@@ -185,13 +182,6 @@ class SharedLines:
             if _is_sentence(line) and is_shared(_INNER, _plain(line, is_regular=is_regular))
         )
         return _without_bare_headings(lines, found)
-
-    def _forget(self) -> None:
-        """Keep the lines that were seen most, down to half of what is held."""
-        least = 2
-        while len(self._counts) > _MOST_COUNTED // 2:
-            self._counts = {key: seen for key, seen in self._counts.items() if seen >= least}
-            least += 1
 
 
 def site_of(document: Document) -> str:
@@ -303,7 +293,7 @@ def _without(lines: list[str], found: set[int]) -> str:
 
 def _key(site: int, place: str, plain: str) -> int:
     """By what a line is counted. It lives as long as the process: nothing is kept under it."""
-    return hash((site, place, plain))
+    return hash((site, place, plain)) or 1
 
 
 def _name(site: int, place: str, plain: str) -> int:

@@ -37,6 +37,7 @@ __all__ = ["Checkers"]
 PORTION_JOBS = 32  # some 10 ms of work
 _IN_HAND = 2  # portions that a process has at a time: one under way, and the next
 _BEHIND = 4 * PORTION_JOBS  # jobs that may wait for each process before they are judged here
+_PAUSE_S = 0.003  # between two batches; each one wakes a process
 _BUSY_PER_S = 100  # units a second from which a process of its own is worth its memory
 _MOST_DEATHS = 3  # of one job alone, or at the start in a row
 _HEAD_BYTES = 8
@@ -160,10 +161,10 @@ class Checkers:
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        """Hand over what waits, once the event loop has gone round: then it is a portion."""
+        """Send the waiting jobs in a moment, so that more of them make one batch."""
         if not self._is_flushing:
             self._is_flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_later(_PAUSE_S, self._flush)
 
     def _flush(self) -> None:
         self._is_flushing = False

@@ -304,7 +304,7 @@ async def test_a_model_that_never_stops_is_told_what_makes_it_think_least() -> N
 
 async def test_a_model_that_heeds_nothing_is_told_nothing() -> None:
     model, encoder = Thinker("telepathy"), Encoder(profile())
-    for _ in range(8):
+    for _ in range(60):
         await send(encoder, request(), Mode.PROMPT, model)
     assert not {"reasoning_effort", "enable_thinking"} & model.bodies[-1].keys()
 

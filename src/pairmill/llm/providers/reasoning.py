@@ -2,11 +2,16 @@
 
 Some models think by default, and bill it; each provider has its own parameters to turn that off,
 and whether a model obeys them shows only in its answers. So each form is tried on real answers, one
-after the other, until one stops the thinking; if none does, the one with the least is kept.
+after the other, until one stops the thinking. If none does, the least is found among them: the
+length of single thoughts says little (those of one model are spread like a lognormal distribution),
+so the form is asked next whose mean may be lowest, by a lower confidence bound (T. L. Lai and
+H. Robbins, "Asymptotically efficient adaptive allocation rules", 1985), and what cannot be the
+lowest any more is not tried again.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ __all__ = ["ReasoningSearch"]
 _NOTHING = 48  # tokens of thinking that are not worth a search
 _CLEARLY_LESS = 0.7  # of the thinking without parameters, or no parameter is sent
 _SUSPICIOUS = 2  # unexplained failures, until the parameters are suspected
+_SPREAD = 0.7  # of the logarithms of one model's thoughts
 _LEAST_ANSWERS = 3  # answers until a form that has once worked is dropped for its mean
 
 
@@ -37,6 +43,7 @@ class ReasoningSearch:
         self._refused: set[int] = set()
         self._given_up: set[int] = set()
         self._answers: dict[int, tuple[int, int]] = {}
+        self._logs: dict[int, float] = {}  # form to the sum of the logarithms of its thoughts
         self._troubles = 0
         self.at = 0 if level == "auto" and not thinks else min(1, len(forms))
 
@@ -50,11 +57,6 @@ class ReasoningSearch:
         """True if every form was tried, and none stops the model's thinking."""
         out = self._given_up | self._refused
         return self._searches and all(at in out for at in range(1, len(self.forms)))
-
-    def mean(self, at: int | None = None) -> float | None:
-        """Return the thinking tokens per answer of a form, by default the current one, or None."""
-        answers, tokens = self._answers.get(self.at if at is None else at, (0, 0))
-        return tokens / answers if answers else None
 
     def refuse(self, at: int) -> bool:
         """Record that the server refused a form; return whether another one is in use now."""
@@ -97,7 +99,11 @@ class ReasoningSearch:
         """Record an answer to a form, and its thinking tokens; return whether the form changes."""
         answers, total = self._answers.get(at, (0, 0))
         self._answers[at] = (answers + 1, total + tokens)
-        if not self._searches or at != self.at or self.is_over:
+        self._logs[at] = self._logs.get(at, 0.0) + math.log(max(1, tokens))
+        if self.is_over:
+            before, self.at = self.at, self._best()
+            return self.at != before
+        if not self._searches or at != self.at:
             return False
         mean = (total + tokens) / (answers + 1)
         has_worked = answers and total / answers <= _NOTHING
@@ -113,10 +119,14 @@ class ReasoningSearch:
         self.at = self._best() if following is None else following
 
     def _best(self) -> int:
-        known = [(mean, at) for at in self._answers if (mean := self.mean(at)) is not None]
-        taken = [(mean, at) for mean, at in known if at not in self._refused]
-        if not taken:
-            return 0
-        least, best = min(taken)
-        silent = self.mean(0)
-        return 0 if silent is not None and least > _CLEARLY_LESS * silent else best
+        """Return the form to ask next, once each was tried: 0, unless another may think less."""
+        lows = {at: self._low(at) for at in self._answers if at not in self._refused}
+        if 0 in lows:  # also where the first thoughts without a parameter were long by chance
+            bound = lows.pop(0) + math.log(_CLEARLY_LESS)
+            lows = {at: low for at, low in lows.items() if low < bound}
+        return min(lows, key=lambda at: (lows[at], at), default=0)
+
+    def _low(self, at: int) -> float:
+        """Return the lower confidence bound of the mean logarithm of a form's thoughts."""
+        answers = self._answers[at][0]
+        return self._logs[at] / answers - _SPREAD / math.sqrt(answers)

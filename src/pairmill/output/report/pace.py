@@ -77,13 +77,26 @@ def pace(timeline: Timeline) -> Markup | None:
             ),
             tag(
                 "p",
-                "Bars below: refusals. Shaded: nothing was sent. Dotted: what may be in flight was"
-                " cut. Each part is a start of the run.",
+                _legend(starts),
                 class_="note",
             ),
             class_="panel",
         ),
     )
+
+
+def _legend(starts: Sequence[StartPace]) -> str:
+    """What the marks in the chart mean, as far as there are any."""
+    told = []
+    if any(any(start.refused) for start in starts):
+        told.append("Bars at the bottom: refusals.")
+    if any(any(start.paused) for start in starts):
+        told.append("Shaded: nothing was sent.")
+    if any(_cuts(start) for start in starts):
+        told.append("Dotted: fewer calls were allowed from here on.")
+    if len(starts) > 1:
+        told.append("Each part is a start of the run.")
+    return " ".join(told)
 
 
 def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:

@@ -256,6 +256,12 @@ class Index:
         query = f"SELECT key FROM pair WHERE {kind} AND {where} ORDER BY number"  # noqa: S608
         return [row[0] for row in self._ask(query, values)]
 
+    def count_decidable(self, wanted: Filter) -> int:
+        """How many of the pairs that pass a decision on all of them is about; see `keys`."""
+        where, values = _where(wanted)
+        kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
+        return int(self._ask(f"SELECT count(*) FROM pair WHERE {kind} AND {where}", values)[0][0])  # noqa: S608
+
     def find(self, numbers: Sequence[int]) -> list[Found]:
         """Pairs by their numbers; those that are not there are left out."""
         found: list[Found] = []

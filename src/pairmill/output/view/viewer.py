@@ -104,7 +104,14 @@ class Viewer:
         with suppress(PairmillError):  # told by the state
             self._desk.refresh()
         total, found = self._index.page(wanted, sort, offset, limit)
-        return {"total": total, "pairs": [self._item(place) for place in found]}
+        decidable = total
+        if wanted.state in {"", "rejected"} and total:
+            decidable = self._index.count_decidable(wanted)
+        return {
+            "total": total,
+            "decidable": decidable,
+            "pairs": [self._item(place) for place in found],
+        }
 
     def pair(self, number: int) -> dict[str, Any]:
         """One pair, and its texts as they can be edited.
