@@ -1,4 +1,4 @@
-"""In which languages each check works: one table, so that nothing unchecked is called ok.
+"""Languages in which each check works: one table, so that nothing unchecked is called ok.
 
 A check that is not named here works in every language. What a cell of the table promises is held
 by ``tests/unit/quality/test_languages.py``: planted faults are found, and clean text is left alone.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pairmill.quality.language import UNDETERMINED
 from pairmill.quality.phrases import LANGUAGES
 
 if TYPE_CHECKING:
@@ -43,13 +44,16 @@ NOT_IN: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def applies(check: str, language: str | None) -> bool:
-    """Whether a check works in a language (two-letter code).
+    """Return whether a check works in a language (two-letter code).
 
     An unknown language (None) is treated as English for checks of phrases, which is what they
-    look for then: those phrases are found in any text, and nothing else is claimed.
+    look for then: those phrases are found in any text, and nothing else is claimed. In an unknown
+    script only those checks work that work in every language.
     """
     if language is None:
         return True
+    if language == UNDETERMINED:
+        return not (check in ONLY_IN or check in NOT_IN or check == "language")
     only = ONLY_IN.get(check)
     if only is not None and language not in only:
         return False

@@ -1,4 +1,4 @@
-"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is an input of its own."""
+"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is a separate input."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _body(stream: Stream, most: int) -> bytes | None:
 
 
 class _Reading:
-    """A stream that can also be asked for all of it, as archive libraries do."""
+    """A stream with a ``read`` of everything, as archive libraries need."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -196,7 +196,7 @@ def _read_member(
 
 
 class _Bounded:
-    """A member's bytes, as long as they do not grow beyond any text."""
+    """A member's bytes, as long as they do not exceed any plausible text."""
 
     def __init__(self, stream: Stream, packed_bytes: int) -> None:
         self._stream = stream

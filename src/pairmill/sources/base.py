@@ -1,4 +1,4 @@
-"""What a reader of a format is given, and what it yields: the door for formats of a user's own.
+"""Interface of readers, and what they are given: the basis of a user's own formats.
 
 A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
 yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek),
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pairmill.records import Document
+from pairmill.sources.characters import plain_line
 from pairmill.sources.extractors import ExtractionError
 from pairmill.sources.notes import InputFate, Note, Watch
 from pairmill.sources.streams import BLOCK_BYTES, Stream, open_regular
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Deferred", "Documents", "Opener", "SourceFormat", "too_long"]
 
+_LONGEST_DETAIL = 600  # characters
 _SPOOLED_BYTES = 2**24  # a file that must seek is held in memory up to here, then on disk
 _MOST_EXTRACTED_BYTES = 2**28  # of one PDF, book or page; they are held in memory as a whole
 
@@ -144,7 +146,8 @@ class Opener:
 
     def skip(self, where: str, reason: str, detail: str = "") -> None:
         """Report a piece that gives no document; ``where`` is added to the label."""
-        self.watch(Note(InputFate.SKIPPED, f"{self.label}{where}", reason, detail))
+        told = plain_line(detail, _LONGEST_DETAIL)  # some of it is what the input says
+        self.watch(Note(InputFate.SKIPPED, f"{self.label}{where}", reason, told))
 
     def skip_missing(self, where: str = "", problem: str = "") -> None:
         """Report that what the format's reader needs is not installed, or is broken."""
@@ -153,7 +156,7 @@ class Opener:
 
     def notice(self, reason: str, detail: str = "") -> None:
         """Report something worth a line, by which nothing is lost."""
-        self.watch(Note(InputFate.NOTICE, self.label, reason, detail))
+        self.watch(Note(InputFate.NOTICE, self.label, reason, plain_line(detail, _LONGEST_DETAIL)))
 
     def read_all(self, most: int | None = None) -> bytes | None:
         """Return all bytes; or report that they are more than ``most``, and return None."""

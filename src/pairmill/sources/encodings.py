@@ -1,4 +1,4 @@
-"""Bytes into text: by byte order mark, as UTF-8, as declared, else by what the bytes look like.
+"""Decodes bytes: by byte order mark, as UTF-8, as declared, else by detection.
 
 Labels mean what browsers take them for (WHATWG Encoding Standard): ``gb2312`` is read as GB 18030,
 ``iso-8859-1`` as Windows-1252, because that is what pages with these labels are written in.
@@ -72,7 +72,7 @@ _LETTERS = tuple(
 
 
 class Decoded(NamedTuple):
-    """A text, the encoding that it was in, and how many places were not of it."""
+    """A text, its encoding, and the number of invalid places."""
 
     text: str
     encoding: str

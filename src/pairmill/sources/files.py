@@ -1,4 +1,4 @@
-"""Finding the files that are meant: each input as given, folders in a fixed order."""
+"""Finds the input files: each input as given, folders in a fixed order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that a Python program holds in memory, written down so that a later start finds them.
+"""Documents in the memory of a Python program, written to a file so that a later start finds them.
 
 A run is gone on with by reading its input again, in another process and perhaps on another day. So
 what is no path becomes a JSONL file beside the run folder, ``NAME-documents.jsonl``: the same

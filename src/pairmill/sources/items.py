@@ -135,7 +135,7 @@ def _wraps(tape: _Tape, is_wrapper: bool) -> bool:
 
 
 class _Tape:
-    """A stream read through a buffer that holds no more than one item and one block.
+    """A stream read through a buffer that holds at most one item and one block.
 
     Attributes:
         at: The cursor, an offset in the buffer.

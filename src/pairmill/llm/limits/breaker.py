@@ -1,4 +1,4 @@
-"""When to stop asking: three pure state machines that are told what happened, and when."""
+"""When to stop asking: three pure state machines, driven by events and times."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class EndpointBreaker:
         return f"{name} does not answer; gave up"
 
     def state(self, now: float) -> State:
-        """The state at ``now``."""
+        """Return the state at ``now``."""
         if self._open_s == 0.0:
             return State.CLOSED
         return State.OPEN if now < self.until else State.HALF_OPEN
@@ -142,7 +142,7 @@ class EndpointBreaker:
         return self._cluster.in_row >= self._threshold and self._cluster.score >= sure
 
     def _first(self, kind: Kind) -> float:
-        """How long to wait before it is asked again: longer where that may be billed."""
+        """Return how long to wait before it is asked again: longer if that may be billed."""
         return self._first_lost_s if kind is Kind.LOST else self._first_s
 
     def _open(self, now: float, seconds: float) -> None:
@@ -160,7 +160,7 @@ class EndpointBreaker:
 
 
 class FitBreaker:
-    """Stops a run whose answers cannot be used: the prompt and the model do not fit.
+    """Stops a run whose answers are unusable: the prompt and the model do not fit.
 
     Trips when more than half of the first ``first`` answers, or of any ``window`` in a row, were
     unusable. Until the first twenty are in, it waits. What earlier starts came to counts as well:
@@ -212,7 +212,7 @@ class FitBreaker:
 
 
 class Watchdog:
-    """Says when nothing has become durable for too long, and why.
+    """Reports when nothing has become durable for too long, and why.
 
     A pause that the server asked for is no stall: it is named, with its end, and does not trip.
     """
@@ -228,7 +228,7 @@ class Watchdog:
     def check(
         self, now: float, *, cause: str = "", paused_until: float = float("-inf")
     ) -> tuple[bool, str]:
-        """Whether to stop, and one line for people ("" while there is nothing to say).
+        """Return whether to stop, and one line for people ("" while there is nothing to report).
 
         Args:
             now: The time.

@@ -87,7 +87,7 @@ class Gate:
 
     @property
     def limits(self) -> Limits:
-        """The limits in force: as given, and what headers have added."""
+        """Limits in force: as given, and as added by headers."""
         return self._quota.limits
 
     @property
@@ -125,7 +125,7 @@ class Gate:
             raise
 
     def admit_now(self, cost: Cost) -> Lease | None:
-        """The right to make a call, if nobody waits for it and it need not be waited for."""
+        """Return a lease for a call, if nobody waits and it need not wait."""
         if self.closed is not None or self._line.length:
             return None
         amounts = self._quota.amounts(cost)
@@ -205,7 +205,7 @@ class Gate:
         self._dismiss(EvictedError())
 
     def snapshot(self) -> Snapshot:
-        """What the gate is doing."""
+        """Return what the gate is doing."""
         now = self._clock()
         hold_s = max(0.0, self._hold_s(now))
         is_down = self._breaker.state(now) is not State.CLOSED
@@ -441,7 +441,7 @@ class Gate:
 
 
 def _width(given: ConcurrencyLimit | int | None, limits: Limits | None) -> ConcurrencyLimit:
-    """The controller for what was given: behind known limits the rate decides, not the width."""
+    """Choose the controller: behind known limits the rate decides, not the concurrency."""
     if isinstance(given, int):
         return FixedLimit(given)
     if given is not None:

@@ -1,4 +1,4 @@
-"""How fast a pool may go when its server has said "too fast": one pure controller, told the time.
+"""Pace of a pool whose server has said "too fast": one pure controller, driven by times.
 
 The server's real limit is measured instead of guessed. When nearly all is refused, its quota is
 used up; so what it took before says what it allows, whether it charges what was used or what was
@@ -81,7 +81,7 @@ _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
 
 
 class Effect(Enum):
-    """What one refusal led to."""
+    """Consequence of one refusal."""
 
     NONE = auto()  # it alone waits
     SLOWER = auto()  # an episode began, with a short pause; the refused call waits alone
@@ -90,12 +90,12 @@ class Effect(Enum):
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing is admitted for as long as this refusal asks."""
+        """True if nothing is admitted for as long as this refusal asks."""
         return self in {Effect.PAUSED, Effect.HELD}
 
     @property
     def is_cut(self) -> bool:
-        """Whether an episode began."""
+        """True if an episode began."""
         return self in {Effect.PAUSED, Effect.SLOWER}
 
 
@@ -178,7 +178,7 @@ class RateControl:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether refusals are unexplained at the moment: no time to send more."""
+        """True if refusals are unexplained at the moment: no time to send more."""
         return self.noise.is_trying or self.cluster.in_row > 1
 
     def on_refused(
@@ -358,7 +358,7 @@ class RateControl:
         self._test_sent = sent + self._held_calls
 
     def _sure(self, now: float, taken: int, wait_s: float) -> float:
-        """The evidence of a cluster that a pause needs: the more, the more calls it would cost."""
+        """Return the evidence of a cluster that a pause needs: more if it would cost more calls."""
         if self._spent_at is not None and taken <= self._mark + 1:
             return _AGAIN
         least, most = _SURE
@@ -403,7 +403,7 @@ class RateControl:
         return is_blocked
 
     def _set_patience(self, now: float) -> None:
-        """How long it takes until a rate is tested that was measured without a pace before."""
+        """Set how long it takes until a rate is tested that was measured without a pace before."""
         times = _LONGER if now < self._released_at + _LONG_PATIENCE_S else 1
         first = self._held_calls if times > 1 else _FIRST_TEST_CALLS
         self._held_calls = min(_FIRST_TEST_CALLS * _LONGER**3, first * times)

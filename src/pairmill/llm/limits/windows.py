@@ -21,7 +21,7 @@ _MINUTE_S = 60.0
 
 
 class MinuteLog:
-    """Tokens that went out in the last minute, by quarters of a second; each can be corrected.
+    """Tokens sent in the last minute, by quarters of a second; each can be corrected.
 
     Attributes:
         total: Of the last minute, and up to a quarter of a second more.
@@ -68,7 +68,7 @@ class MinuteLog:
 
 
 class SecondLog:
-    """The last second's requests: for servers that deal a minute's quota out by the second.
+    """Requests of the last second: for servers that meter a minute's quota by the second.
 
     So many requests as fall on a second never go within less than a second and a margin, counted
     from when they were let go. A late one moves its successor of the next second and no other; so

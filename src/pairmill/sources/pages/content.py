@@ -1,4 +1,4 @@
-"""Which part of a page is the article: what stands around it is cut off, then what stands in it.
+"""Finds the article in a page: removes what is around it, then what is within it.
 
 The order is: drop elements whose names say what they are (navigation, shares, comments ...), unless
 they hold most of the page; choose the container, by what the page marks or by where its paragraphs
