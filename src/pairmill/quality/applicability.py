@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from pairmill.quality.language import UNDETERMINED
 from pairmill.quality.phrases import LANGUAGES
 
 if TYPE_CHECKING:
@@ -46,10 +47,13 @@ def applies(check: str, language: str | None) -> bool:
     """Return whether a check works in a language (two-letter code).
 
     An unknown language (None) is treated as English for checks of phrases, which is what they
-    look for then: those phrases are found in any text, and nothing else is claimed.
+    look for then: those phrases are found in any text, and nothing else is claimed. In an unknown
+    script only those checks work that work in every language.
     """
     if language is None:
         return True
+    if language == UNDETERMINED:
+        return not (check in ONLY_IN or check in NOT_IN or check == "language")
     only = ONLY_IN.get(check)
     if only is not None and language not in only:
         return False

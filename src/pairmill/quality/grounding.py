@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance.Prefix import similarity as common_prefix
 from rapidfuzz.fuzz import partial_ratio
 
-from pairmill.quality.language import identify, is_confirmed, primary
+from pairmill.quality.language import (
+    UNDETERMINED,
+    identify,
+    is_confirmed,
+    is_strange_script,
+    primary,
+)
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import (
     Prepared,
@@ -197,6 +203,8 @@ def prepare_chunk(
         known = "en"
     else:
         known = identify(text, body.language) or body.language
+        if is_strange_script(text):
+            known = UNDETERMINED
     if known != body.language:
         body = replace(body, language=known)
     heading = prepare(" \n".join(context), known)
