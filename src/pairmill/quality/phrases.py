@@ -1,6 +1,6 @@
 """Phrases that checks look for, by language: from ``languages/*.yaml``, compiled once.
 
-What each list means, and how to add a language, stands in ``languages/README.md``.
+``languages/README.md`` explains each list, and how to add a language.
 """
 
 from __future__ import annotations
