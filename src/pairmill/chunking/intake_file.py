@@ -1,4 +1,4 @@
-"""What a run folder remembers of its input: ``.run/intake.db``.
+"""A run folder's memory of its input: ``.run/intake.db``.
 
 A run writes it. Whoever else reads the input (`estimate`, `inspect`, an export) sees the same
 decisions, and keeps what it decides itself in a file of its own that nobody finds later.

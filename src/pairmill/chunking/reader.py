@@ -289,7 +289,7 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
 
 
 def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
-    """Where the units of a text are: its chunks, or windows of neighbouring ones."""
+    """Return the spans of a text's units: its chunks, or windows of neighbouring ones."""
     spans = split(text)
     if job.chunks_per_unit == 1 or job.chunks_by == "subject":
         return spans

@@ -51,7 +51,7 @@ _Lines = list[tuple[int, str]]  # number and text of lines that are neither blan
 
 
 class LineCounts(NamedTuple):
-    """What a document adds to the counts, so that it need not be looked at again.
+    """A document's contribution to the counts, so that it need not be read again.
 
     Attributes:
         site: The number of its site.
@@ -63,7 +63,7 @@ class LineCounts(NamedTuple):
 
 
 class SharedLines:
-    """Counts the lines of documents by site, and takes out those that are shared."""
+    """Counts the lines of documents by site, and removes shared ones."""
 
     def __init__(self, file: IntakeFile) -> None:
         """Go on with what earlier starts have decided."""
@@ -128,7 +128,7 @@ class SharedLines:
         self._decided.clear()
 
     def _decision(self, name: int) -> int | None:
-        """How many shared lines were known when a text was decided on; None: it is new."""
+        """Return how many shared lines were known when a text was decided; None: it is new."""
         if name in self._decided:
             return self._decided[name]
         decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
@@ -138,7 +138,7 @@ class SharedLines:
         return max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
 
     def _has_new(self, counted: LineCounts) -> bool:
-        """Whether a line of a document is shared that this start has not found yet."""
+        """Return whether a document has a shared line that this start has not found yet."""
         least, counts, learned = self._least(counted.site), self._counts, self._learned
         return any(counts.has(key, least) and key not in learned for key in counted.keys)
 
@@ -205,7 +205,7 @@ def site_of(document: Document) -> str:
 
 
 def _plain_lines(text: str) -> _Lines:
-    """The lines of a text that are neither blank nor code, with their numbers."""
+    """Return the lines of a text that are neither blank nor code, with their numbers."""
     ranges = fenced_ranges(text)
     if not ranges:
         return [
@@ -227,7 +227,7 @@ def _plain_lines(text: str) -> _Lines:
 
 
 def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
-    """What lines are known by at the top and the end of a text, and what whole sentences are."""
+    """Return the keys of lines at the top and the end of a text, and of whole sentences."""
     is_regular = _is_regular(text)
     plain = [_plain(line, is_regular=is_regular) for _, line in lines]
     inner = [it for it, (_, line) in zip(plain, lines, strict=True) if _is_sentence(line)]
@@ -235,7 +235,7 @@ def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
 
 
 def _is_regular(text: str) -> bool:
-    """Whether words of a clean text have a single space or line end between them."""
+    """Return whether words of a clean text are separated by one space or line end."""
     return text.isascii() and "  " not in text and "\t" not in text
 
 
@@ -244,7 +244,7 @@ def _plain(line: str, *, is_regular: bool) -> str:
 
 
 def _edge(plain: str) -> str:
-    """A line at the top or the end; if it is short, whatever numbers stand in it.
+    """Return the key of a line at the top or the end; for a short one, numbers are ignored.
 
     Of a sentence the numbers may be all that it says.
     """
@@ -279,7 +279,7 @@ def _without_bare_headings(lines: _Lines, found: set[int]) -> set[int]:
 
 
 def _without(lines: list[str], found: set[int]) -> str:
-    """The text without some lines, and without the blank ones that they leave side by side."""
+    """Remove some lines from the text, and the adjacent blank lines that they leave."""
     left: list[str] = []
     was_removed = False
     for at, line in enumerate(lines):

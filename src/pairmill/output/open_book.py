@@ -1,4 +1,4 @@
-"""Rows with their passage in the prompt: what teaches to read, not to know (``--open-book``).
+"""Adds passages to the prompts of rows, to train reading rather than recall (``--open-book``).
 
 A share of the rows is written with the passage that the answer rests on, as a rule among others of
 the same split, and some of them without it: there the answer is that the texts do not say. A model
@@ -84,7 +84,7 @@ class Shelf:
             raise _refused(error) from None
 
     def text(self, chunk_id: str) -> str | None:
-        """The passage of a chunk, or None."""
+        """Return the passage of a chunk, or None."""
         query = "SELECT text FROM passage WHERE chunk_id = ?"
         found = self._database.execute(query, (chunk_id,)).fetchone()
         return str(found[0]) if found else None
@@ -122,7 +122,7 @@ class OpenBook:
     def open(
         self, row: Row, may_stand_beside: Callable[[str], bool], *, apart: bool = False
     ) -> Row | None:
-        """The row with passages in its instruction; None where it stays as it is.
+        """Return the row with passages in its instruction; None if it stays unchanged.
 
         Args:
             row: A row of one request and one answer; any other stays as it is.

@@ -1,6 +1,6 @@
-"""The phrases that checks look for, by language: read from ``languages/*.yaml``, compiled once.
+"""Phrases that checks look for, by language: from ``languages/*.yaml``, compiled once.
 
-What each list means, and how to add a language, stands in ``languages/README.md``.
+``languages/README.md`` explains each list, and how to add a language.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Phrases:
 
 @cache
 def phrases_of(language: str | None) -> Phrases | None:
-    """A language's phrases; None where it has no file."""
+    """Return a language's phrases; None if it has no file."""
     if language not in LANGUAGES:
         return None
     file = resources.files("pairmill.quality").joinpath(f"languages/{language}.yaml")
@@ -98,7 +98,7 @@ def fold(text: str) -> str:
 
 
 def _any(phrases: Sequence[str], language: str) -> str:
-    """An alternation, longest first, with the word boundaries that the script has."""
+    """Build an alternation, longest first, with the script's word boundaries."""
     ordered = sorted(phrases, key=len, reverse=True)
     joined = "|".join(map(re.escape, ordered))
     leading = "" if language in _NO_BOUNDARY | _TRAILING_ONLY else r"(?<!\w)"

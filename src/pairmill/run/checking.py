@@ -138,7 +138,7 @@ class Checkers:
             each.clear()
 
     def _is_busy(self) -> bool:
-        """Whether enough comes for a process of its own; then it stays so."""
+        """Return whether there is enough work for separate processes; stays true once it is."""
         self._seen += 1
         now = self._now()
         if now - self._since >= 1.0:
@@ -220,7 +220,7 @@ class Checkers:
             sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
 
     def _bury(self, child: _Child, code: int | None) -> None:
-        """A process is gone: judge what it had once more, in another one."""
+        """Handle the end of a process: have another one judge its work again."""
         if child in self._unproven:
             self._unproven.remove(child)
             self._deaths += 1
@@ -304,7 +304,7 @@ class _Child:
             self._write()
 
     def takes(self, *, is_suspect: bool) -> bool:
-        """Whether it takes one more portion; a job that processes died of is to be its only one."""
+        """Return whether it takes one more portion; a job that killed processes must be alone."""
         if is_suspect or any(sent.deaths for sent in self.sent.values()):
             return not self.portions
         return self.portions < _IN_HAND

@@ -1,4 +1,4 @@
-"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is an input of its own."""
+"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is a separate input."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DOCUMENT_PARTS = ("word/document.xml", "ppt/presentation.xml", "xl/workbook.xml
 
 
 def read_warc(opener: Opener) -> Documents:
-    """Yield the pages of a crawl: of responses the article, of conversions (WET) the text."""
+    """Yield the pages of a crawl: the article of a response, the text of a conversion (WET)."""
     from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 (an extra)
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
@@ -108,7 +108,7 @@ def _body(stream: Stream, most: int) -> bytes | None:
 
 
 class _Reading:
-    """A stream that can also be asked for all of it, as archive libraries do."""
+    """A stream with a ``read`` of everything, as archive libraries need."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -147,7 +147,7 @@ def read_zip(opener: Opener) -> Documents:
 
 
 def read_tar(opener: Opener) -> Documents:
-    """Yield the documents of the members, in their order; links and devices are passed over."""
+    """Yield the documents of the members, in order; links and devices are skipped."""
     found = False
     try:
         with tarfile.open(fileobj=_Reading(opener.stream), mode="r|*") as archive:  # type: ignore[call-overload]
@@ -196,7 +196,7 @@ def _read_member(
 
 
 class _Bounded:
-    """A member's bytes, as long as they do not grow beyond any text."""
+    """A member's bytes, as long as they do not exceed any plausible text."""
 
     def __init__(self, stream: Stream, packed_bytes: int) -> None:
         self._stream = stream
