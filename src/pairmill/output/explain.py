@@ -6,6 +6,8 @@ ledger holds, so that prompts, repairs and drops are those of the run itself.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +30,8 @@ from pairmill.quality.grounding import (
 )
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.recipe import NullContext
+from pairmill.recipes.registry import for_unit, recipe_of_folder
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
@@ -113,6 +116,25 @@ class _Replay:
             raise _MissingAnswerError("asked for something that was never bought")
         self.exchanges.append((request, found))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RunContext(NullContext):
+    """Recalls what the run kept between units, such as authors' style cards; keeps nothing."""
+
+    path: Path | None = None
+
+    def recall(self, name: str) -> str | None:
+        """Return what is kept under the name."""
+        if name in self.kept or self.path is None or not self.path.is_file():
+            return self.kept.get(name)
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(address, uri=True)) as database:
+                row = database.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return str(row[0]) if row else None
 
 
 class _KnownClaims(NamedTuple):
@@ -218,9 +240,14 @@ async def _ask_again(
 ) -> str:
     """Run the recipe on the chunk with the answers that are there; a note where that ends early."""
     try:
-        recipe = make_recipe(settings, folder.state / "recipe")
+        recipe, _ = recipe_of_folder(settings, folder.state / "recipe")
         settings = for_unit(settings, recipe)
-        questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
+        questions = Questions(
+            Bus(),
+            model=settings.model,
+            max_attempts=settings.max_attempts,
+            around=_RunContext(path=folder.state / "memory.db"),
+        )
         unit = digest(chunk.id, recipe.identity)
         asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, recipe.identity, unit))
         try:

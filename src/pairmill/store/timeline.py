@@ -88,12 +88,12 @@ class Timeline(Struct):
 
 
 def stage_name(stage: str) -> str:
-    """A stage for people: of a recipe's own step, its name."""
+    """Return a stage's name for people: for a recipe's own step, the step's name."""
     return _STAGES.get(stage, stage) or "others"
 
 
 def read_timeline(path: Path) -> Timeline:
-    """What a folder keeps; empty where it keeps nothing, or nothing that can be read."""
+    """Read a folder's timeline; empty if there is none, or nothing readable."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Timeline)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -111,7 +111,7 @@ def write_timeline(path: Path, timeline: Timeline) -> None:
 
 
 def _is_even(start: StartPace) -> bool:
-    """Whether every series has as many points, of which each stands for some time."""
+    """Return whether all series have the same number of points, each for some time."""
     series = (start.pairs, start.answers, start.refused, start.failed, start.in_flight,
               start.allowed, start.paused)  # fmt: skip
     return start.step_s > 0 and len({len(points) for points in series}) == 1
