@@ -529,7 +529,7 @@ def _check_known(name: str, where: str) -> None:
 
 
 def _cores() -> int:
-    """How many processors this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

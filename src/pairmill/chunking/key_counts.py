@@ -59,7 +59,7 @@ class KeyCounts:
         return place
 
     def has(self, key: int, least: float) -> bool:
-        """Whether a key was seen so many times, which are more than one."""
+        """Return whether a key was seen at least so many times, which are more than one."""
         return self._repeated.get(key, 1) >= least
 
     def _clear(self) -> None:

@@ -232,7 +232,7 @@ def _find_notices(
 
 
 def _may_be_notice(line: str) -> bool:
-    """Whether a line begins as a notice may; far faster than to look for what it says."""
+    """Return whether a line begins like a notice; much faster than the full search."""
     if "#" in line or "](" in line:  # what stands at the beginning may go
         return True
     start = line.lstrip(_MARKS)[:3].lower()
@@ -281,7 +281,7 @@ def _list_at(lines: Sequence[str], plain: list[int], place: int) -> tuple[str, i
 
 
 def _titles(lines: Sequence[str], plain: list[int]) -> set[str]:
-    """The headings of a text, folded."""
+    """Return the headings of a text, folded."""
     return {_folded(title[2]) for at in plain if (title := _ATX.match(lines[at]))}
 
 

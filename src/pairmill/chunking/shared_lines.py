@@ -128,7 +128,7 @@ class SharedLines:
         self._decided.clear()
 
     def _decision(self, name: int) -> int | None:
-        """How many shared lines were known when a text was decided on; None: it is new."""
+        """Return how many shared lines were known when a text was decided; None: it is new."""
         if name in self._decided:
             return self._decided[name]
         decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
@@ -138,7 +138,7 @@ class SharedLines:
         return max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
 
     def _has_new(self, counted: LineCounts) -> bool:
-        """Whether a line of a document is shared that this start has not found yet."""
+        """Return whether a document has a shared line that this start has not found yet."""
         least, counts, learned = self._least(counted.site), self._counts, self._learned
         return any(counts.has(key, least) and key not in learned for key in counted.keys)
 
@@ -227,7 +227,7 @@ def _plain_lines(text: str) -> _Lines:
 
 
 def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
-    """What lines are known by at the top and the end of a text, and what whole sentences are."""
+    """Return the keys of lines at the top and the end of a text, and of whole sentences."""
     is_regular = _is_regular(text)
     plain = [_plain(line, is_regular=is_regular) for _, line in lines]
     inner = [it for it, (_, line) in zip(plain, lines, strict=True) if _is_sentence(line)]
@@ -235,7 +235,7 @@ def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
 
 
 def _is_regular(text: str) -> bool:
-    """Whether words of a clean text have a single space or line end between them."""
+    """Return whether words of a clean text are separated by one space or line end."""
     return text.isascii() and "  " not in text and "\t" not in text
 
 

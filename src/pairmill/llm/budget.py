@@ -179,7 +179,7 @@ def _without_doubtful_cache(said: Usage, most_cached: int) -> Usage:
 
 
 def is_understated(said: Usage, least: tuple[int, int]) -> bool:
-    """Whether a reply counts its tokens, and fewer than its texts can have."""
+    """Return whether a reply reports fewer tokens than its texts can have."""
     is_counted = said.prompt_tokens > 0 or said.completion_tokens > 0
     return is_counted and (said.prompt_tokens < least[0] or said.completion_tokens < least[1])
 

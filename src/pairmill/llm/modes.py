@@ -267,7 +267,7 @@ class _Probe:
         return False
 
     async def _rules_out(self, mode: Mode, error: ProviderError) -> bool:
-        """Whether a failure speaks against a mode; where it does not, the mode is tried again.
+        """Return whether a failure rules out a mode; if not, the mode is tried again.
 
         Raises:
             ProviderError: It speaks of something else: ``error``.

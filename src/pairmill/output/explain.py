@@ -31,7 +31,7 @@ from pairmill.quality.grounding import (
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
 from pairmill.recipes.recipe import NullContext
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.registry import for_unit, recipe_of_folder
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
@@ -240,7 +240,7 @@ async def _ask_again(
 ) -> str:
     """Run the recipe on the chunk with the answers that are there; a note where that ends early."""
     try:
-        recipe = make_recipe(settings, folder.state / "recipe")
+        recipe, _ = recipe_of_folder(settings, folder.state / "recipe")
         settings = for_unit(settings, recipe)
         questions = Questions(
             Bus(),

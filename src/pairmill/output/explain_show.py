@@ -161,7 +161,7 @@ def _head(text: str, out: Console) -> None:
 
 
 def _line(text: str, out: Console, indent: int = 2, style: str = "") -> None:
-    """A line, broken at blanks where a terminal is too narrow for it."""
+    """Print a line, wrapped at blanks if the terminal is too narrow."""
     width = out.width if out.is_terminal else len(text)
     out.print(Text(hanging(text, width, indent), style=style), soft_wrap=True)
 

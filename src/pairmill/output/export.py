@@ -535,7 +535,7 @@ class _Pass:
 
 
 def _write_rescued(file: Path, folder: Path, marks: Marks) -> list[Path]:
-    """A shard of the dropped pairs that people want, for as long as the export takes."""
+    """Write a shard of the dropped pairs that people want, for the duration of the export."""
     found = [row for row, _ in rescued_rows(folder, marks)]
     if not found:
         return []

@@ -29,7 +29,7 @@ def has_code(settings: Settings) -> bool:
 
 
 def _code_of(settings: Settings) -> list[str]:
-    """The names under which a run's settings ask for Python code to be run."""
+    """Return the names by which a run's settings ask for Python code to be run."""
     name = settings.recipe_name
     own = [name] if ":" in name or name.endswith(".py") else []
     return [*own, *settings.sources, *filter(None, [settings.splitter])]

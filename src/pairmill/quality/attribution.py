@@ -1,7 +1,7 @@
 """Authorship attribution of answers by character n-grams.
 
-Of each document with answers it is asked whose other documents read most like them, the document
-itself left out. Texts are distorted first (Stamatatos 2017, "Authorship attribution using text
+For each document with answers, the author whose other documents are most similar is chosen, without
+the document itself. Texts are distorted first (Stamatatos 2017, "Authorship attribution using text
 distortion"): words that are not common to the authors become a star, so that manner decides and not
 the subject. Frequencies of n-grams are compared by cosine delta (Evert et al. 2017, "Understanding
 and explaining Delta measures for authorship attribution").

@@ -1,9 +1,9 @@
 """Stops a run whose model ignores its text: pairs that parse and read well, but are unrelated.
 
 Each answer is compared with its own chunk and with another one. If it is no closer to its own, the
-text is most likely not in the prompt. The judgement falls after the first 50 chunks with pairs, and
-then after every 500. What is left at the end of a run is judged too, for a warning: over so few
-chunks it is no reason to call a run failed.
+text is most likely not in the prompt. It judges after the first 50 chunks with pairs, and then
+after every 500. The rest at the end of a run is judged too, but only for a warning: so few chunks
+are no reason to fail a run.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class ChunkComparer:
         return Sighting(own, other, compared, names)
 
     def _draw(self, chunk: PreparedChunk) -> int:
-        """A number that only the seed and the chunk decide, so that a replay draws the same."""
+        """Map seed and chunk to a number, so that a replay draws the same."""
         data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
         return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
@@ -128,7 +128,7 @@ class ChunkComparer:
 
 
 def _number(words: Sequence[str]) -> int:
-    """The same number for the same words in every process."""
+    """Map words to a number that is the same in every process."""
     data = " ".join(words).encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 

@@ -7,7 +7,7 @@ similarity search", WWW 2007), so that an index of those finds every candidate, 
 is verified. For texts as short as instructions that is as fast as MinHash, misses nothing, and
 needs no seed and no other package.
 
-Nothing here depends on the order of what comes in: items are decided best score first, then by id.
+Nothing here depends on the order of the items: they are decided best score first, then by id.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) 
 def find_duplicates(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> dict[str, Duplicate]:
     """Decide which items repeat another: id of each to drop, to what it repeats.
 
-    Of two alike the higher score stays, then the smaller id; what is dropped is always alike to
-    something that stays. The same items in any order give the same answer.
+    Of two similar items the higher score is kept, then the smaller id; a dropped item is always
+    similar to a kept one. The same items in any order give the same result.
     """
     ordered = sorted(items, key=lambda item: (-item.score, item.id))
     found: dict[str, Duplicate] = {}
@@ -87,7 +87,7 @@ def find_duplicates(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> d
 def group(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> dict[str, str]:
     """Gather items that are alike, also through others: id to the smallest id of its group.
 
-    For splits: two items of one group must not stand on both sides.
+    For splits: two items of one group must not be in different splits.
     """
     ordered = sorted(items, key=lambda item: item.id)
     parents: dict[str, str] = {item.id: item.id for item in ordered}

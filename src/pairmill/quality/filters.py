@@ -4,8 +4,8 @@
     pair = prepare_pair(instruction, answer, evidence, language=chunk.language)
     findings = inspect(pair, chunk, earlier)
 
-A finding says which check, what to do about it, and one line of detail. The checks read prepared
-views and share them, and look closely only where there may be something to find.
+A finding names the check, its policy, and a line of detail. The checks share prepared views, and do
+expensive searches only if a cheap test shows that there may be something to find.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Case:
 
 
 def prompt_terms(phrases: Iterable[str], canary: str = "") -> PromptTerms:
-    """Prepare the key phrases of the prompt's examples, once a run."""
+    """Prepare the key phrases of the prompt's examples, once per run."""
     return PromptTerms(tuple(join(words(phrase)) for phrase in phrases if words(phrase)), canary)
 
 
@@ -306,7 +306,7 @@ def _twin(case: Case) -> str | None:
 
 
 def _twins(case: Case) -> Iterator[tuple[int, str]]:
-    """The position of each elder that the pair is like, and in what."""
+    """Yield the position of each earlier pair that the pair resembles, and in what."""
     limits = case.thresholds
     for at, other in enumerate(case.earlier):
         if ratio(case.pair.asked, other.asked, score_cutoff=limits.twin_instruction):

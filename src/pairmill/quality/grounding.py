@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance.Prefix import similarity as common_prefix
 from rapidfuzz.fuzz import partial_ratio
 
-from pairmill.quality.language import identify, is_confirmed, primary
+from pairmill.quality.language import (
+    UNDETERMINED,
+    identify,
+    is_confirmed,
+    is_strange_script,
+    primary,
+)
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import (
     Prepared,
@@ -75,7 +81,7 @@ class PreparedChunk:
         heading: Its title, author and section headings.
         language: Two-letter code, or None where unknown.
         content: Stems that an answer may use.
-        joined: The text's words in one string, to look runs up in.
+        joined: The text's words in one string, to search for runs.
     """
 
     text: Prepared
@@ -86,7 +92,7 @@ class PreparedChunk:
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        """Numbers of text and headings, also those that the text spells out."""
+        """Numbers of text and headings, including those spelled out."""
         spelled = _SPELLED.keys() & self.text.vocabulary
         written = self.text.written_numbers | self.heading.written_numbers
         return written.union([_SPELLED[word] for word in spelled])
@@ -155,7 +161,7 @@ class PreparedPair:
 
     @cached_property
     def runs(self) -> frozenset[Trigram]:
-        """The same, each once."""
+        """Three-word runs of the answer, each once."""
         return frozenset(self.trigrams)
 
     @cached_property
@@ -197,6 +203,8 @@ def prepare_chunk(
         known = "en"
     else:
         known = identify(text, body.language) or body.language
+        if is_strange_script(text):
+            known = UNDETERMINED
     if known != body.language:
         body = replace(body, language=known)
     heading = prepare(" \n".join(context), known)
@@ -253,7 +261,7 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
 
 
 def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
-    """The same, of an answer that the chunk has encoded."""
+    """Compute the fragments of an answer that the chunk has encoded."""
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0

@@ -1,7 +1,7 @@
 """Finds personal data and secrets by pattern and checksum, and replaces them by placeholders.
 
 Patterns are narrow on purpose: a card must pass Luhn's check, an IBAN its mod-97 check, an address
-must be routable, and mail at the domains that RFC 2606 sets aside for examples is nobody's.
+must be routable, and mail at RFC 2606's example domains is ignored.
 """
 
 from __future__ import annotations

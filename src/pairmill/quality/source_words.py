@@ -1,6 +1,6 @@
 """Finds references to a source that the reader does not have ("the passage", "above").
 
-A model that answers from a passage likes to mention it; a user who asks an assistant never does.
+A model that answers from a passage often mentions it; a user who asks an assistant never does.
 The naive pattern hits idioms ("in the context of", "text editor"), so what follows the noun counts.
 """
 

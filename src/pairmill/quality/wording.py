@@ -82,7 +82,13 @@ def holds_any(text: str, marks: Iterable[str]) -> bool:
     return False
 
 
-_ENDS = frozenset(".!?:。！？…।॥؟。｡")
+# Sentence ends of Unicode (property Sentence_Terminal) in the scripts whose languages are told
+# apart, with the Greek question mark, the Armenian full stop and the Tibetan shad.
+_ENDS = frozenset(
+    ".!?:\u2026\u203c\u203d\u2047\u2048\u2049\u3002\uff01\uff0e\uff1a\uff1f\uff61"
+    "\u037e\u0589\u061d\u061e\u061f\u06d4\u0964\u0965\u0df4\u0f0d\u0f0e\u0f11\u1362\u1367\u1368"
+    "\u104a\u104b\u17d4\u17d5"
+)
 _CLOSERS = "\"'”’»›)]}*_` \t\r\n」』）】〉》"
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\|)\s*\S")
 

@@ -260,7 +260,7 @@ def _spending(
     bus: Bus,
     stack: AsyncExitStack,
 ) -> Spending:
-    """The run's budget, written down once more at the end of the block."""
+    """Open the run's budget, and save it once more at the end of the block."""
     spending = open_spending(settings, models, prices, folder)
     _tell_lost(spending, bus)
     stack.callback(spending.write, over=True)
@@ -471,7 +471,7 @@ def _left_out(
 
 
 def _understated(endpoints: Mapping[str, Endpoint], bus: Bus) -> Callable[[str, int, int], None]:
-    """What to do when a server counts fewer tokens than its texts can have: say so."""
+    """Make the handler for a server that counts fewer tokens than its texts can have."""
 
     def tell(pool: str, tokens: int, chars: int) -> None:
         line = (

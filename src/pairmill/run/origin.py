@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import ChangedError
-from pairmill.quality.thresholds import TABLES
-from pairmill.recipes.registry import make_recipe
+from pairmill.quality.thresholds import VERSION
+from pairmill.recipes.registry import recipe_of_folder
 from pairmill.store.chain import read_manifest
 from pairmill.store.files import atomic_write
 
@@ -75,19 +75,14 @@ def recipe_for(folder: RunFolder, settings: Settings) -> tuple[Recipe, str]:
     Raises:
         ConfigError: The settings name no recipe that there is.
     """
-    recipe = make_recipe(settings)
-    known = read_origin(folder).identities
-    if not known or recipe.identity in known or settings.accept_change:
+    recipe, version = recipe_of_folder(settings, folder.state / "recipe")
+    if version == VERSION:
         return recipe, ""
-    for version in TABLES:
-        earlier = make_recipe(settings, checks_table=version)
-        if earlier.identity in known:
-            notice = (
-                f"this folder was begun with version {version} of the checks and keeps it;"
-                " --accept-change applies today's, without a new call"
-            )
-            return earlier, notice
-    return recipe, ""
+    notice = (
+        f"this folder was begun with version {version} of the checks and keeps it;"
+        " --accept-change applies today's, without a new call"
+    )
+    return recipe, notice
 
 
 def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> str:

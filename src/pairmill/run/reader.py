@@ -129,5 +129,5 @@ class Reader:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every unit that was read has ended."""
+        """True if every unit that was read has ended."""
         return not self._active

@@ -286,7 +286,7 @@ def _check_places(settings: Settings, *, follows: bool) -> None:
 
 
 def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
-    """The version of reading that a folder goes on with.
+    """Return the reader version that a folder continues with.
 
     Raises:
         UsageError: Its input is to be followed, and that version cannot.
@@ -489,7 +489,7 @@ class _Session:
             timeline.close(self._stop.reason or "done")
 
     def _is_idle(self) -> bool:
-        """Whether all that came of an input that is followed is done with."""
+        """Return whether everything from a followed input is finished."""
         return self._settings.follow and self._reader.is_idle
 
     def _questions(self, model: str) -> Questions:

@@ -124,7 +124,7 @@ class Suspects:
         return True
 
     def _most_again(self, cause: Cause, own: int) -> int:
-        """How often a unit is asked again that failed so for nothing.
+        """Return how often a unit that failed without being at fault is asked again.
 
         Once, where others do not; a few times for what speaks of the settings or the account, which
         is no chunk's fault as long as others are answered. Where a share p of the others' calls

@@ -30,7 +30,7 @@ _DOCUMENT_PARTS = ("word/document.xml", "ppt/presentation.xml", "xl/workbook.xml
 
 
 def read_warc(opener: Opener) -> Documents:
-    """Yield the pages of a crawl: of responses the article, of conversions (WET) the text."""
+    """Yield the pages of a crawl: the article of a response, the text of a conversion (WET)."""
     from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 (an extra)
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
@@ -147,7 +147,7 @@ def read_zip(opener: Opener) -> Documents:
 
 
 def read_tar(opener: Opener) -> Documents:
-    """Yield the documents of the members, in their order; links and devices are passed over."""
+    """Yield the documents of the members, in order; links and devices are skipped."""
     found = False
     try:
         with tarfile.open(fileobj=_Reading(opener.stream), mode="r|*") as archive:  # type: ignore[call-overload]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Deferred", "Documents", "Opener", "SourceFormat", "too_long"]
 
 _LONGEST_DETAIL = 600  # characters
-_SPOOLED_BYTES = 2**24  # a file that must seek is held in memory up to here, then on disk
-_MOST_EXTRACTED_BYTES = 2**28  # of one PDF, book or page; they are held in memory as a whole
+_SPOOLED_BYTES = 2**24  # a seekable file is kept in memory up to this size, then on disk
+_MOST_EXTRACTED_BYTES = 2**28  # limit of one PDF, book or page, which are held in memory completely
 
 Make = Callable[["Article"], Document]
 
@@ -47,7 +47,7 @@ class Deferred:
     size: int
 
     def resolve(self) -> Iterator[Document]:
-        """Wait for them; what gives no document is reported.
+        """Wait for them; input without a document is reported.
 
         Raises:
             StoppedError: No process can be started now.
@@ -82,10 +82,10 @@ class SourceFormat:
         name: What to call it in messages: ``CSV``, ``PDF``.
         endings: Of file names, with their dots, in lower case: ``(".csv", ".tsv")``.
         documents: Yields the documents of one input.
-        is_text: Whether the opener's stream is UTF-8 (recoded from UTF-16 and the like).
-        extra: The extra that installs what the reader needs; empty: nothing is needed.
-        modules: Which modules these are.
-        changed_in: The version of reading since which it yields other text than before; see
+        is_text: True if the opener's stream is UTF-8 (recoded from UTF-16 and the like).
+        extra: The extra that installs the reader's dependencies; empty: none are needed.
+        modules: Modules of these dependencies.
+        changed_in: Reader version since which it yields other text than before; see
             `pairmill.chunking.clean.READING_VERSION`.
     """
 

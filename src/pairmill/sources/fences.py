@@ -20,8 +20,8 @@ _TABLE = re.compile(
 def fenced_ranges(text: str) -> list[tuple[int, int]]:
     """Return where fenced code begins and ends: from its opening fence to the end of its closing.
 
-    A fence may open in a list item or behind text. One that nothing closes ends at the next
-    heading, or with the text. A row of tildes under a line of text underlines it.
+    A fence may open in a list item or after text. An unclosed one ends at the next heading, or
+    with the text. A row of tildes under a line of text underlines it.
     """
     # One character is found faster than three, and most texts have neither.
     if ("`" not in text or "```" not in text) and ("~" not in text or "~~~" not in text):

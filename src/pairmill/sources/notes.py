@@ -1,6 +1,6 @@
 """Reports of the reader to its watcher: one frozen value for each event.
 
-The watcher is a plain function that counts and logs; it never decides. A note holds file names,
+The watcher is a plain function that counts and logs; it never decides. A note contains file names,
 numbers and short words, never the text of an article.
 """
 

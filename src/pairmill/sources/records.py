@@ -209,7 +209,7 @@ def _date(data: dict[str, Any]) -> str | None:
 
 
 def _license(data: dict[str, Any]) -> str | None:
-    """What a record names as its licence, itself or in its metadata."""
+    """Find the licence of a record, in itself or in its metadata."""
     for level in (data, data.get("metadata"), data.get("meta")):
         if not isinstance(level, dict):
             continue

@@ -119,12 +119,12 @@ class RunFolder:
 
     @property
     def timeline(self) -> Path:
-        """What the run did over time, for people."""
+        """File with what the run did over time, for people."""
         return self.state / "timeline.json"
 
     @property
     def exports(self) -> Path:
-        """What was exported from here, a line each, for people."""
+        """File with the exports from this folder, one per line, for people."""
         return self.state / "exports.jsonl"
 
     @property

@@ -92,12 +92,12 @@ class Timeline(Struct):
 
 
 def stage_name(stage: str) -> str:
-    """A stage for people: of a recipe's own step, its name."""
+    """Return a stage's name for people: for a recipe's own step, the step's name."""
     return _STAGES.get(stage, stage) or "others"
 
 
 def read_timeline(path: Path) -> Timeline:
-    """What a folder keeps; empty where it keeps nothing, or nothing that can be read."""
+    """Read a folder's timeline; empty if there is none, or nothing readable."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Timeline)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -115,9 +115,9 @@ def write_timeline(path: Path, timeline: Timeline) -> None:
 
 
 def _is_sound(start: StartPace) -> bool:
-    """Whether every series has as many points, each a number that a run can have come to.
+    """Return whether all series have the same number of points, each with a possible value.
 
-    A folder may be anybody's.
+    The folder may come from anyone.
     """
     series = (start.pairs, start.answers, start.refused, start.failed, start.in_flight,
               start.allowed, start.paused)  # fmt: skip

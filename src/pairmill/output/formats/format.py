@@ -67,7 +67,7 @@ class Format:
     added: tuple[str, ...] = ()
 
     def loses_system(self, row: Row) -> bool:
-        """Whether a row has a system text that its record does not hold."""
+        """Return whether a row has a system text that its record does not contain."""
         return bool(row.get("system")) and self.system != "own" and "system" not in self.added
 
     def reason_to_drop(self, row: Row) -> str | None:

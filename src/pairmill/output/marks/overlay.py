@@ -102,11 +102,11 @@ class Marks:
         return self.by_key.get(key, _NONE)
 
     def is_superseded(self, row: Row) -> bool:
-        """Whether a run's row is of a text that its article holds no more."""
+        """Return whether a run's row is from a text that its article no longer contains."""
         return bool(self.superseded) and row.get("chunk_id") in self.superseded
 
     def leaves_out(self, row: Row) -> bool:
-        """Whether a run's row does not count: rejected by a person, or superseded."""
+        """Return whether a run's row does not count: rejected by a person, or superseded."""
         return self.of(str(row.get("id"))).is_out or self.is_superseded(row)
 
     def revise(self, row: Row) -> Row:
@@ -119,7 +119,7 @@ class Marks:
         return edited_row(row, mark) if mark and mark.edits else row
 
     def wanted_rejects(self) -> frozenset[str]:
-        """The keys of entries of ``rejected/`` that a person wants in the dataset."""
+        """Return the keys of entries of ``rejected/`` that a person wants in the dataset."""
         return frozenset(key for key, mark in self.by_key.items() if mark.is_in and is_reject(key))
 
     def counts(self) -> dict[str, int]:
@@ -261,7 +261,7 @@ def reject_key(line: bytes) -> str:
 
 
 def is_reject(key: str) -> bool:
-    """Whether a key is that of an entry of ``rejected/``."""
+    """Return whether a key is that of an entry of ``rejected/``."""
     return key.startswith(_REJECT)
 
 

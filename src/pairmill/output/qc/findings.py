@@ -154,7 +154,7 @@ def clean(
 
 
 def _name_in(source: Path, file: Path) -> Path:
-    """The name of a file below the target; one from elsewhere is named for being rescued."""
+    """Return the name of a file below the target; one from elsewhere is named as rescued."""
     if file.is_relative_to(source):
         return _as_lines(file.relative_to(source))
     return _as_lines(Path(f"train-rescued-{file.name.rpartition('-')[2]}"))

@@ -21,7 +21,7 @@ from pairmill.quality.grounding import (
     score,
     trigram_overlap,
 )
-from pairmill.quality.language import differs, identify, is_confirmed
+from pairmill.quality.language import UNDETERMINED, differs, identify, is_confirmed
 from pairmill.quality.privacy import find_personal
 from pairmill.quality.support import support
 from pairmill.quality.text import count_words
@@ -330,7 +330,8 @@ class _Inspector:
         """Take down whether a check worked here, and what it found; True if it found anything."""
         language = case.chunk.language
         if not applies(name, language):
-            self._foreign[key][language or "unknown"] += 1
+            named = "a script that is not known" if language == UNDETERMINED else str(language)
+            self._foreign[key][named] += 1
             return False
         self._checked[key].add(self._number)
         if detail is None:

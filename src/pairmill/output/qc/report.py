@@ -74,7 +74,7 @@ class Metric:
 
     @property
     def advice(self) -> str:
-        """What to do, with what was found; "" if there is nothing to do."""
+        """Advice with what was found; "" if there is nothing to do."""
         if self.status in {Status.OK, Status.INFO}:
             return ""
         hint = self.limit.hint

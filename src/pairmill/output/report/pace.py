@@ -86,7 +86,7 @@ def pace(timeline: Timeline) -> Markup | None:
 
 
 def _legend(starts: Sequence[StartPace]) -> str:
-    """What the marks in the chart mean, as far as there are any."""
+    """Explain the marks in the chart, if there are any."""
     told = []
     if any(any(start.refused) for start in starts):
         told.append("Bars at the bottom: refusals.")
@@ -100,7 +100,7 @@ def _legend(starts: Sequence[StartPace]) -> str:
 
 
 def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
-    """What was spent on each stage and on each model, and what of the bill is told by neither."""
+    """Render what was spent on each stage and model, and the part of the bill in neither."""
     if not timeline.stages:
         return None
     by_stage = _summed(timeline.stages, lambda one: stage_name(one.stage))
@@ -170,7 +170,7 @@ def _summed(sums: Sequence[StageSum], name: Callable[[StageSum], str]) -> dict[s
 
 
 def _told(starts: Sequence[StartPace]) -> str:
-    """The charts in words."""
+    """Describe the charts in words."""
     seconds = sum(len(start.pairs) * start.step_s for start in starts)
     pairs = sum(sum(start.pairs) for start in starts)
     rates = sorted(n for start in starts for n in _rates(start.pairs, start.step_s))

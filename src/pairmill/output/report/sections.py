@@ -110,7 +110,7 @@ def _sums(
 
 
 def _exported(exports: Sequence[ExportRecord]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """The last export: rows that were read for it, kept ones, and the others by reason."""
+    """Return the last export: rows read for it, kept ones, and the others by reason."""
     if not exports:
         return []
     last = exports[0]
@@ -128,7 +128,7 @@ def _exported(exports: Sequence[ExportRecord]) -> list[tuple[str, list[tuple[str
 
 
 def exports(facts: RunFacts) -> Markup | None:
-    """What was exported, and how much of the held-out rows stands in train as well."""
+    """Render what was exported, and how much of the held-out rows also occurs in train."""
     if not facts.exports:
         return None
     head = ("Format", "Written", "Rows", "Leak into train")
@@ -235,7 +235,7 @@ def _licence_notes(measures: Measures) -> list[str]:
 
 
 def _compared(sample: Sequence[Variety]) -> Markup | None:
-    """The instructions' variety beside that of the texts; None where it was not measured."""
+    """Render the instructions' variety beside that of the texts; None if it was not measured."""
     if not sample:
         return None
     head = ("Sample", "Words", "Different word pairs", "Packed by zlib")

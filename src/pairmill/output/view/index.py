@@ -257,7 +257,7 @@ class Index:
         return [row[0] for row in self._ask(query, values)]
 
     def count_decidable(self, wanted: Filter) -> int:
-        """How many of the pairs that pass a decision on all of them is about; see `keys`."""
+        """Count the passing pairs that a decision on all of them applies to; see `keys`."""
         where, values = _where(wanted)
         kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
         return int(self._ask(f"SELECT count(*) FROM pair WHERE {kind} AND {where}", values)[0][0])  # noqa: S608

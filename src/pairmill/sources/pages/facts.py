@@ -191,7 +191,7 @@ def _language(root: Any, metas: dict[str, str]) -> str | None:
 def _license(
     root: Any, metas: dict[str, str], links: dict[str, str], linked: dict[str, Any]
 ) -> str | None:
-    """What the page's head, its linked data or a link in it names as its licence."""
+    """Find the licence in the page's head, its linked data or a link."""
     told: Any = linked.get("license")
     if isinstance(told, dict):
         told = told.get("url") or told.get("@id") or told.get("name")
