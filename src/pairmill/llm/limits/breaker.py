@@ -37,6 +37,8 @@ class EndpointBreaker:
     such failure proves that the server is there.
 
     Attributes:
+        is_closed: It lets calls through.
+        is_calm: It does, and would learn nothing from an answer.
         until: While open, the time of the next probe.
         gave_up: It has been down for ``max_wait_s`` without one success, or so many probes that may
             be billed came to nothing; the pool is to be closed.
@@ -69,13 +71,9 @@ class EndpointBreaker:
         self._billed = 0  # probes of this opening that may be billed
         self._open_s = 0.0  # 0 while closed; else the length of the present opening
         self._down_since = 0.0
+        self.is_closed = self.is_calm = True
         self.until = 0.0
         self.gave_up = False
-
-    @property
-    def is_closed(self) -> bool:
-        """True if all is well; the cheap test for the hot path."""
-        return self._open_s == 0.0
 
     def last_words(self, name: str) -> str:
         """Why it gave up on the endpoint of this name."""
@@ -108,11 +106,15 @@ class EndpointBreaker:
             index: Its number in the order of sending, from 0; None: calls end in that order.
         """
         self._calls += 1
-        if kind is None:  # the hot path
+        if kind is None:
             self._silent = 0
-            if self._open_s:
-                self._close()
-            return
+            self._close()
+        else:
+            self._record_failure(kind, now, is_probe=is_probe, index=index)
+        self.is_closed = self._open_s == 0.0
+        self.is_calm = self.is_closed and not self._silent
+
+    def _record_failure(self, kind: Kind, now: float, *, is_probe: bool, index: int | None) -> None:
         is_down = kind.meaning.is_down
         is_silent = kind is Kind.TIMEOUT
         self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent

@@ -144,12 +144,11 @@ class Quota:
         amounts: Amounts,
         kind: Kind | None,
         usage: Usage | None,
-        *,
         since: float,
         now: float,
     ) -> None:
         """Replace what was reserved at ``since`` by what the server counted, as far as is known."""
-        if kind in _REFUSED:
+        if kind is not None and kind in _REFUSED:
             self._settle(amounts, _ONE_REQUEST, since, now)
         elif usage is not None:
             prompt = float(usage.prompt_tokens)
