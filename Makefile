@@ -78,7 +78,7 @@ bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; wan
 corpora: setup  ## fetch real pages (Debian packages, 80 MB) into .corpora, for benchmarks.intake.pages
 	$(BIN)/python -m benchmarks.intake.corpora
 
-bench-ci: setup  ## the gate on pairs a minute (under 3 minutes)
+bench-ci: setup  ## the gate on pairs a minute (under 4 minutes)
 	$(BIN)/python -m benchmarks.throughput --ci
 
 clean:  ## remove .venv, caches and build leftovers (never a dataset)

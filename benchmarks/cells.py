@@ -7,9 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from benchmarks import corpus
 from benchmarks.machine import cpus, median
@@ -17,12 +20,12 @@ from benchmarks.machine import cpus, median
 from pairmill.simulator import SimulatorProcess, SimulatorSettings
 from pairmill.simulator.settings import Latency
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["PAIRS", "Cell", "Sample", "Workbench", "summarise"]
+__all__ = ["BESIDE", "CHECKED", "PAIRS", "Cell", "Sample", "Workbench", "summarise"]
 
 PAIRS = 3
+BESIDE = "pairmill_checked_beside"
+CHECKED = frozenset({"pairmill_checked", BESIDE})
+"""Clients with checks on: all on one processor; or reading and checking beside the endpoint."""
 TIMEOUT_S = 240
 
 
@@ -66,6 +69,7 @@ def latency(name: str) -> Latency:
         "300ms": Latency("fixed", 0.3),
         "1s": Latency("lognormal", 1.0, 0.5),
         "2s": Latency("fixed", 2.0),
+        "2s_derived": Latency("fixed", 2.0),
     }[name]
 
 
@@ -138,9 +142,12 @@ class Workbench:
         shutil.rmtree(self._out, ignore_errors=True)
         wire = "sdk" if cell.client == "pairmill_sdk" else "direct"
         # The canned answers are about nothing in the corpus, which the checks would not let pass.
-        checks = "default" if cell.client == "pairmill_checked" else "off"
+        checks = "default" if cell.client in CHECKED else "off"
         config = self._new("run.yaml")
         config.write_text(f"wire: {wire}\nchecks: {checks}\n", "utf-8")
+        spread = cell.client == BESIDE and cpus()[0] is not None
+        if spread:
+            config.write_text(f"wire: {wire}\ncheck_processes: 1\n", "utf-8")
         flags = {
             "--output": self._out,
             "--model": "m",
@@ -150,15 +157,20 @@ class Workbench:
             "--config": config,
         }
         words = [str(word) for pair in flags.items() for word in pair]
-        return self._run(["-m", "pairmill", "run", str(self.corpus), *words])
+        return self._run(["-m", "pairmill", "run", str(self.corpus), *words], spread=spread)
 
     def _new(self, name: str) -> Path:
         path = self.folder / name
         path.unlink(missing_ok=True)
         return path
 
-    def _run(self, arguments: list[str]) -> tuple[float, float, float, str]:
-        """Run Python on the client's processor: seconds, processor seconds, peak MB, output."""
+    def _run(
+        self, arguments: list[str], *, spread: bool = False
+    ) -> tuple[float, float, float, str]:
+        """Run Python on the client's processor: seconds, processor seconds, peak MB, output.
+
+        With ``spread`` its children run on the endpoint's processor.
+        """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI")}
         started = time.perf_counter()
         with (self.folder / "stderr.txt").open("w+b") as errors:
@@ -171,6 +183,8 @@ class Workbench:
             )
             if cpus()[1] is not None:
                 os.sched_setaffinity(child.pid, {cpus()[1] or 0})
+            if spread:
+                threading.Thread(target=_pin_children, args=(child.pid,), daemon=True).start()
             assert child.stdout is not None
             with child.stdout:
                 out = child.stdout.read()
@@ -184,10 +198,21 @@ class Workbench:
         return seconds, cpu_s, usage.ru_maxrss / 1024, out.decode()
 
 
+def _pin_children(pid: int) -> None:
+    """Pin the children of a process to the endpoint's processor, as they come, up to its end."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    with suppress(OSError):
+        while True:
+            for child in map(int, children.read_text().split()):
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(child, {cpus()[0] or 0})
+            time.sleep(0.02)
+
+
 def endpoint(name: str) -> SimulatorProcess:
     """An endpoint on its own processor: three pairs, canned, or ``derived`` from each chunk."""
     settings = SimulatorSettings(
-        content="derived" if name == "derived" else "canned",
+        content="derived" if name.endswith("derived") else "canned",
         latency=latency(name),
         track_requests=False,
     )

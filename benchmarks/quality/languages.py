@@ -53,10 +53,16 @@ _NUMBER = " 7341"
 _NAMES = " Marlow Quintero"
 _MAIL = " someone.else@mailbox.net"
 _KEY = " AKIAIOSFODNN7EXAMPLE"
+_QUOTED, _COPIED = 15, 40  # words of English that an answer may quote, and that are a copy
+_QUOTED_CHECK = "near_copy quoted"  # a case in which near_copy alone is looked at
 
 
 class Case(NamedTuple):
-    """A pair about a passage; ``fault`` names the check that ought to find something, or is ""."""
+    """A pair about a passage; ``fault`` names the check that ought to find something, or is "".
+
+    It is `_QUOTED_CHECK` for an answer that quotes its passage, in which `near_copy` must find
+    nothing.
+    """
 
     passage: str
     instruction: str
@@ -71,17 +77,26 @@ def read_paragraphs(path: Path) -> list[str]:
 
     Those of the preamble end in a comma.
     """
-    page = path.read_text("utf-8")
-    found = (
-        unicodedata.normalize("NFC", " ".join(html.unescape(_TAG.sub("", part)).split()))
-        for part in _PARAGRAPH.findall(page)
-    )
+    found = _all_paragraphs(path)
     ends = () if path.stem == FILES["th"] else _ENDS  # Thai has no full stop
     return [part for part in found if len(part) >= _LEAST_CHARS and part.endswith(ends or part[-1])]
 
 
-def cases_of(language: str, paragraphs: list[str], foreign: list[str]) -> Iterator[Case]:
-    """Clean pairs, and the same with one fault each."""
+def _all_paragraphs(path: Path) -> list[str]:
+    page = path.read_text("utf-8")
+    return [
+        unicodedata.normalize("NFC", " ".join(html.unescape(_TAG.sub("", part)).split()))
+        for part in _PARAGRAPH.findall(page)
+    ]
+
+
+def cases_of(
+    language: str, paragraphs: list[str], foreign: list[str], density: float
+) -> Iterator[Case]:
+    """Clean pairs, and the same with one fault each.
+
+    ``density`` is how many characters of the language say as much as one English word.
+    """
     draw = random.Random(language)
     asked = WORDINGS[language].clean
     spaced = not is_spaceless(paragraphs[0][0])
@@ -95,6 +110,13 @@ def cases_of(language: str, paragraphs: list[str], foreign: list[str]) -> Iterat
         other = (TEXTS[language].passage, UNRELATED[language])[at % 2]
         yield Case(passage, question, other, "ungrounded")
         yield Case(passage, question, passage, "near_copy")
+        # Parallel texts: a quotation of so many English words, however the language writes it,
+        # between sentences that the passage does not hold.
+        own = [part for part in paragraphs if part not in near]
+        before, after = own[at % len(own)], own[(at + 7) % len(own)]
+        for length, fault in ((_QUOTED, _QUOTED_CHECK), (_COPIED, "near_copy")):
+            quoted = passage[: round(length * density)]
+            yield Case(passage, question, f"{before} {quoted} {after}", fault)
         yield Case(passage, question, foreign[at % len(foreign)], "language")
         yield Case(passage, foreign[at % len(foreign)], said, "language")
         yield Case(passage, question, said, "evidence_missing", evidence=far)
@@ -168,7 +190,8 @@ def measure(language: str, cases: list[Case]) -> dict[str, dict[str, float]]:
             if case.fault == check:
                 tally[check]["planted"] += 1
                 tally[check]["found"] += check in found
-            elif not case.fault and check != "near_copy":  # clean answers are the text's own words
+            # Clean answers are the text's own words, which near_copy is there to find.
+            elif case.fault == (_QUOTED_CHECK if check == "near_copy" else ""):
                 tally[check]["clean"] += 1
                 tally[check]["alarms"] += check in found
     return dict(tally)
@@ -180,10 +203,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of the declarations: package/declaration")
     folder = parser.parse_args().folder
     texts = {name: read_paragraphs(folder / f"{file}.html") for name, file in FILES.items()}
+    whole = {
+        name: " ".join(_all_paragraphs(folder / f"{file}.html")) for name, file in FILES.items()
+    }
+    english_words = len(whole["en"].split())
     found = {}
     for name, paragraphs in texts.items():
         foreign = texts["en" if name != "en" else "de"]
-        found[name] = measure(name, list(cases_of(name, paragraphs, foreign)))
+        density = len(whole[name]) / english_words
+        found[name] = measure(name, list(cases_of(name, paragraphs, foreign, density)))
     checks = sorted({check for each in found.values() for check, sums in each.items()
                      if sums["planted"]})  # fmt: skip
     print("Recall / false alarms, in per cent; - where the check does not apply:\n")

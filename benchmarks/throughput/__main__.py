@@ -1,8 +1,10 @@
 """Pairs per minute, end to end, beside the reference clients in the same run.
 
-python -m benchmarks.throughput           the whole table (about 8 minutes)
-python -m benchmarks.throughput --ci      the two cells of the gate (under 3 minutes)
-python -m benchmarks.throughput --smoke   seconds; that everything runs, no figure worth keeping
+python -m benchmarks.throughput             the whole table (about 10 minutes)
+python -m benchmarks.throughput --headline  checks on, beside the peers (about 3 minutes)
+python -m benchmarks.throughput --latency   added latency at 1,024 in flight (about 3 minutes)
+python -m benchmarks.throughput --ci        the three cells of the gate (under 4 minutes)
+python -m benchmarks.throughput --smoke     seconds; that everything runs, no figure worth keeping
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Cell, Sample, Workbench, endpoint, summarise
+from benchmarks.cells import CHECKED, Cell, Sample, Workbench, endpoint, summarise
 from benchmarks.machine import describe, save, table
 from benchmarks.throughput import gate
 from benchmarks.throughput.latency import added_latency
@@ -23,13 +25,16 @@ FULL = {
     "pairmill": 4500,
     "pairmill_sdk": 700,
     "pairmill_checked": 1500,
+    "pairmill_checked_beside": 1500,
     "bare_direct": 20_000,
     "bare_sdk": 800,
     "aiohttp": 8000,
     "script": 250,
     "handbook": 250,
 }
-REFERENCES = tuple(client for client in FULL if client != "pairmill_checked")
+REFERENCES = tuple(client for client in FULL if client not in CHECKED)
+HEADLINE = (*sorted(CHECKED), "pairmill", "bare_direct", "aiohttp", "script")
+GATED = ("pairmill_checked", "pairmill", "bare_direct")
 QUICK = ("pairmill", "bare_direct", "aiohttp")
 MAIN = ((64, "zero"), (1024, "zero"))
 OTHERS = tuple(
@@ -89,10 +94,12 @@ def ratios(found: list[dict[str, Any]], *, best: bool = False) -> dict[str, floa
     }
     result = {}
     for (client, concurrency, latency), rate in rates.items():
-        ours = "pairmill_sdk" if client == "bare_sdk" else "pairmill"
-        own = rates.get((ours, 64 if client == "handbook" else concurrency, latency))
-        if own and not client.startswith("pairmill") and rate:
-            result[f"{ours} / {client} at {concurrency}, {latency}"] = round(own / rate, 3)
+        if client in CHECKED or client == "pairmill_sdk" or not rate:
+            continue
+        for ours in ("pairmill_sdk" if client == "bare_sdk" else "pairmill", *sorted(CHECKED)):
+            own = rates.get((ours, 64 if client == "handbook" else concurrency, latency))
+            if own and ours != client:
+                result[f"{ours} / {client} at {concurrency}, {latency}"] = round(own / rate, 3)
     return result
 
 
@@ -100,10 +107,9 @@ def whole(bench: Workbench, repeats: int) -> None:
     """The table of the README."""
     found: list[dict[str, Any]] = []
     for concurrency, latency in MAIN:
+        found += headline(bench, repeats, concurrency)
         clients = [it for it in REFERENCES if it != "handbook" or concurrency == 64]
         found += interleaved(bench, [cell(it, concurrency, latency) for it in clients], repeats)
-        checked = cell("pairmill_checked", concurrency, "derived")
-        found += interleaved(bench, [checked], repeats)
     for concurrency, latency in OTHERS:
         found += interleaved(bench, [cell(it, concurrency, latency) for it in QUICK], 1)
     own = {
@@ -112,10 +118,23 @@ def whole(bench: Workbench, repeats: int) -> None:
         )
         for c in (64, 1024)
     }
-    added = added_latency(bench.corpus, concurrency=1024, count=8192)
+    added = latencies(bench)
     results = {"cells": found, "ratios": ratios(found), "own_cpu_us": own, "added_latency": added}
     _show(results)
     save("throughput", results)
+
+
+def headline(bench: Workbench, repeats: int, concurrency: int) -> list[dict[str, Any]]:
+    """Measure with checks on, beside the same without and the peers; answers are derived."""
+    return interleaved(bench, [cell(it, concurrency, "derived") for it in HEADLINE], repeats)
+
+
+def latencies(bench: Workbench) -> dict[str, Any]:
+    """What a call waits beyond the endpoint's own time, with checks off and on."""
+    return {
+        name: added_latency(bench.corpus, concurrency=1024, count=8192, checks=name)
+        for name in ("off", "default")
+    }
 
 
 def _of(found: list[dict[str, Any]], client: str, concurrency: int) -> dict[str, Any]:
@@ -124,14 +143,19 @@ def _of(found: list[dict[str, Any]], client: str, concurrency: int) -> dict[str,
 
 
 def _show(results: dict[str, Any]) -> None:
-    table(["ratio", "value"], [[name, f"{it:.2f}"] for name, it in results["ratios"].items()])
-    print(f"\nown CPU beyond the wire, us a request: {results['own_cpu_us']}")
-    print(f"1,024 in flight at 2 s: {results['added_latency']}")
+    rows = [[name, f"{it:.2f}"] for name, it in results.get("ratios", {}).items()]
+    table(["ratio", "value"], rows)
+    if "own_cpu_us" in results:
+        print(f"\nown CPU beyond the wire, us a request: {results['own_cpu_us']}")
+    for name, added in results.get("added_latency", {}).items():
+        print(f"1,024 in flight at 2 s, checks {name}: {added}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput")
     parser.add_argument("--ci", action="store_true")
+    parser.add_argument("--headline", action="store_true")
+    parser.add_argument("--latency", action="store_true")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--record", action="store_true", help="with --ci: write the baseline")
     parser.add_argument("--repeats", type=int, default=3)
@@ -148,8 +172,14 @@ def main() -> int:
             for concurrency, latency in MAIN:
                 cells = [cell(it, concurrency, latency) for it in QUICK]
                 found += interleaved(bench, cells, 5)
+            found += interleaved(bench, [cell(it, 64, "derived") for it in GATED], 5)
             return gate.judge(found, ratios(found, best=True), record=given.record)
-        whole(bench, given.repeats)
+        if given.headline:
+            _show({"ratios": ratios(headline(bench, given.repeats, 64))})
+        elif given.latency:
+            _show({"added_latency": latencies(bench)})
+        else:
+            whole(bench, given.repeats)
     return 0
 
 

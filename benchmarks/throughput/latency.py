@@ -22,20 +22,20 @@ DELAY_S = 2.0
 
 
 def added_latency(
-    corpus: Path, *, concurrency: int, count: int, repeats: int = 3
+    corpus: Path, *, concurrency: int, count: int, repeats: int = 3, checks: str = "off"
 ) -> dict[str, Any]:
     """The middle one of some runs, by its p99; all of them are told."""
-    runs = [_run(corpus, concurrency, count) for _ in range(repeats)]
+    runs = [_run(corpus, concurrency, count, checks) for _ in range(repeats)]
     runs.sort(key=lambda run: run["p99_ms"])
     return {**runs[repeats // 2], "all_p99_ms": [run["p99_ms"] for run in runs]}
 
 
-def _run(corpus: Path, concurrency: int, count: int) -> dict[str, Any]:
+def _run(corpus: Path, concurrency: int, count: int, checks: str) -> dict[str, Any]:
     """Run pairmill over a server that takes 2 s, and return the added p50 and p99 in ms."""
-    with tempfile.TemporaryDirectory() as out, endpoint("2s") as server:
+    with tempfile.TemporaryDirectory() as out, endpoint("2s_derived") as server:
         child = subprocess.run(
             [sys.executable, "-m", "benchmarks.throughput.latency", str(corpus), f"{out}/run",
-             server.url, str(concurrency), str(count)],
+             server.url, str(concurrency), str(count), checks],
             env={**os.environ, "OPENAI_API_KEY": "none"},
             capture_output=True, text=True, check=True, timeout=120,
         )  # fmt: skip
@@ -47,7 +47,7 @@ def main() -> None:
     from pairmill.events import Bus, CallAnswered, CallFailed, Event
     from pairmill.service.tally import RunTally
 
-    corpus, out, url, concurrency, count = sys.argv[1:6]
+    corpus, out, url, concurrency, count, checks = sys.argv[1:7]
     if cpus()[1] is not None:
         os.sched_setaffinity(0, {cpus()[1] or 0})
     waits: list[float] = []
@@ -70,7 +70,7 @@ def main() -> None:
         model="m",
         concurrency=int(concurrency),
         limit=int(count),
-        checks="off",
+        checks=checks,
     )
     waits.sort()
     found = {

@@ -31,7 +31,7 @@ from pairmill.commands.report import report
 from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
-from pairmill.service.quiet import Quiet
+from pairmill.service.best_effort_stream import BestEffortStream
 from pairmill.service.tell import tell
 from pairmill.startup import (
     hold_standard_streams,
@@ -96,7 +96,7 @@ def main() -> None:
     hold_standard_streams()
     warnings.showwarning = _warn
     # If standard error is not read within a moment, the command goes on without it.
-    sys.stderr = cast("TextIO", Quiet(sys.stderr, patience_s=_PATIENCE_S))
+    sys.stderr = cast("TextIO", BestEffortStream(sys.stderr, patience_s=_PATIENCE_S))
     try:
         read_secret_files(os.environ)
         app()
@@ -370,7 +370,7 @@ def _run(
     check_export(settings)
     is_begun = (settings.output / ".run" / "settings.json").is_file()
     check_model_is_named(settings, os.environ, time.time(), is_begun=is_begun)
-    stream = Quiet(sys.stderr)
+    stream = BestEffortStream(sys.stderr)
     console = Console(file=cast("IO[str]", stream), highlight=False)
     bus, tally = Bus(), RunTally(time.monotonic)
     tally.listen(bus)

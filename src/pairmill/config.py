@@ -340,7 +340,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _under_todays_names(cls, values: Any) -> Any:
+    def _rename_old_settings(cls, values: Any) -> Any:
         """Rename settings of an earlier version, from a file or a folder's last start."""
         if not isinstance(values, dict) or not RENAMED.keys() & values.keys():
             return values
@@ -529,7 +529,7 @@ def _check_known(name: str, where: str) -> None:
 
 
 def _cores() -> int:
-    """How many processors this process may use."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -17,7 +17,7 @@ __all__ = ["is_address", "is_known", "is_loopback", "split_host"]
 
 
 def split_host(host: str) -> tuple[str, str]:
-    """A ``Host`` header's name, in lower case, and its port; HTTP's own where it names none."""
+    """Return a ``Host`` header's name, in lower case, and its port; HTTP's own if it names none."""
     host = host.strip().lower()
     if host.startswith("["):
         name, bracket, rest = host[1:].partition("]")
@@ -29,7 +29,7 @@ def split_host(host: str) -> tuple[str, str]:
 
 
 def is_known(host: str, names: Collection[str], *, any_address: bool, port: int | None) -> bool:
-    """Whether a ``Host`` header names this server.
+    """Return whether a ``Host`` header names this server.
 
     Args:
         host: As it came.
@@ -44,7 +44,7 @@ def is_known(host: str, names: Collection[str], *, any_address: bool, port: int 
 
 
 def is_address(name: str) -> bool:
-    """Whether it is a numeric address, and so no name that somebody could point elsewhere."""
+    """Return whether it is a numeric address, which cannot be rebound by DNS."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -53,5 +53,5 @@ def is_address(name: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a name is that of this machine alone."""
+    """Return whether an address or a name means this machine only."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)

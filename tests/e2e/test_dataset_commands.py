@@ -241,6 +241,25 @@ def test_a_pair_is_explained_from_its_chunk_to_its_cost(finished: Path) -> None:
     assert "for the whole chunk" in page.stdout
 
 
+@pytest.mark.slow
+def test_the_questions_of_a_known_author_are_made_again_with_the_style_card(
+    tmp_path: Path,
+) -> None:
+    prose = "The loom stands in the hall, and we weave on it. You may look at it, said the weaver. "
+    with (tmp_path / "in.jsonl").open("w") as file:
+        for number in range(3):
+            text = f"Report {number}. {prose * 20}"
+            file.write(json.dumps({"text": text, "author": "Ada Weaver", "title": "Looms"}) + "\n")
+    with Simulator() as endpoint:
+        made = pairmill("run", tmp_path / "in.jsonl", "-o", tmp_path / "run", url=endpoint.url)
+    assert made.returncode == 0, made.stderr
+    told = pairmill("explain", rows(tmp_path / "run")[0]["id"], tmp_path / "run", "--json")
+    found = json.loads(told.stdout)
+    assert found["note"] == ""
+    assert found["other_answers"] == []
+    assert "How this author writes" in found["exchanges"][0]["messages"][0]["content"]
+
+
 def test_an_unknown_pair_is_told_in_one_line(finished: Path) -> None:
     told = pairmill("explain", "nosuchpair", finished)
     assert told.returncode == 1

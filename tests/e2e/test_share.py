@@ -69,23 +69,24 @@ def test_four_processes_never_pass_one_cap_whoever_is_killed(tmp_path: Path) -> 
     dice = random.Random(3)
     with Simulator(SimulatorSettings(latency=Latency("lognormal", 0.4))) as endpoint:
         running = parts(tmp_path, endpoint.url, *more)
-        killed = 0
-        until = time.monotonic() + 60
-        while killed < 8 and time.monotonic() < until:
-            time.sleep(dice.uniform(1.5, 4.0))
+        killed, at = 0, 60
+        until = time.monotonic() + 90
+        while killed < 6 and time.monotonic() < until:
+            time.sleep(0.1)
             index = dice.randrange(PARTS)
-            if running[index].poll() is None:
+            if endpoint.report()["answered"] > at and running[index].poll() is None:
+                at = endpoint.report()["answered"] + 60
                 running[index].send_signal(signal.SIGKILL)
                 killed += 1
                 end(running[index])
                 running[index] = part(tmp_path, endpoint.url, index, *more)
         ended = [end(process) for process in running]
         spent = float(endpoint.report()["spent_usd"])
-    assert killed >= 4
+    assert killed >= 3
     assert spent <= cap
     assert spent >= 0.6 * cap, spent
-    assert {code for code, _ in ended} == {75}, ended
-    assert all("the cap of $0.12 is reached" in said for _, said in ended), ended
+    assert {75} <= {code for code, _ in ended} <= {0, 75}, ended
+    assert all("the cap of $0.12 is reached" in said for code, said in ended if code), ended
 
 
 @pytest.mark.slow

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.noisy import Noise, gated, steady, waves
+from tests.support.noisy import Noise, bare_loop, gated, pooled, steady, waves
 
 from pairmill.errors import Kind
+from pairmill.llm.classify import classify
 from pairmill.llm.limits.concurrency import GradientLimit
 from pairmill.llm.limits.gate import Limits
 from pairmill.simulator.settings import SimulatedQuota
@@ -46,12 +47,13 @@ def test_a_quota_that_was_given_is_used_in_spite_of_noise() -> None:
 @pytest.mark.parametrize(
     ("quota", "least"),
     [
-        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=1.0), 0.75),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=60.0), 0.85),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="second"), 0.75),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="sliding"), 0.65),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=1.0), 0.95),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=60.0), 0.95),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="second"), 0.92),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="fixed"), 0.92),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="sliding"), 0.92),
     ],
-    ids=["bucket1", "bucket60", "second", "sliding"],
+    ids=["bucket1", "bucket60", "second", "fixed", "sliding"],
 )
 def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
     quota: SimulatedQuota, least: float, share: float
@@ -63,7 +65,7 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
         used += seen.per_s(120, 420) / (4 * 5.0 * (1 - share))
         refused += seen.refused_share(120, 420) / 4
     assert used >= least
-    assert share / 2 <= refused <= share + 0.1
+    assert share / 2 <= refused <= share + 0.025
 
 
 @pytest.mark.slow
@@ -99,10 +101,10 @@ def test_a_server_without_limits_is_used_within_three_seconds() -> None:
 @pytest.mark.parametrize(
     ("on_s", "off_s", "retry_after_s", "least"),
     [
-        (2.0, 8.0, None, 0.8),
-        (2.0, 8.0, 1.0, 0.8),
+        (2.0, 8.0, None, 0.9),
+        (2.0, 8.0, 1.0, 0.9),
         (0.5, 2.5, None, 0.9),
-        (0.5, 2.5, 1.0, 0.7),  # of each 2.5 s, half a second more is spent as the server asks
+        (0.5, 2.5, 1.0, 0.65),  # of each 2.5 s, half a second more is spent as the server asks
         (5.0, 25.0, None, 0.9),
         (5.0, 25.0, 1.0, 0.9),
     ],
@@ -113,6 +115,8 @@ def test_what_lies_between_waves_is_used(
     noise = Noise(waves(1.0, on_s, off_s), kind, retry_after_s)
     seen = gated(noise, until_s=160, workers=140, width=WIDTH, seed=seed, seconds=1.0)
     share = off_s / (on_s + off_s)
+    if kind is Kind.OVERLOAD and on_s == 2.0:  # the breaker asks again when the wave is over
+        least = 0.85
     assert seen.per_s(100, 160) >= least * share * FULL_PER_S
 
 
@@ -122,3 +126,39 @@ def test_waves_are_told_from_a_quota(on_s: float, off_s: float, retry_after_s: f
     seen = gated(noise, until_s=50, workers=140, width=WIDTH, seconds=1.0)
     assert seen.refused_share(20, 50) > 0
     assert seen.per_s(20, 50) >= 0.85 * off_s / (on_s + off_s) * FULL_PER_S
+
+
+@pytest.mark.parametrize(("status", "share"), [(498, 0.05), (529, 0.2)])
+def test_three_thousand_calls_at_512_in_flight_take_no_longer_than_in_a_bare_loop(
+    status: int, share: float
+) -> None:
+    kind = classify(status, {}, b"", now=0.0).kind
+    noise, given = Noise(steady(share), kind), {"until_s": 9, "workers": 700, "seconds": 1.0}
+    ours = gated(noise, width=512, **given)
+    bare = bare_loop(noise, in_flight=512, **given)
+    assert ours.refused_share(0, 9) > share / 2
+    assert ours.seconds_for(3_000) <= bare.seconds_for(3_000) + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "retry_after_s"), [(Kind.RATE, None), (Kind.RATE, 30.0), (Kind.OVERLOAD, None)]
+)
+def test_one_sick_pool_of_three_takes_nothing_from_the_others(
+    kind: Kind, retry_after_s: float | None
+) -> None:
+    sick = Noise(steady(1.0), kind, retry_after_s)
+    found = pooled([sick, Noise(), Noise()], until_s=30, workers=140, width=32)
+    assert not found[0].done
+    assert 0 < sum(found[0].refused.values()) < 100
+    for well in found[1:]:
+        assert well.per_s(5, 30) >= 0.95 * 31
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE, Kind.OVERLOAD])
+def test_waves_in_every_second_pool_cost_what_lies_in_them(kind: Kind) -> None:
+    wave = Noise(waves(1.0, 2.0, 8.0), kind)
+    found = pooled([wave, Noise()] * 2, until_s=40, workers=260, width=32)
+    for waved, well in zip(found[::2], found[1::2], strict=True):
+        assert sum(waved.refused.values()) > 5
+        assert waved.per_s(10, 40) >= 0.8 * 0.8 * 31
+        assert well.per_s(10, 40) >= 0.95 * 31

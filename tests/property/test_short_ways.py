@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from pairmill.chunking import blocks, clean, gates, page_parts, repeats, shared_lines
 from pairmill.chunking.chunk import split
 from pairmill.chunking.intake_file import IntakeFile
+from pairmill.chunking.key_counts import KeyCounts
 from pairmill.chunking.portions import pack, unpack
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import words
@@ -159,6 +161,27 @@ def test_texts_that_were_seen(names: list[int]) -> None:
         for at, name in enumerate(names):
             assert seen.add(name, f"at {at}") == first.get(name)
             first.setdefault(name, f"at {at}")
+
+
+@calm
+@given(
+    st.lists(st.lists(st.integers(1, 40) | st.integers(-(2**63), 2**63 - 1), unique=True)),
+    st.integers(2, 20),
+)
+def test_counts_of_keys(documents: list[list[int]], most: int) -> None:
+    counts, expected = KeyCounts(most), Counter[int]()
+    for keys in documents:
+        counts.add(key for key in keys if key)
+        expected.update(key for key in keys if key)
+        if len(expected) > most:
+            least = 2
+            while least == 2 or len(expected) > most // 2:
+                expected = Counter({key: n for key, n in expected.items() if n >= least})
+                least += 1
+        assert len(counts) == len(expected)
+        for least in (2, 3, 5):
+            found = {key for keys in documents for key in keys if counts.has(key, least)}
+            assert found == {key for key, n in expected.items() if n >= least}
 
 
 @calm

@@ -11,23 +11,25 @@ import asyncio
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from tests.support import virtual_time
 
 from pairmill.errors import Kind, ProviderError
 from pairmill.llm.limits.gate import Cost, Gate, Limits
+from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.retry import GiveUp, History, RetryPolicy
 from pairmill.records import Usage
 from pairmill.simulator.quotas import Enforcer, QuotaRefusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pairmill.llm.limits.concurrency import ConcurrencyLimit
     from pairmill.simulator.settings import SimulatedQuota
 
-__all__ = ["Noise", "Outcome", "Server", "bare_loop", "gated", "steady", "waves"]
+__all__ = ["Noise", "Outcome", "Server", "bare_loop", "gated", "pooled", "steady", "waves"]
 
 REFUSED_AFTER_S = 0.02
 _USAGE = Usage(500, 400)
@@ -71,6 +73,15 @@ class Outcome:
     def per_s(self, since_s: int, until_s: int) -> float:
         """Calls answered a second."""
         return sum(self.done[second] for second in range(since_s, until_s)) / (until_s - since_s)
+
+    def seconds_for(self, calls: int) -> int:
+        """Whole seconds until so many calls had been answered."""
+        second = 0
+        while calls > 0:
+            calls -= self.done[second]
+            second += 1
+            assert second <= max(self.done, default=0) + 1, "not so many were"
+        return second
 
     def refused_share(self, since_s: int, until_s: int) -> float:
         """Of the calls that were sent."""
@@ -172,6 +183,57 @@ def gated(  # noqa: C901 (client and server in one loop)
             if not task.cancelled() and task.exception():
                 raise task.exception()  # type: ignore[misc]
         return server.outcome
+
+    return virtual_time.run(main())
+
+
+def pooled(  # noqa: C901 (clients and servers in one loop)
+    noises: Sequence[Noise], *, until_s: float, workers: int, width: int, seed: int = 1,
+    seconds: float = 1.0,
+) -> list[Outcome]:  # fmt: skip
+    """``workers`` that keep asking several pools; what came of each."""
+
+    async def main() -> list[Outcome]:
+        loop = asyncio.get_running_loop()
+        servers = {
+            f"pool {number}": Server(noise, seconds=seconds, seed=seed + number)
+            for number, noise in enumerate(noises)
+        }
+        pools = Pools(
+            [Pool(name, f"https://{number}/v1", "KEY", "m") for number, name in enumerate(servers)],
+            lambda pool: Gate(clock=loop.time, width=width, name=pool.name),
+            loop.time,
+        )
+        policy, dice = RetryPolicy(max_wait_s=1e9, max_asked_s=1e9), random.Random(seed)
+        numbers = count()
+
+        async def worker() -> None:
+            while True:
+                history, request = History(), f"request {next(numbers)}"
+                while True:
+                    lease = await pools.admit(Cost(500, 400, 1000), retry=history.failures > 0)
+                    try:
+                        await servers[lease.pool.name].call()
+                    except ProviderError as error:
+                        is_alone = lease.fail(error, request)
+                        decision = policy.decide(error, history, dice)
+                        assert not isinstance(decision, GiveUp)
+                        history = history.after(error, alone=is_alone)
+                        if not lease.is_held:
+                            await asyncio.sleep(decision.seconds)
+                    else:
+                        lease.release(usage=_USAGE)
+                        break
+
+        tasks = [loop.create_task(worker()) for _ in range(workers)]
+        await asyncio.sleep(until_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and task.exception():
+                raise task.exception()  # type: ignore[misc]
+        return [server.outcome for server in servers.values()]
 
     return virtual_time.run(main())
 

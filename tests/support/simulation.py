@@ -42,9 +42,9 @@ from pairmill.errors import (
 from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import ProviderReply
-from pairmill.recipes.sample import PASSAGE
 from pairmill.records import Completion, Usage
-from pairmill.run import connect, ending, manners, monitor, session
+from pairmill.run import connect, ending, manners, monitor, probing, session
+from pairmill.run.probing import make_question
 from pairmill.run.stop import Stop
 from pairmill.run.writer import Writer
 from pairmill.store.folder import RunFolder
@@ -84,6 +84,7 @@ class History:
     stops: int = 0
     refusals: int = 0
     calls: int = 0
+    noise: int = 0
     wasted: int = 0
     pairs: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -100,9 +101,37 @@ class World:
     lines: Counter[bytes] = field(default_factory=Counter)  # rows that were acknowledged
     pairs: int = 0
     serial: int = 0
+    noise: Noise | None = None
+    own: set[str] = field(default_factory=set)  # questions of the run's own
 
     def complain(self, what: str) -> None:
         self.history.wrong.append(f"start {self.history.starts}: {what}")
+
+
+@dataclass
+class Noise:
+    """What a server refuses for reasons of its own: by chance, in waves, by a sick replica."""
+
+    dice: random.Random
+
+    def __post_init__(self) -> None:
+        dice = self.dice
+        self._share = dice.choice([0.02, 0.1, 0.4])
+        self._period_s = dice.choice([0.0, 0.0, 10.0, 60.0])
+        self._kind, self._status = dice.choice(
+            [(Kind.RATE, 429), (Kind.OVERLOAD, 503), (Kind.OVERLOAD, 498), (Kind.OVERLOAD, 529)]
+        )
+        self._wait_s = dice.choice([None, 0.0, 1.0, 30.0])
+
+    def refusal(self, now: float) -> ProviderError | None:
+        """The refusal that a call meets now, if it does."""
+        share = self._share
+        if self._period_s:  # all of it for a part of the time
+            share = float(now % self._period_s < share * self._period_s)
+        if self.dice.random() >= share:
+            return None
+        wait_s = self._wait_s
+        return ProviderError(self._kind, "busy", status=self._status, retry_after_s=wait_s)
 
 
 class Wire:
@@ -120,7 +149,8 @@ class Wire:
             world.complain("sent something after a stop")
         world.history.calls += 1
         await anyio.sleep(dice.choice([0.0, 0.01, dice.uniform(0, 3), dice.uniform(0, 3)]))
-        fate = 0.0 if world.history.starts > CALM_AFTER else dice.random()
+        is_calm = world.history.starts > CALM_AFTER
+        fate = 0.0 if is_calm else dice.random()
         if fate > 0.97:
             await anyio.sleep(dice.choice([10, 600]))
             raise ProviderError(Kind.TIMEOUT, "no answer", code="timeout", maybe_paid=True)
@@ -131,7 +161,11 @@ class Wire:
             raise ProviderError(Kind.OVERLOAD, "busy", status=503)
         if fate > 0.86:
             raise ProviderError(Kind.BADOUT, "html", code="html", maybe_paid=True)
-        if PASSAGE[:40] not in request.prompt.text:  # a question of the run's own is no unit's
+        refusal = world.noise.refusal(time.monotonic()) if world.noise and not is_calm else None
+        if refusal is not None:
+            world.history.noise += 1
+            raise refusal
+        if request.prompt.text not in world.own:  # what is asked to see who is well is not kept
             self._start.delivered.append(time.monotonic())
         return ProviderReply(self._completion(fate))
 
@@ -207,16 +241,25 @@ class Start:
     kept: int = 0  # how many of them were acknowledged
 
 
-def simulate(seed: int, folder: Path) -> History:
-    """Live through one history; its ``wrong`` says what should not have happened."""
+def simulate(seed: int, folder: Path, *, is_noisy: bool = True) -> History:
+    """Live through one history; its ``wrong`` says what should not have happened.
+
+    Args:
+        seed: Of the history.
+        folder: An empty one, or one with histories of other seeds.
+        is_noisy: The server refuses calls for reasons of its own, in every other history.
+    """
     with chdir(folder):  # so that names in rows are as long wherever the folder is
-        return _simulate(seed, folder)
+        return _simulate(seed, folder, is_noisy=is_noisy)
 
 
-def _simulate(seed: int, folder: Path) -> History:
+def _simulate(seed: int, folder: Path, *, is_noisy: bool) -> History:
     history = History(seed)
     dice = random.Random(seed)
     world = World(history, dice, units=dice.randint(1, 16))
+    noise = random.Random(f"noise {seed}")  # of its own, so that the rest stays as it was
+    if is_noisy and noise.random() < 0.5:
+        world.noise = Noise(noise)
     corpus = folder / "articles.jsonl"
     texts = [article(seed * 100 + n, 12) for n in range(world.units)]
     corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -358,6 +401,12 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
         await anyio.sleep(world.dice.choice([0.0, 0.01]))
         return call()
 
+    async def question(*given: Any) -> Any:
+        asked = await make_question(*given)
+        if asked is not None:
+            world.own.add(asked.request.prompt.text)
+        return asked
+
     class Clock:
         def monotonic(self) -> float:
             return clock()
@@ -372,6 +421,9 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
         for target, name, value in (
             (connect, "make_provider", lambda *_: Wire(world, start)),
             (connect, "SystemClock", Clock),
+            (probing, "make_question", question),
+            (probing, "SystemClock", Clock),
+            (probing, "random", SimpleNamespace(Random=lambda: world.dice)),
             (connect, "random", SimpleNamespace(Random=lambda: world.dice)),
             (time, "monotonic", clock),
             (session, "Journal", watched_journal),

@@ -1,4 +1,4 @@
-"""Lines that newsletter, blog and consent software writes around an article.
+"""Lines that newsletter, blog and consent software adds to an article.
 
 Only whole lines, exactly as that software writes them: a sentence that holds such a word stays.
 """
@@ -41,7 +41,7 @@ _FOOTER = re.compile(r"(?:©|\(c\)|copyright) ?©? ?\d{4}\b[^.!?]{0,60}")
 
 
 def is_boilerplate(line: str, after_boilerplate: bool) -> bool:
-    """Whether a line outside fenced code is none of the article's.
+    """Return whether a line outside fenced code is not part of the article.
 
     ``after_boilerplate``: the last line that was not blank was boilerplate itself.
     """

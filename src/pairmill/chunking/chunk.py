@@ -1,4 +1,4 @@
-"""Chunking: a cleaned document into spans of about one size, along its own structure.
+"""Chunking: splits a cleaned document into spans of about equal size, along its structure.
 
 What is promised, for any text and any bounds in order:
 
@@ -63,7 +63,7 @@ _MOST_BEFORE = 300  # characters of what stands before a chunk
 
 
 class _Atom(NamedTuple):
-    """What packing does not cut again, unless it is prose and a neighbour needs some of it."""
+    """A span that packing does not cut, unless it is prose and a neighbour needs some of it."""
 
     start: int
     end: int
@@ -110,7 +110,7 @@ def make_chunk(document: Document, index: int, span: Span) -> Chunk:
 
 
 def chunk_values(document: Document, index: int, span: Span, name: str = "") -> ChunkValues:
-    """The fields of the chunk of a span, in their order, without making it; ``name``: its id."""
+    """Return the fields of the chunk of a span, in their order, without making it."""
     start, end, section, parts = span
     text = document.text[start:end]
     return (
@@ -135,7 +135,7 @@ def chunk_values(document: Document, index: int, span: Span, name: str = "") -> 
 
 
 def _end_before(text: str, start: int) -> str:
-    """The last sentences before an offset, at most 300 characters; a part of one too long for it.
+    """Return the last sentences before an offset, at most 300 characters, truncated if needed.
 
     A heading, an item or a row is a sentence too: whatever stands there last.
     """
@@ -207,7 +207,7 @@ def _pack(text: str, atoms: list[_Atom], bounds: _Bounds) -> list[_Group]:
 
 
 def _goes_on(size: int, whole: int, opens: bool, bounds: _Bounds) -> bool:
-    """Whether a group of ``size`` takes the next atom, which makes it ``whole`` characters long."""
+    """Return whether a group of ``size`` takes the next atom, to become ``whole`` characters."""
     if whole > bounds.most:
         return False
     if size < bounds.least:

@@ -1,4 +1,4 @@
-"""Cleaning: what was never part of the article goes; punctuation, code and structure stay."""
+"""Cleaning: removes what was never part of the article; keeps punctuation, code and structure."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _simply_fenced(lines: list[str]) -> frozenset[int]:
 
 
 def _may_hold_files(text: str) -> bool:
-    """Whether a text has a run without spaces as long as no word is: one look every so often."""
+    """Return whether a text has a run without spaces longer than any word, by sampling."""
     if len(text) < _LONG_RUN:
         return False
     step = _LONG_RUN // 2

@@ -1,4 +1,4 @@
-"""What can only be told of many documents together: lines they share, and texts that repeat.
+"""Analysis of many documents together: shared lines, and repeated texts.
 
 Documents are looked at through a window: the first `_WINDOW` of them (or `_WINDOW_CHARS`) are held
 until all were seen, each later one until so many more were. So a corpus of that size is decided on
@@ -80,7 +80,7 @@ class Finish(Protocol):
 
 
 class Corpus:
-    """Takes cleaned documents, and gives them back without what they share with others."""
+    """Takes cleaned documents, and returns them without what they share with others."""
 
     def __init__(
         self,
@@ -260,6 +260,6 @@ class Corpus:
 
 
 def _preference(document: Document) -> tuple[int, int, str, str]:
-    """What is kept comes first."""
+    """Return the sort key of duplicates; the first is kept."""
     known = sum(bool(it) for it in (document.url, document.title, document.author))
     return -len(document.text), -known, digest(document.text), document.source

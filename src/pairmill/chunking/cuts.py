@@ -1,4 +1,4 @@
-"""Where a text that is too long may be cut: at sentences, then lines, then spaces, then anywhere.
+"""Finds where to cut a text that is too long: at sentences, lines, spaces, or anywhere.
 
 The sentence rule is a guarded pattern, not a model: an end mark, closing quotes, white space, and
 then something that can open a sentence; but not after a known abbreviation or an initial. Decimals
@@ -42,7 +42,7 @@ _ZERO_WIDTH_JOINER = "\u200d"
 
 
 def is_cut_anew(text: str) -> bool:
-    """Whether version 3 of reading may cut a long text elsewhere than earlier ones did."""
+    """Return whether version 3 of the reader may cut a long text elsewhere than earlier ones."""
     return not text.isascii() and _NEW_IN_3.search(text) is not None
 
 

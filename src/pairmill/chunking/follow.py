@@ -231,7 +231,7 @@ class Follower:
         return self._formats.of_name(path.name) is JSON_LINES and not is_packed
 
     def _is_by_lines(self, path: Path) -> bool:
-        """Whether a file holds a record a line, as its ending says, in UTF-8."""
+        """Return whether a file has one record per line, by its ending, in UTF-8."""
         try:
             with open_regular(path) as file:
                 head = file.read(2**16)
@@ -270,7 +270,7 @@ class Follower:
     def _versioned(
         self, item: Document | Deferred, reading: int, of_file: str
     ) -> Document | Deferred:
-        """A document with the name of the article that it is a version of."""
+        """Return a document with the name of the article that it is a version of."""
         if isinstance(item, Deferred):
             make = item.make
 
@@ -326,7 +326,7 @@ class Follower:
         return _named_by_itself(item, reading)
 
     def _end_of_lines(self, file: BinaryIO, start: int, *, is_left_alone: bool) -> int:
-        """Where the next stretch of whole lines ends; ``start`` where there is none yet."""
+        """Return the end of the next stretch of whole lines; ``start`` if there is none yet."""
         at = start
         while True:
             file.seek(at)
@@ -340,7 +340,7 @@ class Follower:
                 return at if is_record else start
 
     def _is_record(self, file: BinaryIO, start: int, end: int) -> bool:
-        """Whether a last line without a line end is all there."""
+        """Return whether a last line without a line end is complete."""
         if not 0 < end - start <= self._job.max_line_bytes:
             return False
         file.seek(start)
@@ -408,7 +408,7 @@ class _Spool:
 
     @property
     def is_over(self) -> bool:
-        """Whether standard input has ended, or what it gave could not be kept."""
+        """True if standard input has ended, or its data could not be kept."""
         if self._fault is not None:
             raise StoppedError(f"{self._place}: {self._fault.strerror}")
         return self._has_ended
@@ -467,7 +467,7 @@ class _Spool:
 
 
 def _version_of(document: Document, reading: int) -> ArticleVersion | None:
-    """Which article a document is, by its address or its own id; None where it has neither."""
+    """Identify a document's article by its address or its own id; None if it has neither."""
     if document.url:
         return ArticleVersion(article_name("url", document.url), reading)
     if document.id != digest(document.text):

@@ -130,7 +130,7 @@ class FollowState:
     # Files
 
     def position(self, path: bytes) -> FilePosition | None:
-        """How far a file was read; None: never."""
+        """Return how far a file was read; None: never."""
         row = self._one(
             "SELECT stamp, offset, lines, seal FROM pending WHERE path = ?"
             " ORDER BY mark DESC LIMIT 1",
@@ -139,17 +139,17 @@ class FollowState:
         return FilePosition(*row) if row else None  # type: ignore[arg-type]
 
     def is_settled(self, path: bytes, offset: int) -> bool:
-        """Whether all units of the first ``offset`` bytes of a file have ended."""
+        """Return whether all units of the first ``offset`` bytes of a file have ended."""
         row = self._one("SELECT offset FROM files WHERE path = ?", path)
         return row is not None and int(str(row[0])) >= offset
 
     def is_again(self, path: bytes, stamp: str) -> bool:
-        """Whether a file, as it is now, was read as a whole before."""
+        """Return whether a file, in its current state, was read completely before."""
         row = self._one("SELECT stamp FROM again WHERE path = ?", path)
         return bool(row and row[0] == stamp)
 
     def again_until(self, path: bytes) -> int:
-        """Where what was read of a growing file before ends; 0: it was not."""
+        """Return the end of the part of a growing file that was read before; 0: none was."""
         row = self._one("SELECT offset FROM again WHERE path = ?", path)
         return int(str(row[0])) if row else 0
 
@@ -237,7 +237,7 @@ class FollowState:
             self._notes[_DROPPED] += note.fate is InputFate.DROPPED
 
     def counted(self) -> Counter[str]:
-        """What starts before this one counted, as far as it is settled: see ``InputCounts``."""
+        """Return the settled counts of earlier starts: see ``InputCounts``."""
         rows = self._connection.execute("SELECT name, value FROM counts WHERE mark = 0").fetchall()
         return Counter(dict(rows))
 
@@ -340,7 +340,7 @@ class FollowState:
 
 
 def followed_counts(folder: Path) -> InputCounts:
-    """What was settled in a run folder of the input that it follows, as counts.
+    """Return the settled counts of the input that a run folder follows.
 
     Raises:
         PairmillError: It cannot be read; see `FollowState`.
@@ -362,7 +362,7 @@ def followed_counts(folder: Path) -> InputCounts:
 
 
 def read_mark(path: Path) -> int:
-    """The last mark that is settled; 0: none is."""
+    """Return the last settled mark; 0 if there is none."""
     try:
         return int(path.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Why a clean text is no article: one table of gates, each a pure function with a reason.
+"""Reasons why a clean text is not an article: one table of gates, each a pure function.
 
 A gate is for what is certainly nothing to write about. Whatever could be an article passes, and
 what does not is named with its reason, in `skipped.jsonl` and by `inspect`.
@@ -73,14 +73,14 @@ _LEAST_PACKED = 0.02  # of its size that a text packs to; prose packs to 0.4, ta
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Why a document holds nothing to work on: a few stable words, and what was seen."""
+    """Why a document has no usable text: a few stable words, and what was seen."""
 
     reason: str
     detail: str = ""
 
 
 class GateInput(NamedTuple):
-    """What gates look at.
+    """Input of gates.
 
     Attributes:
         link_chars: How many characters of the text stand in lines that are only links.
@@ -240,6 +240,6 @@ def _words_up_to_enough(text: str, enough: int) -> int:
 
 
 def _may_be_wall(text: str) -> bool:
-    """Whether a part of each phrase is there that has the same letters in any case: far faster."""
+    """Return whether a caseless part of each phrase occurs: a much faster pre-check."""
     lower = text.encode("utf-8", "replace").lower()
     return any(part in lower for part in _WALL_PARTS)

@@ -1,4 +1,4 @@
-"""What a run folder remembers of its input: ``.run/intake.db``.
+"""A run folder's memory of its input: ``.run/intake.db``.
 
 A run writes it. Whoever else reads the input (`estimate`, `inspect`, an export) sees the same
 decisions, and keeps what it decides itself in a file of its own that nobody finds later.
@@ -31,14 +31,17 @@ CREATE TABLE IF NOT EXISTS lines(site INTEGER, line INTEGER, number INTEGER,
   PRIMARY KEY(site, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cleaned(name INTEGER PRIMARY KEY, number INTEGER);
 """
-_CACHE_KIB = 65_536
+_CACHE_KIB = 65_536  # of near duplicates, which are looked for all over the file
+_SMALL_CACHE_KIB = 4_096
 
 
 class IntakeFile:
     """An SQLite file, or two of them seen as one. Use it in ``with``."""
 
-    def __init__(self, path: Path, *, is_own: bool) -> None:
+    def __init__(self, path: Path, *, is_own: bool, is_searched: bool = True) -> None:
         """Open a run folder's file to go on with it (``is_own``), or to look at it only.
+
+        ``is_searched``: near duplicates are looked for.
 
         Raises:
             InputError: It is damaged.
@@ -54,16 +57,16 @@ class IntakeFile:
                 check_same_thread=False,
                 uri=not is_own,  # so that the other one can be attached read-only
             )
-            self._prepare(path, is_own=is_own)
+            self._prepare(path, is_own=is_own, is_searched=is_searched)
         except sqlite3.Error as error:
             raise self._fault(error) from None
 
-    def _prepare(self, path: Path, *, is_own: bool) -> None:
+    def _prepare(self, path: Path, *, is_own: bool, is_searched: bool) -> None:
         run = self._connection.execute
         if is_own:
             run("PRAGMA journal_mode = WAL")
             run("PRAGMA synchronous = NORMAL")
-        run(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        run(f"PRAGMA cache_size = -{_CACHE_KIB if is_searched else _SMALL_CACHE_KIB}")
         run("PRAGMA temp_store = FILE")
         for kind in ("chunk", "document"):
             self._connection.executescript(_SCHEMA.format(kind=kind))

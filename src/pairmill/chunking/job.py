@@ -1,4 +1,4 @@
-"""What reading is told: the few settings that it needs, as plain values that can travel."""
+"""Settings of the reader, as plain values that can be sent to a process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATE = ".run"
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """The settings of the same names; without pydantic, so that a process starts in no time.
+    """The settings of the same names; without pydantic, so that a process starts fast.
 
     Attributes:
         paths: The inputs; as bytes, since names of files may hold what is no text.
@@ -73,17 +73,17 @@ class Job(Struct, frozen=True, kw_only=True):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The inputs as they were given."""
+        """Inputs as given."""
         return tuple(map(os.fsdecode, self.paths))
 
     @property
     def output(self) -> Path:
-        """The run folder."""
+        """Run folder."""
         return Path(os.fsdecode(self.folder))
 
     @property
     def memory(self) -> Path:
-        """The run folder's memory of its input; see `pairmill.chunking.intake_file`."""
+        """Run folder's memory of its input; see `pairmill.chunking.intake_file`."""
         return self.output / _STATE / "intake.db"
 
     @classmethod
@@ -135,7 +135,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 def _noted_reading(output: Path) -> int:
-    """The version of reading with which a run folder was begun; today's, where there is none."""
+    """Return the reader version that a run folder was begun with; the current one if none."""
     try:
         noted = orjson.loads((output / _STATE / "origin.json").read_bytes())
     except (OSError, orjson.JSONDecodeError):

@@ -1,4 +1,4 @@
-"""Parts that pages and papers add to a text: notices, related links, references, contents, heads.
+"""Non-article parts of pages and papers: notices, related links, references, contents, heads.
 
 Each is recognised by what it is called and by what stands in it; one sign alone is never enough
 for more than a line. Fenced and indented code is never looked at.
@@ -232,7 +232,7 @@ def _find_notices(
 
 
 def _may_be_notice(line: str) -> bool:
-    """Whether a line begins as a notice may; far faster than to look for what it says."""
+    """Return whether a line begins like a notice; much faster than the full search."""
     if "#" in line or "](" in line:  # what stands at the beginning may go
         return True
     start = line.lstrip(_MARKS)[:3].lower()
@@ -256,7 +256,7 @@ def _find_lists(
 
 
 def _list_at(lines: Sequence[str], plain: list[int], place: int) -> tuple[str, int]:
-    """What begins at a place, and where it ends; it ends where it begins: nothing."""
+    """Return what begins at a place, and where it ends; nothing if it ends where it begins."""
     line = lines[plain[place]]
     label = _label(line)
     if label in _REFERENCES:
@@ -281,17 +281,17 @@ def _list_at(lines: Sequence[str], plain: list[int], place: int) -> tuple[str, i
 
 
 def _titles(lines: Sequence[str], plain: list[int]) -> set[str]:
-    """The headings of a text, folded."""
+    """Return the headings of a text, folded."""
     return {_folded(title[2]) for at in plain if (title := _ATX.match(lines[at]))}
 
 
 def _is_entry(line: str) -> bool:
-    """Whether a line can only be of a table of contents: a link into the text, or leaders."""
+    """Return whether a line can only belong to a table of contents: a local link, or leaders."""
     return bool(_ANCHOR.fullmatch(line) or _LEADERS.fullmatch(line))
 
 
 def _label(line: str) -> str:
-    """What a heading or a bold line says, folded; empty: it is neither."""
+    """Return the text of a heading or a bold line, folded; empty if it is neither."""
     if line.lstrip()[:1] not in "#*_":
         return ""
     heading = _ATX.match(line)
@@ -315,7 +315,7 @@ def _items_end(lines: Sequence[str], plain: list[int], place: int) -> int:
 
 
 def _are_titles(lines: Sequence[str], numbers: list[int]) -> bool:
-    """Whether all items are links, or could be titles: short, and no sentences."""
+    """Return whether all items are links, or could be titles: short, and not sentences."""
     for at in numbers:
         item = _MARKER.sub("", lines[at], count=1).strip()
         if not (_LINK.sub("", item).strip(" |·-\u2013\u2014") == "" or _is_title(item)):
@@ -333,7 +333,7 @@ def _folded(title: str) -> str:
 
 
 def _are_contents(lines: Sequence[str], numbers: list[int], titles: set[str]) -> bool:
-    """Whether a list names places in its own text: by links, leaders or the text's headings."""
+    """Return whether a list names places in its own text: by links, leaders or headings."""
     hits = 0
     for at in numbers:
         item = _MARKER.sub("", lines[at], count=1).strip()
@@ -354,7 +354,7 @@ def _section_end(lines: Sequence[str], plain: list[int], place: int) -> int:
 
 
 def _are_references(lines: Sequence[str], plain: list[int], place: int, end: int) -> bool:
-    """Whether a section holds references only, and no code between them."""
+    """Return whether a section holds only references, without code between them."""
     rows = plain[place + 1 : end]
     filled = sum(bool(lines[at].strip()) for at in range(plain[place], plain[end - 1] + 1))
     if len(rows) < _LEAST_REFERENCES or filled != len(rows) + 1:
@@ -402,12 +402,12 @@ def without_running_heads(text: str) -> tuple[str, int]:
 
 
 def _edges(page: list[str]) -> list[int]:
-    """The first and last lines of a page that are not blank, in order."""
+    """Return the first and last non-blank lines of a page, in order."""
     filled = [at for at, line in enumerate(page) if line.strip()]
     return sorted({*filled[:_EDGE_OF_PAGE], *filled[-_EDGE_OF_PAGE:]})
 
 
 def _head(line: str) -> str:
-    """A line as it may run through the pages: whatever its page; empty: it is too long."""
+    """Normalize a line that may be a running head, without its page; empty if it is too long."""
     bare = " ".join(line.split())
     return _OUTER_NUMBER.sub("0", bare) if len(bare) <= _LONGEST_HEAD else ""

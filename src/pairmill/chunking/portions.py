@@ -1,4 +1,4 @@
-"""Chunks on their way from the reading to the run: some hundreds at a time, packed until needed."""
+"""Batches of chunks from the reader to the run: some hundreds each, encoded until needed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _decode = msgspec.msgpack.Decoder(ChunkValues).decode
 
 @dataclass(frozen=True, slots=True)
 class ChunkBatch:
-    """What one look at the input gave.
+    """Result of one poll of the input.
 
     Attributes:
         chunks: In order. A chunk that is finished need never be unpacked.
@@ -76,7 +76,7 @@ def unpack(packed: Packed) -> Chunk:
 
 
 class BatchBuilder:
-    """Collects chunks and notes, and sends a portion when there is enough or it takes too long."""
+    """Collects chunks and notes, and sends a batch when it is large or old enough."""
 
     def __init__(self, send: Callable[[ChunkBatch], None]) -> None:
         self._send = send

@@ -179,7 +179,8 @@ def _prepared_of(
             elif on_wait is not None:
                 on_wait(one.mark)
         return
-    with IntakeFile(job.memory, is_own=job.keeps_memory) as file:
+    is_searched = job.duplicates == "near"
+    with IntakeFile(job.memory, is_own=job.keeps_memory, is_searched=is_searched) as file:
         corpus = Corpus(
             file,
             watch,
@@ -288,7 +289,7 @@ def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
 
 
 def units_of(split: Splitter, text: str, job: Job) -> list[Span]:
-    """Where the units of a text are: its chunks, or windows of neighbouring ones."""
+    """Return the spans of a text's units: its chunks, or windows of neighbouring ones."""
     spans = split(text)
     if job.chunks_per_unit == 1 or job.chunks_by == "subject":
         return spans

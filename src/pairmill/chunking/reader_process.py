@@ -1,4 +1,4 @@
-"""Reading in a process of its own, so that it takes neither the run's processor nor its lock."""
+"""Reads in a separate process, so that it takes neither the run's CPU time nor its GIL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PIPE_BYTES = 2**20  # so that the next portions are read while these are worked
 
 
 class ReaderProcess:
-    """The portions of a job, read by a child process. Close it, or use it in ``with``.
+    """Batches of a job, read by a child process. Close it, or use it in ``with``.
 
     Iterate from one thread at a time. `close` may come from another: whoever waits for a portion
     then sees the end.

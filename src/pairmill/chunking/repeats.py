@@ -1,4 +1,4 @@
-"""Texts that were seen before, or nearly: an index on disk, in bounded memory.
+"""Index of texts that were seen before, or nearly: on disk, in bounded memory.
 
 Each text that is kept has its sketch in an SQLite file, and the least `_INDEXED` hashes of it in an
 index. A text is compared with those that share at least two of these with it: two texts that are
@@ -35,14 +35,14 @@ _LEAST_RUNS = 8  # a shorter text is only ever an exact repeat
 
 
 class Repeat(NamedTuple):
-    """What a text repeats: where that was read, and how alike they are (1: exactly)."""
+    """What a text repeats: where that was read, and their similarity (1: exact)."""
 
     source: str
     similarity: float
 
 
 class RepeatIndex:
-    """The texts of one kind (chunks, documents) that a run folder has decided on.
+    """Texts of one kind (chunks, documents) that a run folder has decided on.
 
     What was decided stays so, in every later start: a text that was kept is kept, one that repeated
     another repeats it. The first of two that are alike is kept; who wants another one kept asks
@@ -131,7 +131,7 @@ class RepeatIndex:
 
 
 class _SeenTexts:
-    """The texts of this start, with where each was read first: in a table, but for the latest.
+    """Texts of this start, with where each was read first: in a table, except the latest.
 
     A Bloom filter (Bloom, "Space/time trade-offs in hash coding", 1970) tells of nearly all new
     texts that they are new, so that the table is only written, some thousands at a time.

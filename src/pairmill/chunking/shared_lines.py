@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from pairmill.chunking.key_counts import KeyCounts
 from pairmill.chunking.repeats import text_name
 from pairmill.sources.fences import fenced_ranges
 
@@ -50,7 +51,7 @@ _Lines = list[tuple[int, str]]  # number and text of lines that are neither blan
 
 
 class LineCounts(NamedTuple):
-    """What a document adds to the counts, so that it need not be looked at again.
+    """A document's contribution to the counts, so that it need not be read again.
 
     Attributes:
         site: The number of its site.
@@ -62,12 +63,12 @@ class LineCounts(NamedTuple):
 
 
 class SharedLines:
-    """Counts the lines of documents by site, and takes out those that are shared."""
+    """Counts the lines of documents by site, and removes shared ones."""
 
     def __init__(self, file: IntakeFile) -> None:
         """Go on with what earlier starts have decided."""
         self._file = file
-        self._counts: dict[int, int] = {}
+        self._counts = KeyCounts(_MOST_COUNTED)
         self._documents: Counter[int] = Counter()
         self._shared: dict[int, int] = {}  # a line of a site: which one it is that was found
         self._learned: dict[int, int] = {}  # the same of those found in this start, by their keys
@@ -82,13 +83,9 @@ class SharedLines:
         """Take a document's lines into account, and return what to give `strip` with it."""
         site = _site_number(site_of(document))
         self._documents[site] += 1
-        counts = self._counts
         edges, inner = _plain_texts(_plain_lines(document.text), document.text)
         keys = (*{_key(site, _EDGE, it) for it in edges}, *{_key(site, _INNER, it) for it in inner})
-        for key in keys:
-            counts[key] = counts.get(key, 0) + 1
-        if len(counts) > _MOST_COUNTED:
-            self._forget()
+        self._counts.add(keys)
         if len(self._documents) > _MOST_COUNTED:
             self._documents = Counter(
                 {it: seen for it, seen in self._documents.items() if seen > 1}
@@ -131,7 +128,7 @@ class SharedLines:
         self._decided.clear()
 
     def _decision(self, name: int) -> int | None:
-        """How many shared lines were known when a text was decided on; None: it is new."""
+        """Return how many shared lines were known when a text was decided; None: it is new."""
         if name in self._decided:
             return self._decided[name]
         decided = self._file.rows("SELECT number FROM @cleaned WHERE name = ?", name)
@@ -141,16 +138,16 @@ class SharedLines:
         return max(_LEAST_DOCUMENTS, _LEAST_SHARE * self._documents[site])
 
     def _has_new(self, counted: LineCounts) -> bool:
-        """Whether a line of a document is shared that this start has not found yet."""
+        """Return whether a document has a shared line that this start has not found yet."""
         least, counts, learned = self._least(counted.site), self._counts, self._learned
-        return any(counts.get(key, 0) >= least and key not in learned for key in counted.keys)
+        return any(counts.has(key, least) and key not in learned for key in counted.keys)
 
     def _learn(self, site: int, lines: _Lines, text: str) -> None:
         least = self._least(site)
         for place, texts in zip((_EDGE, _INNER), _plain_texts(lines, text), strict=True):
             keys = {_name(site, place, it): _key(site, place, it) for it in texts}
             for name, key in keys.items():
-                if self._counts.get(key, 0) < least:
+                if not self._counts.has(key, least):
                     continue
                 if name not in self._shared:
                     self._shared[name] = number = len(self._shared) + 1
@@ -186,13 +183,6 @@ class SharedLines:
         )
         return _without_bare_headings(lines, found)
 
-    def _forget(self) -> None:
-        """Keep the lines that were seen most, down to half of what is held."""
-        least = 2
-        while len(self._counts) > _MOST_COUNTED // 2:
-            self._counts = {key: seen for key, seen in self._counts.items() if seen >= least}
-            least += 1
-
 
 def site_of(document: Document) -> str:
     """Name the site that a document is of: its host, else the folder or file that it stands in."""
@@ -215,7 +205,7 @@ def site_of(document: Document) -> str:
 
 
 def _plain_lines(text: str) -> _Lines:
-    """The lines of a text that are neither blank nor code, with their numbers."""
+    """Return the lines of a text that are neither blank nor code, with their numbers."""
     ranges = fenced_ranges(text)
     if not ranges:
         return [
@@ -237,7 +227,7 @@ def _plain_lines(text: str) -> _Lines:
 
 
 def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
-    """What lines are known by at the top and the end of a text, and what whole sentences are."""
+    """Return the keys of lines at the top and the end of a text, and of whole sentences."""
     is_regular = _is_regular(text)
     plain = [_plain(line, is_regular=is_regular) for _, line in lines]
     inner = [it for it, (_, line) in zip(plain, lines, strict=True) if _is_sentence(line)]
@@ -245,7 +235,7 @@ def _plain_texts(lines: _Lines, text: str) -> tuple[list[str], list[str]]:
 
 
 def _is_regular(text: str) -> bool:
-    """Whether words of a clean text have a single space or line end between them."""
+    """Return whether words of a clean text are separated by one space or line end."""
     return text.isascii() and "  " not in text and "\t" not in text
 
 
@@ -254,7 +244,7 @@ def _plain(line: str, *, is_regular: bool) -> str:
 
 
 def _edge(plain: str) -> str:
-    """A line at the top or the end; if it is short, whatever numbers stand in it.
+    """Return the key of a line at the top or the end; for a short one, numbers are ignored.
 
     Of a sentence the numbers may be all that it says.
     """
@@ -289,7 +279,7 @@ def _without_bare_headings(lines: _Lines, found: set[int]) -> set[int]:
 
 
 def _without(lines: list[str], found: set[int]) -> str:
-    """The text without some lines, and without the blank ones that they leave side by side."""
+    """Remove some lines from the text, and the adjacent blank lines that they leave."""
     left: list[str] = []
     was_removed = False
     for at, line in enumerate(lines):
@@ -303,7 +293,7 @@ def _without(lines: list[str], found: set[int]) -> str:
 
 def _key(site: int, place: str, plain: str) -> int:
     """By what a line is counted. It lives as long as the process: nothing is kept under it."""
-    return hash((site, place, plain))
+    return hash((site, place, plain)) or 1
 
 
 def _name(site: int, place: str, plain: str) -> int:

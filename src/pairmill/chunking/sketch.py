@@ -1,4 +1,4 @@
-"""How alike two texts are, told by short sketches of them.
+"""Estimates the similarity of two texts by short sketches of them.
 
 A text is the set of its runs of three words (three characters where a script has no spaces), each
 as a 32-bit hash. Its sketch holds the least hashes of that set: the bottom-k sketch of Broder ("On
@@ -36,7 +36,7 @@ Sketch: TypeAlias = array  # of "I": hashes in rising order, each once
 
 
 class _Hashes(dict[str, int]):
-    """Words to their hashes at one place of a run; filled as asked, emptied when full."""
+    """Map of words to their hashes at one place of a run; filled on demand, cleared when full."""
 
     def __init__(self, place: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How a run cuts a text: by characters, by tokens of a tokenizer file, or by a function of yours.
+"""Splitters: by characters, by tokens of a tokenizer file, or by a user's function.
 
 A splitter takes a clean text and returns spans as `chunk.find_spans` does: in order and disjoint.
 """

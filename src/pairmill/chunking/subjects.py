@@ -1,4 +1,4 @@
-"""Units of chunks that are about the same subject, each of another document.
+"""Makes units of chunks about the same subject, each from another document.
 
 A chunk is known by its most telling terms: stems of its content words, by how often they stand in
 it and how rare they are in the corpus (tf-idf; those of title and headings count double), scaled so
@@ -102,7 +102,7 @@ def gather(
 
 
 def telling_terms(chunk: Chunk) -> Mapping[str, int]:
-    """The stems of a chunk's content words, and how much each counts, however rare it is."""
+    """Return the stems of a chunk's content words, with their weights regardless of rarity."""
     language = primary(chunk.language)
     prepared = prepare(chunk.text, language)
     listed = prepared.content if prepared.spaceless else prepared.stems
@@ -114,7 +114,7 @@ def telling_terms(chunk: Chunk) -> Mapping[str, int]:
 
 
 class _Shelf:
-    """The chunks that wait, and what they are about."""
+    """The waiting chunks, and their terms."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -157,7 +157,7 @@ class _Shelf:
                 yield [self._chunk(name) for name in group]
 
     def _near(self, name: bytes, weights: Weights, size: int) -> list[bytes]:
-        """The chunk and the nearest that are free, nearest first, each of another document."""
+        """Return the chunk and the nearest free ones, nearest first, each of another document."""
         near: Counter[bytes] = Counter()
         shared: Counter[bytes] = Counter()
         for term, weight in weights.items():
@@ -203,7 +203,7 @@ class _Shelf:
         return _weights(row[0])
 
     def _weighed(self, counts: Mapping[str, int]) -> Weights:
-        """The most telling terms, each as a number, with weights that add up to ``_WHOLE``."""
+        """Return the most distinctive terms, as numbers, with weights that add up to ``_WHOLE``."""
         raw = {}
         for term, count in counts.items():
             number = _number(term)
@@ -221,7 +221,7 @@ def _nearness(one: Weights, other: Weights) -> int:
 
 @lru_cache(maxsize=65_536)
 def _number(term: str) -> int:
-    """A term as a whole number that SQLite can hold."""
+    """Map a term to a whole number that SQLite can hold."""
     name = blake2b(term.encode("utf-8", "replace"), digest_size=8).digest()
     return int.from_bytes(name, "big") >> 1
 

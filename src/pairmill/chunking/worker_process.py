@@ -1,4 +1,4 @@
-"""The reading process: files in, batches of chunks out, for as long as its parent lives.
+"""Main function of the reading process: files in, batches of chunks out, while its parent lives.
 
 `pairmill.chunking.reader_process` starts it. The job arrives on the first of its two descriptors,
 which stays open as long as the parent lives; batches leave by the second. A full pipe provides the
@@ -31,7 +31,7 @@ _COLLECTED_EVERY = (50_000, 20, 20)  # objects: nearly all is freed without it
 
 
 class Frame(Struct, frozen=True, array_like=True):
-    """What the reading process says: a batch, whose chunks' bytes follow; or that it has ended.
+    """A message of the reading process: a batch, followed by its chunks' bytes; or its end.
 
     Attributes:
         ids: Of the chunks.

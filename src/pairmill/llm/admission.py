@@ -1,4 +1,4 @@
-"""What stands before each call: somebody who grants a turn, and the turn that is given back."""
+"""Admission of calls: grants a turn, which is given back after the call."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class Turn(Protocol):
 
     @property
     def provider(self) -> Provider:
-        """The wire to use."""
+        """Provider to use."""
         ...
 
     @property
     def mode(self) -> Mode:
-        """How the answer's schema reaches this server."""
+        """Structured-output mode of this server."""
         ...
 
     @property
     def request(self) -> Request:
-        """What to send: the question, with the model's name as this server knows it."""
+        """Request to send: the question, with the model's name as this server knows it."""
         ...
 
     def answered(self, reply: ProviderReply) -> PricedUsage:
@@ -37,12 +37,12 @@ class Turn(Protocol):
 
     @property
     def pool(self) -> str:
-        """The name of the pool that was asked."""
+        """Name of the pool that was asked."""
         ...
 
     @property
     def charge(self) -> PricedUsage | None:
-        """What the call is charged, once it has ended; None: nothing."""
+        """Charge of the call, once it has ended; None: nothing."""
         ...
 
     def failed(self, error: ProviderError) -> bool:
@@ -82,7 +82,7 @@ class Admission(Protocol):
         ...
 
     def has_other(self, request: Request, tried: frozenset[str]) -> bool:
-        """Whether a pool that was not ``tried`` can be asked.
+        """Return whether a pool that was not ``tried`` can be asked.
 
         Raises:
             StoppedError: None is left at all.
@@ -91,11 +91,11 @@ class Admission(Protocol):
 
 
 class SendLog(Protocol):
-    """Counts the sends of one request that may have been billed in vain, over all starts."""
+    """Counts one request's sends that may have been billed without an answer, over all starts."""
 
     @property
     def count(self) -> int:
-        """How many there were before now."""
+        """Number of sends before now."""
         ...
 
     def failed(self, error: ProviderError) -> None:
@@ -108,7 +108,7 @@ class SendLog(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether nothing may be bought now, since it could not be kept."""
+        """True if nothing may be bought now, since it could not be kept."""
         ...
 
     async def wait_for_room(self) -> None:
@@ -117,16 +117,16 @@ class SendLog(Protocol):
 
 
 class Flight(Protocol):
-    """Knows who waits for an answer, and whether anything may still be sent."""
+    """Tracks who waits for an answer, and whether anything may still be sent."""
 
     def check(self) -> None:
         """Raise whatever ends the caller's work, if nothing may be sent any more."""
         ...
 
     def begin(self) -> None:
-        """The calling task sends something now; raises as ``check`` does."""
+        """Record that the calling task sends something now; raises like ``check``."""
         ...
 
     def end(self) -> None:
-        """The calling task waits for nothing any more."""
+        """Record that the calling task no longer waits."""
         ...

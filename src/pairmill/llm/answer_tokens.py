@@ -1,4 +1,4 @@
-"""How many tokens one answer may take, where a model thinks before it writes.
+"""Decides how many tokens one answer may take, if a model thinks before it writes.
 
 Thoughts count against the bound that a request gives, and nobody knows beforehand how long they
 are. So a request asks for what its answer needs and, on top, for what the model was lately seen to
@@ -33,7 +33,7 @@ _LEAST = 512
 
 
 class AnswerTokens:
-    """Decides how many tokens each call may take, and learns from what came of it.
+    """Decides how many tokens each call may take, and learns from the outcomes.
 
     Args:
         fixed: What the user set for every call; None: found out.
@@ -49,7 +49,7 @@ class AnswerTokens:
         return self._rooms.get(model, 0)
 
     def grant(self, request: Request) -> Request:
-        """The request with as many tokens as its answer may take."""
+        """Return the request with as many tokens as its answer may take."""
         prompt = request.prompt
         needed = prompt.sampling.max_tokens
         granted = self._fixed or needed + self._rooms.get(request.model, 0)
@@ -93,7 +93,7 @@ class AnswerTokens:
             self._rooms[model] = min(MOST, wanted)
 
     def found_no_room(self, model: str, granted: int) -> None:
-        """An answer was cut, or left empty, by thoughts that took all of ``granted`` tokens."""
+        """Record an answer that thinking cut or left empty, using up all ``granted`` tokens."""
         room = self._rooms.get(model, 0)
         self._thoughts.setdefault(model, deque(maxlen=_WINDOW)).append(granted)
         if granted >= room:  # else the room has grown since it was asked for

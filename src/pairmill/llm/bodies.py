@@ -1,4 +1,4 @@
-"""The bodies in which providers say what failed: many shapes, read into one."""
+"""Parses the error bodies of providers: many shapes, one result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAST_STATUS = 599
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a body says of a failure, whichever shape it has.
+    """What a body says about a failure, whatever its shape.
 
     Attributes:
         names: Its codes and types, in lower case, the most exact first.
@@ -68,7 +68,7 @@ def read_body(body: Any) -> Facts:
 
 
 def tells_of_failure(body: Any) -> bool:
-    """Whether the body of a success names an error beside, or instead of, an answer."""
+    """Return whether the body of a success reports an error beside, or instead of, an answer."""
     if not isinstance(body, dict):
         return False
     told = body.get("base_resp")
@@ -88,7 +88,7 @@ _MOST_DEPTH = 4
 
 
 def _error(body: dict[str, Any]) -> Any:
-    """The part of a body that speaks of the error; None where the body as a whole does."""
+    """Return the part of a body about the error; None if it is the whole body."""
     for key in ("error", "errors", "Error", "err", "fault"):
         found = body.get(key)
         if isinstance(found, list):  # Cloudflare: a list of them
@@ -104,7 +104,7 @@ def _first(values: dict[str, Any], keys: tuple[str, ...]) -> Any:
 
 
 def _innermost(message: str, error: dict[str, Any]) -> str:
-    """The reason itself, where a gateway passes on what a provider behind it said.
+    """Return the original reason, if a gateway passes on an upstream provider's.
 
     OpenRouter keeps it in ``metadata.raw``: JSON in a text, or a plain text.
     """
@@ -147,7 +147,7 @@ def _detail(item: Any) -> str:
 
 
 def _page_title(body: bytes) -> str:
-    """What a proxy's page says in its title, or the start of a plain text."""
+    """Return the title of a proxy's page, or the start of a plain text."""
     text = body[:4096].decode("utf-8", "replace")
     title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
     if title:
@@ -156,7 +156,7 @@ def _page_title(body: bytes) -> str:
 
 
 def _name(value: Any) -> str:
-    """A code or type in lower case; a number that is no HTTP status is a code as well."""
+    """Normalize a code or type to lower case; a number that is not an HTTP status is a code too."""
     if isinstance(value, int) and not isinstance(value, bool) and value > _LAST_STATUS:
         return str(value)
     return value.lower() if isinstance(value, str) else ""
@@ -170,6 +170,6 @@ def _status(value: Any) -> int | None:
 
 
 def first_dict(value: Any) -> dict[str, Any] | None:
-    """The first item of a list, where it is a list and the item a mapping."""
+    """Return the first item of a list, if it is a list and the item a mapping."""
     first = value[0] if isinstance(value, list) and value else None
     return first if isinstance(first, dict) else None

@@ -1,4 +1,4 @@
-"""What calls are charged, and caps on dollars, tokens and hours.
+"""Charges of calls, and caps on dollars, tokens and hours.
 
 The worst case of a call is reserved before it goes, so that however many are in flight, what is
 really spent never passes a cap. What a call is charged afterwards is the largest of what the server
@@ -64,7 +64,7 @@ class CallOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a run may use up in all its starts together; None: as much as it likes."""
+    """What a run may use up over all its starts; None: no limit."""
 
     picodollars: int | None = None
     tokens: int | None = None
@@ -73,7 +73,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What has been used up. Maybe-paid calls are in it at their worst."""
+    """What has been used up. Calls that may be billed are included at their maximum."""
 
     picodollars: int = 0
     tokens: int = 0
@@ -81,7 +81,7 @@ class Spent:
 
 
 class PricedUsage(Struct, frozen=True):
-    """What one call is charged.
+    """Charge of one call.
 
     Attributes:
         usage: Its tokens, as the server counted them where that can be true, else as seen.
@@ -179,13 +179,13 @@ def _without_doubtful_cache(said: Usage, most_cached: int) -> Usage:
 
 
 def is_understated(said: Usage, least: tuple[int, int]) -> bool:
-    """Whether a reply counts its tokens, and fewer than its texts can have."""
+    """Return whether a reply reports fewer tokens than its texts can have."""
     is_counted = said.prompt_tokens > 0 or said.completion_tokens > 0
     return is_counted and (said.prompt_tokens < least[0] or said.completion_tokens < least[1])
 
 
 def is_answer(error: ProviderError) -> bool:
-    """Whether a failure was a reply that is paid for: one that held nothing, or counts tokens."""
+    """Return whether a failure was a reply that is paid for: an empty one, or with token counts."""
     return error.kind is Kind.BADOUT or error.counts_tokens
 
 
@@ -205,7 +205,7 @@ def worst_tokens(request: Request) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Reservation:
-    """The most that one call may use, set aside. Settle it once; a second time does nothing.
+    """Maximum usage of one call, set aside. Settle it once; a second time does nothing.
 
     Attributes:
         asked_tokens: What the answer may have by what is sent, or by what answers were seen to
@@ -226,7 +226,7 @@ class Reservation:
 
 
 class Budget:
-    """Reserves the worst case of each call before it goes.
+    """Reserves the worst case of each call before it is sent.
 
     A server may answer at greater length than it was asked to, or read more than it was sent. Until
     an answer has shown that it does not, each is taken for 32,768 tokens long, as far as there is
@@ -290,7 +290,7 @@ class Budget:
 
     @property
     def is_capped(self) -> bool:
-        """Whether there is any cap to hold."""
+        """True if there is any cap."""
         return self.caps != Caps()
 
     def check_price(self, model: str, price: Price | None) -> None:
@@ -393,7 +393,7 @@ class Budget:
         self._changed = asyncio.Event()
 
     def _learn(self, reservation: Reservation, charge: PricedUsage, *, is_probe: bool) -> None:
-        """What an answer shows of how long others may be, and how much is read of a prompt."""
+        """Learn from an answer how long others may be, and how prompts are counted."""
         usage = charge.usage
         if usage.completion_tokens > 0 and not is_probe:
             self._unproven_tokens = 0
@@ -409,13 +409,13 @@ class Budget:
 
     @property
     def spent(self) -> Spent:
-        """What is used up, to be kept for the next start."""
+        """Amounts used up, to be kept for the next start."""
         seconds = self._spent.seconds + (self._clock() - self._began_at)
         return Spent(self._picodollars, self._tokens, seconds)
 
     @property
     def reserved(self) -> Spent:
-        """What the calls in flight may still use."""
+        """Amounts that the calls in flight may still use."""
         return Spent(self._reserved_picodollars, self._reserved_tokens)
 
     def _constant_tokens(self, request: Request) -> int:

@@ -1,4 +1,4 @@
-"""What a failed call means: from status, headers and body to one named error.
+"""Classifies a failed call: from status, headers and body to one named error.
 
 The order of evidence: what the body's own words for the failure are (code, type, status), then the
 HTTP status, then the text. Text comes last since providers reword it, and since the same sentence
@@ -119,7 +119,7 @@ _UNKNOWN = 0  # of an error inside a success that names no status of its own
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    """A text that, under these statuses, means this kind."""
+    """A text that means this kind under these statuses."""
 
     kind: Kind
     statuses: frozenset[int]
@@ -290,7 +290,7 @@ def classify(
 
 
 def is_about_money(text: str) -> bool:
-    """Whether a refusal speaks of credit or billing, and not of a rate."""
+    """Return whether a refusal is about credit or billing, and not about a rate."""
     start = text[:_SHOWN]
     return bool(_ABOUT_MONEY.search(start)) and not _is_about_rate(start)
 
@@ -431,7 +431,7 @@ def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
 
 
 def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:
-    """The kind, the provider's own code, and our word where the kind's own is too coarse."""
+    """Return the kind, the provider's own code, and our word if the kind's own is too coarse."""
     code = next((name for name in facts.names if name), None)
     limited = status in {429, 503} or "resource_exhausted" in facts.names
     if limited and (_DAILY.search(facts.details) or _nothing_allowed(headers)):
@@ -448,7 +448,7 @@ def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, 
 
 
 def _read_sign(status: int, message: str) -> _Sign | None:
-    """The first text of the table that the message holds under this status."""
+    """Find the first text of the table that occurs in the message under this status."""
     start = message[:_SHOWN]
     is_rate = _is_about_rate(start)
     for sign in _TEXTS:
@@ -486,7 +486,7 @@ _BY_NAME = {
 
 
 def _nothing_allowed(headers: Mapping[str, str]) -> bool:
-    """A limit of 0: the model is not part of this key's plan (seen at Mistral)."""
+    """Return whether a limit is 0: the model is not part of this key's plan (seen at Mistral)."""
     return any(
         "limit" in name.removeprefix("x-ratelimit") and value.strip() in {"0", "0.0"}
         for name, value in headers.items()

@@ -1,4 +1,4 @@
-"""From a request to a completion: through the gate, over the wire, again if that can help."""
+"""Completes a request: through the gate, over the wire, again if that can help."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Client:
             await sends.wait_for_room()
 
     async def _is_answering(self, model: str) -> bool:
-        """Whether a model answers something else: asked now, or a moment ago."""
+        """Return whether a model answers something else: asked now, or a moment ago."""
         if self._is_well is None:
             return False
         look, now = self._looks.setdefault(model, _Look()), self._clock.monotonic()
@@ -166,7 +166,7 @@ class Client:
         return False
 
     def _given_up(self, error: ProviderError, history: History, request: Request) -> ProviderError:
-        """The last failure of a request, which knows whether any of them may have been billed."""
+        """Make the last failure of a request, with whether any of them may have been billed."""
         error.model = request.model
         error.maybe_paid = error.maybe_paid or history.billed > 0
         error.billed_sends = history.billed

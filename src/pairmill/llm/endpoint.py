@@ -1,4 +1,4 @@
-"""Where calls go, and with which key: settled once, before anything is sent."""
+"""Address and key of calls: determined once, before anything is sent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KEY_VARIABLE = "OPENAI_API_KEY"  # the default of api_key_env
 
 
 class Secret:
-    """A text that shows itself only when asked by name: neither by printing nor by pickling."""
+    """A text that is revealed only by name: neither by printing nor by pickling."""
 
     __slots__ = ("_value",)
 
@@ -41,7 +41,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The text itself; ``""`` where there is none."""
+        """Return the text itself; ``""`` if there is none."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -76,11 +76,11 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Where calls go."""
+        """URL of calls."""
         return self.profile.url(self.base_url, self.model, self.options.query)
 
     def headers(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """The profile's headers and those of the settings, without the key.
+        """Return the profile's headers and those of the settings, without the key.
 
         Raises:
             ConfigError: The profile's need a variable that is not set.
@@ -95,12 +95,12 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this machine."""
+        """True if it is on this machine."""
         return _is_loopback(urlsplit(self.base_url).hostname or "")
 
     @property
     def is_private(self) -> bool:
-        """Whether it is on this machine or in a network of one's own, as far as the name tells."""
+        """True if it is on this machine or in a private network, judging by its name."""
         return is_private_host(urlsplit(self.base_url).hostname or "")
 
     @property
@@ -172,7 +172,7 @@ def _key_variable(
     environ: Mapping[str, str],
     profile: ProviderProfile,
 ) -> str:
-    """Where the key stands: as the settings say, or in the provider's usual variable.
+    """Return the key's environment variable: from the settings, or the provider's usual one.
 
     The usual variable of compatible servers still counts where the provider's own is not set.
     """
@@ -193,7 +193,7 @@ _OTHER_ENDS = re.compile(
 
 
 def address_hint(endpoint: Endpoint, error: Exception) -> str:
-    """What may be wrong with an address where nothing is found, or something else than a model.
+    """Return what may be wrong with an address if there is nothing, or no model, behind it.
 
     "" for any other failure.
     """
@@ -209,7 +209,7 @@ def address_hint(endpoint: Endpoint, error: Exception) -> str:
 
 
 def refusal_hint(endpoint: Endpoint, error: Exception) -> str:
-    """Which setting sent the field that a refusal names, where it is one of the user's own."""
+    """Name the setting that sent a refused field, if it is one of the user's own."""
     refusal = getattr(error, "refusal", None)
     name = refusal.names(endpoint.options.body) if isinstance(refusal, Refusal) else None
     return f"; it is set in request.body.{name}" if name else ""
@@ -246,7 +246,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_private_host(host: str) -> bool:
-    """Whether it is on this machine or in its own network, where servers often want no key."""
+    """Return whether it is on this machine or in its network, where keys are often not needed."""
     if _is_loopback(host) or ("." not in host.strip("[]") and ":" not in host):
         return True  # a bare name, such as a service of a compose file
     if host.endswith((".local", ".internal", ".lan")):

@@ -1,4 +1,4 @@
-"""What a call will use, learned from what calls like it have used.
+"""Predicts what a call will use, learned from similar calls.
 
 Until answers have come, a token is taken for four characters (measured on English prose: 4.1 on
 average, 3.2 to 4.9 between the 5th and 95th of a hundred chunks), and an answer for as long as it
@@ -39,7 +39,7 @@ _MOST_CHARS = 8  # of anything, in one token
 
 
 class Forecast:
-    """What one template and one model make of a prompt.
+    """Prediction for one template and one model.
 
     Attributes:
         chars_per_token: Of the prompt; smoothed over about the last twenty answers.
@@ -56,7 +56,7 @@ class Forecast:
         self._fresh = 0
 
     def cost(self, chars: int, max_tokens: int) -> Cost:
-        """What to reserve at the gate for a prompt of ``chars``: what it is expected to use."""
+        """Return the expected cost of a prompt of ``chars``, to reserve at the gate."""
         known = self.output_tokens
         output = max_tokens if known is None or known > max_tokens else known
         return Cost(chars / self.chars_per_token, output, max_tokens)
@@ -86,7 +86,7 @@ class Estimator:
         self._forecasts: dict[tuple[str, str], Forecast] = {}
 
     def forecast(self, template: Template, model: str) -> Forecast:
-        """What is known of calls with a template of this name; made when first asked for."""
+        """Return the forecast for calls with a template of this name; made on first use."""
         key = (template.name, model)
         found = self._forecasts.get(key)
         if found is None:
@@ -113,13 +113,13 @@ def worst_prompt_tokens(prompt: Prompt, extra: str = "") -> int:
 
 
 def worst_constant_tokens(template: Template, extra: str = "") -> int:
-    """The part of ``worst_prompt_tokens`` that is the same for all prompts of a template."""
+    """Return the part of ``worst_prompt_tokens`` that all prompts of a template share."""
     texts = [*(turn.content for turn in template.messages), extra]
     return sum(map(worst_text_tokens, texts))
 
 
 def worst_text_tokens(text: str) -> int:
-    """The part of ``worst_prompt_tokens`` that one message makes."""
+    """Return the part of ``worst_prompt_tokens`` for one message."""
     return len(text.encode("utf-8", "surrogatepass")) + _OVERHEAD_TOKENS
 
 

@@ -1,4 +1,4 @@
-"""Whose fault a failure is, told by what becomes of the other calls of its pool. Pure.
+"""Determines whose fault a failure is, by the outcome of the other calls of its pool. Pure.
 
 One refused request says nothing: it may be the request's own fault, the account's, or the server's.
 What the others meet tells it. Each request that is refused counts as a strike; a strike weighs as
@@ -32,7 +32,7 @@ _FEW = 2  # requests that fail while nothing else is asked: the end of a run
 
 
 class Assessment(Struct, frozen=True):
-    """What a failure says of its pool.
+    """What a failure says about its pool.
 
     Attributes:
         alone: The pool answers others: it speaks of the request, not of the pool.
@@ -48,7 +48,7 @@ class Assessment(Struct, frozen=True):
 
 
 class PoolHealth:
-    """What one pool's calls came to, as far as it tells whose fault a failure is.
+    """Outcomes of one pool's calls, as far as they tell whose fault a failure is.
 
     Attributes:
         answers: Calls that were answered.
@@ -136,7 +136,7 @@ class PoolHealth:
         self._struck_at = float("inf")
 
     def _refused(self, error: ProviderError, now: float) -> Assessment:
-        """A refusal for the rate: one that never passes, or asks for hours, is another thing."""
+        """Assess a rate refusal: one that never passes, or asks for hours, means something else."""
         self.refused += 1
         if self.refused_since is None:
             self.refused_since = now
@@ -154,7 +154,7 @@ class PoolHealth:
         return Assessment(alone=is_answering)
 
     def _is_alone(self, error: ProviderError, request_id: str, sent_at: float, now: float) -> bool:
-        """Whether others are answered since this request failed before, or was sent."""
+        """Return whether others were answered since this request failed before, or was sent."""
         if error.status is None and error.kind is Kind.OVERLOAD:
             return False  # there is no connection for anybody
         before = self._failing.pop(request_id, sent_at)

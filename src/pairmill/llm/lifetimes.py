@@ -1,4 +1,4 @@
-"""Models do not stay: what the price table, and the endpoint, say of their end."""
+"""Retirement dates of models, from the price table and the endpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOON_DAYS = 90
 
 
 def today(now: float) -> date:
-    """The day of a moment (seconds since the epoch), in UTC."""
+    """Return the day of a moment (seconds since the epoch), in UTC."""
     return datetime.fromtimestamp(now, UTC).date()
 
 
@@ -42,7 +42,7 @@ def end_of(model: str, shutdown: date | None, day: date) -> str:
 def warnings_on(
     model: str, prices: PriceTable, host: str, day: date, told: date | None = None
 ) -> list[str]:
-    """What to say of a model of somebody else's server before it is used.
+    """Return warnings about a model of somebody else's server before it is used.
 
     Args:
         model: As requests name it.

@@ -1,4 +1,4 @@
-"""The embedded model: where its file is, and its server as a child process.
+"""The embedded model: the path of its file, and its server as a child process.
 
 The model that comes with the extra is SmolLM2-135M-Instruct. It proves that the pipeline works on
 a machine without a key or a network; it is no teacher. Any other GGUF file is served likewise.
@@ -58,7 +58,7 @@ _KEPT_BEGINNINGS = ("OMP_", "CUDA_", "NVIDIA_", "HIP_", "GGML_")  # of the runti
 
 
 def model_path(model: str = LOCAL) -> Path:
-    """The GGUF file behind ``local`` (found and verified) or ``local:PATH`` (looked at).
+    """Return the GGUF file of ``local`` (found and verified) or ``local:PATH`` (checked).
 
     Raises:
         ConfigError: It is not installed, not there, damaged, or no GGUF file.
@@ -153,7 +153,7 @@ def running_server(
 
 
 class _Keeper:
-    """Watches the server from a thread of its own, and starts it again when it is gone."""
+    """Watches the server from its own thread, and restarts it when it is gone."""
 
     def __init__(
         self,

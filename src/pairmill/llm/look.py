@@ -1,4 +1,4 @@
-"""What an endpoint tells without being asked a question: its models, and its gauges."""
+"""What an endpoint reveals without a call: its models, and its gauges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OK = 200
 
 
 class Look:
-    """Free looks at an endpoint. What it does not tell, or tells badly, is None."""
+    """Free requests to an endpoint. Whatever it does not answer properly is None."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
@@ -37,7 +37,7 @@ class Look:
         self._is_loopback = endpoint.is_loopback
 
     async def models(self) -> list[str] | None:
-        """The names of the models that it lists, made plain."""
+        """Return the names of the models that it lists, sanitized."""
         body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
@@ -46,7 +46,7 @@ class Look:
             return None
 
     async def shutdown_date(self, model: str) -> date | None:
-        """When the endpoint says that it switches a model off; OpenAI's ``shutdown_date``."""
+        """Return the endpoint's date for a model's retirement; OpenAI's ``shutdown_date``."""
         body = await self._get(f"{self._base_url}/models", await self._own_headers())
         try:
             listed = orjson.loads(body or b"")["data"]
@@ -56,7 +56,7 @@ class Look:
             return None
 
     async def gauges(self) -> tuple[float, float] | None:
-        """How many requests run and wait there now."""
+        """Return how many requests run and wait there now."""
         body = await self._get(metrics_url(self._base_url), {})
         return read_gauges(body.decode("utf-8", "replace")) if body else None
 
@@ -68,7 +68,7 @@ class Look:
         return {**headers, **dict([endpoint.key_header(key)])} if key else headers
 
     async def _get(self, url: str, headers: dict[str, str]) -> bytes | None:
-        """The body of a 200; the key goes nowhere but to the endpoint itself."""
+        """Return the body of a 200; the key is sent only to the endpoint itself."""
         try:
             async with (
                 make_client(is_loopback=self._is_loopback, timeout=_TIMEOUT_S) as client,
@@ -88,7 +88,7 @@ class Look:
 
 
 def _day(value: object) -> date | None:
-    """A date, as ISO text or in seconds since the epoch."""
+    """Parse a date, as ISO text or in seconds since the epoch."""
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC).date()

@@ -1,4 +1,4 @@
-"""What a server wrote, made fit for a log line: no secrets, no control characters, not long."""
+"""Makes a server's text fit for a log line: no secrets, no control characters, short."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _bare(text: str) -> bytes:
 
 
 def _is_unmistakable(secret: str) -> bool:
-    """Whether it can be told from a word: it is long, or mixes letters and digits."""
+    """Return whether it cannot be a plain word: it is long, or mixes letters and digits."""
     if len(secret) >= _UNMISTAKABLE:
         return True
     is_mixed = any(map(str.isdigit, secret)) and any(map(str.isalpha, secret))

@@ -1,4 +1,4 @@
-"""Which way of holding answers to a schema an endpoint really has: tried once, then remembered.
+"""Finds out which structured-output mode an endpoint really supports, and remembers it.
 
 It is tried with a question of the run's own, in its size and with its schema, and only an answer
 that the run could use counts. The same calls find the words that the model takes, and how it is
@@ -49,7 +49,7 @@ _MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
 
 @dataclass(frozen=True, slots=True)
 class ProbePolicy(RetryPolicy):
-    """Asks once more after a 500, where any other trouble of a server is waited out.
+    """Retries once after a 500, and waits out any other trouble of a server.
 
     Some servers answer 500 to a word that they do not know: another word is the better second try.
     """
@@ -78,16 +78,16 @@ _LEAST_PATIENCE_S, _SLOWER = 30.0, 20.0  # than the same question without what i
 
 
 def _is_of_set_up(error: ProviderError) -> bool:
-    """Whether a failure speaks of the set-up: one sick replica among several may say so as well."""
+    """Return whether a failure is about the set-up, although one sick replica may cause it too."""
     is_lost = error.kind is Kind.CONFIG and error.status == _NOT_FOUND
     return (is_lost and not _names_the_format(error)) or error.kind in {Kind.AUTH, Kind.FOREIGN}
 
 
 class ModeMemory(Protocol):
-    """Where what was found out is kept between runs."""
+    """Storage of findings between runs."""
 
     def get(self, key: str) -> str | None:
-        """What was kept under ``key``; None where nothing was."""
+        """Return what was kept under ``key``; None if nothing was."""
         ...
 
     def set(self, key: str, value: str) -> None:
@@ -97,7 +97,7 @@ class ModeMemory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProbeQuestion:
-    """What a probe asks.
+    """Question of a probe.
 
     Attributes:
         request: One of the run's own.
@@ -109,7 +109,7 @@ class ProbeQuestion:
 
 
 class ModeFinding(msgspec.Struct, frozen=True):
-    """What was found out about an endpoint and a model.
+    """Findings about an endpoint and a model.
 
     Attributes:
         mode: The strongest one that works.
@@ -135,7 +135,7 @@ async def find_mode(
     key: str,
     memory: ModeMemory,
 ) -> ModeFinding:
-    """The strongest mode that works for an endpoint and model.
+    """Find the strongest mode that works for an endpoint and model.
 
     A mode is ruled out by a refusal that names it, by an internal error, or by two answers that the
     run could not use: one may be chance. Some servers neither refuse nor answer: they hang, or
@@ -187,7 +187,7 @@ def _known(text: str | None) -> ModeFinding | None:
 
 
 class _Probe:
-    """One look at one model."""
+    """One examination of one model."""
 
     def __init__(
         self,
@@ -267,7 +267,7 @@ class _Probe:
         return False
 
     async def _rules_out(self, mode: Mode, error: ProviderError) -> bool:
-        """Whether a failure speaks against a mode; where it does not, the mode is tried again.
+        """Return whether a failure rules out a mode; if not, the mode is tried again.
 
         Raises:
             ProviderError: It speaks of something else: ``error``.
@@ -347,13 +347,13 @@ class _Probe:
 
 
 def _is_held(completion: Completion, mode: Mode) -> bool:
-    """Whether an answer shows that a mode is not merely accepted: JSON, and no words around it."""
+    """Return whether an answer shows that a mode is enforced: JSON, without words around it."""
     starts = completion.text.lstrip()[:1] == "{"
     return mode is Mode.PROMPT or starts or completion.usage.reasoning_tokens > 0
 
 
 def _may_be_the_mode(error: ProviderError) -> bool:
-    """Whether the endpoint refused the way of asking, as far as it says."""
+    """Return whether the endpoint refused the mode, as far as it says."""
     if error.status not in REFUSALS:
         return False
     if error.status in {403, 404, 405}:
@@ -366,7 +366,7 @@ def _names_the_format(error: ProviderError) -> bool:
 
 
 def _as_settings(error: ProviderError) -> ProviderError:
-    """The same failure as one of settings: a question of the probe's cannot be at fault."""
+    """Turn a failure into one of settings: a question of the probe's cannot be at fault."""
     if error.kind not in {Kind.CHUNK, Kind.REFUSED, Kind.BADOUT}:
         return error
     found = ProviderError(Kind.CONFIG, str(error), status=error.status, code=error.code)

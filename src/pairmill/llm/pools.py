@@ -1,4 +1,4 @@
-"""Several endpoints, keys and models as one: each call goes to the pool that can take it first.
+"""Several endpoints, keys and models as one: each call goes to the first pool that can take it.
 
 A pool is an endpoint, a key and a model. Pools that a provider counts together (two keys of one
 organisation) share a scope, and with it one gate. A pool whose key is refused, or whose money is
@@ -141,11 +141,11 @@ class Pools:
 
     @property
     def alive(self) -> tuple[Pool, ...]:
-        """The pools that still take calls."""
+        """Pools that still take calls."""
         return tuple(pool for pool, _ in self._alive.values())
 
     def gate(self, name: str) -> Gate:
-        """The gate of a living pool.
+        """Return the gate of a living pool.
 
         Raises:
             KeyError: There is none of that name, or it was dropped.
@@ -167,7 +167,7 @@ class Pools:
         among: Collection[str] | None = None,
         avoid: Collection[str] = frozenset(),
     ) -> PoolLease | None:
-        """A lease of the pool that can take the call first, if it can at once.
+        """Return a lease of the pool that can take the call first, if it can at once.
 
         Raises:
             StoppedError: No pool is left.
@@ -246,7 +246,7 @@ class Pools:
             gate.evict()
 
     def has_other(self, among: Collection[str], tried: Collection[str]) -> bool:
-        """Whether a pool of those ``among`` takes calls that was not ``tried``.
+        """Return whether a pool of those ``among`` takes calls that was not ``tried``.
 
         Raises:
             StoppedError: None of them takes calls at all.

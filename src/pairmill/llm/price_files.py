@@ -1,4 +1,4 @@
-"""Reading price tables: pairmill's own form, LiteLLM's cost map, and models.dev's ``api.json``."""
+"""Reads price tables: pairmill's own form, LiteLLM's cost map, and models.dev's ``api.json``."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _loads(text: str, where: str) -> Any:
 
 
 def _form_of(data: Any) -> Any:
-    """How to read a public table; None where it is none."""
+    """Return the reader of a public table; None if it is not one."""
     values = [value for value in data.values() if isinstance(value, dict)] if _is_map(data) else []
     if any(isinstance(value.get("models"), dict) for value in values):
         return _models_dev

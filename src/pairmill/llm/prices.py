@@ -1,4 +1,4 @@
-"""What tokens cost, exactly: whole picodollars (1e-12 dollars), never a float.
+"""Prices of tokens, exact: whole picodollars (1e-12 dollars), never a float.
 
 A million tokens at 0.15 dollars are 150,000 picodollars a token; so are all list prices of today
 whole numbers, and sums over millions of calls stay exact.
@@ -61,7 +61,7 @@ class PeakHours:
     end: int
 
     def holds(self, moment: datetime) -> bool:
-        """Whether a moment (UTC) falls into them."""
+        """Return whether a moment (UTC) falls into them."""
         minute = moment.hour * 60 + moment.minute
         today = moment.weekday()
         if self.start < self.end:
@@ -100,7 +100,7 @@ class Price:
     shutdown: date | None = None
 
     def cost(self, usage: Usage, at: float | None = None) -> int:
-        """What a call cost, in picodollars.
+        """Return the cost of a call, in picodollars.
 
         Args:
             usage: Its tokens; cached and written ones are a part of the prompt's, thoughts a part
@@ -122,14 +122,14 @@ class Price:
         return total
 
     def worst(self, prompt_tokens: int, max_tokens: int, at: float | None = None) -> int:
-        """The most that a call which goes at ``at`` may cost, in picodollars."""
+        """Return the maximum cost of a call sent at ``at``, in picodollars."""
         prices: Iterable[Price] = (self,)
         if at is not None and (self.peaks or self.changes):
             prices = (self.at(at), self.at(at + _SOON_S))
         return max(_worst(price, prompt_tokens, max_tokens) for price in prices)
 
     def at(self, moment: float) -> Price:
-        """The price at a moment (seconds since the epoch): its dated change, then its hours."""
+        """Return the price at a moment (Unix seconds): its dated change, then its hours."""
         when = datetime.fromtimestamp(moment, UTC)
         price = self
         for since, changed in self.changes:
@@ -141,7 +141,7 @@ class Price:
         return price
 
     def for_tier(self, tier: str | None) -> Price:
-        """The price at a service tier; the usual one where the tier has none of its own."""
+        """Return the price at a service tier; the usual one if the tier has none of its own."""
         return next((price for name, price in self.tiers if name == tier), self)
 
 
@@ -167,7 +167,7 @@ class PriceTable:
                 self._by_tail.setdefault(tail, []).append(name)
 
     def find(self, model: str, *, tier: str | None = None, host: str = "") -> Price | None:
-        """The price of a model; None where it is not known, which is not the same as free.
+        """Return the price of a model; None if it is unknown, which is not the same as free.
 
         A name with a date at its end counts as the name without it, and a provider's prefix
         (``openai/gpt-4o``) as none. A bare name also finds the lines that have it behind a
@@ -183,7 +183,7 @@ class PriceTable:
         return found.for_tier(tier) if found else None
 
     def cost_of(self, usages: Mapping[str, Usage]) -> int | None:
-        """What some models' tokens cost together, in picodollars; None unless all are known."""
+        """Return the total cost of models' tokens, in picodollars; None unless all are known."""
         total = 0
         for model, usage in usages.items():
             price = self.find(model)
@@ -219,7 +219,7 @@ class PriceTable:
 
 
 def scale(price: Price, factor: Decimal) -> Price:
-    """A price times a factor, each amount rounded up to whole picodollars."""
+    """Multiply a price by a factor, each amount rounded up to whole picodollars."""
 
     def times(amount: int | None) -> int | None:
         return None if amount is None else _up(amount * factor)
@@ -266,7 +266,7 @@ def dollars(picodollars: int, places: int = 4) -> str:
 
 
 def _for_prompt(price: Price, tokens: int) -> Price:
-    """The price of a call whose prompt has so many tokens."""
+    """Return the price of a call whose prompt has so many tokens."""
     reached = [band for band in price.bands if tokens > band.above]
     return _in_band(price, reached[-1]) if reached else price
 
@@ -297,5 +297,5 @@ def _up(amount: Decimal) -> int:
 
 
 def _provider_word(name: str) -> str:
-    """The provider in a line's name: ``groq`` of ``groq/llama-3``, ``together`` of together_ai."""
+    """Return the provider in a line's name: ``groq`` of ``groq/llama-3``."""
     return re.split(r"[^a-z0-9]", name.lower(), maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""Whether a failed call is made again, and after how long: the only place that decides it.
+"""Decides whether a failed call is made again, and when: the only place for that.
 
 Pure: the time waited and the random numbers come from outside. The back-off is exponential with
 full jitter (M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015): the wait is
@@ -35,10 +35,10 @@ MOST_BILLED = 2
 
 
 class Random(Protocol):
-    """The one thing that is asked of ``random.Random``."""
+    """The one method needed of ``random.Random``."""
 
     def uniform(self, a: float, b: float, /) -> float:
-        """A number between ``a`` and ``b``."""
+        """Return a number between ``a`` and ``b``."""
         ...
 
 
@@ -61,7 +61,7 @@ Decision = Wait | GiveUp
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What one request went through so far.
+    """History of one request so far.
 
     Attributes:
         failures: Failures in all.
@@ -78,7 +78,7 @@ class History:
     asked_s: float = 0.0
 
     def after(self, error: ProviderError, *, alone: bool = False) -> History:
-        """The history with one more failure; ``alone``: others were answered meanwhile."""
+        """Return the history with one more failure; ``alone``: others were answered meanwhile."""
         return replace(
             self,
             failures=self.failures + 1,
@@ -87,20 +87,20 @@ class History:
         )
 
     def rested(self, seconds: float, *, asked: bool) -> History:
-        """The history with one more wait, which the server asked for or not."""
+        """Return the history with one more wait, which the server asked for or not."""
         if asked:
             return replace(self, asked_s=self.asked_s + seconds)
         return replace(self, waited_s=self.waited_s + seconds)
 
 
 def is_of_server(error: ProviderError) -> bool:
-    """Whether a failure speaks of the server, unless it answers others meanwhile, unbilled."""
+    """Return whether a failure is the server's, unless it answers others meanwhile, unbilled."""
     return error.kind in {Kind.OVERLOAD, Kind.FOREIGN}
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How patient a request is.
+    """Patience of a request.
 
     Attributes:
         base_s: Bound of the first wait; it doubles with each failure.
@@ -128,7 +128,7 @@ class RetryPolicy:
     def decide(
         self, error: ProviderError, history: History, random: Random, *, alone: bool = False
     ) -> Decision:
-        """What to do about ``error``, given what went before it.
+        """Decide what to do about ``error``, given what went before it.
 
         Money, keys and settings do not mend by waiting, nor does a request that the server cannot
         take; those are given up at once. An answer without content (`Kind.BADOUT`) is for the

@@ -1,4 +1,4 @@
-"""All the ways to reach a model, as one: pools with their wires, gates, prices, and one budget.
+"""All ways to reach a model, as one: pools with their clients, gates, prices, and one budget.
 
 A call is first covered by the budget, then waits at the pool that can take it soonest, and then
 learns where that is: wire, mode, and the model's name there.
@@ -54,7 +54,7 @@ _CACHE_BLOCK = 128  # tokens to which caches round
 
 @dataclass(slots=True)
 class Route:
-    """One pool, and how to speak to it."""
+    """One pool, with its client and gate."""
 
     pool: Pool
     provider: Provider
@@ -164,7 +164,7 @@ class Router:
         return self.pools.has_other(self._route(request.model) - self.unready, tried)
 
     def hint(self, station: Route, headers: Mapping[str, str], *, now: bool) -> LimitHint | None:
-        """What headers say of limits; None when there are none, or it was just read."""
+        """Return the limits in headers; None if there are none, or they were just read."""
         moment = self.clock.monotonic()
         if not headers or (not now and moment - station.hinted_at < _HINT_EVERY_S):
             return None
@@ -205,18 +205,18 @@ class Router:
         return self._usual if model == self._model else self._by_model.get(model, self._usual)
 
     def price(self, model: str, pool: Pool) -> Price | None:
-        """What a model costs that was asked for by this name, at this pool."""
+        """Return the price of a model that was asked for by this name, at this pool."""
         if model != pool.model and self._is_foreign(model):
             return self._price(model, self._usual)
         return pool.price
 
     def _is_foreign(self, model: str) -> bool:
-        """Whether no pool names the model; the usual ones are asked for it all the same."""
+        """Return whether no pool names the model; the usual ones are asked for it anyway."""
         known = model == self._model or model in self._by_model
         return self._price_of is not None and not known
 
     def _price(self, model: str, among: frozenset[str]) -> Price | None:
-        """The dearest price of those who may answer: whichever takes the call, it is covered."""
+        """Return the highest price among the pools that may answer, to cover any of them."""
         if model not in self._prices:
             if self._price_of is not None and self._is_foreign(model):
                 self._prices[model] = self._price_of(model)
@@ -229,7 +229,7 @@ class Router:
 
 
 class _Turn(Struct, eq=False):
-    """A lease at one station, with what it reserved of the budget."""
+    """A lease at one route, with its reservation of the budget."""
 
     provider: Provider
     mode: Mode

@@ -1,4 +1,4 @@
-"""The dataset card: the README.md by which ``datasets.load_dataset(folder)`` reads a run folder.
+"""The dataset card: the README.md with which ``datasets.load_dataset(folder)`` works.
 
 The front matter names the data files and every field's type. Both are needed: without the names a
 stray file breaks the load, without the types a field that is null in the first shard does. It is
@@ -61,7 +61,7 @@ _SIZES = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a dataset's rows stand, and what is in them.
+    """Places of a dataset's rows, and their columns.
 
     Attributes:
         files: Split to a glob below the folder. Only splits that hold a row may be named.
@@ -85,7 +85,7 @@ RUN_LAYOUT = Layout({"train": "data/train-*.jsonl"}, ROW_FEATURES, ROW_NOTES)
 
 
 def folder_state(folder: Path, layout: Layout = RUN_LAYOUT) -> str:
-    """A name for what the data files of a folder are now: names, sizes and times of change."""
+    """Fingerprint the data files of a folder: names, sizes and modification times."""
     found = sorted(path for glob in layout.files.values() for path in folder.glob(glob))
     stats = [(path, path.stat()) for path in found]
     return digest(*(f"{path.name} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats))
@@ -201,7 +201,7 @@ def _making(facts: RunFacts) -> str:
 
 
 def _counts(facts: RunFacts, layout: Layout) -> str:
-    """What the run counted, as sums that add up, and what it cost."""
+    """Describe the run's counts, as sums that add up, and its cost."""
     parts = [_sums(facts), _exported(facts, layout), _bill(facts)]
     rows = [(label, value) for part in parts for label, value in part if value is not None]
     if not rows:
@@ -228,7 +228,7 @@ def _counts(facts: RunFacts, layout: Layout) -> str:
 
 
 def _exported(facts: RunFacts, layout: Layout) -> list[tuple[str, str | None]]:
-    """What an export took of the kept pairs, and what became of the others."""
+    """Describe which of the kept pairs an export took, and what happened to the others."""
     if layout.rows is None:
         return []
     left = sum(layout.left_out.values())

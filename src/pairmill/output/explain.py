@@ -1,4 +1,4 @@
-"""How one pair came about: its text, every question and answer, and each finding with its number.
+"""Explains how a pair was made: its text, every question and answer, findings with figures.
 
 Nothing is asked. The recipe is run again on the pair's chunk and is given the answers that the
 ledger holds, so that prompts, repairs and drops are those of the run itself.
@@ -6,6 +6,8 @@ ledger holds, so that prompts, repairs and drops are those of the run itself.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +30,8 @@ from pairmill.quality.grounding import (
 )
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
-from pairmill.recipes.registry import for_unit, make_recipe
+from pairmill.recipes.recipe import NullContext
+from pairmill.recipes.registry import for_unit, recipe_of_folder
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
@@ -57,12 +60,12 @@ _NO_CALLS = "the answers are not in the ledger"
 
 
 class _MissingAnswerError(PairmillError):
-    """A question of which the ledger holds no answer."""
+    """A question without an answer in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPair:
-    """One number that a check compares: its check, the number, what it is held against, and how."""
+    """A figure that a check compares: its check, value, threshold, and comparison."""
 
     check: str
     value: float
@@ -73,7 +76,7 @@ class MeasuredPair:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All that is known of a row.
+    """Everything that is known about a row.
 
     Attributes:
         row: As it stands in ``data/`` or ``rejected/``.
@@ -102,7 +105,7 @@ class Explanation:
 
 @dataclass(slots=True)
 class _Replay:
-    """Answers requests from what was bought, and keeps what was asked."""
+    """Answers requests from the ledger, and records the questions."""
 
     answers: dict[str, Completion]
     exchanges: list[tuple[Request, Completion]] = field(default_factory=list)
@@ -115,15 +118,34 @@ class _Replay:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _RunContext(NullContext):
+    """Recalls what the run kept between units, such as authors' style cards; keeps nothing."""
+
+    path: Path | None = None
+
+    def recall(self, name: str) -> str | None:
+        """Return what is kept under the name."""
+        if name in self.kept or self.path is None or not self.path.is_file():
+            return self.kept.get(name)
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(address, uri=True)) as database:
+                row = database.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        except sqlite3.Error:
+            return None
+        return str(row[0]) if row else None
+
+
 class _KnownClaims(NamedTuple):
-    """What a unit was the first of the corpus to bring, as the run decided."""
+    """What a unit was the first of the corpus to have, as decided in the run."""
 
     path: Path
     scope: str
     unit: str
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """Whether each name is the unit's."""
+        """Return whether each name is the unit's."""
         return held_by(self.path, self.scope, self.unit, names)
 
 
@@ -155,7 +177,7 @@ def explain_row(
     is_rejected: bool,
     run_code: bool = False,
 ) -> Explanation:
-    """How a row came about that was found already.
+    """Explain how a given row was made.
 
     Args:
         folder: The run folder.
@@ -218,9 +240,14 @@ async def _ask_again(
 ) -> str:
     """Run the recipe on the chunk with the answers that are there; a note where that ends early."""
     try:
-        recipe = make_recipe(settings, folder.state / "recipe")
+        recipe, _ = recipe_of_folder(settings, folder.state / "recipe")
         settings = for_unit(settings, recipe)
-        questions = Questions(Bus(), model=settings.model, max_attempts=settings.max_attempts)
+        questions = Questions(
+            Bus(),
+            model=settings.model,
+            max_attempts=settings.max_attempts,
+            around=_RunContext(path=folder.state / "memory.db"),
+        )
         unit = digest(chunk.id, recipe.identity)
         asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, recipe.identity, unit))
         try:
@@ -277,7 +304,7 @@ def _answers_of(folder: RunFolder, chunk_id: str) -> dict[str, Completion]:
 
 
 def settings_of(folder: RunFolder) -> Settings | None:
-    """The settings of a run's last start; None where they cannot be read."""
+    """Return the settings of a run's last start; None if they cannot be read."""
     try:
         return Settings.model_validate_json(folder.resolved.read_bytes())
     except (OSError, ValueError):
@@ -299,7 +326,7 @@ def _cost(answers: Iterable[Completion], settings: Settings) -> float | None:
 
 
 def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[MeasuredPair]:
-    """The numbers of a row beside the thresholds that they are held against, then the findings."""
+    """Return a row's figures with their thresholds, then its findings."""
     limits = thresholds_of(settings)
     context = [part for part in (chunk.title, chunk.author, *chunk.section) if part]
     text = prepare_chunk(chunk.text, context=context, language=chunk.language)
@@ -337,7 +364,7 @@ def _measure(row: Row, chunk: Chunk, settings: Settings | None) -> list[Measured
 
 
 def thresholds_of(settings: Settings | None) -> Thresholds:
-    """What a run's pairs are held against; the usual figures where it does not say."""
+    """Return the thresholds of a run's pairs; the defaults if the run does not state them."""
     checks = settings.checks if settings else None
     try:
         return override(checks) if isinstance(checks, dict) else DEFAULT

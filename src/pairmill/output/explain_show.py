@@ -1,4 +1,4 @@
-"""An explanation on standard output: a page of plain text, or one JSON object."""
+"""Prints an explanation: a page of plain text, or one JSON object."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST = 20_000
 
 
 def explanation_to_json(found: Explanation) -> dict[str, Any]:
-    """The explanation as plain values under stable names."""
+    """Return the explanation as plain values under stable names."""
     chunk = found.chunk
     return {
         "row": found.row,
@@ -161,7 +161,7 @@ def _head(text: str, out: Console) -> None:
 
 
 def _line(text: str, out: Console, indent: int = 2, style: str = "") -> None:
-    """A line, broken at blanks where a terminal is too narrow for it."""
+    """Print a line, wrapped at blanks if the terminal is too narrow."""
     width = out.width if out.is_terminal else len(text)
     out.print(Text(hanging(text, width, indent), style=style), soft_wrap=True)
 

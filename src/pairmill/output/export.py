@@ -1,4 +1,4 @@
-"""From a run folder to a dataset to train on: ordered, without repeats, split, in one shape.
+"""Exports a run folder as a dataset to train on: ordered, deduplicated, split, in one format.
 
 The same set of rows gives the same bytes, whatever order a run wrote them in. The result appears
 whole under its name or not at all.
@@ -80,7 +80,7 @@ ReadTexts: TypeAlias = "Callable[[set[str]], Iterator[SourceText]]"
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """What an export is to be like.
+    """Options of an export.
 
     Attributes:
         shape: Name of the training format.
@@ -127,7 +127,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What came of an export.
+    """Result of an export.
 
     Attributes:
         folder: Where it is.
@@ -258,7 +258,7 @@ def export(
 
 
 class _Pass:
-    """One ordered pass over the rows: shape, thresholds, repeats, split, in this order."""
+    """One ordered pass over the rows: format, thresholds, deduplication, split, in this order."""
 
     def __init__(
         self,
@@ -375,7 +375,7 @@ class _Pass:
                 shelf.add(chunk.document_id, chunk.id, chunk.text)
 
     def _earlier(self, place: Path) -> Iterator[tuple[str, str]]:
-        """Where an earlier export in the same place has put its documents."""
+        """Yield the documents of an earlier export in the same place, with their splits."""
         return read_splits(place, self._options.shares, self._options.seed)
 
     def _take_in(self, shards: Iterable[Path]) -> int:
@@ -415,7 +415,7 @@ class _Pass:
         return found
 
     def _reason_to_drop(self, row: Row) -> str | None:
-        """What the thresholds say; of a pair that a person wants, only whether it says nothing."""
+        """Apply the thresholds; to a pair that a person wants, only the check for emptiness."""
         reason = self._options.policy.reason_to_drop(row)
         return None if reason != "empty" and self._marks.of(row["id"]).is_in else reason
 
@@ -475,7 +475,7 @@ class _Pass:
             self._dropped["unpaired"] += unpaired
 
     def _opened(self, row: Row, split: str) -> Record | None:
-        """The record with passages in its prompt; None where it stays as it is."""
+        """Return the record with passages in its prompt; None if it stays unchanged."""
         if self._book is None:
             return None
         splitter = self._splitter
@@ -535,7 +535,7 @@ class _Pass:
 
 
 def _write_rescued(file: Path, folder: Path, marks: Marks) -> list[Path]:
-    """A shard of the dropped pairs that people want, for as long as the export takes."""
+    """Write a shard of the dropped pairs that people want, for the duration of the export."""
     found = [row for row, _ in rescued_rows(folder, marks)]
     if not found:
         return []

@@ -1,4 +1,4 @@
-"""The card of an export: what was kept, what was dropped and why, and how far the splits leak."""
+"""The card of an export: what was kept, what was dropped and why, and the leak between splits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["export_card"]
 
 
 def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, version: str) -> str:
-    """The README.md of an exported folder."""
+    """Return the README.md of an exported folder."""
     recipes = [name.rpartition(" ") for name in summary.recipes]
     facts = RunFacts(
         recipe=", ".join(sorted({name for name, _, _ in recipes})),

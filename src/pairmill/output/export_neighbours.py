@@ -1,4 +1,4 @@
-"""What stands in an export beside its data: manifest, card, and settings for trainers."""
+"""Files beside an export's data: manifest, card, and settings for trainers."""
 
 from __future__ import annotations
 

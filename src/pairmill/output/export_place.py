@@ -1,4 +1,4 @@
-"""Where an export goes: beside its run, made out of sight, and put there whole."""
+"""Place of an export: beside its run, made in a hidden folder, and moved there at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OWN = {CARD, MANIFEST, SPLIT_RECORD, "data", "dataset_info.json", "axolotl.yaml
 
 
 def default_place(folder: Path, shape: str) -> Path:
-    """Where an export of a run folder goes if nobody says: ``NAME-FORMAT`` beside it.
+    """Return the default place of an export: ``NAME-FORMAT`` beside the run folder.
 
     Raises:
         UsageError: There is no such format.
@@ -86,7 +86,7 @@ def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
 
 
 def _changed_file(out: Path) -> str | None:
-    """A data file that is not as it was exported, by its path below the export."""
+    """Return a data file that differs from its export, by its path below the export."""
     try:
         told = json.loads((out / MANIFEST).read_bytes())["files"]
         known = {file["path"]: file["sha256"] for files in told.values() for file in files}
@@ -104,7 +104,7 @@ def _changed_file(out: Path) -> str | None:
 
 
 def describe_earlier(out: Path) -> str:
-    """The export that stands at a place, in a few words; "" where there is none."""
+    """Describe the export at a place in a few words; "" if there is none."""
     try:
         told = json.loads((out / MANIFEST).read_bytes())
         pairs = sum(told["kept"].values())
@@ -134,7 +134,7 @@ def why_nothing_published(folder: Path) -> str:
 
 
 def make_staging(out: Path) -> Path:
-    """A hidden folder beside the place, to make the export in.
+    """Create a hidden folder beside the place, to make the export in.
 
     Raises:
         StorageError: The disk refused.

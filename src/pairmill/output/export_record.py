@@ -67,7 +67,7 @@ def note_export(path: Path, summary: ExportSummary, shape: str) -> None:
 
 
 def read_exports(path: Path) -> list[ExportRecord]:
-    """The last export to each place and format, the newest first; lines that are none are left."""
+    """Return the last export to each place and format, newest first; invalid lines are skipped."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _MOST_BYTES))

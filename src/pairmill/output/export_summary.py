@@ -1,4 +1,4 @@
-"""What came of an export, in a few lines for people."""
+"""Result of an export, in a few lines for people."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN_CHARS = 600
 
 
 def summary_lines(summary: ExportSummary) -> list[str]:
-    """Where it is, what is in each split, what was dropped and why, and how far the splits leak."""
+    """Describe the place, the splits, what was dropped and why, and the leak between splits."""
     kept = ", ".join(f"{count:,} {split}" for split, count in summary.kept.items())
     total = sum(summary.kept.values())
     lines = [f"{total:,} of {summary.rows:,} pairs in {summary.folder}: {kept}"]

@@ -1,4 +1,4 @@
-"""What is known of a run, as the card and the report tell it."""
+"""Facts about a run, for the card and the report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["RunFacts", "cost_usd", "counted", "read_counts", "read_sums"]
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Names and numbers of one run. A number that nobody knows (yet) is None and is not printed.
+    """Names and numbers of one run. A number that is unknown (yet) is None and is not printed.
 
     Attributes:
         models: The models' names as the server returned them, or as asked for while none answered.
@@ -87,7 +87,7 @@ class RunFacts:
 
 
 def counted(counts: RunCounts) -> dict[str, Any]:
-    """The fields of `RunFacts` that follow from a run's counts."""
+    """Return the fields of `RunFacts` that follow from a run's counts."""
     rejections = Counter(counts.rejected) + Counter(counts.dropped)
     return {
         "documents": counts.documents or None,
@@ -114,7 +114,7 @@ def read_sums(folder: RunFolder) -> tuple[Totals, RunCounts]:
 
 
 def read_counts(path: Path) -> RunCounts | None:
-    """The counts of a folder that may be no run folder any more; None where it tells none."""
+    """Return the counts of a folder, which may not be a run folder; None if it has none."""
     try:
         _, counts = read_sums(read_folder(path))
     except PairmillError:
@@ -123,7 +123,7 @@ def read_counts(path: Path) -> RunCounts | None:
 
 
 def cost_usd(bill: Bill, prices: Path | None) -> float | None:
-    """What a run's calls cost in dollars; None where a price is not known.
+    """Return the cost of a run's calls in dollars; None if a price is unknown.
 
     Args:
         bill: Of the run.

@@ -1,4 +1,4 @@
-"""Types of columns, as a dataset card declares them, and what the fields of a row mean.
+"""Types of columns, as a dataset card declares them, and descriptions of a row's fields.
 
 A type is written as plain data: a name such as ``string`` for a scalar, a one-tuple for a
 list, a mapping for a struct. ``declare`` turns it into the words of a dataset card.
@@ -55,12 +55,12 @@ ROW_NOTES: Mapping[str, str] = {
 
 
 def declare(schema: Schema) -> list[dict[str, Any]]:
-    """The schema as the ``dataset_info.features`` list of a Hugging Face dataset card."""
+    """Return the schema as the ``dataset_info.features`` list of a Hugging Face dataset card."""
     return [{"name": name, **_declaration(feature)} for name, feature in schema.items()]
 
 
 def type_name(feature: Feature) -> str:
-    """The type in a few words for people: ``string``, ``list of string``, ``struct``."""
+    """Describe a type in a few words: ``string``, ``list of string``, ``struct``."""
     if isinstance(feature, str):
         return feature
     if isinstance(feature, tuple):

@@ -1,4 +1,4 @@
-"""Writing a text whole or not at all."""
+"""Writes a text completely or not at all."""
 
 from __future__ import annotations
 

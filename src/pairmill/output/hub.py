@@ -1,4 +1,4 @@
-"""Pushing an export to the Hugging Face hub: looked at first, private unless asked otherwise.
+"""Pushes an export to the Hugging Face hub: checked first, private by default.
 
 The hub is spoken to by its own client, ``huggingface_hub`` (extra ``hub``), which finds the token
 (``HF_TOKEN``, or the one that ``hf auth login`` keeps) and the address (``HF_ENDPOINT``) by itself.
@@ -148,7 +148,7 @@ def push_to_hub(export: Path, target: HubTarget, version: str = "") -> str:
 
 
 def push_lines(repo: str, files: Mapping[str, int], *, public: bool) -> list[str]:
-    """What a push would send, for people: each file with its size.
+    """Describe what a push would send: each file with its size.
 
     Args:
         repo: ``OWNER/NAME``.
@@ -165,7 +165,7 @@ def push_lines(repo: str, files: Mapping[str, int], *, public: bool) -> list[str
 
 
 def pushed_line(target: HubTarget, address: str) -> str:
-    """What a push did, in a line for people."""
+    """Describe what a push did, in a line."""
     kind = "public" if target.is_public else "private"
     replaced = f", in the place of an earlier one of {target.replaces:,} files"
     return f"pushed to {plain(address)} ({kind}){replaced if target.replaces else ''}"
@@ -194,7 +194,7 @@ def _told(hub: Any, repo: str) -> Iterator[None]:
 
 
 def _network_errors() -> Iterator[type[Exception]]:
-    """What the HTTP libraries of the hub's client raise, where it is no OSError."""
+    """Yield the errors of the hub client's HTTP libraries that are not OSErrors."""
     for library in ("httpx2", "httpx"):
         with suppress(ImportError):
             yield import_module(library).HTTPError
@@ -216,6 +216,6 @@ def _refusal(hub: Any, repo: str, error: Any) -> PairmillError:
 
 
 def _said(hub: Any, error: object) -> str:
-    """The first line of an error, without the token that it may quote."""
+    """Return the first line of an error, with a quoted token masked."""
     text = str(error).strip().splitlines()
     return masked(text[0] if text else type(error).__name__, [hub.get_token() or ""])

@@ -1,4 +1,4 @@
-"""How much of the held-out splits also stands in train: measured on what was kept, not assumed."""
+"""Measures how much of the held-out splits also occurs in train, on the kept rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COPIED = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """What was found.
+    """Result of the measurement.
 
     Attributes:
         held_out: Rows of the held-out splits that were compared.
@@ -43,7 +43,7 @@ class Leak:
 
     @property
     def share(self) -> float:
-        """The part of the compared rows that leaked, by instruction or by answer, at most."""
+        """Share of the compared rows that leaked: the larger of instructions and answers."""
         return (
             (self.same_instruction + self.copied_answer) / self.held_out if self.held_out else 0.0
         )
@@ -86,7 +86,7 @@ def measure_leak(
 
 
 def _spread(rows: Iterable[Row], size: int) -> list[Row]:
-    """The ``size`` rows of least id: ids are digests, so that they are spread over everything."""
+    """Return the ``size`` rows with the smallest ids: ids are digests, so they are random."""
     kept: list[Row] = []
     for row in rows:
         kept.append(row)

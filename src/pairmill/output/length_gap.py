@@ -1,4 +1,4 @@
-"""How much longer what is chosen is than what is rejected: with a gap, training learns length."""
+"""Length difference of chosen and rejected answers: with a gap, training learns length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FAR = 0.1  # of the mean length: beyond, a model can win by length alone
 
 @dataclass(frozen=True, slots=True)
 class LengthGap:
-    """What was found over all pairs of answers.
+    """Result over all pairs of answers.
 
     Attributes:
         mean_words: Mean length of the chosen ones less that of the rejected, in words.
@@ -31,11 +31,11 @@ class LengthGap:
 
     @property
     def is_far(self) -> bool:
-        """Whether the gap is wider than a tenth of the mean length."""
+        """True if the gap is wider than a tenth of the mean length."""
         return abs(self.mean_words) > _FAR * self.mean_length
 
     def line(self) -> str:
-        """The gap for people, with what good looks like."""
+        """Describe the gap in a line, with what a good one looks like."""
         verdict = "too wide: training learns length" if self.is_far else "fine"
         return (
             f"length gap: chosen answers are {self.mean_words:+.1f} words longer than rejected ones"
@@ -59,7 +59,7 @@ class GapCounter:
         self._longer += chosen > rejected
 
     def result(self) -> LengthGap | None:
-        """The gap; None where nothing was counted."""
+        """Return the gap; None if nothing was counted."""
         if not self._pairs:
             return None
         return LengthGap(

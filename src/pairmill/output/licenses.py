@@ -54,7 +54,7 @@ _TAIL = re.compile(r"(?:https?://)?(?:www\.)?(?:opensource\.org/licen[sc]es?|spd
 
 
 def license_name(said: object) -> str:
-    """The name of a licence as it is counted; ``unknown`` where a source names none.
+    """Return the name under which a licence is counted; ``unknown`` if a source names none.
 
     Several that hold together (``A AND B``) stay together, each under its name.
     """
@@ -66,7 +66,7 @@ def license_name(said: object) -> str:
 
 
 def forbids_adaptation(name: str) -> bool:
-    """Whether a licence lets nobody share an adaptation, which pairs written from a text may be."""
+    """Return whether a licence forbids sharing adaptations, such as pairs made from a text."""
     return any(
         part == _RESERVED or (part.startswith("CC-") and "-ND" in part)
         for part in name.split(" AND ")
@@ -74,7 +74,7 @@ def forbids_adaptation(name: str) -> bool:
 
 
 def is_wanted(said: object, wanted: Iterable[str]) -> bool:
-    """Whether a row's licence is one of those that are wanted; of several, whether each is.
+    """Return whether a row's licence is among the wanted ones; of several, all must be.
 
     Args:
         said: What the row has.
@@ -90,7 +90,7 @@ def is_wanted(said: object, wanted: Iterable[str]) -> bool:
 
 
 def warnings(counts: Mapping[str, int]) -> list[str]:
-    """What to look at before the rows are shared, a sentence each; counts are of rows."""
+    """Return warnings before the rows are shared, a sentence each; counts are of rows."""
     lines = []
     total = sum(counts.values())
     if unknown := counts.get(UNKNOWN, 0):
@@ -114,7 +114,7 @@ def warnings(counts: Mapping[str, int]) -> list[str]:
 
 
 def _one(text: str) -> str:
-    """The name of one licence: what it is by its address or name, else the source's own words."""
+    """Return the name of one licence, by its address or name, else the source's own words."""
     if found := _CC_ADDRESS.search(text):
         return _of_address(*found.groups())
     by_words = _of_words(text) if _CC_NAME.search(text) else ""

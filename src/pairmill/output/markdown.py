@@ -1,4 +1,4 @@
-"""Text of unknown origin, made inert for a Markdown page."""
+"""Makes text of unknown origin inert in a Markdown page."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def code(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A Markdown table; the cells are taken as they are. Columns in ``right`` hold numbers."""
+    """Format a Markdown table; cells are used unchanged. Columns in ``right`` hold numbers."""
     rule = ["---:" if index in right else "---" for index in range(len(head))]
     lines = [head, rule, *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

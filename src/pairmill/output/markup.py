@@ -1,4 +1,4 @@
-"""HTML in which text can only ever be text."""
+"""HTML builder in which text can only ever be text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _VOID = frozenset({"meta"})
 
 
 class Markup(str):
-    """A string that is HTML already: what ``tag`` makes, and the page's own style."""
+    """A string that is HTML already: made by ``tag``, or the page's own style."""
 
     __slots__ = ()
 
@@ -24,7 +24,7 @@ Child: TypeAlias = "str | Markup | None"
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | None) -> Markup:
-    """An element. Children that are no Markup are escaped; None is left out.
+    """Make an element. Children other than Markup are escaped; None is left out.
 
     A trailing underscore of an attribute's name is dropped (``class_``), others become hyphens.
     """

@@ -1,4 +1,4 @@
-"""Rows with their passage in the prompt: what teaches to read, not to know (``--open-book``).
+"""Adds passages to the prompts of rows, to train reading rather than recall (``--open-book``).
 
 A share of the rows is written with the passage that the answer rests on, as a rule among others of
 the same split, and some of them without it: there the answer is that the texts do not say. A model
@@ -48,7 +48,10 @@ WORDS = {
     "vi": ("Văn bản", "Các văn bản không nói điều này."),
     "tr": ("Metin", "Metinler bunu söylemiyor."),
 }
-"""Language to the word above a passage, and to the answer where none of them says."""
+"""Language to the word above a passage, and to the answer where none of them says.
+
+Rows in another language are opened under the English word, and always with their own passage.
+"""
 _DISTRACTORS = 3  # at most; of answerable rows 0 to 3, of others 1 to 3
 _TRIED = 60
 _FOREIGN_BELOW = 0.45  # of the answer's content words: more might answer after all
@@ -84,7 +87,7 @@ class Shelf:
             raise _refused(error) from None
 
     def text(self, chunk_id: str) -> str | None:
-        """The passage of a chunk, or None."""
+        """Return the passage of a chunk, or None."""
         query = "SELECT text FROM passage WHERE chunk_id = ?"
         found = self._database.execute(query, (chunk_id,)).fetchone()
         return str(found[0]) if found else None
@@ -122,7 +125,7 @@ class OpenBook:
     def open(
         self, row: Row, may_stand_beside: Callable[[str], bool], *, apart: bool = False
     ) -> Row | None:
-        """The row with passages in its instruction; None where it stays as it is.
+        """Return the row with passages in its instruction; None if it stays unchanged.
 
         Args:
             row: A row of one request and one answer; any other stays as it is.
@@ -140,7 +143,7 @@ class OpenBook:
             return None
         language = identify(row["answer"]) or "en"
         label, unsaid = WORDS.get(language, WORDS["en"])
-        is_unsaid = self._draw(row, "unanswerable") < self._unanswerable
+        is_unsaid = language in WORDS and self._draw(row, "unanswerable") < self._unanswerable
         least = 1 if is_unsaid else 0
         wanted = least + int(self._draw(row, "how many") * (_DISTRACTORS + 1 - least))
         others = self._distractors(row, wanted, may_stand_beside, language)

@@ -1,4 +1,4 @@
-"""Rows in an order that does not depend on how the run went, in constant memory.
+"""Rows in an order that does not depend on the course of the run, in constant memory.
 
 A run writes rows as its answers come. Here each row's place (shard, offset, length) goes into a
 temporary SQLite table keyed by document, chunk and id; the rows are then read from their shards in
@@ -100,14 +100,14 @@ class OrderedRows:
         return read, self._database.total_changes - before
 
     def chunks(self) -> Iterator[list[tuple[Row, _Place]]]:
-        """The rows of each chunk in order, each with its place for ``keep``."""
+        """Yield the rows of each chunk in order, each with its place for ``keep``."""
         with closing(self._database.cursor()) as cursor:
             places = self._run(cursor.execute, _IN_ORDER)
             for _, group in groupby(places, key=lambda place: place[:2]):
                 yield [(self._read(place[2:]), place[2:]) for place in group]
 
     def first_time(self, name: str) -> bool:
-        """Whether nothing of this name was asked about before."""
+        """Return whether this name is asked about for the first time."""
         before = self._database.total_changes
         self._run(self._database.execute, "INSERT OR IGNORE INTO seen VALUES (?)", (name,))
         return self._database.total_changes > before
@@ -117,7 +117,7 @@ class OrderedRows:
         self._run(self._database.execute, "INSERT INTO kept VALUES (?, ?, ?, ?)", (split, *place))
 
     def kept(self, splits: Iterable[str]) -> Iterator[Row]:
-        """The rows that went into any of the splits, in the order in which they were kept."""
+        """Yield the rows that went into any of the splits, in the order of ``keep``."""
         wanted = tuple(splits)
         marks = ", ".join("?" * len(wanted))
         query = f"SELECT shard, offset, length FROM kept WHERE split IN ({marks}) ORDER BY rowid"  # noqa: S608 (marks only)

@@ -1,4 +1,4 @@
-"""Where an export's rows come from: sites or files of their documents, and their languages."""
+"""Origins of an export's rows: sites or files of their documents, and their languages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_SITES = 10_000  # beyond these, further ones count as others
 
 
 class Origins:
-    """Counts documents and pairs by site, and languages, of the rows that an export keeps."""
+    """Counts documents and pairs by site, and languages, of the rows in an export."""
 
     def __init__(self) -> None:
         self._pairs: Counter[str] = Counter()
@@ -60,7 +60,7 @@ class Origins:
         return tuple(name for name, count in self._languages.most_common() if count >= least)
 
     def section(self) -> str:
-        """The card's section about the sources; "" where no row was added."""
+        """Return the card's section about the sources; "" if no row was added."""
         if not self._pairs:
             return ""
         listed = sorted(self._pairs, key=lambda site: (not site, -self._pairs[site], site))
@@ -107,7 +107,7 @@ _NO_LICENCES = (
 
 
 def _site_of(row: Row) -> str:
-    """The host of the document's address, else the file that it was read from."""
+    """Return the host of the document's address, else the file that it was read from."""
     url = row.get("url")
     if isinstance(url, str):
         try:

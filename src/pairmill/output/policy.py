@@ -1,4 +1,4 @@
-"""Which rows an export keeps: thresholds on what the run measured, each drop with its reason."""
+"""Decides which rows an export keeps: thresholds on the run's measures, each drop with a reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ExportPolicy:
     drop_flags: frozenset[str] = frozenset()
 
     def reason_to_drop(self, row: Row) -> str | None:
-        """A short stable word, or None where the row passes."""
+        """Return a short stable word, or None if the row passes."""
         if _is_empty(row):
             return "empty"
         if flag := self._unwanted_flag(row):
@@ -86,7 +86,7 @@ def _is_verified(row: Row) -> bool:
 
 
 def _is_empty(row: Row) -> bool:
-    """Whether a request or a reply in it says nothing."""
+    """Return whether a request or a reply in it is empty."""
     asks = task_of(row) != "text"
     turns = exchanges_of(row)
     return not turns or any(not said.strip() or (asks and not ask.strip()) for ask, said in turns)

@@ -1,4 +1,4 @@
-"""Documents that are so much alike that they must not be parted: texts or answers share words.
+"""Finds documents too similar to be in different splits: texts or answers share words.
 
 Two answers from different documents make those kin when half of the 8-word runs of the one stand in
 the other: what the leak test calls a copied answer. Two documents are kin by their own texts when
@@ -59,14 +59,14 @@ def related_documents(rows: Iterable[Row]) -> set[tuple[str, str]]:
 
 
 def _written_from(row: Row) -> Iterator[str]:
-    """The documents of a row whose unit was made of several."""
+    """Yield the documents of a row whose unit spans several."""
     listed = (row.get("fields") or {}).get("document_ids")
     if isinstance(listed, list):
         yield from (name for name in listed if isinstance(name, str))
 
 
 class SourceSketches:
-    """The 3-word runs of documents' own texts, as far as they are looked at.
+    """Sampled 3-word runs of documents' own texts.
 
     Holds some 35 bytes for each word of all texts.
     """
@@ -76,7 +76,7 @@ class SourceSketches:
         self._owners: dict[str, list[str]] = {}  # document id to the ids of its chunks
 
     def __len__(self) -> int:
-        """How many documents were added."""
+        """Return the number of added documents."""
         return len(self._owners)
 
     def add(
@@ -160,7 +160,7 @@ class SourceSketches:
 
 
 def sketch_of(text: str) -> array[int]:
-    """The 3-word runs of a text that are looked at, as hashes of 32 bits in order."""
+    """Return the sampled 3-word runs of a text, as sorted 32-bit hashes."""
     return array("I", sorted(set(_runs(text, _SOURCE_GRAM))))
 
 

@@ -1,4 +1,4 @@
-"""Repeats among all rows of an export, by shared words and, if asked for, by meaning."""
+"""Duplicates among all rows of an export, by shared words and, on request, by meaning."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEAR = ("words", "embed")
 
 
 def choose_embedder(near: str) -> Embed | None:
-    """What ``--near`` asks for: the embeddings, or None for words alone.
+    """Return the embeddings that ``--near`` asks for, or None for words only.
 
     Raises:
         UsageError: It is none of ``NEAR``.
@@ -43,7 +43,7 @@ def choose_repeats(near: str) -> Callable[[Iterable[Row]], Mapping[str, str]]:
 def near_repeats(
     rows: Iterable[Row], *, least: float = LEAST_JACCARD, embed: Embed | None = None
 ) -> dict[str, str]:
-    """The rows whose instruction repeats a better or an earlier one: id to the reason.
+    """Map the rows whose instruction repeats a better or an earlier one: id to reason.
 
     Of two alike the one that a judge rated higher stays; an unscored one counts as least. Holds
     every instruction in memory. With ``embed``, what the words leave is compared by meaning too.

@@ -1,4 +1,4 @@
-"""Reading canonical rows back from a run folder, and the few questions that are asked of one."""
+"""Reads canonical rows from a run folder, with a few helpers for them."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class ShardLine(NamedTuple):
 
 
 def published_shards(folder: Path, kind: str = "train") -> list[Path]:
-    """The finished shards of a run folder, by name; ``rejected`` lists those of the rejects."""
+    """Return the finished shards of a run folder, by name; of rejects with ``rejected``."""
     place = folder / ("rejected" if kind == "rejected" else "data")
     return sorted(place.glob(f"{kind}-*.jsonl"))
 
 
 def open_shards(folder: Path, kind: str = "train") -> list[Path]:
-    """The shards that a run is still writing; their last line may be torn."""
+    """Return the shards that a run is still writing; their last line may be torn."""
     return sorted((folder / ".run").glob(f"**/{kind}-*.jsonl"))
 
 
@@ -69,7 +69,7 @@ def complete_lines(shard: Path) -> Iterator[ShardLine]:
 
 
 def parse(line: ShardLine, shard: Path) -> Row:
-    """The row that a line holds.
+    """Parse the row in a line.
 
     Raises:
         FolderError: The line is no JSON object.
@@ -84,7 +84,7 @@ def parse(line: ShardLine, shard: Path) -> Row:
 
 
 def is_row(row: Row) -> bool:
-    """Whether it holds the texts that every row has: an answer and, but for text, a request."""
+    """Return whether it has the texts of every row: an answer and, except for text, a request."""
     instruction = row.get("instruction")
     is_asked = isinstance(instruction, str) or (instruction is None and task_of(row) == "text")
     return is_asked and isinstance(row.get("answer"), str)
@@ -128,21 +128,21 @@ def said_in(row: Row) -> str:
 
 
 def key_text(row: Row) -> str:
-    """What tells the row from others: all its requests, or the text where there is none."""
+    """Return the text that identifies the row: all its requests, or the plain text."""
     if not row.get("messages"):
         return str(row.get("instruction") or row["answer"])
     return "\n".join(content for role, content in turns_of(row) if role != "assistant")
 
 
 def mean_score(row: Row) -> float | None:
-    """The mean of the aspects that a judge rated, or None for a row without any rating."""
+    """Return the mean of the rated aspects, or None for a row without any rating."""
     scores = row.get("scores")
     given = [value for value in scores.values() if value is not None] if scores else []
     return sum(given) / len(given) if given else None
 
 
 def is_rated_higher(one: Row, other: Row) -> bool:
-    """Whether a judge rated both rows, and the first one higher: in the mean, or for its truth."""
+    """Return whether both rows are rated, and the first one higher: by mean, or by truth."""
     means = mean_score(one), mean_score(other)
     if means[0] is None or means[1] is None:
         return False

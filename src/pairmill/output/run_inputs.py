@@ -1,4 +1,4 @@
-"""The inputs of a run folder, found again when it was moved or is looked at from elsewhere."""
+"""Finds the inputs of a run folder, even if it was moved or is opened from elsewhere."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _CODE = "the run read its texts with Python code of its own, which is not run; -
 
 
 def has_code(settings: Settings) -> bool:
-    """Whether a run's settings name Python files or objects, as its recipe or as its sources."""
+    """Return whether a run's settings name Python files or objects as recipe or sources."""
     return bool(_code_of(settings))
 
 
 def _code_of(settings: Settings) -> list[str]:
-    """The names under which a run's settings ask for Python code to be run."""
+    """Return the names by which a run's settings ask for Python code to be run."""
     name = settings.recipe_name
     own = [name] if ":" in name or name.endswith(".py") else []
     return [*own, *settings.sources, *filter(None, [settings.splitter])]
@@ -63,7 +63,7 @@ def _settings_of(folder: RunFolder) -> Settings | None:
 
 
 def find_inputs(folder: RunFolder, *, run_code: bool = False) -> tuple[Settings | None, str]:
-    """A run's settings with inputs that can be read from here, or why there are none.
+    """Return a run's settings with inputs that can be read from here, or why there are none.
 
     Relative paths are tried from the working directory, from that of the run's last start, and from
     beside and inside the folder.

@@ -1,4 +1,4 @@
-"""A few random pairs beside the text that they come from, for a person's eyes."""
+"""Prints a few random pairs beside their source text."""
 
 from __future__ import annotations
 

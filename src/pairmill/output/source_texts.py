@@ -1,4 +1,4 @@
-"""The texts that a run's rows were written from; the rows hold none.
+"""Source texts of a run's rows, which the rows do not contain.
 
 They are read from the run's inputs once, and from the run folder's cache after that.
 """
@@ -91,7 +91,7 @@ def _until_found(texts: Iterable[SourceText], wanted: set[str]) -> Iterator[Sour
 
 
 def _settings(path: Path, *, run_code: bool) -> Settings | None:
-    """The settings to read the run's inputs by; None where there are none to read."""
+    """Return the settings to read the run's inputs with; None if there are none to read."""
     try:
         settings, _ = find_inputs(read_folder(path), run_code=run_code)
         if settings is None or (has_code(settings) and not run_code):

@@ -1,4 +1,4 @@
-"""Which split a document's pairs belong to: by document and its kin, never by pair.
+"""Assigns pairs to splits: by document and related documents, never by pair.
 
 Documents that share text (given as edges) form one component. A component's split is a function of
 its name and a seed alone, so that a dataset may grow, and be exported in any order, without a pair
@@ -55,17 +55,17 @@ def parse_shares(text: str) -> Shares:
 
 
 class Components:
-    """Documents that are joined, also through others. Only those that ever were take memory."""
+    """Documents that are joined, also through others. Only joined ones take memory."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
     def __contains__(self, document_id: str) -> bool:
-        """Whether the document was ever joined to another one."""
+        """Return whether the document was ever joined to another one."""
         return document_id in self._parents
 
     def of(self, document_id: str) -> str:
-        """The name of the document's component: the least id in it."""
+        """Return the name of the document's component: the smallest id in it."""
         root = document_id
         while (parent := self._parents.get(root, root)) != root:
             root = parent
@@ -127,7 +127,7 @@ class Splitter:
         return sorted(moved)
 
     def component(self, document_id: str) -> str:
-        """The name of the document's component: the least id in it."""
+        """Return the name of the document's component: the smallest id in it."""
         return self._components.of(document_id)
 
     def split_of(self, document_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Which split an export has put each document into: a file for the next export in its place."""
+"""Record of the split of each document, for the next export in the same place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing records as JSONL, Parquet or CSV files of bounded size, named as the hub names them."""
+"""Writes records as JSONL, Parquet or CSV files of bounded size, named as on the hub."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class _Lines:
 
 
 class _Csv:
-    """Cells as RFC 4180 has them; a null is an empty cell, a list or struct is JSON."""
+    """Cells as in RFC 4180; a null is an empty cell, a list or struct is JSON."""
 
     def __init__(self, path: Path, schema: Schema) -> None:
         self._file: TextIO = path.open("w", encoding="utf-8", newline="")
@@ -218,7 +218,7 @@ def check_file_type(name: str) -> Any:
 
 
 def stored_schema(shape: Format, file_type: str) -> Schema:
-    """The types of the columns as a file of that type holds them: CSV knows only scalars.
+    """Return the types of the columns in a file of that type: CSV has only scalars.
 
     Raises:
         UsageError: One of the format's own columns is a list, which no trainer reads from CSV.
@@ -237,7 +237,7 @@ def stored_schema(shape: Format, file_type: str) -> Schema:
 
 
 def csv_reader_options(shape: Format) -> dict[str, Any]:
-    """What pandas, and ``datasets`` by the card, must be told to read the cells as they were.
+    """Return the options with which pandas and ``datasets`` read the cells unchanged.
 
     Else a text such as ``NA`` or ``None`` is read as null.
     """

@@ -1,4 +1,4 @@
-"""The texts that an export has read from a run's inputs, kept for the next one.
+"""Cache of the source texts that an export read from a run's inputs.
 
 Rows hold no text of their documents, and reading inputs again takes as long as the first time: for
 pages and office files far longer than all else that an export does. ``.run/texts.jsonl.gz`` holds
@@ -47,12 +47,12 @@ class SourceText(NamedTuple):
 
 
 def cache_place(folder: Path) -> Path:
-    """Where a run folder keeps its texts."""
+    """Return where a run folder keeps its texts."""
     return folder / ".run" / _NAME
 
 
 class CachedTexts:
-    """The texts of a run folder as they were last read; nothing where none were, or all is damaged.
+    """Cached texts of a run folder; empty if there are none, or all is damaged.
 
     Attributes:
         ids: Of all chunks that are there.
@@ -87,7 +87,7 @@ class CachedTexts:
 
 
 class TextCacheWriter:
-    """Writes a new cache beside the old one, which gives way when ``keep`` is called.
+    """Writes a new cache beside the old one, which it replaces when ``keep`` is called.
 
     A run folder that cannot be written to, or a full disk, costs the cache and nothing else.
     """
@@ -168,7 +168,7 @@ def _unpacked(text: str | None) -> array[int] | None:
 
 
 def state_of_inputs(inputs: Iterable[str], settings: str) -> str:
-    """A name for what the inputs are now: names, sizes and times of change of all their files.
+    """Fingerprint the inputs: names, sizes and modification times of all their files.
 
     Args:
         inputs: Files and folders.

@@ -1,4 +1,4 @@
-"""The card's lines by which trainers take an export: TRL, Unsloth, LLaMA-Factory, Axolotl, OpenAI.
+"""The card's code for trainers: TRL, Unsloth, LLaMA-Factory, Axolotl, OpenAI.
 
 TRL 1.16 joins a plain ``prompt`` and what follows it without anything between, gives plain text no
 chat template, and leaves ShareGPT's role names as they are; so the lines make turns first.
@@ -140,7 +140,7 @@ def trl_lines(shape: Format, place: str) -> str:
 def trainer_section(
     shape: Format, name: str, files: Mapping[str, Sequence[WrittenTable]], file_type: str
 ) -> str:
-    """The card's section on training; "" where the export has no row to train on.
+    """Return the card's section on training; "" if the export has no row to train on.
 
     Args:
         shape: The export's format.

@@ -1,4 +1,4 @@
-"""Settings for two trainers, written beside the data so that they find it.
+"""Settings for two trainers, written beside the data.
 
 ``dataset_info.json`` is read by LLaMA-Factory with ``dataset_dir`` set to the exported folder; it
 takes one file per name, several names separated by commas. ``axolotl.yaml`` is to be merged into
@@ -29,7 +29,7 @@ _AXOLOTL_HEAD = """\
 def render_llama_factory(
     shape: Format, name: str, files: Mapping[str, Sequence[WrittenTable]]
 ) -> str:
-    """The text of ``dataset_info.json``: one entry for each file of each split."""
+    """Render ``dataset_info.json``: one entry for each file of each split."""
     names = entry_names(name, files)
     entries: dict[str, Any] = {
         entry: {"file_name": file.path, **shape.llama_factory}
@@ -40,7 +40,7 @@ def render_llama_factory(
 
 
 def entry_names(name: str, files: Mapping[str, Sequence[WrittenTable]]) -> dict[str, list[str]]:
-    """What LLaMA-Factory calls the files of each split."""
+    """Return LLaMA-Factory's names for the files of each split."""
     stem = re.sub(r"\W+", "_", name).strip("_") or "pairs"
     found: dict[str, list[str]] = {}
     for split, written in files.items():
@@ -53,7 +53,7 @@ def entry_names(name: str, files: Mapping[str, Sequence[WrittenTable]]) -> dict[
 
 
 def render_axolotl(shape: Format, name: str, files: Mapping[str, Sequence[WrittenTable]]) -> str:
-    """The text of ``axolotl.yaml``: the train files, and the validation files to test on."""
+    """Render ``axolotl.yaml``: the train files, and the validation files to test on."""
     settings: dict[str, Any] = dict(shape.axolotl_top)
     for key, split in (("datasets", "train"), ("test_datasets", "validation")):
         written = files.get(split)

@@ -1,4 +1,4 @@
-"""Whether a run's answers can be told to be their authors', measured for its report and card."""
+"""Measures whether a run's answers can be attributed to their authors, for report and card."""
 
 from __future__ import annotations
 

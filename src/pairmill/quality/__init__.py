@@ -1,1 +1,1 @@
-"""What an acceptable pair is: pure functions over pairs."""
+"""Checks and measures of pairs: pure functions of texts."""

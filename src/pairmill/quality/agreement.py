@@ -1,4 +1,4 @@
-"""How far two ratings of the same things agree: the figures of the judge's trust report.
+"""Agreement of two ratings of the same things: the figures of the judge's trust report.
 
 Ratings are integers, or None where there is none; a thing that lacks one of its two ratings is left
 out, never counted as a score.
@@ -19,7 +19,7 @@ __all__ = ["Agreement", "agree", "spearman", "weighted_kappa"]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Two ratings compared.
+    """Comparison of two ratings.
 
     Attributes:
         compared: Things with both ratings; all figures are None where there are none.

@@ -1,7 +1,7 @@
-"""Whether answers can be told to be their author's: attribution by character n-grams.
+"""Authorship attribution of answers by character n-grams.
 
-Of each document with answers it is asked whose other documents read most like them, the document
-itself left out. Texts are distorted first (Stamatatos 2017, "Authorship attribution using text
+For each document with answers, the author whose other documents are most similar is chosen, without
+the document itself. Texts are distorted first (Stamatatos 2017, "Authorship attribution using text
 distortion"): words that are not common to the authors become a star, so that manner decides and not
 the subject. Frequencies of n-grams are compared by cosine delta (Evert et al. 2017, "Understanding
 and explaining Delta measures for authorship attribution").
@@ -33,7 +33,7 @@ _TOKEN = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]")
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """How many documents' answers were attributed to their author.
+    """Number of documents whose answers were attributed to their author.
 
     Attributes:
         authors: Among whom it was chosen.
@@ -147,7 +147,7 @@ class _Scale:
         ]
 
     def of(self, row: Sequence[float]) -> list[float]:
-        """The row in standard deviations from the mean."""
+        """Return the row in standard deviations from the mean."""
         return [
             (value - mean) / spread
             for value, mean, spread in zip(row, self._means, self._spreads, strict=True)

@@ -1,9 +1,9 @@
-"""Stops a run whose model never sees its text: pairs that parse, read well, and are about nothing.
+"""Stops a run whose model ignores its text: pairs that parse and read well, but are unrelated.
 
 Each answer is compared with its own chunk and with another one. If it is no closer to its own, the
-text is most likely not in the prompt. The judgement falls after the first 50 chunks with pairs, and
-then after every 500. What is left at the end of a run is judged too, for a warning: over so few
-chunks it is no reason to call a run failed.
+text is most likely not in the prompt. It judges after the first 50 chunks with pairs, and then
+after every 500. The rest at the end of a run is judged too, but only for a warning: so few chunks
+are no reason to fail a run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Canary", "CanaryLimits", "CanaryWindow", "ChunkComparer", "Sighting"
 
 @dataclass(frozen=True, slots=True)
 class CanaryLimits:
-    """When the canary falls.
+    """Thresholds at which the canary stops a run.
 
     Attributes:
         first_chunks: Chunks with pairs before the first judgement.
@@ -52,7 +52,7 @@ class CanaryLimits:
 
 @dataclass(frozen=True, slots=True)
 class CanaryWindow:
-    """What one window of chunks showed; ``problem`` is a plain sentence, or None if all is well."""
+    """Figures of one window of chunks; ``problem`` is a plain sentence, or None if all is well."""
 
     chunks: int
     pairs: int
@@ -113,7 +113,7 @@ class ChunkComparer:
         return Sighting(own, other, compared, names)
 
     def _draw(self, chunk: PreparedChunk) -> int:
-        """A number that only the seed and the chunk decide, so that a replay draws the same."""
+        """Map seed and chunk to a number, so that a replay draws the same."""
         data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
         return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
@@ -128,7 +128,7 @@ class ChunkComparer:
 
 
 def _number(words: Sequence[str]) -> int:
-    """The same number for the same words in every process."""
+    """Map words to a number that is the same in every process."""
     data = " ".join(words).encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
@@ -163,7 +163,7 @@ class Canary:
         return window
 
     def conclude(self) -> CanaryWindow | None:
-        """The figures of the window as it is; None with fewer than ``last_chunks`` chunks in it."""
+        """Return the figures of the current window; None with fewer than ``last_chunks`` chunks."""
         if self._chunks < self._limits.last_chunks:
             return None
         return self._judge(self._limits.last_chunks)

@@ -1,4 +1,4 @@
-"""Where the numbers of a text stand, found without trying a pattern at each character."""
+"""Finds the numbers of a text without trying a pattern at each character."""
 
 from __future__ import annotations
 

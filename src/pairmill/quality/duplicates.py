@@ -1,4 +1,4 @@
-"""Repeats across a whole dataset: exact, and near by the Jaccard of three-word runs.
+"""Duplicates across a whole dataset: exact, and near by the Jaccard index of three-word runs.
 
 Near means a Jaccard similarity of at least 0.7 between the sets of three-word runs (three
 characters where a script has no spaces). It is computed exactly: two sets that similar must share
@@ -7,7 +7,7 @@ similarity search", WWW 2007), so that an index of those finds every candidate, 
 is verified. For texts as short as instructions that is as fast as MinHash, misses nothing, and
 needs no seed and no other package.
 
-Nothing here depends on the order of what comes in: items are decided best score first, then by id.
+Nothing here depends on the order of the items: they are decided best score first, then by id.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SLACK = 1e-9  # 0.7 * 10 must not round up to 8
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text to compare, under an id that is unique; a higher score is kept rather."""
+    """A text to compare, under a unique id; of duplicates the one with the higher score is kept."""
 
     id: str
     text: str
@@ -40,14 +40,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """What a dropped item repeats: the id of the kept one, and how alike they are (1: exactly)."""
+    """What a dropped item repeats: the id of the kept one, and their similarity (1: exact)."""
 
     of: str
     similarity: float
 
 
 def shingles(text: str) -> frozenset[tuple[str, ...]]:
-    """The runs of three words of a text; a shorter text is one run."""
+    """Return the runs of three words of a text; a shorter text is one run."""
     return _runs(words(text))
 
 
@@ -60,8 +60,8 @@ def jaccard(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) 
 def find_duplicates(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> dict[str, Duplicate]:
     """Decide which items repeat another: id of each to drop, to what it repeats.
 
-    Of two alike the higher score stays, then the smaller id; what is dropped is always alike to
-    something that stays. The same items in any order give the same answer.
+    Of two similar items the higher score is kept, then the smaller id; a dropped item is always
+    similar to a kept one. The same items in any order give the same result.
     """
     ordered = sorted(items, key=lambda item: (-item.score, item.id))
     found: dict[str, Duplicate] = {}
@@ -87,7 +87,7 @@ def find_duplicates(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> d
 def group(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> dict[str, str]:
     """Gather items that are alike, also through others: id to the smallest id of its group.
 
-    For splits: two items of one group must not stand on both sides.
+    For splits: two items of one group must not be in different splits.
     """
     ordered = sorted(items, key=lambda item: item.id)
     parents: dict[str, str] = {item.id: item.id for item in ordered}
@@ -104,7 +104,7 @@ def group(items: Iterable[Item], *, least: float = LEAST_JACCARD) -> dict[str, s
 
 
 class _Index:
-    """Sets of ranks, found again by their rarest ones."""
+    """Sets of ranks, indexed by their rarest ones."""
 
     def __init__(self, least: float) -> None:
         self.names: list[str] = []
@@ -132,7 +132,7 @@ class _Index:
                     yield at, similarity
 
     def _prefix(self, runs: tuple[int, ...]) -> tuple[int, ...]:
-        """The rarest runs, of which two alike sets share at least one.
+        """Return the rarest runs, of which two similar sets share at least one.
 
         Alike sets share at least ``least`` of the larger one, so that one may not miss more than
         the rest of its own.
@@ -164,6 +164,6 @@ def _root(parents: dict[str, str], name: str) -> str:
 
 
 def _to_kept(duplicate: Duplicate, found: dict[str, Duplicate]) -> Duplicate:
-    """An exact repeat of something that is itself near to a third repeats that third."""
+    """Resolve an exact repeat of a text that is itself near to a third to that third."""
     further = found.get(duplicate.of)
     return Duplicate(further.of, further.similarity) if further else duplicate

@@ -1,8 +1,8 @@
-"""Texts that say the same in other words: near by the cosine of their embeddings.
+"""Texts with a similar meaning: near duplicates by the cosine of their embeddings.
 
 The embeddings are wordllama's (Miller 2024, MIT): one vector of 256 numbers a token, averaged; the
-weights come with its package, and nothing is loaded from elsewhere. They know English best, and see
-which words there are, not how they hang together.
+weights are in its package, and nothing is downloaded. They work best for English, and represent
+which words occur, not their relations.
 
 Vectors are rounded to whole numbers from -127 to 127. All their products and sums then fit into a
 float's 24 bits, so that a cosine is exact, and does not depend on how a machine orders its sums.
@@ -36,7 +36,7 @@ _PANEL = 8192  # kept ones in one product: 32 MB of cosines
 
 
 def load_embedder() -> Embed:
-    """The embeddings of wordllama, from its own package and without a network.
+    """Load the embeddings of wordllama, from its own package and without a network.
 
     Raises:
         ConfigError: The extra is not installed, or its package came without the weights.

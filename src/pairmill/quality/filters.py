@@ -1,11 +1,11 @@
-"""What is wrong with a pair, as far as code can tell: one table of checks, all pure.
+"""Checks of a pair: one table, all pure functions.
 
     chunk = prepare_chunk(text, context=[title], language=claimed)
     pair = prepare_pair(instruction, answer, evidence, language=chunk.language)
     findings = inspect(pair, chunk, earlier)
 
-A finding says which check, what to do about it, and one line of detail. The checks read prepared
-views and share them, and look closely only where there may be something to find.
+A finding names the check, its policy, and a line of detail. The checks share prepared views, and do
+expensive searches only if a cheap test shows that there may be something to find.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 
 
 class Finding(Struct, frozen=True, array_like=True):
-    """One thing that is wrong with a pair: the check, its policy, and one line for people.
+    """One fault of a pair: the check, its policy, and one line for people.
 
     The detail may quote the model's words: show it, never run or format with it. ``beside`` is the
     position of the elder that a twin is like.
@@ -68,14 +68,14 @@ class Finding(Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True)
 class PromptTerms:
-    """What only the prompt says: words of its examples, and its canary string ("" for none)."""
+    """Text that only the prompt contains: words of its examples, and its canary ("" for none)."""
 
     joined: tuple[str, ...] = ()
     canary: str = ""
 
     @cached_property
     def openings(self) -> frozenset[str]:
-        """The first word of each: a text without any of these holds none of the phrases."""
+        """First word of each: a text without any of these contains none of the phrases."""
         return frozenset(phrase.split()[0] for phrase in self.joined)
 
 
@@ -84,7 +84,7 @@ NO_TERMS = PromptTerms()
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a check is given; ``earlier`` are the pair's elder siblings.
+    """Input of a check; ``earlier`` are the chunk's earlier pairs.
 
     ``grounding`` and ``support`` are its scores; ``support`` is None where it was not measured.
     """
@@ -99,7 +99,7 @@ class Case:
 
 
 def prompt_terms(phrases: Iterable[str], canary: str = "") -> PromptTerms:
-    """Prepare the key phrases of the prompt's examples, once a run."""
+    """Prepare the key phrases of the prompt's examples, once per run."""
     return PromptTerms(tuple(join(words(phrase)) for phrase in phrases if words(phrase)), canary)
 
 
@@ -145,7 +145,7 @@ def inspect(
 
 
 def worst(findings: Iterable[Finding]) -> Finding | None:
-    """The finding that decides: a drop before a repair before a flag; the first of equals."""
+    """Return the deciding finding: a drop before a repair before a flag; the first of equals."""
     return max(findings, key=lambda finding: _ORDER.index(finding.policy), default=None)
 
 
@@ -306,7 +306,7 @@ def _twin(case: Case) -> str | None:
 
 
 def _twins(case: Case) -> Iterator[tuple[int, str]]:
-    """The position of each elder that the pair is like, and in what."""
+    """Yield the position of each earlier pair that the pair resembles, and in what."""
     limits = case.thresholds
     for at, other in enumerate(case.earlier):
         if ratio(case.pair.asked, other.asked, score_cutoff=limits.twin_instruction):
@@ -316,7 +316,7 @@ def _twins(case: Case) -> Iterator[tuple[int, str]]:
 
 
 def _is_same_answer(one: PreparedPair, other: PreparedPair, least: float) -> bool:
-    """Whether two answers share most of their content words, and then of their trigrams."""
+    """Return whether two answers share most of their content words, and then of their trigrams."""
     mine, theirs = one.answer.content, other.answer.content
     most = max(len(mine), len(theirs), 1)
     if min(len(mine), len(theirs)) < least * most or len(mine & theirs) < least * most:
@@ -367,5 +367,5 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
 
 @cache
 def _checks_for(language: str | None) -> Mapping[str, Callable[[Case], str | None]]:
-    """The checks that work in a language."""
+    """Return the checks that work in a language."""
     return {name: check for name, check in CHECKS.items() if applies(name, language)}

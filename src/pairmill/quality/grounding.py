@@ -1,4 +1,4 @@
-"""How much of an answer stands in its text: words, runs of words, numbers, names, the evidence.
+"""Measures how much of an answer occurs in its text: words, runs, numbers, names, evidence.
 
 Coverage by content words separates a rewritten answer (about 0.7) from an unrelated one (about
 0.25), and three-word runs separate them further (0.19 against 0.003). Coverage by all words does
@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 from rapidfuzz.distance.Prefix import similarity as common_prefix
 from rapidfuzz.fuzz import partial_ratio
 
-from pairmill.quality.language import identify, is_confirmed, primary
+from pairmill.quality.language import (
+    UNDETERMINED,
+    identify,
+    is_confirmed,
+    is_strange_script,
+    primary,
+)
 from pairmill.quality.stopwords import ENGLISH
 from pairmill.quality.text import (
     Prepared,
@@ -68,14 +74,14 @@ class _Reach(dict[int, int]):
 
 @dataclass(frozen=True)
 class PreparedChunk:
-    """A chunk as the checks read it; made once for all its pairs.
+    """A chunk prepared for the checks; made once for all its pairs.
 
     Attributes:
         text: The chunk's own text.
         heading: Its title, author and section headings.
         language: Two-letter code, or None where unknown.
         content: Stems that an answer may use.
-        joined: The text's words in one string, to look runs up in.
+        joined: The text's words in one string, to search for runs.
     """
 
     text: Prepared
@@ -86,7 +92,7 @@ class PreparedChunk:
 
     @cached_property
     def numbers(self) -> frozenset[str]:
-        """Numbers of text and headings, also those that the text spells out."""
+        """Numbers of text and headings, including those spelled out."""
         spelled = _SPELLED.keys() & self.text.vocabulary
         written = self.text.written_numbers | self.heading.written_numbers
         return written.union([_SPELLED[word] for word in spelled])
@@ -121,22 +127,22 @@ class PreparedChunk:
 
     @cached_property
     def codes(self) -> dict[str, str]:
-        """A character for each word of the text, so that runs of words can be found as strings."""
+        """Character for each word of the text, so that runs of words can be found as strings."""
         return dict(zip(self.text.vocabulary, map(chr, count(1)), strict=False))
 
     @cached_property
     def coded(self) -> str:
-        """The text in these characters."""
+        """Text encoded in these characters."""
         return "".join(map(self.codes.__getitem__, self.text.words))
 
     def encode(self, answer: Iterable[str]) -> str:
-        """An answer in these characters; a word that the text does not hold is a NUL."""
+        """Encode an answer in these characters; a word that the text lacks is a NUL."""
         return "".join(map(self.codes.get, answer, repeat(_UNKNOWN)))
 
 
 @dataclass(frozen=True)
 class PreparedPair:
-    """A pair as the checks read it; made once.
+    """A pair prepared for the checks; made once.
 
     Attributes:
         folded: The answer in lower case, for phrases.
@@ -155,12 +161,12 @@ class PreparedPair:
 
     @cached_property
     def runs(self) -> frozenset[Trigram]:
-        """The same, each once."""
+        """Three-word runs of the answer, each once."""
         return frozenset(self.trigrams)
 
     @cached_property
     def asked(self) -> str:
-        """The instruction's words in the order of the alphabet."""
+        """Instruction's words in alphabetical order."""
         return " ".join(sorted(self.instruction.words))
 
 
@@ -197,6 +203,8 @@ def prepare_chunk(
         known = "en"
     else:
         known = identify(text, body.language) or body.language
+        if is_strange_script(text):
+            known = UNDETERMINED
     if known != body.language:
         body = replace(body, language=known)
     heading = prepare(" \n".join(context), known)
@@ -228,7 +236,7 @@ def prepare_pair(
 
 
 def score(pair: PreparedPair, chunk: PreparedChunk) -> float:
-    """The row's ``grounding``: content-word coverage of the answer by its chunk, 0 to 1."""
+    """Return the row's ``grounding``: content-word coverage of the answer by its chunk, 0 to 1."""
     return coverage(pair.answer.content, chunk.content)
 
 
@@ -253,7 +261,7 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
 
 
 def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
-    """The same, of an answer that the chunk has encoded."""
+    """Compute the fragments of an answer that the chunk has encoded."""
     if not answer:
         return Fragments(0.0, 0.0, 0)
     at = covered = squares = longest = 0
@@ -302,7 +310,7 @@ def trigrams(tokens: Sequence[str]) -> tuple[Trigram, ...]:
 
 
 def evidence_match(evidence: str, chunk: PreparedChunk, *, least: float = 90.0) -> float:
-    """How well the evidence stands in the chunk: 100 word for word, less by edits, 0 for nothing.
+    """Score how well the evidence matches the chunk: 100 if verbatim, less by edits, 0 for none.
 
     Below ``least`` the figure may be 0 instead of the exact one, which saves most of the time.
     """

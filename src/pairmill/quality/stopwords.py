@@ -1,4 +1,4 @@
-"""Function words: English ones to leave out of content, and a few of each language to know it by.
+"""Function words: English ones to exclude from content, and a few per language to identify it.
 
 The lists are our own. Words are folded as :mod:`pairmill.quality.text` folds them: lower case, no
 apostrophes ("don't" stands as ``dont``).

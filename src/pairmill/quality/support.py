@@ -1,4 +1,4 @@
-"""How well a text backs an answer up: a score of the ways in which wrong answers differ from it.
+"""Scores how well a text supports an answer, by signals that distinguish wrong answers.
 
 Grounding asks whether an answer's words stand in the text, which any answer to the right text
 passes. Support asks whether they stand *together* there: a fact is a relation of words, and most
@@ -24,7 +24,7 @@ __all__ = ["SupportSignals", "measure_support", "support"]
 
 @dataclass(frozen=True, slots=True)
 class SupportSignals:
-    """What the score is made of.
+    """Signals that make up the score.
 
     Attributes:
         near: Share of the answer's neighbouring content stems that stand within five content words
@@ -45,7 +45,7 @@ class SupportSignals:
 
     @property
     def score(self) -> float:
-        """The score, 0 to 1; weights from ``benchmarks/quality``."""
+        """Score, 0 to 1; weights from ``benchmarks/quality``."""
         lost = (
             _TURNED * self.turned
             + _GAP * min(max(self.gap - _FREE_GAP, 0), _MOST_GAP)
@@ -62,7 +62,7 @@ _LEAST_NEIGHBOURS = 4  # fewer say nothing about an answer
 
 
 def support(pair: PreparedPair, chunk: PreparedChunk) -> float | None:
-    """The row's ``support``, 0 to 1; None where it cannot be told.
+    """Return the row's ``support``, 0 to 1; None if it cannot be measured.
 
     That is so in scripts without spaces between words, and for an answer of four content words or
     fewer.
@@ -72,7 +72,7 @@ def support(pair: PreparedPair, chunk: PreparedChunk) -> float | None:
 
 
 def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals | None:
-    """What the score is made of; None where it cannot be told."""
+    """Return the parts of the score; None if it cannot be measured."""
     answer = pair.answer
     if answer.spaceless or chunk.text.spaceless:
         return None

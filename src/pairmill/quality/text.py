@@ -1,4 +1,4 @@
-"""Words, stems and the prepared view of a text: computed once, read by every check.
+"""Words, stems and the prepared view of a text: computed once, shared by all checks.
 
 Two kinds of script are told apart. Where words stand between spaces, a token is a folded word. In
 Chinese, Japanese, Thai, Lao, Khmer and Burmese each character is a token of its own, so that every
@@ -70,7 +70,7 @@ _LATIN = bytes(code if chr(code).isalnum() else ord(" ") for code in range(256))
 
 @dataclass(frozen=True)
 class Prepared:
-    """What every check reads of one text. What is not always needed is computed when it is.
+    """Prepared view of one text. Rarely needed parts are computed on demand.
 
     Attributes:
         text: As given.
@@ -88,7 +88,7 @@ class Prepared:
 
     @cached_property
     def numbers(self) -> Sequence[tuple[int, int]]:
-        """Where its numbers stand, as ``find_numbers`` has them."""
+        """Spans of its numbers, from ``find_numbers``."""
         return find_numbers(self.text)
 
     @cached_property
@@ -116,12 +116,12 @@ class Prepared:
 
 
 def content_stem(word: str) -> str:
-    """The stem of an English word, "" for one that says little."""
+    """Return the stem of an English word, "" for one without content."""
     return _STEMS[word]
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The folded tokens of a text, in order: case and apostrophes gone, punctuation a break."""
+    """Return the folded tokens of a text: without case and apostrophes, split at punctuation."""
     return _split(text)[0]
 
 
@@ -132,12 +132,12 @@ def prepare(text: str, language: str | None = "en") -> Prepared:
 
 
 def key(text: str) -> str:
-    """What two texts that differ in case, spacing and punctuation only have in common."""
+    """Normalize case, spacing and punctuation, for comparison of texts."""
     return " ".join(words(text))
 
 
 def same_content(text: str, language: str | None = "en") -> str:
-    """What two sentences have in common that say the same in another order or form of words.
+    """Normalize a sentence, for comparison with sentences of other order or word forms.
 
     The words' stems in the order of the alphabet, each once, without what English sentences have
     for their form alone. Numbers, negations and the words that tell who did what to whom stay.
@@ -163,7 +163,7 @@ def count_words(prepared: Prepared) -> int:
 
 
 def tokens_per_word(prepared: Prepared) -> float:
-    """How many tokens stand for one English word, as a factor for limits on runs of words.
+    """Return how many tokens correspond to one English word, to scale limits on runs of words.
 
     1 where words are tokens. Measured on parallel text: what 25 words say in English takes some
     40 characters in Chinese and 130 in Thai.
@@ -174,12 +174,12 @@ def tokens_per_word(prepared: Prepared) -> float:
 
 
 def is_spaceless(token: str) -> bool:
-    """Whether the token is a character of a script that is written without spaces."""
+    """Return whether the token is a character of a script that is written without spaces."""
     return _ONE_SPACELESS.match(token) is not None
 
 
 def _split(text: str) -> tuple[tuple[str, ...], int]:
-    """The tokens, and how many of them are characters of a script without spaces."""
+    """Return the tokens, and how many of them are characters of a script without spaces."""
     if text.isascii():
         return tuple(text.encode().translate(_ASCII, b"'").decode().split()), 0
     folded = text.casefold()
@@ -209,7 +209,7 @@ def _split_mixed(folded: str) -> tuple[tuple[str, ...], int]:
 
 
 def _mixed_content(prepared: Prepared) -> frozenset[str]:
-    """The content of a text of which at least one word is a character."""
+    """Return the content of a text of which at least one word is a character."""
     parts = _RUN.split(" ".join(prepared.words))  # by turns words, and characters with spaces
     spaced = frozenset(" ".join(parts[::2]).split())
     if prepared.language in _STEMMED:
@@ -272,7 +272,7 @@ def stem(word: str) -> str:
 
 
 class _Stems(dict[str, str]):
-    """Words to their stems, "" for words that say little; filled as asked, emptied when full."""
+    """Map of words to stems, "" for words without content; filled on demand, cleared when full."""
 
     _MOST = 65_536
 

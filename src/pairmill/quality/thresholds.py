@@ -1,4 +1,4 @@
-"""One table: what each check does about what it finds, and the numbers that it compares with.
+"""One table of what each check does about a finding, and of all thresholds.
 
 The numbers come from controls: verbatim sentences cover 0.98 of an answer's content words, a crude
 paraphrase 0.70, unrelated text 0.25. Of the abstracts that people found true 5 % have a support
@@ -41,7 +41,7 @@ LEAST_COSINE = 0.92
 
 
 class CheckPolicy(StrEnum):
-    """What happens to a pair in which a check finds something, mildest first."""
+    """What to do with a pair that has a finding, mildest first."""
 
     KEEP = "keep"  # nothing: the check does not even run
     FLAG = "flag"  # its name goes into the row's flags

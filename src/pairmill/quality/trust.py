@@ -1,4 +1,4 @@
-"""How far judge and verifier can be trusted, and what evolution gains: from counts to verdicts.
+"""Reliability of judge and verifier, and gain by evolution: from counts to verdicts.
 
 The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
 (Landis and Koch 1977). A judge that throws dice "finds" most planted faults, since what was rated
@@ -41,7 +41,7 @@ _COPIED = "copied"  # the control that is no fault
 
 @dataclass(frozen=True, slots=True)
 class _Gauge:
-    """A figure's name, what is good, what to do where it is not, and the bounds."""
+    """A figure's name, its good range, advice, and bounds."""
 
     name: str
     good: str
@@ -77,7 +77,7 @@ class Repeated(_Figures):
 
 
 class Control(_Figures):
-    """Planted faults of one sort: ``rated`` counts those that had room to fall."""
+    """Planted faults of one kind: ``rated`` counts those whose rating could fall."""
 
     planted: int
     rated: int
@@ -85,7 +85,7 @@ class Control(_Figures):
 
 
 class FalseAlarms(_Figures):
-    """Ratings that fell the second time, with nothing planted."""
+    """Ratings that fell the second time without a planted fault."""
 
     rated: int = 0
     fell: int = 0
@@ -103,7 +103,7 @@ class Aspect(_Figures):
 
 
 class JudgeFigures(_Figures):
-    """What is known of a judge."""
+    """Figures of a judge."""
 
     rated: int
     unscored: int
@@ -116,7 +116,7 @@ class JudgeFigures(_Figures):
 
 
 class Operator(_Figures):
-    """What one operator of evolution came to; ``left_out`` is reason to count."""
+    """Results of one evolution operator; ``left_out`` maps reason to count."""
 
     tried: int
     kept: int
@@ -124,7 +124,7 @@ class Operator(_Figures):
 
 
 class VerifierFigures(_Figures):
-    """What is known of a verifier; ``outcomes`` and ``sentences`` are word to count."""
+    """Figures of a verifier; ``outcomes`` and ``sentences`` map word to count."""
 
     pairs: int
     outcomes: dict[str, int]
@@ -133,7 +133,7 @@ class VerifierFigures(_Figures):
 
 
 class VoiceFigures(_Figures):
-    """How many documents' answers were told to be their author's; see ``quality/attribution.py``.
+    """Number of documents attributed to their author; see ``quality/attribution.py``.
 
     Attributes:
         voice: The setting that the answers were asked for with.
@@ -173,7 +173,7 @@ def parse_figures(data: bytes, voice: bytes = b"") -> RunFigures | None:
 
 
 def verdicts(figures: RunFigures | None) -> tuple[Check, ...]:
-    """The figures in the field's words, each with how it stands and what to do about it."""
+    """Return the figures under their usual names, each with its verdict and advice."""
     if figures is None:
         return ()
     judge, evolve = figures.judge, figures.evolve
@@ -219,7 +219,7 @@ _AGREEMENT = _Gauge(
 
 
 def _agreement(judge: JudgeFigures) -> Check:
-    """The aspect that agrees least decides; one in which nothing varies has no kappa."""
+    """Judge by the aspect that agrees least; one in which nothing varies has no kappa."""
     rated = {aspect: again for aspect, again in judge.repeated.items() if again.compared}
     compared = max((again.compared for again in rated.values()), default=0)
     if compared < LEAST_REPEATED:
@@ -295,7 +295,7 @@ def _verifier(found: VerifierFigures) -> list[Check]:
 
 
 def _voice(found: VoiceFigures) -> Check:
-    """What the answers keep of the manner by which the texts themselves can be told apart."""
+    """Judge how much of the texts' distinguishing style the answers keep."""
     name = "Voice: answers told to be their author's, by character n-grams"
     chance = 1 / found.authors
     answers, sources = found.answers / found.documents, found.sources / found.documents
@@ -319,9 +319,9 @@ def _voice(found: VoiceFigures) -> Check:
 
 
 def _verified(found: VerifierFigures) -> Check:
-    """How true the answers were as they were written, by the verifier's word."""
+    """Judge how true the original answers were, according to the verifier."""
     said = {kind: found.sentences.get(kind, 0) for kind in ("contradicted", "not_in_text")}
-    total = sum(found.sentences.values())
+    total = sum(said.values()) + found.sentences.get("supported", 0)  # others say nothing of it
     share = sum(said.values()) / total if total else 0.0
     became = ", ".join(f"{outcome} {count:,}" for outcome, count in found.outcomes.items())
     told = (

@@ -1,4 +1,4 @@
-"""A figure with its verdict, as reports, cards and terminals show it."""
+"""A figure with its verdict, for reports, cards and terminals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Standing: TypeAlias = Literal["ok", "warn", "fail", "info"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The verdict of one check: its name, what was found, how it stands, and one line of advice.
+    """Verdict of one check: its name, finding, standing, and one line of advice.
 
     ``info`` stands where there is no good or bad, or too little to say.
     """
@@ -24,7 +24,7 @@ class Check:
 
 
 def standing(value: float, *, warn: float, fail: float) -> Standing:
-    """How a value stands: from ``warn`` on, towards ``fail``, it is a warning, then a failure."""
+    """Return a value's standing: from ``warn`` on a warning, from ``fail`` on a failure."""
     sign = 1 if fail >= warn else -1
     if sign * value >= sign * fail:
         return "fail"

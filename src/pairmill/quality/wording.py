@@ -1,4 +1,4 @@
-"""Faults that the wording alone shows: refusals, chatter around the pair, cut-off ends."""
+"""Faults that are visible in the wording: refusals, chatter around the pair, cut-off ends."""
 
 # ruff: noqa: RUF001 (punctuation of many scripts)
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENGLISH_MARKS = ("i ", "i'", "as an ai", "as a la")  # each English phrase hold
 
 
 def find_refusal(folded: str, language: str | None = "en") -> str | None:
-    """How an answer, given in lower case, refuses at its start; None if it does not.
+    """Find how an answer, given in lower case, refuses at its start; None if it does not.
 
     English refusals are looked for in every language: models fall back on them.
     """
@@ -52,7 +52,7 @@ _PLACEHOLDER_MARKS = ("[", "<", ">", '"', "#", "prompt", "lorem ipsum")  # one o
 
 
 def find_chatter(text: str, folded: str, language: str | None = "en") -> str | None:
-    """What a text says that belongs to the exchange with the model, not to the pair.
+    """Find text that belongs to the exchange with the model, not to the pair.
 
     Args:
         text: An instruction or an answer.
@@ -75,14 +75,20 @@ def find_chatter(text: str, folded: str, language: str | None = "en") -> str | N
 
 
 def holds_any(text: str, marks: Iterable[str]) -> bool:
-    """Whether one of the marks stands in the text."""
+    """Return whether one of the marks occurs in the text."""
     for mark in marks:  # noqa: SIM110 (any() with a generator takes three times as long)
         if mark in text:
             return True
     return False
 
 
-_ENDS = frozenset(".!?:。！？…।॥؟。｡")
+# Sentence ends of Unicode (property Sentence_Terminal) in the scripts whose languages are told
+# apart, with the Greek question mark, the Armenian full stop and the Tibetan shad.
+_ENDS = frozenset(
+    ".!?:\u2026\u203c\u203d\u2047\u2048\u2049\u3002\uff01\uff0e\uff1a\uff1f\uff61"
+    "\u037e\u0589\u061d\u061e\u061f\u06d4\u0964\u0965\u0df4\u0f0d\u0f0e\u0f11\u1362\u1367\u1368"
+    "\u104a\u104b\u17d4\u17d5"
+)
 _CLOSERS = "\"'”’»›)]}*_` \t\r\n」』）】〉》"
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|\|)\s*\S")
 
@@ -95,7 +101,7 @@ _CODE_END = re.compile(r"[;{}=>\]]$|^\s{4,}\S|^\$ |^>>> ")
 
 
 def find_cut(answer: str) -> str | None:
-    """How an answer ends where it should not: in mid-sentence, or in an open code block.
+    """Find how an answer ends abnormally: in mid-sentence, or in an open code block.
 
     Lists, tables, verse, signatures, hashtags and code may end without a full stop.
     """
@@ -120,7 +126,7 @@ def _is_emoji(character: str) -> bool:
 
 
 def _is_verse(text: str) -> bool:
-    """Whether the last lines are short, as those of a poem, a recipe or program output are."""
+    """Return whether the last lines are short, like those of a poem, a recipe or program output."""
     lines = [line for line in text.splitlines() if line.strip()][-_VERSE_LINES:]
     return len(lines) == _VERSE_LINES and all(
         len(line.split()) <= _VERSE_WORDS and len(line) <= _VERSE_WORDS * 8 for line in lines

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.recipe import Ask, Generator
@@ -42,9 +42,9 @@ VERSION = "3"
 
 def backtranslate(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk only if no valid reply can be obtained."""
-    doors = constant_doors(settings)
+    guidance = guidance_text(settings)
     prompts = of_settings(settings)
-    forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))
+    forms = Forms(lambda style: load_backtranslate(style, guidance, settings.voice, prompts))
     cards = StyleCards(style_mode(settings), prompts)
     plain = forms.with_card("")
     rewriter = Rewriter(settings, forms, cards)

@@ -17,8 +17,8 @@ from pairmill.errors import RejectedError
 from pairmill.quality.thresholds import POLICIES, TABLES, CheckPolicy, override
 from pairmill.quality.thresholds import VERSION as VERSION_OF_CHECKS
 from pairmill.recipes.checks import Checks
-from pairmill.recipes.doors import language_code, with_system
 from pairmill.recipes.evolve import Evolution
+from pairmill.recipes.guidance import language_code, with_system
 from pairmill.recipes.judge import make_judge
 from pairmill.recipes.preference import Preference
 from pairmill.recipes.prompt_sets import of_settings

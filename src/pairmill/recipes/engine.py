@@ -18,7 +18,7 @@ from pairmill.quality.filters import prompt_terms
 from pairmill.quality.language import primary
 from pairmill.quality.text import key, same_content
 from pairmill.recipes.answer_fields import form_of, make_model
-from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import count_pairs
 from pairmill.recipes.prompts import fence, one_line
 from pairmill.recipes.recipe import Generator
@@ -56,19 +56,19 @@ _REPEATED = ""  # key in a unit's values, not a valid name: the corpus already h
 Values = dict[str, Any]
 
 
-def rule_text(step: RecipeStep, doors: str = "") -> str:
+def rule_text(step: RecipeStep, guidance: str = "") -> str:
     """Compose a step's system message: its own text, guidance, rules and the reply's form."""
     reply = "Reply with one JSON object and nothing else, of this form:\n" + form_of(step.answer)
-    return "\n\n".join(part for part in (step.system, doors, _RULES, reply) if part)
+    return "\n\n".join(part for part in (step.system, guidance, _RULES, reply) if part)
 
 
-def step_template(step: RecipeStep, doors: str = "") -> Template:
+def step_template(step: RecipeStep, guidance: str = "") -> Template:
     """Make the template of the constant part of a step's prompt.
 
     Its name does not depend on the recipe: an unchanged question is the same call under another
     version or name, and is not bought again.
     """
-    return Template("recipe", FORMAT, (Message("system", rule_text(step, doors)),))
+    return Template("recipe", FORMAT, (Message("system", rule_text(step, guidance)),))
 
 
 def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
@@ -77,8 +77,8 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
     Raises:
         ConfigError: A step names a model that the setting ``models`` does not.
     """
-    doors = constant_doors(settings)
-    steps = [_Runner.of(step, recipe, settings, doors) for step in recipe.steps]
+    guidance = guidance_text(settings)
+    steps = [_Runner.of(step, recipe, settings, guidance) for step in recipe.steps]
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         values = _unit_values(recipe, settings, chunk)
@@ -103,7 +103,7 @@ def file_generator(recipe: RecipeFile, settings: Settings) -> Generator:
         name=recipe.name,
         version=recipe.version,
         prompt_version=recipe.version,
-        identity=digest(recipe.digest, VERSION, str(settings.seed), doors, *given),
+        identity=digest(recipe.digest, VERSION, str(settings.seed), guidance, *given),
         write=write,
         terms=prompt_terms((), CANARY),
         checks=recipe.checks,
@@ -125,10 +125,10 @@ class _Runner:
     seed: int
 
     @classmethod
-    def of(cls, step: RecipeStep, recipe: RecipeFile, settings: Settings, doors: str) -> _Runner:
+    def of(cls, step: RecipeStep, recipe: RecipeFile, settings: Settings, guidance: str) -> _Runner:
         return cls(
             step=step,
-            template=step_template(step, doors),
+            template=step_template(step, guidance),
             answer=make_model(step.name, step.answer),
             model=_model(step, recipe, settings),
             temperature=settings.temperature if step.temperature is None else step.temperature,

@@ -19,7 +19,7 @@ from pairmill.events import PairEvolved
 from pairmill.quality.text import count_words, stem
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of, view_of_pair
-from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
 from pairmill.recipes.refine import inspect_pair
@@ -109,7 +109,7 @@ class Evolution:
         form = load_template(
             "evolve",
             {"canary": CANARY},
-            constant_doors(settings),
+            guidance_text(settings),
             settings.voice,
             of_settings(settings),
         )

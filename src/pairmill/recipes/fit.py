@@ -72,7 +72,7 @@ _ENGLISH_SHARE = 0.25
 
 
 def traits_of(text: str) -> frozenset[str] | None:
-    """What a passage is, out of ``TRAITS``; None where its language hides all but its form."""
+    """Return a passage's traits, out of ``TRAITS``; None if its language shows only its form."""
     found = _form_of(text)
     tokens = words(text)
     total = max(len(tokens), 1)
@@ -97,7 +97,7 @@ def _count_numbers(text: str, tokens: tuple[str, ...]) -> int:
 
 
 def holds_code(text: str) -> bool:
-    """Whether a line of a text begins a fenced block, or is indented as code is."""
+    """Return whether a line of a text begins a fenced block, or is indented like code."""
     # What the pattern needs is looked for first: it takes 17 us for a chunk of prose, this 1.
     indented = text.startswith("    ") or ("\n" in text and "\n    " in text)
     if indented or ("`" in text and "```" in text) or ("~" in text and "~~~" in text):
@@ -106,7 +106,7 @@ def holds_code(text: str) -> bool:
 
 
 def _form_of(text: str) -> set[str]:
-    """What lines show. Each pattern is only tried where it can match, which most prose cannot."""
+    """Return the traits that lines show. Patterns are only tried if they can match."""
     found = set()
     if holds_code(text):
         found.add("code")

@@ -20,9 +20,9 @@ from pydantic import BeforeValidator, Field
 from pairmill.errors import RejectedError
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.planted_faults import ENOUGH, EXCHANGED, FAULTS, exchange, plant
 from pairmill.recipes.prompt_sets import FIRST, of_settings
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.trials import ENOUGH, EXCHANGED, FAULTS, exchange, plant
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
 
@@ -144,8 +144,8 @@ class Judge:
         """Return the same pairs with scores; flagged ``unscored`` if the judge gave none.
 
         Emits ``PairJudged`` for each rating: ``trial`` is "" for an ordinary one, ``again`` for a
-        second one of the same pair, or the name of a planted fault (``trials.FAULTS``). For the
-        latter two ``first`` is the ordinary rating.
+        second one of the same pair, or the name of a planted fault (``planted_faults.FAULTS``).
+        For the latter two ``first`` is the ordinary rating.
         """
         if not pairs or self._draw(chunk, "share") >= self.share:
             return list(pairs)

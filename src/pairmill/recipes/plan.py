@@ -127,7 +127,7 @@ class Plan(Struct, frozen=True):
     answers: tuple[str, ...] = ()
 
     def after(self, kept: int) -> Plan:
-        """The plan for what is missing when the first ``kept`` pairs are there; at least one."""
+        """Return the plan for what is missing after the first ``kept`` pairs; at least one."""
         start = min(kept, len(self.types) - 1)
         return Plan(
             self.types[start:],
@@ -139,7 +139,7 @@ class Plan(Struct, frozen=True):
         )
 
     def lines(self) -> str:
-        """The plan as the prompt says it."""
+        """Render the plan for the prompt."""
         if self.answers:
             return self._told()
         numbered = enumerate(zip(self.types, self.forms, strict=True), 1)
@@ -147,7 +147,7 @@ class Plan(Struct, frozen=True):
         return f"Pairs: {pairs}\nAsker: {self.asker}\nDifficulty: {self.difficulty}"
 
     def lines_for_copy(self, traits: frozenset[str] | None) -> str:
-        """The plan where the passage itself is the answer, which decides the type."""
+        """Render the plan for a prompt in which the passage itself is the answer."""
         seen = [_SEEN[trait] for trait in TRAITS if traits and trait in traits and trait in _SEEN]
         told = f"The passage is: {', '.join(seen)}\n" if seen else ""
         return f"{told}Form: {self.forms[0]}\nAsker: {self.asker}"
@@ -203,7 +203,7 @@ def plan_pairs(
 
 
 def _fitting_plan(chunk: Chunk, count: int, seed: int, choices: PlanSettings | None) -> Plan:
-    """The plan of types that the passage can answer; each pair is drawn by a hash of its own."""
+    """Draw a plan of types that the passage can answer; each pair by its own hash."""
     traits = traits_of(chunk.text)
     own = choices or _NO_CHOICES
     weights = weights_of(own.types) if own.types else _fitting("types", traits)
@@ -251,7 +251,7 @@ def _answer(kind: str, form: str, lengths: Weights, share: float, *, is_short: b
 
 @lru_cache(maxsize=512)  # of so many sets of traits
 def _fitting(what: str, traits: frozenset[str] | None) -> Weights:
-    """The weights for a passage; where nothing is known of it, of what any passage may be."""
+    """Return the weights for a passage; if nothing is known about it, those for any passage."""
     table = _KINDS if what == "types" else _ANSWERS
     if traits is None:
         plain = {name: base or 1 for name, (base, _) in table.items() if name not in _NEED_CODE}
@@ -270,12 +270,12 @@ def _shares(chunk_id: str, seed: int, name: str, count: int) -> tuple[float, ...
 
 
 def plan_identity(choices: PlanSettings | None) -> tuple[str, ...]:
-    """What of a plan's settings changes the questions; () where nothing is set."""
+    """Return the part of a plan's settings that changes the questions; () if nothing is set."""
     return () if choices is None else (choices.model_dump_json(),)
 
 
 def _plan_of(choices: PlanSettings, chunk: Chunk, count: int, seed: int) -> Plan:
-    """The plan out of a user's own texts and weights, each drawn by a hash of its own."""
+    """Draw a plan from a user's own texts and weights, each by its own hash."""
     coded = (_CODE_TASK,) if holds_code(chunk.text) else ()
     types = choices.types or {name: float(weight) for name, weight in (*TYPES, *coded)}
     forms = choices.forms or dict.fromkeys(_FORMS, 1.0)

@@ -18,7 +18,7 @@ from pairmill.quality.privacy import redact
 from pairmill.quality.thresholds import CheckPolicy
 from pairmill.recipes.answering import Answers, by_number, question
 from pairmill.recipes.checks import view_of, view_of_pair
-from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import PromptTemplate, load_template
 from pairmill.recipes.writing import CANARY, TERMS
@@ -71,7 +71,7 @@ class Preference:
             form=load_template(
                 "closed_book" if closed else "answers",
                 constants,
-                constant_doors(settings),
+                guidance_text(settings),
                 prompts=of_settings(settings),
             ),
             model=settings.preference_model,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pairmill.config import Settings
 
-__all__ = ["FIRST", "LATEST", "of_folder", "of_settings"]
+__all__ = ["FIRST", "LATEST", "identities_of", "of_folder", "of_settings"]
 
 FIRST, LATEST = "1", "2"
 
@@ -37,13 +37,29 @@ def of_folder(settings: Settings, state: Path) -> str:
     """
     if settings.prompts != "auto":
         return settings.prompts
+    found = _origin(state)
+    if not found.get("identities"):
+        return LATEST
+    named = str(found.get("prompts", FIRST))  # the first version did not record it
+    return named if named in {FIRST, LATEST} else LATEST
+
+
+def identities_of(state: Path) -> tuple[str, ...]:
+    """Return the identities of the recipes that a folder was run with, oldest first.
+
+    Args:
+        state: The folder's ``.run``, which may be missing.
+    """
+    known = _origin(state).get("identities")
+    return tuple(name for name in known if isinstance(name, str)) if isinstance(known, list) else ()
+
+
+def _origin(state: Path) -> dict[str, object]:
+    """Return what a folder notes about its starts; {} if that is missing or unreadable."""
     try:
         found = orjson.loads((state / "origin.json").read_bytes())
     except FileNotFoundError:
         found = read_manifest(state.parent / "manifest.json").get("origin")
     except (OSError, orjson.JSONDecodeError):
-        return LATEST
-    if not isinstance(found, dict) or not found.get("identities"):
-        return LATEST
-    named = found.get("prompts", FIRST)  # the first version did not record it
-    return named if named in {FIRST, LATEST} else LATEST
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -67,13 +67,13 @@ class PromptTemplate:
 def load_template(
     name: str,
     constants: Mapping[str, str] | None = None,
-    doors: str = "",
+    guidance: str = "",
     voice: str = AUTHOR,
     prompts: str = LATEST,
 ) -> PromptTemplate:
     """Load ``templates/NAME.md``; ``constants`` fill placeholders in its constant turns.
 
-    ``doors`` is the user's own text after them (see ``doors.py``), ``voice`` the answers' voice,
+    ``guidance`` is the user's text after them (see ``guidance.py``), ``voice`` the answers' voice,
     ``prompts`` the set; templates of an earlier set are in a folder of that name.
 
     Raises:
@@ -94,9 +94,9 @@ def load_template(
         Message(role, _PLACE.sub(lambda match: given[match[1]], voiced(body.strip(), voice)))
         for role, body in zip(turns[0:-2:2], turns[1:-2:2], strict=True)
     )
-    if doors:
+    if guidance:
         *others, last = messages
-        messages = (*others, Message(last.role, f"{last.content}\n\n{doors}"))
+        messages = (*others, Message(last.role, f"{last.content}\n\n{guidance}"))
     return PromptTemplate(Template(name, version[1], messages), turns[-1].strip())
 
 

@@ -85,7 +85,7 @@ async def refine(
 
 
 def _with_other(other: Pair, job: CheckJob, stands: Sequence[bool]) -> CheckJob:
-    """The job for a pair that was written again, and those behind it: beside those that stand."""
+    """Make the job for a rewritten pair and those after it, beside the kept ones."""
     elders = [text for text, it_stands in zip(job.texts, stands, strict=False) if it_stands]
     rest = job.texts[len(stands) + 1 :]
     texts = [*elders, text_of(other), *rest]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.quality.thresholds import VERSION
+from pairmill.quality.thresholds import TABLES, VERSION
 from pairmill.recipes.compose import compose
 from pairmill.recipes.load import RECIPES, make_generator
-from pairmill.recipes.prompt_sets import of_folder
+from pairmill.recipes.prompt_sets import identities_of, of_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.recipes.recipe import Recipe
 
-__all__ = ["RECIPES", "for_unit", "make_recipe"]
+__all__ = ["RECIPES", "for_unit", "make_recipe", "recipe_of_folder"]
 
 _DOCUMENT_CHARS = 24_000  # about 6,000 tokens, which small models can still read as a whole
 
@@ -37,6 +37,30 @@ def make_recipe(
     state = copies.parent if copies is not None else settings.output / ".run"
     settings = settings.model_copy(update={"prompts": of_folder(settings, state)})
     return compose(make_generator(settings, copies), settings, checks_table)
+
+
+def recipe_of_folder(settings: Settings, copies: Path | None = None) -> tuple[Recipe, str]:
+    """Return the recipe that a folder goes on with, and the version of its table of checks.
+
+    A folder that was begun with an earlier table keeps it, so that an upgrade changes nothing in a
+    dataset half-way; ``accept_change`` brings it to today's.
+
+    Args:
+        settings: The run's.
+        copies: As for `make_recipe`.
+
+    Raises:
+        ConfigError: As by `make_recipe`.
+    """
+    recipe = make_recipe(settings, copies)
+    known = identities_of(copies.parent if copies is not None else settings.output / ".run")
+    if not known or recipe.identity in known or settings.accept_change:
+        return recipe, VERSION
+    for version in TABLES:
+        earlier = make_recipe(settings, copies, checks_table=version)
+        if earlier.identity in known:
+            return earlier, version
+    return recipe, VERSION
 
 
 def for_unit(settings: Settings, recipe: Recipe) -> Settings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pairmill.recipes.answering import Answers, by_number
 from pairmill.recipes.answering import question as answer_question
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.doors import constant_doors
+from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import Plan, count_pairs, plan_identity, plan_pairs
 from pairmill.recipes.prompt_sets import of_settings
 from pairmill.recipes.prompts import load_template
@@ -59,15 +59,15 @@ class Requests(AnswerModel):
 
 def two_step(settings: Settings) -> Generator:
     """Make the generator. It rejects a chunk if either reply cannot be obtained."""
-    doors = constant_doors(settings)
+    guidance = guidance_text(settings)
     prompts = of_settings(settings)
-    asking = load_template("instructions", {"canary": CANARY}, doors, prompts=prompts)
+    asking = load_template("instructions", {"canary": CANARY}, guidance, prompts=prompts)
     answering = Forms(
         lambda style: load_template(
-            "answers", {"style": style, "canary": CANARY}, doors, settings.voice, prompts
+            "answers", {"style": style, "canary": CANARY}, guidance, settings.voice, prompts
         )
     )
-    pairs_forms = Forms(lambda style: load_backtranslate(style, doors, settings.voice, prompts))
+    pairs_forms = Forms(lambda style: load_backtranslate(style, guidance, settings.voice, prompts))
     cards = StyleCards(style_mode(settings), prompts)
     rewriter = Rewriter(settings, pairs_forms, cards)
 

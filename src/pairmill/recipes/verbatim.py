@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AliasChoices, Field, StringConstraints
 
 from pairmill.recipes.answers import AnswerModel
-from pairmill.recipes.doors import constant_doors
 from pairmill.recipes.fit import traits_of
+from pairmill.recipes.guidance import guidance_text
 from pairmill.recipes.plan import plan_identity, plan_pairs
 from pairmill.recipes.prompt_sets import FIRST, of_settings
 from pairmill.recipes.prompts import load_template
@@ -42,7 +42,7 @@ class WrittenInstruction(AnswerModel):
 def verbatim(settings: Settings) -> Generator:
     """Make the generator: one pair per chunk."""
     prompts = of_settings(settings)
-    form = load_template("verbatim", {"canary": CANARY}, constant_doors(settings), prompts=prompts)
+    form = load_template("verbatim", {"canary": CANARY}, guidance_text(settings), prompts=prompts)
 
     async def write(chunk: Chunk, ask: Ask) -> list[Pair]:
         plan = plan_pairs(chunk, 1, settings.seed, settings.plan, prompts=prompts)

@@ -23,16 +23,16 @@ from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of
 from pairmill.recipes.draws import hash_share
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
-from pairmill.recipes.refine import inspect_pair, raw_pair
-from pairmill.recipes.sentences import leave_out, split_answer
-from pairmill.recipes.trials import (
+from pairmill.recipes.planted_faults import (
     ENOUGH,
     EXCHANGED,
     SENTENCE_FAULTS,
     exchange,
     plant_in_sentence,
 )
+from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.refine import inspect_pair, raw_pair
+from pairmill.recipes.sentences import leave_out, split_answer
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Rejection, Sampling, Verification, digest
 

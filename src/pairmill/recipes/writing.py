@@ -90,11 +90,11 @@ class WrittenAnswer(AnswerModel):
 
 
 def load_backtranslate(
-    style: str, doors: str = "", voice: str = AUTHOR, prompts: str = LATEST
+    style: str, guidance: str = "", voice: str = AUTHOR, prompts: str = LATEST
 ) -> PromptTemplate:
     """Load the default recipe's template; with a paragraph about the author's style, or ""."""
     constants = {"style": style, "canary": CANARY}
-    return load_template("backtranslate", constants, doors, voice, prompts)
+    return load_template("backtranslate", constants, guidance, voice, prompts)
 
 
 def to_pair(written: WrittenPair, index: int) -> Pair:

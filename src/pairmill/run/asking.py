@@ -1,4 +1,4 @@
-"""From a request to its completion: the ledger's answer where there is one, else the model's.
+"""Completes a request: with the ledger's answer if there is one, else the model's.
 
 Also where the end of a run meets a call: nothing is sent once a stop was asked for, and who has
 sent something is known, so that it alone gets the grace period.
@@ -38,7 +38,7 @@ _FRESH = 10**9  # above all numbers of starts' questions
 
 
 class InFlight:
-    """Knows which tasks wait for an answer, and lets nothing be sent during a stop."""
+    """Tracks which tasks wait for an answer, and stops sending during a stop."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
@@ -50,17 +50,17 @@ class InFlight:
             raise StoppingError
 
     def begin(self) -> None:
-        """The calling task sends a question now; raises as ``check`` does."""
+        """Record that the calling task sends a question now; raises like ``check``."""
         self.check()
         self.tasks.add(asyncio.current_task())
 
     def end(self) -> None:
-        """The calling task waits for nothing any more."""
+        """Record that the calling task no longer waits."""
         self.tasks.discard(asyncio.current_task())
 
 
 class UnitCalls(Struct, eq=False):
-    """Answers one unit's requests, and hands each answer that was bought to the writer.
+    """Answers one unit's requests, and passes each bought answer to the writer.
 
     What it buys, and what was sent in vain, is noted in the unit's work as well: set aside and done
     once more, it asks nothing twice.
@@ -96,7 +96,7 @@ class UnitCalls(Struct, eq=False):
 
 
 def _is_final(before: BilledSend) -> bool:
-    """Whether a request is not sent again: it was paid for and empty, or sent as often as may be.
+    """Return whether a request is not sent again: paid for and empty, or sent as often as allowed.
 
     What a reply held is an answer, though there was nothing in it.
     """
@@ -104,7 +104,7 @@ def _is_final(before: BilledSend) -> bool:
 
 
 class _UnitSends(Struct, eq=False):
-    """A ``SendLog`` for one request of a unit: counts in its work and in the ledger."""
+    """A ``SendLog`` for one request of a unit: counted in its work and in the ledger."""
 
     _work: Work
     _call: str

@@ -37,6 +37,8 @@ __all__ = ["Checkers"]
 PORTION_JOBS = 32  # some 10 ms of work
 _IN_HAND = 2  # portions that a process has at a time: one under way, and the next
 _BEHIND = 4 * PORTION_JOBS  # jobs that may wait for each process before they are judged here
+_PATIENCE_S = 0.02  # that a job waits for a process; then it is judged here
+_PAUSE_S = 0.003  # between two batches; each one wakes a process
 _BUSY_PER_S = 100  # units a second from which a process of its own is worth its memory
 _MOST_DEATHS = 3  # of one job alone, or at the start in a row
 _HEAD_BYTES = 8
@@ -67,6 +69,7 @@ class _Sent(Struct, eq=False):
 
     job: CheckJob
     reply: asyncio.Future[CheckReply]
+    since: float
     deaths: int = 0
 
 
@@ -98,7 +101,8 @@ class Checkers:
         self._children: list[_Child] = []
         self._unproven: list[_Child] = []  # started, and not heard of yet
         self._waiting: deque[_Sent] = deque()
-        self._is_flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._is_lazy = lazily
         self._since, self._seen = now(), 0
         self._deaths = 0  # of unproven ones, in a row
@@ -115,7 +119,7 @@ class Checkers:
             self._begin()
         if not self._children or len(self._waiting) >= _BEHIND * len(self._children):
             return self._judge(job)
-        sent = _Sent(job, asyncio.get_running_loop().create_future())
+        sent = _Sent(job, asyncio.get_running_loop().create_future(), self._now())
         self._waiting.append(sent)
         self._flush_soon()
         return await sent.reply
@@ -123,6 +127,8 @@ class Checkers:
     def close(self) -> None:
         """End the processes; whoever waits is let go."""
         self._most = 0
+        if self._timer is not None:
+            self._timer.cancel()
         for child in (*self._children, *self._unproven):
             child.end()
             self._waiting.extend(child.sent.values())
@@ -132,7 +138,7 @@ class Checkers:
             each.clear()
 
     def _is_busy(self) -> bool:
-        """Whether enough comes for a process of its own; then it stays so."""
+        """Return whether there is enough work for separate processes; stays true once it is."""
         self._seen += 1
         now = self._now()
         if now - self._since >= 1.0:
@@ -159,23 +165,34 @@ class Checkers:
             self._deaths = 0
         self._flush_soon()
 
-    def _flush_soon(self) -> None:
-        """Hand over what waits, once the event loop has gone round: then it is a portion."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+    def _flush_soon(self, pause_s: float = _PAUSE_S) -> None:
+        """Send the waiting jobs in a moment, so that more of them make one batch."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + pause_s
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._timer, self._due = loop.call_at(due, self._flush), due
 
     def _flush(self) -> None:
-        self._is_flushing = False
+        self._timer = None
         while self._waiting:
-            is_suspect = self._waiting[0].deaths > 0
-            able = [child for child in self._children if child.takes(is_suspect=is_suspect)]
+            first = self._waiting[0]
+            able = [child for child in self._children if child.takes(is_suspect=first.deaths > 0)]
             if able:
                 self._hand_over(min(able, key=lambda child: len(child.sent)))
-            elif self._children or self._unproven:
+            elif not self._children and not self._unproven:
+                self._settle(self._waiting.popleft())
+            elif first.deaths:
+                return  # a process will be free, or new
+            elif (rest_s := first.since + _PATIENCE_S - self._now()) > 0:
+                self._flush_soon(rest_s)
                 return
-            else:
-                self._judge_here()
+            else:  # the processes are slower than this one: help them, one job at a time
+                self._settle(self._waiting.popleft())
+                self._flush_soon(0.0)
+                return
 
     def _hand_over(self, child: _Child) -> None:
         """Send the next jobs; alone what a process died of, so that it is known which it was."""
@@ -186,15 +203,13 @@ class Checkers:
             portion.append(self._waiting.popleft())
         child.send(portion)
 
-    def _judge_here(self) -> None:
-        """Judge what waits for processes of which there are none any more."""
-        while self._waiting:
-            sent = self._waiting.popleft()
-            if not sent.reply.done():
-                try:
-                    sent.reply.set_result(self._judge(sent.job))
-                except Exception as error:  # noqa: BLE001 (it is its unit's)
-                    sent.reply.set_exception(error)
+    def _settle(self, sent: _Sent) -> None:
+        """Judge a job in this process."""
+        if not sent.reply.done():
+            try:
+                sent.reply.set_result(self._judge(sent.job))
+            except Exception as error:  # noqa: BLE001 (it is its unit's)
+                sent.reply.set_exception(error)
 
     def _deliver(self, sent: _Sent, reply: ReplyFrame) -> None:
         if sent.reply.done():
@@ -205,7 +220,7 @@ class Checkers:
             sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
 
     def _bury(self, child: _Child, code: int | None) -> None:
-        """A process is gone: judge what it had once more, in another one."""
+        """Handle the end of a process: have another one judge its work again."""
         if child in self._unproven:
             self._unproven.remove(child)
             self._deaths += 1
@@ -289,7 +304,7 @@ class _Child:
             self._write()
 
     def takes(self, *, is_suspect: bool) -> bool:
-        """Whether it takes one more portion; a job that processes died of is to be its only one."""
+        """Return whether it takes one more portion; a job that killed processes must be alone."""
         if is_suspect or any(sent.deaths for sent in self.sent.values()):
             return not self.portions
         return self.portions < _IN_HAND

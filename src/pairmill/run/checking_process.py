@@ -71,7 +71,7 @@ class ReplyPortion(Struct, frozen=True, array_like=True):
 
 
 def checks_as_data(checks: Checks) -> Data:
-    """The checks as plain values, for `JobPortion`."""
+    """Return the checks as plain values, for `JobPortion`."""
     return {
         "thresholds": _table_as_data(checks.thresholds),
         "terms": [list(checks.terms.joined), checks.terms.canary],
@@ -83,7 +83,7 @@ def checks_as_data(checks: Checks) -> Data:
 
 
 def checks_of(data: Data) -> Checks:
-    """The checks that were made plain values."""
+    """Restore the checks from plain values."""
     joined, canary = data["terms"]
     return Checks(
         _table_of(data["thresholds"]),

@@ -1,4 +1,4 @@
-"""Which unit was the first of the corpus to bring something: a fact, say, that many chunks state.
+"""Tracks which unit of the corpus was the first to have something, such as a repeated fact.
 
 Units claim in the order in which they were handed out, which is that of reading, whatever the order
 of their answers: a unit waits for those before it. So who comes first depends on the input and on
@@ -21,7 +21,7 @@ __all__ = ["Claims", "UnitTurn"]
 
 
 class Claims:
-    """Whose turn it is; who claimed what lies in the run folder.
+    """Order of turns; the claimed names are in the run folder.
 
     Args:
         store: Who claimed what.
@@ -83,5 +83,5 @@ class UnitTurn:
         return await self._claims.claim(self._place, self._unit, names)
 
     def leave(self) -> None:
-        """The unit ended, or will be asked again later."""
+        """Record that the unit ended, or will be asked again later."""
         self._claims.leave(self._place)

@@ -1,4 +1,4 @@
-"""Connect to the configured models: servers, keys, wires, modes, gates, and the budget."""
+"""Connects to the configured models: servers, keys, clients, modes, gates, and the budget."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ LOCAL_NOTICE = (
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Models that can be asked, by how many at once, and who is waiting for them.
+    """Models that can be asked, their total concurrency, and the waiting tasks.
 
     Attributes:
         workers: More than may ever be in flight: some wait before they ask again.
@@ -237,7 +237,7 @@ async def connected(
 
 
 def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
-    """The pools that were asked for; one, of the run's own settings, where none was.
+    """Return the configured pools; one with the run's own settings if there are none.
 
     Raises:
         ConfigError: Two have one name, or all are for escalation.
@@ -260,7 +260,7 @@ def _spending(
     bus: Bus,
     stack: AsyncExitStack,
 ) -> Spending:
-    """The run's budget, written down once more at the end of the block."""
+    """Open the run's budget, and save it once more at the end of the block."""
     spending = open_spending(settings, models, prices, folder)
     _tell_lost(spending, bus)
     stack.callback(spending.write, over=True)
@@ -363,7 +363,7 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
 def make_provider(
     settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: Encoder
 ) -> Provider:
-    """The wire that a run uses; ``auto`` is the direct one."""
+    """Make the client for a run; ``auto`` is the direct one."""
     timeout_s = answer_timeout_s(settings.timeout_s, endpoint.options.service_tier)
     if settings.wire == "sdk":
         from pairmill.llm.providers.sdk import SdkProvider  # noqa: PLC0415 (not loaded for nothing)
@@ -397,7 +397,7 @@ def header_dialect(endpoint: Endpoint) -> HeaderDialect:
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
-    """How many calls at once: as given; else found out, in the way that suits the endpoint."""
+    """Choose the concurrency: as given; else found out, in the way that suits the endpoint."""
     model = pool.model or settings.model
     fixed = pool.concurrency or settings.concurrency
     if fixed:
@@ -430,7 +430,7 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
 
 
 def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
-    """What the pool's model costs there, at the service tier that is asked for.
+    """Return the price of the pool's model there, at the requested service tier.
 
     Where the table has no price for the tier, the provider profile's share of the usual one counts.
     """
@@ -452,7 +452,7 @@ def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Pric
 def _left_out(
     settings: Settings, pool: PoolSettings, prices: PriceTable, exchange: Router, bus: Bus
 ) -> Callable[[str], None]:
-    """What to do when a server does not take a setting: say so once, and count at full price."""
+    """Make the handler for settings that a server refuses: report once, charge fully."""
     told: set[str] = set()
 
     def tell(name: str) -> None:
@@ -471,7 +471,7 @@ def _left_out(
 
 
 def _understated(endpoints: Mapping[str, Endpoint], bus: Bus) -> Callable[[str, int, int], None]:
-    """What to do when a server counts fewer tokens than its texts can have: say so."""
+    """Make the handler for a server that counts fewer tokens than its texts can have."""
 
     def tell(pool: str, tokens: int, chars: int) -> None:
         line = (

@@ -1,4 +1,4 @@
-"""The tasks that work, each of which can be let go alone."""
+"""The worker tasks, each of which can be released alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["WorkerGroup"]
 
 
 class WorkerGroup:
-    """The tasks that work, each of which can be let go alone."""
+    """The worker tasks, each of which can be released alone."""
 
     def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight

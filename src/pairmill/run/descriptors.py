@@ -1,4 +1,4 @@
-"""Open files: as many as the system lets us have, and no more calls than there are."""
+"""Limits of open files: raises the soft limit, and caps the calls in flight."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_open_files() -> None:
 
 
 def fitting_concurrency(wanted: int, limit: int) -> int:
-    """The calls in flight that a limit of open files has room for; ``wanted`` if it has enough.
+    """Return the calls in flight that a limit of open files allows, at most ``wanted``.
 
     Each call in flight holds a connection. With none left, not even a shard could be opened.
     """

@@ -1,4 +1,4 @@
-"""What a run leaves behind beside its shards: the dataset card, the manifest, and a reason."""
+"""What a run leaves besides its shards: the dataset card, the manifest, and a reason."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PACE_MARKS = 12  # over which the pace is taken: a minute
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a run folder holds and what it cost, over all starts.
+    """Contents and cost of a run folder, over all starts.
 
     Attributes:
         usd: None where a price is not known.
@@ -63,7 +63,7 @@ class Account:
 
 
 class Ending:
-    """Keeps the run folder's card, manifest and counts true, and explains a run without pairs."""
+    """Keeps the folder's card, manifest and counts current, and explains a run without pairs."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class Ending:
             write_pace(self._folder, pace, time.time())
 
     def _found(self) -> InputCounts:
-        """What this start found in the input, or an earlier one that read on to its end."""
+        """Return what this start found in the input, or an earlier one that read to the end."""
         found = InputCounts(
             read=self._read,
             skipped=dict(self._skips),
@@ -179,7 +179,7 @@ class Ending:
         return self._lookup.totals().pairs
 
     def account(self) -> Account:
-        """What the folder holds, and what it cost."""
+        """Return what the folder holds, and what it cost."""
         totals = self._lookup.totals()
         counts = count_run(self._folder, self._lookup, totals)
         return Account(counts, totals, cost_usd(totals.bill, self._settings.prices))

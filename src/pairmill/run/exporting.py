@@ -1,4 +1,4 @@
-"""``run --export FORMAT``: the usual export of a run, by itself, once the run has ended well."""
+"""``run --export FORMAT``: a run's default export, once the run has ended well."""
 
 from __future__ import annotations
 

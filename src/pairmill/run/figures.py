@@ -1,4 +1,4 @@
-"""How far judge and verifier can be trusted, and what evolution gains: a folder's ``figures.json``.
+"""Writes a folder's ``figures.json``: reliability of judge and verifier, gain by evolution.
 
 Counted from events, kept beside the run and taken up again by a later start. A start that is killed
 loses what it counted since its last shard, so these are figures to go by, not a ledger.
@@ -36,7 +36,7 @@ _LEAST_BEFORE = 3  # what was rated lower before has no room to fall
 
 
 class RunMetrics:
-    """Listens to what is judged and evolved, and writes down what it comes to."""
+    """Collects the events of judging and evolving, and writes their figures."""
 
     def __init__(self, figures: Path, state: Path) -> None:
         """Take up the counts in ``state``; write them there, and the figures to ``figures``."""
@@ -80,7 +80,7 @@ class RunMetrics:
         self._changed = True
 
     def verifier_warning(self, *, verify: str, wrote: bool) -> str:
-        """What is wrong with the verdicts of this start, in a line; "" where nothing is.
+        """Describe what is wrong with this start's verdicts, in a line; "" if nothing is.
 
         Args:
             verify: The setting.
@@ -95,12 +95,12 @@ class RunMetrics:
             return ""
         return (
             f"the verifier left {self._unverified:,} of {asked:,} pairs without a verdict that"
-            " counts: they are flagged unverified; rejected/ and `pairmill doctor` with the"
-            " verifier's model say why"
+            " counts: they are flagged unverified; `pairmill explain PAIR_ID` shows what it"
+            " answered"
         )
 
     def warning(self, *, judge: str, wrote: bool) -> str:
-        """What is wrong with the ratings of this start, in a line; "" where nothing is.
+        """Describe what is wrong with this start's ratings, in a line; "" if nothing is.
 
         Args:
             judge: The setting.
@@ -114,7 +114,7 @@ class RunMetrics:
         if not self._rated:
             return (
                 f"the judge rated none of the {asked:,} pairs that it was asked about: they are"
-                " flagged unscored; rejected/ and `pairmill doctor` with the judge's model say why"
+                " flagged unscored; `pairmill explain PAIR_ID` shows what it answered"
             )
         if self._unscored >= _MANY_UNSCORED * asked:
             return f"the judge left {self._unscored:,} of {asked:,} pairs unscored"
@@ -171,7 +171,7 @@ def _sum(one: Any, other: Any) -> Any:
 
 
 def summarize(counts: dict[str, Any]) -> dict[str, Any]:
-    """The figures: judge (aspects, agreement, controls, bias) and evolve (each operator)."""
+    """Return the figures: judge (aspects, agreement, controls, bias) and evolve (each operator)."""
     return {
         "judge": _judge(counts),
         "evolve": _evolve(counts["evolve"]),
@@ -244,7 +244,7 @@ def _control(found: dict[str, int]) -> dict[str, Any]:
 
 
 def _false_alarms(repeats: list[list[list[int | None]]]) -> dict[str, Any]:
-    """How often a rating falls by itself, as a planted fault should make it fall."""
+    """Count how often a rating falls by itself, as a planted fault should make it fall."""
     gates = [
         tuple(_gate(dict(zip(ASPECTS, given, strict=True))) for given in two) for two in repeats
     ]
@@ -299,7 +299,7 @@ def _count_control(
     scores: Mapping[str, int | None] | None,
     first: Mapping[str, int | None] | None,
 ) -> None:
-    """A planted fault is found if what the reply must be, true and to the point, is rated lower."""
+    """Count a planted fault as found if truthfulness or instruction following is rated lower."""
     _add(found, "planted")
     if scores is None or first is None or _gate(first) < _LEAST_BEFORE:
         return
@@ -325,7 +325,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The counts of earlier starts; what cannot be read was never counted."""
+    """Return the counts of earlier starts; unreadable ones count as none."""
     fresh: dict[str, Any] = {
         "rated": 0,
         "unscored": 0,

@@ -1,4 +1,4 @@
-"""The same as ``pairmill run``, from Python."""
+"""``pairmill run`` as a Python function."""
 
 from __future__ import annotations
 

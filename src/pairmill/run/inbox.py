@@ -1,4 +1,4 @@
-"""The way of a unit from the one who reads to those who work."""
+"""Queue of units from the reader to the workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Inbox"]
 
 
 class Inbox:
-    """Units in order, ``most`` of them at a time.
+    """Units in order, at most ``most`` at a time.
 
     Who fills it sleeps until half of it is gone: woken for each unit that is taken, the waking
     would cost more than the hand-over. At first it steps back after each unit: a thousand workers
@@ -46,7 +46,7 @@ class Inbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether whoever takes a unit now has to wait, or gets none."""
+        """True if taking a unit now would wait, or return none."""
         return not self._units
 
     def put_back(self, work: Work) -> None:
@@ -61,7 +61,7 @@ class Inbox:
             self._wake_next()
 
     async def take(self) -> Work | None:
-        """The next unit; None when there are no more."""
+        """Return the next unit; None when there are no more."""
         while not self._units:
             if self._is_over:
                 return None

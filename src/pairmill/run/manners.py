@@ -1,4 +1,4 @@
-"""The first pass over the input: how each author writes, pooled over several texts of theirs.
+"""First pass over the input: each author's style, pooled over several texts.
 
 It is made once for the same files, and keeps a card for each author in the run folder. What it
 keeps in memory is bounded: so many authors, and so many texts of each, those with the least
@@ -49,7 +49,7 @@ _READ_CHARS = 8_000  # of a text
 
 
 class Manners:
-    """The manners of authors, as many as are kept."""
+    """Styles of authors, up to a maximum number."""
 
     def __init__(self, most_authors: int = MOST_AUTHORS, most_texts: int = MOST_TEXTS) -> None:
         self._most_authors = most_authors
@@ -103,7 +103,7 @@ async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
 
 
 class PooledCards(Struct, frozen=True):
-    """What the first pass found, as its process sends it.
+    """Result of the first pass, as sent by its process.
 
     Attributes:
         cards: Author to card; "" where there is none.
@@ -164,7 +164,7 @@ def _pool(pooled: dict[str, list[Manner]]) -> PooledCards:
 
 
 def _told(found: PooledCards) -> list[str]:
-    """What there is to say of it: how many authors have a card, and why the others have none."""
+    """Describe how many authors have a card, and why the others have none."""
     if not found.cards:
         return []
     without = sorted(found.without.items(), key=lambda item: (-item[1], item[0]))

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder between starts: modes of endpoints, style cards of authors."""
+"""Values kept in a run's folder between starts: modes of endpoints, style cards of authors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunMemory:
         self._database.close()
 
     def get(self, name: str) -> str | None:
-        """What is kept under the name; None where nothing is."""
+        """Return what is kept under the name; None if nothing is."""
         with closing(self._database.execute(_GET, (name,))) as rows:
             row = rows.fetchone()
         return row[0] if row else None

@@ -1,4 +1,4 @@
-"""``pairmill merge``: the parts of a run as one dataset, as if one process had made it.
+"""``pairmill merge``: merges the parts of a run, as if one process had made them.
 
 The parts' shards are copied under new numbers, and the ledger is made from them and from the parts'
 own ledgers, so that ``status``, ``export``, ``retry``, and a further ``run`` over the same input
@@ -52,7 +52,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part that is held for merging.
+    """A part that is locked for merging.
 
     Attributes:
         settings: Of its last start.
@@ -181,7 +181,7 @@ def _check_finished(parts: Sequence[_Part]) -> None:
 
 
 def _meaning(settings: Settings) -> dict[str, object]:
-    """What decides which pairs a run makes, apart from the part."""
+    """Return what determines which pairs a run makes, apart from the part."""
     given = settings.model_copy(update={"partition": None})
     return {**fingerprint(for_unit(given, make_recipe(given))), "inputs": settings.inputs}
 

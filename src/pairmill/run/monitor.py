@@ -1,4 +1,4 @@
-"""What is looked at a few times a second while a run works: pauses, gauges, money, standstill."""
+"""Checks made several times a second during a run: pauses, gauges, money, lack of progress."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PASSING = frozenset({408, 425, 429})
 
 
 class RunMonitor:
-    """Listens to a run's events, looks at its gates, and ends it where going on is no use.
+    """Follows a run's events, checks its gates, and ends it if going on is no use.
 
     Args:
         connection: Gates and budget.
@@ -75,6 +75,8 @@ class RunMonitor:
     def __call__(self, event: AnswerRead | Committed) -> None:
         """Take one event into account."""
         if isinstance(event, AnswerRead):
+            if event.rates:
+                return  # nonsense from a judge or verifier leaves pairs unscored, and ends no run
             reason = self._fit.record(usable=event.how != "failed")
             if reason:
                 self._stop.request(reason, EXIT_RESUMABLE)

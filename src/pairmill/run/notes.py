@@ -1,4 +1,4 @@
-"""What the intake noted, as events of the run, and in ``skipped.jsonl`` for people."""
+"""Reports the reader's notes as events of the run, and in ``skipped.jsonl`` for people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tell(note: Note, bus: Bus) -> None:
 
 
 class SkippedLog:
-    """Names each piece of input that the present start cannot use, one JSON object a line.
+    """Lists each piece of input that this start cannot use, as JSON lines.
 
     Fields are ``source``, ``reason`` (a few stable words), ``detail`` and ``fate`` (``skipped``:
     no document came of it; ``dropped``: its document has nothing to work on, or repeats another;

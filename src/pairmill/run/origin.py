@@ -1,4 +1,4 @@
-"""What the settings do not say about a folder's starts: from where, and with which recipes.
+"""What the settings do not record about a folder's starts: from where, and with which recipes.
 
 ``.run/origin.json`` lets ``retry`` find inputs that were named relative to a working directory, and
 lets ``recover`` name the units of rows that were written under earlier settings.
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from pairmill.errors import ChangedError
-from pairmill.quality.thresholds import TABLES
-from pairmill.recipes.registry import make_recipe
+from pairmill.quality.thresholds import VERSION
+from pairmill.recipes.registry import recipe_of_folder
 from pairmill.store.chain import read_manifest
 from pairmill.store.files import atomic_write
 
@@ -46,7 +46,7 @@ class RunOrigin:
 
 
 def read_origin(folder: RunFolder) -> RunOrigin:
-    """What was noted; nothing where that is missing or cannot be read."""
+    """Return what was recorded; empty if it is missing or cannot be read."""
     try:
         found = orjson.loads(folder.origin.read_bytes())
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def read_origin(folder: RunFolder) -> RunOrigin:
 
 
 def recipe_for(folder: RunFolder, settings: Settings) -> tuple[Recipe, str]:
-    """The recipe that a folder goes on with, and a notice where that is not today's.
+    """Return the recipe that a folder continues with, and a notice if it is not the current one.
 
     A folder that was begun with an earlier table of checks keeps it, so that an upgrade of pairmill
     changes nothing in a dataset half-way. ``accept_change`` brings it to today's table, from the
@@ -75,19 +75,14 @@ def recipe_for(folder: RunFolder, settings: Settings) -> tuple[Recipe, str]:
     Raises:
         ConfigError: The settings name no recipe that there is.
     """
-    recipe = make_recipe(settings)
-    known = read_origin(folder).identities
-    if not known or recipe.identity in known or settings.accept_change:
+    recipe, version = recipe_of_folder(settings, folder.state / "recipe")
+    if version == VERSION:
         return recipe, ""
-    for version in TABLES:
-        earlier = make_recipe(settings, checks_table=version)
-        if earlier.identity in known:
-            notice = (
-                f"this folder was begun with version {version} of the checks and keeps it;"
-                " --accept-change applies today's, without a new call"
-            )
-            return earlier, notice
-    return recipe, ""
+    notice = (
+        f"this folder was begun with version {version} of the checks and keeps it;"
+        " --accept-change applies today's, without a new call"
+    )
+    return recipe, notice
 
 
 def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> str:

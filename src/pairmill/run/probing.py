@@ -1,4 +1,4 @@
-"""The first calls of a run: they find out how each pool is to be asked, or why it cannot be."""
+"""First calls of a run: find out how each pool must be asked, or why it cannot be."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = ["PoolProbe", "is_well", "make_question", "make_scout", "settle_mode"]
 
 @dataclass(frozen=True, slots=True)
 class PoolProbe:
-    """One pool that is made ready, and what it is asked for that."""
+    """A pool to be made ready, and the question for it."""
 
     endpoint: Endpoint
     encoder: Encoder
@@ -59,7 +59,7 @@ class PoolProbe:
 
 
 async def make_question(recipe: Recipe, model: str, variant: int = 0) -> ProbeQuestion | None:
-    """A question of the run's own, for a model; another one for each ``variant``."""
+    """Make a question of the run's recipe, for a model."""
     sample = await sample_question(recipe, model, variant)
     if sample is None:
         return None
@@ -124,7 +124,7 @@ def _explained(
 
 
 def _on_silence(timeout_s: float, request: Request) -> str:
-    """What may help where nothing comes: some servers never begin with what they cannot hold."""
+    """Say what may help if nothing comes: some servers never start what they cannot hold."""
     tokens = prompt_chars(request.prompt) // _CHARS_PER_TOKEN
     most = request.prompt.sampling.max_tokens
     return (
@@ -221,7 +221,7 @@ class _OnePool:
 
 
 class _Impatience:
-    """Says once, in the first seconds, why nothing is happening yet."""
+    """Reports once, in the first seconds, why nothing is happening yet."""
 
     def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
         self._bus = bus

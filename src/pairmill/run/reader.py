@@ -1,4 +1,4 @@
-"""From portions to work: what is new, each unit once, with the answers that are already bought."""
+"""Turns batches of chunks into work: new units, each once, with their bought answers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Work(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class UnitBatch:
-    """What one look at the input gave.
+    """Result of one poll of the input.
 
     Attributes:
         work: Units to be done.
@@ -61,7 +61,7 @@ class UnitBatch:
 
 
 class Reader:
-    """Takes portions from the intake and asks the ledger about them.
+    """Takes batches from the intake and looks them up in the ledger.
 
     It is plain synchronous code for a worker thread. ``done_with`` is called from the event loop.
     """
@@ -129,5 +129,5 @@ class Reader:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every unit that was read has ended."""
+        """True if every unit that was read has ended."""
         return not self._active

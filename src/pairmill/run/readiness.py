@@ -1,4 +1,4 @@
-"""Makes the pools of a run ready: those that are there begin, the others join when they are."""
+"""Makes the pools of a run ready: available ones begin, the others join later."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LONGEST_S = 300.0
 
 
 class Readiness:
-    """Several pools on their way to being ready, looked for at the same time.
+    """Several pools that are being made ready at the same time.
 
     Args:
         stations: All pools.

@@ -1,4 +1,4 @@
-"""The copy of a recipe that a run folder keeps, and what has changed in the recipe since.
+"""The copy of a recipe in a run folder, and later changes of the recipe.
 
 ``.run/recipe/`` holds the recipe file as ``recipe.yaml``, with the files that it draws from, and
 ``recipe.json``: the name and version of the recipe, and the digest of a Python recipe's text.
@@ -31,12 +31,12 @@ _MOST_NAMED = 5
 
 
 def copies_in(folder: RunFolder) -> Path:
-    """Where a folder keeps its recipe."""
+    """Return where a folder keeps its recipe."""
     return folder.state / "recipe"
 
 
 def notice_of_copy(recipe: Recipe, folder: RunFolder, given: str) -> str:
-    """A line for people where the folder's copy is used in the given one's place; else ""."""
+    """Return a line for people if the folder's copy replaces the given file; else ""."""
     origin = recipe.origin
     if origin is None or not origin.file.startswith(str(copies_in(folder))):
         return ""
@@ -87,7 +87,7 @@ def keep_copy(folder: RunFolder, recipe: Recipe) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What differs, and the version before."""
+    """The difference, and the earlier version."""
 
     what: str
     version: str

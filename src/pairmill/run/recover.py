@@ -1,4 +1,4 @@
-"""``pairmill recover``: a run folder whose ledger is lost or damaged, made to work again."""
+"""``pairmill recover``: repairs a run folder whose ledger is lost or damaged."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = F
 
 
 def _settings(folder: RunFolder) -> Settings | None:
-    """The settings of the last start; None where nothing of them can be read."""
+    """Return the settings of the last start; None if they cannot be read."""
     with suppress(OSError, ValidationError):
         return Settings.model_validate_json(folder.resolved.read_bytes())
     with suppress(OSError, orjson.JSONDecodeError, ConfigError):

@@ -1,4 +1,4 @@
-"""``pairmill retry``: tombstones asked again, and nothing else."""
+"""``pairmill retry``: asks again about tombstones, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["RetryRequest", "begun", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """Which tombstones to lift, and whom to ask instead of the run's own model.
+    """Tombstones to lift, and the model to ask instead of the run's own.
 
     Attributes:
         begun: The settings that the folder was begun with, which stay its own.
@@ -76,7 +76,7 @@ def prepare(
 
 
 def begun(folder: RunFolder) -> Settings:
-    """The settings of a folder's last start.
+    """Return the settings of a folder's last start.
 
     Raises:
         FolderError: They cannot be read.
@@ -96,7 +96,7 @@ def begun(folder: RunFolder) -> Settings:
 
 
 def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | None:
-    """The units to ask again for a reason, of a chunk or of a pair; None: all tombstones.
+    """Return the units to ask again for a reason, of a chunk or a pair; None: all tombstones.
 
     A chunk that gave other pairs stays as it is: those stand in a shard.
     """
@@ -123,7 +123,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
 
 
 class _Line(NamedTuple):
-    """A line of ``rejected/``: its chunk, and whether it is of one pair only."""
+    """A line of ``rejected/``: its chunk, and whether it is about one pair only."""
 
     chunk: str
     is_pair: bool

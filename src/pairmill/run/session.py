@@ -1,4 +1,4 @@
-"""Where all of it meets: one reader, N workers and one writer, in the only task groups.
+"""Main loop of a run: one reader, N workers and one writer, in the only task groups.
 
     sources -> chunking -> reader -> inbox -> workers -> writer -> journal
                  |                  |
@@ -286,7 +286,7 @@ def _check_places(settings: Settings, *, follows: bool) -> None:
 
 
 def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
-    """The version of reading that a folder goes on with.
+    """Return the reader version that a folder continues with.
 
     Raises:
         UsageError: Its input is to be followed, and that version cannot.
@@ -303,7 +303,7 @@ def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
 
 
 def _keys(settings: Settings) -> list[str]:
-    """The keys that this run may use, which nothing that it writes may hold."""
+    """Return the keys that this run may use, which nothing that it writes may contain."""
     names = {pool.api_key_env for pool in settings.pools} | {settings.api_key_env}
     return [key for name in names if name and (key := os.environ.get(name, "").strip())]
 
@@ -489,7 +489,7 @@ class _Session:
             timeline.close(self._stop.reason or "done")
 
     def _is_idle(self) -> bool:
-        """Whether all that came of an input that is followed is done with."""
+        """Return whether everything from a followed input is finished."""
         return self._settings.follow and self._reader.is_idle
 
     def _questions(self, model: str) -> Questions:
@@ -599,7 +599,7 @@ class _Session:
         )
 
     def _warning(self, *, wrote: bool) -> str:
-        """What is wrong with the pairs or the ratings of this start."""
+        """Describe what is wrong with the pairs or the ratings of this start."""
         settings = self._settings
         rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
         verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)

@@ -189,7 +189,7 @@ class Sharing:
                 self._before[scope] = (now, used)
             elif scope not in self._before:
                 self._before[scope] = (now, used)
-            pause_s = gate.control.paused_until - now
+            pause_s = gate.control.pause.until - now
             is_new = gate.control.epoch > self._epochs.get(scope, 0)
             is_long = is_new and pause_s >= _LEAST_PAUSE_S
             why, exit_code = dead.get(scope, ("", 0))

@@ -1,4 +1,4 @@
-"""What a run may spend and has spent, kept in its folder from one start to the next.
+"""What a run may spend and has spent, stored in its folder between starts.
 
 The ledger holds what every call was charged. The record beside it holds what was spent and the
 worst of what was in flight when it was written, a few times a second. After a kill, whatever the
@@ -32,7 +32,7 @@ __all__ = ["Spending", "open_spending"]
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """A budget, and where it is written down.
+    """A budget, and its record in the folder.
 
     Attributes:
         lost: What an earlier start may have spent without the ledger's knowing; None: nothing.
@@ -67,7 +67,7 @@ def open_spending(
     prices: PriceTable,
     folder: RunFolder,
 ) -> Spending:
-    """The run's budget with what earlier starts spent of it.
+    """Open the run's budget, including what earlier starts spent.
 
     Args:
         settings: The caps.
@@ -121,7 +121,7 @@ def _recorded(path: Path) -> Spent:
 
 
 def _bought(folder: RunFolder, models: Mapping[str, Price | None], prices: PriceTable) -> Spent:
-    """What the ledger's calls were charged at worst; where no price is known, by the dearest."""
+    """Return the maximum charges of the ledger's calls; at the highest price if one is unknown."""
     known = [price for price in models.values() if price]
     dearest = max(known, key=lambda price: price.worst(1, 1), default=None)
     with folder.read_ledger() as lookup:

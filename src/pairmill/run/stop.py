@@ -1,4 +1,4 @@
-"""The wish to end a run early: who asked, why, and with which exit code."""
+"""Request to end a run early: who asked, why, and with which exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class StoppingError(Exception):
 
 
 class Stop:
-    """Asked for at most once with effect: the first reason is the one that counts.
+    """A request to stop; only the first one, with its reason, has an effect.
 
     Attributes:
         is_requested: Whether no new call may be sent.

@@ -1,4 +1,4 @@
-"""How a run ended, and what to tell a person about it."""
+"""How a run ended, and the final lines for people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PER = 1000
 
 
 def fitting_formats(recipe: Recipe) -> tuple[str, ...]:
-    """The export formats that hold what a recipe writes, one for each kind of row, the first first.
+    """Return the export formats that hold a recipe's rows, one per kind, the first one first.
 
     For a recipe in Python, which does not say what it writes: ``messages``.
     """
@@ -93,21 +93,21 @@ class Summary:
 
     @property
     def data(self) -> Path:
-        """The folder of the pairs: ``train-*.jsonl``."""
+        """Folder of the pairs: ``train-*.jsonl``."""
         return self.folder / "data"
 
     @property
     def rejects(self) -> Path:
-        """The folder of what was rejected or dropped, each line with its reason."""
+        """Folder of what was rejected or dropped, each line with its reason."""
         return self.folder / "rejected"
 
     @property
     def skipped_input(self) -> Path:
-        """The file that names each piece of input which this start could not use."""
+        """File that lists each piece of input which this start could not use."""
         return self.folder / "skipped.jsonl"
 
     def lines(self) -> list[str]:
-        """What to tell a person at the end: the sums, what is wrong, how it ended, what is next."""
+        """Return the final lines for people: sums, warnings, how it ended, and next steps."""
         warnings = [f"warning: {self.warning}"] if self.warning else []
         return [*self._sums(), *warnings, *self.ending(), *self._next()]
 
@@ -135,7 +135,7 @@ class Summary:
         return f"${self.usd:,.4f}{doubt}{each}; {tokens}; {time}"
 
     def ending(self) -> list[str]:
-        """How it ended, in one line."""
+        """Describe how it ended, in one line."""
         told = f"{self.pairs:,} pairs in {self.folder}"
         if self.exit_code == EXIT_DONE:
             if self.asked:

@@ -1,4 +1,4 @@
-"""Chunks that failed without an answer: kept back until it is known whose fault that was.
+"""Chunks that failed without an answer: held back until it is known whose fault that was.
 
 A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
 whose failure cost nothing is asked again, later, and so is one whose request may be billed but once
@@ -63,7 +63,7 @@ class _Waiting(Struct):
 
 
 class _Held(Struct, eq=False):
-    """A result that is not written yet."""
+    """A result that is not yet written."""
 
     at: float
     cause: Cause
@@ -104,7 +104,7 @@ class Suspects:
         self._asked_again: dict[str, int] = {}  # by unit
 
     def set_aside(self, work: Work, cause: Cause, *, billed_sends: int) -> bool:
-        """Whether to ask a unit that failed once more, later; if so, it is kept for that.
+        """Return whether to ask a failed unit once more, later; if so, keep it for that.
 
         Not where the server named the chunk itself, or where it was done so often already that the
         failures of others do not explain it. A request that may have been billed is sent once more,
@@ -124,7 +124,7 @@ class Suspects:
         return True
 
     def _most_again(self, cause: Cause, own: int) -> int:
-        """How often a unit is asked again that failed so for nothing.
+        """Return how often a unit that failed without being at fault is asked again.
 
         Once, where others do not; a few times for what speaks of the settings or the account, which
         is no chunk's fault as long as others are answered. Where a share p of the others' calls
@@ -158,7 +158,7 @@ class Suspects:
         return None
 
     async def _is_safe(self, model: str, failed_at: float) -> bool:
-        """Whether a question of our own is answered that was asked after something failed."""
+        """Return whether a question of our own was answered after something failed."""
         async with self._asking:
             if self._asked_at[model] < failed_at and not self._stop.is_requested:
                 began = time.monotonic()
@@ -225,7 +225,7 @@ def _is_unknown(held: _Held) -> bool:
 
 
 def _blamed(unknown: list[_Held], *, has_answers: bool) -> _Held | None:
-    """The failure that the server, the account or the settings may be to blame for."""
+    """Return the failure that the server, the account or the settings may be to blame for."""
     for it in unknown:
         if it.cause.kind.meaning.blame in _NOT_ITS_OWN:
             return it

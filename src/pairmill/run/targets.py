@@ -1,4 +1,4 @@
-"""So many pairs and no more: in all, or of each document.
+"""Quotas of pairs: in all, or per document.
 
 Chunks are handed out only while they could still be needed, counting what is under way as if it
 gave the most that it can. So a target is passed by less than one chunk's pairs, and near the end
@@ -40,7 +40,7 @@ class _Document:
 
 
 class PairTarget:
-    """Decides which units are begun, and when.
+    """Decides which units are started, and when.
 
     Attributes:
         spared: Chunks that were read and not needed.
@@ -77,7 +77,7 @@ class PairTarget:
 
     @property
     def is_full(self) -> bool:
-        """Whether the target in all is reached."""
+        """True if the overall target is reached."""
         return self._target is not None and self._accepted >= self._target
 
     @property
@@ -186,7 +186,7 @@ class PairTarget:
 def make_quota(
     settings: Settings, *, accepted: int, spare: Callable[[str], None]
 ) -> PairTarget | None:
-    """The quota that the settings ask for, if they ask for one; see ``PairTarget``."""
+    """Make the quota that the settings ask for, if any; see ``PairTarget``."""
     if settings.target_pairs is None and settings.per_document is None:
         return None
     evolves = settings.evolve != "off"

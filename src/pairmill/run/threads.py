@@ -1,4 +1,4 @@
-"""Calls that take long or never return, such as reading from a pipe that nobody writes to."""
+"""Threads for calls that take long or never return, such as reading from an idle pipe."""
 
 from __future__ import annotations
 

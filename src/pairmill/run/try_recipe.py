@@ -1,4 +1,4 @@
-"""A few units of a recipe, asked for once and kept nowhere: to see what a prompt brings."""
+"""Runs a recipe on a few units without keeping anything, to try a prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the process is told before a run: which event loop, how many heaps, how to collect."""
+"""Process settings for a run: event loop, malloc arenas, garbage collection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the run does around its recipes: the canary, the cap on repeats, and what is remembered."""
+"""Context of a run's recipes: the canary, the cap on repeats, and remembered values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNTED = 65_536  # instructions whose repeats are counted, the latest ones: ab
 
 
 class Repeats:
-    """Counts how often an instruction came, in bounded memory: the longest unseen is forgotten."""
+    """Counts instructions in bounded memory: the least recently seen is forgotten."""
 
     def __init__(self, most: int | None, counted: int = _COUNTED) -> None:
         """Admit each instruction ``most`` times; any number of times where None."""
@@ -36,7 +36,7 @@ class Repeats:
         self._counts: OrderedDict[int, int] = OrderedDict()
 
     def admit(self, instruction: str) -> bool:
-        """Whether it may come once more. Case, spacing and punctuation do not matter."""
+        """Return whether it may come once more. Case, spacing and punctuation do not matter."""
         if self._most is None:
             return True
         name = hash(words(instruction))
@@ -81,7 +81,7 @@ class CanaryGuard:
 
     @property
     def is_on_trial(self) -> bool:
-        """Whether the canary has not judged yet: `hand_out` may have to wait."""
+        """True if the canary has not judged yet: `hand_out` may have to wait."""
         return not self._judged
 
     async def check(self, job: CheckJob) -> list[Verdict]:
@@ -108,7 +108,7 @@ class CanaryGuard:
             self.stop.request(window.problem, EXIT_FAILED)
 
     def conclude(self) -> str:
-        """What the canary has to say at the end of a run that it let go on; "" where all is well.
+        """Return the canary's verdict at the end of a run that it did not stop; "" if all is well.
 
         Of a run of less than 50 chunks that is all it says; see ``Canary.conclude``.
         """
@@ -116,11 +116,11 @@ class CanaryGuard:
         return window.problem or "" if window else ""
 
     def admit(self, instruction: str) -> bool:
-        """Whether one more pair may have this instruction."""
+        """Return whether one more pair may have this instruction."""
         return self._repeats.admit(instruction)
 
     def recall(self, name: str) -> str | None:
-        """What the run folder keeps under a name."""
+        """Return what the run folder keeps under a name."""
         return self.memory.get(name)
 
     def remember(self, name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""What a worker does with a unit, and what becomes of the ways in which it can end."""
+"""Processes a unit in a worker, and handles the ways in which it can end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = ["WorkerContext", "work_on"]
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What all workers share.
+    """Shared by all workers.
 
     Attributes:
         room: How many tokens one answer may take.
@@ -67,7 +67,7 @@ class _Failure(Struct, frozen=True):
 
     @property
     def is_over(self) -> bool:
-        """Whether the request that failed is not to be sent once more for having been billed."""
+        """True if the failed request must not be sent once more because it may have been billed."""
         return self.billed_sends == 0 or self.billed_sends >= MOST_BILLED
 
 
@@ -81,7 +81,7 @@ async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
 
 
 async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
-    """The next unit; one that is to be asked once more where there is nothing else to do."""
+    """Return the next unit; one to be asked again if there is nothing else to do."""
     if inbox.is_empty and (work := await shop.suspects.take()) is not None:
         return work
     return None if shop.stop.is_requested else await inbox.take()
@@ -125,7 +125,7 @@ def _leave(turn: UnitTurn | None) -> None:
 async def _write(
     work: Work, asker: Asker, shop: WorkerContext
 ) -> tuple[list[Pair], _Failure | None]:
-    """What the recipe wrote, or why it wrote nothing."""
+    """Return what the recipe wrote, or why it wrote nothing."""
     try:
         return await shop.recipe.write(work.chunk, asker), None
     except RejectedError as error:

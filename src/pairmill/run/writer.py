@@ -1,4 +1,4 @@
-"""The one writer: gathers what is finished and commits it in groups, in a thread of its own.
+"""The single writer: collects finished work and commits it in groups, in its own thread.
 
 Rows are made there too, hundreds in a row: the event loop has time for calls, and the same work
 takes half as long where nothing else comes between.
@@ -40,7 +40,7 @@ LOOK_S = 10.0  # between looks at the age of shards, while nothing is committed
 
 
 class Writer:
-    """Takes answers and results without waiting; commits them every ``interval_s`` at most.
+    """Accepts answers and results without waiting; commits them at least every ``interval_s``.
 
     Order is kept: an answer is committed before, or together with, the result that rests on it.
     Nobody waits for a commit but ``drain``, and a worker when the disk falls far behind. On a disk
@@ -120,7 +120,7 @@ class Writer:
 
     @property
     def is_behind(self) -> bool:
-        """Whether workers are to wait for room."""
+        """True if workers must wait for room."""
         return not self._room.is_set()
 
     async def wait_for_room(self) -> None:

@@ -184,7 +184,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
 
 
 def _over_time(timeline: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The pace of all starts as a row of blocks, and what each stage took."""
+    """Return the pace of all starts as a row of blocks, and the cost of each stage."""
     rates = [
         pairs * 60 / start["step_s"] for start in timeline["starts"] for pairs in start["pairs"]
     ]
@@ -214,7 +214,7 @@ def _means(rates: Sequence[float]) -> list[float]:
 
 
 def _blocks(values: Sequence[float]) -> str:
-    """A chart of one line, on a scale from 0 to the highest."""
+    """Draw a chart of one line, on a scale from 0 to the highest."""
     highest = max(values) or 1.0
     return "".join(_BLOCKS[round(value / highest * (len(_BLOCKS) - 1))] for value in values)
 

@@ -12,8 +12,8 @@ from pairmill.chunking.reader import read_chunks
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import PairmillError
 from pairmill.llm.estimate import prompt_chars
-from pairmill.recipes.registry import for_unit, make_recipe
-from pairmill.recipes.trials import MOST_EARLY
+from pairmill.recipes.planted_faults import MOST_EARLY
+from pairmill.recipes.registry import for_unit, make_recipe, recipe_of_folder
 from pairmill.records import Chunk, digest
 from pairmill.service.rehearsal import rehearse_unit
 from pairmill.sources.notes import InputFate
@@ -84,7 +84,7 @@ async def survey(settings: Settings) -> Survey:
         FolderError: The run folder's ledger is damaged.
         ConfigError: There is no such recipe.
     """
-    recipe = make_recipe(settings)
+    recipe, _ = recipe_of_folder(settings)
     settings = for_unit(settings, recipe)
     fates = dict.fromkeys(InputFate, 0)
     reasons: Counter[str] = Counter()

@@ -142,7 +142,7 @@ class ShareMember:
 
     @property
     def has_joined(self) -> bool:
-        """Whether it was ever written that it takes part."""
+        """True if its participation was ever written."""
         return self._has_joined
 
     @property
@@ -224,7 +224,7 @@ class ShareMember:
             self.grant = plan.after
 
     def leave(self, record: ShareRecord, spent: Money) -> ShareRecord:
-        """The record without this member, and with all money given back that was not spent."""
+        """Return the record without this member, with all unspent money given back."""
         new = record.copied()
         new.members.pop(self.name, None)
         account = new.accounts.setdefault(self._account, PurseAccount())
@@ -312,7 +312,7 @@ class ShareMember:
     def _money(
         self, record: ShareRecord, account: PurseAccount, need: MoneyNeed
     ) -> tuple[Money, bool]:
-        """What the account is allowed from now on, and whether more may come."""
+        """Return what the account is allowed from now on, and whether more may come."""
         others = record.allowed()
         count = len(record.members)
         ahead_s = max(_SLICE_S, _SLICE_RENEWALS * self._renew_s)
@@ -333,7 +333,7 @@ class ShareMember:
         return Money(dollars, tokens), may_grow
 
     def _others_may_return(self, record: ShareRecord) -> bool:
-        """Whether a member is there that may yet give money back."""
+        """Return whether there is a member that may yet give money back."""
         for member in record.members.values():
             account = record.accounts.get(member.account)
             if member.account != self._account and account and account.has_left:
@@ -348,7 +348,7 @@ def want_of(
     limits: Mapping[str, float],
     seconds: float,
 ) -> float:
-    """The part of a quota that a process could use, by what it did of late.
+    """Return the part of a quota that a process could use, by its recent activity.
 
     Args:
         share: What it held.
@@ -370,7 +370,7 @@ def want_of(
 def _lease(
     cap: int | None, taken: int, allowed: int, used: int, wanted: int, soon: int, members: int
 ) -> tuple[int, bool]:
-    """What may have been spent from now on in one currency; and whether the next call fits in it.
+    """Return what may have been spent in one currency; and whether the next call fits in it.
 
     Args:
         cap: Of all accounts; None: there is none, and nothing is leased.

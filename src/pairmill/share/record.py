@@ -42,7 +42,7 @@ class Money(Struct, frozen=True):
         return Money(self.picodollars + other.picodollars, self.tokens + other.tokens)
 
     def at_most(self, other: Money) -> Money:
-        """The smaller of both, in each currency."""
+        """Return the smaller of both, in each currency."""
         return Money(min(self.picodollars, other.picodollars), min(self.tokens, other.tokens))
 
 
@@ -77,7 +77,7 @@ class PurseAccount(Struct):
 
     @property
     def has_left(self) -> bool:
-        """Whether it was allowed more than it has spent, in a currency that is capped."""
+        """True if it was allowed more than it has spent, in a capped currency."""
         allowed, spent = self.allowed, self.spent
         return allowed.picodollars > spent.picodollars or allowed.tokens > spent.tokens
 
@@ -122,22 +122,22 @@ class ShareRecord(Struct):
     scopes: dict[str, QuotaScope] = field(default_factory=dict)
 
     def copied(self) -> ShareRecord:
-        """A record of its own with the same content."""
+        """Copy the record."""
         return decode(encode(self), "")
 
     def free_share(self, scope: str) -> float:
-        """The part of a quota that nobody holds."""
+        """Return the part of a quota that nobody holds."""
         return max(0.0, 1.0 - sum(it.shares.get(scope, 0.0) for it in self.members.values()))
 
     def allowed(self) -> Money:
-        """What all accounts were allowed."""
+        """Return the total allowance of all accounts."""
         total = Money()
         for account in self.accounts.values():
             total += account.allowed
         return total
 
     def spent(self) -> Money:
-        """What all accounts were last known to have spent."""
+        """Return the last known spending of all accounts."""
         total = Money()
         for account in self.accounts.values():
             total += account.spent
@@ -145,7 +145,7 @@ class ShareRecord(Struct):
 
 
 def fair_share(wants: Iterable[float], mine: float) -> float:
-    """What a member that wants ``mine`` gets of 1, where all with ``wants`` share fairly.
+    """Return the share of 1 for a member that wants ``mine``, if all ``wants`` share fairly.
 
     Nobody gets more than wanted; what is left is dealt out evenly among the others (max-min
     fairness, by water-filling: Bertsekas and Gallager, Data Networks, section 6.5).
@@ -167,12 +167,12 @@ def fair_share(wants: Iterable[float], mine: float) -> float:
 
 
 def encode(record: ShareRecord) -> bytes:
-    """The record as JSON."""
+    """Serialize the record as JSON."""
     return msgspec.json.encode(record)
 
 
 def decode(data: bytes | None, where: str) -> ShareRecord:
-    """The record of some bytes; an empty one for None.
+    """Parse a record; an empty one for None.
 
     Raises:
         FolderError: They are no record, or a newer version's.

@@ -1,4 +1,4 @@
-"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is an input of its own."""
+"""Archives of crawls (WARC, WET), and of files (zip, tar): each member is a separate input."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ _DOCUMENT_PARTS = ("word/document.xml", "ppt/presentation.xml", "xl/workbook.xml
 
 
 def read_warc(opener: Opener) -> Documents:
-    """Yield the pages of a crawl: of responses the article, of conversions (WET) the text."""
+    """Yield the pages of a crawl: the article of a response, the text of a conversion (WET)."""
     from warcio.archiveiterator import ArchiveIterator  # noqa: PLC0415 (an extra)
     from warcio.exceptions import ArchiveLoadFailed  # noqa: PLC0415
 
     number = 0
+    records = ArchiveIterator(_Reading(opener.stream), no_record_parse=False)
+    records.INC_RECORD = ""  # else it would write parts of what was crawled to the terminal
     try:
-        for record in ArchiveIterator(_Reading(opener.stream), no_record_parse=False):
+        for record in records:
             number += 1
             where = f"#{number}"
             url = record.rec_headers.get_header("WARC-Target-URI")
@@ -65,6 +67,9 @@ def read_warc(opener: Opener) -> Documents:
         opener.skip("", "broken WARC", f"{str(error)[:150]}; what came before it is kept")
     if not number:
         opener.skip("", "no records")
+    elif records.err_count:
+        detail = f"{records.err_count} records are longer than they say; the rest of these is lost"
+        opener.notice("broken WARC", detail)
 
 
 def _page(record: object, where: str, url: str | None, opener: Opener) -> Documents:
@@ -103,7 +108,7 @@ def _body(stream: Stream, most: int) -> bytes | None:
 
 
 class _Reading:
-    """A stream that can also be asked for all of it, as archive libraries do."""
+    """A stream with a ``read`` of everything, as archive libraries need."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -124,9 +129,14 @@ def read_zip(opener: Opener) -> Documents:
             opener.skip("", "broken archive", str(error))
             return
         with archive:
-            for member in archive.infolist()[:_MOST_MEMBERS]:
-                if member.is_dir() or _is_passed_over(member.filename):
-                    continue
+            members = [
+                it
+                for it in archive.infolist()[:_MOST_MEMBERS]
+                if not (it.is_dir() or _is_passed_over(it.filename))
+            ]
+            if not members:
+                opener.skip("", "no records", "an archive without files")
+            for member in members:
                 if member.flag_bits & 1:
                     opener.skip(f"/{plain_line(member.filename)}", "encrypted")
                     continue
@@ -137,16 +147,21 @@ def read_zip(opener: Opener) -> Documents:
 
 
 def read_tar(opener: Opener) -> Documents:
-    """Yield the documents of the members, in their order; links and devices are passed over."""
+    """Yield the documents of the members, in order; links and devices are skipped."""
+    found = False
     try:
         with tarfile.open(fileobj=_Reading(opener.stream), mode="r|*") as archive:  # type: ignore[call-overload]
             for member in archive:
                 if not member.isreg() or _is_passed_over(member.name):
                     continue
+                found = True
                 taken = functools.partial(_tar_member, archive, member)
                 yield from _read_member(opener, member.name, taken, member.size)
     except (tarfile.TarError, EOFError, ValueError) as error:
         opener.skip("", "broken archive", f"{error}; what came before it is kept")
+    else:
+        if not found:
+            opener.skip("", "no records", "an archive without files")
 
 
 def _tar_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Stream:
@@ -181,7 +196,7 @@ def _read_member(
 
 
 class _Bounded:
-    """A member's bytes, as long as they do not grow beyond any text."""
+    """A member's bytes, as long as they do not exceed any plausible text."""
 
     def __init__(self, stream: Stream, packed_bytes: int) -> None:
         self._stream = stream

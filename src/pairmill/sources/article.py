@@ -1,4 +1,4 @@
-"""What one page, PDF or other document gives: its text as Markdown, and what it says of itself."""
+"""Result of reading one page, PDF or other document: its text as Markdown, and its metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Article"]
 
 
 class Article(Struct, frozen=True, array_like=True):
-    """An article on its way out of the process that read it.
+    """An article, as sent by the process that read it.
 
     Attributes:
         text: Markdown; empty where nothing was found.

@@ -1,4 +1,4 @@
-"""What a reader of a format is given, and what it yields: the door for formats of a user's own.
+"""Interface of readers, and what they are given: the basis of a user's own formats.
 
 A format is a `SourceFormat`: a name, the endings of its files, and ``documents(opener)``, which
 yields `Document` values. The opener gives bytes (as a stream, whole, or in a file that can seek),
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from pairmill.records import Document
+from pairmill.sources.characters import plain_line
 from pairmill.sources.extractors import ExtractionError
 from pairmill.sources.notes import InputFate, Note, Watch
 from pairmill.sources.streams import BLOCK_BYTES, Stream, open_regular
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Deferred", "Documents", "Opener", "SourceFormat", "too_long"]
 
-_SPOOLED_BYTES = 2**24  # a file that must seek is held in memory up to here, then on disk
-_MOST_EXTRACTED_BYTES = 2**28  # of one PDF, book or page; they are held in memory as a whole
+_LONGEST_DETAIL = 600  # characters
+_SPOOLED_BYTES = 2**24  # a seekable file is kept in memory up to this size, then on disk
+_MOST_EXTRACTED_BYTES = 2**28  # limit of one PDF, book or page, which are held in memory completely
 
 Make = Callable[["Article"], Document]
 
@@ -45,7 +47,7 @@ class Deferred:
     size: int
 
     def resolve(self) -> Iterator[Document]:
-        """Wait for them; what gives no document is reported.
+        """Wait for them; input without a document is reported.
 
         Raises:
             StoppedError: No process can be started now.
@@ -80,10 +82,10 @@ class SourceFormat:
         name: What to call it in messages: ``CSV``, ``PDF``.
         endings: Of file names, with their dots, in lower case: ``(".csv", ".tsv")``.
         documents: Yields the documents of one input.
-        is_text: Whether the opener's stream is UTF-8 (recoded from UTF-16 and the like).
-        extra: The extra that installs what the reader needs; empty: nothing is needed.
-        modules: Which modules these are.
-        changed_in: The version of reading since which it yields other text than before; see
+        is_text: True if the opener's stream is UTF-8 (recoded from UTF-16 and the like).
+        extra: The extra that installs the reader's dependencies; empty: none are needed.
+        modules: Modules of these dependencies.
+        changed_in: Reader version since which it yields other text than before; see
             `pairmill.chunking.clean.READING_VERSION`.
     """
 
@@ -144,7 +146,8 @@ class Opener:
 
     def skip(self, where: str, reason: str, detail: str = "") -> None:
         """Report a piece that gives no document; ``where`` is added to the label."""
-        self.watch(Note(InputFate.SKIPPED, f"{self.label}{where}", reason, detail))
+        told = plain_line(detail, _LONGEST_DETAIL)  # some of it is what the input says
+        self.watch(Note(InputFate.SKIPPED, f"{self.label}{where}", reason, told))
 
     def skip_missing(self, where: str = "", problem: str = "") -> None:
         """Report that what the format's reader needs is not installed, or is broken."""
@@ -153,7 +156,7 @@ class Opener:
 
     def notice(self, reason: str, detail: str = "") -> None:
         """Report something worth a line, by which nothing is lost."""
-        self.watch(Note(InputFate.NOTICE, self.label, reason, detail))
+        self.watch(Note(InputFate.NOTICE, self.label, reason, plain_line(detail, _LONGEST_DETAIL)))
 
     def read_all(self, most: int | None = None) -> bytes | None:
         """Return all bytes; or report that they are more than ``most``, and return None."""

@@ -1,4 +1,4 @@
-"""Bytes into text: by byte order mark, as UTF-8, as declared, else by what the bytes look like.
+"""Decodes bytes: by byte order mark, as UTF-8, as declared, else by detection.
 
 Labels mean what browsers take them for (WHATWG Encoding Standard): ``gb2312`` is read as GB 18030,
 ``iso-8859-1`` as Windows-1252, because that is what pages with these labels are written in.
@@ -35,15 +35,15 @@ _DECLARED_WITHIN = 4096
 _FEW = (
     0.002  # of the characters: a page with so few broken ones is in the encoding that it declares
 )
-_SAMPLE_BYTES = 2**18  # what a detector looks at
-_LEAST_BYTES = 24  # shorter texts do not show what they are
+_SAMPLE_BYTES = 2**18  # characters examined by a detector
+_LEAST_BYTES = 24  # shorter texts are not conclusive
 _MOST_CHAOS = 0.3
 _LEAST_SHAPE = 0.5
 _CJK_BLOCK = 0x2E
 _WORDS = re.compile(r"[^\W\d_]+")
 _MARKS_OF_TEXT = "«»“”„‘’‚–—…•·°§©®™€£¥ \u00a0¿¡、。，：；？！（）「」『』《》【】・ー～"  # noqa: RUF001
 _WESTERN = ("cp1252",)  # most of what declares nothing, or something wrong
-_LIKELY = [  # what the web is written in; more of them only add wrong guesses
+_LIKELY = [  # encodings in use on the web; more of them only add wrong guesses
     "cp1251", "koi8_r", "cp1252", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257",
     "cp1258", "cp874", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp866",
 ]  # fmt: skip
@@ -72,7 +72,7 @@ _LETTERS = tuple(
 
 
 class Decoded(NamedTuple):
-    """A text, the encoding that it was in, and how many places were not of it."""
+    """A text, its encoding, and the number of invalid places."""
 
     text: str
     encoding: str
@@ -84,8 +84,8 @@ def decode(  # noqa: C901, PLR0911 (a ladder of guesses, the surest first)
 ) -> Decoded | None:
     """Return the text; None: it is in no encoding that can be told.
 
-    UTF-8 that is valid is UTF-8 whatever is declared. What is declared is believed where it fits;
-    else the bytes decide, and UTF-8 with single broken places stays UTF-8.
+    Valid UTF-8 is UTF-8 whatever is declared. A declared encoding is used if it fits; else it is
+    detected, and UTF-8 with single broken places stays UTF-8.
     """
     for mark, encoding in MARKS:
         if data.startswith(mark):

@@ -1,4 +1,4 @@
-"""The process that takes text out of hostile bytes (pages, PDFs ...), and may die of them.
+"""Main function of the process that extracts text from hostile bytes, and may crash on them.
 
 `pairmill.sources.extractors` starts it. Tasks come through the first of its two descriptors, each
 with the time that it may take; by the second leaves a word that it is ready, then the replies. It
@@ -33,7 +33,7 @@ _MOST_FRAMES = 5000  # pages nest; the parsers of their trees recurse
 
 
 class Task(Struct, frozen=True, array_like=True):
-    """What to take text out of; its bytes follow.
+    """Bytes to extract text from; they follow.
 
     Attributes:
         entry: ``module:function`` of ours, which takes bytes and returns articles.
@@ -48,7 +48,7 @@ class Task(Struct, frozen=True, array_like=True):
 
 
 class Extracted(Struct, frozen=True, array_like=True):
-    """What came of a task: articles, or why there are none.
+    """Result of a task: articles, or why there are none.
 
     Attributes:
         missing: Why a library cannot be loaded; empty: all can.

@@ -1,8 +1,8 @@
-"""Text out of hostile bytes, by processes that may be ended: as many as there are cores.
+"""Extracts text from hostile bytes, in processes that may be killed: one per core.
 
-A task that takes too long, or too much memory, or makes a library crash ends its process and is
-reported; the next task starts a new one. Results come in the order of the tasks, and no more than a
-few tasks wait: whoever reads is held back.
+A task that takes too long or too much memory, or crashes a library, ends its process and is
+reported; the next task starts a new one. Results come in the order of the tasks, and only a few
+tasks wait: the reader is slowed down accordingly.
 """
 
 from __future__ import annotations

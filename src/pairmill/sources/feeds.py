@@ -1,4 +1,4 @@
-"""XML that holds articles: WordPress exports (WXR), RSS, Atom, and dumps of MediaWiki.
+"""XML with articles: WordPress exports (WXR), RSS, Atom, and dumps of MediaWiki.
 
 The file is parsed as it is read, element by element, and what was read is forgotten. Declared
 entities are not followed.

@@ -1,4 +1,4 @@
-"""Where code is fenced in Markdown, and how code and tables too long for a chunk are parted."""
+"""Finds fenced code in Markdown, and splits code and tables that are too long for a chunk."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _TABLE = re.compile(
 def fenced_ranges(text: str) -> list[tuple[int, int]]:
     """Return where fenced code begins and ends: from its opening fence to the end of its closing.
 
-    A fence may open in a list item or behind text. One that nothing closes ends at the next
-    heading, or with the text. A row of tildes under a line of text underlines it.
+    A fence may open in a list item or after text. An unclosed one ends at the next heading, or
+    with the text. A row of tildes under a line of text underlines it.
     """
     # One character is found faster than three, and most texts have neither.
     if ("`" not in text or "```" not in text) and ("~" not in text or "~~~" not in text):
@@ -42,7 +42,7 @@ def fenced_ranges(text: str) -> list[tuple[int, int]]:
 
 
 class _Marks:
-    """Where runs of three and more marks stand. Asked in the text's order, it looks at each once.
+    """Positions of runs of three and more marks. Queried in the text's order, it scans each once.
 
     They are found by their characters, in a tenth of the time that the pattern takes.
     """
@@ -61,7 +61,7 @@ class _Marks:
 
 
 class _Closings:
-    """Where closing fences stand. Asked in the text's order, it looks at each once a length."""
+    """Positions of closing fences. Queried in the text's order, it scans once per length."""
 
     def __init__(self, text: str) -> None:
         self._text = text

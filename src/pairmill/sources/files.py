@@ -1,4 +1,4 @@
-"""Finding the files that are meant: each input as given, folders in a fixed order."""
+"""Finds the input files: each input as given, folders in a fixed order."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def check_inputs(
     *,
     may_be_empty: bool = False,
 ) -> None:
-    """Look at every input before the first is read, so that a mistake is told at once.
+    """Check every input before the first is read, so that mistakes are reported at once.
 
     With ``may_be_empty``, a folder need not hold a file yet.
 
@@ -133,8 +133,8 @@ def check_inputs(
 def find_files(inputs: tuple[str, ...], output: Path, watch: Watch) -> Iterator[FoundFile]:
     """Yield the files of all inputs, as given; those of a folder by name, depth first.
 
-    In folders, hidden files and the run's own output are passed over; what is of no known kind, or
-    leads out of the folder by a link, is reported.
+    In folders, hidden files and the run's own output are skipped; files of unknown kinds and links
+    out of the folder are reported.
     """
     for given in inputs:
         if given == STANDARD_INPUT:

@@ -1,7 +1,7 @@
-"""How our own processes speak over a pipe: typed MessagePack values, each after its length.
+"""Messages between our own processes over a pipe: typed MessagePack with a length prefix.
 
-What comes from a process that reads hostile pages is decoded by type and checked; anything else is
-a broken frame. Decoding runs no code and builds nothing but the named type.
+Data from a process that reads hostile pages is decoded by type and validated; anything else is a
+broken frame. Decoding runs no code and builds only the named type.
 """
 
 from __future__ import annotations

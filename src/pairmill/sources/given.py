@@ -1,8 +1,8 @@
-"""Documents that a Python program holds in memory, written down so that a later start finds them.
+"""Documents in the memory of a Python program, written to a file so that a later start finds them.
 
-A run is gone on with by reading its input again, in another process and perhaps on another day. So
-what is no path becomes a JSONL file beside the run folder, ``NAME-documents.jsonl``: the same
-documents give the same bytes, and it can be named as input on the command line as well.
+A run is resumed by reading its input again, in another process and perhaps on another day. So
+documents in memory become a JSONL file beside the run folder, ``NAME-documents.jsonl``: the same
+documents give the same bytes, and it can be used as input on the command line as well.
 """
 
 from __future__ import annotations

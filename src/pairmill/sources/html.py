@@ -1,4 +1,4 @@
-"""HTML pages: the article as Markdown, without what stands around it; see `pages`."""
+"""HTML pages: the article as Markdown, without everything around it; see `pages`."""
 
 from __future__ import annotations
 

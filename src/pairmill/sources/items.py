@@ -1,7 +1,7 @@
 """JSON files: a list, an object that wraps a list, one object, or several in a row; streamed.
 
-The list is never decoded as a whole. A scanner cuts it into its items, each of which is decoded by
-itself, so that memory is bounded by the longest item and one broken item does not spoil the rest.
+The list is never decoded as a whole. A scanner splits it into items, which are decoded one by one,
+so that memory is bounded by the longest item and a broken item does not affect the others.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _wraps(tape: _Tape, is_wrapper: bool) -> bool:
 
 
 class _Tape:
-    """A stream read through a buffer that holds no more than one item and one block.
+    """A stream read through a buffer that holds at most one item and one block.
 
     Attributes:
         at: The cursor, an offset in the buffer.

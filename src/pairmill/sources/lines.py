@@ -1,4 +1,4 @@
-"""JSON Lines: one record a line, whatever the lines hold."""
+"""JSON Lines: one record per line, whatever the lines hold."""
 
 from __future__ import annotations
 

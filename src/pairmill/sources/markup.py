@@ -1,7 +1,7 @@
-"""Markup for people that is no Markdown: reStructuredText, AsciiDoc, LaTeX, MediaWiki, notebooks.
+"""Markup other than Markdown: reStructuredText, AsciiDoc, LaTeX, MediaWiki, notebooks.
 
-Each becomes Markdown line by line: headings, code with its language, lists; what only steers a
-renderer goes. Code is copied as it stands, without the indentation that marks it.
+Each is converted to Markdown line by line: headings, code with its language, lists; instructions
+for a renderer are removed. Code is copied unchanged, without the indentation that marks it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What reading tells its watcher: one frozen value for each thing that happened.
+"""Reports of the reader to its watcher: one frozen value for each event.
 
-The watcher is a plain function that counts and logs; it never decides. A note holds file names,
+The watcher is a plain function that counts and logs; it never decides. A note contains file names,
 numbers and short words, never the text of an article.
 """
 
@@ -15,7 +15,7 @@ __all__ = ["InputFate", "Note", "Watch"]
 
 
 class InputFate(StrEnum):
-    """What became of a piece of input."""
+    """What happened to a piece of input."""
 
     READ = "read"  # a document came out of its source
     SKIPPED = "skipped"  # a file or record that cannot be used: no document

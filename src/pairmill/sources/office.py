@@ -1,4 +1,4 @@
-"""Office documents, books and PDFs. Their parsers run in processes that may be ended."""
+"""Office documents, books and PDFs. Their parsers run in processes that may be killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How reading starts Python beside itself, and what such a process gets to know."""
+"""Starts Python child processes for reading, and limits what they get to know."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LAST_WORDS_BYTES = 4096
 
 
 class Process:
-    """One of our modules in a Python of its own, spoken to by frames.
+    """One of our modules in its own Python process, which communicates by frames.
 
     Its ``main()`` is called with the numbers of two descriptors as arguments: where frames come
     from, and where they go. Those are its alone: what a library prints is kept as its last words.

@@ -1,4 +1,4 @@
-"""One JSON record into one document: which field is the text, and what stands beside it.
+"""Converts a JSON record to a document: finds its text and its metadata.
 
 Understood without being told: the article format of the LLM Engineer's Handbook crawler
 (``content`` a string, or a mapping with ``Title``, ``Subtitle``, ``Content``, ``language``), the
@@ -69,7 +69,7 @@ _MAX_DEPTH = 2  # mappings within mappings that are searched
 
 
 class Decoder:
-    """Decodes the records of one input, and counts those that it had to mend."""
+    """Decodes the records of one input, and counts those that needed repair."""
 
     def __init__(self, opener: Opener) -> None:
         self.opener = opener
@@ -209,7 +209,7 @@ def _date(data: dict[str, Any]) -> str | None:
 
 
 def _license(data: dict[str, Any]) -> str | None:
-    """What a record names as its licence, itself or in its metadata."""
+    """Find the licence of a record, in itself or in its metadata."""
     for level in (data, data.get("metadata"), data.get("meta")):
         if not isinstance(level, dict):
             continue

@@ -1,4 +1,4 @@
-"""Which format reads what: by the name's ending, and by what the first bytes look like."""
+"""Selects the format of an input: by the ending of its name, and by its first bytes."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def ending_of(name: str) -> str:
 
 
 class Formats:
-    """The formats of a run: a user's own first, then those that come along, then installed ones."""
+    """Formats of a run: a user's own first, then built-in ones, then installed ones."""
 
     def __init__(self, own: Iterable[str] = ()) -> None:
         """Take names of a user's own formats, as ``module:attribute``.

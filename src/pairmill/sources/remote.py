@@ -1,4 +1,4 @@
-"""Inputs that lie elsewhere: files by URL, through fsspec.
+"""Remote inputs: files by URL, through fsspec.
 
 Only what the user names is read: one file, or the files below a folder of an object store. Links
 that stand in documents, or on a page of a web server, are never followed.
@@ -121,7 +121,7 @@ def find_remote(given: str) -> Iterator[RemoteFile]:
 
 
 class RemoteStream:
-    """The bytes of a remote file; a connection that breaks is taken up where it was."""
+    """The bytes of a remote file; a broken connection is resumed where it was."""
 
     def __init__(self, file: RemoteFile) -> None:
         """Open it.

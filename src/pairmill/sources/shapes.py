@@ -1,4 +1,4 @@
-"""The shapes in which crawlers and exports hold articles: wrappers, maps, lists of blocks.
+"""Shapes of articles in crawls and exports: wrappers, maps, lists of blocks.
 
 Scrapy, Firecrawl, Jina, Diffbot, Ghost, Elasticsearch, the Hugging Face datasets server; maps of
 an id to a record, or of an address to a text; the blocks of EditorJS, Notion, ProseMirror.

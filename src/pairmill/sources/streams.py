@@ -1,4 +1,4 @@
-"""Bytes from anywhere: plain files, gzip with a cap, UTF-16, standard input.
+"""Byte streams: plain files, gzip with a cap, UTF-16, standard input.
 
 Each is an object whose ``read(size)`` returns at most ``size`` bytes, and none only at the end.
 """
@@ -40,11 +40,11 @@ _ZLIB_GZIP = 31  # wbits: gzip header and trailer expected
 
 
 class BombError(InputError):
-    """Packed data that grows beyond any text."""
+    """Compressed data that exceeds any plausible text."""
 
 
 class Stream(Protocol):
-    """What every reader reads from."""
+    """Input of every reader."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes; none only at the end."""
@@ -94,7 +94,7 @@ class Rewound:
 
 
 class Piped:
-    """Standard input: hands over what is there, and does not wait for a full block."""
+    """Standard input: returns what is available, without waiting for a full block."""
 
     def __init__(self, stream: Source) -> None:
         # Below Python's buffer: a thread that waits in there keeps the interpreter from ending.
@@ -170,7 +170,7 @@ class Gunzip:
 
 
 class Recoded:
-    """A stream in another encoding, as UTF-8; what cannot be decoded becomes U+FFFD."""
+    """A stream recoded to UTF-8; undecodable bytes become U+FFFD."""
 
     def __init__(self, stream: Stream, encoding: str) -> None:
         self._stream = stream

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pairmill.sources.encodings import decode
 from pairmill.sources.records import Decoder, document_of
@@ -108,18 +108,35 @@ def read_arrow(opener: Opener) -> Documents:
 
     with _damage_skipped(opener), opener.seekable() as file:
         is_file = file.read(6) == b"ARROW1"
-        file.seek(0)
+        bounded = _BoundedFile(file)
         if is_file:
-            reader = pyarrow.ipc.open_file(file)
+            reader = pyarrow.ipc.open_file(bounded)
             batches = (reader.get_batch(at) for at in range(reader.num_record_batches))
         else:
-            batches = iter(pyarrow.ipc.open_stream(file))
+            batches = iter(pyarrow.ipc.open_stream(bounded))
         parts = (
             batch.slice(at, _BATCH_ROWS).to_pylist()
             for batch in batches
             for at in range(0, batch.num_rows, _BATCH_ROWS)
         )
         yield from _rows_of(parts, opener)
+
+
+class _BoundedFile:
+    """A file of which no more is asked for than it has: damaged tables name any size."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return so many bytes, or what there is."""
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if size < 0 else min(size, left))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
 
 
 @contextmanager

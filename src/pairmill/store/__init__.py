@@ -1,1 +1,1 @@
-"""What is durable: the ledger, the shards, the run folder."""
+"""Durable state: the ledger, the shards, the run folder."""

@@ -1,4 +1,4 @@
-"""The chain between ledger, shards and manifest: how a ledger that is older than its shards shows.
+"""Chain between ledger, shards and manifest: detects a ledger that is older than its shards.
 
 Every ledger has an id and a generation, which each transaction raises by one. Three witnesses
 outside the database say how far it had come:
@@ -65,7 +65,7 @@ def new_chain_id() -> str:
 
 
 class GenerationLog:
-    """``.run/generation``: appended to after each commit, and never waited for.
+    """``.run/generation``: appended to after each commit, without waiting for the disk.
 
     A line that cannot be written is left out: an older one says less, and nothing untrue.
     """
@@ -216,7 +216,7 @@ def _names(place: Path) -> list[str]:
 
 
 def _told(folder: RunFolder) -> LedgerChain | None:
-    """The chain in the manifest."""
+    """Return the chain in the manifest."""
     found = read_manifest(folder.manifest).get("chain")
     if not isinstance(found, dict):
         return None

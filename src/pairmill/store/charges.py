@@ -1,4 +1,4 @@
-"""What calls were charged and why lines were dropped, as values: sums by model and outcome.
+"""Charges of calls and reasons of dropped lines, as values: sums by model and outcome.
 
 What answers took is counted in any case; a charge says what it cost. So a bill has two sources:
 the sums of all answers by model, and the sums of charges.
@@ -22,7 +22,7 @@ _NAME_CHARS = 200
 
 
 class CallCharge(NamedTuple):
-    """What one call was charged.
+    """Charge of one call.
 
     Attributes:
         model: As the reply named it; as it was asked for where there was none.
@@ -42,7 +42,7 @@ class CallCharge(NamedTuple):
 
 
 class DropKey(NamedTuple):
-    """Why a line stands in ``rejected/``.
+    """Why a line is in ``rejected/``.
 
     Attributes:
         scope: ``chunk``: the chunk was rejected; ``empty``: it held nothing to write about;
@@ -54,7 +54,7 @@ class DropKey(NamedTuple):
 
 
 class CallTotals(NamedTuple):
-    """What the answers of one model took, as the reply named it."""
+    """Totals of one model's answers, under the name in the replies."""
 
     model: str
     calls: int
@@ -93,7 +93,7 @@ class ChargeSum(NamedTuple):
 
 
 class ChargeSums:
-    """Charges that wait for the next commit, summed up by model and outcome."""
+    """Charges waiting for the next commit, summed up by model and outcome."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, str], ChargeSum] = {}
@@ -142,7 +142,7 @@ class ChargeSums:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What all calls of all starts were charged.
+    """Charges of all calls of all starts.
 
     Attributes:
         answers: Calls that were answered, whose answers are kept.

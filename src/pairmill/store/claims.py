@@ -1,4 +1,4 @@
-"""Which unit was the first of a corpus to bring what: the names that units claimed."""
+"""Names claimed by units: which unit of a corpus was the first to have what."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NAME_BYTES = 16
 
 
 class ClaimStore:
-    """Names and the units that hold them, in constant memory.
+    """Names and the units that own them, in constant memory.
 
     A claim is safe from the end of the process, not from the end of power: then what it stood for
     may be brought once more.
@@ -93,7 +93,7 @@ class ClaimStore:
 
 
 def held_by(path: Path, scope: str, unit: str, names: Sequence[str]) -> list[bool]:
-    """Whether each name is the unit's, or nobody's, by a file that is only read."""
+    """Return whether each name is the unit's, or nobody's, by a file that is only read."""
     if not path.exists():
         return [True] * len(names)
     own = bytes.fromhex(unit)

@@ -1,4 +1,4 @@
-"""What every ledger has to do, as checks that a test runs against a ledger of one's own."""
+"""Contract of every ledger, as checks for tests of a user's own ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of documents, chunks and pairs, as sums that add up.
+"""Outcome of documents, chunks and pairs, as sums that add up.
 
 ``documents = used + skipped by reason``; ``chunks = written + empty + rejected + to do``;
 ``pairs = kept + superseded + dropped by reason``. Card, manifest, report, ``status``, the live line
@@ -53,7 +53,7 @@ _FRESH_S = 30.0  # a pace that is older than this is of a run that was killed
 
 @dataclass(frozen=True, slots=True)
 class InputCounts:
-    """What the last start that looked at the input found there.
+    """What the last start that read the input found there.
 
     Attributes:
         read: Documents that came out of their sources.
@@ -152,7 +152,7 @@ class RunCounts:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> RunCounts:
-        """The sums that `to_json` gave.
+        """Restore the sums from the output of `to_json`.
 
         Raises:
             LookupError: One is missing.
@@ -180,7 +180,7 @@ class RunCounts:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The sums as plain values under stable names."""
+        """Return the sums as plain values under stable names."""
         return {
             "documents": {
                 "all": self.documents,
@@ -231,7 +231,7 @@ def read_pace(folder: RunFolder, now: float) -> float | None:
 
 
 def describe(counts: RunCounts) -> list[tuple[str, str]]:
-    """The sums for people: a name and a line each for documents, chunks and pairs."""
+    """Describe the sums: a name and a line each for documents, chunks and pairs."""
     skipped = sum(counts.skipped.values())
     documents = f"{counts.documents:,} = {counts.used:,} used + {skipped:,} skipped"
     chunks = f"{counts.chunks:,} = {counts.written:,} written + {counts.empty:,} empty"
@@ -265,7 +265,7 @@ def saved(counts: RunCounts, tokens: int, usd: float | None) -> tuple[int, float
 
 
 def describe_saved(counts: RunCounts, tokens: int, usd: float | None) -> list[tuple[str, str]]:
-    """What duplicates saved, as a name and a line for people; [] where there are none."""
+    """Describe what duplicates saved, as a name and a line; [] if there are none."""
     if not counts.repeated:
         return []
     line = f"{counts.repeated:,} chunks not asked about"
@@ -278,7 +278,7 @@ def describe_saved(counts: RunCounts, tokens: int, usd: float | None) -> list[tu
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
-    """The most frequent reasons, in brackets; "" where there are none."""
+    """Format the most frequent reasons, in brackets; "" if there are none."""
     if not counts:
         return ""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -381,7 +381,7 @@ def add_up(
 
 
 def read_input_counts(folder: RunFolder) -> InputCounts:
-    """What a run last found in its input; nothing where that was not kept."""
+    """Return what a run last found in its input; empty if that was not kept."""
     try:
         found = orjson.loads((folder.state / _FILE).read_bytes())
         return InputCounts(**{**found, "inputs": tuple(found["inputs"])})

@@ -1,4 +1,4 @@
-"""What goes into the ledger and comes out of it, as frozen values."""
+"""Values that go into and come out of the ledger."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _NOTHING = Usage()
 
 
 class UnitKey(Struct, frozen=True):
-    """A unit's name, and the name of the chunk that it works on: 32 hex digits each."""
+    """Id of a unit, and id of its chunk: 32 hex digits each."""
 
     unit_id: str
     chunk_id: str
 
 
 class PaidAnswer(Struct, frozen=True):
-    """One answer that was bought, and for what."""
+    """One bought answer, and its request."""
 
     call_id: str
     unit_id: str
@@ -75,7 +75,7 @@ class UnitOutcome(Struct, frozen=True):
 
 
 class BilledSend(Struct, frozen=True):
-    """One request's sends that may have been billed, and what the last of them came to.
+    """Sends of one request that may have been billed, and the outcome of the last one.
 
     Attributes:
         call_id: The request: 32 hex digits, as ``unit_id`` and ``chunk_id``.
@@ -103,11 +103,11 @@ class BilledSend(Struct, frozen=True):
 
     @property
     def is_answer(self) -> bool:
-        """Whether the last one was a reply that counted its tokens: an answer without content."""
+        """True if the last one was a reply that counted its tokens: an answer without content."""
         return self.kind is Kind.BADOUT and self.prompt_tokens + self.completion_tokens > 0
 
     def error(self) -> ProviderError:
-        """The last failure once more, for a request that is not sent again."""
+        """Recreate the last failure, for a request that is not sent again."""
         told = self.detail
         if not self.is_answer:
             times = "once" if self.sends == 1 else f"{self.sends} times"
@@ -129,7 +129,7 @@ class BilledSend(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one commit makes durable: all of it, or none.
+    """What one commit makes durable: all of it, or nothing.
 
     An answer that was found in the ledger is no part of a batch: it has been paid for already.
 
@@ -146,7 +146,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger says about some units.
+    """The ledger's entries for some units.
 
     Attributes:
         finished: Ids of those that are done.
@@ -163,7 +163,7 @@ class Known:
 
 
 class ShardRecord(Struct, frozen=True):
-    """One shard as the ledger knows it: its committed length, its rows, and the hash of both.
+    """One shard in the ledger: its committed length, its rows, and the hash of both.
 
     Attributes:
         kind: ``train`` (pairs) or ``rejected``.
@@ -179,13 +179,13 @@ class ShardRecord(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The file's name, such as ``train-00000.jsonl``."""
+        """File name, such as ``train-00000.jsonl``."""
         return f"{self.kind}-{self.number:05d}.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over everything that was ever committed in a run folder.
+    """Sums over everything ever committed in a run folder.
 
     Attributes:
         units: Outcome to count.

@@ -1,4 +1,4 @@
-"""A run folder's memory of what its recipes call their own fields, and of which type each is.
+"""Types of the recipes' own fields that a run folder has seen.
 
 ``.run/fields.json`` maps each name to a type as ``store.rows.Feature`` has it, lists written as
 JSON lists of one. The dataset card declares the column ``fields`` by it.
@@ -25,7 +25,7 @@ _NAME = "fields.json"
 
 
 def read_fields(state: Path) -> dict[str, Feature]:
-    """The fields of all recipes that a folder has seen; {} where none has any.
+    """Return the fields of all recipes that a folder has seen; {} if none has any.
 
     Args:
         state: The folder's ``.run``.

@@ -48,7 +48,7 @@ _MOUNTS = Path("/proc/self/mounts")
 
 
 class Files(Protocol):
-    """What the store does to a disk. Each operation raises OSError when the disk refuses."""
+    """Disk operations of the store. Each raises OSError if the disk refuses."""
 
     def open(self, path: Path, flags: int) -> int:
         """Open a file, created with the permissions that the umask leaves; never a symlink."""

@@ -1,4 +1,4 @@
-"""The run folder: whose it is, who works in it, and with which settings it was begun.
+"""The run folder: its ownership, lock, and the settings that it was begun with.
 
 data/ rejected/            published shards
 README.md manifest.json    what people and ``datasets`` read first
@@ -45,7 +45,7 @@ _SHOWN = 80  # characters of a setting's value in an error line
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run folder and the places in it.
+    """A run folder and its paths.
 
     Attributes:
         writable: This process holds the lock.
@@ -76,11 +76,11 @@ class RunFolder:
 
     @property
     def state(self) -> Path:
-        """What is pairmill's own: nobody else writes here."""
+        """Folder of pairmill's own files: nobody else writes here."""
         return self.path / ".run"
 
     def published(self, kind: str) -> Path:
-        """Where shards of a kind (``train``, ``rejected``) are published."""
+        """Return where shards of a kind (``train``, ``rejected``) are published."""
         return self.data if kind == "train" else self.rejected
 
     @property
@@ -90,12 +90,12 @@ class RunFolder:
 
     @property
     def ledger(self) -> Path:
-        """The SQLite database of answers and finished units, where its ledger is one."""
+        """SQLite database of answers and finished units, if the ledger is one."""
         return ledger_file(self.state)
 
     @property
     def has_ledger(self) -> bool:
-        """Whether there is a ledger, in whatever state."""
+        """True if there is a ledger, in whatever state."""
         return self.ledgers.is_there(self.state)
 
     def read_ledger(self) -> LedgerReader:
@@ -109,22 +109,22 @@ class RunFolder:
 
     @property
     def generation(self) -> Path:
-        """How many transactions the ledger has seen; see ``chain.py``."""
+        """File with the number of the ledger's transactions; see ``chain.py``."""
         return self.state / "generation"
 
     @property
     def settings(self) -> Path:
-        """The settings that decide what the pairs are, as of the last start."""
+        """File with the settings that determine the pairs, as of the last start."""
         return self.state / "settings.json"
 
     @property
     def timeline(self) -> Path:
-        """What the run did over time, for people."""
+        """File with what the run did over time, for people."""
         return self.state / "timeline.json"
 
     @property
     def exports(self) -> Path:
-        """What was exported from here, a line each, for people."""
+        """File with the exports from this folder, one per line, for people."""
         return self.state / "exports.jsonl"
 
     @property
@@ -134,28 +134,28 @@ class RunFolder:
 
     @property
     def origin(self) -> Path:
-        """Where its starts were made from, and with which recipes."""
+        """File with where its starts were made from, and with which recipes."""
         return self.state / "origin.json"
 
     @property
     def figures(self) -> Path:
-        """What is known of the judge and of evolution; there only where one of them was on."""
+        """File with the figures of judge and evolution; exists only if one of them was on."""
         return self.path / "figures.json"
 
     @property
     def voice(self) -> Path:
-        """How well its answers can be told to be their authors', as ``report`` measured it last."""
+        """File with how well answers can be attributed to their authors; from ``report``."""
         return self.state / "voice.json"
 
     def read_voice(self) -> bytes:
-        """The bytes of ``voice``; b"" where nobody measured it."""
+        """Return the bytes of ``voice``; b"" if it was not measured."""
         try:
             return self.voice.read_bytes()
         except OSError:
             return b""
 
     def read_figures(self) -> bytes:
-        """The figures as they stand there; empty where nothing does, or it cannot be read."""
+        """Return the bytes of the figures; empty if there are none, or they cannot be read."""
         try:
             return self.figures.read_bytes()
         except OSError:
@@ -168,7 +168,7 @@ class RunFolder:
 
     @property
     def card(self) -> Path:
-        """The dataset card."""
+        """Dataset card."""
         return self.path / "README.md"
 
     @property
@@ -284,7 +284,7 @@ def read_folder(path: Path) -> RunFolder:
 def _found(
     path: Path, *, writable: bool = False, version: str = "", given: LedgerStore | None = None
 ) -> RunFolder:
-    """A run folder, with the store that its ledger is kept in."""
+    """Open a run folder, with the store that its ledger is kept in."""
     ledgers = find_store(RunFolder(path).state, SQLITE, given)
     return RunFolder(path, writable=writable, version=version, ledgers=ledgers)
 
@@ -336,7 +336,7 @@ def _is_ours(folder: RunFolder) -> bool:
 
 
 def _is_published(folder: RunFolder) -> bool:
-    """Whether a manifest or a shard shows that a run published here."""
+    """Return whether a manifest or a shard shows that a run published here."""
     if read_manifest(folder.manifest):
         return True
     try:
@@ -349,13 +349,13 @@ def _is_published(folder: RunFolder) -> bool:
 
 
 def _is_bare(folder: RunFolder) -> bool:
-    """Whether it has neither ledger nor settings, but published pairs."""
+    """Return whether it has neither ledger nor settings, but published pairs."""
     is_lost = not (folder.has_ledger or folder.settings.exists() or folder.generation.exists())
     return is_lost and _is_published(folder)
 
 
 def _is_blank(folder: RunFolder) -> bool:
-    """Whether nothing was asked and nothing written: what a start leaves that found no key."""
+    """Return whether nothing was asked and nothing written, as after a start without a key."""
     if holds_shards(folder) or not folder.settings.is_file():
         return False
     if not folder.has_ledger:

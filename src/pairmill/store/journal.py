@@ -1,4 +1,4 @@
-"""The order of durability, in one place.
+"""The order of durable writes, in one place.
 
 A commit appends to the shards and syncs them, and only then tells the ledger, in one transaction,
 what was bought, what is finished, and how long the shards are. Killed in between, the shards are
@@ -60,7 +60,7 @@ class Receipt:
 
 
 class Journal:
-    """All that a run makes durable. Synchronous, and used from one thread.
+    """Everything that a run makes durable. Synchronous, and used from one thread.
 
     After a transient StorageError the same batch, or a larger one, may be committed again: what is
     finished is never written twice. After any other the journal refuses all further work, and the

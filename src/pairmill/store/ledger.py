@@ -1,4 +1,4 @@
-"""What a run asks of its ledger: three protocols, and the one place where a folder finds its own.
+"""Interface of ledgers: three protocols, and the look-up of a folder's own.
 
 A ledger holds every answer that was paid for, how each unit ended, and how far each shard goes. It
 has one writing end, and any number of reading ends that never wait for it. `LedgerStore` makes and
@@ -89,7 +89,7 @@ class Ledger(Protocol):
 
     @property
     def counts_drops(self) -> bool:
-        """Whether every line of ``rejected/`` is counted in it."""
+        """True if every line of ``rejected/`` is counted in it."""
         ...
 
     def count_drops(self, drops: Mapping[DropKey, int]) -> None:
@@ -129,7 +129,7 @@ class Ledger(Protocol):
 
 
 class LedgerReader(Protocol):
-    """A reading end: sees what was committed before each question. Closed by whoever opened it."""
+    """A reading end: sees what was committed before each query. Closed by whoever opened it."""
 
     def known(self, units: Sequence[UnitKey]) -> Known:
         """Say which of up to some 500 units are finished, and what the others' chunks were asked.
@@ -145,7 +145,7 @@ class LedgerReader(Protocol):
         ...
 
     def measured(self) -> Measured:
-        """What finished units took so far: of all of them, or of some thousands drawn by chance."""
+        """Return what finished units took: all of them, or a sample of some thousands."""
         ...
 
     def reopened(self) -> int:
@@ -175,7 +175,7 @@ class LedgerReader(Protocol):
 
 
 class LedgerStore(Protocol):
-    """Where ledgers are kept: makes and opens the one of a run folder.
+    """Creates and opens the ledgers of run folders.
 
     Each method is given the folder's ``.run/``, which is there.
 
@@ -186,7 +186,7 @@ class LedgerStore(Protocol):
     name: str
 
     def is_there(self, state: Path) -> bool:
-        """Whether the folder has a ledger, in whatever state."""
+        """Return whether the folder has a ledger, in whatever state."""
         ...
 
     def create(self, state: Path, version: str, chain: LedgerChain) -> None:

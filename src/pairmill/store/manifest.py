@@ -1,4 +1,4 @@
-"""``manifest.json``: what was published, with checksums, and what it took."""
+"""``manifest.json``: what was published, with checksums, and its cost."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _counts(value: object) -> dict[str, int]:
 
 
 def _origin(folder: RunFolder) -> dict[str, object]:
-    """What a folder that lost its ``.run/`` is rebuilt with: settings and recipes' identities."""
+    """Return what is needed to rebuild a lost ``.run/``: settings and recipes' identities."""
     found: dict[str, object] = {"settings": {}, "identities": []}
     known = ("settings", folder.settings), ("identities", folder.origin), ("prompts", folder.origin)
     for name, path in known:

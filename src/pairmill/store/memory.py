@@ -1,4 +1,4 @@
-"""A ledger in memory: for tests, and to show what a ledger has to do without any database.
+"""A ledger in memory: for tests, and as a reference implementation without a database.
 
 It lives as long as its `MemoryStore`; a run folder made with one can be gone on with by that store
 alone.
@@ -31,7 +31,7 @@ __all__ = ["MemoryLedger", "MemoryLookup", "MemoryStore"]
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """How a unit ended, and what it took."""
+    """How a unit ended, and its usage."""
 
     outcome: Outcome
     reason: str | None
@@ -41,7 +41,7 @@ class _Unit:
 
 @dataclass(slots=True)
 class _Tables:
-    """What one ledger holds."""
+    """Contents of one ledger."""
 
     chain: LedgerChain
     answers: dict[str, dict[str, tuple[str, Completion]]] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class _Tables:
 
 
 class MemoryStore:
-    """A ``LedgerStore`` of run folders to tables in memory."""
+    """A ``LedgerStore``: maps run folders to tables in memory."""
 
     name = "memory"
 

@@ -1,4 +1,4 @@
-"""Bringing the shards to what the ledger says, at each start; and looking whether that is needed.
+"""Brings the shards to the ledger's state at each start, and checks whether that is needed.
 
 A shard is never trusted beyond its committed length, and must hold every byte up to it. What is cut
 off is written again from the ledger's answers.

@@ -116,7 +116,7 @@ REJECTED_FIELDS = (
 
 
 class RowOrigin(Struct, frozen=True):
-    """What all rows of one unit share.
+    """Shared by all rows of one unit.
 
     Attributes:
         model: The model's name as the server returned it.
@@ -213,7 +213,7 @@ def encode_row(
 
 
 def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
-    """A row in the order of its keys, with what all rows of a unit share."""
+    """Make a row in the order of its keys, with the values that all rows of a unit share."""
     return {
         "id": "",
         "task": "pair",

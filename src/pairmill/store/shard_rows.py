@@ -122,6 +122,6 @@ def tokens_of(rows: list[Row]) -> tuple[int, int]:
 
 
 def count_of(row: Row, name: str) -> int:
-    """A field that counts something; 0 where it does not."""
+    """Return a field that counts something; 0 if it does not."""
     value = row.get(name)
     return min(max(value, 0), 2**40) if isinstance(value, int) else 0

@@ -32,7 +32,7 @@ _NO_ROOM_TO_OPEN = frozenset({errno.EMFILE, errno.ENFILE})  # raised before anyt
 
 
 class OpenShard:
-    """One file that grows. What is committed is a prefix of what is written."""
+    """One growing file. What is committed is a prefix of what is written."""
 
     def __init__(
         self, record: ShardRecord, fd: int, born_s: float, content: hashlib._Hash, *, is_new: bool
@@ -49,7 +49,7 @@ class OpenShard:
 
     @property
     def is_changed(self) -> bool:
-        """Whether it holds bytes that are not committed."""
+        """True if it holds bytes that are not committed."""
         return self.bytes > self.committed.bytes
 
     def record(self, *, closed: bool = False) -> ShardRecord:
@@ -219,7 +219,7 @@ def shard_number(name: str) -> int | None:
 
 
 def holds_shards(folder: RunFolder) -> bool:
-    """Whether any shard, open or published, is on the disk."""
+    """Return whether any shard, open or published, is on the disk."""
     places = (folder.open_shards, *(folder.published(kind) for kind in KINDS))
     return any(
         shard_number(entry.name) is not None

@@ -77,7 +77,7 @@ class SupersededLog:
 
 
 def read_superseded(folder: Path) -> frozenset[str]:
-    """The ids of the chunks of a run folder that are superseded; a torn line is passed over.
+    """Return the ids of a run folder's superseded chunks; a torn line is skipped.
 
     Raises:
         FolderError: The record cannot be read.

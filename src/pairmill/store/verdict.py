@@ -1,4 +1,4 @@
-"""The last verdict on a run's pairs, kept in its folder so that every place tells the same one.
+"""The last verdict on a run's pairs, kept in its folder so that all places show the same one.
 
 ``qc`` and ``report`` measure, and keep what they found; ``status`` and the card tell it on, with
 the number of pairs that it was taken of.
@@ -22,7 +22,7 @@ _FILE = "verdict.json"
 
 
 class RunVerdict(Struct, frozen=True):
-    """What the measures say of a run's pairs.
+    """Verdict of the measures on a run's pairs.
 
     Attributes:
         status: ``ok``, ``warn`` or ``fail``.
@@ -51,7 +51,7 @@ def keep_verdict(folder: RunFolder, verdict: RunVerdict) -> None:
 
 
 def read_verdict(folder: RunFolder) -> RunVerdict | None:
-    """The last one; None where none was kept, or it cannot be read."""
+    """Return the last one; None if none was kept, or it cannot be read."""
     try:
         return msgspec.json.decode((folder.state / _FILE).read_bytes(), type=RunVerdict)
     except (OSError, msgspec.DecodeError):

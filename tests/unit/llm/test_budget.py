@@ -338,3 +338,39 @@ def test_no_usage_makes_a_call_cheaper_than_it_can_be(
     assert charge.most_tokens >= said.prompt_tokens + said.completion_tokens
     if said.completion_tokens == 0:
         assert charge.most_tokens >= 500
+
+
+def test_an_allowance_that_may_grow_is_waited_for_and_says_what_is_wanted() -> None:
+    async def main() -> None:
+        budget = _budget(Caps(picodollars=pico(1.0)))
+        budget.allow(0, None, may_grow=True)
+        async with anyio.create_task_group() as waiting:
+            found: list[Reservation] = []
+
+            async def reserve() -> None:
+                found.append(await budget.reserve(request(), PRICE))
+
+            waiting.start_soon(reserve)
+            await anyio.sleep(0.01)
+            assert budget.exhausted is None
+            assert not found
+            cost, tokens = budget.wanted
+            assert cost > 0
+            assert tokens > 0
+            budget.allow(cost, None, may_grow=True)
+        assert found
+        assert budget.wanted == (0, 0)
+        assert budget.is_capped
+
+    anyio.run(main)
+
+
+def test_an_allowance_that_grows_no_more_ends_the_run_with_the_cap_of_all() -> None:
+    async def main() -> None:
+        budget = _budget(Caps(picodollars=pico(1.0)))
+        budget.allow(10, None, may_grow=False)
+        with pytest.raises(StoppedError, match=r"the cap of \$1.00 is reached"):
+            await budget.reserve(request(), PRICE)
+        assert budget.exhausted_cap == "max_usd"
+
+    anyio.run(main)

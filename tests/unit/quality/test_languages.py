@@ -12,7 +12,7 @@ from tests.unit.quality.languages import TEXTS
 from pairmill.quality.applicability import NOT_IN, ONLY_IN, applies
 from pairmill.quality.filters import CHECKS, inspect
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
-from pairmill.quality.language import differs, identify
+from pairmill.quality.language import UNDETERMINED, differs, identify, is_strange_script
 from pairmill.quality.text import prepare
 from pairmill.quality.thresholds import POLICIES, override
 
@@ -102,6 +102,37 @@ def test_a_check_that_cannot_work_in_a_language_does_not_run() -> None:
     assert applies("truncated", "en")
     assert all(applies(check, "en") for check in CHECKS)
     assert set(CHECKS) == set(POLICIES)
+
+
+STRANGE = {  # scripts that the identification model answers "English" or "Finnish" to
+    "Sylheti": "ꠍꠤꠟꠐꠤ ꠜꠣꠡꠣ ꠅꠁꠟ ꠛꠣꠋꠟꠣꠖꠦꠡꠞ ꠍꠤꠟꠦꠐ ꠄꠟꠣꠇꠣꠞ ꠝꠣꠘꠡꠞ ꠜꠣꠡꠣ",
+    "Vai": "ꕉꕜꕮ ꔔꘋ ꖸ ꔰ ꗋꘋ ꕮꕨ ꔔꘋ ꖸ ꕎ ꕉꖸꕊ ꕴꖃ ꕃꔤꘂ ꗱ ꕉꖷ ꗪꗡ ꔻ ꔤ ꗏꗒꗡ",
+    "N'Ko": "ߓߟߏߦߊ ߟߎ߬ ߦߋ߫ ߞߊ߲ߓߍ߲ߞߊ߲ ߠߋ߬ ߘߌ߫ ߡߍ߲ ߦߋ߫ ߡߐ߱ ߟߎ߬ ߓߍ߯ ߞߊ߲߬",
+    "Javanese": "ꦱꦧꦼꦤ꧀ꦮꦺꦴꦁꦭꦲꦶꦂꦏꦤ꧀ꦛꦶꦩꦂꦢꦶꦏꦭꦤ꧀ꦝꦂꦧꦺꦩꦂꦠꦧꦠ꧀ꦭꦤ꧀ꦲꦏ꧀ꦲꦏ꧀ꦏꦁꦥꦝ꧉",
+}
+
+
+@pytest.mark.parametrize("claimed", [None, "en"])
+@pytest.mark.parametrize("script", STRANGE)
+def test_in_a_script_that_is_not_known_no_check_of_words_runs(
+    script: str, claimed: str | None
+) -> None:
+    text = STRANGE[script]
+    chunk = prepare_chunk(f"{text} {text[::-1]}", language=claimed)
+    pair = prepare_pair(text[:30], f"{text[5:]} {text[:15]}", language=chunk.language)
+    assert identify(text) is None
+    assert chunk.language == UNDETERMINED
+    assert differs(pair.answer, chunk.language) is None
+    for check in ("truncated", "language", "refusal", "weakly_supported", "unseen_name"):
+        assert not applies(check, chunk.language), check
+    assert applies("twin", chunk.language)
+    found = {finding.check for finding in inspect(pair, chunk, thresholds=LENGTHS)}
+    assert found <= {"near_copy"}
+
+
+def test_letters_in_a_fancy_form_are_no_other_script() -> None:
+    assert identify("𝐓𝐡𝐞 𝐬𝐞𝐭𝐭𝐥𝐞𝐫𝐬 𝐫𝐞𝐛𝐮𝐢𝐥𝐭 the bridge before the winter came to the valley") == "en"
+    assert not is_strange_script(TEXTS["ko"].passage + STRANGE["Vai"])
 
 
 UNRELATED = {

@@ -29,6 +29,22 @@ def test_whole_answers_are_not_cut(answer: str) -> None:
     assert find_cut(answer) is None
 
 
+@pytest.mark.parametrize(
+    ("language", "answer"),
+    [
+        ("ur", "یہاں ایک کروڑ سے زیادہ لوگ رہتے ہیں\u06d4"),
+        ("hy", "Քաղաքը հիմնադրվել է երկու հազար ութ հարյուր տարի առաջ\u0589"),
+        ("am", "በከተማዋ ውስጥ ብዙ ሕዝብ ይኖራል።"),
+        ("bo", "པོ་ཏ་ལ་ཕོ་བྲང་ཡང་འདིར་ཡོད།"),
+        ("el", "Πού βρίσκεται η πρωτεύουσα της Ελλάδας\u037e"),
+        ("hi", "यह नगर बहुत पुराना है।"),
+    ],
+)
+def test_every_scripts_own_full_stop_ends_a_sentence(language: str, answer: str) -> None:
+    assert find_cut(answer) is None, language
+    assert find_cut(answer[:-1]), language
+
+
 @pytest.mark.parametrize("answer", ["It is", "It is so. And", "```\nx = 1", "one, two,"])
 def test_cut_answers_are_found(answer: str) -> None:
     assert find_cut(answer)

@@ -12,8 +12,7 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel, json_schema
 from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
-from pairmill.recipes.registry import make_recipe
-from pairmill.recipes.trials import (
+from pairmill.recipes.planted_faults import (
     ENOUGH,
     FAULTS,
     add_foreign_sentence,
@@ -23,6 +22,7 @@ from pairmill.recipes.trials import (
     swap,
     wrong_number,
 )
+from pairmill.recipes.registry import make_recipe
 from pairmill.records import Alternative, Chunk, Pair, Request
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, re
 from pairmill.events import PairVerified, SentenceTried
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.planted_faults import ENOUGH, SENTENCE_FAULTS
 from pairmill.recipes.prompts import CLOSE, OPEN
 from pairmill.recipes.registry import make_recipe
-from pairmill.recipes.trials import ENOUGH, SENTENCE_FAULTS
 from pairmill.recipes.verify import Verifier, make_verifier
 from pairmill.records import Alternative, Pair
 from pairmill.run.figures import RunMetrics

@@ -83,6 +83,18 @@ def test_an_archive_of_a_crawl_gives_its_pages(read: Callable[..., Read]) -> Non
     assert read("b.warc.gz", data[:-200]).texts == [A.strip()]
 
 
+def test_a_record_that_is_longer_than_it_says_is_told_and_not_shown(
+    read: Callable[..., Read], capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, mark, rest = gzip.decompress((FILES / "crawl.warc.gz").read_bytes()).partition(b"WARC/1")
+    before, second, after = rest.partition(b"WARC/1")
+    data = first + mark + before.rstrip() + b"\x1b[31mmore\r\n\r\n" + second + after
+    result = read("a.warc", data)
+    assert result.texts == [A.strip()]
+    assert result.notices == ["broken WARC"]
+    assert capfd.readouterr().err == ""
+
+
 def test_extracted_text_of_a_crawl_is_read(read: Callable[..., Read]) -> None:
     (document,) = read("a.wet", (FILES / "crawl.wet").read_bytes()).documents
     assert (document.text, document.title, document.url) == (f"T\n{A}", "T", "https://a.b/c")
@@ -187,6 +199,9 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "x"><!ENTITY b "&a;&a;">]
         ("a.arrow", b"ARROW1 nothing", "cannot be read"),
         ("a.zip", b"PK\x03\x04 nothing", "broken archive"),
         ("a.tar", b"x" * 2000, "broken archive"),
+        ("a.tar", bytes(10_240), "no records"),
+        ("a.tgz", gzip.compress(bytes(10_240)), "no records"),
+        ("a.zip", b"PK\x05\x06" + bytes(18), "no records"),
         ("a.warc", b"nothing at all", "no records"),
         ("a.ipynb", b"[1]", "broken notebook"),
         ("a.mbox", b"nothing", "no records"),

@@ -1,1 +1,1 @@
-"""The gate: when a call may go, and what servers teach about it."""
+"""The gate: when a call may go, and what is learned from servers about it."""

@@ -1,4 +1,4 @@
-"""When to stop asking: three pure state machines that are told what happened, and when."""
+"""When to stop asking: three pure state machines, driven by events and times."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class EndpointBreaker:
     such failure proves that the server is there.
 
     Attributes:
+        is_closed: It lets calls through.
+        is_calm: It does, and would learn nothing from an answer.
         until: While open, the time of the next probe.
         gave_up: It has been down for ``max_wait_s`` without one success, or so many probes that may
             be billed came to nothing; the pool is to be closed.
@@ -69,13 +71,9 @@ class EndpointBreaker:
         self._billed = 0  # probes of this opening that may be billed
         self._open_s = 0.0  # 0 while closed; else the length of the present opening
         self._down_since = 0.0
+        self.is_closed = self.is_calm = True
         self.until = 0.0
         self.gave_up = False
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether all is well; the cheap test for the hot path."""
-        return self._open_s == 0.0
 
     def last_words(self, name: str) -> str:
         """Why it gave up on the endpoint of this name."""
@@ -88,7 +86,7 @@ class EndpointBreaker:
         return f"{name} does not answer; gave up"
 
     def state(self, now: float) -> State:
-        """The state at ``now``."""
+        """Return the state at ``now``."""
         if self._open_s == 0.0:
             return State.CLOSED
         return State.OPEN if now < self.until else State.HALF_OPEN
@@ -108,11 +106,15 @@ class EndpointBreaker:
             index: Its number in the order of sending, from 0; None: calls end in that order.
         """
         self._calls += 1
-        if kind is None:  # the hot path
+        if kind is None:
             self._silent = 0
-            if self._open_s:
-                self._close()
-            return
+            self._close()
+        else:
+            self._record_failure(kind, now, is_probe=is_probe, index=index)
+        self.is_closed = self._open_s == 0.0
+        self.is_calm = self.is_closed and not self._silent
+
+    def _record_failure(self, kind: Kind, now: float, *, is_probe: bool, index: int | None) -> None:
         is_down = kind.meaning.is_down
         is_silent = kind is Kind.TIMEOUT
         self._silent = self._silent + 1 if is_silent else 0 if not is_down else self._silent
@@ -140,7 +142,7 @@ class EndpointBreaker:
         return self._cluster.in_row >= self._threshold and self._cluster.score >= sure
 
     def _first(self, kind: Kind) -> float:
-        """How long to wait before it is asked again: longer where that may be billed."""
+        """Return how long to wait before it is asked again: longer if that may be billed."""
         return self._first_lost_s if kind is Kind.LOST else self._first_s
 
     def _open(self, now: float, seconds: float) -> None:
@@ -158,7 +160,7 @@ class EndpointBreaker:
 
 
 class FitBreaker:
-    """Stops a run whose answers cannot be used: the prompt and the model do not fit.
+    """Stops a run whose answers are unusable: the prompt and the model do not fit.
 
     Trips when more than half of the first ``first`` answers, or of any ``window`` in a row, were
     unusable. Until the first twenty are in, it waits. What earlier starts came to counts as well:
@@ -210,7 +212,7 @@ class FitBreaker:
 
 
 class Watchdog:
-    """Says when nothing has become durable for too long, and why.
+    """Reports when nothing has become durable for too long, and why.
 
     A pause that the server asked for is no stall: it is named, with its end, and does not trip.
     """
@@ -226,7 +228,7 @@ class Watchdog:
     def check(
         self, now: float, *, cause: str = "", paused_until: float = float("-inf")
     ) -> tuple[bool, str]:
-        """Whether to stop, and one line for people ("" while there is nothing to say).
+        """Return whether to stop, and one line for people ("" while there is nothing to report).
 
         Args:
             now: The time.

@@ -1,4 +1,4 @@
-"""The arithmetic of a token bucket. No waiting, no clock, no I/O: ``now`` is handed in.
+"""Arithmetic of a token bucket. No waiting, no clock, no I/O: ``now`` is passed in.
 
 A bucket fills at ``rate`` units a second up to ``capacity``; what is taken lowers its level, which
 may become negative (a debt that later refills pay back). Over any span of ``T`` seconds it gives
@@ -13,7 +13,7 @@ _SLACK = 1e-9  # relative; rounding of sums of floats must not keep a full bucke
 
 
 class Bucket:
-    """A token bucket on a clock that it is told.
+    """A token bucket; the caller passes the time.
 
     Attributes:
         rate: Units that flow in, a second; more than 0.

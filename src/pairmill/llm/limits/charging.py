@@ -1,4 +1,4 @@
-"""What a server counts against a token quota, and how that is found out. Pure, told the time.
+"""What a server counts against a token quota, and how to find out. Pure.
 
 Providers differ: some count what was used, some hold ``max_tokens`` until the answer is there, some
 never give back what was not used. Nobody says so in a header. So the mildest is believed until the
@@ -33,7 +33,7 @@ _MILDER = {Charge.RESERVED: Charge.RECONCILED, Charge.RECONCILED: Charge.ACTUAL}
 
 
 class ChargeWatch:
-    """Believes one way of counting, until what the server says contradicts it.
+    """Assumes one way of counting, until the server's figures contradict it.
 
     Attributes:
         charge: The belief.

@@ -1,4 +1,4 @@
-"""How many calls may be in flight: pure controllers, told what happened and when.
+"""Controllers of the number of calls in flight. Pure: outcomes and times are passed in.
 
 A fixed number always wins. Behind a provider with quotas the number only has to be large enough,
 so ``AimdLimit`` widens while it is used. A server of one's own (vLLM, llama.cpp, TGI) has no quota
@@ -37,7 +37,7 @@ class Done(Struct, frozen=True):
 
 
 class ConcurrencyLimit(Protocol):
-    """What decides how many calls may be in flight."""
+    """Decides how many calls may be in flight."""
 
     @property
     def limit(self) -> int:
@@ -143,7 +143,7 @@ class AimdLimit:
 
 
 class GradientLimit:
-    """Finds the width at which a server without limits is just full.
+    """Finds the concurrency at which a server without limits is just saturated.
 
     With the waiting gauge: x 1.5 until calls wait, then 1 to 15 % of the running ones are kept
     waiting. Without it: the gradient of Netflix's Gradient2 limiter, taken on seconds per output

@@ -87,7 +87,7 @@ class Gate:
 
     @property
     def limits(self) -> Limits:
-        """The limits in force: as given, and what headers have added."""
+        """Limits in force: as given, and as added by headers."""
         return self._quota.limits
 
     @property
@@ -125,7 +125,7 @@ class Gate:
             raise
 
     def admit_now(self, cost: Cost) -> Lease | None:
-        """The right to make a call, if nobody waits for it and it need not be waited for."""
+        """Return a lease for a call, if nobody waits and it need not wait."""
         if self.closed is not None or self._line.length:
             return None
         amounts = self._quota.amounts(cost)
@@ -186,7 +186,7 @@ class Gate:
     def pause(self, seconds: float) -> None:
         """Admit nobody for a while, as another process was asked to."""
         now = self._clock()
-        self.control.paused_until = max(self.control.paused_until, now + seconds)
+        self.control.pause.extend(now + seconds)
         self._pump(now)
 
     @property
@@ -205,7 +205,7 @@ class Gate:
         self._dismiss(EvictedError())
 
     def snapshot(self) -> Snapshot:
-        """What the gate is doing."""
+        """Return what the gate is doing."""
         now = self._clock()
         hold_s = max(0.0, self._hold_s(now))
         is_down = self._breaker.state(now) is not State.CLOSED
@@ -226,7 +226,7 @@ class Gate:
     def _allowed(self, now: float) -> int:
         """Calls that may be in flight at this moment."""
         limit = self._width.limit
-        room = self.control.ramp_room(now, self._quota.sent, limit)
+        room = self.control.pause.room(now, self._quota.sent, limit)
         return max(1, min(limit, self.in_flight + room))
 
     def _pump(self, now: float) -> None:
@@ -266,18 +266,18 @@ class Gate:
 
     def _wait_s(self, amounts: Amounts, now: float) -> float:
         """Seconds until a call fits in every way at once; inf: when another one ends."""
-        control = self.control
+        pause = self.control.pause
         if now >= self._share_until:
             return math.inf  # `set_share` goes on
-        if now < control.paused_until or not self._breaker.is_closed:
+        if now < pause.until or not self._breaker.is_closed:
             hold_s = self._hold_s(now)
             if hold_s > 0.0:
                 return hold_s
         limit = self._width.limit
         if self.in_flight >= limit:
             return math.inf
-        if control.is_ramping:
-            ramp_s = control.ramp_wait_s(now, self._quota.sent, limit)
+        if pause.is_ramping:
+            ramp_s = pause.wait_s(now, self._quota.sent, limit)
             if ramp_s > 0.0:
                 return ramp_s
         return self._quota.wait_s(amounts, now)
@@ -286,7 +286,7 @@ class Gate:
         """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
         if now >= self._share_until:
             return math.inf
-        hold_s = self.control.paused_until - now
+        hold_s = self.control.pause.until - now
         state = self._breaker.state(now)
         if state is State.OPEN:
             return max(hold_s, self._breaker.until - now)
@@ -304,15 +304,12 @@ class Gate:
         self.in_flight += 1
         return lease
 
-    def _leave(self, lease: Lease) -> None:
-        self.in_flight -= 1
-        if self._probe is lease:
-            self._probe = None
-
     def undo(self, lease: Lease) -> None:
         """Take back a lease that was not used; see ``Lease.give_back``."""
         now = self._clock()
-        self._leave(lease)
+        self.in_flight -= 1
+        if self._probe is lease:
+            self._probe = None
         self._quota.untake(lease.amounts, lease.admitted_at, now)
         self._pump(now)
 
@@ -327,31 +324,53 @@ class Gate:
         alone: bool = False,
     ) -> bool:
         """Settle a lease whose call has ended; see ``Lease.release``."""
-        now = self._clock()
+        now, quota, control = self._clock(), self._quota, self.control
         is_held = False
         self._learn_width(lease, kind, usage, now)
-        self._leave(lease)
-        self._quota.settle(lease.amounts, kind, usage, since=lease.admitted_at, now=now)
-        if not alone or lease.is_probe or kind is None:
-            self._breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
-        if kind is None or kind in _SERVED:
-            self.control.on_taken(now, self._quota.sent)
-        elif kind is Kind.RATE:
-            is_held = self._on_refused(lease, now, hint, retry_after_s)
-        elif not self._breaker.is_closed:
-            self.control.on_down()
-        elif kind is Kind.OVERLOAD:
-            self.control.on_busy(
-                now, epoch=lease.epoch, sent_before=lease.sent_before, sent=self._quota.sent
-            )
-        if self.control.pace != self._quota.pace:
+        self.in_flight -= 1
+        if self._probe is lease:
+            self._probe = None
+        quota.settle(lease.amounts, kind, usage, lease.admitted_at, now)
+        if kind is not None:
+            is_held = self._learn_of_failure(lease, kind, hint, retry_after_s, now, alone=alone)
+        else:
+            if not self._breaker.is_calm:
+                self._breaker.record(None, now, is_probe=lease.is_probe)
+            if now >= control.look_at:
+                control.on_taken(now, quota.sent)
+        if control.pace != quota.pace:
             self._set_pace(now)
         if hint is not None:
             self._heed(hint, lease, now)
-        if self._breaker.gave_up and self.closed is None:
-            self.close(StoppedError(self._breaker.last_words(self.name or "the endpoint")))
         if self._line.length:
             self._pump(now)
+        return is_held
+
+    def _learn_of_failure(
+        self,
+        lease: Lease,
+        kind: Kind,
+        hint: LimitHint | None,
+        retry_after_s: float | None,
+        now: float,
+        *,
+        alone: bool,
+    ) -> bool:
+        """Learn what a call that failed tells; returns whether all calls wait because of it."""
+        control, breaker, sent = self.control, self._breaker, self._quota.sent
+        is_held = False
+        if not alone or lease.is_probe:
+            breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
+        if kind in _SERVED:
+            control.on_taken(now, sent)
+        elif kind is Kind.RATE:
+            is_held = self._on_refused(lease, now, hint, retry_after_s)
+        elif not breaker.is_closed:
+            control.on_down()
+        elif kind is Kind.OVERLOAD:
+            control.on_busy(now, epoch=lease.epoch, sent_before=lease.sent_before, sent=sent)
+        if breaker.gave_up and self.closed is None:
+            self.close(StoppedError(breaker.last_words(self.name or "the endpoint")))
         return is_held
 
     def _set_pace(self, now: float) -> None:
@@ -422,7 +441,7 @@ class Gate:
 
 
 def _width(given: ConcurrencyLimit | int | None, limits: Limits | None) -> ConcurrencyLimit:
-    """The controller for what was given: behind known limits the rate decides, not the width."""
+    """Choose the controller: behind known limits the rate decides, not the concurrency."""
     if isinstance(given, int):
         return FixedLimit(given)
     if given is not None:

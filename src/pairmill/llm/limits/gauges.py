@@ -1,4 +1,4 @@
-"""What a server of one's own says of its load: vLLM's and llama.cpp's gauges. Pure."""
+"""Load of a private server: vLLM's and llama.cpp's gauges. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RUNNING = frozenset({"running", "processing"})
 
 
 def metrics_url(base_url: str) -> str:
-    """Where a server with this ``/v1`` address shows its gauges, if it does."""
+    """Return where a server with this ``/v1`` address shows its gauges, if it does."""
     return f"{base_url.removesuffix('/v1')}/metrics"
 
 

@@ -1,4 +1,4 @@
-"""What a reply's headers and body say about limits. Pure parsing; all of it may be absent or junk.
+"""Parses what a reply's headers and body say about limits. Pure; all of it may be absent or junk.
 
 Providers differ in names, units and meaning. One reader takes the names apart into words, so that
 ``x-ratelimit-remaining-tokens``, ``anthropic-ratelimit-tokens-remaining`` and
@@ -54,7 +54,7 @@ class Unit(IntEnum):
 
 
 class HeaderDialect(StrEnum):
-    """Providers whose headers mean something else by the same name."""
+    """Providers whose headers have another meaning under the same name."""
 
     COMMON = "common"
     GROQ = "groq"
@@ -63,7 +63,7 @@ class HeaderDialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeaderReading:
-    """One limit: its size, what is left of it, and seconds until its reset (None: not said).
+    """One limit: its size, what is left of it, and seconds until its reset (None: unknown).
 
     What a reset means differs: OpenAI's is the time until the quota is *full* again.
     """
@@ -75,7 +75,7 @@ class HeaderReading:
 
 @dataclass(frozen=True, slots=True)
 class LimitHint:
-    """All that one reply said about limits.
+    """Everything that one reply said about limits.
 
     Attributes:
         minute: Limits that are rates, brought to a minute.
@@ -89,12 +89,12 @@ class LimitHint:
 
     @property
     def is_not_on_plan(self) -> bool:
-        """Whether a limit is 0: the model is not on this key's plan, and waiting is in vain."""
+        """True if a limit is 0: the model is not on this key's plan, and waiting cannot help."""
         return any(reading.limit == 0 for reading in (*self.minute.values(), *self.day.values()))
 
     @property
     def is_spent(self) -> bool:
-        """Whether hardly anything is left of a limit: less than a call or two may need."""
+        """True if hardly anything is left of a limit: less than a call or two may need."""
         return any(
             reading.remaining is not None and reading.remaining <= _SPENT * (reading.limit or 0.0)
             for reading in self.minute.values()
@@ -113,14 +113,14 @@ class LimitHint:
 
 @dataclass(frozen=True, slots=True)
 class ServerWait:
-    """A wait as asked for, between 0 and a day; ``clamped`` if more was asked for."""
+    """A requested wait, between 0 and a day; ``clamped`` if more was requested."""
 
     seconds: float
     clamped: bool = False
 
 
 def dialect_of(base_url: str) -> HeaderDialect:
-    """The dialect that an endpoint's host speaks."""
+    """Return the dialect of an endpoint's host."""
     host = base_url.partition("://")[2].partition("/")[0].rpartition("@")[2].lower()
     host = host.partition(":")[0]
     if host == "groq.com" or host.endswith(".groq.com"):
@@ -131,7 +131,7 @@ def dialect_of(base_url: str) -> HeaderDialect:
 
 
 def read_number(text: str) -> float | None:
-    """A count: digits, perhaps with thousands' commas or decimals. None for all else.
+    """Parse a count: digits, perhaps with thousands' commas or decimals. None for all else.
 
     More than 1e15 is cut to that.
     """
@@ -142,7 +142,7 @@ def read_number(text: str) -> float | None:
 
 
 def read_wait_s(text: str, now_wall: float) -> ServerWait | None:
-    """A wait in any dialect: seconds, "6m0s", "12ms", epoch s or ms, RFC 3339, an HTTP date.
+    """Parse a wait in any dialect: seconds, "6m0s", "12ms", epoch s or ms, RFC 3339, HTTP date.
 
     A moment in the past is a wait of 0. None for what is no wait: NaN, infinity, a negative, words.
 
@@ -173,7 +173,7 @@ def retry_after_s(
     now_wall: float,
     dialect: HeaderDialect = HeaderDialect.COMMON,
 ) -> ServerWait | None:
-    """How long a refusal asks us to wait; None if it does not say.
+    """Return how long a refusal asks us to wait; None if it does not say.
 
     In this order: ``retry-after-ms``, ``retry-after`` (seconds or a date), Google's ``RetryInfo``,
     OpenRouter's ``metadata.retry_after_seconds``, "try again in" in the message, the reset of a
@@ -251,7 +251,7 @@ def read_hint(
 
 
 def _place(name: str, dialect: HeaderDialect) -> tuple[bool, Unit, str] | None:
-    """Whether by the day, what is counted, and which of limit, remaining, reset; None: not ours."""
+    """Return whether it is daily, its unit, and limit, remaining or reset; None: not ours."""
     head, found, tail = name.partition("ratelimit")
     if not found or head not in {"", "x-", "anthropic-"}:
         return None
@@ -284,7 +284,7 @@ def _unit(words: set[str]) -> Unit | None:
 
 
 def _read_words(text: str, now_wall: float) -> ServerWait | None:
-    """A duration such as "1h2m3s", or a moment."""
+    """Parse a duration such as "1h2m3s", or a moment."""
     parts = _DURATION.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return _clamp(sum(float(number) * _SECONDS.get(unit, 1e-9) for number, unit in parts))
@@ -310,7 +310,7 @@ def _clamp(seconds: float) -> ServerWait:
 
 
 def _body_waits(body: object) -> list[str]:
-    """The waits that an error body names, as text; it may come in a list of one."""
+    """Return the waits that an error body names, as text; it may come in a list of one."""
     if isinstance(body, list) and body:
         body = body[0]
     error = _get(body, "error")

@@ -1,4 +1,4 @@
-"""What a gate hands out: the right to make one call; and what it tells of itself."""
+"""What a gate hands out: a lease for one call; and a snapshot of itself."""
 
 from __future__ import annotations
 

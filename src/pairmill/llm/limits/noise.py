@@ -1,4 +1,4 @@
-"""Does a refusal say anything about our rate? Three tests, and what they teach. Pure.
+"""Tests whether a refusal is related to our rate, and what follows. Pure.
 
 A server refuses because we send too much, or for reasons of its own: shared capacity, one sick
 replica behind a balancer, chance. What tells them apart:
@@ -45,7 +45,7 @@ _WAVES = 2  # clusters that came no later at a lower rate; twice as many after e
 
 
 class ClusterTest:
-    """Are calls refused one after the other, more than chance would have it?
+    """Tests whether refusals follow each other more than by chance.
 
     Attributes:
         score: Log likelihood ratio of a cluster over chance, as of the last refusal; 0 or more.
@@ -124,7 +124,7 @@ class ClusterTest:
 
 
 class NoiseTest:
-    """What share of the calls is refused whatever we do, and whether more is refused than that.
+    """Estimates the share of calls refused regardless of the rate, and tests for more than that.
 
     Attributes:
         share: Of the calls that is refused by chance; 0 where it is next to nothing.
@@ -181,7 +181,7 @@ class NoiseTest:
         self.is_trying = True
 
     def verdict(self, known: int) -> bool | None:
-        """Whether what was refused before was noise; None while that is not decided.
+        """Return whether the earlier refusals were noise; None while that is undecided.
 
         Args:
             known: Calls below this number are known to have been taken or refused.
@@ -223,7 +223,7 @@ class NoiseTest:
 
 
 class WaveTest:
-    """Do clusters come at times of their own, or the later, the less is sent?
+    """Tests whether clusters come at their own times, or later the less is sent.
 
     In a pause a quota ``Q`` gains ``Q * pause_s``, which calls at a rate ``r`` use up in ``Q *
     pause_s / (r - Q)`` seconds; and over a run of calls and the pause before it, it is all used. So

@@ -1,4 +1,4 @@
-"""How much of what a provider allows is left: buckets, and what was sent of late. Pure."""
+"""What is left of a provider's quota: buckets, and recent sends. Pure."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class Quota:
 
     @property
     def requests_per_s(self) -> float | None:
-        """The rate of requests in force; None where there is none."""
+        """Rate of requests in force; None if there is none."""
         rates = [bucket.rate for unit, bucket in self._dims if unit == Unit.REQUESTS]
         return min(rates, default=None)
 
     def amounts(self, cost: Cost) -> Amounts:
-        """What a call of this cost reserves."""
+        """Return what a call of this cost reserves."""
         is_kept = self._watch.charge is Charge.RESERVED
         output = cost.max_output_tokens if is_kept else cost.output_tokens
         held = max(0.0, cost.max_output_tokens - output)
@@ -144,12 +144,11 @@ class Quota:
         amounts: Amounts,
         kind: Kind | None,
         usage: Usage | None,
-        *,
         since: float,
         now: float,
     ) -> None:
         """Replace what was reserved at ``since`` by what the server counted, as far as is known."""
-        if kind in _REFUSED:
+        if kind is not None and kind in _REFUSED:
             self._settle(amounts, _ONE_REQUEST, since, now)
         elif usage is not None:
             prompt = float(usage.prompt_tokens)

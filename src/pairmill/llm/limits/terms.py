@@ -1,4 +1,4 @@
-"""What a provider allows, and what a call costs of it."""
+"""What a provider allows, and the cost of a call."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Limits:
         return per_min / 60.0 * (1.0 - self.burst_s / 60.0) * self.share
 
     def per_min(self) -> dict[Unit, float]:
-        """The limits that are set, by what they count."""
+        """Return the limits that are set, by unit."""
         values = {unit: getattr(self, name) for unit, name in _FIELDS.items()}
         return {unit: limit for unit, limit in values.items() if limit is not None}
 

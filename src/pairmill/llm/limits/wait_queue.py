@@ -1,4 +1,4 @@
-"""The line before a gate: two FIFO queues, of new calls and of retries, served by turns."""
+"""The queue at a gate: two FIFO queues, of new calls and of retries, served in turns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Waiter(Generic[T]):
-    """One who waits: its cost, what it will take, and the future that it sleeps on."""
+    """One waiting call: its cost, what it will take, and the future that it awaits."""
 
     __slots__ = ("amounts", "cost", "future", "is_retry")
 
@@ -80,7 +80,7 @@ class WaitQueue(Generic[T]):
             waiter.amounts = amounts
 
     def head(self) -> Waiter[T] | None:
-        """Who is to be served next; None if nobody waits."""
+        """Return the next waiter to be served; None if nobody waits."""
         fresh, retries = self._fresh, self._retries
         while fresh and fresh[0].future.done():  # cancelled while it waited
             fresh.popleft()

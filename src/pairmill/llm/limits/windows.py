@@ -1,4 +1,4 @@
-"""What was sent of late, kept exactly: over the last minute, and over the last second. Pure.
+"""What was sent of late, and what was taken, over the last minute and the last second. Pure.
 
 A bucket holds an average; these hold the windows that servers really look at.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-__all__ = ["MinuteLog", "SecondLog"]
+__all__ = ["MinuteLog", "SecondLog", "TakenLog"]
 
 _CELL_S = 0.25
 _CELLS = 241  # a minute, wherever in a cell it begins
@@ -16,10 +16,12 @@ _SPACE_S = 1.0
 _LEAST_MARGIN_S, _MARGIN_S, _MOST_MARGIN_S = 0.012, 0.014, 0.1
 _LAGS = 2.0  # the margin, in delays as they were measured of late
 _FADE = 0.995
+_KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
+_MINUTE_S = 60.0
 
 
 class MinuteLog:
-    """Tokens that went out in the last minute, by quarters of a second; each can be corrected.
+    """Tokens sent in the last minute, by quarters of a second; each can be corrected.
 
     Attributes:
         total: Of the last minute, and up to a quarter of a second more.
@@ -66,7 +68,7 @@ class MinuteLog:
 
 
 class SecondLog:
-    """The last second's requests: for servers that deal a minute's quota out by the second.
+    """Requests of the last second: for servers that meter a minute's quota by the second.
 
     So many requests as fall on a second never go within less than a second and a margin, counted
     from when they were let go. A late one moves its successor of the next second and no other; so
@@ -125,3 +127,50 @@ class SecondLog:
 
     def _set_margin(self) -> None:
         self.margin_s = min(self._cap_s, max(_LEAST_MARGIN_S, _LAGS * self._lag_s))
+
+
+class TakenLog:
+    """How many calls a server had taken at which time: samples, half a second apart.
+
+    Attributes:
+        since: When the log began.
+    """
+
+    __slots__ = ("_samples", "since")
+
+    def __init__(self) -> None:
+        self.since = math.inf
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def add(self, now: float, taken: int) -> None:
+        """Note how many calls have been taken so far."""
+        samples = self._samples
+        if not samples:
+            self.since = now - _SPACE_S
+            samples.append((self.since, 0))
+        samples.append((now, taken))
+        while len(samples) > 2 and samples[1][0] <= now - _KEPT_S:  # noqa: PLR2004 (a span)
+            samples.popleft()
+
+    def rate(self, now: float, span_s: float) -> float:
+        """Calls a second that were taken in the last ``span_s`` seconds; more than 0."""
+        if not self._samples:
+            return 1.0
+        since, taken_then = self._samples[0]
+        for at, taken in reversed(self._samples):
+            since, taken_then = at, taken
+            if at <= now - span_s:
+                break
+        return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
+
+    def minute(self, until: float) -> int:
+        """Calls that were taken in the minute that ended at ``until``; at least 1."""
+        return max(1, self._by(until) - self._by(until - _MINUTE_S))
+
+    def _by(self, then: float) -> int:
+        found = self._samples[0][1] if self._samples else 0
+        for at, taken in self._samples:
+            if at > then:
+                break
+            found = taken
+        return found

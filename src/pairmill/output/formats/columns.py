@@ -21,7 +21,7 @@ __all__ = ["with_columns"]
 
 
 def with_columns(shape: Format, names: Sequence[str], fields: Mapping[str, Feature]) -> Format:
-    """The format with more columns behind its own.
+    """Return the format with more columns after its own.
 
     Args:
         shape: A format.

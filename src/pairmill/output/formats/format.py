@@ -1,4 +1,4 @@
-"""What a training format is: its own columns, and how rows become records."""
+"""Definition of a training format: its columns, and how rows become records."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A shape that trainers read.
+    """A format that trainers read.
 
     Attributes:
         name: As on the command line.
@@ -67,7 +67,7 @@ class Format:
     added: tuple[str, ...] = ()
 
     def loses_system(self, row: Row) -> bool:
-        """Whether a row has a system text that its record does not hold."""
+        """Return whether a row has a system text that its record does not contain."""
         return bool(row.get("system")) and self.system != "own" and "system" not in self.added
 
     def reason_to_drop(self, row: Row) -> str | None:
@@ -81,7 +81,7 @@ class Format:
 
 
 def each(shape: Callable[[Row], Record]) -> Callable[[Sequence[Row]], Iterable[Candidate]]:
-    """A ``write`` that turns each row by itself into one record."""
+    """Make a ``write`` that turns each row by itself into one record."""
 
     def write(rows: Sequence[Row]) -> Iterable[Candidate]:
         return [Candidate(row, shape(row)) for row in rows]

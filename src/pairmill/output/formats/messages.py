@@ -1,4 +1,4 @@
-"""Chat messages, as OpenAI's fine-tuning and TRL take them."""
+"""Chat messages, as used by OpenAI's fine-tuning and TRL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompt, chosen and rejected, for DPO and its kin.
+"""Prompt, chosen and rejected, for DPO and similar methods.
 
 Two answers to the same instruction on the same chunk make a record when a judge rated both and the
 means lie far enough apart: two rows, or a row and the second answer that it bears. A second answer
@@ -44,7 +44,7 @@ def _write(rows: Sequence[Row]) -> Iterable[Candidate]:
 
 
 def _with_alternative(row: Row, score: float | None) -> Iterable[Candidate]:
-    """The row's own two answers, if one of them is surely the better."""
+    """Yield the row's own two answers, if one of them is surely the better."""
     answer, other = row["answer"], row["alternative"]
     other_score = other.get("score")
     rated = score is not None and other_score is not None

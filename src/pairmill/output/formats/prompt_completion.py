@@ -1,4 +1,4 @@
-"""Prompt and completion, which TRL trains with the loss on the completion alone."""
+"""Prompt and completion; TRL computes the loss only on the completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Question, answer and choices: to evaluate with, or for training by a reward that checks."""
+"""Question, answer and choices: for evaluation, or for training with a verifiable reward."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ FORMATS: dict[str, Format] = {
 
 
 def find_format(name: str) -> Format:
-    """The format of that name.
+    """Return the format of that name.
 
     Raises:
         UsageError: There is none; names the nearest.
@@ -54,7 +54,7 @@ def find_format(name: str) -> Format:
 
 
 def hint_for(dropped: Iterable[str]) -> str:
-    """Which formats hold what another dropped for its task, as the end of an error; "" for none."""
+    """Name the formats that hold rows dropped for their task, as the end of an error; or ""."""
     tasks = {reason.removeprefix("task_") for reason in dropped if reason.startswith("task_")}
     fitting = [name for name, item in FORMATS.items() if tasks & item.tasks and not item.needs]
     return f"; formats that hold such rows: {', '.join(fitting)}" if tasks else ""

@@ -1,4 +1,4 @@
-"""Conversations of from and value turns, as ShareGPT's dumps have them."""
+"""Conversations of from and value turns, as in ShareGPT's dumps."""
 
 from __future__ import annotations
 

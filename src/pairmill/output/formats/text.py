@@ -1,4 +1,4 @@
-"""One text a record, as trainers take it for continued pretraining."""
+"""One text per record, for continued pretraining."""
 
 from __future__ import annotations
 

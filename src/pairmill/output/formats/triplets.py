@@ -1,4 +1,4 @@
-"""Query, positive and negatives, as trainers of retrieval models take them."""
+"""Query, positive and negatives, for training retrieval models."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What people decided about pairs: an append-only file beside the data, which is never changed."""
+"""People's decisions about pairs: an append-only file beside the data, which is never changed."""

@@ -1,4 +1,4 @@
-"""The file of marks: one action a line, appended and synced, readable after a kill at any byte.
+"""The file of marks: one action per line, appended and synced, readable after a kill at any byte.
 
 A line is a JSON object: ``format``, ``id`` of the action, ``at`` (ISO 8601, UTC), ``action``, and
 the keys of the ``pairs`` that it concerns. Nobody's name is kept. Nothing is ever changed: to undo
@@ -80,14 +80,14 @@ def new_action(
     now: float | None = None,
     **given: object,
 ) -> Action:
-    """An action of now, with a name that no other has; ``given`` are further fields."""
+    """Make an action of now, with a unique id; ``given`` are further fields."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     fields = {"format": FORMAT, "id": secrets.token_hex(8), "at": at, "action": action}
     return msgspec.convert(fields | {"pairs": list(pairs)} | given, Action)
 
 
 def marks_beside(path: Path, *, is_run: bool) -> Path:
-    """Where the marks of a dataset are: in a run folder; beside any other file or folder."""
+    """Return where the marks of a dataset are: in a run folder, else beside the data."""
     if is_run:
         return path / RUN_MARKS
     whole = path.absolute()
@@ -95,7 +95,7 @@ def marks_beside(path: Path, *, is_run: bool) -> Path:
 
 
 class MarksFile:
-    """Reads a file of marks as it grows, and appends to it; others may do so at the same time.
+    """Reads a growing file of marks, and appends to it; others may do so at the same time.
 
     Attributes:
         actions: What was read so far, in order.

@@ -1,4 +1,4 @@
-"""What all actions come to, and how it is laid over rows and records: the one place for that."""
+"""Combines all actions, and applies them to rows and records: the only place for that."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _REJECT = "rejected-"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What holds for one pair.
+    """Decisions about one pair.
 
     Attributes:
         decision: ``accepted``, ``rejected`` or "".
@@ -66,12 +66,12 @@ class Mark:
 
     @property
     def is_out(self) -> bool:
-        """Whether the pair is left out."""
+        """True if the pair is left out."""
         return self.decision == "rejected"
 
     @property
     def is_in(self) -> bool:
-        """Whether a person wants the pair, whatever thresholds say."""
+        """True if a person wants the pair, whatever the thresholds."""
         return self.decision == "accepted" or (bool(self.edits) and not self.is_out)
 
 
@@ -98,19 +98,19 @@ class Marks:
         return bool(self.by_key)
 
     def of(self, key: str) -> Mark:
-        """What holds for a pair; a mark without anything where nothing does."""
+        """Return the mark of a pair; an empty one if there is none."""
         return self.by_key.get(key, _NONE)
 
     def is_superseded(self, row: Row) -> bool:
-        """Whether a run's row is of a text that its article holds no more."""
+        """Return whether a run's row is from a text that its article no longer contains."""
         return bool(self.superseded) and row.get("chunk_id") in self.superseded
 
     def leaves_out(self, row: Row) -> bool:
-        """Whether a run's row does not count: rejected by a person, or superseded."""
+        """Return whether a run's row does not count: rejected by a person, or superseded."""
         return self.of(str(row.get("id"))).is_out or self.is_superseded(row)
 
     def revise(self, row: Row) -> Row:
-        """A run's row as it was edited, flagged as such, or the row itself.
+        """Return a run's row as edited, flagged as such, or the row itself.
 
         What a judge said of the former texts is left out; grounding and support are those of the
         new ones.
@@ -119,11 +119,11 @@ class Marks:
         return edited_row(row, mark) if mark and mark.edits else row
 
     def wanted_rejects(self) -> frozenset[str]:
-        """The keys of entries of ``rejected/`` that a person wants in the dataset."""
+        """Return the keys of entries of ``rejected/`` that a person wants in the dataset."""
         return frozenset(key for key, mark in self.by_key.items() if mark.is_in and is_reject(key))
 
     def counts(self) -> dict[str, int]:
-        """How many pairs are accepted, rejected, rescued, edited, have a note; without zeros.
+        """Count the pairs that are accepted, rejected, edited, and have a note; without zeros.
 
         A pair that the run dropped, and a person wants, is ``rescued``, and not ``accepted``.
         """
@@ -173,7 +173,7 @@ NO_MARKS = Marks()
 
 
 def effective(actions: Sequence[Action]) -> list[Action]:
-    """The actions that hold: without undone ones. An undo may be undone itself."""
+    """Return the effective actions: without undone ones. An undo may be undone itself."""
     undone: set[str] = set()
     held: list[Action] = []
     for action in reversed(actions):
@@ -187,7 +187,7 @@ def effective(actions: Sequence[Action]) -> list[Action]:
 
 
 def fold(actions: Iterable[Action], path: Path | None = None, unreadable: int = 0) -> Marks:
-    """What actions that hold come to."""
+    """Fold effective actions into marks."""
     marks = Marks(path, unreadable=unreadable)
     for action in actions:
         marks.take(action)
@@ -195,7 +195,7 @@ def fold(actions: Iterable[Action], path: Path | None = None, unreadable: int = 
 
 
 def read_marks(dataset: Path) -> Marks:
-    """The marks of a run folder, or of any other dataset; none where nobody made any.
+    """Read the marks of a run folder, or of any other dataset; empty if there are none.
 
     Raises:
         FolderError: The file cannot be read, or was made by a newer pairmill.
@@ -210,7 +210,7 @@ def read_marks(dataset: Path) -> Marks:
 
 
 def is_run_folder(path: Path) -> bool:
-    """Whether pairmill ran, or published, in a folder."""
+    """Return whether a folder is, or was, a run folder of pairmill."""
     try:
         read_folder(path)
     except FolderError:
@@ -219,7 +219,7 @@ def is_run_folder(path: Path) -> bool:
 
 
 class RecordMarks:
-    """Lays marks over the records of a dataset, one after the other, in their order.
+    """Applies marks to the records of a dataset, one after the other, in their order.
 
     A run's row goes by its id. Any other record goes by what it holds, and where several hold the
     same, by their order among these: records may move, and files be joined.
@@ -230,7 +230,7 @@ class RecordMarks:
         self._seen: Counter[str] = Counter()
 
     def key(self, value: Any) -> str:
-        """The next record's key."""
+        """Return the next record's key."""
         if isinstance(value, dict) and value.get("chunk_id") and isinstance(value.get("id"), str):
             return str(value["id"])
         name = digest(json.dumps(value, default=str, sort_keys=True, ensure_ascii=True))
@@ -239,7 +239,7 @@ class RecordMarks:
         return name if times == 1 else f"{name}-{times}"
 
     def apply(self, record: Record) -> Record | None:
-        """The next record as it was edited, or as it is; None where it was rejected."""
+        """Return the next record, edited or unchanged; None if it was rejected."""
         value = record.value
         if self._marks.superseded and isinstance(value, dict) and self._marks.is_superseded(value):
             return None
@@ -256,17 +256,17 @@ class RecordMarks:
 
 
 def reject_key(line: bytes) -> str:
-    """The key of an entry of ``rejected/``, whose ids are those of units."""
+    """Return the key of an entry of ``rejected/``, whose ids are those of units."""
     return f"{_REJECT}{digest(line.decode('utf-8', 'replace').rstrip())}"
 
 
 def is_reject(key: str) -> bool:
-    """Whether a key is that of an entry of ``rejected/``."""
+    """Return whether a key is that of an entry of ``rejected/``."""
     return key.startswith(_REJECT)
 
 
 def edited_record(value: dict[str, Any], edits: Iterable[Edit]) -> dict[str, Any]:
-    """A copy of a record with some of its texts replaced; a text that is not there is left out."""
+    """Copy a record with some of its texts replaced; missing texts are ignored."""
     changed = deepcopy(value)
     for path, text in edits:
         _put(changed, path, text)
@@ -274,7 +274,7 @@ def edited_record(value: dict[str, Any], edits: Iterable[Edit]) -> dict[str, Any
 
 
 def edited_row(row: Row, mark: Mark) -> Row:
-    """A run's row with its new texts, what the checks say of them, and the flag ``edited``."""
+    """Return a run's row with its new texts, their check results, and the flag ``edited``."""
     changed = edited_record(row, mark.edits)
     turns = changed.get("messages")
     if isinstance(turns, list) and turns:

@@ -33,7 +33,7 @@ _TASKS = frozenset({"pair", "conversation", "text", "question"})
 
 
 def row_of_reject(entry: Row, key: str) -> Row | None:
-    """The row that a dropped pair would have been.
+    """Return the row that a dropped pair would have been.
 
     Its id is its key among the marks, its flags are the reason for which it was dropped and
     ``rescued``. What the run measured of it is not kept in ``rejected/``, and stays null.
@@ -94,7 +94,7 @@ def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:
 
 
 def rescued_records(folder: Path, marks: Marks) -> Iterator[Record]:
-    """The same as records of a dataset, of the split of the run's own shards."""
+    """Yield the same as records of a dataset, in the split of the run's own shards."""
     for row, place in rescued_rows(folder, marks):
         yield Record(row, "train", place)
 
@@ -110,7 +110,7 @@ def _parsed(raw: object) -> dict[str, Any] | None:
 
 
 def _first(said: dict[str, Any], *names: str) -> str | None:
-    """The first text under one of the names that is not blank."""
+    """Return the first non-blank text under one of the names."""
     for name in names:
         text = said.get(name)
         if isinstance(text, str) and text.strip():
@@ -119,7 +119,7 @@ def _first(said: dict[str, Any], *names: str) -> str | None:
 
 
 def _turns(found: object) -> list[dict[str, str]]:
-    """The turns of a conversation: pairs of role and content; [] where any is none."""
+    """Return the turns of a conversation as pairs of role and content; [] if any is invalid."""
     turns = []
     for turn in found if isinstance(found, list) else ():
         match turn:

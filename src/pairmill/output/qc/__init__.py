@@ -1,1 +1,1 @@
-"""Checks any instruction dataset: reads it, measures it, says what to do about what it found."""
+"""Checks any instruction dataset: reads it, measures it, and gives advice."""

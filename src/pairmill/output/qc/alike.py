@@ -75,14 +75,14 @@ def count_repeats(
 
 
 def _find_frames(texts: Iterable[str]) -> frozenset[str]:
-    """The sentences that so many requests share that they are a template's, not their own."""
+    """Find the sentences that so many requests share that they are a template's."""
     counts = Counter(part for text in texts for part in {*_SENTENCE.split(text)})
     least = max(_LEAST_FRAME, _FRAME_SHARE * counts.total() / max(len(counts), 1))
     return frozenset(part for part, count in counts.items() if count >= least)
 
 
 def _asks_the_same(one: str, other: str, frames: frozenset[str]) -> bool:
-    """Whether two requests are alike in what is not their template's, numbers and languages too."""
+    """Return whether two requests are alike without their template, numbers and languages too."""
     if _DIGITS.findall(one) != _DIGITS.findall(other):
         return False
     if languages_named(one) != languages_named(other):
@@ -99,7 +99,7 @@ def _says_the_same(one: str, other: str) -> bool:
 
 
 def find_leaks(rows: Sequence[PairRow], figures: QcMetrics) -> None:
-    """Which rows of other splits have a near-duplicate in train."""
+    """Find the rows of other splits that have a near-duplicate in train."""
     apart = [number for number, row in enumerate(rows, 1) if row.split not in {None, "train"}]
     if not apart or not any(row.split == "train" for row in rows):
         return

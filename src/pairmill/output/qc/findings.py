@@ -1,4 +1,4 @@
-"""Findings as rows that can be acted upon, and the dataset without those that should go."""
+"""Writes findings by row, and the dataset without bad rows."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def write_findings(path: Path, report: Report, pairs: Pairs) -> int:
 
 
 def parse_keys(given: str) -> tuple[str, ...]:
-    """The figures whose rows go, from names with commas between; "" for the usual ones, ``none``.
+    """Parse the figures whose rows are removed, from comma-separated names.
 
     Raises:
         UsageError: One of them is no figure, or none of single rows.
@@ -154,14 +154,14 @@ def clean(
 
 
 def _name_in(source: Path, file: Path) -> Path:
-    """The name of a file below the target; one from elsewhere is named for being rescued."""
+    """Return the name of a file below the target; one from elsewhere is named as rescued."""
     if file.is_relative_to(source):
         return _as_lines(file.relative_to(source))
     return _as_lines(Path(f"train-rescued-{file.name.rpartition('-')[2]}"))
 
 
 def _as_lines(name: Path) -> Path:
-    """The name of a file once its records are lines."""
+    """Return the name of a file once its records are lines."""
     bare = name.name.removesuffix(".gz")
     return name.with_name(bare if bare.endswith((".jsonl", ".ndjson")) else f"{bare}.jsonl")
 
@@ -181,7 +181,7 @@ def _excerpt(text: str) -> str:
 
 @contextmanager
 def _written(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there whole or not at all."""
+    """Open a file that is written completely or not at all."""
     half = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

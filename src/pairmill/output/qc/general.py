@@ -1,4 +1,4 @@
-"""Checks of a single exchange in data of any kind, where `quality` has those of a pair from a text.
+"""Checks of a single exchange in data of any kind; `quality` has those of a pair from a text.
 
 Each function takes what was said and returns one line of detail, or None where all is well. They
 know what an honest exchange may look like: role play, letters with gaps, tool calls, calculations.
@@ -82,7 +82,7 @@ _LINE_OF_ITS_OWN = re.compile(
 def find_pointer(
     asked: Prepared, said: Prepared, *, has_text: bool, language: str | None
 ) -> str | None:
-    """How an exchange points at a text that its reader lacks.
+    """Find words of an exchange that point at a text which its reader lacks.
 
     Args:
         asked: The request.
@@ -104,7 +104,7 @@ def find_pointer(
 
 
 def find_refused(asked: str, said: str, *, role: str, language: str | None) -> str | None:
-    """How a reply refuses; what a character says in its role is no refusal.
+    """Find how a reply refuses; a refusal in a role does not count.
 
     Args:
         asked: The request.
@@ -129,7 +129,7 @@ def find_refused(asked: str, said: str, *, role: str, language: str | None) -> s
 def find_leftovers(
     asked: str, said: str, *, is_talk: bool, has_tools: bool, role: str, language: str | None
 ) -> str | None:
-    """What of the exchange with the model that made it was left in an answer.
+    """Find remains of the exchange with the generating model in an answer.
 
     Args:
         asked: The request.
@@ -155,7 +155,7 @@ def find_leftovers(
 
 
 def _find_mark(asked: str, said: str, *, has_tools: bool) -> str | None:
-    """A mark of a chat template, a bare field of JSON or a gap, where it was not asked for."""
+    """Find a mark of a chat template, a bare JSON field or a gap that was not asked for."""
     folded = said.lower()
     wanted = asked.lower()
     marks = [mark for mark in _MACHINE if mark not in wanted]
@@ -167,7 +167,7 @@ def _find_mark(asked: str, said: str, *, has_tools: bool) -> str | None:
 
 
 def find_cut_end(asked: str, said: Prepared) -> str | None:
-    """How an answer ends in mid-sentence, where it is prose in whole sentences otherwise.
+    """Find how an answer ends in mid-sentence, if it is otherwise prose in whole sentences.
 
     Numbers, names, titles, lists, code, verse and short answers end as they like.
     """

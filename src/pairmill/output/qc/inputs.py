@@ -1,4 +1,4 @@
-"""What ``qc`` is pointed at: a dataset or a run folder, its documents, phrases of a prompt."""
+"""Inputs of ``qc``: a dataset or a run folder, its documents, phrases of a prompt."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _USUAL = Fields()
 
 
 def pairs_in(path: Path) -> Path:
-    """Where the pairs are: of a run folder its ``data``, else the path itself."""
+    """Return where the pairs are: a run folder's ``data``, else the path itself."""
     return path / "data" if is_run_folder(path) else path
 
 
 def documents_for(
     path: Path, named: Sequence[str], text_field: str | None, *, run_code: bool = False
 ) -> tuple[Iterable[Document] | None, str]:
-    """The documents that the pairs in ``path`` were made from, read lazily; else None and why.
+    """Return the documents that the pairs in ``path`` were made from; else None and why.
 
     Args:
         path: The dataset; a run folder knows its inputs, and is believed.
@@ -66,7 +66,7 @@ def documents_for(
 
 
 def phrases_in(path: Path) -> list[str]:
-    """The lines of a file that hold anything.
+    """Return the non-blank lines of a file.
 
     Raises:
         InputError: It cannot be read.

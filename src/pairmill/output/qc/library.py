@@ -1,4 +1,4 @@
-"""Finds the passage that an answer most likely came from, by the words that they share.
+"""Finds the passage that an answer most likely came from, by shared words.
 
 Documents are cut into windows of 2,800 characters that overlap by half, so that any chunk of up to
 1,400 lies wholly in one. An inverted index of stems proposes windows; the best is scored exactly.
@@ -38,7 +38,7 @@ _KEPT = 2048  # prepared windows, about 60 kB each
 
 
 class Library:
-    """Windows of all documents, found by content stems. Holds the texts, not the documents."""
+    """Windows of all documents, indexed by content stems. Holds the texts, not the documents."""
 
     def __init__(self, documents: Iterable[Document]) -> None:
         """Index the documents.
@@ -95,7 +95,7 @@ class Library:
         )
 
     def window(self, number: int) -> PreparedChunk:
-        """A window, prepared."""
+        """Prepare a window."""
         return self._prepare(number)
 
     def sentences(self, rng: random.Random) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What ``qc`` measures, when a figure is a warning or a failure, and what to do then."""
+"""Table of the figures of ``qc``: when each is a warning or a failure, and advice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["BY_NATURE", "DROPPED", "LIMITS", "Limit", "Status"]
 
 
 class Status(StrEnum):
-    """How a figure looks; ``info`` where there is no good or bad in data of this kind."""
+    """Status of a figure; ``info`` if there is no good or bad in data of this kind."""
 
     OK = "ok"
     WARN = "warn"
@@ -38,7 +38,7 @@ class Limit:
     low_is_bad: bool = False
 
     def judge(self, value: float) -> Status:
-        """The status of a value."""
+        """Return the status of a value."""
         for status, bound in ((Status.FAIL, self.fail), (Status.WARN, self.warn)):
             if bound is not None and (value <= bound if self.low_is_bad else value >= bound):
                 return status

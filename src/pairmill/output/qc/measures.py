@@ -21,7 +21,7 @@ from pairmill.quality.grounding import (
     score,
     trigram_overlap,
 )
-from pairmill.quality.language import differs, identify, is_confirmed
+from pairmill.quality.language import UNDETERMINED, differs, identify, is_confirmed
 from pairmill.quality.privacy import find_personal
 from pairmill.quality.support import support
 from pairmill.quality.text import count_words
@@ -58,7 +58,7 @@ _EVERY = 500
 
 
 def choose_profile(rows: Sequence[PairRow], *, has_documents: bool) -> Profile:
-    """The profile that data has by itself: grounded with documents, or texts in most rows."""
+    """Choose the profile of data: grounded with documents, or with texts in most rows."""
     own = sum(bool(row.passage) or row.is_from_text for row in rows)
     return Profile.GROUNDED if has_documents or 2 * own > len(rows) else Profile.GENERAL
 
@@ -99,7 +99,7 @@ def measure(
 
 
 class _Inspector:
-    """The pass over all rows, with what it has counted so far."""
+    """The pass over all rows, with its counts so far."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class _Inspector:
             self._ground(case, other, copies=not row.is_found)
 
     def _look_at_pair(self, row: PairRow, case: Case) -> bool:
-        """The checks of a pair that was written from a text; True if it is in another language."""
+        """Check a pair that was written from a text; return True if it is in another language."""
         brief = _BRIEF if row.task == "question" else frozenset()
         is_foreign = False
         for name, key in _CHECKS.items():
@@ -219,7 +219,7 @@ class _Inspector:
             self._ask("leaked_terms", "prompt_leak", case)
 
     def _look_at_wording(self, row: PairRow, case: Case, earlier: str) -> bool:
-        """The checks of an exchange of any kind; True if its answer is in a foreign language."""
+        """Check an exchange of any kind; return True if its answer is in a foreign language."""
         is_foreign = False
         asked, said = case.pair.instruction, case.pair.answer
         language, role = case.chunk.language, row.surroundings
@@ -305,7 +305,7 @@ class _Inspector:
             self._ask("copied", "near_copy", case)
 
     def _hold_together(self, case: Case) -> None:
-        """Whether the answer's words stand together in its passage, where that can be told."""
+        """Check that the answer's words occur together in its passage, if that can be measured."""
         if not applies("weakly_supported", case.chunk.language):
             self._note("weakly_supported", "weakly_supported", case, None)
             return
@@ -330,7 +330,8 @@ class _Inspector:
         """Take down whether a check worked here, and what it found; True if it found anything."""
         language = case.chunk.language
         if not applies(name, language):
-            self._foreign[key][language or "unknown"] += 1
+            named = "a script that is not known" if language == UNDETERMINED else str(language)
+            self._foreign[key][named] += 1
             return False
         self._checked[key].add(self._number)
         if detail is None:
@@ -377,7 +378,7 @@ def _personal(row: PairRow, case: Case) -> str | None:
 def _is_ungrounded(
     grounding: float, pair: PreparedPair, chunk: PreparedChunk, limits: Thresholds
 ) -> bool:
-    """Whether coverage is low, or doubtful without shared runs.
+    """Return whether coverage is low, or doubtful without shared runs.
 
     The best of many passages shares some words with anything.
     """
@@ -390,7 +391,7 @@ def _is_ungrounded(
 
 
 def _usual_language(rows: Sequence[PairRow], rng: random.Random) -> tuple[str | None, bool]:
-    """The language of most answers, by a sample, and whether nearly all of them are in it."""
+    """Return the language of most answers, by a sample, and whether nearly all are in it."""
     sample = rng.sample(rows, min(len(rows), _SAMPLE))
     known = [language for row in sample if (language := identify(row.answer))]
     if not known:

@@ -57,7 +57,7 @@ _USUAL = Fields()
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it stands in its file.
+    """One record of a file.
 
     Attributes:
         value: Parsed; None where the line is no JSON.
@@ -73,7 +73,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What was read.
+    """Result of reading.
 
     Attributes:
         rows: The pairs, in their order.
@@ -188,7 +188,7 @@ def _marked(marks: Marks | None) -> Iterator[str]:
 
 
 def data_files(path: Path) -> list[Path]:
-    """The files that hold records: the file itself, or those of a folder, by name.
+    """Return the files that hold records: the file itself, or those of a folder, by name.
 
     Raises:
         InputError: There are none.
@@ -212,7 +212,7 @@ def data_files(path: Path) -> list[Path]:
 
 
 def _split_of(file: Path) -> str | None:
-    """The split that a file's name says, or that of its folder, as ``save_to_disk`` writes them."""
+    """Return the split named by a file, or by its folder, as written by ``save_to_disk``."""
     by_name = SPLITS.get(file.name.replace("_", "-").split("-")[0].split(".")[0].lower())
     if by_name is None and file.suffix == ".arrow":
         return SPLITS.get(file.parent.name.lower())
@@ -256,7 +256,7 @@ def _lines(file: Path, split: str | None) -> Iterator[Record]:
 
 
 def _table(file: Path, split: str | None) -> Iterator[Record]:
-    """The rows of a CSV or TSV file, named by its header; places are the lines they end on."""
+    """Yield the rows of a CSV or TSV file, keyed by its header; places are their last lines."""
     csv.field_size_limit(sys.maxsize)
     with file.open("rb") as raw:
         stream = io.TextIOWrapper(raw, "utf-8-sig", errors="replace", newline="")
@@ -271,7 +271,7 @@ def _table(file: Path, split: str | None) -> Iterator[Record]:
 
 
 def _json(file: Path, split: str | None) -> Iterator[tuple[Any, str | None]]:
-    """The records of a JSON file, or of JSONL that is merely called so."""
+    """Yield the records of a JSON file, or of JSONL with that name."""
     data = file.read_bytes()
     try:
         value = orjson.loads(data)

@@ -1,4 +1,4 @@
-"""Checks a dataset, whoever made it: figures with ok, warn or fail, and one line on what to do.
+"""Report on a dataset made by any tool: figures with ok, warn or fail, and a line of advice.
 
 pairs = read_pairs(Path("pairs.jsonl"))
 report = check(pairs, documents=documents)
@@ -74,7 +74,7 @@ class Metric:
 
     @property
     def advice(self) -> str:
-        """What to do, with what was found; "" where there is nothing to do."""
+        """Advice with what was found; "" if there is nothing to do."""
         if self.status in {Status.OK, Status.INFO}:
             return ""
         hint = self.limit.hint
@@ -107,19 +107,19 @@ class Report:
 
     @property
     def status(self) -> Status:
-        """The worst status of all figures; a warning where what matters most was not checked."""
+        """Worst status of all figures; a warning if the most important ones were not checked."""
         found = {metric.status for metric in self.metrics}
         worst = next((s for s in (Status.FAIL, Status.WARN) if s in found), Status.OK)
         return Status.WARN if worst is Status.OK and self.is_blind else worst
 
     @property
     def is_blind(self) -> bool:
-        """Whether the data rests on texts that were not there to compare it with."""
+        """True if the data is based on texts that were not available for comparison."""
         return self.profile is Profile.GROUNDED and "ungrounded" in self.unchecked
 
     @property
     def by_severity(self) -> list[Metric]:
-        """The figures, failures first, and within one status in the order of the table."""
+        """Figures, failures first, and within one status in the order of the table."""
         return sorted(self.metrics, key=lambda metric: _ORDER[metric.status])
 
 
@@ -197,7 +197,7 @@ def check(
 
 
 def failures(report: Report, fail_on: str = "fail") -> list[Metric]:
-    """The figures for which a CI job should fail.
+    """Return the figures for which a CI job should fail.
 
     Args:
         report: The report.
@@ -222,7 +222,7 @@ def failures(report: Report, fail_on: str = "fail") -> list[Metric]:
 
 
 def verdict_line(report: Report) -> str:
-    """The verdict on the whole dataset in a sentence: whether to train on it, and why not."""
+    """Return the verdict on the whole dataset in a sentence: train on it or not, and why not."""
     worst = [metric for metric in report.by_severity if metric.status is report.status]
     reasons = "; ".join(f"{shown(metric)} {metric.limit.label}" for metric in worst[:3])
     if report.status is Status.FAIL:
@@ -237,12 +237,12 @@ def verdict_line(report: Report) -> str:
 
 
 def run_verdict(report: Report) -> RunVerdict:
-    """The verdict as a run folder keeps it."""
+    """Return the verdict in the form that a run folder keeps."""
     return RunVerdict(report.status.value, verdict_line(report), report.pairs)
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report as plain values under stable keys."""
+    """Return the report as plain values under stable keys."""
     return {
         "schema": _SCHEMA,
         "status": report.status.value,
@@ -270,12 +270,12 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def shown(metric: Metric) -> str:
-    """A figure's value for people: in per cent, or with two decimals."""
+    """Format a figure's value: in per cent, or with two decimals."""
     return f"{metric.value:.1%}" if metric.limit.is_share else f"{metric.value:.2f}"
 
 
 def render(report: Report) -> str:
-    """The report as lines of plain text: one a figure, and under each that is not ok its hint."""
+    """Render the report as plain text: a line per figure, with a hint below each that is not ok."""
     lines = [f"{report.pairs} pairs, {report.unreadable} unreadable records: {report.status}"]
     lines += [verdict_line(report), ""]
     for metric in report.by_severity:

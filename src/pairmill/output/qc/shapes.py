@@ -1,4 +1,4 @@
-"""What a record of a dataset holds, whatever tool made it and whatever its fields are called.
+"""Parses a dataset's records, whatever tool made it and whatever its fields are called.
 
 Known: instruction/answer under their usual names (Alpaca with ``input`` and ``history``, Dolly with
 ``context``, FLAN, SQuAD, self-instruct), every form of turns (``messages``, ShareGPT
@@ -74,7 +74,7 @@ _KNOWN_EXTRAS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Names of the fields to read, dotted where they lie deeper (``instances.0.output``).
+    """Names of the fields to read, dotted for nested ones (``instances.0.output``).
 
     None: found by their usual names.
     """
@@ -85,7 +85,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands: its file, and its line; in JSON, Parquet and Arrow its number."""
+    """Place of a record: its file, and its line; in JSON, Parquet and Arrow its number."""
 
     file: str = ""
     line: int = 0
@@ -140,7 +140,7 @@ class PairRow:
 
     @property
     def request(self) -> str:
-        """The first request without the text that it brings along."""
+        """First request without the text that it includes."""
         bare = self.instruction
         for text in (self.passage, self.material):
             if text:
@@ -149,7 +149,7 @@ class PairRow:
 
     @property
     def key_text(self) -> str:
-        """What tells the record from others: its requests, or the text where there is none."""
+        """Text that identifies the record: its requests, or the plain text."""
         if not self.instruction:
             return self.answer
         return "\n".join(dict.fromkeys(asked for asked, _ in self.exchanges))
@@ -182,7 +182,7 @@ class _Talk:
 
 
 def read_record(record: object, fields: Fields, split: str | None, place: Place) -> PairRow | None:
-    """What a record at a place holds, or None; see `to_pair`."""
+    """Parse the record at a place, or return None; see `to_pair`."""
     row = to_pair(record, fields, split) if isinstance(record, dict) else None
     if row is None or not isinstance(record, dict):
         return None
@@ -192,7 +192,7 @@ def read_record(record: object, fields: Fields, split: str | None, place: Place)
 
 
 def _verified(found: object) -> tuple[int, int] | None:
-    """How many sentences a verifier was asked about, and how many it did not find supported."""
+    """Return how many sentences a verifier was asked about, and how many were unsupported."""
     if not isinstance(found, dict):
         return None
     counts = [
@@ -203,7 +203,7 @@ def _verified(found: object) -> tuple[int, int] | None:
 
 
 def to_pair(record: Mapping[str, Any], fields: Fields, split: str | None) -> PairRow | None:
-    """What a record holds, or None where that is no request with a reply and no plain text."""
+    """Parse a record; None if it holds neither a request with a reply nor plain text."""
     split = SPLITS.get(str(record.get("split", "")).lower(), split)
     if fields.instruction or fields.answer:
         return _from_names(record, fields, split)
@@ -226,7 +226,7 @@ def to_pair(record: Mapping[str, Any], fields: Fields, split: str | None) -> Pai
 def _from_preference(
     record: Mapping[str, Any], turns: list[Any] | None, split: str | None
 ) -> tuple[bool, PairRow | None]:
-    """Whether turns or a transcript were chosen over others, and the pair that they make."""
+    """Return whether turns or a transcript were chosen over others, and their pair."""
     chosen = record.get("chosen")
     if isinstance(chosen, str) and (talk := _transcript(chosen)):
         return True, _last(_from_talk(record, talk, split, is_choice=True))
@@ -364,7 +364,7 @@ def _is_turns(value: object) -> bool:
 
 
 def _as_turns(value: object) -> list[dict[str, Any]]:
-    """A list of turns as dicts with a role; strings by turns, and dicts of both sides, too."""
+    """Normalize a list of turns to dicts with a role; accepts strings and two-sided dicts."""
     if not isinstance(value, list):
         return []
     if value and all(isinstance(entry, str) for entry in value):
@@ -396,7 +396,7 @@ def _role(turn: Mapping[str, Any]) -> str:
 
 
 def _content(turn: Mapping[str, Any]) -> tuple[str, bool]:
-    """What a turn says, and whether it calls a tool."""
+    """Return a turn's text, and whether it calls a tool."""
     is_call = bool(turn.get("tool_calls") or turn.get("function_call"))
     for name in ("content", "value", "text", "parts"):
         if turn.get(name) is None:
@@ -413,7 +413,7 @@ def _content(turn: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _text(value: object) -> str | None:
-    """The text of a value: a string, content parts, or a dict that holds one of them."""
+    """Return the text of a value: a string, content parts, or a dict that holds one of them."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
@@ -429,7 +429,7 @@ def _text(value: object) -> str | None:
 
 
 def _answers(value: object) -> str | None:
-    """The first of SQuAD's answers, or of a list of them."""
+    """Return the first of SQuAD's answers, or of a list of them."""
     texts = value.get("text") if isinstance(value, dict) else value
     if isinstance(texts, list) and texts:
         return _text(texts[0])
@@ -478,7 +478,7 @@ def _first(record: Mapping[str, Any], names: Sequence[str], roles: frozenset[str
 
 
 def _dig(record: Any, name: str) -> Any:
-    """The value under a name, or under its parts where dots divide it."""
+    """Return the value under a name, or under a dotted path."""
     if isinstance(record, dict) and name in record:
         return record[name]
     for part in name.split("."):
@@ -492,13 +492,13 @@ def _dig(record: Any, name: str) -> Any:
 
 
 def _ends_open(asked: str) -> bool:
-    """Whether a prompt ends where the model's turn of a transcript begins."""
+    """Return whether a prompt ends at the model's turn of a transcript."""
     tail = asked.rstrip()[-24:]
     return tail.endswith(("Assistant:", "[/INST]", "### Response:", "assistant", "assistant|>"))
 
 
 def _transcript(text: str) -> _Talk | None:
-    """The turns of a conversation in one string; None where it is none."""
+    """Parse the turns of a conversation in one string; None if it is not one."""
     for pattern in _TRANSCRIPTS:
         marks = list(pattern.finditer(text))
         if not any(mark.group(1) for mark in marks) or not any(mark.group(2) for mark in marks):

@@ -1,4 +1,4 @@
-"""The report of ``qc`` on standard output: a table for people, or JSON."""
+"""Prints the report of ``qc``: a table for people, or JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EVERY_S = 5.0
 
 
 class Ticker:
-    """Says on standard error how far a long look has got: nothing at all in the first seconds."""
+    """Shows the progress of a long check on standard error; nothing in the first seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""What a request asks for, as far as its words tell: what would be a fault elsewhere is then none.
+"""Classifies requests by their words: some faults are none for certain tasks.
 
 A translation is in another language, a role has its own voice, arithmetic has numbers of its own,
 code ends as code does, a letter has gaps to fill in. Each function takes texts and says yes or no.
@@ -82,27 +82,27 @@ _MOST_SIGNS = 0.05
 
 
 def names_language(text: str) -> bool:
-    """Whether a request asks for a translation, or names a language."""
+    """Return whether a request asks for a translation, or names a language."""
     return _LANGUAGE.search(text) is not None
 
 
 def languages_named(text: str) -> frozenset[str]:
-    """The words by which `names_language` tells."""
+    """Return the words by which `names_language` decides."""
     return frozenset(found.lower() for found in _LANGUAGE.findall(text))
 
 
 def sets_role(text: str) -> bool:
-    """Whether a request or a system message gives the model a role, a voice or a story."""
+    """Return whether a request or a system message gives the model a role, voice or story."""
     return _ROLE.search(text) is not None
 
 
 def is_arithmetic(text: str) -> bool:
-    """Whether a request wants something computed."""
+    """Return whether a request asks for a calculation."""
     return _ARITHMETIC.search(text) is not None
 
 
 def is_code(asked: str, said: str) -> bool:
-    """Whether an answer is code, or holds code as asked for."""
+    """Return whether an answer is code, or contains code as asked for."""
     if "```" in said or _CODE_LINE.search(said):
         return True
     signs = len(_CODE_SIGNS.findall(said))
@@ -110,17 +110,17 @@ def is_code(asked: str, said: str) -> bool:
 
 
 def asks_for_template(asked: str, said: str) -> bool:
-    """Whether an answer may have gaps for its reader to fill in, as a letter has."""
+    """Return whether an answer may have gaps for its reader to fill in, like a letter."""
     return _TEMPLATE.search(asked) is not None or _SALUTATION.match(said) is not None
 
 
 def asks_for_dialogue(asked: str) -> bool:
-    """Whether speakers' names before a colon are what was asked for."""
+    """Return whether speakers' names before a colon were asked for."""
     return _DIALOGUE.search(asked) is not None
 
 
 def asks_for_json(asked: str) -> bool:
-    """Whether names of fields in quotation marks are what was asked for."""
+    """Return whether field names in quotation marks were asked for."""
     return _JSON.search(asked) is not None
 
 

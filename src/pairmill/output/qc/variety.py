@@ -146,7 +146,7 @@ def _find_common_phrase(
     language: str | None,
     profile: Profile,
 ) -> None:
-    """The two words, of which neither is a function word, that most requests share.
+    """Find the two words, neither a function word, that most requests share.
 
     In general data also none that merely says what to do.
     """

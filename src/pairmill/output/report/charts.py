@@ -51,7 +51,7 @@ def bins_of(lengths: Counter[int], most: int = 30) -> list[Bar]:
 
 
 def histogram(bars: Sequence[Bar], title: str, unit: str, *, wide: bool = False) -> Markup:
-    """A histogram with its highest count above, bounds below, and a tooltip on each bar.
+    """Draw a histogram with its highest count above, bounds below, and a tooltip on each bar.
 
     ``wide`` is for a chart as wide as the page; otherwise it is half as wide.
     """
@@ -101,7 +101,7 @@ def curves(
     limits: Sequence[tuple[str, float]],
     title: str,
 ) -> Markup:
-    """How values from 0 to 1 are spread, a curve for each series, with thresholds drawn in.
+    """Draw the distribution of values from 0 to 1, a curve per series, with thresholds.
 
     Args:
         series: A name and its values; curves of the first two names are told apart by dashes too.

@@ -1,4 +1,4 @@
-"""The quality report of a run folder, from what the folder itself knows."""
+"""The quality report of a run folder, from the folder's own data."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def judge_folder(folder: RunFolder, seed: int = 0, *, run_code: bool = False) ->
 
 
 def read_facts(folder: RunFolder, version: str, *, run_code: bool = False) -> RunFacts:
-    """What a run folder knows of its run: from its ledger, its manifest and its settings.
+    """Read the facts of a run folder: from its ledger, its manifest and its settings.
 
     Args:
         folder: The run folder.
@@ -162,7 +162,7 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = False) -> Ru
 
 
 def _manifest_facts(folder: RunFolder) -> dict[str, Any]:
-    """What the run wrote of itself when it last ended; {} while it has not."""
+    """Return what the run recorded when it last ended; {} if it has not ended."""
     try:
         facts = orjson.loads(folder.manifest.read_bytes())["facts"]
     except (OSError, ValueError, TypeError, KeyError):

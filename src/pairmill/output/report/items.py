@@ -1,4 +1,4 @@
-"""One pair as the page shows it: plain values, every text cut and without control characters."""
+"""One pair for the page: plain values, every text shortened and without control characters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOT_RATED = 0.5  # how bad an entry of rejected/ counts: behind every pair with
 
 
 def badness_of(row: Row, found: Sequence[Finding] = ()) -> float:
-    """How much there is to look at: what was found, by weight, then flags, then coverage."""
+    """Score how much a pair deserves a look: findings by weight, then flags, then coverage."""
     grounding = row.get("grounding")
     ungrounded = 1 - grounding if isinstance(grounding, int | float) else 0.0
     flags = row.get("flags") or ()
@@ -50,7 +50,7 @@ def pair_item(
     *,
     language: str | None = None,
 ) -> dict[str, Any]:
-    """A row of a run.
+    """Make the page's item for a row of a run.
 
     Args:
         row: As it counts, with edited texts.
@@ -95,7 +95,7 @@ def reject_item(
     mark: Mark | None = None,
     pair: Row | None = None,
 ) -> dict[str, Any]:
-    """An entry of ``rejected/``; see `pair_item`.
+    """Make the page's item for an entry of ``rejected/``; see `pair_item`.
 
     Args:
         row: The entry.
@@ -134,7 +134,7 @@ def foreign_item(
     *,
     language: str | None = None,
 ) -> dict[str, Any]:
-    """A record of any dataset; see `pair_item`."""
+    """Make the page's item for a record of any dataset; see `pair_item`."""
     turns = [
         turn
         for asked, said in row.exchanges
@@ -160,7 +160,7 @@ def foreign_item(
 
 
 def _marked(mark: Mark | None) -> dict[str, Any]:
-    """What a person decided, for the page."""
+    """Return a person's decision, for the page."""
     return {
         "decision": mark.decision if mark else "",
         "edited": bool(mark and mark.edits),
@@ -169,7 +169,7 @@ def _marked(mark: Mark | None) -> dict[str, Any]:
 
 
 def rows_words(row: PairRow) -> int:
-    """How long a record of any dataset is, in words."""
+    """Count the words of a record of any dataset."""
     return sum(len(text.split()) for _, text in row.exchanges)
 
 

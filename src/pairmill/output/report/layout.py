@@ -13,12 +13,12 @@ __all__ = ["anchor", "bars", "section", "table"]
 
 
 def section(title: str, *children: Child) -> Markup:
-    """A section under its heading, with an anchor of its own."""
+    """Render a section with its heading and anchor."""
     return tag("section", tag("h2", title), *children, id=anchor(title))
 
 
 def anchor(title: str) -> str:
-    """The name under which a section can be linked to."""
+    """Return the name under which a section can be linked to."""
     return "-".join(title.lower().replace(",", "").split())
 
 
@@ -30,7 +30,7 @@ def table(
     *,
     stacks: bool = False,
 ) -> Markup:
-    """A table whose columns in ``numbers`` are set right, and whose ``gauge`` column holds bars.
+    """Render a table; columns in ``numbers`` are right-aligned, the ``gauge`` column holds bars.
 
     One that ``stacks`` has too many columns for a narrow window: there each cell stands by itself,
     under its column's name.

@@ -1,4 +1,4 @@
-"""What the report tells of a dataset's rows: counted in one pass, in bounded memory."""
+"""Counts of a dataset's rows for the report: in one pass, in bounded memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_TOKENS = 100_000
 
 
 class Distinct:
-    """How many different names were added: exact up to ``size``, then within about 1 percent.
+    """Number of distinct names: exact up to ``size``, then within about 1 percent.
 
     Beyond ``size`` it keeps the least hashes (Bar-Yossef et al., "Counting distinct elements in a
     data stream", 2002): with 65,536 of them the standard error is 0.4 percent.
@@ -43,7 +43,7 @@ class Distinct:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the count is no estimate."""
+        """True if the count is not an estimate."""
         return len(self._kept) < self._size
 
     def add(self, name: str) -> None:
@@ -59,14 +59,14 @@ class Distinct:
             self._kept.add(value)
 
     def count(self) -> int:
-        """The number of different names, or its estimate."""
+        """Return the number of distinct names, or its estimate."""
         if self.is_exact:
             return len(self._kept)
         return round((self._size - 1) * 2**64 / -self._heap[0])
 
 
 class Names:
-    """How often each name came; past 5,000 different ones, new ones are counted together."""
+    """Counts of names; beyond 5,000 distinct ones, new ones are counted together."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -80,7 +80,7 @@ class Names:
             self.others += 1
 
     def top(self, count: int) -> list[tuple[str, int]]:
-        """The most frequent names, and how often each came; equals in order of the name."""
+        """Return the most frequent names with their counts; ties are in order of the name."""
         return sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))[:count]
 
 
@@ -198,7 +198,7 @@ def measure(
 
 
 def percentile(lengths: Lengths, share: float) -> int:
-    """The least length that at least ``share`` (0 to 1) of the counted do not exceed."""
+    """Return the smallest length that at least ``share`` (0 to 1) of the counted do not exceed."""
     needed = share * lengths.total()
     seen = 0
     for length in sorted(lengths):

@@ -77,8 +77,7 @@ def pace(timeline: Timeline) -> Markup | None:
             ),
             tag(
                 "p",
-                "Bars below: refusals. Shaded: nothing was sent. Dotted: what may be in flight was"
-                " cut. Each part is a start of the run.",
+                _legend(starts),
                 class_="note",
             ),
             class_="panel",
@@ -86,8 +85,22 @@ def pace(timeline: Timeline) -> Markup | None:
     )
 
 
+def _legend(starts: Sequence[StartPace]) -> str:
+    """Explain the marks in the chart, if there are any."""
+    told = []
+    if any(any(start.refused) for start in starts):
+        told.append("Bars at the bottom: refusals.")
+    if any(any(start.paused) for start in starts):
+        told.append("Shaded: nothing was sent.")
+    if any(_cuts(start) for start in starts):
+        told.append("Dotted: fewer calls were allowed from here on.")
+    if len(starts) > 1:
+        told.append("Each part is a start of the run.")
+    return " ".join(told)
+
+
 def stages(timeline: Timeline, facts: RunFacts, rows: int) -> Markup | None:
-    """What was spent on each stage and on each model, and what of the bill is told by neither."""
+    """Render what was spent on each stage and model, and the part of the bill in neither."""
     if not timeline.stages:
         return None
     by_stage = _summed(timeline.stages, lambda one: stage_name(one.stage))
@@ -157,7 +170,7 @@ def _summed(sums: Sequence[StageSum], name: Callable[[StageSum], str]) -> dict[s
 
 
 def _told(starts: Sequence[StartPace]) -> str:
-    """The charts in words."""
+    """Describe the charts in words."""
     seconds = sum(len(start.pairs) * start.step_s for start in starts)
     pairs = sum(sum(start.pairs) for start in starts)
     rates = sorted(n for start in starts for n in _rates(start.pairs, start.step_s))

@@ -3,7 +3,7 @@
 const NAMES = ["search", "state", "mark", "finding", "rating", "source", "author", "kind", "language"];
 const PAGE = 25;
 const list = by("list"), more = by("more"), count = by("count"), bulk = by("bulk");
-let rows = [], total = 0, at = -1, asked = 0, upto, newest = 0, marksVersion = "";
+let rows = [], total = 0, decidable = 0, at = -1, asked = 0, upto, newest = 0, marksVersion = "";
 
 const wanted = () => Object.fromEntries(NAMES.map((name) => [name, by(name).value]));
 const number = (value) => value.toLocaleString("en");
@@ -97,6 +97,7 @@ const load = guarded(async (isFresh) => {
   const found = await source.page(want, by("sort").value, isFresh ? 0 : rows.length, PAGE);
   if (ticket !== asked) return; // another filter was chosen meanwhile
   total = found.total;
+  decidable = found.decidable ?? total;
   if (isFresh) {
     rows = [];
     at = -1;
@@ -135,8 +136,9 @@ const takeFilter = () => {
 
 const showBulk = () => {
   bulk.hidden = !total;
+  const some = decidable === total ? "" : ` of ${number(total)}`;
   const ask = (action, label) => {
-    const sure = make("span", `${label} all ${number(total)}?`);
+    const sure = make("span", decidable === total ? `${label} all ${number(total)}?` : `${label} ${number(decidable)}${some}?`);
     const filter = { ...wanted(), upto };
     const expected = total;
     const yes = button("Yes", guarded(async () => {
@@ -147,11 +149,11 @@ const showBulk = () => {
     bulk.replaceChildren(sure, " ", yes, button("No", showBulk));
     yes.focus();
   };
-  const label = total === 1 ? "1 found" : `all ${number(total)} found`;
+  const label = total === 1 ? "1 found" : decidable === total ? `all ${number(total)} found` : `${number(decidable)}${some} found`;
   const isDropped = by("state").value === "rejected";
   bulk.replaceChildren(
-    button(`Accept ${label}${isDropped ? " anyway" : ""}`, () => ask("accept", "Accept")),
-    ...(isDropped ? [] : [button(`Reject ${label}`, () => ask("reject", "Reject"))]),
+    ...(decidable ? [button(`Accept ${label}${isDropped ? " anyway" : ""}`, () => ask("accept", "Accept"))] : []),
+    ...(decidable && !isDropped ? [button(`Reject ${label}`, () => ask("reject", "Reject"))] : []),
     button("Clear decisions", () => ask("clear", "Clear the decisions on")),
   );
   if (work.last) {
@@ -278,6 +280,7 @@ const look = async () => {
 };
 
 takeFilter();
+by("state").closest("label").hidden = true; // the tabs say the same
 if (source.isLive) {
   by("verdict").append(make("p", "The verdict is being made.", "note"));
   look();

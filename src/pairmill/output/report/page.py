@@ -63,7 +63,7 @@ _SCRIPTS = ("source.js", "card.js", "work.js", "page.js")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the page says beyond counts.
+    """Contents of the page besides counts.
 
     Attributes:
         quality: The figures of ``qc``, or None where nothing was measured.
@@ -113,7 +113,7 @@ def render_report(
     measures: Measures,
     judged: Judged = Judged(),
 ) -> str:
-    """The report as HTML."""
+    """Render the report as HTML."""
     contents = ["Findings"] if judged.quality else []
     contents += ["From documents to pairs", "What was dropped"]
     contents += ["Exports"] if facts.exports else []
@@ -131,7 +131,7 @@ def render_report(
 
 
 def render_dataset(name: str, judged: Judged, version: str) -> str:
-    """The page on a dataset of any tool: its verdict, its findings and its pairs.
+    """Render the page of a dataset of any tool: its verdict, its findings and its pairs.
 
     Args:
         name: Of the dataset, for people.
@@ -144,7 +144,7 @@ def render_dataset(name: str, judged: Judged, version: str) -> str:
 
 
 def render_live(name: str, version: str) -> tuple[str, str]:
-    """The page over a server, which asks for all that it shows, and the policy to send with it.
+    """Render the page for a server, which loads all its data, and the policy to send with it.
 
     Args:
         name: Of the dataset, for people.
@@ -155,14 +155,14 @@ def render_live(name: str, version: str) -> tuple[str, str]:
 
 
 class Parts(NamedTuple):
-    """What a page says of a dataset as a whole: the verdict, and the figures behind it."""
+    """Sections of a page about the dataset as a whole: the verdict, and its figures."""
 
     verdict: Markup
     figures: Markup
 
 
 def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
-    """What is said of a run."""
+    """Return the page's sections about a run."""
     sections = [
         parts.funnel(facts, measures, judged.marks.counts()),
         parts.losses(facts),
@@ -187,7 +187,7 @@ def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
 
 
 def dataset_parts(judged: Judged) -> Parts:
-    """What is said of a dataset of any tool."""
+    """Return the page's sections about a dataset of any tool."""
     return _parts(judged, lead=tag("p", "Quality report on a dataset.", class_="lead"))
 
 
@@ -238,7 +238,7 @@ def _shell(
 
 
 def policy(*, is_live: bool = False) -> str:
-    """The page's content security policy: its own script and style by their digests, no other.
+    """Return the content security policy: only the page's own script and style, by digest.
 
     Args:
         is_live: The page may speak with the server that it came from.
@@ -268,7 +268,7 @@ def _read(name: str) -> str:
 
 @cache
 def _script() -> str:
-    """The page's script: where the pairs come from, how one looks, marks, and the page."""
+    """Return the page's script: loading of pairs, display of one, marking, and the page."""
     return '"use strict";\n(() => {\n' + "".join(map(_read, _SCRIPTS)) + "})();\n"
 
 
@@ -336,7 +336,7 @@ def _verdicts(title: str, checks: Sequence[Check]) -> Markup | None:
 
 
 def wanted_rows(folder: Path, marks: Marks) -> Iterator[Row]:
-    """The published rows of a run as they count: as edited, without those that are left out.
+    """Yield the published rows of a run with marks applied: without rejected ones, edited.
 
     With those that the run had dropped, and people accepted.
     """

@@ -1,4 +1,4 @@
-"""Which pairs the report lists: the worst, some at random, and some of those that were rejected."""
+"""Selects the pairs that the report lists: the worst, some at random, and some rejected ones."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def list_pairs(
     most: tuple[int, int, int] = (WORST, RANDOM, REJECTED),
     marks: Marks = NO_MARKS,
 ) -> tuple[list[dict[str, Any]], str]:
-    """The pairs to list as plain values, and a sentence that says how they were chosen.
+    """Select the pairs to list as plain values, and describe the selection in a sentence.
 
     Args:
         folder: The run folder.
@@ -130,7 +130,7 @@ def list_rows(
     seed: int = 0,
     most: tuple[int, int] = (WORST, RANDOM),
 ) -> tuple[list[dict[str, Any]], str]:
-    """The rows of any dataset to list, and a sentence that says how they were chosen.
+    """Select the rows of any dataset to list, and describe the selection in a sentence.
 
     Args:
         rows: What the report was made of, in order.

@@ -1,4 +1,4 @@
-"""The sections of the quality report: each takes what was counted and returns its HTML."""
+"""Sections of the quality report: each takes counts and returns HTML."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PER = 1_000
 
 
 def lead(facts: RunFacts) -> Markup:
-    """What made the dataset, in a sentence."""
+    """Describe how the dataset was made, in a sentence."""
     models = ", ".join(facts.models) or "no model yet"
     return tag(
         "p",
@@ -49,7 +49,7 @@ def lead(facts: RunFacts) -> Markup:
 
 
 def tiles(facts: RunFacts, measures: Measures) -> Markup:
-    """The figures that a reader looks for first."""
+    """Render the figures that a reader looks for first."""
     about = "" if measures.instructions.is_exact else "about "
     shown = [
         _tile("Pairs", f"{measures.rows:,}", f"{facts.rejected:,} dropped"),
@@ -69,7 +69,7 @@ def tiles(facts: RunFacts, measures: Measures) -> Markup:
 def funnel(
     facts: RunFacts, measures: Measures, marked: Mapping[str, int] = MappingProxyType({})
 ) -> Markup:
-    """How many came through each stage, and what people decided on them."""
+    """Render how many came through each stage, and people's decisions."""
     stages = [
         ("Documents read", facts.documents),
         ("Chunks cut", facts.chunks),
@@ -96,7 +96,7 @@ def _sums(
     marked: Mapping[str, int],
     exports: Sequence[ExportRecord],
 ) -> Markup:
-    """A panel a unit, each on a scale of its own: documents, chunks, pairs, and their losses."""
+    """Render a panel per unit, each on its own scale: documents, chunks, pairs, and losses."""
     panels: list[tuple[str, list[tuple[str, int]]]] = []
     if counts.documents:
         skipped = [(f"skipped: {reason}", n) for reason, n in counts.skipped.items()]
@@ -110,7 +110,7 @@ def _sums(
 
 
 def _exported(exports: Sequence[ExportRecord]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """The last export: rows that were read for it, kept ones, and the others by reason."""
+    """Return the last export: rows read for it, kept ones, and the others by reason."""
     if not exports:
         return []
     last = exports[0]
@@ -128,7 +128,7 @@ def _exported(exports: Sequence[ExportRecord]) -> list[tuple[str, list[tuple[str
 
 
 def exports(facts: RunFacts) -> Markup | None:
-    """What was exported, and how much of the held-out rows stands in train as well."""
+    """Render what was exported, and how much of the held-out rows also occurs in train."""
     if not facts.exports:
         return None
     head = ("Format", "Written", "Rows", "Leak into train")
@@ -168,7 +168,7 @@ def losses(facts: RunFacts) -> Markup:
 
 
 def lengths(measures: Measures) -> Markup:
-    """How long instructions and answers are."""
+    """Render the lengths of instructions and answers."""
     pair = [
         _length_panel("Instructions", measures.instruction_words),
         _length_panel("Answers", measures.answer_words),
@@ -177,7 +177,7 @@ def lengths(measures: Measures) -> Markup:
 
 
 def grounding(measures: Measures) -> Markup:
-    """How much of the answers stands in their chunks."""
+    """Render how much of the answers occurs in their chunks."""
     evidence = measures.with_evidence / measures.rows if measures.rows else 0.0
     note = (
         "Share of an answer's content words that stand in the chunk it was written from: a guard "
@@ -199,7 +199,7 @@ def grounding(measures: Measures) -> Markup:
 
 
 def _shares_panel(bins: list[int], title: str, name: str) -> Markup:
-    """A histogram of a figure from 0 to 1."""
+    """Render a histogram of a figure from 0 to 1."""
     size = len(bins)
     bars = [
         Bar(f"{place / size:.2f}", f"{place / size:.2f} to {(place + 1) / size:.2f}", count)
@@ -235,7 +235,7 @@ def _licence_notes(measures: Measures) -> list[str]:
 
 
 def _compared(sample: Sequence[Variety]) -> Markup | None:
-    """The instructions' variety beside that of the texts; None where it was not measured."""
+    """Render the instructions' variety beside that of the texts; None if it was not measured."""
     if not sample:
         return None
     head = ("Sample", "Words", "Different word pairs", "Packed by zlib")
@@ -290,7 +290,7 @@ def _of(total: int | None) -> str:
 
 
 def _median(bins: list[int]) -> str:
-    """The middle of the bin that holds the median of a figure from 0 to 1."""
+    """Return the middle of the bin that holds the median of a figure from 0 to 1."""
     seen, total = 0, sum(bins)
     for place, count in enumerate(bins):
         seen += count

@@ -18,7 +18,7 @@ _TOP = 10
 
 
 def sequence_lengths(measures: Measures) -> Markup | None:
-    """How many rows would be cut at the usual sequence lengths; None for no row."""
+    """Render how many rows are cut at the usual sequence lengths; None without rows."""
     lengths = measures.row_tokens
     if not lengths:
         return None
@@ -40,7 +40,7 @@ def sequence_lengths(measures: Measures) -> Markup | None:
 
 
 def ratings(measures: Measures) -> Markup | None:
-    """How a judge rated the pairs, aspect by aspect; None where it rated none."""
+    """Render a judge's ratings of the pairs, by aspect; None if there are none."""
     if not measures.ratings:
         return None
     head = ("Aspect", "Rated", "Mean", *map(str, range(1, 6)))
@@ -56,7 +56,7 @@ def ratings(measures: Measures) -> Markup | None:
 
 
 def concentration(measures: Measures) -> Markup | None:
-    """Which documents most rows come from; None for a single one."""
+    """Render the documents that most rows come from; None for a single one."""
     names = measures.per_document
     if len(names.counts) < 2:  # noqa: PLR2004 (one document is no distribution)
         return None

@@ -1,1 +1,1 @@
-"""The page over a local server: any dataset, paged from its own files, and marks on its pairs."""
+"""The viewer's local server: pages any dataset from its own files, and marks its pairs."""

@@ -1,4 +1,4 @@
-"""The HTTP side: routes, what they take, and an error as one line of JSON."""
+"""The HTTP side: routes, their parameters, and errors as one line of JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CHOICES: Mapping[str, Mapping[str, str]] = {"state": STATES, "rating": RATINGS,
 
 
 class _Answer(Response):
-    """JSON whose every text is UTF-8, whatever stands in it."""
+    """JSON whose texts are all valid UTF-8."""
 
     media_type = "application/json"
 
@@ -47,7 +47,7 @@ class _Answer(Response):
 
 
 def make_app(viewer: Viewer, door: Door, *, name: str, version: str) -> ASGIApp:
-    """The server's application.
+    """Make the server's application.
 
     Args:
         viewer: Of the dataset.
@@ -79,7 +79,7 @@ def make_app(viewer: Viewer, door: Door, *, name: str, version: str) -> ASGIApp:
 
 
 class _Pages:
-    """What each address answers."""
+    """Handlers of all addresses."""
 
     def __init__(self, viewer: Viewer, page: str) -> None:
         self._viewer = viewer
@@ -162,7 +162,7 @@ async def _wrong(_request: Request, error: Exception) -> Response:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """What a page sent.
+    """Parse the body sent by a page.
 
     Raises:
         HTTPException: It is too long.
@@ -186,7 +186,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _filter(given: object) -> Filter:
-    """The filter that a page names.
+    """Parse the filter sent by a page.
 
     Raises:
         InputError: There is no such field or choice.
@@ -208,7 +208,7 @@ def _filter(given: object) -> Filter:
 
 
 def _number(value: object, most: int) -> int:
-    """A whole number from 0.
+    """Parse a whole number from 0.
 
     Raises:
         InputError: It is none, or too large.

@@ -1,4 +1,4 @@
-"""Who may speak with the server: this machine's own browser, with the token, from its own page.
+"""Access control of the server: this machine's own browser, with the token, from its own page.
 
 No cookie is set: other servers on this machine would get it too, whatever their port. Every
 question carries the token in a header, which no foreign page can send.
@@ -38,7 +38,7 @@ _READS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What is let in.
+    """Rules of what is accepted.
 
     Attributes:
         token: The secret of this start.
@@ -56,25 +56,25 @@ class Door:
     fronts: frozenset[str] = frozenset()
 
     def takes_host(self, host: str) -> bool:
-        """Whether a ``Host`` header names this server."""
+        """Return whether a ``Host`` header names this server."""
         if host.strip().lower() in self.fronts:
             return True
         return is_known(host, self.names, any_address=self.any_address, port=self.port)
 
     def takes_origin(self, origin: str, host: str) -> bool:
-        """Whether an ``Origin`` header is that of our own page, as it was called."""
+        """Return whether an ``Origin`` header is that of our own page, under its current name."""
         name = host.strip().lower()
         return origin.strip().lower() in {f"http://{name}", f"https://{name}"}
 
     def takes_token(self, token: str | None) -> bool:
-        """Whether it is the secret, in a time that does not tell how much of it is right."""
+        """Return whether it is the secret, compared in constant time."""
         return token is not None and hmac.compare_digest(
             token.encode("utf-8", "replace"), self.token.encode()
         )
 
 
 class Guard:
-    """ASGI middleware: refuses what the door does not take, and adds headers to every answer."""
+    """ASGI middleware: refuses what the rules do not accept, and adds headers to every answer."""
 
     def __init__(self, app: ASGIApp, door: Door, policy: str) -> None:
         self._app = app

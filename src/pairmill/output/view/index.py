@@ -1,4 +1,4 @@
-"""The index of a dataset: where each pair stands, and what it is filtered, sorted and found by.
+"""Index of a dataset: place of each pair, and what it is filtered, sorted and searched by.
 
 An SQLite file in a private folder of its own, written by one process and read by another while it
 grows. Shards stay where they are: of a pair in a file of lines only its place is kept.
@@ -111,7 +111,7 @@ _MOST_WORDS = 16
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is wanted; "" for no matter what.
+    """Filter of pairs; "" for any.
 
     Attributes:
         search: Words, each of which begins a word of the pair.
@@ -138,7 +138,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where one pair stands, and what the index knows of it."""
+    """Place of one pair, and its index entry."""
 
     number: int
     key: str
@@ -154,7 +154,7 @@ class Found:
 
 
 def create(path: Path) -> sqlite3.Connection:
-    """A new, empty index, for the process that fills it.
+    """Create a new, empty index, for the process that fills it.
 
     Raises:
         UsageError: This Python's SQLite cannot search.
@@ -170,12 +170,12 @@ def create(path: Path) -> sqlite3.Connection:
 
 
 def spaced(text: str) -> str:
-    """A text as the index takes it: with spaces between characters that are words of their own."""
+    """Prepare a text for the index: with spaces between characters that are words of their own."""
     return _DENSE.sub(r" \1 ", unicodedata.normalize("NFKC", text))
 
 
 class Index:
-    """Reads an index, from any thread; knows the marks beside it."""
+    """Reads an index, from any thread, with the marks beside it."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -202,21 +202,21 @@ class Index:
             self._database.execute("COMMIT")
 
     def progress(self) -> dict[str, Any]:
-        """What the process that fills it last said."""
+        """Return the last report of the process that fills it."""
         rows = self._ask("SELECT value FROM meta WHERE name = 'progress'")
         return orjson.loads(rows[0][0]) if rows else {}
 
     def last_number(self) -> int:
-        """The number of the newest pair."""
+        """Return the number of the newest pair."""
         return int(self._ask("SELECT ifnull(max(number), 0) FROM pair")[0][0])
 
     def count(self, wanted: Filter) -> int:
-        """How many pairs pass."""
+        """Count the pairs that pass."""
         where, values = _where(wanted)
         return int(self._ask(f"SELECT count(*) FROM pair WHERE {where}", values)[0][0])  # noqa: S608
 
     def page(self, wanted: Filter, sort: str, offset: int, limit: int) -> tuple[int, list[Found]]:
-        """How many pairs pass, and some of them in order."""
+        """Count the pairs that pass, and return some of them in order."""
         if wanted.search.strip():
             total, numbers = self._search(wanted, sort, offset, limit)
         else:
@@ -231,7 +231,7 @@ class Index:
         return total, [found[number] for number in numbers if number in found]
 
     def _search(self, wanted: Filter, sort: str, offset: int, limit: int) -> tuple[int, list[int]]:
-        """The same for words: what holds them is looked up once, for the count and the page."""
+        """Do the same for words: matches are looked up once, for the count and the page."""
         where, values = _where(replace(wanted, search=""))
         hits = (
             "SELECT number, badness, grounding, support, score, words FROM fts"  # noqa: S608 (our terms)
@@ -246,7 +246,7 @@ class Index:
         return total, [row[0] for row in rows]
 
     def keys(self, wanted: Filter) -> list[str]:
-        """The keys of all pairs that pass and that a decision can be made about.
+        """Return the keys of all pairs that pass and that can be decided about.
 
         What the run dropped is only among them where nothing else is wanted: a decision on all of a
         mixed list is about the dataset's pairs.
@@ -255,6 +255,12 @@ class Index:
         kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
         query = f"SELECT key FROM pair WHERE {kind} AND {where} ORDER BY number"  # noqa: S608
         return [row[0] for row in self._ask(query, values)]
+
+    def count_decidable(self, wanted: Filter) -> int:
+        """Count the passing pairs that a decision on all of them applies to; see `keys`."""
+        where, values = _where(wanted)
+        kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
+        return int(self._ask(f"SELECT count(*) FROM pair WHERE {kind} AND {where}", values)[0][0])  # noqa: S608
 
     def find(self, numbers: Sequence[int]) -> list[Found]:
         """Pairs by their numbers; those that are not there are left out."""
@@ -267,12 +273,12 @@ class Index:
         return found
 
     def findings(self, number: int) -> list[tuple[str, str, int]]:
-        """What ``qc`` found in a pair."""
+        """Return the findings of ``qc`` in a pair."""
         query = "SELECT check_name, detail, weight FROM found WHERE number = ? ORDER BY rowid"
         return self._ask(query, [number])
 
     def chunk(self, chunk_id: str) -> dict[str, Any] | None:
-        """The text that pairs were written from, with what is known of it; None while unknown."""
+        """Return the text that pairs were written from, with its metadata; None while unknown."""
         rows = self._ask("SELECT body FROM chunk WHERE id = ?", [chunk_id])
         return orjson.loads(zlib.decompress(rows[0][0])) if rows else None
 
@@ -282,7 +288,7 @@ class Index:
 
 
 def _where(wanted: Filter) -> tuple[str, list[Any]]:
-    """The condition, and its values in order: no text of a user's stands in the condition."""
+    """Build the condition, and its values in order: no user's text is part of the condition."""
     terms = [STATES[wanted.state], RATINGS[wanted.rating], MARKS[wanted.mark]]
     values: list[Any] = []
 
@@ -305,7 +311,7 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
 
 
 def _match(search: str) -> str:
-    """A query of FTS5: every word begins a word; in dense scripts, the characters in a row."""
+    """Build an FTS5 query: words match by prefix; in dense scripts, consecutive characters."""
     terms = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", search))[:_MOST_WORDS]:
         parts = spaced(word).split()

@@ -1,4 +1,4 @@
-"""Fills the index, in a process of its own: first all there is, then what comes while it lasts.
+"""Fills the index, in its own process: first everything present, then what is added later.
 
 Shards of a run grow and are published under a new path; what was read of one is known by its last
 line, so that one that was cut back and written again is read again.
@@ -511,7 +511,7 @@ class Indexer:
 
 
 class _Transaction:
-    """All of it or nothing."""
+    """A transaction: all or nothing."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -529,7 +529,7 @@ def index_forever(job: ViewJob) -> None:
 
 
 def _still_ends(shard: _Shard) -> bool:
-    """Whether the last line that was read still stands where it stood."""
+    """Return whether the last line that was read is still in its place."""
     with suppress(OSError), shard.path.open("rb") as file:
         file.seek(shard.read_to - len(shard.last))
         return file.read(len(shard.last)) == shard.last

@@ -1,4 +1,4 @@
-"""Judges a dataset in a process of its own: the verdict, the figures, and what was found where."""
+"""Judges a dataset in its own process: the verdict, the figures, and the findings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def judge_forever(job: ViewJob) -> None:
 
 
 def judge(path: Path, version: str, *, is_run: bool, run_code: bool = False) -> dict[str, Any]:
-    """The verdict and the figures as HTML, and every finding by file and line."""
+    """Return the verdict and the figures as HTML, and every finding by file and line."""
     if is_run and not published_shards(path):
         return {**_NOTHING, "note": "no shard is published yet; the verdict comes with the first"}
     try:

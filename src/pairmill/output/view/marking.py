@@ -1,4 +1,4 @@
-"""Marks while they are made: the file as it grows, what it comes to, and texts that are edited."""
+"""Handles marks while they are made: the growing file, its result, and edited texts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DEPTH = 6
 
 
 class Desk:
-    """The marks of one dataset: reads what others add, adds what is decided here.
+    """The marks of one dataset: reads those of others, adds new ones.
 
     Attributes:
         marks: What holds now.
@@ -99,7 +99,7 @@ class Desk:
         self.add(new_action("undo", of=name))
 
     def last(self) -> dict[str, Any] | None:
-        """The last action that holds, as the page offers to undo it."""
+        """Return the last effective action, which the page offers to undo."""
         held = effective(self._file.actions)
         if not held:
             return None
@@ -107,7 +107,7 @@ class Desk:
 
 
 def editable_texts(value: dict[str, Any], *, is_run: bool, shown: str) -> list[dict[str, Any]]:
-    """The texts of a record that can be edited: where each stands, and what it is.
+    """Return the texts of a record that can be edited: their paths and names.
 
     Args:
         value: The record.
@@ -123,7 +123,7 @@ def editable_texts(value: dict[str, Any], *, is_run: bool, shown: str) -> list[d
 
 
 def parse_edits(given: object, allowed: list[dict[str, Any]]) -> list[Edit]:
-    """What of the texts that came from a page differs from the record.
+    """Parse the texts from a page; return those that differ from the record.
 
     Raises:
         InputError: It is no list of texts, or one stands where nothing can be edited.
@@ -149,7 +149,7 @@ def parse_edits(given: object, allowed: list[dict[str, Any]]) -> list[Edit]:
 
 
 def check_edit(row: Row, chunk: Chunk | None, settings: Settings | None) -> dict[str, Any]:
-    """What the checks say of a row's texts: ``flags``, ``grounding``, ``support``.
+    """Return the check results of a row's texts: ``flags``, ``grounding``, ``support``.
 
     A person has the last word: what would drop a model's pair is a flag here. Without the text that
     the row was written from nothing can be told, and nothing is.

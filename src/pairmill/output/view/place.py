@@ -1,4 +1,4 @@
-"""What is viewed, and how one pair is read from where it stands."""
+"""What is viewed, and how one pair is read from its place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["GoneError", "ViewJob", "check_name", "is_lines", "read_value", "view
 
 
 class ViewJob(Struct, frozen=True):
-    """What a process beside the server is to do.
+    """Job of a process beside the server.
 
     Attributes:
         what: ``index`` or ``judge``.
@@ -40,11 +40,11 @@ class ViewJob(Struct, frozen=True):
 
 
 class GoneError(FolderError):
-    """A pair does not stand any more where it stood."""
+    """A pair is no longer in its place."""
 
 
 def view_job(path: Path, scratch: Path, version: str, *, run_code: bool = False) -> ViewJob:
-    """What to do for a dataset.
+    """Make the job for viewing a dataset.
 
     Raises:
         InputError: There is none.
@@ -70,12 +70,12 @@ def check_name(path: Path) -> None:
 
 
 def is_lines(file: Path) -> bool:
-    """Whether records are lines of the file, so that they are read from their place in it."""
+    """Return whether records are lines of the file, so that they are read from their place."""
     return file.suffix in {".jsonl", ".ndjson"}
 
 
 def read_value(found: Found) -> tuple[Any, bytes]:
-    """The record as it stands in its file, and its bytes.
+    """Return the record in its file, and its bytes.
 
     Raises:
         GoneError: The file is gone, or something else stands there now.

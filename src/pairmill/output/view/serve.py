@@ -1,4 +1,4 @@
-"""Opens the port, starts the processes beside the server, and serves until it is told to stop."""
+"""Opens the port, starts the processes beside the server, and serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def serve_view(
 
 
 class _ViewServer(uvicorn.Server):
-    """Ends on a signal without passing it on: to stop is how a view ends."""
+    """Ends on a signal without passing it on, since a view normally ends that way."""
 
     def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
@@ -147,7 +147,7 @@ class _ViewServer(uvicorn.Server):
 
 @contextmanager
 def _scratch() -> Iterator[str]:
-    """A private folder for the index, which holds words of the dataset; gone at the end."""
+    """Create a private folder for the index, which holds words of the data; removed at the end."""
     try:
         place = tempfile.mkdtemp(prefix="pairmill-view-")
     except OSError as error:
@@ -204,7 +204,7 @@ def _names(host: str, names: tuple[str, ...]) -> frozenset[str]:
 
 @contextmanager
 def _working(job: ViewJob) -> Iterator[Process]:
-    """A process beside the server, with its job; ended with the server, however that ends."""
+    """Run a process beside the server, with its job; it always ends with the server."""
     process = Process(_WORKER, leads=True)
     try:
         with suppress(BrokenPipeError):
@@ -216,7 +216,7 @@ def _working(job: ViewJob) -> Iterator[Process]:
 
 
 def _open_index(scratch: Path, process: Process) -> Index:
-    """The index, once there is one.
+    """Return the index, once there is one.
 
     Raises:
         InputError: The process that makes it has ended.
@@ -242,5 +242,5 @@ def _ended(process: Process) -> str:
 
 
 def _has_said(process: Process) -> bool:
-    """Whether it wrote a fault, or has ended."""
+    """Return whether it wrote an error, or has ended."""
     return bool(select.select([process.outward], [], [], 0)[0])

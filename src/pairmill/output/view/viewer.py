@@ -1,4 +1,4 @@
-"""What the page asks for: pairs, how one came about, the state, marks. No HTTP here."""
+"""Requests of the page, without HTTP: pairs, their history, the state, marks."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _LIVE_S = 2.0  # for so long the figures of a run are told again without being c
 
 
 class StaleError(InputError):
-    """What a bulk action is about has changed since it was counted."""
+    """The target of a bulk action has changed since it was counted."""
 
 
 class Viewer:
-    """One dataset as the page sees it. Its methods block, and may be called from any thread."""
+    """One dataset for the page. Its methods block, and may be called from any thread."""
 
     def __init__(
         self, job: ViewJob, index: Index, why_ended: Callable[[], str] = lambda: ""
@@ -63,7 +63,7 @@ class Viewer:
         self._settings = settings_of(read_folder(self._path)) if job.is_run else None
 
     def state(self) -> dict[str, Any]:
-        """How far everything is."""
+        """Return the progress of everything."""
         progress = self._index.progress()
         problem = self._why_ended() or progress.get("problem", "")
         try:
@@ -86,7 +86,7 @@ class Viewer:
         }
 
     def overview(self) -> dict[str, Any]:
-        """The verdict and the figures as HTML; empty until they are there."""
+        """Return the verdict and the figures as HTML; empty until they are available."""
         found = self._judged()
         return {
             "version": self._overview[0],
@@ -104,7 +104,14 @@ class Viewer:
         with suppress(PairmillError):  # told by the state
             self._desk.refresh()
         total, found = self._index.page(wanted, sort, offset, limit)
-        return {"total": total, "pairs": [self._item(place) for place in found]}
+        decidable = total
+        if wanted.state in {"", "rejected"} and total:
+            decidable = self._index.count_decidable(wanted)
+        return {
+            "total": total,
+            "decidable": decidable,
+            "pairs": [self._item(place) for place in found],
+        }
 
     def pair(self, number: int) -> dict[str, Any]:
         """One pair, and its texts as they can be edited.
@@ -128,7 +135,7 @@ class Viewer:
         return {"pair": self._item(found), "texts": texts}
 
     def story(self, number: int) -> dict[str, Any]:
-        """How a pair of a run came about: prompts, raw answers, drops, numbers and cost.
+        """Return how a pair of a run was made: prompts, raw answers, drops, figures and cost.
 
         Raises:
             InputError: There is no such pair, or the dataset is no run.
@@ -267,7 +274,7 @@ class Viewer:
         return editable_texts(value, is_run=self._job.is_run, shown=shown)
 
     def _item(self, found: Found) -> dict[str, Any]:
-        """A pair as the page shows it; where it is gone, that."""
+        """Return a pair for the page; if it is gone, a note of that."""
         mark = self._mark(found)
         try:
             value = self._value(found)
@@ -311,7 +318,7 @@ class Viewer:
         return self._overview[1]
 
     def _live(self) -> list[tuple[str, str]]:
-        """What became of documents, chunks and pairs so far, in words; [] for no run."""
+        """Describe what happened to documents, chunks and pairs so far; [] without a run."""
         if not self._job.is_run:
             return []
         if time.monotonic() < self._live_until:

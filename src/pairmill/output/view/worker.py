@@ -1,4 +1,4 @@
-"""What the processes beside the server run: one fills the index, one judges."""
+"""Entry point of the processes beside the server: one fills the index, one judges."""
 
 from __future__ import annotations
 

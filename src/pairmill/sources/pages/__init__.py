@@ -1,1 +1,1 @@
-"""One HTML page into an article as Markdown, in processes that a page may not hold up."""
+"""Converts one HTML page to an article in Markdown, in separate processes."""

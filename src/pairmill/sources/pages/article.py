@@ -1,4 +1,4 @@
-"""One page into its article: the text as Markdown, and what the page says of it."""
+"""Converts one page to its article: the text as Markdown, and the page's metadata."""
 
 from __future__ import annotations
 

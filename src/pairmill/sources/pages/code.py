@@ -1,4 +1,4 @@
-"""Code in pages: the author's lines as they stand, without the line numbers beside them."""
+"""Code in pages: the author's lines unchanged, without line numbers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which part of a page is the article: what stands around it is cut off, then what stands in it.
+"""Finds the article in a page: removes what is around it, then what is within it.
 
-The order is: drop elements whose names say what they are (navigation, shares, comments ...), unless
-they hold most of the page; choose the container, by what the page marks or by where its paragraphs
-are; drop the lists of links that are left in it.
+Steps: drop elements with telling names (navigation, shares, comments ...), unless they contain most
+of the page; choose the container, by the page's markup or by where its paragraphs are; drop the
+remaining lists of links in it.
 """
 
 from __future__ import annotations

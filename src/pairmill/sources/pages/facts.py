@@ -1,4 +1,4 @@
-"""What a page says about itself: title, author, address and language, each only if plausible."""
+"""Metadata of a page: title, author, address and language, each only if plausible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ARTICLES = ("article", "posting", "report", "webpage", "newsarticle", "howto", 
 
 
 class PageFacts(NamedTuple):
-    """What is known of a page; None where it says nothing that can be believed."""
+    """Metadata of a page; None if it states nothing credible."""
 
     title: str | None
     author: str | None
@@ -191,7 +191,7 @@ def _language(root: Any, metas: dict[str, str]) -> str | None:
 def _license(
     root: Any, metas: dict[str, str], links: dict[str, str], linked: dict[str, Any]
 ) -> str | None:
-    """What the page's head, its linked data or a link in it names as its licence."""
+    """Find the licence in the page's head, its linked data or a link."""
     told: Any = linked.get("license")
     if isinstance(told, dict):
         told = told.get("url") or told.get("@id") or told.get("name")

@@ -1,4 +1,4 @@
-"""An article's nodes as Markdown: no escapes, no tags, and code as its author wrote it.
+"""Converts an article's nodes to Markdown: no escapes, no tags, and code unchanged.
 
 Code stands at the left margin wherever it is: indented with the list or the quotation around it, it
 would not be the author's lines any more.
@@ -76,7 +76,7 @@ def inline_text(node: Node) -> str:
 
 
 class _Writer:
-    """Collects blocks; what stands between them, inline, becomes paragraphs."""
+    """Collects blocks; inline content between them becomes paragraphs."""
 
     def __init__(self, *, marks: bool = True) -> None:
         self.blocks: list[Piece] = []

@@ -1,4 +1,4 @@
-"""What pages call their parts, and the words in which they send their readers elsewhere.
+"""Names of page parts, and phrases that send readers elsewhere.
 
 Data, and the patterns made of it. Names are matched as whole words of a class, id or role, with
 camel case parted by hyphens; each line of a table is a pattern of its own.

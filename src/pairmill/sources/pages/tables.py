@@ -1,4 +1,4 @@
-"""Tables of pages: which hold data and which only lay a page out; and the grid of their cells."""
+"""Tables of pages: distinguishes data from layout; and the grid of their cells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An HTML page as a tree of plain nodes: what a reader of the page would see, with sizes.
+"""An HTML page as a tree of plain nodes: the visible contents, with sizes.
 
 lxml parses; its tree is copied once, without scripts, forms and hidden parts. Later passes look at
 each node many times, and plain objects answer ten times faster than proxies of C structures.

@@ -1,1 +1,1 @@
-"""The usual ledger: an SQLite database in the run folder."""
+"""The default ledger: an SQLite database in the run folder."""

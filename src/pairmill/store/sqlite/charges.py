@@ -1,4 +1,4 @@
-"""Charges and dropped lines in SQLite: two small tables that came after format 2.
+"""Charges and dropped lines in SQLite: two small tables that were added after format 2.
 
 ``charges`` has a line for each model and way in which a call ended; ``dropped`` counts the lines
 of ``rejected/``. An earlier pairmill passes both over, and in a ledger of one they are made when it
@@ -62,7 +62,7 @@ def add_charges(connection: sqlite3.Connection, charges: Iterable[ChargeSum]) ->
 
 
 def is_charge_row(row: tuple[object, ...]) -> bool:
-    """Whether a row that was read out of a damaged ledger can be one of ``charges``."""
+    """Return whether a row read from a damaged ledger can be one of ``charges``."""
     model, outcome, *sums = row
     counts = all(isinstance(value, int) and value >= 0 for value in sums)
     return isinstance(model, str) and isinstance(outcome, str) and counts
@@ -75,7 +75,7 @@ def add_drops(connection: sqlite3.Connection, drops: Iterable[DropKey]) -> None:
 
 
 def has_drops(connection: sqlite3.Connection) -> bool:
-    """Whether ``dropped`` counts every line of ``rejected/``."""
+    """Return whether ``dropped`` counts every line of ``rejected/``."""
     query = "SELECT count(*) FROM meta WHERE name = 'drops_counted'"
     return bool(connection.execute(query).fetchone()[0])
 

@@ -1,4 +1,4 @@
-"""The ledger's file: how it is made and opened, and what its errors mean to a user."""
+"""Creates and opens the ledger's file, and translates its errors for users."""
 
 from __future__ import annotations
 

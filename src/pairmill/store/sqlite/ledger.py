@@ -1,4 +1,4 @@
-"""Writing the ledger: what is finished, what was bought, how far each shard goes.
+"""Writes the ledger: finished units, bought answers, committed lengths of shards.
 
 One connection writes, in transactions that are synced before they return. What is finished is
 decided here and nowhere else.
@@ -153,7 +153,7 @@ class SqliteLedger:
 
     @property
     def counts_drops(self) -> bool:
-        """Whether every line of ``rejected/`` is counted here."""
+        """True if every line of ``rejected/`` is counted here."""
         with explained(self._path):
             return has_drops(self._connection)
 

@@ -1,4 +1,4 @@
-"""Reading the ledger: which units are done, which answers are there, what it all adds up to.
+"""Reads the ledger: finished units, known answers, totals.
 
 A lookup has a connection of its own, so that the reader's thread never waits for the writer.
 """
@@ -61,7 +61,7 @@ ORDER BY id LIMIT ?
 
 
 class SqliteLookup:
-    """Questions to the ledger, from one thread at a time. Close it, or use it in ``with``."""
+    """Queries to the ledger, from one thread at a time. Close it, or use it in ``with``."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -108,7 +108,7 @@ class SqliteLookup:
         )
 
     def measured(self) -> Measured:
-        """What units took so far: of all of them, or of some thousands chosen by chance."""
+        """Return what units took so far: all of them, or a sample of some thousands."""
         with explained(self._path):
             rows = self._connection.execute(_MEASURE, (_MEASURED_UNITS,)).fetchall()
         return Measured.of([row[1:] for row in rows])
@@ -128,7 +128,7 @@ class SqliteLookup:
             return select_shards(self._connection)
 
     def chain(self) -> LedgerChain | None:
-        """The ledger's id and generation; None for one of an earlier version."""
+        """Return the ledger's id and generation; None for one of an earlier version."""
         with explained(self._path):
             return read_chain(self._connection)
 

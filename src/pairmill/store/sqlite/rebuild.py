@@ -1,4 +1,4 @@
-"""Making the ledger anew from the shards and the rejects, when it is lost or damaged.
+"""Rebuilds a lost or damaged ledger from the shards and the rejects.
 
 A row does not carry its unit's id. It carries its chunk's, and a unit is its chunk under one recipe
 and settings; so with the identities of the recipes that were ever used in the folder, each row's
@@ -70,7 +70,7 @@ _ADD_UNIT_TOTALS = (
 
 @dataclass(slots=True)
 class Rebuilt:
-    """What the new ledger holds, and what is wrong with what it was made from.
+    """Contents of the new ledger, and problems of its sources.
 
     Attributes:
         pairs: Rows that stand in the shards.
@@ -157,7 +157,7 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 
 def _next_chain(folder: RunFolder, old: Path) -> LedgerChain:
-    """The new ledger's place in the chain: behind all that is known of its folder."""
+    """Return the new ledger's place in the chain: after everything known of its folder."""
     seen = [chain for chain in (seen_chain(folder), read_old_chain(old)) if chain is not None]
     last = max(seen, key=lambda chain: chain.generation, default=None)
     return LedgerChain(last.id, last.generation + 1) if last else LedgerChain(new_chain_id())
@@ -207,7 +207,7 @@ def _close(folder: RunFolder, path: Path, files: Files) -> int:
 
 
 def _is_start_of(path: Path, published: Path) -> bool:
-    """Whether a published shard begins with all the bytes of the open one."""
+    """Return whether a published shard begins with all the bytes of the open one."""
     if not published.is_file() or path.stat().st_size > published.stat().st_size:
         return False
     with path.open("rb") as part, published.open("rb") as whole:
@@ -380,7 +380,7 @@ def _charge(rebuilt: Rebuilt, unit: list[Row]) -> None:
 
 
 def _rejects(rows: list[Row], rebuilt: Rebuilt) -> list[_Unit]:
-    """The units that ended without a pair, the last word on each."""
+    """Return the units that ended without a pair, with the last entry of each."""
     units: dict[str, list[Row]] = {}
     for row in rows:
         units.setdefault(str(row["id"]), []).append(row)

@@ -1,4 +1,4 @@
-"""What can still be read out of a damaged ledger: above all the answers, which cost money."""
+"""Reads what is still readable in a damaged ledger: above all the answers, which cost money."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_answers(path: Path) -> Iterator[AnswerRow]:
 
 
 def read_call_totals(path: Path) -> list[tuple[str, int, int, int, int]]:
-    """The bill by model, or an empty list where that cannot be read."""
+    """Return the bill by model, or an empty list if it cannot be read."""
     query = "SELECT model, calls, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
     rows = list(_rows(path, query))
     good = [
@@ -84,7 +84,7 @@ def read_call_totals(path: Path) -> list[tuple[str, int, int, int, int]]:
 
 
 def read_charges(path: Path) -> list[ChargeSum]:
-    """What calls were charged, as ``ChargeSums.take`` gives it, as far as it can be read."""
+    """Return the charges of calls, for ``ChargeSums.take``, as far as they can be read."""
     rows = _rows(path, "SELECT * FROM charges")
     return [ChargeSum(*row) for row in rows if is_charge_row(row)]
 

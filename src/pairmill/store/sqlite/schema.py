@@ -1,4 +1,4 @@
-"""The ledger's tables, and how a ledger of an earlier format is read and brought up to date.
+"""The ledger's tables, and the migration of earlier formats.
 
 Ids are the 16 bytes that their 32 hex digits stand for. They are random, and there are as many of
 them as units, so each one that goes into a large tree by itself dirties a page by itself. So there

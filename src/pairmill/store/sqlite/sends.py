@@ -1,4 +1,4 @@
-"""Requests that were sent, may have been billed, and brought no answer: one small table.
+"""Requests that were sent, may have been billed, and got no answer: one small table.
 
 It is what makes "sent at most twice" hold over starts. A line counts the sends of one request, and
 keeps what the last of them came to. The table came after format 2: an earlier pairmill passes it
@@ -72,7 +72,7 @@ def sends_of(
 
 
 def is_send_row(row: tuple[object, ...]) -> bool:
-    """Whether a row that was read out of a damaged ledger can be one of ``sends``."""
+    """Return whether a row read from a damaged ledger can be one of ``sends``."""
     try:
         return len(row) == _FIELDS and _read(row).sends > 0
     except (ValueError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""Where SQLite ledgers are kept: ``.run/ledger.db``. The one place that makes and opens them."""
+"""Location of SQLite ledgers: ``.run/ledger.db``. The only place that makes and opens them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TABLES = (
 
 
 def ledger_file(state: Path) -> Path:
-    """The database of a run folder, below its ``.run/``."""
+    """Return the database of a run folder, below its ``.run/``."""
     return state / "ledger.db"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pairmill.config import Settings
     from pairmill.records import Chunk, Pair
 
-__all__ = ["constant_doors", "language_code", "with_system"]
+__all__ = ["guidance_text", "language_code", "with_system"]
 
 _NAMES = {
     "ar": "Arabic", "bg": "Bulgarian", "ca": "Catalan", "cs": "Czech", "da": "Danish",
@@ -31,7 +31,7 @@ _NAMES = {
 }  # fmt: skip
 
 
-def constant_doors(settings: Settings) -> str:
+def guidance_text(settings: Settings) -> str:
     """Return what ``guidance`` and ``language`` add to a prompt's constant part; or ""."""
     parts = []
     if settings.guidance:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import IO
 
-__all__ = ["Quiet"]
+__all__ = ["BestEffortStream"]
 
 _PIECE = 1024  # characters: at most 4 kB, which fit into any pipe that reports to be writable
 
 
-class Quiet:
+class BestEffortStream:
     """Forwards writes while they are read, and drops the rest.
 
     Args:
@@ -26,9 +26,9 @@ class Quiet:
         self._patience_s = patience_s
 
     @property
-    def buffer(self) -> Quiet:
-        """Underlying byte stream, equally quiet."""
-        return Quiet(self._stream.buffer, patience_s=self._patience_s)  # type: ignore[attr-defined]
+    def buffer(self) -> BestEffortStream:
+        """Underlying byte stream, with the same behaviour."""
+        return BestEffortStream(self._stream.buffer, patience_s=self._patience_s)  # type: ignore[attr-defined]
 
     def write(self, data: Any) -> int:
         """Write as much as possible; errors such as a full disk are ignored."""

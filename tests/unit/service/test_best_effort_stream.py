@@ -6,7 +6,7 @@ import sys
 import pytest
 import typer
 
-from pairmill.service.quiet import Quiet
+from pairmill.service.best_effort_stream import BestEffortStream
 
 
 class Gone(io.StringIO):
@@ -18,14 +18,14 @@ class Gone(io.StringIO):
 
 
 def test_what_nobody_reads_is_dropped() -> None:
-    stream = Quiet(Gone())
+    stream = BestEffortStream(Gone())
     assert stream.write("text") == 4
     stream.flush()
 
 
 def test_what_somebody_reads_is_passed_on() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    quiet = Quiet(stream)
+    quiet = BestEffortStream(stream)
     quiet.write("text ")
     quiet.buffer.write(b"bytes")
     assert stream.buffer.getvalue() == b"text bytes"
@@ -35,10 +35,10 @@ def test_what_somebody_reads_is_passed_on() -> None:
 def test_it_can_stand_in_for_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also for libraries that ask a stream whether it takes text or bytes."""
     stream = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
-    monkeypatch.setattr(sys, "stderr", Quiet(stream))
+    monkeypatch.setattr(sys, "stderr", BestEffortStream(stream))
     typer.echo("a line", err=True)
     assert stream.buffer.getvalue() == b"a line\n"
     with pytest.raises(TypeError):
         sys.stderr.write(b"")  # type: ignore[arg-type]
-    monkeypatch.setattr(sys, "stderr", Quiet(Gone()))
+    monkeypatch.setattr(sys, "stderr", BestEffortStream(Gone()))
     typer.echo("a line", err=True)

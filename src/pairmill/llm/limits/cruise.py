@@ -1,0 +1,281 @@
+"""A pace near a quota that refills all the time, with noise beside it or not. Pure.
+
+Of ``n`` calls in ``d`` seconds a server with a quota of ``q`` calls a second, which besides refuses
+a share ``p`` of all calls for reasons of its own, refuses each with probability
+
+    f = p + (1 - p) * max(0, 1 - q * d / n)
+
+At one rate alone the two cannot be told from one another. So ``Cruise`` sends a block of calls at a
+higher rate now and then while the quota is uncertain, and at a lower one while the noise is: the
+experiment of PCC (Dong et al., NSDI 2015), which bears with losses by chance as BBR does (Cardwell
+et al., ACM Queue 2016), by what is delivered at which rate. ``QuotaFit`` weighs what it sees.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Cruise", "QuotaFit"]
+
+_NOISE = (0.0, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.2, 0.3, 0.45)
+_PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0)  # log weights
+_SPAN, _STEP = 1.0, 0.025  # of the logarithm of the quota: 2.7 times up and down
+_CELLS = 2 * round(_SPAN / _STEP) + 1
+_VARY = 2  # steps that a quota goes up and down by from block to block: 5 %
+_LOGS = [(cell - _CELLS // 2) * _STEP for cell in range(-_VARY, _CELLS + _VARY)]
+_LEAST, _MOST = 0.003, 0.97  # probability of a refusal: no model is that good
+_LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake comes back
+_WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
+_LEAST_LIKELY = -60.0  # logarithm
+_SAVED = 0.3  # chance that a server has saved up enough for a block above its quota
+_KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
+_TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that count in full
+_ANEW = 0.3  # standard deviation, log, when the grid is moved
+
+_BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for bursts
+_LONGEST_BLOCK_S = 12.0  # of a slow pool, with fewer calls
+_CREDIBLE_S = 1.0  # a shorter block says nothing
+_USED = 0.8  # of the pace; a block at which less was sent says nothing
+_LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
+_LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
+_HIGHEST = 1.3  # times the usual pace, for a block
+_OPEN = 1.35  # so far apart are they when the quota is all but unknown
+_UP_EVERY = 4  # blocks; every other one while nothing is refused at the higher rate
+_DOWN_EVERY, _DOWN_CALLS, _DOWN = 8, 60, 0.12
+_SOME_NOISE, _DOUBT = 0.02, 0.3  # noise that is worth it, and its standard deviation beside it
+_AFTER_CLUSTER = 0.8  # of the pace, for a block: a quota would then last longer
+_KNOWN_CALLS = 100  # until the noise counts as known
+
+
+class QuotaFit:
+    """What is known of a quota and of the noise beside it: a Bayesian filter on a grid of both.
+
+    Each block of calls multiplies the weight of every pair by the binomial likelihood of what was
+    refused, averaged over quotas a twentieth lower and higher, as none is dealt out evenly. All is
+    slowly forgotten, so that changes are followed.
+
+    Attributes:
+        rate: Calls a second, the middle of the grid; 0 before ``begin``.
+        calls: Seen since ``begin``.
+    """
+
+    __slots__ = ("_noise", "_weights", "calls", "rate")
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self.calls = 0
+        self._noise = [*_PRIOR]
+        self._weights: list[list[float]] = []  # logarithms, by noise and quota
+
+    def begin(self, rate: float, sure: float) -> None:
+        """Begin anew with a quota that was measured.
+
+        Half of what is known of the noise is kept: the rest may have been the quota's.
+
+        Args:
+            rate: Calls a second.
+            sure: Standard deviation of its logarithm.
+        """
+        if self._weights:
+            logs = [math.log(weight) for weight in self._noise_weights()]
+            known = [max(_LONGEST_PRIOR, log - max(logs)) for log in logs]
+            self._noise = [(old + new) / 2.0 for old, new in zip(_PRIOR, known, strict=True)]
+        quotas = [max(_WIDEST_PRIOR, -0.5 * (log / sure) ** 2) for log in _LOGS[_VARY:-_VARY]]
+        self._weights = [[noise + quota for quota in quotas] for noise in self._noise]
+        self.rate = rate
+        self.calls = 0
+
+    def on_block(self, sent: int, refused: int, seconds: float) -> None:
+        """Learn how many calls of a block were refused.
+
+        Args:
+            sent: Calls, one after the other.
+            refused: Of these.
+            seconds: From the first of them to the first of the next block.
+        """
+        self.calls += sent
+        trust = _TRUST * min(1.0, _FULL_BLOCK / sent)
+        hits, misses = trust * refused, trust * (sent - refused)
+        over = [1.0 - self.rate * math.exp(log) * seconds / sent for log in _LOGS]
+        for noise, row in zip(_NOISE, self._weights, strict=True):
+            likely = _likelihoods(noise, over, hits, misses)
+            for cell in range(_CELLS):
+                ends = likely[cell] + likely[cell + 2 * _VARY]
+                row[cell] = _KEEP * row[cell] + math.log(0.25 * ends + 0.5 * likely[cell + _VARY])
+        best = max(map(max, self._weights))
+        for row in self._weights:
+            row[:] = [max(log - best, _LOWEST) for log in row]
+        middle = self.quantile(0.5)
+        if abs(math.log(middle / self.rate)) > _SPAN / 2.0:
+            self.begin(middle, _ANEW)
+
+    def noise(self) -> tuple[float, float]:
+        """Share of the calls that is refused by chance: mean and standard deviation."""
+        weights = self._noise_weights()
+        total = sum(weights)
+        mean = sum(p * weight for p, weight in zip(_NOISE, weights, strict=True)) / total
+        square = sum(p * p * weight for p, weight in zip(_NOISE, weights, strict=True)) / total
+        return mean, math.sqrt(max(0.0, square - mean * mean))
+
+    def quantile(self, share: float) -> float:
+        """Calls a second that the quota is below with this probability."""
+        sums = [sum(map(math.exp, column)) for column in zip(*self._weights, strict=True)]
+        left = share * sum(sums)
+        for log, weight in zip(_LOGS[_VARY:], sums, strict=False):
+            if left <= weight:
+                return self.rate * math.exp(log + (left / weight - 0.5) * _STEP)
+            left -= weight
+        return self.rate * math.exp(_SPAN)
+
+    def _noise_weights(self) -> list[float]:
+        return [sum(map(math.exp, row)) for row in self._weights]
+
+
+def _likelihoods(noise: float, over: list[float], hits: float, misses: float) -> list[float]:
+    """Likelihood of so many refusals under a noise, by the share of the calls over each quota."""
+
+    def likely(f: float) -> float:
+        f = min(_MOST, max(_LEAST, f))
+        return math.exp(max(_LEAST_LIKELY, hits * math.log(f) + misses * math.log(1.0 - f)))
+
+    below = likely(noise)
+    return [
+        _SAVED * below + (1.0 - _SAVED) * likely(noise + (1.0 - noise) * share)
+        if share > 0.0
+        else below
+        for share in over
+    ]
+
+
+class Cruise:
+    """Holds a pace just below what the quota is thought to be, block by block.
+
+    The pace is a twentieth below a low quantile of the quota: a call too many costs more than one
+    too few, as in the newsvendor problem (Arrow, Harris and Marschak 1951).
+
+    Attributes:
+        fit: What is known of quota and noise.
+        noise: Share of the calls that is refused by chance.
+        pace: Calls a second.
+    """
+
+    __slots__ = (
+        "_at",
+        "_blocks",
+        "_calls",
+        "_down_at",
+        "_end_at",
+        "_end_sent",
+        "_is_probe",
+        "_refused",
+        "_sent",
+        "fit",
+        "noise",
+        "pace",
+    )
+
+    def __init__(self) -> None:
+        self.fit = QuotaFit()
+        self.noise = 0.0
+        self.pace = 0.0
+        self._at, self._sent, self._refused = 0.0, 0, 0  # of the block
+        self._end_at, self._end_sent = math.inf, 0  # of a block that is waited for
+        self._calls = _BLOCK_CALLS
+        self._is_probe = False  # it is sent at a higher rate
+        self._blocks = self._down_at = 0
+
+    @property
+    def is_known(self) -> bool:
+        """True if enough was seen to estimate the noise."""
+        return self.fit.calls >= _KNOWN_CALLS
+
+    def begin(self, now: float, sent: int, rate: float, sure: float) -> None:
+        """Begin anew at a quota that was measured.
+
+        Args:
+            now: When calls go.
+            sent: How many went before.
+            rate: Calls a second.
+            sure: Standard deviation of its logarithm.
+        """
+        self.fit.begin(rate, sure)
+        self._blocks = self._down_at = 0
+        self.resume(now, sent)
+
+    def resume(self, now: float, sent: int) -> None:
+        """Begin a block of calls at ``now``, after ``sent`` others."""
+        self._at, self._sent, self._refused = now, sent, 0
+        self._end_at = math.inf
+        self._is_probe, self._calls = False, _BLOCK_CALLS
+        self.pace = _LEAN * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
+
+    def on_refused(self, index: int) -> None:
+        """Learn that call number ``index`` was refused."""
+        is_ended = self._end_at < math.inf and index >= self._end_sent
+        self._refused += index >= self._sent and not is_ended
+
+    def on_sample(self, now: float, sent: int, lag_s: float) -> bool:
+        """Learn how many calls were sent.
+
+        Args:
+            now: The time.
+            sent: Calls so far.
+            lag_s: How long it takes until all refusals are known.
+
+        Returns:
+            Whether the pace is another one.
+        """
+        if self._end_at == math.inf:
+            is_full = sent >= self._sent + self._calls or now >= self._at + _LONGEST_BLOCK_S
+            if not is_full or now < self._at + _BLOCK_S:
+                return False
+            self._end_at, self._end_sent = now, sent
+        if now < self._end_at + lag_s:
+            return False
+        if not self._learn():
+            self.resume(now, sent)
+            return True
+        self._blocks += 1
+        was_probe = self._is_probe
+        if was_probe and self.fit.quantile(0.5) > self.pace:  # next to nothing was refused
+            self._blocks += _UP_EVERY - 2 - self._blocks % _UP_EVERY
+        self.resume(now, sent)
+        low, high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
+        is_open = high > _OPEN * low and self._blocks % 2 == 0
+        if not was_probe and (is_open or (self._blocks % _UP_EVERY == 0 and high > _WIDE * low)):
+            self._is_probe, self.pace = True, min(high, _HIGHEST * self.pace)
+        elif self._blocks >= self._down_at + _DOWN_EVERY:
+            self._look_below()
+        return True
+
+    def on_cluster(self, now: float, sent: int, until: float) -> None:
+        """Learn of a cluster, with which the block ends; go on after a pause.
+
+        At the higher rate that is what a quota does. Else it is none of this model's, and a lower
+        pace is kept for a block, so that what ``WaveTest`` asks is answered.
+        """
+        was_probe = self._is_probe
+        if was_probe:
+            if self._end_at == math.inf:
+                self._end_at, self._end_sent = now, sent
+            self._refused += 1
+            self._learn()
+        self.resume(until, sent)
+        if not was_probe:
+            self.pace *= _AFTER_CLUSTER
+
+    def _learn(self) -> bool:
+        """Take the block for evidence, if it is any."""
+        calls, seconds = self._end_sent - self._sent, self._end_at - self._at
+        if seconds < _CREDIBLE_S or calls < max(1.0, _USED * self.pace * seconds):
+            return False
+        self.fit.on_block(calls, min(calls, self._refused), seconds)
+        self.noise = self.fit.noise()[0]
+        return True
+
+    def _look_below(self) -> None:
+        mean, deviation = self.fit.noise()
+        if mean >= _SOME_NOISE and deviation > _DOUBT * mean:
+            self._down_at = self._blocks
+            self._calls = _DOWN_CALLS
+            self.pace *= 1.0 - max(_DOWN, mean)

@@ -1,0 +1,170 @@
+"""Does a server count by the minute, and what does it take in one? Pure.
+
+A server that counts by the second, or in a bucket, takes calls again at once. One that counts by
+the minute takes hardly any for a while. When it refuses first, and still when it refuses last, its
+minute is full: the 60 seconds before held exactly what it allows if its window slides, and at least
+that if its windows are fixed.
+
+What it refuses one by one tells of its quota only when about a full minute's calls were taken in
+the last 60 seconds; what is refused before is noise, and its share is learned from that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pairmill.llm.limits.windows import TakenLog
+
+__all__ = ["MINUTE_S", "MinuteWatch"]
+
+MINUTE_S = 60.0
+_LONG_S = 3.0  # with hardly anything taken: the server counts by the minute
+_SHORTS = 20  # shorter spells in a row, until it is not thought to any more
+_SOON = 2  # long ones in a row that came too soon, until they are thought to be waves
+_APART_S = 45.0  # between two of them, at least; in a shorter time no minute ends twice
+_FULL = 0.95  # of a minute's calls: below, nothing is refused for the quota's sake
+_FADE = 0.9  # in a minute, of the fullest one of late
+_KNOWN, _KNOWN_SHARE = 3, 0.01  # refusals of half a second, beyond which others are still to come
+_MEMORY, _PRIOR = 1000.0, 50.0  # calls over which noise is averaged, and that speak for none
+_STALE_S, _STALE_SINGLES = 180.0, 8  # so long and often refused, and no minute ended: there is none
+_MANY, _ENOUGH = 0.1, 100  # so much noise, in so many calls: the minute is a mistake
+
+
+class MinuteWatch:
+    """What is known of a server's minutes."""
+
+    __slots__ = (
+        "_calls",
+        "_full_at",
+        "_fullest",
+        "_log",
+        "_long_at",
+        "_measured",
+        "_refused",
+        "_refused_then",
+        "_short_in_row",
+        "_singles",
+        "_soon",
+        "_told_s",
+    )
+
+    def __init__(self, log: TakenLog) -> None:
+        self._log = log
+        self._measured: deque[float] = deque(maxlen=2)
+        self._short_in_row = _SHORTS
+        self._long_at = float("-inf")  # when calls last flowed again after a long spell
+        self._soon = 0
+        self._told_s = 0.0  # the wait that was asked for when calls were last blocked
+        self._full_at = 0.0  # when nothing was taken yet, last
+        self._fullest = 0.0  # calls of the fullest minute of late
+        self._calls = self._refused = 0.0  # while no minute was full
+        self._refused_then = 0
+        self._singles = 0  # since calls last flowed again after a long spell
+
+    @property
+    def is_long(self) -> bool:
+        """True if the server seems to count by the minute, and not by the second or so."""
+        return self._short_in_row < _SHORTS
+
+    @property
+    def allowed(self) -> float:
+        """Calls a second, by the last two minutes that were used up; 0 while unknown."""
+        return max(self._measured, default=0.0)
+
+    @property
+    def noise(self) -> float:
+        """Share of the calls that is refused by chance."""
+        return self._refused / (self._calls + _PRIOR)
+
+    def begin_spell(self, now: float, wait_s: float | None) -> None:
+        """Learn that from now on hardly anything is taken; the server asked to wait so long."""
+        self._told_s = float("inf") if wait_s is None else wait_s
+        self._full_at = now
+        self.still_full(now, wait_s)
+
+    def still_full(self, now: float, wait_s: float | None) -> None:
+        """Learn of a refusal since which nothing was taken; the server asked to wait so long."""
+        is_far = wait_s is not None and wait_s >= _LONG_S
+        self._full_at = max(self._full_at, now + (wait_s or 0.0) if is_far else now)
+
+    def end_spell(self, now: float, silent_s: float, *, is_cluster: bool) -> bool | None:
+        """Learn that calls flow again.
+
+        Args:
+            now: The time.
+            silent_s: How long hardly anything was taken.
+            is_cluster: It began with several refusals.
+
+        Returns:
+            Whether a minute ended; None where what was thought to be minutes turns out as waves.
+        """
+        is_long = silent_s >= _LONG_S and not self._told_s < _LONG_S  # it would have said so
+        if is_long:
+            self._singles = 0
+            self._soon = self._soon + 1 if now - self._long_at < _APART_S else 0
+            self._long_at = now
+            is_long = self._soon < _SOON
+            if not is_long and self.is_long:
+                self.forget()
+                return None
+        self._short_in_row = 0 if is_long else self._short_in_row + is_cluster
+        return is_long
+
+    def measure(self, now: float, spent_at: float) -> float:
+        """Calls a second that are allowed, by the minute that was used up at ``spent_at``.
+
+        One that ends in the first minute began before the first call, or was none. Then the time is
+        taken that was seen: too much costs refusals, too little costs answers.
+        """
+        seen_s = min(MINUTE_S, max(1.0, now - self._log.since))
+        allowed = self._log.minute(self._full_at) / seen_s
+        if spent_at - self._log.since >= MINUTE_S:
+            allowed = min(allowed, self._log.minute(spent_at) / MINUTE_S)
+        self._measured.append(allowed)
+        return allowed
+
+    def forget(self) -> None:
+        """Think no more that the server counts by the minute."""
+        self._short_in_row = _SHORTS
+        self._measured.clear()
+        self._calls = self._refused = 0.0
+
+    def is_full(self, now: float, allowed: float) -> bool:
+        """Return whether the last minute took about what ``allowed`` a second permits."""
+        return self._log.minute(now) >= _FULL * min(allowed * MINUTE_S, self._fullest)
+
+    def on_single(self, now: float, allowed: float) -> bool:
+        """Learn of a single refusal; whether it may be that of a quota: the minute was full."""
+        self._singles += 1
+        is_full = self.is_full(now, allowed)
+        self._refused += not is_full
+        return is_full
+
+    def on_sample(
+        self, now: float, calls: int, seconds: float, refused: int, allowed: float
+    ) -> bool:
+        """Learn how many calls were sent in the last seconds; True: these are no minutes.
+
+        Args:
+            now: The time.
+            calls: Sent since the last time.
+            seconds: Since then.
+            refused: Calls refused so far.
+            allowed: Calls a second.
+        """
+        window = self._log.minute(now)
+        self._fullest *= _FADE ** (seconds / MINUTE_S)
+        if refused - self._refused_then <= _KNOWN + _KNOWN_SHARE * window:
+            self._fullest = max(window, self._fullest)
+        self._refused_then = refused
+        if now >= self._long_at + _STALE_S and self._singles >= _STALE_SINGLES:
+            return True
+        if self.is_full(now, allowed):
+            return False
+        self._calls += calls
+        if self._calls > _MEMORY:
+            self._refused *= _MEMORY / self._calls
+            self._calls = _MEMORY
+        return self._calls >= _ENOUGH and self._refused > _MANY * self._calls

@@ -1,0 +1,101 @@
+"""A pause of a pool, and how its calls begin again: one by one, then faster and faster. Pure."""
+
+from __future__ import annotations
+
+__all__ = ["PoolPause"]
+
+_LEAST_STEP_S, _MOST_STEP_S = 0.05, 0.5  # in which twice as many calls may go: bounds
+_REFUSALS = 2.0  # the same, in times that a refusal takes to come: the last ones are known then
+_FADE = 0.9  # with each refusal, of what the longest of late took
+_LEAST_WAIT_S = 0.001
+_CALLS_PER_PROBE = 25.0  # calls that a pool could make while it waits to ask again, at most
+
+
+class PoolPause:
+    """When nothing goes, and how few calls after that.
+
+    Attributes:
+        until: Nothing goes before this time.
+        began_at: When the last pause began.
+        blocked: Pauses in a row with nothing taken between them.
+        is_ramping: Fewer calls go than may be in flight, as a pause has ended.
+        refused_in_s: How long after sending refusals come, at most, of late.
+    """
+
+    __slots__ = (
+        "_backoff_s",
+        "_base",
+        "_max_backoff_s",
+        "_sent",
+        "began_at",
+        "blocked",
+        "is_ramping",
+        "refused_in_s",
+        "until",
+    )
+
+    def __init__(self, backoff_s: float, max_backoff_s: float) -> None:
+        self._backoff_s = backoff_s
+        self._max_backoff_s = max_backoff_s
+        self._base = 1  # calls that go at first
+        self._sent = 0  # before the pause
+        self.until = float("-inf")
+        self.began_at = 0.0
+        self.blocked = 0
+        self.is_ramping = False
+        self.refused_in_s = 0.0
+
+    def begin(self, now: float, wait_s: float, sent: int, base: int) -> None:
+        """Let nothing go for ``wait_s``, then ``base`` calls, then more and more."""
+        self.began_at = now
+        self.extend(now + wait_s)
+        self._base, self._sent, self.is_ramping = base, sent, True
+
+    def extend(self, until: float) -> None:
+        """Let nothing go before ``until`` either."""
+        self.until = max(self.until, until)
+
+    def on_refused(self, seconds: float) -> None:
+        """Learn how long a refusal took."""
+        self.refused_in_s = max(seconds, _FADE * self.refused_in_s)
+
+    def backoff_s(self, pace: float | None) -> float:
+        """Twice as long each time that nothing was taken; but a fast pool asks more often.
+
+        So calls that only ask, and are refused, stay few beside those that are answered.
+        """
+        longest = self._max_backoff_s
+        if pace is not None:
+            longest = min(longest, max(self._backoff_s, _CALLS_PER_PROBE / pace))
+        return min(longest, self._backoff_s * 2.0 ** min(self.blocked, 30))
+
+    def room(self, now: float, sent: int, limit: int) -> int:
+        """Calls that may go at this moment after a pause; ``limit`` where that is long ago.
+
+        At first one, or a few; twice as many each time that the last ones could have been refused.
+
+        Args:
+            now: The time.
+            sent: Calls admitted so far.
+            limit: Calls that may be in flight; as soon as so many may go, this rule is over.
+        """
+        if not self.is_ramping:
+            return limit
+        may_go = self._base << min(self._steps(now), 20)
+        if may_go >= limit:
+            self.is_ramping = False
+            return limit
+        return max(0, self._sent + may_go - sent)
+
+    def wait_s(self, now: float, sent: int, limit: int) -> float:
+        """Seconds until one more call may go after a pause; 0.0 means now."""
+        if not self.is_ramping or self.room(now, sent, limit):
+            return 0.0
+        return max(_LEAST_WAIT_S, self.until + (self._steps(now) + 1) * self._step_s - now)
+
+    def _steps(self, now: float) -> int:
+        return int(max(0.0, now - self.until) / self._step_s)
+
+    @property
+    def _step_s(self) -> float:
+        return min(_MOST_STEP_S, max(_LEAST_STEP_S, _REFUSALS * self.refused_in_s))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pairmill.llm.limits.cruise import Cruise, QuotaFit
+
+
+def blocks(fit: QuotaFit, quota: float, noise: float, rates: list[float], seed: int = 1) -> None:
+    """Blocks of 40 calls at each rate, against a bucket without a burst."""
+    dice = random.Random(seed)
+    for rate in rates:
+        over = max(0.0, 1.0 - quota / rate)
+        share = noise + (1.0 - noise) * over
+        fit.on_block(40, sum(dice.random() < share for _ in range(40)), 40 / rate)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("start", [0.6, 1.0, 1.6])
+def test_rates_below_and_above_tell_a_quota_from_noise(noise: float, start: float) -> None:
+    fit = QuotaFit()
+    fit.begin(10.0 * start, 0.3)
+    blocks(fit, 10.0, noise, [8.0, 10.0, 12.0] * 20)
+    assert fit.quantile(0.5) == pytest.approx(10.0, rel=0.07)
+    assert fit.noise()[0] == pytest.approx(noise, abs=0.03)
+
+
+def test_one_rate_alone_leaves_open_which_it_is() -> None:
+    fit = QuotaFit()
+    fit.begin(10.0, 0.3)
+    blocks(fit, 10.0, 0.0, [11.0] * 20)
+    assert fit.quantile(0.9) > 1.03 * fit.quantile(0.1)
+    assert fit.noise()[1] > 0.0
+
+
+def test_what_lies_above_a_rate_is_forgotten() -> None:
+    fit = QuotaFit()
+    fit.begin(10.0, 0.3)
+    blocks(fit, 10.0, 0.0, [14.0, 9.0] * 10)
+    before = fit.quantile(0.8)
+    blocks(fit, 20.0, 0.0, [9.5] * 200)
+    assert before < 11.5
+    assert fit.quantile(0.8) > 1.1 * before
+
+
+def test_a_quota_outside_of_the_grid_is_found_all_the_same() -> None:
+    for quota in (1.0, 100.0):
+        fit = QuotaFit()
+        fit.begin(10.0, 0.2)
+        for seed in range(60):
+            low, high = fit.quantile(0.2), fit.quantile(0.8)
+            blocks(fit, quota, 0.0, [low * (1.0 - fit.noise()[0]), low, high], seed)
+        assert fit.quantile(0.5) == pytest.approx(quota, rel=0.1)
+
+
+def cruised(quota: float, noise: float, until_s: float, seed: int = 1) -> tuple[float, float]:
+    """Share of what noise leaves of a bucket of a second, and refusals beyond the noise."""
+    dice, cruise = random.Random(seed), Cruise()
+    cruise.begin(0.0, 0, 0.8 * quota, 0.3)
+    now, level, sent, done, refused, counted = 0.0, quota, 0, 0, 0, 0
+    while now < until_s:
+        now += 1.0 / cruise.pace
+        level = min(quota, level + quota / cruise.pace)
+        is_refused = level < 1.0 or dice.random() < noise
+        level -= level >= 1.0
+        if is_refused:
+            cruise.on_refused(sent)
+        sent += 1
+        if now > until_s / 4:
+            counted += 1
+            refused += is_refused
+            done += not is_refused
+        cruise.on_sample(now, sent, 0.1)
+    return done / (0.75 * until_s * quota * (1 - noise)), refused / counted - noise
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.05, 0.1])
+@pytest.mark.parametrize("quota", [5.0, 40.0])
+def test_a_pace_stays_just_below_a_quota(quota: float, noise: float) -> None:
+    used, beyond = zip(*(cruised(quota, noise, 400.0, seed) for seed in (1, 2)), strict=True)
+    assert sum(used) / 2 >= 0.93
+    assert sum(beyond) / 2 <= 0.025
+
+
+def test_a_cluster_at_the_usual_pace_lowers_it_for_one_block() -> None:
+    cruise = Cruise()
+    cruise.begin(0.0, 0, 10.0, 0.1)
+    before = cruise.pace
+    cruise.on_cluster(3.0, 28, 4.0)
+    assert cruise.pace == pytest.approx(0.8 * before)
+    assert not cruise.on_sample(7.0, 60, 0.0)  # not yet: four seconds from when calls go again
+    assert cruise.on_sample(8.5, 64, 0.0)
+    assert cruise.pace > 0.9 * before
+
+
+def test_a_block_in_which_less_was_sent_than_might_be_tells_nothing() -> None:
+    cruise = Cruise()
+    cruise.begin(0.0, 0, 10.0, 0.1)
+    before = cruise.pace
+    assert cruise.on_sample(10.0, 30, 0.0)
+    assert cruise.pace == before
+    assert not cruise.fit.calls
+
+
+def test_refusals_that_come_late_count_for_the_block_that_they_were_sent_in() -> None:
+    cruise = Cruise()
+    cruise.begin(0.0, 0, 10.0, 0.1)
+    assert not cruise.on_sample(4.5, 43, 2.0)
+    for index in (40, 41, 42, 43, 44):
+        cruise.on_refused(index)
+    assert cruise._refused == 3
+    assert cruise.on_sample(6.5, 60, 2.0)
