@@ -60,7 +60,7 @@ async def measure(articles: str, out: str, url: str, way: str) -> dict[str, Any]
     from pairmill.run import session
 
     if way == "thread":
-        session.Apart = lambda job: nullcontext(read_portions(job))  # type: ignore[assignment]
+        vars(session)["ReaderProcess"] = lambda job: nullcontext(read_portions(job))
     late: list[float] = []
     loop = asyncio.get_running_loop()
     is_working = False

@@ -18,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from tests.unit.quality.languages import TEXTS
@@ -135,7 +135,7 @@ def main() -> int:
     return int(differing > 0)
 
 
-def _ask(tree: Path, count: int) -> list[list[object]]:
+def _ask(tree: Path, count: int) -> list[list[Any]]:
     words = [sys.executable, "-m", "benchmarks.quality.verdicts", "--emit", str(count)]
     paths = os.pathsep.join([str(tree / "src"), str(HERE)])
     child = subprocess.run(

@@ -340,7 +340,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _under_todays_names(cls, values: Any) -> Any:
+    def _rename_old_settings(cls, values: Any) -> Any:
         """Rename settings of an earlier version, from a file or a folder's last start."""
         if not isinstance(values, dict) or not RENAMED.keys() & values.keys():
             return values

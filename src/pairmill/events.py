@@ -186,9 +186,11 @@ class AnswerRead(Event, frozen=True):
 
     Attributes:
         how: ``strict``, ``healed``, ``salvaged`` or ``failed``.
+        rates: True if it is a judge's or a verifier's, without which a pair is complete.
     """
 
     how: str
+    rates: bool = False
 
 
 class RepairAsked(Event, frozen=True):

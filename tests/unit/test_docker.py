@@ -35,7 +35,8 @@ def test_the_job_numbers_its_parts_as_its_command_does() -> None:
     count = job["completions"]
     assert f"--partition=auto/{count}" in container["args"]
     settings = load(DOCKER / "k8s" / "run.yaml")
-    assert settings.rate_share == 1 / count
+    assert settings.share == "/data/quota"
+    assert settings.rate_share == 1
     assert job["template"]["spec"]["terminationGracePeriodSeconds"] > settings.grace_s + 10
     assert settings.status is not None
     assert int(settings.status.rpartition(":")[2]) == container["ports"][0]["containerPort"]

@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS lines(site INTEGER, line INTEGER, number INTEGER,
 CREATE TABLE IF NOT EXISTS cleaned(name INTEGER PRIMARY KEY, number INTEGER);
 """
 _CACHE_KIB = 65_536  # of near duplicates, which are looked for all over the file
-_SMALL_CACHE_KIB = 8_192
+_SMALL_CACHE_KIB = 4_096
 
 
 class IntakeFile:

@@ -48,7 +48,10 @@ WORDS = {
     "vi": ("Văn bản", "Các văn bản không nói điều này."),
     "tr": ("Metin", "Metinler bunu söylemiyor."),
 }
-"""Language to the word above a passage, and to the answer where none of them says."""
+"""Language to the word above a passage, and to the answer where none of them says.
+
+Rows in another language are opened under the English word, and always with their own passage.
+"""
 _DISTRACTORS = 3  # at most; of answerable rows 0 to 3, of others 1 to 3
 _TRIED = 60
 _FOREIGN_BELOW = 0.45  # of the answer's content words: more might answer after all
@@ -140,7 +143,7 @@ class OpenBook:
             return None
         language = identify(row["answer"]) or "en"
         label, unsaid = WORDS.get(language, WORDS["en"])
-        is_unsaid = self._draw(row, "unanswerable") < self._unanswerable
+        is_unsaid = language in WORDS and self._draw(row, "unanswerable") < self._unanswerable
         least = 1 if is_unsaid else 0
         wanted = least + int(self._draw(row, "how many") * (_DISTRACTORS + 1 - least))
         others = self._distractors(row, wanted, may_stand_beside, language)

@@ -43,7 +43,7 @@ _NO_BOUNDARY = frozenset({"zh", "ja", "th"})
 _LEADING_ONLY = frozenset({"ko", "hi"})
 _TRAILING_ONLY = frozenset({"ar"})
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
+_APOSTROPHES = ("\u2019", "\u02bc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ def phrases_of(language: str | None) -> Phrases | None:
 def fold(text: str) -> str:
     """Lower case, with plain apostrophes: the form in which phrases are looked up."""
     lowered = text.lower()
-    return lowered if lowered.isascii() else lowered.translate(_APOSTROPHES)
+    for mark in _APOSTROPHES:  # looking each character up takes thirty times as long
+        lowered = lowered.replace(mark, "'")
+    return lowered
 
 
 def _any(phrases: Sequence[str], language: str) -> str:

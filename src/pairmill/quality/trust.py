@@ -321,7 +321,7 @@ def _voice(found: VoiceFigures) -> Check:
 def _verified(found: VerifierFigures) -> Check:
     """Judge how true the original answers were, according to the verifier."""
     said = {kind: found.sentences.get(kind, 0) for kind in ("contradicted", "not_in_text")}
-    total = sum(found.sentences.values())
+    total = sum(said.values()) + found.sentences.get("supported", 0)  # others say nothing of it
     share = sum(said.values()) / total if total else 0.0
     became = ", ".join(f"{outcome} {count:,}" for outcome, count in found.outcomes.items())
     told = (

@@ -240,9 +240,11 @@ class Asker:
             try:
                 completion = await self._complete(request)
             except ProviderError as error:
-                attempt = self._failed(error, was_repair=was_repair)
+                attempt = self._failed(error, was_repair=was_repair, rates=not mend)
             else:
-                attempt = self._read(completion, answer, model, was_repair=was_repair)
+                attempt = self._read(
+                    completion, answer, model, was_repair=was_repair, rates=not mend
+                )
             value = attempt.reading.value
             if value is not None and not attempt.reading.faults and not attempts:
                 return value  # type: ignore[no-any-return]
@@ -257,7 +259,7 @@ class Asker:
             else:
                 question = _afresh(prompt, again, attempts)
 
-    def _failed(self, error: ProviderError, *, was_repair: bool) -> Attempt:
+    def _failed(self, error: ProviderError, *, was_repair: bool, rates: bool) -> Attempt:
         """Record a paid reply that held no answer.
 
         Raises:
@@ -278,7 +280,7 @@ class Asker:
         self.answers += 1
         self.usage += Usage(error.prompt_tokens, error.completion_tokens)
         if not error.was_known:  # otherwise counted by the start that received it
-            self._questions.bus.emit(AnswerRead(how=How.FAILED.value))
+            self._questions.bus.emit(AnswerRead(how=How.FAILED.value, rates=rates))
         fault = Fault(_NO_TEXT.get(error.code or "", "no_answer"), str(error))
         return Attempt("", ParsedAnswer(None, How.FAILED, (fault,)), was_repair)
 
@@ -289,6 +291,7 @@ class Asker:
         model: str | None,
         *,
         was_repair: bool,
+        rates: bool,
     ) -> Attempt:
         # Nearly every unit has just one answer, whose usage is the sum.
         self.usage = self.usage + completion.usage if self.answers else completion.usage
@@ -300,7 +303,7 @@ class Asker:
         if completion.finish_reason == "content_filter":
             raise RejectedError("content_filter", "the provider withheld it", completion.text)
         reading = read(completion.text, answer, cut=completion.finish_reason == "length")
-        self._questions.bus.emit(AnswerRead(how=reading.how.value))
+        self._questions.bus.emit(AnswerRead(how=reading.how.value, rates=rates))
         return Attempt(completion.text, reading, was_repair)
 
     def _conclude(self, attempts: list[Attempt], answer: type[Answer], step: RepairStep) -> Answer:

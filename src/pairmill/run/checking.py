@@ -37,6 +37,7 @@ __all__ = ["Checkers"]
 PORTION_JOBS = 32  # some 10 ms of work
 _IN_HAND = 2  # portions that a process has at a time: one under way, and the next
 _BEHIND = 4 * PORTION_JOBS  # jobs that may wait for each process before they are judged here
+_PATIENCE_S = 0.02  # that a job waits for a process; then it is judged here
 _PAUSE_S = 0.003  # between two batches; each one wakes a process
 _BUSY_PER_S = 100  # units a second from which a process of its own is worth its memory
 _MOST_DEATHS = 3  # of one job alone, or at the start in a row
@@ -68,6 +69,7 @@ class _Sent(Struct, eq=False):
 
     job: CheckJob
     reply: asyncio.Future[CheckReply]
+    since: float
     deaths: int = 0
 
 
@@ -99,7 +101,8 @@ class Checkers:
         self._children: list[_Child] = []
         self._unproven: list[_Child] = []  # started, and not heard of yet
         self._waiting: deque[_Sent] = deque()
-        self._is_flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._is_lazy = lazily
         self._since, self._seen = now(), 0
         self._deaths = 0  # of unproven ones, in a row
@@ -116,7 +119,7 @@ class Checkers:
             self._begin()
         if not self._children or len(self._waiting) >= _BEHIND * len(self._children):
             return self._judge(job)
-        sent = _Sent(job, asyncio.get_running_loop().create_future())
+        sent = _Sent(job, asyncio.get_running_loop().create_future(), self._now())
         self._waiting.append(sent)
         self._flush_soon()
         return await sent.reply
@@ -124,6 +127,8 @@ class Checkers:
     def close(self) -> None:
         """End the processes; whoever waits is let go."""
         self._most = 0
+        if self._timer is not None:
+            self._timer.cancel()
         for child in (*self._children, *self._unproven):
             child.end()
             self._waiting.extend(child.sent.values())
@@ -160,23 +165,34 @@ class Checkers:
             self._deaths = 0
         self._flush_soon()
 
-    def _flush_soon(self) -> None:
+    def _flush_soon(self, pause_s: float = _PAUSE_S) -> None:
         """Send the waiting jobs in a moment, so that more of them make one batch."""
-        if not self._is_flushing:
-            self._is_flushing = True
-            asyncio.get_running_loop().call_later(_PAUSE_S, self._flush)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + pause_s
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._timer, self._due = loop.call_at(due, self._flush), due
 
     def _flush(self) -> None:
-        self._is_flushing = False
+        self._timer = None
         while self._waiting:
-            is_suspect = self._waiting[0].deaths > 0
-            able = [child for child in self._children if child.takes(is_suspect=is_suspect)]
+            first = self._waiting[0]
+            able = [child for child in self._children if child.takes(is_suspect=first.deaths > 0)]
             if able:
                 self._hand_over(min(able, key=lambda child: len(child.sent)))
-            elif self._children or self._unproven:
+            elif not self._children and not self._unproven:
+                self._settle(self._waiting.popleft())
+            elif first.deaths:
+                return  # a process will be free, or new
+            elif (rest_s := first.since + _PATIENCE_S - self._now()) > 0:
+                self._flush_soon(rest_s)
                 return
-            else:
-                self._judge_here()
+            else:  # the processes are slower than this one: help them, one job at a time
+                self._settle(self._waiting.popleft())
+                self._flush_soon(0.0)
+                return
 
     def _hand_over(self, child: _Child) -> None:
         """Send the next jobs; alone what a process died of, so that it is known which it was."""
@@ -187,15 +203,13 @@ class Checkers:
             portion.append(self._waiting.popleft())
         child.send(portion)
 
-    def _judge_here(self) -> None:
-        """Judge what waits for processes of which there are none any more."""
-        while self._waiting:
-            sent = self._waiting.popleft()
-            if not sent.reply.done():
-                try:
-                    sent.reply.set_result(self._judge(sent.job))
-                except Exception as error:  # noqa: BLE001 (it is its unit's)
-                    sent.reply.set_exception(error)
+    def _settle(self, sent: _Sent) -> None:
+        """Judge a job in this process."""
+        if not sent.reply.done():
+            try:
+                sent.reply.set_result(self._judge(sent.job))
+            except Exception as error:  # noqa: BLE001 (it is its unit's)
+                sent.reply.set_exception(error)
 
     def _deliver(self, sent: _Sent, reply: ReplyFrame) -> None:
         if sent.reply.done():

@@ -95,8 +95,8 @@ class RunMetrics:
             return ""
         return (
             f"the verifier left {self._unverified:,} of {asked:,} pairs without a verdict that"
-            " counts: they are flagged unverified; rejected/ and `pairmill doctor` with the"
-            " verifier's model say why"
+            " counts: they are flagged unverified; `pairmill explain PAIR_ID` shows what it"
+            " answered"
         )
 
     def warning(self, *, judge: str, wrote: bool) -> str:
@@ -114,7 +114,7 @@ class RunMetrics:
         if not self._rated:
             return (
                 f"the judge rated none of the {asked:,} pairs that it was asked about: they are"
-                " flagged unscored; rejected/ and `pairmill doctor` with the judge's model say why"
+                " flagged unscored; `pairmill explain PAIR_ID` shows what it answered"
             )
         if self._unscored >= _MANY_UNSCORED * asked:
             return f"the judge left {self._unscored:,} of {asked:,} pairs unscored"

@@ -75,6 +75,8 @@ class RunMonitor:
     def __call__(self, event: AnswerRead | Committed) -> None:
         """Take one event into account."""
         if isinstance(event, AnswerRead):
+            if event.rates:
+                return  # nonsense from a judge or verifier leaves pairs unscored, and ends no run
             reason = self._fit.record(usable=event.how != "failed")
             if reason:
                 self._stop.request(reason, EXIT_RESUMABLE)

@@ -22,6 +22,10 @@ MOST_STARTS = 40
 MOST_POINTS = 240
 """Points of one start."""
 _FORMAT = 1
+_LAST_S = 4e9  # seconds since the epoch: the year 2096
+_LEAST_STEP_S = 0.01
+_MOST_READ = 10_000
+_MOST = 1e12
 
 
 _STAGES = {
@@ -98,7 +102,7 @@ def read_timeline(path: Path) -> Timeline:
         found = msgspec.json.decode(path.read_bytes(), type=Timeline)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return Timeline()
-    return found if found.format <= _FORMAT and all(map(_is_even, found.starts)) else Timeline()
+    return found if found.format <= _FORMAT and all(map(_is_sound, found.starts)) else Timeline()
 
 
 def write_timeline(path: Path, timeline: Timeline) -> None:
@@ -110,8 +114,17 @@ def write_timeline(path: Path, timeline: Timeline) -> None:
         new.replace(path)
 
 
-def _is_even(start: StartPace) -> bool:
-    """Return whether all series have the same number of points, each for some time."""
+def _is_sound(start: StartPace) -> bool:
+    """Return whether all series have the same number of points, each with a possible value.
+
+    The folder may come from anyone.
+    """
     series = (start.pairs, start.answers, start.refused, start.failed, start.in_flight,
               start.allowed, start.paused)  # fmt: skip
-    return start.step_s > 0 and len({len(points) for points in series}) == 1
+    return (
+        0 <= start.at < _LAST_S
+        and _LEAST_STEP_S <= start.step_s < _LAST_S
+        and len({len(points) for points in series}) == 1
+        and len(start.pairs) <= _MOST_READ
+        and all(0 <= value <= _MOST for points in series for value in points)
+    )

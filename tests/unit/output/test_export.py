@@ -472,6 +472,25 @@ def make_texts(count: int) -> list[str]:
     return [" ".join([f"subject{number}", *draw.choices(words, k=60)]) for number in range(count)]
 
 
+def test_an_open_book_never_answers_in_another_language(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    answer = "საქართველოს დედაქალაქი თბილისი მდებარეობს მდინარე მტკვრის ორივე ნაპირზე."
+    rows = [
+        row(number, document_id=f"d{number}", chunk_id=f"c{number}", answer=f"{answer} {number}")
+        for number in range(30)
+    ]
+    texts = make_texts(30)
+    options = ExportOptions(open_book=100, unanswerable=100)
+
+    def read(_wanted: set[str]) -> Iterator[SourceText]:
+        yield from (chunk_of(number, texts[number]) for number in range(30))
+
+    summary = export(run_folder(rows), tmp_path / "out", options, read_texts=read)
+    assert summary.open_book["opened"] == 30
+    assert summary.open_book["unanswerable"] == 0
+
+
 @pytest.mark.parametrize("shape", ["messages", "alpaca"])
 def test_an_open_book_shows_passages_of_the_same_split_only(
     shape: str, row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path

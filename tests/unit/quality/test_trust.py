@@ -118,3 +118,15 @@ def test_a_bound_counts_from_itself_on_in_both_directions() -> None:
     assert [standing(value, warn=4, fail=2) for value in (5, 4, 3, 2)] == [
         "ok", "warn", "warn", "fail",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["unproven", "missing"])
+def test_a_verifier_that_gave_no_valid_verdict_makes_no_answer_ok(kind: str) -> None:
+    sentences = {"supported": 3, "contradicted": 0, "not_in_text": 0, kind: 400}
+    verify = {"pairs": 90, "outcomes": {"unverified": 90}, "sentences": sentences, "controls": {}}
+    figures = parse_figures(json.dumps({"judge": None, "evolve": None, "verify": verify}).encode())
+    assert figures is not None
+    checks = {check.name: check for check in verdicts(figures)}
+    supported = find(checks, "the text does not support")
+    assert (supported.status, "too few to say" in supported.found) == ("info", True)
+    assert find(checks, "without a verdict").status == "fail"

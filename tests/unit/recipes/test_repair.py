@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
-from pairmill.events import Bus, Event, RepairAsked
+from pairmill.events import AnswerRead, Bus, Event, RepairAsked
 from pairmill.recipes.backtranslate import WrittenAnswer
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.repair import Asker, Questions
@@ -255,3 +255,13 @@ async def test_a_broken_reply_that_says_that_there_is_nothing_may_be_mended_to_t
         await _ask(broken.replace('"boilerplate"', "null"), mended)
     *_, value = await _ask(_reply())
     assert value.pairs == []  # said outright
+
+
+@pytest.mark.parametrize("mend", [True, False])
+async def test_whose_answer_was_read_is_told(*, mend: bool) -> None:
+    bus, read = Bus(), []
+    bus.subscribe(lambda event: read.append((event.how, event.rates)), AnswerRead)
+    asker = Asker(Questions(bus, model="m", max_attempts=1), Script(["banana"]))
+    with pytest.raises(RejectedError):
+        await asker(PROMPT, WrittenAnswer, mend=mend)
+    assert read == [("failed", not mend)]

@@ -158,6 +158,21 @@ async def test_jobs_of_a_process_that_is_killed_are_judged_by_the_next(bench: Be
     assert len(bench.processes) == 2
 
 
+async def test_where_processes_are_slower_than_this_one_it_helps_them(bench: Bench) -> None:
+    await bench.warm_up()
+    (process,) = bench.processes
+    os.kill(process._child.pid, signal.SIGSTOP)
+    before = len(bench.here)
+    waiting = [asyncio.create_task(bench.check(f"{KETTLES} {at}")) for at in range(100)]
+    done, _ = await asyncio.wait(waiting, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    assert done
+    os.kill(process._child.pid, signal.SIGCONT)
+    replies = await asyncio.wait_for(asyncio.gather(*waiting), 60)
+    assert all(len(reply.verdicts) == 1 for reply in replies)
+    assert before < len(bench.here) < before + 100
+    assert bench.told == []
+
+
 async def test_what_kills_process_after_process_is_rejected_alone() -> None:
     bench = Bench("tests.support.deadly_checker")
     try:

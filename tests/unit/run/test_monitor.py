@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import Bus, Committed, Notice
+from pairmill.events import AnswerRead, Bus, Committed, Notice
 from pairmill.llm.health import PoolHealth
 from pairmill.run import monitor
 from pairmill.run.monitor import RunMonitor, watch_gauge
@@ -142,3 +142,13 @@ def test_tombstones_are_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     it.now = 1701.0
     it.look()
     assert it.stop.reason == "nothing was finished for 15 minutes"
+
+
+def test_nonsense_from_a_judge_or_verifier_ends_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = Watching(monkeypatch)
+    for _ in range(300):
+        watching.monitor(AnswerRead(how="failed", rates=True))
+    assert watching.stop.reason == ""
+    for _ in range(20):
+        watching.monitor(AnswerRead(how="failed"))
+    assert "20 of the last 20 answers were unusable" in watching.stop.reason

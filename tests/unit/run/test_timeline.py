@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,19 @@ def test_many_starts_and_damaged_files(tmp_path: Path) -> None:
     for at in range(MOST_STARTS + 3):
         RunTimeline(path, float(at)).close("done")
     assert [start.at for start in read_timeline(path).starts][:2] == [3.0, 4.0]
+    for field in (
+        {"at": 1e300},
+        {"step_s": 1e-9},
+        {"step_s": -1},
+        {"pairs": [-1]},
+        {"pairs": [9e99]},
+    ):
+        start = {"at": 1, "step_s": 1, "pairs": [1], "answers": [1], "refused": [0], "failed": [0],
+                 "in_flight": [1], "allowed": [1], "paused": [0]}  # fmt: skip
+        path.write_text(json.dumps({"starts": [start]}))
+        assert len(read_timeline(path).starts) == 1
+        path.write_text(json.dumps({"starts": [start | field]}))
+        assert read_timeline(path).starts == [], field
     for text in ("", "{", '{"format": 9}', '{"starts": [{"at": 1, "pairs": [1]}]}', "\udc80"):
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         assert read_timeline(path).starts == []

@@ -186,7 +186,7 @@ class Cruise:
 
     @property
     def is_known(self) -> bool:
-        """Whether enough was seen to tell the noise."""
+        """True if enough was seen to estimate the noise."""
         return self.fit.calls >= _KNOWN_CALLS
 
     def begin(self, now: float, sent: int, rate: float, sure: float) -> None:

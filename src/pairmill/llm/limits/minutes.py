@@ -65,7 +65,7 @@ class MinuteWatch:
 
     @property
     def is_long(self) -> bool:
-        """Whether the server seems to count by the minute, and not by the second or so."""
+        """True if the server seems to count by the minute, and not by the second or so."""
         return self._short_in_row < _SHORTS
 
     @property
@@ -132,7 +132,7 @@ class MinuteWatch:
         self._calls = self._refused = 0.0
 
     def is_full(self, now: float, allowed: float) -> bool:
-        """Whether about as many calls were taken in the last minute as are allowed, a second."""
+        """Return whether the last minute took about what ``allowed`` a second permits."""
         return self._log.minute(now) >= _FULL * min(allowed * MINUTE_S, self._fullest)
 
     def on_single(self, now: float, allowed: float) -> bool:

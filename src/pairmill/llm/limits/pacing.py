@@ -268,12 +268,12 @@ class RateControl:
 
     @property
     def _is_free(self) -> bool:
-        """Whether single refusals are watched by ``noise``, and not by what holds the pace."""
+        """True if single refusals are watched by ``noise``, and not by the pace's control."""
         return self.pace is None or self.is_rising or self.noise.is_trying
 
     @property
     def _is_heavy(self) -> bool:
-        """Whether so much is thought to be noise that it is to be doubted."""
+        """True if the presumed noise is so strong that it must be doubted."""
         return self.noise.share >= _HEAVY and not (self._is_cruising or self.is_rising)
 
     @property
@@ -472,7 +472,7 @@ class RateControl:
         self.look_at = now + _SAMPLE_S
 
     def _pace_after(self, now: float, *, is_single: bool) -> float:
-        """A twentieth below what the server is now thought to allow; growth closes the gap.
+        """Return a twentieth below the presumed limit of the server; growth closes the gap.
 
         A refusal in the first seconds finds a quota that somebody else has used up, such as the
         start before this one, and one while the rate still rises a rate that was never reached.
@@ -545,13 +545,13 @@ class RateControl:
             self._creep(now, calls, seconds)
 
     def _is_due(self, now: float, sent: int) -> bool:
-        """Whether it is time to put what was measured to the test."""
+        """Return whether it is time to test the measured rate."""
         if self._spent_at is not None or now < self._test_at:
             return False
         return sent >= self._test_sent or now >= self._test_at + _LATEST_TEST_S * self._held_calls
 
     def _leaves_minutes(self, now: float, calls: int, seconds: float) -> bool:
-        """Whether so much is refused while no minute is full that the server knows no minutes."""
+        """Return whether refusals without a full minute show that the server has no minutes."""
         minutes = self.minutes
         return minutes.is_long and minutes.on_sample(
             now, calls, seconds, self.refused, self._allowed
@@ -579,7 +579,7 @@ class RateControl:
             self._release(now)
 
     def _is_limiting(self, now: float) -> bool:
-        """Whether a pace that doubles each second is what holds calls back."""
+        """Return whether a pace that doubles each second is what holds calls back."""
         return self._taken.rate(now, 1.0) >= _GUESS_UTILISED * (self.pace or 0.0)
 
     def _release(self, now: float) -> None:
@@ -591,6 +591,6 @@ class RateControl:
 
     @property
     def _unused_s(self) -> float:
-        """How long a pace has to be unused to be none: one by the minute takes that to object."""
+        """Seconds that a pace has to be unused to be dropped: longer if it is by the minute."""
         is_long = self.minutes.is_long and self._tested is not None
         return MINUTE_S if is_long else _UNUSED_S
