@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.support.corpus import article
 
+from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, FollowState, followed_counts
 from pairmill.chunking.job import Job
 from pairmill.chunking.reader import prepared_of
 from pairmill.config import load
+from pairmill.errors import UsageError
 from pairmill.store.superseded import read_superseded
 
 if TYPE_CHECKING:
@@ -202,3 +204,25 @@ def test_a_memory_of_another_kind_is_named(place: Place) -> None:
     (place.output / ".run" / "follow.db").write_bytes(b"no database" * 400)
     with pytest.raises(Exception, match="may be deleted"):
         FollowState(place.output)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"duplicates": "near"}, "duplicates: near"),
+        ({"limit": 5}, "limit"),
+        ({"partition": "0/2"}, "shared_lines: keep"),
+        ({"chunks_by": "subject"}, "one subject"),
+        ({"inputs": ("https://example.org/a.jsonl",)}, "example.org"),
+    ],
+)
+def test_what_needs_the_whole_input_is_refused(given: dict[str, object], said: str) -> None:
+    settings = load(given={"inputs": ("in",), "follow": True, **given})
+    with pytest.raises(UsageError, match=said):
+        check_follow(settings)
+    check_follow(load(given={"inputs": ("in",), **given}))
+
+
+def test_what_goes_with_it_is_not_refused() -> None:
+    given = {"inputs": ("in", "-"), "follow": True, "partition": "0/2", "shared_lines": "keep"}
+    check_follow(load(given={**given, "target_pairs": None, "duplicates": "exact"}))
