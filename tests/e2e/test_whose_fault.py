@@ -76,7 +76,7 @@ def test_what_refuses_every_chunk_is_not_the_chunks_fault_and_the_next_start_ask
     [
         (Reply(status=418, body={"error": {"message": "odd"}}), "refused_by_server", 2),
         (Reply(status=403, body={"error": {"message": "blocked"}}), "refused_by_server", 2),
-        (Reply(status=404, body={"error": {"message": "unknown model"}}), "settings", 4),
+        (Reply(status=404, body={"error": {"message": "unknown model"}}), "settings", 6),
         (Reply(status=502, body=""), "server_error", 8),
         (Reply(status=504, body="", billed=True), "timeout", 2),
         (Reply(connection="reset_mid_body"), "connection_lost", 2),

@@ -140,7 +140,7 @@ def test_the_first_signal_is_gentle_also_where_the_run_was_ending_by_itself(
     def answer(request: dict[str, Any], _key: str) -> Answer:
         text = "\n".join(str(message["content"]) for message in request["messages"])
         if "# Report 2\n" in text:
-            slow.wait(20)
+            slow.wait(50)
             return 200, {}, chat(answer_for(text))
         error = {"message": "You exceeded your current quota", "code": "insufficient_quota"}
         return 429, {}, json.dumps({"error": error}).encode()
@@ -159,7 +159,7 @@ def test_the_first_signal_is_gentle_also_where_the_run_was_ending_by_itself(
             else:
                 slow.set()
             assert child.wait() == 75, child.stderr
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 15  # where neither the answer nor grace_s is over
     finally:
         slow.set()
     assert len(rows(out)) == (0 if again else 1)

@@ -49,6 +49,11 @@ class Inbox:
         """True if taking a unit now would wait, or return none."""
         return not self._units
 
+    @property
+    def is_over(self) -> bool:
+        """True if no more units come after those that are there."""
+        return self._is_over
+
     def put_back(self, work: Work) -> None:
         """Hand a unit over once more, before all others."""
         self._units.appendleft(work)

@@ -137,12 +137,13 @@ class Suspects:
         share = others / (others + self._answers[cause.model] + 1)
         return max(least, min(_MOST_AGAIN, math.ceil(math.log(_CHANCE) / math.log(share)) - 1))
 
-    async def take(self) -> Work | None:
+    async def take(self, *, is_last: bool = True) -> Work | None:
         """Return a unit to ask once more, for a worker that has nothing else to do.
 
         Where several failed since the last answer, a request that may be billed is not sent for
         the last time before a question of our own is answered; nor is a unit asked for the third
-        time. If that question is not answered, the run is ended, and the next start asks again.
+        time, which waits for the end of the input (``is_last``): units that were not asked yet tell
+        more. If that question is not answered, the run is ended, and the next start asks again.
         """
         model = next((name for name, waiting in self._waiting.items() if waiting), None)
         if model is None:
@@ -152,6 +153,9 @@ class Suspects:
         first = waiting.popleft()
         is_often = since >= _SEVERAL if first.is_billed else first.asked > _AN_ACCIDENT
         is_risky = is_often and first.at > answered_at
+        if is_risky and not first.is_billed and not is_last:
+            waiting.appendleft(first)
+            return None
         if not is_risky or await self._is_safe(model, first.at):
             return first.work
         self._end(first.cause, 1 + len(waiting))

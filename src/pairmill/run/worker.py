@@ -81,10 +81,14 @@ async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
 
 
 async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
-    """Return the next unit; one to be asked again if there is nothing else to do."""
-    if inbox.is_empty and (work := await shop.suspects.take()) is not None:
+    """Return the next unit; one that is to be asked again if there is nothing else to do."""
+    suspects = shop.suspects
+    if inbox.is_empty and (work := await suspects.take(is_last=inbox.is_over)) is not None:
         return work
-    return None if shop.stop.is_requested else await inbox.take()
+    if shop.stop.is_requested:
+        return None
+    work = await inbox.take()
+    return work if work is not None else await suspects.take(is_last=True)
 
 
 async def _do(work: Work, shop: WorkerContext) -> None:

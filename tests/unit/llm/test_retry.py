@@ -150,3 +150,28 @@ def test_no_sequence_of_failures_waits_longer_than_allowed(
     assert history.waited_s <= 100.0
     assert history.asked_s <= 1800.0 * 1.1
     assert history.billed <= 1
+
+
+def test_each_bound_is_reached_and_not_passed() -> None:
+    busy = failed(Kind.OVERLOAD)
+    assert POLICY.decide(busy, History(20, waited_s=92.0), Highest()) == Wait(8.0)
+    assert isinstance(POLICY.decide(busy, History(20, waited_s=92.1), Highest()), GiveUp)
+    asked = failed(Kind.RATE, after_s=800.0)
+    assert isinstance(POLICY.decide(asked, History(asked_s=1000.0), Highest()), Wait)
+    assert isinstance(POLICY.decide(asked, History(asked_s=1000.1), Highest()), GiveUp)
+
+
+def test_a_run_is_as_patient_as_the_page_on_limits_says() -> None:
+    busy = failed(Kind.OVERLOAD)
+    assert IN_RUN.decide(busy, History(), Highest()) == Wait(0.5)
+    assert IN_RUN.decide(busy, History(20, waited_s=1740.0), Highest()) == Wait(60.0)
+    assert isinstance(IN_RUN.decide(busy, History(20, waited_s=1741.0), Highest()), GiveUp)
+    alone = [IN_RUN.decide(busy, History(n, alone=n), Highest(), alone=True) for n in range(5)]
+    assert [isinstance(it, GiveUp) for it in alone] == [False, False, False, True, True]
+
+
+def test_what_a_request_went_through_is_added_up() -> None:
+    history = History().after(failed(Kind.LOST)).after(failed(Kind.OVERLOAD), alone=True)
+    history = history.after(failed(Kind.RATE), alone=True)  # that is no trouble of the server's
+    history = history.rested(3.0, asked=True).rested(4.0, asked=False).rested(5.0, asked=True)
+    assert history == History(failures=3, billed=1, alone=1, waited_s=4.0, asked_s=8.0)

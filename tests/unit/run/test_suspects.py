@@ -305,3 +305,17 @@ def test_the_last_chunk_is_not_asked_over_and_over_where_nothing_is_answered(it:
     assert it.take() is None
     assert it.stop.exit_code == EXIT_CONFIG
     assert it.stop.reason == "the last chunk got no answer: no such model"
+
+
+def test_what_was_asked_often_waits_for_the_end_of_the_input(it: Setting) -> None:
+    """Units that were not asked yet tell more of a server than the same one again."""
+    work = it.work("a")
+    assert it.fail(work, Kind.CONFIG)
+    assert anyio.run(partial(it.suspects.take, is_last=False)) is work
+    it.now += 1
+    assert it.fail(work, Kind.CONFIG)
+    assert anyio.run(partial(it.suspects.take, is_last=False)) is None
+    assert (it.asked, it.stop.is_requested) == (0, False)
+    it.well = True
+    assert it.take() is work
+    assert it.asked == 1

@@ -20,10 +20,9 @@ from pairmill.errors import Kind, StoppedError
 from pairmill.llm.limits.breaker import EndpointBreaker, State
 from pairmill.llm.limits.concurrency import AimdLimit, ConcurrencyLimit, Done, FixedLimit
 from pairmill.llm.limits.headers import Unit
-from pairmill.llm.limits.lease import Lease, Snapshot
+from pairmill.llm.limits.lease import Lease, Snapshot, Waiter, WaitQueue
 from pairmill.llm.limits.pacing import RateControl
 from pairmill.llm.limits.quota import Amounts, Charge, Cost, Limits, Quota
-from pairmill.llm.limits.wait_queue import Waiter, WaitQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

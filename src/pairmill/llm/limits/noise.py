@@ -167,14 +167,9 @@ class NoiseTest:
         self._recent.append(index)
         return len(self._recent) == _COUNT and self.lately > _EXCESS + _TIMES * self.share
 
-    def begin(self, index: int, before: float = 0.0) -> None:
-        """Begin a trial: calls from number ``index`` on are sent at a lower rate.
-
-        Args:
-            index: In the order of sending.
-            before: Share that was refused at the higher rate; 0 for that of the last refusals.
-        """
-        self._before = before or self.lately
+    def begin(self, index: int) -> None:
+        """Begin a trial: calls from number ``index`` on are sent at a lower rate."""
+        self._before = self.lately
         calls = min(_MOST, max(_LEAST, round(_COUNT / self._before)))
         start = index + calls // 4  # what was overdrawn before is paid off first
         self._from, self._until, self._refused = start, start + calls, 0

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import Kind
 from pairmill.llm.limits.bucket import Bucket
-from pairmill.llm.limits.charging import Charge, ChargeWatch
 from pairmill.llm.limits.headers import Unit
-from pairmill.llm.limits.terms import HELD, NOTHING, Amounts, Cost, Limits
+from pairmill.llm.limits.terms import HELD, NOTHING, Amounts, Charge, ChargeWatch, Cost, Limits
 from pairmill.llm.limits.windows import MinuteLog, SecondLog
 
 if TYPE_CHECKING:

@@ -21,7 +21,13 @@ from pairmill.quality.grounding import (
     score,
     trigram_overlap,
 )
-from pairmill.quality.language import UNDETERMINED, differs, identify, is_confirmed
+from pairmill.quality.language import (
+    UNDETERMINED,
+    differs,
+    identify,
+    is_confirmed,
+    is_strange_script,
+)
 from pairmill.quality.privacy import find_personal
 from pairmill.quality.support import support
 from pairmill.quality.text import count_words
@@ -255,7 +261,7 @@ class _Inspector:
         """In which language an answer is, where neither the request nor its text is in it."""
         asked, said = case.pair.instruction, case.pair.answer
         expected = self._spoken(asked) or (self.usual if self._is_usual else None)
-        if expected is None or is_code(asked.text, said.text):
+        if expected in {None, UNDETERMINED} or is_code(asked.text, said.text):
             return None
         found = self._detect(said.text) if self._detect else differs(said, expected)
         if not found or found == expected:
@@ -268,7 +274,7 @@ class _Inspector:
     def _spoken(self, text: Prepared) -> str | None:
         if self.usual and is_confirmed(text.vocabulary, self.usual):
             return self.usual
-        return identify(text.text)
+        return UNDETERMINED if is_strange_script(text.text) else identify(text.text)
 
     def _language_of(self, pair: PreparedPair) -> str | None:
         return self._spoken(pair.answer) or self._spoken(pair.instruction) or self.usual

@@ -235,3 +235,12 @@ def test_a_passage_that_is_to_be_found_is_no_copied_answer() -> None:
     found = values(run(rows[::2]))
     assert not found.get("copied")
     assert values(run(rows[1::2]))["copied"] > 0.5
+
+
+def test_in_a_script_that_is_not_known_no_check_of_words_says_ok() -> None:
+    text = "ߓߟߏߦߊ ߟߎ߬ ߦߋ߫ ߞߊ߲ߓߍ߲ߞߊ߲ ߠߋ߬ ߘߌ߫ ߡߍ߲ ߦߋ߫ ߡߐ߱ ߟߎ߬ ߓߍ߯ ߞߊ߲߬"
+    report = run(
+        [PairRow(f"{text} {at}", f"{text} {text} {at}") for at in range(9)], documents=False
+    )
+    for key in ("meta_references", "refusals", "meta_text", "wrong_language", "truncated"):
+        assert "a script that is not known" in report.unchecked[key], key
