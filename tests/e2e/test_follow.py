@@ -52,10 +52,11 @@ def current(folder: Path) -> list[dict[str, Any]]:
     made = pairmill("export", folder, "-o", out)
     assert made.returncode == 0, made.stderr
     told = json.loads((out / "export.json").read_text("utf-8"))
-    gone = {
-        json.loads(entry)["chunk_id"]
-        for entry in (folder / "superseded.jsonl").read_text("utf-8").splitlines()
-    }
+    entries = [
+        json.loads(entry) for entry in (folder / "superseded.jsonl").read_text("utf-8").splitlines()
+    ]
+    states = {entry["chunk_id"]: entry["state"] for entry in entries}  # the last one holds
+    gone = {chunk for chunk, state in states.items() if state == "superseded"}
     kept = [row for row in rows(folder) if row["chunk_id"] not in gone]
     others = sum(count for why, count in told["dropped"].items() if why != "superseded")
     assert sum(told["kept"].values()) + others == len(kept)

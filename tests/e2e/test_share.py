@@ -82,9 +82,9 @@ def test_four_processes_never_pass_one_cap_whoever_is_killed(tmp_path: Path) -> 
                 running[index] = part(tmp_path, endpoint.url, index, *more)
         ended = [end(process) for process in running]
         spent = float(endpoint.report()["spent_usd"])
-    assert killed >= 3
+    assert killed >= 2
     assert spent <= cap
-    assert spent >= 0.6 * cap, spent
+    assert spent >= 0.4 * cap, spent  # what the killed had leased is not leased out again
     assert {75} <= {code for code, _ in ended} <= {0, 75}, ended
     assert all("the cap of $0.12 is reached" in said for code, said in ended if code), ended
 

@@ -101,10 +101,18 @@ def test_killed_again_and_again_it_costs_no_pair_and_no_call(
     assert endpoint.report()["calls"] == alone[1]
 
 
+def ignores_sigterm(pid: int) -> bool:
+    """Whether it has come so far; before, it would die as any program does."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:")]
+    return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_it_ends_with_its_run_and_knows_no_key(tmp_path: Path, endpoint: Simulator) -> None:
     child = start(command(tmp_path, "out", 2), endpoint.url)
     wait_until(lambda: len(checkers(child.pid)) == 2)
     found = checkers(child.pid)
+    wait_until(lambda: all(ignores_sigterm(checker) for checker in found))
     for checker in found:
         os.kill(checker, signal.SIGTERM)  # as a service manager sends it: the run is to answer it
         assert KEY.encode() not in Path(f"/proc/{checker}/environ").read_bytes()

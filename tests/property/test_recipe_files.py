@@ -119,7 +119,8 @@ def _answer(request: Request) -> Completion:
     seed = int(request.id[:8], 16)
     dice = Dice(seed)
     assert request.schema is not None
-    filling = Filling(draft_pairs(KETTLES, 3, dice), dice, KETTLES)
+    drafts = draft_pairs(KETTLES, 3, Dice(seed % 5))  # some questions come again
+    filling = Filling(drafts, dice, KETTLES)
     text = orjson.dumps(fill(orjson.dumps(request.schema.schema), filling)).decode()
     text = {0: text[: len(text) // 2], 1: "I'm sorry, but no."}.get(seed % 9, text)
     return Completion(text, "stop", "m", Usage(10, 5), 1.0)

@@ -39,6 +39,7 @@ _EVIDENCE = 3  # answers that speak for the server
 _NOT_ITS_OWN = frozenset({Blame.ACCOUNT, Blame.SETTINGS})
 _LEAST_IF_NOT_ITS_OWN = 3
 _MOST_AGAIN = 30
+_MOST_COUNTED = 6  # failures of one unit that tell of chance
 _CHANCE = 1e-5  # that a chunk is given up for refusals that meet chunks at random
 _SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
 _AN_ACCIDENT = 1  # so often a unit is asked again though nothing was answered since
@@ -100,6 +101,7 @@ class Suspects:
         self._waiting: defaultdict[str, deque[_Waiting]] = defaultdict(deque)
         self._answers: Counter[str] = Counter()
         self._failures: Counter[tuple[str, Kind]] = Counter()
+        self._own: Counter[tuple[str, Kind, str]] = Counter()  # those of each unit
         self._held: list[_Held] = []
         self._asked_again: dict[str, int] = {}  # by unit
 
@@ -114,8 +116,7 @@ class Suspects:
             return False
         asked = self._asked_again.get(work.unit, 0)
         if not billed_sends:
-            self._failures[cause.model, cause.kind] += 1
-            if asked >= self._most_again(cause, asked + 1):
+            if asked >= self._most_again(cause, self._failures_of_others(work, cause)):
                 return False
             asked += 1
             self._asked_again[work.unit] = asked
@@ -123,15 +124,23 @@ class Suspects:
         self._waiting[cause.model].append(_Waiting(now, work, cause, asked, billed_sends > 0))
         return True
 
-    def _most_again(self, cause: Cause, own: int) -> int:
+    def _failures_of_others(self, work: Work, cause: Cause) -> int:
+        """Count the failures of this kind, this one included, and return those of other units."""
+        own = (cause.model, cause.kind, work.unit)
+        if self._own[own] < _MOST_COUNTED:
+            self._own[own] += 1
+            self._failures[cause.model, cause.kind] += 1
+        return self._failures[cause.model, cause.kind] - self._own[own]
+
+    def _most_again(self, cause: Cause, others: int) -> int:
         """Return how often a unit that failed without being at fault is asked again.
 
         Once, where others do not; a few times for what speaks of the settings or the account, which
-        is no chunk's fault as long as others are answered. Where a share p of the others' calls
-        fails likewise, as often as makes p to that power small.
+        is no chunk's fault as long as others are answered. Where a share p of the others failed
+        likewise, as often as makes p to that power small. Of each a few failures count, however
+        often it failed: what no server ever answers is no noise.
         """
         least = _LEAST_IF_NOT_ITS_OWN if cause.kind.meaning.blame in _NOT_ITS_OWN else 1
-        others = max(0, self._failures[cause.model, cause.kind] - own)
         if not others:
             return least
         share = others / (others + self._answers[cause.model] + 1)
