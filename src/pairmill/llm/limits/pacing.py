@@ -27,6 +27,7 @@ test_gate_noise.py hold what they reach.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from enum import Enum, auto
 
 from pairmill.llm.limits.cruise import Cruise
@@ -60,6 +61,7 @@ _FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
 _UTILISED = 0.8  # only a rate that is used may grow
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
+_CREDIBLE_CALLS = 10  # that a slow pool is measured by, in up to _STEADY_S
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 _UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
@@ -77,6 +79,8 @@ _SINGLE_S = 1.0  # of a pause for one refusal
 _RARE = 0.007  # of the calls: refusals of a quota, at a pace that creeps around it
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
+_FEEDS, _FAR_BELOW = 3, 0.5  # times that calls are taken in a spell; of a pace that is wrong
+_KEPT = 256  # refusals whose order is known: as many as may come out of order
 _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
 
 
@@ -118,12 +122,15 @@ class RateControl:
         "_allowed",
         "_before",
         "_cut_at",
+        "_fed_mark",
+        "_feeds",
         "_grown_at",
         "_grown_sent",
         "_held_calls",
         "_held_s",
         "_is_cruising",
         "_mark",
+        "_refused",
         "_released_at",
         "_retry_at",
         "_retry_s",
@@ -153,6 +160,8 @@ class RateControl:
         self.refused = 0
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
+        self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken; how many
+        self._refused: list[int] = []  # of late, in the order of sending
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
         self._grown_at = 0.0
@@ -210,8 +219,7 @@ class RateControl:
             is_spent: The server says that a quota is used up.
             least_noise: Share of refusals that are none of our doing, as far as is known elsewhere.
         """
-        taken = sent_before - self.refused
-        self.refused += 1
+        taken = self._count(sent_before)
         self.pause.on_refused(seconds)
         if epoch != self.epoch:
             if self._spent_at is None and now >= self.pause.until:
@@ -235,9 +243,21 @@ class RateControl:
         is_blocked = self._begin_pause(now, taken, sent, limit, told_s, is_single=True)
         return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
+    def _count(self, index: int) -> int:
+        """Count a refusal of call number ``index``; returns how many before it were taken.
+
+        Refusals come out of order; those of later calls say nothing about earlier ones.
+        """
+        place = bisect_left(self._refused, index)
+        taken = index - (self.refused - (len(self._refused) - place))
+        self._refused.insert(place, index)
+        del self._refused[:-_KEPT]
+        self.refused += 1
+        return taken
+
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
-        self.refused += 1
+        self._count(sent_before)
         if self._is_cruising:
             self.cruise.on_refused(sent_before)
         elif epoch == self.epoch and self._is_free:
@@ -380,17 +400,22 @@ class RateControl:
         self.cluster.forget()
         self.epoch += 1
         is_blocked = taken <= self._mark + self._trickle(now)
+        fed = self._fed(now, taken) if is_blocked else 0.0
+        is_blocked = is_blocked and not fed
         self.pause.blocked = self.pause.blocked + 1 if is_blocked else 0
         if self.pace is None:
             self._set_patience(now)
         if not is_blocked or self._tested is not None:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._learn_of_waves(now, taken)
-            if self._spent_at is not None and not is_blocked:
+            if fed:
+                self._spent_at = None
+            elif self._spent_at is not None and not is_blocked:
                 self._end_spell(now, self._spent_at)
-            self._cut(now, sent, is_single=is_single)
+            self._cut(now, sent, is_single=is_single, fed=fed)
         if not is_blocked or self._spent_at is None:
             self._spent_at, self._mark = now, taken
+            self._feeds, self._fed_mark = 0, taken
             self.minutes.begin_spell(now, retry_after_s)
         elif taken <= self._mark + 1:
             self.minutes.still_full(now, retry_after_s)
@@ -417,10 +442,14 @@ class RateControl:
             rate = (taken - self._mark) / run_s
             self.waves.on_cluster(rate, run_s, self.pause.until - self.pause.began_at)
 
-    def _cut(self, now: float, sent: int, *, is_single: bool) -> None:
+    def _cut(self, now: float, sent: int, *, is_single: bool, fed: float) -> None:
         """Lower the pace after a cluster, or a single refusal."""
         if self.waves.rate:
             self.pace = max(self.pace or 0.0, self.waves.rate)
+            return
+        if fed:
+            self._tested, self.is_rising, self._is_cruising = None, True, False
+            self._allowed, self.pace = fed, fed
             return
         tested, self._tested = self._tested, None
         if tested is not None:
@@ -467,6 +496,15 @@ class RateControl:
             return 0.0
         return 1.0 + min(_MOST_TRICKLE, _TRICKLE * self.pace * (now - self._spent_at))
 
+    def _fed(self, now: float, taken: int) -> float:
+        """Calls a second that are taken again and again in a spell, far below the pace; or 0."""
+        if self._spent_at is None or self.pace is None or self.minutes.is_long:
+            return 0.0
+        self._feeds += taken > self._fed_mark
+        self._fed_mark = max(self._fed_mark, taken)
+        rate = (taken - self._mark) / max(1.0, now - self._spent_at)
+        return rate if self._feeds >= _FEEDS and rate < _FAR_BELOW * self.pace else 0.0
+
     def _sample(self, now: float, taken: int) -> None:
         self._taken.add(now, taken)
         self.look_at = now + _SAMPLE_S
@@ -484,6 +522,8 @@ class RateControl:
         was_guess, before = self.is_rising, self._allowed
         self.is_rising = now - self._taken.since < (MINUTE_S if is_long else _CREDIBLE_S)
         span_s = MINUTE_S if is_long else _RISEN_S if was_guess else _RECENT_S
+        if not is_long:
+            span_s = self._taken.span_s(now, _CREDIBLE_CALLS, span_s, _STEADY_S)
         self._allowed = self._taken.rate(now, span_s) / (1.0 - self._chance)
         if self.pace is None:
             steady = _OF_STEADY * self._taken.rate(now, _STEADY_S)
@@ -527,7 +567,7 @@ class RateControl:
         if self.pace is None or calls <= 0 or self.noise.is_trying:
             return
         if self.is_rising:
-            self._rise(now, seconds)
+            self._rise(now, calls, seconds)
             return
         since_s = min(_RECENT_S, max(1.0, now - self.pause.until))
         is_used = self._taken.rate(now, since_s) >= _UTILISED * self.pace
@@ -570,10 +610,10 @@ class RateControl:
             haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
         self.pace = pace * (1.0 + haste * min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls))
 
-    def _rise(self, now: float, seconds: float) -> None:
+    def _rise(self, now: float, calls: int, seconds: float) -> None:
         """Double the pace each second; without one where it is not used."""
-        if self._is_limiting(now):
-            self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0)
+        if self._is_limiting(now) or calls + 1 >= _GUESS_UTILISED * (self.pace or 0.0) * seconds:
+            self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0, calls / 2.0)
             self._cut_at = now
         elif now - max(self._cut_at, self.pause.until) >= self._unused_s and not self._spent_at:
             self._release(now)
