@@ -79,6 +79,7 @@ _SINGLE_S = 1.0  # of a pause for one refusal
 _RARE = 0.007  # of the calls: refusals of a quota, at a pace that creeps around it
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
+_HALF, _USUAL = 0.5, 0.05  # of a test's calls that a quota refuses, and chance at least
 _FEEDS, _FAR_BELOW = 3, 0.5  # times that calls are taken in a spell; of a pace that is wrong
 _KEPT = 256  # refusals whose order is known: as many as may come out of order
 _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
@@ -130,6 +131,8 @@ class RateControl:
         "_held_s",
         "_is_cruising",
         "_mark",
+        "_over",
+        "_over_at",
         "_refused",
         "_released_at",
         "_retry_at",
@@ -160,6 +163,7 @@ class RateControl:
         self.refused = 0
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
+        self._over, self._over_at = 0.0, 0  # log likelihood ratio of a test that went too far
         self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken; how many
         self._refused: list[int] = []  # of late, in the order of sending
         self._mark = 0  # calls taken before the last refusal
@@ -231,8 +235,9 @@ class RateControl:
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = self.pause.backoff_s(self.pace) if retry_after_s is None else retry_after_s
+        is_over = self._tested is not None and self._is_over(sent_before, least_noise)
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
-        if not is_lone and self.cluster.score >= self._sure(now, taken, wait_s):
+        if is_over or (not is_lone and self.cluster.score >= self._sure(now, taken, wait_s)):
             self._end_trial()
             is_blocked = self._begin_pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
@@ -254,6 +259,16 @@ class RateControl:
         del self._refused[:-_KEPT]
         self.refused += 1
         return taken
+
+    def _is_over(self, index: int, least_noise: float) -> bool:
+        """Return whether half of a test's calls or so are refused, scattered as they may be."""
+        usual = max(_USUAL, least_noise, self._chance, self.cruise.noise)
+        if index < self._over_at or usual >= _HALF:
+            return False
+        self._over -= (index - self._over_at) * math.log((1.0 - usual) / (1.0 - _HALF))
+        self._over = max(0.0, self._over) + math.log(_HALF / usual)
+        self._over_at = index + 1
+        return self._over >= _SURE[0]
 
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
@@ -573,6 +588,7 @@ class RateControl:
         is_used = self._taken.rate(now, since_s) >= _UTILISED * self.pace
         if is_used and self._is_due(now, sent):
             self._tested, self.is_rising, self._cut_at = self._allowed, True, now
+            self._over, self._over_at = 0.0, sent
             self._is_cruising = False
         elif self._is_cruising:
             if self.cruise.on_sample(now, sent, _REFUSALS * self.pause.refused_in_s):
