@@ -58,6 +58,7 @@ _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no her
 _TRICKLE = 0.05  # of a pace: what is taken beside refusals while a quota is used up
 _MOST_TRICKLE = 10.0  # calls; more show a server that takes some all the time
 _FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
+_USED = 2.0  # times what was taken of late: a pace that was never reached tells nothing
 _UTILISED = 0.8  # only a rate that is used may grow
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
@@ -560,7 +561,8 @@ class RateControl:
         """See whether calls flow again after hardly any were taken."""
         if self._spent_at is None or self.pace is None:
             return
-        if taken > self._mark + self._trickle(now) + _FLOW_S * self.pace:
+        used = min(self.pace, _USED * self._taken.rate(now, _STEADY_S))
+        if taken > self._mark + self._trickle(now) + _FLOW_S * used:
             self._end_spell(now, self._spent_at)
 
     def _end_spell(self, now: float, spent_at: float) -> None:
