@@ -464,7 +464,7 @@ class RateControl:
             self.pace = max(self.pace or 0.0, self.waves.rate)
             return
         if fed:
-            self._tested, self.is_rising, self._is_cruising = None, True, False
+            self._is_cruising = False
             self._allowed, self.pace = fed, fed
             return
         tested, self._tested = self._tested, None
@@ -513,8 +513,14 @@ class RateControl:
         return 1.0 + min(_MOST_TRICKLE, _TRICKLE * self.pace * (now - self._spent_at))
 
     def _fed(self, now: float, taken: int) -> float:
-        """Calls a second that are taken again and again in a spell, far below the pace; or 0."""
-        if self._spent_at is None or self.pace is None or self.minutes.is_long:
+        """Return the calls a second that are taken all through a spell; 0.0 if they tell nothing.
+
+        Where nothing was measured yet the pace may be far too high, and its trickle is all that the
+        server allows: then that is the measure.
+        """
+        if self._spent_at is None or self.pace is None or not self.is_rising:
+            return 0.0
+        if self.minutes.is_long or self._tested is not None:
             return 0.0
         self._feeds += taken > self._fed_mark
         self._fed_mark = max(self._fed_mark, taken)
