@@ -29,6 +29,7 @@ _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a nois
 _LEAST_LIKELY = -60.0  # logarithm
 _SAVED = 0.3  # chance that a server has saved up enough for a block above its quota
 _COARSE, _EVERY_OTHER = 0.3, 0.5  # that it holds one call, so that every other one comes too soon
+_COARSE_BELOW = 3.0  # calls a second: a second's bucket of a faster pool holds several
 _KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
 _TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that count in full
 _ANEW = 0.3  # standard deviation, log, when the grid is moved
@@ -97,7 +98,7 @@ class QuotaFit:
         self.calls += sent
         trust = _TRUST * min(1.0, _FULL_BLOCK / sent)
         hits, misses = trust * refused, trust * (sent - refused)
-        coarse = _COARSE / max(1.0, self.rate) ** 2
+        coarse = _COARSE / max(1.0, self.rate) ** 2 if self.rate < _COARSE_BELOW else 0.0
         over = [1.0 - self.rate * math.exp(log) * seconds / sent for log in _LOGS]
         for noise, row in zip(_NOISE, self._weights, strict=True):
             likely = _likelihoods(noise, coarse, over, hits, misses)

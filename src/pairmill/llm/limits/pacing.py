@@ -165,7 +165,7 @@ class RateControl:
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
         self._over, self._over_at = 0.0, 0  # log likelihood ratio of a test that went too far
-        self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken; how many
+        self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken
         self._refused: list[int] = []  # of late, in the order of sending
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
