@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 OUT    ?= dataset
 
+# Some images forbid it, but each of a suite's thousand processes would compile all modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: site corpora help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
 

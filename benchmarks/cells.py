@@ -12,13 +12,16 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import corpus
 from benchmarks.machine import cpus, median
 
 from pairmill.simulator import SimulatorProcess, SimulatorSettings
 from pairmill.simulator.settings import Latency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["BESIDE", "CHECKED", "PAIRS", "Cell", "Sample", "Workbench", "summarise"]
 
@@ -80,9 +83,17 @@ class Workbench:
         folder: Empty.
         most: Chunks of the corpus.
         source: Where another pairmill than the installed one is imported from.
+        settings: Added to the settings of every run of pairmill.
     """
 
-    def __init__(self, folder: Path, most: int, source: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        most: int,
+        source: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._more = "".join(f"{name}: {value}\n" for name, value in (settings or {}).items())
         self.folder = folder
         self._paths = {} if source is None else {"PYTHONPATH": str(source)}
         self.corpus = folder / "articles.jsonl"
@@ -144,7 +155,7 @@ class Workbench:
         # The canned answers are about nothing in the corpus, which the checks would not let pass.
         checks = "default" if cell.client in CHECKED else "off"
         config = self._new("run.yaml")
-        config.write_text(f"wire: {wire}\nchecks: {checks}\n", "utf-8")
+        config.write_text(f"wire: {wire}\nchecks: {checks}\n{self._more}", "utf-8")
         spread = cell.client == BESIDE and cpus()[0] is not None
         if spread:
             config.write_text(f"wire: {wire}\ncheck_processes: 1\n", "utf-8")

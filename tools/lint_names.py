@@ -1,16 +1,21 @@
-"""Check two naming rules that ruff cannot: run by ``make lint``, exits 1 where one is broken.
+"""Check three rules of wording that ruff cannot: run by ``make lint``, exits 1 where one is broken.
 
 1. No class name stands twice below ``src``: a reader who searches for it finds one thing.
 2. No module reaches into another module's private names (``noqa: SLF001`` is only allowed where a
    class lists its own methods): what works on one value stands in one file.
+3. A function's docstring says what it does or returns ("Return ...", "Count ...", "True if ..."),
+   and is no noun phrase or question ("The ...", "What ...", "Whether ...").
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
+
+_NO_VERB = re.compile(r"(The|What|Whether|How|Where|Which|When|Who|An?)\b")
 
 
 def classes(source: str) -> list[str]:
@@ -39,6 +44,20 @@ def foreign_private_lines(source: str) -> list[int]:
     return sorted(silenced - allowed)
 
 
+def _is_question(docstring: str | None) -> bool:
+    return bool(docstring and _NO_VERB.match(docstring))
+
+
+def wordless_lines(source: str) -> list[int]:
+    """Line numbers of functions whose docstrings begin like a noun phrase or a question."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and _is_question(ast.get_docstring(node))
+    ]
+
+
 def problems(root: Path) -> list[str]:
     """One line for each broken rule in the Python files below ``root``."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -47,6 +66,10 @@ def problems(root: Path) -> list[str]:
         source = path.read_text("utf-8")
         for name in classes(source):
             found[name].append(str(path))
+        lines += [
+            f"{path}:{number}: the docstring does not say what the function does or returns"
+            for number in wordless_lines(source)
+        ]
         lines += [
             f"{path}:{number}: reaches into another module's private name (SLF001)"
             for number in foreign_private_lines(source)

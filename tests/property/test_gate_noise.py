@@ -162,9 +162,9 @@ def test_three_thousand_calls_at_512_in_flight_take_no_longer_than_in_a_bare_loo
     status: int, share: float
 ) -> None:
     kind = classify(status, {}, b"", now=0.0).kind
-    noise, given = Noise(steady(share), kind), {"until_s": 9, "workers": 700, "seconds": 1.0}
-    ours = gated(noise, width=512, **given)
-    bare = bare_loop(noise, in_flight=512, **given)
+    noise = Noise(steady(share), kind)
+    ours = gated(noise, width=512, until_s=9, workers=700, seconds=1.0)
+    bare = bare_loop(noise, in_flight=512, until_s=9, workers=700, seconds=1.0)
     assert ours.refused_share(0, 9) > share / 2
     assert ours.seconds_for(3_000) <= bare.seconds_for(3_000) + 1
 

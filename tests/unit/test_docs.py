@@ -112,3 +112,9 @@ def test_the_architecture_page_draws_the_layers_as_they_are() -> None:
     (contract,) = project["tool"]["importlinter"]["contracts"]
     layers = [layer.replace("pairmill.", "") for layer in contract["layers"]]
     assert [line.strip() for line in drawn if line.strip()] == layers[1:]  # without __main__
+
+
+def test_each_decision_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in sorted((ROOT / "docs" / "decisions").glob("0*.md"))]
+    assert len(numbers) > 40
+    assert len(numbers) == len(set(numbers))

@@ -24,7 +24,16 @@ def test_a_reach_into_another_modules_private_name_is_found(tmp_path: Path) -> N
     assert found.startswith(f"{tmp_path / 'one.py'}:6: ")
 
 
-def test_the_package_keeps_both_rules() -> None:
+def test_a_docstring_that_does_not_say_what_a_function_does_is_found(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        'class Gate:\n    """A gate."""\n\n    def width(self):\n        """The width."""\n'
+        'def then():\n    """Theorise."""\n'
+    )
+    (found,) = problems(tmp_path)
+    assert found.startswith(f"{tmp_path / 'one.py'}:4: the docstring")
+
+
+def test_the_package_keeps_all_rules() -> None:
     from pathlib import Path
 
     assert problems(Path("src")) == []

@@ -20,7 +20,7 @@ def log_of(*spans: tuple[float, float, float]) -> TakenLog:
 
 def test_a_long_silence_tells_of_minutes_and_twenty_short_ones_against_them() -> None:
     watch = MinuteWatch(log_of((0, 60, 5)))
-    assert not watch.is_long
+    assert bool(watch.is_long) is False
     watch.begin_spell(20.0, None)
     assert watch.end_spell(60.0, 40.0, is_cluster=True)
     assert watch.is_long
