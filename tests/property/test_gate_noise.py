@@ -68,6 +68,35 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
     assert share / 2 <= refused <= share + 0.025
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
+@pytest.mark.parametrize(
+    ("quota", "least"),
+    [
+        (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=1.0), 0.7),  # of a single call, at this rate
+        (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=60.0), 0.95),
+        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="second"), 0.85),
+        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="fixed"), 0.88),
+        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="sliding"), 0.85),
+    ],
+    ids=["bucket1", "bucket60", "second", "fixed", "sliding"],
+)
+def test_a_slow_pool_with_late_answers_is_used(
+    quota: SimulatedQuota, least: float, share: float
+) -> None:
+    """One call a second, ten seconds each: few calls to measure by, and all in flight."""
+    seen = [
+        gated(
+            Noise(share=steady(share), retry_after_s=1.0 if seed % 2 else None), until_s=600,
+            workers=50, seed=seed, seconds=10.0, quota=quota, says_wait=seed in {1, 4},
+        )
+        for seed in (1, 2, 3, 4)
+    ]  # fmt: skip
+    used = [outcome.per_s(120, 600) / (1 - share) for outcome in seen]
+    assert sum(used) / 4 >= least
+    assert min(used) >= 0.5  # one course of four, with few calls to learn from
+    assert sum(outcome.refused_share(120, 600) for outcome in seen) / 4 <= share + 0.1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_while_the_rate_still_rises_is_taken_for_no_quota(seed: int) -> None:

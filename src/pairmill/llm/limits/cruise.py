@@ -28,6 +28,8 @@ _LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake come
 _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
 _LEAST_LIKELY = -60.0  # logarithm
 _SAVED = 0.3  # chance that a server has saved up enough for a block above its quota
+_COARSE, _EVERY_OTHER = 0.3, 0.5  # that it holds one call, so that every other one comes too soon
+_COARSE_BELOW = 6.0  # calls a second: a second's bucket of a faster pool holds several
 _KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
 _TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that count in full
 _ANEW = 0.3  # standard deviation, log, when the grid is moved
@@ -96,9 +98,10 @@ class QuotaFit:
         self.calls += sent
         trust = _TRUST * min(1.0, _FULL_BLOCK / sent)
         hits, misses = trust * refused, trust * (sent - refused)
+        coarse = _COARSE / max(1.0, self.rate) ** 2 if self.rate < _COARSE_BELOW else 0.0
         over = [1.0 - self.rate * math.exp(log) * seconds / sent for log in _LOGS]
         for noise, row in zip(_NOISE, self._weights, strict=True):
-            likely = _likelihoods(noise, over, hits, misses)
+            likely = _likelihoods(noise, coarse, over, hits, misses)
             for cell in range(_CELLS):
                 ends = likely[cell] + likely[cell + 2 * _VARY]
                 row[cell] = _KEEP * row[cell] + math.log(0.25 * ends + 0.5 * likely[cell + _VARY])
@@ -131,7 +134,9 @@ class QuotaFit:
         return [sum(map(math.exp, row)) for row in self._weights]
 
 
-def _likelihoods(noise: float, over: list[float], hits: float, misses: float) -> list[float]:
+def _likelihoods(
+    noise: float, coarse: float, over: list[float], hits: float, misses: float
+) -> list[float]:
     """Likelihood of so many refusals under a noise, by the share of the calls over each quota."""
 
     def likely(f: float) -> float:
@@ -140,7 +145,9 @@ def _likelihoods(noise: float, over: list[float], hits: float, misses: float) ->
 
     below = likely(noise)
     return [
-        _SAVED * below + (1.0 - _SAVED) * likely(noise + (1.0 - noise) * share)
+        _SAVED * below
+        + (1.0 - _SAVED - coarse) * likely(noise + (1.0 - noise) * share)
+        + coarse * likely(noise + (1.0 - noise) * max(share, _EVERY_OTHER))
         if share > 0.0
         else below
         for share in over

@@ -35,6 +35,7 @@ __all__ = ["Charge", "Cost", "EvictedError", "Gate", "Lease", "Limits", "Snapsho
 _MIN_TIMER_S = 0.004  # at high rates one timer grants to several; the bucket keeps what it is late
 _HINT_INTERVAL_S = 0.5
 _SMOOTHING = 0.05  # of the usual length of a call
+_AMPLE = 1.25  # times what a pace needs in flight, so that only the pace limits
 _KEPT_NOISE = 0.06  # a quota that was given and is kept to: what is refused is noise at first
 _ROUNDING = 1e-3  # of a call: shares are rounded down
 _SERVED = frozenset(kind for kind in Kind if kind.meaning.had_room)
@@ -80,6 +81,7 @@ class Gate:
         self._timer_at = math.inf
         self._probe: Lease | None = None
         self._call_s = 1.0
+        self._answers = 0
         self._hinted_at = -math.inf
         self._share_until = math.inf
         self._whole_width = self._width.limit
@@ -375,15 +377,16 @@ class Gate:
     def _set_pace(self, now: float) -> None:
         pace = self.control.pace
         self._quota.set_pace(pace, now)
-        if pace is not None and self.control.is_rising:
-            self._width.on_rise(math.ceil(pace * self._call_s))
+        if pace is not None:
+            self._width.on_rise(math.ceil(_AMPLE * pace * self._call_s))
 
     def _learn_width(
         self, lease: Lease, kind: Kind | None, usage: Usage | None, now: float
     ) -> None:
         seconds = now - lease.admitted_at
         if kind is None:
-            self._call_s += _SMOOTHING * (seconds - self._call_s)
+            self._answers += 1
+            self._call_s += max(_SMOOTHING, 1.0 / self._answers) * (seconds - self._call_s)
         is_clean = kind is None or kind in _SERVED or not self.control.is_suspicious
         tokens = usage.completion_tokens if usage else 0
         self._width.on_done(Done(now, lease.admitted_at, self.in_flight, tokens, is_clean))

@@ -27,6 +27,7 @@ test_gate_noise.py hold what they reach.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from enum import Enum, auto
 
 from pairmill.llm.limits.cruise import Cruise
@@ -57,9 +58,11 @@ _DRAINED_S = 2.0  # a shorter pause leaves most calls in flight: there is no her
 _TRICKLE = 0.05  # of a pace: what is taken beside refusals while a quota is used up
 _MOST_TRICKLE = 10.0  # calls; more show a server that takes some all the time
 _FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
+_USED = 2.0  # times what was taken of late: a pace that was never reached tells nothing
 _UTILISED = 0.8  # only a rate that is used may grow
 _LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
+_CREDIBLE_CALLS = 10  # that a slow pool is measured by, in up to _STEADY_S
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
 _GUESS_UTILISED = 0.4  # of a pace that doubles each second, as seen over the last second
 _UNUSED_S = 2.0  # at a pace that is not used: there is nothing to hold back
@@ -77,6 +80,9 @@ _SINGLE_S = 1.0  # of a pause for one refusal
 _RARE = 0.007  # of the calls: refusals of a quota, at a pace that creeps around it
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
+_HALF, _USUAL = 0.5, 0.05  # of a test's calls that a quota refuses, and chance at least
+_FEEDS, _FAR_BELOW = 3, 0.5  # times that calls are taken in a spell; of a pace that is wrong
+_KEPT = 256  # refusals whose order is known: as many as may come out of order
 _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
 
 
@@ -118,12 +124,17 @@ class RateControl:
         "_allowed",
         "_before",
         "_cut_at",
+        "_fed_mark",
+        "_feeds",
         "_grown_at",
         "_grown_sent",
         "_held_calls",
         "_held_s",
         "_is_cruising",
         "_mark",
+        "_over",
+        "_over_at",
+        "_refused",
         "_released_at",
         "_retry_at",
         "_retry_s",
@@ -153,6 +164,9 @@ class RateControl:
         self.refused = 0
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
+        self._over, self._over_at = 0.0, 0  # log likelihood ratio of a test that went too far
+        self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken
+        self._refused: list[int] = []  # of late, in the order of sending
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
         self._grown_at = 0.0
@@ -210,8 +224,7 @@ class RateControl:
             is_spent: The server says that a quota is used up.
             least_noise: Share of refusals that are none of our doing, as far as is known elsewhere.
         """
-        taken = sent_before - self.refused
-        self.refused += 1
+        taken = self._count(sent_before)
         self.pause.on_refused(seconds)
         if epoch != self.epoch:
             if self._spent_at is None and now >= self.pause.until:
@@ -223,8 +236,9 @@ class RateControl:
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = self.pause.backoff_s(self.pace) if retry_after_s is None else retry_after_s
+        is_over = self._tested is not None and self._is_over(sent_before, least_noise)
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
-        if not is_lone and self.cluster.score >= self._sure(now, taken, wait_s):
+        if is_over or (not is_lone and self.cluster.score >= self._sure(now, taken, wait_s)):
             self._end_trial()
             is_blocked = self._begin_pause(now, taken, sent, limit, retry_after_s)
             return Effect.HELD if is_blocked else Effect.PAUSED
@@ -235,9 +249,31 @@ class RateControl:
         is_blocked = self._begin_pause(now, taken, sent, limit, told_s, is_single=True)
         return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
+    def _count(self, index: int) -> int:
+        """Count a refusal of call number ``index``; returns how many before it were taken.
+
+        Refusals come out of order; those of later calls say nothing about earlier ones.
+        """
+        place = bisect_left(self._refused, index)
+        taken = index - (self.refused - (len(self._refused) - place))
+        self._refused.insert(place, index)
+        del self._refused[:-_KEPT]
+        self.refused += 1
+        return taken
+
+    def _is_over(self, index: int, least_noise: float) -> bool:
+        """Return whether half of a test's calls or so are refused, scattered as they may be."""
+        usual = max(_USUAL, least_noise, self._chance, self.cruise.noise)
+        if index < self._over_at or usual >= _HALF:
+            return False
+        self._over -= (index - self._over_at) * math.log((1.0 - usual) / (1.0 - _HALF))
+        self._over = max(0.0, self._over) + math.log(_HALF / usual)
+        self._over_at = index + 1
+        return self._over >= _SURE[0]
+
     def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
         """Learn that a call found no capacity; clusters of those are the breaker's."""
-        self.refused += 1
+        self._count(sent_before)
         if self._is_cruising:
             self.cruise.on_refused(sent_before)
         elif epoch == self.epoch and self._is_free:
@@ -380,17 +416,22 @@ class RateControl:
         self.cluster.forget()
         self.epoch += 1
         is_blocked = taken <= self._mark + self._trickle(now)
+        fed = self._fed(now, taken) if is_blocked else 0.0
+        is_blocked = is_blocked and not fed
         self.pause.blocked = self.pause.blocked + 1 if is_blocked else 0
         if self.pace is None:
             self._set_patience(now)
         if not is_blocked or self._tested is not None:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._learn_of_waves(now, taken)
-            if self._spent_at is not None and not is_blocked:
+            if fed:
+                self._spent_at = None
+            elif self._spent_at is not None and not is_blocked:
                 self._end_spell(now, self._spent_at)
-            self._cut(now, sent, is_single=is_single)
+            self._cut(now, sent, is_single=is_single, fed=fed)
         if not is_blocked or self._spent_at is None:
             self._spent_at, self._mark = now, taken
+            self._feeds, self._fed_mark = 0, taken
             self.minutes.begin_spell(now, retry_after_s)
         elif taken <= self._mark + 1:
             self.minutes.still_full(now, retry_after_s)
@@ -417,10 +458,14 @@ class RateControl:
             rate = (taken - self._mark) / run_s
             self.waves.on_cluster(rate, run_s, self.pause.until - self.pause.began_at)
 
-    def _cut(self, now: float, sent: int, *, is_single: bool) -> None:
+    def _cut(self, now: float, sent: int, *, is_single: bool, fed: float) -> None:
         """Lower the pace after a cluster, or a single refusal."""
         if self.waves.rate:
             self.pace = max(self.pace or 0.0, self.waves.rate)
+            return
+        if fed:
+            self._is_cruising = False
+            self._allowed, self.pace = fed, fed
             return
         tested, self._tested = self._tested, None
         if tested is not None:
@@ -467,6 +512,21 @@ class RateControl:
             return 0.0
         return 1.0 + min(_MOST_TRICKLE, _TRICKLE * self.pace * (now - self._spent_at))
 
+    def _fed(self, now: float, taken: int) -> float:
+        """Return the calls a second that are taken all through a spell; 0.0 if they tell nothing.
+
+        Where nothing was measured yet the pace may be far too high, and its trickle is all that the
+        server allows: then that is the measure.
+        """
+        if self._spent_at is None or self.pace is None or not self.is_rising:
+            return 0.0
+        if self.minutes.is_long or self._tested is not None:
+            return 0.0
+        self._feeds += taken > self._fed_mark
+        self._fed_mark = max(self._fed_mark, taken)
+        rate = (taken - self._mark) / max(1.0, now - self._spent_at)
+        return rate if self._feeds >= _FEEDS and rate < _FAR_BELOW * self.pace else 0.0
+
     def _sample(self, now: float, taken: int) -> None:
         self._taken.add(now, taken)
         self.look_at = now + _SAMPLE_S
@@ -484,6 +544,8 @@ class RateControl:
         was_guess, before = self.is_rising, self._allowed
         self.is_rising = now - self._taken.since < (MINUTE_S if is_long else _CREDIBLE_S)
         span_s = MINUTE_S if is_long else _RISEN_S if was_guess else _RECENT_S
+        if not is_long:
+            span_s = self._taken.span_s(now, _CREDIBLE_CALLS, span_s, _STEADY_S)
         self._allowed = self._taken.rate(now, span_s) / (1.0 - self._chance)
         if self.pace is None:
             steady = _OF_STEADY * self._taken.rate(now, _STEADY_S)
@@ -505,7 +567,8 @@ class RateControl:
         """See whether calls flow again after hardly any were taken."""
         if self._spent_at is None or self.pace is None:
             return
-        if taken > self._mark + self._trickle(now) + _FLOW_S * self.pace:
+        used = min(self.pace, _USED * self._taken.rate(now, _STEADY_S))
+        if taken > self._mark + self._trickle(now) + _FLOW_S * used:
             self._end_spell(now, self._spent_at)
 
     def _end_spell(self, now: float, spent_at: float) -> None:
@@ -527,12 +590,13 @@ class RateControl:
         if self.pace is None or calls <= 0 or self.noise.is_trying:
             return
         if self.is_rising:
-            self._rise(now, seconds)
+            self._rise(now, calls, seconds)
             return
         since_s = min(_RECENT_S, max(1.0, now - self.pause.until))
         is_used = self._taken.rate(now, since_s) >= _UTILISED * self.pace
         if is_used and self._is_due(now, sent):
             self._tested, self.is_rising, self._cut_at = self._allowed, True, now
+            self._over, self._over_at = 0.0, sent
             self._is_cruising = False
         elif self._is_cruising:
             if self.cruise.on_sample(now, sent, _REFUSALS * self.pause.refused_in_s):
@@ -570,10 +634,10 @@ class RateControl:
             haste = _NOISY_GROWTH  # whether it goes too fast is hard to see
         self.pace = pace * (1.0 + haste * min(_GROWTH_PER_S * seconds, _GROWTH_PER_CALL * calls))
 
-    def _rise(self, now: float, seconds: float) -> None:
+    def _rise(self, now: float, calls: int, seconds: float) -> None:
         """Double the pace each second; without one where it is not used."""
-        if self._is_limiting(now):
-            self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0)
+        if self._is_limiting(now) or calls + 1 >= _GUESS_UTILISED * (self.pace or 0.0) * seconds:
+            self.pace = (self.pace or 0.0) * 2.0 ** min(seconds, 1.0, calls / 2.0)
             self._cut_at = now
         elif now - max(self._cut_at, self.pause.until) >= self._unused_s and not self._spent_at:
             self._release(now)

@@ -143,11 +143,18 @@ class TakenLog:
         self._samples: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, taken: int) -> None:
-        """Note how many calls have been taken so far."""
+        """Note how many calls have been taken so far; earlier ones may have been too many.
+
+        A call is taken until it is refused.
+        """
         samples = self._samples
         if not samples:
             self.since = now - _SPACE_S
             samples.append((self.since, 0))
+        place = len(samples)
+        while place and samples[place - 1][1] > taken:
+            place -= 1
+            samples[place] = (samples[place][0], taken)
         samples.append((now, taken))
         while len(samples) > 2 and samples[1][0] <= now - _KEPT_S:  # noqa: PLR2004 (a span)
             samples.popleft()
@@ -162,6 +169,16 @@ class TakenLog:
             if at <= now - span_s:
                 break
         return max(1, self._samples[-1][1] - taken_then) / max(now - since, 1.0)
+
+    def span_s(self, now: float, calls: int, least_s: float, most_s: float) -> float:
+        """Seconds in which so many calls were taken last, within bounds."""
+        if not self._samples:
+            return least_s
+        last = self._samples[-1][1]
+        for at, taken in reversed(self._samples):
+            if last - taken >= calls:
+                return min(most_s, max(least_s, now - at))
+        return most_s
 
     def minute(self, until: float) -> int:
         """Calls that were taken in the minute that ended at ``until``; at least 1."""
