@@ -31,7 +31,7 @@ CELLS = {
 ``engine`` is the cost of the same work: what reading and planning have learned since the first
 benchmarks were written (`LEARNED`) is switched off in this version; the other may not know it.
 """
-LEARNED = {"shared_lines": "keep", "duplicates": "off", "prompts": "1"}
+LEARNED = {"shared_lines": "keep", "duplicates": "off", "prompts": "'1'"}
 HERE = Path(__file__).parents[2] / "src"
 
 

@@ -210,7 +210,7 @@ def test_a_wrong_key_and_an_unknown_model(tmp_path: Path, command: Command) -> N
 def test_no_endpoint_there(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairmill.run.probing.AT_PROBE", ProbePolicy(max_wait_s=0.1, base_s=0.01))
+    monkeypatch.setattr("pairmill.run.probing.IN_PROBE", ProbePolicy(max_wait_s=0.1, base_s=0.01))
     corpus = write_corpus(tmp_path / "articles", 1, 12)
     nowhere = ("--base-url", "http://127.0.0.1:9/v1")
     code, lines = command("run", corpus, "-o", tmp_path / "out", *nowhere)

@@ -24,6 +24,7 @@ def place() -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.slow
 def test_whatever_happens_nothing_is_lost_doubled_or_bought_again(place: Path) -> None:
     first = random.randrange(10**9)
     crashes = noise = 0
