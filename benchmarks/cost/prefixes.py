@@ -42,7 +42,7 @@ class Shared(NamedTuple):
 
 def text_of(prompt: Prompt) -> str:
     """All messages of a prompt, in their order."""
-    return "\n".join([*(str(each) for each in prompt.template.messages), prompt.text])
+    return "\n".join([*(each.content for each in prompt.template.messages), prompt.text])
 
 
 async def measure() -> dict[str, list[Shared]]:

@@ -9,6 +9,7 @@ from typing import Literal, get_args, get_origin
 from tools import reference, site
 
 from pairmill.config import Settings
+from pairmill.output.formats.registry import FORMATS
 from pairmill.reference import GROUPS, SETTINGS
 from pairmill.simulator import Reply, When, load_scenario, scenario_names
 
@@ -118,3 +119,25 @@ def test_each_decision_has_a_number_of_its_own() -> None:
     numbers = [path.name[:4] for path in sorted((ROOT / "docs" / "decisions").glob("0*.md"))]
     assert len(numbers) > 40
     assert len(numbers) == len(set(numbers))
+
+
+def test_the_lists_of_export_formats_are_those_of_the_code() -> None:
+    cli = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    [told] = re.findall(r"^\| `--to FORMAT` \|[^|]*\| (.*)\. \|$", cli, re.MULTILINE)
+    assert re.split(", | or ", told) == list(FORMATS)
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for pattern, wanted in (
+        (r"\nFormats: (.*?)\. A row", set(FORMATS)),
+        (r"It works with (.*?)\.\n", {n for n, it in FORMATS.items() if it.passage != "none"}),
+        (
+            r"to rows that have none \((.*?)\)",
+            {n for n, it in FORMATS.items() if it.system == "own"},
+        ),
+        (r"formats with plain columns \((.*?)\)", set(filter(_is_plain, FORMATS))),
+    ):
+        [told] = re.findall(pattern, text, re.DOTALL)
+        assert FORMATS.keys() & re.findall(r"`(\w+)`", told) == wanted, pattern
+
+
+def _is_plain(name: str) -> bool:
+    return all(isinstance(kind, str) for kind in FORMATS[name].schema.values())

@@ -31,7 +31,7 @@ from pairmill.quality.grounding import (
 from pairmill.quality.text import count_words
 from pairmill.quality.thresholds import DEFAULT, Thresholds, override
 from pairmill.recipes.recipe import NullContext
-from pairmill.recipes.registry import for_unit, recipe_of_folder
+from pairmill.recipes.registry import recipe_of_folder
 from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Rejection, digest
 from pairmill.store.claims import CLAIMS, held_by
@@ -241,7 +241,6 @@ async def _ask_again(
     """Run the recipe on the chunk with the answers that are there; a note where that ends early."""
     try:
         recipe, _ = recipe_of_folder(settings, folder.state / "recipe")
-        settings = for_unit(settings, recipe)
         questions = Questions(
             Bus(),
             model=settings.model,

@@ -33,7 +33,7 @@ from pairmill.output.length_gap import GapCounter
 from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
 from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
-from pairmill.output.open_book import OPEN_BOOK_FORMATS, OpenBook, Shelf
+from pairmill.output.open_book import OpenBook, Shelf
 from pairmill.output.order import OrderedRows
 from pairmill.output.origins import Origins
 from pairmill.output.policy import ExportPolicy, drop_same_instruction
@@ -220,7 +220,7 @@ def export(
     shape = with_columns(find_format(options.shape), options.columns, read_fields(folder / ".run"))
     check_file_type(options.file_type)
     shape = replace(shape, schema=stored_schema(shape, options.file_type))
-    _check_open_book(options, read_texts)
+    _check_open_book(options, shape, read_texts)
     shards = published_shards(folder)
     marks = _read_marks(folder, options)
     if not shards and not marks.wanted_rejects():
@@ -288,7 +288,6 @@ class _Pass:
         self._models: set[str] = set()
         self._recipes: set[str] = set()
         self._systems: Counter[str] = Counter()
-        self._wanted_licenses: dict[str | None, bool] = {}
         self.first = ""
 
     def run(self, shards: Iterable[Path], staging: Path, out: Path) -> ExportSummary:
@@ -402,17 +401,10 @@ class _Pass:
             return "marked_rejected"
         if self._options.marks == "accepted" and not mark.is_in:
             return "not_accepted"
-        if self._options.licenses and not self._has_wanted_license(row):
-            named = license_name(row.get("license"))
-            return "license_unknown" if named == UNKNOWN else "license_not_wanted"
+        licenses = self._options.licenses
+        if licenses and not is_wanted(said := row.get("license"), licenses):
+            return "license_unknown" if license_name(said) == UNKNOWN else "license_not_wanted"
         return self._shape.reason_to_drop(row)
-
-    def _has_wanted_license(self, row: Row) -> bool:
-        said = row.get("license")
-        found = self._wanted_licenses.get(said)
-        if found is None:
-            found = self._wanted_licenses[said] = is_wanted(said, self._options.licenses)
-        return found
 
     def _reason_to_drop(self, row: Row) -> str | None:
         """Apply the thresholds; to a pair that a person wants, only the check for emptiness."""
@@ -484,7 +476,7 @@ class _Pass:
         def may_stand_beside(document: str) -> bool:
             return splitter.component(document) != own and splitter.split_of(document) == split
 
-        opened = self._book.open(row, may_stand_beside, apart=self._shape.name == "alpaca")
+        opened = self._book.open(row, may_stand_beside, apart=self._shape.passage == "apart")
         if opened is None:
             return None
         return next(iter(self._shape.write([opened]))).record
@@ -570,13 +562,13 @@ def _check_system(options: ExportOptions, shape: Format) -> None:
         )
 
 
-def _check_open_book(options: ExportOptions, read_texts: ReadTexts | None) -> None:
+def _check_open_book(options: ExportOptions, shape: Format, read_texts: ReadTexts | None) -> None:
     if not options.open_book:
         return
     if not 0 < options.open_book <= _ALL or not 0 <= options.unanswerable <= _ALL:
         raise UsageError("--open-book and --unanswerable are percentages, up to 100")
-    if options.shape not in OPEN_BOOK_FORMATS:
-        known = ", ".join(OPEN_BOOK_FORMATS)
-        raise UsageError(f"--open-book: '{options.shape}' has no prompt; one of: {known}")
+    if shape.passage == "none":
+        known = ", ".join(name for name, item in FORMATS.items() if item.passage != "none")
+        raise UsageError(f"--open-book: '{shape.name}' has no prompt; one of: {known}")
     if read_texts is None:
         raise UsageError("open_book needs the run's texts (read_texts)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pairmill.plain import plain
@@ -25,9 +26,7 @@ _LONGEST = 80
 _CC_ADDRESS = re.compile(
     r"creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d\.\d))?", re.IGNORECASE
 )
-_CC_NAME = re.compile(
-    r"\bCC[ -]?((?:BY|SA|NC|ND|[ -])+)(?:[ -]?v?(\d\.\d))?|\bcreative commons\b", re.IGNORECASE
-)
+_CC_NAME = re.compile(r"\bCC[ -]?(?:BY|SA|NC|ND|[ -])|\bcreative commons\b", re.IGNORECASE)
 _CC_WORDS = (
     ("BY", re.compile(r"\battribution|\bBY\b", re.IGNORECASE)),
     ("NC", re.compile(r"non-?\s?commercial|\bNC\b", re.IGNORECASE)),
@@ -50,6 +49,7 @@ _IN_WORDS = (
     (_PUBLIC, re.compile(r"\bpublic[ -]domain\b", re.IGNORECASE)),
     (_RESERVED, re.compile(r"all rights reserved|\u00a9|\(c\)|^copyright\b", re.IGNORECASE)),
 )
+_OPENED = re.compile(r"^\(+(?!c\))", re.IGNORECASE)
 _TAIL = re.compile(r"(?:https?://)?(?:www\.)?(?:opensource\.org/licen[sc]es?|spdx\.org/licenses)/")
 
 
@@ -58,11 +58,13 @@ def license_name(said: object) -> str:
 
     Several that hold together (``A AND B``) stay together, each under its name.
     """
-    text = plain(said, 300).strip() if isinstance(said, str) else ""
-    if not text:
-        return UNKNOWN
-    parts = [_one(part.strip("() ")) for part in text.split(" AND ")]
-    return " AND ".join(dict.fromkeys(parts))
+    return _name_of(said) if isinstance(said, str) else UNKNOWN
+
+
+@lru_cache(maxsize=1024)
+def _name_of(said: str) -> str:
+    parts = (_OPENED.sub("", plain(part, 300)).rstrip(") ") for part in said.split(" AND "))
+    return " AND ".join(dict.fromkeys(_one(part) for part in parts if part)) or UNKNOWN
 
 
 def forbids_adaptation(name: str) -> bool:

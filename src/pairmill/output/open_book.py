@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.rows import Row
 
-__all__ = ["OPEN_BOOK_FORMATS", "WORDS", "OpenBook", "Shelf"]
-
-OPEN_BOOK_FORMATS = ("messages", "reasoning", "alpaca", "sharegpt", "prompt_completion")
-"""Training formats with a prompt in which a passage can stand."""
+__all__ = ["WORDS", "OpenBook", "Shelf"]
 
 WORDS = {
     "en": ("Text", "The texts do not say."),

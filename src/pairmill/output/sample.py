@@ -49,14 +49,15 @@ def random_rows(folder: Path, count: int, seed: int) -> list[Row]:
     Only reads; a run may be writing meanwhile. Holds ``count`` lines in memory, never a shard.
 
     Raises:
-        FolderError: A published shard cannot be read, or a chosen line is no row.
+        FolderError: A published shard cannot be read, or a line that is parsed is no row: a chosen
+            one; where some rows are superseded, any.
     """
     reservoir: Reservoir[tuple[Path, ShardLine]] = Reservoir(count, seed)
-    for shard, line in _all_lines(folder):
-        reservoir.offer((shard, line))
     superseded = read_superseded(folder)
-    read = (parse(line, shard) for shard, line in reservoir.items)
-    rows = [row for row in read if row.get("chunk_id") not in superseded]
+    for shard, line in _all_lines(folder):
+        if not superseded or parse(line, shard).get("chunk_id") not in superseded:
+            reservoir.offer((shard, line))
+    rows = [parse(line, shard) for shard, line in reservoir.items]
     return list({str(row.get("id")): row for row in rows}.values())
 
 

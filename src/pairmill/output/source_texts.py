@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import PairmillError
 from pairmill.output.related import sketch_of
-from pairmill.output.run_inputs import find_inputs, has_code
+from pairmill.output.run_inputs import find_inputs
 from pairmill.output.text_cache import (
     CachedTexts,
     SourceText,
@@ -18,7 +18,6 @@ from pairmill.output.text_cache import (
     cache_place,
     state_of_inputs,
 )
-from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.records import digest
 from pairmill.store.folder import read_folder
 
@@ -93,9 +92,6 @@ def _until_found(texts: Iterable[SourceText], wanted: set[str]) -> Iterator[Sour
 def _settings(path: Path, *, run_code: bool) -> Settings | None:
     """Return the settings to read the run's inputs with; None if there are none to read."""
     try:
-        settings, _ = find_inputs(read_folder(path), run_code=run_code)
-        if settings is None or (has_code(settings) and not run_code):
-            return settings  # a recipe in Python has the usual unit
-        return for_unit(settings, make_recipe(settings))
+        return find_inputs(read_folder(path), run_code=run_code)[0]
     except (OSError, ValueError, PairmillError):
         return None

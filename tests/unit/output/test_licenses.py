@@ -39,6 +39,8 @@ ALL_TRAIN = Shares(100, 0, 0)
         ("This work is in the public domain.", "Public domain"),
         ("\u00a9 2024 The Times", "All rights reserved"),
         ("Copyright 2020 by A. Nyone. All rights reserved.", "All rights reserved"),
+        ("(c) 2024 The Times", "All rights reserved"),
+        ("(CC BY 4.0 AND (MIT))", "CC-BY-4.0 AND MIT"),
         ("Our own terms", "Our own terms"),
         ("cc-by-4.0 AND CC BY-SA 4.0", "CC-BY-4.0 AND CC-BY-SA-4.0"),
         ("", UNKNOWN),
@@ -57,6 +59,8 @@ def test_what_is_wanted() -> None:
     assert is_wanted("CC BY 4.0", ["https://creativecommons.org/licenses/by/4.0/"])
     assert not is_wanted("CC BY-ND 4.0", ["CC-BY-4.0"])
     assert not is_wanted("CC BY 4.0 AND CC BY-ND 4.0", ["CC-BY-4.0"])
+    wordy = f"CC BY 4.0, {'in the words of its author, ' * 11}".strip()
+    assert not is_wanted(f"{wordy} AND CC BY-ND 4.0", ["CC-BY-4.0"])  # however long they are
     assert is_wanted(None, ["unknown"])
     assert not is_wanted(None, ["CC-*", "MIT"])
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from pairmill.errors import FolderError
 from pairmill.output import sample
 from pairmill.output.sample import Reservoir, random_rows
+from pairmill.store.superseded import SupersededLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +52,17 @@ def test_an_open_shard_that_vanishes_is_no_error(
     folder = run_folder([row(0)])
     monkeypatch.setattr(sample, "open_shards", lambda folder: [folder / "gone.jsonl"])
     assert len(random_rows(folder, 3, 0)) == 1
+
+
+def test_superseded_rows_take_no_place_from_the_others(
+    row: Callable[..., Any], run_folder: Callable[..., Path]
+) -> None:
+    folder = run_folder([row(n, chunk_id=f"c{n}") for n in range(40)])
+    with closing(SupersededLog(folder)) as log:
+        log.append([(f"c{n}", True) for n in range(34)])
+    assert {item["chunk_id"] for item in random_rows(folder, 6, 0)} == {
+        f"c{n}" for n in range(34, 40)
+    }
 
 
 def test_nothing_there_shows_nothing(tmp_path: Path) -> None:

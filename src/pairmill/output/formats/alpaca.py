@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.output.formats.format import Format, Record, each
+from pairmill.output.formats.format import Format, Record, TrlLines, as_turns, each
 
 if TYPE_CHECKING:
     from pairmill.output.rows import Row
 
 __all__ = ["ALPACA"]
+
+_ASKED = "f\"{row['instruction']}\\n\\n{row['input']}\".strip()"
 
 
 def _shape(row: Row) -> Record:
@@ -22,11 +24,11 @@ def _shape(row: Row) -> Record:
 
 ALPACA = Format(
     name="alpaca",
-    summary="instruction, input (always empty) and output: LLaMA-Factory, Axolotl",
+    summary="instruction, input (for open-book passages) and output: LLaMA-Factory, Axolotl",
     schema={"instruction": "string", "input": "string", "output": "string"},
     notes={
         "instruction": "What a person asks",
-        "input": "Always empty: an instruction makes sense alone",
+        "input": "Passages of an open-book row; else empty: an instruction makes sense alone",
         "output": "What the assistant should reply",
     },
     write=each(_shape),
@@ -35,4 +37,6 @@ ALPACA = Format(
         "columns": {"prompt": "instruction", "query": "input", "response": "output"},
     },
     axolotl={"type": "alpaca"},
+    trl=TrlLines(reshape=as_turns(_ASKED, "output")),
+    passage="apart",
 )

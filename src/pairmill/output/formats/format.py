@@ -13,9 +13,22 @@ if TYPE_CHECKING:
     from pairmill.output.features import Schema
     from pairmill.output.rows import Row
 
-__all__ = ["Candidate", "Format", "Record", "each"]
+__all__ = ["Candidate", "Format", "Record", "TrlLines", "as_turns", "each"]
 
 Record: TypeAlias = "dict[str, Any]"
+
+_TURNS = """\
+def turns(row):
+    return {{
+        "messages": [
+            {{"role": "user", "content": {asked}}},
+            {{"role": "assistant", "content": row["{replied}"]}},
+        ]
+    }}
+
+
+rows = rows.map(turns, remove_columns=rows.column_names)
+"""
 
 
 class Candidate(NamedTuple):
@@ -31,6 +44,24 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class TrlLines:
+    """How TRL trains on a format, for the card's code.
+
+    TRL 1.16 joins a plain ``prompt`` and what follows it without anything between, gives plain text
+    no chat template, and leaves ShareGPT's role names as they are; so the lines make turns first.
+
+    Attributes:
+        trainer: Name of the class.
+        more: Further arguments of its call.
+        reshape: Python that gives ``rows`` the columns which it trains on; "" if they have them.
+    """
+
+    trainer: str = "SFTTrainer"
+    more: str = ""
+    reshape: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Format:
     """A format that trainers read.
 
@@ -43,12 +74,18 @@ class Format:
         llama_factory: The entry that ``dataset_info.json`` of LLaMA-Factory needs, but the file.
         axolotl: What stands beside the path under ``datasets:`` of Axolotl's settings.
         axolotl_top: Settings that Axolotl wants at its top level for this format.
+        llama_stage: LLaMA-Factory's stage of training.
+        trl: How TRL trains on it; None if neither TRL nor the trainers beside it do.
+        library: In that case, a library that does, and Python for it with a ``{place}``.
+        openai: OpenAI's fine-tuning takes its files.
         paired: Records need two rows each; a row without a partner makes none.
         tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
         needs: Name of a recipe's field without which a row makes no record; dropped as
             ``no_NAME``.
         system: Where a row's system text stands: in a place of its ``own``; nowhere, but there is a
             ``prompt`` that it can be put before; or ``none``.
+        passage: Where a passage stands that a row is opened with: in the ``prompt``, ``apart`` from
+            it (under the row's key ``passage``), or nowhere: ``none``.
         added: Columns of the row that were asked for beside the format's own; they may be null.
     """
 
@@ -60,10 +97,15 @@ class Format:
     llama_factory: Mapping[str, Any]
     axolotl: Mapping[str, Any]
     axolotl_top: Mapping[str, Any] = field(default_factory=dict)
+    llama_stage: str = "sft"
+    trl: TrlLines | None = TrlLines()
+    library: tuple[str, str] = ("", "")
+    openai: bool = False
     paired: bool = False
     tasks: frozenset[str] = frozenset({"pair", "question"})
     needs: str | None = None
     system: Literal["own", "prompt", "none"] = "prompt"
+    passage: Literal["prompt", "apart", "none"] = "none"
     added: tuple[str, ...] = ()
 
     def loses_system(self, row: Row) -> bool:
@@ -87,3 +129,8 @@ def each(shape: Callable[[Row], Record]) -> Callable[[Sequence[Row]], Iterable[C
         return [Candidate(row, shape(row)) for row in rows]
 
     return write
+
+
+def as_turns(asked: str, replied: str) -> str:
+    """Return Python that makes ``messages`` of rows, from an expression and a column's name."""
+    return _TURNS.format(asked=asked, replied=replied)

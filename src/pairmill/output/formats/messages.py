@@ -37,6 +37,8 @@ MESSAGES = Format(
     write=each(_shape),
     tasks=frozenset({"pair", "question", "conversation"}),
     system="own",
+    passage="prompt",
+    openai=True,
     llama_factory={
         "formatting": "sharegpt",
         "columns": {"messages": "messages"},
@@ -62,4 +64,5 @@ REASONING = replace(
     " Qwen3 templates expect; a row without a thought is as in messages",
     notes={"messages": "System, user and assistant turns; <think>...</think> opens the last reply"},
     write=each(_shape_reasoning),
+    openai=False,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.output.formats.format import Candidate, Format
+from pairmill.output.formats.format import Candidate, Format, TrlLines
 from pairmill.output.rows import mean_score
 from pairmill.quality.text import key
 
@@ -26,6 +26,17 @@ MIN_GAP = 1.5
 _LONGEST_RATIO = 2.0
 _JUDGE = "rated higher by the judge"
 _TEXT = "written with the text in view"
+_RESHAPE = """\
+def turns(row):
+    return {
+        "prompt": [{"role": "user", "content": row["prompt"]}],
+        "chosen": [{"role": "assistant", "content": row["chosen"]}],
+        "rejected": [{"role": "assistant", "content": row["rejected"]}],
+    }
+
+
+rows = rows.map(turns, remove_columns=rows.column_names)
+"""
 
 
 def _write(rows: Sequence[Row]) -> Iterable[Candidate]:
@@ -82,5 +93,7 @@ PREFERENCE = Format(
     },
     axolotl={"type": "chatml.prompt_pairs"},
     axolotl_top={"rl": "dpo"},
+    llama_stage="dpo",
+    trl=TrlLines("DPOTrainer", reshape=_RESHAPE),
     paired=True,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.output.formats.format import Format, Record, each
+from pairmill.output.formats.format import Format, Record, TrlLines, as_turns, each
 
 if TYPE_CHECKING:
     from pairmill.output.rows import Row
@@ -37,4 +37,6 @@ PROMPT_COMPLETION = Format(
             "no_input_format": "{instruction}\n",
         }
     },
+    trl=TrlLines(reshape=as_turns('row["prompt"]', "completion")),
+    passage="prompt",
 )

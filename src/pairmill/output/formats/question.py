@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.output.formats.format import Format, Record, each
+from pairmill.output.formats.format import Format, Record, TrlLines, each
 
 if TYPE_CHECKING:
     from pairmill.output.rows import Row
 
 __all__ = ["QUESTION"]
+
+_RESHAPE = """\
+def turns(row):
+    return {"prompt": [{"role": "user", "content": row["question"]}], "answer": row["answer"]}
+
+
+def holds_answer(completions, answer, **_):
+    replies = [turns[0]["content"].lower() for turns in completions]
+    return [float(right.lower() in reply) for right, reply in zip(answer, replies)]
+
+
+rows = rows.map(turns, remove_columns=rows.column_names)
+"""
 
 
 def _shape(row: Row) -> Record:
@@ -40,5 +53,6 @@ QUESTION = Format(
             "no_input_format": "{instruction}\n",
         }
     },
+    trl=TrlLines("GRPOTrainer", ", reward_funcs=holds_answer", _RESHAPE),
     tasks=frozenset({"question"}),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pairmill.output.formats.format import Format, Record, each
+from pairmill.output.formats.format import Format, Record, TrlLines, each
 from pairmill.output.rows import turns_of
 
 if TYPE_CHECKING:
@@ -12,8 +12,20 @@ if TYPE_CHECKING:
 
 __all__ = ["SHAREGPT"]
 
-
 _NAMES = {"user": "human", "assistant": "gpt"}
+_RESHAPE = """\
+def turns(row):
+    roles = {"human": "user", "gpt": "assistant"}
+    return {
+        "messages": [
+            {"role": roles.get(turn["from"], turn["from"]), "content": turn["value"]}
+            for turn in row["conversations"]
+        ]
+    }
+
+
+rows = rows.map(turns, remove_columns=rows.column_names)
+"""
 
 
 def _shape(row: Row) -> Record:
@@ -30,6 +42,8 @@ SHAREGPT = Format(
     notes={"conversations": "A system turn where there is one, then human and gpt turns"},
     write=each(_shape),
     system="own",
+    passage="prompt",
+    trl=TrlLines(reshape=_RESHAPE),
     tasks=frozenset({"pair", "question", "conversation"}),
     llama_factory={
         "formatting": "sharegpt",

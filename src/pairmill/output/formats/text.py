@@ -27,6 +27,7 @@ TEXT = Format(
     write=each(_shape),
     system="none",
     llama_factory={"columns": {"prompt": "text"}},
+    llama_stage="pt",
     axolotl={"type": "completion", "field": "text"},
     tasks=frozenset({"pair", "question", "conversation", "text"}),
 )

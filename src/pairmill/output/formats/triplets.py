@@ -11,6 +11,21 @@ if TYPE_CHECKING:
 
 __all__ = ["TRIPLETS"]
 
+_TRAINING = """\
+from datasets import load_dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.losses import MultipleNegativesRankingLoss
+
+rows = load_dataset("{place}", split="train")
+rows = rows.filter(lambda row: row["negatives"]).map(
+    lambda row: {{"anchor": row["query"], "negative": row["negatives"][0]}},
+    remove_columns=["query", "negatives"],
+).select_columns(["anchor", "positive", "negative"])
+model = SentenceTransformer("YOUR_MODEL")
+loss = MultipleNegativesRankingLoss(model)
+SentenceTransformerTrainer(model, train_dataset=rows, loss=loss).train()
+"""
+
 
 def _shape(row: Row) -> Record:
     negatives = (row.get("fields") or {}).get("negatives") or []
@@ -38,5 +53,7 @@ TRIPLETS = Format(
         "columns": {"prompt": "query", "response": "positive"},
     },
     axolotl={"type": {"field_instruction": "query", "field_output": "positive"}},
+    trl=None,
+    library=("sentence-transformers", _TRAINING),
     needs="negatives",
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pairmill.output.marks.overlay import RESCUED, reject_key
+from pairmill.output.marks.overlay import NO_MARKS, RESCUED, reject_key
 from pairmill.output.qc.read import Record
 from pairmill.output.qc.shapes import Place
 from pairmill.output.rows import complete_lines, is_row, parse, published_shards
@@ -32,7 +32,7 @@ _SHARED = (
 _TASKS = frozenset({"pair", "conversation", "text", "question"})
 
 
-def row_of_reject(entry: Row, key: str) -> Row | None:
+def row_of_reject(entry: Row, key: str, marks: Marks = NO_MARKS) -> Row | None:
     """Return the row that a dropped pair would have been.
 
     Its id is its key among the marks, its flags are the reason for which it was dropped and
@@ -41,6 +41,7 @@ def row_of_reject(entry: Row, key: str) -> Row | None:
     Args:
         entry: A line of ``rejected/``.
         key: Of the line, see `reject_key`.
+        marks: Those whose edits the row is to have.
 
     Returns:
         The row; None for a whole unit, and where no pair can be read from what the model wrote.
@@ -69,7 +70,7 @@ def row_of_reject(entry: Row, key: str) -> Row | None:
     row["fields"] = fields if isinstance(fields, dict) else None
     is_named = all(isinstance(row[name], str) for name in ("chunk_id", "document_id"))
     is_whole = bool(row["answer"]) and (row["task"] == "text" or bool(row["instruction"]))
-    return row if is_named and is_whole and is_row(row) else None
+    return marks.revise(row) if is_named and is_whole and is_row(row) else None
 
 
 def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -104,7 +105,7 @@ class Library:
         Windows overlap by half, and every other one of a document is left out.
         """
         for number in rng.sample(range(len(self._windows)), len(self._windows)):
-            if number and self._documents[number] == self._documents[number - 1] and number % 2:
+            if (number - bisect_left(self._documents, self._documents[number])) % 2:
                 continue  # it overlaps with the one before by half
             text, _ = self._windows[number]
             found = [part.strip() for part in _SENTENCE_END.split(text)]

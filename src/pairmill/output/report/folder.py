@@ -148,7 +148,7 @@ def read_facts(folder: RunFolder, version: str, *, run_code: bool = False) -> Ru
         ),
         models=tuple(totals.models),
         version=version,
-        **counted(counts),
+        **(counted(counts) if counts.ended else {}),
         usage=totals.usage,
         cost_usd=cost_usd(totals.bill, settings.prices if settings else None),
         doubt_usd=totals.bill.doubt_picodollars / PICO,

@@ -49,7 +49,8 @@ def pace(timeline: Timeline) -> Markup | None:
 
     Starts stand beside each other, without the time between them.
     """
-    starts = [start for start in timeline.starts if start.pairs][-_MOST_STARTS:]
+    asking = [start for start in timeline.starts if start.pairs]
+    starts = asking[-_MOST_STARTS:]
     if not starts:
         return None
     axis = _axis(starts)
@@ -62,7 +63,7 @@ def pace(timeline: Timeline) -> Markup | None:
         ("in flight", [list(start.in_flight) for start in starts], "c0"),
     ]
     refusals = [[n * 60.0 / start.step_s for n in start.refused] for start in starts]
-    told = _told(starts)
+    told = _told(starts, len(asking))
     return section(
         "Pace",
         tag("p", told, class_="note"),
@@ -169,7 +170,7 @@ def _summed(sums: Sequence[StageSum], name: Callable[[StageSum], str]) -> dict[s
     return found
 
 
-def _told(starts: Sequence[StartPace]) -> str:
+def _told(starts: Sequence[StartPace], of: int) -> str:
     """Describe the charts in words."""
     seconds = sum(len(start.pairs) * start.step_s for start in starts)
     pairs = sum(sum(start.pairs) for start in starts)
@@ -178,10 +179,12 @@ def _told(starts: Sequence[StartPace]) -> str:
     failed = sum(sum(start.failed) for start in starts)
     paused = sum(sum(start.paused) * start.step_s for start in starts)
     first = time.strftime("%Y-%m-%d %H:%M", time.gmtime(starts[0].at))
-    count = f"{len(starts)} {'start' if len(starts) == 1 else 'starts'}"
+    count = f"{of} {'start' if of == 1 else 'starts'}, the first"
+    if of > len(starts):
+        count = f"the last {len(starts)} of {of} starts, the first of these"
     average, middle, top = pairs * 60 / seconds, rates[len(rates) // 2], rates[-1]
     parts = [
-        f"{count}, the first at {first} UTC, {duration(seconds)} of asking in all",
+        f"{count} at {first} UTC, {duration(seconds)} of asking in all",
         f"{average:,.0f} pairs a minute on average, {middle:,.0f} as a rule, at most {top:,.0f}",
         f"{refused:,} calls refused for the rate, {failed:,} failed otherwise",
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 REPORT = "report.html"
+_HEADING = re.compile(r'<section id="[^"]+"><h2>([^<]+)</h2>')
 _SCRIPTS = ("source.js", "card.js", "work.js", "page.js")
 
 
@@ -114,20 +116,7 @@ def render_report(
     judged: Judged = Judged(),
 ) -> str:
     """Render the report as HTML."""
-    contents = ["Findings"] if judged.quality else []
-    contents += ["From documents to pairs", "What was dropped"]
-    contents += ["Exports"] if facts.exports else []
-    timeline = facts.timeline
-    contents += ["Pace"] if timeline and any(start.pairs for start in timeline.starts) else []
-    contents += ["Lengths in words", "Lengths in tokens"] if measures.rows else []
-    contents += ["Ratings"] if measures.ratings else []
-    contents += ["Grounding and support", "Variety"]
-    contents += ["Pairs by document"] if len(measures.per_document.counts) > 1 else []
-    contents += ["Tokens and cost"]
-    contents += ["Cost by stage and model"] if timeline and timeline.stages else []
-    contents += ["Pairs"]
-    whole = run_parts(facts, measures, judged)
-    return _shell(name, whole, facts.version, contents=contents, judged=judged)
+    return _shell(name, run_parts(facts, measures, judged), facts.version, judged=judged)
 
 
 def render_dataset(name: str, judged: Judged, version: str) -> str:
@@ -138,9 +127,7 @@ def render_dataset(name: str, judged: Judged, version: str) -> str:
         judged: The figures of ``qc`` and the pairs to list.
         version: Of pairmill.
     """
-    return _shell(
-        name, dataset_parts(judged), version, contents=["Findings", "Pairs"], judged=judged
-    )
+    return _shell(name, dataset_parts(judged), version, judged=judged)
 
 
 def render_live(name: str, version: str) -> tuple[str, str]:
@@ -213,7 +200,6 @@ def _shell(
     whole: Parts,
     version: str,
     *,
-    contents: Sequence[str] = (),
     judged: Judged = Judged(),
     is_live: bool = False,
 ) -> str:
@@ -228,7 +214,7 @@ def _shell(
             script=Markup(_script()),
             verdict_part=whole.verdict,
             figures_part=whole.figures,
-            contents=contents,
+            contents=[*_HEADING.findall(whole.figures), "Pairs"],
             sampled=judged.how,
             is_live=is_live,
             version=version,

@@ -106,7 +106,7 @@ def list_pairs(
         for at, row, place in kept
     ]
     listed += [
-        reject_item(row, total + at, chunk_of(row), mark, _row_of(row, key, marks))
+        reject_item(row, total + at, chunk_of(row), mark, row_of_reject(row, key, marks))
         for at, row, mark, key in rejects.items
     ]
     if len(kept) == total and len(rejects.items) == dropped:
@@ -116,11 +116,6 @@ def list_pairs(
         f" {len(others.items):,} of the others at random, and {len(rejects.items):,} of"
         f" {dropped:,} entries of rejected/. 'pairmill view' shows all."
     )
-
-
-def _row_of(entry: Row, key: str, marks: Marks) -> Row | None:
-    row = row_of_reject(entry, key)
-    return None if row is None else marks.revise(row)
 
 
 def list_rows(

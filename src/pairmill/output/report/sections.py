@@ -70,6 +70,8 @@ def funnel(
     facts: RunFacts, measures: Measures, marked: Mapping[str, int] = MappingProxyType({})
 ) -> Markup:
     """Render how many came through each stage, and people's decisions."""
+    if facts.counts is not None:
+        return _sums(facts.counts, measures.rows, marked, facts.exports)
     stages = [
         ("Documents read", facts.documents),
         ("Chunks cut", facts.chunks),
@@ -77,10 +79,8 @@ def funnel(
         ("of these, without usable content", facts.empty_units),
         ("Pairs written", facts.pairs),
         ("Pairs in the dataset", measures.rows),
+        *_by_people(marked),
     ]
-    if facts.counts is not None:
-        return _sums(facts.counts, measures.rows, marked, facts.exports)
-    stages += _by_people(marked)
     known = [(label, count) for label, count in stages if count is not None]
     return section("From documents to pairs", tag("div", bars("Stage", known), class_="panel"))
 

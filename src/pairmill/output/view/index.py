@@ -46,7 +46,9 @@ CREATE INDEX pair_score ON pair (ifnull(score, 9), number);
 CREATE INDEX pair_words ON pair (words, number);
 CREATE INDEX pair_source ON pair (source);
 CREATE INDEX pair_chunk ON pair (chunk_id);
-CREATE TABLE named (name TEXT, number INTEGER, PRIMARY KEY (name, number)) WITHOUT ROWID;
+CREATE TABLE named (
+    name TEXT, number INTEGER, is_own INTEGER, PRIMARY KEY (name, number)
+) WITHOUT ROWID;
 CREATE INDEX named_number ON named (number);
 CREATE TABLE found (number INTEGER, check_name TEXT, detail TEXT, weight INTEGER);
 CREATE INDEX found_number ON found (number);
@@ -251,16 +253,14 @@ class Index:
         What the run dropped is only among them where nothing else is wanted: a decision on all of a
         mixed list is about the dataset's pairs.
         """
-        where, values = _where(wanted)
-        kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
-        query = f"SELECT key FROM pair WHERE {kind} AND {where} ORDER BY number"  # noqa: S608
+        where, values = _where_decidable(wanted)
+        query = f"SELECT key FROM pair WHERE {where} ORDER BY number"  # noqa: S608
         return [row[0] for row in self._ask(query, values)]
 
     def count_decidable(self, wanted: Filter) -> int:
         """Count the passing pairs that a decision on all of them applies to; see `keys`."""
-        where, values = _where(wanted)
-        kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
-        return int(self._ask(f"SELECT count(*) FROM pair WHERE {kind} AND {where}", values)[0][0])  # noqa: S608
+        where, values = _where_decidable(wanted)
+        return int(self._ask(f"SELECT count(*) FROM pair WHERE {where}", values)[0][0])  # noqa: S608
 
     def find(self, numbers: Sequence[int]) -> list[Found]:
         """Pairs by their numbers; those that are not there are left out."""
@@ -308,6 +308,12 @@ def _where(wanted: Filter) -> tuple[str, list[Any]]:
     if wanted.upto is not None:
         add("number <= ?", wanted.upto)
     return " AND ".join(term for term in terms if term) or "1", values
+
+
+def _where_decidable(wanted: Filter) -> tuple[str, list[Any]]:
+    where, values = _where(wanted)
+    kind = "can_rescue = 1" if wanted.state == "rejected" else "is_reject = 0"
+    return f"{kind} AND {where}", values
 
 
 def _match(search: str) -> str:

@@ -78,10 +78,7 @@ class Indexer:
         self._database = create(self._scratch / INDEX)
         self._shards: dict[str, _Shard] = {}
         self._keys = RecordMarks(Marks())
-        self._facets: dict[str, Counter[str]] = {
-            name: Counter()
-            for name in ("finding", "reason", "source", "kind", "language", "author")
-        }
+        self._facets: dict[str, Counter[str]] = {name: Counter() for name in _FACETS}
         self._pairs = self._rejects = self._damaged = 0
         self._bytes = [0, 0]
         self._is_done = False
@@ -294,7 +291,7 @@ class Indexer:
         query = f"INSERT INTO pair ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 (our names)
         number = self._database.execute(query, list(columns.values())).lastrowid
         for name in names or ():
-            self._name(name, number)
+            self._name(name, number, is_own=True)
         for facet in ("source", "kind", "reason"):
             if columns.get(facet):
                 self._count(facet, columns[facet])
@@ -305,8 +302,11 @@ class Indexer:
         if self._judged and (found := self._judged.pop(self._place_of(place), None)):
             self._add_findings(number, found)
 
-    def _name(self, name: str, number: int | None) -> None:
-        done = self._database.execute("INSERT OR IGNORE INTO named VALUES (?, ?)", (name, number))
+    def _name(self, name: str, number: int | None, *, is_own: bool = False) -> None:
+        """Put a name to a pair: a flag or a reason of the data's own, or what the judge found."""
+        done = self._database.execute(
+            "INSERT OR IGNORE INTO named VALUES (?, ?, ?)", (name, number, is_own)
+        )
         if done.rowcount:
             self._count("finding", name)
 
@@ -468,10 +468,14 @@ class Indexer:
             self._database.execute(
                 "UPDATE pair SET badness = badness - ? WHERE number = ?", (weight, number)
             )
-            self._database.execute(
-                "DELETE FROM named WHERE name = ? AND number = ?", (name, number)
+            gone = self._database.execute(
+                "DELETE FROM named WHERE name = ? AND number = ? AND NOT is_own", (name, number)
             )
-            self._facets["finding"][name] -= 1
+            self._facets["finding"][name] -= gone.rowcount
+        self._database.execute(
+            "UPDATE pair SET has_finding = number IN (SELECT number FROM named)"
+            " WHERE number IN (SELECT number FROM found)"
+        )
         self._database.execute("DELETE FROM found")
 
     def _add_findings(self, number: int | None, found: list[tuple[str, str, int]]) -> None:

@@ -286,9 +286,9 @@ class Viewer:
     def _shown(self, found: Found, value: Any, mark: Mark) -> dict[str, Any]:
         findings = self._index.findings(found.number)
         if found.is_reject:
-            chunk, dropped = self._chunk(found.chunk_id), row_of_reject(value, found.key)
-            row = None if dropped is None else self._desk.marks.revise(dropped)
-            return reject_item(value, found.number, chunk, mark, row) | {"has_story": True}
+            row = row_of_reject(value, found.key, self._desk.marks)
+            item = reject_item(value, found.number, self._chunk(found.chunk_id), mark, row)
+            return item | {"has_story": True}
         if self._job.is_run:
             kept: Row = self._desk.marks.revise(value)
             chunk, language = self._chunk(found.chunk_id), found.language or ""

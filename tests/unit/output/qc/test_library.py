@@ -54,3 +54,15 @@ def test_sentences_come_in_a_random_order_and_none_from_the_overlap() -> None:
     assert numbers != sorted(numbers, key=int)
     assert len(set(numbers)) > 300
     assert len(numbers) < 1.15 * len(set(numbers))
+
+
+def test_no_window_of_any_document_overlaps_with_another_that_is_taken() -> None:
+    texts = [
+        " ".join(f"Sentence number {at} of text {name} stands here." for at in range(120))
+        for name in range(9)
+    ]
+    library = Library([document(text, str(name)) for name, text in enumerate(texts)])
+    assert len(library) % len(texts) == 0
+    assert len(library) // len(texts) % 2 == 1  # every second document begins at an odd number
+    found = list(library.sentences(random.Random(1)))
+    assert len(found) < 1.1 * len(set(found))

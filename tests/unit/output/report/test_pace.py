@@ -49,6 +49,11 @@ def test_the_charts_are_told_in_words_too() -> None:
     assert made.count('role="img"') == 2
 
 
+def test_of_many_starts_the_last_are_drawn_and_the_page_says_so() -> None:
+    text = shown(pace(Timeline(starts=[start(60.0 * at, [1.0]) for at in range(20)])))
+    assert "The last 12 of 20 starts, the first of these at 1970-01-01 00:08 UTC" in text
+
+
 def test_nothing_asked_is_no_chart() -> None:
     assert pace(Timeline(starts=[StartPace(0.0)])) is None
     assert stages(Timeline(), RunFacts("r", "1", (), "1"), 3) is None

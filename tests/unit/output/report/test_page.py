@@ -11,10 +11,12 @@ from pairmill.output.qc.limits import Status
 from pairmill.output.qc.metrics import Hit, Profile
 from pairmill.output.qc.report import Metric, Report
 from pairmill.output.qc.shapes import Place
+from pairmill.output.report.folder import report_on
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report, write_report
 from pairmill.output.report.pairs import list_pairs
 from pairmill.records import Chunk, Usage
+from pairmill.store.timeline import StageSum, StartPace, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,10 +159,37 @@ def test_the_report_tells_the_figures(
     assert sorted(path.name for path in folder.iterdir()) == ["data", "rejected", "report.html"]
 
 
+def test_every_section_is_named_in_the_contents(row: Callable[..., Any]) -> None:
+    starts = [StartPace(0.0, 1.0, [3], [1], [0], [0], [1.0], [1.0], [0.0])]
+    timeline = Timeline(starts=starts, stages=[StageSum("judge", "big", 5, 400, 50)])
+    rows = [row(at, document_id=f"d{at}", title=f"t{at}", scores={"honesty": 4}) for at in range(3)]
+    for told, judged, measures in (
+        (facts(), Judged(), measure([])),
+        (facts(timeline=timeline), Judged(hostile_report()), measure(rows)),
+    ):
+        text = render_report("set", told, measures, judged)
+        sections = re.findall(r'<section id="([^"]+)"', text)
+        assert re.findall(r'href="#([^"]+)"', text) == sections
+        assert len(sections) > 5
+
+
 def test_an_empty_folder_has_a_report_too(tmp_path: Path) -> None:
     text = write_report(tmp_path, facts(models=())).read_text("utf-8")
     assert "Nothing was dropped" in text
     assert "no model yet" in text
+
+
+def test_a_folder_without_its_ledger_and_manifest_is_counted_by_its_rows(
+    row: Callable[..., Any], run_folder: Callable[..., Path]
+) -> None:
+    folder = run_folder([row(number) for number in range(4)])
+    (folder / "rejected").mkdir()
+    line = json.dumps({"id": "1", "reason": "refusal", "raw": "", "chunk_id": "c"}) + "\n"
+    (folder / "rejected" / "rejected-00000.jsonl").write_text(line)
+    words = " ".join(" ".join(Page(report_on(folder, version="1").read_text()).words).split())
+    assert "Pairs 4 1 dropped" in words
+    assert "refusal 1 100.0%" in words
+    assert "Chunks used 2 Repeats" in words  # of how many, nobody knows
 
 
 def test_the_same_folder_gives_the_same_report(

@@ -126,19 +126,32 @@ def test_no_search_is_an_error(
 def test_findings_of_the_judge_come_and_go(
     tmp_path: Path, run_folder: Callable[..., Path], row: Callable[..., dict[str, Any]]
 ) -> None:
-    folder = run_folder([row(at, grounding=1.0) for at in range(4)])
+    rows = [row(at, grounding=1.0) for at in range(3)]
+    folder = run_folder([*rows, row(3, grounding=1.0, flags=["truncated"])])
     indexer, index = indexed(folder, tmp_path / "scratch")
     shard = str(folder / "data" / "train-00000.jsonl")
     judged = tmp_path / "scratch" / JUDGED
+    assert found(index, state="flagged") == [4]
     judged.write_text(json.dumps({"findings": [[shard, 3, [["refusals", "it refuses", 8]]]]}))
     settle(indexer)
     assert found(index, finding="refusals") == [3]
+    assert found(index, state="flagged") == [3, 4]
     assert index.page(Filter(), "worst", 0, 1)[1][0].number == 3
     assert index.findings(3) == [("refusals", "it refuses", 8)]
-    judged.write_text(json.dumps({"findings": [[shard, 2, [["refusals", "so does this", 8]]]]}))
+    both = [
+        [shard, 2, [["refusals", "so does this", 8]]],
+        [shard, 4, [["truncated", "it ends", 2]]],
+    ]
+    judged.write_text(json.dumps({"findings": both}))
     settle(indexer)
     assert found(index, finding="refusals") == [2]
+    assert found(index, state="flagged") == [2, 4]
     assert index.find([3])[0].badness == 0
+    judged.write_text(json.dumps({"findings": []}))
+    settle(indexer)
+    assert found(index, finding="truncated") == [4]  # the run's own flag
+    assert found(index, state="flagged") == [4]
+    assert index.progress()["facets"]["finding"] == [["truncated", 1]]
 
 
 def test_a_pair_that_is_gone_is_no_surprise(
