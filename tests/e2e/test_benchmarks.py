@@ -22,5 +22,6 @@ def test_every_client_of_the_throughput_benchmark_runs_and_answers_all() -> None
         timeout=55,
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    for client in ("pairmill", "pairmill_sdk", "bare_direct", "bare_sdk", "aiohttp", "script"):
+    for client in ("pairmill", "pairmill_sdk", "bare_direct", "bare_sdk", "aiohttp", "script",
+                   "pairmill_checked"):  # fmt: skip
         assert f"| {client} " in done.stdout

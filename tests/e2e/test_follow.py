@@ -80,6 +80,27 @@ def test_articles_from_a_pipe_become_pairs_and_a_changed_one_replaces_its_own(
     assert (counts["pairs"]["kept"], counts["pairs"]["superseded"]) == (2, 1)
 
 
+def test_parts_that_follow_are_merged_with_what_was_superseded_in_each(tmp_path: Path) -> None:
+    file, out, merged = tmp_path / "in.jsonl", tmp_path / "out", tmp_path / "merged"
+    given = (file, "-o", out, "--follow-idle-s", "0", "--set", "shared_lines=keep")
+    with Simulator() as endpoint:
+        for version in range(2):
+            with file.open("a", encoding="utf-8") as growing:
+                growing.writelines(line(10 * version + n, f"u{n}") for n in range(8))
+            for index in range(2):
+                end(start(*given, "--partition", f"{index}/2", url=endpoint.url), 0)
+    parts = [out / f"part-{index}-of-2" for index in range(2)]
+    assert pairmill("merge", out, "-o", merged).returncode == 0
+    found = [
+        json.loads((folder / "manifest.json").read_text("utf-8"))["counts"]["pairs"]
+        for folder in (*parts, merged)
+    ]
+    one, other, both = [(it["kept"], it["superseded"]) for it in found]
+    assert all((*one, *other))
+    assert both == (one[0] + other[0], one[1] + other[1]) == (8, 8)
+    assert {row["title"] for row in current(merged)} == {f"Report {10 + n}" for n in range(8)}
+
+
 def test_what_does_not_go_with_it_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     given = ("run", tmp_path / "in", "-o", tmp_path / "out", "--follow", "--limit", "5")

@@ -82,10 +82,8 @@ class Outcome:
     """What came of it."""
 
     seconds: float = 0.0
-    made: float = 0.0
     spent: int = 0
     worst_shares: float = 0.0
-    worst_second: float = 0.0
     writes: int = 0
     conflicts: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -200,8 +198,7 @@ class SharedWorld:
         self._apply(worker, plan.before)
         again = member.renew_s / 2 * self.dice.uniform(0.8, 1.0)
         if plan.record is None:
-            wait = member.patience_s if worker.wanted else again
-            self._at(wait, worker, "look", (worker.starts,))
+            self._look_again(worker, again)
             return
         delay = self.course.write_s * self.dice.uniform(0.2, 2.0)
         self._at(delay, worker, "write", (worker.starts, plan, clock, self.version, again))
@@ -224,8 +221,13 @@ class SharedWorld:
         self.outcome.writes += 1
         member.written(plan, clock)
         self._apply(worker, plan.after)
-        wait = member.patience_s if worker.wanted else again
-        self._at(wait, worker, "look", (worker.starts,))
+        self._look_again(worker, again)
+
+    def _look_again(self, worker: Worker, after: float) -> None:
+        """Look in a while, or as soon as a call that waits for money may ask for it again."""
+        if worker.member is not None:
+            wait = worker.member.patience_s if worker.wanted else after
+            self._at(wait, worker, "look", (worker.starts,))
 
     def _apply(self, worker: Worker, grant: Grant) -> None:
         worker.share = grant.shares.get(SCOPE, 0.0)
@@ -281,7 +283,6 @@ class SharedWorld:
             found.idle_share_s += (may - calls) / rate * seconds
             if worker.work < 1e-6:
                 self._end(worker, "done")
-        found.made += sent
         rate = course.rpm / 60.0 * seconds
         found.refused += max(0.0, sent - rate * (1 + 1e-9))
         if needed >= rate and self.now > _WARM_S:
@@ -289,4 +290,3 @@ class SharedWorld:
             found.needed += rate
             found.steady = found.used / found.needed
         found.worst_shares = max(found.worst_shares, shares)
-        found.worst_second = max(found.worst_second, sent / (course.rpm / 60.0 * seconds))

@@ -27,6 +27,7 @@ from pairmill.sources.notes import InputFate
 from pairmill.store.counts import InputCounts, RunCounts, count_run, read_input_counts, write_pace
 from pairmill.store.fields import read_fields
 from pairmill.store.manifest import write_manifest
+from pairmill.store.superseded import SupersededPairs
 from pairmill.store.verdict import read_verdict
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Ending:
         self._lookup = lookup
         self._recipe = recipe
         self._settings = settings
+        self._superseded = SupersededPairs(folder.path)
         self._before = read_input_counts(folder)
         self._follows = followed is not None
         base = followed or InputCounts()
@@ -110,7 +112,7 @@ class Ending:
 
     def _publish(self, _event: ShardPublished) -> None:
         with suppress(StorageError):  # an older card stands there, and the next one is written
-            write_card(self._folder.path, self._facts(finished=False))
+            write_card(self._folder.path, self._facts(self.account(), finished=False))
 
     def _count(self, event: DocumentsRead | UnitsPlanned | Committed) -> None:
         if isinstance(event, Committed):
@@ -181,7 +183,7 @@ class Ending:
     def account(self) -> Account:
         """Return what the folder holds, and what it cost."""
         totals = self._lookup.totals()
-        counts = count_run(self._folder, self._lookup, totals)
+        counts = count_run(self._folder, self._lookup, totals, self._superseded)
         return Account(counts, totals, cost_usd(totals.bill, self._settings.prices))
 
     @property
@@ -194,7 +196,7 @@ class Ending:
     def begin(self) -> Account:
         """Write card and manifest before the first shard: the folder loads at every moment."""
         account = self.account()
-        write_card(self._folder.path, self._facts(finished=False))
+        write_card(self._folder.path, self._facts(account, finished=False))
         self._write_manifest(account, finished=False)
         return account
 
@@ -211,7 +213,7 @@ class Ending:
         found.write(self._folder)
         write_pace(self._folder, None, time.time())
         account = self.account()
-        write_card(self._folder.path, self._facts(finished=whole))
+        write_card(self._folder.path, self._facts(account, finished=whole))
         self._write_manifest(account, finished=whole)
         return account
 
@@ -225,6 +227,7 @@ class Ending:
                 "finished": finished,
             },
             usd=account.usd,
+            counts=account.counts,
         )
 
     def why_no_chunk(self) -> str:
@@ -249,8 +252,7 @@ class Ending:
             f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where}"
         )
 
-    def _facts(self, *, finished: bool) -> RunFacts:
-        account = self.account()
+    def _facts(self, account: Account, *, finished: bool) -> RunFacts:
         totals = account.totals
         return RunFacts(
             recipe=self._recipe.name,

@@ -154,6 +154,7 @@ class Sharing:
             data, token = await run_sync(self._shared.read)
             record = decode(data, self._where)
             now = time.monotonic()
+            epochs = {scope: gate.control.epoch for scope, gate in self._gates.items()}
             plan = self._member.plan(record, now, self._news(now), self._need(now))
             self._learn(record)
             self._apply(plan.before)  # no await between the plan and this
@@ -163,7 +164,7 @@ class Sharing:
             if await run_sync(swap):
                 self._member.written(plan, now)
                 self._apply(plan.after)
-                self._note_epochs()
+                self._epochs = epochs  # a pause that began during the write is yet to be told
                 break
             await anyio.sleep(self._member.wait_after(attempt, random.random()))  # noqa: S311
         self._lost_since = None
@@ -201,10 +202,6 @@ class Sharing:
                 exit_code,
             )
         return found
-
-    def _note_epochs(self) -> None:
-        for scope, gate in self._gates.items():
-            self._epochs[scope] = gate.control.epoch
 
     def _need(self, now: float) -> MoneyNeed:
         budget = self._budget

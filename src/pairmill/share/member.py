@@ -138,6 +138,7 @@ class ShareMember:
         self._has_joined = False
         self._beat = 0
         self._pauses: dict[str, int] = {}
+        self._dead: set[str] = set()  # scopes that were written down so: each is told once
         self._patience_s = _LEAST_PATIENCE_S
 
     @property
@@ -221,6 +222,7 @@ class ShareMember:
         if plan.record is not None:
             self._has_joined = True
             self._renewed_at = now
+            self._dead.update(name for name in self._scopes if plan.record.scopes[name].dead)
             self.grant = plan.after
 
     def leave(self, record: ShareRecord, spent: Money) -> ShareRecord:
@@ -305,7 +307,7 @@ class ShareMember:
                 scope.pause += 1
                 scope.pause_s, is_new = round(told.pause_s, 3), True
                 self._pauses[name] = scope.pause
-            if told.dead and not scope.dead:
+            if told.dead and not scope.dead and name not in self._dead:
                 scope.dead, scope.exit_code, is_new = told.dead, told.exit_code, True
         return is_new
 

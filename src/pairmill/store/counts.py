@@ -18,7 +18,7 @@ from pairmill.records import Outcome
 from pairmill.store.charges import DropKey
 from pairmill.store.files import refusal
 from pairmill.store.shard_rows import read_lines
-from pairmill.store.superseded import count_superseded, read_superseded
+from pairmill.store.superseded import SupersededPairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -318,13 +318,19 @@ def pair_sums(counts: RunCounts) -> list[tuple[str, int]]:
     ]
 
 
-def count_run(folder: RunFolder, lookup: LedgerReader, totals: Totals | None = None) -> RunCounts:
+def count_run(
+    folder: RunFolder,
+    lookup: LedgerReader,
+    totals: Totals | None = None,
+    superseded: SupersededPairs | None = None,
+) -> RunCounts:
     """Add up a run from its ledger, its shards and what it last found in the input.
 
     Args:
         folder: The run folder.
         lookup: Its ledger.
         totals: Of the ledger, where the caller has just asked for them.
+        superseded: Of the folder, where the caller counts more than once.
 
     Raises:
         FolderError: Ledger or shards cannot be read.
@@ -333,8 +339,7 @@ def count_run(folder: RunFolder, lookup: LedgerReader, totals: Totals | None = N
     drops: Mapping[DropKey, int] | None = totals.drops
     if drops is None:
         drops = count_drops(folder, lookup.shards())
-    superseded = read_superseded(folder.path)
-    old = count_superseded(superseded, _identities(folder), lookup) if superseded else 0
+    old = (superseded or SupersededPairs(folder.path)).count(_identities(folder), lookup)
     return add_up(folder, totals, drops, lookup.reopened(), old)
 
 

@@ -34,6 +34,7 @@ def write_manifest(
     *,
     facts: Mapping[str, object],
     usd: float | None = None,
+    counts: RunCounts | None = None,
     files: Files = DISK,
 ) -> None:
     """Write the manifest anew, in one step.
@@ -44,6 +45,7 @@ def write_manifest(
         facts: What only the caller knows, as plain JSON values: prompt versions, recipe, settings,
             cost. Everything in it is written: it must hold no secret.
         usd: What all calls cost, in dollars; None where no price is known.
+        counts: Of the run, if the caller has them already.
         files: The operations on the disk.
 
     Raises:
@@ -59,7 +61,7 @@ def write_manifest(
         "origin": _origin(folder),
         "shards": shards,
         "pairs": totals.pairs,
-        "counts": count_run(folder, lookup, totals).to_json(),
+        "counts": (counts or count_run(folder, lookup, totals)).to_json(),
         "units": totals.units,
         "rejected": totals.reasons,
         "calls": totals.calls,

@@ -8,6 +8,7 @@ or hands them on leaves out those of superseded chunks.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import orjson
@@ -18,15 +19,16 @@ from pairmill.store.entries import UnitKey
 from pairmill.store.files import DISK, refusal, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["SupersededLog", "count_superseded", "read_superseded"]
+__all__ = ["SupersededLog", "SupersededPairs", "read_superseded"]
 
 _FILE = "superseded.jsonl"
 _ASKED = 500  # units that the ledger is asked about at once
+_CHUNK_ID = re.compile(r"[0-9a-f]{32}\Z")  # the folder may come from anyone
 _SUPERSEDED, _CURRENT = "superseded", "current"
 
 
@@ -77,7 +79,7 @@ class SupersededLog:
 
 
 def read_superseded(folder: Path) -> frozenset[str]:
-    """Return the ids of a run folder's superseded chunks; a torn line is skipped.
+    """Return the ids of a run folder's superseded chunks; torn lines and odd ids are skipped.
 
     Raises:
         FolderError: The record cannot be read.
@@ -92,7 +94,7 @@ def read_superseded(folder: Path) -> frozenset[str]:
                     chunk, state = str(entry["chunk_id"]), entry["state"]
                 except (orjson.JSONDecodeError, KeyError, TypeError):
                     continue
-                if state == _SUPERSEDED:
+                if state == _SUPERSEDED and _CHUNK_ID.match(chunk):
                     found.add(chunk)
                 elif state == _CURRENT:
                     found.discard(chunk)
@@ -103,19 +105,35 @@ def read_superseded(folder: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def count_superseded(
-    superseded: Collection[str], identities: Iterable[str], lookup: LedgerReader
-) -> int:
-    """Count the pairs that superseded chunks gave.
+class SupersededPairs:
+    """Counts the pairs that the superseded chunks of a run folder gave, as often as wanted.
 
-    Args:
-        superseded: Ids of the chunks.
-        identities: Of the recipes that the folder was filled with.
-        lookup: Its ledger.
+    A unit that gave pairs never gives others, so the ledger is asked about it once.
     """
-    total = 0
-    for unit_of in map(digest_with, identities):
-        keys = [UnitKey(unit_of(chunk), chunk) for chunk in superseded]
-        for start in range(0, len(keys), _ASKED):
-            total += sum(lookup.known(keys[start : start + _ASKED]).pairs.values())
-    return total
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; nothing is read yet."""
+        self._folder = folder
+        self._pairs: dict[str, dict[str, int]] = {}  # identity of a recipe to chunks
+
+    def count(self, identities: Iterable[str], lookup: LedgerReader) -> int:
+        """Count them.
+
+        Args:
+            identities: Of the recipes that the folder was filled with.
+            lookup: Its ledger.
+
+        Raises:
+            FolderError: The record, or the ledger, cannot be read.
+        """
+        chunks = read_superseded(self._folder)
+        total = 0
+        for identity in dict.fromkeys(identities):
+            known, unit_of = self._pairs.setdefault(identity, {}), digest_with(identity)
+            keys = [UnitKey(unit_of(chunk), chunk) for chunk in chunks if chunk not in known]
+            for start in range(0, len(keys), _ASKED):
+                asked = keys[start : start + _ASKED]
+                pairs = lookup.known(asked).pairs
+                known |= {it.chunk_id: pairs[it.unit_id] for it in asked if pairs.get(it.unit_id)}
+            total += sum(known.get(chunk, 0) for chunk in chunks)
+        return total

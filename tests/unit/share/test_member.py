@@ -146,6 +146,21 @@ def test_what_one_finds_out_reaches_the_others() -> None:
     assert record.scopes["model"].dead == ""  # it may have been mended
 
 
+def test_a_key_that_a_new_one_tries_again_is_not_called_dead_once_more_by_those_that_gave_up() -> (
+    None
+):
+    one, new = member("one"), member("new")
+    given_up = ScopeNews(1.0, dead="the key is refused", exit_code=78)
+    record, _ = step(one, ShareRecord(), 0.0, news=given_up)
+    assert record.scopes["model"].dead
+    record, _ = step(new, record, 1.0)
+    for now in (2.0, 4.0, 8.0):  # it works on with another key
+        record, _ = step(one, record, now, news=given_up)
+        assert record.scopes["model"].dead == ""
+    record, _ = step(new, record, 9.0, news=given_up)  # it was not renewed
+    assert record.scopes["model"].dead
+
+
 @pytest.mark.parametrize(
     ("share", "waiting", "sent", "want"),
     [(0.5, 9, 10, 1.0), (0.5, 9, 1, 0.1), (0.5, 0, 10, 1.0), (0.5, 0, 3, 0.3), (0.01, 5, 0, 1.0)],
