@@ -20,8 +20,9 @@ const tab = (box, key, label, isOn, act) => {
   node.setAttribute("aria-pressed", String(isOn));
 };
 const choose = (given) => { for (const [id, value] of Object.entries(given)) setFilter(by(id), value); apply(); };
+const hasOption = (node, value) => [...node.options].some((option) => option.value === value);
 const setFilter = (node, value) => {
-  if (value && ![...node.options].some((option) => option.value === value)) {
+  if (value && node.options && !hasOption(node, value)) {
     const option = make("option", value);
     option.value = value;
     node.append(option);
@@ -61,12 +62,7 @@ const fill = (found) => {
       return option;
     });
     select.replaceChildren(select.options[0], ...options);
-    if (chosen && !entries.some(([name]) => name === chosen)) {
-      const option = make("option", chosen);
-      option.value = chosen;
-      select.append(option);
-    }
-    select.value = chosen;
+    setFilter(select, chosen);
     select.closest("label").hidden = !entries.length && !chosen;
   }
 };
@@ -124,13 +120,9 @@ const takeFilter = () => {
   for (const [name, value] of new URLSearchParams(location.hash.slice(2))) {
     if (!NAMES.includes(name) && name !== "sort") continue;
     const node = by(name);
-    if (node.tagName === "SELECT" && ![...node.options].some((option) => option.value === value)) {
-      if (name === "sort" || name === "state" || name === "mark" || name === "rating") continue;
-      const option = make("option", value);
-      option.value = value;
-      node.append(option);
-    }
-    node.value = value;
+    const isFixed = name === "sort" || name === "state" || name === "mark" || name === "rating";
+    if (isFixed && !hasOption(node, value)) continue;
+    setFilter(node, value);
   }
 };
 
