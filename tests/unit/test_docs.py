@@ -54,6 +54,15 @@ def test_every_link_in_the_documents_leads_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_file_of_ours_that_the_documents_name_is_there() -> None:
+    folders = ("src", "tests", "benchmarks", "tools", "examples", "docker")
+    there = [path.as_posix() for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    for page in [*pages, *ROOT.glob("benchmarks/**/*.md")]:
+        for name in re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|yaml|js))`", page.read_text("utf-8")):
+            assert any(path.endswith(f"/{name}") for path in there), f"{page.name}: {name}"
+
+
 def test_the_site_has_every_page_and_no_link_that_leads_nowhere(tmp_path: Path) -> None:
     assert site.write(tmp_path) == []
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.html")}

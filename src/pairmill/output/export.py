@@ -27,6 +27,7 @@ from pairmill.output.export_place import (
 from pairmill.output.export_record import note_export
 from pairmill.output.facts import read_counts
 from pairmill.output.formats.columns import with_columns
+from pairmill.output.formats.format import fold_systems
 from pairmill.output.formats.registry import FORMATS, find_format, hint_for
 from pairmill.output.leak import Leak, measure_leak
 from pairmill.output.length_gap import GapCounter
@@ -226,6 +227,7 @@ def export(
     if not shards and not marks.wanted_rejects():
         raise InputError(why_nothing_published(folder))
     _check_system(options, shape)
+    shape = fold_systems(shape) if options.fold_system else shape
     check_replaceable(out, even_changed=options.replace_changed or options.dry_run)
     staging = make_staging(out)
     try:
@@ -483,10 +485,7 @@ class _Pass:
 
     def _with_system(self, row: Row) -> Row:
         system = self._options.system
-        row = row | {"system": system} if system and not row.get("system") else row
-        if self._options.fold_system and self._shape.loses_system(row):
-            return row | {"instruction": f"{row['system']}\n\n{row['instruction']}"}
-        return row
+        return row | {"system": system} if system and not row.get("system") else row
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
         """Of an evolved row and the one it came from, leave out one: as a rule, the parent.

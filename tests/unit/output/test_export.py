@@ -605,6 +605,24 @@ def test_a_format_without_a_place_for_system_texts_says_so_or_folds_them(
         export(run, tmp_path / "x", ExportOptions(shape="text", fold_system=True))
 
 
+def test_a_folded_system_text_stands_before_passages_and_is_no_part_of_the_request(
+    row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [row(1, system="Be brief."), row(2, system="Be kind.", instruction="What is one?")]
+    rows += [row(3, system="Be calm.", instruction="What is one?")]
+
+    def read(_wanted: set[str]) -> Iterator[SourceText]:
+        yield from (SourceText(it["document_id"], it["chunk_id"], "Some passage.") for it in rows)
+
+    options = ExportOptions(
+        shape="prompt_completion", shares=ALL_TRAIN, fold_system=True, open_book=100, unanswerable=0
+    )
+    summary = export(run_folder(rows), tmp_path / "out", options, read_texts=read)
+    found = [record["prompt"] for record in records(tmp_path / "out")]
+    assert found[0].startswith("Be brief.\n\nText 1:\nSome passage.\n\nWhat is number 1")
+    assert summary.dropped == {"same_instruction": 1}  # as in formats with a place for system texts
+
+
 def test_a_system_text_for_all_can_be_folded_too(
     row: Callable[..., Any], run_folder: Callable[..., Path], tmp_path: Path
 ) -> None:

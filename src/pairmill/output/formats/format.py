@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pairmill.output.rows import task_of
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pairmill.output.features import Schema
     from pairmill.output.rows import Row
 
-__all__ = ["Candidate", "Format", "Record", "TrlLines", "as_turns", "each"]
+__all__ = ["Candidate", "Format", "Record", "TrlLines", "as_turns", "each", "fold_systems"]
 
 Record: TypeAlias = "dict[str, Any]"
 
@@ -129,6 +129,23 @@ def each(shape: Callable[[Row], Record]) -> Callable[[Sequence[Row]], Iterable[C
         return [Candidate(row, shape(row)) for row in rows]
 
     return write
+
+
+def fold_systems(shape: Format) -> Format:
+    """Return the format with each system text that it would lose put before its prompt."""
+
+    def write(rows: Sequence[Row]) -> Iterable[Candidate]:
+        own = {row["id"]: row for row in rows}
+        folded = [
+            row | {"instruction": f"{row['system']}\n\n{row['instruction']}"}
+            if shape.loses_system(row)
+            else row
+            for row in rows
+        ]
+        for candidate in shape.write(folded):
+            yield candidate._replace(row=own[candidate.row["id"]])
+
+    return replace(shape, write=write)
 
 
 def as_turns(asked: str, replied: str) -> str:
