@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_summary import ExportSummary
     from pairmill.output.hub import HubTarget
     from pairmill.output.qc.report import Report
     from pairmill.run.generate import generate
@@ -234,7 +235,7 @@ def qc(
     Raises:
         PairmillError: The files cannot be read, or hold no pairs.
     """
-    from pairmill.output.qc.inputs import check_dataset  # noqa: PLC0415 (slow to load)
+    from pairmill.output.check_dataset import check_dataset  # noqa: PLC0415 (slow to load)
     from pairmill.output.qc.read import Fields  # noqa: PLC0415
 
     found, _ = check_dataset(

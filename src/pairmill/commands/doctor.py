@@ -80,11 +80,11 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
 
     from pairmill.clock import SystemClock
     from pairmill.config import PoolSettings
-    from pairmill.llm.endpoint import resolve
     from pairmill.llm.lifetimes import today, warnings_on
     from pairmill.llm.local import model_path, running_server
     from pairmill.llm.look import Look
     from pairmill.llm.price_files import load_prices
+    from pairmill.llm.providers.endpoint import resolve
     from pairmill.llm.providers.wire import Encoder
     from pairmill.recipes.registry import make_recipe
     from pairmill.run.connect import header_dialect, make_provider, price_of

@@ -98,7 +98,7 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
     from pairmill import __version__
-    from pairmill.output.qc.inputs import check_dataset
+    from pairmill.output.check_dataset import check_dataset
     from pairmill.output.qc.read import Fields
     from pairmill.output.qc.report import failures
     from pairmill.output.qc.show import Ticker, print_report

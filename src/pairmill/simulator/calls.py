@@ -11,6 +11,7 @@ from pairmill.simulator.faults import CONNECTION_FAULTS
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import draw_delay
 from pairmill.simulator.replies import encode_reply
+from pairmill.simulator.thinking import add_thoughts
 from pairmill.simulator.wire import encode_envelope, encode_events, make_envelope
 
 if TYPE_CHECKING:
@@ -211,7 +212,9 @@ class Call:
             dialect = state.settings.dialect
             headers = limit_headers(dialect, levels, self._charge.tokens, state.wall())
         request = self._request
-        envelope = make_envelope(request, self._answer, state.settings.thinking)
+        envelope = make_envelope(request, self._answer)
+        if state.settings.thinking is not None:
+            add_thoughts(envelope, self._answer, state.settings.thinking)
         if self._reply is not None:
             return encode_reply(self._reply, self._facts, envelope, headers, stream=request.stream)
         if self._fault in ENVELOPE_FAULTS:

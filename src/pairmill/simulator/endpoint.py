@@ -15,7 +15,7 @@ from pairmill.simulator.calls import Call, EndpointState
 from pairmill.simulator.content import CLOSE_FENCE, OPEN_FENCE, find_passage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
 from pairmill.simulator.dice import digest_of
-from pairmill.simulator.faults import FaultDice, Script
+from pairmill.simulator.fault_choice import FaultDice, Script
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import Slots
 from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text

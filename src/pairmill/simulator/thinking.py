@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EFFORTS",
     "Thinking",
+    "add_thoughts",
     "draw_thoughts",
     "effort_of",
     "refuse_words",
@@ -137,6 +138,22 @@ def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thin
         return Answer(shown, answer.finish_reason, thoughts + answer.completion_tokens)
     total = thoughts + answer.completion_tokens
     return Answer(answer.text, answer.finish_reason, total, thoughts, thought)
+
+
+def add_thoughts(envelope: dict[str, Any], answer: Answer, thinking: Thinking) -> None:
+    """Write the thinking into a chat.completion object as the model's server does."""
+    message, usage = envelope["choices"][0]["message"], envelope["usage"]
+    if thinking.shown in {"reasoning", "reasoning_content"}:
+        message[thinking.shown] = answer.thought_text
+    if not answer.text and answer.thoughts:
+        if thinking.empty == "absent":
+            del message["content"]
+        elif thinking.empty == "null":
+            message["content"] = None
+    if thinking.counted in {"outside", "total"}:
+        usage["completion_tokens"] -= answer.thoughts
+    if thinking.counted in {"inside", "outside"}:
+        usage["completion_tokens_details"] = {"reasoning_tokens": answer.thoughts}
 
 
 def _open(thinking: Thinking) -> str:

@@ -11,7 +11,7 @@ from pairmill.simulator import FAULTS, Faults, ScheduledStep
 from pairmill.simulator.content import UNRELATED, draft_pairs
 from pairmill.simulator.dice import Dice
 from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
-from pairmill.simulator.faults import FaultDice, Script
+from pairmill.simulator.fault_choice import FaultDice, Script
 from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill
 from pairmill.simulator.wire import Answer, ChatRequest, encode_envelope, make_envelope

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
-    from pairmill.output.qc.shapes import Place
+    from pairmill.output.record import Place
     from pairmill.output.report.items import Finding
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder
