@@ -156,6 +156,7 @@ def export(
     from functools import partial  # noqa: PLC0415
 
     from pairmill.output import export as exporting  # noqa: PLC0415 (slow to load)
+    from pairmill.output.export_options import ExportOptions  # noqa: PLC0415
     from pairmill.output.export_place import default_place  # noqa: PLC0415
     from pairmill.output.related import related_documents  # noqa: PLC0415
     from pairmill.output.repeats import choose_repeats  # noqa: PLC0415
@@ -165,7 +166,7 @@ def export(
     return exporting.export(
         source,
         default_place(source, to) if output is None else Path(output),
-        replace(options or exporting.ExportOptions(), shape=to),
+        replace(options or ExportOptions(), shape=to),
         find_repeats=None if exact else choose_repeats(near),
         find_related=None if exact else related_documents,
         read_texts=partial(read_source_texts, source, run_code=run_code),
