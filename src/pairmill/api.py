@@ -19,7 +19,7 @@ from pairmill.recipes.python_recipe import ChunkQuestion
 from pairmill.recipes.recipe import Ask, Generator, Recipe
 from pairmill.records import Chunk, Document, Message, Pair, Rejection
 from pairmill.run.summary import Summary
-from pairmill.sources.given import as_paths
+from pairmill.sources.in_memory import as_paths
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
     from pairmill.service.estimate import Estimate
     from pairmill.service.pilot import Pace
-    from pairmill.sources.given import Given
+    from pairmill.sources.in_memory import Given
 
 __all__ = [
     "AnswerModel",

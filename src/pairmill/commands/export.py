@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 
 __all__ = ["export"]
 

@@ -10,7 +10,7 @@ import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
 from pairmill.errors import EXIT_DONE, EXIT_FAILED
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 
 __all__ = ["qc"]
 

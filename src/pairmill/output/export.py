@@ -37,7 +37,7 @@ from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
 from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OpenBook, Shelf
-from pairmill.output.order import OrderedRows
+from pairmill.output.ordered_rows import OrderedRows
 from pairmill.output.origins import Origins
 from pairmill.output.policy import drop_same_instruction
 from pairmill.output.related import SourceSketches

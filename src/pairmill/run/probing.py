@@ -23,7 +23,7 @@ from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
 from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
-from pairmill.recipes.sample import is_answer, sample_question
+from pairmill.recipes.probe_question import is_answer, sample_question
 from pairmill.run.asking import InFlight, ProbeSends
 from pairmill.run.stop import StoppingError
 

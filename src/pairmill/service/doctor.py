@@ -24,8 +24,8 @@ from pairmill.records import Message, Prompt, Request, Sampling, Template
 if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
+    from pairmill.llm.endpoint_info import Look
     from pairmill.llm.limits.headers import HeaderDialect
-    from pairmill.llm.look import Look
     from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.llm.providers.wire import Encoder

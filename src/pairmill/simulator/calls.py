@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pairmill.simulator.dialects import limit_headers
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
 from pairmill.simulator.faults import CONNECTION_FAULTS
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import draw_delay
 from pairmill.simulator.replies import encode_reply
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.thinking import add_thoughts
 from pairmill.simulator.wire import encode_envelope, encode_events, make_envelope
 
@@ -115,8 +115,8 @@ class Call:
         latency = state.settings.latency
         self._delay_s = extra_delay_s
         if latency.shape != "zero":
-            dice = Dice(request.digest + attempt)
-            self._delay_s += draw_delay(latency, answer.completion_tokens, dice)
+            rng = Rng(request.digest + attempt)
+            self._delay_s += draw_delay(latency, answer.completion_tokens, rng)
 
     def begin(self) -> None:
         """Take a slot, or wait for one."""

@@ -10,18 +10,18 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.faults import check_fault
+from pairmill.simulator.rng import Rng
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pairmill.simulator.settings import Faults, ScheduledStep
 
-__all__ = ["FaultDice", "Script"]
+__all__ = ["FaultPicker", "Script"]
 
 
-class FaultDice:
+class FaultPicker:
     """Chooses faults by their rates.
 
     Raises:
@@ -39,7 +39,7 @@ class FaultDice:
         """Return the fault for this attempt (from 1) at this question, or None."""
         if not self._names or (self._attempts is not None and attempt > self._attempts):
             return None
-        at = bisect_right(self._bounds, Dice(digest ^ (attempt * 0x5851F42D4C957F2D)).share())
+        at = bisect_right(self._bounds, Rng(digest ^ (attempt * 0x5851F42D4C957F2D)).share())
         return self._names[at] if at < len(self._names) else None
 
 

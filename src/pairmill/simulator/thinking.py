@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.refusals import SimulatedReply
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.wire import Answer, limit_tokens
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int
     scale = thinking.scales.get(effort_of(thinking, request.data), 1.0)
     if scale <= 0:
         return 0
-    dice = Dice(request.digest ^ (attempt * 0x9E3779B97F4A7C15) ^ 0x7417)
-    drawn = max(1, round(thinking.tokens * scale * math.exp(thinking.sigma * dice.normal())))
+    rng = Rng(request.digest ^ (attempt * 0x9E3779B97F4A7C15) ^ 0x7417)
+    drawn = max(1, round(thinking.tokens * scale * math.exp(thinking.sigma * rng.normal())))
     budget = _budget(thinking, request.data)
     return drawn if budget is None else min(drawn, budget)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from pairmill.simulator.dice import digest_of
+from pairmill.simulator.rng import digest_of
 
 __all__ = [
     "Answer",
