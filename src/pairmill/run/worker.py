@@ -208,7 +208,7 @@ class WorkerGroup:
             await job(*arguments)
 
     async def cancel_after(self, stop: Stop, grace_s: float) -> None:
-        """After a stop, cancel workers at once, but after ``grace_s`` those with a call in flight."""
+        """After a stop, cancel idle workers at once, those with a call in flight after ``grace_s``."""
         await stop.wait()
         for task, scope in self._scopes.items():
             if task not in self._in_flight.tasks:
