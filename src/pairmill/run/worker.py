@@ -208,7 +208,7 @@ class WorkerGroup:
             await job(*arguments)
 
     async def cancel_after(self, stop: Stop, grace_s: float) -> None:
-        """After a stop, cancel idle workers at once, those with a call in flight after ``grace_s``."""
+        """After a stop, cancel workers: idle ones at once, those with a call after ``grace_s``."""
         await stop.wait()
         for task, scope in self._scopes.items():
             if task not in self._in_flight.tasks:
