@@ -124,7 +124,7 @@ def _explained(
 
 
 def _on_silence(timeout_s: float, request: Request) -> str:
-    """Return what may help if no answer comes: some servers never start requests too large for them."""
+    """Suggest a remedy if no answer comes: some servers never start requests that are too large."""
     tokens = prompt_chars(request.prompt) // _CHARS_PER_TOKEN
     most = request.prompt.sampling.max_tokens
     return (

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calm_collector", "loop_options", "share_one_heap"]
 
-# Nearly everything that a request allocates is freed by reference counting. A collection after every
-# 700 new objects finds nothing, and traverses all objects of thousands of waiting calls.
+# Nearly everything that a request allocates is freed by reference counting. A collection after
+# every 700 new objects finds nothing, and traverses all objects of thousands of waiting calls.
 _THRESHOLD = (50_000, 20, 20)
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 

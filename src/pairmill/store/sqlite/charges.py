@@ -97,7 +97,7 @@ def read_drops(connection: sqlite3.Connection) -> Counter[DropKey] | None:
 
 
 def read_bill(connection: sqlite3.Connection) -> Bill:
-    """Sum up what calls took and were charged."""
+    """Sum up tokens and charges of calls."""
     totals = connection.execute(
         "SELECT model, calls, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
     )

@@ -114,7 +114,7 @@ class SqliteLookup:
         return Measured.of([row[1:] for row in rows])
 
     def reopened(self) -> int:
-        """Count the tombstones that are being asked again."""
+        """Count lifted tombstones."""
         with explained(self._path):
             named = "SELECT 1 FROM sqlite_schema WHERE name = 'reopened'"
             if self._connection.execute(named).fetchone() is None:
