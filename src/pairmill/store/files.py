@@ -148,13 +148,13 @@ def write_all(files: Files, fd: int, data: bytes) -> None:
 
 
 def atomic_write(path: Path, data: bytes, *, files: Files = DISK) -> None:
-    """Replace a file's content so that at every moment the old or the new one stands there whole.
+    """Replace a file's content so that at every moment the old or the new one is there whole.
 
     The bytes go to a temporary file beside it, are synced, and are renamed over it; then the
     folder is synced. One writer at a time: the run folder's lock sees to that.
 
     Raises:
-        StorageError: The disk refused; the old content still stands.
+        StorageError: The disk refused; the old content still is.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:

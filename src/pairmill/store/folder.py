@@ -50,7 +50,7 @@ class RunFolder(FolderPaths):
 
     Attributes:
         writable: This process holds the lock.
-        version: Of the pairmill that works here; empty where it only reads.
+        version: Of the pairmill that works here; empty if it only reads.
         is_bare: Only what was published is here, as after a copy without ``.run/``.
         is_blank: Nothing was asked yet: no earlier start's settings bind.
         notices: Plain lines for people, such as that the folder lies on a network file system.

@@ -31,7 +31,7 @@ _SIZES = (1, 8, 64, _GROUP)
 _CACHE_BYTES = 2 * 2**20
 
 # One statement asks all three trees: between two, a fold could move what it looks for. Walking the
-# ids is cheaper than ``IN``, which would sort them anew for each tree.
+# ids is cheaper than ``IN``, which would sort them again for each tree.
 _PAIRS_OF = """
 WITH asked(id) AS (VALUES {})
 SELECT id, coalesce(
