@@ -15,9 +15,9 @@ from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, PreparedDocument
 from pairmill.chunking.cuts import is_cut_anew
+from pairmill.chunking.document_filters import Dropped, too_short
 from pairmill.chunking.follow import Follower, Pause
 from pairmill.chunking.follow_state import FollowState
-from pairmill.chunking.gates import Dropped, too_short
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.splitters import make_splitter

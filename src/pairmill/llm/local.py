@@ -25,9 +25,9 @@ from typing import IO, TYPE_CHECKING
 
 from pairmill.config import LOCAL
 from pairmill.errors import ConfigError
-from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.local_server import KEY_VARIABLE
 from pairmill.llm.masking import plain
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.startup import keyless_environment
 
 if TYPE_CHECKING:

@@ -218,7 +218,9 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         expected = sum(counts.expected for counts in found)
         replace(read, expected=expected, is_whole=is_whole).write(folder)
         ledgers = [part.folder.ledger for part in parts]
-        rebuilt = rebuild(folder, read_origin(folder).identities, others=ledgers)
+        rebuilt = rebuild(
+            folder, read_origin(folder).identities, version=folder.version, others=ledgers
+        )
         to_do = sum(part.counts.to_do for part in parts)
         with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)

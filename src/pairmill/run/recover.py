@@ -89,7 +89,7 @@ def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
 
 
 def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = False) -> list[str]:
-    rebuilt = rebuild(folder, identities, strict=strict)
+    rebuilt = rebuild(folder, identities, version=folder.version, strict=strict)
     with folder.read_ledger() as lookup:
         write_manifest(folder, lookup, facts={"recovered": True, "finished": False})
     return _account(rebuilt, folder)

@@ -62,21 +62,21 @@ from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.asking import ProbeSends
+from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
-from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
 from pairmill.run.follow_marks import FollowMarks
 from pairmill.run.inbox import Inbox
-from pairmill.run.manners import pool_manners
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
-from pairmill.run.notes import SkippedLog, tell
 from pairmill.run.origin import check_recipe, note_start, read_origin, recipe_for
 from pairmill.run.reader import Reader
+from pairmill.run.reader_events import SkippedLog, tell
+from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
@@ -87,8 +87,7 @@ from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
 from pairmill.run.timeline import RunTimeline
 from pairmill.run.tuning import calm_collector
-from pairmill.run.watch import CanaryGuard
-from pairmill.run.worker import WorkerContext, work_on
+from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
 from pairmill.service.status_server import open_status_server
@@ -473,16 +472,16 @@ class _Session:
         timeline.listen(self._bus)
         try:
             async with anyio.create_task_group() as guarding:
-                guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
+                guarding.start_soon(crew.cancel_after, self._stop, self._settings.grace_s)
                 guarding.start_soon(vigil.watch)
                 guarding.start_soon(timeline.watch, connection.exchange.pools)
                 guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
                 for base_url, gate in connection.gauges.items():
                     guarding.start_soon(watch_gauge, base_url, gate)
                 async with anyio.create_task_group() as working:
-                    working.start_soon(crew.employ, self._feed, batch, inbox)
+                    working.start_soon(crew.run_worker, self._feed, batch, inbox)
                     for _ in range(connection.workers):
-                        working.start_soon(crew.employ, work_on, inbox, shop)
+                        working.start_soon(crew.run_worker, work_on, inbox, shop)
                 await suspects.conclude(has_pairs=has_pairs)
                 guarding.cancel_scope.cancel()
         finally:

@@ -10,10 +10,10 @@ import typer
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import InputError, UsageError
+from pairmill.recipes.probe_question import first_question
 from pairmill.recipes.registry import for_unit, make_recipe
-from pairmill.recipes.sample import first_question
+from pairmill.service.console import tell
 from pairmill.service.survey import survey
-from pairmill.service.tell import tell
 from pairmill.sources.files import STANDARD_INPUT
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pairmill.sources.text import MARKDOWN, MDX, TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pairmill.sources.base import Documents, Opener
+    from pairmill.sources.base import Documents, FormatTable, Opener
 
 __all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
@@ -222,7 +222,7 @@ class Formats:
         return sorted({*self._known, *(it for one in self.installed for it in one.endings)})
 
 
-def read_input(opener: Opener, formats: Formats) -> Documents:
+def read_input(opener: Opener, formats: FormatTable) -> Documents:
     """Yield the documents of one input, in whatever of the known formats it is.
 
     The name's ending decides where it tells; the first bytes decide where it does not, and whether

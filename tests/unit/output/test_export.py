@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import FolderError, InputError, StorageError, UsageError
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.export_summary import summary_lines
 from pairmill.output.length_gap import LengthGap

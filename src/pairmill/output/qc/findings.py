@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pairmill.output.qc.metrics import Hit
-    from pairmill.output.qc.read import Pairs, Record
+    from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
-    from pairmill.output.qc.shapes import Place
+    from pairmill.output.record import Place, Record
 
 __all__ = ["clean", "finding_rows", "parse_keys", "write_findings"]
 

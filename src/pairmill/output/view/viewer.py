@@ -17,7 +17,8 @@ from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
 from pairmill.output.marks.rescue import row_of_reject
-from pairmill.output.qc.shapes import Fields, Place, read_record
+from pairmill.output.qc.shapes import Fields, read_record
+from pairmill.output.record import Place
 from pairmill.output.report.items import foreign_item, pair_item, reject_item
 from pairmill.output.view.indexer import JUDGED
 from pairmill.output.view.judging import JUDGE_NOW
