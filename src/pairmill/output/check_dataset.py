@@ -76,7 +76,7 @@ def check_dataset(
     if profile is not None and profile not in set(Profile):
         raise UsageError(f"--profile: needs one of {', '.join(Profile)}")
     if clean is not None and clean.exists():
-        raise UsageError(f"{clean} is there already; name a new place for --clean")
+        raise UsageError(f"{clean} already exists; give --clean a new place")
     keys = parse_keys(drop)
     embed = choose_embedder(near)
     tell = progress or (lambda _what, _done, _total: None)

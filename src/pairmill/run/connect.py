@@ -248,7 +248,7 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     if len(set(names)) < len(names):
         raise ConfigError("pools: each needs a name of its own")
     if all(pool.escalation for pool in settings.pools):
-        raise ConfigError("pools: one at least must not be for escalation")
+        raise ConfigError("pools: at least one must not be for escalation")
     return settings.pools
 
 

@@ -48,7 +48,7 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
         what = (
             "no two articles in it are near enough in subject"
             if settings.chunks_by == "subject"
-            else "there is no article in it"
+            else "holds no article"
         )
         raise InputError(f"{', '.join(settings.inputs)}: {what}")
     bus = Bus()

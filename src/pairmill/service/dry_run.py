@@ -54,4 +54,4 @@ async def _print_plan(settings: Settings) -> None:
             typer.echo(f"--- {message.role}\n{message.content}\n")
         typer.echo(f"--- user\n{prompt.text}")
         return
-    raise InputError(f"{', '.join(settings.inputs)}: there is no article in it")
+    raise InputError(f"{', '.join(settings.inputs)}: holds no article")

@@ -275,7 +275,7 @@ def _read(opener: Opener, format_: SourceFormat, stream: Rewound) -> Documents:
 def _load(name: str) -> SourceFormat:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ConfigError(f"sources: '{name}' is no module:attribute")
+        raise ConfigError(f"sources: '{name}' is not of the form module:attribute")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -320,7 +320,7 @@ def _binary_kind(head: bytes) -> str:
     except UnicodeDecodeError as error:
         cut_short = error.start >= len(sample) - 4 and len(sample) == _LOOKED_AT_BYTES
         if not cut_short and decode(head) is None:
-            return "text in an encoding that cannot be told"
+            return "text in an unknown encoding"
     return ""
 
 

@@ -213,8 +213,8 @@ def _create(folder: RunFolder) -> None:
         strays = [p for p in (folder.data, folder.rejected) if p.stat().st_dev != home]
         if strays:
             raise FolderError(
-                f"{strays[0]}: on another file system than {folder.state}; shards are published"
-                " by renaming, so both must be on one"
+                f"{strays[0]}: on a different file system from {folder.state}; shards are"
+                f" published by renaming, so both must be on the same one"
             )
         for place in (path.parent, path, folder.state):
             DISK.sync_folder(place)

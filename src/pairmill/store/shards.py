@@ -241,7 +241,9 @@ def publish_file(folder: FolderPaths, files: Files, record: ShardRecord) -> None
     try:
         if old.exists():
             if new.exists():
-                raise FolderError(f"{new}: in the way of a shard that must go there; move it")
+                raise FolderError(
+                    f"{new}: in the way of a shard that must be published there; move it"
+                )
             files.rename(old, new)
         files.sync_folder(new.parent)
         files.sync_folder(old.parent)

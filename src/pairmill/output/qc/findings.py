@@ -128,7 +128,7 @@ def clean(
         StorageError: The disk refused.
     """
     if target.exists():
-        raise UsageError(f"{target} is there already; name a new place for --clean")
+        raise UsageError(f"{target} already exists; give --clean a new place")
     out: set[Place] = set(pairs.bad)
     for metric in report.metrics:
         if metric.key in keys:
