@@ -147,8 +147,8 @@ def _check_kinship(parts: Sequence[_Part]) -> None:
                 f"{part.folder.path}: is part {part.partition}, but {first.folder.path} is part"
                 f" {first.partition}: not of one run"
             )
-        for name, value in _meaning(part.settings).items():
-            if value != _meaning(first.settings)[name]:
+        for name, value in _meaning(part).items():
+            if value != _meaning(first)[name]:
                 raise FolderError(
                     f"{part.folder.path}: made with another '{name}' than {first.folder.path}: not"
                     " of one run"
@@ -179,17 +179,18 @@ def _check_finished(parts: Sequence[_Part]) -> None:
             )
 
 
-def _meaning(settings: Settings) -> dict[str, object]:
-    """Return the settings that determine the pairs, except the partition."""
-    given = settings.model_copy(update={"partition": None})
-    return {**fingerprint(for_unit(given, make_recipe(given))), "inputs": settings.inputs}
+def _meaning(part: _Part) -> dict[str, object]:
+    """Return the settings that determine a part's pairs, except the partition."""
+    given = part.settings.model_copy(update={"partition": None})
+    own = for_unit(given, make_recipe(given), part.folder.path)
+    return {**fingerprint(own), "inputs": given.inputs}
 
 
 def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
     count = parts[0].partition.count
     settings = parts[0].settings.model_copy(update={"partition": None, "output": output})
     recipe = make_recipe(settings, parts[0].folder.state / "recipe")
-    own = for_unit(settings, recipe)
+    own = for_unit(settings, recipe, parts[0].folder.path)
     with open_folder(
         building, settings_fingerprint=fingerprint(own), accept_change=False, version=__version__
     ) as folder:
