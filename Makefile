@@ -23,7 +23,7 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt Makefile
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.run-ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,hub,local,parquet,remote,simulate,status,store,tokens,view]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,hub,local,otel,parquet,ray,remote,simulate,status,store,tokens,view]' --group dev
 	touch $@
 
 setup: $(VENV)/.ready  ## create .venv with everything at locked versions

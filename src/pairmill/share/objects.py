@@ -215,6 +215,10 @@ def open_shared(place: str) -> SharedObject:
         return SharedFolder(Path(place))
     if scheme == "file":
         return SharedFolder(Path(rest))
+    if scheme == "ray":
+        from pairmill.share.ray_object import RayObject  # noqa: PLC0415 (an extra)
+
+        return RayObject(rest)
     if scheme not in _SCHEMES:
         known = ", ".join(f"{name}://" for name in _SCHEMES[:-1])
         raise ConfigError(f"share: {scheme}:// is none of {known}, nor a folder")
