@@ -8,7 +8,7 @@ OUT    ?= dataset
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: site corpora help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
+.PHONY: site corpora help setup run test test-slow torture soak mutants check docs fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-slow: setup  ## what waits, kills and starts again; CI runs it after the fa
 
 torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
 	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+soak: setup  ## a run at full speed with faults for MINUTES=30: memory, files, delays and CPU per call stay flat
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
 
 mutants: setup  ## change the code at SAMPLE=60 places, and see whether the tests notice; SEED=n draws others
 	$(BIN)/python -m tests.mutants --sample $(or $(SAMPLE),60) --seed $(or $(SEED),0)
