@@ -39,7 +39,10 @@ def cluster() -> Iterator[str]:
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
     node = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": 80_000_000}
     started = Cluster(initialize_head=True, head_node_args=node)
-    started.add_node(num_cpus=2, object_store_memory=80_000_000)
+    try:
+        started.add_node(num_cpus=2, object_store_memory=80_000_000)
+    except Exception:  # it waits for 30 seconds, and a busy machine may need more
+        started.add_node(num_cpus=2, object_store_memory=80_000_000)
     yield str(started.address)
     started.shutdown()  # type: ignore[no-untyped-call]
     for name, value in before.items():

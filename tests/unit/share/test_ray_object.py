@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.share.objects import SharedFolder, open_shared
+from pairmill.share.objects import SharedFolder
+from pairmill.share.places import open_shared
 from pairmill.share.ray_object import SharedFolderActor
 
 if TYPE_CHECKING:

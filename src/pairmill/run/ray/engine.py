@@ -84,10 +84,10 @@ async def run(
     bus, stop = bus or Bus(), Stop()
     began_at = time.monotonic()
     async with anyio.create_task_group() as listening:
-        if handle_signals:
-            listening.start_soon(listen, stop, bus)
         listening.start_soon(watch_loop, tick, bus)
         cluster = await run_sync(Cluster, settings.ray_address, settings.ray_cpus)
+        if handle_signals:  # not before: Ray takes SIGTERM for a crash, and has no way back
+            listening.start_soon(listen, stop, bus)
         try:
             parts = _Parts(settings, count, cluster, bus, stop)
             ends = await parts.run()
