@@ -162,8 +162,8 @@ def _check_kinship(parts: Sequence[_Part]) -> None:
                 f"{part.folder.path}: is part {part.partition}, but {first.folder.path} is part"
                 f" {first.partition}: not of one run"
             )
-        for name, value in _meaning(part.settings).items():
-            if value != _meaning(first.settings)[name]:
+        for name, value in _meaning(part).items():
+            if value != _meaning(first)[name]:
                 raise FolderError(
                     f"{part.folder.path}: made with another '{name}' than {first.folder.path}: not"
                     " of one run"
@@ -194,17 +194,18 @@ def _check_finished(parts: Sequence[_Part]) -> None:
             )
 
 
-def _meaning(settings: Settings) -> dict[str, object]:
-    """Return what determines which pairs a run makes, apart from the part."""
-    given = settings.model_copy(update={"partition": None})
-    return {**fingerprint(for_unit(given, make_recipe(given))), "inputs": settings.inputs}
+def _meaning(part: _Part) -> dict[str, object]:
+    """Return what determines which pairs a part's run makes, apart from the part."""
+    given = part.settings.model_copy(update={"partition": None})
+    own = for_unit(given, make_recipe(given), part.folder.path)
+    return {**fingerprint(own), "inputs": given.inputs}
 
 
 def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
     count = parts[0].partition.count
     settings = parts[0].settings.model_copy(update={"partition": None, "output": output})
     recipe = make_recipe(settings, parts[0].folder.state / "recipe")
-    own = for_unit(settings, recipe)
+    own = for_unit(settings, recipe, parts[0].folder.path)
     with open_folder(
         building, settings_fingerprint=fingerprint(own), accept_change=False, version=__version__
     ) as folder:

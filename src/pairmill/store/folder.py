@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["RunFolder", "lock_folder", "open_folder", "read_folder", "write_settings"]
+__all__ = [
+    "RunFolder",
+    "lock_folder",
+    "open_folder",
+    "read_folder",
+    "read_settings",
+    "write_settings",
+]
 
 _SETTINGS_FORMAT = 1
 _HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
@@ -106,7 +113,7 @@ def open_folder(
     lock = _take_lock(folder, files)
     try:
         is_bare, is_blank = _is_bare(folder), _is_blank(folder)
-        before = _read_settings(folder)
+        before = read_settings(folder)
         notices = _check_settings(
             path, {} if is_blank else before, settings_fingerprint, accept_change=accept_change
         )
@@ -333,7 +340,13 @@ def _check_settings(
     return [f"settings changed, as accepted: {'; '.join(changes)}"]
 
 
-def _read_settings(folder: RunFolder) -> Mapping[str, Any]:
+def read_settings(folder: RunFolder) -> Mapping[str, Any]:
+    """Return the settings that a folder was begun with, those that determine the pairs; {} if none.
+
+    Raises:
+        FolderError: They are damaged, or a newer version's.
+        StorageError: The disk refused.
+    """
     try:
         document = orjson.loads(folder.settings.read_bytes())
     except FileNotFoundError:
