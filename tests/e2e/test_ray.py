@@ -41,7 +41,7 @@ def cluster() -> Iterator[str]:
     started = Cluster(initialize_head=True, head_node_args=node)
     try:
         started.add_node(num_cpus=2, object_store_memory=80_000_000)
-    except Exception:  # it waits for 30 seconds, and a busy machine may need more
+    except Exception:  # noqa: BLE001 (its own; it waits 30 s, and a busy machine may need more)
         started.add_node(num_cpus=2, object_store_memory=80_000_000)
     yield str(started.address)
     started.shutdown()  # type: ignore[no-untyped-call]
