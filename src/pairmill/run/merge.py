@@ -1,9 +1,8 @@
 """``pairmill merge``: merges the parts of a run, as if one process had made them.
 
-The parts' shards are copied under new numbers, and the ledger is made from them and from the parts'
-own ledgers, so that ``status``, ``export``, ``retry``, and a further ``run`` over the same input
-work on the merged folder, and ask for nothing that was bought. The folder appears whole or not at
-all.
+The parts' shards are copied under new numbers, and the ledger is built from them and from the
+parts' ledgers, so that ``status``, ``export``, ``retry``, and a further ``run`` over the same input
+work on the merged folder without paying again. The folder appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Merged", "merge"]
 
 _READ_BYTES = 2**20
-_KEPT = ("recipe", "fields.json")  # of a part's .run/: what all parts have in common
+_KEPT = ("recipe", "fields.json")  # files of a part's .run/ that all parts have in common
 _MOST_NAMED = 5
 
 
@@ -58,7 +57,7 @@ class _Part:
     Attributes:
         settings: Of its last start.
         counts: What became of its chunks.
-        shards: Its shards, as its ledger has them.
+        shards: Its shards, according to its ledger.
     """
 
     folder: RunFolder
@@ -85,10 +84,10 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> M
     """Make one run folder of the parts of a run.
 
     Args:
-        paths: The parts' folders, or folders in which all parts lie.
+        paths: The parts' folders, or folders that contain them.
         output: The folder to make; it must not exist, or be empty.
-        unfinished: Merge although parts are missing, or have chunks to do. The merged folder knows
-            which chunks are done; a run over it asks for the others.
+        unfinished: Merge even if parts are missing or unfinished. The merged folder knows which
+            chunks are done; a run over it does the others.
 
     Returns:
         What the folder holds.
@@ -195,7 +194,7 @@ def _check_finished(parts: Sequence[_Part]) -> None:
 
 
 def _meaning(part: _Part) -> dict[str, object]:
-    """Return what determines which pairs a part's run makes, apart from the part."""
+    """Return the settings that determine a part's pairs, except the partition."""
     given = part.settings.model_copy(update={"partition": None})
     own = for_unit(given, make_recipe(given), part.folder.path)
     return {**fingerprint(own), "inputs": given.inputs}
@@ -219,7 +218,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
             _copy(parts[0].folder.state / name, folder.state / name)
         _copy(parts[0].folder.path / "skipped.jsonl", folder.path / "skipped.jsonl")
         with closing(SupersededLog(folder.path)) as log:
-            for part in parts:  # each is the one to know which of its own chunks are
+            for part in parts:  # only each part knows which of its chunks are
                 gone = read_superseded(part.folder.path)
                 log.append((chunk, True) for chunk in sorted(gone) if part.partition.takes(chunk))
         states = [part.folder.state / "figures.json" for part in parts]
@@ -252,7 +251,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder, if it is there."""
+    """Copy a file or a folder, if it exists."""
     if source.is_dir():
         shutil.copytree(source, target)
     elif source.exists():
@@ -260,7 +259,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: RunFolder) -> None:
-    """Copy a shard up to its committed length, and make sure of what was copied.
+    """Copy a shard up to its committed length, and verify the copy.
 
     Raises:
         FolderError: A published shard does not match its ledger.
@@ -268,7 +267,7 @@ def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: R
     place = source.published(shard.kind) if shard.closed else source.open_shards
     path = place / shard.name
     if not path.exists():
-        path = source.open_shards / shard.name  # closed, and not published yet
+        path = source.open_shards / shard.name  # closed, but not published yet
     target = into.published(new.kind) / new.name
     content, left = hashlib.sha256(), shard.bytes
     with path.open("rb") as reading, target.open("wb") as writing:
