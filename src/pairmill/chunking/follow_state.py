@@ -1,8 +1,8 @@
 """Memory of a followed input: ``.run/follow.db``.
 
-The position in each file is stored under a *mark*. A mark is settled once every unit that was
-read before it has ended: the run records that in ``.run/follow.mark``. A later start continues from
-the settled mark and reads the rest again; such text is known to be repeated (`is_again`), so that it
+The position in each file is stored under a *mark*. A mark is settled once every unit that was read
+before it has ended: the run records that in ``.run/follow.mark``. A later start continues from the
+settled mark and reads the rest again; such text is known to be repeated (`is_again`), so that it
 does not restore an article's former version.
 
 It also stores which chunks each article contains. When an article's text changes, its former chunks
