@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import FolderError, UsageError
+from pairmill.output.run_origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.ending import Ending
@@ -218,6 +219,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         replace(read, expected=expected, is_whole=is_whole).write(folder)
         ledgers = [part.folder.ledger for part in parts]
         rebuilt = rebuild(folder, read_origin(folder).identities, others=ledgers)
+        read_run_origins(folder)
         to_do = sum(part.counts.to_do for part in parts)
         with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)
