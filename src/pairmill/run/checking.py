@@ -1,8 +1,8 @@
 """Check pairs in separate processes, to keep the event loop free.
 
 Jobs are sent in batches and verdicts come back in batches; each worker waits for its own unit's. A
-process that dies is restarted, and its jobs are judged again. While no process is ready, or their
-backlog is too long, jobs are judged on the event loop.
+process that dies, or answers nothing for two minutes, is restarted, and its jobs are judged again.
+While no process is ready, or their backlog is too long, jobs are judged on the event loop.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ _PATIENCE_S = 0.02  # that a job waits for a process; then it is judged here
 _PAUSE_S = 0.003  # between two batches; each one wakes a process
 _BUSY_PER_S = 100  # units a second from which a process of its own is worth its memory
 _MOST_DEATHS = 3  # of one job alone, or at the start in a row
+_LOOK_S = 5.0  # between two looks at the processes
+_MOST_SILENT_LOOKS = 24  # at a process that has work: two minutes, where a portion takes 10 ms
 _HEAD_BYTES = 8
 _READ_BYTES = 2**18
 _MODULE = "pairmill.run.checking_process"
@@ -103,6 +105,7 @@ class Checkers:
         self._waiting: deque[_Sent] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._look_timer: asyncio.TimerHandle | None = None
         self._is_lazy = lazily
         self._since, self._seen = now(), 0
         self._deaths = 0  # of unproven ones, in a row
@@ -111,7 +114,7 @@ class Checkers:
         """Return the verdicts of a job.
 
         Raises:
-            RejectedError: Processes died of it.
+            RejectedError: Processes died of it, or hung.
         """
         if self._is_lazy and not self._is_busy():
             return self._judge(job)
@@ -127,8 +130,9 @@ class Checkers:
     def close(self) -> None:
         """End the processes; whoever waits is let go."""
         self._most = 0
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._look_timer):
+            if timer is not None:
+                timer.cancel()
         for child in (*self._children, *self._unproven):
             child.end()
             self._waiting.extend(child.sent.values())
@@ -156,6 +160,23 @@ class Checkers:
         child = _Child(process, self._seed, self._ready, self._deliver, self._bury)
         self._unproven.append(child)
         child.send([])
+        if self._look_timer is None:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self._look_timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _look(self) -> None:
+        """End processes that hang; looks are counted, not seconds, since a run may be stopped."""
+        for child in (*self._children, *self._unproven):
+            child.silent_looks += bool(child.portions)
+            if child.silent_looks > _MOST_SILENT_LOOKS:
+                child.end()
+                silent_s = round(_MOST_SILENT_LOOKS * _LOOK_S)
+                self._bury(child, f"answered nothing for {silent_s} s")
+        self._look_again()
 
     def _ready(self, child: _Child) -> None:
         """Take note of a process that has answered a portion."""
@@ -219,7 +240,7 @@ class Checkers:
         else:
             sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
 
-    def _bury(self, child: _Child, code: int | None) -> None:
+    def _bury(self, child: _Child, how: str) -> None:
         """Handle the end of a process: have another one judge its work again."""
         if child in self._unproven:
             self._unproven.remove(child)
@@ -232,11 +253,10 @@ class Checkers:
             if sent.reply.done():
                 continue
             if is_known and sent.deaths >= _MOST_DEATHS:
-                told = f"the process that checks died of it, {sent.deaths} times"
+                told = f"the process that checks {how}, {sent.deaths} times with it alone"
                 sent.reply.set_exception(RejectedError("checks_failed", told))
             else:
                 self._waiting.appendleft(sent)
-        how = f"was killed (signal {-code})" if code and code < 0 else f"ended with {code}"
         if self._deaths >= _MOST_DEATHS:
             self._give_up(f"the process that checks {how}, {self._deaths} times at its start")
         elif self._most:
@@ -260,10 +280,11 @@ class _Child:
         seed: int,
         ready: Callable[[_Child], None],
         deliver: Callable[[_Sent, ReplyFrame], None],
-        bury: Callable[[_Child, int | None], None],
+        bury: Callable[[_Child, str], None],
     ) -> None:
         self.sent: dict[int, _Sent] = {}
         self.portions = 0
+        self.silent_looks = 0  # since it last answered
         self._process = process
         self._seed = seed
         self._ready = ready
@@ -351,7 +372,8 @@ class _Child:
             is_well = False
         if not is_well:
             code = self.end()
-            self._bury(self, code)
+            how = f"was killed (signal {-code})" if code and code < 0 else f"ended with {code}"
+            self._bury(self, how)
 
     def _take(self) -> bool:
         """Deliver the portions that are whole; False where it sent what nobody asked for."""
@@ -363,6 +385,7 @@ class _Child:
             portion = _decode(memoryview(self._incoming)[_HEAD_BYTES:end].tobytes())
             del self._incoming[:end]
             self.portions -= 1
+            self.silent_looks = 0
             for reply in portion.replies:
                 sent = self.sent.pop(reply.number, None)
                 if sent is None:
