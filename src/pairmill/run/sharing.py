@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from pairmill.errors import ConfigError, PairmillError, StorageError
 from pairmill.events import Notice
 from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, want_of
-from pairmill.share.objects import open_shared
+from pairmill.share.places import open_shared
 from pairmill.share.record import Money, decode, encode
 
 if TYPE_CHECKING:
