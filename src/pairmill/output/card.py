@@ -140,6 +140,7 @@ def render_card(
         _counts(facts, layout),
         _verdict(facts),
         _trials(facts),
+        facts.origins.section() if facts.origins else "",
         _fields(layout),
         *extra,
         _limits(license_id),

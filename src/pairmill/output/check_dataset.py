@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pairmill.errors import StorageError, UsageError
+from pairmill.errors import InputError, StorageError, UsageError
+from pairmill.output.facts import why_nothing_published
 from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.marks.rescue import rescued_records
@@ -18,6 +19,7 @@ from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.repeats import choose_embedder
 from pairmill.output.report.page import Judged, render_dataset
 from pairmill.output.report.pairs import list_rows
+from pairmill.output.rows import published_shards
 from pairmill.store.folder import read_folder
 from pairmill.store.verdict import keep_verdict
 
@@ -82,6 +84,8 @@ def check_dataset(
     tell = progress or (lambda _what, _done, _total: None)
     source = pairs_in(path)
     marks = read_marks(path)
+    if is_run_folder(path) and not published_shards(path) and not marks.wanted_rejects():
+        raise InputError(why_nothing_published(path))
     pairs = read_pairs(
         source,
         fields,

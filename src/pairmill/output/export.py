@@ -23,11 +23,10 @@ from pairmill.output.export_place import (
     describe_earlier,
     make_staging,
     put_in_place,
-    why_nothing_published,
 )
 from pairmill.output.export_record import note_export
 from pairmill.output.export_summary import ExportSummary
-from pairmill.output.facts import read_counts
+from pairmill.output.facts import read_counts, why_nothing_published
 from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.format import fold_systems
 from pairmill.output.formats.registry import FORMATS, find_format, hint_for

@@ -182,7 +182,7 @@ class _Inspector:
     def _look_at_documents(
         self, row: PairRow, pair: PreparedPair, earlier: str, library: Library
     ) -> None:
-        best, rival = library.find(pair)
+        best, rival = library.find(pair, row.document)
         chunk = library.window(best)
         if chunk.language is None:
             chunk = replace(chunk, language=self.usual)

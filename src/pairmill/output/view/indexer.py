@@ -245,13 +245,16 @@ class Indexer:
     def _add_reject(self, row: Row, data: bytes, place: tuple[Any, ...]) -> None:
         raw, reason = str(row.get("raw") or ""), _name(row.get("reason")) or "rejected"
         key = reject_key(data)
+        pair = row_of_reject(row, key)
         self._add(
             place,
             key=key,
             is_reject=1,
-            can_rescue=int(row_of_reject(row, key) is not None),
+            can_rescue=int(pair is not None),
             chunk_id=str(row.get("chunk_id")),
             badness=_REJECT_BADNESS,
+            grounding=pair["grounding"] if pair else None,
+            support=pair["support"] if pair else None,
             words=len(raw.split()),
             reason=reason,
             source=_name(row.get("source")),
