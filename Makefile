@@ -61,6 +61,7 @@ lint: setup
 
 docs: setup  ## write the generated parts of the docs
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/recipe_examples.py
 
 site: setup  ## the documentation as a small site of plain HTML, in site/
 	$(BIN)/python tools/site.py

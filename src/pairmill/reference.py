@@ -427,7 +427,7 @@ _BY_PLACE = {(text.group, text.key): name for name, text in SETTINGS.items()}
 
 
 def dotted(name: str) -> str:
-    """Return where a setting stands in a grouped file: ``limits.rpm``."""
+    """Return where a setting is in a grouped file: ``limits.rpm``."""
     text = SETTINGS.get(name)
     return f"{text.group}.{text.key}" if text is not None and text.group else name
 

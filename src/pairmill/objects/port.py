@@ -82,7 +82,7 @@ def probe(store: ObjectStore, label: str = "") -> None:
         raise ConfigError(f"{start}{error}") from None
     if not is_safe:
         raise ConfigError(
-            f"{start}{store.where} does not keep to conditional writes, so several processes"
+            f"{start}{store.where} does not honour conditional writes, so several processes"
             " would overwrite each other; name a store that does, or a folder"
         )
 

@@ -34,7 +34,7 @@ class SharedObject(Protocol):
     writes_per_s: float
 
     def read(self) -> tuple[bytes | None, Any]:
-        """Its content, None where it was never written; and a token for `swap`.
+        """Its content, None if it was never written; and a token for `swap`.
 
         Raises:
             StorageError: It cannot be read now.

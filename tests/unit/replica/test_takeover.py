@@ -281,7 +281,7 @@ class Forgetful(MemoryStore):
 
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [(Careless, "does not keep to conditional writes"), (Forgetful, "does not show at once")],
+    [(Careless, "does not honour conditional writes"), (Forgetful, "does not show at once")],
 )
 def test_stores_that_cannot_be_trusted_are_refused(
     tmp_path: Path, kind: type[MemoryStore], told: str

@@ -74,7 +74,7 @@ def test_a_store_without_conditions_is_refused() -> None:
         def replace(self, name: str, data: bytes, token: int) -> int | None:
             return self._write(name, data)
 
-    with pytest.raises(ConfigError, match=r"share: .* does not keep to conditional writes"):
+    with pytest.raises(ConfigError, match=r"share: .* does not honour conditional writes"):
         StoredObject(Careless())
 
 

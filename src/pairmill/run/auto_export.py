@@ -19,11 +19,11 @@ __all__ = ["check_export", "export_at_end"]
 
 
 def check_export(settings: Settings) -> None:
-    """Look, before anything is paid for, at whether the export that is asked for can be made.
+    """Check, before anything is paid for, that the requested export can be made.
 
     Raises:
-        UsageError: There is no such format, or the export would land among the inputs.
-        FolderError: Something else stands where it would go.
+        UsageError: The format is unknown, or the export would be among the inputs.
+        FolderError: Its place is taken by something else.
     """
     if settings.export is None:
         return
@@ -44,16 +44,17 @@ def check_export(settings: Settings) -> None:
 
 
 def export_at_end(settings: Settings, summary: Summary) -> list[str]:
-    """Export a run that has ended well, as ``pairmill export`` does; what to tell a person of it.
+    """Export a run that has ended well, like ``pairmill export``; return lines for people.
 
     Raises:
-        PairmillError: It ended well, and still cannot be exported; the text says why.
+        PairmillError: It ended well but cannot be exported; the text says why.
     """
     if settings.export is None:
         return []
     if summary.exit_code != EXIT_DONE:
         return ["not exported, since the run has not come to its end"]
     from pairmill.output import export as exporting  # noqa: PLC0415 (most runs do not export)
+    from pairmill.output.export_options import ExportOptions  # noqa: PLC0415
     from pairmill.output.export_place import default_place  # noqa: PLC0415
     from pairmill.output.export_summary import summary_lines  # noqa: PLC0415
     from pairmill.output.related import related_documents  # noqa: PLC0415
@@ -63,7 +64,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
     done = exporting.export(
         settings.output,
         default_place(settings.output, settings.export),
-        exporting.ExportOptions(shape=settings.export),
+        ExportOptions(shape=settings.export),
         find_repeats=near_repeats,
         find_related=related_documents,
         read_texts=partial(read_source_texts, settings.output, run_code=True),

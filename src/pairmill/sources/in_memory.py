@@ -33,7 +33,7 @@ def as_paths(inputs: Iterable[Given], output: str | os.PathLike[str]) -> tuple[s
     """Name every input as a path, and write down what is none.
 
     Args:
-        inputs: Paths, or documents. Of a dict, the text and what stands beside it are found as in a
+        inputs: Paths, or documents. Of a dict, the text and what is beside it are found as in a
             JSON file; see docs/sources.md.
         output: The run folder.
 
