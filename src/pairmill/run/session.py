@@ -21,7 +21,7 @@ import anyio
 from msgspec.structs import replace
 
 from pairmill import __version__
-from pairmill.chunking.clean import READING_VERSION
+from pairmill.chunking.clean import FOLLOWED_SINCE, READING_VERSION
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
@@ -294,7 +294,7 @@ def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
     reading = read_origin(folder).reading or READING_VERSION
     if settings.accept_change or folder.is_blank:
         return READING_VERSION
-    if follows and reading < READING_VERSION:
+    if follows and reading < FOLLOWED_SINCE:
         raise UsageError(
             f"{settings.output}: begun with an earlier version of reading, by which an input"
             " cannot be followed; add --accept-change, or give another folder with -o"
