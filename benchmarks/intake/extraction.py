@@ -36,10 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _WORD = re.compile(r"\w+")
-_LINES = frozenset(
-    "p div li br h1 h2 h3 h4 h5 h6 td th tr ul ol table section article pre blockquote figure"
-    " figcaption dt dd hr header footer main".split()  # noqa: SIM905
-)
+_BLOCKS = """p div li br h1 h2 h3 h4 h5 h6 td th tr ul ol table section article pre blockquote figure
+figcaption dt dd hr header footer main"""
+_LINES = frozenset(_BLOCKS.split())
 Score = tuple[float, float, float]
 
 

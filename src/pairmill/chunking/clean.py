@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.boilerplate import is_boilerplate
-from pairmill.chunking.gates import Dropped, GateInput, judge
+from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.page_parts import find_parts, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
@@ -56,7 +56,7 @@ class Tidied(NamedTuple):
     """A clean text.
 
     Attributes:
-        link_chars: How many of its characters stand in lines that are only links.
+        link_chars: How many of its characters are in lines that are only links.
         since: The version of reading since which it comes out like this.
     """
 
@@ -85,7 +85,7 @@ def clean(
     title = document.title
     if title and reading >= _PARTS_SINCE:
         title = mend(title)
-    dropped = judge(GateInput(text, link_chars, min_words), reading)
+    dropped = judge(FilterInput(text, link_chars, min_words), reading)
     if dropped:
         return dropped
     return Document(
@@ -121,7 +121,7 @@ def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None
     parts = find_parts(lines, code) if goes_further else {}
     kept: list[str] = []
     after_boilerplate = False
-    blank = _MAX_BLANK_LINES  # so that no blank line stands first
+    blank = _MAX_BLANK_LINES  # so that no blank line is first
     link_chars = 0
     for at, raw in enumerate(lines):
         line = raw.rstrip()

@@ -57,12 +57,11 @@ def test_an_open_shard_that_vanishes_is_no_error(
 def test_superseded_rows_take_no_place_from_the_others(
     row: Callable[..., Any], run_folder: Callable[..., Path]
 ) -> None:
-    folder = run_folder([row(n, chunk_id=f"c{n}") for n in range(40)])
+    chunks = [f"{n:032x}" for n in range(40)]
+    folder = run_folder([row(n, chunk_id=chunk) for n, chunk in enumerate(chunks)])
     with closing(SupersededLog(folder)) as log:
-        log.append([(f"c{n}", True) for n in range(34)])
-    assert {item["chunk_id"] for item in random_rows(folder, 6, 0)} == {
-        f"c{n}" for n in range(34, 40)
-    }
+        log.append([(chunk, True) for chunk in chunks[:34]])
+    assert {item["chunk_id"] for item in random_rows(folder, 6, 0)} == set(chunks[34:])
 
 
 def test_nothing_there_shows_nothing(tmp_path: Path) -> None:

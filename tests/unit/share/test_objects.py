@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.share.objects import SharedFolder, StoredObject, open_shared
+from pairmill.share.objects import SharedFolder, StoredObject
+from pairmill.share.places import open_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ def test_a_store_without_conditions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(StoredObject, "_put", lambda *_: True)
     monkeypatch.setattr("obstore.head", lambda *_: {"e_tag": "1"})
     monkeypatch.setattr("obstore.delete", lambda *_: None)
-    with pytest.raises(ConfigError, match="does not keep to conditional writes"):
+    with pytest.raises(ConfigError, match="does not honour conditional writes"):
         StoredObject(store.MemoryStore())
 
 

@@ -200,7 +200,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "x"><!ENTITY b "&a;&a;">]
         ("a.zip", b"PK\x03\x04 nothing", "broken archive"),
         ("a.tar", b"x" * 2000, "broken archive"),
         ("a.tar", bytes(10_240), "no records"),
-        ("a.tgz", gzip.compress(bytes(10_240)), "no records"),
+        ("a.tgz", gzip.compress(bytes(10_240), mtime=0), "no records"),
         ("a.zip", b"PK\x05\x06" + bytes(18), "no records"),
         ("a.warc", b"nothing at all", "no records"),
         ("a.ipynb", b"[1]", "broken notebook"),
@@ -208,6 +208,8 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "x"><!ENTITY b "&a;&a;">]
         ("a.srt", b"nothing", "no text"),
         ("a.csv", b"\n\n", "no records"),
     ],
+    # Not the bytes: archives hold the time, and each worker of the suite would name them otherwise.
+    ids=lambda it: "data" if isinstance(it, bytes) or len(it) > 40 else it,
 )
 def test_broken_and_hostile_files_are_skipped_with_a_reason(
     read: Callable[..., Read], name: str, data: bytes, reason: str

@@ -48,7 +48,7 @@ class Action(Struct, frozen=True, omit_defaults=True, kw_only=True):
         pairs: Keys of the pairs: a row's id; of other data, a digest of the record.
         edits: Of an ``edit``: every text that differs from the data; [] puts the data back.
         flags: What the checks found in the edited texts.
-        grounding: Of the edited texts; None where it was not measured.
+        grounding: Of the edited texts; None if it was not measured.
         support: Likewise.
         note: Of a ``note``; "" removes it.
         of: Of an ``undo``: the action that no longer holds.
@@ -210,4 +210,4 @@ def _parse(line: bytes, path: Path) -> Action | None:
 
 def _check_plain(fd: int, path: Path) -> None:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise FolderError(f"{path}: is no plain file; move it away")
+        raise FolderError(f"{path}: not a regular file; move it away")

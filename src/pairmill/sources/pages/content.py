@@ -143,7 +143,7 @@ def _is_noisy_tag(node: Node) -> bool:
         return node.find("h1", "p") is None or _is_site_header(node)
     if node.tag == "aside":
         return not noise.ASIDE.search(node.names) or bool(noise.STRONG.search(node.names))
-    if node.tag == "form":  # some pages stand in one as a whole
+    if node.tag == "form":  # some pages are in one as a whole
         return node.chars < _LARGE_FORM or node.find("p") is None
     if node.tag == "footer":
         return node.parent is None or node.parent.tag != "blockquote"
@@ -316,7 +316,7 @@ def _is_below(node: Node, above: Node) -> bool:
 
 
 def _opening(container: Node) -> list[Node | str]:
-    """Return what stands before the container and belongs to it: the title, the lead.
+    """Return what precedes the container and belongs to it: the title, the lead.
 
     That is what follows the page's ``h1``, and paragraphs right beside the container.
     """
