@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _WORD = re.compile(r"\w+")
-_BLOCKS = """p div li br h1 h2 h3 h4 h5 h6 td th tr ul ol table section article pre blockquote figure
-figcaption dt dd hr header footer main"""
-_LINES = frozenset(_BLOCKS.split())
+_LINES = re.compile(
+    r"p|div|li|br|h[1-6]|t[dhr]|[uo]l|table|section|article|pre|blockquote|figure|figcaption"
+    r"|d[td]|hr|header|footer|main"
+)
 Score = tuple[float, float, float]
 
 
@@ -149,7 +150,7 @@ def text_of(element: Any) -> str:
     for child in element:
         parts += [text_of(child), child.tail or ""]
     text = "".join(parts)
-    return f"\n{text}\n" if element.tag in _LINES else text
+    return f"\n{text}\n" if _LINES.fullmatch(element.tag) else text
 
 
 def half(key: str) -> int:
