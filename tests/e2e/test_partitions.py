@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.cli import environment, pairmill, rows
 from tests.support.corpus import write_corpus
+from tests.support.exports import exported, same_files
 
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
 
@@ -39,20 +39,6 @@ def finish_part(corpus: Path, out: Path, url: str, index: int, count: int) -> No
     process = run_part(corpus, out, url, index, count)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-
-
-def exported(folder: Path) -> Path:
-    """The folder's export, with a name that is the same for all."""
-    out = folder.parent / f"{folder.name}-exported" / "dataset"
-    found = pairmill("export", folder, "-o", out)
-    assert found.returncode == 0, found.stderr
-    return out
-
-
-def same_files(one: Path, other: Path) -> bool:
-    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
-    return all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
 
 
 def manifest(folder: Path) -> dict[str, Any]:

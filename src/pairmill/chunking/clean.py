@@ -52,7 +52,7 @@ class Tidied(NamedTuple):
     """A clean text.
 
     Attributes:
-        link_chars: How many of its characters stand in lines that are only links.
+        link_chars: How many of its characters are in lines that are only links.
         since: The version of reading since which it comes out like this.
     """
 
@@ -117,7 +117,7 @@ def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None
     parts = find_parts(lines, code) if goes_further else {}
     kept: list[str] = []
     after_boilerplate = False
-    blank = _MAX_BLANK_LINES  # so that no blank line stands first
+    blank = _MAX_BLANK_LINES  # so that no blank line is first
     link_chars = 0
     for at, raw in enumerate(lines):
         line = raw.rstrip()

@@ -83,7 +83,7 @@ class FilterInput(NamedTuple):
     """Input of a filter.
 
     Attributes:
-        link_chars: How many characters of the text stand in lines that are only links.
+        link_chars: How many characters of the text are in lines that are only links.
         min_words: Fewer are too few.
     """
 

@@ -6,7 +6,7 @@ left alone for a second. Standard input, one record a line, is kept in the run f
 (``.run/stdin/``), so that what a pipe has given cannot be lost with this process.
 
 Between two looks, and now and then within one, a `Pause` lets everything go that was read so far,
-and names the mark under which it stands; see `pairmill.chunking.follow_state`.
+and names the mark that covers it; see `pairmill.chunking.follow_state`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Pause(NamedTuple):
     """Stands among documents where all that was read is to be handed on.
 
     Attributes:
-        mark: Under which it stands; 0: none, `BEAT`: nothing was read.
+        mark: The mark that covers it; 0: none, `BEAT`: nothing was read.
     """
 
     mark: int = 0

@@ -1,6 +1,6 @@
 """What a run remembers of an input that it follows: ``.run/follow.db``.
 
-How far each file was read stands there under a *mark*. A mark is settled once every unit that was
+The position in each file is stored under a *mark*. A mark is settled once every unit that was
 read before it has ended: the run says so in ``.run/follow.mark``. A later start goes on from what
 is settled, and reads the rest again; of that it is known that it was read before (`is_again`), so
 that an article's former version does not come back by it.
@@ -68,7 +68,7 @@ class FilePosition(NamedTuple):
         stamp: Tells its states apart, where it is read as a whole: size, time and inode.
         offset: Bytes that were read, where it grows by lines.
         lines: Line ends among them.
-        seal: Digest of what stands before the offset, by which it is known again.
+        seal: Digest of what is before the offset, by which it is known again.
     """
 
     stamp: str = ""

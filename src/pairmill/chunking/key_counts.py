@@ -32,7 +32,7 @@ class KeyCounts:
         return len(self._repeated) + self._single
 
     def add(self, keys: Iterable[int]) -> None:
-        """Count each key once more, and only then forget what is too much."""
+        """Count each key again, and only then forget what is too much."""
         repeated = self._repeated
         for key in keys:
             if key in repeated:

@@ -145,7 +145,7 @@ def prepared_of(
     """Yield each document that is used, with what was taken out of it.
 
     ``on_wait`` is called before more of the input is waited for, with the mark under which what
-    was read so far stands; see `pairmill.chunking.follow`.
+    was read so far is; see `pairmill.chunking.follow`.
     """
     if not job.follow:
         yield from _prepared_of(job, watch, stdin, on_wait)
@@ -216,7 +216,7 @@ def _cleaned(
 def usable(document: Document, job: Job) -> Document | Dropped:
     """Return a document as a run uses it, as far as it can be told without the others; or why not.
 
-    Lines that others of its site share still stand in it.
+    Lines shared with other documents of its site are still in it.
     """
     cleaned = clean(document, job.min_words, job.reading)
     return cleaned if isinstance(cleaned, Dropped) else _admitted(cleaned, job)

@@ -6,7 +6,7 @@ alike in 85 of 100 words share seven on average, and fewer than two in one case 
 pair that is found this way is verified by its sketches, so that what is called a repeat is one.
 
 Runs of words that `_COMMON` texts have say nothing about any two of them, and are passed over; so
-no text costs more than a bounded number of look-ups, whatever stands in the others.
+no text costs more than a bounded number of look-ups, whatever is in the others.
 """
 
 from __future__ import annotations

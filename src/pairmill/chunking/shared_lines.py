@@ -185,7 +185,7 @@ class SharedLines:
 
 
 def site_of(document: Document) -> str:
-    """Name the site that a document is of: its host, else the folder or file that it stands in."""
+    """Name the site that a document is of: its host, else the folder or file that it is in."""
     if document.url:
         if usual := _HOST.match(document.url):  # what the library's long look would give
             return usual[1].casefold().removeprefix("www.")

@@ -129,7 +129,7 @@ def render_card(
         state: A name for what the data files are now; see the module's text for what it is for.
         name: The dataset's name, for people.
         license_id: A licence id of the Hugging Face hub; ``unknown`` until the maker settles it.
-        extra: Finished Markdown sections that stand before the limits.
+        extra: Finished Markdown sections that are before the limits.
         closing: Likewise, at the end.
     """
     layout = layout or replace(RUN_LAYOUT, schema=with_fields(facts.fields))

@@ -79,16 +79,16 @@ class Explanation:
     """Everything that is known about a row.
 
     Attributes:
-        row: As it stands in ``data/`` or ``rejected/``.
+        row: As it is in ``data/`` or ``rejected/``.
         shard: Where.
-        is_rejected: It stands in ``rejected/``.
-        chunk: What it was written from; None where the inputs are gone.
+        is_rejected: It is in ``rejected/``.
+        chunk: What it was written from; None if the inputs are gone.
         exchanges: Every question of its chunk with the answer that was bought, in order.
         unmatched: Answers of the chunk that fit none of today's questions.
         note: Why questions are missing; "" where none are.
         dropped: What was dropped of the chunk's answers.
         measures: Numbers beside thresholds.
-        usd: What the chunk's answers cost together; None where a price is not known.
+        usd: What the chunk's answers cost together; None if a price is not known.
     """
 
     row: Row
@@ -181,10 +181,10 @@ def explain_row(
 
     Args:
         folder: The run folder.
-        row: As it stands in ``data/`` or ``rejected/``.
+        row: As it is in ``data/`` or ``rejected/``.
         shard: Where.
-        chunk: What it was written from; None where that is not at hand.
-        is_rejected: It stands in ``rejected/``.
+        chunk: What it was written from; None if that is not at hand.
+        is_rejected: It is in ``rejected/``.
         run_code: Whether a recipe in Python, which the folder names, may run.
 
     Raises:

@@ -60,7 +60,7 @@ def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
         even_changed: Data files of an earlier export that were changed since may go too.
 
     Raises:
-        FolderError: Something stands there that is neither empty nor an earlier export, or an
+        FolderError: Something is there that is neither empty nor an earlier export, or an
             earlier export whose data were changed by somebody since.
     """
     if not out.exists():

@@ -30,9 +30,9 @@ class ExportRecord(Struct, frozen=True, omit_defaults=True):
         kept: Split to its rows.
         dropped: Reason to number of rows.
         held_out: Rows of other splits that were compared with train; None: none was.
-        same_instruction: Of these, how many stand in train by their instruction.
+        same_instruction: Of these, how many are in train by their instruction.
         copied_answer: By their answer.
-        copied_source: By the text that they were written from; None where it was not at hand.
+        copied_source: By the text that they were written from; None if it was not at hand.
     """
 
     at: str

@@ -50,7 +50,7 @@ class RunFacts:
         counts: What became of documents, chunks and pairs; the numbers above follow from it.
         figures: How far the judge can be trusted, and what evolution gains.
         fields: A recipe's own fields: name to type, as ``store.rows.Feature`` has it.
-        verdict: The last one of ``qc`` or ``report`` on its pairs; None where neither was asked.
+        verdict: The last one of ``qc`` or ``report`` on its pairs; None if neither was asked.
         languages: ISO 639 codes of the texts.
         timeline: What the run did over time, and what its stages took.
         exports: What was exported from it, the newest first.

@@ -53,7 +53,7 @@ class HubTarget:
         repo: ``OWNER/NAME``.
         is_public: Whether it is, or is to be made, readable for everybody.
         exists: Whether it is there already, with an earlier export or without any file.
-        replaces: How many files of an earlier export stand there.
+        replaces: How many files of an earlier export are there.
     """
 
     repo: str

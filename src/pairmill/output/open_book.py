@@ -161,7 +161,7 @@ class OpenBook:
     def _distractors(
         self, row: Row, wanted: int, may_stand_beside: Callable[[str], bool], language: str
     ) -> list[str]:
-        """Passages that may stand beside the row's own, and do not hold its answer."""
+        """Passages that may be beside the row's own, and do not hold its answer."""
         if not wanted:
             return []
         said = prepare(row["answer"], language).content

@@ -33,7 +33,7 @@ def print_pairs(
     """Print random pairs of a run, each beside the chunk that it was written from.
 
     Rows hold no text twice, so the chunk is read again from the run's inputs; where they are gone,
-    the pair's evidence stands in its place.
+    the pair's evidence is in its place.
 
     Raises:
         FolderError: There is no run folder, or a shard cannot be read.

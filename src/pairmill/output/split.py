@@ -87,7 +87,7 @@ class Splitter:
     Args:
         shares: How much each split is to get.
         seed: Another seed gives another, unrelated assignment.
-        edges: Pairs of documents that must not be parted. Only documents that stand in an edge
+        edges: Pairs of documents that must not be parted. Only documents that are in an edge
             take memory.
     """
 

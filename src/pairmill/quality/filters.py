@@ -86,7 +86,7 @@ NO_TERMS = PromptTerms()
 class Case:
     """Input of a check; ``earlier`` are the chunk's earlier pairs.
 
-    ``grounding`` and ``support`` are its scores; ``support`` is None where it was not measured.
+    ``grounding`` and ``support`` are its scores; ``support`` is None if it was not measured.
     """
 
     pair: PreparedPair
@@ -386,7 +386,7 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
         "secret": _secret,
     }
 )
-"""Name to check: a function from a case to one line of detail, or None where all is well."""
+"""Name to check: a function from a case to one line of detail, or None if all is well."""
 
 
 @cache

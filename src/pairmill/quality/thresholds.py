@@ -3,7 +3,7 @@
 The numbers come from controls: verbatim sentences cover 0.98 of an answer's content words, a crude
 paraphrase 0.70, unrelated text 0.25. Of the abstracts that people found true 5 % have a support
 under 0.15, of those with a false sentence 22 % (QAGS, XSum). ``VERSION`` is raised with every
-change of a number, and stands in the dataset's manifest.
+change of a number, and is in the dataset's manifest.
 """
 
 from __future__ import annotations

@@ -348,7 +348,7 @@ class Verifier:
         view: PreparedChunk,
         ask: Ask,
     ) -> None:
-        """Ask once more with a planted error in one sentence, and a copied one beside it.
+        """Ask again with a planted error in one sentence, and a copied one beside it.
 
         The sentence was supported before, and the others stay the same, so that only the error (or
         the passage) differs.

@@ -1,4 +1,4 @@
-"""What a run leaves besides its shards: the dataset card, the manifest, and a reason."""
+"""What a run writes besides its shards: the dataset card, the manifest, and a reason."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Account", "Ending"]
 
 MAX_REASONS = 3
-KEEP_S = 5.0  # between two notes of what the input held
-PACE_MARKS = 12  # over which the pace is taken: a minute
+KEEP_S = 5.0  # between two records of the input's counts
+PACE_MARKS = 12  # window for the pace: a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Account:
     """Contents and cost of a run folder, over all starts.
 
     Attributes:
-        usd: None where a price is not known.
+        usd: None if a price is unknown.
     """
 
     counts: RunCounts
@@ -59,7 +59,7 @@ class Account:
 
     @property
     def usd_in_doubt(self) -> float:
-        """Dollars that calls may have cost besides, whose end or count is not known."""
+        """Additional dollars that calls with an unknown end or token count may have cost."""
         return self.totals.bill.doubt_picodollars / PICO
 
 
@@ -74,15 +74,14 @@ class Ending:
         settings: Settings,
         followed: InputCounts | None = None,
     ) -> None:
-        """Begin a start.
+        """Start tracking a start of the run.
 
         Args:
             folder: The run folder.
             lookup: Its ledger.
-            recipe: What is run.
+            recipe: The run's recipe.
             settings: Of this start.
-            followed: Of an input that is followed, what earlier starts are done with: it is not
-                read again.
+            followed: For a followed input, the counts of earlier starts, which are not read again.
         """
         self._folder = folder
         self._lookup = lookup
@@ -104,14 +103,14 @@ class Ending:
         self._marks: deque[tuple[float, int]] = deque([(self._kept_at, 0)], maxlen=PACE_MARKS)
 
     def listen(self, bus: Bus) -> None:
-        """Count what is read and committed, and renew the card when a shard is published."""
+        """Count what is read and committed, and update the card when a shard is published."""
         bus.subscribe(self._publish, ShardPublished)
         bus.subscribe(self._count, DocumentsRead, UnitsPlanned, Committed)
         bus.subscribe(self._skip, InputSkipped)
         bus.subscribe(self._read_all, ReadingDone)
 
     def _publish(self, _event: ShardPublished) -> None:
-        with suppress(StorageError):  # an older card stands there, and the next one is written
+        with suppress(StorageError):  # keep the older card; the next update writes it
             write_card(self._folder.path, self._facts(self.account(), finished=False))
 
     def _count(self, event: DocumentsRead | UnitsPlanned | Committed) -> None:
@@ -149,7 +148,7 @@ class Ending:
             self._keep_pace(now)
 
     def _keep_pace(self, now: float) -> None:
-        """Note the pace of the last minute for ``status``."""
+        """Store the pace of the last minute, for ``status``."""
         since, committed = self._marks[0]
         self._marks.append((now, self._committed))
         if now > since:
@@ -157,7 +156,7 @@ class Ending:
             write_pace(self._folder, pace, time.time())
 
     def _found(self) -> InputCounts:
-        """Return what this start found in the input, or an earlier one that read to the end."""
+        """Return the input's counts from this start, or from an earlier one that read all of it."""
         found = InputCounts(
             read=self._read,
             skipped=dict(self._skips),
@@ -177,34 +176,34 @@ class Ending:
 
     @property
     def pairs(self) -> int:
-        """Pairs that the folder holds now."""
+        """Number of pairs in the folder."""
         return self._lookup.totals().pairs
 
     def account(self) -> Account:
-        """Return what the folder holds, and what it cost."""
+        """Return the folder's contents and cost."""
         totals = self._lookup.totals()
         counts = count_run(self._folder, self._lookup, totals, self._superseded)
         return Account(counts, totals, cost_usd(totals.bill, self._settings.prices))
 
     @property
     def judged(self) -> tuple[int, int]:
-        """Units that the model's answers could be used for, and those that were rejected."""
+        """Number of units with a usable answer, and of rejected ones."""
         units = self._lookup.totals().units
         bad = units.get(Outcome.REJECTED.value, 0)
         return sum(units.values()) - bad, bad
 
     def begin(self) -> Account:
-        """Write card and manifest before the first shard: the folder loads at every moment."""
+        """Write card and manifest before the first shard, so that the folder always loads."""
         account = self.account()
         write_card(self._folder.path, self._facts(account, finished=False))
         self._write_manifest(account, finished=False)
         return account
 
     def finish(self, *, whole: bool) -> Account:
-        """Write counts, card and manifest of what is there.
+        """Write the final counts, card and manifest.
 
         Args:
-            whole: The input was read to its end, and all of it has ended.
+            whole: The whole input was read, and all its units have ended.
         """
         found = self._found()
         if whole:

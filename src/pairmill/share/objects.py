@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pairmill.errors import ConfigError, StorageError
@@ -16,12 +15,12 @@ from pairmill.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-__all__ = ["SharedFolder", "SharedObject", "StoredObject", "open_shared"]
+__all__ = ["SharedFolder", "SharedObject", "StoredObject"]
 
 _KEPT = 64  # versions that stay, for readers and writers that are late
 _NAME = "share"
-_SCHEMES = ("s3", "gs", "az", "memory")
 
 
 class SharedObject(Protocol):
@@ -34,7 +33,7 @@ class SharedObject(Protocol):
     writes_per_s: float
 
     def read(self) -> tuple[bytes | None, Any]:
-        """Its content, None where it was never written; and a token for `swap`.
+        """Its content, None if it was never written; and a token for `swap`.
 
         Raises:
             StorageError: It cannot be read now.
@@ -202,34 +201,6 @@ class StoredObject:
     def _refusal(self, error: Exception) -> StorageError:
         words = plain(str(error).split("\n", 1)[0], 160)
         return StorageError(f"{self._where}: {type(error).__name__}: {words}", transient=True)
-
-
-def open_shared(place: str) -> SharedObject:
-    """Open the object at a folder or at a URL (``s3://bucket/prefix``, ``gs://``, ``az://``).
-
-    Raises:
-        ConfigError: It cannot be used, or the extra for object stores is missing.
-    """
-    scheme, sign, rest = place.partition("://")
-    if not sign:
-        return SharedFolder(Path(place))
-    if scheme == "file":
-        return SharedFolder(Path(rest))
-    if scheme not in _SCHEMES:
-        known = ", ".join(f"{name}://" for name in _SCHEMES[:-1])
-        raise ConfigError(f"share: {scheme}:// is none of {known}, nor a folder")
-    try:
-        from obstore.store import from_url  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise ConfigError(
-            f"share: {scheme}:// needs the extra: pip install 'pairmill[store]'"
-        ) from None
-    try:
-        store = from_url(place)
-    except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-        words = plain(str(error).split("\n", 1)[0], 160)
-        raise ConfigError(f"share: cannot open {plain(place, 200)}: {words}") from None
-    return StoredObject(store, where=plain(place, 200))
 
 
 def _token_of(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class StageSum(Struct):
     Attributes:
         stage: Name of the prompt's template, or what the recipe calls it.
         model: As the reply named it.
-        picodollars: What they cost, those aside whose price was not known.
+        picodollars: Their cost, except for calls without a known price.
         unpriced: Calls whose price was not known.
     """
 

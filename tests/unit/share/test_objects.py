@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import ConfigError
-from pairmill.share.objects import SharedFolder, StoredObject, open_shared
+from pairmill.share.objects import SharedFolder, StoredObject
+from pairmill.share.places import open_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable

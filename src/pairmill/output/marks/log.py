@@ -48,7 +48,7 @@ class Action(Struct, frozen=True, omit_defaults=True, kw_only=True):
         pairs: Keys of the pairs: a row's id; of other data, a digest of the record.
         edits: Of an ``edit``: every text that differs from the data; [] puts the data back.
         flags: What the checks found in the edited texts.
-        grounding: Of the edited texts; None where it was not measured.
+        grounding: Of the edited texts; None if it was not measured.
         support: Likewise.
         note: Of a ``note``; "" removes it.
         of: Of an ``undo``: the action that no longer holds.

@@ -52,7 +52,7 @@ class Mark:
         decision: ``accepted``, ``rejected`` or "".
         edits: Every text that differs from the data.
         flags: What the checks found in the edited texts.
-        grounding: Of the edited texts; None where it was not measured.
+        grounding: Of the edited texts; None if it was not measured.
         support: Likewise.
         note: A remark, or "".
     """

@@ -1,6 +1,6 @@
 """Pairs that the run dropped and a person wants: read back from ``rejected/``, as rows.
 
-Nothing is moved. The entry stays where it stands, the decision stands in the file of marks, and
+Nothing is moved. The entry stays where it is, the decision is in the file of marks, and
 whoever reads the dataset (``export``, ``qc``, ``report``) lays the one over the other.
 """
 

@@ -66,7 +66,7 @@ class Library:
         """Number of the window that covers most of the answer's content words, and a rival.
 
         The rival is the best window of any other document: chosen just as hard, so that it shows
-        what the choice alone is worth. None where there is no other.
+        what the choice alone is worth. None if there is no other.
         """
         said = pair.answer.content
         total = len(self._windows)

@@ -55,7 +55,7 @@ class Pairs:
         rows: The pairs, in their order.
         unreadable: How many records held none.
         notes: One line each on what was left unread, and why.
-        bad: Where the unreadable records stand.
+        bad: Where the unreadable records are.
         is_sample: There are more pairs than these.
     """
 
@@ -83,7 +83,7 @@ def read_pairs(
         fields: Names of the fields, where they are not the usual ones.
         progress: Told now and then how many records were read.
         marks: What people decided: rejected pairs are left out, edited ones have their new texts.
-        more: Further records, which stand elsewhere.
+        more: Further records, which are elsewhere.
         most: Keep so many pairs at most, chosen at random, in their order; None: all.
         seed: Of that choice.
 

@@ -55,7 +55,7 @@ class Metric:
     Attributes:
         key: Its stable name.
         hits: Everything found, in the order of the rows.
-        places: Where the first few of these rows stand.
+        places: Where the first few of these rows are.
         note: A remark on the figure.
     """
 

@@ -68,7 +68,7 @@ class Judged:
     """Contents of the page besides counts.
 
     Attributes:
-        quality: The figures of ``qc``, or None where nothing was measured.
+        quality: The figures of ``qc``, or None if nothing was measured.
         sample: How many rows they were taken of, where not of all; else None.
         pairs: What `list_pairs` returned.
         how: How those pairs were chosen.
@@ -268,7 +268,7 @@ def _digest(text: str) -> str:
 
 
 def _embed(data: object) -> Markup:
-    """JSON that cannot end the element it stands in."""
+    """JSON that cannot end the element it is in."""
     text = orjson.dumps(data).decode()
     for mark, instead in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(mark, instead)

@@ -119,7 +119,7 @@ class Viewer:
 
         Raises:
             InputError: There is no such pair.
-            GoneError: It does not stand any more where it stood.
+            GoneError: It is no longer where it was.
         """
         found = self._find(number)
         value, mark = self._value(found), self._mark(found)
@@ -140,7 +140,7 @@ class Viewer:
 
         Raises:
             InputError: There is no such pair, or the dataset is no run.
-            GoneError: It does not stand any more where it stood.
+            GoneError: It is no longer where it was.
         """
         if not self._job.is_run:
             raise InputError("only a run folder records how its pairs were made")
@@ -203,7 +203,7 @@ class Viewer:
 
         Raises:
             InputError: There is no such pair, or nothing can be edited there.
-            GoneError: It does not stand any more where it stood.
+            GoneError: It is no longer where it was.
             PairmillError: The file of marks cannot be written.
         """
         found = self._find(number)

@@ -130,7 +130,7 @@ def _is_noisy_tag(node: Node) -> bool:
         return node.find("h1", "p") is None or _is_site_header(node)
     if node.tag == "aside":
         return not noise.ASIDE.search(node.names) or bool(noise.STRONG.search(node.names))
-    if node.tag == "form":  # some pages stand in one as a whole
+    if node.tag == "form":  # some pages are in one as a whole
         return node.chars < _LARGE_FORM or node.find("p") is None
     if node.tag == "footer":
         return node.parent is None or node.parent.tag != "blockquote"
@@ -267,7 +267,7 @@ def _marked(body: Node, total: int) -> Node | None:
 
 
 def _opening(container: Node) -> list[Node | str]:
-    """Return the lead that stands between the page's ``h1`` and the container, outside of it."""
+    """Return the lead that is between the page's ``h1`` and the container, outside of it."""
     if container.find("h1") is not None:
         return []
     below, above = container, container.parent
