@@ -261,7 +261,7 @@ SETTINGS: dict[str, SettingText] = {
     ),
     "share": _T(
         "limits", "share", "Share quota and caps with all runs that name this folder or URL",
-        more="see [scale.md](scale.md#one-quota-one-purse)",
+        more="see [scale.md](scale.md#one-quota-one-budget)",
     ),
     "prices": _T(
         "limits", "prices", "A price file that overrides the built-in one", "built in",
