@@ -31,7 +31,7 @@ from pydantic import (
 
 from pairmill.errors import ConfigError
 from pairmill.objects.url import WORK_NAME, default_work_dir, is_store_url, store_url
-from pairmill.partition import parse_partition
+from pairmill.partition import MOST_PARTS, parse_partition
 from pairmill.plain import plain
 from pairmill.reference import flatten, put_at
 
@@ -220,6 +220,10 @@ class Settings(BaseModel):
     inputs: tuple[str, ...] = ()
     output: Path = Path("dataset")
     partition: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    engine: Literal["process", "ray"] = "process"
+    partitions: int | None = Field(None, ge=1, le=MOST_PARTS)
+    ray_address: str | None = Field(None, min_length=1, max_length=300)
+    ray_cpus: float = Field(1.0, gt=0, le=1024, allow_inf_nan=False)
     export: str | None = None
     companions: tuple[str, ...] = ()
     status: Annotated[str | None, BeforeValidator(_as_text)] = None
@@ -527,6 +531,11 @@ def _of_part(settings: Settings) -> Settings:
         ConfigError: There is no such part, or a setting depends on all parts.
     """
     if settings.partition is None:
+        if settings.partitions is not None and settings.engine == "process":
+            raise ConfigError(
+                "partitions: needs engine ray, which works on all parts; to work on one part, give"
+                " partition, such as 0/8"
+            )
         return settings
     if settings.target_pairs is not None:
         raise ConfigError(

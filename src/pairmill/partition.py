@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Partition", "check_parts", "find_parts", "parse_partition", "part_of"]
+__all__ = ["MOST_PARTS", "Partition", "check_parts", "find_parts", "parse_partition", "part_of"]
 
 MOST_PARTS = 100_000
 _FORM = re.compile(r"(\d{1,6}|auto)/(\d{1,6})|auto", re.ASCII)

@@ -62,6 +62,20 @@ SETTINGS: dict[str, SettingText] = {
         more="inside `output`; as `0/8` to `7/8`; `auto/8` and `auto` take the numbers from an"
         " indexed job or a job array; see [scale.md](scale.md)",
     ),
+    "engine": _T(
+        "", "engine", "What runs the work", "process", ("process", "ray"),
+        "this process; or Ray tasks, one for each of `partitions`, merged at the end; extra `ray`,"
+        " see [scale.md](scale.md#on-ray)",
+    ),
+    "partitions": _T(
+        "", "partitions", "With engine ray: number of parts", "none",
+        more="it cannot be changed midway",
+    ),
+    "ray_address": _T(
+        "", "ray_address", "With engine ray: address of the cluster", "`$RAY_ADDRESS`",
+        more="without either, Ray is started on this machine for the time of the run",
+    ),
+    "ray_cpus": _T("", "ray_cpus", "With engine ray: CPUs that a part takes", "1"),
     "export": _T("", "export", "Export at the end in this training format, beside the run folder"),
     "companions": _T(
         "", "companions", "Your own coroutines to run beside the run, as module:name", "none",
@@ -250,7 +264,7 @@ SETTINGS: dict[str, SettingText] = {
     ),
     "share": _T(
         "limits", "share", "Share quota and caps with all runs that name this folder or URL",
-        more="see [scale.md](scale.md#one-quota-one-purse)",
+        more="see [scale.md](scale.md#one-quota-one-budget)",
     ),
     "prices": _T(
         "limits", "prices", "A price file that overrides the built-in one", "built in",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import CallAnswered, CallCharged, CallFailed
+from pairmill.events import CallAnswered, CallCharged, CallFailed, CallGivenUp
 from pairmill.llm.budget import is_answer
 from pairmill.llm.retry import GiveUp, History, RetryPolicy, is_of_server
 
@@ -36,6 +36,21 @@ class _Look(Struct):
     next_at: float = float("-inf")
     well_at: float = float("-inf")
     again_in_s: float = _LOOK_AGAIN_S
+
+
+class _Course(Struct):
+    """When and where a request was sent, first and last; how often."""
+
+    first_at: float = 0.0
+    last_at: float = 0.0
+    sends: int = 0
+    pool: str = ""
+
+    def sent(self, now: float, pool: str) -> None:
+        if not self.sends:
+            self.first_at = now
+        self.last_at, self.pool = now, pool
+        self.sends += 1
 
 
 class Client:
@@ -92,6 +107,16 @@ class Client:
                 is.
             StoppedError: No pool is left, or a cap is reached.
         """
+        course = _Course()
+        try:
+            return await self._complete(request, sends, course)
+        except ProviderError as error:
+            self._tell_given_up(error, request, course)
+            raise
+
+    async def _complete(
+        self, request: Request, sends: SendLog | None, course: _Course
+    ) -> Completion:
         history = History(billed=sends.count) if sends else _NO_HISTORY
         tried = _NOWHERE
         wait_s = failed_at = 0.0
@@ -105,6 +130,7 @@ class Client:
                 rested_s = min(wait_s, started - failed_at)
                 history = history.rested(rested_s, asked=was_asked)
             self._begin(turn)
+            course.sent(started, turn.pool)
             try:
                 reply = await turn.provider.complete(turn.request, turn.mode)
             except ProviderError as found:
@@ -114,7 +140,7 @@ class Client:
                 self._tell_charge(turn)
                 raise
             else:
-                return self._take(reply, turn, started, request.model)
+                return self._take(reply, turn, course, request.model)
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
@@ -178,12 +204,13 @@ class Client:
             turn.give_back()
             raise
 
-    def _take(self, reply: ProviderReply, turn: Turn, started: float, asked: str) -> Completion:
+    def _take(self, reply: ProviderReply, turn: Turn, course: _Course, asked: str) -> Completion:
         charge, completion = turn.answered(reply), reply.completion
         prompt = turn.request.prompt
         usage = charge.usage
         if usage is not completion.usage:
             completion = replace(completion, usage=usage)
+        now = self._clock.monotonic()
         self._bus.emit(
             CallAnswered(
                 model=completion.model,
@@ -192,12 +219,30 @@ class Client:
                 picodollars=charge.picodollars,
                 doubt_tokens=charge.doubt_tokens,
                 doubt_picodollars=charge.doubt_picodollars,
-                seconds=self._clock.monotonic() - started,
+                seconds=now - course.last_at,
                 stage=prompt.stage or prompt.template.name,
                 asked=asked,
+                pool=course.pool,
+                total_s=now - course.first_at,
+                sends=course.sends,
             )
         )
         return completion
+
+    def _tell_given_up(self, error: ProviderError, request: Request, course: _Course) -> None:
+        if course.sends:
+            prompt = request.prompt
+            self._bus.emit(
+                CallGivenUp(
+                    kind=error.kind,
+                    model=request.model,
+                    stage=prompt.stage or prompt.template.name,
+                    pool=course.pool,
+                    total_s=self._clock.monotonic() - course.first_at,
+                    sends=course.sends,
+                    status=error.status,
+                )
+            )
 
     def _tell_charge(self, turn: Turn, error: ProviderError | None = None) -> None:
         """Emit the charge of a call without an answer: an empty reply, or an unknown end."""

@@ -17,7 +17,7 @@ from pairmill.events import Bus, Notice
 from pairmill.llm.retirement import check_model_is_named
 from pairmill.run.auto_export import check_export, export_at_end
 from pairmill.run.descriptors import check_open_files
-from pairmill.run.session import run
+from pairmill.run.engines import engine_of
 from pairmill.run.tuning import loop_options
 from pairmill.service.companions import check_companion
 from pairmill.service.progress import show_in_python
@@ -93,7 +93,7 @@ def generate(
     tally.listen(own_bus)
     with show_in_python(own_bus, tally, progress) as tick:
         begin = partial(
-            run,
+            engine_of(loaded),
             loaded,
             own_bus,
             tick=tick,

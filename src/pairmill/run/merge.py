@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import FolderError, UsageError
+from pairmill.output.run_origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.ending import Ending
@@ -32,17 +33,19 @@ from pairmill.store.folder import lock_folder, open_folder
 from pairmill.store.shards import KINDS
 from pairmill.store.sqlite.rebuild import rebuild
 from pairmill.store.superseded import SupersededLog, read_superseded
+from pairmill.store.timeline import join_timelines, read_timeline, write_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pairmill.partition import Partition
+    from pairmill.run.ending import Account
     from pairmill.store.counts import RunCounts
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
 
-__all__ = ["merge"]
+__all__ = ["Merged", "merge"]
 
 _READ_BYTES = 2**20
 _KEPT = ("recipe", "fields.json")  # files of a part's .run/ that all parts have in common
@@ -66,7 +69,20 @@ class _Part:
     shards: list[ShardRecord]
 
 
-def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A folder that was merged.
+
+    Attributes:
+        account: What it holds, and what that cost.
+        lines: Plain lines that say what was merged.
+    """
+
+    account: Account
+    lines: list[str]
+
+
+def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> Merged:
     """Make one run folder of the parts of a run.
 
     Args:
@@ -76,7 +92,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> l
             chunks are done; a run over it does the others.
 
     Returns:
-        Lines for people that say what was merged.
+        What the folder holds.
 
     Raises:
         UsageError: The output cannot be used, or no part is named.
@@ -96,7 +112,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> l
         try:
             shutil.rmtree(building, ignore_errors=True)  # of a merge that was killed
             building.mkdir(parents=True)
-            lines = _build(parts, building, output)
+            merged = _build(parts, building, output)
             if output.is_dir():
                 output.rmdir()
             building.rename(output)
@@ -104,7 +120,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> l
             raise refusal(error, output) from None
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    return lines
+    return merged
 
 
 def _part_folders(paths: Sequence[Path]) -> list[Path]:
@@ -186,7 +202,7 @@ def _meaning(part: _Part) -> dict[str, object]:
     return {**fingerprint(own), "inputs": given.inputs}
 
 
-def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
+def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
     count = parts[0].partition.count
     settings = parts[0].settings.model_copy(update={"partition": None, "output": output})
     recipe = make_recipe(settings, parts[0].folder.state / "recipe")
@@ -220,6 +236,9 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         rebuilt = rebuild(
             folder, read_origin(folder).identities, version=folder.version, others=ledgers
         )
+        read_run_origins(folder)
+        timelines = [read_timeline(part.folder.timeline) for part in parts]
+        write_timeline(folder.timeline, join_timelines(timelines))
         to_do = sum(part.counts.to_do for part in parts)
         with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)
@@ -233,7 +252,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         lines.append(f"{rebuilt.doubles:,} lines that stood in two parts were taken once")
     if to_do:
         lines.append(f"{to_do:,} chunks are to do: 'pairmill run' with -o {output} asks for them")
-    return lines
+    return Merged(account, lines)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -21,7 +21,7 @@ import anyio
 from msgspec.structs import replace
 
 from pairmill import __version__
-from pairmill.chunking.clean import READING_VERSION
+from pairmill.chunking.clean import FOLLOWED_SINCE, READING_VERSION
 from pairmill.chunking.follow import check_follow
 from pairmill.chunking.follow_state import MARK_FILE, followed_counts
 from pairmill.chunking.job import Job
@@ -92,6 +92,7 @@ from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
 from pairmill.service.status_server import open_status_server
+from pairmill.service.telemetry import open_telemetry
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
 from pairmill.store.claims import CLAIMS, ClaimStore
@@ -128,6 +129,7 @@ async def run(
     again: RetryRequest | None = None,
     companions: Sequence[Companion] = (),
     ledgers: LedgerStore | None = None,
+    stop: Stop | None = None,
 ) -> Summary:
     """Turn the inputs into pairs, or resume an earlier run in the same folder.
 
@@ -139,6 +141,7 @@ async def run(
         again: If given, only retry the rejected units that it selects.
         companions: Coroutines to run beside the run, in addition to those in the settings.
         ledgers: Where to keep a new folder's ledger; None: in SQLite.
+        stop: With which the caller may stop it early.
 
     Raises:
         PairmillError: The run could not start. Nothing that was committed is lost.
@@ -174,7 +177,11 @@ async def _run(
     settings, notice = fit_to_open_files(settings)
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
     settings, own = for_unit(settings, begun_with), for_unit(own, begun_with)
-    beside_it = [*companions, *load_companions(settings.companions)]
+    beside_it = [
+        *companions,
+        *load_companions(settings.companions),
+        *open_telemetry(os.environ, __version__),
+    ]
     follows = settings.follow and again is None
     _check_places(settings, follows=follows)
     with ExitStack() as stack:
@@ -235,7 +242,7 @@ async def _run(
         ending = Ending(folder, totals, recipe, settings, followed)
         copied = notice_of_copy(recipe, folder, settings.recipe)
         watch = CanaryGuard(
-            Stop(),
+            stop or Stop(),
             stack.enter_context(RunMemory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
@@ -333,7 +340,7 @@ def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
     reading = read_origin(folder).reading or READING_VERSION
     if settings.accept_change or folder.is_blank:
         return READING_VERSION
-    if follows and reading < READING_VERSION:
+    if follows and reading < FOLLOWED_SINCE:
         raise UsageError(
             f"{settings.output}: begun with an earlier version that cannot follow an input; add"
             f" --accept-change, or give another folder with -o"

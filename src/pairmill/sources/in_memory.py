@@ -76,6 +76,8 @@ def _items(given: Any) -> Iterator[Any]:
                and hasattr(value, "column_names") for value in given.values()):  # fmt: skip
             raise UsageError(f"a set of splits: give one of them, such as [{next(iter(given))!r}]")
         return iter((given,))
+    if hasattr(given, "iter_rows") and hasattr(given, "iter_batches"):  # ray.data
+        return iter(given.iter_rows())
     if hasattr(given, "to_pylist"):  # pyarrow
         return iter(given.to_pylist())
     if hasattr(given, "iter_rows"):  # polars

@@ -10,7 +10,8 @@ from tests.support.replicas import MemoryStore
 
 from pairmill.errors import ConfigError
 from pairmill.objects.cloud import CloudStore
-from pairmill.share.objects import SharedFolder, StoredObject, open_shared
+from pairmill.share.objects import SharedFolder, StoredObject
+from pairmill.share.places import open_shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable

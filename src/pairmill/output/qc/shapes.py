@@ -103,6 +103,7 @@ class PairRow:
         is_wanted: False if it is labelled as an answer to avoid.
         is_choice: The answer is the chosen one of several.
         is_from_text: It names the text that it was written from, as a run of pairmill does.
+        document: Id of the document that this text is from; "" if unknown.
         verified: Sentences that a verifier was asked about, and those that it did not find
             supported; None if none was asked.
         is_found: The answer is a passage that the instruction is to find, with others that it is
@@ -123,6 +124,7 @@ class PairRow:
     is_wanted: bool = field(default=True, compare=False)
     is_choice: bool = field(default=False, compare=False)
     is_from_text: bool = field(default=False, compare=False)
+    document: str = field(default="", compare=False)
     verified: tuple[int, int] | None = field(default=None, compare=False)
     is_found: bool = field(default=False, compare=False)
     place: Place = field(default=Place(), compare=False)
@@ -182,7 +184,14 @@ def read_record(record: object, fields: Fields, split: str | None, place: Place)
         return None
     is_ours = bool(record.get("chunk_id"))
     verified = _verified(record.get("verification")) if is_ours else None
-    return replace(row, place=place, is_from_text=is_ours, verified=verified)
+    document = record.get("document_id") if is_ours else None
+    return replace(
+        row,
+        place=place,
+        is_from_text=is_ours,
+        document=document if isinstance(document, str) else "",
+        verified=verified,
+    )
 
 
 def _verified(found: object) -> tuple[int, int] | None:
