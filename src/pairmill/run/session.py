@@ -156,6 +156,7 @@ async def run(
             again=again,
             companions=companions,
             ledgers=ledgers,
+            stop=stop or Stop(),
             replication=replication,
         )
         return finished(replication, summary)
@@ -170,6 +171,7 @@ async def _run(
     again: RetryRequest | None,
     companions: Sequence[Companion],
     ledgers: LedgerStore | None,
+    stop: Stop,
     replication: Replication | None,
 ) -> Summary:
     """Run in the local folder; see `run`."""
@@ -242,7 +244,7 @@ async def _run(
         ending = Ending(folder, totals, recipe, settings, followed)
         copied = notice_of_copy(recipe, folder, settings.recipe)
         watch = CanaryGuard(
-            stop or Stop(),
+            stop,
             stack.enter_context(RunMemory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
