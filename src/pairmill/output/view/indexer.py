@@ -188,7 +188,7 @@ class Indexer:
         with self._transaction():
             gone = "SELECT number FROM pair WHERE shard = ?"
             for table in ("named", "found", "untold"):
-                query = f"DELETE FROM {table} WHERE number IN ({gone})"
+                query = f"DELETE FROM {table} WHERE number IN ({gone})"  # noqa: S608 (our names)
                 self._database.execute(query, (shard.id,))
             rows = self._database.execute(
                 "SELECT is_reject, count(*) FROM pair WHERE shard = ? GROUP BY 1", (shard.id,)
@@ -292,7 +292,7 @@ class Indexer:
         columns.setdefault("is_reject", 0)
         columns |= dict(zip(("shard", "line", "offset", "length", "body"), place, strict=True))
         marks = ", ".join("?" * len(columns))
-        query = f"INSERT INTO pair ({', '.join(columns)}) VALUES ({marks})"
+        query = f"INSERT INTO pair ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 (our names)
         number = self._database.execute(query, list(columns.values())).lastrowid
         for name in names or ():
             self._name(name, number, is_own=True)
