@@ -55,19 +55,19 @@ def check_dataset(
 
     Args:
         path: The dataset, or a run folder.
-        documents: What it was made from; a run folder knows by itself.
+        documents: What it was made from; not needed for a run folder.
         text_field: The documents' field that holds the text.
-        fields: Names of the fields, where they are not the usual ones.
+        fields: Names of the fields, if they are not detected.
         examples: A file with phrases of the prompt's own examples, one a line.
-        near: ``words``, or ``embed`` for repeats of like meaning too.
-        profile: ``grounded`` or ``general``; None: as the data looks.
+        near: ``words``, or ``embed`` to find repeats with a similar meaning too.
+        profile: ``grounded`` or ``general``; None: detected.
         rows: Where to write every finding, or None.
-        clean: Where to write the dataset without the rows found bad, or None.
+        clean: Where to write the dataset without bad rows, or None.
         drop: Figures whose rows go, with commas between; "" for the usual ones.
         run_code: Whether Python code that a run folder names may run, to read its inputs.
         html: Where to write a page with the figures and the pairs, or None.
         version: Of pairmill, for the page.
-        progress: Told now and then what is being done, how many records of how many are.
+        progress: Called periodically with the step, and the number of records done and in all.
 
     Returns:
         The report, and a line on each file that was written.

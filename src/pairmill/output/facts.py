@@ -45,14 +45,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Names and numbers of one run. A number that is unknown (yet) is None and is not printed.
+    """Names and numbers of one run. Unknown numbers are None and not printed.
 
     Attributes:
-        models: The models' names as the server returned them, or as asked for while none answered.
+        models: The models' names as returned by the server, or as requested before the first
+            answer.
         documents: Documents read.
         chunks: Chunks cut from them.
-        units: Units finished, whatever their end.
-        empty_units: Units in which the model rightly wrote nothing.
+        units: Finished units.
+        empty_units: Units with nothing to write about.
         pairs: Pairs written to ``data/``.
         rejections: Reason to number of dropped units and pairs.
         repairs: Answers that a second call had to repair.

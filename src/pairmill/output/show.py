@@ -37,7 +37,7 @@ def print_pairs(
     the pair's evidence is in its place.
 
     Raises:
-        FolderError: There is no run folder, or a shard cannot be read.
+        FolderError: It is not a run folder, or a shard cannot be read.
     """
     folder = read_folder(path)
     rows = random_rows(folder.path, count, seed)

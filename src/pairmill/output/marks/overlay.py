@@ -99,7 +99,7 @@ class Marks:
         return bool(self.by_key)
 
     def of(self, key: str) -> Mark:
-        """Return the mark of a pair; an empty one if there is none."""
+        """Return the mark of a pair, which may be empty."""
         return self.by_key.get(key, _NONE)
 
     def is_superseded(self, row: Row) -> bool:

@@ -1,7 +1,7 @@
 """Pairs that the run dropped and a person wants: read back from ``rejected/``, as rows.
 
 Nothing is moved. The entry stays where it is, the decision is in the file of marks, and
-whoever reads the dataset (``export``, ``qc``, ``report``) lays the one over the other.
+the commands that read the dataset (``export``, ``qc``, ``report``) combine the two.
 """
 
 from __future__ import annotations

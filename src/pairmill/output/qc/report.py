@@ -139,14 +139,14 @@ def check(
 
     Args:
         pairs: What :func:`~pairmill.output.qc.read.read_pairs` read.
-        documents: What the pairs were made from; without them groundedness is measured only where
-            records bring a text of their own.
+        documents: What the pairs were made from; without them, groundedness is only measured for
+            records with a text of their own.
         examples: Phrases of the examples in the prompt that made the pairs.
         detect: A trained language detector, if there is one.
         embed: Embeddings, to find instructions of like meaning too.
         profile: What kind of data it is; None: grounded with documents or texts in most records.
-        no_documents: Why there are none, for the line that says what was not measured.
-        progress: Told now and then how many rows have been looked at.
+        no_documents: Why there are none, for the report.
+        progress: Called periodically with the number of rows done.
 
     Raises:
         InputError: The documents hold no text.

@@ -47,19 +47,18 @@ JUDGED_ROWS = 20_000  # of more, the verdict is taken of a sample: half a minute
 
 
 def report_on(path: Path, *, version: str, seed: int = 0, run_code: bool = False) -> Path:
-    """Write ``report.html`` for a run that has ended, or for what is published of one that goes on.
+    """Write ``report.html`` for a finished run, or for the published part of a running one.
 
     Args:
         path: The run folder.
         version: Of pairmill.
         seed: Chooses the pairs that are listed.
-        run_code: Whether Python code that the folder names may run: its recipe, its sources.
+        run_code: Whether Python code named by the folder (its recipe, sources) may run.
 
-    Returns:
-        Where it is.
+    Returns: Its path.
 
     Raises:
-        FolderError: There is no run folder, or a shard cannot be read.
+        FolderError: It is not a run folder, or a shard cannot be read.
         InputError: Nothing is published yet.
         StorageError: The disk refused.
     """

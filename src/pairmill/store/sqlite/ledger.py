@@ -114,6 +114,17 @@ class SqliteLedger:
         with self._transaction():
             write_chain(self._connection, self.chain)
 
+    def adopt_chain(self, chain: LedgerChain) -> None:
+        """Take another ledger's place in its chain, whose content was brought here.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        self.chain = None
+        with self._transaction():
+            write_chain(self._connection, chain)
+        self.chain = chain
+
     def finished(self, unit_ids: Sequence[str]) -> set[str]:
         """Return those of the units that have an outcome."""
         with explained(self._path):
