@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Partition", "check_parts", "find_parts", "parse_partition"]
+__all__ = ["MOST_PARTS", "Partition", "check_parts", "find_parts", "parse_partition", "part_of"]
 
 MOST_PARTS = 100_000
 _FORM = re.compile(r"(\d{1,6}|auto)/(\d{1,6})|auto", re.ASCII)
@@ -81,13 +81,19 @@ def parse_partition(text: str, environ: Mapping[str, str]) -> Partition:
     return Partition(index, count)
 
 
+def part_of(name: str) -> Partition | None:
+    """Return the part that a folder's name stands for; None if it is no part's."""
+    match = _NAME.fullmatch(name)
+    return Partition(int(match[1]), int(match[2])) if match else None
+
+
 def find_parts(folder: Path) -> dict[Partition, Path]:
     """Return the run folders of parts that lie in a folder."""
     found = {}
     if folder.is_dir():
         for path in folder.iterdir():
-            if (match := _NAME.fullmatch(path.name)) and path.is_dir():
-                found[Partition(int(match[1]), int(match[2]))] = path
+            if (part := part_of(path.name)) and path.is_dir():
+                found[part] = path
     return found
 
 
@@ -107,12 +113,13 @@ def check_parts(output: Path, partition: Partition) -> None:
     others = sorted({part.count for part in find_parts(around)} - {partition.count})
     if others:
         raise ConfigError(
-            f"{around}: holds parts of {others[0]}, and this is part {partition}; a number of parts"
-            f" cannot be changed midway: go on with {others[0]}, or give another folder with -o"
+            f"{around}: holds parts of {others[0]}, and this is part {partition}; the number of"
+            f" parts cannot be changed: continue with {others[0]}, or give another folder with -o"
         )
     if (around / ".run").is_dir():
         raise ConfigError(
-            f"{around}: is the run folder of one process; give another folder with -o for the parts"
+            f"{around}: is the run folder of a single process; give the parts another folder with"
+            f" -o"
         )
 
 

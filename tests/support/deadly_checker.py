@@ -1,4 +1,4 @@
-"""Checking processes that die, for tests of those who start them."""
+"""Checking processes that die or hang, for tests of those who start them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 POISON = "zyzzogeton"
 """Who judges a text with this word is killed."""
+SLEEP = "zyzzogetic"
+"""Who judges a text with this word never ends."""
 
 
 def main() -> int:
@@ -25,7 +27,9 @@ def main() -> int:
 
 
 def taste(job: CheckJob, comparer: ChunkComparer | None) -> CheckReply:
-    """Judge a job, or die of it."""
+    """Judge a job, or die of it, or sleep over it."""
     if POISON in job.source.text:
         os.kill(os.getpid(), signal.SIGKILL)
+    if SLEEP in job.source.text:
+        signal.pause()
     return judge(job, comparer)

@@ -1,4 +1,4 @@
-"""Makes a server's text fit for a log line: no secrets, no control characters, short."""
+"""Makes a server's text safe for a log line: no secrets, no control characters, short."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MESSAGE_LIMIT", "hide", "hide_in_headers", "mask", "plain"]
 MESSAGE_LIMIT = 300  # characters
 
 _MASK = "***"
-# Shapes of the keys that providers hand out, and of the places where a key stands.
+# Patterns of providers' keys, and of places that hold a key.
 _SHAPES = re.compile(
     r"""
     \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|r8|fw|csk|ghp|gho|github_pat|glpat|key|tgp)
@@ -33,22 +33,21 @@ _SHAPES = re.compile(
 )
 
 
-_LEAST_SECRET = 8  # what is shorter guards nothing: servers at home take "x" or "token" for a key
-_UNMISTAKABLE = 16  # what is longer stands in no word by chance
+_LEAST_SECRET = 8  # a shorter key is no secret: private servers accept "x" or "token"
+_UNMISTAKABLE = 16  # a longer key is not part of a word by chance
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace the given secrets (see ``hide``), and whatever has the shape of one."""
+    """Mask the given secrets (see ``hide``), and everything that looks like a key."""
     return _SHAPES.sub(_MASK, hide(text, secrets))
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Replace the given secrets alone by three stars, also in a text that is kept as it is.
+    """Mask only the given secrets by three asterisks, in text that is otherwise kept.
 
-    A secret of less than 8 characters is a word that the text may need; one of less than 16 that is
-    all letters or all digits is replaced where it stands alone, and not inside of other words. Any
-    other is found in capital and small letters alike, with JSON's escapes, and split by characters
-    that nobody sees.
+    A secret of less than 8 characters is kept, as it may be an ordinary word; one of less than 16
+    that is all letters or all digits is masked only as a whole word. Any other is found in any
+    case, with JSON escapes, and if split by invisible characters.
     """
     for secret in secrets:
         if _is_unmistakable(secret):
@@ -60,7 +59,7 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def hide_in_headers(headers: Mapping[str, str], secrets: Iterable[str]) -> Mapping[str, str]:
-    """Return headers (names in lower case) of which none repeats a secret."""
+    """Return headers (names in lower case) with secrets masked."""
     known = tuple(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
     texts = [text for pair in headers.items() for text in pair]
     if not any(secret in text or secret.lower() in text for text in texts for secret in known):
@@ -78,14 +77,14 @@ _UNSEEN = bytes(range(0x21)) + b"\\\x7f"
 
 
 def _bare(text: str) -> bytes:
-    """Return the letters, digits and marks of ASCII in a text, all small and unescaped."""
+    """Return the printable ASCII characters of a text, in lower case and unescaped."""
     if "\\u" in text:
         text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
     return text.encode("ascii", "ignore").translate(_SMALL, _UNSEEN)
 
 
 def _is_unmistakable(secret: str) -> bool:
-    """Return whether it cannot be a plain word: it is long, or mixes letters and digits."""
+    """Return True if it cannot be an ordinary word: it is long, or mixes letters and digits."""
     if len(secret) >= _UNMISTAKABLE:
         return True
     is_mixed = any(map(str.isdigit, secret)) and any(map(str.isalpha, secret))
@@ -94,7 +93,7 @@ def _is_unmistakable(secret: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _disguised(secret: str) -> re.Pattern[str]:
-    """Match a secret in letters of any case, escaped, and with others between that nobody sees."""
+    """Match a secret in any case, with escapes, and with invisible characters in between."""
     between = r"(?:[^\x21-\x7e]|\\+u(?:200[b-f]|206[0-4]|feff|00ad|00a0)){0,999}"
     letters = (rf"\\*(?:{re.escape(letter)}|u{ord(letter):04x})" for letter in secret)
     return re.compile(between.join(letters), re.IGNORECASE)
@@ -102,5 +101,5 @@ def _disguised(secret: str) -> re.Pattern[str]:
 
 def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:
     """``text`` masked, as one line of at most ``limit`` characters: see `pairmill.plain`."""
-    text = text[: limit * 20]  # what a hostile server sends is not worth a long search
+    text = text[: limit * 20]  # do not search long in what a hostile server sends
     return as_line(mask(text, secrets), limit)

@@ -12,7 +12,8 @@ from pairmill.output.trainer_lines import trainer_section
 from pairmill.records import digest
 
 if TYPE_CHECKING:
-    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_summary import ExportSummary
     from pairmill.output.formats.format import Format
     from pairmill.output.leak import Leak
 
@@ -31,6 +32,7 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         rejections=summary.dropped,
         counts=summary.counts,
         languages=summary.origins.languages,
+        origins=summary.origins,
         finished=True,
     )
     layout = Layout(
@@ -43,7 +45,6 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
     )
     content = digest(*(file.sha256 for files in summary.files.values() for file in files))
     sections = (
-        summary.origins.section(),
         _splits(summary, options),
         _open_book(summary),
         _marks(summary, options),

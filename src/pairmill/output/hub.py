@@ -51,9 +51,9 @@ class HubTarget:
 
     Attributes:
         repo: ``OWNER/NAME``.
-        is_public: Whether it is, or is to be made, readable for everybody.
-        exists: Whether it is there already, with an earlier export or without any file.
-        replaces: How many files of an earlier export stand there.
+        is_public: True if it is, or will be, public.
+        exists: True if it exists already, with an earlier export or empty.
+        replaces: Number of files of an earlier export.
     """
 
     repo: str
@@ -70,23 +70,24 @@ def check_repo_name(repo: str) -> None:
     """
     if not _REPO.fullmatch(repo) or ".." in repo or "--" in repo or repo.endswith(".git"):
         raise UsageError(
-            f"--push-to-hub: '{plain(repo, 100)}' is no repository; give OWNER/NAME, in letters,"
+            f"--push-to-hub: '{plain(repo, 100)}' is not a repository name; give OWNER/NAME, in"
+            f" letters,"
             " digits and single - _ ."
         )
 
 
 def look_at_hub(repo: str, *, public: bool = False) -> HubTarget:
-    """Look, before anything is made, at whether an export may go to a repository.
+    """Check, before anything is written, whether an export may be pushed to a repository.
 
     Args:
         repo: ``OWNER/NAME``; it may be missing yet.
-        public: Whether everybody may read it.
+        public: Whether it may be public.
 
     Raises:
-        UsageError: The name is none, or the extra ``hub`` is missing.
-        ConfigError: There is no token, or the hub refuses it.
-        FolderError: The repository holds something that is no export of pairmill, or is public
-            although ``public`` was not asked for.
+        UsageError: The name is invalid, or the extra ``hub`` is missing.
+        ConfigError: The token is missing or refused.
+        FolderError: The repository holds something other than an export of pairmill, or is public
+            without ``public``.
         HubError: The hub cannot be reached.
     """
     check_repo_name(repo)
@@ -103,12 +104,12 @@ def look_at_hub(repo: str, *, public: bool = False) -> HubTarget:
     names = {item.rfilename for item in found.siblings or ()} - _HARMLESS
     if names and MANIFEST not in names:
         raise FolderError(
-            f"{repo} on the hub holds {len(names):,} files and is no export of pairmill; name"
+            f"{repo} on the hub holds {len(names):,} files and is not an export of pairmill; name"
             " another repository"
         )
     if not found.private and not public:
         raise FolderError(
-            f"{repo} on the hub is public; say --public to push there, or name another repository"
+            f"{repo} on the hub is public; add --public to push there, or name another repository"
         )
     return HubTarget(repo, not found.private, exists=True, replaces=len(names))
 
@@ -205,11 +206,11 @@ def _refusal(hub: Any, repo: str, error: Any) -> PairmillError:
     status = getattr(response, "status_code", 0)
     said = _said(hub, getattr(error, "server_message", None) or error)
     if status == _REFUSED:
-        return ConfigError(f"the hub does not know the token (HTTP 401): {_HOW_TO_LOG_IN}")
+        return ConfigError(f"the hub rejects the token (HTTP 401): {_HOW_TO_LOG_IN}")
     if status in {_FORBIDDEN, _MISSING}:
         return ConfigError(
-            f"the token may not write to {repo} (HTTP {status}): {said}; make one that may, or"
-            " name a repository of yours"
+            f"the token may not write to {repo} (HTTP {status}): {said}; create a token that can,"
+            f" or name a repository of your own"
         )
     again = "; try again later" if status == _TOO_MANY or status >= _SERVER else ""
     return HubError(f"the hub refused {repo} (HTTP {status}): {said}{again}")

@@ -1,6 +1,6 @@
 """Words, stems and the prepared view of a text: computed once, shared by all checks.
 
-Two kinds of script are told apart. Where words stand between spaces, a token is a folded word. In
+Two kinds of script are told apart. Where words are between spaces, a token is a folded word. In
 Chinese, Japanese, Thai, Lao, Khmer and Burmese each character is a token of its own, so that every
 n-gram of tokens is a character n-gram there, and nothing needs a dictionary.
 """
@@ -14,7 +14,6 @@ from functools import cached_property
 from operator import add
 from typing import TYPE_CHECKING
 
-from pairmill.quality.digits import find_numbers
 from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ __all__ = [
     "Trigram",
     "content_stem",
     "count_words",
+    "find_numbers",
     "is_spaceless",
     "join",
     "key",
@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 Trigram = tuple[str, str, str]
+
+_ZEROS = bytes.maketrans(string.digits.encode(), b"0" * len(string.digits))
+_NUMBER = re.compile(rb"00*(?:[.,:]00*)*")  # begins with one byte, so that the search can leap
 
 _SPACELESS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -76,7 +79,7 @@ class Prepared:
         text: As given.
         words: Folded tokens in order.
         vocabulary: The same, each once.
-        language: Two-letter code, or None where unknown.
+        language: Two-letter code, or None if unknown.
         spaceless: How many of the words are characters of a script without spaces.
     """
 
@@ -165,7 +168,7 @@ def count_words(prepared: Prepared) -> int:
 def tokens_per_word(prepared: Prepared) -> float:
     """Return how many tokens correspond to one English word, to scale limits on runs of words.
 
-    1 where words are tokens. Measured on parallel text: what 25 words say in English takes some
+    1 if words are tokens. Measured on parallel text: what 25 words say in English takes some
     40 characters in Chinese and 130 in Thai.
     """
     if 2 * prepared.spaceless <= len(prepared.words):
@@ -284,3 +287,12 @@ class _Stems(dict[str, str]):
 
 
 _STEMS = _Stems()
+
+
+def find_numbers(text: str) -> list[tuple[int, int]]:
+    """Return start and end of each number: digits, also with ``.``, ``,`` or ``:`` between them.
+
+    Every ASCII digit lies in one of them; digits of other scripts do not count.
+    """
+    zeros = text.encode("ascii", "replace").translate(_ZEROS)  # one byte per character
+    return [found.span() for found in _NUMBER.finditer(zeros)]

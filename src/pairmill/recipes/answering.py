@@ -29,6 +29,7 @@ class Answers(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "answers"
+    items_are_pairs: ClassVar[bool] = False
     answers: list[NumberedAnswer]
 
 
@@ -49,7 +50,7 @@ def question(
 
 
 def by_number(answers: Answers, count: int) -> list[str | None]:
-    """Return the answer to each of the requests, in order; None where one is missing."""
+    """Return the answer to each of the requests, in order; None if one is missing."""
     found: dict[int, str] = {}
     for item in answers.answers:
         found.setdefault(item.number, item.answer)

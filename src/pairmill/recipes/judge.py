@@ -94,6 +94,7 @@ class Ratings(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "ratings"
+    items_are_pairs: ClassVar[bool] = False
     ratings: list[Rating]
 
 
@@ -101,6 +102,7 @@ class ListedRatings(AnswerModel):
     """The whole reply to the first set of prompts."""
 
     items: ClassVar[str | None] = "ratings"
+    items_are_pairs: ClassVar[bool] = False
     schema_name: ClassVar[str | None] = "ratings"
     ratings: list[ListedRating]
 
@@ -202,7 +204,7 @@ class Judge:
         chunk: Chunk,
         ask: Ask,
     ) -> None:
-        """Rate the pairs once more, one of them with a fault that the judge ought to find.
+        """Rate the pairs again, one of them with a fault that the judge ought to find.
 
         The others and its position stay the same, so that only the fault (or the passage) differs.
         """
@@ -226,7 +228,7 @@ class Judge:
         """Ask for ratings; None for each pair that the reply leaves out, or all if it is invalid.
 
         An invalid reply is never repaired, since a model that does not see the pairs would make
-        ratings up; the question is asked once more instead.
+        ratings up; the question is asked again instead.
         """
         question = self._question(exhibits, chunk, seed)
         try:

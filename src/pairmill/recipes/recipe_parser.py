@@ -15,7 +15,7 @@ from pairmill.errors import ConfigError, RejectedError
 from pairmill.quality.thresholds import override
 from pairmill.recipes.answer_fields import AnswerField, object_of, parse_answer
 from pairmill.recipes.draws import Draw, parse_draws
-from pairmill.recipes.located import Entry, nearest, parse_yaml
+from pairmill.recipes.located_yaml import Entry, nearest, parse_yaml
 from pairmill.recipes.recipe_file import (
     FENCED,
     ORIGIN_FIELDS,
@@ -363,7 +363,7 @@ class _Parser:
         if entry is None:
             return {}
         if not entry.is_mapping:
-            if entry.text() not in {"off", "false"}:
+            if entry.is_list or entry.text() not in {"off", "false"}:
                 raise entry.fault("needs 'check: policy' lines, or off")
             self._note("checks", "off")
             return None

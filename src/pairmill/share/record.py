@@ -1,8 +1,8 @@
 """The shared object's content: who may use which part of a quota, and who was given how much money.
 
-Pure values. Two sums hold in every record that is ever written: the shares of one scope are at most
-1 together, and what all accounts were allowed is at most the cap. A member that wants more takes
-what is free; it never takes what another one holds.
+Pure values. Two sums hold in every record: the shares of one scope add up to at most 1, and the
+allowances of all accounts to at most the cap. A member that wants more takes free capacity, never
+what another member holds.
 """
 
 from __future__ import annotations
@@ -182,9 +182,7 @@ def decode(data: bytes | None, where: str) -> ShareRecord:
     try:
         found = msgspec.json.decode(data, type=ShareRecord)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise FolderError(
-            f"{where}: holds something else than a quota that is shared; name another place"
-        ) from None
+        raise FolderError(f"{where}: does not hold a shared quota; name another place") from None
     if found.format != FORMAT:
         raise FolderError(f"{where}: was made by a newer pairmill")
     return found
@@ -207,6 +205,7 @@ def check_caps(
         }
         name = next(name for name, (one, other) in names.items() if one != other)
         raise ConfigError(
-            f"{where}: the others that share it have another {name}; give all of them the same"
+            f"{where}: the other runs that share it have a different {name}; use the same in all"
+            f" of them"
         )
     record.cap_picodollars, record.cap_tokens = caps

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from pairmill.errors import ConfigError
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.faults import CONNECTION_FAULTS, check_fault
+from pairmill.simulator.rng import Rng
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +57,7 @@ class When:
         model, key: The model that is asked for; the key that is sent.
         parameter: Dotted path of a field of the request's body (``response_format.type``) that is
             there; ``value``, ``not_value``, ``above`` and ``below`` say more of its value.
-        schema_keyword: A keyword that stands anywhere in the JSON schema of the request.
+        schema_keyword: A keyword that occurs anywhere in the JSON schema of the request.
         role: A message has this role.
         alternating: Whether user and assistant turns alternate, with no other role among them.
         thinks: Whether the model would think (see ``Thinking``).
@@ -167,7 +167,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What conditions look at. ``request`` is None where the path is none of chat completions."""
+    """What conditions look at. ``request`` is None if the path is none of chat completions."""
 
     path: str
     key: str
@@ -228,7 +228,7 @@ class RuleBook:
             return True
         name = facts.number if facts.request is None else facts.request.digest
         mixed = name ^ (facts.attempt * 0x5851F42D4C957F2D) ^ ((index + 1) * 0xD1342543DE82EF95)
-        return Dice(mixed).share() < when.share
+        return Rng(mixed).share() < when.share
 
 
 def lookup(data: Any, path: str) -> Any:
@@ -275,7 +275,7 @@ def _about_chunk(when: When, facts: CallFacts, seed: int) -> bool:
             return False
     if when.chunk_share is None:
         return True
-    return facts.chunk > 0 and Dice(facts.chunk_digest ^ seed).share() < when.chunk_share
+    return facts.chunk > 0 and Rng(facts.chunk_digest ^ seed).share() < when.chunk_share
 
 
 def _about_request(when: When, request: ChatRequest | None) -> bool:

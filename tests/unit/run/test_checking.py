@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support.asks import KETTLES, ScriptedAsk, make_chunk
-from tests.support.deadly_checker import POISON
+from tests.support.deadly_checker import POISON, SLEEP
 from tests.unit.quality.languages import TEXTS
 
 from pairmill.errors import RejectedError, StoppedError
@@ -25,7 +25,7 @@ from pairmill.records import Message, Pair
 from pairmill.run.checking import Checkers
 from pairmill.run.checking_process import checks_as_data, checks_of
 from pairmill.simulator.content import draft_pairs
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 from pairmill.sources.processes import Process
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def bench() -> Iterator[Bench]:
     bench.checkers.close()
 
 
+def look_often(bench: Bench) -> None:
+    """Let two minutes pass for those who look at the processes."""
+    for _ in range(25):
+        bench.checkers._look()
+
+
 @dataclass(frozen=True)
 class Around(NullContext):
     checkers: Checkers | None = None
@@ -102,7 +108,7 @@ class Around(NullContext):
 def faulty_pairs(draw: random.Random, code: str) -> tuple[Chunk, list[Pair], Pair]:
     """A chunk, pairs of which some have faults or are twins, and what one is written anew as."""
     texts = TEXTS[code]
-    drafts = draft_pairs(texts.passage, 3, Dice(draw.randrange(1000)))
+    drafts = draft_pairs(texts.passage, 3, Rng(draw.randrange(1000)))
     pairs = [(it.instruction, it.answer, it.evidence) for it in drafts]
     pairs += [(texts.instruction, texts.answer, ""), (texts.instruction, texts.answer, "")]
     pairs += [(texts.pointing_instructions[0], texts.answer, ""), ("Why?", texts.passage, "")]
@@ -156,6 +162,42 @@ async def test_jobs_of_a_process_that_is_killed_are_judged_by_the_next(bench: Be
     assert all(len(reply.verdicts) == 1 for reply in replies)
     assert bench.told == ["the process that checks was killed (signal 9); it is started again"]
     assert len(bench.processes) == 2
+
+
+async def test_jobs_of_a_process_that_hangs_are_judged_by_the_next(bench: Bench) -> None:
+    await bench.warm_up()
+    (process,) = bench.processes
+    look_often(bench)
+    await bench.check()
+    assert len(bench.processes) == 1  # it has no work
+    os.kill(process._child.pid, signal.SIGSTOP)
+    waiting = [asyncio.create_task(bench.check(f"{KETTLES} {at}")) for at in range(100)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)  # this one helps
+    look_often(bench)
+    replies = await asyncio.wait_for(asyncio.gather(*waiting), 60)
+    assert all(len(reply.verdicts) == 1 for reply in replies)
+    assert bench.told == [
+        "the process that checks answered nothing for 120 s; it is started again",
+    ]
+    assert process._child.poll() is not None
+
+
+async def test_what_hangs_process_after_process_is_rejected_alone() -> None:
+    bench = Bench("tests.support.deadly_checker")
+    try:
+        await bench.warm_up()
+        texts = [f"{KETTLES} {at}" + f" {SLEEP}" * (at == 3) for at in range(6)]
+        waiting = [asyncio.create_task(bench.check(text)) for text in texts]
+        while not waiting[3].done():
+            await asyncio.sleep(0.2)
+            if not bench.checkers._unproven:  # it has begun
+                look_often(bench)
+        replies = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
+        failed = [at for at, reply in enumerate(replies) if isinstance(reply, BaseException)]
+        assert failed == [3]
+        assert "answered nothing for 120 s, 3 times with it alone" in str(replies[3])
+    finally:
+        bench.checkers.close()
 
 
 async def test_where_processes_are_slower_than_this_one_it_helps_them(bench: Bench) -> None:

@@ -22,14 +22,14 @@ from pairmill.llm.providers.outgoing import make_client
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Mode, Provider, ProviderReply
     from pairmill.records import Message, Request
 
 __all__ = ["SavedPrompts"]
 
 _MOST_FILES = 8  # some 23 KB a token each, with the embedded model
-_STAND_IN = "§"  # stands where the question follows; no question begins with it
+_STAND_IN = "§"  # placeholder for the question; no question begins with it
 
 
 class SavedPrompts:
@@ -93,7 +93,7 @@ class SavedPrompts:
         self._files[key] = name
 
     async def _restore(self, messages: Sequence[Mapping[str, str]]) -> bool:
-        """Restore the state that this prompt was saved in; False where it was not."""
+        """Restore the state that this prompt was saved in; False if it was not."""
         key = _digest(messages)
         name = self._files.pop(key, None)
         if name is None:

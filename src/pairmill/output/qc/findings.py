@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pairmill.output.qc.metrics import Hit
-    from pairmill.output.qc.read import Pairs, Record
+    from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
-    from pairmill.output.qc.shapes import Place
+    from pairmill.output.record import Place, Record
 
 __all__ = ["clean", "finding_rows", "parse_keys", "write_findings"]
 
@@ -31,7 +31,7 @@ _EXCERPT_CHARS = 200
 
 
 def finding_rows(report: Report, pairs: Pairs) -> Iterator[dict[str, Any]]:
-    """Every finding of every figure, worst figures first: where it stands, what, and an excerpt.
+    """Every finding of every figure, worst figures first: where it is, what, and an excerpt.
 
     Personal data and secrets are replaced in the excerpts.
     """
@@ -128,7 +128,7 @@ def clean(
         StorageError: The disk refused.
     """
     if target.exists():
-        raise UsageError(f"{target} is there already; name a new place for --clean")
+        raise UsageError(f"{target} already exists; give --clean a new place")
     out: set[Place] = set(pairs.bad)
     for metric in report.metrics:
         if metric.key in keys:

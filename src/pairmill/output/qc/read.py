@@ -17,15 +17,8 @@ import orjson
 
 from pairmill.errors import ConfigError, InputError
 from pairmill.output.marks.overlay import Marks, RecordMarks
-from pairmill.output.qc.shapes import (
-    SPLITS,
-    Fields,
-    PairRow,
-    Place,
-    read_record,
-    to_pair,
-    unread_fields,
-)
+from pairmill.output.qc.shapes import SPLITS, Fields, PairRow, read_record, to_pair, unread_fields
+from pairmill.output.record import Place, Record
 from pairmill.output.sample import Reservoir
 
 if TYPE_CHECKING:
@@ -36,7 +29,6 @@ __all__ = [
     "Fields",
     "PairRow",
     "Pairs",
-    "Record",
     "data_files",
     "read_pairs",
     "records_in",
@@ -56,22 +48,6 @@ _USUAL = Fields()
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One record of a file.
-
-    Attributes:
-        value: Parsed; None where the line is no JSON.
-        split: What its file or the key above it says.
-        raw: Its line as it stands, or None where the container has no lines.
-    """
-
-    value: Any
-    split: str | None
-    place: Place
-    raw: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Pairs:
     """Result of reading.
 
@@ -79,7 +55,7 @@ class Pairs:
         rows: The pairs, in their order.
         unreadable: How many records held none.
         notes: One line each on what was left unread, and why.
-        bad: Where the unreadable records stand.
+        bad: Where the unreadable records are.
         is_sample: There are more pairs than these.
     """
 
@@ -100,19 +76,19 @@ def read_pairs(
     most: int | None = None,
     seed: int = 0,
 ) -> Pairs:
-    """Read a dataset into memory, whole, or as many of its pairs as are wanted.
+    """Read a dataset, or a sample of its pairs, into memory.
 
     Args:
         path: A file, or a folder of them.
-        fields: Names of the fields, where they are not the usual ones.
-        progress: Told now and then how many records were read.
-        marks: What people decided: rejected pairs are left out, edited ones have their new texts.
-        more: Further records, which stand elsewhere.
-        most: Keep so many pairs at most, chosen at random, in their order; None: all.
+        fields: Names of the fields, if they are not detected.
+        progress: Called periodically with the number of records read.
+        marks: Decisions of people: rejected pairs are left out, edited ones have their new texts.
+        more: Further records.
+        most: Maximum number of pairs, a random sample in order; None: all.
         seed: Of that choice.
 
     Raises:
-        InputError: Nothing is there, it cannot be read, or no record holds a pair.
+        InputError: The path is missing or unreadable, or no record holds a pair.
         ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
     """
     chosen: Reservoir[tuple[int, PairRow]] = Reservoir(sys.maxsize if most is None else most, seed)
@@ -174,6 +150,9 @@ def _notes(
     choices = sum(row.is_choice for row in rows)
     if choices:
         yield f"of {choices:,} preferences the chosen answer is judged, the rejected one is not"
+    thoughts = sum(row.has_thought for row in rows)
+    if thoughts:
+        yield f"the thoughts before the replies of {thoughts:,} records were not judged"
     for name, count in sorted(unread.items()):
         if count >= _MANY * len(rows):
             yield f"field '{name}' was not read"

@@ -17,7 +17,8 @@ from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
 from pairmill.output.marks.rescue import row_of_reject
-from pairmill.output.qc.shapes import Fields, Place, read_record
+from pairmill.output.qc.shapes import Fields, read_record
+from pairmill.output.record import Place
 from pairmill.output.report.items import foreign_item, pair_item, reject_item
 from pairmill.output.view.indexer import JUDGED
 from pairmill.output.view.judging import JUDGE_NOW
@@ -118,7 +119,7 @@ class Viewer:
 
         Raises:
             InputError: There is no such pair.
-            GoneError: It does not stand any more where it stood.
+            GoneError: It is no longer where it was.
         """
         found = self._find(number)
         value, mark = self._value(found), self._mark(found)
@@ -139,10 +140,10 @@ class Viewer:
 
         Raises:
             InputError: There is no such pair, or the dataset is no run.
-            GoneError: It does not stand any more where it stood.
+            GoneError: It is no longer where it was.
         """
         if not self._job.is_run:
-            raise InputError("only a run of pairmill knows how its pairs came about")
+            raise InputError("only a run folder records how its pairs were made")
         found = self._find(number)
         value = self._value(found)
         told = explain_row(
@@ -173,7 +174,9 @@ class Viewer:
             for place in found:
                 self._check_is_pair(place)
         keys = [place.key for place in found]
-        self._desk.add(new_action(cast("Decision", action), keys, note=note, where=where))
+        figures = self._measured(found[0]) if action == "accept" and len(found) == 1 else {}
+        given = {"note": note, "where": where} | figures
+        self._desk.add(new_action(cast("Decision", action), keys, **given))
         return {"pairs": [self._item(place) for place in found]} | self._after(len(keys))
 
     def decide_all(self, action: str, wanted: Filter, expected: int) -> dict[str, Any]:
@@ -189,10 +192,10 @@ class Viewer:
             raise InputError("a note is about one pair")
         self._desk.refresh()
         if self._index.count(wanted) != expected:
-            raise StaleError("the pairs that are found have changed; look at them again")
+            raise StaleError("the pairs found have changed; look at them again")
         keys = list(dict.fromkeys(self._index.keys(wanted)))
         if not keys:
-            raise InputError("nothing among these can be decided about")
+            raise InputError("none of these can be marked")
         where = wanted.describe() or "all"
         self._desk.add(new_action(cast("Decision", action), keys, where=where))
         return self._after(len(keys))
@@ -202,7 +205,7 @@ class Viewer:
 
         Raises:
             InputError: There is no such pair, or nothing can be edited there.
-            GoneError: It does not stand any more where it stood.
+            GoneError: It is no longer where it was.
             PairmillError: The file of marks cannot be written.
         """
         found = self._find(number)
@@ -252,16 +255,25 @@ class Viewer:
         if self._job.is_run:
             key = reject_key(data) if found.is_reject else str(value.get("id"))
             if key != found.key:
-                raise GoneError(f"{found.path}: another pair stands there now")
+                raise GoneError(f"{found.path}: another pair is there now")
         return value
 
     def _check_is_pair(self, found: Found) -> None:
         """Raise InputError for an entry of ``rejected/`` from which no pair can be read."""
         if found.is_reject and row_of_reject(self._value(found), found.key) is None:
             raise InputError(
-                "no pair can be read from this entry of rejected/: it can have a note, and nothing"
-                " else"
+                "this entry of rejected/ holds no readable pair: it can only have a note"
             )
+
+    def _measured(self, found: Found) -> dict[str, Any]:
+        """Measure a dropped pair that the run dropped unmeasured; {} if nothing can be told."""
+        if not (found.is_reject and self._job.is_run):
+            return {}
+        row = row_of_reject(self._value(found), found.key)
+        if row is None or row["grounding"] is not None:
+            return {}
+        told = check_edit(row, self._chunk(found.chunk_id), self._settings)
+        return {name: told[name] for name in ("grounding", "support") if name in told}
 
     def _texts(self, value: dict[str, Any]) -> list[dict[str, Any]]:
         row = None if self._job.is_run else read_record(value, Fields(), None, Place())
@@ -298,7 +310,7 @@ class Viewer:
             place = Place(found.path, found.line)
             record = read_record(changed, Fields(), None, place)
             if record is None:
-                raise GoneError("holds no pair any more")
+                raise GoneError("no longer holds a pair")
             language = found.language or ""
             item = foreign_item(record, found.number, findings, mark, language=language)
         return item | {"can_decide": True, "has_story": self._job.is_run}

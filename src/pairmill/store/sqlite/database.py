@@ -112,7 +112,7 @@ def check_sums(connection: sqlite3.Connection, path: Path) -> None:
     if told != held:
         raise FolderError(
             f"{path}: the ledger tells of {told:,} finished units and holds {held:,}"
-            f" (ledger.db and ledger.db-wal of different days?); {rebuild_hint(path)}"
+            f" (ledger.db and ledger.db-wal from different times?); {rebuild_hint(path)}"
         )
 
 
@@ -160,7 +160,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_schema")
     except sqlite3.OperationalError:
         # On a read-only medium SQLite cannot make the shared-memory file that WAL wants. With no
-        # WAL beside it the database is whole as it stands, and nobody can change it.
+        # WAL beside it the database is whole as it is, and nobody can change it.
         connection.close()
         if path.with_name(f"{path.name}-wal").exists():
             raise

@@ -4,8 +4,8 @@ A row does not carry its unit's id. It carries its chunk's, and a unit is its ch
 and settings; so with the identities of the recipes that were ever used in the folder, each row's
 unit can be named, and the row's own id proves it. What cannot be named is kept, counted, and said.
 
-Where a run went on with a ledger older than its shards, units stand twice. The first time counts:
-later rows of the same unit are taken out, and their shard is written anew without them.
+Where a run went on with a ledger older than its shards, units are twice. The first time counts:
+later rows of the same unit are taken out, and their shard is written again without them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pairmill.store.folder import RunFolder
+    from pairmill.store.paths import FolderPaths
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -73,12 +73,12 @@ class Rebuilt:
     """Contents of the new ledger, and problems of its sources.
 
     Attributes:
-        pairs: Rows that stand in the shards.
+        pairs: Rows that are in the shards.
         units: Units that count as finished.
         answers: Bought answers that could be read out of the old ledger.
         unnamed: Pairs whose unit cannot be named: begun under settings that nobody noted.
-        doubles: Lines taken out because their unit, or reject, stands in an earlier place.
-        is_kept: The old ledger stands beside the new one.
+        doubles: Lines taken out because their unit, or reject, is in an earlier place.
+        is_kept: The old ledger is beside the new one.
         damaged: Published shards with lines that are no rows, as plain lines for people.
         cut: Lines taken off the ends of open shards, since they may be of half a unit.
         bill: Model to calls, prompt tokens and completion tokens, as far as the lines tell.
@@ -96,9 +96,10 @@ class Rebuilt:
 
 
 def rebuild(
-    folder: RunFolder,
+    folder: FolderPaths,
     identities: Sequence[str],
     *,
+    version: str,
     files: Files = DISK,
     strict: bool = False,
     others: Sequence[Path] = (),
@@ -110,6 +111,7 @@ def rebuild(
     Args:
         folder: Locked, from ``lock_folder``.
         identities: Of every recipe and settings that may have been used in it.
+        version: Of pairmill, for the new ledger.
         files: The operations on the disk.
         strict: Refuse if there are pairs whose unit cannot be named.
         others: Further ledgers whose answers and charges count, as of parts that are merged.
@@ -128,7 +130,7 @@ def rebuild(
             rebuilt.cut += _close(folder, path, files)
     building = folder.ledger.with_name(f"{folder.ledger.name}.rebuilt")
     chain = _next_chain(folder, old)
-    create(building, folder.version, chain)
+    create(building, version, chain)
     place = building.absolute()  # a relative name may look like a URI
     with explained(building), closing(sqlite3.connect(place, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous = FULL")
@@ -156,18 +158,18 @@ def _by_number(path: Path) -> tuple[int, str]:
     return shard_number(path.name) or 0, path.name
 
 
-def _next_chain(folder: RunFolder, old: Path) -> LedgerChain:
+def _next_chain(folder: FolderPaths, old: Path) -> LedgerChain:
     """Return the new ledger's place in the chain: after everything known of its folder."""
     seen = [chain for chain in (seen_chain(folder), read_old_chain(old)) if chain is not None]
     last = max(seen, key=lambda chain: chain.generation, default=None)
     return LedgerChain(last.id, last.generation + 1) if last else LedgerChain(new_chain_id())
 
 
-def _close(folder: RunFolder, path: Path, files: Files) -> int:
+def _close(folder: FolderPaths, path: Path, files: Files) -> int:
     """Cut an open shard back to whole units, publish it, and return the lines cut off.
 
     What its committed length was nobody knows any more. Of its last unit some lines may never have
-    been written, so that unit is asked, or found among the answers, once more.
+    been written, so that unit is asked, or found among the answers, again.
     """
     kind = path.name.partition("-")[0]
     number = shard_number(path.name) or 0
@@ -217,7 +219,7 @@ def _is_start_of(path: Path, published: Path) -> bool:
     return True
 
 
-def _free_number(folder: RunFolder, kind: str) -> int:
+def _free_number(folder: FolderPaths, kind: str) -> int:
     places = (folder.open_shards, folder.published(kind))
     names = [entry.name for place in places for entry in place.iterdir()]
     used = [shard_number(name) for name in names if name.startswith(f"{kind}-")]
@@ -235,7 +237,7 @@ class _Intake:
     def __init__(
         self,
         db: sqlite3.Connection,
-        folder: RunFolder,
+        folder: FolderPaths,
         identities: Sequence[str],
         rebuilt: Rebuilt,
         files: Files,
@@ -247,7 +249,7 @@ class _Intake:
         self._files = files
 
     def take(self, path: Path, kind: str) -> None:
-        """Enter one shard, after taking out what stands in an earlier place."""
+        """Enter one shard, after taking out what is in an earlier place."""
         doubles: list[tuple[int, int]] = []
         for lines in _same_chunk(path):
             if kind == "train":
@@ -272,7 +274,7 @@ class _Intake:
         self._db.execute("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def _new_rejects(self, lines: list[_Line], doubles: list[tuple[int, int]]) -> list[Row]:
-        """Return the rejects that stand nowhere before, but for the time; note the others."""
+        """Return the rejects that are nowhere before, but for the time; note the others."""
         kept: list[Row] = []
         for row, start, end in lines:
             told = orjson.dumps({**row, "created": None}, option=orjson.OPT_SORT_KEYS)
@@ -307,7 +309,7 @@ class _Intake:
     ) -> list[_Line]:
         """Return the lines that count; note the others as doubles.
 
-        Of a unit that stands in an earlier place all rows go, not only those with a twin: two
+        Of a unit that is in an earlier place all rows go, not only those with a twin: two
         answers to one question may have given different numbers of pairs.
         """
         known = "SELECT 1 FROM units WHERE id = ? AND pairs > 0"
@@ -339,7 +341,7 @@ def _same_chunk(path: Path) -> Iterator[list[_Line]]:
 def _write_without(
     path: Path, temporary: Path, doubles: list[tuple[int, int]], files: Files
 ) -> None:
-    """Replace a published shard by one without some of its lines, in one step."""
+    """Replace a published shard by one without some of its lines, atomically."""
     try:
         fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
@@ -429,7 +431,7 @@ def _bill(olds: Sequence[Path], rebuilt: Rebuilt) -> list[tuple[str, int, int, i
     return [(model, *counts) for model, counts in bill.items()]
 
 
-def _exchange(folder: RunFolder, building: Path, kept: Path, files: Files) -> bool:
+def _exchange(folder: FolderPaths, building: Path, kept: Path, files: Files) -> bool:
     """Put the new ledger in its place. A kill in between leaves none, and the old one beside it.
 
     Returns whether there is an old one beside it.

@@ -24,7 +24,7 @@ _UNIT = """(
     attempts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL) WITHOUT ROWID"""
 
-# ``chunks`` says under which rowids a chunk's answers stand.
+# ``chunks`` says under which rowids a chunk's answers are.
 _CHUNK = "(id BLOB, answer INTEGER, PRIMARY KEY (id, answer)) WITHOUT ROWID"
 
 _SINCE_FORMAT_2 = f"""
@@ -79,7 +79,7 @@ INSERT INTO chunks SELECT chunk, rowid FROM answers ORDER BY chunk;
 DROP INDEX answers_by_chunk;
 PRAGMA user_version = {FORMAT};
 COMMIT;
-"""  # noqa: S608
+"""
 _FORMAT_1_AS_TODAY = """
 CREATE TEMP VIEW fresh_units AS SELECT * FROM units WHERE false;
 CREATE TEMP VIEW recent_units AS SELECT * FROM units WHERE false;

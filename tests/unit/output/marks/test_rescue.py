@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import InputError
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.check_dataset import check_dataset
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.export_summary import summary_lines
 from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.marks.overlay import RESCUED, read_marks, reject_key
 from pairmill.output.marks.rescue import rescued_rows, row_of_reject
-from pairmill.output.qc.inputs import check_dataset
 from pairmill.output.report.folder import report_on
 from pairmill.output.split import Shares
 from pairmill.recipes.refine import raw_pair
@@ -83,6 +84,29 @@ def test_what_the_checks_dropped_can_be_read_back_whole() -> None:
     row = row_of_reject(entry(1, raw_pair(text)), "rejected-1")
     assert row is not None
     assert row["task"] == "text"
+
+
+def test_a_rescued_row_has_the_figures_that_were_measured(
+    tmp_path: Path, run_folder: Callable[..., Path], row: Callable[..., dict[str, Any]]
+) -> None:
+    folder = run_folder([row(at) for at in range(2)])
+    keys = with_rejects(
+        folder,
+        entry(1, raw_pair(PAIR), grounding=0.25, support=0.5),
+        entry(2, raw_pair(PAIR)),
+        entry(3, raw_pair(PAIR)),
+        entry(4, raw_pair(PAIR), grounding="1", support=7),  # anyone may have written the line
+    )
+    mark(folder, "accept", keys[:1], grounding=0.9)  # the run's own figure stands
+    mark(folder, "accept", keys[1:2], grounding=0.75, support=0.5)  # measured at that moment
+    mark(folder, "accept", keys[2:])
+    found = {row["id"]: row for row, _ in rescued_rows(folder, read_marks(folder))}
+    told = [(found[key]["grounding"], found[key]["support"]) for key in keys]
+    assert told == [(0.25, 0.5), (0.75, 0.5), (None, None), (None, None)]
+    mark(folder, "reject", keys[1:2])
+    mark(folder, "accept", keys[1:2])
+    rows = {row["id"]: row for row, _ in rescued_rows(folder, read_marks(folder))}
+    assert rows[keys[1]]["grounding"] is None  # of the former decision
 
 
 @pytest.mark.parametrize(

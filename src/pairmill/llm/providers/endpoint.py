@@ -1,0 +1,257 @@
+"""Address and key of calls: determined once, before anything is sent."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pairmill.errors import ConfigError, Kind
+from pairmill.llm.providers.dialect import Refusal
+from pairmill.llm.providers.profile import (
+    GENERIC,
+    ProviderProfile,
+    RequestOptions,
+    fill_in,
+    find_profile,
+    load_profile,
+    request_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pairmill.config import PoolSettings, Settings
+
+__all__ = ["DEFAULT_BASE_URL", "Endpoint", "Secret", "address_hint", "refusal_hint", "resolve"]
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_URL_VARIABLE = "OPENAI_BASE_URL"
+_KEY_VARIABLE = "OPENAI_API_KEY"  # the default of api_key_env
+
+
+class Secret:
+    """A text that is revealed only by name: neither by printing nor by pickling."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text itself; ``""`` if there is none."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)" if self._value else "Secret()"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written anywhere")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An OpenAI-compatible server.
+
+    Attributes:
+        base_url: Up to and with its ``/v1``, without a slash at the end.
+        key: What to authenticate with; empty for a server that wants none.
+        notice: One line that the user should see, or "".
+        profile: Whose words it speaks.
+        options: What the settings add to each call.
+        model: Which model is asked, where that is a part of the address.
+    """
+
+    base_url: str
+    key: Secret
+    notice: str = ""
+    profile: ProviderProfile = GENERIC
+    options: RequestOptions = RequestOptions()  # noqa: RUF009 (frozen)
+    model: str = ""
+
+    @property
+    def url(self) -> str:
+        """URL of calls."""
+        return self.profile.url(self.base_url, self.model, self.options.query)
+
+    def headers(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return the profile's headers and those of the settings, without the key.
+
+        Raises:
+            ConfigError: The profile's need a variable that is not set.
+        """
+        given = self.profile.headers
+        filled = {name: fill_in(text, environ, name) for name, text in given.items()}
+        return {**filled, **self.options.headers}
+
+    def key_header(self, key: str) -> tuple[str, str]:
+        """Name and value of the header that carries a key."""
+        return self.profile.auth_header, f"{self.profile.auth_prefix}{key}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if it is on this machine."""
+        return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def is_private(self) -> bool:
+        """True if it is on this machine or in a private network, judging by its name."""
+        return is_private_host(urlsplit(self.base_url).hostname or "")
+
+    @property
+    def place(self) -> str:
+        """Scheme, host and port, for people."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+def resolve(
+    settings: Settings, environ: Mapping[str, str], pool: PoolSettings | None = None
+) -> Endpoint:
+    """Find the endpoint that the settings mean, and its key in ``environ``.
+
+    Args:
+        settings: The run's.
+        environ: The environment.
+        pool: What is its own wins over the run's.
+
+    Raises:
+        ConfigError: The address is no http(s) address, carries a password, or a key is needed
+            and not there, or cannot be one; or there is no such provider.
+    """
+    named = (pool.provider if pool else None) or settings.provider
+    profile = load_profile(named) if named else None
+    base_url = _base_url(settings, pool, environ, profile)
+    if profile is None:
+        profile = find_profile(base_url)
+    host = urlsplit(base_url).hostname or ""
+    name = _key_variable(settings, pool, environ, profile)
+    key = environ.get(name, "").strip()
+    needs_key = not is_private_host(host) if profile.needs_key is None else profile.needs_key
+    if not key and needs_key and profile.key is None:
+        raise ConfigError(
+            f"{name} is not set: export it, or try the embedded model with --model local"
+        )
+    if not re.fullmatch(r"[\x21-\x7e]*", key):
+        raise ConfigError(f"{name} contains spaces or characters that no key has")
+    notice = ""
+    if base_url.startswith("http:") and not is_private_host(host):
+        notice = f"{host} is reached over plain http: the key and all texts can be read on the way"
+    return Endpoint(
+        base_url,
+        Secret(key),
+        notice,
+        profile,
+        request_options(settings, pool, environ),
+        (pool.model if pool else None) or settings.model,
+    )
+
+
+def _base_url(
+    settings: Settings,
+    pool: PoolSettings | None,
+    environ: Mapping[str, str],
+    profile: ProviderProfile | None,
+) -> str:
+    given = (pool.base_url if pool else None) or settings.base_url
+    if given:
+        return _checked(given, "base_url")
+    if profile is not None and profile.base_url:
+        return _checked(profile.base_url, f"provider {profile.name}: base_url")
+    return _checked(environ.get(_URL_VARIABLE, "").strip() or DEFAULT_BASE_URL, _URL_VARIABLE)
+
+
+def _key_variable(
+    settings: Settings,
+    pool: PoolSettings | None,
+    environ: Mapping[str, str],
+    profile: ProviderProfile,
+) -> str:
+    """Return the key's environment variable: from the settings, or the provider's usual one.
+
+    The usual variable of compatible servers still counts where the provider's own is not set.
+    """
+    if pool is not None and pool.api_key_env:
+        return pool.api_key_env
+    usual, own = settings.api_key_env, profile.api_key_env
+    if usual != _KEY_VARIABLE or not own:
+        return usual
+    is_there = environ.get(own, "").strip() or not environ.get(usual, "").strip()
+    return own if is_there else usual
+
+
+# The ends of other interfaces' addresses: Ollama, Anthropic, OpenAI's others, llama.cpp, TGI.
+_OTHER_ENDS = re.compile(
+    r"(?:/api(?:/(?:chat|generate|tags))?|(?:/v1)?/(?:messages|completions|responses|models|chat)"
+    r"|/generate(?:_stream)?|/completion)$"
+)
+
+
+def address_hint(endpoint: Endpoint, error: Exception) -> str:
+    """Return what may be wrong with an address if there is nothing, or no model, behind it.
+
+    "" for any other failure.
+    """
+    is_lost = getattr(error, "status", None) in {404, 405} and "model" not in str(error).lower()
+    if not is_lost and getattr(error, "kind", None) is not Kind.FOREIGN:
+        return ""
+    base = endpoint.base_url
+    path = urlsplit(base).path
+    bare = base.removesuffix(path) + _OTHER_ENDS.sub("", path)
+    if bare != base or not re.search(r"/(?:v\d|openai|api)", path):
+        return f"; is base_url {bare.removesuffix('/v1')}/v1?"
+    return f"; calls go to {endpoint.url}: is that where its chat completions are?"
+
+
+def refusal_hint(endpoint: Endpoint, error: Exception) -> str:
+    """Name the setting that sent a refused field, if it is one of the user's own."""
+    refusal = getattr(error, "refusal", None)
+    name = refusal.names(endpoint.options.body) if isinstance(refusal, Refusal) else None
+    return f"; it is set in request.body.{name}" if name else ""
+
+
+def _checked(url: str, origin: str) -> str:
+    wrong = f"{origin}: not an address such as https://host/v1 or http://host:8000/v1"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ConfigError(wrong) from None
+    if not good or any(char.isspace() or not char.isprintable() for char in url):
+        raise ConfigError(wrong)
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(
+            f"{origin}: holds a user name or password; put the key in the environment"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigError(
+            f"{origin}: ends with its path (such as /v1), without '?' or '#';"
+            " parameters such as api-version go into request.query"
+        )
+    return url.rstrip("/").removesuffix("/chat/completions")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_private_host(host: str) -> bool:
+    """Return whether it is on this machine or in its network, where keys are often not needed."""
+    if _is_loopback(host) or ("." not in host.strip("[]") and ":" not in host):
+        return True  # a bare name, such as a service of a compose file
+    if host.endswith((".local", ".internal", ".lan")):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return False
