@@ -16,18 +16,22 @@ from pairmill.sources.fences import fenced_ranges
 if TYPE_CHECKING:
     from collections import Counter
 
-__all__ = ["MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
+__all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
 
 MIN_WORDS = 40
 """A document with fewer words is no article. A CJK character counts as a word."""
 
-READING_VERSION = 3
+READING_VERSION = 4
 """Version of reading and cleaning.
 
 A text that an earlier version read differently has this number in ``Document.since``: in a folder
 that was begun with that version its chunks count as new, and are never paid for unasked. What
-version 3 removes from texts is only removed in folders that were begun with it.
+version 3 removes from texts is only removed in folders that were begun with it or
+a later one. Version 4 finds articles in pages otherwise.
 """
+
+FOLLOWED_SINCE = 3
+"""The first version of reading by which an input can be followed."""
 
 _FENCES_SINCE = 2
 _PARTS_SINCE = 3
