@@ -72,7 +72,7 @@ async def in_flight(call: Callable[[str], Awaitable[None]], todo: list[str], lim
 
 async def bare(url: str, limit: int, todo: list[str], wire: str) -> None:
     from pairmill.clock import SystemClock
-    from pairmill.llm.endpoint import Endpoint, Secret
+    from pairmill.llm.providers.endpoint import Endpoint, Secret
     from pairmill.llm.providers.provider import Mode
     from pairmill.recipes.answers import json_schema
     from pairmill.recipes.backtranslate import WrittenAnswer as Written

@@ -28,7 +28,7 @@ from pairmill.quality.support import support
 from pairmill.quality.text import key
 from pairmill.quality.thresholds import DEFAULT
 from pairmill.simulator.content import draft_pairs
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,7 +154,7 @@ def bundled() -> list[Unit]:
     settings = load(given={"inputs": (str(ARTICLES),), "output": "none"})
     units = []
     for number, chunk in enumerate(read_chunks(settings, lambda _: None)):
-        drafts = draft_pairs(chunk.text, PAIRS_PER_CHUNK, Dice(number))
+        drafts = draft_pairs(chunk.text, PAIRS_PER_CHUNK, Rng(number))
         pairs = tuple((draft.instruction, draft.answer, draft.evidence) for draft in drafts)
         units.append(Unit(chunk.text, chunk.title, chunk.language or "en", pairs))
     return units

@@ -27,7 +27,7 @@ from pairmill.quality.filters import inspect, prompt_terms
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
 from pairmill.quality.support import support
 from pairmill.simulator.content import draft_pairs, split_sentences
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def chunks(count: int) -> Iterator[tuple[str, str, list[tuple[str, str, str]]]]:
         text = " ".join(pool)
         pairs = [
             (it.instruction, it.answer, it.evidence)
-            for it in draft_pairs(text, PAIRS_PER_CHUNK, Dice(number))
+            for it in draft_pairs(text, PAIRS_PER_CHUNK, Rng(number))
         ]
         yield text, code, [_spoilt(one, pools, pairs, code, draw) for one in pairs]
 

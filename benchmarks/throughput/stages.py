@@ -25,7 +25,7 @@ from benchmarks import corpus
 from benchmarks.machine import describe, save, table
 
 from pairmill.chunking.clean import READING_VERSION, clean, tidy
-from pairmill.chunking.gates import Dropped, GateInput, judge
+from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.portions import pack, packed_of, unpack
@@ -113,7 +113,7 @@ def _round(path: Path, output: Path) -> dict[str, float]:
     clock = Stopwatch()
     read = clock.all("records to documents", read_documents(job, lambda _: None))
     tidied = clock.each("cleaning: characters, notices, parts", lambda it: tidy(it.text), read)
-    inputs = [GateInput(it.text, it.link_chars, job.min_words) for it in tidied]
+    inputs = [FilterInput(it.text, it.link_chars, job.min_words) for it in tidied]
     clock.each("cleaning: gates", lambda it: judge(it, READING_VERSION), inputs)
     cleaned = [clean(it, job.min_words) for it in read]
     documents = [it for it in cleaned if not isinstance(it, Dropped)]

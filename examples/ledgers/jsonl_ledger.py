@@ -22,7 +22,7 @@ from pairmill.records import Outcome, Usage
 from pairmill.store.chain import LedgerChain
 from pairmill.store.charges import ChargeSum, DropKey
 from pairmill.store.entries import BilledSend, PaidAnswer, ShardRecord, UnitOutcome
-from pairmill.store.memory import MemoryLedger, MemoryLookup, MemoryStore
+from pairmill.store.memory_ledger import MemoryLedger, MemoryLookup, MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

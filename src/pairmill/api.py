@@ -19,20 +19,21 @@ from pairmill.recipes.python_recipe import ChunkQuestion
 from pairmill.recipes.recipe import Ask, Generator, Recipe
 from pairmill.records import Chunk, Document, Message, Pair, Rejection
 from pairmill.run.summary import Summary
-from pairmill.sources.given import as_paths
+from pairmill.sources.in_memory import as_paths
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_summary import ExportSummary
     from pairmill.output.hub import HubTarget
     from pairmill.output.qc.report import Report
     from pairmill.run.generate import generate
     from pairmill.service.companions import Companion, PoolView, RunProgress, RunView
     from pairmill.service.estimate import Estimate
     from pairmill.service.pilot import Pace
-    from pairmill.sources.given import Given
+    from pairmill.sources.in_memory import Given
 
 __all__ = [
     "AnswerModel",
@@ -155,6 +156,7 @@ def export(
     from functools import partial  # noqa: PLC0415
 
     from pairmill.output import export as exporting  # noqa: PLC0415 (slow to load)
+    from pairmill.output.export_options import ExportOptions  # noqa: PLC0415
     from pairmill.output.export_place import default_place  # noqa: PLC0415
     from pairmill.output.related import related_documents  # noqa: PLC0415
     from pairmill.output.repeats import choose_repeats  # noqa: PLC0415
@@ -164,7 +166,7 @@ def export(
     return exporting.export(
         source,
         default_place(source, to) if output is None else Path(output),
-        replace(options or exporting.ExportOptions(), shape=to),
+        replace(options or ExportOptions(), shape=to),
         find_repeats=None if exact else choose_repeats(near),
         find_related=None if exact else related_documents,
         read_texts=partial(read_source_texts, source, run_code=run_code),
@@ -234,7 +236,7 @@ def qc(
     Raises:
         PairmillError: The files cannot be read, or hold no pairs.
     """
-    from pairmill.output.qc.inputs import check_dataset  # noqa: PLC0415 (slow to load)
+    from pairmill.output.check_dataset import check_dataset  # noqa: PLC0415 (slow to load)
     from pairmill.output.qc.read import Fields  # noqa: PLC0415
 
     found, _ = check_dataset(

@@ -32,7 +32,7 @@ from pairmill.commands.simulate import simulate
 from pairmill.commands.view import view
 from pairmill.errors import EXIT_DONE, EXIT_FAILED, PairmillError, first_error
 from pairmill.service.best_effort_stream import BestEffortStream
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 from pairmill.startup import (
     hold_standard_streams,
     quit_on_signals,
@@ -359,8 +359,8 @@ def _run(
     from rich.console import Console
 
     from pairmill.events import Bus, CallAnswered, Notice, RunOpened
-    from pairmill.llm.lifetimes import check_model_is_named
-    from pairmill.run.exporting import check_export, export_at_end
+    from pairmill.llm.retirement import check_model_is_named
+    from pairmill.run.auto_export import check_export, export_at_end
     from pairmill.run.session import run as run_session
     from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress

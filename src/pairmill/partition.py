@@ -107,12 +107,13 @@ def check_parts(output: Path, partition: Partition) -> None:
     others = sorted({part.count for part in find_parts(around)} - {partition.count})
     if others:
         raise ConfigError(
-            f"{around}: holds parts of {others[0]}, and this is part {partition}; a number of parts"
-            f" cannot be changed midway: go on with {others[0]}, or give another folder with -o"
+            f"{around}: holds parts of {others[0]}, and this is part {partition}; the number of"
+            f" parts cannot be changed: continue with {others[0]}, or give another folder with -o"
         )
     if (around / ".run").is_dir():
         raise ConfigError(
-            f"{around}: is the run folder of one process; give another folder with -o for the parts"
+            f"{around}: is the run folder of a single process; give the parts another folder with"
+            f" -o"
         )
 
 

@@ -23,11 +23,11 @@ from pairmill.records import Chunk, digest
 from pairmill.simulator import Simulator, SimulatorProcess, SimulatorSettings
 from pairmill.simulator.clock import FakeClock
 from pairmill.simulator.content import draft_pairs, find_passage
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import Filling, fill
 from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
 from pairmill.store.contract import check_ledger
-from pairmill.store.memory import MemoryStore
+from pairmill.store.memory_ledger import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -128,6 +128,6 @@ def _made_up(prompt: Prompt, answer: type[AnswerModel]) -> Any:
     schema = orjson.dumps(json_schema(answer).schema)
     if asks_for_verdicts(schema):
         return write_verdicts(passage, around)
-    dice = Dice(_SEED)
-    filling = Filling(draft_pairs(passage, _DRAFTS, dice), dice, passage)
+    rng = Rng(_SEED)
+    filling = Filling(draft_pairs(passage, _DRAFTS, rng), rng, passage)
     return fill(schema, filling)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pairmill.output.check_dataset import check_dataset
 from pairmill.output.facts import RunFacts
-from pairmill.output.qc.inputs import check_dataset
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report
 

@@ -207,7 +207,7 @@ def test_an_export_that_cannot_be_is_refused_before_anything_is_asked(tmp_path: 
     with Simulator() as endpoint:
         for place, to, code, said in (
             (out, "mesages", 2, "did you mean 'messages'?"),
-            (out, "messages", 1, "is not empty and no export of pairmill"),
+            (out, "messages", 1, "is not empty and not an export of pairmill"),
             (corpus / "run", "messages", 2, "name an output outside of the inputs"),
         ):
             run = pairmill("run", corpus, "-o", place, "--export", to, url=endpoint.url)

@@ -24,7 +24,7 @@ from pairmill.store.sqlite.lookup import SqliteLookup
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.records import AnswerSchema
 
 TITLES = """\

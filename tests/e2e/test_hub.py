@@ -93,11 +93,11 @@ def test_a_dry_run_says_what_would_go_and_asks_nobody(run: Path, hub: HubServer)
 @pytest.mark.parametrize(
     ("repo", "code", "said"),
     [
-        ("me/others", 1, "is no export of pairmill; name another repository"),
-        ("me/open", 1, "me/open on the hub is public; say --public to push there"),
+        ("me/others", 1, "is not an export of pairmill; name another repository"),
+        ("me/open", 1, "me/open on the hub is public; add --public to push there"),
         ("you/kettles", 78, "the token may not write to you/kettles (HTTP 403)"),
-        ("kettles", 2, "'kettles' is no repository; give OWNER/NAME"),
-        ("../etc/passwd", 2, "is no repository"),
+        ("kettles", 2, "'kettles' is not a repository name; give OWNER/NAME"),
+        ("../etc/passwd", 2, "is not a repository name"),
     ],
 )
 def test_what_is_not_ours_is_left_alone(
@@ -128,7 +128,7 @@ def test_public_is_only_what_was_asked_to_be(run: Path, hub: HubServer) -> None:
     ("token", "code", "said"),
     [
         ("", 78, "no token for the hub: set HF_TOKEN"),
-        ("hf_" + "z" * 34, 78, "the hub does not know the token (HTTP 401)"),
+        ("hf_" + "z" * 34, 78, "the hub rejects the token (HTTP 401)"),
     ],
 )
 def test_without_a_token_that_works_nothing_is_made(

@@ -95,7 +95,7 @@ def test_a_folder_is_not_gone_on_with_by_another_ledger(
         _run(endpoint, tmp_path, ledger=JsonlStore())
         with pytest.raises(FolderError, match="kept by 'jsonl', not by 'memory'"):
             _run(endpoint, tmp_path, ledger=MemoryStore())
-        with pytest.raises(FolderError, match="'jsonl', which is not installed here"):
+        with pytest.raises(FolderError, match="'jsonl', which is not installed"):
             _run(endpoint, tmp_path)
     for command in ("status", "recover"):
         found = CliRunner().invoke(app, [command, str(tmp_path / "out")])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.output.card import render_card, write_card
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.facts import RunFacts
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.split import Shares

@@ -21,7 +21,7 @@ from tests.support.endurance import ledger_answers
 from pairmill.clock import SystemClock
 from pairmill.errors import ConfigError, Kind, ProviderError
 from pairmill.llm import local
-from pairmill.llm.endpoint import Endpoint, Secret
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.providers.sdk import SdkProvider

@@ -111,7 +111,7 @@ def test_parts_that_do_not_make_one_run_are_refused(tmp_path: Path) -> None:
         shard.write_bytes(shard.read_bytes()[:-40])
         damaged = pairmill("merge", parts, "-o", tmp_path / "n", "--unfinished")
         assert damaged.returncode != 0
-        assert "is not what its ledger says" in damaged.stderr
+        assert "does not match its ledger" in damaged.stderr
         assert not (tmp_path / "n").exists()
         assert [path.name for path in tmp_path.iterdir() if "merging" in path.name] == []
 

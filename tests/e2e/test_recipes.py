@@ -11,7 +11,8 @@ from tests.support.cli import KEY, pairmill, rejects, rows
 from tests.support.corpus import write_corpus
 
 from pairmill import generate
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.policy import ExportPolicy
 from pairmill.output.repeats import near_repeats
 from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings

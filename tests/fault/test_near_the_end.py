@@ -34,12 +34,14 @@ class Moody:
         self.is_holding = True
         self.held = threading.Event()
         self.tries: Counter[int] = Counter()
+        self.asked: set[int] = set()
 
     def __call__(self, request: dict[str, Any], _key: str) -> Answer:
         text = "\n".join(str(message["content"]) for message in request["messages"])
         number = next((n for n in range(HARD) if f"marker{n:03} " in text), None)
         if number is None:
             return 200, {}, chat(answer_for(text))
+        self.asked.add(number)
         if self.is_holding:
             self.held.wait(60)
         self.tries[number] += 1
@@ -63,7 +65,7 @@ def test_a_start_that_has_only_hard_chunks_left_is_no_misfit(
     with strange_server(moody) as server:
         first = forge.start(*command, url=server.url)
         easy = CHUNKS - HARD
-        wait_until(lambda: ledger_answers(out) >= easy, first)
+        wait_until(lambda: ledger_answers(out) >= easy and len(moody.asked) == HARD, first)
         first.kill(end)
         assert first.wait() in {75, -signal.SIGKILL}
         moody.is_holding = False

@@ -137,7 +137,7 @@ def test_a_healthy_ledger_is_left_alone_by_recover(
     short_course: Course, forge: Forge, fast_path: Path
 ) -> None:
     """Fault 65: after a good end, and after a kill."""
-    for name, step in (("whole", None), ("killed", 40)):
+    for name, step in (("whole", None), ("killed", 15)):
         out = fast_path / name
         if step is None:
             short_course.finish(forge, out)

@@ -13,6 +13,7 @@ import signal
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,6 +202,14 @@ def test_the_bytes_do_not_depend_on_five_kills(
 
 
 def assert_same(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
-    differing = {name for name in found.keys() | expected.keys()
-                 if found.get(name) != expected.get(name)}  # fmt: skip
+    differing = {
+        name: _first_difference(found.get(name, b""), expected.get(name, b""))
+        for name in found.keys() | expected.keys()
+        if found.get(name) != expected.get(name)
+    }
     assert not differing
+
+
+def _first_difference(found: bytes, expected: bytes) -> tuple[bytes, bytes]:
+    lines = zip_longest(found.splitlines(), expected.splitlines(), fillvalue=b"")
+    return next((pair for pair in lines if pair[0] != pair[1]), (b"", b""))

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from rapidfuzz.fuzz import token_sort_ratio
 
 from pairmill.quality import privacy, text, wording
-from pairmill.quality.digits import find_numbers
 from pairmill.quality.filters import CHECKS, Case, prompt_terms
 from pairmill.quality.grounding import (
     fragments,
@@ -30,7 +29,7 @@ from pairmill.quality.grounding import (
 )
 from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
 from pairmill.quality.support import measure_support
-from pairmill.quality.text import is_spaceless, prepare, stem, words
+from pairmill.quality.text import find_numbers, is_spaceless, prepare, stem, words
 from pairmill.quality.thresholds import DEFAULT
 
 PIECES_TEXT = """

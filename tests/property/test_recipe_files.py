@@ -26,7 +26,7 @@ from pairmill.recipes.repair import Asker, Questions
 from pairmill.records import Completion, Usage, digest
 from pairmill.run.claims import Claims
 from pairmill.simulator.content import draft_pairs
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import Filling, fill
 from pairmill.store.claims import ClaimStore
 
@@ -117,10 +117,10 @@ class Folder:
 def _answer(request: Request) -> Completion:
     """What a model would say: good, broken or torn, by the request alone."""
     seed = int(request.id[:8], 16)
-    dice = Dice(seed)
+    rng = Rng(seed)
     assert request.schema is not None
-    drafts = draft_pairs(KETTLES, 3, Dice(seed % 5))  # some questions come again
-    filling = Filling(drafts, dice, KETTLES)
+    drafts = draft_pairs(KETTLES, 3, Rng(seed % 5))  # some questions come again
+    filling = Filling(drafts, rng, KETTLES)
     text = orjson.dumps(fill(orjson.dumps(request.schema.schema), filling)).decode()
     text = {0: text[: len(text) // 2], 1: "I'm sorry, but no."}.get(seed % 9, text)
     return Completion(text, "stop", "m", Usage(10, 5), 1.0)

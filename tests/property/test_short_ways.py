@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairmill.chunking import blocks, clean, gates, page_parts, repeats, shared_lines
+from pairmill.chunking import blocks, clean, document_filters, page_parts, repeats, shared_lines
 from pairmill.chunking.chunk import split
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.key_counts import KeyCounts
@@ -63,14 +63,14 @@ def test_lines_for_labels(text: str, most: int) -> None:
 @calm
 @given(TEXTS)
 def test_words(text: str) -> None:
-    counted = sum(1 for _ in islice(gates._WORD.finditer(text), clean.MIN_WORDS))
-    assert gates._words_up_to_enough(text, clean.MIN_WORDS) == counted
+    counted = sum(1 for _ in islice(document_filters._WORD.finditer(text), clean.MIN_WORDS))
+    assert document_filters._words_up_to_enough(text, clean.MIN_WORDS) == counted
 
 
 @calm
 @given(TEXTS)
 def test_walls(text: str) -> None:
-    assert gates._may_be_wall(text) or not gates._WALL.search(text)
+    assert document_filters._may_be_wall(text) or not document_filters._WALL.search(text)
 
 
 _SAMPLES = st.lists(
@@ -104,8 +104,8 @@ _SAMPLES = st.lists(
 @calm
 @given(_SAMPLES)
 def test_odd_words(sample: str) -> None:
-    expected = gates._odd_words_counted(sample)
-    assert gates._odd_words(sample) == expected
+    expected = document_filters._odd_words_counted(sample)
+    assert document_filters._odd_words(sample) == expected
 
 
 _NOTICE_TEXTS = st.one_of([st.from_regex(it.pattern, fullmatch=True) for it in page_parts._NOTICES])

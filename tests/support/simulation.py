@@ -43,7 +43,7 @@ from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.providers.provider import ProviderReply
 from pairmill.records import Completion, Usage
-from pairmill.run import connect, ending, manners, monitor, probing, session
+from pairmill.run import author_styles, connect, ending, monitor, probing, session
 from pairmill.run.probing import make_question
 from pairmill.run.stop import Stop
 from pairmill.run.writer import Writer
@@ -431,7 +431,7 @@ def _made_up(world: World, start: Start, disk: Disk, clock: Callable[[], float])
             (ledger, "FOLD_AT", (5, 12)),
             (session, "Stop", lambda: start.stop),
             (session, "run_aside", aside),
-            (manners, "run_aside", aside),
+            (author_styles, "run_aside", aside),
             (monitor, "run_sync", aside),
             (session, "ReaderProcess", lambda job: nullcontext(read_portions(job))),
             (Writer, "_in_thread", inline),

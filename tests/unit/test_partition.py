@@ -73,5 +73,5 @@ def test_a_number_of_parts_cannot_change_midway(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds parts of 3, and this is part 1/4"):
         check_parts(tmp_path / "part-1-of-4", Partition(1, 4))
     (tmp_path / ".run").mkdir()
-    with pytest.raises(ConfigError, match="is the run folder of one process"):
+    with pytest.raises(ConfigError, match="is the run folder of a single process"):
         check_parts(tmp_path / "part-1-of-3", Partition(1, 3))

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.chunking.boilerplate import is_boilerplate
-from pairmill.chunking.gates import Dropped, GateInput, judge
+from pairmill.chunking.document_filters import Dropped, FilterInput, judge
 from pairmill.chunking.page_parts import find_parts, without_running_heads
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line, strip_hidden
@@ -81,7 +81,7 @@ def clean(
     title = document.title
     if title and reading >= _PARTS_SINCE:
         title = mend(title)
-    dropped = judge(GateInput(text, link_chars, min_words), reading)
+    dropped = judge(FilterInput(text, link_chars, min_words), reading)
     if dropped:
         return dropped
     return Document(

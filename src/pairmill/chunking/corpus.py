@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
+from pairmill.chunking.document_filters import Dropped
 from pairmill.chunking.follow import Pause
-from pairmill.chunking.gates import Dropped
 from pairmill.chunking.repeats import Repeat, RepeatIndex
 from pairmill.chunking.shared_lines import SharedLines
 from pairmill.chunking.sketch import sketch, union

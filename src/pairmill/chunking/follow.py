@@ -82,29 +82,30 @@ def check_follow(settings: Settings) -> None:
         return
     if settings.duplicates == "near":
         raise UsageError(
-            "--follow does not go with duplicates: near, by which a changed article would be taken"
-            " for a copy of its former self; use exact"
+            "--follow cannot be combined with duplicates: near, which would take a changed"
+            " article for a copy of its former self; use exact"
         )
     if settings.chunks_by == "subject":
         raise UsageError(
-            "--follow does not go with units of one subject: these are chosen among all chunks of"
-            " an input, and this one has no end"
+            "--follow cannot be combined with units of one subject: those are chosen among all"
+            " chunks of an input, and this input has no end"
         )
     if settings.limit is not None:
         raise UsageError(
-            "--follow does not go with limit, which counts from the beginning of the input at each"
+            "--follow cannot be combined with limit, which counts from the beginning of the input"
+            " at each"
             " start; use --target-pairs, --max-usd or --max-total-tokens"
         )
     if settings.partition and settings.shared_lines == "remove":
         raise UsageError(
             "--follow with --partition needs shared_lines: keep (--set shared_lines=keep): parts"
-            " look at different moments, and would take different lines for shared ones"
+            " read at different times, and would remove different shared lines"
         )
     remote = [given for given in settings.inputs if is_remote(given)]
     if remote:
         raise UsageError(
             f"--follow does not go with {plain_line(remote[0])}: only folders, files and standard"
-            " input can be looked at again"
+            f" input can be followed"
         )
 
 

@@ -321,7 +321,7 @@ class FollowState:
             return StoppedError(f"{self._path}: {error}")
         return InputError(
             f"{self._path}: {error}; it holds how far the input was read and may be deleted: the"
-            " input is then read from its beginning, and what was paid for stays paid"
+            f" input is then read from its beginning, and nothing is paid for twice"
         )
 
     def __enter__(self) -> Self:

@@ -139,7 +139,7 @@ class IntakeFile:
             return StoppedError(f"{self._path}: {error}")
         return InputError(
             f"{self._path}: {error}; it only holds which texts repeat others and may be deleted:"
-            " what was paid for stays paid"
+            f" nothing is paid for twice"
         )
 
     def __enter__(self) -> Self:

@@ -15,9 +15,9 @@ from pairmill.chunking.chunk import join_neighbours, make_chunk
 from pairmill.chunking.clean import clean
 from pairmill.chunking.corpus import Corpus, PreparedDocument
 from pairmill.chunking.cuts import is_cut_anew
+from pairmill.chunking.document_filters import Dropped, too_short
 from pairmill.chunking.follow import Follower, Pause
 from pairmill.chunking.follow_state import FollowState
-from pairmill.chunking.gates import Dropped, too_short
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.job import Job
 from pairmill.chunking.splitters import make_splitter
@@ -256,8 +256,8 @@ def _finished(
     if 0 < job.begun_with < admitted.since:
         raise ChangedError(
             f"{job.output}: begun with an earlier version of pairmill, which read"
-            f" {admitted.source} otherwise: its chunks count as new, and may be asked and paid"
-            " for again; add --accept-change to do so, or give another folder with -o"
+            f" {admitted.source} differently: its chunks count as new and may be paid for again;"
+            f" add --accept-change to continue, or give another folder with -o"
         )
     spans = units_of(split, admitted.text, job)[: job.limit_per_document]
     if state is not None and admitted.version is not None:
@@ -463,7 +463,7 @@ def _guarded(opener: Opener, formats: Formats) -> Documents:
     except OSError as error:
         opener.skip("", "cannot read file", error.strerror or "no reason")
     except MemoryError:
-        opener.skip("", "cannot be read", "it takes more memory than there is")
+        opener.skip("", "cannot be read", "not enough memory to read it")
     except Exception as error:  # noqa: BLE001 (a reader's fault is its input's, never the run's)
         words = str(error).split("\n", 1)[0][:200]
         opener.skip("", "cannot be read", f"{type(error).__name__}: {words}; the rest is not read")

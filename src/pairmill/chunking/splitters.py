@@ -106,13 +106,13 @@ def _own(name: str) -> Splitter:
     """Load a function of the user's, and hold it to what every splitter promises."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ConfigError(f"splitter: '{name}' is no module:name")
+        raise ConfigError(f"splitter: '{name}' is not of the form module:name")
     try:
         function: Any = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"splitter: cannot load '{name}': {error}") from None
     if not callable(function):
-        raise ConfigError(f"splitter: '{name}' is no function")
+        raise ConfigError(f"splitter: '{name}' is not a function")
 
     def split(text: str) -> list[Span]:
         try:

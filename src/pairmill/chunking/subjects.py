@@ -96,8 +96,8 @@ def gather(
                 yield _joined(group)
         except sqlite3.Error as error:
             raise StoppedError(
-                f"the chunks cannot wait for their like in a temporary file ({error}): name a"
-                " folder with room in TMPDIR"
+                f"cannot store chunks in a temporary file until others of their subject come"
+                f" ({error}): set TMPDIR to a folder with free space"
             ) from None
 
 

@@ -40,7 +40,7 @@ def doctor(
     import anyio
 
     from pairmill.config import load
-    from pairmill.llm.lifetimes import check_model_is_named
+    from pairmill.llm.retirement import check_model_is_named
     from pairmill.service.doctor_show import print_findings
 
     settings = load(config, {"model": model, "base_url": base_url, "recipe": recipe})
@@ -80,19 +80,19 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
 
     from pairmill.clock import SystemClock
     from pairmill.config import PoolSettings
-    from pairmill.llm.endpoint import resolve
-    from pairmill.llm.lifetimes import today, warnings_on
+    from pairmill.llm.endpoint_info import Look
     from pairmill.llm.local import model_path, running_server
-    from pairmill.llm.look import Look
     from pairmill.llm.price_files import load_prices
+    from pairmill.llm.providers.endpoint import resolve
     from pairmill.llm.providers.wire import Encoder
+    from pairmill.llm.retirement import today, warnings_on
     from pairmill.recipes.registry import make_recipe
     from pairmill.run.connect import header_dialect, make_provider, price_of
     from pairmill.run.probing import make_question
     from pairmill.service.doctor import Subject, examine
     from pairmill.service.doctor_recipe import schema_lines
     from pairmill.service.estimate import usual_call
-    from pairmill.service.prognosis import foresee
+    from pairmill.service.forecast import forecast
 
     clock = SystemClock()
     question = await make_question(make_recipe(settings), settings.model)
@@ -120,4 +120,8 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
     price = price_of(settings, PoolSettings.model_validate({"name": "model"}), prices)
     told = await look.shutdown_date(settings.model)
     ends = warnings_on(settings.model, prices, host, today(time.time()), told)
-    return found, [*ends, *schemas, *foresee(found, settings, await usual_call(settings), price)]
+    return found, [
+        *ends,
+        *schemas,
+        *forecast(found, settings, await usual_call(settings), price),
+    ]

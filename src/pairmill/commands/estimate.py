@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

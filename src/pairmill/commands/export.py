@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 
 __all__ = ["export"]
 
@@ -168,7 +168,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     """Write a dataset to train on: deduplicated, split by document, in one training format."""
     from pairmill import api
     from pairmill.errors import UsageError
-    from pairmill.output import export as exporting
+    from pairmill.output.export_options import ExportOptions
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
     from pairmill.output.marks.overlay import is_run_folder
@@ -183,7 +183,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
         "honesty": min_honesty,
         "helpfulness": min_helpfulness,
     }
-    options = exporting.ExportOptions(
+    options = ExportOptions(
         file_type=file_type,
         shares=parse_shares(split),
         seed=seed,

@@ -10,7 +10,7 @@ import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
 from pairmill.errors import EXIT_DONE, EXIT_FAILED
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 
 __all__ = ["qc"]
 
@@ -98,7 +98,7 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
 ) -> None:
     """Check a dataset: repeats, groundedness, leaks, refusals, personal data, variety and more."""
     from pairmill import __version__
-    from pairmill.output.qc.inputs import check_dataset
+    from pairmill.output.check_dataset import check_dataset
     from pairmill.output.qc.read import Fields
     from pairmill.output.qc.report import failures
     from pairmill.output.qc.show import Ticker, print_report

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
-from pairmill.service.tell import tell
+from pairmill.service.console import tell
 
 __all__ = ["report"]
 
@@ -27,7 +27,7 @@ def report(
     from pairmill import api
     from pairmill.output.run_inputs import code_notice
     from pairmill.quality.trust import parse_figures, verdicts
-    from pairmill.service.verdicts import print_checks
+    from pairmill.service.console import print_checks
     from pairmill.store.folder import read_folder
 
     typer.echo(api.report(folder, seed=seed, run_code=run_code))

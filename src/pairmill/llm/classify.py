@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.bodies import Facts, first_dict, read_body, tells_of_failure
+from pairmill.llm.error_bodies import Facts, first_dict, read_body, tells_of_failure
 from pairmill.llm.limits.headers import retry_after_s
 from pairmill.llm.masking import plain
 

@@ -25,9 +25,9 @@ from typing import IO, TYPE_CHECKING
 
 from pairmill.config import LOCAL
 from pairmill.errors import ConfigError
-from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.local_server import KEY_VARIABLE
 from pairmill.llm.masking import plain
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.startup import keyless_environment
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ def model_path(model: str = LOCAL) -> Path:
     with files[0].open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MODEL_SHA256:
-        raise ConfigError(f"the embedded model's file is damaged or another one: {files[0]}")
+        raise ConfigError(
+            f"the embedded model's file is damaged or not the expected one: {files[0]}"
+        )
     return files[0]
 
 
@@ -87,7 +89,7 @@ def _check_gguf(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"cannot read the model {path}: {error.strerror}") from None
     if not good:
-        raise ConfigError(f"{path} is no GGUF file")
+        raise ConfigError(f"{path} is not a GGUF file")
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ class _Replay:
     async def __call__(self, request: Request) -> Completion:
         found = self.answers.pop(request.id, None)
         if found is None:
-            raise _MissingAnswerError("asked for something that was never bought")
+            raise _MissingAnswerError("asked a question whose answer was never bought")
         self.exchanges.append((request, found))
         return found
 

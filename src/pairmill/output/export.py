@@ -10,13 +10,14 @@ import json
 import shutil
 from collections import Counter, deque
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
 
 from pairmill.errors import InputError, StorageError, UsageError
 from pairmill.output.export_neighbours import write_neighbours
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.export_place import (
     check_replaceable,
     describe_earlier,
@@ -25,6 +26,7 @@ from pairmill.output.export_place import (
     why_nothing_published,
 )
 from pairmill.output.export_record import note_export
+from pairmill.output.export_summary import ExportSummary
 from pairmill.output.facts import read_counts
 from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.format import fold_systems
@@ -35,12 +37,12 @@ from pairmill.output.licenses import UNKNOWN, is_wanted, license_name
 from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OpenBook, Shelf
-from pairmill.output.order import OrderedRows
+from pairmill.output.ordered_rows import OrderedRows
 from pairmill.output.origins import Origins
-from pairmill.output.policy import ExportPolicy, drop_same_instruction
+from pairmill.output.policy import drop_same_instruction
 from pairmill.output.related import SourceSketches
 from pairmill.output.rows import is_rated_higher, published_shards
-from pairmill.output.split import SPLITS, Shares, Splitter
+from pairmill.output.split import SPLITS, Splitter
 from pairmill.output.split_record import SplitRecord, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.fields import read_fields
@@ -51,14 +53,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.formats.format import Format, Record
-    from pairmill.output.length_gap import LengthGap
     from pairmill.output.rows import Row
     from pairmill.output.text_cache import SourceText
-    from pairmill.store.counts import RunCounts
 
 __all__ = [
-    "ExportOptions",
-    "ExportSummary",
     "FindRelated",
     "FindRepeats",
     "ReadTexts",
@@ -77,114 +75,6 @@ FindRelated: TypeAlias = "Callable[[Iterable[Row]], Collection[tuple[str, str]]]
 
 ReadTexts: TypeAlias = "Callable[[set[str]], Iterator[SourceText]]"
 """Given the ids of chunks that are wanted: texts of the run's inputs, as far as they are there."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """Options of an export.
-
-    Attributes:
-        shape: Name of the training format.
-        file_type: ``jsonl``, ``parquet`` or ``csv``.
-        shares: Shares of the splits.
-        seed: Of the assignment to splits.
-        policy: Which rows to drop.
-        license_id: For the card.
-        keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
-            evolved one stays. Formats of preferences see both in any case.
-        system: A system message for rows that have none of their own; "" for none.
-        fold_system: In a format without a place for a system text, put it before the prompt.
-        dry_run: Read, choose and count as ever, and leave no file.
-        replace_changed: Replace an earlier export although its files were changed since.
-        marks: What to do with people's marks: ``apply`` them, keep only what was ``accepted`` or
-            edited, or ``ignore`` them.
-        columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
-        open_book: Percent of the rows that get the passage they were written from in the prompt.
-        unanswerable: Percent of these whose passage is left out, with the answer that the texts do
-            not say.
-        licenses: Keep only rows of documents under one of these, see `licenses.is_wanted`; all
-            where empty.
-        file_bytes: A data file is closed once its records, as JSON, reach this size.
-    """
-
-    shape: str = "messages"
-    file_type: str = "jsonl"
-    shares: Shares = field(default_factory=Shares)
-    seed: int = 0
-    policy: ExportPolicy = field(default_factory=ExportPolicy)
-    license_id: str = "unknown"
-    keep_parents: bool = False
-    columns: tuple[str, ...] = ()
-    open_book: float = 0.0
-    unanswerable: float = 10.0
-    system: str = ""
-    fold_system: bool = False
-    dry_run: bool = False
-    replace_changed: bool = False
-    marks: str = "apply"
-    licenses: tuple[str, ...] = ()
-    file_bytes: int = 256 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class ExportSummary:
-    """Result of an export.
-
-    Attributes:
-        folder: Where it is.
-        rows: Rows read from the run's shards, with dropped pairs that people rescued.
-        kept: Split to its records.
-        dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
-            kept and dropped.
-        leak: How much of the held-out splits also stands in train; None without one or the other.
-        files: Split to its files.
-        recipes: Recipes with their prompt version, as ``name version``.
-        models: Models that wrote the kept rows.
-        length_gap: Of a format with chosen and rejected answers, how their lengths differ.
-        chosen_by: Of such a format, what made an answer the chosen one, to how many records.
-        related: Documents that share text with others, and so their split; None where nobody
-            looked.
-        sources_read: Documents whose own texts were compared for that; the others by their answers
-            alone.
-        moved: Documents that an earlier export in this place had put into another split, since
-            joined to documents of a third.
-        open_book: Rows ``opened``, of these ``unanswerable``, and chosen ones with ``no_text``.
-        replaced: What stood there before, an earlier export; "" where nothing did.
-        is_dry: Nothing was written.
-        first: The first record, as JSON.
-        origins: Sites, documents and languages of the kept rows.
-        counts: What became of the run's documents, chunks and pairs; None where nobody knows.
-        sizes: Every file of the export to its bytes.
-        marked: How many pairs of the run are marked as accepted, rejected, rescued or edited.
-        notices: Plain lines on marks that could not be read.
-        without_system: Kept rows whose system text the format has no place for.
-        folded_systems: Kept rows whose system text stands before their prompt.
-    """
-
-    folder: Path
-    rows: int
-    kept: dict[str, int]
-    dropped: dict[str, int]
-    leak: Leak | None
-    files: dict[str, list[WrittenTable]]
-    recipes: tuple[str, ...]
-    models: tuple[str, ...]
-    length_gap: LengthGap | None = None
-    chosen_by: Mapping[str, int] = field(default_factory=dict)
-    related: int | None = None
-    sources_read: int = 0
-    moved: tuple[str, ...] = ()
-    open_book: dict[str, int] = field(default_factory=dict)
-    replaced: str = ""
-    is_dry: bool = False
-    first: str = ""
-    origins: Origins = field(default_factory=Origins)
-    counts: RunCounts | None = None
-    sizes: dict[str, int] = field(default_factory=dict)
-    marked: dict[str, int] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
-    without_system: int = 0
-    folded_systems: int = 0
 
 
 def export(

@@ -12,7 +12,8 @@ from pairmill.output.trainer_lines import trainer_section
 from pairmill.records import digest
 
 if TYPE_CHECKING:
-    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_summary import ExportSummary
     from pairmill.output.formats.format import Format
     from pairmill.output.leak import Leak
 

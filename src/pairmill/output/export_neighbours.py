@@ -15,7 +15,8 @@ from pairmill.output.trainers import render_axolotl, render_llama_factory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.output.export import ExportOptions, ExportSummary
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_summary import ExportSummary
     from pairmill.output.formats.format import Format
 
 __all__ = ["write_neighbours"]

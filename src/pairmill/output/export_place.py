@@ -49,7 +49,7 @@ def check_is_export(folder: Path) -> None:
         FolderError: It is none.
     """
     if not (folder / MANIFEST).is_file():
-        raise FolderError(f"{folder} is no export of pairmill: it has no {MANIFEST}")
+        raise FolderError(f"{folder} is not an export of pairmill: it has no {MANIFEST}")
 
 
 def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
@@ -71,7 +71,7 @@ def check_replaceable(out: Path, *, even_changed: bool = False) -> None:
     if not names:
         return
     if MANIFEST not in names:
-        raise FolderError(f"{out} is not empty and no export of pairmill; name another folder")
+        raise FolderError(f"{out} is not empty and not an export of pairmill; name another folder")
     foreign = sorted(names - _OWN)
     if foreign:
         raise FolderError(

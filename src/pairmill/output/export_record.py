@@ -12,7 +12,7 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pairmill.output.export import ExportSummary
+    from pairmill.output.export_summary import ExportSummary
 
 __all__ = ["ExportRecord", "note_export", "read_exports"]
 

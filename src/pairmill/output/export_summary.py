@@ -2,19 +2,87 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pairmill.output.licenses import UNKNOWN, warnings
+from pairmill.output.origins import Origins
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
-    from pairmill.output.export import ExportSummary
-    from pairmill.output.leak import Leak
+    from collections.abc import Mapping
+    from pathlib import Path
 
-__all__ = ["summary_lines"]
+    from pairmill.output.leak import Leak
+    from pairmill.output.length_gap import LengthGap
+    from pairmill.output.tables import WrittenTable
+    from pairmill.store.counts import RunCounts
+
+__all__ = ["ExportSummary", "summary_lines"]
 
 _MOST_NAMES = 20
 _SHOWN_CHARS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """Result of an export.
+
+    Attributes:
+        folder: Where it is.
+        rows: Rows read from the run's shards, with dropped pairs that people rescued.
+        kept: Split to its records.
+        dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
+            kept and dropped.
+        leak: How much of the held-out splits also stands in train; None without one or the other.
+        files: Split to its files.
+        recipes: Recipes with their prompt version, as ``name version``.
+        models: Models that wrote the kept rows.
+        length_gap: Of a format with chosen and rejected answers, how their lengths differ.
+        chosen_by: Of such a format, what made an answer the chosen one, to how many records.
+        related: Documents that share text with others, and so their split; None where nobody
+            looked.
+        sources_read: Documents whose own texts were compared for that; the others by their answers
+            alone.
+        moved: Documents that an earlier export in this place had put into another split, since
+            joined to documents of a third.
+        open_book: Rows ``opened``, of these ``unanswerable``, and chosen ones with ``no_text``.
+        replaced: What stood there before, an earlier export; "" where nothing did.
+        is_dry: Nothing was written.
+        first: The first record, as JSON.
+        origins: Sites, documents and languages of the kept rows.
+        counts: What became of the run's documents, chunks and pairs; None where nobody knows.
+        sizes: Every file of the export to its bytes.
+        marked: How many pairs of the run are marked as accepted, rejected, rescued or edited.
+        notices: Plain lines on marks that could not be read.
+        without_system: Kept rows whose system text the format has no place for.
+        folded_systems: Kept rows whose system text stands before their prompt.
+    """
+
+    folder: Path
+    rows: int
+    kept: dict[str, int]
+    dropped: dict[str, int]
+    leak: Leak | None
+    files: dict[str, list[WrittenTable]]
+    recipes: tuple[str, ...]
+    models: tuple[str, ...]
+    length_gap: LengthGap | None = None
+    chosen_by: Mapping[str, int] = field(default_factory=dict)
+    related: int | None = None
+    sources_read: int = 0
+    moved: tuple[str, ...] = ()
+    open_book: dict[str, int] = field(default_factory=dict)
+    replaced: str = ""
+    is_dry: bool = False
+    first: str = ""
+    origins: Origins = field(default_factory=Origins)
+    counts: RunCounts | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
+    marked: dict[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    without_system: int = 0
+    folded_systems: int = 0
 
 
 def summary_lines(summary: ExportSummary) -> list[str]:

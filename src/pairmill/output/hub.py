@@ -70,7 +70,8 @@ def check_repo_name(repo: str) -> None:
     """
     if not _REPO.fullmatch(repo) or ".." in repo or "--" in repo or repo.endswith(".git"):
         raise UsageError(
-            f"--push-to-hub: '{plain(repo, 100)}' is no repository; give OWNER/NAME, in letters,"
+            f"--push-to-hub: '{plain(repo, 100)}' is not a repository name; give OWNER/NAME, in"
+            f" letters,"
             " digits and single - _ ."
         )
 
@@ -103,12 +104,12 @@ def look_at_hub(repo: str, *, public: bool = False) -> HubTarget:
     names = {item.rfilename for item in found.siblings or ()} - _HARMLESS
     if names and MANIFEST not in names:
         raise FolderError(
-            f"{repo} on the hub holds {len(names):,} files and is no export of pairmill; name"
+            f"{repo} on the hub holds {len(names):,} files and is not an export of pairmill; name"
             " another repository"
         )
     if not found.private and not public:
         raise FolderError(
-            f"{repo} on the hub is public; say --public to push there, or name another repository"
+            f"{repo} on the hub is public; add --public to push there, or name another repository"
         )
     return HubTarget(repo, not found.private, exists=True, replaces=len(names))
 
@@ -205,11 +206,11 @@ def _refusal(hub: Any, repo: str, error: Any) -> PairmillError:
     status = getattr(response, "status_code", 0)
     said = _said(hub, getattr(error, "server_message", None) or error)
     if status == _REFUSED:
-        return ConfigError(f"the hub does not know the token (HTTP 401): {_HOW_TO_LOG_IN}")
+        return ConfigError(f"the hub rejects the token (HTTP 401): {_HOW_TO_LOG_IN}")
     if status in {_FORBIDDEN, _MISSING}:
         return ConfigError(
-            f"the token may not write to {repo} (HTTP {status}): {said}; make one that may, or"
-            " name a repository of yours"
+            f"the token may not write to {repo} (HTTP {status}): {said}; create a token that can,"
+            f" or name a repository of your own"
         )
     again = "; try again later" if status == _TOO_MANY or status >= _SERVER else ""
     return HubError(f"the hub refused {repo} (HTTP {status}): {said}{again}")

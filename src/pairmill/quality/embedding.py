@@ -51,7 +51,7 @@ def load_embedder() -> Embed:
     try:
         model = WordLlama.load(cache_dir=place, disable_download=True)
     except (OSError, ValueError):
-        raise ConfigError(f"{_NAME} is installed without its weights; install it anew") from None
+        raise ConfigError(f"{_NAME} is installed without its weights; reinstall it") from None
 
     def embed(texts: Sequence[str]) -> Any:
         return model.embed([_whole(text[:_LONGEST]) for text in texts])

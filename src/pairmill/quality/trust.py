@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pairmill.quality.verdict import Check, standing
+from pairmill.quality.check import Check, standing
 
 __all__ = ["JudgeFigures", "RunFigures", "parse_figures", "verdicts"]
 

@@ -19,7 +19,7 @@ from pairmill.recipes.answers import AnswerModel
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pairmill.recipes.located import Entry
+    from pairmill.recipes.located_yaml import Entry
     from pairmill.store.rows import Feature
 
 __all__ = ["AnswerField", "feature_of", "form_of", "make_model", "object_of", "parse_answer"]

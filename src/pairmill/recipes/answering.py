@@ -29,6 +29,7 @@ class Answers(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "answers"
+    items_are_pairs: ClassVar[bool] = False
     answers: list[NumberedAnswer]
 
 

@@ -65,13 +65,15 @@ class AnswerModel(BaseModel):
     """Base of every answer: strict types, unknown keys ignored.
 
     ``items`` names the field that holds a list whose good members are worth keeping when others
-    are bad, or is None. ``strict_schema`` is the JSON schema of a model that was made from a
+    are bad, or is None; with ``items_are_pairs`` a member that is lost is a lost pair, and is kept
+    in ``rejected/``. ``strict_schema`` is the JSON schema of a model that was made from a
     recipe file; None: it is made from the model. ``schema_name`` is the schema's, and a part of
     every call's name; None: the class's in small letters.
     """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
     items: ClassVar[str | None] = None
+    items_are_pairs: ClassVar[bool] = True
     strict_schema: ClassVar[dict[str, Any] | None] = None
     schema_name: ClassVar[str | None] = None
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.errors import ConfigError
-from pairmill.recipes.located import nearest
+from pairmill.recipes.located_yaml import nearest
 from pairmill.records import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pairmill.recipes.located import Entry
+    from pairmill.recipes.located_yaml import Entry
 
 __all__ = ["Draw", "hash_share", "parse_draws"]
 

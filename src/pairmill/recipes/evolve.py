@@ -89,6 +89,7 @@ class Evolved(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "pairs"
+    items_are_pairs: ClassVar[bool] = False
     pairs: list[EvolvedPair]
 
 

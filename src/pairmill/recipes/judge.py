@@ -94,6 +94,7 @@ class Ratings(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "ratings"
+    items_are_pairs: ClassVar[bool] = False
     ratings: list[Rating]
 
 
@@ -101,6 +102,7 @@ class ListedRatings(AnswerModel):
     """The whole reply to the first set of prompts."""
 
     items: ClassVar[str | None] = "ratings"
+    items_are_pairs: ClassVar[bool] = False
     schema_name: ClassVar[str | None] = "ratings"
     ratings: list[ListedRating]
 

@@ -166,7 +166,7 @@ def read_recipe_text(text: str, name: str, folder: Path | None = None) -> Recipe
 
     def read(inner: str) -> bytes:
         if folder is None:
-            raise ConfigError("names a file, but the recipe is not a file in a folder")
+            raise ConfigError("names a file, but the recipe is not a file")
         return _read(folder / inner)
 
     return parse_recipe(text, name, read)

@@ -15,7 +15,7 @@ from pairmill.errors import ConfigError, RejectedError
 from pairmill.quality.thresholds import override
 from pairmill.recipes.answer_fields import AnswerField, object_of, parse_answer
 from pairmill.recipes.draws import Draw, parse_draws
-from pairmill.recipes.located import Entry, nearest, parse_yaml
+from pairmill.recipes.located_yaml import Entry, nearest, parse_yaml
 from pairmill.recipes.recipe_file import (
     FENCED,
     ORIGIN_FIELDS,

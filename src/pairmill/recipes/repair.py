@@ -315,7 +315,7 @@ class Asker:
         if _is_mended_away(attempts, value, answer):
             told = "the mended reply holds nothing of what was broken"
             raise RejectedError(attempts[0].reasons[0], told, attempts[0].text)
-        if last.reading.faults:
+        if last.reading.faults and answer.items_are_pairs:
             for fault in _unmended(attempts):
                 self.drop(Rejection(fault.reason, fault.detail, fault.raw, whole_unit=False))
         return value

@@ -17,7 +17,7 @@ from pairmill.records import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from pairmill.recipes.located import Entry
+    from pairmill.recipes.located_yaml import Entry
     from pairmill.recipes.templating import ValueTemplate
     from pairmill.store.rows import Feature
 

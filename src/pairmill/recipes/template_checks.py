@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from jinja2 import nodes
 
 from pairmill.recipes.answer_fields import AnswerField
-from pairmill.recipes.located import nearest
+from pairmill.recipes.located_yaml import nearest
 from pairmill.recipes.sandbox import LOOP_NAMES, PROMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.recipes.located import Entry
+    from pairmill.recipes.located_yaml import Entry
 
 __all__ = ["Scope", "TemplateChecker", "always_printed"]
 

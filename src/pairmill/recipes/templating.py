@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pairmill.recipes.answer_fields import AnswerField
-    from pairmill.recipes.located import Entry
+    from pairmill.recipes.located_yaml import Entry
     from pairmill.recipes.template_checks import Scope
 
 __all__ = ["TextTemplate", "ValueTemplate", "compile_text", "compile_value"]

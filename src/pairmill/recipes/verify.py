@@ -85,6 +85,7 @@ class Verdicts(AnswerModel):
     """The whole reply."""
 
     items: ClassVar[str | None] = "verdicts"
+    items_are_pairs: ClassVar[bool] = False
     verdicts: list[SentenceVerdict]
 
 

@@ -22,25 +22,25 @@ from pairmill.errors import ConfigError
 from pairmill.events import CallCharged, Notice
 from pairmill.llm.answer_tokens import AnswerTokens
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import (
-    DEFAULT_BASE_URL,
-    Endpoint,
-    resolve,
-)
-from pairmill.llm.lifetimes import end_of, today, warnings_on
+from pairmill.llm.endpoint_info import Look
 from pairmill.llm.limits.breaker import BILLED_PROBES, EndpointBreaker
 from pairmill.llm.limits.concurrency import AimdLimit, FixedLimit, GradientLimit
 from pairmill.llm.limits.gate import Charge, Gate, Limits
 from pairmill.llm.limits.headers import HeaderDialect, dialect_of
 from pairmill.llm.local import DEFAULT_SLOTS, model_path, running_server
-from pairmill.llm.look import Look
 from pairmill.llm.pools import Pool, Pools
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import scale
+from pairmill.llm.providers.endpoint import (
+    DEFAULT_BASE_URL,
+    Endpoint,
+    resolve,
+)
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.llm.providers.wire import Encoder
+from pairmill.llm.retirement import end_of, today, warnings_on
 from pairmill.llm.retry import IN_RUN
 from pairmill.llm.router import Route, Router
 from pairmill.run.asking import InFlight
@@ -248,7 +248,7 @@ def pool_settings(settings: Settings) -> tuple[PoolSettings, ...]:
     if len(set(names)) < len(names):
         raise ConfigError("pools: each needs a name of its own")
     if all(pool.escalation for pool in settings.pools):
-        raise ConfigError("pools: one at least must not be for escalation")
+        raise ConfigError("pools: at least one must not be for escalation")
     return settings.pools
 
 

@@ -236,7 +236,7 @@ class Ending:
         if self._settings.chunks_by == "subject" and self._read > self._dropped:
             return f"{names}: no two articles in it are near enough in subject to make a unit"
         if not self._skips:
-            return f"{names}: there is no article in it"
+            return f"{names}: holds no article"
         most = ", ".join(f"{count} x {why}" for why, count in self._skips.most_common(MAX_REASONS))
         return f"{names}: no usable text ({most}; the first: {self._first_skip})"
 

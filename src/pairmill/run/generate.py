@@ -14,22 +14,22 @@ from anyio import from_thread
 from pairmill.config import load
 from pairmill.errors import UsageError, first_error
 from pairmill.events import Bus, Notice
-from pairmill.llm.lifetimes import check_model_is_named
+from pairmill.llm.retirement import check_model_is_named
+from pairmill.run.auto_export import check_export, export_at_end
 from pairmill.run.descriptors import check_open_files
-from pairmill.run.exporting import check_export, export_at_end
 from pairmill.run.session import run
 from pairmill.run.tuning import loop_options
 from pairmill.service.companions import check_companion
 from pairmill.service.progress import show_in_python
 from pairmill.service.tally import RunTally
-from pairmill.sources.given import as_paths
+from pairmill.sources.in_memory import as_paths
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from pairmill.run.summary import Summary
     from pairmill.service.companions import Companion
-    from pairmill.sources.given import Given
+    from pairmill.sources.in_memory import Given
     from pairmill.store.ledger import LedgerStore
 
 __all__ = ["generate", "run_blocking"]

@@ -86,7 +86,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> l
         StorageError: The disk refused; nothing was made.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UsageError(f"{output}: is there already; give a new folder with -o")
+        raise UsageError(f"{output}: already exists; give a new folder with -o")
     with ExitStack() as stack:
         parts = [_open(path, stack) for path in _part_folders(paths)]
         parts.sort(key=lambda part: part.partition)
@@ -128,7 +128,7 @@ def _open(path: Path, stack: ExitStack) -> _Part:
             f"{folder.resolved}: cannot be read; run this part's command once more"
         ) from None
     if settings.partition is None:
-        raise FolderError(f"{path}: is no part of a run; merging is for 'run --partition'")
+        raise FolderError(f"{path}: not a part made by 'run --partition'")
     with folder.read_ledger() as lookup:
         return _Part(
             folder,
@@ -217,7 +217,9 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         expected = sum(counts.expected for counts in found)
         replace(read, expected=expected, is_whole=is_whole).write(folder)
         ledgers = [part.folder.ledger for part in parts]
-        rebuilt = rebuild(folder, read_origin(folder).identities, others=ledgers)
+        rebuilt = rebuild(
+            folder, read_origin(folder).identities, version=folder.version, others=ledgers
+        )
         to_do = sum(part.counts.to_do for part in parts)
         with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)
@@ -246,7 +248,7 @@ def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: R
     """Copy a shard up to its committed length, and make sure of what was copied.
 
     Raises:
-        FolderError: A published shard is not what its ledger says.
+        FolderError: A published shard does not match its ledger.
     """
     place = source.published(shard.kind) if shard.closed else source.open_shards
     path = place / shard.name
@@ -262,6 +264,6 @@ def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: R
         writing.flush()
         os.fsync(writing.fileno())
     if left or (shard.closed and content.hexdigest() != shard.sha256):
-        raise FolderError(f"{path}: is not what its ledger says; 'pairmill recover' mends the part")
+        raise FolderError(f"{path}: does not match its ledger; 'pairmill recover' repairs the part")
     if not shard.bytes:
         target.unlink()

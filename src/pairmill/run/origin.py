@@ -101,8 +101,8 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
         return ""
     if not accept_change:
         raise ChangedError(
-            f"{folder.path}: begun with another version of the recipe, by which its chunks count as"
-            " new, and may be asked and paid for again; add --accept-change to do so, give another"
+            f"{folder.path}: begun with another version of the recipe: its chunks count as new"
+            f" and may be paid for again; add --accept-change to continue, give another"
             " folder with -o, or finish this one with the pairmill that began it"
         )
     return "the recipe changed, as accepted: chunks that are finished count as new"

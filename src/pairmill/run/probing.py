@@ -19,11 +19,11 @@ from pairmill.errors import (
 )
 from pairmill.events import CallFailed, Notice
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import address_hint, refusal_hint
 from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.modes import AT_PROBE, IN_PROBE, ProbeQuestion, find_mode
+from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
-from pairmill.recipes.sample import is_answer, sample_question
+from pairmill.recipes.probe_question import is_answer, sample_question
 from pairmill.run.asking import InFlight, ProbeSends
 from pairmill.run.stop import StoppingError
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from pairmill.events import Bus
     from pairmill.llm.admission import Admission, Turn
     from pairmill.llm.answer_tokens import AnswerTokens
-    from pairmill.llm.endpoint import Endpoint
     from pairmill.llm.modes import ModeFinding
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import RetryPolicy
     from pairmill.llm.router import Route, Router

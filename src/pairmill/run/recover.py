@@ -61,7 +61,8 @@ def recover(path: Path) -> list[str]:
             return [*lines, f"{folder.ledger}: whole, and in step with the shards; left as it is"]
         if not identities and not folder.has_ledger and holds_shards(folder):
             raise FolderError(
-                f"{path}: nothing tells with which settings its pairs were made; run 'pairmill run"
+                f"{path}: the settings that its pairs were made with are not recorded; run"
+                f" 'pairmill run"
                 f" INPUT -o {path}' with the same settings, which rebuilds the ledger"
             )
         return [*lines, *_rebuild(folder, tuple(identities))]
@@ -89,7 +90,7 @@ def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
 
 
 def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = False) -> list[str]:
-    rebuilt = rebuild(folder, identities, strict=strict)
+    rebuilt = rebuild(folder, identities, version=folder.version, strict=strict)
     with folder.read_ledger() as lookup:
         write_manifest(folder, lookup, facts={"recovered": True, "finished": False})
     return _account(rebuilt, folder)

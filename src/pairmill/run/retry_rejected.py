@@ -114,7 +114,7 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
     if kept:
         raise UsageError(
             f"{folder.path}: what was dropped as '{reason}' is of {kept:,} chunks that gave"
-            " other pairs; only chunks without any pair are asked again"
+            " other pairs; retry only asks again about chunks without a pair"
         )
     reasons = Counter(counts.rejected) + Counter(counts.empty_reasons) + Counter(counts.dropped)
     there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common()) or "none"

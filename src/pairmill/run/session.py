@@ -4,9 +4,9 @@
                  |                  |
                lookup             client (gate, provider, retries)
 
-The model is looked for only when there is something to ask it. A stop (a signal, a refused key, a
-full disk) ends the reading at once; whoever waits for an answer gets the grace period, whoever
-waits for anything else is let go; what was answered is committed, and the same command goes on.
+The endpoint is only contacted once there is something to ask. A stop (a signal, a refused key, a
+full disk) ends reading at once. Workers with a call in flight get the grace period; all others are
+cancelled. Every answer is committed, and the same command resumes the run.
 """
 
 from __future__ import annotations
@@ -62,21 +62,21 @@ from pairmill.partition import check_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Questions
 from pairmill.run.asking import ProbeSends
+from pairmill.run.author_styles import pool_manners
 from pairmill.run.checking import Checkers
 from pairmill.run.claims import Claims
 from pairmill.run.connect import connected, tell_shutdowns
-from pairmill.run.crew import WorkerGroup
 from pairmill.run.descriptors import fit_to_open_files
 from pairmill.run.ending import Ending
 from pairmill.run.figures import RunMetrics
 from pairmill.run.follow_marks import FollowMarks
 from pairmill.run.inbox import Inbox
-from pairmill.run.manners import pool_manners
 from pairmill.run.memory import RunMemory
 from pairmill.run.monitor import RunMonitor, watch_gauge, watch_loop
-from pairmill.run.notes import SkippedLog, tell
 from pairmill.run.origin import check_recipe, note_start, read_origin, recipe_for
 from pairmill.run.reader import Reader
+from pairmill.run.reader_events import SkippedLog, tell
+from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
 from pairmill.run.signals import listen
@@ -87,8 +87,7 @@ from pairmill.run.targets import PairTarget, make_quota
 from pairmill.run.threads import run_aside
 from pairmill.run.timeline import RunTimeline
 from pairmill.run.tuning import calm_collector
-from pairmill.run.watch import CanaryGuard
-from pairmill.run.worker import WorkerContext, work_on
+from pairmill.run.worker import WorkerContext, WorkerGroup, work_on
 from pairmill.run.writer import Writer
 from pairmill.service.companions import RunView, beside, load_companions
 from pairmill.service.status_server import open_status_server
@@ -127,19 +126,19 @@ async def run(
     companions: Sequence[Companion] = (),
     ledgers: LedgerStore | None = None,
 ) -> Summary:
-    """Turn the inputs into pairs, or go on with a run that was begun.
+    """Turn the inputs into pairs, or resume an earlier run in the same folder.
 
     Args:
-        settings: All of them.
-        bus: Whoever listens on it is told what happens.
-        handle_signals: SIGINT and SIGTERM end the run gently, and a second one at once.
+        settings: Settings of this start.
+        bus: Gets the run's events.
+        handle_signals: Stop gracefully on SIGINT and SIGTERM, and at once on a second one.
         tick: Called a few times a second from the event loop, to draw progress.
-        again: Retry rejected units only, filtered as given.
-        companions: Coroutines to run beside it, with those that the settings name.
-        ledgers: Where a new folder's ledger is kept; None: in SQLite.
+        again: If given, only retry the rejected units that it selects.
+        companions: Coroutines to run beside the run, in addition to those in the settings.
+        ledgers: Where to keep a new folder's ledger; None: in SQLite.
 
     Raises:
-        PairmillError: The run could not begin. Nothing that was committed is lost.
+        PairmillError: The run could not start. Nothing that was committed is lost.
     """
     bus = bus or Bus()
     own = again.begun if again else settings
@@ -253,7 +252,7 @@ async def run(
 
 @contextmanager
 def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None]:
-    """Have pairs judged in processes of their own while the block runs, where that is set."""
+    """Check pairs in separate processes during the block, if the settings say so."""
     if not settings.check_process_count or settings.checks == "off":
         yield
         return
@@ -271,12 +270,12 @@ def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None
 
 
 def _check_places(settings: Settings, *, follows: bool) -> None:
-    """Look at inputs and output before anything is touched.
+    """Check inputs and output before anything is written.
 
     Raises:
-        InputError: An input is not there or cannot be read.
-        ConfigError: What lies around a part's folder is of another run.
-        UsageError: The inputs are to be followed, and a setting does not go with that.
+        InputError: An input is missing or cannot be read.
+        ConfigError: The folder around a part's folder belongs to another run.
+        UsageError: A setting cannot be combined with following the inputs.
     """
     if follows:
         check_follow(settings)
@@ -289,27 +288,27 @@ def _reading_of(folder: RunFolder, settings: Settings, *, follows: bool) -> int:
     """Return the reader version that a folder continues with.
 
     Raises:
-        UsageError: Its input is to be followed, and that version cannot.
+        UsageError: The input is to be followed, which that version cannot do.
     """
     reading = read_origin(folder).reading or READING_VERSION
     if settings.accept_change or folder.is_blank:
         return READING_VERSION
     if follows and reading < READING_VERSION:
         raise UsageError(
-            f"{settings.output}: begun with an earlier version of reading, by which an input"
-            " cannot be followed; add --accept-change, or give another folder with -o"
+            f"{settings.output}: begun with an earlier version that cannot follow an input; add"
+            f" --accept-change, or give another folder with -o"
         )
     return reading
 
 
 def _keys(settings: Settings) -> list[str]:
-    """Return the keys that this run may use, which nothing that it writes may contain."""
+    """Return the API keys of this run, to be masked in everything that it writes."""
     names = {pool.api_key_env for pool in settings.pools} | {settings.api_key_env}
     return [key for name in names if name and (key := os.environ.get(name, "").strip())]
 
 
 class _Session:
-    """One start of one run."""
+    """One start of a run."""
 
     def __init__(
         self,
@@ -344,7 +343,7 @@ class _Session:
         self._stop = watch.stop
         self._chunks = 0
         self._suspended = 0
-        self._idle: anyio.CancelScope | None = None  # around what a stop ends at once
+        self._idle: anyio.CancelScope | None = None  # around waits that a stop cancels at once
         self._budget: Budget | None = None
         self._began_at = time.monotonic()
         self._pairs_before = ending.pairs
@@ -377,7 +376,7 @@ class _Session:
         return summary
 
     def _tell_account(self, account: Account) -> None:
-        """Tell whoever watches what earlier starts left."""
+        """Emit what earlier starts left in the folder."""
         counts, bill = account.counts, account.totals.bill
         self._bus.emit(
             RunOpened(
@@ -401,14 +400,14 @@ class _Session:
             self._stop.request(str(error), error.exit_code)
 
     async def _end_idling(self) -> None:
-        """On a stop, end the wait for input, for the model to be found, or for a full disk."""
+        """On a stop, cancel the wait for input, for the endpoint, or for space on the disk."""
         await self._stop.wait()
         self._writer.hurry()
         if self._idle is not None:
             self._idle.cancel()
 
     async def _produce(self) -> bool:
-        """Read on to the first new unit; only then look for the model, and start the work."""
+        """Read up to the first new unit, then connect to the endpoint and start the workers."""
         batch = await self._read()
         while batch is not None and not batch.work:
             batch = await self._read()
@@ -434,7 +433,7 @@ class _Session:
                         self._view.connected(connection.exchange.pools)
                     await self._work(batch, connection)
         except* StoppingError:
-            pass  # a stop came while the model was looked for
+            pass  # a stop came while connecting
         return asked
 
     async def _work(self, batch: UnitBatch, connection: Connection) -> None:
@@ -443,7 +442,7 @@ class _Session:
         suspects = Suspects(self._writer.put_result, inbox, self._stop, connection.is_well)
         self._bus.subscribe(suspects.listen, CallAnswered)
         has_pairs = self._ending.pairs > 0
-        shop = WorkerContext(
+        context = WorkerContext(
             self._recipe,
             self._questions(self._settings.model),
             connection.client,
@@ -458,7 +457,7 @@ class _Session:
         )
         quiet_s = self._settings.no_progress_s
         good, bad = self._ending.judged
-        vigil = RunMonitor(
+        monitor = RunMonitor(
             connection,
             self._bus,
             self._stop,
@@ -467,29 +466,29 @@ class _Session:
             bad=bad,
             is_idle=self._is_idle,
         )
-        self._bus.subscribe(vigil, AnswerRead, Committed)
-        crew = WorkerGroup(connection.in_flight)
+        self._bus.subscribe(monitor, AnswerRead, Committed)
+        workers = WorkerGroup(connection.in_flight)
         timeline = RunTimeline(self._folder.timeline, time.time())
         timeline.listen(self._bus)
         try:
             async with anyio.create_task_group() as guarding:
-                guarding.start_soon(crew.let_go, self._stop, self._settings.grace_s)
-                guarding.start_soon(vigil.watch)
+                guarding.start_soon(workers.cancel_after, self._stop, self._settings.grace_s)
+                guarding.start_soon(monitor.watch)
                 guarding.start_soon(timeline.watch, connection.exchange.pools)
                 guarding.start_soon(tell_shutdowns, connection, self._bus, self._watch.memory)
                 for base_url, gate in connection.gauges.items():
                     guarding.start_soon(watch_gauge, base_url, gate)
                 async with anyio.create_task_group() as working:
-                    working.start_soon(crew.employ, self._feed, batch, inbox)
+                    working.start_soon(workers.run_worker, self._feed, batch, inbox)
                     for _ in range(connection.workers):
-                        working.start_soon(crew.employ, work_on, inbox, shop)
+                        working.start_soon(workers.run_worker, work_on, inbox, context)
                 await suspects.conclude(has_pairs=has_pairs)
                 guarding.cancel_scope.cancel()
         finally:
             timeline.close(self._stop.reason or "done")
 
     def _is_idle(self) -> bool:
-        """Return whether everything from a followed input is finished."""
+        """Return True if everything from a followed input is finished."""
         return self._settings.follow and self._reader.is_idle
 
     def _questions(self, model: str) -> Questions:
@@ -497,14 +496,14 @@ class _Session:
         return Questions(self._bus, model=model, max_attempts=attempts, around=self._watch)
 
     async def _feed(self, batch: UnitBatch, inbox: Inbox) -> None:
-        """Hand the units to the workers; where reading fails, end the run, but in good order."""
+        """Pass units to the workers; if reading fails, stop the run gracefully."""
         try:
             await self._hand_over(batch, inbox)
         except PairmillError as error:
             self._stop.request(str(error), error.exit_code)
 
     async def _hand_over(self, batch: UnitBatch | None, inbox: Inbox) -> None:
-        """Hand the units to the workers as fast as they take them."""
+        """Pass units to the workers as fast as they take them."""
         if self._quota is not None:
             await self._feed_quota(self._quota, batch, inbox)
             batch = None
@@ -516,7 +515,7 @@ class _Session:
         inbox.end()
 
     async def _feed_quota(self, quota: PairTarget, batch: UnitBatch | None, inbox: Inbox) -> None:
-        """Hand over only those units that the quota needs."""
+        """Pass on only as many units as the target of pairs needs."""
         self._bus.subscribe(quota.listen, UnitFinished, UnitSuspended)
         while batch is not None and not quota.is_full:
             async for work in quota.admit(batch.work):
@@ -534,7 +533,7 @@ class _Session:
         await inbox.put(left)
 
     async def _read(self) -> UnitBatch | None:
-        """Read on; None at the end of the input, or when a stop is asked for."""
+        """Return the next batch; None at the end of the input, or once a stop was requested."""
         if self._stop.is_requested:
             return None
         batch = None
@@ -599,7 +598,7 @@ class _Session:
         )
 
     def _warning(self, *, wrote: bool) -> str:
-        """Describe what is wrong with the pairs or the ratings of this start."""
+        """Describe problems with the pairs or ratings of this start; "" if there are none."""
         settings = self._settings
         rated = self._metrics.warning(judge=settings.judge, wrote=wrote)
         verified = self._metrics.verifier_warning(verify=settings.verify, wrote=wrote)
@@ -608,7 +607,7 @@ class _Session:
 
 
 def _keep_charge(writer: Writer, event: CallAnswered | CallCharged) -> None:
-    """Hand what a call was charged to the writer, for the ledger."""
+    """Pass the charge of a call to the writer, for the ledger."""
     writer.put_charge(
         CallCharge(
             event.model,

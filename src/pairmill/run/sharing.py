@@ -54,7 +54,7 @@ async def open_sharing(
     if settings.share is None:
         return None
     if settings.rate_share != 1.0:
-        raise ConfigError("rate_share: with share, parts of the quota are dealt out by themselves")
+        raise ConfigError("rate_share: remove it; share divides the quota by itself")
     shared = await run_sync(open_shared, settings.share)
     with folder.read_ledger() as lookup:
         chain = lookup.chain()
@@ -257,7 +257,7 @@ class Sharing:
             self._lost_since = now
         elif now - self._lost_since > _TELL_S:
             self._lost_since = float("inf")
-            self._bus.emit(Notice(text=f"{error}; what was leased is used up, then calls wait"))
+            self._bus.emit(Notice(text=f"{error}; the current lease is used up, then calls wait"))
 
     async def _leave(self) -> None:
         """Give back what is left, as far as that works."""

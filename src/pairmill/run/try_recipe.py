@@ -13,11 +13,11 @@ from pairmill.errors import InputError, RejectedError
 from pairmill.events import Bus, Notice
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.recipes.repair import Asker, Questions
-from pairmill.recipes.tried import TriedUnit
 from pairmill.records import Rejection
 from pairmill.run.connect import connected
 from pairmill.run.memory import RunMemory
 from pairmill.run.stop import Stop
+from pairmill.service.recipes_show import TriedUnit
 from pairmill.store.folder import open_folder
 from pairmill.store.journal import Journal
 
@@ -48,7 +48,7 @@ async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit]
         what = (
             "no two articles in it are near enough in subject"
             if settings.chunks_by == "subject"
-            else "there is no article in it"
+            else "holds no article"
         )
         raise InputError(f"{', '.join(settings.inputs)}: {what}")
     bus = Bus()

@@ -1,10 +1,12 @@
-"""Processes a unit in a worker, and handles the ways in which it can end."""
+"""Worker tasks: process one unit, handle the ways in which it can end, and cancel tasks singly."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio
 from msgspec import Struct
 
 from pairmill.errors import Kind, PairmillError, PendingError, ProviderError, RejectedError
@@ -18,6 +20,8 @@ from pairmill.run.suspects import Cause
 from pairmill.store.rows import RowOrigin, UnitResult
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from pairmill.events import Bus
     from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from pairmill.run.suspects import Suspects
     from pairmill.run.writer import Writer
 
-__all__ = ["WorkerContext", "work_on"]
+__all__ = ["WorkerContext", "WorkerGroup", "work_on"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +192,27 @@ def _outcome(pairs: list[Pair], reason: str | None) -> Outcome:
     if pairs:
         return Outcome.WRITTEN
     return Outcome.EMPTY if reason is None else Outcome.REJECTED
+
+
+class WorkerGroup:
+    """The worker tasks, each of which can be cancelled by itself."""
+
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self._scopes: dict[asyncio.Task[object] | None, anyio.CancelScope] = {}
+
+    async def run_worker(self, job: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a job as a worker, until it ends or ``cancel_after`` cancels it."""
+        with anyio.CancelScope() as scope:
+            self._scopes[asyncio.current_task()] = scope
+            await job(*arguments)
+
+    async def cancel_after(self, stop: Stop, grace_s: float) -> None:
+        """After a stop, cancel workers: idle ones at once, those with a call after ``grace_s``."""
+        await stop.wait()
+        for task, scope in self._scopes.items():
+            if task not in self._in_flight.tasks:
+                scope.cancel()
+        await anyio.sleep(grace_s)
+        for scope in self._scopes.values():
+            scope.cancel()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import EXIT_CONFIG, EXIT_DONE, EXIT_RESUMABLE, Kind, ProviderError
 from pairmill.llm.answer_tokens import AnswerTokens
-from pairmill.llm.endpoint import address_hint, refusal_hint
 from pairmill.llm.limits.headers import LimitHint, read_hint
 from pairmill.llm.modes import ModeFinding, ProbePolicy, ProbeQuestion, find_mode
+from pairmill.llm.providers.endpoint import address_hint, refusal_hint
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import GiveUp, History
 from pairmill.plain import plain
@@ -24,9 +24,9 @@ from pairmill.records import Message, Prompt, Request, Sampling, Template
 if TYPE_CHECKING:
     from pairmill.clock import Clock
     from pairmill.config import Settings
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.endpoint_info import Look
     from pairmill.llm.limits.headers import HeaderDialect
-    from pairmill.llm.look import Look
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Provider, ProviderReply
     from pairmill.llm.providers.wire import Encoder
     from pairmill.llm.retry import Random

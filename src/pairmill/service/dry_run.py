@@ -10,10 +10,10 @@ import typer
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.errors import InputError, UsageError
+from pairmill.recipes.probe_question import first_question
 from pairmill.recipes.registry import for_unit, make_recipe
-from pairmill.recipes.sample import first_question
+from pairmill.service.console import tell
 from pairmill.service.survey import survey
-from pairmill.service.tell import tell
 from pairmill.sources.files import STANDARD_INPUT
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ async def _print_plan(settings: Settings) -> None:
             typer.echo(f"--- {message.role}\n{message.content}\n")
         typer.echo(f"--- user\n{prompt.text}")
         return
-    raise InputError(f"{', '.join(settings.inputs)}: there is no article in it")
+    raise InputError(f"{', '.join(settings.inputs)}: holds no article")

@@ -15,7 +15,7 @@ from pairmill.llm.estimate import prompt_chars
 from pairmill.llm.prices import PICO
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Chunk, digest
-from pairmill.service.prognosis import PlannedCall, calls_per_min, declared_limits
+from pairmill.service.forecast import PlannedCall, calls_per_min, declared_limits
 from pairmill.service.rehearsal import rehearse
 
 if TYPE_CHECKING:

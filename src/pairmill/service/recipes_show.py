@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from rich.console import Console
 from rich.rule import Rule
 from rich.table import Table
@@ -13,13 +14,28 @@ from rich.text import Text
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
-    from pairmill.recipes.tried import TriedUnit
-    from pairmill.records import Pair
+    from collections.abc import Sequence
 
-__all__ = ["print_unit"]
+    from pairmill.records import Chunk, Completion, Pair, Rejection, Request, Usage
+
+__all__ = ["TriedUnit", "print_unit"]
 
 _WIDTH = 120  # width without a terminal
 _SHOWN_CHARS = 3_000
+
+
+class TriedUnit(Struct, frozen=True):
+    """Result of trying a recipe on one unit.
+
+    Attributes:
+        exchanges: All questions that were asked for it, each with its answer, in order.
+    """
+
+    chunk: Chunk
+    exchanges: Sequence[tuple[Request, Completion]]
+    pairs: Sequence[Pair]
+    dropped: Sequence[Rejection]
+    usage: Usage
 
 
 def print_unit(unit: TriedUnit, console: Console | None = None) -> None:

@@ -18,7 +18,7 @@ from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
 from pairmill.plain import duration, plain
 from pairmill.quality.trust import parse_figures, verdicts
-from pairmill.service.verdicts import print_checks
+from pairmill.service.console import print_checks
 from pairmill.store.counts import count_run, describe, describe_saved, read_pace, saved
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_manifest_usd, read_totals

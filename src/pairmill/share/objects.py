@@ -195,7 +195,7 @@ class StoredObject:
             raise ConfigError(f"share: {self._refusal(error)}") from None
         if not is_safe:
             raise ConfigError(
-                f"share: {self._where} does not keep to conditional writes, so several processes"
+                f"share: {self._where} does not honour conditional writes, so several processes"
                 " would overwrite each other; name a store that does, or a folder"
             )
 

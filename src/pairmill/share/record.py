@@ -182,9 +182,7 @@ def decode(data: bytes | None, where: str) -> ShareRecord:
     try:
         found = msgspec.json.decode(data, type=ShareRecord)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise FolderError(
-            f"{where}: holds something else than a quota that is shared; name another place"
-        ) from None
+        raise FolderError(f"{where}: does not hold a shared quota; name another place") from None
     if found.format != FORMAT:
         raise FolderError(f"{where}: was made by a newer pairmill")
     return found
@@ -207,6 +205,7 @@ def check_caps(
         }
         name = next(name for name, (one, other) in names.items() if one != other)
         raise ConfigError(
-            f"{where}: the others that share it have another {name}; give all of them the same"
+            f"{where}: the other runs that share it have a different {name}; use the same in all"
+            f" of them"
         )
     record.cap_picodollars, record.cap_tokens = caps

@@ -15,7 +15,7 @@ from pairmill.simulator.content import (
     wanted_pairs,
     write_prose,
 )
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill, find_example, find_schema
 from pairmill.simulator.verdicts import asks_for_verdicts, write_verdicts
 from pairmill.simulator.wire import Answer, ChatRequest, limit_tokens
@@ -41,7 +41,7 @@ def write_answer(request: ChatRequest, settings: SimulatorSettings, turn: int = 
     schema = _form_of(request, around)
     count = wanted_pairs(around, _usual_pairs(request.system, settings.pairs_per_chunk))
     if schema is None and not _wants_json(request, around, has_block=passage != request.user):
-        text = write_prose(UNRELATED if settings.ignore_chunk else passage, Dice(request.digest))
+        text = write_prose(UNRELATED if settings.ignore_chunk else passage, Rng(request.digest))
     elif schema is not None and asks_for_verdicts(schema):
         text = write_verdicts(passage, around)
     elif settings.content == "canned":
@@ -100,6 +100,6 @@ def _canned(schema: bytes | None, count: int) -> str:
 
 
 def _compose(passage: str, schema: bytes | None, count: int, seed: int) -> str:
-    dice = Dice(seed)
-    drafts = draft_pairs(passage, count, dice)
-    return orjson.dumps(fill(schema or PAIRS_SCHEMA, Filling(drafts, dice, passage))).decode()
+    rng = Rng(seed)
+    drafts = draft_pairs(passage, count, rng)
+    return orjson.dumps(fill(schema or PAIRS_SCHEMA, Filling(drafts, rng, passage))).decode()

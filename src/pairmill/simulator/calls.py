@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pairmill.simulator.dialects import limit_headers
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
 from pairmill.simulator.faults import CONNECTION_FAULTS
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import draw_delay
 from pairmill.simulator.replies import encode_reply
+from pairmill.simulator.rng import Rng
+from pairmill.simulator.thinking import add_thoughts
 from pairmill.simulator.wire import encode_envelope, encode_events, make_envelope
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ class Call:
         latency = state.settings.latency
         self._delay_s = extra_delay_s
         if latency.shape != "zero":
-            dice = Dice(request.digest + attempt)
-            self._delay_s += draw_delay(latency, answer.completion_tokens, dice)
+            rng = Rng(request.digest + attempt)
+            self._delay_s += draw_delay(latency, answer.completion_tokens, rng)
 
     def begin(self) -> None:
         """Take a slot, or wait for one."""
@@ -211,7 +212,9 @@ class Call:
             dialect = state.settings.dialect
             headers = limit_headers(dialect, levels, self._charge.tokens, state.wall())
         request = self._request
-        envelope = make_envelope(request, self._answer, state.settings.thinking)
+        envelope = make_envelope(request, self._answer)
+        if state.settings.thinking is not None:
+            add_thoughts(envelope, self._answer, state.settings.thinking)
         if self._reply is not None:
             return encode_reply(self._reply, self._facts, envelope, headers, stream=request.stream)
         if self._fault in ENVELOPE_FAULTS:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pairmill.simulator.dice import Dice
+    from pairmill.simulator.rng import Rng
 
 __all__ = [
     "CLOSE_FENCE",
@@ -188,7 +188,7 @@ def split_sentences(passage: str) -> list[str]:
     return [piece for piece in pieces if _says_something(piece)]
 
 
-def rephrase(sentence: str, dice: Dice) -> str:
+def rephrase(sentence: str, rng: Rng) -> str:
     """Invert a sentence at a clause boundary near its middle; all content words stay.
 
     The halves of a long sentence would still count as copies: its parts of eight words are swapped
@@ -201,7 +201,7 @@ def rephrase(sentence: str, dice: Dice) -> str:
     sixth = len(body) // 6
     place = _CLAUSES.search(body, 2 * sixth, 5 * sixth) or _CLAUSES.search(body, sixth, 3 * sixth)
     if place is None:
-        return dice.pick(_OPENERS) + text
+        return rng.pick(_OPENERS) + text
     head, tail = body[: place.start()], body[place.end() :]
     joint = place[0].strip(" ,;:\uff0c\uff1b\u3001")
     link = f", {joint} " if joint in {"and", "but", "so", "while"} else ", "
@@ -218,7 +218,7 @@ def _swap_parts(text: str) -> str:
     return " ".join([word for part in parts for word in part]) + "."
 
 
-def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:
+def draft_pairs(passage: str, count: int, rng: Rng) -> list[Draft]:
     """Make up to ``count`` drafts, each from its own sentences; none if there is no prose."""
     sentences = split_sentences(passage)
     count = min(count, len(sentences))
@@ -226,7 +226,7 @@ def draft_pairs(passage: str, count: int, dice: Dice) -> list[Draft]:
     for index in range(count):
         start = index * len(sentences) // count
         end = max((index + 1) * len(sentences) // count, start + 1)
-        drafts.append(_draft(sentences[start : min(end, start + _MAX_GROUP)], dice))
+        drafts.append(_draft(sentences[start : min(end, start + _MAX_GROUP)], rng))
     return drafts
 
 
@@ -237,43 +237,43 @@ def _says_something(piece: str) -> bool:
     return len(piece) >= _MIN_SENTENCE_CHARS and spaces >= _MIN_SENTENCE_WORDS - 1
 
 
-def _draft(group: Sequence[str], dice: Dice) -> Draft:
-    source = group[dice.below(len(group))]
-    evidence = _copy_span(source, dice)
-    kind, instruction = _ask_about(evidence, source, dice)
-    turn = dice.below(len(group))
+def _draft(group: Sequence[str], rng: Rng) -> Draft:
+    source = group[rng.below(len(group))]
+    evidence = _copy_span(source, rng)
+    kind, instruction = _ask_about(evidence, source, rng)
+    turn = rng.below(len(group))
     ordered = [*group[turn:], *group[:turn]]
     return Draft(
         kind=kind,
         evidence=evidence,
         instruction=instruction,
-        answer=" ".join([rephrase(sentence, dice) for sentence in ordered]),
+        answer=" ".join([rephrase(sentence, rng) for sentence in ordered]),
         sentence=source,
         subject=" ".join(_content_words(evidence)[:2]) or evidence,
     )
 
 
-def write_prose(passage: str, dice: Dice) -> str:
+def write_prose(passage: str, rng: Rng) -> str:
     """Paraphrase the passage, in paragraphs of three sentences."""
-    told = [rephrase(sentence, dice) for sentence in split_sentences(passage)]
+    told = [rephrase(sentence, rng) for sentence in split_sentences(passage)]
     return "\n\n".join(
         " ".join(told[at : at + _PARAGRAPH]) for at in range(0, len(told), _PARAGRAPH)
     )
 
 
-def _copy_span(sentence: str, dice: Dice) -> str:
+def _copy_span(sentence: str, rng: Rng) -> str:
     line = max(sentence.split("\n"), key=len)
     words = [found.span() for found in _WORDS.finditer(line)]
     if not words:
         return line[:_EVIDENCE_CHARS]
-    first = dice.below(max(1, len(words) - _EVIDENCE_WORDS + 1))
+    first = rng.below(max(1, len(words) - _EVIDENCE_WORDS + 1))
     last = min(first + _EVIDENCE_WORDS, len(words)) - 1
     start = words[first][0]
     return line[start : min(words[last][1], start + _EVIDENCE_CHARS)]
 
 
-def _ask_about(evidence: str, sentence: str, dice: Dice) -> tuple[str, str]:
-    kind, opening, joint, end = dice.pick(_QUESTIONS)
+def _ask_about(evidence: str, sentence: str, rng: Rng) -> tuple[str, str]:
+    kind, opening, joint, end = rng.pick(_QUESTIONS)
     words = _content_words(evidence)
     if len(words) < 2:  # noqa: PLR2004 (a question joins two things)
         words = _content_words(sentence) or words

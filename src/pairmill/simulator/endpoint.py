@@ -14,8 +14,7 @@ from pairmill.simulator.answers import limit_tokens, write_answer, write_draft
 from pairmill.simulator.calls import Call, EndpointState
 from pairmill.simulator.content import CLOSE_FENCE, OPEN_FENCE, find_passage
 from pairmill.simulator.dialects import limit_headers, rate_limit_body, retry_after_headers
-from pairmill.simulator.dice import digest_of
-from pairmill.simulator.faults import FaultDice, Script
+from pairmill.simulator.fault_choice import FaultPicker, Script
 from pairmill.simulator.http import encode_response
 from pairmill.simulator.latency import Slots
 from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
@@ -23,6 +22,7 @@ from pairmill.simulator.quotas import Enforcer, QuotaRefusal
 from pairmill.simulator.refusals import REFUSALS, SimulatedReply, quota_gone
 from pairmill.simulator.replies import encode_reply, fill_places
 from pairmill.simulator.report import TrafficCount, Wallet, gauges_text
+from pairmill.simulator.rng import digest_of
 from pairmill.simulator.rules import CallFacts, Reply, Rule, RuleBook, lookup
 from pairmill.simulator.scenarios import resolve
 from pairmill.simulator.settings import ScheduledStep
@@ -71,7 +71,7 @@ class SimulatedEndpoint:
         self._clock = clock
         slots = Slots(settings.slots, settings.max_waiting)
         self._state = EndpointState(settings, slots, TrafficCount(), loop, self._now, wall)
-        self._fault_dice = FaultDice(settings.faults)
+        self._fault_picker = FaultPicker(settings.faults)
         self._born = clock()
         self.reset()
 
@@ -158,7 +158,7 @@ class SimulatedEndpoint:
             self._refuse(exchange, refusal)
             return
         step = self._script.take(state.tally.calls, request.user) if self._script else None
-        chance = self._fault_dice.choose(request.digest, attempt) if step is None else None
+        chance = self._fault_picker.choose(request.digest, attempt) if step is None else None
         self._answer(exchange, request, chance if step is None else step.fault, step, attempt)
 
     def _answer(

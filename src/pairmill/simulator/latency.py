@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pairmill.simulator.dice import Dice
+    from pairmill.simulator.rng import Rng
     from pairmill.simulator.settings import Latency
 
 __all__ = ["Slots", "draw_delay"]
 
 
-def draw_delay(latency: Latency, completion_tokens: int, dice: Dice) -> float:
+def draw_delay(latency: Latency, completion_tokens: int, rng: Rng) -> float:
     """Return the seconds that one call takes once it runs."""
     if latency.shape == "zero":
         return 0.0
     if latency.shape == "fixed":
         return latency.seconds
     if latency.shape == "lognormal":
-        return latency.seconds * math.exp(latency.sigma * dice.normal())
+        return latency.seconds * math.exp(latency.sigma * rng.normal())
     return latency.seconds + completion_tokens * latency.per_token_s
 
 

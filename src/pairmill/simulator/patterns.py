@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pairmill.simulator.dice import Dice
+    from pairmill.simulator.rng import Rng
 
 __all__ = ["write_match"]
 
@@ -16,20 +16,20 @@ _CLASSES = {"CATEGORY_DIGIT": "0123456789", "CATEGORY_WORD": "abcdefgh", "CATEGO
 _PRINTABLE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -.,"
 
 
-def write_match(pattern: str, dice: Dice) -> str | None:
+def write_match(pattern: str, rng: Rng) -> str | None:
     """Return a text that matches, or None if the pattern is too complex (look-around, references).
 
     The pattern is parsed by the standard library's parser of regular expressions.
     """
     try:
         parsed = importlib.import_module("re._parser").parse(pattern)
-        text = "".join(_write(str(code), value, dice) for code, value in parsed)
+        text = "".join(_write(str(code), value, rng) for code, value in parsed)
         return text if re.search(pattern, text) else None
     except (re.error, RecursionError, KeyError, ValueError, OverflowError):
         return None
 
 
-def _write(code: str, value: Any, dice: Dice) -> str:  # noqa: PLR0911 (one for each code)
+def _write(code: str, value: Any, rng: Rng) -> str:  # noqa: PLR0911 (one for each code)
     if code == "LITERAL":
         return chr(value)
     if code == "AT":
@@ -39,20 +39,20 @@ def _write(code: str, value: Any, dice: Dice) -> str:  # noqa: PLR0911 (one for 
     if code == "NOT_LITERAL":
         return next(char for char in _PRINTABLE if ord(char) != value)
     if code == "IN":
-        return dice.pick(_members(value))
+        return rng.pick(_members(value))
     if code == "BRANCH":
-        return _write_all(dice.pick(value[1]), dice)
+        return _write_all(rng.pick(value[1]), rng)
     if code == "SUBPATTERN":
-        return _write_all(value[-1], dice)
+        return _write_all(value[-1], rng)
     if code in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
         least, most, inner = value
-        count = least + dice.below(min(int(most) - least, _MOST_REPEATS) + 1)
-        return "".join(_write_all(inner, dice) for _ in range(count))
+        count = least + rng.below(min(int(most) - least, _MOST_REPEATS) + 1)
+        return "".join(_write_all(inner, rng) for _ in range(count))
     raise ValueError(code)
 
 
-def _write_all(items: Any, dice: Dice) -> str:
-    return "".join(_write(str(code), value, dice) for code, value in items)
+def _write_all(items: Any, rng: Rng) -> str:
+    return "".join(_write(str(code), value, rng) for code, value in items)
 
 
 def _members(items: Any) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pairmill.simulator.settings import Dialect
+from typing import Any
 
 __all__ = ["REFUSALS", "SimulatedReply", "quota_gone"]
 
@@ -150,6 +147,6 @@ _QUOTA_GONE: dict[str, SimulatedReply] = {
 }
 
 
-def quota_gone(dialect: Dialect) -> SimulatedReply:
+def quota_gone(dialect: str) -> SimulatedReply:
     """Return this dialect's refusal that no wait can help: money or daily allowance are used up."""
     return _QUOTA_GONE.get(dialect, REFUSALS["insufficient_quota"])

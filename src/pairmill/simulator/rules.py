@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from pairmill.errors import ConfigError
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.faults import CONNECTION_FAULTS, check_fault
+from pairmill.simulator.rng import Rng
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -228,7 +228,7 @@ class RuleBook:
             return True
         name = facts.number if facts.request is None else facts.request.digest
         mixed = name ^ (facts.attempt * 0x5851F42D4C957F2D) ^ ((index + 1) * 0xD1342543DE82EF95)
-        return Dice(mixed).share() < when.share
+        return Rng(mixed).share() < when.share
 
 
 def lookup(data: Any, path: str) -> Any:
@@ -275,7 +275,7 @@ def _about_chunk(when: When, facts: CallFacts, seed: int) -> bool:
             return False
     if when.chunk_share is None:
         return True
-    return facts.chunk > 0 and Dice(facts.chunk_digest ^ seed).share() < when.chunk_share
+    return facts.chunk > 0 and Rng(facts.chunk_digest ^ seed).share() < when.chunk_share
 
 
 def _about_request(when: When, request: ChatRequest | None) -> bool:

@@ -22,7 +22,7 @@ from pairmill.simulator.patterns import write_match
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pairmill.simulator.dice import Dice
+    from pairmill.simulator.rng import Rng
 
     Filler = Callable[["Filling", Draft], Any]
 
@@ -108,17 +108,17 @@ _NAME_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """Material of a value: the drafts in order, the dice, and the passage for more drafts."""
+    """Material of a value: the drafts in order, the rng, and the passage for more drafts."""
 
     drafts: Sequence[Draft]
-    dice: Dice
+    rng: Rng
     passage: str = ""
 
     def at_least(self, count: int) -> list[Draft]:
         """Return at least so many drafts; they repeat if the passage has no others."""
         drafts = list(self.drafts)
         if len(drafts) < count and self.passage:
-            more = draft_pairs(self.passage, count, self.dice)
+            more = draft_pairs(self.passage, count, self.rng)
             known = {draft.sentence for draft in drafts}
             drafts += [draft for draft in more if draft.sentence not in known]
         while len(drafts) < count:
@@ -127,7 +127,7 @@ class Filling:
 
 
 def fill(schema: bytes, filling: Filling) -> Any:
-    """Make a value that conforms to the schema (JSON): the same for the same drafts and dice."""
+    """Make a value that conforms to the schema (JSON): the same for the same drafts and rng."""
     filler = _compiled(schema)
     return filler(filling, filling.drafts[0] if filling.drafts else _NOTHING)
 
@@ -284,7 +284,7 @@ def _enum(values: Sequence[Any]) -> Filler:
     known = frozenset(value for value in values if isinstance(value, str))
 
     def filler(filling: Filling, draft: Draft) -> Any:
-        return draft.kind if draft.kind in known else filling.dice.pick(values)
+        return draft.kind if draft.kind in known else filling.rng.pick(values)
 
     return filler
 
@@ -308,17 +308,17 @@ def _object(
     def filler(filling: Filling, draft: Draft) -> dict[str, Any]:
         value = {key: filler(filling, draft) for key, filler in fields}
         if options is not None and chosen is not None:
-            _choose(value, options, chosen, filling.dice)
+            _choose(value, options, chosen, filling.rng)
         return value
 
     return filler
 
 
-def _choose(value: dict[str, Any], options: str, chosen: str, dice: Dice) -> None:
+def _choose(value: dict[str, Any], options: str, chosen: str, rng: Rng) -> None:
     """Make the answer one of the options, if both are texts."""
     texts, answer = value[options], value[chosen]
     if isinstance(texts, list) and texts and all(isinstance(it, str) for it in texts):
-        picked = dice.below(len(texts))
+        picked = rng.below(len(texts))
         if isinstance(answer, str):
             value[chosen] = texts[picked]
 
@@ -414,7 +414,7 @@ def _turns(item: Any, root: Mapping[str, Any], depth: int, least: int, most: int
 
 def _boolean(name: str) -> Filler:
     is_bad = not _BAD_NEWS.isdisjoint(_words_of(name))
-    return lambda filling, _draft: (filling.dice.below(4) == 0) == is_bad
+    return lambda filling, _draft: (filling.rng.below(4) == 0) == is_bad
 
 
 def _number(node: Mapping[str, Any], name: str, *, whole: bool) -> Filler:
@@ -429,7 +429,7 @@ def _number(node: Mapping[str, Any], name: str, *, whole: bool) -> Filler:
     is_open = not whole and "exclusiveMinimum" in node
 
     def filler(filling: Filling, _draft: Draft) -> Any:
-        high = max(filling.dice.share(), filling.dice.share())  # judges are kind
+        high = max(filling.rng.share(), filling.rng.share())  # judges are kind
         value = least + high * (most - least + whole)
         if step:
             first = -(-least // step) * step
@@ -450,7 +450,7 @@ def _string(node: Mapping[str, Any], name: str) -> Filler:
     pattern, form = node.get("pattern"), node.get("format")
     role = _role_of(name, str(node.get("description", "")).lower())
     if isinstance(pattern, str):
-        return lambda filling, draft: write_match(pattern, filling.dice) or _say(role, draft)
+        return lambda filling, draft: write_match(pattern, filling.rng) or _say(role, draft)
     if form in _FORMATS:
         return _always(_FORMATS[form])
 

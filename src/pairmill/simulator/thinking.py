@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.refusals import SimulatedReply
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.wire import Answer, limit_tokens
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EFFORTS",
     "Thinking",
+    "add_thoughts",
     "draw_thoughts",
     "effort_of",
     "refuse_words",
@@ -105,8 +106,8 @@ def draw_thoughts(thinking: Thinking, request: ChatRequest, attempt: int) -> int
     scale = thinking.scales.get(effort_of(thinking, request.data), 1.0)
     if scale <= 0:
         return 0
-    dice = Dice(request.digest ^ (attempt * 0x9E3779B97F4A7C15) ^ 0x7417)
-    drawn = max(1, round(thinking.tokens * scale * math.exp(thinking.sigma * dice.normal())))
+    rng = Rng(request.digest ^ (attempt * 0x9E3779B97F4A7C15) ^ 0x7417)
+    drawn = max(1, round(thinking.tokens * scale * math.exp(thinking.sigma * rng.normal())))
     budget = _budget(thinking, request.data)
     return drawn if budget is None else min(drawn, budget)
 
@@ -137,6 +138,22 @@ def think_first(text: str, thoughts: int, max_tokens: int | None, thinking: Thin
         return Answer(shown, answer.finish_reason, thoughts + answer.completion_tokens)
     total = thoughts + answer.completion_tokens
     return Answer(answer.text, answer.finish_reason, total, thoughts, thought)
+
+
+def add_thoughts(envelope: dict[str, Any], answer: Answer, thinking: Thinking) -> None:
+    """Write the thinking into a chat.completion object as the model's server does."""
+    message, usage = envelope["choices"][0]["message"], envelope["usage"]
+    if thinking.shown in {"reasoning", "reasoning_content"}:
+        message[thinking.shown] = answer.thought_text
+    if not answer.text and answer.thoughts:
+        if thinking.empty == "absent":
+            del message["content"]
+        elif thinking.empty == "null":
+            message["content"] = None
+    if thinking.counted in {"outside", "total"}:
+        usage["completion_tokens"] -= answer.thoughts
+    if thinking.counted in {"inside", "outside"}:
+        usage["completion_tokens_details"] = {"reasoning_tokens": answer.thoughts}
 
 
 def _open(thinking: Thinking) -> str:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from pairmill.simulator.dice import digest_of
-
-if TYPE_CHECKING:
-    from pairmill.simulator.thinking import Thinking
+from pairmill.simulator.rng import digest_of
 
 __all__ = [
     "Answer",
@@ -124,10 +121,8 @@ def parse_chat(body: bytes, seed: int) -> ChatRequest:
     )
 
 
-def make_envelope(
-    request: ChatRequest, answer: Answer, thinking: Thinking | None = None
-) -> dict[str, Any]:
-    """Make the chat.completion object of an answer, for a model with this kind of thinking."""
+def make_envelope(request: ChatRequest, answer: Answer) -> dict[str, Any]:
+    """Make the chat.completion object of an answer; `thinking.add_thoughts` adds the thinking."""
     message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
     usage = {
         "prompt_tokens": request.prompt_tokens,
@@ -135,8 +130,6 @@ def make_envelope(
         "total_tokens": request.prompt_tokens + answer.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": 0},
     }
-    if thinking is not None:
-        _add_thoughts(message, usage, answer, thinking)
     return {
         "id": f"chatcmpl-{request.digest:016x}",
         "object": "chat.completion",
@@ -179,23 +172,6 @@ def encode_envelope(envelope: Any) -> bytes:
         return orjson.dumps(envelope)
     except TypeError:
         return json.dumps(envelope).encode()
-
-
-def _add_thoughts(
-    message: dict[str, Any], usage: dict[str, Any], answer: Answer, thinking: Thinking
-) -> None:
-    """Write the thoughts into message and usage as the model's server does."""
-    if thinking.shown in {"reasoning", "reasoning_content"}:
-        message[thinking.shown] = answer.thought_text
-    if not answer.text and answer.thoughts:
-        if thinking.empty == "absent":
-            del message["content"]
-        elif thinking.empty == "null":
-            message["content"] = None
-    if thinking.counted in {"outside", "total"}:
-        usage["completion_tokens"] -= answer.thoughts
-    if thinking.counted in {"inside", "outside"}:
-        usage["completion_tokens_details"] = {"reasoning_tokens": answer.thoughts}
 
 
 def _content(message: Any) -> str:

@@ -11,7 +11,7 @@ import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from pairmill.records import Document
 from pairmill.sources.characters import plain_line
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from pairmill.sources.article import Article
     from pairmill.sources.extractors import Extractors
-    from pairmill.sources.registry import Formats
 
-__all__ = ["Deferred", "Documents", "Opener", "SourceFormat", "too_long"]
+__all__ = ["Deferred", "Documents", "FormatTable", "Opener", "SourceFormat", "too_long"]
 
 _LONGEST_DETAIL = 600  # characters
 _SPOOLED_BYTES = 2**24  # a seekable file is kept in memory up to this size, then on disk
@@ -108,6 +107,21 @@ class SourceFormat:
         return f"{self.name}; its reader needs {', '.join(self.modules)}"
 
 
+class FormatTable(Protocol):
+    """The formats that a run knows: `registry.Formats`."""
+
+    def of_name(self, name: str) -> SourceFormat | None:
+        """Return the format that a file's ending tells, if it is known."""
+
+    @property
+    def installed(self) -> tuple[SourceFormat, ...]:
+        """Formats that other packages bring."""
+
+    @property
+    def endings(self) -> list[str]:
+        """All endings that are known, sorted."""
+
+
 @dataclass(slots=True)
 class Opener:
     """One input: a file, a member of an archive, or standard input.
@@ -139,7 +153,7 @@ class Opener:
     depth: int = 0
     from_folder: bool = False
     format: SourceFormat | None = None
-    formats: Formats | None = None
+    formats: FormatTable | None = None
     is_plain: bool = True
     path: Path | None = None
     first_line: int = 0

@@ -44,7 +44,7 @@ def read_feed(opener: Opener) -> Documents:
         opener.skip("", "unknown XML", "neither RSS, Atom, a WordPress export nor a MediaWiki dump")
         return
     if b"<!entity" in head.lower():
-        opener.skip("", "unsafe XML", "it declares entities of its own")
+        opener.skip("", "unsafe XML", "it declares its own entities")
         return
     number = 0
     try:

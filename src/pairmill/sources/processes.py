@@ -148,7 +148,7 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
 def _python(module: str, *arguments: str) -> list[str]:
     """Return the command that calls ``main()`` of a module, found where it would be found here."""
     if not sys.executable:
-        raise InputError("sys.executable is empty: reading starts Python, and cannot tell which")
+        raise InputError("sys.executable is empty, so the reading process cannot be started")
     entries = [entry for entry in sys.path if isinstance(entry, str)]  # import heeds no others
     path = [os.path.abspath(entry) for entry in entries]  # noqa: PTH100 (an empty one too)
     if _ROOT not in path:

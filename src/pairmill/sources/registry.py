@@ -20,7 +20,7 @@ from pairmill.sources.text import MARKDOWN, MDX, TEXT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pairmill.sources.base import Documents, Opener
+    from pairmill.sources.base import Documents, FormatTable, Opener
 
 __all__ = ["FORMATS", "Formats", "ending_of", "read_input"]
 
@@ -222,7 +222,7 @@ class Formats:
         return sorted({*self._known, *(it for one in self.installed for it in one.endings)})
 
 
-def read_input(opener: Opener, formats: Formats) -> Documents:
+def read_input(opener: Opener, formats: FormatTable) -> Documents:
     """Yield the documents of one input, in whatever of the known formats it is.
 
     The name's ending decides where it tells; the first bytes decide where it does not, and whether
@@ -275,7 +275,7 @@ def _read(opener: Opener, format_: SourceFormat, stream: Rewound) -> Documents:
 def _load(name: str) -> SourceFormat:
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ConfigError(f"sources: '{name}' is no module:attribute")
+        raise ConfigError(f"sources: '{name}' is not of the form module:attribute")
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
@@ -320,7 +320,7 @@ def _binary_kind(head: bytes) -> str:
     except UnicodeDecodeError as error:
         cut_short = error.start >= len(sample) - 4 and len(sample) == _LOOKED_AT_BYTES
         if not cut_short and decode(head) is None:
-            return "text in an encoding that cannot be told"
+            return "text in an unknown encoding"
     return ""
 
 

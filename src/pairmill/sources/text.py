@@ -42,7 +42,7 @@ def decode_whole(opener: Opener) -> str | None:
         return None
     decoded = decode(data)
     if decoded is None:
-        opener.skip("", "not text", "text in an encoding that cannot be told")
+        opener.skip("", "not text", "text in an unknown encoding")
         return None
     if decoded.replaced > 0:
         name = "UTF-8" if decoded.encoding == "utf-8" else decoded.encoding

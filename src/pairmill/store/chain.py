@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from pairmill.store.entries import ShardRecord
     from pairmill.store.files import Files
-    from pairmill.store.folder import RunFolder
+    from pairmill.store.paths import FolderPaths
 
 __all__ = [
     "GenerationLog",
@@ -146,14 +146,14 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return found if ours else {}
 
 
-def seen_chain(folder: RunFolder) -> LedgerChain | None:
+def seen_chain(folder: FolderPaths) -> LedgerChain | None:
     """Return the highest generation that a witness outside the ledger tells of, with its id."""
     seen = [c for c in (GenerationLog.read(folder.generation), _told(folder)) if c is not None]
     return max(seen, key=lambda chain: chain.generation, default=None)
 
 
 def check_chain(
-    folder: RunFolder, chain: LedgerChain | None, records: Sequence[ShardRecord]
+    folder: FolderPaths, chain: LedgerChain | None, records: Sequence[ShardRecord]
 ) -> None:
     """Compare a ledger with what its folder says of it.
 
@@ -176,7 +176,7 @@ _OLDER = "the ledger is older than the folder (restored, or copied without ledge
 
 
 def _faults(
-    folder: RunFolder, chain: LedgerChain | None, records: Sequence[ShardRecord]
+    folder: FolderPaths, chain: LedgerChain | None, records: Sequence[ShardRecord]
 ) -> Iterator[str]:
     log = GenerationLog.read(folder.generation)
     if chain is not None and log is None and (chain.generation or records):
@@ -200,7 +200,7 @@ def _gaps(chain: LedgerChain | None, seen: LedgerChain) -> Iterator[str]:
         yield f"{_OLDER}: {missing} commits are missing from it"
 
 
-def _unknown_shards(folder: RunFolder, known: Mapping[str, ShardRecord]) -> Iterator[str]:
+def _unknown_shards(folder: FolderPaths, known: Mapping[str, ShardRecord]) -> Iterator[str]:
     for kind in KINDS:
         for name in sorted(_names(folder.published(kind))):
             if name not in known:
@@ -215,7 +215,7 @@ def _names(place: Path) -> list[str]:
     return []
 
 
-def _told(folder: RunFolder) -> LedgerChain | None:
+def _told(folder: FolderPaths) -> LedgerChain | None:
     """Return the chain in the manifest."""
     found = read_manifest(folder.manifest).get("chain")
     if not isinstance(found, dict):
@@ -226,7 +226,7 @@ def _told(folder: RunFolder) -> LedgerChain | None:
     return LedgerChain(name, number)
 
 
-def _listed(folder: RunFolder) -> Iterator[tuple[str, str]]:
+def _listed(folder: FolderPaths) -> Iterator[tuple[str, str]]:
     """Name and digest of each shard that the manifest lists."""
     shards = read_manifest(folder.manifest).get("shards")
     for shard in shards if isinstance(shards, list) else ():

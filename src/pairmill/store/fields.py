@@ -49,7 +49,7 @@ def add_fields(state: Path, fields: Mapping[str, Feature]) -> dict[str, Feature]
         if name in known and known[name] != kind:
             raise ChangedError(
                 f"{state.parent}: the field '{name}' was {_words(known[name])} in this folder and"
-                f" is {_words(kind)} now; call it otherwise, or give another folder with -o"
+                f" is {_words(kind)} now; rename it, or give another folder with -o"
             )
     both = {**known, **fields}
     if both != known:

@@ -22,8 +22,9 @@ from pairmill.errors import ChangedError, FolderError, LockedError, PairmillErro
 from pairmill.store.chain import GenerationLog, read_manifest
 from pairmill.store.files import DISK, Files, atomic_write, network_file_system, refusal, write_all
 from pairmill.store.ledger import LedgerStore, find_store
+from pairmill.store.paths import FolderPaths
 from pairmill.store.shards import holds_shards, shard_number
-from pairmill.store.sqlite.store import SQLITE, ledger_file
+from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,8 +45,8 @@ _SHOWN = 80  # characters of a setting's value in an error line
 
 
 @dataclass(frozen=True, slots=True)
-class RunFolder:
-    """A run folder and its paths.
+class RunFolder(FolderPaths):
+    """A run folder: its paths, its ledger, and what this process may do in it.
 
     Attributes:
         writable: This process holds the lock.
@@ -56,42 +57,12 @@ class RunFolder:
         ledgers: Where its ledger is kept.
     """
 
-    path: Path
     writable: bool = False
     version: str = ""
     is_bare: bool = False
     is_blank: bool = False
     notices: tuple[str, ...] = ()
     ledgers: LedgerStore = SQLITE
-
-    @property
-    def data(self) -> Path:
-        """Published shards of pairs."""
-        return self.path / "data"
-
-    @property
-    def rejected(self) -> Path:
-        """Published shards of rejects."""
-        return self.path / "rejected"
-
-    @property
-    def state(self) -> Path:
-        """Folder of pairmill's own files: nobody else writes here."""
-        return self.path / ".run"
-
-    def published(self, kind: str) -> Path:
-        """Return where shards of a kind (``train``, ``rejected``) are published."""
-        return self.data if kind == "train" else self.rejected
-
-    @property
-    def open_shards(self) -> Path:
-        """Shards that are still being written."""
-        return self.state / "open"
-
-    @property
-    def ledger(self) -> Path:
-        """SQLite database of answers and finished units, if the ledger is one."""
-        return ledger_file(self.state)
 
     @property
     def has_ledger(self) -> bool:
@@ -106,75 +77,6 @@ class RunFolder:
             StorageError: The disk refused.
         """
         return self.ledgers.read(self.state)
-
-    @property
-    def generation(self) -> Path:
-        """File with the number of the ledger's transactions; see ``chain.py``."""
-        return self.state / "generation"
-
-    @property
-    def settings(self) -> Path:
-        """File with the settings that determine the pairs, as of the last start."""
-        return self.state / "settings.json"
-
-    @property
-    def timeline(self) -> Path:
-        """File with what the run did over time, for people."""
-        return self.state / "timeline.json"
-
-    @property
-    def exports(self) -> Path:
-        """File with the exports from this folder, one per line, for people."""
-        return self.state / "exports.jsonl"
-
-    @property
-    def resolved(self) -> Path:
-        """All settings of the last start, for commands that read on from there."""
-        return self.state / "config.json"
-
-    @property
-    def origin(self) -> Path:
-        """File with where its starts were made from, and with which recipes."""
-        return self.state / "origin.json"
-
-    @property
-    def figures(self) -> Path:
-        """File with the figures of judge and evolution; exists only if one of them was on."""
-        return self.path / "figures.json"
-
-    @property
-    def voice(self) -> Path:
-        """File with how well answers can be attributed to their authors; from ``report``."""
-        return self.state / "voice.json"
-
-    def read_voice(self) -> bytes:
-        """Return the bytes of ``voice``; b"" if it was not measured."""
-        try:
-            return self.voice.read_bytes()
-        except OSError:
-            return b""
-
-    def read_figures(self) -> bytes:
-        """Return the bytes of the figures; empty if there are none, or they cannot be read."""
-        try:
-            return self.figures.read_bytes()
-        except OSError:
-            return b""
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that works here; its text names it."""
-        return self.state / "lock"
-
-    @property
-    def card(self) -> Path:
-        """Dataset card."""
-        return self.path / "README.md"
-
-    @property
-    def manifest(self) -> Path:
-        """Checksums and counts of what was published."""
-        return self.path / "manifest.json"
 
 
 @contextmanager
@@ -304,8 +206,8 @@ def _create(folder: RunFolder) -> None:
         strays = [p for p in (folder.data, folder.rejected) if p.stat().st_dev != home]
         if strays:
             raise FolderError(
-                f"{strays[0]}: on another file system than {folder.state}; shards are published"
-                " by renaming, so both must be on one"
+                f"{strays[0]}: on a different file system from {folder.state}; shards are"
+                f" published by renaming, so both must be on the same one"
             )
         for place in (path.parent, path, folder.state):
             DISK.sync_folder(place)

@@ -251,9 +251,7 @@ def _installed(name: str, state: Path) -> LedgerStore:
                 f" {type(error).__name__}: {error}; uninstall or repair it"
             ) from None
         return store
-    raise FolderError(
-        f"{state.parent}: its ledger is kept by '{name}', which is not installed here"
-    )
+    raise FolderError(f"{state.parent}: its ledger is kept by '{name}', which is not installed")
 
 
 def note_store(state: Path, store: LedgerStore, usual: LedgerStore, files: Files = DISK) -> None:

@@ -79,7 +79,7 @@ def _finish(folder: RunFolder, files: Files, record: ShardRecord) -> str | None:
         publish_file(folder, files, record)
     if not new.exists():
         raise FolderError(
-            f"{new}: missing, and the ledger counts its {record.rows} rows as done; put it back,"
+            f"{new}: missing, but the ledger counts its {record.rows} rows as done; put it back,"
             f" or run 'pairmill recover {folder.path}'"
         )
     size = new.stat().st_size

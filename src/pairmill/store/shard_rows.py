@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.store.entries import ShardRecord
-    from pairmill.store.folder import RunFolder
+    from pairmill.store.paths import FolderPaths
 
 __all__ = ["Row", "count_of", "is_row", "read_last_rows", "read_lines", "read_rows", "tokens_of"]
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def read_lines(
-    folder: RunFolder, records: Sequence[ShardRecord], kind: str, *, longest_bytes: int = 2**26
+    folder: FolderPaths, records: Sequence[ShardRecord], kind: str, *, longest_bytes: int = 2**26
 ) -> Iterator[bytes]:
     """Yield every committed line of a kind, newline included, oldest shard first.
 
@@ -42,7 +42,7 @@ def read_lines(
             yield from _lines(folder, record, longest_bytes)
 
 
-def _lines(folder: RunFolder, record: ShardRecord, longest_bytes: int) -> Iterator[bytes]:
+def _lines(folder: FolderPaths, record: ShardRecord, longest_bytes: int) -> Iterator[bytes]:
     public = folder.published(record.kind) / record.name
     try:
         file, whole = (folder.open_shards / record.name).open("rb"), False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.store.files import Files
-    from pairmill.store.folder import RunFolder
+    from pairmill.store.paths import FolderPaths
 
 __all__ = ["KINDS", "OpenShard", "Shards", "holds_shards", "publish_file", "shard_number"]
 
@@ -79,7 +79,7 @@ class Shards:
 
     def __init__(
         self,
-        folder: RunFolder,
+        folder: FolderPaths,
         files: Files,
         open_shards: Sequence[OpenShard],
         next_numbers: dict[str, int],
@@ -218,7 +218,7 @@ def shard_number(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def holds_shards(folder: RunFolder) -> bool:
+def holds_shards(folder: FolderPaths) -> bool:
     """Return whether any shard, open or published, is on the disk."""
     places = (folder.open_shards, *(folder.published(kind) for kind in KINDS))
     return any(
@@ -229,7 +229,7 @@ def holds_shards(folder: RunFolder) -> bool:
     )
 
 
-def publish_file(folder: RunFolder, files: Files, record: ShardRecord) -> None:
+def publish_file(folder: FolderPaths, files: Files, record: ShardRecord) -> None:
     """Move one closed shard to its public place, if it is not there yet.
 
     Raises:
@@ -241,7 +241,9 @@ def publish_file(folder: RunFolder, files: Files, record: ShardRecord) -> None:
     try:
         if old.exists():
             if new.exists():
-                raise FolderError(f"{new}: in the way of a shard that must go there; move it")
+                raise FolderError(
+                    f"{new}: in the way of a shard that must be published there; move it"
+                )
             files.rename(old, new)
         files.sync_folder(new.parent)
         files.sync_folder(old.parent)

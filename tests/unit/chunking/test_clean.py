@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pairmill.chunking.clean import clean, tidy
-from pairmill.chunking.gates import Dropped
+from pairmill.chunking.document_filters import Dropped
 from pairmill.records import Document
 
 PROSE = "The mill stands by the river and grinds whatever the farmers bring to it each autumn. " * 6

@@ -92,8 +92,8 @@ def test_a_splitter_of_ones_own(tmp_path: Path) -> None:
     ("name", "problem"),
     [
         ("nowhere:cut", "cannot load"),
-        ("json", "no module:name"),
-        (f"{__name__}:PROSE", "is no function"),
+        ("json", "not of the form module:name"),
+        (f"{__name__}:PROSE", "is not a function"),
         (f"{__name__}:backwards", "in order, disjoint"),
         ("json:loads", "failed: JSONDecodeError"),
     ],

@@ -123,5 +123,5 @@ def test_the_chunks_wait_outside_of_memory() -> None:
 
 def test_a_disk_without_room_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subjects, "_SCHEMA", f"PRAGMA max_page_count = 12; {subjects._SCHEMA}")
-    with pytest.raises(StoppedError, match=r"full.*name a folder with room in TMPDIR"):
+    with pytest.raises(StoppedError, match=r"full.*set TMPDIR to a folder with free space"):
         list(gather(corpus(60), 3))

@@ -14,8 +14,8 @@ from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, Event
 from pairmill.llm.budget import PricedUsage
 from pairmill.llm.client import Client
-from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers.direct import DirectProvider
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.retry import RetryPolicy
 from pairmill.simulator.clock import FakeClock

@@ -6,7 +6,7 @@ import pytest
 
 from pairmill.config import load
 from pairmill.errors import ConfigError, Kind, ProviderError
-from pairmill.llm.endpoint import DEFAULT_BASE_URL, Secret, address_hint, resolve
+from pairmill.llm.providers.endpoint import DEFAULT_BASE_URL, Secret, address_hint, resolve
 
 KEY = {"OPENAI_API_KEY": " sk-secret \n"}
 

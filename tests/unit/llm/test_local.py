@@ -34,8 +34,8 @@ def test_a_model_of_ones_own_is_looked_at(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, "cannot read the model .*: No such file"),
-        (b"PK\x03\x04", "is no GGUF file"),
-        (b"", "is no GGUF"),
+        (b"PK\x03\x04", "is not a GGUF file"),
+        (b"", "is not a GGUF"),
     ],
 )
 def test_what_is_no_model_is_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -68,7 +68,7 @@ def test_a_package_without_its_file_is_as_good_as_none(package: Path) -> None:
 
 def test_a_damaged_model_is_not_started(package: Path) -> None:
     (package / "SmolLM2.gguf").write_bytes(b"GGUF" + bytes(8))
-    with pytest.raises(ConfigError, match="damaged or another one"):
+    with pytest.raises(ConfigError, match="damaged or not the expected one"):
         local.model_path()
 
 

@@ -11,9 +11,9 @@ from tests.support.questions import request
 from tests.support.scripted import answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.modes import ProbeQuestion, find_mode
 from pairmill.llm.providers.direct import DirectProvider
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.llm.providers.wire import Encoder

@@ -12,8 +12,8 @@ from tests.support.scripted import answer, reply, serve
 
 from pairmill.config import load
 from pairmill.errors import ConfigError, ProviderError
-from pairmill.llm.endpoint import resolve
 from pairmill.llm.providers.direct import DirectProvider
+from pairmill.llm.providers.endpoint import resolve
 from pairmill.llm.providers.profile import (
     LEVELS,
     ProviderProfile,

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from pairmill.llm.endpoint import Endpoint, Secret
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode, ProviderReply
 from pairmill.llm.providers.saved_prompts import SavedPrompts
 from pairmill.records import Completion, Message, Prompt, Request, Sampling, Template, Usage

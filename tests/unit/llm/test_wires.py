@@ -12,9 +12,9 @@ from tests.support.questions import request
 from tests.support.scripted import HANG, RESET, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.endpoint import Endpoint, Secret
 from pairmill.llm.providers import replies
 from pairmill.llm.providers.direct import DirectProvider, account_headers
+from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.sdk import SdkProvider
 from pairmill.simulator.clock import FakeClock

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import FolderError, UsageError
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.split import Shares
 
 if TYPE_CHECKING:

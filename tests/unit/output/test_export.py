@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import FolderError, InputError, StorageError, UsageError
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.export_summary import summary_lines
 from pairmill.output.length_gap import LengthGap
@@ -323,12 +324,12 @@ def test_a_folder_that_is_not_ours_is_left_alone(
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("mine")
-    with pytest.raises(FolderError, match="no export of pairmill"):
+    with pytest.raises(FolderError, match="not an export of pairmill"):
         export(folder, out)
     (out / MANIFEST).write_text("{}")
     with pytest.raises(FolderError, match=r"thesis\.txt"):
         export(folder, out)
-    with pytest.raises(FolderError, match="no export of pairmill"):
+    with pytest.raises(FolderError, match="not an export of pairmill"):
         export(folder, folder)
     with pytest.raises(FolderError, match="is a file"):
         export(folder, out / "thesis.txt")

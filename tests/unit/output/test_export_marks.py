@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import InputError, UsageError
-from pairmill.output.export import ExportOptions, ExportSummary, export
-from pairmill.output.export_summary import summary_lines
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
+from pairmill.output.export_summary import ExportSummary, summary_lines
 from pairmill.output.formats.registry import FORMATS
 from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.policy import ExportPolicy

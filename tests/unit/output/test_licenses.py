@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import InputError
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.export_summary import summary_lines
 from pairmill.output.licenses import UNKNOWN, forbids_adaptation, is_wanted, license_name, warnings
 from pairmill.output.marks.log import MarksFile, new_action

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pairmill.quality.check import Check, standing
 from pairmill.quality.trust import parse_figures, verdicts
-from pairmill.quality.verdict import Check, standing
 
 GOOD_AGAIN = {"compared": 40, "exact": 0.9, "within_one": 1.0, "kappa": 0.82}
 GOOD_CONTROL = {"planted": 40, "rated": 40, "detected": 36, "share": 0.9}

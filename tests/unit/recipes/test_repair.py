@@ -7,9 +7,14 @@ import pytest
 
 from pairmill.errors import Kind, ProviderError, RejectedError
 from pairmill.events import AnswerRead, Bus, Event, RepairAsked
+from pairmill.recipes.answering import Answers
+from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.backtranslate import WrittenAnswer
+from pairmill.recipes.evolve import Evolved
+from pairmill.recipes.judge import ListedRatings, Ratings
 from pairmill.recipes.prompts import load_template
 from pairmill.recipes.repair import Asker, Questions
+from pairmill.recipes.verify import Verdicts
 from pairmill.records import Completion, Prompt, Request, Sampling, Usage
 
 if TYPE_CHECKING:
@@ -116,6 +121,25 @@ async def test_a_pair_that_cannot_be_mended_is_dropped_with_its_text() -> None:
     assert dropped.reason == "invalid"
     assert not dropped.whole_unit
     assert json.loads(dropped.raw)["instruction"] == "Why 2?"
+
+
+async def test_only_what_writes_pairs_loses_them() -> None:
+    """A rating, verdict, second answer or evolved pair that is lost takes no pair along."""
+    asker = Asker(
+        Questions(Bus(), model="m", max_attempts=1),
+        Script(['{"answers":[{"number":1,"answer":"A1"},{"number":2,"answer":null}]}']),
+    )
+    value = await asker(PROMPT, Answers)
+    assert [it.answer for it in value.answers] == ["A1"]
+    assert asker.dropped == []
+    lose_none = {Answers, Evolved, Ratings, ListedRatings, Verdicts}
+    lists = {model for model in _models(AnswerModel) if model.items and "pairmill" in str(model)}
+    assert {model for model in lists if not model.items_are_pairs} == lose_none
+    assert WrittenAnswer in lists
+
+
+def _models(base: type[AnswerModel]) -> set[type[AnswerModel]]:
+    return {base}.union(*map(_models, base.__subclasses__()))
 
 
 async def test_a_cut_answer_is_asked_afresh_for_what_is_missing() -> None:

@@ -25,7 +25,7 @@ from pairmill.records import Message, Pair
 from pairmill.run.checking import Checkers
 from pairmill.run.checking_process import checks_as_data, checks_of
 from pairmill.simulator.content import draft_pairs
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 from pairmill.sources.processes import Process
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Around(NullContext):
 def faulty_pairs(draw: random.Random, code: str) -> tuple[Chunk, list[Pair], Pair]:
     """A chunk, pairs of which some have faults or are twins, and what one is written anew as."""
     texts = TEXTS[code]
-    drafts = draft_pairs(texts.passage, 3, Dice(draw.randrange(1000)))
+    drafts = draft_pairs(texts.passage, 3, Rng(draw.randrange(1000)))
     pairs = [(it.instruction, it.answer, it.evidence) for it in drafts]
     pairs += [(texts.instruction, texts.answer, ""), (texts.instruction, texts.answer, "")]
     pairs += [(texts.pointing_instructions[0], texts.answer, ""), ("Why?", texts.passage, "")]

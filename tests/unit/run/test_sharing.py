@@ -76,7 +76,7 @@ async def test_another_cap_ends_the_run_that_has_it(tmp_path: Path) -> None:
         await other.begin(stack)
         await until(lambda: other.stop.is_requested)
         assert other.stop.exit_code == EXIT_CONFIG
-        assert "another max_usd" in other.stop.reason
+        assert "a different max_usd" in other.stop.reason
         assert not one.stop.is_requested
 
 
@@ -99,7 +99,7 @@ async def test_who_cannot_reach_the_object_stops_and_goes_on_with_it(
             await one.gate.admit(CALL)
         assert waiting.cancelled_caught
         assert len(one.said) == 1
-        assert "share: gone; what was leased is used up" in str(one.said[0])
+        assert "share: gone; the current lease is used up" in str(one.said[0])
         monkeypatch.setattr(one.shared, "read", reading)
         with anyio.fail_after(5):
             (await one.gate.admit(CALL)).release()

@@ -171,7 +171,7 @@ def test_wants_follow_what_was_used(share: float, waiting: int, sent: int, want:
 
 
 def test_other_content_and_newer_records_are_refused() -> None:
-    with pytest.raises(FolderError, match="something else"):
+    with pytest.raises(FolderError, match="not hold a shared quota"):
         decode(b"[1]", "here")
     with pytest.raises(FolderError, match="newer pairmill"):
         decode(b'{"format":9}', "here")

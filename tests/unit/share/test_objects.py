@@ -72,7 +72,7 @@ def test_a_store_without_conditions_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(StoredObject, "_put", lambda *_: True)
     monkeypatch.setattr("obstore.head", lambda *_: {"e_tag": "1"})
     monkeypatch.setattr("obstore.delete", lambda *_: None)
-    with pytest.raises(ConfigError, match="does not keep to conditional writes"):
+    with pytest.raises(ConfigError, match="does not honour conditional writes"):
         StoredObject(store.MemoryStore())
 
 

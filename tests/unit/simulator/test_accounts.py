@@ -20,9 +20,9 @@ from pairmill.simulator import (
 )
 from pairmill.simulator.answers import answer_request, limit_tokens
 from pairmill.simulator.cli import read_settings
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.latency import Slots, draw_delay
 from pairmill.simulator.report import TrafficCount, Wallet, dollars
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.settings import from_mapping, to_mapping
 from pairmill.simulator.wire import parse_chat
 
@@ -91,11 +91,11 @@ def test_the_bill_is_exact() -> None:
 
 
 def test_delays_have_their_shape() -> None:
-    dice = Dice(3)
-    assert draw_delay(Latency(), 100, dice) == 0
-    assert draw_delay(Latency("fixed", 0.3), 100, dice) == 0.3
-    assert draw_delay(Latency("tokens", 0.2, per_token_s=0.01), 100, dice) == pytest.approx(1.2)
-    drawn = [draw_delay(Latency("lognormal", 1.0, 0.5), 0, Dice(seed)) for seed in range(4000)]
+    rng = Rng(3)
+    assert draw_delay(Latency(), 100, rng) == 0
+    assert draw_delay(Latency("fixed", 0.3), 100, rng) == 0.3
+    assert draw_delay(Latency("tokens", 0.2, per_token_s=0.01), 100, rng) == pytest.approx(1.2)
+    drawn = [draw_delay(Latency("lognormal", 1.0, 0.5), 0, Rng(seed)) for seed in range(4000)]
     assert statistics.median(drawn) == pytest.approx(1.0, rel=0.05)
     assert statistics.mean(drawn) == pytest.approx(1.133, rel=0.05)  # exp(sigma**2 / 2)
 

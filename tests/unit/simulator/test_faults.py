@@ -9,14 +9,14 @@ import pytest
 from pairmill.errors import ConfigError
 from pairmill.simulator import FAULTS, Faults, ScheduledStep
 from pairmill.simulator.content import UNRELATED, draft_pairs
-from pairmill.simulator.dice import Dice
 from pairmill.simulator.envelopes import ENVELOPE_FAULTS, spoil_envelope
-from pairmill.simulator.faults import FaultDice, Script
+from pairmill.simulator.fault_choice import FaultPicker, Script
 from pairmill.simulator.mangle import TEXT_FAULTS, mangle_text
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill
 from pairmill.simulator.wire import Answer, ChatRequest, encode_envelope, make_envelope
 
-GOOD = fill(PAIRS_SCHEMA, Filling(draft_pairs(UNRELATED, 3, Dice(1)), Dice(1)))
+GOOD = fill(PAIRS_SCHEMA, Filling(draft_pairs(UNRELATED, 3, Rng(1)), Rng(1)))
 TEXT = orjson.dumps(GOOD).decode()
 REQUEST = ChatRequest(1, "m", "user", "system", "text", None, 500, 10)
 STILL_JSON = {
@@ -112,18 +112,18 @@ def test_a_surrogate_in_the_content_still_travels() -> None:
 
 
 def test_chance_depends_on_question_and_attempt_alone() -> None:
-    dice = FaultDice(Faults(rates={"hang": 0.25, "reset": 0.25}))
-    first = [dice.choose(Dice(number).draw(), 1) for number in range(4000)]
-    again = FaultDice(Faults(rates={"reset": 0.25, "hang": 0.25}))
-    assert first == [again.choose(Dice(number).draw(), 1) for number in range(4000)]
-    assert first != [dice.choose(Dice(number).draw(), 2) for number in range(4000)]
+    rng = FaultPicker(Faults(rates={"hang": 0.25, "reset": 0.25}))
+    first = [rng.choose(Rng(number).draw(), 1) for number in range(4000)]
+    again = FaultPicker(Faults(rates={"reset": 0.25, "hang": 0.25}))
+    assert first == [again.choose(Rng(number).draw(), 1) for number in range(4000)]
+    assert first != [rng.choose(Rng(number).draw(), 2) for number in range(4000)]
     for name in ("hang", "reset"):
         assert first.count(name) == pytest.approx(1000, rel=0.1)
 
 
 def test_faults_can_be_kept_to_first_attempts() -> None:
-    dice = FaultDice(Faults(rates={"hang": 1.0}, attempts=2))
-    assert [dice.choose(5, attempt) for attempt in (1, 2, 3)] == ["hang", "hang", None]
+    rng = FaultPicker(Faults(rates={"hang": 1.0}, attempts=2))
+    assert [rng.choose(5, attempt) for attempt in (1, 2, 3)] == ["hang", "hang", None]
 
 
 def test_a_script_plays_its_turns_in_order() -> None:
@@ -144,7 +144,7 @@ def test_a_script_plays_its_turns_in_order() -> None:
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ConfigError, match="no fault is called 'hangs'"):
-        FaultDice(Faults(rates={"hangs": 0.1}))
+        FaultPicker(Faults(rates={"hangs": 0.1}))
     with pytest.raises(ConfigError, match="no fault is called 'fence'"):
         Script([ScheduledStep(fault="fence")])
     assert len(FAULTS) == len(set(FAULTS)) > 70

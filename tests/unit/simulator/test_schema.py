@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pairmill.simulator.content import UNRELATED, draft_pairs
-from pairmill.simulator.dice import Dice
+from pairmill.simulator.rng import Rng
 from pairmill.simulator.schema import PAIRS_SCHEMA, Filling, fill, find_example, find_schema
 
 
 def filled(schema: dict[str, Any], count: int = 3, seed: int = 1) -> Any:
-    dice = Dice(seed)
-    drafts = draft_pairs(UNRELATED, count, dice)
-    return fill(orjson.dumps(schema), Filling(drafts, dice, UNRELATED))
+    rng = Rng(seed)
+    drafts = draft_pairs(UNRELATED, count, rng)
+    return fill(orjson.dumps(schema), Filling(drafts, rng, UNRELATED))
 
 
 def an_object(**properties: Any) -> dict[str, Any]:
@@ -24,16 +24,16 @@ def an_object(**properties: Any) -> dict[str, Any]:
 
 
 def test_the_pairs_schema_gets_one_pair_for_each_draft() -> None:
-    dice = Dice(1)
-    drafts = draft_pairs(UNRELATED, 3, dice)
-    value = fill(PAIRS_SCHEMA, Filling(drafts, dice))
+    rng = Rng(1)
+    drafts = draft_pairs(UNRELATED, 3, rng)
+    value = fill(PAIRS_SCHEMA, Filling(drafts, rng))
     assert value["skip"] is None
     assert [pair["answer"] for pair in value["pairs"]] == [draft.answer for draft in drafts]
     assert value["pairs"][0].keys() == {"type", "evidence", "instruction", "answer"}
 
 
 def test_without_prose_there_is_a_reason_and_no_pair() -> None:
-    assert fill(PAIRS_SCHEMA, Filling([], Dice(0))) == {"skip": "no prose", "pairs": []}
+    assert fill(PAIRS_SCHEMA, Filling([], Rng(0))) == {"skip": "no prose", "pairs": []}
 
 
 def test_a_single_string_gets_a_question() -> None:
@@ -179,8 +179,8 @@ def test_a_pattern_is_matched_where_that_can_be_done(pattern: str, said: bool) -
 def test_a_form_that_is_only_shown_is_taken_for_a_schema(shown: str, keys: set[str]) -> None:
     found = find_example(shown)
     assert found is not None
-    dice = Dice(1)
-    value = fill(found, Filling(draft_pairs(UNRELATED, 2, dice), dice))
+    rng = Rng(1)
+    value = fill(found, Filling(draft_pairs(UNRELATED, 2, rng), rng))
     first = value[0] if isinstance(value, list) else value
     assert first.keys() == keys
     assert find_example("no {braces} with a form") is None

@@ -7,8 +7,14 @@ import orjson
 import pytest
 
 from pairmill.simulator import Thinking
-from pairmill.simulator.thinking import draw_thoughts, effort_of, refuse_words, think_first
-from pairmill.simulator.wire import ChatRequest, make_envelope, parse_chat
+from pairmill.simulator.thinking import (
+    add_thoughts,
+    draw_thoughts,
+    effort_of,
+    refuse_words,
+    think_first,
+)
+from pairmill.simulator.wire import Answer, ChatRequest, make_envelope, parse_chat
 
 ALWAYS = Thinking(tokens=100, sigma=0)
 
@@ -16,6 +22,12 @@ ALWAYS = Thinking(tokens=100, sigma=0)
 def request(text: str = "hello", **fields: Any) -> ChatRequest:
     body = {"model": "m", "messages": [{"role": "user", "content": text}], **fields}
     return parse_chat(orjson.dumps(body), 0)
+
+
+def _envelope(asked: ChatRequest, answer: Answer, thinking: Thinking) -> dict[str, Any]:
+    envelope = make_envelope(asked, answer)
+    add_thoughts(envelope, answer, thinking)
+    return envelope
 
 
 @pytest.mark.parametrize(
@@ -80,7 +92,7 @@ def test_usage_counts_thoughts_as_the_server_does(
     thinking: Thinking, completion: int, total: int, details: int | None
 ) -> None:
     asked = ChatRequest(1, "m", "user", "", "text", None, 500, 10)
-    usage = make_envelope(asked, think_first("x" * 200, 100, 500, thinking), thinking)["usage"]
+    usage = _envelope(asked, think_first("x" * 200, 100, 500, thinking), thinking)["usage"]
     assert usage["completion_tokens"] == completion
     assert usage["total_tokens"] == total
     assert usage.get("completion_tokens_details", {}).get("reasoning_tokens") == details
@@ -97,7 +109,7 @@ def test_usage_counts_thoughts_as_the_server_does(
 def test_an_answer_that_was_eaten_has_no_text(empty: Any, message: dict[str, Any]) -> None:
     thinking = Thinking(empty=empty)
     asked = ChatRequest(1, "m", "user", "", "text", None, 500, 10)
-    made = make_envelope(asked, think_first("text", 900, 500, thinking), thinking)
+    made = _envelope(asked, think_first("text", 900, 500, thinking), thinking)
     assert made["choices"][0]["message"] == {"role": "assistant", "refusal": None, **message}
 
 

@@ -59,7 +59,7 @@ def test_what_a_reader_raises_ends_its_own_input_only(read: Callable[..., Read])
         ("nowhere:FORMAT", "cannot load 'nowhere:FORMAT'"),
         ("own_fails:MISSING", "cannot load 'own_fails:MISSING'"),
         ("own_fails:NONE", "'own_fails:NONE' is a int, not a SourceFormat"),
-        ("own_fails", "'own_fails' is no module:attribute"),
+        ("own_fails", "'own_fails' is not of the form module:attribute"),
     ],
 )
 def test_a_format_that_cannot_be_loaded_is_told_at_once(

@@ -50,7 +50,7 @@ def test_the_format_is_known_by_name_or_by_its_bytes(
         (bytes(range(256)) * 40, "binary data"),
         (
             random.Random(1).randbytes(400).translate(bytes(range(128, 256)) * 2),
-            "text in an encoding",
+            "text in an unknown encoding",
         ),
     ],
 )

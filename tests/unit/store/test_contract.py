@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.store.contract import check_ledger
-from pairmill.store.memory import MemoryLedger, MemoryLookup, MemoryStore
+from pairmill.store.memory_ledger import MemoryLedger, MemoryLookup, MemoryStore
 from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:

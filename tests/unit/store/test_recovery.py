@@ -60,7 +60,7 @@ def test_a_closed_shard_gets_its_name(folder: RunFolder) -> None:
 
 
 def test_a_published_shard_that_is_gone_is_refused(folder: RunFolder) -> None:
-    with pytest.raises(FolderError, match=r"missing, and the ledger counts its 2 rows as done"):
+    with pytest.raises(FolderError, match=r"missing, but the ledger counts its 2 rows as done"):
         restore(folder, DISK, [record(closed=True)], 0.0)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pairmill.records import Outcome, digest, digest_with
 from pairmill.store.chain import LedgerChain
 from pairmill.store.entries import UnitKey, UnitOutcome
-from pairmill.store.memory import MemoryLookup, MemoryStore
+from pairmill.store.memory_ledger import MemoryLookup, MemoryStore
 from pairmill.store.superseded import SupersededLog, SupersededPairs, read_superseded
 
 if TYPE_CHECKING:

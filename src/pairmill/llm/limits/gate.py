@@ -432,7 +432,7 @@ class Gate:
             quota.set_limits(learned, now)
         if now >= self._hinted_at + _HINT_INTERVAL_S:
             self._hinted_at = now
-            if quota.heed(
+            if quota.apply_hint(
                 hint,
                 sent_since=quota.sent - lease.sent_before - 1,
                 reserved_since=quota.reserved - lease.reserved_before - lease.amounts[Unit.TOKENS],

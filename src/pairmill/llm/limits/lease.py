@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.errors import Kind
-    from pairmill.llm.limits.gate import Gate
     from pairmill.llm.limits.headers import LimitHint
     from pairmill.llm.limits.terms import Amounts, Cost
     from pairmill.records import Usage
 
-__all__ = ["Lease", "Snapshot", "WaitQueue", "Waiter"]
+__all__ = ["Lease", "LeaseIssuer", "Snapshot", "WaitQueue", "Waiter"]
 
 T = TypeVar("T")
 
@@ -46,6 +45,25 @@ class Snapshot:
     requests_per_s: float | None
 
 
+class LeaseIssuer(Protocol):
+    """Whoever granted a lease, and takes it back: a gate."""
+
+    def end(
+        self,
+        lease: Lease,
+        kind: Kind | None,
+        usage: Usage | None,
+        hint: LimitHint | None,
+        retry_after_s: float | None,
+        *,
+        alone: bool,
+    ) -> bool:
+        """Settle a lease whose call has ended; see ``Lease.release``."""
+
+    def undo(self, lease: Lease) -> None:
+        """Take back a lease that was not used; see ``Lease.give_back``."""
+
+
 class Lease(Struct, eq=False):
     """The right to make one call. Give it back once; a second time does nothing.
 
@@ -58,7 +76,7 @@ class Lease(Struct, eq=False):
         reserved_before: Tokens that those had reserved.
     """
 
-    _gate: Gate
+    _gate: LeaseIssuer
     amounts: Amounts
     admitted_at: float
     epoch: int

@@ -221,7 +221,7 @@ class Quota:
         else:
             self._pace.retune(pace, capacity, now)
 
-    def heed(
+    def apply_hint(
         self,
         hint: LimitHint,
         *,

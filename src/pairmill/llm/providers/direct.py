@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
     from pairmill.clock import Clock
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.transport import Transport
     from pairmill.records import Request
 

@@ -37,7 +37,7 @@ def raise_timeout(*, sent: bool) -> NoReturn:
             Kind.TIMEOUT, "no answer in time", code="timeout", maybe_paid=True
         ) from None
     raise ProviderError(
-        Kind.OVERLOAD, "the endpoint cannot be reached in time", code="connect_timeout"
+        Kind.OVERLOAD, "no connection to the endpoint in time", code="connect_timeout"
     ) from None
 
 
@@ -45,7 +45,7 @@ def raise_broken(*, sent: bool) -> NoReturn:
     """Raise for a broken connection; if the request was sent, it may be billed."""
     raise ProviderError(
         Kind.LOST if sent else Kind.OVERLOAD,
-        "the connection broke before the answer was whole" if sent else "the connection broke",
+        "the connection broke before the answer was complete" if sent else "the connection broke",
         code="connection",
         maybe_paid=sent,
     ) from None
@@ -131,7 +131,7 @@ def raise_redirect(status: int) -> NoReturn:
         raise classify(status, {}, None, now=0.0) from None
     raise ProviderError(
         Kind.CONFIG,
-        f"the endpoint sends us elsewhere (HTTP {status}); set base_url to its final address",
+        f"the endpoint redirects (HTTP {status}); set base_url to its final address",
         status=status,
         code="redirect",
     ) from None

@@ -8,7 +8,7 @@ from pairmill.llm.providers.profile import fresh_key
 
 if TYPE_CHECKING:
     from pairmill.clock import Clock
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.profile import KeySource
 
 __all__ = ["RenewedKey", "secrets_of"]

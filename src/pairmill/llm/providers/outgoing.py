@@ -42,6 +42,6 @@ def make_client(
         ) from None
     except (ValueError, httpx2.InvalidURL):
         raise ConfigError(
-            "the environment names a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) that is no"
+            "the environment names a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) that is not an"
             " address such as http://host:3128"
         ) from None

@@ -322,7 +322,7 @@ def _checked(found: object, where: str) -> ProviderProfile:
         except Exception as error:  # noqa: BLE001 (the user's own code)
             raise ConfigError(f"{where}: {type(error).__name__}: {error}") from None
     if not isinstance(found, ProviderProfile):
-        raise ConfigError(f"{where}: is no ProviderProfile, nor a function that returns one")
+        raise ConfigError(f"{where}: is neither a ProviderProfile nor a function that returns one")
     return found
 
 

@@ -22,7 +22,7 @@ from pairmill.llm.providers.outgoing import make_client
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.llm.providers.provider import Mode, Provider, ProviderReply
     from pairmill.records import Message, Request
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from pairmill.clock import Clock
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
     from pairmill.records import Request
 
 __all__ = ["SdkProvider"]

@@ -210,4 +210,4 @@ def _parse(line: bytes, path: Path) -> Action | None:
 
 def _check_plain(fd: int, path: Path) -> None:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise FolderError(f"{path}: is no plain file; move it away")
+        raise FolderError(f"{path}: not a regular file; move it away")

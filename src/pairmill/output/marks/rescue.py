@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pairmill.output.marks.overlay import NO_MARKS, RESCUED, reject_key
-from pairmill.output.qc.read import Record
-from pairmill.output.qc.shapes import Place
+from pairmill.output.record import Place, Record
 from pairmill.output.rows import complete_lines, is_row, parse, published_shards
 from pairmill.store.rows import ROW_FEATURES
 

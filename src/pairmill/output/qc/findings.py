@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from pairmill.output.qc.metrics import Hit
-    from pairmill.output.qc.read import Pairs, Record
+    from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
-    from pairmill.output.qc.shapes import Place
+    from pairmill.output.record import Place, Record
 
 __all__ = ["clean", "finding_rows", "parse_keys", "write_findings"]
 
@@ -128,7 +128,7 @@ def clean(
         StorageError: The disk refused.
     """
     if target.exists():
-        raise UsageError(f"{target} is there already; name a new place for --clean")
+        raise UsageError(f"{target} already exists; give --clean a new place")
     out: set[Place] = set(pairs.bad)
     for metric in report.metrics:
         if metric.key in keys:

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pairmill.chunking.reader import read_documents
 from pairmill.config import load
-from pairmill.errors import InputError, StorageError, UsageError
-from pairmill.output.files import write_text
-from pairmill.output.marks.overlay import is_run_folder, read_marks
-from pairmill.output.marks.rescue import rescued_records
-from pairmill.output.qc.findings import clean as clean_dataset
-from pairmill.output.qc.findings import parse_keys, write_findings
-from pairmill.output.qc.metrics import Profile
-from pairmill.output.qc.read import Fields, read_pairs
-from pairmill.output.qc.report import check, run_verdict
-from pairmill.output.repeats import choose_embedder
-from pairmill.output.report.page import Judged, render_dataset
-from pairmill.output.report.pairs import list_rows
+from pairmill.errors import InputError
+from pairmill.output.marks.overlay import is_run_folder
 from pairmill.output.run_inputs import find_inputs
 from pairmill.sources.files import check_inputs
 from pairmill.store.folder import read_folder
-from pairmill.store.verdict import keep_verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from pairmill.output.qc.report import Report
     from pairmill.records import Document
 
-__all__ = ["check_dataset", "documents_for", "pairs_in", "phrases_in"]
-
-_USUAL = Fields()
+__all__ = ["documents_for", "pairs_in", "phrases_in"]
 
 
 def pairs_in(path: Path) -> Path:
@@ -76,89 +61,3 @@ def phrases_in(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError):
         raise InputError(f"cannot read examples from {path}") from None
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def check_dataset(
-    path: Path,
-    documents: Sequence[str] = (),
-    *,
-    text_field: str | None = None,
-    fields: Fields = _USUAL,
-    examples: Path | None = None,
-    near: str = "words",
-    profile: str | None = None,
-    rows: Path | None = None,
-    clean: Path | None = None,
-    drop: str = "",
-    html: Path | None = None,
-    run_code: bool = False,
-    version: str = "",
-    progress: Callable[[str, int, int | None], None] | None = None,
-) -> tuple[Report, list[str]]:
-    """Read a dataset, measure it, and write its findings and what is left without them.
-
-    Args:
-        path: The dataset, or a run folder.
-        documents: What it was made from; a run folder knows by itself.
-        text_field: The documents' field that holds the text.
-        fields: Names of the fields, where they are not the usual ones.
-        examples: A file with phrases of the prompt's own examples, one a line.
-        near: ``words``, or ``embed`` for repeats of like meaning too.
-        profile: ``grounded`` or ``general``; None: as the data looks.
-        rows: Where to write every finding, or None.
-        clean: Where to write the dataset without the rows found bad, or None.
-        drop: Figures whose rows go, with commas between; "" for the usual ones.
-        run_code: Whether Python code that a run folder names may run, to read its inputs.
-        html: Where to write a page with the figures and the pairs, or None.
-        version: Of pairmill, for the page.
-        progress: Told now and then what is being done, how many records of how many are.
-
-    Returns:
-        The report, and a line on each file that was written.
-
-    Raises:
-        PairmillError: A name is unknown, something cannot be read, or the disk refused.
-    """
-    if profile is not None and profile not in set(Profile):
-        raise UsageError(f"--profile: needs one of {', '.join(Profile)}")
-    if clean is not None and clean.exists():
-        raise UsageError(f"{clean} is there already; name a new place for --clean")
-    keys = parse_keys(drop)
-    embed = choose_embedder(near)
-    tell = progress or (lambda _what, _done, _total: None)
-    source = pairs_in(path)
-    marks = read_marks(path)
-    pairs = read_pairs(
-        source,
-        fields,
-        progress=lambda done: tell("read", done, None),
-        marks=marks,
-        more=rescued_records(path, marks),
-    )
-    texts, why_none = documents_for(path, documents, text_field, run_code=run_code)
-    report = check(
-        pairs,
-        documents=texts,
-        examples=phrases_in(examples) if examples else (),
-        embed=embed,
-        profile=Profile(profile) if profile else None,
-        no_documents=why_none,
-        progress=lambda done: tell("checked", done, len(pairs.rows)),
-    )
-    lines = []
-    if not documents and profile is None and is_run_folder(path):
-        with suppress(StorageError):  # it may be another's folder, that can only be read
-            keep_verdict(read_folder(path), run_verdict(report))
-    if rows is not None:
-        lines.append(f"{write_findings(rows, report, pairs):,} findings in {rows}")
-    if clean is not None:
-        kept, dropped = clean_dataset(
-            source, clean, report, pairs, keys, marks, rescued_records(path, marks)
-        )
-        lines.append(f"{kept:,} records in {clean}, {dropped:,} left out")
-    if html is not None:
-        listed, how = list_rows(pairs.rows, report)
-        page = render_dataset(path.resolve().name, Judged(report, None, listed, how), version)
-        write_text(html, page)
-        lines.append(f"the page is {html}")
-    return report, lines

@@ -17,15 +17,8 @@ import orjson
 
 from pairmill.errors import ConfigError, InputError
 from pairmill.output.marks.overlay import Marks, RecordMarks
-from pairmill.output.qc.shapes import (
-    SPLITS,
-    Fields,
-    PairRow,
-    Place,
-    read_record,
-    to_pair,
-    unread_fields,
-)
+from pairmill.output.qc.shapes import SPLITS, Fields, PairRow, read_record, to_pair, unread_fields
+from pairmill.output.record import Place, Record
 from pairmill.output.sample import Reservoir
 
 if TYPE_CHECKING:
@@ -36,7 +29,6 @@ __all__ = [
     "Fields",
     "PairRow",
     "Pairs",
-    "Record",
     "data_files",
     "read_pairs",
     "records_in",
@@ -53,22 +45,6 @@ _NESTING = 8
 _MANY = 0.1  # of the records: from here on a field that was not read is named
 _SHOWN = 12
 _USUAL = Fields()
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record of a file.
-
-    Attributes:
-        value: Parsed; None where the line is no JSON.
-        split: What its file or the key above it says.
-        raw: Its line as it stands, or None where the container has no lines.
-    """
-
-    value: Any
-    split: str | None
-    place: Place
-    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.limits import Limit
     from pairmill.output.qc.metrics import Hit, Variety
     from pairmill.output.qc.read import Pairs
-    from pairmill.output.qc.shapes import Place
+    from pairmill.output.record import Place
     from pairmill.quality.embedding import Embed
     from pairmill.records import Document
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from pairmill.output.record import Place
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SPLITS", "Fields", "PairRow", "Place", "read_record", "to_pair", "unread_fields"]
+__all__ = ["SPLITS", "Fields", "PairRow", "read_record", "to_pair", "unread_fields"]
 
 _ASKED = (
     "instruction", "question", "prompt", "query", "problem", "user", "human", "input", "inputs",
@@ -81,14 +83,6 @@ class Fields:
 
     instruction: str | None = None
     answer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Place of a record: its file, and its line; in JSON, Parquet and Arrow its number."""
-
-    file: str = ""
-    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import orjson
 from pairmill.config import Settings
 from pairmill.errors import InputError, PairmillError
 from pairmill.llm.prices import PICO
+from pairmill.output.authorship import keep_voice
 from pairmill.output.card import write_card
 from pairmill.output.export_record import read_exports
 from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
@@ -21,7 +22,6 @@ from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
 from pairmill.output.run_inputs import find_chunks, has_code
-from pairmill.output.voice import keep_voice
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.marks.overlay import Marks
     from pairmill.output.qc.report import Report
-    from pairmill.output.qc.shapes import Place
+    from pairmill.output.record import Place
     from pairmill.output.report.items import Finding
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.folder import RunFolder

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.report import Report
     from pairmill.output.report.measures import Measures
     from pairmill.output.rows import Row
-    from pairmill.quality.verdict import Check
+    from pairmill.quality.check import Check
 
 __all__ = [
     "REPORT",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pairmill.output.marks.overlay import NO_MARKS, reject_key
 from pairmill.output.marks.rescue import row_of_reject
 from pairmill.output.qc.limits import Status
-from pairmill.output.qc.shapes import Place
+from pairmill.output.record import Place
 from pairmill.output.report.items import badness_of, foreign_item, pair_item, reject_item
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.output.sample import Reservoir

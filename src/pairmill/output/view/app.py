@@ -192,7 +192,7 @@ def _filter(given: object) -> Filter:
         InputError: There is no such field or choice.
     """
     if not isinstance(given, dict):
-        raise InputError("filter: names with texts")
+        raise InputError("filter: expected names with texts")
     upto = given.get("upto")
     fields = {name: value for name, value in given.items() if name != "upto"}
     for name, value in fields.items():

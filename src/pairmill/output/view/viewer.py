@@ -17,7 +17,8 @@ from pairmill.output.facts import cost_usd
 from pairmill.output.marks.log import marks_beside, new_action
 from pairmill.output.marks.overlay import Mark, edited_record, reject_key
 from pairmill.output.marks.rescue import row_of_reject
-from pairmill.output.qc.shapes import Fields, Place, read_record
+from pairmill.output.qc.shapes import Fields, read_record
+from pairmill.output.record import Place
 from pairmill.output.report.items import foreign_item, pair_item, reject_item
 from pairmill.output.view.indexer import JUDGED
 from pairmill.output.view.judging import JUDGE_NOW
@@ -142,7 +143,7 @@ class Viewer:
             GoneError: It does not stand any more where it stood.
         """
         if not self._job.is_run:
-            raise InputError("only a run of pairmill knows how its pairs came about")
+            raise InputError("only a run folder records how its pairs were made")
         found = self._find(number)
         value = self._value(found)
         told = explain_row(
@@ -189,10 +190,10 @@ class Viewer:
             raise InputError("a note is about one pair")
         self._desk.refresh()
         if self._index.count(wanted) != expected:
-            raise StaleError("the pairs that are found have changed; look at them again")
+            raise StaleError("the pairs found have changed; look at them again")
         keys = list(dict.fromkeys(self._index.keys(wanted)))
         if not keys:
-            raise InputError("nothing among these can be decided about")
+            raise InputError("none of these can be marked")
         where = wanted.describe() or "all"
         self._desk.add(new_action(cast("Decision", action), keys, where=where))
         return self._after(len(keys))
@@ -252,15 +253,14 @@ class Viewer:
         if self._job.is_run:
             key = reject_key(data) if found.is_reject else str(value.get("id"))
             if key != found.key:
-                raise GoneError(f"{found.path}: another pair stands there now")
+                raise GoneError(f"{found.path}: another pair is there now")
         return value
 
     def _check_is_pair(self, found: Found) -> None:
         """Raise InputError for an entry of ``rejected/`` from which no pair can be read."""
         if found.is_reject and row_of_reject(self._value(found), found.key) is None:
             raise InputError(
-                "no pair can be read from this entry of rejected/: it can have a note, and nothing"
-                " else"
+                "this entry of rejected/ holds no readable pair: it can only have a note"
             )
 
     def _texts(self, value: dict[str, Any]) -> list[dict[str, Any]]:
@@ -298,7 +298,7 @@ class Viewer:
             place = Place(found.path, found.line)
             record = read_record(changed, Fields(), None, place)
             if record is None:
-                raise GoneError("holds no pair any more")
+                raise GoneError("no longer holds a pair")
             language = found.language or ""
             item = foreign_item(record, found.number, findings, mark, language=language)
         return item | {"can_decide": True, "has_story": self._job.is_run}

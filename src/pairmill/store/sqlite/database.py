@@ -112,7 +112,7 @@ def check_sums(connection: sqlite3.Connection, path: Path) -> None:
     if told != held:
         raise FolderError(
             f"{path}: the ledger tells of {told:,} finished units and holds {held:,}"
-            f" (ledger.db and ledger.db-wal of different days?); {rebuild_hint(path)}"
+            f" (ledger.db and ledger.db-wal from different times?); {rebuild_hint(path)}"
         )
 
 

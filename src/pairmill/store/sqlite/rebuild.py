@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from pairmill.store.folder import RunFolder
+    from pairmill.store.paths import FolderPaths
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -96,9 +96,10 @@ class Rebuilt:
 
 
 def rebuild(
-    folder: RunFolder,
+    folder: FolderPaths,
     identities: Sequence[str],
     *,
+    version: str,
     files: Files = DISK,
     strict: bool = False,
     others: Sequence[Path] = (),
@@ -110,6 +111,7 @@ def rebuild(
     Args:
         folder: Locked, from ``lock_folder``.
         identities: Of every recipe and settings that may have been used in it.
+        version: Of pairmill, for the new ledger.
         files: The operations on the disk.
         strict: Refuse if there are pairs whose unit cannot be named.
         others: Further ledgers whose answers and charges count, as of parts that are merged.
@@ -128,7 +130,7 @@ def rebuild(
             rebuilt.cut += _close(folder, path, files)
     building = folder.ledger.with_name(f"{folder.ledger.name}.rebuilt")
     chain = _next_chain(folder, old)
-    create(building, folder.version, chain)
+    create(building, version, chain)
     place = building.absolute()  # a relative name may look like a URI
     with explained(building), closing(sqlite3.connect(place, isolation_level=None)) as db:
         db.execute("PRAGMA synchronous = FULL")
@@ -159,14 +161,14 @@ def _by_number(path: Path) -> tuple[int, str]:
     return shard_number(path.name) or 0, path.name
 
 
-def _next_chain(folder: RunFolder, old: Path) -> LedgerChain:
+def _next_chain(folder: FolderPaths, old: Path) -> LedgerChain:
     """Return the new ledger's place in the chain: after everything known of its folder."""
     seen = [chain for chain in (seen_chain(folder), read_old_chain(old)) if chain is not None]
     last = max(seen, key=lambda chain: chain.generation, default=None)
     return LedgerChain(last.id, last.generation + 1) if last else LedgerChain(new_chain_id())
 
 
-def _close(folder: RunFolder, path: Path, files: Files) -> int:
+def _close(folder: FolderPaths, path: Path, files: Files) -> int:
     """Cut an open shard back to whole units, publish it, and return the lines cut off.
 
     What its committed length was nobody knows any more. Of its last unit some lines may never have
@@ -268,7 +270,7 @@ def _is_start_of(path: Path, published: Path) -> bool:
     return True
 
 
-def _free_number(folder: RunFolder, kind: str) -> int:
+def _free_number(folder: FolderPaths, kind: str) -> int:
     places = (folder.open_shards, folder.published(kind))
     names = [entry.name for place in places for entry in place.iterdir()]
     used = [shard_number(name) for name in names if name.startswith(f"{kind}-")]
@@ -286,7 +288,7 @@ class _Intake:
     def __init__(
         self,
         db: sqlite3.Connection,
-        folder: RunFolder,
+        folder: FolderPaths,
         identities: Sequence[str],
         rebuilt: Rebuilt,
         files: Files,
@@ -480,7 +482,7 @@ def _bill(olds: Sequence[Path], rebuilt: Rebuilt) -> list[tuple[str, int, int, i
     return [(model, *counts) for model, counts in bill.items()]
 
 
-def _exchange(folder: RunFolder, building: Path, kept: Path, files: Files) -> bool:
+def _exchange(folder: FolderPaths, building: Path, kept: Path, files: Files) -> bool:
     """Put the new ledger in its place. A kill in between leaves none, and the old one beside it.
 
     Returns whether there is an old one beside it.

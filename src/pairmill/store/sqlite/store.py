@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairmill.errors import FolderError
 from pairmill.store.entries import decode_completion
+from pairmill.store.paths import ledger_file
 from pairmill.store.sqlite.database import check_sums, connect, create, explained
 from pairmill.store.sqlite.ledger import SqliteLedger
 from pairmill.store.sqlite.lookup import SqliteLookup
@@ -16,17 +17,12 @@ if TYPE_CHECKING:
 
     from pairmill.store.chain import LedgerChain
 
-__all__ = ["SQLITE", "SqliteStore", "ledger_file"]
+__all__ = ["SQLITE", "SqliteStore"]
 
 _TABLES = (
     *(f"{size}{name}" for size in ("", "recent_", "fresh_") for name in ("units", "chunks")),
     *("unit_totals", "call_totals", "meta"),
 )
-
-
-def ledger_file(state: Path) -> Path:
-    """Return the database of a run folder, below its ``.run/``."""
-    return state / "ledger.db"
 
 
 class SqliteStore:

@@ -88,9 +88,9 @@ def test_nothing_but_a_plain_file_is_taken(tmp_path: Path) -> None:
     with pytest.raises(FolderError):
         MarksFile(link).refresh()
     for name in ("pipe",):
-        with pytest.raises(FolderError, match="no plain file"):
+        with pytest.raises(FolderError, match="not a regular file"):
             MarksFile(tmp_path / name).refresh()
-        with pytest.raises(FolderError, match="no plain file"):
+        with pytest.raises(FolderError, match="not a regular file"):
             MarksFile(tmp_path / name).append(new_action("accept", ["a"]))
     assert victim.read_text() == "mine"
 

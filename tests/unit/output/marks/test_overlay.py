@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pairmill.output.check_dataset import check_dataset
 from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.marks.overlay import (
     Marks,
@@ -13,9 +14,8 @@ from pairmill.output.marks.overlay import (
     is_run_folder,
     read_marks,
 )
-from pairmill.output.qc.inputs import check_dataset
-from pairmill.output.qc.read import Record, read_pairs
-from pairmill.output.qc.shapes import Place
+from pairmill.output.qc.read import read_pairs
+from pairmill.output.record import Place, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

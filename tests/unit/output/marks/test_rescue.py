@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import InputError
-from pairmill.output.export import ExportOptions, export
+from pairmill.output.check_dataset import check_dataset
+from pairmill.output.export import export
+from pairmill.output.export_options import ExportOptions
 from pairmill.output.export_summary import summary_lines
 from pairmill.output.marks.log import MarksFile, new_action
 from pairmill.output.marks.overlay import RESCUED, read_marks, reject_key
 from pairmill.output.marks.rescue import rescued_rows, row_of_reject
-from pairmill.output.qc.inputs import check_dataset
 from pairmill.output.report.folder import report_on
 from pairmill.output.split import Shares
 from pairmill.recipes.refine import raw_pair

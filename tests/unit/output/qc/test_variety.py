@@ -4,8 +4,9 @@ import random
 
 from pairmill.output.qc.library import Library
 from pairmill.output.qc.metrics import Profile, QcMetrics
-from pairmill.output.qc.shapes import PairRow, Place
+from pairmill.output.qc.shapes import PairRow
 from pairmill.output.qc.variety import describe_variety
+from pairmill.output.record import Place
 from pairmill.records import Document
 
 

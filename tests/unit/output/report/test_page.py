@@ -10,7 +10,7 @@ from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.limits import Status
 from pairmill.output.qc.metrics import Hit, Profile
 from pairmill.output.qc.report import Metric, Report
-from pairmill.output.qc.shapes import Place
+from pairmill.output.record import Place
 from pairmill.output.report.folder import report_on
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report, write_report

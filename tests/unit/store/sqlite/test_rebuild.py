@@ -54,7 +54,7 @@ def lost(path: Path) -> RunFolder:
 def test_units_are_named_by_the_recipes_that_were_used(path: Path) -> None:
     folder = lost(path)
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES)
+        rebuilt = rebuild(locked, IDENTITIES, version="9.9.9")
     assert (rebuilt.pairs, rebuilt.units, rebuilt.unnamed, rebuilt.damaged) == (20, 11, 0, [])
     with SqliteLookup(folder.ledger) as lookup:
         totals = lookup.totals()
@@ -67,7 +67,7 @@ def test_units_are_named_by_the_recipes_that_were_used(path: Path) -> None:
 def test_the_bill_of_a_lost_ledger_is_what_the_lines_tell(path: Path) -> None:
     folder = lost(path)
     with lock_folder(path, version="1") as locked:
-        rebuild(locked, IDENTITIES)
+        rebuild(locked, IDENTITIES, version="9.9.9")
     with SqliteLookup(folder.ledger) as lookup:
         totals = lookup.totals()
     assert (totals.calls, totals.usage, dict(totals.models)) == (
@@ -80,7 +80,7 @@ def test_the_bill_of_a_lost_ledger_is_what_the_lines_tell(path: Path) -> None:
 def test_what_no_recipe_explains_is_counted_and_kept(path: Path) -> None:
     lost(path)
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES[:1])
+        rebuilt = rebuild(locked, IDENTITIES[:1], version="9.9.9")
     assert rebuilt.pairs == 20
     assert rebuilt.unnamed == 8  # of 5 units, one of which wrote nothing and says its own name
     assert rebuilt.units == 7
@@ -93,7 +93,7 @@ def test_a_published_shard_that_was_edited_is_taken_as_it_stands(path: Path) -> 
     shard.write_bytes(b"".join([*lines[:6], b'{"id": "somebody\'s own"}\n', b"\0" * 9 + b"\n"]))
     before = shard.read_bytes()
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES)
+        rebuilt = rebuild(locked, IDENTITIES, version="9.9.9")
     assert shard.read_bytes() == before
     assert rebuilt.pairs == 6
     assert rebuilt.damaged == [f"{shard}: 2 lines are no rows; left as they are"]
@@ -153,7 +153,7 @@ def test_an_older_copy_of_a_published_shard_is_dropped(path: Path) -> None:
     published = (folder.data / "train-00000.jsonl").read_bytes()
     (folder.open_shards / "train-00000.jsonl").write_bytes(published[: len(published) // 2])
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES)
+        rebuilt = rebuild(locked, IDENTITIES, version="9.9.9")
     assert (rebuilt.pairs, rebuilt.doubles) == (20, 0)
     assert (folder.data / "train-00000.jsonl").read_bytes() == published
     assert list(folder.open_shards.iterdir()) == []
@@ -168,7 +168,7 @@ def test_units_that_stand_twice_stand_once_afterwards(path: Path, identities: li
     lines = [line for unit in (*again, *new) for line in unit.rows]
     (folder.open_shards / "train-00000.jsonl").write_bytes(b"".join(lines))
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, identities)
+        rebuilt = rebuild(locked, identities, version="9.9.9")
     assert rebuilt.doubles == len([line for unit in again for line in unit.rows])
     assert rebuilt.pairs == 22  # the last unit of an open shard may be half
     assert len(set(ids(folder))) == len(ids(folder)) == 22
@@ -177,7 +177,7 @@ def test_units_that_stand_twice_stand_once_afterwards(path: Path, identities: li
         "train-00001.jsonl",
     ]
     with lock_folder(path, version="1") as locked:
-        assert rebuild(locked, identities).doubles == 0
+        assert rebuild(locked, identities, version="9.9.9").doubles == 0
 
 
 def test_the_bill_is_carried_over(path: Path) -> None:
@@ -201,7 +201,7 @@ def test_the_bill_is_carried_over(path: Path) -> None:
     assert (before.probes, before.empty, before.lost, before.picodollars) == (1, 1, 1, 730)
     for _ in range(2):  # also where the new ledger is gone, and only the old one stands beside it
         with lock_folder(path, version="1") as locked:
-            rebuild(locked, IDENTITIES)
+            rebuild(locked, IDENTITIES, version="9.9.9")
         with SqliteLookup(folder.ledger) as lookup:
             after = lookup.totals().bill
         assert after.picodollars == before.picodollars
@@ -221,7 +221,7 @@ def test_what_was_sent_in_vain_is_carried_over(path: Path) -> None:
     ):
         journal.commit(Batch(sends=[send]))
     with lock_folder(path, version="1") as locked:
-        rebuild(locked, IDENTITIES)
+        rebuild(locked, IDENTITIES, version="9.9.9")
     with SqliteLookup(RunFolder(path).ledger) as lookup:
         assert lookup.known([key]).sends == {open_chunk: {send.call_id: send}}
 
@@ -230,6 +230,6 @@ def test_a_folder_in_the_place_of_the_ledger_is_put_aside(path: Path) -> None:
     folder = lost(path)
     folder.ledger.mkdir()
     with lock_folder(path, version="1") as locked:
-        assert rebuild(locked, IDENTITIES).pairs == 20
+        assert rebuild(locked, IDENTITIES, version="9.9.9").pairs == 20
     with SqliteLookup(folder.ledger) as lookup:
         assert lookup.totals().pairs == 20

@@ -17,7 +17,7 @@ from pairmill.llm.providers.profile import fresh_key
 from pairmill.plain import plain
 
 if TYPE_CHECKING:
-    from pairmill.llm.endpoint import Endpoint
+    from pairmill.llm.providers.endpoint import Endpoint
 
 __all__ = ["Look"]
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pairmill.chunking.gates import Dropped
+from pairmill.chunking.document_filters import Dropped
 from pairmill.chunking.job import Job
 from pairmill.chunking.reader import read_documents, usable
 from pairmill.errors import PairmillError
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Manners", "PooledCards", "main", "pool_manners"]
 
-_MODULE = "pairmill.run.manners"
+_MODULE = "pairmill.run.author_styles"
 
 MOST_DOCUMENTS = 20_000  # that are looked at: of more, the first ones
 MOST_AUTHORS = 20_000

@@ -5,13 +5,13 @@ import random
 
 import pytest
 
-from pairmill.chunking.gates import GATES, GateInput, judge
+from pairmill.chunking.document_filters import FILTERS, FilterInput, judge
 
 PROSE = "The mill stands by the river, and grinds whatever the farmers bring to it. "
 
 
 def _reason(text: str, reading: int = 3, link_chars: int = 0) -> str:
-    dropped = judge(GateInput(text, link_chars, 40), reading)
+    dropped = judge(FilterInput(text, link_chars, 40), reading)
     return dropped.reason if dropped else ""
 
 
@@ -64,4 +64,4 @@ def test_code_is_no_gibberish() -> None:
 def test_an_earlier_version_of_reading_has_the_gates_that_it_had() -> None:
     assert _reason("buy now and here " * 2000, reading=2) == ""
     assert _reason("404 people came. " + PROSE * 6, reading=2) == "error page"
-    assert len({gate.reason for gate in GATES}) == 6
+    assert len({it.reason for it in FILTERS}) == 6

@@ -7,7 +7,7 @@ import pytest
 
 from pairmill.errors import UsageError
 from pairmill.records import Document
-from pairmill.sources.given import as_paths
+from pairmill.sources.in_memory import as_paths
 
 if TYPE_CHECKING:
     from pathlib import Path

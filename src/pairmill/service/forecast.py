@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pairmill.llm.prices import Price
     from pairmill.service.doctor import Findings
 
-__all__ = ["PlannedCall", "calls_per_min", "foresee"]
+__all__ = ["PlannedCall", "calls_per_min", "forecast"]
 
 _UNITS = {
     Unit.REQUESTS: "rpm",
@@ -40,7 +40,7 @@ class PlannedCall(NamedTuple):
     output_tokens: float
 
 
-def foresee(
+def forecast(
     found: Findings, settings: Settings, call: PlannedCall, price: Price | None
 ) -> list[str]:
     """Describe what a run will do, and why; one line per subject.

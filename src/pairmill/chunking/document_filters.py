@@ -1,6 +1,6 @@
-"""Reasons why a clean text is not an article: one table of gates, each a pure function.
+"""Reasons why a clean text is not an article: one table of filters, each a pure function.
 
-A gate is for what is certainly nothing to write about. Whatever could be an article passes, and
+A filter drops only what certainly cannot be written about. Whatever could be an article passes, and
 what does not is named with its reason, in `skipped.jsonl` and by `inspect`.
 """
 
@@ -18,7 +18,7 @@ from pairmill.sources.fences import fenced_ranges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GATES", "DocumentGate", "Dropped", "GateInput", "judge", "too_short"]
+__all__ = ["FILTERS", "DocumentFilter", "Dropped", "FilterInput", "judge", "too_short"]
 
 _WALL_MAX_CHARS = 1500  # error and consent pages are short; an article about them is not
 _MAX_LINK_SHARE = 0.6
@@ -79,8 +79,8 @@ class Dropped:
     detail: str = ""
 
 
-class GateInput(NamedTuple):
-    """Input of gates.
+class FilterInput(NamedTuple):
+    """Input of a filter.
 
     Attributes:
         link_chars: How many characters of the text stand in lines that are only links.
@@ -92,7 +92,7 @@ class GateInput(NamedTuple):
     min_words: int
 
 
-class DocumentGate(NamedTuple):
+class DocumentFilter(NamedTuple):
     """A reason to drop a document.
 
     Attributes:
@@ -104,57 +104,57 @@ class DocumentGate(NamedTuple):
 
     reason: str
     since: int
-    look: Callable[[GateInput], str]
+    look: Callable[[FilterInput], str]
     until: int = 1_000
 
 
-def judge(judged: GateInput, reading: int) -> Dropped | None:
+def judge(judged: FilterInput, reading: int) -> Dropped | None:
     """Return the first reason to drop a text; None: it is an article, for all we know."""
-    for gate in GATES:
-        if gate.since <= reading < gate.until and (detail := gate.look(judged)):
-            return Dropped(gate.reason, "" if detail == gate.reason else detail)
+    for filter_ in FILTERS:
+        if filter_.since <= reading < filter_.until and (detail := filter_.look(judged)):
+            return Dropped(filter_.reason, "" if detail == filter_.reason else detail)
     return None
 
 
 def too_short(text: str, min_words: int) -> Dropped | None:
     """Say so of a text that has fewer words than are asked for."""
-    detail = _short(GateInput(text, 0, min_words))
+    detail = _short(FilterInput(text, 0, min_words))
     return Dropped("too short", detail) if detail else None
 
 
-def _nothing(judged: GateInput) -> str:
+def _nothing(judged: FilterInput) -> str:
     return "no text" if not judged.text or judged.text.isspace() else ""
 
 
-def _not_found(judged: GateInput) -> str:
+def _not_found(judged: FilterInput) -> str:
     is_short = len(judged.text) <= _WALL_MAX_CHARS
     return "a 404 or refusal page" if is_short and _NOT_FOUND.match(judged.text) else ""
 
 
-def _error(judged: GateInput) -> str:
+def _error(judged: FilterInput) -> str:
     is_short = len(judged.text) <= _WALL_MAX_CHARS
     return "an error or refusal page" if is_short and _ERROR.match(judged.text) else ""
 
 
-def _wall(judged: GateInput) -> str:
+def _wall(judged: FilterInput) -> str:
     text = judged.text
     if len(text) > _WALL_MAX_CHARS or not _may_be_wall(text) or not _WALL.search(text):
         return ""
     return "a cookie or JavaScript notice"
 
 
-def _short(judged: GateInput) -> str:
+def _short(judged: FilterInput) -> str:
     words = _words_up_to_enough(judged.text, judged.min_words)
     return f"{words} words, fewer than {judged.min_words}" if words < judged.min_words else ""
 
 
-def _links(judged: GateInput) -> str:
+def _links(judged: FilterInput) -> str:
     if judged.link_chars <= _MAX_LINK_SHARE * len(judged.text):
         return ""
     return f"{100 * judged.link_chars // len(judged.text)} % of it is links"
 
 
-def _gibberish(judged: GateInput) -> str:
+def _gibberish(judged: FilterInput) -> str:
     sample = judged.text[:_SAMPLE]
     if len(sample) < _LEAST_LOOKED_AT:
         return ""
@@ -208,7 +208,7 @@ def _count_letters(sample: str, enough: float) -> int:
     return found
 
 
-def _repetition(judged: GateInput) -> str:
+def _repetition(judged: FilterInput) -> str:
     text = judged.text
     if len(text) < _LEAST_REPEATING:
         return ""
@@ -217,18 +217,18 @@ def _repetition(judged: GateInput) -> str:
     return f"packs to {100 * packed:.1f} % of its size" if packed < _LEAST_PACKED else ""
 
 
-GATES = (
-    DocumentGate("no text", 1, _nothing),
-    DocumentGate("error page", 1, _not_found, until=3),
-    DocumentGate("error page", 3, _error),
-    DocumentGate("error page", 1, _wall),
-    DocumentGate("too short", 1, _short),
-    DocumentGate("link list", 1, _links),
-    DocumentGate("gibberish", 3, _gibberish),
-    DocumentGate("repetition", 3, _repetition),
+FILTERS = (
+    DocumentFilter("no text", 1, _nothing),
+    DocumentFilter("error page", 1, _not_found, until=3),
+    DocumentFilter("error page", 3, _error),
+    DocumentFilter("error page", 1, _wall),
+    DocumentFilter("too short", 1, _short),
+    DocumentFilter("link list", 1, _links),
+    DocumentFilter("gibberish", 3, _gibberish),
+    DocumentFilter("repetition", 3, _repetition),
 )
-"""All gates, in the order in which they are asked. Language and privacy are settings of a run, and
-are asked where its documents are admitted."""
+"""All filters, in the order in which they are applied. Language and privacy depend on a run's
+settings, and are checked where its documents are admitted."""
 
 
 def _words_up_to_enough(text: str, enough: int) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import FolderError
-from pairmill.output.order import OrderedRows
+from pairmill.output.ordered_rows import OrderedRows
 from pairmill.output.rows import published_shards
 
 if TYPE_CHECKING:

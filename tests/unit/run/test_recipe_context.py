@@ -12,8 +12,8 @@ from pairmill.quality.canary import ChunkComparer, Sighting
 from pairmill.quality.grounding import prepare_chunk, prepare_pair
 from pairmill.records import Outcome
 from pairmill.run.memory import RunMemory
+from pairmill.run.recipe_context import ON_TRIAL, CanaryGuard, Repeats
 from pairmill.run.stop import Stop
-from pairmill.run.watch import ON_TRIAL, CanaryGuard, Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

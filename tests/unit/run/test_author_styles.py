@@ -11,7 +11,7 @@ from tests.support.asks import KETTLES, settings
 
 from pairmill.chunking.job import Job
 from pairmill.recipes.style import card_name, pool
-from pairmill.run.manners import Manners, pool_manners
+from pairmill.run.author_styles import Manners, pool_manners
 from pairmill.run.memory import RunMemory
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Dice", "digest_of"]
+__all__ = ["Rng", "digest_of"]
 
 Item = TypeVar("Item")
 
@@ -28,7 +28,7 @@ def digest_of(seed: int, data: bytes) -> int:
     return int.from_bytes(state.digest())
 
 
-class Dice:
+class Rng:
     """A stream of random numbers that depends only on its seed."""
 
     __slots__ = ("_state",)

@@ -7,8 +7,8 @@ import pytest
 
 from pairmill.config import load
 from pairmill.errors import ConfigError
-from pairmill.llm.lifetimes import check_model_is_named, end_of, warnings_on
 from pairmill.llm.price_files import load_prices
+from pairmill.llm.retirement import check_model_is_named, end_of, warnings_on
 
 TODAY = date(2026, 11, 29)
 NOW = datetime(2026, 11, 29, tzinfo=UTC).timestamp()

@@ -138,7 +138,7 @@ def resolve(
             f"{name} is not set: export it, or try the embedded model with --model local"
         )
     if not re.fullmatch(r"[\x21-\x7e]*", key):
-        raise ConfigError(f"{name} holds spaces or characters that no key has")
+        raise ConfigError(f"{name} contains spaces or characters that no key has")
     notice = ""
     if base_url.startswith("http:") and not is_private_host(host):
         notice = f"{host} is reached over plain http: the key and all texts can be read on the way"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pairmill.errors import ConfigError
-from pairmill.llm.endpoint import DEFAULT_BASE_URL, is_private_host
 from pairmill.llm.price_files import load_prices
+from pairmill.llm.providers.endpoint import DEFAULT_BASE_URL, is_private_host
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -54,6 +54,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
     if summary.exit_code != EXIT_DONE:
         return ["not exported, since the run has not come to its end"]
     from pairmill.output import export as exporting  # noqa: PLC0415 (most runs do not export)
+    from pairmill.output.export_options import ExportOptions  # noqa: PLC0415
     from pairmill.output.export_place import default_place  # noqa: PLC0415
     from pairmill.output.export_summary import summary_lines  # noqa: PLC0415
     from pairmill.output.related import related_documents  # noqa: PLC0415
@@ -63,7 +64,7 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
     done = exporting.export(
         settings.output,
         default_place(settings.output, settings.export),
-        exporting.ExportOptions(shape=settings.export),
+        ExportOptions(shape=settings.export),
         find_repeats=near_repeats,
         find_related=related_documents,
         read_texts=partial(read_source_texts, settings.output, run_code=True),
