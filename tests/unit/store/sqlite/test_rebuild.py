@@ -111,7 +111,7 @@ def test_a_published_shard_that_ends_in_a_line_is_cut_back_to_whole_units(
     lines = shard.read_bytes().splitlines(keepends=True)
     shard.write_bytes(b"".join([b'{"id": 1}\n', *lines])[:-7])
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES)
+        rebuilt = rebuild(locked, IDENTITIES, version="1")
     whole = lines[:-2] if kind == "train" else []
     assert shard.read_bytes() == b"".join([b'{"id": 1}\n', *whole])
     assert rebuilt.cut == (2 if kind == "train" else 1)
@@ -125,7 +125,7 @@ def test_a_published_shard_of_which_nothing_is_left_is_removed(path: Path, data:
     shard = folder.data / "train-00000.jsonl"
     shard.write_bytes(data)
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES)
+        rebuilt = rebuild(locked, IDENTITIES, version="1")
     assert not shard.exists()
     assert (rebuilt.pairs, rebuilt.cut) == (0, int(data != b""))
 
@@ -136,7 +136,7 @@ def test_a_row_that_lacks_nothing_but_its_newline_gets_it(path: Path) -> None:
     before = shard.read_bytes()
     shard.write_bytes(before[:-1])
     with lock_folder(path, version="1") as locked:
-        rebuilt = rebuild(locked, IDENTITIES)
+        rebuilt = rebuild(locked, IDENTITIES, version="1")
     assert shard.read_bytes() == before
     assert (rebuilt.pairs, rebuilt.cut) == (20, 0)
 
