@@ -8,7 +8,7 @@ OUT    ?= dataset
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: site corpora help setup run test test-slow torture mutants check docs fmt lint type imports bench bench-ci clean
+.PHONY: site corpora help setup run test test-slow torture soak mutants check docs fmt lint type imports bench bench-ci clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt Makefile
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.run-ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,hub,local,parquet,remote,simulate,status,store,tokens,view]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,fast,formats,html,hub,local,otel,parquet,ray,remote,simulate,status,store,tokens,view]' --group dev
 	touch $@
 
 setup: $(VENV)/.ready  ## create .venv with everything at locked versions
@@ -45,6 +45,9 @@ test-slow: setup  ## what waits, kills and starts again; CI runs it after the fa
 torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
 	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
+soak: setup  ## a run at full speed with faults for MINUTES=30: memory, files, delays and CPU per call stay flat
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
+
 mutants: setup  ## change the code at SAMPLE=60 places, and see whether the tests notice; SEED=n draws others
 	$(BIN)/python -m tests.mutants --sample $(or $(SAMPLE),60) --seed $(or $(SEED),0)
 
@@ -61,6 +64,7 @@ lint: setup
 
 docs: setup  ## write the generated parts of the docs
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/recipe_examples.py
 
 site: setup  ## the documentation as a small site of plain HTML, in site/
 	$(BIN)/python tools/site.py

@@ -134,7 +134,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         list[str] | None,
         typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input."),
     ] = None,
-    output: Annotated[Path | None, flag("output", "-o", "--output", metavar="DIR")] = None,
+    output: Annotated[str | None, flag("output", "-o", "--output", metavar="DIR|URL")] = None,
     model: Annotated[str | None, flag("model")] = None,
     base_url: Annotated[str | None, flag("base_url")] = None,
     recipe: Annotated[str | None, flag("recipe")] = None,
@@ -162,6 +162,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
     export: Annotated[str | None, flag("export", metavar="FORMAT")] = None,
     status: Annotated[str | None, flag("status", metavar="[HOST:]PORT")] = None,
     partition: Annotated[str | None, flag("partition", metavar="INDEX/COUNT")] = None,
+    engine: Annotated[str | None, flag("engine")] = None,
+    partitions: Annotated[int | None, flag("partitions", min=1)] = None,
+    ray_address: Annotated[str | None, flag("ray_address", metavar="ADDRESS")] = None,
+    ray_cpus: Annotated[float | None, flag("ray_cpus")] = None,
     share: Annotated[str | None, flag("share", metavar="DIR|URL")] = None,
     config: Annotated[
         Path | None,
@@ -237,6 +241,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         "export": export,
         "status": status,
         "partition": partition,
+        "engine": engine,
+        "partitions": partitions,
+        "ray_address": ray_address,
+        "ray_cpus": ray_cpus,
         "share": share,
         "sources": tuple(sources) if sources else None,
         "follow": follow or None,
@@ -361,12 +369,13 @@ def _run(
     from pairmill.events import Bus, CallAnswered, Notice, RunOpened
     from pairmill.llm.retirement import check_model_is_named
     from pairmill.run.auto_export import check_export, export_at_end
-    from pairmill.run.session import run as run_session
+    from pairmill.run.engines import engine_of
     from pairmill.run.tuning import loop_options, share_one_heap
     from pairmill.service.progress import show as show_progress
     from pairmill.service.tally import RunTally
 
     share_one_heap()
+    run_session = engine_of(settings)
     check_export(settings)
     is_begun = (settings.output / ".run" / "settings.json").is_file()
     check_model_is_named(settings, os.environ, time.time(), is_begun=is_begun)

@@ -30,7 +30,8 @@ from pydantic import (
 )
 
 from pairmill.errors import ConfigError
-from pairmill.partition import parse_partition
+from pairmill.objects.url import WORK_NAME, default_work_dir, is_store_url, store_url
+from pairmill.partition import MOST_PARTS, parse_partition
 from pairmill.plain import plain
 from pairmill.reference import flatten, put_at
 
@@ -219,6 +220,10 @@ class Settings(BaseModel):
     inputs: tuple[str, ...] = ()
     output: Path = Path("dataset")
     partition: str | None = Field(None, json_schema_extra=_SEMANTIC)
+    engine: Literal["process", "ray"] = "process"
+    partitions: int | None = Field(None, ge=1, le=MOST_PARTS)
+    ray_address: str | None = Field(None, min_length=1, max_length=300)
+    ray_cpus: float = Field(1.0, gt=0, le=1024, allow_inf_nan=False)
     export: str | None = None
     companions: tuple[str, ...] = ()
     status: Annotated[str | None, BeforeValidator(_as_text)] = None
@@ -335,6 +340,10 @@ class Settings(BaseModel):
     shard_age_s: float = Field(300.0, gt=0)
     commit_interval_s: float = Field(0.1, gt=0)
     disk_wait_s: float = Field(600.0, ge=0)
+    store: str | None = Field(None, min_length=1, max_length=1000)
+    work_dir: Path | None = None
+    upload_s: float = Field(10.0, ge=0.1, le=3600, allow_inf_nan=False)
+    lease_s: float = Field(60.0, ge=2, le=3600, allow_inf_nan=False)
     grace_s: float = Field(25.0, ge=0)
     accept_change: bool = False
 
@@ -349,6 +358,25 @@ class Settings(BaseModel):
             if values.get(old) is not None:
                 today.setdefault(new, values[old])
         return today
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_store(cls, values: Any) -> Any:
+        """Take an output that is a URL for the store, and a local folder for the output."""
+        if not isinstance(values, dict):
+            return values
+        given, url = values.get("output"), values.get("store")
+        if isinstance(given, str | Path) and is_store_url(str(given)):
+            if url is not None:
+                msg = "output is a URL, and store is given too; leave one of them out"
+                raise ValueError(msg)
+            values = {**values, "store": store_url(str(given), "output"), "output": None}
+        elif isinstance(url, str) and url:
+            values = {**values, "store": store_url(url, "store")}
+        if values.get("store") is not None and values.get("output") is None:
+            place = values.get("work_dir") or default_work_dir(values["store"], os.environ)
+            values = {**values, "output": Path(place) / WORK_NAME}
+        return values
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Settings:
@@ -503,6 +531,11 @@ def _of_part(settings: Settings) -> Settings:
         ConfigError: There is no such part, or a setting depends on all parts.
     """
     if settings.partition is None:
+        if settings.partitions is not None and settings.engine == "process":
+            raise ConfigError(
+                "partitions: needs engine ray, which works on all parts; to work on one part, give"
+                " partition, such as 0/8"
+            )
         return settings
     if settings.target_pairs is not None:
         raise ConfigError(
@@ -512,7 +545,10 @@ def _of_part(settings: Settings) -> Settings:
     part = parse_partition(settings.partition, os.environ)
     output = settings.output
     output = output if output.name == part.name else output / part.name
-    return settings.model_copy(update={"partition": str(part), "output": output})
+    url = settings.store
+    if url is not None and not url.endswith(f"/{part.name}"):
+        url = f"{url}/{part.name}"
+    return settings.model_copy(update={"partition": str(part), "output": output, "store": url})
 
 
 def _check_known(name: str, where: str) -> None:

@@ -240,7 +240,7 @@ class StorageError(PairmillError):
 
     Attributes:
         transient: Waiting may help (disk full, quota, open files); nothing is in doubt, and the
-            same write may be tried again. False where the disk can no longer be trusted.
+            same write may be tried again. False if the disk can no longer be trusted.
     """
 
     exit_code = EXIT_RESUMABLE

@@ -26,6 +26,7 @@ __all__ = [
     "CallAnswered",
     "CallCharged",
     "CallFailed",
+    "CallGivenUp",
     "CallReplayed",
     "Committed",
     "DocumentsRead",
@@ -36,6 +37,7 @@ __all__ = [
     "PairEvolved",
     "PairJudged",
     "PairVerified",
+    "PartsCounted",
     "ReadingDone",
     "RepairAsked",
     "RunOpened",
@@ -118,6 +120,42 @@ class ReadingDone(Event, frozen=True):
     """The input was read to its end: no more units will be planned."""
 
 
+class PartsCounted(Event, frozen=True):
+    """All parts of a run on another engine were counted; each one replaces the one before.
+
+    Counts of this start, over all parts, but for those named ``before``, which are of earlier
+    starts.
+
+    Attributes:
+        documents: All parts read the same ones.
+        before: What `RunOpened` says of a part, summed up.
+        reading_done: All parts have read their input.
+    """
+
+    before: RunOpened = RunOpened()
+    documents: int = 0
+    planned: int = 0
+    known: int = 0
+    units: int = 0
+    pairs: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    repairs: int = 0
+    calls: int = 0
+    replayed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    picodollars: int = 0
+    doubt_picodollars: int = 0
+    is_priced: bool = False
+    shards: int = 0
+    loop_late_s: float = 0.0
+    reading_done: bool = False
+    skipped: Mapping[str, int] = {}
+    failures: Mapping[str, int] = {}
+
+
 class CallAnswered(Event, frozen=True):
     """A call returned an answer.
 
@@ -131,6 +169,9 @@ class CallAnswered(Event, frozen=True):
         seconds: From sending the request to the end of the reply.
         stage: What the question was for: the name of its prompt's template, or of a recipe's step.
         asked: The requested model as the settings name it; a pool may know it by another name.
+        pool: Name of the pool that answered.
+        total_s: From sending it for the first time, so with failed calls and pauses before.
+        sends: How often it was sent.
     """
 
     model: str
@@ -142,6 +183,28 @@ class CallAnswered(Event, frozen=True):
     seconds: float = 0.0
     stage: str = ""
     asked: str = ""
+    pool: str = ""
+    total_s: float = 0.0
+    sends: int = 1
+
+
+class CallGivenUp(Event, frozen=True):
+    """A request got no answer and is not sent again in this start.
+
+    Attributes:
+        kind: Of its last failure.
+        model: As the settings name it.
+        stage: As in `CallAnswered`, as are ``pool``, ``total_s`` and ``sends``.
+        status: HTTP status of the last failure, if there was a response.
+    """
+
+    kind: Kind
+    model: str = ""
+    stage: str = ""
+    pool: str = ""
+    total_s: float = 0.0
+    sends: int = 1
+    status: int | None = None
 
 
 class CallCharged(Event, frozen=True):

@@ -35,7 +35,7 @@ def is_known(host: str, names: Collection[str], *, any_address: bool, port: int 
         host: As it came.
         names: Names and addresses under which the server may be called, in lower case.
         any_address: Every numeric address is taken too.
-        port: The only one that is taken; None: any, since a proxy may stand before it.
+        port: The only one that is taken; None: any, since a proxy may be before it.
     """
     name, given = split_host(host)
     if port is not None and given != str(port):

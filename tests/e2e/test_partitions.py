@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import signal
@@ -15,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.cli import environment, pairmill, rows
 from tests.support.corpus import write_corpus
+from tests.support.exports import exported, same_files
 
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
+from pairmill.store.timeline import read_timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,20 +40,6 @@ def finish_part(corpus: Path, out: Path, url: str, index: int, count: int) -> No
     process = run_part(corpus, out, url, index, count)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-
-
-def exported(folder: Path) -> Path:
-    """The folder's export, with a name that is the same for all."""
-    out = folder.parent / f"{folder.name}-exported" / "dataset"
-    found = pairmill("export", folder, "-o", out)
-    assert found.returncode == 0, found.stderr
-    return out
-
-
-def same_files(one: Path, other: Path) -> bool:
-    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
-    return all(filecmp.cmp(one / name, other / name, shallow=False) for name in names)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -79,6 +66,15 @@ def test_parts_are_merged_to_what_one_process_makes(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "merged")) == manifest(tmp_path / "merged")["pairs"] > 0
     counts = [manifest(tmp_path / name)["counts"] for name in ("alone", "merged")]
     assert counts[0] == counts[1]
+    parts = sorted((tmp_path / "parts").iterdir())
+    lines = [
+        read_timeline(folder / ".run" / "timeline.json") for folder in (*parts, tmp_path / "merged")
+    ]
+    written = [sum(sum(start.pairs) for start in line.starts) for line in lines]
+    assert written[-1] == sum(written[:-1]) == len(rows(tmp_path / "merged"))
+    calls = [sum(stage.calls for stage in line.stages) for line in lines]
+    assert calls[-1] == sum(calls[:-1]) > 0
+    assert "## Sources" in (tmp_path / "merged" / "README.md").read_text("utf-8")
     tokens = [manifest(part)["tokens"]["prompt"] for part in (tmp_path / "parts").iterdir()]
     assert manifest(tmp_path / "merged")["tokens"]["prompt"] == sum(tokens)
 

@@ -26,7 +26,7 @@ class Block(NamedTuple):
     Attributes:
         start: Where it begins, its own headings included.
         body: Where what follows the headings begins; equals ``start`` where it has none.
-        section: The headings it stands under, outermost first, its own included.
+        section: The headings it is under, outermost first, its own included.
     """
 
     start: int
@@ -94,7 +94,7 @@ def _add_plain(spans: list[_Span], text: str, start: int, end: int) -> None:
 
 
 def _add_paragraph(spans: list[_Span], text: str, start: int, end: int) -> None:
-    """Take the headings out of lines that stand together; the rest is prose, or rows."""
+    """Take the headings out of lines that are together; the rest is prose, or rows."""
     while start < end and text[start] == "\n":
         start += 1
     if start >= end or text[start:end].isspace():

@@ -1,15 +1,15 @@
 """Chunking: splits a cleaned document into spans of about equal size, along its structure.
 
-What is promised, for any text and any bounds in order:
+Guarantees, for any text and any valid bounds:
 
 * ``document.text[chunk.start:chunk.end] == chunk.text``; chunks are in order and disjoint, and only
-  white space stands between them: nothing is lost, nothing stands twice.
+  white space is between them: nothing is lost or duplicated.
 * No chunk is longer than ``max_chars``.
 * A fenced code block of at most ``max_chars`` is never cut. A longer one is cut at blank
   lines, else at line ends.
 * A heading stays with the beginning of what follows it, unless that is a code block which fills a
   chunk by itself.
-* ``min_chars`` is a wish: a chunk is shorter only where its neighbours leave no room for it.
+* ``min_chars`` is a preference: a chunk is shorter only if its neighbours have no room for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Span = tuple[int, int, tuple[str, ...], tuple[int, ...]]
-"""Where a chunk begins and ends; the headings that it stands under; and of a window of several
+"""Where a chunk begins and ends; the headings that it is under; and of a window of several
 chunks, where each but the first begins, counted from the window's beginning."""
 
 ChunkValues = tuple[
@@ -59,7 +59,7 @@ ChunkValues = tuple[
 """The fields of a `Chunk`, in their order."""
 
 
-_MOST_BEFORE = 300  # characters of what stands before a chunk
+_MOST_BEFORE = 300  # characters of what is before a chunk
 
 
 class _Atom(NamedTuple):
@@ -137,7 +137,7 @@ def chunk_values(document: Document, index: int, span: Span, name: str = "") -> 
 def _end_before(text: str, start: int) -> str:
     """Return the last sentences before an offset, at most 300 characters, truncated if needed.
 
-    A heading, an item or a row is a sentence too: whatever stands there last.
+    A heading, an item or a row is a sentence too: whatever is there last.
     """
     low = max(0, start - _MOST_BEFORE)
     before = text[low:start]

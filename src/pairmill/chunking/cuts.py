@@ -36,7 +36,7 @@ _NEW_IN_3 = re.compile(
 _CJK_MARKS = "。！？｡"  # noqa: RUF001
 _OPENING = "\"'“‘«([*_"  # noqa: RUF001
 _NEAR = 150
-_LOOK_BACK = 12  # the longest abbreviation with what stands before it
+_LOOK_BACK = 12  # the longest abbreviation with what is before it
 _MAX_CLUSTER = 64  # code points: beyond it a "character" is an attack, and is cut
 _ZERO_WIDTH_JOINER = "\u200d"
 
@@ -73,7 +73,7 @@ def cut_span(
     """Cut ``text[start:end]`` into pieces ``(start, end)``, none of them over the maximum.
 
     ``bounds`` are the least, wished and greatest characters of a piece. Pieces are of about even
-    size; the least holds where the text offers a place for it. Only white space stands between
+    size; the least holds where the text offers a place for it. Only white space is between
     pieces, and none is white space alone. Before ``body`` stand headings: cut only if need be.
     """
     least, target, most = bounds

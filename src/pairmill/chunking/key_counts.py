@@ -32,7 +32,7 @@ class KeyCounts:
         return len(self._repeated) + self._single
 
     def add(self, keys: Iterable[int]) -> None:
-        """Count each key once more, and only then forget what is too much."""
+        """Count each key again, and only then forget what is too much."""
         repeated = self._repeated
         for key in keys:
             if key in repeated:
@@ -59,7 +59,7 @@ class KeyCounts:
         return place
 
     def has(self, key: int, least: float) -> bool:
-        """Return whether a key was seen at least so many times, which are more than one."""
+        """Return whether a key was seen at least ``times`` times, which must be more than 1."""
         return self._repeated.get(key, 1) >= least
 
     def _clear(self) -> None:

@@ -1,6 +1,6 @@
 """Non-article parts of pages and papers: notices, related links, references, contents, heads.
 
-Each is recognised by what it is called and by what stands in it; one sign alone is never enough
+Each is recognised by what it is called and by what is in it; one sign alone is never enough
 for more than a line. Fenced and indented code is never looked at.
 """
 
@@ -177,7 +177,7 @@ def find_parts(lines: Sequence[str], code: Collection[int]) -> dict[int, str]:
 
     Args:
         lines: Of a text.
-        code: Numbers of those that stand in fenced code.
+        code: Numbers of those that are in fenced code.
     """
     plain: list[int] = []
     notices: list[int] = []  # places in it where one may be
@@ -233,7 +233,7 @@ def _find_notices(
 
 def _may_be_notice(line: str) -> bool:
     """Return whether a line begins like a notice; much faster than the full search."""
-    if "#" in line or "](" in line:  # what stands at the beginning may go
+    if "#" in line or "](" in line:  # what is at the beginning may go
         return True
     start = line.lstrip(_MARKS)[:3].lower()
     if start in _OPENINGS or start[:2] == "vk" or start[:1] == "x" or start[:1].isdigit():

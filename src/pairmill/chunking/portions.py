@@ -49,13 +49,13 @@ _decode = msgspec.msgpack.Decoder(ChunkValues).decode
 
 @dataclass(frozen=True, slots=True)
 class ChunkBatch:
-    """Result of one poll of the input.
+    """Result of one poll.
 
     Attributes:
         chunks: In order. A chunk that is finished need never be unpacked.
         documents: How many documents were read meanwhile.
         notes: What else the intake reported.
-        mark: Under which all that came so far stands, where the input is followed; 0: none.
+        mark: The mark that covers everything so far, if the input is followed; 0: none.
     """
 
     chunks: Sequence[Packed]
@@ -104,7 +104,7 @@ class BatchBuilder:
             self.flush()
 
     def flush(self, mark: int = 0) -> None:
-        """Send what there is, and the mark under which it stands, if anything."""
+        """Send what was collected, if anything, and the mark that covers it."""
         if self._chunks or self._documents or self._notes or mark:
             portion = ChunkBatch(self._chunks, self._documents, self._notes, mark)
             self._chunks, self._documents, self._notes = [], 0, []

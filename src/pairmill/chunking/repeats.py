@@ -6,7 +6,7 @@ alike in 85 of 100 words share seven on average, and fewer than two in one case 
 pair that is found this way is verified by its sketches, so that what is called a repeat is one.
 
 Runs of words that `_COMMON` texts have say nothing about any two of them, and are passed over; so
-no text costs more than a bounded number of look-ups, whatever stands in the others.
+no text costs more than a bounded number of look-ups, whatever is in the others.
 """
 
 from __future__ import annotations
@@ -35,18 +35,17 @@ _LEAST_RUNS = 8  # a shorter text is only ever an exact repeat
 
 
 class Repeat(NamedTuple):
-    """What a text repeats: where that was read, and their similarity (1: exact)."""
+    """The text that another one repeats: where it was read, and their similarity (1: exact)."""
 
     source: str
     similarity: float
 
 
 class RepeatIndex:
-    """Texts of one kind (chunks, documents) that a run folder has decided on.
+    """Decisions of a run folder on texts of one kind (chunks, documents).
 
-    What was decided stays so, in every later start: a text that was kept is kept, one that repeated
-    another repeats it. The first of two that are alike is kept; who wants another one kept asks
-    about it first.
+    Decisions are final in all later starts. The first of two similar texts is kept; to keep a
+    particular one, ask about it first.
     """
 
     def __init__(self, file: IntakeFile, kind: str, least: float | None) -> None:
@@ -75,11 +74,11 @@ class RepeatIndex:
         self._next = (last[0] or 0) + 1
 
     def check(self, digest: str, make: Callable[[], Sketch[int]], source: str) -> Repeat | None:
-        """Return what a text repeats; None: it is new, or was kept before. It is noted as seen.
+        """Return what a text repeats; None: it is new, or was kept before. Records it as seen.
 
         Args:
             digest: Of the text, as hex digits.
-            make: Makes its sketch, where the digest does not tell.
+            make: Makes its sketch, if the digest does not decide.
             source: Where it was read.
 
         Raises:
@@ -146,7 +145,7 @@ class _SeenTexts:
         self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"  # noqa: S608
 
     def add(self, name: int, source: str) -> str | None:
-        """Add a text, and return None; or say where it was read first."""
+        """Add a text and return None; or return where it was read first."""
         bits = self._bits
         one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS  # parts of a digest
         if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:

@@ -93,7 +93,7 @@ class SharedLines:
         return LineCounts(site, keys)
 
     def strip(self, document: Document, digest: str, counted: LineCounts) -> tuple[str, list[str]]:
-        """Return a document's text without shared lines, and the lines that were taken out.
+        """Return a document's text without shared lines, and the removed lines.
 
         Args:
             document: As it was counted.
@@ -185,7 +185,7 @@ class SharedLines:
 
 
 def site_of(document: Document) -> str:
-    """Name the site that a document is of: its host, else the folder or file that it stands in."""
+    """Name the site that a document is of: its host, else the folder or file that it is in."""
     if document.url:
         if usual := _HOST.match(document.url):  # what the library's long look would give
             return usual[1].casefold().removeprefix("www.")

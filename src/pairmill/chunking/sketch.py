@@ -5,7 +5,7 @@ as a 32-bit hash. Its sketch holds the least hashes of that set: the bottom-k sk
 the resemblance and containment of documents", 1997). Up to `SKETCH_SIZE` runs it is the whole set,
 so that texts of the length of a chunk are compared almost exactly.
 
-The Jaccard index *j* of two sets is told as the share of words that stand in both in the same
+The Jaccard index *j* of two sets is told as the share of words that are in both in the same
 order, ``(2 j / (1 + j)) ** (1 / 3)``: where a share *p* of the words was changed at random, that is
 about ``1 - p``. (Ondov et al., "Mash: fast genome and metagenome distance estimation using
 MinHash", 2016, equation 4, without the logarithm.)

@@ -1,6 +1,6 @@
 """Makes units of chunks about the same subject, each from another document.
 
-A chunk is known by its most telling terms: stems of its content words, by how often they stand in
+A chunk is known by its most telling terms: stems of its content words, by how often they are in
 it and how rare they are in the corpus (tf-idf; those of title and headings count double), scaled so
 that a chunk's weights add up to a thousand. How near two chunks are is the weight that they share.
 Chunks are taken in the order of their ids, which are hashes: the first that is free, with the
@@ -37,8 +37,8 @@ _TERMS = 12  # of a chunk
 _WHOLE = 1_000  # what the weights of a chunk's terms add up to
 _LEAST_SHARED = 2  # terms; one alone may be a word with several meanings
 _LEAST_NEAR = 150  # of _WHOLE
-_COPY = 800  # what shares more is the same text once more, and no other look at its subject
-_MOST_TIMES = 4  # that a term counts, however often it stands in a chunk
+_COPY = 800  # what shares more is the same text again, and no other look at its subject
+_MOST_TIMES = 4  # that a term counts, however often it is in a chunk
 _BUCKETS = 2**20  # of counts of chunks by term
 _LOOKED_AT = 400  # chunks that are compared for each term, in the order of their ids
 _CANDIDATES = 32  # nearest ones, of which copies and chunks of the same document are left out
@@ -72,15 +72,15 @@ def gather(
 ) -> Iterator[Chunk]:
     """Yield units of 2 to ``size`` chunks of one subject, each of another document.
 
-    A chunk to which none is near enough gives no unit; none stands in two.
+    A chunk to which none is near enough gives no unit; none is in two.
 
     Args:
         chunks: All of the input's; read to the end before the first unit comes.
-        size: The most chunks of a unit.
+        size: Maximum chunks of a unit.
         on_wait: Called now and then while they are read.
 
     Raises:
-        StoppedError: There is no room for them on the disk.
+        StoppedError: The disk is full.
     """
     # Without a name the database is SQLite's own temporary file, which no death leaves behind.
     with closing(sqlite3.connect("", isolation_level=None)) as database:
@@ -257,7 +257,7 @@ def _joined(chunks: list[Chunk]) -> Chunk:
 
 
 def _all_of(licenses: Iterable[str | None]) -> str | None:
-    """Several licences as one, which asks for all of them; None where one is not known."""
+    """Several licences as one, which asks for all of them; None if one is not known."""
     found = list(dict.fromkeys(licenses))
     return None if None in found else " AND ".join(filter(None, found))
 

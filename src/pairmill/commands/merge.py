@@ -26,5 +26,5 @@ def merge(
     """Merge the parts written by 'run --partition' into one run folder."""
     from pairmill.run.merge import merge as merge_parts
 
-    for line in merge_parts(parts, output, unfinished=unfinished):
+    for line in merge_parts(parts, output, unfinished=unfinished).lines:
         typer.echo(line)

@@ -1,4 +1,4 @@
-"""Admission of calls: grants a turn, which is given back after the call."""
+"""Admission of calls: grants the right to make a call, which is given back after the call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Admission", "Flight", "SendLog", "Turn"]
 
 
 class Turn(Protocol):
-    """The right to make one call, and where to make it. Ended once, in one of four ways."""
+    """The right to make one call, and where to make it. Ends once, in one of four ways."""
 
     @property
     def provider(self) -> Provider:
@@ -28,11 +28,11 @@ class Turn(Protocol):
 
     @property
     def request(self) -> Request:
-        """Request to send: the question, with the model's name as this server knows it."""
+        """Request to send, with the model's name at this server."""
         ...
 
     def answered(self, reply: ProviderReply) -> PricedUsage:
-        """End with an answer; returns what it is charged."""
+        """End with an answer; return its charge."""
         ...
 
     @property
@@ -42,20 +42,20 @@ class Turn(Protocol):
 
     @property
     def charge(self) -> PricedUsage | None:
-        """Charge of the call, once it has ended; None: nothing."""
+        """Charge of the call, once it has ended; None if there is none."""
         ...
 
     def failed(self, error: ProviderError) -> bool:
-        """End with a failure; returns whether the pool answers others meanwhile."""
+        """End with a failure; return whether the pool still answers other calls."""
         ...
 
     @property
     def is_held(self) -> bool:
-        """After ``failed``: whether the pool's gate makes all calls wait, this one included."""
+        """After ``failed``: True if the pool's gate makes all calls wait, including this one."""
         ...
 
     def abandoned(self) -> None:
-        """End without knowing: it was sent, and cancelled before an answer came."""
+        """End with an unknown outcome: it was sent, but cancelled before an answer came."""
         ...
 
     def give_back(self) -> None:
@@ -69,15 +69,15 @@ class Admission(Protocol):
     async def admit(
         self, request: Request, *, is_retry: bool, avoid: frozenset[str] = frozenset()
     ) -> Turn:
-        """Wait for a turn. Cancelling the wait leaves nothing behind.
+        """Wait until the call may be made. Cancelling the wait has no side effects.
 
         Args:
-            request: What is to be asked.
-            is_retry: It was asked before.
-            avoid: Pools that failed at it: asked again only where there is no other.
+            request: What to ask.
+            is_retry: True if it was sent before.
+            avoid: Pools that failed it, used again only if there is no other.
 
         Raises:
-            StoppedError: No turn will come any more.
+            StoppedError: No call will be admitted any more.
         """
         ...
 
@@ -103,24 +103,24 @@ class SendLog(Protocol):
         ...
 
     async def kept(self) -> None:
-        """Return once all that was counted is durable."""
+        """Wait until all counts are durable."""
         ...
 
     @property
     def is_behind(self) -> bool:
-        """True if nothing may be bought now, since it could not be kept."""
+        """True if nothing may be bought now, since it could not be stored."""
         ...
 
     async def wait_for_room(self) -> None:
-        """Return once what is bought can be kept."""
+        """Wait until answers can be stored."""
         ...
 
 
 class Flight(Protocol):
-    """Tracks who waits for an answer, and whether anything may still be sent."""
+    """Tracks tasks that wait for an answer, and whether anything may still be sent."""
 
     def check(self) -> None:
-        """Raise whatever ends the caller's work, if nothing may be sent any more."""
+        """Raise an exception that ends the caller's work if nothing may be sent any more."""
         ...
 
     def begin(self) -> None:

@@ -1,9 +1,9 @@
 """Decides how many tokens one answer may take, if a model thinks before it writes.
 
-Thoughts count against the bound that a request gives, and nobody knows beforehand how long they
-are. So a request asks for what its answer needs and, on top, for what the model was lately seen to
-think; an answer that thoughts took the room of makes it more at once, for all calls of the run.
-What a request is called in the ledger does not depend on this.
+Thinking counts against the limit in the request, and its length is unknown beforehand. So the limit
+is what the answer needs, plus the thinking recently seen from the model. An answer that was cut off
+by thinking raises it at once, for all calls of the run. A request's id in the ledger does not
+depend on it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["AnswerTokens"]
 
 MOST = 65_536
-"""Room for thoughts never grows beyond this: what thinks longer thinks in circles."""
+"""Maximum tokens for thinking: a model that thinks longer goes in circles."""
 
 _WINDOW = 200
 _SPARE = 1.5  # over the longest thought of the window
-_FEW, _SPARE_OF_FEW = 20, 4.0  # thoughts are spread widely: the first ones say little
+_FEW, _SPARE_OF_FEW = 20, 4.0  # lengths of thinking vary widely: the first ones say little
 _GROWTH = 3.0  # after an answer that found no room
 _LEAST = 512
 
@@ -36,7 +36,7 @@ class AnswerTokens:
     """Decides how many tokens each call may take, and learns from the outcomes.
 
     Args:
-        fixed: What the user set for every call; None: found out.
+        fixed: The user's limit for every call; None: automatic.
     """
 
     def __init__(self, fixed: int | None = None) -> None:
@@ -45,11 +45,11 @@ class AnswerTokens:
         self._rooms: dict[str, int] = {}
 
     def room(self, model: str) -> int:
-        """Tokens that a model gets for its thoughts; 0 where it was not seen to think."""
+        """Return the tokens that a model gets for thinking; 0 if it was not seen to think."""
         return self._rooms.get(model, 0)
 
     def grant(self, request: Request) -> Request:
-        """Return the request with as many tokens as its answer may take."""
+        """Return the request with the token limit for its answer."""
         prompt = request.prompt
         needed = prompt.sampling.max_tokens
         granted = self._fixed or needed + self._rooms.get(request.model, 0)
@@ -61,7 +61,7 @@ class AnswerTokens:
     async def ask(
         self, request: Request, complete: Callable[[Request], Awaitable[Completion]]
     ) -> Completion:
-        """Ask with the tokens that are due, and learn from the answer.
+        """Ask with the current token limit, and learn from the answer.
 
         Raises:
             ProviderError: What ``complete`` raised.
@@ -81,7 +81,7 @@ class AnswerTokens:
         return completion
 
     def saw(self, model: str, thought_tokens: int) -> None:
-        """Take note of what an answer was preceded by."""
+        """Record the thinking before an answer."""
         seen = self._thoughts.get(model)
         if seen is None:
             seen = self._thoughts[model] = deque(maxlen=_WINDOW)
@@ -96,5 +96,5 @@ class AnswerTokens:
         """Record an answer that thinking cut or left empty, using up all ``granted`` tokens."""
         room = self._rooms.get(model, 0)
         self._thoughts.setdefault(model, deque(maxlen=_WINDOW)).append(granted)
-        if granted >= room:  # else the room has grown since it was asked for
+        if granted >= room:  # else the limit was raised after it was sent
             self._rooms[model] = min(MOST, max(room, int(_GROWTH * granted)))

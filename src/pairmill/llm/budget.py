@@ -1,8 +1,8 @@
 """Charges of calls, and caps on dollars, tokens and hours.
 
-The worst case of a call is reserved before it goes, so that however many are in flight, what is
-really spent never passes a cap. What a call is charged afterwards is the largest of what the server
-says and what was seen: a count that cannot be true, or is missing, is replaced.
+The worst case of a call is reserved before it is sent, so that spending never exceeds a cap,
+however many calls are in flight. Afterwards a call is charged as the server counts; counts that are
+missing or cannot be true are replaced.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 UNPROVEN_TOKENS = 32_768
-"""What an answer may take until the server was seen to keep to ``max_tokens``."""
+"""Tokens assumed for an answer until the server was seen to respect ``max_tokens``."""
 
-_MOST_OVER_FEWEST = 3.5  # tokens of a text to the fewest that it can have; Vietnamese has 3.3
-_OVERRUN = 1.5  # an answer longer than asked is followed by longer ones
+_MOST_OVER_FEWEST = 3.5  # ratio of a text's tokens to its lower bound; 3.3 for Vietnamese
+_OVERRUN = 1.5  # after an answer longer than allowed, allow for longer ones
 _MOST_CONSTANTS = 256
 _MOST = 2**53  # a server may claim any number of tokens; sums of such charges still fit 64 bits
 _NOTHING = Usage()
@@ -57,14 +57,14 @@ _NOTHING = Usage()
 class CallOutcome(Enum):
     """How a call ended, for the budget."""
 
-    FREE = auto()  # it failed for nothing, or was never sent: all is given back
-    MAYBE_PAID = auto()  # no one knows: the reservation is spent
-    ANSWERED = auto()  # it was answered, if only with nothing: the charge says what it cost
+    FREE = auto()  # it failed at no cost, or was never sent: release the reservation
+    MAYBE_PAID = auto()  # unknown: the reservation is spent
+    ANSWERED = auto()  # it was answered, even if empty: spend its charge
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a run may use up over all its starts; None: no limit."""
+    """What a run may spend over all starts; None: no limit."""
 
     picodollars: int | None = None
     tokens: int | None = None
@@ -73,7 +73,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What has been used up. Calls that may be billed are included at their maximum."""
+    """What has been spent. Calls that may be billed are included at their maximum."""
 
     picodollars: int = 0
     tokens: int = 0
@@ -84,10 +84,10 @@ class PricedUsage(Struct, frozen=True):
     """Charge of one call.
 
     Attributes:
-        usage: Its tokens, as the server counted them where that can be true, else as seen.
-        picodollars: What these cost; None where no price is known.
-        doubt_tokens: How many more it may have been at worst, where the server did not say.
-        doubt_picodollars: What those would cost.
+        usage: Its tokens as counted by the server, or by pairmill if that cannot be true.
+        picodollars: Their cost; None if the price is unknown.
+        doubt_tokens: Further tokens at worst, if the server gave no count.
+        doubt_picodollars: Cost of those.
     """
 
     usage: Usage
@@ -117,22 +117,22 @@ def charge_answer(
     at: float,
     most_cached: int | None = None,
 ) -> PricedUsage:
-    """Charge an answer, or a reply that was paid for and held none.
+    """Return the charge of an answer, or of a billed reply without one.
 
-    A count is believed unless it is less than the text can have. Such a one, or a missing one, is
-    replaced by our own count of the text, and the caps by the most that it may have been.
+    A count is believed unless it is lower than the text can have. A lower or missing count is
+    replaced by our own estimate, and, for caps, by the maximum.
 
     Args:
-        said: What the reply counted.
-        price: Of the model; None where it is not known.
-        chars: Characters of the prompt, and of the answer; the latter 0 where it held none.
-        least: Tokens that these have at least: ``estimate.fewest_tokens``.
-        chars_per_token: As learned from replies that count.
-        worst: The tokens that prompt and answer may have had at most; asked only where the reply
-            does not tell.
-        at: When the reply came, in seconds since the epoch.
-        most_cached: Tokens of the prompt that a cache may have held, since they were sent before;
-            None: all. Beyond them, caps count the whole price.
+        said: Usage in the reply.
+        price: The model's; None if unknown.
+        chars: Characters of the prompt, and of the answer (0 if there was none).
+        least: Minimum tokens of these: ``estimate.fewest_tokens``.
+        chars_per_token: Learned from replies with counts.
+        worst: Returns the maximum tokens of prompt and answer; called only if the reply has no
+            count.
+        at: Time of the reply, in seconds since the epoch.
+        most_cached: Prompt tokens that a cache may hold, since they were sent before; None: all.
+            Caps count the full price for the rest.
     """
     counts_prompt = said.prompt_tokens >= max(1, least[0])
     counts_answer = said.completion_tokens >= max(1, least[1])
@@ -152,7 +152,7 @@ def charge_answer(
     most = replace(usage, cached_tokens=doubted.cached_tokens)
     if not counts_prompt or not counts_answer:
         most_prompt, most_answer = worst()
-        if least[1] > most_answer:  # longer than it was allowed to be: nothing bounds it but itself
+        if least[1] > most_answer:  # longer than allowed: only its own length is known
             most_answer = math.ceil(_MOST_OVER_FEWEST * least[1])
         most = replace(
             most,
@@ -185,18 +185,18 @@ def is_understated(said: Usage, least: tuple[int, int]) -> bool:
 
 
 def is_answer(error: ProviderError) -> bool:
-    """Return whether a failure was a reply that is paid for: an empty one, or with token counts."""
+    """Return True if a failed reply is billed: an empty one, or one with token counts."""
     return error.kind is Kind.BADOUT or error.counts_tokens
 
 
 def charge_lost(price: Price | None, worst: tuple[int, int], at: float) -> PricedUsage:
-    """Charge a call whose end is not known: perhaps nothing, at worst all that it may use."""
+    """Return the charge of a call with an unknown end: nothing, or at worst its maximum."""
     dearest = price.worst(*worst, at) if price else 0
     return PricedUsage(_NOTHING, None if price is None else 0, sum(worst), min(dearest, _MOST))
 
 
 def worst_tokens(request: Request) -> tuple[int, int]:
-    """Tokens that prompt and answer of a request have at most, the answer's schema included."""
+    """Return the maximum tokens of a request's prompt and answer, including its schema."""
     schema = str(request.schema.schema) if request.schema else ""
     prompt = request.prompt
     constant = worst_constant_tokens(prompt.template, schema)
@@ -205,11 +205,11 @@ def worst_tokens(request: Request) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class Reservation:
-    """Maximum usage of one call, set aside. Settle it once; a second time does nothing.
+    """Reserved maximum usage of one call. Settle it once; a second time does nothing.
 
     Attributes:
-        asked_tokens: What the answer may have by what is sent, or by what answers were seen to
-            have; ``max_tokens`` is more than that until the server was seen to keep to it.
+        asked_tokens: Tokens that the answer may have according to the request, or to earlier
+            answers; ``max_tokens`` is larger until the server was seen to respect it.
     """
 
     price: Price | None
@@ -228,23 +228,22 @@ class Reservation:
 class Budget:
     """Reserves the worst case of each call before it is sent.
 
-    A server may answer at greater length than it was asked to, or read more than it was sent. Until
-    an answer has shown that it does not, each is taken for 32,768 tokens long, as far as there is
-    room for that; and once one was seen, later calls are reserved as that long and half as much
-    again.
+    A server may exceed ``max_tokens``, or count more prompt tokens than possible. Until an answer
+    has shown that it does not, 32,768 tokens are reserved for each answer, if the cap allows; after
+    an excessive answer, later calls reserve 1.5 times its length.
 
     Args:
-        caps: What may be used up.
+        caps: Limits over all starts.
         clock: Seconds that never run backwards.
         wall: Seconds since the epoch, for prices that depend on the hour.
-        spent: What earlier starts used up.
-        unproven_tokens: What an answer is taken for before the first one came.
+        spent: Spent by earlier starts.
+        unproven_tokens: Tokens reserved for an answer before the first one came.
 
     Attributes:
-        exhausted: Why no call may be reserved any more, and what to do, as one line; None while
-            they may.
-        exhausted_cap: The setting to raise; "" while nothing is exhausted.
-        wanted: Picodollars and tokens of the call that was last refused for a cap that may grow.
+        exhausted: Why no more calls may be reserved, and what to do, in one line; None while they
+            may.
+        exhausted_cap: Setting to raise; "" while nothing is exhausted.
+        wanted: Picodollars and tokens of the last call that a cap that may grow has refused.
     """
 
     def __init__(
@@ -266,8 +265,8 @@ class Budget:
         self._reserved_picodollars = 0
         self._reserved_tokens = 0
         self._unproven_tokens = unproven_tokens
-        self._longest = 0  # an answer's tokens, where it was longer than asked
-        self._extra_prompt = 0  # tokens that a server read beyond the worst that it was sent
+        self._longest = 0  # tokens of an answer longer than allowed
+        self._extra_prompt = 0  # prompt tokens counted beyond the maximum possible
         self._changed = asyncio.Event()
         self._constant: dict[tuple[str, str], int] = {}  # by the ids of template and schema
         self.exhausted: str | None = None
@@ -277,12 +276,12 @@ class Budget:
         self._told = caps
 
     def allow(self, picodollars: int | None, tokens: int | None, *, may_grow: bool) -> None:
-        """Put an allowance in the place of the caps in money, of which it is a part.
+        """Replace the caps in money by an allowance, which is a part of them.
 
         Args:
-            picodollars: That may be spent in all; None: as many as one likes.
+            picodollars: Total that may be spent; None: no limit.
             tokens: Likewise.
-            may_grow: Whether more may be allowed later, so that calls wait for it.
+            may_grow: True if calls should wait since more may be allowed later.
         """
         self.caps = replace_caps(self.caps, picodollars=picodollars, tokens=tokens)
         self._may_grow = may_grow
@@ -294,10 +293,10 @@ class Budget:
         return self.caps != Caps()
 
     def check_price(self, model: str, price: Price | None) -> None:
-        """Refuse a cap in dollars for a model without a price: it could not be held.
+        """Refuse a cap in dollars for a model without a known price.
 
         Raises:
-            ConfigError: There is such a cap, and no price.
+            ConfigError: There is such a cap, but no price.
         """
         if self.caps.picodollars is not None and price is None:
             raise ConfigError(
@@ -307,10 +306,10 @@ class Budget:
             )
 
     async def reserve(self, request: Request, price: Price | None) -> Reservation:
-        """Set aside the most that a call may use, waiting while others may give some back.
+        """Reserve the maximum of a call, waiting while other calls may release some.
 
         Raises:
-            StoppedError: A cap is reached, and no call in flight will change that.
+            StoppedError: A cap is reached, and no call in flight can change that.
         """
         prompt = request.prompt
         worst = self._constant_tokens(request) + worst_text_tokens(prompt.text)
@@ -325,12 +324,12 @@ class Budget:
     def try_reserve(
         self, prompt_tokens: int, max_tokens: int, price: Price | None
     ) -> Reservation | None:
-        """Set the worst case of a call aside; None if it does not fit now.
+        """Reserve the maximum of a call; return None if it does not fit now.
 
         Args:
-            prompt_tokens: As many as the prompt may have: ``estimate.worst_prompt_tokens``.
-            max_tokens: As many as the answer may have, by what is sent.
-            price: The model's price; None: not known, it counts no dollars.
+            prompt_tokens: Maximum for the prompt: ``estimate.worst_prompt_tokens``.
+            max_tokens: Limit for the answer, as sent.
+            price: The model's price; None: unknown, no dollars are counted.
         """
         prompt = prompt_tokens + self._extra_prompt
         most = max(max_tokens, self._longest)
@@ -346,7 +345,7 @@ class Budget:
         cost = price.worst(prompt_tokens, max_tokens, self._wall()) if price else 0
         refusal = self._refusal(cost, prompt_tokens + max_tokens)
         if refusal is not None:
-            # Calls in flight may still give some back; the run is over only when none are.
+            # Calls in flight may still release some; the run is over only when there are none.
             is_last = not self._reserved_tokens and max_tokens <= asked
             if self._may_grow and not self._is_late():
                 self.wanted = (cost, prompt_tokens + max_tokens)
@@ -368,11 +367,11 @@ class Budget:
         *,
         is_probe: bool = False,
     ) -> None:
-        """End a reservation: give it back, spend it, or spend what the call is charged.
+        """Settle a reservation: release it, spend it, or spend the call's charge.
 
         An answer without a charge is spent as reserved. A charge above the reservation (a server
-        that ignores ``max_tokens``) is spent as it is, and remembered for later reservations. Calls
-        that wait for room look again. A probe's short answer shows nothing of how long others are.
+        that ignores ``max_tokens``) is spent as it is, and remembered for later reservations.
+        Waiting calls are checked again. A probe's short answer does not tell how long others are.
         """
         if not reservation.is_open:
             return
@@ -403,19 +402,19 @@ class Budget:
         self._extra_prompt = max(self._extra_prompt, beyond)
 
     def spend(self, charge: PricedUsage) -> None:
-        """Count a charge that nothing was reserved for."""
+        """Count a charge without a reservation."""
         self._picodollars += charge.most_picodollars
         self._tokens += charge.most_tokens
 
     @property
     def spent(self) -> Spent:
-        """Amounts used up, to be kept for the next start."""
+        """Return the amounts spent, to be stored for the next start."""
         seconds = self._spent.seconds + (self._clock() - self._began_at)
         return Spent(self._picodollars, self._tokens, seconds)
 
     @property
     def reserved(self) -> Spent:
-        """Amounts that the calls in flight may still use."""
+        """Return the amounts that calls in flight may still spend."""
         return Spent(self._reserved_picodollars, self._reserved_tokens)
 
     def _constant_tokens(self, request: Request) -> int:
@@ -434,7 +433,7 @@ class Budget:
         return cap is not None and self.spent.seconds >= cap
 
     def _refusal(self, cost: int, tokens: int) -> tuple[str, str] | None:
-        """Why a call may not go now, and the setting that forbids it; None where it may."""
+        """Return why a call may not be sent now, and the setting to raise; None if it may."""
         caps, told = self.caps, self._told
         if self._is_late():
             return f"the cap of {(caps.seconds or 0.0) / 3600:g} hours is reached", "max_hours"

@@ -1,8 +1,8 @@
 """Classifies a failed call: from status, headers and body to one named error.
 
-The order of evidence: what the body's own words for the failure are (code, type, status), then the
-HTTP status, then the text. Text comes last since providers reword it, and since the same sentence
-means different things: Gemini says "exceeded your current quota" of a per-minute limit too.
+The order of evidence is: the body's error code, type or status; then the HTTP status; then the
+text. Text comes last since providers reword it, and since the same sentence means different things:
+Gemini says "exceeded your current quota" for a per-minute limit too.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _NAMES: dict[str, Kind] = {
     "datainspectionfailed": Kind.CHUNK,
     "responsibleaipolicyviolation": Kind.CHUNK,  # Azure, inner error
     "request_too_large": Kind.CHUNK,  # Anthropic
-    # Groq: max_tokens spent before the JSON was whole
+    # Groq: max_tokens spent before the JSON was complete
     "json_validate_failed": Kind.BADOUT,
     "unavailable_error": Kind.OVERLOAD,  # llama.cpp while it loads
     "overloaded_error": Kind.OVERLOAD,  # Anthropic
@@ -89,11 +89,11 @@ _NAMES: dict[str, Kind] = {
     "unavailable": Kind.OVERLOAD,  # Gemini
     "dynamic_request_limited": Kind.RATE,  # Together: you
     "dynamic_token_limited": Kind.RATE,
-    "resource_exhausted": Kind.RATE,  # Gemini, where nothing says that it is the day's
+    "resource_exhausted": Kind.RATE,  # Gemini, if nothing says that it is a daily one
 }
 
 _STATUSES: dict[int, Kind] = {
-    303: Kind.TIMEOUT,  # Modal: the answer comes later, and elsewhere
+    303: Kind.TIMEOUT,  # Modal: the answer comes later, at another URL
     401: Kind.AUTH,
     402: Kind.QUOTA,
     404: Kind.CONFIG,
@@ -114,7 +114,7 @@ _STATUSES: dict[int, Kind] = {
 }
 _MAYBE_PAID = frozenset({Kind.TIMEOUT, Kind.LOST})  # the model had the request
 _FIRST_FAILURE, _FIRST_5XX = 400, 500
-_UNKNOWN = 0  # of an error inside a success that names no status of its own
+_UNKNOWN = 0  # of an error inside a success that names no status
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ _TEXTS = (
         "too_long",
     ),
     _sign(
-        Kind.BADOUT,  # what the model wrote could not be read by its server
+        Kind.BADOUT,  # the server could not parse the model's output
         (400, 422, 500, 502),
         r"unexpected tokens? .{0,40}(?:while expecting|remaining)|failed to parse (?:the )?"
         r"(?:model|output|response|completion|tool)|could not parse (?:the )?(?:model|output|tool)",
@@ -221,7 +221,7 @@ _TEXTS = (
         r"|temporarily unavailable|no (?:healthy|available) (?:deployment|upstream|worker|backend)",
     ),
     _sign(
-        Kind.STATE,  # the model is away, whatever was asked
+        Kind.STATE,  # the model is unavailable, whatever was asked
         (400, 403, 404, 409, 412, 422),
         r"model (?:\S+ )?(?:is |has |was )?(?:been )?(?:not (?:yet )?loaded|unloaded|crashed"
         r"|unavailable|terminated|evicted|stopped|died)"
@@ -248,7 +248,7 @@ _ABOUT_MONEY = re.compile(
 )
 _ABOUT_RATE = re.compile(_RATE_WORDS, re.IGNORECASE)
 _ABOUT_DAYS = re.compile(_LONG_SPAN, re.IGNORECASE)
-_SHOWN = 500  # money is looked for where the server speaks, not where it repeats what we sent
+_SHOWN = 500  # look for billing words only in the server's own text, not where it repeats ours
 _DAILY = re.compile(r"PerDay|per-day", re.IGNORECASE)  # Gemini's quotaId, OpenRouter's limit
 
 
@@ -267,7 +267,7 @@ def classify(
         headers: Rate-limit headers, names in lower case; they travel with the error.
         body: The reply's body: decoded JSON, or bytes where it is none.
         now: Seconds since the epoch, for a date in Retry-After.
-        secrets: Texts that must not stand in the message, whatever the server wrote.
+        secrets: Texts to mask in the message.
     """
     facts = read_body(body)
     kind, code, reason = _kind(status, headers, facts)
@@ -290,7 +290,7 @@ def classify(
 
 
 def is_about_money(text: str) -> bool:
-    """Return whether a refusal is about credit or billing, and not about a rate."""
+    """Return True if a refusal is about credit or billing, not about a rate."""
     start = text[:_SHOWN]
     return bool(_ABOUT_MONEY.search(start)) and not _is_about_rate(start)
 
@@ -320,7 +320,7 @@ def classify_empty(
     now: float,
     secrets: Iterable[str] = (),
 ) -> ProviderError:
-    """Name what is wrong with a success that holds no answer. It may all the same be paid for.
+    """Name the fault of a successful reply without an answer. It may all the same be paid for.
 
     An error that came inside a 200 gets the kind that it would have had with its own status.
     """
@@ -330,7 +330,7 @@ def classify_empty(
     if inner:
         facts = read_body({"error": inner})
     if inner or tells_of_failure(body):
-        # An error that says nothing of its kind came from a model behind this endpoint.
+        # An error without a known kind comes from a model behind this endpoint.
         named = {"error": facts.error, "type": facts.names[0] if facts.names else None}
         error = classify(facts.status or _UNKNOWN, headers, named, now=now, secrets=secrets)
         return ProviderError(
@@ -358,7 +358,7 @@ def classify_empty(
 
 
 _REASONS = frozenset({"content_filter"})
-_NOT_YET = frozenset({202, 204, 205})  # it went well, and there is no answer, nor a bill
+_NOT_YET = frozenset({202, 204, 205})  # a success without an answer or a bill
 
 
 def _emptiness(
@@ -369,7 +369,7 @@ def _emptiness(
     if choice is None:
         said = read_body(body).message if isinstance(body, dict) else ""
         words = f": {plain(said, secrets, 200)}" if said else ""
-        if isinstance(body, dict) and "choices" in body:  # gateways under load, without a word
+        if isinstance(body, dict) and "choices" in body:  # gateways under load send an empty body
             return Kind.OVERLOAD, "no_choices", f"the endpoint's reply holds no choice{words}"
         shape = f"its reply is that of {_shape(body)}"
         return Kind.FOREIGN, "no_choices", f"{_NOT_COMPATIBLE}: {shape}{words}"
@@ -383,7 +383,7 @@ def _emptiness(
 
 
 _NOT_COMPATIBLE = "this is not an OpenAI-compatible endpoint"
-_SHAPES = {  # by a field that the others do not have
+_SHAPES = {  # recognized by a field that others do not have
     "generated_text": "TGI's own interface",
     "candidates": "Gemini's own interface",
     "results": "KoboldCpp's own interface",
@@ -397,7 +397,7 @@ _SHAPES = {  # by a field that the others do not have
 
 
 def _shape(body: Any) -> str:
-    """Whose interface a reply belongs to, as far as its fields tell."""
+    """Return whose API a reply belongs to, judged by its fields."""
     if not isinstance(body, dict):
         return "another interface"
     return next((name for field, name in _SHAPES.items() if field in body), "another interface")
@@ -431,7 +431,7 @@ def _unreadable(body: bytes, secrets: Iterable[str]) -> tuple[Kind, str, str]:
 
 
 def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, str | None, str]:
-    """Return the kind, the provider's own code, and our word if the kind's own is too coarse."""
+    """Return the kind, the provider's code, and our own word if the kind is too coarse."""
     code = next((name for name in facts.names if name), None)
     limited = status in {429, 503} or "resource_exhausted" in facts.names
     if limited and (_DAILY.search(facts.details) or _nothing_allowed(headers)):
@@ -440,7 +440,7 @@ def _kind(status: int, headers: Mapping[str, str], facts: Facts) -> tuple[Kind, 
     if named and named[0][1] is not Kind.RATE:
         return named[0][1], named[0][0], _BY_NAME.get(named[0][0], "")
     sign = _read_sign(status or _FIRST_FAILURE, facts.message)
-    if sign is not None:  # a status or a name alone is too coarse where the text is plain
+    if sign is not None:  # the text may be more precise than a status or a code
         return sign.kind, code, sign.reason
     if named:
         return named[0][1], named[0][0], ""
@@ -458,7 +458,7 @@ def _read_sign(status: int, message: str) -> _Sign | None:
             if sign.text.search(message[:4000]):
                 return sign
         elif not is_rate and sign.text.search(start):
-            return sign  # OpenAI's refusals for the rate tell of billing as well
+            return sign  # OpenAI's rate refusals mention billing too
     return None
 
 

@@ -1,4 +1,4 @@
-"""Completes a request: through the gate, over the wire, again if that can help."""
+"""Completes requests: admission, sending, and retries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import CallAnswered, CallCharged, CallFailed
+from pairmill.events import CallAnswered, CallCharged, CallFailed, CallGivenUp
 from pairmill.llm.budget import is_answer
 from pairmill.llm.retry import GiveUp, History, RetryPolicy, is_of_server
 
@@ -26,36 +26,51 @@ __all__ = ["Client"]
 
 _NO_HISTORY = History()
 _NOWHERE: frozenset[str] = frozenset()
-_DOUBTS = 3  # failures of one request, until something else is asked
+_DOUBTS = 3  # failures of one request before a probe is sent
 _LOOK_AGAIN_S, _LOOK_AGAIN_LATEST_S = 20.0, 300.0
 
 
 class _Look(Struct):
-    """When a model was last asked something else, and when it may be again."""
+    """When a model was last probed, and when it may be probed again."""
 
     next_at: float = float("-inf")
     well_at: float = float("-inf")
     again_in_s: float = _LOOK_AGAIN_S
 
 
-class Client:
-    """Asks until there is an answer, or no point in asking.
+class _Course(Struct):
+    """When and where a request was sent, first and last; how often."""
 
-    Each try is a new admission, so that retries are metered like all else and take their turn
-    among new work. Nobody sleeps while holding a turn.
+    first_at: float = 0.0
+    last_at: float = 0.0
+    sends: int = 0
+    pool: str = ""
+
+    def sent(self, now: float, pool: str) -> None:
+        if not self.sends:
+            self.first_at = now
+        self.last_at, self.pool = now, pool
+        self.sends += 1
+
+
+class Client:
+    """Asks until there is an answer, or no point in retrying.
+
+    Each attempt is admitted separately, so that retries are metered like all calls and queue with
+    new work. No attempt sleeps while admitted.
 
     Args:
         admission: Decides when and where a call may go.
-        flight: Is told who waits for an answer; ends the asking when a run ends.
-        bus: Is told of each answer and each failure.
-        clock: Measures and sleeps.
+        flight: Tracks tasks that wait for an answer; stops sending when a run ends.
+        bus: Gets an event for each answer and each failure.
+        clock: For times and sleeps.
         random: For the jitter.
-        policy: How patient each request is.
-        purpose: What an answer's charge is entered as: ``answer``, or ``probe`` for the calls
-            before a run, whose answers are not kept.
-        is_well: Asks a model something else, and says whether it answered. Asked, seldom, where
-            requests fail again and again and no other is under way that could tell: the last ones
-            of a run may be the only ones that a server cannot answer.
+        policy: Retry policy.
+        purpose: Label of an answer's charge: ``answer``, or ``probe`` for calls before a run, whose
+            answers are not stored.
+        is_well: Probes a model, and returns whether it answered. Called, rarely, if requests fail
+            repeatedly while no others are in flight: the last requests of a run may be the only
+            ones that a server cannot answer.
     """
 
     def __init__(
@@ -85,27 +100,37 @@ class Client:
 
         Args:
             request: What to ask.
-            sends: Knows how often it was sent in vain before, and keeps count; None: never, and
-                nobody does.
+            sends: Counts earlier and new sends without an answer; None: not counted.
 
         Raises:
-            ProviderError: The last failure, once trying again was ruled out. Its kind says whose
-                fault it was.
-            StoppedError: Nobody is left to ask, or a cap is reached.
+            ProviderError: The last failure, if it cannot be retried. Its kind says whose fault it
+                is.
+            StoppedError: No pool is left, or a cap is reached.
         """
+        course = _Course()
+        try:
+            return await self._complete(request, sends, course)
+        except ProviderError as error:
+            self._tell_given_up(error, request, course)
+            raise
+
+    async def _complete(
+        self, request: Request, sends: SendLog | None, course: _Course
+    ) -> Completion:
         history = History(billed=sends.count) if sends else _NO_HISTORY
         tried = _NOWHERE
         wait_s = failed_at = 0.0
         was_asked = False
         while True:
             if sends is not None and history.billed:
-                await sends.kept()  # so that a kill in what follows does not forget it
+                await sends.kept()  # before anything else, so that a kill does not lose it
             turn = await self._admit(request, history, tried, sends)
             started = self._clock.monotonic()
             if history.failures:
                 rested_s = min(wait_s, started - failed_at)
                 history = history.rested(rested_s, asked=was_asked)
             self._begin(turn)
+            course.sent(started, turn.pool)
             try:
                 reply = await turn.provider.complete(turn.request, turn.mode)
             except ProviderError as found:
@@ -115,7 +140,7 @@ class Client:
                 self._tell_charge(turn)
                 raise
             else:
-                return self._take(reply, turn, started, request.model)
+                return self._take(reply, turn, course, request.model)
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
@@ -133,23 +158,23 @@ class Client:
             is_doubtful = is_doubtful and history.failures >= _DOUBTS
             if is_doubtful and await self._is_answering(request.model):
                 raise self._given_up(error, history, request)
-            del error  # its traceback holds this frame, which would hold it
-            if not turn.is_held:  # then the gate itself waits, for all
+            del error  # its traceback holds this frame: avoid a reference cycle
+            if not turn.is_held:  # then the gate makes all calls wait
                 await self._clock.sleep(wait_s)
 
     async def _admit(
         self, request: Request, history: History, avoid: frozenset[str], sends: SendLog | None
     ) -> Turn:
-        """Wait for a turn, and for the moment from which on an answer can be kept."""
+        """Wait for admission, and until an answer can be stored."""
         while True:
             turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=avoid)
             if sends is None or not sends.is_behind:
                 return turn
-            turn.give_back()  # as on a full disk
+            turn.give_back()  # the disk may be full
             await sends.wait_for_room()
 
     async def _is_answering(self, model: str) -> bool:
-        """Return whether a model answers something else: asked now, or a moment ago."""
+        """Return whether a model answers a probe, sent now or recently."""
         if self._is_well is None:
             return False
         look, now = self._looks.setdefault(model, _Look()), self._clock.monotonic()
@@ -166,7 +191,7 @@ class Client:
         return False
 
     def _given_up(self, error: ProviderError, history: History, request: Request) -> ProviderError:
-        """Make the last failure of a request, with whether any of them may have been billed."""
+        """Return the last failure of a request, marked if any may have been billed."""
         error.model = request.model
         error.maybe_paid = error.maybe_paid or history.billed > 0
         error.billed_sends = history.billed
@@ -179,12 +204,13 @@ class Client:
             turn.give_back()
             raise
 
-    def _take(self, reply: ProviderReply, turn: Turn, started: float, asked: str) -> Completion:
+    def _take(self, reply: ProviderReply, turn: Turn, course: _Course, asked: str) -> Completion:
         charge, completion = turn.answered(reply), reply.completion
         prompt = turn.request.prompt
         usage = charge.usage
         if usage is not completion.usage:
             completion = replace(completion, usage=usage)
+        now = self._clock.monotonic()
         self._bus.emit(
             CallAnswered(
                 model=completion.model,
@@ -193,15 +219,33 @@ class Client:
                 picodollars=charge.picodollars,
                 doubt_tokens=charge.doubt_tokens,
                 doubt_picodollars=charge.doubt_picodollars,
-                seconds=self._clock.monotonic() - started,
+                seconds=now - course.last_at,
                 stage=prompt.stage or prompt.template.name,
                 asked=asked,
+                pool=course.pool,
+                total_s=now - course.first_at,
+                sends=course.sends,
             )
         )
         return completion
 
+    def _tell_given_up(self, error: ProviderError, request: Request, course: _Course) -> None:
+        if course.sends:
+            prompt = request.prompt
+            self._bus.emit(
+                CallGivenUp(
+                    kind=error.kind,
+                    model=request.model,
+                    stage=prompt.stage or prompt.template.name,
+                    pool=course.pool,
+                    total_s=self._clock.monotonic() - course.first_at,
+                    sends=course.sends,
+                    status=error.status,
+                )
+            )
+
     def _tell_charge(self, turn: Turn, error: ProviderError | None = None) -> None:
-        """Tell of money that bought no answer: the reply was empty, or its end is not known."""
+        """Emit the charge of a call without an answer: an empty reply, or an unknown end."""
         charge = turn.charge
         if charge is None:
             return
@@ -230,13 +274,13 @@ class Client:
         *,
         alone: bool,
     ) -> tuple[float, frozenset[str]]:
-        """Seconds until the next try, and the pools to avoid at it.
+        """Return the seconds until the next attempt, and the pools to avoid.
 
-        A request that a pool refused goes to another one, and so does the second and last try of
-        one that may have been billed.
+        A request that a pool refused goes to another one, and so does the second and last attempt
+        of one that may have been billed.
 
         Raises:
-            ProviderError: There will be no next try: ``error``.
+            ProviderError: There will be no next attempt: ``error``.
             StoppedError: No pool is left to ask.
         """
         decision = self._policy.decide(error, history, self._random, alone=alone)

@@ -1,4 +1,4 @@
-"""What an endpoint reveals without a call: its models, and its gauges."""
+"""Free information from an endpoint: its models, and its load metrics."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OK = 200
 
 
 class Look:
-    """Free requests to an endpoint. Whatever it does not answer properly is None."""
+    """Free requests to an endpoint; None for anything it does not answer properly."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
@@ -56,7 +56,7 @@ class Look:
             return None
 
     async def gauges(self) -> tuple[float, float] | None:
-        """Return how many requests run and wait there now."""
+        """Return the number of running and of waiting requests."""
         body = await self._get(metrics_url(self._base_url), {})
         return read_gauges(body.decode("utf-8", "replace")) if body else None
 

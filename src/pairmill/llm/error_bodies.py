@@ -15,13 +15,13 @@ _LAST_STATUS = 599
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a body says about a failure, whatever its shape.
+    """Facts about a failure from a body of any shape.
 
     Attributes:
-        names: Its codes and types, in lower case, the most exact first.
-        details: All that may name a quota, as text.
-        error: The part that speaks of the error, as it came.
-        status: Where the body itself names an HTTP status of failure.
+        names: Codes and types, in lower case, most precise first.
+        details: Everything that may name a quota, as text.
+        error: The part about the error, unchanged.
+        status: HTTP status of a failure, if the body names one.
     """
 
     names: tuple[str, ...]
@@ -32,7 +32,7 @@ class Facts:
 
 
 def read_body(body: Any) -> Facts:
-    """Find the facts in a reply's body: decoded JSON of any shape, or bytes that are none."""
+    """Extract the facts from a reply's body: decoded JSON of any shape, or other bytes."""
     if isinstance(body, bytes):
         return Facts((), _page_title(body), "", None, None)
     if isinstance(body, list):
@@ -41,7 +41,7 @@ def read_body(body: Any) -> Facts:
         return Facts((), str(body)[:1000] if isinstance(body, str) else "", "", None, None)
     told = body.get("base_resp")
     if not body.get("error") and isinstance(told, dict) and told.get("status_code"):
-        # MiniMax: the outcome beside the answer, under a 200; its numbers are its own
+        # MiniMax: the outcome beside the answer, in a 200, with its own numbers
         name = f"base_resp.{told['status_code']}"
         text = str(told.get("status_msg") or "")
         return Facts((name.lower(),), text, text[:8000], {"message": text}, None)
@@ -54,7 +54,7 @@ def read_body(body: Any) -> Facts:
         _name(inner.get("error_type")),
     ]
     nested = inner.get("innererror")
-    if isinstance(nested, dict):  # Azure: the inner code is the more exact one
+    if isinstance(nested, dict):  # Azure: the inner code is more precise
         names.insert(0, _name(nested.get("code")))
     message = error if isinstance(error, str) else _innermost(_message(inner), inner)
     details = [message, inner.get("details"), inner.get("metadata")]
@@ -128,7 +128,7 @@ def _message(error: dict[str, Any], depth: int = _MOST_DEPTH) -> str:
             return f"{title}: {value}" if isinstance(title, str) and title else value
         if isinstance(value, dict) and isinstance(value.get("detail"), list):
             value = value["detail"]  # Mistral
-        if isinstance(value, list) and value:  # FastAPI: one entry for each thing that is wrong
+        if isinstance(value, list) and value:  # FastAPI: one entry per error
             return "; ".join(_detail(item) for item in value[:3])
         if isinstance(value, dict) and depth:
             inner = value.get("error")

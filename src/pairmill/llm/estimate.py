@@ -1,8 +1,8 @@
-"""Predicts what a call will use, learned from similar calls.
+"""Predicts the usage of a call from similar calls.
 
-Until answers have come, a token is taken for four characters (measured on English prose: 4.1 on
-average, 3.2 to 4.9 between the 5th and 95th of a hundred chunks), and an answer for as long as it
-may get.
+Before the first answers, a token counts as four characters (measured on English prose: 4.1 on
+average, 3.2 to 4.9 between the 5th and 95th of a hundred chunks), and an answer as long as its
+limit.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _OVERHEAD_TOKENS = 16  # roles and separators
 _WINDOW = 200
 _QUANTILE = 0.9
 _OVER_MEDIAN = 1.25
-_REFRESH = 16  # answers between two looks at the sorted window
+_REFRESH = 16  # answers between two evaluations of the sorted window
 _SMOOTHING = 0.05
-_LONG_WORD_CHARS = 15  # over a whole text: then its script has no spaces
+_LONG_WORD_CHARS = 15  # over a whole text: its script has no spaces
 _MOST_UNSPACED_CHARS = 3  # of such a script, in one token
 _MOST_CHARS = 8  # of anything, in one token
 
@@ -62,7 +62,7 @@ class Forecast:
         return Cost(chars / self.chars_per_token, output, max_tokens)
 
     def learn(self, chars: int, usage: Usage) -> None:
-        """Take in what one answered call used. Without counted tokens it teaches nothing."""
+        """Learn from the usage of an answered call; ignored without token counts."""
         if usage.completion_tokens <= 0:
             return
         if usage.prompt_tokens > 0 and chars > 0:
@@ -100,14 +100,14 @@ def prompt_chars(prompt: Prompt) -> int:
 
 
 def worst_prompt_tokens(prompt: Prompt, extra: str = "") -> int:
-    """Tokens that the prompt will not exceed, for money that must not be overspent.
+    """Return an upper bound for the prompt's tokens, for caps.
 
-    A tokenizer that works on bytes makes no more tokens than there are bytes. That is four times
-    too many for prose; but it is only held while the call is in flight.
+    A byte-level tokenizer makes at most one token per byte. For prose that is four times too many,
+    but it is only reserved while the call is in flight.
 
     Args:
         prompt: The question.
-        extra: What else the request makes the server read, such as the answer's schema.
+        extra: Other text that the server reads, such as the answer's schema.
     """
     return worst_constant_tokens(prompt.template, extra) + worst_text_tokens(prompt.text)
 
@@ -124,7 +124,7 @@ def worst_text_tokens(text: str) -> int:
 
 
 def fewest_tokens(text: str, told: int = 0) -> int:
-    """Tokens that a text has at least, whatever the tokenizer.
+    """Return a lower bound for a text's tokens with any tokenizer.
 
     Tokenizers cut a text at its spaces before they look words up (the patterns of tiktoken's and
     Hugging Face's BPE, SentencePiece's ``split_by_whitespace``), so it has no fewer tokens than
@@ -135,8 +135,7 @@ def fewest_tokens(text: str, told: int = 0) -> int:
 
     Args:
         text: Of a prompt or an answer.
-        told: A count that is to be judged: where it is seen to be enough, so much is returned at
-            once.
+        told: A count to check: once the bound reaches it, it is returned early.
     """
     spaces, chars = text.count(" "), len(text)
     is_spaced = text.isascii() or chars < _LONG_WORD_CHARS * (spaces + 1)

@@ -1,9 +1,9 @@
-"""Determines whose fault a failure is, by the outcome of the other calls of its pool. Pure.
+"""Determines whose fault a failure is, from the outcomes of other calls of its pool. Pure.
 
-One refused request says nothing: it may be the request's own fault, the account's, or the server's.
-What the others meet tells it. Each request that is refused counts as a strike; a strike weighs as
-the table of kinds says (``Meaning.strikes``); an answer to a call that was sent after the first one
-takes them all away. At a full weight the pool is given up, and no chunk has to pay for it.
+A single refused request says nothing: the request, the account or the server may be at fault. The
+outcomes of other calls tell. Each refused request is a strike, weighted by the table of kinds
+(``Meaning.strikes``); an answer to a call that was sent after the first one clears them all. At
+full weight the pool is dropped, and no chunk is blamed.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 __all__ = ["Assessment", "PoolHealth"]
 
 _FULL = 1.0 - 1e-9
-_NEVER_PASSES_S = 90.0  # refused for so long, without one answer, in words of money
+_NEVER_PASSES_S = 90.0  # refused for this long, without an answer, for billing reasons
 _NEVER_PASSES = 5  # refusals
-_TOO_LONG_S = 1800.0  # no wait that a run sits out
+_TOO_LONG_S = 1800.0  # longer than a run waits
 _RECENTLY_S = 30.0
 _MOST_FAILING = 1024
-_EMPTY = 24  # replies in a row that hold nothing, each of them paid for
-_FEW = 2  # requests that fail while nothing else is asked: the end of a run
+_EMPTY = 24  # empty replies in a row, each of which is billed
+_FEW = 2  # requests that fail while nothing else is asked, at the end of a run
 
 
 class Assessment(Struct, frozen=True):
     """What a failure says about its pool.
 
     Attributes:
-        alone: The pool answers others: it speaks of the request, not of the pool.
-        why: Why to give the pool up; "" to keep it.
-        exit_code: How a run ends that has no other.
-        for_good: It need not be asked again later.
+        alone: The pool answers other calls, so the request is at fault.
+        why: Why to drop the pool; "" to keep it.
+        exit_code: Exit code of a run without another pool.
+        for_good: True if it need not be tried again later.
     """
 
     alone: bool
@@ -48,13 +48,13 @@ class Assessment(Struct, frozen=True):
 
 
 class PoolHealth:
-    """Outcomes of one pool's calls, as far as they tell whose fault a failure is.
+    """Outcomes of one pool's calls, as evidence of whose fault a failure is.
 
     Attributes:
-        answers: Calls that were answered.
-        sentence: What the last failure was.
-        refused: Calls that were refused for the rate since the last answer.
-        refused_since: When the first of them was; None where there is none.
+        answers: Number of answered calls.
+        sentence: Description of the last failure.
+        refused: Rate refusals since the last answer.
+        refused_since: Time of the first of them; None if there is none.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class PoolHealth:
         self._on_probation = False
 
     def answered(self, sent_at: float, now: float) -> None:
-        """Learn that a call was answered which was sent at ``sent_at``."""
+        """Record an answer to a call that was sent at ``sent_at``."""
         self._empty = 0
         self._replied(sent_at, now)
 
@@ -86,23 +86,23 @@ class PoolHealth:
         self._on_probation = False
 
     def on_probation(self) -> None:
-        """Begin anew, for a pool that is asked again: the next strike is one too many."""
+        """Reset, for a pool that is tried again: the next strike drops it."""
         self._forgive()
         self._on_probation = True
 
     def failed(
         self, error: ProviderError, request_id: str, sent_at: float, now: float, *, others: int = 0
     ) -> Assessment:
-        """Learn that a call failed; say what that means for the pool.
+        """Record a failed call; return what it means for the pool.
 
         Args:
-            error: How it failed.
-            request_id: What was asked.
-            sent_at: When it was sent.
+            error: The failure.
+            request_id: Id of the request.
+            sent_at: Time of sending.
             now: The time.
-            others: Calls that are still out. A refusal is faster than an answer, so strikes weigh
-                fully only once there are more of them than of these: where a part of all calls is
-                refused, the others need the time to be answered.
+            others: Calls still in flight. Refusals are faster than answers, so strikes have full
+                weight only once they outnumber these: if some calls are refused, the others need
+                time to be answered.
         """
         kind = error.kind
         if kind is Kind.BADOUT:
@@ -136,7 +136,7 @@ class PoolHealth:
         self._struck_at = float("inf")
 
     def _refused(self, error: ProviderError, now: float) -> Assessment:
-        """Assess a rate refusal: one that never passes, or asks for hours, means something else."""
+        """Assess a rate refusal: one that never ends, or asks for hours, means something else."""
         self.refused += 1
         if self.refused_since is None:
             self.refused_since = now
@@ -154,9 +154,9 @@ class PoolHealth:
         return Assessment(alone=is_answering)
 
     def _is_alone(self, error: ProviderError, request_id: str, sent_at: float, now: float) -> bool:
-        """Return whether others were answered since this request failed before, or was sent."""
+        """Return whether others were answered since this request was sent, or last failed."""
         if error.status is None and error.kind is Kind.OVERLOAD:
-            return False  # there is no connection for anybody
+            return False  # no call can connect
         before = self._failing.pop(request_id, sent_at)
         self._failing[request_id] = now
         while len(self._failing) > _MOST_FAILING:

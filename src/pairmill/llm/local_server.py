@@ -1,7 +1,7 @@
-"""The embedded model's process: llama.cpp's own HTTP server, for as long as its parent lives.
+"""Process of the embedded model: llama.cpp's own HTTP server, until its parent ends.
 
-Run as ``python -P -m pairmill.llm.local_server``; `pairmill.llm.local` is what starts it. The key
-that it asks for comes in the environment (``PAIRMILL_LOCAL_KEY``). When it listens, it prints its
+Run as ``python -P -m pairmill.llm.local_server``; `pairmill.llm.local` starts it. Its key is passed
+in the environment (``PAIRMILL_LOCAL_KEY``). When it listens, it prints its
 address as one line on standard output. It ends when its standard input ends.
 """
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Serve until standard input ends or the parent is gone; returns the exit code."""
     options = _options(argv)
     key = os.environ.pop(KEY_VARIABLE, "")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     ended = threading.Event()
     threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
 
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     print(server.listening_address, flush=True)  # noqa: T201 (the parent reads it)
     ended.wait()
-    os._exit(0)  # at once: there is nothing to save, and a long answer may be under way
+    os._exit(0)  # at once: there is nothing to save, and a long answer may be in progress
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -78,10 +78,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _watch(parent: int, ended: threading.Event) -> None:
-    """End with the parent, however it ends.
+    """Exit when the parent ends, however that happens.
 
-    The end of standard input says so at once. Looking at the parent's id as well covers a copy of
-    the pipe's other end that lives on in some other process.
+    The end of standard input shows it at once. Checking the parent's id too covers a copy of the
+    pipe's other end in some other process.
     """
     while os.getppid() == parent:
         readable, _, _ = select.select([sys.stdin], [], [], _LOOK_S)
@@ -90,7 +90,7 @@ def _watch(parent: int, ended: threading.Event) -> None:
     if ended.is_set():
         return
     ended.set()
-    threading.Timer(_LOOK_S, os._exit, (0,)).start()  # also while the model is still being loaded
+    threading.Timer(_LOOK_S, os._exit, (0,)).start()  # also while the model is loading
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes a server's text fit for a log line: no secrets, no control characters, short."""
+"""Makes a server's text safe for a log line: no secrets, no control characters, short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["MESSAGE_LIMIT", "hide", "hide_in_headers", "mask", "plain"]
 MESSAGE_LIMIT = 300  # characters
 
 _MASK = "***"
-# Shapes of the keys that providers hand out, and of the places where a key stands.
+# Patterns of providers' keys, and of places that hold a key.
 _SHAPES = re.compile(
     r"""
     \b(?:sk|pk|rk|gsk|xai|pplx|nvapi|hf|r8|fw|csk|ghp|gho|github_pat|glpat|key|tgp)
@@ -34,22 +34,22 @@ _SHAPES = re.compile(
 )
 
 
-_LEAST_SECRET = 8  # what is shorter guards nothing: servers at home take "x" or "token" for a key
-_UNMISTAKABLE = 16  # what is longer stands in no word by chance
+_LEAST_SECRET = 8  # a shorter key is no secret: private servers accept "x" or "token"
+_UNMISTAKABLE = 16  # a longer key is not part of a word by chance
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:
-    """Replace the given secrets (see ``hide``), and whatever has the shape of one."""
+    """Mask the given secrets (see ``hide``), and everything that looks like a key."""
     return _SHAPES.sub(_MASK, hide(text, secrets))
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Replace the given secrets alone by three stars, also in a text that is kept as it is.
+    """Mask only the given secrets by three asterisks, in text that is otherwise kept.
 
-    A secret of less than 8 characters is a word that the text may need; one of less than 16 that is
-    all letters or all digits is replaced where it stands alone, and not inside of other words. Any
-    other is found in capital and small letters alike, with the escapes of JSON, HTML, URLs and
-    Python, in base64 and in hexadecimal digits, and split by characters that nobody sees.
+    A secret of less than 8 characters is kept, as it may be an ordinary word; one of less than 16
+    that is all letters or all digits is masked only as a whole word. Any other is found in any
+    case, with escapes of JSON, HTML, URLs and Python, in base64 and hexadecimal, and if split by
+    invisible characters.
     """
     for secret in secrets:
         if _is_unmistakable(secret):
@@ -63,7 +63,7 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def hide_in_headers(headers: Mapping[str, str], secrets: Iterable[str]) -> Mapping[str, str]:
-    """Return headers (names in lower case) of which none repeats a secret."""
+    """Return headers (names in lower case) with secrets masked."""
     known = tuple(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
     texts = [text for pair in headers.items() for text in pair]
     long = [text for text in texts if len(text) >= _LEAST_SECRET]
@@ -84,7 +84,7 @@ _UNSEEN = bytes(range(0x21)) + b"\\\x7f"
 
 
 def _bare(text: str) -> bytes:
-    """Return the letters, digits and marks of ASCII in a text, all small and unescaped."""
+    """Return the printable ASCII characters of a text, in lower case and unescaped."""
     if "\\" in text or "%" in text or "&#" in text:
         text = _ESCAPE.sub(_unescaped, text)
     return text.encode("ascii", "ignore").translate(_SMALL, _UNSEEN)
@@ -96,7 +96,7 @@ def _unescaped(found: re.Match[str]) -> str:
 
 
 def _is_unmistakable(secret: str) -> bool:
-    """Return whether it cannot be a plain word: it is long, or mixes letters and digits."""
+    """Return True if it cannot be an ordinary word: it is long, or mixes letters and digits."""
     if len(secret) >= _UNMISTAKABLE:
         return True
     is_mixed = any(map(str.isdigit, secret)) and any(map(str.isalpha, secret))
@@ -105,13 +105,13 @@ def _is_unmistakable(secret: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _disguised(secret: str) -> re.Pattern[str]:
-    """Match a secret in letters of any case, escaped, and with others between that nobody sees."""
+    """Match a secret in any case, with escapes, and with invisible characters in between."""
     between = r"(?:[^\x21-\x7e]|\\+u(?:200[b-f]|206[0-4]|feff|00ad|00a0)){0,999}"
     return re.compile(between.join(map(_letter, secret)), re.IGNORECASE)
 
 
 def _letter(letter: str) -> str:
-    """Match one letter, as it is or by its number."""
+    """Match one letter, literally or by its code."""
     numbers = sorted({ord(letter.lower()), ord(letter.upper())})
     ways = [rf"\\*{re.escape(letter)}"]
     for number in numbers:
@@ -122,10 +122,10 @@ def _letter(letter: str) -> str:
 
 @lru_cache(maxsize=64)
 def _encoded(secret: str) -> tuple[str, ...]:
-    """Return what stands in each text in base64 or in hexadecimal digits that holds the secret.
+    """Return strings of which one occurs in any base64 or hexadecimal text that holds the secret.
 
-    In base64 three bytes are four characters, so that there are three ways: those of the secret
-    alone, whatever stands before and behind it.
+    Base64 encodes three bytes as four characters, so the secret has three encodings, depending on
+    its position; of each, only the characters that do not depend on other bytes are returned.
     """
     data = secret.encode("utf-8", "surrogateescape")
     found = [data.hex(), data.hex().upper()]
@@ -141,19 +141,19 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 @lru_cache(maxsize=64)
 def _forms(secret: str) -> list[tuple[bytes, Callable[[str], re.Pattern[str]]]]:
-    """Return what a bare text holds where it holds the secret in some form, and what matches it."""
+    """Return, for each form of the secret, a part of the bare text and the pattern to mask it."""
     encoded = dict.fromkeys(part.lower().encode("ascii") for part in _encoded(secret))
     return [(_bare(secret), _disguised), *((part, _encodings) for part in encoded)]
 
 
 @lru_cache(maxsize=64)
 def _encodings(secret: str) -> re.Pattern[str]:
-    """Match such texts, with the characters around that belong to the secret in part."""
+    """Match encoded forms, with adjacent characters that encode a part of the secret."""
     parts = "|".join(map(re.escape, _encoded(secret)))
     return re.compile(rf"[A-Za-z0-9+/_-]{{0,3}}(?:{parts})[A-Za-z0-9+/_-]{{0,3}}={{0,2}}")
 
 
 def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:
     """``text`` masked, as one line of at most ``limit`` characters: see `pairmill.plain`."""
-    text = text[: limit * 20]  # what a hostile server sends is not worth a long search
+    text = text[: limit * 20]  # do not search long in what a hostile server sends
     return as_line(mask(text, secrets), limit)

@@ -1,8 +1,8 @@
 """Finds out which structured-output mode an endpoint really supports, and remembers it.
 
-It is tried with a question of the run's own, in its size and with its schema, and only an answer
-that the run could use counts. The same calls find the words that the model takes, and how it is
-told to think as little as it can: see `providers.dialect` and `providers.reasoning`.
+The probe is one of the run's questions, with its size and schema, and only an answer that the run
+could use counts. The same calls find the parameters that the model accepts, and how to make it
+think as little as possible: see `providers.dialect` and `providers.reasoning`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
     "find_mode",
 ]
 
-_BAD_ANSWERS = 2  # in one mode, until it is thought not to work
-_MOST_FORMS = 5  # forms of the wish about thinking that are tried before a run begins
+_BAD_ANSWERS = 2  # attempts in a mode before it counts as not working
+_MOST_FORMS = 5  # ways to limit thinking that are tried before a run starts
 _SERVER_ERROR = 500
-_BAD_GATEWAY, _MOST_BAD_GATEWAY = 502, 4  # so many sends in each way of asking
+_BAD_GATEWAY, _MOST_BAD_GATEWAY = 502, 4  # sends for each way of asking
 _NOT_FOUND = 404
 _WORTH_SAYING = ("system", "temperature", "top_p", "seed", "service_tier")
 _UNUSABLE = frozenset({"empty", "refusal", "json_validate_failed"})
@@ -49,9 +49,10 @@ _MODES = (Mode.JSON_SCHEMA, Mode.JSON_OBJECT, Mode.PROMPT)
 
 @dataclass(frozen=True, slots=True)
 class ProbePolicy(RetryPolicy):
-    """Retries once after a 500, and waits out any other trouble of a server.
+    """Retries once after a 500, and waits out all other server failures.
 
-    Some servers answer 500 to a word that they do not know: another word is the better second try.
+    Some servers answer 500 to an unknown parameter: then a different parameter is better than a
+    retry.
     """
 
     def decide(
@@ -71,14 +72,14 @@ AT_PROBE = ProbePolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 """For the first calls of a run: long enough for a server that is still loading."""
 
 IN_PROBE = replace_policy(AT_PROBE, max_billed=1)
-"""For the calls that find a mode: a reply that breaks is followed by another way of asking."""
+"""For calls that find a mode: after a broken reply, another way of asking is tried."""
 
 _BREAKS = frozenset({Kind.LOST, Kind.TIMEOUT})
-_LEAST_PATIENCE_S, _SLOWER = 30.0, 20.0  # than the same question without what it may break at
+_LEAST_PATIENCE_S, _SLOWER = 30.0, 20.0  # times as long as the bare question
 
 
 def _is_of_set_up(error: ProviderError) -> bool:
-    """Return whether a failure is about the set-up, although one sick replica may cause it too."""
+    """Return True if a failure is about configuration, though a bad replica may cause it too."""
     is_lost = error.kind is Kind.CONFIG and error.status == _NOT_FOUND
     return (is_lost and not _names_the_format(error)) or error.kind in {Kind.AUTH, Kind.FOREIGN}
 
@@ -87,11 +88,11 @@ class ModeMemory(Protocol):
     """Storage of findings between runs."""
 
     def get(self, key: str) -> str | None:
-        """Return what was kept under ``key``; None if nothing was."""
+        """Return the value stored under ``key``, or None."""
         ...
 
     def set(self, key: str, value: str) -> None:
-        """Keep ``value`` under ``key``."""
+        """Store ``value`` under ``key``."""
         ...
 
 
@@ -100,8 +101,8 @@ class ProbeQuestion:
     """Question of a probe.
 
     Attributes:
-        request: One of the run's own.
-        is_usable: Whether the run could use a text as its answer.
+        request: One of the run's questions.
+        is_usable: Returns True if the run could use a text as the answer.
     """
 
     request: Request
@@ -112,12 +113,12 @@ class ModeFinding(msgspec.Struct, frozen=True):
     """Findings about an endpoint and a model.
 
     Attributes:
-        mode: The strongest one that works.
-        is_usable: Whether any answer could have been used.
+        mode: The strongest working mode.
+        is_usable: True if any answer was usable.
         dialect: What `Encoder.dump` gives.
-        thought_tokens: What the last answer was preceded by.
-        can_be_silent: Whether the model was seen to leave out its thoughts; None: it never thought.
-        broke: How calls broke that had in them what is left out now; "" where none did.
+        thought_tokens: Thinking tokens before the last answer.
+        can_be_silent: True if the model was seen to skip thinking; None: it never thought.
+        broke: How calls with a now omitted parameter broke; "" if none did.
     """
 
     mode: Mode
@@ -135,19 +136,19 @@ async def find_mode(
     key: str,
     memory: ModeMemory,
 ) -> ModeFinding:
-    """Find the strongest mode that works for an endpoint and model.
+    """Find the strongest working mode of an endpoint and model.
 
-    A mode is ruled out by a refusal that names it, by an internal error, or by two answers that the
-    run could not use: one may be chance. Some servers neither refuse nor answer: they hang, or
-    close the connection. Where a call breaks, the same question is asked with nothing in it that
-    may be left out; if that is answered, what was left out is to blame, and is found like any word
-    that is refused, by one more call each. Costs one call the first time, some more at a server
-    that has only weaker modes or whose model thinks, and none later.
+    A mode is ruled out by a refusal that names it, by an internal error, or by two unusable
+    answers, since one may be chance. Some servers neither refuse nor answer: they hang, or close
+    the connection. If a call breaks, the same question is asked without all optional parameters; if
+    that is answered, one of them is at fault, and is found with one more call each. Takes one call
+    the first time, some more if the server only has weaker modes or its model thinks, and none
+    later.
 
     Args:
         ask: Makes one call, with whatever limits and retries apply.
         encoder: Of the wire that ``ask`` uses: what it learned is kept with the finding.
-        question: What to ask.
+        question: The probe.
         key: What the endpoint, the model and the wish about thinking are called in ``memory``.
         memory: Holds the finding between runs.
 
@@ -202,14 +203,14 @@ class _Probe:
         self._is_reached = False
         self._was_stripped = False
         self._has_asked_another = False
-        self._patience_s: float | None = None  # once a bare question was answered
+        self._patience_s: float | None = None  # after a bare question was answered
         self.broke = ""
         self.was_usable = False
         self.has_thought = False
         self.thought_tokens = 0
 
     async def find(self) -> Mode:
-        """Try each mode; again without a system message, and bare, where none got through."""
+        """Try each mode; if none works, again without a system message, and bare."""
         model = self._question.request.model
         steps = iter((self._encoder.fold_system, self._encoder.bare))
         wanted = self._encoder.dialect(model).without
@@ -232,7 +233,7 @@ class _Probe:
             self._was_stripped = True
 
     async def _say_again(self, mode: Mode, wanted: frozenset[str]) -> None:
-        """Say again, one by one, what was left out without knowing whether it was at fault."""
+        """Try each omitted parameter again, to find out which one is at fault."""
         request, encoder = self._question.request, self._encoder
         model = request.model
         if not self._was_stripped:
@@ -244,7 +245,7 @@ class _Probe:
             before = encoder.encode(request, mode)
             encoder.leave_out(model, without - {name})
             if encoder.encode(request, mode) == before:
-                continue  # the run does not say it anyway
+                continue  # the run does not send it anyway
             try:
                 completion = await self._send(request, mode)
             except ProviderError:
@@ -267,10 +268,10 @@ class _Probe:
         return False
 
     async def _rules_out(self, mode: Mode, error: ProviderError) -> bool:
-        """Return whether a failure rules out a mode; if not, the mode is tried again.
+        """Return True if a failure rules out a mode; else the mode is tried again.
 
         Raises:
-            ProviderError: It speaks of something else: ``error``.
+            ProviderError: It is about something else: ``error``.
         """
         self._last = error
         if error.kind in _BREAKS:
@@ -288,10 +289,10 @@ class _Probe:
         return mode is Mode.PROMPT or _names_the_format(error)
 
     async def _ask_barely(self, broken: ProviderError) -> None:
-        """Ask without all that may be left out.
+        """Ask without optional parameters.
 
         Raises:
-            ProviderError: That breaks as well, or fails: ``broken``, for it says more.
+            ProviderError: That fails as well: ``broken``, which is more informative.
         """
         request = self._question.request
         began = anyio.current_time()
@@ -306,7 +307,7 @@ class _Probe:
         self.broke = str(broken)
 
     async def _send(self, request: Request, mode: Mode) -> Completion:
-        """Ask, and wait no longer than a question that is known to be answered makes likely."""
+        """Ask, with a timeout based on a question that was answered."""
         if self._patience_s is None:
             return await self._ask(request, mode)
         with anyio.move_on_after(self._patience_s):
@@ -314,7 +315,7 @@ class _Probe:
         raise ProviderError(Kind.TIMEOUT, "no answer in time", maybe_paid=True)
 
     async def _ask_until_settled(self, mode: Mode) -> Completion:
-        """Ask until the words for thinking no longer change, or enough of them were tried."""
+        """Ask until the thinking parameters no longer change, or enough were tried."""
         request, encoder = self._question.request, self._encoder
         for attempt in range(_MOST_FORMS):
             form = encoder.dialect(request.model).form
@@ -326,7 +327,7 @@ class _Probe:
                 self.has_thought = True
                 if attempt + 1 == _MOST_FORMS:
                     raise _as_settings(error) from None
-                continue  # in other words, or with more room
+                continue  # with other parameters, or a higher token limit
             self.thought_tokens = completion.usage.reasoning_tokens
             self.has_thought = self.has_thought or self.thought_tokens > 0
             if encoder.dialect(request.model).form == form or attempt + 1 == _MOST_FORMS:
@@ -334,7 +335,7 @@ class _Probe:
         raise AssertionError  # the last attempt returned or raised
 
     async def _ask_or_another(self, request: Request, mode: Mode) -> Completion:
-        """Ask; where the set-up seems to be wrong, ask another question once, to be sure."""
+        """Ask; if the configuration seems wrong, ask another question once, to be sure."""
         try:
             return await self._send(request, mode)
         except ProviderError as error:
@@ -347,13 +348,13 @@ class _Probe:
 
 
 def _is_held(completion: Completion, mode: Mode) -> bool:
-    """Return whether an answer shows that a mode is enforced: JSON, without words around it."""
+    """Return True if an answer shows that a mode is enforced: JSON without text around it."""
     starts = completion.text.lstrip()[:1] == "{"
     return mode is Mode.PROMPT or starts or completion.usage.reasoning_tokens > 0
 
 
 def _may_be_the_mode(error: ProviderError) -> bool:
-    """Return whether the endpoint refused the mode, as far as it says."""
+    """Return True if the endpoint says that it refuses the mode."""
     if error.status not in REFUSALS:
         return False
     if error.status in {403, 404, 405}:
@@ -366,7 +367,7 @@ def _names_the_format(error: ProviderError) -> bool:
 
 
 def _as_settings(error: ProviderError) -> ProviderError:
-    """Turn a failure into one of settings: a question of the probe's cannot be at fault."""
+    """Turn a failure into a configuration error, since a probe's question cannot be at fault."""
     if error.kind not in {Kind.CHUNK, Kind.REFUSED, Kind.BADOUT}:
         return error
     found = ProviderError(Kind.CONFIG, str(error), status=error.status, code=error.code)

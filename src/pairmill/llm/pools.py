@@ -1,9 +1,9 @@
 """Several endpoints, keys and models as one: each call goes to the first pool that can take it.
 
 A pool is an endpoint, a key and a model. Pools that a provider counts together (two keys of one
-organisation) share a scope, and with it one gate. A pool whose key is refused, or whose money is
-gone, is dropped, and its calls move on to the others. One that refuses whatever it is asked, or was
-not there at the start, is set aside while others work, and asked again later.
+organisation) share a scope, and with it one gate. A pool whose key is refused, or whose credit is
+used up, is dropped, and its calls move to the others. A pool that refuses everything, or was not
+available at the start, is suspended while others work, and tried again later.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool", "PoolLease", "Pools"]
 
-_LONG_PAUSE_S = 1.0  # waiters are sent to other pools when theirs pauses for longer
-_ASIDE_S = 30.0  # until a pool that was set aside is asked again: doubling, at most
+_LONG_PAUSE_S = 1.0  # waiters move to other pools if theirs pauses for longer
+_ASIDE_S = 30.0  # until a suspended pool is tried again: doubling, at most
 _LONGEST_ASIDE_S = 600.0
 
 
@@ -42,10 +42,10 @@ class Pool:
         name: For people; unique.
         base_url: The endpoint.
         api_key_env: The environment variable that holds the key, never the key.
-        model: As the endpoint calls it.
-        limits: What it allows.
-        concurrency: Calls in flight; None: found out.
-        price: None where it is not known.
+        model: The endpoint's name for it.
+        limits: Its rate limits.
+        concurrency: Maximum calls in flight; None: automatic.
+        price: None if unknown.
         scope: Pools with the same scope share limits; None: a scope of its own.
         is_escalation: Only for units that failed on the other pools.
     """
@@ -62,10 +62,10 @@ class Pool:
 
 
 class PoolLease(Struct, eq=False):
-    """A lease, and the pool that it is for.
+    """A lease, and its pool.
 
     Attributes:
-        is_held: After ``fail``: the gate makes all calls wait, so that this one need not.
+        is_held: After ``fail``: True if the gate makes all calls wait, so that this one need not.
     """
 
     _pools: Pools
@@ -81,7 +81,7 @@ class PoolLease(Struct, eq=False):
     def fail(
         self, error: ProviderError, request_id: str = "", *, hint: LimitHint | None = None
     ) -> bool:
-        """End the call with a failure; returns whether the pool answers others meanwhile."""
+        """End the call with a failure; return whether the pool still answers other calls."""
         found = self._pools.assess(self.pool, error, request_id, self._lease.admitted_at)
         self.is_held = self._lease.release(
             error.kind, hint=hint, retry_after_s=error.retry_after_s, alone=found.alone
@@ -90,7 +90,7 @@ class PoolLease(Struct, eq=False):
         return found.alone
 
     def abandon(self) -> None:
-        """End the call without knowing what came of it."""
+        """End the call with an unknown outcome."""
         self._lease.release(Kind.TIMEOUT, alone=True)
 
     def give_back(self) -> None:
@@ -99,7 +99,7 @@ class PoolLease(Struct, eq=False):
 
 
 class _Aside(Struct):
-    """A pool that is not asked for a while."""
+    """A pool that is suspended for a while."""
 
     entry: tuple[Pool, Gate]
     until: float
@@ -110,12 +110,12 @@ class Pools:
     """All pools of a run.
 
     Args:
-        pools: In order of preference: of two that could take a call at once, the first does.
-        make_gate: Makes the gate of a pool's scope.
-        clock: The gates' own.
+        pools: In order of preference, if several could take a call at once.
+        make_gate: Creates the gate of a pool's scope.
+        clock: The gates' clock.
 
     Attributes:
-        health: By pool: whose fault its failures are.
+        health: By pool; tells whose fault its failures are.
     """
 
     def __init__(
@@ -141,20 +141,20 @@ class Pools:
 
     @property
     def alive(self) -> tuple[Pool, ...]:
-        """Pools that still take calls."""
+        """Pools that still accept calls."""
         return tuple(pool for pool, _ in self._alive.values())
 
     def gate(self, name: str) -> Gate:
         """Return the gate of a living pool.
 
         Raises:
-            KeyError: There is none of that name, or it was dropped.
+            KeyError: The name is unknown, or the pool was dropped.
         """
         return self._alive[name][1]
 
     @property
     def given_up(self) -> dict[str, tuple[str, int]]:
-        """Pools that are asked no more, by name: why, and the exit code of a run without others."""
+        """Dropped pools by name: why, and the exit code of a run without others."""
         return {
             name: (why, self._exits.get(name, EXIT_RESUMABLE))
             for name, why in self._why.items()
@@ -167,7 +167,7 @@ class Pools:
         among: Collection[str] | None = None,
         avoid: Collection[str] = frozenset(),
     ) -> PoolLease | None:
-        """Return a lease of the pool that can take the call first, if it can at once.
+        """Return a lease of the pool that can take the call first, if it can at once; else None.
 
         Raises:
             StoppedError: No pool is left.
@@ -186,13 +186,13 @@ class Pools:
     ) -> PoolLease:
         """Wait at the pool that can take the call first.
 
-        A pool that pauses or dies meanwhile sends the call on to another.
+        If that pool pauses or is dropped meanwhile, the call moves to another.
 
         Args:
-            cost: What the call is expected to use.
-            retry: It was tried before.
+            cost: Expected usage of the call.
+            retry: True if it was tried before.
             among: Names of the pools to choose from; None: all but those for escalation.
-            avoid: Names of pools to pass over where there is another.
+            avoid: Names of pools to skip if there is another.
 
         Raises:
             StoppedError: No pool is left.
@@ -215,7 +215,7 @@ class Pools:
             return PoolLease(self, pool, lease)
 
     def answered(self, pool: Pool, sent_at: float) -> None:
-        """Learn that a pool answered a call which was sent at ``sent_at``."""
+        """Record an answer of a pool to a call that was sent at ``sent_at``."""
         self.health[pool.name].answered(sent_at, self._clock())
         if self._aside_s:
             self._aside_s.pop(pool.name, None)
@@ -223,7 +223,7 @@ class Pools:
     def assess(
         self, pool: Pool, error: ProviderError, request_id: str, sent_at: float
     ) -> Assessment:
-        """Say what a failed call means for its pool."""
+        """Return what a failed call means for its pool."""
         entry = self._alive.get(pool.name)
         others = entry[1].in_flight - 1 if entry else 0
         return self.health[pool.name].failed(
@@ -231,7 +231,7 @@ class Pools:
         )
 
     def act_on(self, pool: Pool, error: ProviderError, found: Assessment) -> None:
-        """Drop a pool, set it aside, or send its waiters on, as a failure demands."""
+        """Drop a pool, suspend it, or move its waiters, depending on a failure."""
         entry = self._alive.get(pool.name)
         if entry is None:
             return
@@ -239,17 +239,17 @@ class Pools:
         if found.why and not found.for_good and self._has_other(pool):
             self.set_aside(pool.name, found.why)
         elif found.why and error.kind is Kind.QUOTA and pool.scope is not None:
-            self.drop_gate(gate, found.why, found.exit_code)  # what they share is used up
+            self.drop_gate(gate, found.why, found.exit_code)  # their shared quota is used up
         elif found.why:
             self.drop(pool.name, found.why, found.exit_code)
         elif len(self._gates) > 1 and gate.waiting and gate.snapshot().paused_s > _LONG_PAUSE_S:
             gate.evict()
 
     def has_other(self, among: Collection[str], tried: Collection[str]) -> bool:
-        """Return whether a pool of those ``among`` takes calls that was not ``tried``.
+        """Return whether any pool ``among`` these accepts calls and was not ``tried``.
 
         Raises:
-            StoppedError: None of them takes calls at all.
+            StoppedError: None of them accepts calls.
         """
         self._look_aside()
         left = [name for name in self._alive if name in among]
@@ -258,7 +258,7 @@ class Pools:
         return any(name not in tried for name in left)
 
     def set_aside(self, name: str, reason: str, *, first_s: float = _ASIDE_S) -> None:
-        """Ask a pool no more for a while; the calls that wait for it move on."""
+        """Suspend a pool; calls that wait for it move on."""
         entry = self._alive.get(name)
         if entry is None:
             return
@@ -268,7 +268,7 @@ class Pools:
         self._aside[name] = _Aside(entry, self._clock() + for_s, for_s)
 
     def drop(self, name: str, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
-        """Give a pool up; the calls that wait for it move on."""
+        """Drop a pool; calls that wait for it move on."""
         entry = self._alive.pop(name, None)
         if entry is None:
             return
@@ -278,7 +278,7 @@ class Pools:
         gate.evict()
 
     def drop_gate(self, gate: Gate, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
-        """Give all pools of one gate up."""
+        """Drop all pools of a gate."""
         for name in [name for name, (_, other) in self._alive.items() if other is gate]:
             self.drop(name, reason, exit_code)
 
@@ -288,7 +288,7 @@ class Pools:
         )
 
     def _look_aside(self) -> None:
-        """Let those come back whose time is over: on probation."""
+        """Resume suspended pools whose time is over, on probation."""
         if not self._aside:
             return
         now = self._clock()
@@ -302,7 +302,7 @@ class Pools:
     ) -> tuple[Pool, Gate]:
         if self._aside:
             self._look_aside()
-        if len(self._alive) == 1 and among is not None:  # as most runs have it
+        if len(self._alive) == 1 and among is not None:  # the usual case
             (only,) = self._alive.values()
             if only[0].name in among:
                 return only
@@ -320,7 +320,7 @@ class Pools:
         return min(fitting, key=lambda it: it[1].fits_in_s(cost))
 
     def _last_words(self, among: Collection[str] | None) -> tuple[str, int]:
-        """Why no pool is left of those ``among``, and with which exit code the run ends."""
+        """Return why no pool ``among`` these is left, and the run's exit code."""
         whys = {name: why for name, why in self._why.items() if among is None or name in among}
         if not whys:
             return "no pool takes these calls; check 'pools'", EXIT_CONFIG

@@ -41,7 +41,7 @@ def load_prices(override: Path | None = None) -> PriceTable:
 
     Args:
         override: A file in our form, LiteLLM's ``model_prices_and_context_window.json``, or
-            models.dev's ``api.json``; told apart by what stands in it.
+            models.dev's ``api.json``; told apart by what is in it.
 
     Raises:
         ConfigError: The user's file cannot be read, or holds no prices.
@@ -179,7 +179,7 @@ def _peaks(value: Any, where: str) -> Iterator[PeakHours]:
 
 
 def _weekdays(text: str) -> frozenset[int]:
-    """``mon-fri`` or ``sat,sun`` as numbers from 0; empty where it is neither."""
+    """``mon-fri`` or ``sat,sun`` as numbers from 0; empty if it is neither."""
     found: set[int] = set()
     for part in text.lower().split(","):
         first, dash, last = part.strip().partition("-")
@@ -351,7 +351,7 @@ def _of_models_dev(cost: Mapping[str, Any]) -> Price | None:
 
 
 def _per_token(value: Any) -> int | None:
-    """Dollars a token as picodollars, rounded up; None where it is no price."""
+    """Dollars a token as picodollars, rounded up; None if it is no price."""
     number = _number(value)
     return None if number is None else int((number * PICO).to_integral_value(ROUND_CEILING))
 

@@ -150,7 +150,7 @@ class PriceTable:
 
     Args:
         table: Model to price. A name may have its provider before it (``groq/llama-3``).
-        as_of: The day that the prices were looked up; None where nobody says.
+        as_of: The day that the prices were looked up; None if nobody says.
         origin: What the table is called, for people.
     """
 

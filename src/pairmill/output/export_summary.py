@@ -34,29 +34,29 @@ class ExportSummary:
         kept: Split to its records.
         dropped: Reason to number of rows. Without a paired format, ``rows`` is the sum of all
             kept and dropped.
-        leak: How much of the held-out splits also stands in train; None without one or the other.
+        leak: How much of the held-out splits is also in train; None without one or the other.
         files: Split to its files.
         recipes: Recipes with their prompt version, as ``name version``.
         models: Models that wrote the kept rows.
         length_gap: Of a format with chosen and rejected answers, how their lengths differ.
         chosen_by: Of such a format, what made an answer the chosen one, to how many records.
-        related: Documents that share text with others, and so their split; None where nobody
+        related: Documents that share text with others, and so their split; None if nobody
             looked.
         sources_read: Documents whose own texts were compared for that; the others by their answers
             alone.
         moved: Documents that an earlier export in this place had put into another split, since
             joined to documents of a third.
         open_book: Rows ``opened``, of these ``unanswerable``, and chosen ones with ``no_text``.
-        replaced: What stood there before, an earlier export; "" where nothing did.
+        replaced: What was there before, an earlier export; "" if there was nothing.
         is_dry: Nothing was written.
         first: The first record, as JSON.
         origins: Sites, documents and languages of the kept rows.
-        counts: What became of the run's documents, chunks and pairs; None where nobody knows.
+        counts: What became of the run's documents, chunks and pairs; None if nobody knows.
         sizes: Every file of the export to its bytes.
         marked: How many pairs of the run are marked as accepted, rejected, rescued or edited.
         notices: Plain lines on marks that could not be read.
         without_system: Kept rows whose system text the format has no place for.
-        folded_systems: Kept rows whose system text stands before their prompt.
+        folded_systems: Kept rows whose system text is before their prompt.
     """
 
     folder: Path

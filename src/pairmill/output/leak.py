@@ -28,11 +28,11 @@ class Leak:
         held_out: Rows of the held-out splits that were compared.
         same_instruction: Those whose instruction, but for case and punctuation, is in train; of a
             conversation all its requests together, of plain text the text.
-        copied_answer: Those of whose answer's 8-word runs at least half stand in answers of train;
+        copied_answer: Those of whose answer's 8-word runs at least half are in answers of train;
             of a conversation, all its replies are the answer.
-        overlap: Mean share of an answer's 8-word runs that stand in answers of train, 0 to 1.
+        overlap: Mean share of an answer's 8-word runs that are in answers of train, 0 to 1.
         copied_source: Of all held-out rows, those of whose chunk three fifths of the 3-word runs
-            stand in texts of train's documents; None where the texts were not at hand.
+            are in texts of train's documents; None if the texts were not at hand.
     """
 
     held_out: int

@@ -102,9 +102,9 @@ class OpenBook:
     """Gives a share of the rows their passage.
 
     Args:
-        percent: Of the rows that can have one, by a hash of the row.
+        percent: Share of the rows that can have one, chosen by hash.
         unanswerable: Percent of these whose own passage is left out.
-        seed: Another seed chooses others.
+        seed: Seed of the choice.
         shelf: The passages.
 
     Attributes:
@@ -161,7 +161,7 @@ class OpenBook:
     def _distractors(
         self, row: Row, wanted: int, may_stand_beside: Callable[[str], bool], language: str
     ) -> list[str]:
-        """Passages that may stand beside the row's own, and do not hold its answer."""
+        """Passages that may be beside the row's own, and do not hold its answer."""
         if not wanted:
             return []
         said = prepare(row["answer"], language).content

@@ -1,4 +1,4 @@
-"""One record of a data file, and where it stands."""
+"""One record of a data file, and where it is."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Record:
     """One record of a file.
 
     Attributes:
-        value: Parsed; None where the line is no JSON.
+        value: Parsed; None if the line is no JSON.
         split: What its file or the key above it says.
-        raw: Its line as it stands, or None where the container has no lines.
+        raw: Its line as it is, or None if the container has no lines.
     """
 
     value: Any

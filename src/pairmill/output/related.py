@@ -1,11 +1,11 @@
 """Finds documents too similar to be in different splits: texts or answers share words.
 
-Two answers from different documents make those kin when half of the 8-word runs of the one stand in
+Two answers from different documents make those kin when half of the 8-word runs of the one are in
 the other: what the leak test calls a copied answer. Two documents are kin by their own texts when
-three fifths of the 3-word runs of a chunk of the one stand in the other, or in a document that is
+three fifths of the 3-word runs of a chunk of the one are in the other, or in a document that is
 kin to it: for chunks of one length a Jaccard similarity of 0.43, which a copy with every tenth word
 changed passes (0.57 expected). Only every fourth run is looked at, chosen by its hash, so that the
-same run is looked at wherever it stands.
+same run is looked at wherever it is.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class SourceSketches:
         return found
 
     def leaked(self, rows: Iterable[Row], train: Iterable[str]) -> int:
-        """Of some rows, those of whose chunk three fifths stand in the texts of train's documents.
+        """Of some rows, those of whose chunk three fifths are in the texts of train's documents.
 
         Args:
             rows: Held-out rows; one whose chunk was not added counts as not leaked.

@@ -15,6 +15,7 @@ import orjson
 from pairmill.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pairmill.output.features import Feature, Schema
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILE_TYPES",
+    "ArrowTables",
     "SplitWriter",
     "WrittenTable",
     "check_file_type",
@@ -144,6 +146,35 @@ class SplitWriter:
         return WrittenTable(f"data/{final.name}", self._rows_of[number], size, name)
 
 
+class ArrowTables:
+    """Makes Arrow tables of records.
+
+    Args:
+        pyarrow: The library, which is an extra.
+        schema: Columns of the records.
+
+    Attributes:
+        schema: The same as Arrow has it.
+    """
+
+    def __init__(self, pyarrow: Any, schema: Schema) -> None:
+        self._pyarrow = pyarrow
+        self.schema: Any = pyarrow.schema(
+            [(name, _arrow_type(pyarrow, feature)) for name, feature in schema.items()]
+        )
+        self._moments = [name for name, feature in schema.items() if feature == _MOMENT]
+
+    def make(self, records: Sequence[Record]) -> Any:
+        """Make a table; a column that a record lacks is null."""
+        whole = [self._with_moments(record) for record in records] if self._moments else records
+        return self._pyarrow.Table.from_pylist(whole, self.schema)
+
+    def _with_moments(self, record: Record) -> Record:
+        moments = {name: record.get(name) for name in self._moments}
+        read = {n: datetime.fromisoformat(v) for n, v in moments.items() if isinstance(v, str)}
+        return {**record, **read}
+
+
 class _Lines:
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
@@ -174,18 +205,11 @@ class _Csv:
 class _Parquet:
     def __init__(self, path: Path, schema: Schema) -> None:
         pyarrow = check_file_type("parquet")
-        self._pyarrow = pyarrow
-        self._fields = pyarrow.schema(
-            [(name, _arrow_type(pyarrow, feature)) for name, feature in schema.items()]
-        )
-        self._moments = [name for name, feature in schema.items() if feature == _MOMENT]
-        self._writer = pyarrow.parquet.ParquetWriter(path, self._fields, compression="zstd")
+        self._tables = ArrowTables(pyarrow, schema)
+        self._writer = pyarrow.parquet.ParquetWriter(path, self._tables.schema, compression="zstd")
         self._group: list[Record] = []
 
     def write(self, record: Record, line: bytes) -> None:  # noqa: ARG002 (a _Sink)
-        for name in self._moments:
-            if isinstance(record[name], str):
-                record = {**record, name: datetime.fromisoformat(record[name])}
         self._group.append(record)
         if len(self._group) == _GROUP_ROWS:
             self._flush()
@@ -196,7 +220,7 @@ class _Parquet:
 
     def _flush(self) -> None:
         if self._group:
-            self._writer.write_table(self._pyarrow.Table.from_pylist(self._group, self._fields))
+            self._writer.write_table(self._tables.make(self._group))
             self._group = []
 
 

@@ -1,6 +1,6 @@
 """Agreement of two ratings of the same things: the figures of the judge's trust report.
 
-Ratings are integers, or None where there is none; a thing that lacks one of its two ratings is left
+Ratings are integers, or None if there is none; a thing that lacks one of its two ratings is left
 out, never counted as a score.
 """
 
@@ -22,10 +22,10 @@ class Agreement:
     """Comparison of two ratings.
 
     Attributes:
-        compared: Things with both ratings; all figures are None where there are none.
+        compared: Things with both ratings; all figures are None if there are none.
         exact: Share with equal ratings.
         within_one: Share whose ratings differ by at most 1.
-        kappa: Quadratic-weighted kappa: 1 is full agreement, 0 no more than chance; None where
+        kappa: Quadratic-weighted kappa: 1 is full agreement, 0 no more than chance; None if
             chance alone would agree (every rating is the same).
     """
 
@@ -59,7 +59,7 @@ def agree(first: Sequence[int | None], second: Sequence[int | None]) -> Agreemen
 
 
 def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
-    """Quadratic-weighted kappa (Cohen 1968), from -1 to 1; None where it is not defined."""
+    """Quadratic-weighted kappa (Cohen 1968), from -1 to 1; None if it is not defined."""
     total = len(first)
     observed = sum((one - other) ** 2 for one, other in zip(first, second, strict=True))
     ones, others = Counter(first), Counter(second)
@@ -70,7 +70,7 @@ def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's rank correlation, ties at their mean rank; None where one side does not vary."""
+    """Spearman's rank correlation, ties at their mean rank; None if one side does not vary."""
     ones, others = _ranks(first), _ranks(second)
     middle = (len(ones) + 1) / 2
     shared = sum((one - middle) * (other - middle) for one, other in zip(ones, others, strict=True))

@@ -56,7 +56,7 @@ class Attribution:
 def attribute(
     sources: Mapping[str, Mapping[str, str]], answers: Mapping[str, Mapping[str, str]]
 ) -> Attribution | None:
-    """Attribute the answers of each document; None where there are too few authors or texts.
+    """Attribute the answers of each document; None if there are too few authors or texts.
 
     Args:
         sources: Author to document to its text.

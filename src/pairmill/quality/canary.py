@@ -32,7 +32,7 @@ class CanaryLimits:
         first_chunks: Chunks with pairs before the first judgement.
         window_chunks: Chunks in each later one.
         least_lift: Mean coverage by the own chunk must exceed that by another by this much.
-        safe_coverage: Answers covered this well by their own chunk stand in it, even where all
+        safe_coverage: Answers covered this well by their own chunk are in it, even where all
             chunks are alike and the lift is small for that reason.
         most_repeats: Largest share of instructions, or of texts that have none, that repeat an
             earlier one of the window.

@@ -14,7 +14,7 @@ Standing: TypeAlias = Literal["ok", "warn", "fail", "info"]
 class Check:
     """Verdict of one check: its name, finding, standing, and one line of advice.
 
-    ``info`` stands where there is no good or bad, or too little to say.
+    ``info``: there is no good or bad, or too little data.
     """
 
     name: str

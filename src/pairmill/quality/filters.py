@@ -86,7 +86,7 @@ NO_TERMS = PromptTerms()
 class Case:
     """Input of a check; ``earlier`` are the chunk's earlier pairs.
 
-    ``grounding`` and ``support`` are its scores; ``support`` is None where it was not measured.
+    ``grounding`` and ``support`` are its scores; ``support`` is None if it was not measured.
     """
 
     pair: PreparedPair
@@ -140,8 +140,26 @@ def inspect(
             twins = [Finding(name, policies[name], told, at) for at, told in _twins(case)]
             findings += twins if every_twin else twins[:1]
         elif (detail := check(case)) is not None:
-            findings.append(Finding(name, policies[name], detail))
+            findings.append(Finding(name, _policy(name, detail, case), detail))
     return findings
+
+
+def _policy(name: str, detail: str, case: Case) -> CheckPolicy:
+    """Return what to do about a finding.
+
+    Words in an answer that is copied by design are the author's, whatever they say: no other answer
+    would come of asking again.
+    """
+    policy = case.thresholds.policies[name]
+    if name in _WORDING and not detail.startswith("the instruction") and _is_excerpt(case):
+        return min(policy, CheckPolicy.FLAG, key=_ORDER.index)
+    return policy
+
+
+def _is_excerpt(case: Case) -> bool:
+    """Return whether the answer stands in the text as it is, where copies are no fault."""
+    copies = case.thresholds.policies["near_copy"] is _KEEP
+    return copies and case.pair.answer.text.strip() in case.chunk.text.text
 
 
 def worst(findings: Iterable[Finding]) -> Finding | None:
@@ -151,6 +169,7 @@ def worst(findings: Iterable[Finding]) -> Finding | None:
 
 _KEEP = CheckPolicy.KEEP  # looking a member up in its class takes longer than many a check
 _ORDER = tuple(CheckPolicy)
+_WORDING = frozenset({"points_at_source", "meta_text", "refusal"})
 
 
 def _points_at_source(case: Case) -> str | None:
@@ -163,16 +182,21 @@ def _points_at_source(case: Case) -> str | None:
 
 
 def _ungrounded(case: Case) -> str | None:
-    if case.grounding >= case.thresholds.ungrounded_below:
+    if not _is_ungrounded(case):
         return None
     return f"{case.grounding:.0%} of the answer's content words stand in the text"
 
 
 def _weakly_grounded(case: Case) -> str | None:
-    limits = case.thresholds
-    if not limits.ungrounded_below <= case.grounding < limits.weakly_grounded_below:
+    if case.grounding >= case.thresholds.weakly_grounded_below or _is_ungrounded(case):
         return None
     return f"{case.grounding:.0%} of the answer's content words stand in the text"
+
+
+def _is_ungrounded(case: Case) -> bool:
+    limits = case.thresholds
+    is_below = case.grounding < limits.ungrounded_below
+    return is_below and len(case.pair.answer.content) >= limits.grounding_min_words
 
 
 def _weakly_supported(case: Case) -> str | None:
@@ -362,7 +386,7 @@ CHECKS: Mapping[str, Callable[[Case], str | None]] = MappingProxyType(
         "secret": _secret,
     }
 )
-"""Name to check: a function from a case to one line of detail, or None where all is well."""
+"""Name to check: a function from a case to one line of detail, or None if all is well."""
 
 
 @cache

@@ -79,7 +79,7 @@ class PreparedChunk:
     Attributes:
         text: The chunk's own text.
         heading: Its title, author and section headings.
-        language: Two-letter code, or None where unknown.
+        language: Two-letter code, or None if unknown.
         content: Stems that an answer may use.
         joined: The text's words in one string, to search for runs.
     """
@@ -106,7 +106,7 @@ class PreparedChunk:
     def places(self) -> dict[str, int]:
         """For each content stem of the text a number: bit ``n`` is set where it stands ``n``-th.
 
-        Where a stem stands near another one is then a question of shifts, for all places at once.
+        Where a stem is near another one is then a question of shifts, for all places at once.
         """
         places = dict.fromkeys(self.text.stems, 0)
         bit = 1
@@ -246,7 +246,7 @@ def coverage(answer: frozenset[str], source: frozenset[str]) -> float:
 
 
 def trigram_overlap(pair: PreparedPair, chunk: PreparedChunk) -> float:
-    """Share of the answer's three-word runs that stand in the chunk, 0 to 1."""
+    """Share of the answer's three-word runs that are in the chunk, 0 to 1."""
     runs = pair.trigrams
     return sum(map(chunk.trigrams.__contains__, runs)) / len(runs) if runs else 0.0
 
@@ -255,7 +255,7 @@ def fragments(answer: Sequence[str], chunk: PreparedChunk) -> Fragments:
     """Greedy extractive fragments: coverage, density and longest run.
 
     After Grusky, Naaman and Artzi, "Newsroom" (NAACL 2018), section 4: from each word the longest
-    run that also stands in the source, then on behind it.
+    run that is also in the source, then continue behind it.
     """
     return coded_fragments(chunk.encode(answer), chunk)
 
@@ -276,7 +276,7 @@ def coded_fragments(answer: str, chunk: PreparedChunk) -> Fragments:
 
 
 def may_share_run(answer: str, chunk: PreparedChunk, least: int) -> bool:
-    """False if surely no run of ``least`` words of an encoded answer stands in the chunk.
+    """False if surely no run of ``least`` words of an encoded answer is in the chunk.
 
     Any run that long holds a whole block of two thirds of it (half, where a word is a character)
     that begins at a multiple of the rest.
@@ -294,7 +294,7 @@ def may_share_run(answer: str, chunk: PreparedChunk, least: int) -> bool:
 
 
 def _run_length(rest: str, source: str) -> int:
-    """Length of the longest run at the beginning of ``rest`` that stands in the source."""
+    """Length of the longest run at the beginning of ``rest`` that is in the source."""
     length, at = 0, source.find(rest[:1])
     while at >= 0:
         length = common_prefix(rest, source[at : at + len(rest)])
@@ -344,9 +344,9 @@ _NEGATIONS = frozenset(
      "isnt", "arent", "wasnt", "werent", "wont", "wouldnt", "couldnt", "shouldnt", "hasnt",
      "havent", "hadnt")
 )  # fmt: skip
-_REACH = 4  # words behind a negation in which the negated one stands
+_REACH = 4  # words behind a negation in which the negated one is
 _SINGLE = re.compile(r" ([A-Z][\w\u2019'-]*)")
-_INSIDE = frozenset(string.ascii_lowercase + ",;")  # what stands before the blank
+_INSIDE = frozenset(string.ascii_lowercase + ",;")  # what is before the blank
 _CASES = bytes.maketrans(
     (string.ascii_uppercase + "".join(_INSIDE)).encode(), b"A" * 26 + b"a" * len(_INSIDE)
 )
@@ -357,7 +357,7 @@ _ALL_CAPITALS = bytes.maketrans(string.ascii_uppercase.encode(), b"A" * 26)
 
 
 def names(text: str) -> list[str]:
-    """Runs of two or more capitalised words on one line, as they stand in the text."""
+    """Runs of two or more capitalised words on one line, as they are in the text."""
     bare = text.encode("ascii", "replace").translate(_ALL_CAPITALS, _INSIDE_NAMES)
     if b"A A" not in bare:
         return []  # no two words in a row begin with a capital
@@ -365,7 +365,7 @@ def names(text: str) -> list[str]:
 
 
 def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
-    """Names of an answer of which a word stands neither in the chunk nor in its headings."""
+    """Names of an answer of which a word is neither in the chunk nor in its headings."""
     body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
     return [
         name
@@ -378,7 +378,7 @@ def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
 
 
 def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
-    """Words with a capital inside a sentence that stand neither in the chunk nor its headings."""
+    """Words with a capital inside a sentence that are neither in the chunk nor its headings."""
     if b"a A" not in answer.encode("ascii", "replace").translate(_CASES):
         return []  # no capital inside a sentence
     body, heading = chunk.text.vocabulary, chunk.heading.vocabulary

@@ -37,8 +37,8 @@ LANGUAGES = (
 )
 """Two-letter codes of the languages that have a file."""
 
-# Where words stand between spaces, a phrase must not begin or end inside one. Korean particles and
-# Hindi postpositions follow the noun, and Arabic ones stand before it, without a space.
+# Where words are between spaces, a phrase must not begin or end inside one. Korean particles and
+# Hindi postpositions follow the noun, and Arabic ones are before it, without a space.
 _NO_BOUNDARY = frozenset({"zh", "ja", "th"})
 _LEADING_ONLY = frozenset({"ko", "hi"})
 _TRAILING_ONLY = frozenset({"ar"})
@@ -48,7 +48,7 @@ _APOSTROPHES = ("\u2019", "\u02bc")
 
 @dataclass(frozen=True, slots=True)
 class Phrases:
-    """One language's phrases as patterns over lower-case text; None where it has no such list."""
+    """One language's phrases as patterns over lower-case text; None if it has no such list."""
 
     pointers: re.Pattern[str] | None
     instruction_pointers: re.Pattern[str] | None
@@ -68,7 +68,7 @@ def phrases_of(language: str | None) -> Phrases | None:
     yes_no = []
     if "yes_no" in lists:
         yes_no.append(rf"\s*[\"'«„“]*(?:{_any(lists['yes_no'], language)})")
-    if "yes_no_anywhere" in lists:  # endings of verbs: they may stand inside a word
+    if "yes_no_anywhere" in lists:  # endings of verbs: they may be inside a word
         other = "|".join(map(re.escape, lists.get("yes_no_unless", [])))
         unless = f"(?!.*(?:{other}))" if other else ""
         yes_no.append(rf"{unless}.*?(?:{'|'.join(map(re.escape, lists['yes_no_anywhere']))})")

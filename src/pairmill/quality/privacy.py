@@ -124,7 +124,7 @@ def may_hold_personal(text: str, numbers: Sequence[tuple[int, int]]) -> bool:
 
     Args:
         text: The text.
-        numbers: Where its numbers stand, as ``find_numbers`` has them.
+        numbers: Where its numbers are, as ``find_numbers`` has them.
     """
     if "@" in text:
         return True

@@ -1,7 +1,7 @@
 """Function words: English ones to exclude from content, and a few per language to identify it.
 
 The lists are our own. Words are folded as :mod:`pairmill.quality.text` folds them: lower case, no
-apostrophes ("don't" stands as ``dont``).
+apostrophes ("don't" becomes ``dont``).
 """
 
 # ruff: noqa: RUF001 (words of many scripts)

@@ -1,7 +1,7 @@
 """Scores how well a text supports an answer, by signals that distinguish wrong answers.
 
-Grounding asks whether an answer's words stand in the text, which any answer to the right text
-passes. Support asks whether they stand *together* there: a fact is a relation of words, and most
+Grounding asks whether an answer's words are in the text, which any answer to the right text
+passes. Support asks whether they are *together* there: a fact is a relation of words, and most
 changes of a fact put words beside each other that are not so in the text. Numbers, names and
 negations that the text does not hold count on top. No model is asked.
 """
@@ -27,10 +27,10 @@ class SupportSignals:
     """Signals that make up the score.
 
     Attributes:
-        near: Share of the answer's neighbouring content stems that stand within five content words
+        near: Share of the answer's neighbouring content stems that are within five content words
             of each other in the text, 0 to 1.
         turned: Share of them that do so only in the other order, 0 to 1.
-        gap: The longest run of neighbours that do not stand near each other in the text.
+        gap: The longest run of neighbours that are not near each other in the text.
         numbers: Numbers that the text does not hold.
         names: Words with a capital inside a sentence that the text does not hold.
         negations: Negated words that the text does not negate.

@@ -1,6 +1,6 @@
 """Words, stems and the prepared view of a text: computed once, shared by all checks.
 
-Two kinds of script are told apart. Where words stand between spaces, a token is a folded word. In
+Two kinds of script are told apart. Where words are between spaces, a token is a folded word. In
 Chinese, Japanese, Thai, Lao, Khmer and Burmese each character is a token of its own, so that every
 n-gram of tokens is a character n-gram there, and nothing needs a dictionary.
 """
@@ -79,7 +79,7 @@ class Prepared:
         text: As given.
         words: Folded tokens in order.
         vocabulary: The same, each once.
-        language: Two-letter code, or None where unknown.
+        language: Two-letter code, or None if unknown.
         spaceless: How many of the words are characters of a script without spaces.
     """
 
@@ -168,7 +168,7 @@ def count_words(prepared: Prepared) -> int:
 def tokens_per_word(prepared: Prepared) -> float:
     """Return how many tokens correspond to one English word, to scale limits on runs of words.
 
-    1 where words are tokens. Measured on parallel text: what 25 words say in English takes some
+    1 if words are tokens. Measured on parallel text: what 25 words say in English takes some
     40 characters in Chinese and 130 in Thai.
     """
     if 2 * prepared.spaceless <= len(prepared.words):

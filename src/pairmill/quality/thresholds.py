@@ -3,7 +3,7 @@
 The numbers come from controls: verbatim sentences cover 0.98 of an answer's content words, a crude
 paraphrase 0.70, unrelated text 0.25. Of the abstracts that people found true 5 % have a support
 under 0.15, of those with a false sentence 22 % (QAGS, XSum). ``VERSION`` is raised with every
-change of a number, and stands in the dataset's manifest.
+change of a number, and is in the dataset's manifest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "override",
 ]
 
-VERSION = "3"
+VERSION = "4"
 
 # Of the ordered pass over all pairs, which takes nothing back that a run has made.
 LEAST_JACCARD = 0.7
@@ -77,11 +77,17 @@ POLICIES: Mapping[str, CheckPolicy] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Policies and numbers; lengths in words, where two Chinese or Japanese characters are one."""
+    """Policies and numbers; lengths in words, where two Chinese or Japanese characters are one.
+
+    Attributes:
+        grounding_min_words: Content words that an answer needs to be ``ungrounded``; a shorter one
+            is ``weakly_grounded`` at most, since a single other word for the same decides it.
+    """
 
     policies: Mapping[str, CheckPolicy] = field(default_factory=lambda: POLICIES, hash=False)
     ungrounded_below: float = 0.30
     weakly_grounded_below: float = 0.45
+    grounding_min_words: int = 3
     weakly_supported_below: float = 0.15
     evidence_least: float = 90.0
     copy_run_words: int = 25
@@ -107,9 +113,11 @@ TABLES: Mapping[str, Thresholds] = MappingProxyType(
             policies=MappingProxyType(
                 {**_BEFORE_3, "near_copy": CheckPolicy.DROP, "truncated": CheckPolicy.DROP}
             ),
+            grounding_min_words=0,
             version="1",
         ),
-        "2": Thresholds(policies=MappingProxyType(_BEFORE_3), version="2"),
+        "2": Thresholds(policies=MappingProxyType(_BEFORE_3), grounding_min_words=0, version="2"),
+        "3": Thresholds(grounding_min_words=0, version="3"),
         VERSION: DEFAULT,
     }
 )

@@ -92,7 +92,7 @@ class FalseAlarms(_Figures):
 
     @property
     def share(self) -> float:
-        """Of those that had room to fall; 0 where nothing is known."""
+        """Of those that had room to fall; 0 if nothing is known."""
         return self.fell / self.rated if self.rated else 0.0
 
 
@@ -158,7 +158,7 @@ class RunFigures(_Figures):
 def parse_figures(data: bytes, voice: bytes = b"") -> RunFigures | None:
     """Read ``figures.json``, and ``voice.json`` of a run folder's state.
 
-    None where both are empty, damaged, or of another time.
+    None if both are empty, damaged, or of another time.
     """
     try:
         found = RunFigures.model_validate_json(data) if data else RunFigures()

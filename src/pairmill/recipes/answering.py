@@ -50,7 +50,7 @@ def question(
 
 
 def by_number(answers: Answers, count: int) -> list[str | None]:
-    """Return the answer to each of the requests, in order; None where one is missing."""
+    """Return the answer to each of the requests, in order; None if one is missing."""
     found: dict[int, str] = {}
     for item in answers.answers:
         found.setdefault(item.number, item.answer)

@@ -206,4 +206,6 @@ def _describe(thresholds: Thresholds) -> str:
     if policies["weakly_supported"] == CheckPolicy.KEEP:
         # Tables before version 3 lack it: a check that is off must not change a folder's identity.
         del policies["weakly_supported"], fields["weakly_supported_below"]
+    if not thresholds.grounding_min_words:
+        del fields["grounding_min_words"]  # likewise, before version 4
     return orjson.dumps({**fields, "policies": policies}, option=orjson.OPT_SORT_KEYS).decode()

@@ -204,7 +204,7 @@ class Judge:
         chunk: Chunk,
         ask: Ask,
     ) -> None:
-        """Rate the pairs once more, one of them with a fault that the judge ought to find.
+        """Rate the pairs again, one of them with a fault that the judge ought to find.
 
         The others and its position stay the same, so that only the fault (or the passage) differs.
         """
@@ -228,7 +228,7 @@ class Judge:
         """Ask for ratings; None for each pair that the reply leaves out, or all if it is invalid.
 
         An invalid reply is never repaired, since a model that does not see the pairs would make
-        ratings up; the question is asked once more instead.
+        ratings up; the question is asked again instead.
         """
         question = self._question(exhibits, chunk, seed)
         try:

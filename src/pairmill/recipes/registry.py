@@ -8,6 +8,7 @@ from pairmill.quality.thresholds import TABLES, VERSION
 from pairmill.recipes.compose import compose
 from pairmill.recipes.load import RECIPES, make_generator
 from pairmill.recipes.prompt_sets import identities_of, of_folder
+from pairmill.store.folder import RunFolder, read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,20 +64,22 @@ def recipe_of_folder(settings: Settings, copies: Path | None = None) -> tuple[Re
     return recipe, VERSION
 
 
-def for_unit(settings: Settings, recipe: Recipe) -> Settings:
-    """Return the settings with the chunking that a recipe's unit asks for."""
+def for_unit(settings: Settings, recipe: Recipe, begun: Path | None = None) -> Settings:
+    """Return the settings with the chunking that a recipe's unit asks for.
+
+    Args:
+        settings: The run's.
+        recipe: Its recipe.
+        begun: Run folder that may have been begun before; that of ``settings.output`` if None.
+
+    Raises:
+        FolderError: The settings that the folder was begun with are damaged.
+    """
     unit = recipe.origin.unit if recipe.origin else None
     if unit is None or unit.of == "chunk":
         return settings
     if unit.of == "document":
-        most = unit.max_chars or _DOCUMENT_CHARS
-        return settings.model_copy(
-            update={
-                "chunk_min_chars": min(settings.chunk_min_chars, most),
-                "chunk_target_chars": most,
-                "chunk_max_chars": most,
-            }
-        )
+        return _for_documents(settings, unit.max_chars or _DOCUMENT_CHARS, begun)
     return settings.model_copy(
         update={
             "chunks_per_unit": unit.size,
@@ -84,3 +87,19 @@ def for_unit(settings: Settings, recipe: Recipe) -> Settings:
             "chunks_by": unit.by,
         }
     )
+
+
+def _for_documents(settings: Settings, most: int, begun: Path | None) -> Settings:
+    """Return settings by which a document is cut only if it is longer than ``most`` characters.
+
+    Earlier versions also cut it at headings; a folder that was begun so goes on so, unless
+    ``accept_change`` is set, since its units would be new ones.
+    """
+    known = read_settings(RunFolder(begun or settings.output)).get("chunk_min_chars", most)
+    earlier = min(settings.chunk_min_chars, most)
+    changed: dict[str, int | None] = {"chunk_target_chars": most, "chunk_max_chars": most}
+    if known == earlier and not settings.accept_change:
+        changed["chunk_min_chars"] = earlier
+    else:
+        changed |= {"chunk_min_chars": most, "tokenizer": None, "splitter": None}
+    return settings.model_copy(update=changed)

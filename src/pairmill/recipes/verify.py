@@ -295,7 +295,16 @@ class Verifier:
                 _tell(ask, reply, "repaired")
                 return mended
         _tell(ask, reply, "dropped")
-        ask.drop(Rejection("unsupported", told, raw_pair(pair), whole_unit=False))
+        ask.drop(
+            Rejection(
+                "unsupported",
+                told,
+                raw_pair(pair),
+                whole_unit=False,
+                grounding=pair.grounding,
+                support=pair.support,
+            )
+        )
         return None
 
     def _cut(self, pair: Pair, reply: _Reply, view: PreparedChunk) -> Pair | None:
@@ -348,7 +357,7 @@ class Verifier:
         view: PreparedChunk,
         ask: Ask,
     ) -> None:
-        """Ask once more with a planted error in one sentence, and a copied one beside it.
+        """Ask again with a planted error in one sentence, and a copied one beside it.
 
         The sentence was supported before, and the others stay the same, so that only the error (or
         the passage) differs.

@@ -1,7 +1,7 @@
 """Completes a request: with the ledger's answer if there is one, else the model's.
 
-Also where the end of a run meets a call: nothing is sent once a stop was asked for, and who has
-sent something is known, so that it alone gets the grace period.
+Nothing is sent once a stop was requested. Tasks with a call in flight are tracked, since only they
+get the grace period.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["InFlight", "ProbeSends", "UnitCalls"]
 
 _PROBE = UnitKey(digest("a question of the run's own"), digest("a made-up passage"))
-_FRESH = 10**9  # above all numbers of starts' questions
+_FRESH = 10**9  # no start asks this many questions
 
 
 class InFlight:
@@ -62,8 +62,8 @@ class InFlight:
 class UnitCalls(Struct, eq=False):
     """Answers one unit's requests, and passes each bought answer to the writer.
 
-    What it buys, and what was sent in vain, is noted in the unit's work as well: set aside and done
-    once more, it asks nothing twice.
+    Answers and fruitless sends are also recorded in the unit's work, so that a unit that is put
+    back and retried asks nothing twice.
     """
 
     _work: Work
@@ -74,13 +74,13 @@ class UnitCalls(Struct, eq=False):
     _room: AnswerTokens
 
     async def __call__(self, request: Request) -> Completion:
-        """Return the answer to the very same question if it was bought before; else buy it."""
+        """Return the stored answer to exactly this request; without one, ask the model."""
         work = self._work
         known = work.answers.get(request.id)
         before = work.sends.get(request.id)
         if known is not None or (before is not None and _is_final(before)):
             self._bus.emit(CallReplayed())
-            await asyncio.sleep(0)  # hundreds in a row would hold up all others
+            await asyncio.sleep(0)  # hundreds in a row would delay all others
             if known is not None:
                 return known
             assert before is not None  # noqa: S101 (see above)
@@ -96,9 +96,9 @@ class UnitCalls(Struct, eq=False):
 
 
 def _is_final(before: BilledSend) -> bool:
-    """Return whether a request is not sent again: paid for and empty, or sent as often as allowed.
+    """Return True if a request must not be sent again: empty but paid, or sends used up.
 
-    What a reply held is an answer, though there was nothing in it.
+    An empty reply that was paid for is an answer too.
     """
     return before.is_answer or before.sends >= MOST_BILLED
 
@@ -143,14 +143,14 @@ class _UnitSends(Struct, eq=False):
 
 
 class ProbeSends:
-    """Sends of a run's own questions that may have been billed in vain: in the ledger, as a unit's.
+    """Counts sends of a run's probes that may have been billed without an answer, in the ledger.
 
-    A start whose questions broke is followed by one that asks others, so that none is sent more
-    often than a chunk's, and no start is kept from asking.
+    After a start whose probes failed, the next one uses different probes, so that none is sent more
+    often than a chunk's question, and every start can ask.
 
     Args:
-        folder: Its ledger knows the sends of earlier starts.
-        writer: Keeps those of this one.
+        folder: Its ledger holds the sends of earlier starts.
+        writer: Stores those of this start.
     """
 
     def __init__(self, folder: RunFolder, writer: Writer) -> None:
@@ -162,14 +162,14 @@ class ProbeSends:
         self._variant = sum(send.sends for send in before.values())
 
     def variant(self) -> int:
-        """Return the number of the start's question: another one if earlier starts' broke."""
+        """Return the number of this start's probe; a new one if those of earlier starts failed."""
         return self._variant
 
     @staticmethod
     def fresh_variant() -> int:
-        """Return the number of a question that was never asked before."""
+        """Return the number of a probe that was never sent."""
         return _FRESH + secrets.randbelow(_FRESH)
 
     def log(self, body: bytes) -> SendLog:
-        """Return what counts the sends of one request, by what is sent."""
+        """Return the counter for the sends of one request, keyed by its content."""
         return _UnitSends(self._work, digest(body.decode("utf-8", "replace")), self._writer)

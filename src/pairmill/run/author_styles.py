@@ -1,9 +1,9 @@
 """First pass over the input: each author's style, pooled over several texts.
 
-It is made once for the same files, and keeps a card for each author in the run folder. What it
-keeps in memory is bounded: so many authors, and so many texts of each, those with the least
-digests, so that the order of the input changes nothing. Like all reading it is done by a process of
-its own, which holds no key and ends with its parent.
+It is made once for the same files, and stores a style card per author in the run folder. Memory is
+bounded: it keeps a maximum number of authors and of texts per author, those with the lowest
+digests, so that the order of the input does not matter. It runs in a separate process that holds no
+key and ends with its parent.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["Manners", "PooledCards", "main", "pool_manners"]
 
 _MODULE = "pairmill.run.author_styles"
 
-MOST_DOCUMENTS = 20_000  # that are looked at: of more, the first ones
+MOST_DOCUMENTS = 20_000  # the first ones, if there are more
 MOST_AUTHORS = 20_000
 MOST_TEXTS = 12  # of an author
 _READ_CHARS = 8_000  # of a text
@@ -57,7 +57,7 @@ class Manners:
         self._known: dict[str, list[tuple[str, str, Manner]]] = {}
 
     def add(self, author: str, document: str, text: str) -> None:
-        """Take a text into account, unless others of lower digest are enough."""
+        """Add a text, unless enough texts have lower digests."""
         texts = self._known.get(author)
         if texts is None:
             if len(self._known) >= 2 * self._most_authors:
@@ -69,7 +69,7 @@ class Manners:
             del texts[self._most_texts :]
 
     def pooled(self) -> dict[str, list[Manner]]:
-        """Author to the manners of their texts."""
+        """Return the styles of each author's texts."""
         self._thin_out()
         return {author: [manner for *_, manner in texts] for author, texts in self._known.items()}
 
@@ -79,10 +79,10 @@ class Manners:
 
 
 async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
-    """Make and keep the cards of authors that have none yet; return what there is to say.
+    """Make and store missing style cards; return notices for people.
 
-    Input that cannot be read twice for nothing (standard input, remote files) gives none; one that
-    is followed is looked at once, as it is at the first start: what was asked stays as it was.
+    Input that cannot be read twice (standard input, remote files) gives none. A followed input is
+    read once, at the first start, so that prompts stay the same.
     """
     try:
         named = _named(job)
@@ -95,7 +95,7 @@ async def pool_manners(job: Job, memory: RunMemory) -> list[str]:
             return []
         found = await run_aside(lambda: _read_apart(job))
     except (PairmillError, OSError, BrokenFrameError):
-        return []  # the run itself reads the same, and says what is wrong
+        return []  # the run reads the same input, and reports the problem
     for author, card in found.cards.items():
         memory.set(card_name(author), card)
     memory.set(name, "made")
@@ -106,8 +106,8 @@ class PooledCards(Struct, frozen=True):
     """Result of the first pass, as sent by its process.
 
     Attributes:
-        cards: Author to card; "" where there is none.
-        without: Reason to how many authors have none.
+        cards: Author to card; "" if there is none.
+        without: Reason to number of authors without a card.
     """
 
     cards: dict[str, str]
@@ -115,23 +115,23 @@ class PooledCards(Struct, frozen=True):
 
 
 def main() -> int:
-    """Be the process that makes the first pass: a job in, cards out; return the exit code."""
+    """Run the process of the first pass: a job in, cards out; return the exit code."""
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # the parent answers them
+        signal.signal(number, signal.SIG_IGN)  # the parent handles them
     lifeline, out = map(int, sys.argv[1:3])
     job = read_frame(lifeline, Job)
     threading.Thread(target=end_with_parent, args=(lifeline,), daemon=True).start()
-    with suppress(PairmillError, OSError):  # no word: the run itself will say what is wrong
+    with suppress(PairmillError, OSError):  # the run itself will report the problem
         write_frame(out, _pool(_read(job).pooled()))
     return 0
 
 
 def _read_apart(job: Job) -> PooledCards:
-    """Make the first pass in a process of its own.
+    """Run the first pass in a separate process.
 
     Raises:
-        BrokenFrameError: It ended without a word.
-        PairmillError: No process can be started.
+        BrokenFrameError: It ended without a result.
+        PairmillError: The process cannot be started.
     """
     process = Process(_MODULE, leads=True)
     try:
@@ -164,7 +164,7 @@ def _pool(pooled: dict[str, list[Manner]]) -> PooledCards:
 
 
 def _told(found: PooledCards) -> list[str]:
-    """Describe how many authors have a card, and why the others have none."""
+    """Describe how many authors have a card, and why others have none."""
     if not found.cards:
         return []
     without = sorted(found.without.items(), key=lambda item: (-item[1], item[0]))
@@ -176,7 +176,7 @@ def _told(found: PooledCards) -> list[str]:
 
 
 def _named(job: Job) -> str | None:
-    """Digest of the names, sizes and times of all input files; None where some are no files."""
+    """Return a digest of all input files' names, sizes and times; None if some are not files."""
     found = []
     for file in find_files(job.inputs, job.output, lambda _: None):
         if file.path is None:

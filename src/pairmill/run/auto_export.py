@@ -19,11 +19,11 @@ __all__ = ["check_export", "export_at_end"]
 
 
 def check_export(settings: Settings) -> None:
-    """Look, before anything is paid for, at whether the export that is asked for can be made.
+    """Check, before anything is paid for, that the requested export can be made.
 
     Raises:
-        UsageError: There is no such format, or the export would land among the inputs.
-        FolderError: Something else stands where it would go.
+        UsageError: The format is unknown, or the export would be among the inputs.
+        FolderError: Its place is taken by something else.
     """
     if settings.export is None:
         return
@@ -44,10 +44,10 @@ def check_export(settings: Settings) -> None:
 
 
 def export_at_end(settings: Settings, summary: Summary) -> list[str]:
-    """Export a run that has ended well, as ``pairmill export`` does; what to tell a person of it.
+    """Export a run that has ended well, like ``pairmill export``; return lines for people.
 
     Raises:
-        PairmillError: It ended well, and still cannot be exported; the text says why.
+        PairmillError: It ended well but cannot be exported; the text says why.
     """
     if settings.export is None:
         return []

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 __all__ = ["Checkers"]
 
 PORTION_JOBS = 32  # some 10 ms of work
-_IN_HAND = 2  # portions that a process has at a time: one under way, and the next
-_BEHIND = 4 * PORTION_JOBS  # jobs that may wait for each process before they are judged here
-_PATIENCE_S = 0.02  # that a job waits for a process; then it is judged here
+_IN_HAND = 2  # portions per process: the one being judged, and the next
+_BEHIND = 4 * PORTION_JOBS  # jobs that may queue per process before they are judged here
+_PATIENCE_S = 0.02  # that a job waits for a process before it is judged here
 _PAUSE_S = 0.003  # between two batches; each one wakes a process
-_BUSY_PER_S = 100  # units a second from which a process of its own is worth its memory
-_MOST_DEATHS = 3  # of one job alone, or at the start in a row
-_LOOK_S = 5.0  # between two looks at the processes
-_MOST_SILENT_LOOKS = 24  # at a process that has work: two minutes, where a portion takes 10 ms
+_BUSY_PER_S = 100  # units a second from which a process is worth its memory
+_MOST_DEATHS = 3  # caused by a single job, or in a row at the start
+_LOOK_S = 5.0  # between two checks of the processes
+_MOST_SILENT_LOOKS = 24  # of a process with work: two minutes, while a portion takes 10 ms
 _HEAD_BYTES = 8
 _READ_BYTES = 2**18
 _MODULE = "pairmill.run.checking_process"
@@ -62,12 +62,12 @@ class Started(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of its descriptors."""
+        """Close its descriptors."""
         ...
 
 
 class _Sent(Struct, eq=False):
-    """A job that somebody waits for; ``deaths`` of processes that had it, without a verdict."""
+    """A job with a waiter; ``deaths`` counts processes that died with it."""
 
     job: CheckJob
     reply: asyncio.Future[CheckReply]
@@ -78,8 +78,8 @@ class _Sent(Struct, eq=False):
 class Checkers:
     """Judges jobs in up to ``most`` processes. Use it from one event loop, and close it.
 
-    With ``lazily`` they are started once more than 100 units come in a second: a slow model leaves
-    its only process idle, and so much memory unused.
+    With ``lazily``, processes only start once more than 100 units a second arrive: with a slow
+    model they would sit idle and waste memory.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Checkers:
         start: Callable[[], Started] = lambda: Process(_MODULE, leads=True),
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take ``judge``, which judges a job in this process."""
+        """Create it; ``judge`` judges a job in this process."""
         self._most = most
         self._judge = judge
         self._notice = notice
@@ -101,7 +101,7 @@ class Checkers:
         self._start = start
         self._now = now
         self._children: list[_Child] = []
-        self._unproven: list[_Child] = []  # started, and not heard of yet
+        self._unproven: list[_Child] = []  # started, without a reply yet
         self._waiting: deque[_Sent] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -114,7 +114,7 @@ class Checkers:
         """Return the verdicts of a job.
 
         Raises:
-            RejectedError: Processes died of it, or hung.
+            RejectedError: It killed or hung processes.
         """
         if self._is_lazy and not self._is_busy():
             return self._judge(job)
@@ -128,7 +128,7 @@ class Checkers:
         return await sent.reply
 
     def close(self) -> None:
-        """End the processes; whoever waits is let go."""
+        """End the processes, and cancel all waiters."""
         self._most = 0
         for timer in (self._timer, self._look_timer):
             if timer is not None:
@@ -151,7 +151,7 @@ class Checkers:
         return not self._is_lazy
 
     def _begin(self) -> None:
-        """Start one more process; it gets its first job once it has said that it is there."""
+        """Start one more process; it gets its first job after it has reported that it is ready."""
         try:
             process = self._start()
         except (StoppedError, InputError) as error:
@@ -169,7 +169,7 @@ class Checkers:
         self._look_timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
 
     def _look(self) -> None:
-        """End processes that hang; looks are counted, not seconds, since a run may be stopped."""
+        """End hung processes; counts checks instead of seconds, since the run may be suspended."""
         for child in (*self._children, *self._unproven):
             child.silent_looks += bool(child.portions)
             if child.silent_looks > _MOST_SILENT_LOOKS:
@@ -179,7 +179,7 @@ class Checkers:
         self._look_again()
 
     def _ready(self, child: _Child) -> None:
-        """Take note of a process that has answered a portion."""
+        """Handle the reply of a process to a portion."""
         if child in self._unproven:
             self._unproven.remove(child)
             self._children.append(child)
@@ -187,7 +187,7 @@ class Checkers:
         self._flush_soon()
 
     def _flush_soon(self, pause_s: float = _PAUSE_S) -> None:
-        """Send the waiting jobs in a moment, so that more of them make one batch."""
+        """Schedule sending of the waiting jobs, so that more of them form one batch."""
         loop = asyncio.get_running_loop()
         due = loop.time() + pause_s
         if self._timer is not None:
@@ -206,17 +206,17 @@ class Checkers:
             elif not self._children and not self._unproven:
                 self._settle(self._waiting.popleft())
             elif first.deaths:
-                return  # a process will be free, or new
+                return  # a process will become free, or be started
             elif (rest_s := first.since + _PATIENCE_S - self._now()) > 0:
                 self._flush_soon(rest_s)
                 return
-            else:  # the processes are slower than this one: help them, one job at a time
+            else:  # the processes fall behind: judge one job here at a time
                 self._settle(self._waiting.popleft())
                 self._flush_soon(0.0)
                 return
 
     def _hand_over(self, child: _Child) -> None:
-        """Send the next jobs; alone what a process died of, so that it is known which it was."""
+        """Send the next jobs; one that killed a process goes alone, to identify the culprit."""
         fair = -(-len(self._waiting) // (len(self._children) * _IN_HAND))
         most = 1 if self._waiting[0].deaths else min(fair, PORTION_JOBS)
         portion = [self._waiting.popleft()]
@@ -234,14 +234,14 @@ class Checkers:
 
     def _deliver(self, sent: _Sent, reply: ReplyFrame) -> None:
         if sent.reply.done():
-            return  # nobody waits any more
+            return  # cancelled meanwhile
         if reply.fault:
             sent.reply.set_exception(RuntimeError(reply.fault))
         else:
             sent.reply.set_result(CheckReply(reply.verdicts, reply.sighting))
 
     def _bury(self, child: _Child, how: str) -> None:
-        """Handle the end of a process: have another one judge its work again."""
+        """Handle the end of a process: its jobs go to another one."""
         if child in self._unproven:
             self._unproven.remove(child)
             self._deaths += 1
@@ -291,7 +291,7 @@ class _Child:
         self._deliver = deliver
         self._bury = bury
         self._number = 0
-        self._tables: dict[int, tuple[int, Checks]] = {}  # by id; held, so that no id comes twice
+        self._tables: dict[int, tuple[int, Checks]] = {}  # by id; kept, so no id is reused
         self._outgoing: deque[memoryview] = deque()
         self._incoming = bytearray()
         self._loop = asyncio.get_running_loop()
@@ -301,7 +301,7 @@ class _Child:
         self._loop.add_reader(process.outward, self._read)
 
     def send(self, portion: list[_Sent]) -> None:
-        """Send a portion, as much of it as the pipe takes now; the rest follows by itself."""
+        """Send as much of a portion as the pipe takes now; the rest follows when it is writable."""
         tables: dict[int, dict[str, object]] = {}
         jobs = []
         for sent in portion:
@@ -325,13 +325,13 @@ class _Child:
             self._write()
 
     def takes(self, *, is_suspect: bool) -> bool:
-        """Return whether it takes one more portion; a job that killed processes must be alone."""
+        """Return True if it can take another portion; a job that killed processes must be alone."""
         if is_suspect or any(sent.deaths for sent in self.sent.values()):
             return not self.portions
         return self.portions < _IN_HAND
 
     def end(self) -> int | None:
-        """Kill it and let go of its pipes; return what it ended with."""
+        """Kill it and close its pipes; return its exit status."""
         if self._is_over:
             return None
         self._is_over = True
@@ -350,7 +350,7 @@ class _Child:
                 self._loop.add_writer(self._process.inward, self._write)
                 return
             except OSError:
-                self._outgoing.clear()  # it is gone, which the other pipe tells
+                self._outgoing.clear()  # it is gone; the other pipe reports that
                 break
             if count == len(part):
                 self._outgoing.popleft()
@@ -376,7 +376,7 @@ class _Child:
             self._bury(self, how)
 
     def _take(self) -> bool:
-        """Deliver the portions that are whole; False where it sent what nobody asked for."""
+        """Deliver complete portions; return False if it sent something unexpected."""
         while len(self._incoming) >= _HEAD_BYTES:
             size = int.from_bytes(self._incoming[:_HEAD_BYTES], "big")
             end = _HEAD_BYTES + size

@@ -1,7 +1,7 @@
-"""The process that checks: jobs in, verdicts out, in portions, as long as its parent lives.
+"""Entry point of a checking process: jobs in, verdicts out, until its parent ends.
 
-`pairmill.run.checking` starts it. It knows no key and keeps nothing: the stems of 64 chunks for the
-canary, and the chunks that may come again with a pair that was asked for once more.
+`pairmill.run.checking` starts it. It holds no key, and caches only the stems of 64 chunks for the
+canary, and chunks that may come again with a regenerated pair.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["JobFrame", "JobPortion", "ReplyFrame", "ReplyPortion", "checks_as_data", "main"]
 
-_KEPT_CHUNKS = 256  # prepared ones, some 50 kB each
+_KEPT_CHUNKS = 256  # prepared chunks of about 50 kB each
 
 Data = dict[str, Any]
 Judge: TypeAlias = "Callable[[CheckJob, ChunkComparer | None], CheckReply]"
 
 
 class JobFrame(Struct, frozen=True, array_like=True):
-    """One job; ``number`` comes back with its verdicts, ``table`` is that of the checks."""
+    """One job; ``number`` is returned with its verdicts, ``table`` selects the table of checks."""
 
     number: int
     table: int
@@ -48,7 +48,7 @@ class JobFrame(Struct, frozen=True, array_like=True):
 
 
 class JobPortion(Struct, frozen=True, array_like=True):
-    """Jobs, and the tables of checks that they need and the process was not sent before."""
+    """Jobs, and those tables of checks that the process does not have yet."""
 
     seed: int
     tables: dict[int, Data]
@@ -56,7 +56,7 @@ class JobPortion(Struct, frozen=True, array_like=True):
 
 
 class ReplyFrame(Struct, frozen=True, array_like=True):
-    """What became of a job; ``fault`` says what went wrong in a check, "" where nothing did."""
+    """Result of a job; ``fault`` describes an exception in a check, or is ""."""
 
     number: int
     verdicts: list[Verdict]
@@ -106,7 +106,7 @@ def _table_of(data: Data) -> Thresholds:
 
 
 class _Bench:
-    """Judges jobs, and keeps what the next ones may need."""
+    """Judges jobs, with a cache for later ones."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge_pairs = judge
@@ -141,8 +141,8 @@ class _Bench:
 
 
 def main() -> int:
-    """Judge what comes until nobody sends any more; return the exit code."""
-    # The parent answers signals: it wants the verdicts on what was answered when they come.
+    """Judge portions until the parent closes the pipe; return the exit code."""
+    # The parent handles signals: it still wants verdicts on answers that have arrived.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     inward, outward = map(int, sys.argv[1:])
@@ -150,7 +150,7 @@ def main() -> int:
 
 
 def serve(inward: int, outward: int, judge: Judge = judge) -> int:
-    """Judge portions from one descriptor, and answer on the other, up to the end of the first."""
+    """Judge portions read from one descriptor, and reply on the other, until end of file."""
     bench = _Bench(judge)
     with calm_collector():
         while True:
@@ -158,4 +158,4 @@ def serve(inward: int, outward: int, judge: Judge = judge) -> int:
                 portion = read_frame(inward, JobPortion)
                 write_frame(outward, bench.work(portion))
             except (BrokenFrameError, BrokenPipeError):
-                return 0  # the run is over, or was killed
+                return 0  # the run ended or was killed

@@ -1,10 +1,9 @@
 """Tracks which unit of the corpus was the first to have something, such as a repeated fact.
 
-Units claim in the order in which they were handed out, which is that of reading, whatever the order
-of their answers: a unit waits for those before it. So who comes first depends on the input and on
-what was answered, never on what was answered sooner, and a run that is killed and resumed decides
-as one left alone: a unit is committed after the answers of all that claimed before it. A unit that
-failed, or is put aside to be asked once more, gives up its place.
+Units claim in reading order, whatever the order of their answers: a unit waits for those before it.
+Which unit is first therefore depends on the input and the answers, not on timing, and a run that is
+killed and resumed decides the same way: a unit is committed after the answers of all units that
+claimed before it. A unit that failed, or is put back for a retry, gives up its place.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ class Claims:
 
     Args:
         store: Who claimed what.
-        check: Raises where the run is ending: a unit that a stop ended keeps its place, and nobody
-            is to wait for it.
+        check: Raises if the run is ending: a unit that was stopped keeps its place, and nothing may
+            wait for it.
     """
 
     def __init__(self, store: ClaimStore, check: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._check = check
-        self._before: dict[int, asyncio.Future[None] | None] = {}  # in order; who waits has one
+        self._before: dict[int, asyncio.Future[None] | None] = {}  # future: the unit waits
         self._next = 0
 
     def enter(self, unit: str) -> UnitTurn:
-        """Take the next place, for a unit that is handed out now."""
+        """Assign the next place to a unit that is handed out now."""
         self._next += 1
         self._before[self._next] = None
         return UnitTurn(self, self._next, unit)
 
     async def claim(self, place: int, unit: str, names: Sequence[str]) -> list[bool]:
-        """Wait until all before it have claimed or left; then claim, and give way to the next.
+        """Wait until all earlier units have claimed or left, then claim and release the next.
 
-        Nobody is waited for without a name.
+        Without names there is nothing to wait for.
         """
         self._check()
         if names and place in self._before and next(iter(self._before)) != place:
@@ -56,7 +55,7 @@ class Claims:
         return found
 
     def leave(self, place: int) -> None:
-        """Give up a place, if it is still held; whoever is first now may go on."""
+        """Give up a place, if it is still held; the next unit may proceed."""
         if place not in self._before:
             return
         del self._before[place]
@@ -76,9 +75,9 @@ class UnitTurn:
         self._unit = unit
 
     async def claim(self, names: Sequence[str]) -> list[bool]:
-        """Of each name, whether this unit is the first of the corpus to bring it.
+        """Return for each name whether this unit is the first in the corpus to have it.
 
-        Once more, with other names, the unit's earlier claims are given up.
+        When called again with other names, the unit's earlier claims are dropped.
         """
         return await self._claims.claim(self._place, self._unit, names)
 

@@ -76,7 +76,7 @@ __all__ = [
     "tell_shutdowns",
 ]
 
-_RESTING, _MOST_RESTING = 7, 1_024  # workers whose call waits alone: to each in flight, at most
+_RESTING, _MOST_RESTING = 7, 1_024  # workers that wait after a refusal, per call in flight
 LOCAL_NOTICE = (
     "the embedded model has 0.1 billion parameters: it proves the pipeline and is no teacher"
 )
@@ -87,11 +87,11 @@ class Connection:
     """Models that can be asked, their total concurrency, and the waiting tasks.
 
     Attributes:
-        workers: More than may ever be in flight: some wait before they ask again.
-        gauges: Base addresses of servers whose waiting gauge says how many they can take.
-        room: How many tokens one answer may take.
-        endpoints: Each pool's, with its model; those of this machine's embedded server left out.
-        is_well: Asks a model the run's own question about a made-up passage; whether it answered.
+        workers: More than calls in flight, since some wait before they retry.
+        gauges: Base URLs of servers whose queue metric tells how many calls they can take.
+        room: Maximum tokens of one answer.
+        endpoints: Endpoint and model of each pool, except the embedded server.
+        is_well: Sends a model a probe about a made-up passage; returns whether it answered.
         strong: The model for units that failed on the others, if there is one.
     """
 
@@ -119,12 +119,12 @@ async def connected(
 ) -> AsyncIterator[Connection]:
     """Connect to the settings' models for as long as the block runs.
 
-    The first question of ``recipe`` about a made-up passage finds out how each is to be asked;
-    ``sends`` counts how often such questions were sent in vain, None: nobody does.
+    A probe, the first question of ``recipe`` about a made-up passage, finds out how to ask each
+    model. ``sends`` counts probes that were sent without getting an answer; None: no count.
 
     Raises:
-        ConfigError: No key, no embedded model, no price to hold a cap with, or the endpoint refuses
-            what we are.
+        ConfigError: The key, the embedded model or a price that a cap needs is missing, or the
+            endpoint refuses us.
         StoppedError: An endpoint cannot be reached now.
     """
     async with AsyncExitStack() as stack:
@@ -261,7 +261,7 @@ def _spending(
     bus: Bus,
     stack: AsyncExitStack,
 ) -> Spending:
-    """Open the run's budget, and save it once more at the end of the block."""
+    """Open the run's budget, and save it at the end of the block."""
     spending = open_spending(settings, models, prices, folder)
     _tell_lost(spending, bus)
     stack.callback(spending.write, over=True)
@@ -273,7 +273,7 @@ def _variant(sends: ProbeSends | None) -> int:
 
 
 def _tell_lost(spending: Spending, bus: Bus) -> None:
-    """Tell of what calls may have cost whose end an earlier start did not live to see."""
+    """Report what calls of an earlier, killed start may have cost."""
     lost = spending.lost
     if lost is not None:
         doubt = (lost.doubt_tokens, lost.doubt_picodollars)
@@ -281,7 +281,7 @@ def _tell_lost(spending: Spending, bus: Bus) -> None:
 
 
 def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
-    """Tell of models that are switched off soon, and of prices that are old."""
+    """Report models that will be shut down soon, and outdated prices."""
     day = today(time.time())
     for station in stations:
         host = urlsplit(station.pool.base_url).hostname or ""
@@ -290,9 +290,9 @@ def _tell_ends(bus: Bus, prices: PriceTable, stations: Sequence[Route]) -> None:
 
 
 async def tell_shutdowns(connection: Connection, bus: Bus, memory: RunMemory) -> None:
-    """Look once a day what public endpoints say of their models' ends; nobody waits for it.
+    """Check once a day, in the background, whether public endpoints announce a model's shutdown.
 
-    One free GET, and not repeated whatever comes of it: servers of one's own switch nothing off.
+    One free GET without retries. Private servers are not asked.
     """
     day = today(time.time())
     for endpoint, model in connection.endpoints:
@@ -338,21 +338,21 @@ async def _endpoint(
 
 
 def _is_exact(settings: Settings, pool: PoolSettings) -> bool:
-    """True if answers must not depend on what else is asked: of the embedded model.
+    """True if answers must not depend on other requests: for the embedded model.
 
-    It is there to try things. One slot and saved prompts make it answer the same whatever came
-    before, so that a run that was killed ends like one that was not.
+    With one slot and saved prompts it gives the same answers whatever came before, so that a killed
+    and resumed run ends like an undisturbed one.
     """
     model = pool.model or settings.model
     return model == LOCAL and (pool.concurrency or settings.concurrency) is None
 
 
 def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
-    """Return what the embedded server's keeper may call from its own thread."""
+    """Return a callback that the embedded server's thread may call."""
     loop = asyncio.get_running_loop()
 
     def tell(line: str, for_good: bool) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        with suppress(RuntimeError):  # the loop is closed
             if for_good:
                 loop.call_soon_threadsafe(stop.request, line)
             else:
@@ -403,7 +403,7 @@ def header_dialect(endpoint: Endpoint) -> HeaderDialect:
 
 
 def _width(settings: Settings, pool: PoolSettings, endpoint: Endpoint) -> ConcurrencyLimit:
-    """Choose the concurrency: as given; else found out, in the way that suits the endpoint."""
+    """Choose the concurrency limit: the given one, or one that adapts to the kind of endpoint."""
     model = pool.model or settings.model
     fixed = pool.concurrency or settings.concurrency
     if fixed:
@@ -436,9 +436,10 @@ def _limits(settings: Settings, pool: PoolSettings) -> Limits:
 
 
 def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Price | None:
-    """Return the price of the pool's model there, at the requested service tier.
+    """Return the price of the pool's model at its endpoint and service tier.
 
-    Where the table has no price for the tier, the provider profile's share of the usual one counts.
+    If the table has no price for the tier, the provider profile's factor applies to the usual
+    price.
     """
     named = pool.provider or settings.provider
     profile = load_profile(named) if named else None
@@ -458,7 +459,7 @@ def price_of(settings: Settings, pool: PoolSettings, prices: PriceTable) -> Pric
 def _left_out(
     settings: Settings, pool: PoolSettings, prices: PriceTable, exchange: Router, bus: Bus
 ) -> Callable[[str], None]:
-    """Make the handler for settings that a server refuses: report once, charge fully."""
+    """Return a handler for parameters that a server refuses: report once, charge the worst case."""
     told: set[str] = set()
 
     def tell(name: str) -> None:
@@ -477,7 +478,7 @@ def _left_out(
 
 
 def _understated(endpoints: Mapping[str, Endpoint], bus: Bus) -> Callable[[str, int, int], None]:
-    """Make the handler for a server that counts fewer tokens than its texts can have."""
+    """Return a handler for a server that reports impossibly few tokens."""
 
     def tell(pool: str, tokens: int, chars: int) -> None:
         line = (
@@ -491,9 +492,9 @@ def _understated(endpoints: Mapping[str, Endpoint], bus: Bus) -> Callable[[str, 
 
 
 def _workers(settings: Settings, pool: PoolSettings, most: int) -> int:
-    """Workers for so many calls in flight: a refused call rests with its worker, not in flight.
+    """Return the workers for this concurrency: a refused call waits in its worker, not in flight.
 
-    A server of our own refuses nothing; there, more workers would only begin more units at once.
+    A private server refuses nothing; more workers would only start more units at once.
     """
     if is_local_model(pool.model or settings.model):
         return most

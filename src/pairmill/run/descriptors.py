@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["check_open_files", "fit_to_open_files", "fitting_concurrency", "raise_limit"]
 
 _MOST = 65_536
-_USUAL_MOST = 256  # calls in flight, where nothing was said
+_USUAL_MOST = 256  # calls in flight by default
 _LEAST = 32  # with one call in flight
-_OWN = 40  # ledger, shards, lock, event loop, inputs, standard streams: 25, and some to spare
+_OWN = 40  # ledger, shards, lock, event loop, inputs, standard streams: 25, plus a reserve
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of open files as far as is allowed, and return it.
+    """Raise the soft limit of open files to its maximum, and return it.
 
     The usual soft limit of 1,024, or 256 on macOS, is for old programs that use ``select``.
     """
@@ -34,7 +34,7 @@ def raise_limit() -> int:
 
 
 def check_open_files() -> None:
-    """Raise the limit of open files as far as is allowed.
+    """Raise the limit of open files to its maximum.
 
     Raises:
         ConfigError: It is too low for any run.
@@ -55,7 +55,7 @@ def fitting_concurrency(wanted: int, limit: int) -> int:
 
 
 def fit_to_open_files(settings: Settings) -> tuple[Settings, list[str]]:
-    """Ask for no more calls in flight than there can be connections; with a line that says so."""
+    """Limit concurrency to the possible number of connections; also return a notice about it."""
     limit = raise_limit()
     wanted = settings.concurrency or _USUAL_MOST
     fitting = fitting_concurrency(wanted, limit)

@@ -1,15 +1,16 @@
-"""What a run leaves besides its shards: the dataset card, the manifest, and a reason."""
+"""What a run writes besides its shards: the dataset card, the manifest, and a reason."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pairmill import __version__
-from pairmill.errors import StorageError
+from pairmill.errors import PairmillError, StorageError
 from pairmill.events import (
     Committed,
     DocumentsRead,
@@ -21,6 +22,7 @@ from pairmill.events import (
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
+from pairmill.output.run_origins import read_run_origins
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.sources.notes import InputFate
@@ -31,8 +33,11 @@ from pairmill.store.superseded import SupersededPairs
 from pairmill.store.verdict import read_verdict
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pairmill.config import Settings
     from pairmill.events import Bus
+    from pairmill.output.origins import Origins
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
@@ -41,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["Account", "Ending"]
 
 MAX_REASONS = 3
-KEEP_S = 5.0  # between two notes of what the input held
-PACE_MARKS = 12  # over which the pace is taken: a minute
+KEEP_S = 5.0  # between two records of the input's counts
+PACE_MARKS = 12  # window for the pace: a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Account:
     """Contents and cost of a run folder, over all starts.
 
     Attributes:
-        usd: None where a price is not known.
+        usd: None if a price is unknown.
     """
 
     counts: RunCounts
@@ -59,7 +64,7 @@ class Account:
 
     @property
     def usd_in_doubt(self) -> float:
-        """Dollars that calls may have cost besides, whose end or count is not known."""
+        """Additional dollars that calls with an unknown end or token count may have cost."""
         return self.totals.bill.doubt_picodollars / PICO
 
 
@@ -74,15 +79,14 @@ class Ending:
         settings: Settings,
         followed: InputCounts | None = None,
     ) -> None:
-        """Begin a start.
+        """Start tracking a start of the run.
 
         Args:
             folder: The run folder.
             lookup: Its ledger.
-            recipe: What is run.
+            recipe: The run's recipe.
             settings: Of this start.
-            followed: Of an input that is followed, what earlier starts are done with: it is not
-                read again.
+            followed: For a followed input, the counts of earlier starts, which are not read again.
         """
         self._folder = folder
         self._lookup = lookup
@@ -102,17 +106,30 @@ class Ending:
         self._kept_at = time.monotonic()
         self._committed = 0
         self._marks: deque[tuple[float, int]] = deque([(self._kept_at, 0)], maxlen=PACE_MARKS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairmill-origins")
+        self._counting: Future[Origins | None] | None = None
+        self._origins: Origins | None = None
 
     def listen(self, bus: Bus) -> None:
-        """Count what is read and committed, and renew the card when a shard is published."""
+        """Count what is read and committed, and update the card when a shard is published."""
         bus.subscribe(self._publish, ShardPublished)
         bus.subscribe(self._count, DocumentsRead, UnitsPlanned, Committed)
         bus.subscribe(self._skip, InputSkipped)
         bus.subscribe(self._read_all, ReadingDone)
 
     def _publish(self, _event: ShardPublished) -> None:
-        with suppress(StorageError):  # an older card stands there, and the next one is written
+        self._take_origins()
+        with suppress(StorageError):  # keep the older card; the next update writes it
             write_card(self._folder.path, self._facts(self.account(), finished=False))
+        if self._counting is None:  # beside the loop: a shard may hold a hundred thousand rows
+            self._counting = self._thread.submit(read_run_origins, self._folder)
+
+    def _take_origins(self) -> None:
+        """Take what was counted beside the loop, if it is there."""
+        if self._counting is not None and self._counting.done():
+            with suppress(PairmillError, OSError):
+                self._origins = self._counting.result()
+            self._counting = None
 
     def _count(self, event: DocumentsRead | UnitsPlanned | Committed) -> None:
         if isinstance(event, Committed):
@@ -149,7 +166,7 @@ class Ending:
             self._keep_pace(now)
 
     def _keep_pace(self, now: float) -> None:
-        """Note the pace of the last minute for ``status``."""
+        """Store the pace of the last minute, for ``status``."""
         since, committed = self._marks[0]
         self._marks.append((now, self._committed))
         if now > since:
@@ -157,7 +174,7 @@ class Ending:
             write_pace(self._folder, pace, time.time())
 
     def _found(self) -> InputCounts:
-        """Return what this start found in the input, or an earlier one that read to the end."""
+        """Return the input's counts from this start, or from an earlier one that read all of it."""
         found = InputCounts(
             read=self._read,
             skipped=dict(self._skips),
@@ -177,35 +194,40 @@ class Ending:
 
     @property
     def pairs(self) -> int:
-        """Pairs that the folder holds now."""
+        """Number of pairs in the folder."""
         return self._lookup.totals().pairs
 
     def account(self) -> Account:
-        """Return what the folder holds, and what it cost."""
+        """Return the folder's contents and cost."""
         totals = self._lookup.totals()
         counts = count_run(self._folder, self._lookup, totals, self._superseded)
         return Account(counts, totals, cost_usd(totals.bill, self._settings.prices))
 
     @property
     def judged(self) -> tuple[int, int]:
-        """Units that the model's answers could be used for, and those that were rejected."""
+        """Number of units with a usable answer, and of rejected ones."""
         units = self._lookup.totals().units
         bad = units.get(Outcome.REJECTED.value, 0)
         return sum(units.values()) - bad, bad
 
     def begin(self) -> Account:
-        """Write card and manifest before the first shard: the folder loads at every moment."""
+        """Write card and manifest before the first shard, so that the folder always loads."""
         account = self.account()
+        with suppress(PairmillError, OSError):
+            self._origins = read_run_origins(self._folder, only_kept=True)
         write_card(self._folder.path, self._facts(account, finished=False))
         self._write_manifest(account, finished=False)
         return account
 
     def finish(self, *, whole: bool) -> Account:
-        """Write counts, card and manifest of what is there.
+        """Write the final counts, card and manifest.
 
         Args:
-            whole: The input was read to its end, and all of it has ended.
+            whole: The whole input was read, and all its units have ended.
         """
+        self._thread.shutdown()
+        with suppress(PairmillError, OSError):
+            self._origins = read_run_origins(self._folder)
         found = self._found()
         if whole:
             expected = sum(self._lookup.totals().units.values())
@@ -247,9 +269,10 @@ class Ending:
             f"{count} {reason}" for reason, count in list(totals.reasons.items())[:MAX_REASONS]
         )
         units = sum(totals.units.values())
-        where = self._folder.rejected
+        where, folder = self._folder.rejected, self._folder.path
         return (
-            f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where}"
+            f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where},"
+            f" or the page of 'pairmill report {folder}'"
         )
 
     def _facts(self, account: Account, *, finished: bool) -> RunFacts:
@@ -266,5 +289,7 @@ class Ending:
             figures=parse_figures(self._folder.read_figures(), self._folder.read_voice()),
             fields=read_fields(self._folder.state),
             verdict=read_verdict(self._folder),
+            origins=self._origins,
+            languages=self._origins.languages if self._origins else (),
             finished=finished,
         )

@@ -1,7 +1,7 @@
 """Writes a folder's ``figures.json``: reliability of judge and verifier, gain by evolution.
 
-Counted from events, kept beside the run and taken up again by a later start. A start that is killed
-loses what it counted since its last shard, so these are figures to go by, not a ledger.
+Counted from events, stored in the run folder and continued by later starts. A start that is killed
+loses what it counted since its last shard, so these figures are approximate.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["RunMetrics", "merge_metrics", "summarize"]
 
 _MANY_UNSCORED = 0.1  # from here on `status` and `report` say fail
-MOST_SAMPLES = 2_000  # ratings that are kept one by one, the first ones
+MOST_SAMPLES = 2_000  # the first ratings, kept individually
 _GATE = ("instruction_following", "truthfulness")
 _VERDICTS = ("supported", "contradicted", "not_in_text", "unproven", "missing")
-_LEAST_BEFORE = 3  # what was rated lower before has no room to fall
+_LEAST_BEFORE = 3  # a lower rating has no room to fall
 
 
 class RunMetrics:
-    """Collects the events of judging and evolving, and writes their figures."""
+    """Collects events of judging and evolving, and writes the figures."""
 
     def __init__(self, figures: Path, state: Path) -> None:
-        """Take up the counts in ``state``; write them there, and the figures to ``figures``."""
+        """Continue the counts in ``state``; write them back, and the figures to ``figures``."""
         self._figures = figures
         self._state = state
         self._counts = _read(state)
@@ -62,7 +62,7 @@ class RunMetrics:
             self._changed = True
 
     def listen_to_verifier(self, event: PairVerified | SentenceTried) -> None:
-        """Count what a verifier said, of a pair or of a sentence that it was tested with."""
+        """Count a verifier's verdict on a pair, or on a test sentence."""
         counts = self._counts["verify"]
         if isinstance(event, SentenceTried):
             found = counts["controls"].setdefault(event.kind, {})
@@ -80,7 +80,7 @@ class RunMetrics:
         self._changed = True
 
     def verifier_warning(self, *, verify: str, wrote: bool) -> str:
-        """Describe what is wrong with this start's verdicts, in a line; "" if nothing is.
+        """Describe problems with this start's verdicts in one line; "" if there are none.
 
         Args:
             verify: The setting.
@@ -100,7 +100,7 @@ class RunMetrics:
         )
 
     def warning(self, *, judge: str, wrote: bool) -> str:
-        """Describe what is wrong with this start's ratings, in a line; "" if nothing is.
+        """Describe problems with this start's ratings in one line; "" if there are none.
 
         Args:
             judge: The setting.
@@ -121,7 +121,7 @@ class RunMetrics:
         return ""
 
     def save(self) -> None:
-        """Write both files, if anything was counted.
+        """Write both files if anything was counted.
 
         Raises:
             StorageError: The disk refused.
@@ -137,9 +137,9 @@ def merge_metrics(parts: Sequence[Path], into: Path, figures: Path) -> None:
     """Add up the counts of several folders' ``.run/figures.json``.
 
     Args:
-        parts: Their paths; one that is not there counted nothing.
-        into: Where the sum goes.
-        figures: Where the figures go that people read. Neither is written if nothing was counted.
+        parts: Their paths; a missing file counts as empty.
+        into: Path of the sum.
+        figures: Path of the figures for people. Neither is written if nothing was counted.
 
     Raises:
         StorageError: The disk refused.
@@ -154,7 +154,7 @@ def merge_metrics(parts: Sequence[Path], into: Path, figures: Path) -> None:
 
 
 def _sum(one: Any, other: Any) -> Any:
-    """Add numbers, join lists of samples, and do so for each name of a mapping."""
+    """Add numbers, join lists, and merge mappings recursively."""
     if isinstance(one, dict):
         names = dict.fromkeys((*one, *other))
         return {
@@ -244,7 +244,7 @@ def _control(found: dict[str, int]) -> dict[str, Any]:
 
 
 def _false_alarms(repeats: list[list[list[int | None]]]) -> dict[str, Any]:
-    """Count how often a rating falls by itself, as a planted fault should make it fall."""
+    """Count how often a rating falls without a planted fault."""
     gates = [
         tuple(_gate(dict(zip(ASPECTS, given, strict=True))) for given in two) for two in repeats
     ]

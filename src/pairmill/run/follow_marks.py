@@ -1,4 +1,4 @@
-"""Which marks of a followed input are settled: every unit that was read before them has ended."""
+"""Tracks which marks of a followed input are settled: all units read before them have ended."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ __all__ = ["FollowMarks"]
 
 @dataclass(slots=True)
 class _Span:
-    """Units that were read between two marks and have not ended; ``mark`` 0: it is still open."""
+    """Unfinished units read between two marks; ``mark`` 0: the next one is not known yet."""
 
     open: int = 0
     mark: int = 0
 
 
 class FollowMarks:
-    """Counts the units between marks, and writes down the last mark before which all have ended.
+    """Counts the units between marks, and stores the last mark before which all have ended.
 
-    Units are added by the thread that reads and ended by the event loop. A mark that could not be
-    written is written with the next one; until then more of the input would be read again.
+    Units are added by the reading thread and ended by the event loop. A mark that could not be
+    written is superseded by the next one; until then, a restart reads more of the input again.
     """
 
     def __init__(self, path: Path) -> None:
-        """Begin with no unit; ``path`` is where the mark is kept for the reading process."""
+        """Start empty; the mark is stored at ``path`` for the reading process."""
         self._path = path
         self._lock = threading.Lock()
         self._spans: deque[_Span] = deque([_Span()])
         self._span_of: dict[str, _Span] = {}
 
     def add(self, units: Iterable[str], mark: int = 0) -> None:
-        """Take in units that were read, and the mark behind them, if it is above 0."""
+        """Add units that were read, and the mark after them, if it is above 0."""
         with self._lock:
             span = self._spans[-1]
             for unit in units:
@@ -50,7 +50,7 @@ class FollowMarks:
             self._settle()
 
     def end(self, unit: str) -> None:
-        """Learn that a unit has ended, durably."""
+        """Record that a unit has ended durably."""
         with self._lock:
             span = self._span_of.pop(unit, None)
             if span is not None:

@@ -17,7 +17,7 @@ from pairmill.events import Bus, Notice
 from pairmill.llm.retirement import check_model_is_named
 from pairmill.run.auto_export import check_export, export_at_end
 from pairmill.run.descriptors import check_open_files
-from pairmill.run.session import run
+from pairmill.run.engines import engine_of
 from pairmill.run.tuning import loop_options
 from pairmill.service.companions import check_companion
 from pairmill.service.progress import show_in_python
@@ -46,21 +46,21 @@ def generate(
     ledger: LedgerStore | None = None,
     **settings: Any,
 ) -> Summary:
-    """Turn articles into pairs, or go on with a run that was begun; blocks until it ends.
+    """Turn articles into pairs, or resume an earlier run; blocks until it ends.
 
-    Works in a script, in a thread, and in a notebook whose event loop is running. Called again with
-    the same arguments, it asks the model only for what is new.
+    Works in a script, in a thread, and in a notebook whose event loop is running. When called again
+    with the same arguments, it only asks the model for what is new.
 
     Args:
         inputs: Files or folders; or documents: an iterable of dicts with a ``text`` or of
             `Document`, a data frame, a ``datasets.Dataset``. Documents are written to
-            ``OUTPUT-documents.jsonl``, where a later start finds them.
-        output: The run folder; ``datasets.load_dataset(output)`` reads it at every moment.
-        bus: Delivers the events of the run to whoever subscribed; see `pairmill.events`.
-        progress: Show how far it is on standard error; None: on a terminal and in a notebook.
+            ``OUTPUT-documents.jsonl``, so that a later start can read them again.
+        output: The run folder; ``datasets.load_dataset(output)`` works at any time.
+        bus: Delivers the run's events to its subscribers; see `pairmill.events`.
+        progress: Show progress on standard error; None: only on a terminal or in a notebook.
         companions: Coroutine functions to run beside it, each called with a `RunView`. They may
             also be named, as in the settings: ``package.module:name``.
-        ledger: Where a new folder keeps its answers; None: in SQLite. See docs/ledgers.md.
+        ledger: Where to keep a new folder's answers; None: in SQLite. See docs/ledgers.md.
         settings: Any setting of the YAML file, by its name (``model``, ``concurrency`` ...).
             ``recipe`` may also be a coroutine function of a module, ``async def mine(chunk, ask)``.
 
@@ -68,7 +68,7 @@ def generate(
         How the run ended; its ``exit_code`` is 0 when all is done.
 
     Raises:
-        PairmillError: It could not begin; the text says what to do.
+        PairmillError: The run could not start; the text says what to do.
     """
     if not inputs:
         raise UsageError("nothing to read: name files or folders")
@@ -86,14 +86,14 @@ def generate(
     check_export(loaded)
     is_begun = (loaded.output / ".run" / "settings.json").is_file()
     check_model_is_named(loaded, os.environ, time.time(), is_begun=is_begun)
-    # A bus of this run alone: a caller's may serve several, and must not keep what draws this one.
+    # A separate bus: the caller's may serve several runs, and must not keep this one's subscribers.
     own_bus, tally = Bus(), RunTally(time.monotonic)
     if bus:
         own_bus.subscribe(bus.emit)
     tally.listen(own_bus)
     with show_in_python(own_bus, tally, progress) as tick:
         begin = partial(
-            run,
+            engine_of(loaded),
             loaded,
             own_bus,
             tick=tick,
@@ -108,10 +108,10 @@ def generate(
 
 
 def run_blocking(begin: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
-    """Run a coroutine function to its end, also where an event loop is running, as in a notebook.
+    """Run a coroutine function to completion, even if an event loop is running, as in a notebook.
 
     Raises:
-        PairmillError: The first one, where tasks of a group failed.
+        PairmillError: The first one, if tasks of a group failed.
     """
     try:
         if _loop_is_running():
@@ -126,7 +126,7 @@ def run_blocking(begin: Callable[..., Awaitable[Result]], *arguments: Any) -> Re
 
 
 def _place_of(recipe: Any) -> str:
-    """Name a function of a module as the setting does, so that a later start finds it again."""
+    """Return ``module:name`` of a function, so that a later start can import it."""
     name = getattr(recipe, "__qualname__", type(recipe).__name__)
     if not name.isidentifier():
         raise UsageError(f"recipe: '{name}' must be a function at the top level of a module")

@@ -17,22 +17,22 @@ __all__ = ["Inbox"]
 class Inbox:
     """Units in order, at most ``most`` at a time.
 
-    Who fills it sleeps until half of it is gone: woken for each unit that is taken, the waking
-    would cost more than the hand-over. At first it steps back after each unit: a thousand workers
-    that begin at once would hold up each other's first calls.
+    The producer sleeps until half of the units are taken: waking it for each one would cost more
+    than passing the unit on. At first it yields after each unit, since a thousand workers starting
+    at once would delay each other's first calls.
     """
 
     def __init__(self, most: int) -> None:
         self._units: deque[Work] = deque()
-        self._hungry: deque[asyncio.Future[None]] = deque()  # who found it empty, in turn
+        self._hungry: deque[asyncio.Future[None]] = deque()  # workers that found it empty, in order
         self._is_over = False
         self._most = most
         self._room = asyncio.Event()
         self._room.set()
-        self._singly = most  # so many are handed over one by one
+        self._singly = most  # as many are passed on one by one
 
     async def put(self, works: Iterable[Work]) -> None:
-        """Hand units over, each once there is room."""
+        """Add units, each as soon as there is room."""
         for work in works:
             if not self._room.is_set():
                 await self._room.wait()
@@ -46,27 +46,27 @@ class Inbox:
 
     @property
     def is_empty(self) -> bool:
-        """True if taking a unit now would wait, or return none."""
+        """True if ``get`` would wait now, or return None."""
         return not self._units
 
     @property
     def is_over(self) -> bool:
-        """True if no more units come after those that are there."""
+        """True if no more units will be added."""
         return self._is_over
 
     def put_back(self, work: Work) -> None:
-        """Hand a unit over once more, before all others."""
+        """Put a unit back, before all others."""
         self._units.appendleft(work)
         self._wake_next()
 
     def end(self) -> None:
-        """Tell all who take that there is no more behind what is there."""
+        """Declare that no more units will be added."""
         self._is_over = True
         while self._hungry:
             self._wake_next()
 
     async def take(self) -> Work | None:
-        """Return the next unit; None when there are no more."""
+        """Return the next unit; None at the end."""
         while not self._units:
             if self._is_over:
                 return None
@@ -82,7 +82,7 @@ class Inbox:
         try:
             await future
         except asyncio.CancelledError:
-            if not future.cancelled():  # it was woken, and somebody else must see to it
+            if not future.cancelled():  # it was woken, so wake another worker instead
                 self._wake_next()
             raise
 

@@ -1,4 +1,4 @@
-"""Values kept in a run's folder between starts: modes of endpoints, style cards of authors."""
+"""Values stored in a run folder between starts: modes of endpoints, style cards of authors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ _GET = "SELECT value FROM kept WHERE name = ?"
 
 
 class RunMemory:
-    """Names and values in a file of the run folder, in constant memory.
+    """Key-value store in a file of the run folder, in constant memory.
 
-    A value is safe from the end of the process, not from the end of power: then it is made anew, as
-    are all of a file that cannot be read.
+    A value survives the process, but not a power cut or a damaged file: then it is computed again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,13 +43,13 @@ class RunMemory:
         self._database.close()
 
     def get(self, name: str) -> str | None:
-        """Return what is kept under the name; None if nothing is."""
+        """Return the value stored under a name, or None."""
         with closing(self._database.execute(_GET, (name,))) as rows:
             row = rows.fetchone()
         return row[0] if row else None
 
     def set(self, name: str, value: str) -> None:
-        """Keep the value, unless there is one already."""
+        """Store a value, unless the name has one already."""
         try:
             self._database.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
         except sqlite3.Error as error:

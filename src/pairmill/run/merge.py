@@ -1,9 +1,8 @@
 """``pairmill merge``: merges the parts of a run, as if one process had made them.
 
-The parts' shards are copied under new numbers, and the ledger is made from them and from the parts'
-own ledgers, so that ``status``, ``export``, ``retry``, and a further ``run`` over the same input
-work on the merged folder, and ask for nothing that was bought. The folder appears whole or not at
-all.
+The parts' shards are copied under new numbers, and the ledger is built from them and from the
+parts' ledgers, so that ``status``, ``export``, ``retry``, and a further ``run`` over the same input
+work on the merged folder without paying again. The folder appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import FolderError, UsageError
+from pairmill.output.run_origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.ending import Ending
@@ -33,20 +33,22 @@ from pairmill.store.folder import lock_folder, open_folder
 from pairmill.store.shards import KINDS
 from pairmill.store.sqlite.rebuild import rebuild
 from pairmill.store.superseded import SupersededLog, read_superseded
+from pairmill.store.timeline import join_timelines, read_timeline, write_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pairmill.partition import Partition
+    from pairmill.run.ending import Account
     from pairmill.store.counts import RunCounts
     from pairmill.store.entries import ShardRecord
     from pairmill.store.folder import RunFolder
 
-__all__ = ["merge"]
+__all__ = ["Merged", "merge"]
 
 _READ_BYTES = 2**20
-_KEPT = ("recipe", "fields.json")  # of a part's .run/: what all parts have in common
+_KEPT = ("recipe", "fields.json")  # files of a part's .run/ that all parts have in common
 _MOST_NAMED = 5
 
 
@@ -57,7 +59,7 @@ class _Part:
     Attributes:
         settings: Of its last start.
         counts: What became of its chunks.
-        shards: Its shards, as its ledger has them.
+        shards: Its shards, according to its ledger.
     """
 
     folder: RunFolder
@@ -67,17 +69,30 @@ class _Part:
     shards: list[ShardRecord]
 
 
-def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A folder that was merged.
+
+    Attributes:
+        account: What it holds, and what that cost.
+        lines: Plain lines that say what was merged.
+    """
+
+    account: Account
+    lines: list[str]
+
+
+def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> Merged:
     """Make one run folder of the parts of a run.
 
     Args:
-        paths: The parts' folders, or folders in which all parts lie.
+        paths: The parts' folders, or folders that contain them.
         output: The folder to make; it must not exist, or be empty.
-        unfinished: Merge although parts are missing, or have chunks to do. The merged folder knows
-            which chunks are done; a run over it asks for the others.
+        unfinished: Merge even if parts are missing or unfinished. The merged folder knows which
+            chunks are done; a run over it does the others.
 
     Returns:
-        Plain lines that say what was merged.
+        What the folder holds.
 
     Raises:
         UsageError: The output cannot be used, or no part is named.
@@ -97,7 +112,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> l
         try:
             shutil.rmtree(building, ignore_errors=True)  # of a merge that was killed
             building.mkdir(parents=True)
-            lines = _build(parts, building, output)
+            merged = _build(parts, building, output)
             if output.is_dir():
                 output.rmdir()
             building.rename(output)
@@ -105,7 +120,7 @@ def merge(paths: Sequence[Path], output: Path, *, unfinished: bool = False) -> l
             raise refusal(error, output) from None
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    return lines
+    return merged
 
 
 def _part_folders(paths: Sequence[Path]) -> list[Path]:
@@ -148,8 +163,8 @@ def _check_kinship(parts: Sequence[_Part]) -> None:
                 f"{part.folder.path}: is part {part.partition}, but {first.folder.path} is part"
                 f" {first.partition}: not of one run"
             )
-        for name, value in _meaning(part.settings).items():
-            if value != _meaning(first.settings)[name]:
+        for name, value in _meaning(part).items():
+            if value != _meaning(first)[name]:
                 raise FolderError(
                     f"{part.folder.path}: made with another '{name}' than {first.folder.path}: not"
                     " of one run"
@@ -180,17 +195,18 @@ def _check_finished(parts: Sequence[_Part]) -> None:
             )
 
 
-def _meaning(settings: Settings) -> dict[str, object]:
-    """Return what determines which pairs a run makes, apart from the part."""
-    given = settings.model_copy(update={"partition": None})
-    return {**fingerprint(for_unit(given, make_recipe(given))), "inputs": settings.inputs}
+def _meaning(part: _Part) -> dict[str, object]:
+    """Return the settings that determine a part's pairs, except the partition."""
+    given = part.settings.model_copy(update={"partition": None})
+    own = for_unit(given, make_recipe(given), part.folder.path)
+    return {**fingerprint(own), "inputs": given.inputs}
 
 
-def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
+def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
     count = parts[0].partition.count
     settings = parts[0].settings.model_copy(update={"partition": None, "output": output})
     recipe = make_recipe(settings, parts[0].folder.state / "recipe")
-    own = for_unit(settings, recipe)
+    own = for_unit(settings, recipe, parts[0].folder.path)
     with open_folder(
         building, settings_fingerprint=fingerprint(own), accept_change=False, version=__version__
     ) as folder:
@@ -204,7 +220,7 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
             _copy(parts[0].folder.state / name, folder.state / name)
         _copy(parts[0].folder.path / "skipped.jsonl", folder.path / "skipped.jsonl")
         with closing(SupersededLog(folder.path)) as log:
-            for part in parts:  # each is the one to know which of its own chunks are
+            for part in parts:  # only each part knows which of its chunks are
                 gone = read_superseded(part.folder.path)
                 log.append((chunk, True) for chunk in sorted(gone) if part.partition.takes(chunk))
         states = [part.folder.state / "figures.json" for part in parts]
@@ -220,6 +236,9 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         rebuilt = rebuild(
             folder, read_origin(folder).identities, version=folder.version, others=ledgers
         )
+        read_run_origins(folder)
+        timelines = [read_timeline(part.folder.timeline) for part in parts]
+        write_timeline(folder.timeline, join_timelines(timelines))
         to_do = sum(part.counts.to_do for part in parts)
         with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)
@@ -233,11 +252,11 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> list[str]:
         lines.append(f"{rebuilt.doubles:,} lines that stood in two parts were taken once")
     if to_do:
         lines.append(f"{to_do:,} chunks are to do: 'pairmill run' with -o {output} asks for them")
-    return lines
+    return Merged(account, lines)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder, if it is there."""
+    """Copy a file or a folder, if it exists."""
     if source.is_dir():
         shutil.copytree(source, target)
     elif source.exists():
@@ -245,7 +264,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: RunFolder) -> None:
-    """Copy a shard up to its committed length, and make sure of what was copied.
+    """Copy a shard up to its committed length, and verify the copy.
 
     Raises:
         FolderError: A published shard does not match its ledger.
@@ -253,7 +272,7 @@ def _copy_shard(source: RunFolder, shard: ShardRecord, new: ShardRecord, into: R
     place = source.published(shard.kind) if shard.closed else source.open_shards
     path = place / shard.name
     if not path.exists():
-        path = source.open_shards / shard.name  # closed, and not published yet
+        path = source.open_shards / shard.name  # closed, but not published yet
     target = into.published(new.kind) / new.name
     content, left = hashlib.sha256(), shard.bytes
     with path.open("rb") as reading, target.open("wb") as writing:

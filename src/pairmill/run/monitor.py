@@ -39,16 +39,16 @@ _PASSING = frozenset({408, 425, 429})
 
 
 class RunMonitor:
-    """Follows a run's events, checks its gates, and ends it if going on is no use.
+    """Follows a run's events, checks its gates, and ends it if continuing is useless.
 
     Args:
         connection: Gates and budget.
         bus: For notices.
         stop: To end the run.
-        no_progress_s: How long nothing may become durable.
-        good: Units that earlier starts got an answer for.
-        bad: Units that they rejected.
-        is_idle: Whether there is nothing to work on, though more may come.
+        no_progress_s: Maximum time in which nothing becomes durable.
+        good: Number of units that earlier starts got an answer for.
+        bad: Number of units that earlier starts rejected.
+        is_idle: Returns True if there is nothing to work on now, but more may come.
     """
 
     def __init__(
@@ -73,19 +73,19 @@ class RunMonitor:
         self._told_stall = False
 
     def __call__(self, event: AnswerRead | Committed) -> None:
-        """Take one event into account."""
+        """Handle one event."""
         if isinstance(event, AnswerRead):
             if event.rates:
-                return  # nonsense from a judge or verifier leaves pairs unscored, and ends no run
+                return  # bad answers of a judge leave pairs unscored, but end no run
             reason = self._fit.record(usable=event.how != "failed")
             if reason:
                 self._stop.request(reason, EXIT_RESUMABLE)
-        elif event.answers or event.kept:  # a tombstone is no progress
+        elif event.answers or event.kept:  # a tombstone is not progress
             self._watchdog.progressed(time.monotonic())
             self._told_stall = False
 
     async def watch(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             await anyio.sleep(LOOK_S)
             cause, until = self._look_at_pools()
@@ -95,7 +95,7 @@ class RunMonitor:
             await run_sync(self._connection.spending.write)
 
     def _look_at_pools(self) -> tuple[str, float]:
-        """Tell of pauses and refusals; return the longest pause's cause and end."""
+        """Report pauses and refusals; return cause and end of the longest pause."""
         now = time.monotonic()
         cause, end = "", float("-inf")
         pools = self._connection.exchange.pools
@@ -123,7 +123,7 @@ class RunMonitor:
         return cause, end
 
     def _tell_refusals(self, name: str, health: PoolHealth, now: float) -> None:
-        """Say what the server says while it refuses everything, however short each pause is."""
+        """Report the server's words while it refuses everything, however short each pause is."""
         since = health.refused_since
         if since is None:
             self._told_refusals.pop(name, None)
@@ -132,7 +132,7 @@ class RunMonitor:
         if now < due:
             return
         quiet_s = now - since
-        self._told_refusals[name] = now + max(TELL_REFUSALS_S, quiet_s)  # ever more seldom
+        self._told_refusals[name] = now + max(TELL_REFUSALS_S, quiet_s)  # at growing intervals
         self._notice(
             f"{name}: no answer for {quiet_s:.0f} s, {health.refused} calls refused: "
             f"{health.sentence}; asking on"
@@ -155,11 +155,10 @@ def _going_on(seconds: float) -> str:
 
 
 async def watch_gauge(base_url: str, gate: Gate) -> None:
-    """Look at a server's waiting gauge once a second, for as long as it has one.
+    """Poll a server's queue metric once a second, as long as it has one.
 
-    A refusal is honoured: the next look comes no sooner than the server asks, and ever more seldom
-    where it does not say. Where there is no gauge, or looks are refused eight times in a row, that
-    was the last one.
+    After a refusal, the next poll comes when the server asks for it, else at growing intervals.
+    Polling ends if there is no such metric, or after eight refusals in a row.
     """
     address = metrics_url(base_url)
     limiter = AsyncLimiter(1, _GAUGE_EVERY_S)
@@ -190,7 +189,7 @@ async def watch_gauge(base_url: str, gate: Gate) -> None:
 
 
 async def watch_loop(tick: Callable[[], None] | None, bus: Bus) -> None:
-    """Draw progress now and then, and tell how late the event loop came to it."""
+    """Draw progress periodically, and report the lag of the event loop."""
     while True:
         if tick:
             tick()

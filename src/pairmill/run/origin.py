@@ -1,4 +1,4 @@
-"""What the settings do not record about a folder's starts: from where, and with which recipes.
+"""Records of a folder's starts beside the settings: working directory, recipes, versions.
 
 ``.run/origin.json`` lets ``retry`` find inputs that were named relative to a working directory, and
 lets ``recover`` name the units of rows that were written under earlier settings.
@@ -33,10 +33,10 @@ class RunOrigin:
     """Attributes of a folder's starts.
 
     Attributes:
-        place: The working directory of the last start; None where that is not known.
-        reading: The version of reading that it was begun with, or changed to; 0: none was.
-        prompts: The set of prompts that it asks with; "" where that is not noted.
-        identities: Of each recipe, with its settings, that was ever used, oldest first.
+        place: The working directory of the last start; None if unknown.
+        reading: The version of reading that it was begun with, or changed to; 0: unknown.
+        prompts: The set of prompts that it uses; "" if not recorded.
+        identities: Identity of each recipe and settings that were ever used, oldest first.
     """
 
     place: Path | None = None
@@ -46,11 +46,11 @@ class RunOrigin:
 
 
 def read_origin(folder: RunFolder) -> RunOrigin:
-    """Return what was recorded; empty if it is missing or cannot be read."""
+    """Return the record; empty if it is missing or unreadable."""
     try:
         found = orjson.loads(folder.origin.read_bytes())
     except FileNotFoundError:
-        found = read_manifest(folder.manifest).get("origin")  # of a folder without .run/
+        found = read_manifest(folder.manifest).get("origin")  # a folder without .run/
     except (OSError, orjson.JSONDecodeError):
         return RunOrigin()
     if not isinstance(found, dict):
@@ -69,11 +69,10 @@ def recipe_for(folder: RunFolder, settings: Settings) -> tuple[Recipe, str]:
     """Return the recipe that a folder continues with, and a notice if it is not the current one.
 
     A folder that was begun with an earlier table of checks keeps it, so that an upgrade of pairmill
-    changes nothing in a dataset half-way. ``accept_change`` brings it to today's table, from the
-    answers that are there.
+    does not change a dataset midway. ``accept_change`` switches to the current table.
 
     Raises:
-        ConfigError: The settings name no recipe that there is.
+        ConfigError: The settings name an unknown recipe.
     """
     recipe, version = recipe_of_folder(settings, folder.state / "recipe")
     if version == VERSION:
@@ -86,13 +85,13 @@ def recipe_for(folder: RunFolder, settings: Settings) -> tuple[Recipe, str]:
 
 
 def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> str:
-    """Refuse to pay once more, unasked, for a folder whose recipe is not the one it was begun with.
+    """Refuse to pay again, unasked, for a folder that was begun with a different recipe.
 
-    Its settings are as they were, so it is an upgrade that changed the recipe: no finished unit is
-    one of the new recipe's. Returns a notice where that was accepted; "" where nothing changed.
+    Its settings are unchanged, so an upgrade changed the recipe, and no finished unit belongs to
+    the new one. Returns a notice if the change was accepted; "" if there is none.
 
     Raises:
-        ChangedError: The recipe is another one, and ``accept_change`` is False.
+        ChangedError: The recipe differs, and ``accept_change`` is False.
     """
     known = read_origin(folder).identities
     if folder.is_blank:
@@ -109,7 +108,7 @@ def check_recipe(folder: RunFolder, identity: str, *, accept_change: bool) -> st
 
 
 def note_start(folder: RunFolder, recipe: Recipe, reading: int) -> None:
-    """Note that a start is made here and now, with this recipe and this version of reading.
+    """Record a start with this recipe and this version of reading.
 
     Raises:
         StorageError: The disk refused.
@@ -122,7 +121,7 @@ def note_start(folder: RunFolder, recipe: Recipe, reading: int) -> None:
 
 
 def note_merged(folder: RunFolder, origins: Sequence[RunOrigin]) -> None:
-    """Note the starts of all parts as those of the folder that they are merged into.
+    """Record the starts of all parts in the folder that they are merged into.
 
     Raises:
         StorageError: The disk refused.

@@ -1,4 +1,4 @@
-"""First calls of a run: find out how each pool must be asked, or why it cannot be."""
+"""First calls of a run: find out how to ask each pool, or why it cannot be asked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ __all__ = ["PoolProbe", "is_well", "make_question", "make_scout", "settle_mode"]
 
 @dataclass(frozen=True, slots=True)
 class PoolProbe:
-    """A pool to be made ready, and the question for it."""
+    """A pool to prepare, and the question for it."""
 
     endpoint: Endpoint
     encoder: Encoder
@@ -59,7 +59,7 @@ class PoolProbe:
 
 
 async def make_question(recipe: Recipe, model: str, variant: int = 0) -> ProbeQuestion | None:
-    """Make a question of the run's recipe, for a model."""
+    """Make a question of the run's recipe for a model."""
     sample = await sample_question(recipe, model, variant)
     if sample is None:
         return None
@@ -70,9 +70,9 @@ async def make_question(recipe: Recipe, model: str, variant: int = 0) -> ProbeQu
 async def settle_mode(
     settings: Settings, probe: PoolProbe, bus: Bus, stop: Stop, memory: RunMemory
 ) -> None:
-    """Settle how schemas are sent; the call that finds it out also tries key, model and address.
+    """Find out how schemas are sent, with a call that also tests key, model and address.
 
-    It goes through the pool's gate and the budget, as any other.
+    Like any other call, it passes the pool's gate and the budget.
     """
     station, endpoint = probe.station, probe.endpoint
     pool, question = station.pool, probe.question
@@ -103,7 +103,7 @@ async def settle_mode(
         impatience.is_over = True
     station.mode = found.mode
     if found.thought_tokens:
-        for model in {settings.model, pool.model}:  # requests carry the run's name for it
+        for model in {settings.model, pool.model}:  # requests carry the run's name for the model
             probe.room.saw(model, found.thought_tokens)
     _tell_finding(found, endpoint, pool.model, bus)
 
@@ -111,7 +111,7 @@ async def settle_mode(
 def _explained(
     error: ProviderError | StoppedError, settings: Settings, endpoint: Endpoint, request: Request
 ) -> PairmillError:
-    """Why a start ends at its first call, and what may be done about it."""
+    """Describe why a start fails at its first call, and what to do about it."""
     line = f"{endpoint.place}: {error}"
     is_refused = isinstance(error, ProviderError) and error.kind.meaning.ends_start
     hint = address_hint(endpoint, error) or refusal_hint(endpoint, error)
@@ -124,7 +124,7 @@ def _explained(
 
 
 def _on_silence(timeout_s: float, request: Request) -> str:
-    """Say what may help if nothing comes: some servers never start what they cannot hold."""
+    """Suggest a remedy if no answer comes: some servers never start requests that are too large."""
     tokens = prompt_chars(request.prompt) // _CHARS_PER_TOKEN
     most = request.prompt.sampling.max_tokens
     return (
@@ -140,7 +140,7 @@ _CHARS_PER_TOKEN = 4
 def make_scout(
     admission: Admission, stop: Stop, bus: Bus, policy: RetryPolicy = AT_PROBE
 ) -> Client:
-    """Asks the questions that are no chunk's, and is not patient."""
+    """Sends probes, with little patience."""
     return Client(
         admission,
         InFlight(stop),
@@ -155,9 +155,9 @@ def make_scout(
 async def is_well(
     recipe: Recipe, room: AnswerTokens, scout: Client, sends: ProbeSends | None, model: str
 ) -> bool:
-    """Ask a recipe's question about a made-up passage; whether the model answered it.
+    """Ask a recipe's question about a made-up passage; return whether the model answered.
 
-    Each time it is another question: the one before may have been billed in vain.
+    Each probe is a different question, since the previous one may have been billed.
     """
     question = await make_question(recipe, model, ProbeSends.fresh_variant())
     if question is None:
@@ -221,7 +221,7 @@ class _OnePool:
 
 
 class _Impatience:
-    """Reports once, in the first seconds, why nothing is happening yet."""
+    """Reports once, within the first seconds, why nothing is happening yet."""
 
     def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
         self._bus = bus

@@ -1,4 +1,4 @@
-"""Turns batches of chunks into work: new units, each once, with their bought answers."""
+"""Turns batches of chunks into work: new units, each once, with their stored answers."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["Reader", "UnitBatch", "Work"]
 
 
 class Work(Struct, frozen=True):
-    """A unit to be done, and what was asked for it before.
+    """A unit to do, and what was asked for it before.
 
     Attributes:
         unit: Its id.
-        chunk: What it works on.
-        answers: Call id to answer, of those that it or a sister already has; grows while it works.
-        sends: Call id to sends that may have been billed and brought no answer; likewise.
+        chunk: Its chunk.
+        answers: Call id to answer, of calls that it or a related unit has made; grows during work.
+        sends: Call id to number of sends that may have been billed without an answer; likewise.
     """
 
     unit: str
@@ -46,11 +46,11 @@ class UnitBatch:
     """Result of one poll of the input.
 
     Attributes:
-        work: Units to be done.
-        known: Chunks whose unit is finished, or under way, already.
-        notes: What the intake reported meanwhile.
-        documents: How many documents it read.
-        pairs: For each finished unit its document's id and how many pairs it gave.
+        work: Units to do.
+        known: Number of chunks whose unit is already finished or in progress.
+        notes: Reports of the intake.
+        documents: Number of documents read.
+        pairs: Document id and number of pairs of each finished unit.
     """
 
     work: list[Work]
@@ -63,7 +63,7 @@ class UnitBatch:
 class Reader:
     """Takes batches from the intake and looks them up in the ledger.
 
-    It is plain synchronous code for a worker thread. ``done_with`` is called from the event loop.
+    Synchronous code for a worker thread; ``done_with`` is called from the event loop.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Reader:
         only: frozenset[str] | None = None,
         marks: FollowMarks | None = None,
     ) -> None:
-        """With ``only``, units that are not in it are passed over as if they were known.
+        """With ``only``, all other units are skipped as if they were finished.
 
-        ``marks`` learn how far a followed input is worked on.
+        ``marks`` track how far a followed input is done.
         """
         self._portions = iter(portions)
         self._unit_of = digest_with(recipe.identity)
@@ -86,17 +86,17 @@ class Reader:
         self._active: set[str] = set()
 
     def next_batch(self) -> UnitBatch | None:
-        """Read on; None at the end of the input.
+        """Return the next batch; None at the end of the input.
 
         Raises:
             InputError: The input as a whole cannot be read.
-            StoppedError: The process that reads is gone.
+            StoppedError: The reading process has ended.
         """
         portion = next(self._portions, None)
         if portion is None:
             return None
-        # The set is looked at before the ledger: a unit leaves it only after its commit, so one
-        # that is in neither was never begun.
+        # The set is checked before the ledger: a unit leaves it only after its commit, so one
+        # that is in neither was never started.
         fresh: dict[str, Packed] = {}
         for packed in portion.chunks:
             unit = self._unit_of(packed[0])
@@ -122,7 +122,7 @@ class Reader:
         return UnitBatch(work, known_count, portion.notes, portion.documents, pairs)
 
     def done_with(self, unit: str) -> None:
-        """Forget a unit whose outcome is committed."""
+        """Remove a unit whose outcome is committed."""
         self._active.discard(unit)
         if self._marks is not None:
             self._marks.end(unit)

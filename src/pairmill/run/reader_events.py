@@ -21,7 +21,7 @@ __all__ = ["SkippedLog", "tell"]
 
 
 def tell(note: Note, bus: Bus) -> None:
-    """Tell whoever watches of one piece of input."""
+    """Emit the event of one note."""
     if note.fate is InputFate.NOTICE:
         bus.emit(Notice(text=f"{note.source}: {note.reason} {note.detail}".rstrip()))
     else:
@@ -40,13 +40,13 @@ def tell(note: Note, bus: Bus) -> None:
 class SkippedLog:
     """Lists each piece of input that this start cannot use, as JSON lines.
 
-    Fields are ``source``, ``reason`` (a few stable words), ``detail`` and ``fate`` (``skipped``:
-    no document came of it; ``dropped``: its document has nothing to work on, or repeats another;
-    ``repeated``: some of its chunks do). Each start writes the file anew, unless it goes on with an
-    input that it follows. A disk that is full costs lines here, never the run.
+    Fields are ``source``, ``reason`` (a few stable words), ``detail`` and ``fate`` (``skipped``: it
+    gave no document; ``dropped``: its document is unusable or repeats another; ``repeated``: some
+    of its chunks do). Each start rewrites the file, except when following an input. A full disk
+    loses lines here, but does not end the run.
 
     Attributes:
-        count: Pieces that were named, but for duplicates: what they say is used.
+        count: Pieces that were listed, except duplicates, whose content is used.
     """
 
     def __init__(self, path: Path, *, goes_on: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Makes the pools of a run ready: available ones begin, the others join later."""
+"""Prepares the pools of a run: available ones start, the others join later."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["Readiness"]
 
 _GRACE_S = 5.0  # for the others, once the first pool is ready
-_FIRST_S = 30.0  # until a pool that is not there is looked for again: doubling
+_FIRST_S = 30.0  # until an unavailable pool is tried again: doubling
 _LONGEST_S = 300.0
 
 
 class Readiness:
-    """Several pools that are being made ready at the same time.
+    """Several pools that are prepared concurrently.
 
     Args:
         stations: All pools.
-        router: Asks none of them before it is ready.
-        prepare: Makes one ready; raises `ConfigError` or `StoppedError`.
+        router: Uses no pool before it is ready.
+        prepare: Prepares one pool; raises `ConfigError` or `StoppedError`.
         bus: For notices.
     """
 
@@ -50,7 +50,7 @@ class Readiness:
         router.unready = frozenset(station.pool.name for station in stations)
 
     async def look_for(self, station: Route) -> None:
-        """Look for one pool until it is there."""
+        """Try one pool until it is available."""
         name, wait_s = station.pool.name, _FIRST_S
         while True:
             try:
@@ -66,11 +66,11 @@ class Readiness:
             wait_s = min(_LONGEST_S, 2.0 * wait_s)
 
     async def wait(self) -> None:
-        """Return when a pool is ready, and the others had a little time to become so.
+        """Return once a pool is ready, and the others had a little time.
 
         Raises:
-            ConfigError: One of them cannot be used as it is set up.
-            StoppedError: None of them is there.
+            ConfigError: The configuration of a pool is unusable.
+            StoppedError: None of them is available.
         """
         usual = {it.pool.name for it in self._stations if not it.pool.is_escalation}
         while not self._ready & usual and not usual <= self._failed.keys():

@@ -1,4 +1,4 @@
-"""Context of a run's recipes: the canary, the cap on repeats, and remembered values."""
+"""Context for a run's recipes: the canary, the cap on repeats, and stored values."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["ON_TRIAL", "CanaryGuard", "Repeats"]
 
 ON_TRIAL = 100  # chunks that may be paid for before the canary has judged the first 50
-_COUNTED = 65_536  # instructions whose repeats are counted, the latest ones: about 8 MB
+_COUNTED = 65_536  # latest instructions whose repeats are counted: about 8 MB
 
 
 class Repeats:
-    """Counts instructions in bounded memory: the least recently seen is forgotten."""
+    """Counts instructions in bounded memory, dropping the least recently seen."""
 
     def __init__(self, most: int | None, counted: int = _COUNTED) -> None:
-        """Admit each instruction ``most`` times; any number of times where None."""
+        """Admit each instruction ``most`` times; None: without limit."""
         self._most = most
         self._counted = counted
         self._counts: OrderedDict[int, int] = OrderedDict()
 
     def admit(self, instruction: str) -> bool:
-        """Return whether it may come once more. Case, spacing and punctuation do not matter."""
+        """Return whether an instruction may be used again, ignoring case and punctuation."""
         if self._most is None:
             return True
         name = hash(words(instruction))
@@ -48,13 +48,12 @@ class Repeats:
 
 
 class CanaryGuard:
-    """Checks the pairs of a run, and stops it where they are about nothing.
+    """Checks the pairs of a run, and stops it if they are unrelated to their chunks.
 
-    Where it is given ``checkers`` they judge, in processes of their own.
+    With ``checkers``, pairs are judged in separate processes.
 
-    Until the canary has judged for the first time, no more chunks are handed out than 100 in all
-    that have pairs or may still get some, so that a model that never sees its text is found out
-    before it is paid for more.
+    Until the canary's first verdict, at most 100 chunks that have pairs, or may still get some, are
+    handed out, so that a model that ignores the text is found before much is paid.
     """
 
     def __init__(
@@ -67,7 +66,7 @@ class CanaryGuard:
         limits: CanaryLimits | None = None,
         on_trial: bool = True,
     ) -> None:
-        """Take what a fall of the canary stops; ``on_trial`` is False where nothing is checked."""
+        """Create it; ``stop`` ends the run, and ``on_trial`` is False if nothing is checked."""
         self.stop = stop
         self.memory = memory
         self.checkers: Checkers | None = None
@@ -85,7 +84,7 @@ class CanaryGuard:
         return not self._judged
 
     async def check(self, job: CheckJob) -> list[Verdict]:
-        """Have a chunk's pairs judged, and show them to the canary before any is dropped."""
+        """Judge a chunk's pairs, and show them to the canary before any is dropped."""
         checkers = self.checkers
         reply = self.judge(job) if checkers is None else await checkers.check(job)
         if reply.sighting is not None:
@@ -97,7 +96,7 @@ class CanaryGuard:
         return judge(job, self._comparer)
 
     def see(self, sighting: Sighting) -> None:
-        """Show the canary a chunk's pairs; if it falls, the run stops and says what it saw."""
+        """Show the canary a chunk's pairs; if it fails them, stop the run and say why."""
         self._with_pairs += bool(sighting.instructions)
         window = self._canary.add(sighting)
         if window is None:
@@ -110,31 +109,31 @@ class CanaryGuard:
     def conclude(self) -> str:
         """Return the canary's verdict at the end of a run that it did not stop; "" if all is well.
 
-        Of a run of less than 50 chunks that is all it says; see ``Canary.conclude``.
+        It is the only verdict on a run of less than 50 chunks; see ``Canary.conclude``.
         """
         window = self._canary.conclude()
         return window.problem or "" if window else ""
 
     def admit(self, instruction: str) -> bool:
-        """Return whether one more pair may have this instruction."""
+        """Return whether another pair may have this instruction."""
         return self._repeats.admit(instruction)
 
     def recall(self, name: str) -> str | None:
-        """Return what the run folder keeps under a name."""
+        """Return the value stored under a name in the run folder."""
         return self.memory.get(name)
 
     def remember(self, name: str, value: str) -> None:
-        """Keep a value in the run folder."""
+        """Store a value in the run folder."""
         self.memory.set(name, value)
 
     def listen(self, _event: UnitFinished | UnitSuspended) -> None:
-        """Take note of a unit that ended."""
+        """Count a unit that ended."""
         if not self._judged:
             self._begun -= 1
             self._moved.set()
 
     async def hand_out(self) -> None:
-        """Return when one more chunk may be handed out, and count it."""
+        """Wait until another chunk may be handed out, and count it."""
         while not self._judged and self._begun and self._with_pairs + self._begun >= ON_TRIAL:
             self._moved = anyio.Event()
             await self._moved.wait()

@@ -1,7 +1,7 @@
-"""The copy of a recipe in a run folder, and later changes of the recipe.
+"""Keeps a copy of the recipe in the run folder, and detects later changes.
 
-``.run/recipe/`` holds the recipe file as ``recipe.yaml``, with the files that it draws from, and
-``recipe.json``: the name and version of the recipe, and the digest of a Python recipe's text.
+``.run/recipe/`` holds the recipe file as ``recipe.yaml``, the files that it draws from, and
+``recipe.json`` with the name and version of the recipe and the digest of a Python recipe's source.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_NAMED = 5
 
 
 def copies_in(folder: RunFolder) -> Path:
-    """Return where a folder keeps its recipe."""
+    """Return the path of a folder's recipe."""
     return folder.state / "recipe"
 
 
@@ -51,12 +51,12 @@ def notice_of_copy(recipe: Recipe, folder: RunFolder, given: str) -> str:
 
 
 def check_copy(folder: RunFolder, recipe: Recipe, *, accept_change: bool) -> str:
-    """Refuse to go on with a recipe whose text is not the one that the folder was begun with.
+    """Refuse a recipe whose text is not the one that the folder was begun with.
 
-    Returns a notice where that was accepted; "" where nothing changed.
+    Returns a notice if the change was accepted; "" if there is none.
 
     Raises:
-        ChangedError: It is another text, and ``accept_change`` is False; names what differs.
+        ChangedError: The text differs, and ``accept_change`` is False; names the difference.
     """
     change = _change(folder, recipe)
     if change is None:
@@ -67,7 +67,7 @@ def check_copy(folder: RunFolder, recipe: Recipe, *, accept_change: bool) -> str
 
 
 def keep_copy(folder: RunFolder, recipe: Recipe) -> None:
-    """Keep the recipe in the folder, if it is not there already.
+    """Copy the recipe into the folder, unless it is there already.
 
     Raises:
         StorageError: The disk refused.
@@ -113,7 +113,7 @@ def _change(folder: RunFolder, recipe: Recipe) -> _Change | None:
     note = _read_note(folder)
     before = str(note.get("version", ""))
     if note.get("name") != recipe.name:
-        return None  # another recipe: the settings say so
+        return None  # a different recipe, which the settings show
     if recipe.origin is not None:
         old = _read_copy(folder)
         if old is None or old.digest == recipe.origin.digest:
@@ -136,7 +136,7 @@ def _read_copy(folder: RunFolder) -> RecipeFile | None:
     try:
         return read_recipe_file(copies_in(folder) / COPY)
     except PairmillError:
-        return None  # of another version's form: its identity still tells
+        return None  # in another version's format; its identity is compared instead
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -31,17 +31,17 @@ __all__ = ["adopt", "recover"]
 
 
 def recover(path: Path) -> list[str]:
-    """Rebuild a folder's ledger from its shards and rejects, and whatever the old one still gives.
+    """Rebuild a folder's ledger from its shards, its rejects, and what is left of the old one.
 
-    A ledger that is whole and in step with the shards is left as it is. Pairs that stand in shards
-    stay, once each, and count as done. Paid answers that stood in the ledger alone
-    are kept as far as they can be read, and are lost otherwise.
+    A ledger that is intact and matches the shards is left alone. Pairs in shards are kept, once
+    each, and count as done. Paid answers that only the ledger holds are kept as far as they can be
+    read.
 
     Returns:
-        Plain lines that say what was found.
+        Lines for people that say what was found.
 
     Raises:
-        FolderError: There is no run folder, a newer pairmill made it, or another process works in
+        FolderError: It is not a run folder, a newer pairmill made it, or another process works in
             it.
         StorageError: The disk refused; the same command goes on.
     """
@@ -69,7 +69,7 @@ def recover(path: Path) -> list[str]:
 
 
 def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
-    """Give a folder that came without its ``.run/`` a ledger made from its shards.
+    """Build a ledger from its shards for a folder that came without its ``.run/``.
 
     Args:
         folder: Locked.
@@ -77,7 +77,7 @@ def adopt(folder: RunFolder, settings: Settings, identity: str) -> list[str]:
         identity: Of its recipe.
 
     Returns:
-        Plain lines that say what was found.
+        Lines for people that say what was found.
 
     Raises:
         ChangedError: Its pairs were made with other settings, and ``accept_change`` is False.
@@ -97,7 +97,7 @@ def _rebuild(folder: RunFolder, identities: tuple[str, ...], *, strict: bool = F
 
 
 def _settings(folder: RunFolder) -> Settings | None:
-    """Return the settings of the last start; None if they cannot be read."""
+    """Return the settings of the last start; None if they are unreadable."""
     with suppress(OSError, ValidationError):
         return Settings.model_validate_json(folder.resolved.read_bytes())
     with suppress(OSError, orjson.JSONDecodeError, ConfigError):
@@ -114,7 +114,7 @@ def _settings(folder: RunFolder) -> Settings | None:
 
 
 def _mend_settings(folder: RunFolder, settings: Settings | None) -> list[str]:
-    """Write the settings that decide what the pairs are anew, where they cannot be read."""
+    """Rewrite the settings that determine the pairs, if they are unreadable."""
     with suppress(OSError, orjson.JSONDecodeError):
         document = orjson.loads(folder.settings.read_bytes())
         if isinstance(document, dict) and isinstance(document.get("settings"), dict):

@@ -1,4 +1,4 @@
-"""``pairmill retry``: asks again about tombstones, and nothing else."""
+"""``pairmill retry``: retries rejected units, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = ["RetryRequest", "begun", "prepare"]
 
 @dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """Tombstones to lift, and the model to ask instead of the run's own.
+    """Rejected units to retry, and the settings for that.
 
     Attributes:
-        begun: The settings that the folder was begun with, which stay its own.
-        reason: Of the chunks; None: of any reason.
-        units: The ids of these chunks' units, where there is a reason.
+        begun: Settings that the folder was begun with; it keeps them.
+        reason: Reason of the rejection; None: any.
+        units: Ids of the units with this reason, if one is given.
     """
 
     begun: Settings
@@ -47,15 +47,15 @@ class RetryRequest:
 def prepare(
     path: Path, *, reason: str | None = None, model: str | None = None
 ) -> tuple[Settings, RetryRequest, Path | None]:
-    """Find out how to ask again for a folder's tombstones.
+    """Find out how to retry a folder's rejected units.
 
     Returns:
-        The settings to run with; what to ask again; and the working directory that the inputs'
-        names are relative to, where that is known.
+        The settings to run with; what to retry; and the working directory that the inputs' names
+        are relative to, if known.
 
     Raises:
-        FolderError: There is no run folder, or its settings cannot be read.
-        UsageError: No chunk without a pair was rejected for the reason.
+        FolderError: It is not a run folder, or its settings cannot be read.
+        UsageError: No chunk without a pair was rejected for this reason.
     """
     folder = read_folder(path)
     settings = begun(folder)
@@ -63,7 +63,7 @@ def prepare(
     changes = {
         "model": model or settings.model,
         "pools": tuple(pool for pool in settings.pools if model in {None, pool.model}),
-        "recipe": settings.recipe_name,  # another model does not choose another recipe
+        "recipe": settings.recipe_name,  # a different model does not select a different recipe
         "limit": None,
         "limit_per_document": None,
         "accept_change": False,
@@ -96,9 +96,9 @@ def begun(folder: RunFolder) -> Settings:
 
 
 def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | None:
-    """Return the units to ask again for a reason, of a chunk or a pair; None: all tombstones.
+    """Return the units to retry for a reason; None: all rejected ones.
 
-    A chunk that gave other pairs stays as it is: those stand in a shard.
+    A chunk with other pairs is not retried, since those are in a shard.
     """
     with folder.read_ledger() as lookup:
         totals, shards, pending = lookup.totals(), lookup.shards(), lookup.reopened()
@@ -117,25 +117,35 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
             " other pairs; retry only asks again about chunks without a pair"
         )
     reasons = Counter(counts.rejected) + Counter(counts.empty_reasons) + Counter(counts.dropped)
-    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common()) or "none"
-    wanted = "no chunk was rejected" if reason is None else f"nothing was rejected as '{reason}'"
-    raise UsageError(f"{folder.path}: {wanted}; there is: {there}")
+    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common())
+    if not there:
+        raise UsageError(
+            f"{folder.path}: nothing to ask again: no chunk was rejected, and no pair dropped"
+        )
+    if reason is None:
+        raise UsageError(
+            f"{folder.path}: no chunk was rejected; to ask chunks again for another reason, name"
+            f" it with --reason; there is: {there}"
+        )
+    raise UsageError(
+        f"{folder.path}: nothing was rejected as '{plain(reason, 40)}'; there is: {there}"
+    )
 
 
 class _Line(NamedTuple):
-    """A line of ``rejected/``: its chunk, and whether it is about one pair only."""
+    """A line of ``rejected/``: its chunk, and whether it concerns a single pair."""
 
     chunk: str
     is_pair: bool
 
 
 def _units_with(folder: RunFolder, shards: Sequence[ShardRecord], reason: str) -> dict[str, _Line]:
-    """Unit to the line in ``rejected/`` that gives a reason for it.
+    """Return unit to the line in ``rejected/`` with its reason.
 
-    Of a chunk that was asked again only the last answers count.
+    Of a retried chunk, only the last answers count.
     """
     found: dict[str, _Line] = {}
-    closed: set[str] = set()  # the line that ends a unit's answers was read
+    closed: set[str] = set()  # end of a unit's answers
     for line in read_lines(folder, shards, "rejected"):
         row = orjson.loads(line)
         unit = row["id"]

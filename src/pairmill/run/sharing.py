@@ -1,4 +1,4 @@
-"""A run's part of a quota and a purse that several share: asks for it, and keeps to it."""
+"""Leases a run's part of a shared quota and budget, and keeps to it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import time
 import uuid
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.to_thread import run_sync
 
+from pairmill.clock import slept_s
 from pairmill.errors import ConfigError, PairmillError, StorageError
 from pairmill.events import Notice
 from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, want_of
-from pairmill.share.objects import open_shared
+from pairmill.share.places import open_shared
 from pairmill.share.record import Money, decode, encode
 
 if TYPE_CHECKING:
@@ -36,17 +37,17 @@ __all__ = ["Sharing", "held_to_share", "open_sharing"]
 
 _LOOK_S = 0.25
 _TRIES = 12
-_TELL_S = 10.0  # without the object, until people are told
-_LEAST_PAUSE_S = 2.0  # that is worth telling the others
-_JUMP_S = 1.0  # of the time that a machine slept
+_TELL_S = 10.0  # without the object before a notice
+_LEAST_PAUSE_S = 2.0  # for it to be worth telling the others
+_JUMP_S = 1.0  # of the time that a machine was suspended
 
 
 async def open_sharing(
     settings: Settings, folder: RunFolder, budget: Budget, bus: Bus
 ) -> Sharing | None:
-    """Open what the settings name; None: nothing is shared.
+    """Open the shared object that the settings name; None if nothing is shared.
 
-    From then on nothing may be spent until it was leased.
+    From then on nothing is spent without a lease.
 
     Raises:
         ConfigError: It cannot be used.
@@ -64,7 +65,7 @@ async def open_sharing(
 
 @asynccontextmanager
 async def held_to_share(sharing: Sharing | None, pools: Pools, stop: Stop) -> AsyncIterator[None]:
-    """Keep the gates of all pools to their parts for as long as the block runs."""
+    """Keep the gates of all pools within their leases while the block runs."""
     if sharing is None:
         yield
         return
@@ -81,7 +82,7 @@ class Sharing:
     def __init__(
         self, shared: SharedObject, account: str, budget: Budget, bus: Bus, where: str
     ) -> None:
-        """Take what was opened; see `open_sharing`."""
+        """Created by `open_sharing`."""
         self._shared = shared
         self._account = account
         self._budget = budget
@@ -99,11 +100,11 @@ class Sharing:
         self._per_s = Money()
         self._next_at = self._urgent_at = 0.0
         self._lost_since: float | None = None
-        self._slept_s = _slept_s()
+        self._slept_s = slept_s()
         self._apply_money(Money(), may_grow=True)
 
     def take(self, pools: Pools) -> None:
-        """Hold the gates of all pools until there is a part for them."""
+        """Hold the gates of all pools until they have a lease."""
         self._pools = pools
         for pool in pools.alive:
             scope = pool.scope or pool.name
@@ -121,9 +122,9 @@ class Sharing:
         )
 
     async def run(self, stop: Stop) -> None:
-        """Renew the part again and again, until cancelled; then give it back.
+        """Renew the lease until cancelled, then give it back.
 
-        A fault of the settings (other caps than the others have) ends the run.
+        A configuration error (caps that differ from those of other runs) ends the run.
         """
         try:
             while True:
@@ -140,13 +141,13 @@ class Sharing:
                 await self._leave()
 
     async def _step(self) -> None:
-        """Look whether there is something to do, and do it."""
+        """Do what is due now."""
         now = time.monotonic()
-        slept_s = _slept_s()
-        if slept_s - self._slept_s > _JUMP_S:  # nothing holds that was leased before
+        asleep_s = slept_s()
+        if asleep_s - self._slept_s > _JUMP_S:  # earlier leases are void
             self._apply_shares({}, float("-inf"))
             self._next_at = now
-        self._slept_s = slept_s
+        self._slept_s = asleep_s
         is_urgent = self._budget.wanted != (0, 0) and now >= self._urgent_at
         if now < self._next_at and not is_urgent:
             return
@@ -157,14 +158,14 @@ class Sharing:
             epochs = {scope: gate.control.epoch for scope, gate in self._gates.items()}
             plan = self._member.plan(record, now, self._news(now), self._need(now))
             self._learn(record)
-            self._apply(plan.before)  # no await between the plan and this
+            self._apply(plan.before)  # no await between the plan and here
             if plan.record is None:
                 break
             swap = partial(self._shared.swap, encode(plan.record), token)
             if await run_sync(swap):
                 self._member.written(plan, now)
                 self._apply(plan.after)
-                self._epochs = epochs  # a pause that began during the write is yet to be told
+                self._epochs = epochs  # a pause that began during the write must still be reported
                 break
             await anyio.sleep(self._member.wait_after(attempt, random.random()))  # noqa: S311
         self._lost_since = None
@@ -219,7 +220,7 @@ class Sharing:
         )
 
     def _learn(self, record: ShareRecord) -> None:
-        """Take over what the others found out."""
+        """Apply what the others found out."""
         for scope, seconds in self._member.pauses(record).items():
             self._gates[scope].pause(seconds)
         for scope, gate in self._gates.items():
@@ -260,7 +261,7 @@ class Sharing:
             self._bus.emit(Notice(text=f"{error}; the current lease is used up, then calls wait"))
 
     async def _leave(self) -> None:
-        """Give back what is left, as far as that works."""
+        """Give back what is left, if possible."""
         self._apply_shares({}, float("-inf"))
         spent, held = self._budget.spent, self._budget.reserved
         total = Money(spent.picodollars + held.picodollars, spent.tokens + held.tokens)
@@ -274,9 +275,3 @@ class Sharing:
 
 
 _BY_ANOTHER = " (as another process found that shares it)"
-
-
-def _slept_s() -> float:
-    """Seconds that this machine was suspended, as far as the system tells."""
-    clock: Any = getattr(time, "CLOCK_BOOTTIME", None)
-    return 0.0 if clock is None else time.clock_gettime(clock) - time.monotonic()

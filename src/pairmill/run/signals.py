@@ -1,7 +1,7 @@
-"""SIGINT, SIGTERM and SIGHUP: the first ends a run gently, the second at once.
+"""SIGINT, SIGTERM and SIGHUP: the first stops a run gracefully, the second at once.
 
-Also where the run was ending by itself already (a cap, a refused key): whoever sends the first
-signal wants the gentle end, which is under way.
+This also holds if the run is already ending by itself (a cap, a refused key): the first signal asks
+for the graceful end, which is in progress.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["listen"]
 
 _APART_S = 0.5
-"""Signals that are not further apart are one: GNU ``timeout``, systemd and supervisors signal the
+"""Signals within this time count as one: GNU ``timeout``, systemd and supervisors signal the
 process and its group, or send SIGTERM and SIGHUP, at about the same moment."""
 
 
@@ -40,7 +40,7 @@ async def listen(stop: Stop, bus: Bus) -> None:
                 if first_at_s is not None:
                     if now_s - first_at_s < _APART_S:
                         continue
-                    os._exit(EXIT_RESUMABLE)  # the journal is safe at every moment
+                    os._exit(EXIT_RESUMABLE)  # the journal is always consistent
                 first_at_s = now_s
                 name = signal.Signals(number).name
                 stop.request(f"stopped by {name}", EXIT_RESUMABLE)

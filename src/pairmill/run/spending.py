@@ -1,9 +1,9 @@
-"""What a run may spend and has spent, stored in its folder between starts.
+"""Tracks what a run may spend and has spent, across starts.
 
-The ledger holds what every call was charged. The record beside it holds what was spent and the
-worst of what was in flight when it was written, a few times a second. After a kill, whatever the
-record has over the ledger went with calls whose answers were lost: it is entered in the ledger, as
-money that may have been spent, and counts against the caps.
+The ledger holds the charge of every call. A record beside it, written a few times a second, holds
+what was spent plus the worst case of all calls in flight. After a kill, the excess of the record
+over the ledger belongs to calls whose answers were lost: it is entered in the ledger as money that
+may have been spent, and counts against the caps.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Spending:
     """A budget, and its record in the folder.
 
     Attributes:
-        lost: What an earlier start may have spent without the ledger's knowing; None: nothing.
+        lost: What an earlier start may have spent beyond the ledger; None: nothing.
     """
 
     budget: Budget
@@ -43,9 +43,9 @@ class Spending:
     lost: PricedUsage | None = None
 
     def write(self, *, over: bool = False) -> None:
-        """Record what is spent; with ``over`` nothing is in flight any more.
+        """Write the record; ``over``: nothing is in flight any more.
 
-        Where nothing is capped there is nothing to record: nothing is reserved then.
+        Without caps nothing is reserved, and nothing is recorded.
 
         Raises:
             StorageError: The disk refused.
@@ -71,12 +71,12 @@ def open_spending(
 
     Args:
         settings: The caps.
-        models: Every model that a pool asks, and its price.
-        prices: For models that are asked besides, such as a judge's.
+        models: Every model of a pool, and its price.
+        prices: Price table for other models, such as a judge's.
         folder: Its ledger, and the record.
 
     Raises:
-        ConfigError: There is a cap in dollars, and a model whose price nobody knows.
+        ConfigError: There is a cap in dollars, and a model without a known price.
     """
     caps = Caps(
         picodollars=None if settings.max_usd is None else pico(settings.max_usd),
@@ -105,7 +105,7 @@ def open_spending(
 
 
 def _without_pool(settings: Settings) -> set[str]:
-    """Models that are asked besides the pools' own."""
+    """Return the models that are asked besides those of the pools."""
     judge = settings.judge_model if settings.judge != "off" else None
     other = settings.preference_model if settings.preference != "off" else None
     verifier = settings.verify_model if settings.verify != "off" else None

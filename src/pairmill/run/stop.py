@@ -17,7 +17,7 @@ class Stop:
     """A request to stop; only the first one, with its reason, has an effect.
 
     Attributes:
-        is_requested: Whether no new call may be sent.
+        is_requested: True once no new call may be sent.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Stop:
         self._event = anyio.Event()
 
     def request(self, reason: str, exit_code: int = EXIT_RESUMABLE) -> None:
-        """End the run: nothing new is begun, calls in flight get their grace period."""
+        """End the run: nothing new is started, calls in flight get their grace period."""
         if not self.is_requested:
             self.is_requested = True
             self.reason = reason
@@ -35,5 +35,5 @@ class Stop:
             self._event.set()
 
     async def wait(self) -> None:
-        """Return once a stop was asked for."""
+        """Wait until a stop is requested."""
         await self._event.wait()

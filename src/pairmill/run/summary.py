@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ _PER = 1000
 
 
 def fitting_formats(recipe: Recipe) -> tuple[str, ...]:
-    """Return the export formats that hold a recipe's rows, one per kind, the first one first.
+    """Return the export formats that can hold a recipe's rows, best one first.
 
     For a recipe in Python, which does not say what it writes: ``messages``.
     """
@@ -46,21 +47,21 @@ class Summary:
 
     Attributes:
         exit_code: 0 done, 1 no pair was written, 75 stopped and resumable, 78 bad config.
-        reason: One plain line where the exit code is not 0.
-        asked: Whether there was anything new to ask the model.
-        chunks: Chunks seen in this start.
+        reason: One line, if the exit code is not 0.
+        asked: True if there was anything new to ask the model.
+        chunks: Chunks read in this start.
         pairs: Pairs in the folder, those of earlier starts included.
-        warning: What is wrong with the pairs of this start, as far as so few can tell.
+        warning: Problems with the pairs of this start; "" if there are none.
         counts: What became of documents, chunks and pairs, over all starts.
         new_pairs: Pairs of this start.
-        usd: Dollars that all starts were charged; None where no price is known.
-        usd_in_doubt: Dollars that calls may have cost whose end is not known.
+        usd: Dollars that all starts were charged; None if a price is unknown.
+        usd_in_doubt: Dollars that calls with an unknown end may have cost.
         calls: Calls that were paid for, in all starts.
         prompt_tokens: Of these calls.
         completion_tokens: Likewise.
-        seconds: How long this start took.
-        cap: Name of the setting that ended the run (``max_usd`` ...); "" where none did.
-        formats: Training formats that hold its rows; see ``fitting_formats``.
+        seconds: Duration of this start.
+        cap: Name of the setting that ended the run (``max_usd`` ...); "" if none did.
+        formats: Training formats that can hold its rows; see ``fitting_formats``.
     """
 
     folder: Path
@@ -80,6 +81,10 @@ class Summary:
     seconds: float = 0.0
     cap: str = ""
     formats: tuple[str, ...] = ("messages",)
+
+    @property
+    def _has_earlier(self) -> bool:
+        return self.pairs > self.new_pairs or not self.asked
 
     @property
     def rejected(self) -> int:
@@ -103,11 +108,11 @@ class Summary:
 
     @property
     def skipped_input(self) -> Path:
-        """File that lists each piece of input which this start could not use."""
+        """File that lists all input that this start could not use."""
         return self.folder / "skipped.jsonl"
 
     def lines(self) -> list[str]:
-        """Return the final lines for people: sums, warnings, how it ended, and next steps."""
+        """Return the final lines for people: totals, warnings, how it ended, and next steps."""
         warnings = [f"warning: {self.warning}"] if self.warning else []
         return [*self._sums(), *warnings, *self.ending(), *self._next()]
 
@@ -116,26 +121,26 @@ class Summary:
         if counts is None or not counts.ended:
             return []
         cost = [("cost", self._cost())] if self.calls else []
+        took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost)]
+        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost, *took)]
 
     def _cost(self) -> str:
         tokens = (
             f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens in {self.calls:,} calls"
         )
-        time = duration(self.seconds)
         if self.usd is None:
-            return f"{tokens}, no price known; {time}"
+            return f"{tokens}, no price known"
         each = f", ${self.usd / self.pairs * _PER:,.2f} per 1,000 pairs" if self.pairs else ""
         doubt = (
             f" (and at most ${self.usd_in_doubt:,.4f} for calls whose end or count is not known)"
             if self.usd_in_doubt >= 5e-5  # noqa: PLR2004 (what four places show)
             else ""
         )
-        return f"${self.usd:,.4f}{doubt}{each}; {tokens}; {time}"
+        return f"${self.usd:,.4f}{doubt}{each}; {tokens}"
 
     def ending(self) -> list[str]:
-        """Describe how it ended, in one line."""
+        """Describe in one line how it ended."""
         told = f"{self.pairs:,} pairs in {self.folder}"
         if self.exit_code == EXIT_DONE:
             if self.asked:
@@ -146,16 +151,25 @@ class Summary:
             return [f"{line}; mend that, and the same command goes on"]
         if self.exit_code != EXIT_RESUMABLE:
             return [line]
-        if self.cap:  # the reason says what to raise
+        if self.cap:  # the reason names the cap to raise
             return [line]
         return [f"{line}; the same command goes on"]
 
     def _next(self) -> list[str]:
         if self.exit_code != EXIT_DONE or not self.pairs:
             return []
-        place = plain(str(self.folder))
-        commands = [f"pairmill show {place}", f"pairmill report {place}"]
+        place = plain(shlex.quote(str(self.folder)))
+        commands = [
+            (f"pairmill show {place}", "a few pairs beside their text"),
+            (f"pairmill report {place}", "a page with a verdict, figures and pairs"),
+        ]
         if self.counts is not None and self.counts.rejected:
-            commands.append(f"pairmill retry {place}")
-        commands += [f"pairmill export {place} --to {name}" for name in self.formats]
-        return [f"next: {' | '.join(commands)}"]
+            chunks = "chunk" if self.rejected == 1 else "chunks"
+            asks = f"asks about the {self.rejected:,} rejected {chunks} again"
+            commands.append((f"pairmill retry {place}", asks))
+        commands += [
+            (f"pairmill export {place} --to {name}", "the files for a trainer")
+            for name in self.formats
+        ]
+        width = max(len(command) for command, _ in commands)
+        return ["next:", *(f"  {command:<{width}}  {why}" for command, why in commands)]

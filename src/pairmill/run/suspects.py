@@ -1,13 +1,13 @@
-"""Chunks that failed without an answer: held back until it is known whose fault that was.
+"""Holds back chunks that failed without an answer until it is known whose fault that was.
 
-A tombstone is for what a chunk itself has earned. While nobody knows, nothing is written: a chunk
-whose failure cost nothing is asked again, later, and so is one whose request may be billed but once
-more; one that failed for good waits for evidence. Evidence is what becomes of others at the same
-model. Answers to calls that were sent after it failed speak for the server, and it becomes a
-tombstone; others that fail in the same way, now and then, speak for the chunk: it is asked again
-until chance alone cannot be the reason. At the end of a run, where no others come, a question of
-the run's own about a made-up passage is the evidence. A run that is ended since its pool refuses
-everything leaves it open: the next start asks again.
+Only a chunk that is itself at fault gets a tombstone. Until that is known, nothing is written: a
+chunk whose failure cost nothing is retried later, and so is one whose request may be billed only
+again; one that failed for good waits for evidence. Evidence is what happens to other chunks at
+the same model. If calls that were sent after the failure are answered, the server works, and the
+chunk gets a tombstone. If others fail in the same way now and then, the chunk is retried until
+chance alone cannot explain its failures. At the end of a run, when no other chunks come, the
+evidence is a probe about a made-up passage. A run that ends because its pool refuses everything
+leaves the chunk open for the next start.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _EVIDENCE = 3  # answers that speak for the server
 _NOT_ITS_OWN = frozenset({Blame.ACCOUNT, Blame.SETTINGS})
 _LEAST_IF_NOT_ITS_OWN = 3
 _MOST_AGAIN = 30
-_MOST_COUNTED = 6  # failures of one unit that tell of chance
-_CHANCE = 1e-5  # that a chunk is given up for refusals that meet chunks at random
-_SEVERAL = 3  # chunks that fail at the end of a run, and are no accident any more
-_AN_ACCIDENT = 1  # so often a unit is asked again though nothing was answered since
+_MOST_COUNTED = 6  # failures of one unit that count as evidence of chance
+_CHANCE = 1e-5  # probability that a chunk is given up although refusals are random
+_SEVERAL = 3  # chunks failing at the end of a run that are no longer a coincidence
+_AN_ACCIDENT = 1  # retries of a unit although nothing was answered since
 
 
 class Cause(Struct, frozen=True):
@@ -54,7 +54,7 @@ class Cause(Struct, frozen=True):
 
 
 class _Waiting(Struct):
-    """A unit to ask once more, for the n-th time; ``is_billed``: for the last time."""
+    """A unit to retry for the n-th time; ``is_billed``: for the last time."""
 
     at: float
     work: Work
@@ -77,10 +77,10 @@ class Suspects:
 
     Args:
         put: Writes a result.
-        inbox: Takes a unit that is to be asked once more.
-        stop: Asked for where the fault is not the chunks'.
-        is_well: Asks a model a question that is not at fault, and says whether it was answered.
-            Asked where no answers to others tell, and chunks were answered before.
+        inbox: Takes units to retry.
+        stop: Requested if the chunks are not at fault.
+        is_well: Sends a probe to a model, and returns whether it was answered. Used if there is no
+            other evidence, and chunks were answered before.
     """
 
     def __init__(
@@ -106,11 +106,11 @@ class Suspects:
         self._asked_again: dict[str, int] = {}  # by unit
 
     def set_aside(self, work: Work, cause: Cause, *, billed_sends: int) -> bool:
-        """Return whether to ask a failed unit once more, later; if so, keep it for that.
+        """Return True if a failed unit will be retried later, and keep it for that.
 
-        Not where the server named the chunk itself, or where it was done so often already that the
-        failures of others do not explain it. A request that may have been billed is sent once more,
-        and so is the next of the same unit.
+        Not if the server blamed the chunk itself, or after so many retries that the failures of
+        others do not explain it. A request that may have been billed is sent again, and so is
+        the next one of the same unit.
         """
         if cause.kind is Kind.CHUNK or billed_sends >= MOST_BILLED:
             return False
@@ -125,7 +125,7 @@ class Suspects:
         return True
 
     def _failures_of_others(self, work: Work, cause: Cause) -> int:
-        """Count the failures of this kind, this one included, and return those of other units."""
+        """Count a failure of this kind; return the failures of other units."""
         own = (cause.model, cause.kind, work.unit)
         if self._own[own] < _MOST_COUNTED:
             self._own[own] += 1
@@ -133,12 +133,12 @@ class Suspects:
         return self._failures[cause.model, cause.kind] - self._own[own]
 
     def _most_again(self, cause: Cause, others: int) -> int:
-        """Return how often a unit that failed without being at fault is asked again.
+        """Return how often a unit is retried that failed without being at fault.
 
-        Once, where others do not; a few times for what speaks of the settings or the account, which
-        is no chunk's fault as long as others are answered. Where a share p of the others failed
-        likewise, as often as makes p to that power small. Of each a few failures count, however
-        often it failed: what no server ever answers is no noise.
+        Once, if others do not fail; a few times for failures that concern the settings or the
+        account, which are not the chunk's fault as long as others are answered. If a share p of the
+        others failed likewise, n times such that p ** n is small. Only the first few failures of
+        each unit count: a request that is never answered is not noise.
         """
         least = _LEAST_IF_NOT_ITS_OWN if cause.kind.meaning.blame in _NOT_ITS_OWN else 1
         if not others:
@@ -147,12 +147,12 @@ class Suspects:
         return max(least, min(_MOST_AGAIN, math.ceil(math.log(_CHANCE) / math.log(share)) - 1))
 
     async def take(self, *, is_last: bool = True) -> Work | None:
-        """Return a unit to ask once more, for a worker that has nothing else to do.
+        """Return a unit to retry, for an idle worker.
 
-        Where several failed since the last answer, a request that may be billed is not sent for
-        the last time before a question of our own is answered; nor is a unit asked for the third
-        time, which waits for the end of the input (``is_last``): units that were not asked yet tell
-        more. If that question is not answered, the run is ended, and the next start asks again.
+        If several units failed since the last answer, a request that may be billed is not sent for
+        the last time before a probe was answered. Nor is a unit tried for the third time before the
+        end of the input (``is_last``), since fresh units are better evidence. If the probe is not
+        answered, the run ends, and the next start retries.
         """
         model = next((name for name, waiting in self._waiting.items() if waiting), None)
         if model is None:
@@ -171,7 +171,7 @@ class Suspects:
         return None
 
     async def _is_safe(self, model: str, failed_at: float) -> bool:
-        """Return whether a question of our own was answered after something failed."""
+        """Return whether a probe was answered after a failure."""
         async with self._asking:
             if self._asked_at[model] < failed_at and not self._stop.is_requested:
                 began = time.monotonic()
@@ -180,11 +180,11 @@ class Suspects:
             return self._asked_at[model] >= failed_at
 
     def hold(self, result: UnitResult, cause: Cause) -> None:
-        """Keep a result back until it is known whether it is the chunk's own."""
+        """Hold back a result until it is known whether the chunk is at fault."""
         self._held.append(_Held(time.monotonic(), cause, result))
 
     def listen(self, event: CallAnswered) -> None:
-        """Take note of an answer, for what failed at the same model."""
+        """Use an answer as evidence for units that failed at the same model."""
         model, now = event.asked or event.model, time.monotonic()
         self._answers[model] += 1
         self._answered_at[model] = now
@@ -205,9 +205,9 @@ class Suspects:
                 self._put(held.result)
 
     async def conclude(self, *, has_pairs: bool) -> None:
-        """Decide about what is held at the end of a run, where no more evidence will come.
+        """Decide about all units held at the end of a run, when no more evidence will come.
 
-        If the run is stopped already, all that is held stays open. ``has_pairs``: earlier starts
+        If the run was already stopped, they stay open. ``has_pairs``: earlier starts
         had answers.
         """
         held, self._held = self._held, []
@@ -226,7 +226,7 @@ class Suspects:
                 self._put(it.result)
 
     def _end(self, cause: Cause, count: int) -> None:
-        """Stop the run, since so many chunks in a row got no answer, and nobody else does."""
+        """Stop the run, since many chunks in a row got no answer, and no other did."""
         chunks = "the last chunk" if count == 1 else f"the last {count} chunks"
         advice = "; raise timeout_s" if cause.sentence == _SILENCE else ""
         line = f"{chunks} got no answer: {cause.sentence}{advice}"
@@ -238,7 +238,7 @@ def _is_unknown(held: _Held) -> bool:
 
 
 def _blamed(unknown: list[_Held], *, has_answers: bool) -> _Held | None:
-    """Return the failure that the server, the account or the settings may be to blame for."""
+    """Return the failure that may be caused by the server, the account or the settings."""
     for it in unknown:
         if it.cause.kind.meaning.blame in _NOT_ITS_OWN:
             return it

@@ -1,9 +1,8 @@
-"""Quotas of pairs: in all, or per document.
+"""Targets for pairs, in total or per document.
 
-Chunks are handed out only while they could still be needed, counting what is under way as if it
-gave the most that it can. So a target is passed by less than one chunk's pairs, and near the end
-fewer calls are in flight. How many chunks are tried for it is bounded by ``limit`` and
-``limit_per_document``.
+Chunks are handed out only while they may still be needed, assuming that each chunk in progress
+gives its maximum. So a target is exceeded by less than one chunk's pairs, and near the end fewer
+calls are in flight. ``limit`` and ``limit_per_document`` bound the number of chunks that are tried.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PairTarget", "make_quota"]
 
-MOST_WAITING = 1024  # chunks that wait for what others of their document give
+MOST_WAITING = 1024  # chunks that wait for the results of others of their document
 
 
 @dataclass(slots=True)
@@ -43,7 +42,7 @@ class PairTarget:
     """Decides which units are started, and when.
 
     Attributes:
-        spared: Chunks that were read and not needed.
+        spared: Chunks that were read but not needed.
     """
 
     def __init__(
@@ -55,14 +54,14 @@ class PairTarget:
         accepted: int,
         spare: Callable[[str], None],
     ) -> None:
-        """Take the targets, None for none.
+        """Create it; None: no target.
 
         Args:
             target: Pairs in all.
             per_document: Pairs of each document.
-            most: Pairs that a chunk gives at most.
-            accepted: Pairs that are there from earlier starts.
-            spare: Told the id of each unit that is not needed.
+            most: Maximum pairs of a chunk.
+            accepted: Pairs from earlier starts.
+            spare: Called with the id of each unit that is not needed.
         """
         self._target = target
         self._per_document = per_document
@@ -82,11 +81,11 @@ class PairTarget:
 
     @property
     def missing(self) -> int:
-        """Pairs that are missing to the target in all."""
+        """Pairs still missing to the total target."""
         return max(0, (self._target or 0) - self._accepted)
 
     def listen(self, event: UnitFinished | UnitSuspended) -> None:
-        """Take note of a unit that ended."""
+        """Count a unit that ended."""
         self._under_way -= 1
         pairs = event.pairs if isinstance(event, UnitFinished) else 0
         self._accepted += pairs
@@ -97,14 +96,14 @@ class PairTarget:
         self._moved.set()
 
     def note(self, known: Iterable[tuple[str, int]]) -> None:
-        """Take note of what documents gave in earlier starts: document id and pairs."""
+        """Add pairs of earlier starts: document id and number of pairs."""
         if self._per_document is None:
             return
         for name, pairs in known:
             self._documents.setdefault(name, _Document()).accepted += pairs
 
     async def admit(self, works: Iterable[Work]) -> AsyncIterator[Work]:
-        """Give out those units that are needed, in order but for those that have to wait."""
+        """Yield the units that are needed, in order, except those that must wait."""
         for work in works:
             if self._per_document is None:
                 ready: Iterable[Work] = (work,)
@@ -124,7 +123,7 @@ class PairTarget:
         self._forget()
 
     async def rest(self) -> AsyncIterator[Work]:
-        """Give out what waited, as it comes to be needed."""
+        """Yield waiting units as they become needed."""
         while self._waiting and not self.is_full:
             for one in self._released():
                 if await self._has_room():
@@ -134,7 +133,7 @@ class PairTarget:
                 await self._wait()
 
     async def _has_room(self) -> bool:
-        """Wait until one more unit may be needed; False if none is."""
+        """Wait until another unit may be needed; return False if none is."""
         if self._target is None:
             return True
         while self._accepted + self._under_way * self._most >= self._target:
@@ -156,7 +155,7 @@ class PairTarget:
         return self._released()
 
     def _released(self) -> list[Work]:
-        """Take out of the queues whatever is needed now, and drop what is needed no more."""
+        """Take needed units out of the queues, and drop those that are no longer needed."""
         found: list[Work] = []
         limit = self._per_document or 0
         for document in self._documents.values():
@@ -173,7 +172,7 @@ class PairTarget:
         return found
 
     def _forget(self) -> None:
-        """Forget documents that are over; the last one may have more chunks in the next batch."""
+        """Forget finished documents; the last one may have more chunks in the next batch."""
         for name in list(self._documents)[:-1]:
             if self._documents[name].is_idle:
                 del self._documents[name]
@@ -186,7 +185,7 @@ class PairTarget:
 def make_quota(
     settings: Settings, *, accepted: int, spare: Callable[[str], None]
 ) -> PairTarget | None:
-    """Make the quota that the settings ask for, if any; see ``PairTarget``."""
+    """Make the targets of the settings, if any; see ``PairTarget``."""
     if settings.target_pairs is None and settings.per_document is None:
         return None
     evolves = settings.evolve != "off"

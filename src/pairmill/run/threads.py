@@ -22,10 +22,10 @@ _END_PATIENCE_S = 10.0
 
 
 async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE_S) -> Result:
-    """Run a call in a thread of its own and return what it returns.
+    """Run a call in a daemon thread and return its result.
 
-    Cancelled, it waits for the call a little longer, then leaves it behind: the thread is a daemon,
-    which the end of the process does not wait for either.
+    When cancelled, it waits for the call a little longer, then abandons it: the end of the process
+    does not wait for a daemon thread.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Result] = loop.create_future()
@@ -44,7 +44,7 @@ async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE
             result = call()
         except BaseException as error:  # noqa: BLE001 (raised again where it is awaited)
             failure = error
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(deliver, result, failure)
 
     threading.Thread(target=work, name="pairmill-reader", daemon=True).start()
@@ -54,7 +54,7 @@ async def run_aside(call: Callable[[], Result], *, patience_s: float = _PATIENCE
         with anyio.move_on_after(patience_s, shield=True):
             await asyncio.wait({future})
         if not future.cancel() and not future.cancelled():
-            future.exception()  # looked at, so that nobody complains that it was not
+            future.exception()  # mark the exception as retrieved
         raise
 
 
@@ -64,10 +64,11 @@ async def held_aside(
     *,
     patience_s: float = _END_PATIENCE_S,
 ) -> AsyncIterator[Result]:
-    """Hold what takes long to begin or to end; a thread of its own does both.
+    """Enter and exit a slow context manager in a thread of its own.
 
-    ``make`` is given an event that is set once the block is over, or was cancelled before it began:
-    who is still beginning then should give up. Its end is waited for, for ``patience_s`` at most.
+    ``make`` gets an event that is set once the block is over, or was cancelled before it began: a
+    context manager that is still being entered should then give up. Its exit is awaited for at most
+    ``patience_s``.
     """
     loop = asyncio.get_running_loop()
     begun: asyncio.Future[Result] = loop.create_future()
@@ -75,7 +76,7 @@ async def held_aside(
     over = threading.Event()
 
     def tell(step: Callable[[], None]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(step)
 
     def hold() -> None:
@@ -97,4 +98,4 @@ async def held_aside(
         with anyio.move_on_after(patience_s, shield=True):
             await asyncio.wait({ended})
         if not begun.cancel() and not begun.cancelled():
-            begun.exception()  # looked at, so that nobody complains that it was not
+            begun.exception()  # mark the exception as retrieved

@@ -1,4 +1,4 @@
-"""Watches a run from its first question on: pace, refusals, waits, and what each stage costs."""
+"""Records a run over time: pace, refusals, waits, and the cost of each stage."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = ["RunTimeline"]
 
 _STEP_S = 1.0
 _WRITE_EVERY_S = 3.0
-_MOST_STAGES = 200  # of different names and models; further ones are summed up under ""
+_MOST_STAGES = 200  # stages and models; further ones are summed up under ""
 
 
 class RunTimeline:
-    """Counts one start, beside what the folder keeps of earlier ones.
+    """Records one start, in addition to earlier ones in the folder.
 
     Args:
-        path: Where the folder keeps it.
-        at: When this start began to ask, seconds since the epoch.
+        path: File in the run folder.
+        at: When this start sent its first question, in seconds since the epoch.
     """
 
     def __init__(self, path: Path, at: float) -> None:
@@ -51,13 +51,13 @@ class RunTimeline:
         self._gauges: list[tuple[int, int, bool]] = []
 
     def listen(self, bus: Bus) -> None:
-        """Count events from now on."""
+        """Subscribe to a bus."""
         bus.subscribe(self._count_pairs, UnitFinished)
         bus.subscribe(self._count_answer, CallAnswered)
         bus.subscribe(self._count_failure, CallFailed)
 
     async def watch(self, pools: Pools) -> None:
-        """Look at the pools once a second until cancelled, and write now and then."""
+        """Sample the pools once a second until cancelled, and write periodically."""
         written = looked = time.monotonic()
         while True:
             self.look(pools.gate(pool.name).snapshot() for pool in pools.alive)
@@ -71,7 +71,7 @@ class RunTimeline:
                 self.write()
 
     def look(self, gates: Iterable[Snapshot]) -> None:
-        """Take in what the gates are doing at this moment."""
+        """Sample the state of the gates."""
         found = list(gates)
         self._gauges.append(
             (
@@ -82,7 +82,7 @@ class RunTimeline:
         )
 
     def step(self) -> None:
-        """Close a step; where there are too many, two become one from here on."""
+        """Close a step; if there are too many, merge each two into one from now on."""
         start, gauges = self._start, self._gauges or [(0, 0, False)]
         start.pairs.append(self._pairs)
         start.answers.append(self._answers)
@@ -98,12 +98,12 @@ class RunTimeline:
             _halve(start)
 
     def write(self) -> None:
-        """Keep what was counted so far."""
+        """Write what was counted so far."""
         self._kept.stages = list(self._stages.values())
         write_timeline(self._path, self._kept)
 
     def close(self, ended: str) -> None:
-        """Keep all of it, and how the start ended."""
+        """Write all of it, and how the start ended."""
         self.step()
         self._start.ended = plain(ended, 200)
         self.write()
@@ -138,7 +138,7 @@ class RunTimeline:
 
 
 def _halve(start: StartPace) -> None:
-    """Join each two neighbouring points: counts are added up, gauges averaged."""
+    """Merge each two neighbouring points: counts are added, gauges averaged."""
     if len(start.pairs) % 2:
         return
     for name in ("pairs", "answers", "refused", "failed"):

@@ -1,4 +1,4 @@
-"""Runs a recipe on a few units without keeping anything, to try a prompt."""
+"""Runs a recipe on a few units, to try a prompt; keeps nothing."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = ["try_units"]
 
 
 async def try_units(settings: Settings, count: int, report: Callable[[TriedUnit], None]) -> None:
-    """Ask for the first units of the inputs, one after the other.
+    """Run the recipe on the first units of the inputs, one after the other.
 
     Args:
         settings: All of them; ``output`` is a scratch folder.
         count: How many units.
-        report: Told of each unit as soon as it is done.
+        report: Called with each unit as soon as it is done.
 
     Raises:
         PairmillError: The recipe, the inputs or the endpoint cannot be used.

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["calm_collector", "loop_options", "share_one_heap"]
 
-# Nearly all that a request makes is freed by counting references. A search for cycles after every
-# 700 new objects finds nothing, and goes through what thousands of waiting calls hold.
+# Nearly everything that a request allocates is freed by reference counting. A collection after
+# every 700 new objects finds nothing, and traverses all objects of thousands of waiting calls.
 _THRESHOLD = (50_000, 20, 20)
 _M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 @contextmanager
 def calm_collector() -> Iterator[None]:
-    """Collect seldom while the block runs, and never look at what was there before it."""
+    """Collect garbage rarely during the block, and never traverse older objects."""
     threshold, held = gc.get_threshold(), gc.get_freeze_count()
     gc.collect()
     gc.freeze()
@@ -35,17 +35,17 @@ def calm_collector() -> Iterator[None]:
 
 
 def loop_options() -> dict[str, Any]:
-    """Options for ``anyio.run``: uvloop where it is installed (the extra ``fast``)."""
+    """Return options for ``anyio.run``: uvloop if it is installed (the extra ``fast``)."""
     return {"use_uvloop": find_spec("uvloop") is not None}
 
 
 def share_one_heap() -> None:
-    """Let all threads of this process allocate from one heap, where its C library is glibc.
+    """Let all threads of this process allocate from one heap, if its C library is glibc.
 
-    By itself it gives each thread a heap. What one thread reads and another one frees then leaves
-    holes in several of them: 20 MB with a thousand calls in flight. Threads hardly wait for each
-    other here, since the interpreter lets one of them run at a time. It holds for the whole
-    process, so it is for a program to call, not for a library.
+    By default each thread has its own heap. Memory that one thread allocates and another frees then
+    fragments several of them: 20 MB with a thousand calls in flight. Contention is low, since the
+    interpreter runs one thread at a time. This affects the whole process, so it is for programs to
+    call, not for libraries.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

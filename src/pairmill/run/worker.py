@@ -43,10 +43,10 @@ class WorkerContext:
     """Shared by all workers.
 
     Attributes:
-        room: How many tokens one answer may take.
-        suspects: Keeps back what failed without an answer, until it is known whose fault it was.
-        strong: How to ask the model for units that failed on the usual one, if there is one.
-        claims: Which unit was the first to bring something; None where the recipe never asks.
+        room: Maximum tokens of one answer.
+        suspects: Holds back units that failed without an answer.
+        strong: How to ask the model for units that failed on the usual one; None: there is none.
+        claims: Tells which unit was the first to have something; None if the recipe needs none.
     """
 
     recipe: Recipe
@@ -63,7 +63,7 @@ class WorkerContext:
 
 
 class _Failure(Struct, frozen=True):
-    """Why a recipe wrote nothing; ``cause`` where that is a call that got no answer."""
+    """Why a recipe wrote nothing; ``cause`` is set if a call got no answer."""
 
     rejection: Rejection
     cause: Cause | None = None
@@ -71,12 +71,12 @@ class _Failure(Struct, frozen=True):
 
     @property
     def is_over(self) -> bool:
-        """True if the failed request must not be sent once more because it may have been billed."""
+        """True if the failed request may have been billed and must not be sent again."""
         return self.billed_sends == 0 or self.billed_sends >= MOST_BILLED
 
 
 async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
-    """Do one unit after the other until the inbox says that there are no more, or a stop comes."""
+    """Process units until the inbox ends or the run stops."""
     stop, writer = shop.stop, shop.writer
     while not stop.is_requested and (work := await _next(inbox, shop)) is not None:
         await _do(work, shop)
@@ -85,7 +85,7 @@ async def work_on(inbox: Inbox, shop: WorkerContext) -> None:
 
 
 async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
-    """Return the next unit; one that is to be asked again if there is nothing else to do."""
+    """Return the next unit; a unit to retry if there is no new one."""
     suspects = shop.suspects
     if inbox.is_empty and (work := await suspects.take(is_last=inbox.is_over)) is not None:
         return work
@@ -96,7 +96,7 @@ async def _next(inbox: Inbox, shop: WorkerContext) -> Work | None:
 
 
 async def _do(work: Work, shop: WorkerContext) -> None:
-    """Run the recipe on one unit and hand over how it ended; one that must wait stays open."""
+    """Run the recipe on one unit and pass on its result; a unit that must wait stays open."""
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room)
     turn = shop.claims.enter(work.unit) if shop.claims is not None else None
     asker = Asker(shop.questions, calls, turn)
@@ -125,7 +125,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
 
 
 def _leave(turn: UnitTurn | None) -> None:
-    """Give way to the units behind; a unit that a stop ended does not, since it will go on."""
+    """Release the unit's place in the order, unless a stop ended it, since it will be resumed."""
     if turn is not None:
         turn.leave()
 
@@ -133,7 +133,7 @@ def _leave(turn: UnitTurn | None) -> None:
 async def _write(
     work: Work, asker: Asker, shop: WorkerContext
 ) -> tuple[list[Pair], _Failure | None]:
-    """Return what the recipe wrote, or why it wrote nothing."""
+    """Return the recipe's pairs, or why there are none."""
     try:
         return await shop.recipe.write(work.chunk, asker), None
     except RejectedError as error:

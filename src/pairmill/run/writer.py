@@ -1,7 +1,7 @@
-"""The single writer: collects finished work and commits it in groups, in its own thread.
+"""The single writer: collects finished work and commits it in groups, in a thread of its own.
 
-Rows are made there too, hundreds in a row: the event loop has time for calls, and the same work
-takes half as long where nothing else comes between.
+Rows are encoded there too, hundreds in a row: the event loop stays free for calls, and the same
+work takes half as long without interruptions.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ __all__ = ["Writer"]
 
 Result = TypeVar("Result")
 
-_LEAST_SECRET = 16  # characters: what is shorter may be a word that a text needs
-MAX_PENDING = 2048  # records that may wait for the disk before the workers do
-RETRY_S = 2.0  # between looks at a disk that is full
-LOOK_S = 10.0  # between looks at the age of shards, while nothing is committed
+_LEAST_SECRET = 16  # characters: anything shorter may be an ordinary word
+MAX_PENDING = 2048  # records that may wait for the disk before workers have to
+RETRY_S = 2.0  # between attempts on a full disk
+LOOK_S = 10.0  # between checks of the shards' age while nothing is committed
 
 
 class Writer:
     """Accepts answers and results without waiting; commits them at least every ``interval_s``.
 
-    Order is kept: an answer is committed before, or together with, the result that rests on it.
-    Nobody waits for a commit but ``drain``, and a worker when the disk falls far behind. On a disk
-    that is full the workers wait at once; what is answered meanwhile is kept in memory, and
-    committed when there is room again.
+    Order is kept: an answer is committed before, or together with, the result that depends on it.
+    Only ``drain`` waits for a commit, and workers do if the disk falls far behind. If the disk is
+    full, workers wait at once; answers that still arrive are kept in memory and committed when
+    there is space again.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Writer:
         retry_s: float = RETRY_S,
         look_s: float = LOOK_S,
     ) -> None:
-        """Take the journal.
+        """Create the writer.
 
-        A disk that is full is waited for ``disk_wait_s`` long. Of ``secrets`` no row holds any,
-        whatever a server repeats, and however its answer spells it.
+        A full disk is waited for ``disk_wait_s`` long. ``secrets`` are masked in all rows, however
+        a server's answer spells them.
         """
         self._journal = journal
         self._bus = bus
@@ -71,7 +71,7 @@ class Writer:
         self._forget = forget
         self._answers: list[PaidAnswer] = []
         self._results: deque[UnitResult] = deque()
-        self._outcomes: list[UnitOutcome] = []  # encoded, and refused by the disk
+        self._outcomes: list[UnitOutcome] = []  # encoded, but refused by the disk
         self._charges = ChargeSums()
         self._sends: list[BilledSend] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -89,17 +89,17 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairmill-writer")
 
     def put_answer(self, answer: PaidAnswer) -> None:
-        """Hand over an answer that was bought."""
+        """Add an answer that was paid for."""
         self._answers.append(answer)
         self._wake.set()
 
     def put_send(self, send: BilledSend) -> None:
-        """Hand over a send that may have been billed and brought no answer."""
+        """Add a send that may have been billed without an answer."""
         self._sends.append(send)
         self._wake.set()
 
     async def kept(self) -> None:
-        """Return once all that was handed over so far is durable, or nobody writes any more."""
+        """Return once everything added so far is durable, or the writer has ended."""
         if self._is_over or not (self._is_committing or self._has_more):
             return
         waiter = asyncio.get_running_loop().create_future()
@@ -107,12 +107,12 @@ class Writer:
         await waiter
 
     def put_charge(self, charge: CallCharge) -> None:
-        """Hand over what a call was charged; it is committed with whatever comes next."""
+        """Add the charge of a call; it is committed with whatever comes next."""
         self._charges.add(charge)
         self._wake.set()
 
     def put_result(self, result: UnitResult) -> None:
-        """Hand over how a unit ended."""
+        """Add the result of a unit."""
         self._results.append(result)
         self._wake.set()
         if len(self._results) + len(self._answers) >= MAX_PENDING:
@@ -120,24 +120,24 @@ class Writer:
 
     @property
     def is_behind(self) -> bool:
-        """True if workers must wait for room."""
+        """True if workers must wait."""
         return not self._room.is_set()
 
     async def wait_for_room(self) -> None:
-        """Return at once, unless the disk is far behind."""
+        """Wait while the disk is far behind."""
         await self._room.wait()
 
     async def run(self) -> None:
         """Commit until ``finish`` is called and everything is durable.
 
         Raises:
-            StorageError: The disk refused a write, and waiting did not help or could not.
+            StorageError: The disk refused a write, and waiting did not help.
         """
         try:
             await self._run()
         finally:
             self._is_over = True
-            self._room.set()  # nobody is to wait for a writer that is gone
+            self._room.set()  # wake all waiters of a writer that has ended
             _let_go(self._waiters)
 
     async def _run(self) -> None:
@@ -153,21 +153,21 @@ class Writer:
                 break
 
     def finish(self) -> None:
-        """Let ``run`` return once all that was handed over is durable."""
+        """Let ``run`` return once everything added is durable."""
         self._closing = True
         self._wake.set()
 
     def hurry(self) -> None:
-        """Wait no longer for a disk that is full: the run is to end."""
+        """Stop waiting for a full disk, since the run ends."""
         self._hurry.set()
 
     async def close(self, *, put_back: bool = False) -> None:
-        """Commit what is left after a refusal, if that works now; publish, and close the journal.
+        """Commit what is left after a refusal, if possible; publish, and close the journal.
 
-        With ``put_back``, what was lifted and not asked again becomes a tombstone again.
+        With ``put_back``, tombstones that were lifted but not retried are restored.
 
         Raises:
-            StorageError: The disk refused; what was committed is safe, and is published later.
+            StorageError: The disk refused; committed data is safe, and is published later.
         """
         try:
             await self._commit_last()
@@ -183,19 +183,19 @@ class Writer:
         return any(lists) or bool(self._charges)
 
     async def _woken(self) -> bool:
-        """Wait for something to commit; False after a while without it."""
+        """Wait for something to commit; return False after a while without it."""
         with anyio.move_on_after(self._look_s):
             await self._wake.wait()
             return True
         return self._wake.is_set()
 
     async def _rotate(self) -> None:
-        """Publish shards that grow no more and are old enough to be used."""
+        """Publish shards that are old enough."""
         try:
             self._tell(await self._in_thread(self._journal.rotate))
         except StorageError as error:
             if not error.transient:
-                raise  # a full disk is for the next commit to wait for
+                raise  # the next commit waits for a full disk
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._interval_s)
@@ -212,7 +212,7 @@ class Writer:
         self._is_committing = True
         try:
             receipt = await self._commit_patiently(answers, results, outcomes, charges, sends)
-        except BaseException:  # a refusal, the end of the run in a wait for room, a fault of ours
+        except BaseException:  # a refusal, the end of the run while waiting for space, or a bug
             self._answers[:0], self._outcomes[:0], self._sends[:0] = answers, outcomes, sends
             self._waiters[:0] = waiters
             self._charges.put_back(charges)
@@ -230,7 +230,7 @@ class Writer:
         self._tell(receipt.published)
 
     def _let_go_idle(self) -> None:
-        """Let go of those who came during a commit, where there is nothing more to commit."""
+        """Wake those who came during a commit, if there is nothing more to commit."""
         if not self._has_more:
             _let_go(self._waiters)
 
@@ -242,7 +242,7 @@ class Writer:
         charges: list[ChargeSum],
         sends: list[BilledSend],
     ) -> Receipt:
-        """Commit; on a disk that is full, again and again for as long as was said."""
+        """Commit; on a full disk, retry until the time for that is over."""
 
         def commit() -> Receipt:
             _encode(results, outcomes, self._secrets)
@@ -267,7 +267,7 @@ class Writer:
             waited_s += self._retry_s
 
     async def _commit_last(self) -> None:
-        """Keep what the disk refused before, and what was answered since; or say what is lost."""
+        """Commit what the disk refused before and what came since; else report what is lost."""
         self._hurry.set()
         try:
             await self._commit()
@@ -279,7 +279,7 @@ class Writer:
         self._bus.emit(Notice(text=text))
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
-        """Call the journal; what has begun is waited for, whatever else ends."""
+        """Call the journal; a call that has begun is awaited even if cancelled."""
         with anyio.CancelScope(shield=True):
             result = await asyncio.get_running_loop().run_in_executor(self._thread, call)
         return result  # noqa: RET504 (a scope may swallow, for all that a type checker knows)
@@ -299,7 +299,7 @@ def _let_go(waiters: list[asyncio.Future[None]]) -> None:
 def _encode(
     results: deque[UnitResult], outcomes: list[UnitOutcome], secrets: Sequence[bytes]
 ) -> None:
-    """Make each result bytes and let go of it: both together are three times as large."""
+    """Encode each result and drop it: keeping both takes three times the memory."""
     while results:
         outcome = encode_unit(results.popleft())
         for secret in secrets:

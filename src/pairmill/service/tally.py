@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import asdict as dataclass_fields
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from pairmill.events import (
     DocumentsRead,
     InputSkipped,
     LoopLate,
+    PartsCounted,
     ReadingDone,
     RepairAsked,
     RunOpened,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["EarlierStarts", "RunTally"]
 
 RATE_WINDOW_S = 60.0
+_COUNTED = tuple(
+    name for name in PartsCounted.__struct_fields__ if name not in {"before", "skipped", "failures"}
+)
 
 
 @dataclass(slots=True)
@@ -117,6 +122,7 @@ class RunTally:
         bus.subscribe(self._parse, AnswerRead)
         bus.subscribe(self._finish, UnitFinished)
         bus.subscribe(self._be_late, LoopLate)
+        bus.subscribe(self._take_parts, PartsCounted)
 
     @property
     def elapsed_s(self) -> float:
@@ -200,6 +206,20 @@ class RunTally:
             "loop_late_ms": round(self.loop_late_s * 1000),
             "eta_s": None if left_s is None else round(left_s),
         }
+
+    def as_part(self) -> PartsCounted:
+        """Return the counts, for whoever adds up those of all parts."""
+        found = {name: getattr(self, name) for name in _COUNTED}
+        skipped = dict(self.skipped)
+        failures = {str(kind): count for kind, count in self.failures.items()}
+        before = RunOpened(**dataclass_fields(self.before))
+        return PartsCounted(before=before, skipped=skipped, failures=failures, **found)
+
+    def _take_parts(self, event: PartsCounted) -> None:
+        for name in _COUNTED:
+            setattr(self, name, getattr(event, name))
+        self.before = EarlierStarts(**asdict(event.before))
+        self.skipped, self.failures = Counter(event.skipped), Counter(event.failures)
 
     def _open(self, event: RunOpened) -> None:
         self.before = EarlierStarts(**asdict(event))

@@ -33,7 +33,7 @@ _BOUND = 0.6  # of a share is used, and calls wait: more could be used
 _ROOM = 2.0  # of what was used, where no call waits
 _LEAST_WANT = 0.01
 REQUESTS = "REQUESTS"
-"""The name under which the limit of requests stands; others are as the process names them."""
+"""Name of the limit of requests; others are named as in the process."""
 
 
 class MoneyNeed(Struct, frozen=True):
@@ -76,7 +76,7 @@ class Grant(Struct):
     Attributes:
         shares: Scope to its part of the quota.
         allowed: What its run folder may have spent in all.
-        may_grow: Whether more money may come; False: the purse is empty for good.
+        may_grow: Whether more money may come; False: the budget is exhausted for good.
         until: On the member's clock: no call begins later than that.
     """
 
@@ -265,7 +265,7 @@ class ShareMember:
 
     def _join(self, record: ShareRecord) -> Member:
         record.fence += 1
-        if not self._has_joined:  # whoever begins anew finds out anew, after a key was mended
+        if not self._has_joined:  # whoever begins again finds out again, after a key was mended
             for name in self._scopes:
                 if (scope := record.scopes.get(name)) is not None:
                     scope.dead = ""

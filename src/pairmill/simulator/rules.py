@@ -57,7 +57,7 @@ class When:
         model, key: The model that is asked for; the key that is sent.
         parameter: Dotted path of a field of the request's body (``response_format.type``) that is
             there; ``value``, ``not_value``, ``above`` and ``below`` say more of its value.
-        schema_keyword: A keyword that stands anywhere in the JSON schema of the request.
+        schema_keyword: A keyword that occurs anywhere in the JSON schema of the request.
         role: A message has this role.
         alternating: Whether user and assistant turns alternate, with no other role among them.
         thinks: Whether the model would think (see ``Thinking``).
@@ -167,7 +167,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What conditions look at. ``request`` is None where the path is none of chat completions."""
+    """What conditions look at. ``request`` is None if the path is none of chat completions."""
 
     path: str
     key: str

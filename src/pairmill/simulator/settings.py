@@ -209,7 +209,7 @@ class SimulatorSettings:
         track_requests: Count attempts per request; costs about 150 bytes for each.
         keep_requests: Bodies of so many of the last requests are kept for ``GET /_sim/requests``.
         scenario: Name of a scenario (``scenario_names()``), or path of a scenario file. What it
-            says holds wherever these settings stand at their defaults; its rules come after
+            says holds wherever these settings are at their defaults; its rules come after
             ``rules``.
         rules: Which calls get something else than a good answer.
         thinking: The model thinks before it answers.

@@ -73,7 +73,7 @@ class Thinking:
             ``outside``: only in total_tokens and the details (xAI); ``total``: only in total_tokens
             (Gemini).
         empty: The content of an answer that thinking ate: an empty string, ``null``, or no key.
-        shown: Where the thoughts' text stands: nowhere, in a field of the message, or in the
+        shown: Where the thoughts' text is: nowhere, in a field of the message, or in the
             content between ``<think>`` tags (``no_open_tag``: with the closing tag alone).
     """
 

@@ -11,7 +11,7 @@ class Article(Struct, frozen=True, array_like=True):
     """An article, as sent by the process that read it.
 
     Attributes:
-        text: Markdown; empty where nothing was found.
+        text: Markdown; empty if nothing was found.
         replaced: Places whose bytes were not of the encoding.
         part: Which part of a container it is (a member, a message); empty for the whole.
         reason: Why it has no text, in a few stable words; empty: it has.

@@ -123,7 +123,7 @@ def decode(  # noqa: C901, PLR0911 (a ladder of guesses, the surest first)
 
 
 def declared_in_page(head: bytes) -> str:
-    """Return the encoding that a page's first bytes name; empty where they name none."""
+    """Return the encoding that a page's first bytes name; empty if they name none."""
     match = _CHARSET.search(head[:_DECLARED_WITHIN]) or _XML.match(head.lstrip()[:300])
     return match[1].decode("ascii") if match else ""
 
@@ -257,7 +257,7 @@ def _fit(sample: bytes, codec: str) -> float:
 
 
 def _as_western(data: bytes) -> Decoded | None:
-    """Read Windows-1252, if the bytes above ASCII are few and stand where letters stand."""
+    """Read Windows-1252, if the bytes above ASCII are few, and in the place of letters."""
     high = sum(byte > 0x7F for byte in data)  # noqa: PLR2004
     controls = sum(byte < 0x20 and byte not in (9, 10, 12, 13) for byte in data)  # noqa: PLR2004
     if controls or high > 0.3 * len(data):

@@ -33,7 +33,7 @@ def as_paths(inputs: Iterable[Given], output: str | os.PathLike[str]) -> tuple[s
     """Name every input as a path, and write down what is none.
 
     Args:
-        inputs: Paths, or documents. Of a dict, the text and what stands beside it are found as in a
+        inputs: Paths, or documents. Of a dict, the text and what is beside it are found as in a
             JSON file; see docs/sources.md.
         output: The run folder.
 
@@ -76,6 +76,8 @@ def _items(given: Any) -> Iterator[Any]:
                and hasattr(value, "column_names") for value in given.values()):  # fmt: skip
             raise UsageError(f"a set of splits: give one of them, such as [{next(iter(given))!r}]")
         return iter((given,))
+    if hasattr(given, "iter_rows") and hasattr(given, "iter_batches"):  # ray.data
+        return iter(given.iter_rows())
     if hasattr(given, "to_pylist"):  # pyarrow
         return iter(given.to_pylist())
     if hasattr(given, "iter_rows"):  # polars

@@ -32,7 +32,7 @@ _KEY_BYTES = 128  # room for the pattern above
 _WRAPPER_BYTES = 4096  # an object that already held more than this is a record, not a wrapper
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 _STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
-_SPACE = re.compile(rb"[ \t\r\n,\x1e]*+")  # 0x1e stands before the items of a JSON text sequence
+_SPACE = re.compile(rb"[ \t\r\n,\x1e]*+")  # 0x1e is before the items of a JSON text sequence
 _SCALAR = re.compile(rb"[^,\]\n]*+")
 _LINE = re.compile(rb"[^\n]*+")
 
@@ -169,7 +169,7 @@ class _Tape:
         return item
 
     def before(self, size: int) -> bytes:
-        """Return what stands right before the cursor."""
+        """Return what is right before the cursor."""
         return bytes(self._buffer[max(0, self.at - size) : self.at])
 
     def is_empty(self) -> bool:

@@ -60,7 +60,7 @@ _TAG = re.compile(r"<[^<>]*>")
 _ID_MAX_CHARS = 200
 _NAMED_FIELDS = 12
 _MOST_PLANS = 64  # kinds of records that are remembered; a crawl has a few
-_SHORT_CHARS = 300  # a text so short may be a teaser, where a longer one stands in another field
+_SHORT_CHARS = 300  # a text so short may be a teaser, where a longer one is in another field
 _BLOCK_FIELDS = (
     "blocks", "content", "sections", "paragraphs", "body", "text", "children", "elements", "doc",
     "document", "root", "results", "articlebody",
@@ -79,7 +79,7 @@ class Decoder:
     def decode(self, raw: bytes) -> Any:
         """Return the value.
 
-        What the strict parser refuses is tried once more with bad bytes replaced, and with the
+        What the strict parser refuses is tried again with bad bytes replaced, and with the
         lone surrogates, NaN and raw control characters that other writers let through.
 
         Raises:
@@ -226,7 +226,7 @@ _Found = tuple[str, str | None, str | None, str | None, str | None, str | None]
 """Text, id, title, author, URL and language of a record."""
 
 _Plan = tuple[str, str | None, tuple[str | None, ...], tuple[str, ...]]
-"""In which fields text and id stand; title, author, URL and language; and what might be nested."""
+"""In which fields text and id are; title, author, URL and language; and what might be nested."""
 
 
 def _search(data: dict[str, Any], text_field: str | None) -> _Found | None:
@@ -280,7 +280,7 @@ def _look_where_planned(data: dict[str, Any], decoder: Decoder) -> _Found | None
 
 
 def _make_plan(data: dict[str, Any], text_field: str | None) -> _Plan | None:
-    """Say where things stand in records with the fields of this one; None: nowhere certain."""
+    """Say where things are in records with the fields of this one; None: nowhere certain."""
     given = {name.casefold(): name for name in reversed(data)}
 
     def first(names: tuple[str, ...]) -> str | None:

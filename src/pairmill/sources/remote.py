@@ -1,7 +1,7 @@
 """Remote inputs: files by URL, through fsspec.
 
 Only what the user names is read: one file, or the files below a folder of an object store. Links
-that stand in documents, or on a page of a web server, are never followed.
+that are in documents, or on a page of a web server, are never followed.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ def _is_address(name: str) -> bool:
 
 
 def blocks_text(data: Any) -> str:
-    """Return the text of lists of blocks, as Markdown; empty where there is none."""
+    """Return the text of lists of blocks, as Markdown; empty if there is none."""
     parts: list[str] = []
     _add_blocks(data, parts, 0)
     return "\n\n".join(part for part in parts if part.strip())

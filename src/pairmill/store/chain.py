@@ -9,9 +9,9 @@ outside the database say how far it had come:
   ``.run/`` that was restored as a whole, or is another folder's.
 * The published shards: a ledger closes each shard before it is published.
 
-A witness that says less than the ledger proves nothing: it may have been written a moment before a
-kill. One that says more proves that commits are missing from the ledger. Going on with it would buy
-answers again and write pairs twice.
+A witness behind the ledger proves nothing: it may have been written just before a kill. One ahead
+of the ledger proves that commits are missing from the ledger. Continuing with it would buy answers
+again and write pairs twice.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _LINE = re.compile(rb"([0-9a-f]{32}) (\d{1,18})\n")
-_MOST_BYTES = 2**20  # of the log, before it is begun anew: about 20,000 commits
+_MOST_BYTES = 2**20  # of the log before it is restarted: about 20,000 commits
 _ID_BYTES = 16
 
 
@@ -60,14 +60,14 @@ class LedgerChain:
 
 
 def new_chain_id() -> str:
-    """Return an id that no other ledger has."""
+    """Return a new unique id."""
     return secrets.token_hex(_ID_BYTES)
 
 
 class GenerationLog:
     """``.run/generation``: appended to after each commit, without waiting for the disk.
 
-    A line that cannot be written is left out: an older one says less, and nothing untrue.
+    A line that cannot be written is left out: an older one is still true.
     """
 
     def __init__(self, path: Path, files: Files, chain: LedgerChain) -> None:
@@ -103,7 +103,7 @@ class GenerationLog:
         return LedgerChain(name.decode(), number)
 
     def append(self, chain: LedgerChain) -> None:
-        """Note a commit that the ledger confirmed."""
+        """Append a commit that the ledger confirmed."""
         if chain == self._last:
             return
         line = _line(chain)
@@ -137,7 +137,7 @@ def _line(chain: LedgerChain) -> bytes:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Return a manifest of ours; {} if there is none, or it is something else."""
+    """Return pairmill's manifest at a path; {} if there is none."""
     try:
         found = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
@@ -147,7 +147,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def seen_chain(folder: FolderPaths) -> LedgerChain | None:
-    """Return the highest generation that a witness outside the ledger tells of, with its id."""
+    """Return the highest generation that a witness outside the ledger holds, with its id."""
     seen = [c for c in (GenerationLog.read(folder.generation), _told(folder)) if c is not None]
     return max(seen, key=lambda chain: chain.generation, default=None)
 
@@ -155,11 +155,11 @@ def seen_chain(folder: FolderPaths) -> LedgerChain | None:
 def check_chain(
     folder: FolderPaths, chain: LedgerChain | None, records: Sequence[ShardRecord]
 ) -> None:
-    """Compare a ledger with what its folder says of it.
+    """Compare a ledger with the witnesses in its folder.
 
     Args:
-        folder: Locked, or quiet.
-        chain: The ledger's own; None for a ledger of a version that kept none.
+        folder: A locked folder, or one that nobody writes to.
+        chain: The ledger's own; None for a ledger of a version without one.
         records: Every shard that the ledger knows.
 
     Raises:
@@ -192,7 +192,7 @@ def _faults(
 
 
 def _gaps(chain: LedgerChain | None, seen: LedgerChain) -> Iterator[str]:
-    """Compare a ledger's chain with one that a witness tells of."""
+    """Compare a ledger's chain with that of a witness."""
     if chain is not None and seen.id != chain.id:
         yield "the ledger belongs to another folder, or to an earlier state of this one"
     missing = seen.generation - (chain.generation if chain else 0)

@@ -1,6 +1,6 @@
 """Charges of calls and reasons of dropped lines, as values: sums by model and outcome.
 
-What answers took is counted in any case; a charge says what it cost. So a bill has two sources:
+The tokens of answers are always counted; a charge says what they cost. So a bill has two sources:
 the sums of all answers by model, and the sums of charges.
 """
 
@@ -25,12 +25,12 @@ class CallCharge(NamedTuple):
     """Charge of one call.
 
     Attributes:
-        model: As the reply named it; as it was asked for where there was none.
+        model: As named by the reply; without a reply, as in the request.
         outcome: ``answer``; ``empty``: a reply that held none; ``probe``: a question about the
-            endpoint; ``lost``: its end is not known.
-        picodollars: What ``usage`` cost; None where no price was known.
-        doubt_tokens: How many more it may have been.
-        doubt_picodollars: What those would have cost.
+            endpoint; ``lost``: its end is unknown.
+        picodollars: Cost of ``usage``; None if the price was unknown.
+        doubt_tokens: Further tokens that it may have used.
+        doubt_picodollars: Cost of those.
     """
 
     model: str
@@ -45,7 +45,7 @@ class DropKey(NamedTuple):
     """Why a line is in ``rejected/``.
 
     Attributes:
-        scope: ``chunk``: the chunk was rejected; ``empty``: it held nothing to write about;
+        scope: ``chunk``: the chunk was rejected; ``empty``: it has nothing to write about;
             ``pair``: one pair was dropped.
     """
 
@@ -54,7 +54,7 @@ class DropKey(NamedTuple):
 
 
 class CallTotals(NamedTuple):
-    """Totals of one model's answers, under the name in the replies."""
+    """Totals of one model's answers, by its name in the replies."""
 
     model: str
     calls: int
@@ -69,7 +69,7 @@ class ChargeSum(NamedTuple):
     Attributes:
         model: See ``CallCharge``.
         outcome: Likewise.
-        unpriced_calls: Those whose price was not known; the fields below are their tokens.
+        unpriced_calls: Calls without a known price; the fields below are their tokens.
     """
 
     model: str
@@ -87,7 +87,7 @@ class ChargeSum(NamedTuple):
     unpriced_cached: int = 0
 
     def plus(self, other: ChargeSum) -> ChargeSum:
-        """Return both together, under the name of the first."""
+        """Return the sum, under the name of the first."""
         counts = (a + b for a, b in zip(self[2:], other[2:], strict=True))
         return ChargeSum(self.model, self.outcome, *counts)
 
@@ -127,13 +127,13 @@ class ChargeSums:
         self.put_back((one,))
 
     def take(self) -> list[ChargeSum]:
-        """Hand over the sums, and begin anew."""
+        """Return the sums, and reset them."""
         sums = list(self._sums.values())
         self._sums = {}
         return sums
 
     def put_back(self, sums: Iterable[ChargeSum]) -> None:
-        """Take sums back that could not be written."""
+        """Add sums back that could not be written."""
         for new in sums:
             key = (new.model, new.outcome)
             old = self._sums.get(key)
@@ -148,12 +148,12 @@ class Bill:
         answers: Calls that were answered, whose answers are kept.
         probes: Calls before a run, to find out what the endpoint can do.
         empty: Replies that were paid for and held no answer.
-        lost: Calls whose end is not known.
-        usage: Tokens of all of these but the lost ones.
-        picodollars: What they cost, those aside whose price was not known.
+        lost: Calls whose end is unknown.
+        usage: Tokens of all of these, except lost ones.
+        picodollars: Their cost, except for calls without a known price.
         unpriced: Of these, model to tokens.
-        doubt_tokens: How many more they may have been at worst, with those of lost calls.
-        doubt_picodollars: What those would have cost.
+        doubt_tokens: Further tokens at worst, including those of lost calls.
+        doubt_picodollars: Cost of those.
     """
 
     answers: int
@@ -173,14 +173,14 @@ class Bill:
 
     @property
     def most_tokens(self) -> int:
-        """Tokens at worst."""
+        """Maximum number of tokens."""
         return self.usage.prompt_tokens + self.usage.completion_tokens + self.doubt_tokens
 
     @classmethod
     def of(cls, totals: Iterable[CallTotals], charges: Iterable[ChargeSum]) -> Bill:
-        """Sum up what calls took and were charged.
+        """Sum up tokens and charges of calls.
 
-        What answers took without being charged was bought by an earlier version, or had no price.
+        Answers without a charge were bought by an earlier version, or had no price.
 
         Args:
             totals: Of all answers, by model.

@@ -1,4 +1,4 @@
-"""Names claimed by units: which unit of a corpus was the first to have what."""
+"""Names claimed by units: which unit of the corpus was the first to have what."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["CLAIMS", "ClaimStore", "held_by"]
 
 CLAIMS = "claims.db"
-"""The file's name below ``.run``."""
+"""File name below ``.run``."""
 
 _SCHEMA = """
 PRAGMA synchronous = OFF;
@@ -31,12 +31,11 @@ _NAME_BYTES = 16
 class ClaimStore:
     """Names and the units that own them, in constant memory.
 
-    A claim is safe from the end of the process, not from the end of power: then what it stood for
-    may be brought once more.
+    A claim survives the process, but not a power cut: then its name may be claimed again.
 
     Args:
         path: Of the file.
-        scope: The recipe's identity: what units of another one claimed is claimed anew.
+        scope: The recipe's identity: claims of other recipes do not count.
 
     Raises:
         StorageError: The file cannot be opened.
@@ -58,9 +57,9 @@ class ClaimStore:
         self._database.close()
 
     def claim(self, unit: str, names: Sequence[str]) -> list[bool]:
-        """Claim names for a unit that no other has; whether each is the unit's now.
+        """Claim names for a unit; return for each whether the unit owns it.
 
-        Claims of the unit that are not among them are given up.
+        Earlier claims of the unit on other names are dropped.
 
         Raises:
             StorageError: The disk refused; nothing has changed.
@@ -71,7 +70,7 @@ class ClaimStore:
                 found = self._claim(bytes.fromhex(unit), [_digest(self._scope, it) for it in names])
                 self._database.execute("COMMIT")
             except BaseException:
-                with suppress(sqlite3.Error):  # a full disk may have done so already
+                with suppress(sqlite3.Error):  # a full disk may have rolled back already
                     self._database.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
@@ -93,7 +92,7 @@ class ClaimStore:
 
 
 def held_by(path: Path, scope: str, unit: str, names: Sequence[str]) -> list[bool]:
-    """Return whether each name is the unit's, or nobody's, by a file that is only read."""
+    """Return whether each name is free or owned by the unit; only reads the file."""
     if not path.exists():
         return [True] * len(names)
     own = bytes.fromhex(unit)

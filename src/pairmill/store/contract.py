@@ -21,14 +21,14 @@ _REASON = "refusal"
 
 
 def check_ledger(store: LedgerStore, state: Path) -> None:
-    """Put a ledger through what a run does with one, and look at what it says.
+    """Use a ledger as a run does, and check its replies.
 
     Args:
-        store: What makes and opens it.
-        state: An empty folder, in the place of a run folder's ``.run/``.
+        store: Creates and opens the ledger.
+        state: An empty folder that stands for a run folder's ``.run/``.
 
     Raises:
-        AssertionError: It does something else; the text says what.
+        AssertionError: It behaves differently; the text says how.
     """
     _expect(store.is_there(state), wanted=False, what="is_there before create")
     begun = LedgerChain(new_chain_id())

@@ -2,7 +2,7 @@
 
 ``documents = used + skipped by reason``; ``chunks = written + empty + rejected + to do``;
 ``pairs = kept + superseded + dropped by reason``. Card, manifest, report, ``status``, the live line
-and the end of a run all take their figures from `count_run`.
+and the end of a run all use `count_run`.
 """
 
 from __future__ import annotations
@@ -45,26 +45,25 @@ __all__ = [
     "write_pace",
 ]
 
-MOST_REASONS = 5  # that a line for people names
+MOST_REASONS = 5  # named in a line for people
 _FILE = "input.json"
 _PACE = "pace.json"
-_FRESH_S = 30.0  # a pace that is older than this is of a run that was killed
+_FRESH_S = 30.0  # an older pace belongs to a run that was killed
 
 
 @dataclass(frozen=True, slots=True)
 class InputCounts:
-    """What the last start that read the input found there.
+    """Result of the last start that read the input.
 
     Attributes:
-        read: Documents that came out of their sources.
-        skipped: Reason to files, records and documents that could not be used.
-        dropped: How many of these had been read, and had nothing to work on after cleaning.
-        expected: Chunks that will have ended once all that was found is done, those of earlier
-            starts included.
-        is_whole: The input was read to its end, or as far as the settings say.
-        inputs: What was read, to tell one input from another.
-        repeated_chunks: Chunks that repeat others, and so were not asked about.
-        repeated_chars: How long these are together.
+        read: Documents read from their sources.
+        skipped: Reason to number of unusable files, records and documents.
+        dropped: How many of these were read, but had nothing usable after cleaning.
+        expected: Total chunks once everything found is done, including earlier starts.
+        is_whole: The input was read to its end, or to the limit in the settings.
+        inputs: What was read, to tell inputs apart.
+        repeated_chunks: Chunks that repeat others, which the model is not asked about.
+        repeated_chars: Their total length.
     """
 
     read: int = 0
@@ -77,7 +76,7 @@ class InputCounts:
     repeated_chars: int = 0
 
     def write(self, folder: RunFolder) -> None:
-        """Keep it in the run folder.
+        """Store it in the run folder.
 
         Raises:
             StorageError: The disk refused.
@@ -91,21 +90,21 @@ class RunCounts:
     """Sums over all starts of a run.
 
     Attributes:
-        documents: Those of the input as it was last read, and whatever else was found there.
-        used: Of these, the ones that gave text to work on.
-        skipped: Reason to how many could not be used.
-        is_input_whole: The input was read to its end; else there may be more than is counted.
+        documents: Documents of the input as it was last read, and other pieces found there.
+        used: Documents with usable text.
+        skipped: Reason to number of unusable ones.
+        is_input_whole: The input was read to its end; else there may be more than counted.
         written: Chunks with at least one pair.
-        empty: Chunks in which the model rightly found nothing to write about.
-        empty_reasons: Reason to how many; {} where some were asked again since.
+        empty: Chunks with nothing to write about, according to the model.
+        empty_reasons: Reason to number of chunks; {} if some were retried since.
         rejected: Reason to chunks that ended without a valid answer.
-        to_do: Chunks that were found in the input and have not ended.
-        pairs: Kept: they stand in ``data/``, or are on their way there.
-        dropped: Reason to pairs that a model wrote and a check did not let pass.
-        retried: Lines of ``rejected/`` about chunks that were asked again since.
+        to_do: Chunks of the input that have not ended.
+        pairs: Kept pairs, in ``data/`` or about to be published there.
+        dropped: Reason to number of pairs that failed a check.
+        retried: Lines of ``rejected/`` about chunks that were retried since.
         repeated: Chunks that were found in the input and repeat others; none of ``chunks``.
-        repeated_chars: How long these are together.
-        superseded: Pairs that stand in ``data/``, and whose article has changed since; none of
+        repeated_chars: Their total length.
+        superseded: Pairs that are in ``data/``, and whose article has changed since; none of
             ``pairs``.
     """
 
@@ -132,22 +131,22 @@ class RunCounts:
 
     @property
     def chunks(self) -> int:
-        """All chunks that are known of."""
+        """All known chunks."""
         return self.ended + self.to_do
 
     @property
     def ended(self) -> int:
-        """Chunks that are done with, whatever their end."""
+        """All chunks that have ended."""
         return self.written + self.empty + self.rejected_chunks
 
     @property
     def dropped_pairs(self) -> int:
-        """All pairs that a check did not let pass."""
+        """All pairs that failed a check."""
         return sum(self.dropped.values())
 
     @property
     def reject_lines(self) -> int:
-        """Lines that stand in ``rejected/``."""
+        """Number of lines in ``rejected/``."""
         return self.empty + self.rejected_chunks + self.dropped_pairs + self.retried
 
     @classmethod
@@ -156,7 +155,7 @@ class RunCounts:
 
         Raises:
             LookupError: One is missing.
-            TypeError: One is no number, or no mapping.
+            TypeError: One is not a number, or not a mapping.
         """
         documents, chunks, pairs = found["documents"], found["chunks"], found["pairs"]
         rejected, dropped = dict(chunks["rejected"]), dict(pairs["dropped"])
@@ -207,7 +206,7 @@ class RunCounts:
 
 
 def write_pace(folder: RunFolder, chunks_per_min: float | None, now: float) -> None:
-    """Keep the pace of the start that runs now for ``status``; None: it has ended.
+    """Store the pace of the current start, for ``status``; None: it has ended.
 
     Args:
         folder: The run folder.
@@ -221,7 +220,7 @@ def write_pace(folder: RunFolder, chunks_per_min: float | None, now: float) -> N
 
 
 def read_pace(folder: RunFolder, now: float) -> float | None:
-    """Chunks a minute of the start that runs now; None where none does, or it is not known yet."""
+    """Return the chunks a minute of the current start; None if unknown, or nothing runs."""
     try:
         found = orjson.loads((folder.state / _PACE).read_bytes())
         pace, at = found["chunks_per_min"], float(found["at"])
@@ -253,12 +252,12 @@ def describe(counts: RunCounts) -> list[tuple[str, str]]:
 def saved(counts: RunCounts, tokens: int, usd: float | None) -> tuple[int, float | None]:
     """Tokens and dollars that were not spent on chunks that repeat others.
 
-    Each is taken for a chunk like those that have ended.
+    Each is assumed to cost as much as the chunks that have ended.
 
     Args:
         counts: Of the run.
         tokens: Of all its calls, prompts and answers.
-        usd: What these cost; None: no price is known.
+        usd: Their cost; None: unknown.
     """
     share = counts.repeated / counts.ended if counts.ended else 0.0
     return round(tokens * share), None if usd is None else usd * share
@@ -268,7 +267,7 @@ def describe_saved(counts: RunCounts, tokens: int, usd: float | None) -> list[tu
     """Describe what duplicates saved, as a name and a line; [] if there are none."""
     if not counts.repeated:
         return []
-    line = f"{counts.repeated:,} chunks not asked about"
+    line = f"{counts.repeated:,} {'chunk' if counts.repeated == 1 else 'chunks'} not asked about"
     spared, dollars = saved(counts, tokens, usd)
     if spared:
         line += f": about {spared:,} tokens"
@@ -288,7 +287,7 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Replace a file, whole or not at all, but not for the end of power: it is found out again."""
+    """Replace a file atomically, without syncing: after a power cut it is computed again."""
     new = path.with_name(f"{path.name}.new")
     try:
         new.write_bytes(data)
@@ -298,7 +297,7 @@ def _keep(path: Path, data: bytes) -> None:
 
 
 def chunk_sums(counts: RunCounts) -> list[tuple[str, int]]:
-    """All chunks, and what became of them, by labels for people."""
+    """Return the outcomes of all chunks, by labels for people."""
     return [
         ("all", counts.chunks),
         ("written", counts.written),
@@ -309,7 +308,7 @@ def chunk_sums(counts: RunCounts) -> list[tuple[str, int]]:
 
 
 def pair_sums(counts: RunCounts) -> list[tuple[str, int]]:
-    """All pairs, and what became of them, by labels for people."""
+    """Return the outcomes of all pairs, by labels for people."""
     return [
         ("all", counts.pairs + counts.superseded + counts.dropped_pairs),
         ("kept", counts.pairs),
@@ -329,8 +328,8 @@ def count_run(
     Args:
         folder: The run folder.
         lookup: Its ledger.
-        totals: Of the ledger, where the caller has just asked for them.
-        superseded: Of the folder, where the caller counts more than once.
+        totals: The ledger's, if the caller has them.
+        superseded: The folder's, if the caller has them.
 
     Raises:
         FolderError: Ledger or shards cannot be read.
@@ -386,7 +385,7 @@ def add_up(
 
 
 def read_input_counts(folder: RunFolder) -> InputCounts:
-    """Return what a run last found in its input; empty if that was not kept."""
+    """Return what a run last found in its input; empty if not stored."""
     try:
         found = orjson.loads((folder.state / _FILE).read_bytes())
         return InputCounts(**{**found, "inputs": tuple(found["inputs"])})
@@ -408,7 +407,7 @@ def count_drops(folder: RunFolder, records: Sequence[ShardRecord]) -> Counter[Dr
 
 
 def drop_key(row: Mapping[str, Any]) -> DropKey:
-    """Why a line of ``rejected/`` stands there."""
+    """Return why a line is in ``rejected/``."""
     if row.get("whole_unit") is not True:
         return DropKey("pair", str(row.get("reason")))
     return DropKey("empty" if row.get("class") is None else "chunk", str(row.get("reason")))

@@ -45,7 +45,7 @@ class UnitKey(Struct, frozen=True):
 
 
 class PaidAnswer(Struct, frozen=True):
-    """One bought answer, and its request."""
+    """An answer that was paid for, and its request."""
 
     call_id: str
     unit_id: str
@@ -54,14 +54,14 @@ class PaidAnswer(Struct, frozen=True):
 
 
 class UnitOutcome(Struct, frozen=True):
-    """How a unit ended, and its lines.
+    """Outcome of a unit, and its lines.
 
     Attributes:
         rows: Lines for ``data/``, each whole, newline included.
         rejected: Lines for ``rejected/``, likewise.
-        reason: Why it was rejected; None where it was not.
-        attempts: Answers bought for it, in all starts together.
-        drops: Why each of the rejected lines stands there.
+        reason: Why it was rejected; None if it was not.
+        attempts: Answers paid for, in all starts.
+        drops: Why each line of ``rejected`` was dropped.
     """
 
     unit_id: str
@@ -80,13 +80,13 @@ class BilledSend(Struct, frozen=True):
     Attributes:
         call_id: The request: 32 hex digits, as ``unit_id`` and ``chunk_id``.
         kind: How the last one failed.
-        reason: Our own word for it, for tables.
-        code: The provider's or our own code of the failure; "" where there is none.
+        reason: pairmill's word for it, for tables.
+        code: The provider's or pairmill's error code; "" if there is none.
         detail: One line for people.
-        prompt_tokens: What the reply said that it took, where it held nothing but a count.
+        prompt_tokens: As counted by a reply without content.
         completion_tokens: Likewise.
         failed_at: When the last one failed, in seconds since the epoch.
-        sends: How many there were.
+        sends: Number of sends.
     """
 
     call_id: str
@@ -103,11 +103,11 @@ class BilledSend(Struct, frozen=True):
 
     @property
     def is_answer(self) -> bool:
-        """True if the last one was a reply that counted its tokens: an answer without content."""
+        """True if the last reply had token counts but no content."""
         return self.kind is Kind.BADOUT and self.prompt_tokens + self.completion_tokens > 0
 
     def error(self) -> ProviderError:
-        """Recreate the last failure, for a request that is not sent again."""
+        """Return the last failure as an error, for a request that is not sent again."""
         told = self.detail
         if not self.is_answer:
             times = "once" if self.sends == 1 else f"{self.sends} times"
@@ -129,13 +129,13 @@ class BilledSend(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one commit makes durable: all of it, or nothing.
+    """Content of one commit: durable as a whole, or not at all.
 
-    An answer that was found in the ledger is no part of a batch: it has been paid for already.
+    Answers that were found in the ledger are not part of a batch.
 
     Attributes:
         charges: What calls were charged since the last commit, from ``ChargeSums.take``.
-        sends: Requests that may have been billed in vain since the last commit.
+        sends: Requests that may have been billed without an answer since the last commit.
     """
 
     answers: Sequence[PaidAnswer] = ()
@@ -149,10 +149,10 @@ class Known:
     """The ledger's entries for some units.
 
     Attributes:
-        finished: Ids of those that are done.
-        answers: For the chunks of the others: chunk id to call id to what was answered, whichever
-            unit or recipe asked.
-        pairs: Finished unit to how many pairs it gave.
+        finished: Ids of finished units.
+        answers: For the chunks of the others: chunk id to call id to answer, whichever unit or
+            recipe asked.
+        pairs: Finished unit to its number of pairs.
         sends: For the chunks of the others: chunk id to call id to sends that brought no answer.
     """
 
@@ -167,7 +167,7 @@ class ShardRecord(Struct, frozen=True):
 
     Attributes:
         kind: ``train`` (pairs) or ``rejected``.
-        closed: Its length is final; it is published, or about to be.
+        closed: Its length is final; it is published, or will be next.
     """
 
     kind: str
@@ -189,13 +189,13 @@ class Totals:
 
     Attributes:
         units: Outcome to count.
-        reasons: Reason of rejection to count of units.
+        reasons: Reason of rejection to number of units.
         usage: Tokens of all calls.
-        calls: Replies that were paid for.
-        models: Name as the server returned it to calls.
-        bill: What calls were charged.
-        drops: Lines of ``rejected/`` by why they stand there; None where the ledger, an earlier
-            version's, does not count them.
+        calls: Number of replies that were paid for.
+        models: Model name as returned by the server to number of calls.
+        bill: Charges of all calls.
+        drops: Lines of ``rejected/`` by reason; None if the ledger is an earlier version's that
+            does not count them.
     """
 
     units: Mapping[str, int]
@@ -217,7 +217,7 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Mean:
-        """Of independent values; with fewer than two the error is as large as the mean."""
+        """Compute it of independent values; with fewer than two, the error equals the mean."""
         count = len(values)
         if not count:
             return cls()
@@ -230,11 +230,11 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Per unit, over those for which an answer was bought.
+    """Averages per unit, over units with an answer.
 
     Attributes:
-        units: How many it is taken from.
-        answers: Answers bought, repairs included.
+        units: Number of units.
+        answers: Answers paid for, including repairs.
         repaired: Share of the units that took more than one answer.
     """
 
@@ -247,7 +247,7 @@ class Measured:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, int, int, int]]) -> Measured:
-        """From a row a unit: pairs, answers, prompt and completion tokens."""
+        """Compute it from a row per unit: pairs, answers, prompt and completion tokens."""
         if not rows:
             return cls()
         pairs, answers, prompt, completion = map(Mean.of, zip(*rows, strict=True))
@@ -256,7 +256,7 @@ class Measured:
 
 
 def encode_completion(completion: Completion) -> bytes:
-    """Pack a completion as a JSON list; what orjson refuses (lone surrogates) is escaped."""
+    """Encode a completion as a JSON list; lone surrogates, which orjson refuses, are escaped."""
     usage = completion.usage
     fields = [
         completion.text,
@@ -276,10 +276,10 @@ def encode_completion(completion: Completion) -> bytes:
 
 
 def decode_completion(body: bytes) -> Completion:
-    """Unpack what ``encode_completion`` packed, exactly.
+    """Decode what ``encode_completion`` encoded, exactly.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is not an encoded completion.
     """
     try:
         fields = orjson.loads(body)
@@ -288,6 +288,6 @@ def decode_completion(body: bytes) -> Completion:
     text, finish_reason, model, prompt_tokens, completion_tokens, cached_tokens, created = fields[
         :7
     ]
-    thought = fields[7:] or (0, "")  # answers of models that think have two fields more
+    thought = fields[7:] or (0, "")  # answers of thinking models have two more fields
     usage = Usage(prompt_tokens, completion_tokens, cached_tokens, thought[0])
     return Completion(text, finish_reason, model, usage, created, thought[1])

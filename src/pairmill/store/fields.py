@@ -1,7 +1,7 @@
-"""Types of the recipes' own fields that a run folder has seen.
+"""Types of all recipe-specific fields in a run folder.
 
-``.run/fields.json`` maps each name to a type as ``store.rows.Feature`` has it, lists written as
-JSON lists of one. The dataset card declares the column ``fields`` by it.
+``.run/fields.json`` maps each name to a ``store.rows.Feature``, with list types as JSON lists of
+one. The dataset card uses it to declare the column ``fields``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME = "fields.json"
 
 
 def read_fields(state: Path) -> dict[str, Feature]:
-    """Return the fields of all recipes that a folder has seen; {} if none has any.
+    """Return the fields of all recipes used in a folder; {} if there are none.
 
     Args:
         state: The folder's ``.run``.
@@ -38,10 +38,10 @@ def read_fields(state: Path) -> dict[str, Feature]:
 
 
 def add_fields(state: Path, fields: Mapping[str, Feature]) -> dict[str, Feature]:
-    """Note a recipe's fields beside those of earlier ones; returns them all.
+    """Add a recipe's fields to those of earlier ones; return all.
 
     Raises:
-        ChangedError: One of them was of another type in this folder; both cannot be one column.
+        ChangedError: One of them has another type in this folder; a column has one type.
         StorageError: The disk refused.
     """
     known = read_fields(state)

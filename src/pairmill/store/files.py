@@ -1,7 +1,7 @@
-"""File operations that durability rests on, behind a seam through which tests break them.
+"""File operations that durability depends on, behind an interface for fault injection.
 
-Only what changes a disk goes through ``Files``. Reading does not: a failed read loses nothing. On a
-network file system, locks and syncs may promise too much; `network_file_system` tells.
+Only writes go through ``Files``: a failed read loses nothing. On a network file system, locks and
+syncs may be unreliable; `network_file_system` detects one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
     "write_all",
 ]
 
-_WRITE_BYTES = 2**20  # a kill tears larger writes: 0 of 30 torn at 1 MiB, 25 of 25 at 64 MiB
+_WRITE_BYTES = 2**20  # a kill can tear larger writes: 0 of 30 torn at 1 MiB, 25 of 25 at 64 MiB
 _TRANSIENT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 _PLAIN = {
     errno.ENOSPC: "the disk is full",
@@ -65,7 +65,7 @@ class Files(Protocol):
         ...
 
     def sync(self, fd: int) -> None:
-        """Return when the file's bytes and length would survive a power loss."""
+        """Sync the file: its bytes and length then survive a power loss."""
         ...
 
     def truncate(self, fd: int, length: int) -> None:
@@ -77,7 +77,7 @@ class Files(Protocol):
         ...
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give a file its new name, in one step."""
+        """Rename a file atomically."""
         ...
 
     def unlink(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class Files(Protocol):
         ...
 
     def sync_folder(self, path: Path) -> None:
-        """Return when the folder's names would survive a power loss."""
+        """Sync the folder: its names then survive a power loss."""
         ...
 
 
@@ -101,7 +101,7 @@ class Disk:
         return os.write(fd, data)
 
     def sync(self, fd: int) -> None:
-        """Return when the file's bytes and length would survive a power loss."""
+        """Sync the file: its bytes and length then survive a power loss."""
         os.fsync(fd)
 
     def truncate(self, fd: int, length: int) -> None:
@@ -113,7 +113,7 @@ class Disk:
         os.close(fd)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give a file its new name, in one step."""
+        """Rename a file atomically."""
         os.rename(old, new)  # noqa: PTH104 (one system call, and no other)
 
     def unlink(self, path: Path) -> None:
@@ -121,7 +121,7 @@ class Disk:
         os.unlink(path)  # noqa: PTH108 (one system call, and no other)
 
     def sync_folder(self, path: Path) -> None:
-        """Return when the folder's names would survive a power loss."""
+        """Sync the folder: its names then survive a power loss."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -155,13 +155,13 @@ def write_all(files: Files, fd: int, data: bytes) -> None:
 
 
 def atomic_write(path: Path, data: bytes, *, files: Files = DISK) -> None:
-    """Replace a file's content so that at every moment the old or the new one stands there whole.
+    """Replace a file's content so that at every moment the old or the new one is there whole.
 
     The bytes go to a temporary file beside it, are synced, and are renamed over it; then the
     folder is synced. One writer at a time: the run folder's lock sees to that.
 
     Raises:
-        StorageError: The disk refused; the old content still stands.
+        StorageError: The disk refused; the old content still is.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:

@@ -32,7 +32,14 @@ if TYPE_CHECKING:
 
     from pairmill.store.ledger import LedgerReader
 
-__all__ = ["RunFolder", "lock_folder", "open_folder", "read_folder", "write_settings"]
+__all__ = [
+    "RunFolder",
+    "lock_folder",
+    "open_folder",
+    "read_folder",
+    "read_settings",
+    "write_settings",
+]
 
 _SETTINGS_FORMAT = 1
 _HARMLESS = re.compile(  # what file systems, mounts and desktops leave by themselves
@@ -50,7 +57,7 @@ class RunFolder(FolderPaths):
 
     Attributes:
         writable: This process holds the lock.
-        version: Of the pairmill that works here; empty where it only reads.
+        version: Of the pairmill that works here; empty if it only reads.
         is_bare: Only what was published is here, as after a copy without ``.run/``.
         is_blank: Nothing was asked yet: no earlier start's settings bind.
         notices: Plain lines for people, such as that the folder lies on a network file system.
@@ -70,7 +77,7 @@ class RunFolder(FolderPaths):
         return self.ledgers.is_there(self.state)
 
     def read_ledger(self) -> LedgerReader:
-        """Open a reading end of the ledger; whoever opens it closes it.
+        """Open a reading end of the ledger, which the caller must close.
 
         Raises:
             FolderError: It is missing, damaged, or a newer version's.
@@ -91,12 +98,12 @@ def open_folder(
 ) -> Iterator[RunFolder]:
     """Create or reopen a run folder and hold its lock until the block ends.
 
-    A lock whose process is gone was freed by the kernel, and is simply taken. ``ledgers`` is where
+    A lock whose process is gone was freed by the kernel, and is taken. ``ledgers`` is where
     a new folder's ledger will be kept; None: in the usual place.
 
     Raises:
-        FolderError: The path is no folder, cannot be made, or holds what is not ours; or its ledger
-            is kept elsewhere.
+        FolderError: The path is not a folder, cannot be created, or holds foreign files; or its
+            ledger is kept elsewhere.
         LockedError: Another process holds it; the text names its pid.
         ChangedError: A setting differs from the last start's, and ``accept_change`` is False.
         StorageError: The disk refused.
@@ -106,11 +113,11 @@ def open_folder(
     lock = _take_lock(folder, files)
     try:
         is_bare, is_blank = _is_bare(folder), _is_blank(folder)
-        before = _read_settings(folder)
+        before = read_settings(folder)
         notices = _check_settings(
             path, {} if is_blank else before, settings_fingerprint, accept_change=accept_change
         )
-        if not is_bare:  # else whoever rebuilds its ledger binds it
+        if not is_bare:  # else the rebuild of its ledger does so
             write_settings(RunFolder(path, version=version), settings_fingerprint, files=files)
         kind = network_file_system(path)
         if kind:
@@ -134,7 +141,7 @@ def open_folder(
 def write_settings(
     folder: RunFolder, settings_fingerprint: Mapping[str, Any], *, files: Files = DISK
 ) -> None:
-    """Note the settings that decide what the pairs are, if they are not there already.
+    """Store the settings that determine the pairs, unless they are there already.
 
     Raises:
         StorageError: The disk refused.
@@ -151,10 +158,10 @@ def write_settings(
 
 @contextmanager
 def lock_folder(path: Path, *, version: str, files: Files = DISK) -> Iterator[RunFolder]:
-    """Hold the lock of a run folder that is there, whatever state it is in, until the block ends.
+    """Hold the lock of an existing run folder, in any state, until the block ends.
 
     Raises:
-        FolderError: There is no run folder at the path.
+        FolderError: The path is not a run folder.
         LockedError: Another process holds it; the text names its pid.
         StorageError: The disk refused.
     """
@@ -173,7 +180,7 @@ def read_folder(path: Path) -> RunFolder:
     """Open a run folder to read it, also while a run holds its lock.
 
     Raises:
-        FolderError: There is no run folder at the path.
+        FolderError: The path is not a run folder.
     """
     if not path.is_dir():
         raise FolderError(f"{path}: there is no such folder")
@@ -186,7 +193,7 @@ def read_folder(path: Path) -> RunFolder:
 def _found(
     path: Path, *, writable: bool = False, version: str = "", given: LedgerStore | None = None
 ) -> RunFolder:
-    """Open a run folder, with the store that its ledger is kept in."""
+    """Open a run folder with its ledger store."""
     ledgers = find_store(RunFolder(path).state, SQLITE, given)
     return RunFolder(path, writable=writable, version=version, ledgers=ledgers)
 
@@ -218,7 +225,7 @@ def _create(folder: RunFolder) -> None:
 
 
 def _make_private(state: Path) -> None:
-    """Make ``.run/`` readable for its owner alone, whatever the umask says."""
+    """Make ``.run/`` readable only by its owner, whatever the umask."""
     state.mkdir(mode=0o700, exist_ok=True)
     if state.is_symlink():
         raise FolderError(f"{state}: is a symbolic link; remove it")
@@ -232,7 +239,7 @@ def _is_ours(folder: RunFolder) -> bool:
     names = {e.name for e in os.scandir(folder.path) if not _HARMLESS.fullmatch(e.name)}
     if not names:
         return True
-    # A first start that was killed before its settings were written leaves empty folders behind.
+    # A first start that is killed before its settings are written leaves empty folders.
     begun = folder.lock.is_file() or folder.open_shards.is_dir()
     return begun and names <= {".run", "data", "rejected"} and not _holds_data(folder)
 
@@ -251,13 +258,13 @@ def _is_published(folder: RunFolder) -> bool:
 
 
 def _is_bare(folder: RunFolder) -> bool:
-    """Return whether it has neither ledger nor settings, but published pairs."""
+    """Return True if it has published pairs, but neither ledger nor settings."""
     is_lost = not (folder.has_ledger or folder.settings.exists() or folder.generation.exists())
     return is_lost and _is_published(folder)
 
 
 def _is_blank(folder: RunFolder) -> bool:
-    """Return whether nothing was asked and nothing written, as after a start without a key."""
+    """Return True if nothing was asked or written, as after a start without a key."""
     if holds_shards(folder) or not folder.settings.is_file():
         return False
     if not folder.has_ledger:
@@ -277,7 +284,7 @@ def _holds_data(folder: RunFolder) -> bool:
 
 
 def _take_lock(folder: RunFolder, files: Files) -> int:
-    """Take the lock, write our name into it, and return the descriptor that holds it."""
+    """Take the lock, write this process's name into it, and return its descriptor."""
     try:
         fd = files.open(folder.lock, os.O_RDWR | os.O_CREAT)
     except OSError as error:
@@ -315,8 +322,8 @@ def _check_settings(
 ) -> list[str]:
     """Compare with the last start's settings; return a notice when a change was accepted.
 
-    A name that only one side knows is no change: it came or went with another version of pairmill,
-    and units are told apart by content anyway.
+    A name that only one side has is not a change: it was added or removed by another version of
+    pairmill, and units are identified by content anyway.
     """
     changes = [
         f"{name}: {_shown(before[name])} -> {_shown(value)}"
@@ -333,7 +340,13 @@ def _check_settings(
     return [f"settings changed, as accepted: {'; '.join(changes)}"]
 
 
-def _read_settings(folder: RunFolder) -> Mapping[str, Any]:
+def read_settings(folder: RunFolder) -> Mapping[str, Any]:
+    """Return the settings that a folder was begun with, those that determine the pairs; {} if none.
+
+    Raises:
+        FolderError: They are damaged, or a newer version's.
+        StorageError: The disk refused.
+    """
     try:
         document = orjson.loads(folder.settings.read_bytes())
     except FileNotFoundError:
@@ -355,7 +368,7 @@ def _read_settings(folder: RunFolder) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as JSON gives it back: lists for tuples, and so on."""
+    """Return the value after a round trip through JSON: lists for tuples, and so on."""
     return orjson.loads(orjson.dumps(value))
 
 

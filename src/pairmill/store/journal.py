@@ -1,8 +1,9 @@
-"""The order of durable writes, in one place.
+"""Defines the order of durable writes.
 
 A commit appends to the shards and syncs them, and only then tells the ledger, in one transaction,
-what was bought, what is finished, and how long the shards are. Killed in between, the shards are
-too long: the next start cuts them back. So whatever the ledger says is on the disk, once.
+what was bought, what is finished, and how long the shards are. If killed in between, the shards are
+too long, and the next start cuts them back. So everything that the ledger records is on the disk
+exactly once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.store.chain import GenerationLog, LedgerChain, check_chain, new_chain_id
+from pairmill.store.commit_log import (
+    NO_LOG,
+    AppendedLines,
+    CommitEntry,
+    CommitLog,
+    next_generation,
+)
 from pairmill.store.counts import count_drops
 from pairmill.store.files import DISK, Files
 from pairmill.store.ledger import note_store
@@ -22,7 +30,7 @@ from pairmill.store.sqlite.database import rebuild_hint
 from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from pairmill.store.charges import ChargeSum
@@ -48,8 +56,8 @@ class Receipt:
     """What one commit made durable.
 
     Attributes:
-        repeated: Outcomes that were left out, because their units were finished before.
-        published: Shards that got their public names.
+        repeated: Outcomes that were left out because their units were already finished.
+        published: Shards that were published.
     """
 
     answers: int
@@ -63,11 +71,11 @@ class Journal:
     """Everything that a run makes durable. Synchronous, and used from one thread.
 
     After a transient StorageError the same batch, or a larger one, may be committed again: what is
-    finished is never written twice. After any other the journal refuses all further work, and the
-    next start brings the folder in order.
+    finished is never written twice. After any other error the journal refuses all further work, and
+    the next start repairs the folder.
 
     Attributes:
-        notices: Plain lines about what was found on opening.
+        notices: Lines for people about what was found on opening.
     """
 
     def __init__(
@@ -81,15 +89,17 @@ class Journal:
         shard_bytes: int,
         shard_age_s: float,
         notices: Sequence[str] = (),
+        commit_log: CommitLog = NO_LOG,
     ) -> None:
         self._folder = folder
         self._ledger = ledger
         self._log = log
         self._shards = shards
+        self._commit_log = commit_log
         self._clock = clock
         self._shard_bytes = shard_bytes
         self._shard_age_s = shard_age_s
-        self._in_doubt = False  # a ledger transaction failed; its end is not known
+        self._in_doubt = False  # a ledger transaction failed; its outcome is unknown
         self._uneven = False  # shards may hold bytes that no transaction confirmed
         self._broken: str | None = None
         self._published: list[ShardRecord] = []
@@ -104,15 +114,17 @@ class Journal:
         shard_bytes: int = _SHARD_BYTES,
         shard_age_s: float = _SHARD_AGE_S,
         files: Files = DISK,
+        commit_log: CommitLog = NO_LOG,
     ) -> Self:
-        """Open a locked run folder's journal, after bringing the folder in order.
+        """Open the journal of a locked run folder, after repairing the folder.
 
         Args:
             folder: From ``open_folder``.
             clock: Seconds that never run backwards.
-            shard_bytes: A shard that has grown to this length is published.
-            shard_age_s: So is one that has been open for this long.
+            shard_bytes: A shard of this length is published.
+            shard_age_s: So is one that has been open this long.
             files: The operations on the disk.
+            commit_log: Told of each commit.
 
         Raises:
             FolderError: Something that was committed is missing or damaged.
@@ -144,6 +156,7 @@ class Journal:
             shard_bytes=shard_bytes,
             shard_age_s=shard_age_s,
             notices=notices,
+            commit_log=commit_log,
         )
 
     def lookup(self) -> LedgerReader:
@@ -151,9 +164,9 @@ class Journal:
         return self._folder.read_ledger()
 
     def reopen(self, reason: str | None, units: Collection[str] | None = None) -> frozenset[str]:
-        """Lift tombstones, as ``Ledger.reopen``; return every unit that is to be asked again.
+        """Lift tombstones, as ``Ledger.reopen``; return all units to retry.
 
-        What an earlier start lifted and did not come to is among them.
+        Includes units that an earlier start lifted but did not retry.
 
         Raises:
             StorageError: The disk refused; see the class.
@@ -163,7 +176,7 @@ class Journal:
             return self._ledger.reopened()
 
     def put_back(self) -> int:
-        """Make tombstones again of what was lifted and not asked; return how many those were.
+        """Restore tombstones that were lifted but not retried; return how many.
 
         Raises:
             StorageError: The disk refused; see the class.
@@ -172,7 +185,7 @@ class Journal:
             return self._ledger.put_back()
 
     def commit(self, batch: Batch) -> Receipt:
-        """Make a batch durable: when this returns it would survive a power loss, whole.
+        """Make a batch durable: once this returns, all of it survives a power loss.
 
         Raises:
             StorageError: The disk refused, and none of the batch counts; see the class.
@@ -182,9 +195,13 @@ class Journal:
             self._publish(self._shards.ripe(self._clock(), self._shard_bytes, self._shard_age_s))
             outcomes = self._fresh(batch.outcomes)
             rows = [line for unit in outcomes for line in unit.rows]
-            self._append(rows, [line for unit in outcomes for line in unit.rejected])
+            rejected = [line for unit in outcomes for line in unit.rejected]
+            self._append(rows, rejected)
             changed = self._shards.changed()
-            self._ledger_commit(batch.answers, outcomes, changed, batch.charges, batch.sends)
+            appended = _appended(changed, {"train": rows, "rejected": rejected})
+            self._ledger_commit(
+                batch.answers, outcomes, changed, appended, batch.charges, batch.sends
+            )
             self._shards.commit()
             self._uneven = False
         repeated = len(batch.outcomes) - len(outcomes)
@@ -193,7 +210,7 @@ class Journal:
         )
 
     def rotate(self) -> tuple[ShardRecord, ...]:
-        """Publish shards that are old enough, though nothing is committed; return them.
+        """Publish shards that are old enough, without a commit; return them.
 
         Raises:
             StorageError: The disk refused; see the class.
@@ -203,10 +220,10 @@ class Journal:
         return self._take_published()
 
     def close(self, *, publish: bool = True) -> tuple[ShardRecord, ...]:
-        """Close everything; publish what is open first, so that it can be used. Returns that.
+        """Publish open shards, and close everything; return the published shards.
 
         Raises:
-            StorageError: The disk refused; everything is closed all the same.
+            StorageError: The disk refused; everything is closed nevertheless.
         """
         try:
             if publish and self._broken is None:
@@ -231,7 +248,7 @@ class Journal:
         self.close()
 
     def _fresh(self, outcomes: Sequence[UnitOutcome]) -> list[UnitOutcome]:
-        """Leave out units that are finished, and all but the first of those that stand twice."""
+        """Leave out finished units, and duplicates after the first."""
         if not outcomes:
             return []
         first: dict[str, UnitOutcome] = {}
@@ -249,7 +266,7 @@ class Journal:
             self._shards.sync()
         except StorageError as error:
             if error.transient:
-                self._roll_back()  # gives its room back at once
+                self._roll_back()  # frees its memory at once
             raise
 
     def _ledger_commit(
@@ -257,15 +274,19 @@ class Journal:
         answers: Sequence[PaidAnswer],
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
+        appended: Sequence[AppendedLines] = (),
         charges: Sequence[ChargeSum] = (),
         sends: Sequence[BilledSend] = (),
     ) -> None:
-        self._in_doubt = True
-        self._ledger.commit(answers, outcomes, shards, charges, sends)
+        chain, after = next_generation(self._ledger.chain)
+        entry = CommitEntry(chain, after, answers, outcomes, shards, appended, charges, sends)
+        with self._commit_log.committing(entry):
+            self._in_doubt = True
+            self._ledger.commit(answers, outcomes, shards, charges, sends)
         self._in_doubt = False
 
     def _publish(self, records: Sequence[ShardRecord]) -> None:
-        """Close in the ledger, then rename. A kill in between is mended by the next start."""
+        """Close in the ledger, then rename. After a kill between them, the next start renames."""
         if records:
             self._shards.sync()  # for one that was cut since it was last synced
             self._ledger_commit((), (), records)
@@ -275,7 +296,7 @@ class Journal:
 
     @contextmanager
     def _working(self) -> Iterator[None]:
-        """Begin with ledger and shards in step, and remember a refusal that cannot be mended."""
+        """Start with ledger and shards in step, and remember a permanent refusal."""
         if self._broken is not None:
             raise StorageError(self._broken)
         try:
@@ -297,7 +318,7 @@ class Journal:
         if self._in_doubt:
             self._ledger.settle()
             if self._shards.committed() != [r for r in self._ledger.shards() if not r.closed]:
-                # It was committed after all. The bytes are there; a fresh look finds them.
+                # It was committed after all; reading again finds the bytes.
                 raise StorageError(f"{self._folder.ledger}: a refused transaction took effect")
             self._in_doubt = False
         if self._uneven:
@@ -308,7 +329,7 @@ class Journal:
         try:
             self._shards.rollback()
         except StorageError:
-            return  # the first refusal tells more; the next commit tries again
+            return  # report the first refusal; the next commit tries again
         self._uneven = False
 
     def _take_published(self) -> tuple[ShardRecord, ...]:
@@ -317,8 +338,19 @@ class Journal:
         return published
 
 
+def _appended(
+    changed: Sequence[ShardRecord], lines: Mapping[str, Sequence[bytes]]
+) -> list[AppendedLines]:
+    """Return what was appended to each shard that changed."""
+    return [
+        AppendedLines(shard.kind, shard.number, lines[shard.kind])
+        for shard in changed
+        if lines.get(shard.kind)
+    ]
+
+
 def _create_once(folder: RunFolder, files: Files) -> None:
-    """Make the ledger of a new folder; refuse if one is missing that must have been there."""
+    """Create the ledger of a new folder; refuse if an existing folder has lost its ledger."""
     if folder.has_ledger:
         return
     seen = GenerationLog.read(folder.generation)

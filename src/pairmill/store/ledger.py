@@ -1,9 +1,10 @@
-"""Interface of ledgers: three protocols, and the look-up of a folder's own.
+"""Interface of ledgers: three protocols, and the look-up of a folder's store.
 
-A ledger holds every answer that was paid for, how each unit ended, and how far each shard goes. It
+A ledger holds every answer that was paid for, how each unit ended, and the committed length of each
+shard. It
 has one writing end, and any number of reading ends that never wait for it. `LedgerStore` makes and
-opens both below a run folder's ``.run/``. SQLite's is the usual one (`store.sqlite.store`); another
-is given to `pairmill.generate`, or installed under the entry point ``pairmill.ledgers``.
+opens both below a run folder's ``.run/``. SQLite is the default (`store.sqlite.store`); another one
+is passed to `pairmill.generate`, or installed under the entry point ``pairmill.ledgers``.
 docs/ledgers.md says how to write one.
 """
 
@@ -42,8 +43,8 @@ _KIND = "ledger-kind"
 class Ledger(Protocol):
     """The writing end, used by one thread at a time.
 
-    What a method has returned from is durable, whole; what it raised StorageError from is not, or
-    in doubt until ``settle``.
+    Once a method has returned, its change is durable as a whole. If it raised StorageError, the
+    change is not durable, or in doubt until ``settle``.
 
     Attributes:
         chain: Its id, and a generation that each transaction raises by one; None for a ledger that
@@ -75,11 +76,12 @@ class Ledger(Protocol):
         """Make all of it durable in one transaction, or none.
 
         Args:
-            answers: Each counts, for it was paid for; of answers to one call the first is found.
-            outcomes: None of a finished unit; a unit that is asked again is lifted no more.
-            shards: Take the place of the records of the same kind and number.
-            charges: Add to those of the same model and outcome.
-            sends: Add to those of the same call; the last one's words are kept.
+            answers: All are counted, as they were paid for; of answers to one call the first is
+                used.
+            outcomes: None of a finished unit; that of a retried unit ends its lifted state.
+            shards: Replace the records of the same kind and number.
+            charges: Added to those of the same model and outcome.
+            sends: Added to those of the same call; the last error text is kept.
 
         Raises:
             StorageError: The disk refused.
@@ -89,50 +91,50 @@ class Ledger(Protocol):
 
     @property
     def counts_drops(self) -> bool:
-        """True if every line of ``rejected/`` is counted in it."""
+        """True if the ledger counts all lines of ``rejected/``."""
         ...
 
     def count_drops(self, drops: Mapping[DropKey, int]) -> None:
-        """Take what was counted in ``rejected/`` itself, where it does not count that yet."""
+        """Set the counts of ``rejected/``, for a ledger without them."""
         ...
 
     def reopened(self) -> frozenset[str]:
-        """Return the tombstones that are being asked again, those of an earlier start included."""
+        """Return lifted tombstones, including those of an earlier start."""
         ...
 
     def reopen(self, reason: str | None, units: Collection[str] | None = None) -> int:
         """Lift tombstones, so that their units count as new; return how many.
 
-        Their answers and sends are forgotten; what was paid for them stays in the bill.
+        Their answers and sends are deleted; their cost stays in the bill.
 
         Args:
             reason: Of the tombstones; None: of any reason.
-            units: These units instead, as far as they have no pair, whatever their end was.
+            units: Lift these units instead, unless they have a pair.
         """
         ...
 
     def put_back(self) -> int:
-        """Make tombstones again of what was lifted and not asked; return how many."""
+        """Restore tombstones that were lifted but not retried; return how many."""
         ...
 
     def settle(self) -> None:
-        """End the doubt that a failed commit leaves: after it, that one took effect or never will.
+        """Resolve a failed commit: afterwards it has taken effect, or never will.
 
         Raises:
-            StorageError: The disk still refuses; the doubt remains.
+            StorageError: The disk still refuses; the commit remains in doubt.
         """
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
         ...
 
 
 class LedgerReader(Protocol):
-    """A reading end: sees what was committed before each query. Closed by whoever opened it."""
+    """A reading end: sees what was committed before each query. The caller closes it."""
 
     def known(self, units: Sequence[UnitKey]) -> Known:
-        """Say which of up to some 500 units are finished, and what the others' chunks were asked.
+        """Return which of up to 500 or so units are finished, and answers for the others' chunks.
 
         Raises:
             FolderError: The ledger is damaged.
@@ -145,11 +147,11 @@ class LedgerReader(Protocol):
         ...
 
     def measured(self) -> Measured:
-        """Return what finished units took: all of them, or a sample of some thousands."""
+        """Return averages over finished units: all of them, or a sample of some thousands."""
         ...
 
     def reopened(self) -> int:
-        """Count the tombstones that are being asked again."""
+        """Count lifted tombstones."""
         ...
 
     def shards(self) -> list[ShardRecord]:
@@ -161,7 +163,7 @@ class LedgerReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all resources."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -177,20 +179,20 @@ class LedgerReader(Protocol):
 class LedgerStore(Protocol):
     """Creates and opens the ledgers of run folders.
 
-    Each method is given the folder's ``.run/``, which is there.
+    Each method gets the folder's ``.run/``, which exists.
 
     Attributes:
-        name: What the folder calls it by, and what its entry point is called.
+        name: Its name in the folder, and of its entry point.
     """
 
     name: str
 
     def is_there(self, state: Path) -> bool:
-        """Return whether the folder has a ledger, in whatever state."""
+        """Return whether the folder has a ledger, in any state."""
         ...
 
     def create(self, state: Path, version: str, chain: LedgerChain) -> None:
-        """Make an empty ledger of this id; it is there whole, or not at all.
+        """Create an empty ledger with this id, atomically.
 
         Raises:
             StorageError: The disk refused.
@@ -216,11 +218,11 @@ def find_store(state: Path, usual: LedgerStore, given: LedgerStore | None = None
 
     Args:
         state: The folder's ``.run/``.
-        usual: Taken where the folder names none.
-        given: The caller's own; it is taken where the folder was begun with it, or is not begun.
+        usual: Used if the folder names none.
+        given: The caller's own; used if the folder was begun with it, or is new.
 
     Raises:
-        FolderError: The folder's is another one than ``given``, or is not installed.
+        FolderError: The folder's store differs from ``given``, or is not installed.
     """
     try:
         name = (state / _KIND).read_text("utf-8").strip()
@@ -239,7 +241,7 @@ def find_store(state: Path, usual: LedgerStore, given: LedgerStore | None = None
 
 
 def _installed(name: str, state: Path) -> LedgerStore:
-    """Load a store by its entry point: what a folder names is never imported by that name."""
+    """Load a store by its entry point; a name in a folder is never imported."""
     from importlib.metadata import entry_points  # noqa: PLC0415 (it costs a start 20 ms)
 
     for point in entry_points(group=ENTRY_POINTS, name=name):
@@ -255,7 +257,7 @@ def _installed(name: str, state: Path) -> LedgerStore:
 
 
 def note_store(state: Path, store: LedgerStore, usual: LedgerStore, files: Files = DISK) -> None:
-    """Note in a run folder where its ledger is kept, unless that is the usual place.
+    """Record in a run folder where its ledger is kept, unless that is the default.
 
     Raises:
         StorageError: The disk refused.

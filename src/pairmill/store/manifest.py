@@ -37,15 +37,15 @@ def write_manifest(
     counts: RunCounts | None = None,
     files: Files = DISK,
 ) -> None:
-    """Write the manifest anew, in one step.
+    """Replace the manifest atomically.
 
     Args:
         folder: Where to.
-        lookup: The ledger: the shards and the sums come out of it.
+        lookup: The ledger, for shards and totals.
         facts: What only the caller knows, as plain JSON values: prompt versions, recipe, settings,
-            cost. Everything in it is written: it must hold no secret.
-        usd: What all calls cost, in dollars; None where no price is known.
-        counts: Of the run, if the caller has them already.
+            cost. All of it is written, so it must not hold secrets.
+        usd: Cost of all calls in dollars; None if a price is unknown.
+        counts: The run's, if the caller has them.
         files: The operations on the disk.
 
     Raises:
@@ -104,9 +104,9 @@ def read_totals(path: Path) -> Totals:
 
 
 def read_manifest_counts(folder: RunFolder) -> RunCounts:
-    """Return the counts of a folder without a ledger, as its run's last end wrote them.
+    """Return the counts of a folder without a ledger, as written at the end of its last start.
 
-    Of a manifest by an early version, which has none, those that follow from its sums.
+    For a manifest of an early version without counts, they are computed from its totals.
     """
     found = read_manifest(folder.manifest)
     try:
@@ -116,7 +116,7 @@ def read_manifest_counts(folder: RunFolder) -> RunCounts:
 
 
 def read_manifest_usd(path: Path) -> float | None:
-    """Return what a run's calls cost in dollars, by its manifest; None where that is not known."""
+    """Return the cost of a run's calls in dollars, from its manifest; None if unknown."""
     cost = read_manifest(path).get("cost")
     usd = cost.get("usd") if isinstance(cost, dict) else None
     return float(usd) if isinstance(usd, int | float) else None

@@ -1,7 +1,6 @@
 """A ledger in memory: for tests, and as a reference implementation without a database.
 
-It lives as long as its `MemoryStore`; a run folder made with one can be gone on with by that store
-alone.
+It lives as long as its `MemoryStore`; only that store can continue its run folder.
 """
 
 from __future__ import annotations

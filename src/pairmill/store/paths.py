@@ -34,7 +34,7 @@ class FolderPaths:
 
     @property
     def state(self) -> Path:
-        """Folder of pairmill's own files: nobody else writes here."""
+        """Folder of pairmill's own files."""
         return self.path / ".run"
 
     def published(self, kind: str) -> Path:
@@ -63,7 +63,7 @@ class FolderPaths:
 
     @property
     def timeline(self) -> Path:
-        """File with what the run did over time, for people."""
+        """File with the run's history over time, for people."""
         return self.state / "timeline.json"
 
     @property
@@ -73,12 +73,12 @@ class FolderPaths:
 
     @property
     def resolved(self) -> Path:
-        """All settings of the last start, for commands that read on from there."""
+        """File with all settings of the last start."""
         return self.state / "config.json"
 
     @property
     def origin(self) -> Path:
-        """File with where its starts were made from, and with which recipes."""
+        """File with the working directory and recipes of its starts."""
         return self.state / "origin.json"
 
     @property
@@ -88,7 +88,7 @@ class FolderPaths:
 
     @property
     def voice(self) -> Path:
-        """File with how well answers can be attributed to their authors; from ``report``."""
+        """File with the result of author attribution, from ``report``."""
         return self.state / "voice.json"
 
     def read_voice(self) -> bytes:
@@ -107,7 +107,7 @@ class FolderPaths:
 
     @property
     def lock(self) -> Path:
-        """Held by the process that works here; its text names it."""
+        """Lock file, held by the process that works here; its text names the process."""
         return self.state / "lock"
 
     @property

@@ -1,7 +1,7 @@
-"""Brings the shards to the ledger's state at each start, and checks whether that is needed.
+"""Brings the shards to the ledger's state at each start, and checks folders.
 
-A shard is never trusted beyond its committed length, and must hold every byte up to it. What is cut
-off is written again from the ledger's answers.
+A shard is never trusted beyond its committed length, and must be complete up to it. Rows that are
+cut off are written again from the ledger's answers.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _READ_BYTES = 2**20
 def restore(
     folder: RunFolder, files: Files, records: Sequence[ShardRecord], now_s: float
 ) -> tuple[Shards, list[str]]:
-    """Cut back, finish, and tidy until the disk is what the ledger's records say.
+    """Bring the shards on the disk to the state of the ledger's records.
 
-    Each open shard is cut to its committed length; a closed one that was not renamed is; a file
-    that the ledger never heard of is removed from ``.run/open/``. The second value is plain lines
-    about published shards that somebody changed.
+    Each open shard is cut to its committed length; a closed one is renamed if it was not; a file
+    unknown to the ledger is removed from ``.run/open/``. The second value is lines for people about
+    published shards that were changed.
 
     Raises:
         FolderError: Committed bytes are missing or changed.
@@ -61,7 +61,7 @@ def restore(
 
 
 def _remove_strangers(folder: RunFolder, files: Files, names: set[str]) -> None:
-    """Remove open shards that no transaction ever named: nothing in them is committed."""
+    """Remove open shards that are in no transaction: nothing in them is committed."""
     for entry in folder.open_shards.iterdir():
         if shard_number(entry.name) is not None and entry.name not in names:
             try:
@@ -71,7 +71,7 @@ def _remove_strangers(folder: RunFolder, files: Files, names: set[str]) -> None:
 
 
 def _finish(folder: RunFolder, files: Files, record: ShardRecord) -> str | None:
-    """See to it that a closed shard stands in its public place; return a notice if it changed."""
+    """Ensure that a closed shard is published; return a notice if it was changed."""
     old = folder.open_shards / record.name
     new = folder.published(record.kind) / record.name
     if old.exists():
@@ -102,7 +102,7 @@ def _reopen(folder: RunFolder, files: Files, record: ShardRecord, now_s: float) 
         try:
             if os.fstat(fd).st_size != record.bytes:
                 files.truncate(fd, record.bytes)
-                files.sync(fd)  # or the tail could come back, after the file was published
+                files.sync(fd)  # or the tail could reappear after the file was published
         except OSError:
             files.close(fd)
             raise
@@ -150,7 +150,7 @@ def _next_numbers(folder: RunFolder, records: Sequence[ShardRecord]) -> dict[str
 
 
 def find_harm(folder: RunFolder) -> str:
-    """Look at a folder that nobody works in, and say what is wrong with its ledger; "" if nothing.
+    """Describe what is wrong with the ledger of a folder that nobody works in; "" if nothing.
 
     Reads the whole ledger and all shards, and changes neither.
     """
@@ -167,7 +167,7 @@ def find_harm(folder: RunFolder) -> str:
 
 
 def _check_shard(folder: RunFolder, record: ShardRecord) -> None:
-    """Raise FolderError if a shard is not as long, or not what, the ledger says."""
+    """Raise FolderError if a shard's length or content differs from the ledger."""
     path = folder.open_shards / record.name
     if record.closed and not path.exists():
         path = folder.published(record.kind) / record.name
@@ -180,8 +180,8 @@ def _check_shard(folder: RunFolder, record: ShardRecord) -> None:
 
 
 def _find_double(folder: RunFolder) -> str:
-    """Name a pair that stands twice among the published ones."""
-    with closing(sqlite3.connect("")) as seen:  # a file of its own that nobody sees
+    """Return the id of a pair that is published twice, or None."""
+    with closing(sqlite3.connect("")) as seen:  # a temporary file
         seen.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
         for path in sorted(folder.data.iterdir()):
             if shard_number(path.name) is None:

@@ -1,7 +1,8 @@
 """The canonical row of the dataset, and the row of a reject: fixed keys, in a fixed order.
 
-A value that is missing is null, and no key is ever left out, so that every shard has one schema.
-Text comes from crawled pages and models: what JSON in UTF-8 cannot hold is replaced, never raised.
+Missing values are null, and no key is ever left out, so that all shards have the same schema. Text
+comes from crawled pages and models: characters that JSON in UTF-8 cannot hold are replaced, never
+an error.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ __all__ = [
     "with_fields",
 ]
 
-_MOST = 2**53  # the largest count that every JSON reader keeps exact; a server may claim any
+_MOST = 2**53  # the largest count that every JSON reader keeps exact; a server may claim more
 
 SCORE_ASPECTS = ("instruction_following", "truthfulness", "honesty", "helpfulness")
 
 Feature: TypeAlias = "str | tuple[Feature] | Mapping[str, Feature]"
-"""A Hugging Face dtype; in a one-tuple: a list of it; a mapping: a struct of named ones."""
+"""A Hugging Face dtype; a one-tuple: a list of it; a mapping: a struct of named fields."""
 
 ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
@@ -56,7 +57,7 @@ ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
         "messages": ({"role": "string", "content": "string"},),
         "system": "string",
         "reasoning": "string",
-        # A recipe's own; `with_fields` puts its struct in this place.
+        # recipe-specific; `with_fields` puts a struct here
         "fields": "null",
         "document_id": "string",
         "chunk_id": "string",
@@ -84,8 +85,8 @@ ROW_FEATURES: Mapping[str, Feature] = MappingProxyType(
         "attempts": "int64",
         "prompt_tokens": "int64",
         "completion_tokens": "int64",
-        # Arrow's JSON reader takes ISO strings for time stamps whatever the card says, and casts
-        # them back to a string of another shape. Declared as what they are, they load as written.
+        # Arrow's JSON reader parses ISO strings as time stamps whatever the card says, and casts
+        # them back to a different string. Declared as time stamps, they load as written.
         "created": "timestamp[s, tz=UTC]",
     }
 )
@@ -106,6 +107,8 @@ REJECTED_FIELDS = (
     "class",
     "detail",
     "raw",
+    "grounding",
+    "support",
     "attempts",
     "prompt_tokens",
     "completion_tokens",
@@ -120,8 +123,8 @@ class RowOrigin(Struct, frozen=True):
 
     Attributes:
         model: The model's name as the server returned it.
-        attempts: Answers bought for the unit.
-        usage: Tokens of all of them; they are shared out over the unit's rows.
+        attempts: Answers paid for.
+        usage: Tokens of all of them, distributed over the unit's rows.
         created: Seconds since the epoch, from the ledger, so that a replay writes the same bytes.
     """
 
@@ -135,11 +138,11 @@ class RowOrigin(Struct, frozen=True):
 
 
 class UnitResult(Struct, frozen=True):
-    """What a unit came to, before any of it is bytes.
+    """Result of a unit, before encoding.
 
     Attributes:
-        rejections: What was dropped on the way; the last one ended the unit, if one did.
-        reason: Why the unit as a whole was rejected; None where it was not.
+        rejections: What was dropped; if the unit was rejected, the last one says why.
+        reason: Why the unit as a whole was rejected; None if it was not.
     """
 
     chunk: Chunk
@@ -156,12 +159,12 @@ def with_fields(fields: Mapping[str, Feature]) -> Mapping[str, Feature]:
 
 
 def pair_id(unit_id: str, index: int) -> str:
-    """Name the pair: 32 hex digits of its unit's id and its position in the unit."""
+    """Return the pair's id: 32 hex digits, a hash of its unit's id and its position there."""
     return digest(unit_id, str(index))
 
 
 def share(total: int, parts: int) -> list[int]:
-    """Split a whole number into ``parts`` near equal ones; the first gets the remainder."""
+    """Split an integer into ``parts`` equal ones; the first gets the remainder."""
     if parts < 1:
         return []
     each, rest = divmod(total, parts)
@@ -169,9 +172,9 @@ def share(total: int, parts: int) -> list[int]:
 
 
 def encode_unit(result: UnitResult) -> UnitOutcome:
-    """Turn what a unit came to into its lines for ``data/`` and for ``rejected/``.
+    """Encode a unit's result as lines for ``data/`` and ``rejected/``.
 
-    The unit's tokens are shared out over its pairs or, where there is none, over its rejections:
+    The unit's tokens are distributed over its pairs or, without pairs, over its rejections, so that
     the token columns of both folders add up to the bill.
     """
     chunk, origin = result.chunk, result.origin
@@ -199,7 +202,7 @@ def encode_unit(result: UnitResult) -> UnitOutcome:
 
 
 def _drop(rejection: Rejection, error_class: str | None) -> DropKey:
-    """Why the line stands there; ``counts.drop_key`` reads the same out of it."""
+    """Return why a line is in ``rejected/``; ``counts.drop_key`` reads the same from the line."""
     if not rejection.whole_unit:
         return DropKey("pair", rejection.reason)
     return DropKey("empty" if error_class is None else "chunk", rejection.reason)
@@ -213,7 +216,7 @@ def encode_row(
 
 
 def _frame(chunk: Chunk, origin: RowOrigin) -> dict[str, Any]:
-    """Make a row in the order of its keys, with the values that all rows of a unit share."""
+    """Make a row, with keys in order, and with the values that all rows of a unit share."""
     return {
         "id": "",
         "task": "pair",
@@ -295,8 +298,8 @@ def encode_rejection(
 ) -> bytes:
     """Return one reject as one line of JSON, newline included; its ``id`` is the unit's.
 
-    ``error_class`` is the reason why the unit as a whole was rejected, if it was: it tells such a
-    tombstone from a chunk in which the model rightly found nothing.
+    ``error_class`` is the reason why the unit as a whole was rejected, if it was; it distinguishes
+    a tombstone from a chunk with nothing to write about.
     """
     return _line(
         {
@@ -314,6 +317,8 @@ def encode_rejection(
             "class": error_class,
             "detail": rejection.detail or None,
             "raw": rejection.raw,
+            "grounding": _number(rejection.grounding),
+            "support": _number(rejection.support),
             "attempts": origin.attempts,
             "prompt_tokens": min(prompt_tokens, _MOST),
             "completion_tokens": min(completion_tokens, _MOST),
@@ -330,13 +335,13 @@ def _line(row: dict[str, Any]) -> bytes:
         line = orjson.dumps(_clean(row))
     if b"\\" in line and b"\\u0000" in line:  # one character is found faster than six
         line = orjson.dumps(_clean(row))
-    # A copy: what orjson returns holds on to its whole buffer, 8 KB for a row of 800 bytes, and a
+    # A copy, since orjson's result keeps its whole buffer, 8 KB for a row of 800 bytes, and a
     # thousand rows wait for each commit.
     return line + b"\n"
 
 
 def _clean(value: Any) -> Any:
-    """Remove NUL, and put U+FFFD in the place of each lone surrogate."""
+    """Remove NUL, and replace each lone surrogate by U+FFFD."""
     if isinstance(value, str):
         whole = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return whole.replace("\x00", "")
@@ -364,6 +369,6 @@ def _moment(created: float) -> str:
     return _second(math.floor(created))
 
 
-@lru_cache(maxsize=64)  # the units of one second are written at about one time
+@lru_cache(maxsize=64)  # units of the same second are written together
 def _second(created: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(created))

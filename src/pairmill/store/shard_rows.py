@@ -1,4 +1,4 @@
-"""Lines of shards: those that a ledger vouches for, and those of files that nobody vouches for."""
+"""Reads lines of shards: committed ones by the ledger, or all lines of a file."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def read_lines(
         folder: Where to read.
         records: From ``Lookup.shards``; an open shard is read up to its committed length.
         kind: ``train`` or ``rejected``.
-        longest_bytes: A longer line is a damaged one.
+        longest_bytes: A longer line is treated as damaged.
 
     Raises:
-        FolderError: A shard is missing, or a published one was edited into something else.
+        FolderError: A shard is missing, or a published one was edited.
     """
     for record in records:
         if record.kind == kind:
@@ -46,7 +46,7 @@ def _lines(folder: FolderPaths, record: ShardRecord, longest_bytes: int) -> Iter
     public = folder.published(record.kind) / record.name
     try:
         file, whole = (folder.open_shards / record.name).open("rb"), False
-    except FileNotFoundError:  # a run publishes a shard at any moment, and never takes it back
+    except FileNotFoundError:  # a run may publish a shard at any moment, but never withdraws it
         try:
             file, whole = public.open("rb"), True
         except FileNotFoundError:
@@ -65,7 +65,7 @@ def _lines(folder: FolderPaths, record: ShardRecord, longest_bytes: int) -> Iter
 
 
 def read_rows(path: Path, content: hashlib._Hash | None = None) -> Iterator[tuple[Row | None, int]]:
-    """Yield each line as a row, or None where it is none, with its length in bytes."""
+    """Yield each line as a row, or as None if it is not a row, with its length in bytes."""
     try:
         with path.open("rb") as file:
             for line in file:
@@ -121,12 +121,12 @@ def _is_id(value: object) -> bool:
 
 
 def tokens_of(rows: list[Row]) -> tuple[int, int]:
-    """Prompt and completion tokens of some rows together."""
+    """Return the total prompt and completion tokens of rows."""
     prompt = sum(count_of(row, "prompt_tokens") for row in rows)
     return prompt, sum(count_of(row, "completion_tokens") for row in rows)
 
 
 def count_of(row: Row, name: str) -> int:
-    """Return a field that counts something; 0 if it does not."""
+    """Return an integer field; 0 if it is not one."""
     value = row.get(name)
     return min(max(value, 0), 2**40) if isinstance(value, int) else 0

@@ -1,7 +1,7 @@
 """Append-only JSONL files: written under ``.run/open/``, published by renaming.
 
 Each shard counts and hashes what it holds. Bytes that no ledger transaction has confirmed can be
-taken back at any time; bytes that one has are never touched again.
+truncated at any time; confirmed bytes are never touched again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class OpenShard:
         self.fd = fd
         self.born_s = born_s
         self.is_new = is_new  # its name is not synced yet
-        self.is_cut = False  # what was taken back could come again, until the next sync
+        self.is_cut = False  # truncated bytes could reappear until the next sync
         self.bytes = record.bytes
         self.rows = record.rows
         self._content = content
@@ -53,23 +53,23 @@ class OpenShard:
         return self.bytes > self.committed.bytes
 
     def record(self, *, closed: bool = False) -> ShardRecord:
-        """Return its state with all that is written."""
+        """Return its state including uncommitted bytes."""
         kind, number = self.committed.kind, self.committed.number
         return ShardRecord(kind, number, closed, self.bytes, self.rows, self._content.hexdigest())
 
     def count(self, data: bytes, rows: int) -> None:
-        """Take note of bytes that were written whole."""
+        """Record bytes that were written completely."""
         self.bytes += len(data)
         self.rows += rows
         self._content.update(data)
 
     def commit(self) -> None:
-        """Take note that the ledger confirmed all that is written."""
+        """Mark everything written as committed."""
         self.committed = self.record()
         self._committed_content = self._content.copy()
 
     def forget(self) -> None:
-        """Take note that the file was cut back to what is committed."""
+        """Record that the file was truncated to its committed length."""
         self.bytes, self.rows = self.committed.bytes, self.committed.rows
         self._content = self._committed_content.copy()
 
@@ -91,10 +91,10 @@ class Shards:
         self._closing: list[ShardRecord] = []
 
     def append(self, kind: str, lines: Sequence[bytes], now_s: float) -> None:
-        """Write lines behind what is there, all into one shard; opened first where none is open.
+        """Append lines to the open shard, which is created if there is none.
 
         Raises:
-            StorageError: The disk refused; ``rollback`` takes back what was written.
+            StorageError: The disk refused; ``rollback`` removes what was written.
         """
         if not lines:
             return
@@ -109,14 +109,14 @@ class Shards:
         shard.count(data, len(lines))
 
     def sync(self) -> None:
-        """Return when all that was appended, or taken back, would survive a power loss.
+        """Sync all appended and truncated files, so that they survive a power loss.
 
-        A sync that failed is never repeated: the system may have dropped the bytes, and would
-        report a success that is none.
+        A failed sync is never repeated: the system may have dropped the bytes, and would report
+        success.
 
         Raises:
-            StorageError: It cannot be told whether they would. Not transient, whatever the cause,
-                unless nothing was synced yet.
+            StorageError: The outcome is unknown. Not transient, whatever the cause, unless nothing
+                was synced yet.
         """
         changed = [shard for shard in self._open.values() if shard.is_changed or shard.is_cut]
         try:
@@ -140,13 +140,13 @@ class Shards:
         return sorted(records, key=lambda record: record.kind)
 
     def commit(self) -> None:
-        """Take note that the ledger confirmed what ``changed`` said."""
+        """Mark what ``changed`` returned as committed."""
         for shard in self._open.values():
             if shard.is_changed:
                 shard.commit()
 
     def rollback(self) -> None:
-        """Cut every shard back to what is committed.
+        """Truncate all shards to their committed lengths.
 
         Raises:
             StorageError: The disk refused; it may be tried again.
@@ -160,7 +160,7 @@ class Shards:
             shard.forget()
 
     def ripe(self, now_s: float, most_bytes: int, most_age_s: float) -> list[ShardRecord]:
-        """Return, as closed, the state of each shard that has grown large or old enough."""
+        """Return, as closed, the state of each shard that is large or old enough."""
         return [
             shard.record(closed=True)
             for shard in self._open.values()
@@ -168,7 +168,7 @@ class Shards:
         ]
 
     def close(self, records: Sequence[ShardRecord]) -> None:
-        """Take note that the ledger says these shards are closed; ``publish`` does the rest."""
+        """Record that these shards are closed in the ledger; ``publish_next`` renames them."""
         for record in records:
             shard = self._open.pop(record.kind)
             self._closing.append(record)
@@ -176,10 +176,10 @@ class Shards:
                 self._files.close(shard.fd)
 
     def publish_next(self) -> ShardRecord | None:
-        """Give the next closed shard its public name, and return it; None where none is left.
+        """Publish the next closed shard and return it; None if none is left.
 
         Raises:
-            StorageError: The disk refused; where that is transient it may be tried again.
+            StorageError: The disk refused; if transient, it may be tried again.
             FolderError: Another file has the name.
         """
         if not self._closing:
@@ -188,7 +188,7 @@ class Shards:
         return self._closing.pop(0)
 
     def release(self) -> None:
-        """Close the files, leaving open shards where they are for the next start."""
+        """Close the files; open shards stay for the next start."""
         for shard in self._open.values():
             with contextlib.suppress(OSError):
                 self._files.close(shard.fd)
@@ -213,13 +213,13 @@ class Shards:
 
 
 def shard_number(name: str) -> int | None:
-    """Return the number in a shard's file name; None if the name is no shard's."""
+    """Return the number in a shard's file name; None if it is not a shard."""
     found = _NUMBER.match(name)
     return int(found[1]) if found else None
 
 
 def holds_shards(folder: FolderPaths) -> bool:
-    """Return whether any shard, open or published, is on the disk."""
+    """Return True if any shard, open or published, exists."""
     places = (folder.open_shards, *(folder.published(kind) for kind in KINDS))
     return any(
         shard_number(entry.name) is not None
@@ -230,7 +230,7 @@ def holds_shards(folder: FolderPaths) -> bool:
 
 
 def publish_file(folder: FolderPaths, files: Files, record: ShardRecord) -> None:
-    """Move one closed shard to its public place, if it is not there yet.
+    """Publish one closed shard by renaming it, if that has not happened yet.
 
     Raises:
         StorageError: The disk refused; it may be tried again.

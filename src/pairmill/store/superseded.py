@@ -70,7 +70,7 @@ class SupersededLog:
             self._fd = None
 
     def _open(self) -> int:
-        """Open the file, and end a line that a kill tore, so that the next one stands by itself."""
+        """Open the file, and end a line that a kill tore, so that the next one is by itself."""
         fd = DISK.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":

@@ -11,7 +11,7 @@ from tests.support.questions import request
 from tests.support.scripted import CLOSE, answer, reply, serve
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.events import Bus, CallAnswered, CallFailed, Event
+from pairmill.events import Bus, CallAnswered, CallFailed, CallGivenUp, Event
 from pairmill.llm.budget import PricedUsage
 from pairmill.llm.client import Client
 from pairmill.llm.providers.direct import DirectProvider
@@ -155,7 +155,7 @@ async def test_an_answer_settles_its_turn_and_is_told(opened: list[Setting]) -> 
     stage = request("12345").prompt.template.name
     assert stage
     assert event == CallAnswered(
-        "served-model", "answer", completion.usage, 42, stage=stage, asked="m"
+        "served-model", "answer", completion.usage, 42, stage=stage, asked="m", pool="a"
     )
 
 
@@ -169,6 +169,11 @@ async def test_retries_are_new_admissions_and_nobody_sleeps_on_a_turn(
     assert setting.gate.ended[:3] == [Kind.OVERLOAD, Kind.RATE, Kind.OVERLOAD]
     assert setting.clock.held_asleep == [0, 0]  # not after the refusal: there the gate waits
     assert setting.kinds() == [CallFailed] * 3 + [CallAnswered]
+    last = setting.events[-1]
+    assert isinstance(last, CallAnswered)
+    assert last.sends == 4
+    assert last.total_s == pytest.approx(sum(setting.clock.slept))  # its clock stands else
+    assert last.seconds == 0.0
 
 
 @pytest.mark.parametrize(
@@ -207,6 +212,9 @@ async def test_patience_is_bounded_by_the_time_waited(opened: list[Setting]) -> 
         with pytest.raises(ProviderError, match="busy"):
             await setting.client.complete(request())
     assert 27.0 < sum(setting.clock.slept) <= 30.0
+    last = setting.events[-1]
+    assert isinstance(last, CallGivenUp)
+    assert (last.kind, last.pool, last.sends) == (Kind.OVERLOAD, "a", len(setting.events) - 1)
 
 
 @pytest.mark.parametrize("is_well", [True, False])

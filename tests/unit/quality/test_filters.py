@@ -6,7 +6,7 @@ from tests.unit.quality.corpus import make_examples
 
 from pairmill.quality.filters import CHECKS, Finding, inspect, prompt_terms, worst
 from pairmill.quality.grounding import prepare_chunk, prepare_pair, score
-from pairmill.quality.thresholds import DEFAULT, POLICIES, CheckPolicy, override
+from pairmill.quality.thresholds import DEFAULT, POLICIES, TABLES, CheckPolicy, override
 
 TEXT = (
     "The copper kettle was first used by the brewers of Hallstein, because its broad base spread "
@@ -192,3 +192,26 @@ def test_an_answer_is_ungrounded_below_30_percent_and_weakly_grounded_above() ->
         assert ("weakly_grounded" in found(answer=answer)) == (0.30 <= grounding < 0.45)
     assert any(0.2 < grounding < 0.3 for grounding in scores), scores
     assert any(0.3 <= grounding < 0.45 for grounding in scores), scores
+
+
+def test_an_answer_that_is_the_text_by_design_may_point_at_itself() -> None:
+    text = f"In this article, I describe the kettles of Hallstein. {TEXT}"
+    chunk = prepare_chunk(text, context=["Kettles"])
+    copies = override({"near_copy": "keep"})
+
+    def policies(instruction: str, answer: str, thresholds: object = copies) -> list[CheckPolicy]:
+        pair = prepare_pair(instruction, answer, language=chunk.language)
+        findings = inspect(pair, chunk, thresholds=thresholds)  # type: ignore[arg-type]
+        return [each.policy for each in findings if each.check == "points_at_source"]
+
+    assert policies(ASKED, text) == [CheckPolicy.FLAG]
+    assert policies("What does the article say about kettles?", text) == [CheckPolicy.REPAIR]
+    assert policies(ASKED, f"In this article, copper is praised. {ANSWER}") == [CheckPolicy.REPAIR]
+    assert policies(ASKED, text, DEFAULT) == [CheckPolicy.REPAIR]
+
+
+def test_an_answer_of_a_few_words_is_no_foreign_one_for_a_synonym() -> None:
+    asked = "Did losses in Hallstein go up or down after the law of 1874?"
+    assert found(asked, "Fewer burned.") == {"weakly_grounded", "answer_length", "yes_no"}
+    assert "ungrounded" in found(asked, "Fewer burned.", thresholds=TABLES["3"])
+    assert "ungrounded" in found(asked, "Modern students enjoy films and music.")

@@ -10,6 +10,7 @@ from tests.support.corpus import article
 
 from pairmill.chunking.reader import read_chunks
 from pairmill.config import load
+from pairmill.quality.thresholds import TABLES
 from pairmill.recipes.registry import make_recipe
 from pairmill.records import Outcome, digest
 from pairmill.service.survey import survey
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize(
     ("table", "is_accepted", "is_done"),
-    [("1", False, True), ("2", False, True), ("3", False, True), ("2", True, False)],
+    [*((table, False, True) for table in TABLES), ("2", True, False), ("3", True, False)],
 )
 async def test_a_folder_is_surveyed_by_the_table_of_checks_that_it_goes_on_with(
     tmp_path: Path, table: str, *, is_accepted: bool, is_done: bool

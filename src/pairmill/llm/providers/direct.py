@@ -106,7 +106,7 @@ class DirectProvider:
         await self._transport.aclose()
 
     async def _ask_with_fresh_key(self, content: bytes) -> ProviderReply:
-        """Ask with a current key, and once more with a new one if it was refused."""
+        """Ask with a current key, and again with a new one if it was refused."""
         assert self._keys is not None  # noqa: S101 (else this is not called)
         self._renew(await self._keys.get())
         try:

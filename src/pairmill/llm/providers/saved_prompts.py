@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["SavedPrompts"]
 
 _MOST_FILES = 8  # some 23 KB a token each, with the embedded model
-_STAND_IN = "§"  # stands where the question follows; no question begins with it
+_STAND_IN = "§"  # placeholder for the question; no question begins with it
 
 
 class SavedPrompts:
@@ -93,7 +93,7 @@ class SavedPrompts:
         self._files[key] = name
 
     async def _restore(self, messages: Sequence[Mapping[str, str]]) -> bool:
-        """Restore the state that this prompt was saved in; False where it was not."""
+        """Restore the state that this prompt was saved in; False if it was not."""
         key = _digest(messages)
         name = self._files.pop(key, None)
         if name is None:

@@ -72,7 +72,7 @@ class Format:
         notes: Column to what it holds.
         write: Turns all rows of one chunk, in order, into records.
         llama_factory: The entry that ``dataset_info.json`` of LLaMA-Factory needs, but the file.
-        axolotl: What stands beside the path under ``datasets:`` of Axolotl's settings.
+        axolotl: What is beside the path under ``datasets:`` of Axolotl's settings.
         axolotl_top: Settings that Axolotl wants at its top level for this format.
         llama_stage: LLaMA-Factory's stage of training.
         trl: How TRL trains on it; None if neither TRL nor the trainers beside it do.
@@ -82,7 +82,7 @@ class Format:
         tasks: The tasks of rows that it can hold; rows of another are dropped as ``task_NAME``.
         needs: Name of a recipe's field without which a row makes no record; dropped as
             ``no_NAME``.
-        system: Where a row's system text stands: in a place of its ``own``; nowhere, but there is a
+        system: Where a row's system text is: in a place of its ``own``; nowhere, but there is a
             ``prompt`` that it can be put before; or ``none``.
         passage: Where a passage stands that a row is opened with: in the ``prompt``, ``apart`` from
             it (under the row's key ``passage``), or nowhere: ``none``.

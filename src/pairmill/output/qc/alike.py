@@ -1,4 +1,4 @@
-"""Rows that are alike: requests that come again, and those that stand in train and elsewhere."""
+"""Rows that are alike: requests that come again, and those that are in train and elsewhere."""
 
 from __future__ import annotations
 

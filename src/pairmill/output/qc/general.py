@@ -1,6 +1,6 @@
 """Checks of a single exchange in data of any kind; `quality` has those of a pair from a text.
 
-Each function takes what was said and returns one line of detail, or None where all is well. They
+Each function takes what was said and returns one line of detail, or None if all is well. They
 know what an honest exchange may look like: role play, letters with gaps, tool calls, calculations.
 """
 

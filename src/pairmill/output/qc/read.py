@@ -55,7 +55,7 @@ class Pairs:
         rows: The pairs, in their order.
         unreadable: How many records held none.
         notes: One line each on what was left unread, and why.
-        bad: Where the unreadable records stand.
+        bad: Where the unreadable records are.
         is_sample: There are more pairs than these.
     """
 
@@ -76,19 +76,19 @@ def read_pairs(
     most: int | None = None,
     seed: int = 0,
 ) -> Pairs:
-    """Read a dataset into memory, whole, or as many of its pairs as are wanted.
+    """Read a dataset, or a sample of its pairs, into memory.
 
     Args:
         path: A file, or a folder of them.
-        fields: Names of the fields, where they are not the usual ones.
-        progress: Told now and then how many records were read.
-        marks: What people decided: rejected pairs are left out, edited ones have their new texts.
-        more: Further records, which stand elsewhere.
-        most: Keep so many pairs at most, chosen at random, in their order; None: all.
+        fields: Names of the fields, if they are not detected.
+        progress: Called periodically with the number of records read.
+        marks: Decisions of people: rejected pairs are left out, edited ones have their new texts.
+        more: Further records.
+        most: Maximum number of pairs, a random sample in order; None: all.
         seed: Of that choice.
 
     Raises:
-        InputError: Nothing is there, it cannot be read, or no record holds a pair.
+        InputError: The path is missing or unreadable, or no record holds a pair.
         ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
     """
     chosen: Reservoir[tuple[int, PairRow]] = Reservoir(sys.maxsize if most is None else most, seed)

@@ -92,7 +92,7 @@ class PairRow:
     Attributes:
         instruction: The first request, with its input or context; "" for plain text.
         answer: The first reply, or the plain text.
-        split: ``train``, ``validation``, ``test``, or None where none is told.
+        split: ``train``, ``validation``, ``test``, or None if none is told.
         task: ``pair``, ``conversation``, ``text`` or ``question``.
         further: The later requests of a conversation, each with its reply.
         passage: A text of the record's own that the answer should rest on, as Dolly's ``context``.
@@ -100,14 +100,15 @@ class PairRow:
         surroundings: The system message and what tools returned.
         has_tools: Tools are offered or called in it.
         is_chat: It came as turns.
-        is_wanted: False where it is labelled as an answer to avoid.
+        is_wanted: False if it is labelled as an answer to avoid.
         is_choice: The answer is the chosen one of several.
         is_from_text: It names the text that it was written from, as a run of pairmill does.
+        document: Id of the document that this text is from; "" if unknown.
         verified: Sentences that a verifier was asked about, and those that it did not find
-            supported; None where none was asked.
+            supported; None if none was asked.
         is_found: The answer is a passage that the instruction is to find, with others that it is
             not to find: of a document word for word.
-        place: Where it stands.
+        place: Where it is.
     """
 
     instruction: str
@@ -123,6 +124,7 @@ class PairRow:
     is_wanted: bool = field(default=True, compare=False)
     is_choice: bool = field(default=False, compare=False)
     is_from_text: bool = field(default=False, compare=False)
+    document: str = field(default="", compare=False)
     verified: tuple[int, int] | None = field(default=None, compare=False)
     is_found: bool = field(default=False, compare=False)
     place: Place = field(default=Place(), compare=False)
@@ -182,7 +184,14 @@ def read_record(record: object, fields: Fields, split: str | None, place: Place)
         return None
     is_ours = bool(record.get("chunk_id"))
     verified = _verified(record.get("verification")) if is_ours else None
-    return replace(row, place=place, is_from_text=is_ours, verified=verified)
+    document = record.get("document_id") if is_ours else None
+    return replace(
+        row,
+        place=place,
+        is_from_text=is_ours,
+        document=document if isinstance(document, str) else "",
+        verified=verified,
+    )
 
 
 def _verified(found: object) -> tuple[int, int] | None:
@@ -257,7 +266,7 @@ def _last(row: PairRow | None) -> PairRow | None:
 
 
 def unread_fields(record: Mapping[str, Any], row: PairRow) -> list[str]:
-    """Names of the record's own fields of text that stand nowhere in what was read of it."""
+    """Names of the record's own fields of text that are nowhere in what was read of it."""
     known = {*_ASKED, *_SAID, *_PASSAGES, *_SYSTEMS, *_TURNS, *_TOOLS, *_KNOWN_EXTRAS}
     read = f"{row.instruction}\n{row.answer}\n{row.passage}\n{row.surroundings}"
     return [

@@ -125,7 +125,7 @@ def asks_for_json(asked: str) -> bool:
 
 
 def stands_alone(asked: str) -> bool:
-    """False where a request brings a text along: after a colon, in quotes, or as its own block."""
+    """False if a request brings a text along: after a colon, in quotes, or as its own block."""
     if len(asked.split()) >= _LONG_WORDS or _QUOTED.search(asked) or _AFTER_COLON.search(asked):
         return False
     blocks = asked.strip().split("\n")

@@ -102,7 +102,7 @@ def reject_item(
         number: See `pair_item`.
         chunk: Likewise.
         mark: Likewise.
-        pair: The row that it would have been, as edited; None where it holds no pair.
+        pair: The row that it would have been, as edited; None if it holds no pair.
     """
     raw = _text(row.get("raw"))
     if pair is not None:

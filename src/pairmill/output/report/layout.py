@@ -32,7 +32,7 @@ def table(
 ) -> Markup:
     """Render a table; columns in ``numbers`` are right-aligned, the ``gauge`` column holds bars.
 
-    One that ``stacks`` has too many columns for a narrow window: there each cell stands by itself,
+    One that ``stacks`` has too many columns for a narrow window: there each cell is by itself,
     under its column's name.
     """
     classes = dict.fromkeys(numbers, "number") | ({gauge: "gauge"} if gauge else {})

@@ -122,7 +122,7 @@ class Measures:
 
     @property
     def duplicate_rate(self) -> float:
-        """Share of rows whose instruction stands in an earlier row, but for case and marks."""
+        """Share of rows whose instruction is in an earlier row, but for case and marks."""
         return max(0.0, 1 - self.instructions.count() / self.rows) if self.rows else 0.0
 
     def add(self, row: Row) -> None:

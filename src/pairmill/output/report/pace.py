@@ -47,7 +47,7 @@ class _Axis(NamedTuple):
 def pace(timeline: Timeline) -> Markup | None:
     """Pairs and answers a minute, calls in flight, refusals and waits; None for no start.
 
-    Starts stand beside each other, without the time between them.
+    Starts are beside each other, without the time between them.
     """
     asking = [start for start in timeline.starts if start.pairs]
     starts = asking[-_MOST_STARTS:]

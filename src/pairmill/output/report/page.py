@@ -68,7 +68,7 @@ class Judged:
     """Contents of the page besides counts.
 
     Attributes:
-        quality: The figures of ``qc``, or None where nothing was measured.
+        quality: The figures of ``qc``, or None if nothing was measured.
         sample: How many rows they were taken of, where not of all; else None.
         pairs: What `list_pairs` returned.
         how: How those pairs were chosen.
@@ -167,6 +167,7 @@ def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
     return _parts(
         judged,
         lead=parts.lead(facts),
+        nothing=_nothing(facts, measures),
         tiles=parts.tiles(facts, measures),
         trust=_verdicts("Judge, verifier, evolution and voice on trial", verdicts(facts.figures)),
         sections=Markup("".join(filter(None, sections))),
@@ -268,11 +269,18 @@ def _digest(text: str) -> str:
 
 
 def _embed(data: object) -> Markup:
-    """JSON that cannot end the element it stands in."""
+    """JSON that cannot end the element it is in."""
     text = orjson.dumps(data).decode()
     for mark, instead in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(mark, instead)
     return Markup(text)
+
+
+def _nothing(facts: RunFacts, measures: Measures) -> str:
+    """Say that there is no pair to judge; "" if there is one, or none is to be expected yet."""
+    if measures.rows or not facts.finished:
+        return ""
+    return "There is nothing to train on: no pair was kept. What was dropped is listed below."
 
 
 def _judged(judged: Judged) -> str:

@@ -43,7 +43,7 @@ def findings_by_row(report: Report) -> dict[int, list[Finding]]:
 
 
 def findings_by_place(report: Report, places: list[Place]) -> dict[Place, list[Finding]]:
-    """Everything that a report found in a row, by where the row stands.
+    """Everything that a report found in a row, by where the row is.
 
     Args:
         report: The report.

@@ -44,7 +44,7 @@ class Door:
         token: The secret of this start.
         port: Where it listens.
         names: Names under which it may be called, in lower case, without the port.
-        fronts: What else may stand in ``Host``, word for word: behind a tunnel or a proxy.
+        fronts: What else may be in ``Host``, word for word: behind a tunnel or a proxy.
         any_address: Numeric addresses are taken too, as where it listens on all of them: a page
             that points its own name at this machine still comes under that name.
     """

@@ -126,7 +126,7 @@ def parse_edits(given: object, allowed: list[dict[str, Any]]) -> list[Edit]:
     """Parse the texts from a page; return those that differ from the record.
 
     Raises:
-        InputError: It is no list of texts, or one stands where nothing can be edited.
+        InputError: It is no list of texts, or one is where nothing can be edited.
     """
     places = {tuple(text["path"]): text["text"] for text in allowed}
     edits: list[Edit] = []

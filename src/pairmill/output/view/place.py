@@ -78,7 +78,7 @@ def read_value(found: Found) -> tuple[Any, bytes]:
     """Return the record in its file, and its bytes.
 
     Raises:
-        GoneError: The file is gone, or something else stands there now.
+        GoneError: The file is gone, or something else is there now.
     """
     if found.body is not None:
         data = zlib.decompress(found.body)

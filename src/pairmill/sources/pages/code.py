@@ -245,7 +245,7 @@ def fenced(code: str, language: str) -> str:
 
 
 def language_of(node: Node) -> str:
-    """Return the language that a page names for a block of code; empty where it names none."""
+    """Return the language that a page names for a block of code; empty if it names none."""
     inner = [kid for kid in node.kids if isinstance(kid, Node) and kid.tag == "code"]
     near = [node, *inner]
     if node.tag == "table":

@@ -66,7 +66,7 @@ def read_facts(page: Page) -> PageFacts:
 
 
 def plausible_author(text: str, site: str = "") -> str | None:
-    """Return an author's name, without "by"; None where it can be none."""
+    """Return an author's name, without "by"; None if it can be none."""
     name = _BY.sub("", _SPACES.sub(" ", text).strip(), count=1).strip(" ,;·|-")
     if not 2 <= len(name) <= _MAX_AUTHOR or _NO_NAME.search(name):  # noqa: PLR2004
         return None

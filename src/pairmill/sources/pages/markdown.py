@@ -1,6 +1,6 @@
 """Converts an article's nodes to Markdown: no escapes, no tags, and code unchanged.
 
-Code stands at the left margin wherever it is: indented with the list or the quotation around it, it
+Code is at the left margin wherever it is: indented with the list or the quotation around it, it
 would not be the author's lines any more.
 """
 
@@ -51,7 +51,7 @@ class Piece(NamedTuple):
 
 
 def render(nodes: Iterable[Node | str]) -> str:
-    """Return the Markdown of some nodes that stand one after the other."""
+    """Return the Markdown of some nodes that are one after the other."""
     writer = _Writer()
     writer.add_all(list(nodes))
     return "\n\n".join(_once(writer.finish()))
@@ -238,7 +238,7 @@ def _cells(table: Node) -> Iterable[Node]:
 
 
 def _list(node: Node, depth: int = 0) -> str:
-    """Return a list's lines; what stands in an item is indented under its text, but for code."""
+    """Return a list's lines; what is in an item is indented under its text, but for code."""
     numbered = node.tag == "ol"
     start = node.get("start")
     number = int(start) if start.isdigit() and len(start) < 6 else 1  # noqa: PLR2004
@@ -268,7 +268,7 @@ def _list(node: Node, depth: int = 0) -> str:
 
 
 def _item(marker: str, blocks: list[Piece]) -> tuple[str, bool]:
-    """Return an item's lines, and whether a blank line stands before it."""
+    """Return an item's lines, and whether a blank line is before it."""
     pad = " " * (2 if marker == "- " else min(len(marker), 4))
     first = blocks[0]
     if first.kind in ("code", "table", "heading"):
@@ -405,7 +405,7 @@ def _code(node: Node) -> str:
 
 
 def _add_marked(node: Node, mark: str, parts: list[str]) -> None:
-    """Add emphasis; its marks go where they would stand within a word or around nothing."""
+    """Add emphasis; its marks go where they would be within a word or around nothing."""
     inner: list[str] = []
     _inline(node.kids, inner, marks=True)
     text = "".join(inner)
@@ -421,7 +421,7 @@ def _add_marked(node: Node, mark: str, parts: list[str]) -> None:
 
 
 def _add_raised(node: Node, parts: list[str]) -> None:
-    """Add what stands above or below the line: footnotes as Markdown, powers as such."""
+    """Add what is above or below the line: footnotes as Markdown, powers as such."""
     link = node.find("a")
     text = _SPACES.sub(" ", node.text()).strip()
     if not text:

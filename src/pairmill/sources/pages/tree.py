@@ -124,7 +124,7 @@ class Node:
         kids: Texts and elements, in order.
         chars: Characters of its text, white space not counted.
         link_chars: Of these, the ones within links.
-        has_blocks: Whether a block element stands below it.
+        has_blocks: Whether a block element is below it.
         element: The parsed element, for its attributes.
     """
 
@@ -152,7 +152,7 @@ class Node:
         self.has_blocks = False
 
     def get(self, name: str) -> str:
-        """Return an attribute; empty where it is missing."""
+        """Return an attribute; empty if it is missing."""
         return self.element.get(name) or ""
 
     def nodes(self) -> Iterator[Node]:
@@ -167,7 +167,7 @@ class Node:
         return next((node for node in self.nodes() if node.tag in tags), None)
 
     def text(self) -> str:
-        """Return all text below, as it stands in the page."""
+        """Return all text below, as it is in the page."""
         parts: list[str] = []
         _gather(self, parts)
         return "".join(parts)
@@ -186,7 +186,7 @@ class Page:
     """A parsed page.
 
     Attributes:
-        root: lxml's element ``html``, for what stands in the head.
+        root: lxml's element ``html``, for what is in the head.
         body: What a reader would see.
     """
 

@@ -89,7 +89,7 @@ def set_drops(connection: sqlite3.Connection, drops: Mapping[DropKey, int]) -> N
 
 
 def read_drops(connection: sqlite3.Connection) -> Counter[DropKey] | None:
-    """Lines of ``rejected/`` by why they stand there; None where that is not in the ledger."""
+    """Lines of ``rejected/`` by why they are there; None if that is not in the ledger."""
     if not connection.execute(_MADE).fetchone()[0] or not has_drops(connection):
         return None
     rows = connection.execute("SELECT scope, reason, lines FROM dropped").fetchall()
@@ -97,7 +97,7 @@ def read_drops(connection: sqlite3.Connection) -> Counter[DropKey] | None:
 
 
 def read_bill(connection: sqlite3.Connection) -> Bill:
-    """Sum up what calls took and were charged."""
+    """Sum up tokens and charges of calls."""
     totals = connection.execute(
         "SELECT model, calls, prompt_tokens, completion_tokens, cached_tokens FROM call_totals"
     )

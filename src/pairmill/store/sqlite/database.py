@@ -160,7 +160,7 @@ def _open(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_schema")
     except sqlite3.OperationalError:
         # On a read-only medium SQLite cannot make the shared-memory file that WAL wants. With no
-        # WAL beside it the database is whole as it stands, and nobody can change it.
+        # WAL beside it the database is whole as it is, and nobody can change it.
         connection.close()
         if path.with_name(f"{path.name}-wal").exists():
             raise

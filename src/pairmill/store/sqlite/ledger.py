@@ -114,6 +114,17 @@ class SqliteLedger:
         with self._transaction():
             write_chain(self._connection, self.chain)
 
+    def adopt_chain(self, chain: LedgerChain) -> None:
+        """Take another ledger's place in its chain, whose content was brought here.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        self.chain = None
+        with self._transaction():
+            write_chain(self._connection, chain)
+        self.chain = chain
+
     def finished(self, unit_ids: Sequence[str]) -> set[str]:
         """Return those of the units that have an outcome."""
         with explained(self._path):
@@ -163,7 +174,7 @@ class SqliteLedger:
             set_drops(self._connection, drops)
 
     def reopened(self) -> frozenset[str]:
-        """Return the tombstones that are being asked again, those of an earlier start included."""
+        """Return lifted tombstones, including those of an earlier start."""
         with explained(self._path):
             found = self._connection.execute("SELECT id FROM reopened").fetchall()
         return frozenset(unit.hex() for (unit,) in found)
@@ -176,7 +187,7 @@ class SqliteLedger:
 
         Args:
             reason: Of the tombstones; None: of any reason.
-            units: These units instead, as far as they have no pair, whatever their end was.
+            units: Lift these units instead, unless they have a pair.
 
         Raises:
             StorageError: The disk refused; nothing was lifted, or all.
@@ -207,7 +218,7 @@ class SqliteLedger:
         return moved
 
     def put_back(self) -> int:
-        """Make tombstones again of what was lifted and not asked; return how many those were.
+        """Restore tombstones that were lifted but not retried; return how many.
 
         Raises:
             StorageError: The disk refused; none was put back, or all.
@@ -228,7 +239,7 @@ class SqliteLedger:
         process would take them for committed. A commit that succeeds overwrites them.
 
         Raises:
-            StorageError: The disk still refuses; the doubt remains.
+            StorageError: The disk still refuses; the commit remains in doubt.
         """
         with self._transaction():
             self._connection.execute(

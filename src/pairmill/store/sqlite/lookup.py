@@ -31,7 +31,7 @@ _SIZES = (1, 8, 64, _GROUP)
 _CACHE_BYTES = 2 * 2**20
 
 # One statement asks all three trees: between two, a fold could move what it looks for. Walking the
-# ids is cheaper than ``IN``, which would sort them anew for each tree.
+# ids is cheaper than ``IN``, which would sort them again for each tree.
 _PAIRS_OF = """
 WITH asked(id) AS (VALUES {})
 SELECT id, coalesce(
@@ -114,7 +114,7 @@ class SqliteLookup:
         return Measured.of([row[1:] for row in rows])
 
     def reopened(self) -> int:
-        """Count the tombstones that are being asked again."""
+        """Count lifted tombstones."""
         with explained(self._path):
             named = "SELECT 1 FROM sqlite_schema WHERE name = 'reopened'"
             if self._connection.execute(named).fetchone() is None:

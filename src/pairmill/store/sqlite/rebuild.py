@@ -4,8 +4,8 @@ A row does not carry its unit's id. It carries its chunk's, and a unit is its ch
 and settings; so with the identities of the recipes that were ever used in the folder, each row's
 unit can be named, and the row's own id proves it. What cannot be named is kept, counted, and said.
 
-Where a run went on with a ledger older than its shards, units stand twice. The first time counts:
-later rows of the same unit are taken out, and their shard is written anew without them.
+Where a run went on with a ledger older than its shards, units are twice. The first time counts:
+later rows of the same unit are taken out, and their shard is written again without them.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ class Rebuilt:
     """Contents of the new ledger, and problems of its sources.
 
     Attributes:
-        pairs: Rows that stand in the shards.
+        pairs: Rows that are in the shards.
         units: Units that count as finished.
         answers: Bought answers that could be read out of the old ledger.
         unnamed: Pairs whose unit cannot be named: begun under settings that nobody noted.
-        doubles: Lines taken out because their unit, or reject, stands in an earlier place.
-        is_kept: The old ledger stands beside the new one.
+        doubles: Lines taken out because their unit, or reject, is in an earlier place.
+        is_kept: The old ledger is beside the new one.
         damaged: Published shards with lines that are no rows, as plain lines for people.
         cut: Lines taken off the ends of open and torn shards, since they may be of half a unit.
         bill: Model to calls, prompt tokens and completion tokens, as far as the lines tell.
@@ -172,7 +172,7 @@ def _close(folder: FolderPaths, path: Path, files: Files) -> int:
     """Cut an open shard back to whole units, publish it, and return the lines cut off.
 
     What its committed length was nobody knows any more. Of its last unit some lines may never have
-    been written, so that unit is asked, or found among the answers, once more.
+    been written, so that unit is asked, or found among the answers, again.
     """
     kind = path.name.partition("-")[0]
     number = shard_number(path.name) or 0
@@ -300,7 +300,7 @@ class _Intake:
         self._files = files
 
     def take(self, path: Path, kind: str) -> None:
-        """Enter one shard, after taking out what stands in an earlier place."""
+        """Enter one shard, after taking out what is in an earlier place."""
         doubles: list[tuple[int, int]] = []
         for lines in _same_chunk(path):
             if kind == "train":
@@ -325,7 +325,7 @@ class _Intake:
         self._db.execute("INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def _new_rejects(self, lines: list[_Line], doubles: list[tuple[int, int]]) -> list[Row]:
-        """Return the rejects that stand nowhere before, but for the time; note the others."""
+        """Return the rejects that are nowhere before, but for the time; note the others."""
         kept: list[Row] = []
         for row, start, end in lines:
             told = orjson.dumps({**row, "created": None}, option=orjson.OPT_SORT_KEYS)
@@ -360,7 +360,7 @@ class _Intake:
     ) -> list[_Line]:
         """Return the lines that count; note the others as doubles.
 
-        Of a unit that stands in an earlier place all rows go, not only those with a twin: two
+        Of a unit that is in an earlier place all rows go, not only those with a twin: two
         answers to one question may have given different numbers of pairs.
         """
         known = "SELECT 1 FROM units WHERE id = ? AND pairs > 0"
@@ -392,7 +392,7 @@ def _same_chunk(path: Path) -> Iterator[list[_Line]]:
 def _write_without(
     path: Path, temporary: Path, doubles: list[tuple[int, int]], files: Files
 ) -> None:
-    """Replace a published shard by one without some of its lines, in one step."""
+    """Replace a published shard by one without some of its lines, atomically."""
     try:
         fd = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 AnswerRow = tuple[bytes, bytes, bytes, bytes]
-"""Chunk, call, unit and body, as they stand in the table ``answers``."""
+"""Chunk, call, unit and body, as they are in the table ``answers``."""
 
 _ID_BYTES = 16
 _FORWARD = "SELECT chunk, id, unit, body FROM answers ORDER BY rowid"

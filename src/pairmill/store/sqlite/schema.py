@@ -24,7 +24,7 @@ _UNIT = """(
     attempts INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL) WITHOUT ROWID"""
 
-# ``chunks`` says under which rowids a chunk's answers stand.
+# ``chunks`` says under which rowids a chunk's answers are.
 _CHUNK = "(id BLOB, answer INTEGER, PRIMARY KEY (id, answer)) WITHOUT ROWID"
 
 _SINCE_FORMAT_2 = f"""
