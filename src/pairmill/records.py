@@ -402,9 +402,13 @@ class Rejection(Struct, frozen=True):
         detail: One line for people.
         raw: The model's unchanged text.
         whole_unit: True if the unit ended with it; False if only one of its pairs was dropped.
+        grounding: Of the pair, where it was measured before it was dropped; see ``Pair``.
+        support: Likewise.
     """
 
     reason: str
     detail: str = ""
     raw: str = ""
     whole_unit: bool = True
+    grounding: float | None = None
+    support: float | None = None

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.cli import pairmill, rejects, rows, start
 from tests.support.corpus import article, write_corpus
+from tests.support.viewing import viewing
 
 from pairmill.output.marks.log import MarksFile, new_action
-from pairmill.output.marks.overlay import reject_key
-from pairmill.output.marks.rescue import row_of_reject
+from pairmill.output.marks.overlay import read_marks, reject_key
+from pairmill.output.marks.rescue import rescued_rows, row_of_reject
 from pairmill.simulator import Latency, ScheduledStep, SimulatorProcess, SimulatorSettings
 
 if TYPE_CHECKING:
@@ -230,6 +231,25 @@ def test_every_reason_in_rejected_may_be_asked_again(ended: Ended, tmp_path: Pat
     assert after["chunks"]["rejected"] == {}
     assert len(rows(out)) == after["pairs"]["kept"] > ended.counts["pairs"]["kept"]
     assert len(rejects(out)) == after["reject_lines"]
+
+
+def test_a_rescued_pair_that_was_not_measured_is_measured_as_it_is_accepted(
+    ended: Ended, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(ended.out, out)
+    surplus = [line for line in rejects(out) if line["reason"] == "surplus"]
+    assert surplus
+    assert all(line["grounding"] is None for line in surplus)
+    with viewing(out) as view:
+        view.ready()
+        view.wait(lambda state: state["overview"])  # by then the texts were read
+        found = view.get("/api/pairs", state="rejected", finding="surplus")["pairs"]
+        told = view.post("/api/marks", {"action": "accept", "pairs": [found[0]["place"]]})
+    (row,) = [row for row, _ in rescued_rows(out, read_marks(out))]
+    assert "violin" in row["instruction"]  # of which its article says nothing
+    assert 0 <= row["grounding"] < 0.3
+    assert told["pairs"][0]["grounding"] == pytest.approx(row["grounding"], abs=0.01)
 
 
 def test_what_people_decide_counts_in_exports_qc_and_report(ended: Ended, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.support.corpus import write_corpus
 from tests.support.exports import exported, same_files
 
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
+from pairmill.store.timeline import read_timeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,15 @@ def test_parts_are_merged_to_what_one_process_makes(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "merged")) == manifest(tmp_path / "merged")["pairs"] > 0
     counts = [manifest(tmp_path / name)["counts"] for name in ("alone", "merged")]
     assert counts[0] == counts[1]
+    parts = sorted((tmp_path / "parts").iterdir())
+    lines = [
+        read_timeline(folder / ".run" / "timeline.json") for folder in (*parts, tmp_path / "merged")
+    ]
+    written = [sum(sum(start.pairs) for start in line.starts) for line in lines]
+    assert written[-1] == sum(written[:-1]) == len(rows(tmp_path / "merged"))
+    calls = [sum(stage.calls for stage in line.stages) for line in lines]
+    assert calls[-1] == sum(calls[:-1]) > 0
+    assert "## Sources" in (tmp_path / "merged" / "README.md").read_text("utf-8")
     tokens = [manifest(part)["tokens"]["prompt"] for part in (tmp_path / "parts").iterdir()]
     assert manifest(tmp_path / "merged")["tokens"]["prompt"] == sum(tokens)
 

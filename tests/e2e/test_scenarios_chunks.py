@@ -52,5 +52,6 @@ def test_what_no_server_answers_at_the_end_of_a_run_is_given_up_and_told(tmp_pat
 def test_the_end_counts_what_was_rejected_and_says_how_to_ask_again(tmp_path: Path) -> None:
     outcome = check(Case("odd-chunk-filter", lost=1), tmp_path)
     assert f"{CHUNKS - 1} written + 0 empty + 1 rejected (1 content_filter)" in outcome.said
-    (following,) = [line for line in outcome.said.splitlines() if line.startswith("next: ")]
+    following = outcome.said.partition("\nnext:\n")[2]
+    assert "asks about the 1 rejected chunk again" in following
     assert "pairmill retry" in following

@@ -124,13 +124,14 @@ def test_a_hostile_folder_in_a_log(tmp_path: Path, forge: Forge) -> None:
     before = {path for path in tmp_path.rglob("*") if "out" not in path.parts}
     with Simulator() as endpoint:
         child = forge.run("run", tmp_path / "crawl", "-o", tmp_path / "out", url=endpoint.url)
-    *told, last, hint = child.stderr.rstrip("\n").split("\n")
+    said, _, hints = child.stderr.rstrip("\n").partition("\nnext:\n")
+    *told, last = said.split("\n")
     assert last.endswith(f"pairs in {tmp_path / 'out'}")
-    assert hint.startswith("next: ")
+    assert all(hint.startswith("  pairmill ") for hint in hints.split("\n"))
     logged = list(itertools.takewhile(lambda line: not line.startswith("  documents "), told))
     assert all(isinstance(json.loads(line), dict) for line in logged)
     sums = [line.split()[0] for line in told[len(logged) :]]
-    assert sums == ["documents", "chunks", "pairs", "cost"]
+    assert sums == ["documents", "chunks", "pairs", "cost", "time"]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", child.stderr)
     assert {path for path in tmp_path.rglob("*") if "out" not in path.parts} == before
     found = rows(tmp_path / "out")

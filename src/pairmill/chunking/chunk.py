@@ -1,6 +1,6 @@
 """Chunking: splits a cleaned document into spans of about equal size, along its structure.
 
-What is promised, for any text and any bounds in order:
+Guarantees, for any text and any valid bounds:
 
 * ``document.text[chunk.start:chunk.end] == chunk.text``; chunks are in order and disjoint, and only
   white space is between them: nothing is lost or duplicated.
@@ -9,7 +9,7 @@ What is promised, for any text and any bounds in order:
   lines, else at line ends.
 * A heading stays with the beginning of what follows it, unless that is a code block which fills a
   chunk by itself.
-* ``min_chars`` is a wish: a chunk is shorter only where its neighbours leave no room for it.
+* ``min_chars`` is a preference: a chunk is shorter only if its neighbours have no room for it.
 """
 
 from __future__ import annotations

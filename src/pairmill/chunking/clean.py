@@ -16,16 +16,22 @@ from pairmill.sources.fences import fenced_ranges
 if TYPE_CHECKING:
     from collections import Counter
 
-__all__ = ["MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
+__all__ = ["FOLLOWED_SINCE", "MIN_WORDS", "READING_VERSION", "Tidied", "clean", "tidy"]
 
 MIN_WORDS = 40
 """A document with fewer words is no article. A CJK character counts as a word."""
 
-READING_VERSION = 3
-"""What reading and cleaning make of a text. A text that an earlier version would have given
-otherwise has this number in ``Document.since``: in a folder that was begun with that version its
-chunks count as new, which is never paid for unasked. What version 3 takes out of texts, it takes
-out of folders that were begun with it only: `tidy` is told."""
+READING_VERSION = 4
+"""Version of reading and cleaning.
+
+A text that an earlier version read differently has this number in ``Document.since``: in a folder
+that was begun with that version its chunks count as new, and are never paid for unasked. What
+version 3 removes from texts is only removed in folders that were begun with it or
+a later one. Version 4 finds articles in pages otherwise.
+"""
+
+FOLLOWED_SINCE = 3
+"""The first version of reading by which an input can be followed."""
 
 _FENCES_SINCE = 2
 _PARTS_SINCE = 3
@@ -53,7 +59,7 @@ class Tidied(NamedTuple):
 
     Attributes:
         link_chars: How many of its characters are in lines that are only links.
-        since: The version of reading since which it comes out like this.
+        since: The first version of reading with this result.
     """
 
     text: str
@@ -67,15 +73,15 @@ def clean(
     reading: int = READING_VERSION,
     removed: Counter[str] | None = None,
 ) -> Document | Dropped:
-    """Return the document with a clean text and title, or why there is nothing left of it.
+    """Return the document with a clean text and title, or why it is not usable.
 
     Title, author, URL and language are made one printable line each. The id stays.
 
     Args:
         document: As it was read.
-        min_words: Fewer are no article.
+        min_words: Texts with fewer are not articles.
         reading: The version of reading with which the run folder was begun.
-        removed: Kind of what was taken out to characters; is added to.
+        removed: Kind of removed text to number of characters; added to.
     """
     text, link_chars, since = tidy(document.text, reading, removed)
     title = document.title
@@ -105,7 +111,8 @@ def tidy(text: str, reading: int = READING_VERSION, removed: Counter[str] | None
     """Return the clean text.
 
     Hidden characters, trailing spaces, embedded files, boilerplate lines, and blank lines beyond
-    two in a row go. Lines inside fenced code are kept as they are. ``removed`` is told what went.
+    two in a row go. Lines inside fenced code are kept as they are. ``removed`` counts what was
+    removed.
     """
     goes_further = reading >= _PARTS_SINCE
     text, since = _without_foreign(text, removed, goes_further=goes_further)

@@ -1,13 +1,13 @@
 """Analysis of many documents together: shared lines, and repeated texts.
 
-Documents are looked at through a window: the first `_WINDOW` of them (or `_WINDOW_CHARS`) are held
-until all were seen, each later one until so many more were. So a corpus of that size is decided on
-as a whole, and which of several copies is kept depends on their content alone: the longest, then
-the one of which most is known, then the one with the least digest. In a larger corpus the window
+Documents pass through a window: the first `_WINDOW` of them (or `_WINDOW_CHARS`) are held until all
+were seen, later ones until as many more were. So a corpus of that size is decided on as a whole,
+and which of several copies is kept depends only on their content: the longest, then the one with
+most metadata, then the one with the lowest digest. In a larger corpus the window
 decides first; after it, the copy that is read first is kept.
 
 Decisions are kept in the run folder (`intake_file`), so that a later start, with more input or in
-another order, makes the same ones of the texts that it knows.
+another order, makes the same decisions about known texts.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class PreparedDocument:
     Attributes:
         raw: As it was read.
         document: As it is used.
-        removed: Kind of what cleaning took out to characters.
-        lines: Lines that were taken out because documents of the site share them.
-        counted: What its lines added to the counts of such lines.
-        spans: Where its chunks are; once they have been looked at, without those that repeat.
-        ids: Of these chunks, where they were looked at.
-        name: Digest of the document's text, where it was wanted.
+        removed: Kind of text removed by cleaning to number of characters.
+        lines: Lines that were removed because documents of the site share them.
+        counted: Its lines in the counts of shared lines.
+        spans: Its chunks' offsets; after comparison, without repeated ones.
+        ids: Ids of these chunks, after comparison.
+        name: Digest of the document's text, if needed.
     """
 
     raw: Document
@@ -93,16 +93,16 @@ class Corpus:
         least: float,
         limit: int | None = None,
     ) -> None:
-        """Go on with what a run folder remembers.
+        """Continue from what a run folder remembers.
 
         Args:
             file: The folder's.
-            watch: Is told of documents that are left out, and of chunks that repeat.
-            finish: Decides on a document, and cuts it.
-            shared_lines: Whether lines that many documents of a site share are taken out.
+            watch: Called for documents that are left out, and for repeated chunks.
+            finish: Decides on a document, and splits it.
+            shared_lines: Whether to remove lines that many documents of a site share.
             duplicates: ``off``, ``exact`` or ``near``.
-            least: Similarity from which on two texts are near duplicates.
-            limit: Chunks that are wanted; for few, the window is smaller.
+            least: Minimum similarity of near duplicates.
+            limit: Maximum number of chunks; if low, the window is smaller.
         """
         self._file = file
         self._watch = watch
@@ -124,7 +124,7 @@ class Corpus:
     def settle(
         self, documents: Iterable[PreparedDocument | Pause]
     ) -> Iterator[PreparedDocument | Pause]:
-        """Yield the documents that are used, and pauses behind what came before them."""
+        """Yield the documents to use, and pauses between them."""
         for one in documents:
             if isinstance(one, Pause):
                 yield from self._let_go(everything=True)
@@ -163,7 +163,7 @@ class Corpus:
             yield from self._decided_together([one])
 
     def _decided_together(self, held: list[PreparedDocument]) -> Iterator[PreparedDocument]:
-        """Decide on some documents whatever their order, and yield what is left of them in it."""
+        """Decide on documents regardless of order, and yield the remaining ones in order."""
         ready = [one for one in held if self._is_finished(one)]
         repeats = self._find_repeats(ready) if self._chunks else {}
         self._undecided += len(held)

@@ -96,10 +96,10 @@ class DocumentFilter(NamedTuple):
     """A reason to drop a document.
 
     Attributes:
-        reason: A few stable words, to count by.
-        since: The version of reading since which it is asked.
-        until: The version of reading before which it is; later ones have a better one.
-        look: Returns what was seen of the reason; empty: it does not hold.
+        reason: A few stable words, for counting.
+        since: First version of reading that applies it.
+        until: First version of reading that no longer applies it.
+        look: Returns what was found; empty: the filter does not apply.
     """
 
     reason: str
@@ -117,7 +117,7 @@ def judge(judged: FilterInput, reading: int) -> Dropped | None:
 
 
 def too_short(text: str, min_words: int) -> Dropped | None:
-    """Say so of a text that has fewer words than are asked for."""
+    """Return the reason if a text has fewer words than required."""
     detail = _short(FilterInput(text, 0, min_words))
     return Dropped("too short", detail) if detail else None
 

@@ -1,11 +1,11 @@
-"""Input that goes on coming: folders, growing JSON Lines files and standard input, read for ever.
+"""Input that keeps growing: polls folders, growing JSON Lines files and standard input.
 
-Each look goes over all inputs. Files with a JSON Lines ending are read on from where they were
-left, line by line; any other file is read as a whole when it is new or has changed, and has been
-left alone for a second. Standard input, one record a line, is kept in the run folder first
-(``.run/stdin/``), so that what a pipe has given cannot be lost with this process.
+Each poll covers all inputs. Files with a JSON Lines ending are read from the last position, line by
+line; any other file is read as a whole once it is new or changed and has not been written to for a
+second. Standard input, one record a line, is kept in the run folder first
+(``.run/stdin/``), so that nothing read from a pipe is lost with this process.
 
-Between two looks, and now and then within one, a `Pause` lets everything go that was read so far,
+Between two polls, and periodically within one, a `Pause` releases everything that was read so far,
 and names the mark that covers it; see `pairmill.chunking.follow_state`.
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["BEAT", "Follower", "Pause", "check_follow"]
 
 BEAT = -1
-"""The mark of a pause at which nothing new was there: it only shows that reading goes on."""
+"""Mark of a pause without anything new: it only shows that reading continues."""
 
 _QUIET_S = 1.0  # for which a file that is read as a whole must have been left alone
 _TAIL_S = 5.0  # after which a last line without a line end is taken, if it is a record
@@ -63,7 +63,7 @@ _MOST_SPOOLED_BYTES = 2**28  # then the writer waits
 
 
 class Pause(NamedTuple):
-    """Stands among documents where all that was read is to be handed on.
+    """Marks a place among documents at which everything read so far is passed on.
 
     Attributes:
         mark: The mark that covers it; 0: none, `BEAT`: nothing was read.
@@ -73,10 +73,10 @@ class Pause(NamedTuple):
 
 
 def check_follow(settings: Settings) -> None:
-    """Refuse what cannot work together with an input that goes on coming.
+    """Refuse settings that cannot be combined with a followed input.
 
     Raises:
-        UsageError: A setting needs the whole input, or a source cannot be looked at again.
+        UsageError: A setting needs the whole input, or a source cannot be polled.
     """
     if not settings.follow:
         return
@@ -124,16 +124,16 @@ class Follower:
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Go on with what a run folder remembers.
+        """Continue from what a run folder remembers.
 
         Args:
-            job: What to read; its ``follow_idle_s`` ends it, None: nothing does.
-            formats: Those of the run.
-            state: The run folder's.
+            job: What to read; ends after its ``follow_idle_s`` without anything new, if set.
+            formats: The run's formats.
+            state: The run folder's memory of the input.
             read_whole: Reads one file as a whole.
-            read_stretch: Reads lines from a stream; it is told the number of the first.
+            read_stretch: Reads lines from a stream, given the number of the first.
             stdin: Standard input, if it is among the inputs.
-            now: Seconds that never run backwards.
+            now: Monotonic clock, in seconds.
             wall: Seconds since the epoch, to compare with times of files.
         """
         self._job = job
@@ -154,10 +154,10 @@ class Follower:
         self._has_new = False
 
     def items(self) -> Iterator[Document | Deferred | Note | Pause]:
-        """Yield what is read, and pauses; ends once nothing has come for ``follow_idle_s``.
+        """Yield documents and pauses; end after ``follow_idle_s`` without anything new.
 
         Raises:
-            StoppedError: What standard input gives cannot be kept.
+            StoppedError: Data from standard input cannot be stored.
         """
         idle_since = self._now()
         while True:
@@ -289,7 +289,7 @@ class Follower:
     def _on(
         self, found: FoundFile, key: bytes, known: FilePosition
     ) -> Iterator[Document | Deferred | Note | Pause]:
-        """Read a growing file on from where it was left, up to its last line end."""
+        """Read a growing file from the last position up to its last line end."""
         assert found.path is not None  # noqa: S101
         try:
             file = open_regular(found.path)
@@ -357,9 +357,9 @@ class Follower:
         return self._since >= _PAUSE_DOCUMENTS or self._now() - self._paused_at >= _PAUSE_S
 
     def _pause(self, *, is_within: bool = False) -> Iterator[Pause]:
-        """Have all that was read handed on, then make durable that it was.
+        """Pass on everything that was read, then record that durably.
 
-        Within a file that is read as a whole there is no mark: it is read again from its beginning.
+        Within a file that is read as a whole there is no mark: it is read again from the beginning.
         """
         mark = 0
         if not is_within:
@@ -409,7 +409,7 @@ class _Spool:
 
     @property
     def is_over(self) -> bool:
-        """True if standard input has ended, or its data could not be kept."""
+        """True if standard input has ended, or its data could not be stored."""
         if self._fault is not None:
             raise StoppedError(f"{self._place}: {self._fault.strerror}")
         return self._has_ended

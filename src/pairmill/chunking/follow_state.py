@@ -1,12 +1,12 @@
-"""What a run remembers of an input that it follows: ``.run/follow.db``.
+"""Memory of a followed input: ``.run/follow.db``.
 
-The position in each file is stored under a *mark*. A mark is settled once every unit that was
-read before it has ended: the run says so in ``.run/follow.mark``. A later start goes on from what
-is settled, and reads the rest again; of that it is known that it was read before (`is_again`), so
-that an article's former version does not come back by it.
+The position in each file is stored under a *mark*. A mark is settled once every unit that was read
+before it has ended: the run records that in ``.run/follow.mark``. A later start continues from the
+settled mark and reads the rest again; such text is known to be repeated (`is_again`), so that it
+does not restore an article's former version.
 
-Beside it stand which chunks each article holds. Where its text changes, the chunks that it held
-before, and no other article holds, are superseded.
+It also stores which chunks each article contains. When an article's text changes, its former chunks
+are superseded, unless another article contains them.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class FilePosition(NamedTuple):
     """How far a file was read.
 
     Attributes:
-        stamp: Tells its states apart, where it is read as a whole: size, time and inode.
-        offset: Bytes that were read, where it grows by lines.
+        stamp: Identifies its state if it is read as a whole: size, time and inode.
+        offset: Bytes read so far, if it grows by lines.
         lines: Line ends among them.
-        seal: Digest of what is before the offset, by which it is known again.
+        seal: Digest of the content before the offset, to recognize the file.
     """
 
     stamp: str = ""
@@ -78,10 +78,10 @@ class FilePosition(NamedTuple):
 
 
 class FollowState:
-    """The memory of an input that is followed. Use it in ``with``, in one process at a time."""
+    """Memory of a followed input. Use it in ``with``, in one process at a time."""
 
     def __init__(self, folder: Path) -> None:
-        """Open that of a run folder, and go on from what its last start settled.
+        """Open that of a run folder, and continue from what its last start settled.
 
         Raises:
             InputError: It is damaged.
@@ -165,7 +165,7 @@ class FollowState:
         return self.reading
 
     def note(self, version: ArticleVersion, chunks: Iterable[str]) -> None:
-        """Note the chunks that a version of an article holds, or some of them.
+        """Record chunks of a version of an article.
 
         Args:
             version: Of the article; where it is not ``is_whole``, more chunks may follow, and
@@ -244,7 +244,7 @@ class FollowState:
     # Marks
 
     def commit(self, mark: int, positions: Mapping[bytes, FilePosition]) -> None:
-        """Make durable what was read and noted up to a mark; what is settled by now, for good.
+        """Store durably what was read up to a mark.
 
         Args:
             mark: Higher than those before it; 0: there is none, and counts wait for the next.
@@ -370,5 +370,5 @@ def read_mark(path: Path) -> int:
 
 
 def article_name(kind: str, name: str) -> str:
-    """Name an article by what tells it from others: its address, its own id, or its file."""
+    """Return an article's identity: its URL, its id, or its file."""
     return digest(kind, name)

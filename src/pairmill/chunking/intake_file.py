@@ -1,7 +1,7 @@
 """A run folder's memory of its input: ``.run/intake.db``.
 
-A run writes it. Whoever else reads the input (`estimate`, `inspect`, an export) sees the same
-decisions, and keeps what it decides itself in a file of its own that nobody finds later.
+Only a run writes it. Other commands that read the input (`estimate`, `inspect`, an export) see the
+same decisions, and keep their own in a temporary file.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class KeyCounts:
         return place
 
     def has(self, key: int, least: float) -> bool:
-        """Return whether a key was seen at least so many times, which are more than one."""
+        """Return whether a key was seen at least ``times`` times, which must be more than 1."""
         return self._repeated.get(key, 1) >= least
 
     def _clear(self) -> None:

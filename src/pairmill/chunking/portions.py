@@ -49,7 +49,7 @@ _decode = msgspec.msgpack.Decoder(ChunkValues).decode
 
 @dataclass(frozen=True, slots=True)
 class ChunkBatch:
-    """Result of one poll of the input.
+    """Result of one poll.
 
     Attributes:
         chunks: In order. A chunk that is finished need never be unpacked.

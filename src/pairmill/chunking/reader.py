@@ -1,4 +1,4 @@
-"""Files in, chunks out: one lazy stream from the inputs to what a model is asked about."""
+"""Files in, chunks out: one lazy stream."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def read_chunks(settings: Settings, watch: Watch, stdin: Source | None = None) -
     """Check all inputs, then return a lazy stream of the chunks of their cleaned documents.
 
     Order and content depend on the inputs and the settings alone. Memory is bounded by the longest
-    record (``max_line_bytes``), whatever the size of the input. Each document that is read, each
-    piece of input that gives none, and each document dropped by cleaning is told to ``watch``, in
-    the thread that takes the chunks. ``limit_per_document`` is applied here, ``limit`` is not.
+    record (``max_line_bytes``), whatever the size of the input. ``watch`` is called for each
+    document read, each piece of input without one, and each document dropped by cleaning, in the
+    thread that takes the chunks. ``limit_per_document`` is applied here, ``limit`` is not.
 
     Raises:
-        InputError: An input as a whole cannot be used. Those that can be seen beforehand are raised
-            by the call itself, the others by the iterator.
+        InputError: An input as a whole cannot be used. Errors that can be found beforehand are
+            raised by the call, others by the iterator.
     """
     check_inputs(settings.inputs, settings.output, settings.sources)
     return chunks_of(Job.of(settings), watch, stdin)
@@ -91,7 +91,7 @@ def _documents(
 ) -> Iterator[Document | Pause]:
     """Yield the documents of all inputs; a pause before more of the input is waited for.
 
-    With ``state`` the input is followed: it goes on coming.
+    With ``state`` the input is followed.
     """
     formats = Formats(job.sources)
     with Extractors(job.page_s, job.page_processes) as extractors:
@@ -142,7 +142,7 @@ def prepared_of(
     stdin: Source | None = None,
     on_wait: Callable[[int], None] | None = None,
 ) -> Iterator[PreparedDocument]:
-    """Yield each document that is used, with what was taken out of it.
+    """Yield each usable document, with what was removed from it.
 
     ``on_wait`` is called before more of the input is waited for, with the mark under which what
     was read so far is; see `pairmill.chunking.follow`.
@@ -214,7 +214,7 @@ def _cleaned(
 
 
 def usable(document: Document, job: Job) -> Document | Dropped:
-    """Return a document as a run uses it, as far as it can be told without the others; or why not.
+    """Return a document as a run uses it, before comparison with others; or why it is not used.
 
     Lines shared with other documents of its site are still in it.
     """
@@ -234,7 +234,7 @@ def _finished(
     *,
     has_lost: bool = False,
 ) -> tuple[Document, list[Span]] | Dropped:
-    """Return a document as a run uses it, and where its units are; or why it is not used.
+    """Return a document as a run uses it, with its chunks' offsets; or why it is not used.
 
     ``has_lost``: lines were taken out of it since it was cleaned.
 
@@ -266,9 +266,9 @@ def _finished(
 
 
 def _admitted(cleaned: Document, job: Job) -> Document | Dropped:
-    """Return a document that may leave the machine, or why it may not.
+    """Return a document with private data handled, or why it must not be sent.
 
-    A language that a page's template claims is believed only where the text does not show another.
+    A language that a page claims is only believed if the text does not show another.
     """
     claims_language = cleaned.language is not None and cleaned.since > 1
     if job.languages or claims_language:
@@ -388,7 +388,7 @@ def _resolve(item: _Item) -> Iterator[Document | Note]:
 def _pumped(
     job: Job, formats: Formats, extractors: Extractors, stdin: Source | None
 ) -> Iterator[_Item | Pause]:
-    """Read standard input in a thread, so that what it gave goes on while more is waited for."""
+    """Read standard input in a thread, so that its documents are used while waiting for more."""
     queue: Queue[_Item | BaseException | None] = Queue(_PUMPED)
 
     def pump() -> None:
@@ -453,7 +453,7 @@ def _opener(name: str, label: str, stream: object, job: Job, extractors: Extract
 
 
 def _guarded(opener: Opener, formats: Formats) -> Documents:
-    """Yield what one input holds; a fault that comes up while reading ends this input only."""
+    """Yield the documents of one input; an error while reading ends only this input."""
     try:
         yield from read_input(opener, formats)
     except BombError as error:

@@ -33,8 +33,7 @@ _PIPE_BYTES = 2**20  # so that the next portions are read while these are worked
 class ReaderProcess:
     """Batches of a job, read by a child process. Close it, or use it in ``with``.
 
-    Iterate from one thread at a time. `close` may come from another: whoever waits for a portion
-    then sees the end.
+    Iterate from one thread at a time. `close` may be called from another, and ends the iteration.
     """
 
     def __init__(self, job: Job) -> None:
@@ -122,7 +121,7 @@ class ReaderProcess:
 
 
 def _widen(descriptor: int) -> None:
-    """Make room in a pipe, where the system allows it."""
+    """Enlarge a pipe, if the system allows it."""
     resize = getattr(fcntl, "F_SETPIPE_SZ", None)
     if resize is not None:
         with suppress(OSError):

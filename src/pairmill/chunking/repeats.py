@@ -35,18 +35,17 @@ _LEAST_RUNS = 8  # a shorter text is only ever an exact repeat
 
 
 class Repeat(NamedTuple):
-    """What a text repeats: where that was read, and their similarity (1: exact)."""
+    """The text that another one repeats: where it was read, and their similarity (1: exact)."""
 
     source: str
     similarity: float
 
 
 class RepeatIndex:
-    """Texts of one kind (chunks, documents) that a run folder has decided on.
+    """Decisions of a run folder on texts of one kind (chunks, documents).
 
-    What was decided stays so, in every later start: a text that was kept is kept, one that repeated
-    another repeats it. The first of two that are alike is kept; who wants another one kept asks
-    about it first.
+    Decisions are final in all later starts. The first of two similar texts is kept; to keep a
+    particular one, ask about it first.
     """
 
     def __init__(self, file: IntakeFile, kind: str, least: float | None) -> None:
@@ -60,26 +59,26 @@ class RepeatIndex:
         self._file = file
         self._least = least
         self._seen = _SeenTexts(file, kind)
-        self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"  # noqa: S608
-        self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"  # noqa: S608
-        self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"  # noqa: S608
-        self._having = f"SELECT id FROM @{kind}_runs WHERE hash = ? LIMIT {_COMMON}"  # noqa: S608
-        self._name = f"INSERT INTO main.{kind}_names VALUES (?, ?, ?)"  # noqa: S608
-        self._keep = f"INSERT INTO main.{kind}_texts VALUES (?, ?, ?)"  # noqa: S608
-        self._index = f"INSERT OR IGNORE INTO main.{kind}_runs VALUES (?, ?)"  # noqa: S608
+        self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"
+        self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"
+        self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"
+        self._having = f"SELECT id FROM @{kind}_runs WHERE hash = ? LIMIT {_COMMON}"
+        self._name = f"INSERT INTO main.{kind}_names VALUES (?, ?, ?)"
+        self._keep = f"INSERT INTO main.{kind}_texts VALUES (?, ?, ?)"
+        self._index = f"INSERT OR IGNORE INTO main.{kind}_runs VALUES (?, ?)"
         if least is None:
             return
-        common = f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"  # noqa: S608
+        common = f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"
         self._common = {row[0] for row in file.rows(common)}
-        (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")  # noqa: S608
+        (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")
         self._next = (last[0] or 0) + 1
 
     def check(self, digest: str, make: Callable[[], Sketch[int]], source: str) -> Repeat | None:
-        """Return what a text repeats; None: it is new, or was kept before. It is noted as seen.
+        """Return what a text repeats; None: it is new, or was kept before. Records it as seen.
 
         Args:
             digest: Of the text, as hex digits.
-            make: Makes its sketch, where the digest does not tell.
+            make: Makes its sketch, if the digest does not decide.
             source: Where it was read.
 
         Raises:
@@ -142,11 +141,11 @@ class _SeenTexts:
         self._bits = bytearray(_FILTER_BITS // 8)
         self._latest: dict[int, str] = {}
         file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
-        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"  # noqa: S608
-        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"  # noqa: S608
+        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"
+        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"
 
     def add(self, name: int, source: str) -> str | None:
-        """Add a text, and return None; or say where it was read first."""
+        """Add a text and return None; or return where it was read first."""
         bits = self._bits
         one, other = name % _FILTER_BITS, (name >> 32) % _FILTER_BITS  # parts of a digest
         if bits[one >> 3] >> (one & 7) & bits[other >> 3] >> (other & 7) & 1:

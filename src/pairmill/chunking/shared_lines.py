@@ -93,7 +93,7 @@ class SharedLines:
         return LineCounts(site, keys)
 
     def strip(self, document: Document, digest: str, counted: LineCounts) -> tuple[str, list[str]]:
-        """Return a document's text without shared lines, and the lines that were taken out.
+        """Return a document's text without shared lines, and the removed lines.
 
         Args:
             document: As it was counted.

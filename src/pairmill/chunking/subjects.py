@@ -76,11 +76,11 @@ def gather(
 
     Args:
         chunks: All of the input's; read to the end before the first unit comes.
-        size: The most chunks of a unit.
+        size: Maximum chunks of a unit.
         on_wait: Called now and then while they are read.
 
     Raises:
-        StoppedError: There is no room for them on the disk.
+        StoppedError: The disk is full.
     """
     # Without a name the database is SQLite's own temporary file, which no death leaves behind.
     with closing(sqlite3.connect("", isolation_level=None)) as database:

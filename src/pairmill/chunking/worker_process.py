@@ -39,10 +39,10 @@ class Frame(Struct, frozen=True, array_like=True):
         sizes: Bytes of each chunk.
         count: Documents that were read meanwhile.
         notes: What else was reported.
-        is_end: Nothing more will come.
-        fault: Why reading ended before the input did; empty: it did not.
-        is_resumable: Whether the same command may go on after the fault.
-        is_change: Whether the fault is that the folder was begun with other reading.
+        is_end: True at the end.
+        fault: Why reading ended early; empty if it did not.
+        is_resumable: True if the same command can resume after the fault.
+        is_change: True if the fault is that the folder was begun with another version of reading.
         mark: Of a batch, as `ChunkBatch` has it.
     """
 
@@ -59,7 +59,7 @@ class Frame(Struct, frozen=True, array_like=True):
 
 
 def main() -> int:
-    """Read what the job says until it is done or nobody listens; return the exit code."""
+    """Read the job's input until it ends or the parent is gone; return the exit code."""
     # The parent answers signals: it may still want what was read when they come.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

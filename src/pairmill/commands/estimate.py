@@ -98,7 +98,7 @@ def _fly(
 
 def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
     from pairmill.api import estimate_settings
-    from pairmill.errors import UsageError
+    from pairmill.errors import InputError, UsageError
     from pairmill.service.estimate_notes import notes_on
     from pairmill.service.estimate_show import print_estimate
 
@@ -106,3 +106,5 @@ def _estimate(settings: Settings, pace: Pace | None, *, as_json: bool) -> None:
         raise UsageError("nothing to read: name files or folders, or - for standard input")
     total = estimate_settings(settings, pace)
     print_estimate(total, notes_on(total, settings), as_json=as_json)
+    if not total.survey.chunks:
+        raise InputError(f"{', '.join(settings.inputs)}: no usable text; a run would ask nothing")

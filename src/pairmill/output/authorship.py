@@ -58,7 +58,7 @@ def keep_voice(folder: RunFolder) -> None:
 
 
 def _answers(folder: RunFolder) -> dict[str, str]:
-    """Document to its answers, as far as the first rows tell."""
+    """Return document to its answers, from the first rows."""
     found: defaultdict[str, str] = defaultdict(str)
     left = _MOST_ROWS
     superseded = read_superseded(folder.path)

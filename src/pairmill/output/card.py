@@ -64,12 +64,12 @@ class Layout:
     """Places of a dataset's rows, and their columns.
 
     Attributes:
-        files: Split to a glob below the folder. Only splits that hold a row may be named.
+        files: Split to a glob below the folder. Only splits with a row may be named.
         schema: The fields of every row, in order.
-        notes: Field to what it means, in a few words.
+        notes: Field to its meaning, in a few words.
         rows: Split to its number of rows, where known.
-        reader: What ``datasets`` must be told to read the files, beside their names.
-        left_out: Of an export, reason to pairs that it did not take.
+        reader: Further options for ``datasets`` to read the files.
+        left_out: For an export, reason to number of pairs left out.
     """
 
     files: Mapping[str, str]
@@ -140,6 +140,7 @@ def render_card(
         _counts(facts, layout),
         _verdict(facts),
         _trials(facts),
+        facts.origins.section() if facts.origins else "",
         _fields(layout),
         *extra,
         _limits(license_id),

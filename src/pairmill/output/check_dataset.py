@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pairmill.errors import StorageError, UsageError
+from pairmill.errors import InputError, StorageError, UsageError
+from pairmill.output.facts import why_nothing_published
 from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.marks.rescue import rescued_records
@@ -18,6 +19,7 @@ from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.repeats import choose_embedder
 from pairmill.output.report.page import Judged, render_dataset
 from pairmill.output.report.pairs import list_rows
+from pairmill.output.rows import published_shards
 from pairmill.store.folder import read_folder
 from pairmill.store.verdict import keep_verdict
 
@@ -53,19 +55,19 @@ def check_dataset(
 
     Args:
         path: The dataset, or a run folder.
-        documents: What it was made from; a run folder knows by itself.
+        documents: What it was made from; not needed for a run folder.
         text_field: The documents' field that holds the text.
-        fields: Names of the fields, where they are not the usual ones.
+        fields: Names of the fields, if they are not detected.
         examples: A file with phrases of the prompt's own examples, one a line.
-        near: ``words``, or ``embed`` for repeats of like meaning too.
-        profile: ``grounded`` or ``general``; None: as the data looks.
+        near: ``words``, or ``embed`` to find repeats with a similar meaning too.
+        profile: ``grounded`` or ``general``; None: detected.
         rows: Where to write every finding, or None.
-        clean: Where to write the dataset without the rows found bad, or None.
+        clean: Where to write the dataset without bad rows, or None.
         drop: Figures whose rows go, with commas between; "" for the usual ones.
         run_code: Whether Python code that a run folder names may run, to read its inputs.
         html: Where to write a page with the figures and the pairs, or None.
         version: Of pairmill, for the page.
-        progress: Told now and then what is being done, how many records of how many are.
+        progress: Called periodically with the step, and the number of records done and in all.
 
     Returns:
         The report, and a line on each file that was written.
@@ -82,6 +84,8 @@ def check_dataset(
     tell = progress or (lambda _what, _done, _total: None)
     source = pairs_in(path)
     marks = read_marks(path)
+    if is_run_folder(path) and not published_shards(path) and not marks.wanted_rejects():
+        raise InputError(why_nothing_published(path))
     pairs = read_pairs(
         source,
         fields,

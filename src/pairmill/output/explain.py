@@ -76,19 +76,19 @@ class MeasuredPair:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that is known about a row.
+    """Everything known about a row.
 
     Attributes:
         row: As it is in ``data/`` or ``rejected/``.
         shard: Where.
         is_rejected: It is in ``rejected/``.
         chunk: What it was written from; None if the inputs are gone.
-        exchanges: Every question of its chunk with the answer that was bought, in order.
-        unmatched: Answers of the chunk that fit none of today's questions.
-        note: Why questions are missing; "" where none are.
-        dropped: What was dropped of the chunk's answers.
+        exchanges: Every question of its chunk with its answer, in order.
+        unmatched: Answers of the chunk that match no current question.
+        note: Why questions are missing; "" if none are.
+        dropped: Dropped parts of the chunk's answers.
         measures: Numbers beside thresholds.
-        usd: What the chunk's answers cost together; None if a price is not known.
+        usd: Cost of the chunk's answers; None if a price is unknown.
     """
 
     row: Row
@@ -150,16 +150,16 @@ class _KnownClaims(NamedTuple):
 
 
 def explain(name: str, path: Path, *, run_code: bool = False) -> Explanation:
-    """Find a row by its id, or by an unambiguous beginning of it, and how it came about.
+    """Find a row by its id or an unambiguous prefix, and explain how it was made.
 
     Args:
         name: The row's id, in ``data/`` or in ``rejected/``.
         path: The run folder.
-        run_code: Whether Python code that the folder names may run: its recipe, its sources.
+        run_code: Whether Python code named by the folder (its recipe, sources) may run.
 
     Raises:
-        InputError: There is no such row, or there are several.
-        FolderError: There is no run folder, or it is damaged.
+        InputError: No row has this id, or several do.
+        FolderError: It is not a run folder, or it is damaged.
     """
     folder = read_folder(path)
     row, shard, is_rejected = _find_row(folder.path, name)

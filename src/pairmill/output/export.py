@@ -23,11 +23,10 @@ from pairmill.output.export_place import (
     describe_earlier,
     make_staging,
     put_in_place,
-    why_nothing_published,
 )
 from pairmill.output.export_record import note_export
 from pairmill.output.export_summary import ExportSummary
-from pairmill.output.facts import read_counts
+from pairmill.output.facts import read_counts, why_nothing_published
 from pairmill.output.formats.columns import with_columns
 from pairmill.output.formats.format import fold_systems
 from pairmill.output.formats.registry import FORMATS, find_format, hint_for
@@ -91,13 +90,13 @@ def export(
 
     Args:
         folder: The run folder; it is only read.
-        out: A folder that does not exist, is empty, or holds an earlier export, which is replaced.
-        options: What the export is to be like.
-        find_repeats: Finds repeats among all rows, and may hold something of each in memory; where
-            None, the first row of each normalised instruction stays, in constant memory.
-        find_related: Finds documents that must fall into one split, likewise; where None, only the
-            pairs of one document are kept together.
-        read_texts: Reads the texts of documents again, to find kin among them too; with
+        out: A new or empty folder, or one with an earlier export, which is replaced.
+        options: Options of the export.
+        find_repeats: Finds repeats among all rows, and may keep something of each in memory; None:
+            the first row of each normalised instruction is kept, in constant memory.
+        find_related: Finds documents that must be in one split, likewise; None: only the pairs of
+            each document are kept together.
+        read_texts: Reads the texts of documents again, to compare them too; with
             ``find_related`` only.
         version: pairmill's own, for the card.
 
@@ -378,10 +377,10 @@ class _Pass:
         return row | {"system": system} if system and not row.get("system") else row
 
     def _without_parents(self, rows: list[Row]) -> list[Row]:
-        """Of an evolved row and the one it came from, leave out one: as a rule, the parent.
+        """Leave out one of an evolved row and its parent: usually the parent.
 
-        The child is left out where it does not pass the thresholds, or where the judge rated the
-        parent higher.
+        The child is left out if it does not pass the thresholds, or if the judge rated the parent
+        higher.
         """
         if self._options.keep_parents or self._shape.paired:
             return rows

@@ -32,6 +32,7 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
         rejections=summary.dropped,
         counts=summary.counts,
         languages=summary.origins.languages,
+        origins=summary.origins,
         finished=True,
     )
     layout = Layout(
@@ -44,7 +45,6 @@ def export_card(summary: ExportSummary, shape: Format, options: ExportOptions, v
     )
     content = digest(*(file.sha256 for files in summary.files.values() for file in files))
     sections = (
-        summary.origins.section(),
         _splits(summary, options),
         _open_book(summary),
         _marks(summary, options),

@@ -21,18 +21,17 @@ class ExportOptions:
         seed: Of the assignment to splits.
         policy: Which rows to drop.
         license_id: For the card.
-        keep_parents: Keep also what another row was evolved from; of the two, otherwise, only the
-            evolved one stays. Formats of preferences see both in any case.
+        keep_parents: Also keep parents of evolved rows. Preference formats always see both.
         system: A system message for rows that have none of their own; "" for none.
-        fold_system: In a format without a place for a system text, put it before the prompt.
-        dry_run: Read, choose and count as ever, and leave no file.
+        fold_system: In formats without a system field, put the system text before the prompt.
+        dry_run: Read, select and count as usual, but write nothing.
         replace_changed: Replace an earlier export although its files were changed since.
         marks: What to do with people's marks: ``apply`` them, keep only what was ``accepted`` or
             edited, or ``ignore`` them.
         columns: Columns of the row, or fields of its recipe, to keep beside the format's own.
-        open_book: Percent of the rows that get the passage they were written from in the prompt.
-        unanswerable: Percent of these whose passage is left out, with the answer that the texts do
-            not say.
+        open_book: Percent of the rows whose prompt gets their passage.
+        unanswerable: Percent of these without their own passage, and with the answer that the texts
+            do not say.
         licenses: Keep only rows of documents under one of these, see `licenses.is_wanted`; all
             where empty.
         file_bytes: A data file is closed once its records, as JSON, reach this size.

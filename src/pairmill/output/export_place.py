@@ -6,13 +6,11 @@ import hashlib
 import json
 import shutil
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.output.card import CARD
 from pairmill.output.formats.registry import find_format
-from pairmill.output.rows import complete_lines, open_shards
 from pairmill.output.split_record import SPLIT_RECORD
 from pairmill.plain import plain
 from pairmill.store.files import DISK
@@ -25,7 +23,6 @@ __all__ = [
     "describe_earlier",
     "make_staging",
     "put_in_place",
-    "why_nothing_published",
 ]
 
 MANIFEST = "export.json"
@@ -113,24 +110,6 @@ def describe_earlier(out: Path) -> str:
         return ""
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "one whose export.json cannot be read"
-
-
-def why_nothing_published(folder: Path) -> str:
-    """Why a run folder has no shard to export, and when it will."""
-    if not folder.is_dir():
-        return f"{folder}: there is no such folder"
-    waiting = sum(1 for shard in open_shards(folder) for _ in complete_lines(shard))
-    if not waiting:
-        return f"{folder} holds no published pairs (data/train-*.jsonl)"
-    age_s = 0.0
-    with suppress(OSError, ValueError):
-        settings = json.loads((folder / ".run" / "config.json").read_bytes())
-        age_s = float(settings.get("shard_age_s") or 0)
-    when = f"at most {age_s / 60:g} minutes after its first pair, or " if age_s else ""
-    return (
-        f"{folder}: {waiting:,} pairs are written and none is published yet; the first shard comes"
-        f" {when}when the run ends or is stopped"
-    )
 
 
 def make_staging(out: Path) -> Path:

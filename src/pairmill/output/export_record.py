@@ -1,4 +1,4 @@
-"""What was exported from a run folder: a line for each export, so that the report can tell it."""
+"""Record of the exports from a run folder, one line each, for the report."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class ExportRecord(Struct, frozen=True, omit_defaults=True):
     """One export.
 
     Attributes:
-        at: When, ISO 8601 in UTC.
+        at: Time, ISO 8601 in UTC.
         shape: Name of the format.
-        name: Of the folder that it was written to.
-        rows: Rows that were read for it.
-        kept: Split to its rows.
+        name: Name of its folder.
+        rows: Rows read.
+        kept: Split to number of rows.
         dropped: Reason to number of rows.
-        held_out: Rows of other splits that were compared with train; None: none was.
-        same_instruction: Of these, how many are in train by their instruction.
-        copied_answer: By their answer.
-        copied_source: By the text that they were written from; None if it was not at hand.
+        held_out: Rows of other splits that were compared with train; None: not compared.
+        same_instruction: Of these, how many have an instruction that is also in train.
+        copied_answer: Of these, how many have an answer that is also in train.
+        copied_source: Of these, how many have a source text that is also in train; None if unknown.
     """
 
     at: str

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import PairmillError
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
+from pairmill.output.rows import complete_lines, open_shards
+from pairmill.plain import plain
 from pairmill.store.counts import count_run
 from pairmill.store.folder import read_folder
 from pairmill.store.manifest import read_manifest_counts, read_totals
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pairmill.output.export_record import ExportRecord
+    from pairmill.output.origins import Origins
     from pairmill.quality.trust import RunFigures
     from pairmill.records import Usage
     from pairmill.store.charges import Bill
@@ -28,19 +33,27 @@ if TYPE_CHECKING:
     from pairmill.store.timeline import Timeline
     from pairmill.store.verdict import RunVerdict
 
-__all__ = ["RunFacts", "cost_usd", "counted", "read_counts", "read_sums"]
+__all__ = [
+    "RunFacts",
+    "cost_usd",
+    "counted",
+    "read_counts",
+    "read_sums",
+    "why_nothing_published",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Names and numbers of one run. A number that is unknown (yet) is None and is not printed.
+    """Names and numbers of one run. Unknown numbers are None and not printed.
 
     Attributes:
-        models: The models' names as the server returned them, or as asked for while none answered.
+        models: The models' names as returned by the server, or as requested before the first
+            answer.
         documents: Documents read.
         chunks: Chunks cut from them.
-        units: Units finished, whatever their end.
-        empty_units: Units in which the model rightly wrote nothing.
+        units: Finished units.
+        empty_units: Units with nothing to write about.
         pairs: Pairs written to ``data/``.
         rejections: Reason to number of dropped units and pairs.
         repairs: Answers that a second call had to repair.
@@ -54,6 +67,7 @@ class RunFacts:
         languages: ISO 639 codes of the texts.
         timeline: What the run did over time, and what its stages took.
         exports: What was exported from it, the newest first.
+        origins: Sites, licences and languages of the published rows; None where not counted.
         finished: Whether the run has ended; a card written before says that it goes on.
     """
 
@@ -78,6 +92,7 @@ class RunFacts:
     languages: tuple[str, ...] = ()
     timeline: Timeline | None = None
     exports: Sequence[ExportRecord] = ()
+    origins: Origins | None = None
     finished: bool = False
 
     @property
@@ -120,6 +135,32 @@ def read_counts(path: Path) -> RunCounts | None:
     except PairmillError:
         return None
     return counts if counts.ended else None
+
+
+def why_nothing_published(path: Path) -> str:
+    """Explain why a run folder has no published pair, and say when it will, or what to do."""
+    if not path.is_dir():
+        return f"{path}: there is no such folder"
+    waiting = sum(1 for shard in open_shards(path) for _ in complete_lines(shard))
+    if waiting:
+        age_s = 0.0
+        with suppress(OSError, ValueError):
+            settings = json.loads((path / ".run" / "config.json").read_bytes())
+            age_s = float(settings.get("shard_age_s") or 0)
+        when = f"at most {age_s / 60:g} minutes after its first pair, or " if age_s else ""
+        return (
+            f"{path}: {waiting:,} pairs are written and none is published yet; the first shard"
+            f" comes {when}when the run ends or is stopped"
+        )
+    counts = read_counts(path)
+    if counts is None or counts.pairs:
+        return f"{path} holds no published pairs (data/train-*.jsonl)"
+    of = Counter(counts.dropped) + Counter(counts.rejected) + Counter(counts.empty_reasons)
+    told = ", ".join(f"{count:,} {plain(why, 40)}" for why, count in of.most_common(3))
+    return (
+        f"{path}: no pair was kept of {counts.ended:,} chunks ({told or 'all empty'}); what was"
+        f" dropped is in {path / 'rejected'}, and in the page of 'pairmill report {path}'"
+    )
 
 
 def cost_usd(bill: Bill, prices: Path | None) -> float | None:

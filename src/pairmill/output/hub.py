@@ -51,9 +51,9 @@ class HubTarget:
 
     Attributes:
         repo: ``OWNER/NAME``.
-        is_public: Whether it is, or is to be made, readable for everybody.
-        exists: Whether it is there already, with an earlier export or without any file.
-        replaces: How many files of an earlier export are there.
+        is_public: True if it is, or will be, public.
+        exists: True if it exists already, with an earlier export or empty.
+        replaces: Number of files of an earlier export.
     """
 
     repo: str
@@ -77,17 +77,17 @@ def check_repo_name(repo: str) -> None:
 
 
 def look_at_hub(repo: str, *, public: bool = False) -> HubTarget:
-    """Look, before anything is made, at whether an export may go to a repository.
+    """Check, before anything is written, whether an export may be pushed to a repository.
 
     Args:
         repo: ``OWNER/NAME``; it may be missing yet.
-        public: Whether everybody may read it.
+        public: Whether it may be public.
 
     Raises:
-        UsageError: The name is none, or the extra ``hub`` is missing.
-        ConfigError: There is no token, or the hub refuses it.
-        FolderError: The repository holds something that is no export of pairmill, or is public
-            although ``public`` was not asked for.
+        UsageError: The name is invalid, or the extra ``hub`` is missing.
+        ConfigError: The token is missing or refused.
+        FolderError: The repository holds something other than an export of pairmill, or is public
+            without ``public``.
         HubError: The hub cannot be reached.
     """
     check_repo_name(repo)

@@ -102,9 +102,9 @@ class OpenBook:
     """Gives a share of the rows their passage.
 
     Args:
-        percent: Of the rows that can have one, by a hash of the row.
+        percent: Share of the rows that can have one, chosen by hash.
         unanswerable: Percent of these whose own passage is left out.
-        seed: Another seed chooses others.
+        seed: Seed of the choice.
         shelf: The passages.
 
     Attributes:

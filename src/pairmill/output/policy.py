@@ -22,13 +22,13 @@ class ExportPolicy:
     """Thresholds. Nothing is dropped by default.
 
     Attributes:
-        min_score: Least mean of a judge's ratings, 1 to 5.
-        min_aspects: Least rating of single aspects, by name (``truthfulness``): a mean hides one
-            that is low. An aspect that the judge left out passes.
-        keep_unscored: Whether a row that no judge rated passes these. A missing rating is never
-            taken for a low or a high one.
-        min_grounding: Least grounding, 0 to 1; a row without a figure passes.
-        min_support: Least support, 0 to 1; likewise.
+        min_score: Minimum mean of a judge's ratings, 1 to 5.
+        min_aspects: Minimum rating of single aspects, by name (``truthfulness``), since a mean
+            hides a low one. A missing aspect passes.
+        keep_unscored: True if rows without a rating pass. A missing rating never counts as low or
+            high.
+        min_grounding: Minimum grounding, 0 to 1; a row without a value passes.
+        min_support: Minimum support, 0 to 1; likewise.
         verified: Whether a row is dropped that was not verified, or has a sentence that the
             verifier did not find supported.
         drop_flags: Rows that bear any of these flags are dropped; ``*`` stands for every flag.

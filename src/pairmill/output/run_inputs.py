@@ -36,7 +36,7 @@ def _code_of(settings: Settings) -> list[str]:
 
 
 def code_notice(folder: RunFolder, without_texts: str, without_recipe: str = "") -> list[str]:
-    """One line that says which Python code of a folder was not run, and what is missing therefore.
+    """Return a notice that a folder's Python code was not run, and what is missing as a result.
 
     Args:
         folder: The run folder.

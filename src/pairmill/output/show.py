@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from pairmill.output.facts import why_nothing_published
 from pairmill.output.rows import turns_of
 from pairmill.output.run_inputs import find_chunks
 from pairmill.output.sample import random_rows
@@ -36,14 +37,14 @@ def print_pairs(
     the pair's evidence is in its place.
 
     Raises:
-        FolderError: There is no run folder, or a shard cannot be read.
+        FolderError: It is not a run folder, or a shard cannot be read.
     """
     folder = read_folder(path)
     rows = random_rows(folder.path, count, seed)
     out = console or Console(highlight=False)
     out = out if out.is_terminal else Console(highlight=False, width=WIDTH, file=out.file)
     if not rows:
-        out.print(f"{path}: no pair yet")
+        out.print(why_nothing_published(path), markup=False, soft_wrap=True)
         return
     chunks = find_chunks(folder, {str(row["chunk_id"]) for row in rows}, run_code=run_code)
     for row in rows:

@@ -42,7 +42,7 @@ def read_source_texts(
     Args:
         path: The run folder.
         wanted: Ids of chunks; those that come are taken out of it.
-        run_code: Whether Python code that the folder names may run: its recipe, its sources.
+        run_code: Whether Python code named by the folder (its recipe, sources) may run.
     """
     cache = CachedTexts(cache_place(path))
     if wanted <= cache.ids:

@@ -14,6 +14,7 @@ from math import isclose
 from typing import TYPE_CHECKING
 
 from pairmill.errors import UsageError
+from pairmill.plain import plain
 from pairmill.records import digest
 
 if TYPE_CHECKING:
@@ -42,15 +43,21 @@ class Shares:
 
 
 def parse_shares(text: str) -> Shares:
-    """Read ``90/5/5``: train, validation and test in percent.
+    """Read ``90/5/5``: train, validation and test in percent; ``90/10`` has no test split.
 
     Raises:
         UsageError: It does not read so, or does not add up to 100.
     """
     try:
-        train, validation, test = (float(part) for part in text.split("/"))
+        given = [float(part) for part in text.split("/")]
     except ValueError:
-        raise UsageError(f"cannot read '{text[:40]}' as shares, such as 90/5/5") from None
+        given = []
+    if len(given) not in {2, 3}:
+        raise UsageError(
+            f"cannot read '{plain(text, 40)}' as shares of train/validation/test, such as 90/5/5"
+            " (or 90/10: no test)"
+        )
+    train, validation, test = (*given, 0.0)[:3]
     return Shares(train, validation, test)
 
 

@@ -185,6 +185,8 @@ def parse_yaml(text: str, file: str) -> Entry:
             line = text.count("\n", 0, error.position) + 1
         where = f", line {line}" if line else ""
         problem = getattr(error, "problem", None) or getattr(error, "reason", "not valid YAML")
+        if isinstance(error, yaml.composer.ComposerError):  # its words begin with their context
+            problem = "a second document (after ---); a file holds one recipe"
         raise ConfigError(f"{file}{where}: {problem}") from None
     if not isinstance(node, yaml.MappingNode):
         raise ConfigError(f"{file}: expected 'name: value' lines at the top level")

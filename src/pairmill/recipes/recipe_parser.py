@@ -363,7 +363,7 @@ class _Parser:
         if entry is None:
             return {}
         if not entry.is_mapping:
-            if entry.text() not in {"off", "false"}:
+            if entry.is_list or entry.text() not in {"off", "false"}:
                 raise entry.fault("needs 'check: policy' lines, or off")
             self._note("checks", "off")
             return None

@@ -73,10 +73,10 @@ async def refine(
                 gravest = worst(findings)
         is_kept = False
         if gravest is not None and gravest.policy in _GRAVE:
-            ask.drop(Rejection(gravest.check, gravest.detail, raw_pair(pair), whole_unit=False))
+            ask.drop(_dropped(pair, verdict.scores, gravest.check, gravest.detail))
         elif not ask.around.admit(pair.instruction or pair.answer):
             told = "as many pairs as allowed have this instruction"
-            ask.drop(Rejection("repeated", told, raw_pair(pair), whole_unit=False))
+            ask.drop(_dropped(pair, verdict.scores, "repeated", told))
         else:
             kept.append(_flagged(pair, findings, verdict.scores))
             is_kept = pair.task != "text"
@@ -139,6 +139,18 @@ def _flagged(pair: Pair, findings: Sequence[Finding], scores: PairScores) -> Pai
     return replace(
         pair,
         flags=(*pair.flags, *flags),
+        grounding=scores.grounding,
+        support=scores.support,
+    )
+
+
+def _dropped(pair: Pair, scores: PairScores, reason: str, detail: str) -> Rejection:
+    """Return a pair's entry in ``rejected/``, from which a person may restore it."""
+    return Rejection(
+        reason,
+        detail,
+        raw_pair(pair),
+        whole_unit=False,
         grounding=scores.grounding,
         support=scores.support,
     )

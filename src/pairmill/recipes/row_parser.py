@@ -141,7 +141,7 @@ def parse_for_each(entry: Entry | None, scope: Scope) -> ForEach | None:
     if match is None:
         raise entry.fault("needs the form 'item in step.list'")
     name = match[1]
-    if name in scope.shapes or name == "loop":
+    if name in scope.shapes or name in {"loop", *FENCED}:
         raise entry.fault(f"the name '{name}' is taken")
     over = compile_value(renamed(entry, match[2]), scope, bare=True)
     shape = over.shape

@@ -82,6 +82,9 @@ class TemplateChecker:
             nodes.Getitem: self._part,
             nodes.Filter: self._filter,
             nodes.Test: self._test,
+            nodes.Div: self._quotient,
+            nodes.FloorDiv: self._quotient,
+            nodes.Mod: self._quotient,
         }.get(type(node))
         if special is not None:
             return special(node, shapes)  # type: ignore[operator,no-any-return]
@@ -104,6 +107,7 @@ class TemplateChecker:
             raise self._fault(node, f"cannot loop over it: that is {_words(found)}")
         if not isinstance(node.target, nodes.Name):
             raise self._fault(node, "a loop takes one name, as in 'for item in list'")
+        self._check_target(node.target)
         inner = {**shapes, node.target.name: found.of if found else None, "loop": _LOOP_SHAPE}
         around = self._turns
         self._turns *= (found.most if found else None) or _UNKNOWN_TURNS
@@ -121,7 +125,26 @@ class TemplateChecker:
         found = self.check(node.node, shapes)
         if not isinstance(node.target, nodes.Name):
             raise self._fault(node, "{% set %} takes one name")
+        self._check_target(node.target)
         shapes[node.target.name] = found
+
+    def _check_target(self, target: nodes.Name) -> None:
+        """Refuse another value under the name of the text, which would then be placed nowhere."""
+        if target.name in self._scope.fenced:
+            raise self._fault(target, f"the name '{target.name}' is taken")
+
+    def _quotient(
+        self, node: nodes.Div | nodes.FloorDiv | nodes.Mod, shapes: dict[str, AnswerField | None]
+    ) -> None:
+        """Check a division; one by the constant 0 would only fail once its answer is paid for."""
+        for child in (node.left, node.right):
+            self.check(child, shapes)
+        try:
+            divisor = node.right.as_const()
+        except nodes.Impossible:
+            return
+        if divisor == 0 and not isinstance(divisor, str):
+            raise self._fault(node, "divides by 0")
 
     def _name(self, node: nodes.Name, shapes: dict[str, AnswerField | None]) -> AnswerField | None:
         if node.name not in shapes:

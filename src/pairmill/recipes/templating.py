@@ -143,6 +143,8 @@ def compile_value(entry: Entry, scope: Scope, *, bare: bool = False) -> ValueTem
         ConfigError: As of ``compile_text``.
     """
     source = entry.text()
+    if bare and source.strip().startswith(("{{", "{%")):
+        raise entry.fault("needs an expression without {{ }} or {% %}, as in: count > 2")
     inner = source.strip() if bare else _single_expression(source)
     if inner is None:
         text = compile_text(entry, scope, for_rows=True)

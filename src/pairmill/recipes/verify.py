@@ -295,7 +295,16 @@ class Verifier:
                 _tell(ask, reply, "repaired")
                 return mended
         _tell(ask, reply, "dropped")
-        ask.drop(Rejection("unsupported", told, raw_pair(pair), whole_unit=False))
+        ask.drop(
+            Rejection(
+                "unsupported",
+                told,
+                raw_pair(pair),
+                whole_unit=False,
+                grounding=pair.grounding,
+                support=pair.support,
+            )
+        )
         return None
 
     def _cut(self, pair: Pair, reply: _Reply, view: PreparedChunk) -> Pair | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pairmill import __version__
-from pairmill.errors import StorageError
+from pairmill.errors import PairmillError, StorageError
 from pairmill.events import (
     Committed,
     DocumentsRead,
@@ -21,6 +22,7 @@ from pairmill.events import (
 from pairmill.llm.prices import PICO
 from pairmill.output.card import write_card
 from pairmill.output.facts import RunFacts, cost_usd, counted
+from pairmill.output.run_origins import read_run_origins
 from pairmill.quality.trust import parse_figures
 from pairmill.records import Outcome
 from pairmill.sources.notes import InputFate
@@ -31,8 +33,11 @@ from pairmill.store.superseded import SupersededPairs
 from pairmill.store.verdict import read_verdict
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from pairmill.config import Settings
     from pairmill.events import Bus
+    from pairmill.output.origins import Origins
     from pairmill.recipes.recipe import Recipe
     from pairmill.store.entries import Totals
     from pairmill.store.folder import RunFolder
@@ -101,6 +106,9 @@ class Ending:
         self._kept_at = time.monotonic()
         self._committed = 0
         self._marks: deque[tuple[float, int]] = deque([(self._kept_at, 0)], maxlen=PACE_MARKS)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pairmill-origins")
+        self._counting: Future[Origins | None] | None = None
+        self._origins: Origins | None = None
 
     def listen(self, bus: Bus) -> None:
         """Count what is read and committed, and update the card when a shard is published."""
@@ -110,8 +118,18 @@ class Ending:
         bus.subscribe(self._read_all, ReadingDone)
 
     def _publish(self, _event: ShardPublished) -> None:
+        self._take_origins()
         with suppress(StorageError):  # keep the older card; the next update writes it
             write_card(self._folder.path, self._facts(self.account(), finished=False))
+        if self._counting is None:  # beside the loop: a shard may hold a hundred thousand rows
+            self._counting = self._thread.submit(read_run_origins, self._folder)
+
+    def _take_origins(self) -> None:
+        """Take what was counted beside the loop, if it is there."""
+        if self._counting is not None and self._counting.done():
+            with suppress(PairmillError, OSError):
+                self._origins = self._counting.result()
+            self._counting = None
 
     def _count(self, event: DocumentsRead | UnitsPlanned | Committed) -> None:
         if isinstance(event, Committed):
@@ -195,6 +213,8 @@ class Ending:
     def begin(self) -> Account:
         """Write card and manifest before the first shard, so that the folder always loads."""
         account = self.account()
+        with suppress(PairmillError, OSError):
+            self._origins = read_run_origins(self._folder, only_kept=True)
         write_card(self._folder.path, self._facts(account, finished=False))
         self._write_manifest(account, finished=False)
         return account
@@ -205,6 +225,9 @@ class Ending:
         Args:
             whole: The whole input was read, and all its units have ended.
         """
+        self._thread.shutdown()
+        with suppress(PairmillError, OSError):
+            self._origins = read_run_origins(self._folder)
         found = self._found()
         if whole:
             expected = sum(self._lookup.totals().units.values())
@@ -246,9 +269,10 @@ class Ending:
             f"{count} {reason}" for reason, count in list(totals.reasons.items())[:MAX_REASONS]
         )
         units = sum(totals.units.values())
-        where = self._folder.rejected
+        where, folder = self._folder.rejected, self._folder.path
         return (
-            f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where}"
+            f"no pair was written out of {units} chunks ({reasons or 'all skipped'}); see {where},"
+            f" or the page of 'pairmill report {folder}'"
         )
 
     def _facts(self, account: Account, *, finished: bool) -> RunFacts:
@@ -265,5 +289,7 @@ class Ending:
             figures=parse_figures(self._folder.read_figures(), self._folder.read_voice()),
             fields=read_fields(self._folder.state),
             verdict=read_verdict(self._folder),
+            origins=self._origins,
+            languages=self._origins.languages if self._origins else (),
             finished=finished,
         )

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from pairmill import __version__
 from pairmill.config import Settings, fingerprint
 from pairmill.errors import FolderError, UsageError
+from pairmill.output.run_origins import read_run_origins
 from pairmill.partition import find_parts, parse_partition
 from pairmill.recipes.registry import for_unit, make_recipe
 from pairmill.run.ending import Ending
@@ -32,6 +33,7 @@ from pairmill.store.folder import lock_folder, open_folder
 from pairmill.store.shards import KINDS
 from pairmill.store.sqlite.rebuild import rebuild
 from pairmill.store.superseded import SupersededLog, read_superseded
+from pairmill.store.timeline import join_timelines, read_timeline, write_timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -234,6 +236,9 @@ def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
         rebuilt = rebuild(
             folder, read_origin(folder).identities, version=folder.version, others=ledgers
         )
+        read_run_origins(folder)
+        timelines = [read_timeline(part.folder.timeline) for part in parts]
+        write_timeline(folder.timeline, join_timelines(timelines))
         to_do = sum(part.counts.to_do for part in parts)
         with folder.read_ledger() as lookup:
             ending = Ending(folder, lookup, recipe, own)

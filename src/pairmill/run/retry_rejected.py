@@ -117,9 +117,19 @@ def _rejected_for(folder: RunFolder, reason: str | None) -> frozenset[str] | Non
             " other pairs; retry only asks again about chunks without a pair"
         )
     reasons = Counter(counts.rejected) + Counter(counts.empty_reasons) + Counter(counts.dropped)
-    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common()) or "none"
-    wanted = "no chunk was rejected" if reason is None else f"nothing was rejected as '{reason}'"
-    raise UsageError(f"{folder.path}: {wanted}; there is: {there}")
+    there = ", ".join(f"{count:,} {plain(name)}" for name, count in reasons.most_common())
+    if not there:
+        raise UsageError(
+            f"{folder.path}: nothing to ask again: no chunk was rejected, and no pair dropped"
+        )
+    if reason is None:
+        raise UsageError(
+            f"{folder.path}: no chunk was rejected; to ask chunks again for another reason, name"
+            f" it with --reason; there is: {there}"
+        )
+    raise UsageError(
+        f"{folder.path}: nothing was rejected as '{plain(reason, 40)}'; there is: {there}"
+    )
 
 
 class _Line(NamedTuple):

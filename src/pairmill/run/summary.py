@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,10 @@ class Summary:
     formats: tuple[str, ...] = ("messages",)
 
     @property
+    def _has_earlier(self) -> bool:
+        return self.pairs > self.new_pairs or not self.asked
+
+    @property
     def rejected(self) -> int:
         """Chunks in the folder that ended without a valid answer."""
         return self.counts.rejected_chunks if self.counts else 0
@@ -116,23 +121,23 @@ class Summary:
         if counts is None or not counts.ended:
             return []
         cost = [("cost", self._cost())] if self.calls else []
+        took = [("time", duration(self.seconds) + (", this start" if self._has_earlier else ""))]
         saved = describe_saved(counts, self.prompt_tokens + self.completion_tokens, self.usd)
-        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost)]
+        return [f"  {name:<11}{value}" for name, value in (*describe(counts), *saved, *cost, *took)]
 
     def _cost(self) -> str:
         tokens = (
             f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens in {self.calls:,} calls"
         )
-        time = duration(self.seconds)
         if self.usd is None:
-            return f"{tokens}, no price known; {time}"
+            return f"{tokens}, no price known"
         each = f", ${self.usd / self.pairs * _PER:,.2f} per 1,000 pairs" if self.pairs else ""
         doubt = (
             f" (and at most ${self.usd_in_doubt:,.4f} for calls whose end or count is not known)"
             if self.usd_in_doubt >= 5e-5  # noqa: PLR2004 (what four places show)
             else ""
         )
-        return f"${self.usd:,.4f}{doubt}{each}; {tokens}; {time}"
+        return f"${self.usd:,.4f}{doubt}{each}; {tokens}"
 
     def ending(self) -> list[str]:
         """Describe in one line how it ended."""
@@ -153,9 +158,18 @@ class Summary:
     def _next(self) -> list[str]:
         if self.exit_code != EXIT_DONE or not self.pairs:
             return []
-        place = plain(str(self.folder))
-        commands = [f"pairmill show {place}", f"pairmill report {place}"]
+        place = plain(shlex.quote(str(self.folder)))
+        commands = [
+            (f"pairmill show {place}", "a few pairs beside their text"),
+            (f"pairmill report {place}", "a page with a verdict, figures and pairs"),
+        ]
         if self.counts is not None and self.counts.rejected:
-            commands.append(f"pairmill retry {place}")
-        commands += [f"pairmill export {place} --to {name}" for name in self.formats]
-        return [f"next: {' | '.join(commands)}"]
+            chunks = "chunk" if self.rejected == 1 else "chunks"
+            asks = f"asks about the {self.rejected:,} rejected {chunks} again"
+            commands.append((f"pairmill retry {place}", asks))
+        commands += [
+            (f"pairmill export {place} --to {name}", "the files for a trainer")
+            for name in self.formats
+        ]
+        width = max(len(command) for command, _ in commands)
+        return ["next:", *(f"  {command:<{width}}  {why}" for command, why in commands)]

@@ -72,6 +72,8 @@ def print_estimate(
         named = "; ".join(found.examples[reason])
         more = " ..." if count > len(found.examples[reason]) else ""
         out.print(Text(f"  {count:,} {reason}: {named}{more}", style="dim"))
+    if not found.chunks:
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     for name in ("low", "likely", "high"):

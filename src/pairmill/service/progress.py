@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from pairmill.events import InputSkipped, Notice, ShardPublished
-from pairmill.plain import duration, plain, short
+from pairmill.plain import duration, hanging, plain, short
 from pairmill.service.logs import configure
 
 if TYPE_CHECKING:
@@ -124,11 +124,12 @@ def _say(event: Shown, console: Console, seen: set[str] | None) -> None:
     if isinstance(event, Notice):
         line, style = plain(event.text), ""
     elif isinstance(event, InputSkipped) and _is_news(event, seen):
-        more = "" if seen is None else " (more of these are counted; -v names each)"
+        more = " (others like it are counted; -v names all)" if seen and len(seen) == 1 else ""
         line, style = f"skipped {plain(event.source)}: {plain(event.reason)}{more}", "yellow"
     else:
         return
-    console.print(Text(line, style=style), soft_wrap=True)  # the terminal wraps it
+    broken = hanging(line, console.width)
+    console.print(Text(broken, style=style), soft_wrap=True)  # a longer word: the terminal wraps it
 
 
 def _log(event: Shown, logger: BoundLogger, seen: set[str] | None) -> None:

@@ -85,9 +85,12 @@ def _texts(pair: Pair) -> str:
 
 
 def _findings(pair: Pair) -> tuple[str, str]:
-    grounding = "not checked" if pair.grounding is None else f"{pair.grounding:.2f}"
-    flags = ", ".join(pair.flags) or "none"
-    return "findings", f"grounding: {grounding}\nflags: {flags}"
+    scores = {"grounding": pair.grounding, "support": pair.support}
+    lines = [
+        f"{name}: {'not checked' if score is None else f'{score:.2f}'}"
+        for name, score in scores.items()
+    ]
+    return "findings", "\n".join([*lines, f"flags: {', '.join(pair.flags) or 'none'}"])
 
 
 def _print_beside(left: tuple[str, str], right: tuple[str, str], out: Console) -> None:

@@ -179,7 +179,7 @@ def _lines(found: Mapping[str, Any], counts: RunCounts) -> list[tuple[str, str]]
         ("models", _named(found["calls_by_model"])),
         *_over_time(found["timeline"]),
         ("shards", shards),
-        ("verdict", _judged(found["verdict"])),
+        ("verdict", _judged(found["verdict"], counts)),
     ]
 
 
@@ -219,7 +219,9 @@ def _blocks(values: Sequence[float]) -> str:
     return "".join(_BLOCKS[round(value / highest * (len(_BLOCKS) - 1))] for value in values)
 
 
-def _judged(verdict: Mapping[str, Any] | None) -> str:
+def _judged(verdict: Mapping[str, Any] | None, counts: RunCounts) -> str:
+    if verdict is None and counts.ended and not counts.pairs:
+        return "nothing to judge: no pair was kept"
     if verdict is None:
         return "not judged yet; run pairmill report"
     return plain(RunVerdict(**verdict).line, 400)

@@ -1,1 +1,1 @@
-"""One quota and one purse for several processes: a small object that they change by turns."""
+"""One quota and one budget for several processes: a small object that they update in turn."""

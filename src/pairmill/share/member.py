@@ -76,7 +76,7 @@ class Grant(Struct):
     Attributes:
         shares: Scope to its part of the quota.
         allowed: What its run folder may have spent in all.
-        may_grow: Whether more money may come; False: the purse is empty for good.
+        may_grow: Whether more money may come; False: the budget is exhausted for good.
         until: On the member's clock: no call begins later than that.
     """
 

@@ -1,8 +1,8 @@
 """The shared object's content: who may use which part of a quota, and who was given how much money.
 
-Pure values. Two sums hold in every record that is ever written: the shares of one scope are at most
-1 together, and what all accounts were allowed is at most the cap. A member that wants more takes
-what is free; it never takes what another one holds.
+Pure values. Two sums hold in every record: the shares of one scope add up to at most 1, and the
+allowances of all accounts to at most the cap. A member that wants more takes free capacity, never
+what another member holds.
 """
 
 from __future__ import annotations

@@ -36,6 +36,7 @@ _CHARS_A_TAG = (
 )
 _LEAST_TAGS = 2
 _START = 8192  # characters
+_CHANGED_IN = 4  # version of reading, see `chunking.clean`
 
 
 def looks_like_html(text: str) -> bool:
@@ -78,7 +79,7 @@ HTML = SourceFormat(
     read_html,
     extra="html",
     modules=("lxml",),
-    changed_in=2,
+    changed_in=_CHANGED_IN,
 )
 
 
@@ -112,5 +113,5 @@ def _filled(document: Document, article: Article) -> Document:
         url=document.url or article.url,
         language=document.language or article.language,
         license=document.license or article.license,
-        since=2,
+        since=_CHANGED_IN,
     )

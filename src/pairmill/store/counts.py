@@ -267,7 +267,7 @@ def describe_saved(counts: RunCounts, tokens: int, usd: float | None) -> list[tu
     """Describe what duplicates saved, as a name and a line; [] if there are none."""
     if not counts.repeated:
         return []
-    line = f"{counts.repeated:,} chunks not asked about"
+    line = f"{counts.repeated:,} {'chunk' if counts.repeated == 1 else 'chunks'} not asked about"
     spared, dollars = saved(counts, tokens, usd)
     if spared:
         line += f": about {spared:,} tokens"

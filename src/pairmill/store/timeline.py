@@ -6,6 +6,7 @@ bill is the ledger's: whoever shows these sums shows what of the bill they do no
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,18 @@ import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["StageSum", "StartPace", "Timeline", "read_timeline", "stage_name", "write_timeline"]
+__all__ = [
+    "StageSum",
+    "StartPace",
+    "Timeline",
+    "join_timelines",
+    "read_timeline",
+    "stage_name",
+    "write_timeline",
+]
 
 MOST_STARTS = 40
 """Starts that are kept; of earlier ones only what their stages took."""
@@ -28,6 +38,8 @@ _MOST_READ = 10_000
 _MOST = 1e12
 
 
+_COUNTED = ("pairs", "answers", "refused", "failed")
+_SUMMED = ("calls", "prompt_tokens", "completion_tokens", "picodollars", "unpriced")
 _STAGES = {
     "backtranslate": "write", "answers": "write", "instructions": "write", "verbatim": "write",
     "extractive": "write", "recipe": "write", "closed_book": "second answer", "replace": "refine",
@@ -112,6 +124,99 @@ def write_timeline(path: Path, timeline: Timeline) -> None:
     with suppress(OSError):
         new.write_bytes(msgspec.json.encode(timeline))
         new.replace(path)
+
+
+def join_timelines(timelines: Iterable[Timeline]) -> Timeline:
+    """Join those of the parts of one run, which were worked on at the same time, or one by one.
+
+    Starts that overlap in time become one: what they counted is added up, moment by moment, and so
+    is what they had in flight; a moment counts as a pause as far as all of them paused.
+    """
+    given = list(timelines)
+    starts = sorted((one for line in given for one in line.starts if one.pairs), key=_begin)
+    groups: list[list[StartPace]] = []
+    until = 0.0
+    for start in starts:
+        if groups and start.at < until:
+            groups[-1].append(start)
+        else:
+            groups.append([start])
+        until = max(until, _end(start))
+    sums: dict[tuple[str, str], StageSum] = {}
+    for one in (one for line in given for one in line.stages):
+        found = sums.setdefault((one.stage, one.model), StageSum(one.stage, one.model))
+        for name in _SUMMED:
+            setattr(found, name, getattr(found, name) + getattr(one, name))
+    return Timeline(starts=[_joined(group) for group in groups], stages=list(sums.values()))
+
+
+def _begin(start: StartPace) -> float:
+    return start.at
+
+
+def _end(start: StartPace) -> float:
+    return start.at + len(start.pairs) * start.step_s
+
+
+def _joined(starts: list[StartPace]) -> StartPace:
+    """Join starts that overlap, at the coarsest of their steps or one that fits their length."""
+    if len(starts) == 1:
+        return starts[0]
+    begin, end = starts[0].at, max(map(_end, starts))
+    step = max(start.step_s for start in starts)
+    while (end - begin) / step > MOST_POINTS:
+        step *= 2
+    count = max(1, math.ceil((end - begin) / step - 1e-9))
+    made = StartPace(begin, step)
+    for name in _COUNTED:
+        setattr(made, name, _whole(_summed(starts, made, count, name, in_seconds=False)))
+    for name in ("in_flight", "allowed"):
+        points = _summed(starts, made, count, name, in_seconds=True)
+        setattr(made, name, [round(point / step, 2) for point in points])
+    alive, paused = (_summed(starts, made, count, name, in_seconds=True) for name in ("", "paused"))
+    made.paused = [
+        round(pause / life, 3) if life else 0.0 for pause, life in zip(paused, alive, strict=True)
+    ]
+    ends = dict.fromkeys(start.ended for start in starts)
+    made.ended = "; ".join(end for end in ends if end not in {"", "done"}) or next(iter(ends))
+    return made
+
+
+def _summed(
+    starts: Sequence[StartPace], onto: StartPace, count: int, name: str, *, in_seconds: bool
+) -> list[float]:
+    """Add up a series of several starts on the steps of one; "": how long each of them ran."""
+    found = [0.0] * count
+    for start in starts:
+        points = getattr(start, name) if name else [1.0] * len(start.pairs)
+        weight = start.step_s if in_seconds else 1.0
+        for at, share, value in _spread(start, onto.at, onto.step_s, points):
+            found[at] += value * share * weight
+    return found
+
+
+def _spread(
+    start: StartPace, begin: float, step: float, points: Sequence[float]
+) -> Iterator[tuple[int, float, float]]:
+    """Yield each point's value with the steps that it falls into, and its share in each."""
+    for number, value in enumerate(points):
+        left = (start.at - begin) / step + number * start.step_s / step
+        right = left + start.step_s / step
+        at = int(left)
+        while at < right - 1e-9:
+            share = (min(right, at + 1) - max(left, at)) / (right - left)
+            yield at, share, value
+            at += 1
+
+
+def _whole(points: Sequence[float]) -> list[int]:
+    """Round so that the sum stays what it is: what one is short of, the next has more."""
+    found, total, told = [], 0.0, 0
+    for point in points:
+        total += point
+        found.append(round(total) - told)
+        told = round(total)
+    return found
 
 
 def _is_sound(start: StartPace) -> bool:

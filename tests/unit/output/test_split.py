@@ -9,10 +9,11 @@ from pairmill.output.split import Shares, Splitter, parse_shares
 def test_shares_are_read_as_written() -> None:
     assert parse_shares("80/15/5") == Shares(80, 15, 5)
     assert parse_shares("100/0/0") == Shares(100, 0, 0)
+    assert parse_shares("80/20") == Shares(80, 20, 0)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "90/10", "90/5/5/0", "a/b/c", "90/5/6", "-10/55/55", "nan/5/5"]
+    "text", ["", "90", "90/20", "90/5/5/0", "a/b/c", "90/5/6", "-10/55/55", "nan/5/5"]
 )
 def test_shares_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="90/5/5"):

@@ -214,6 +214,41 @@ MISTAKES: dict[str, tuple[list[tuple[str, str]], str, str]] = {
         "the answer has no 'replies'",
     ),
     "too many votes": ([("    max_tokens: 900", "    votes: 99")], "votes:", "from 2 to 15"),
+    "another value under the text's name": (
+        [("{{ passage }}", "{% set passage = asker %}{{ passage }}")], "{% set passage",
+        "the name 'passage' is taken",
+    ),
+    "a template's loop under the text's name": (
+        [("{{ asker }}", "{% for passage in [1, 2] %}{% endfor %}")], "{% for", "is taken"
+    ),
+    "a step's loop under the text's name": (
+        [("rows:", (
+            "  - name: more\n    for_each: passage in write.pairs\n    user: '{{ passage }}'\n"
+            "    answer: {text: text}\nrows:"
+        ))],
+        "for_each: passage", "the name 'passage' is taken",
+    ),
+    "a row's loop under the text's name": (
+        [("for_each: pair in", "for_each: passage in")], "for_each", "the name 'passage' is taken"
+    ),
+    "a division by nothing": (
+        [('"{{ pair.reply }}"', '"{{ count / (3 - 3) }}"')], "count /", "divides by 0"
+    ),
+    "a remainder by nothing": ([("{{ asker }}", "{{ count % 0 }}")], "count %", "divides by 0"),
+    "a condition in marks": (
+        [("    max_tokens: 900", "    when: '{{ count > 2 }}'")], "when:",
+        "needs an expression without {{ }}",
+    ),
+    "a loop in marks": (
+        [("for_each: pair in write.pairs", "for_each: 'pair in {{ write.pairs }}'")], "for_each",
+        "needs an expression without {{ }}",
+    ),
+    "checks as a list": (
+        [("version: 1", "version: 1\nchecks: [near_copy]")], "checks:", "needs 'check: policy'"
+    ),
+    "two documents": (
+        [("rows:\n", "---\nrows:\n")], "---", "a second document (after ---)"
+    ),
     "a weight below 0": (
         [("[a beginner, a sceptic]", "{a beginner: 1, a sceptic: -1}")], "asker:", "from 0"
     ),

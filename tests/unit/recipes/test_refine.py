@@ -64,6 +64,7 @@ async def test_a_fault_drops_its_pair_alone(changes: dict[str, str], reason: str
     if reason != "language":  # an answer in another language is also ungrounded
         assert rejection.reason == reason
     assert not rejection.whole_unit
+    assert rejection.grounding is not None  # a person who accepts it anyway sees how it was judged
     assert json.loads(rejection.raw)["instruction"] == pair_of(LAW, 0, **changes).instruction
 
 

@@ -185,3 +185,108 @@ def test_deeply_nested_pages_keep_their_text(tag: str) -> None:
     opening = f"<{tag}>"
     article = extract_text(f"<html><body>{opening * 20_000}<p>{PROSE}</p></body></html>")
     assert "The mill stands" in article.text or not article.text
+
+
+def _page(body: str) -> str:
+    menu = "".join(f'<li><a href="/{n}">Section number {n}</a></li>' for n in range(9))
+    page = f"<html><head><title>T</title></head><body><nav><ul>{menu}</ul></nav>{body}"
+    return extract_text(f"{page}<footer>About us, imprint and contact</footer></body></html>").text
+
+
+TEASER = (
+    '<li><div><h3><a href="/other{0}">Quite another thing happened {0} times</a></h3>'
+    "<p>{1}</p></div></li>"
+)
+LONG = "".join(f"<p>{number}. {PROSE}</p>" for number in range(3))
+
+
+def test_a_stream_of_teasers_is_no_text_even_where_it_is_longer_than_the_article() -> None:
+    stream = "".join(TEASER.format(number, PROSE) for number in range(9))
+    text = _page(f"<div class='x'><div class='y'>{LONG}</div><ul class='z'>{stream}</ul></div>")
+    assert text.count(PROSE.strip()) == 3
+    assert "another thing" not in text
+
+
+def test_a_page_of_nothing_but_teasers_keeps_them() -> None:
+    stream = "".join(TEASER.format(number, PROSE) for number in range(9))
+    assert _page(f"<div><ul>{stream}</ul></div>").count("another thing") == 9
+
+
+def test_items_that_open_with_a_link_of_their_line_are_a_list_of_the_text() -> None:
+    items = "".join(f'<li><a href="/p{n}">Package-{n}</a> {PROSE}</li>' for n in range(9))
+    text = _page(f"<div>{LONG}<ul>{items}</ul></div>")
+    assert text.count("- Package-") == 9
+
+
+@pytest.mark.parametrize(
+    ("body", "kept", "dropped"),
+    [
+        (f"<article><p class='date'>{{}}</p>{LONG}</article>", "grinds", "12 May 2021, 10:48"),
+        (f"<article>{LONG}<div>{{}}</div></article>", "grinds", "Print this"),
+        (f"<article>{LONG}<h2>{{}}</h2></article>", "grinds", "More on this subject"),
+        (
+            f"<article>{LONG}<h2>{{}}</h2><p><a href='/x'>It is so</a></p></article>",
+            "grinds",
+            "Keep reading",
+        ),
+        (
+            f"<article><figure><img src='a.png'><figcaption>{{}}</figcaption></figure>{LONG}</article>",
+            "grinds",
+            "The mill as it was seen from the other bank of the river",
+        ),
+        (
+            f"<article><div class='wp-caption-text'>{{}}</div>{LONG}</article>",
+            "grinds",
+            "The mill as it was seen from the other bank of the river",
+        ),
+        (
+            f"<article>{LONG}<p><strong><a href='/x'>{{}}</a></strong></p>{LONG}</article>",
+            "grinds",
+            "THE MAYOR OPENS A BRIDGE THAT NOBODY HAD ASKED FOR IN ALL THESE YEARS",
+        ),
+    ],
+)
+def test_labels_captions_and_teasers_around_the_text_go(body: str, kept: str, dropped: str) -> None:
+    text = _page(body.format(dropped))
+    assert kept in text
+    assert dropped not in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"<article>{LONG}<ul><li><p>KEPT</p></li></ul></article>",
+        f"<article>{LONG}<h2>Return value</h2><p>KEPT</p></article>",
+        f"<article>{LONG}<p>KEPT ends like a sentence.</p></article>",
+        f"<article>{LONG}<table><tr><th>a</th><th>b</th></tr><tr><td><p>c</p></td><td><p>KEPT</p></td></tr></table></article>",
+        f"<article><p>Figure 1. KEPT</p>{LONG}</article>",
+        f"<article>{LONG}<figure><figcaption>KEPT, a mill seen from the south</figcaption></figure>{LONG}</article>",
+        f"<article>{LONG}<p><a href='/x'>KEPT is described at great length in the manual of the mill.</a></p>{LONG}</article>",
+        f"<article>{LONG}<p><code>KEPT</code></p></article>",
+        f"<article>{LONG}<div><p>KEPT</p><p>Price: 7</p><p>Open: 9 to 5</p><p>On foot</p><p>By boat</p><p>By train</p></div></article>",
+        f"<main><section class='text part'>{LONG}</section><div>{PROSE}</div><section class='text part'><p>KEPT {PROSE}</p></section></main>",
+        f"<div><h1>T</h1><h2>KEPT is what this article about a mill beside a river says in one sentence</h2></div><div class='article-body'>{LONG}</div>",
+        f"<div class='article-body'><p>KEPT and {PROSE}</p><div>{LONG * 6}</div></div>",
+        f"<div class='content read-more'>{LONG}<p>KEPT too.</p></div>",
+        f"<div class='sidebar-layout'><div class='x'>{LONG * 2}<p>KEPT too.</p></div></div><div class='more'>{PROSE}</div>",
+    ],
+)
+def test_what_looks_like_a_label_but_is_text_stays(body: str) -> None:
+    assert "KEPT" in _page(body)
+
+
+def test_a_lead_that_is_marked_as_a_heading_is_a_paragraph() -> None:
+    lead = "What this article about a mill beside a river says in one single sentence"
+    text = _page(f"<div><h1>T</h1><h2>{lead}</h2></div><div class='article-body'>{LONG}</div>")
+    assert text.startswith(f"{lead}\n\n0. The mill")
+
+
+def test_text_that_is_marked_in_parts_is_read_as_a_whole() -> None:
+    part = f"<section class='article-text'>{LONG}</section>"
+    text = _page(f"<div><div>{part}</div><div class='ad'>Buy!</div><div>{part}</div></div>")
+    assert text.count(PROSE.strip()) == 6
+
+
+def test_a_fragment_is_an_article_as_it_is() -> None:
+    page = f"<!doctype html><html><body><article>{LONG}<p>The miller</p></article></body></html>"
+    assert extract_text(page).text.endswith("The miller")

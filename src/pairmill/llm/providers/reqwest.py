@@ -25,8 +25,9 @@ from pyreqwest.exceptions import (
 from pyreqwest.http import Url
 
 from pairmill.errors import ProviderError
+from pairmill.llm.limits.headers import LIMIT_HEADERS
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success, limit_headers
+from pairmill.llm.providers.replies import body_limit, is_success, limit_headers
 from pairmill.llm.providers.transport import RawReply
 from pairmill.llm.providers.unpack import unpack
 

@@ -44,11 +44,12 @@ class Action(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     Attributes:
         id: Names the action, so that it can be undone.
-        at: When, ISO 8601 in UTC.
+        at: Time, ISO 8601 in UTC.
         pairs: Keys of the pairs: a row's id; of other data, a digest of the record.
         edits: Of an ``edit``: every text that differs from the data; [] puts the data back.
         flags: What the checks found in the edited texts.
-        grounding: Of the edited texts; None if it was not measured.
+        grounding: Of the edited texts, or of a dropped pair that is accepted; None if it was
+            not measured.
         support: Likewise.
         note: Of a ``note``; "" removes it.
         of: Of an ``undo``: the action that no longer holds.
@@ -142,13 +143,12 @@ class MarksFile:
         return is_other
 
     def append(self, action: Action) -> None:
-        """Add an action; it would survive a power loss when this returns.
+        """Add an action durably.
 
-        A torn line at the end is ended first, so that it costs nothing but itself. What can only be
-        written in part is taken back.
+        A torn last line is ended first, so that only it is lost. A partial write is undone.
 
         Raises:
-            FolderError: The file is no plain one.
+            FolderError: It is not a regular file.
             StorageError: The disk refused; nothing was added.
         """
         is_new = not self.path.exists()

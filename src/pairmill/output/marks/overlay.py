@@ -52,7 +52,8 @@ class Mark:
         decision: ``accepted``, ``rejected`` or "".
         edits: Every text that differs from the data.
         flags: What the checks found in the edited texts.
-        grounding: Of the edited texts; None if it was not measured.
+        grounding: Of the edited texts, or of a dropped pair that was accepted; None if it was
+            not measured.
         support: Likewise.
         note: A remark, or "".
     """
@@ -98,7 +99,7 @@ class Marks:
         return bool(self.by_key)
 
     def of(self, key: str) -> Mark:
-        """Return the mark of a pair; an empty one if there is none."""
+        """Return the mark of a pair, which may be empty."""
         return self.by_key.get(key, _NONE)
 
     def is_superseded(self, row: Row) -> bool:
@@ -166,7 +167,9 @@ class Marks:
         if action.action == "note":
             return replace(mark, note=action.note)
         decision = {"accept": "accepted", "reject": "rejected"}.get(action.action, "")
-        return replace(mark, decision=decision)
+        if mark.edits:
+            return replace(mark, decision=decision)
+        return replace(mark, decision=decision, grounding=action.grounding, support=action.support)
 
 
 NO_MARKS = Marks()

@@ -1,7 +1,7 @@
 """Pairs that the run dropped and a person wants: read back from ``rejected/``, as rows.
 
 Nothing is moved. The entry stays where it is, the decision is in the file of marks, and
-whoever reads the dataset (``export``, ``qc``, ``report``) lays the one over the other.
+the commands that read the dataset (``export``, ``qc``, ``report``) combine the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import orjson
 from pairmill.output.marks.overlay import NO_MARKS, RESCUED, reject_key
 from pairmill.output.record import Place, Record
 from pairmill.output.rows import complete_lines, is_row, parse, published_shards
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.rows import REJECTED_FIELDS, ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 
 __all__ = ["rescued_records", "rescued_rows", "row_of_reject"]
 
-_SHARED = (
-    "chunk_id", "document_id", "source", "title", "url", "license", "recipe", "prompt_version",
-    "model", "attempts", "prompt_tokens", "completion_tokens", "created",
-)  # fmt: skip
+_SHARED = ROW_FEATURES.keys() & set(REJECTED_FIELDS) - {"id", "grounding", "support"}
 _TASKS = frozenset({"pair", "conversation", "text", "question"})
 
 
-def row_of_reject(entry: Row, key: str, marks: Marks = NO_MARKS) -> Row | None:
+def row_of_reject(
+    entry: Row, key: str, marks: Marks = NO_MARKS, *, is_edited: bool = True
+) -> Row | None:
     """Return the row that a dropped pair would have been.
 
     Its id is its key among the marks, its flags are the reason for which it was dropped and
-    ``rescued``. What the run measured of it is not kept in ``rejected/``, and stays null.
+    ``rescued``. Its grounding and support are those that the run measured before it dropped the
+    pair, else those of when a person accepted it; null if neither measured it.
 
     Args:
         entry: A line of ``rejected/``.
         key: Of the line, see `reject_key`.
-        marks: Those whose edits the row is to have.
+        marks: Those whose figures and edits the row is to have.
+        is_edited: False: leave out the edits.
 
     Returns:
         The row; None for a whole unit, and where no pair can be read from what the model wrote.
@@ -63,13 +64,19 @@ def row_of_reject(entry: Row, key: str, marks: Marks = NO_MARKS) -> Row | None:
     turns = _turns(said.get("messages"))
     if turns:
         row |= {"task": "conversation", "messages": turns}
+    mark = marks.of(key)
+    for name, told in (("grounding", mark.grounding), ("support", mark.support)):
+        measured = _share(entry.get(name))
+        row[name] = _share(told) if measured is None else measured
     for name, other in (("system", ""), ("reasoning", ""), ("evidence", ""), ("kind", "type")):
         row[name] = _first(said, name, other)
     fields = said.get("fields")
     row["fields"] = fields if isinstance(fields, dict) else None
     is_named = all(isinstance(row[name], str) for name in ("chunk_id", "document_id"))
     is_whole = bool(row["answer"]) and (row["task"] == "text" or bool(row["instruction"]))
-    return marks.revise(row) if is_named and is_whole and is_row(row) else None
+    if not (is_named and is_whole and is_row(row)):
+        return None
+    return marks.revise(row) if is_edited else row
 
 
 def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:
@@ -87,7 +94,7 @@ def rescued_rows(folder: Path, marks: Marks) -> Iterator[tuple[Row, Place]]:
             key = reject_key(line.data)
             if key not in wanted or key in seen:
                 continue
-            row = row_of_reject(parse(line, shard), key)
+            row = row_of_reject(parse(line, shard), key, marks, is_edited=False)
             if row is not None and not marks.is_superseded(row):
                 seen.add(key)
                 yield row, Place(str(shard), number)
@@ -116,6 +123,13 @@ def _first(said: dict[str, Any], *names: str) -> str | None:
         if isinstance(text, str) and text.strip():
             return text
     return None
+
+
+def _share(found: object) -> float | None:
+    """Return a figure of a line, which may come from anyone: a number from 0 to 1."""
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found <= 1 else None
 
 
 def _turns(found: object) -> list[dict[str, str]]:

@@ -30,6 +30,7 @@ __all__ = ["Library"]
 _WINDOW_CHARS = 2800
 _STRIDE_CHARS = 1400
 _CANDIDATES = 5
+_OWN = 8  # windows of a pair's own document that are scored exactly
 _PROBES = 32  # the rarest stems of an answer; more change the candidates hardly ever
 _LEAST_PROBES = 8
 _POSTINGS = 20_000  # read for one answer, about 3 ms
@@ -50,9 +51,11 @@ class Library:
         self._windows: list[tuple[str, str]] = []
         self._postings: defaultdict[str, array[int]] = defaultdict(lambda: array("I"))
         self._documents = array("I")
+        self._ids: defaultdict[str, list[int]] = defaultdict(list)  # numbers of its windows
         for number, document in enumerate(documents):
             heading = " ".join(filter(None, (document.title, document.author)))
             for window in _windows(document.text):
+                self._ids[document.id].append(len(self._windows))
                 self._add(window, heading)
                 self._documents.append(number)
         if not self._windows:
@@ -62,13 +65,19 @@ class Library:
     def __len__(self) -> int:
         return len(self._windows)
 
-    def find(self, pair: PreparedPair) -> tuple[int, int | None]:
+    def find(self, pair: PreparedPair, document: str = "") -> tuple[int, int | None]:
         """Number of the window that covers most of the answer's content words, and a rival.
 
         The rival is the best window of any other document: chosen just as hard, so that it shows
         what the choice alone is worth. None if there is no other.
+
+        Args:
+            pair: The request and the answer.
+            document: Id of the document that it was written from, whose windows alone are then
+                looked at for the first one; "", or one that is not here: any document.
         """
         said = pair.answer.content
+        own = self._ids.get(document, [])
         total = len(self._windows)
         held = [(len(self._postings[stem]), stem) for stem in said if stem in self._postings]
         votes: defaultdict[int, float] = defaultdict(float)
@@ -81,12 +90,20 @@ class Library:
             for window in self._postings[stem]:
                 votes[window] += weight
         ranked = sorted(votes, key=votes.__getitem__, reverse=True)  # ties: as first met
-        best = self._best(said, ranked[:_CANDIDATES])
+        best = self._best(said, self._own(own, ranked) if own else ranked[:_CANDIDATES])
         if best is None:
             return 0, None
-        home = self._documents[best]
-        away = [window for window in ranked if self._documents[window] != home]
+        home = {self._documents[window] for window in own or (best,)}
+        away = [window for window in ranked if self._documents[window] not in home]
         return best, self._best(said, away[:_CANDIDATES])
+
+    @staticmethod
+    def _own(windows: list[int], ranked: list[int]) -> list[int]:
+        """Return those windows of a pair's own document that may be the best one."""
+        if len(windows) <= _OWN:
+            return windows
+        inside = set(windows)
+        return [window for window in ranked if window in inside][:_OWN] or windows[:_OWN]
 
     def _best(self, said: frozenset[str], candidates: list[int]) -> int | None:
         return max(

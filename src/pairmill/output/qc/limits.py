@@ -23,11 +23,11 @@ class Limit:
 
     Attributes:
         label: What the figure is, for people.
-        warn: From here on it is a warning; None: never.
-        fail: From here on it is a failure; None: never.
-        hint: One line, shown where it is not ok.
-        is_share: A share of rows, shown in per cent.
-        low_is_bad: The bounds are meant downwards.
+        warn: Bound of a warning; None: never.
+        fail: Bound of a failure; None: never.
+        hint: One line, shown if it is not ok.
+        is_share: A share of rows, shown as a percentage.
+        low_is_bad: The bounds are lower bounds.
     """
 
     label: str

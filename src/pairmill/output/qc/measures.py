@@ -81,18 +81,18 @@ def measure(
     profile: Profile | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> QcMetrics:
-    """Measure all that can be: groundedness needs passages, leaks ``terms``, a leak two splits.
+    """Compute all possible metrics: groundedness needs passages, leaks need ``terms``, and so on.
 
     Args:
         rows: At least one pair.
         library: The documents that the pairs were made from.
         terms: Phrases of the examples in the prompt that made them.
         detect: A trained language detector, instead of scripts and function words.
-        embed: Embeddings, to find instructions of like meaning.
+        embed: Embeddings, to find instructions with a similar meaning.
         limits: The thresholds of the checks of single pairs.
         seed: Of the samples.
-        profile: None: as `choose_profile` says.
-        progress: Told now and then how many rows have been looked at.
+        profile: None: decided by `choose_profile`.
+        progress: Called periodically with the number of rows done.
     """
     kind = profile or choose_profile(rows, has_documents=library is not None)
     inspector = _Inspector(rows, library, terms, detect, limits, kind, random.Random(seed))  # noqa: S311 (a sample, no secret)
@@ -182,7 +182,7 @@ class _Inspector:
     def _look_at_documents(
         self, row: PairRow, pair: PreparedPair, earlier: str, library: Library
     ) -> None:
-        best, rival = library.find(pair)
+        best, rival = library.find(pair, row.document)
         chunk = library.window(best)
         if chunk.language is None:
             chunk = replace(chunk, language=self.usual)
@@ -325,7 +325,7 @@ class _Inspector:
         self._note("weakly_supported", "weakly_supported", case, detail, backed)
 
     def _ask(self, key: str, name: str, case: Case) -> bool:
-        """Run a check by its name, and take down what it found."""
+        """Run a check by its name, and record its finding."""
         if not applies(name, case.chunk.language):
             return self._note(key, name, case, None)
         return self._note(key, name, case, CHECKS[name](case))
@@ -333,7 +333,7 @@ class _Inspector:
     def _note(
         self, key: str, name: str, case: Case, detail: str | None, number: float | None = None
     ) -> bool:
-        """Take down whether a check worked here, and what it found; True if it found anything."""
+        """Record whether a check applies, and its finding; return True if it found anything."""
         language = case.chunk.language
         if not applies(name, language):
             named = "a script that is not known" if language == UNDETERMINED else str(language)

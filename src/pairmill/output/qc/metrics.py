@@ -47,13 +47,13 @@ class Variety(NamedTuple):
 
 @dataclass(slots=True)
 class QcMetrics:
-    """What was measured.
+    """Measured values.
 
     Attributes:
         values: Key to figure.
         hits: For shares: key to everything found, in the order of the rows.
-        notes: Key to a remark on the figure.
-        unchecked: Key to the reason why it could not be measured.
+        notes: Key to a remark.
+        unchecked: Key to why it could not be measured.
         grounding: Of each answer that was held against a passage: coverage by it, and by the best
             passage of another document where there is one.
         variety: Of the instructions, and of as many words of the documents' sentences where these

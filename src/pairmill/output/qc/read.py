@@ -76,19 +76,19 @@ def read_pairs(
     most: int | None = None,
     seed: int = 0,
 ) -> Pairs:
-    """Read a dataset into memory, whole, or as many of its pairs as are wanted.
+    """Read a dataset, or a sample of its pairs, into memory.
 
     Args:
         path: A file, or a folder of them.
-        fields: Names of the fields, where they are not the usual ones.
-        progress: Told now and then how many records were read.
-        marks: What people decided: rejected pairs are left out, edited ones have their new texts.
-        more: Further records, which are elsewhere.
-        most: Keep so many pairs at most, chosen at random, in their order; None: all.
+        fields: Names of the fields, if they are not detected.
+        progress: Called periodically with the number of records read.
+        marks: Decisions of people: rejected pairs are left out, edited ones have their new texts.
+        more: Further records.
+        most: Maximum number of pairs, a random sample in order; None: all.
         seed: Of that choice.
 
     Raises:
-        InputError: Nothing is there, it cannot be read, or no record holds a pair.
+        InputError: The path is missing or unreadable, or no record holds a pair.
         ConfigError: It is Parquet or Arrow, and pyarrow is not installed.
     """
     chosen: Reservoir[tuple[int, PairRow]] = Reservoir(sys.maxsize if most is None else most, seed)
@@ -150,6 +150,9 @@ def _notes(
     choices = sum(row.is_choice for row in rows)
     if choices:
         yield f"of {choices:,} preferences the chosen answer is judged, the rejected one is not"
+    thoughts = sum(row.has_thought for row in rows)
+    if thoughts:
+        yield f"the thoughts before the replies of {thoughts:,} records were not judged"
     for name, count in sorted(unread.items()):
         if count >= _MANY * len(rows):
             yield f"field '{name}' was not read"

@@ -41,6 +41,7 @@ __all__ = [
     "verdict_line",
 ]
 
+_SUPPORTED = 0.5  # mean support: of answers to another text it is near 0
 _SCHEMA = 2
 _ROWS_SHOWN = 5
 _PASSAGES = ("ungrounded", "unseen_numbers")
@@ -138,14 +139,14 @@ def check(
 
     Args:
         pairs: What :func:`~pairmill.output.qc.read.read_pairs` read.
-        documents: What the pairs were made from; without them groundedness is measured only where
-            records bring a text of their own.
+        documents: What the pairs were made from; without them, groundedness is only measured for
+            records with a text of their own.
         examples: Phrases of the examples in the prompt that made the pairs.
         detect: A trained language detector, if there is one.
         embed: Embeddings, to find instructions of like meaning too.
         profile: What kind of data it is; None: grounded with documents or texts in most records.
-        no_documents: Why there are none, for the line that says what was not measured.
-        progress: Told now and then how many rows have been looked at.
+        no_documents: Why there are none, for the report.
+        progress: Called periodically with the number of rows done.
 
     Raises:
         InputError: The documents hold no text.
@@ -168,8 +169,13 @@ def check(
             continue
         value = figures.values[key]
         status = limit.judge(value)
+        note = figures.notes.get(key, "")
         if key in BY_NATURE and not is_from_texts:
             status = Status.INFO
+        is_backed = figures.values.get("support", 0.0) >= _SUPPORTED
+        if key == "grounding_lift" and status is not Status.OK and is_backed:
+            status = Status.INFO  # documents of one form share nearly all words, in another order
+            note = "the documents share most of their words; support tells more here"
         first = figures.rows(key)[:_ROWS_SHOWN]
         metrics.append(
             Metric(
@@ -177,7 +183,7 @@ def check(
                 value,
                 status,
                 tuple(first),
-                figures.notes.get(key, ""),
+                note,
                 tuple(figures.hits.get(key, ())),
                 tuple(pairs.rows[number - 1].place for number in first),
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,7 +13,7 @@ from pairmill.llm.prices import PICO
 from pairmill.output.authorship import keep_voice
 from pairmill.output.card import write_card
 from pairmill.output.export_record import read_exports
-from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums
+from pairmill.output.facts import RunFacts, cost_usd, counted, read_sums, why_nothing_published
 from pairmill.output.marks.overlay import read_marks
 from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.inputs import documents_for, pairs_in
@@ -22,6 +23,7 @@ from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
 from pairmill.output.run_inputs import find_chunks, has_code
+from pairmill.output.run_origins import read_run_origins
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields
@@ -45,32 +47,33 @@ JUDGED_ROWS = 20_000  # of more, the verdict is taken of a sample: half a minute
 
 
 def report_on(path: Path, *, version: str, seed: int = 0, run_code: bool = False) -> Path:
-    """Write ``report.html`` for a run that has ended, or for what is published of one that goes on.
+    """Write ``report.html`` for a finished run, or for the published part of a running one.
 
     Args:
         path: The run folder.
         version: Of pairmill.
         seed: Chooses the pairs that are listed.
-        run_code: Whether Python code that the folder names may run: its recipe, its sources.
+        run_code: Whether Python code named by the folder (its recipe, sources) may run.
 
-    Returns:
-        Where it is.
+    Returns: Its path.
 
     Raises:
-        FolderError: There is no run folder, or a shard cannot be read.
+        FolderError: It is not a run folder, or a shard cannot be read.
         InputError: Nothing is published yet.
         StorageError: The disk refused.
     """
     folder = read_folder(path)
-    if not published_shards(folder.path):
-        raise InputError(f"{path} holds no published pairs yet")
+    if not published_shards(folder.path) and not published_shards(folder.path, "rejected"):
+        raise InputError(why_nothing_published(path))
     judged = judge_folder(folder, seed, run_code=run_code)
     if judged.quality is not None:
         keep_verdict(folder, run_verdict(judged.quality))
     keep_voice(folder)
     facts = read_facts(folder, version, run_code=run_code)
     if facts.finished:  # else the run itself writes the card again
-        write_card(folder.path, facts)
+        origins = read_run_origins(folder)
+        languages = origins.languages if origins else ()
+        write_card(folder.path, replace(facts, origins=origins, languages=languages))
     return write_report(folder.path, facts, judged)
 
 
@@ -110,10 +113,14 @@ def judge_folder(folder: RunFolder, seed: int = 0, *, run_code: bool = False) ->
 
     Raises:
         FolderError: A shard cannot be read.
-        InputError: Nothing is published yet.
+        InputError: All that is published was rejected by people.
     """
     marks = read_marks(folder.path)
-    quality, found, sample = measure_quality(folder.path, marks, seed, run_code=run_code)
+    quality: Report | None = None
+    found: dict[Place, list[Finding]] = {}
+    sample: int | None = None
+    if published_shards(folder.path) or marks.wanted_rejects():
+        quality, found, sample = measure_quality(folder.path, marks, seed, run_code=run_code)
     listed, how = list_pairs(
         folder.path,
         found,

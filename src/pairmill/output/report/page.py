@@ -167,6 +167,7 @@ def run_parts(facts: RunFacts, measures: Measures, judged: Judged) -> Parts:
     return _parts(
         judged,
         lead=parts.lead(facts),
+        nothing=_nothing(facts, measures),
         tiles=parts.tiles(facts, measures),
         trust=_verdicts("Judge, verifier, evolution and voice on trial", verdicts(facts.figures)),
         sections=Markup("".join(filter(None, sections))),
@@ -273,6 +274,13 @@ def _embed(data: object) -> Markup:
     for mark, instead in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
         text = text.replace(mark, instead)
     return Markup(text)
+
+
+def _nothing(facts: RunFacts, measures: Measures) -> str:
+    """Say that there is no pair to judge; "" if there is one, or none is to be expected yet."""
+    if measures.rows or not facts.finished:
+        return ""
+    return "There is nothing to train on: no pair was kept. What was dropped is listed below."
 
 
 def _judged(judged: Judged) -> str:

@@ -52,7 +52,7 @@ def tiles(facts: RunFacts, measures: Measures) -> Markup:
     """Render the figures that a reader looks for first."""
     about = "" if measures.instructions.is_exact else "about "
     shown = [
-        _tile("Pairs", f"{measures.rows:,}", f"{facts.rejected:,} dropped"),
+        _tile("Pairs", f"{measures.rows:,}", f"{_dropped(facts):,} dropped"),
         _tile("Documents used", _distinct(measures.documents), _of(facts.documents)),
         _tile("Chunks used", _distinct(measures.chunks), _of(facts.chunks)),
         _tile("Repeats", f"{about}{measures.duplicate_rate:.1%}", "of instructions"),
@@ -274,6 +274,11 @@ def cost(facts: RunFacts, measures: Measures) -> Markup:
             rows.append((label, f"{facts.doubt_usd:,.4f}", ""))
     head = ("", "In all", "Per 1,000 pairs")
     return section("Tokens and cost", tag("div", table(head, rows, (1, 2)), class_="panel"))
+
+
+def _dropped(facts: RunFacts) -> int:
+    """Return the pairs that a check dropped, as every other place counts them."""
+    return facts.rejected if facts.counts is None else facts.counts.dropped_pairs
 
 
 def _tile(label: str, figure: str, more: str) -> Markup:

@@ -115,7 +115,7 @@ class Indexer:
                 time.sleep(_POLL_S)
 
     def _look(self) -> bool:
-        """Read what is new; True where there is more."""
+        """Read new lines; return True if there is more."""
         return self._look_at_run() if self._job.is_run else self._look_at_files()
 
     # A run folder
@@ -153,7 +153,7 @@ class Indexer:
         return shard
 
     def _read_on(self, shard: _Shard) -> bool:
-        """Take in some more lines; True where there may be more."""
+        """Index some more lines; return True if there may be more."""
         size = _size(shard.path)
         if shard.read_to and (size < shard.read_to or not _still_ends(shard)):
             self._forget(shard)
@@ -245,13 +245,16 @@ class Indexer:
     def _add_reject(self, row: Row, data: bytes, place: tuple[Any, ...]) -> None:
         raw, reason = str(row.get("raw") or ""), _name(row.get("reason")) or "rejected"
         key = reject_key(data)
+        pair = row_of_reject(row, key)
         self._add(
             place,
             key=key,
             is_reject=1,
-            can_rescue=int(row_of_reject(row, key) is not None),
+            can_rescue=int(pair is not None),
             chunk_id=str(row.get("chunk_id")),
             badness=_REJECT_BADNESS,
+            grounding=pair["grounding"] if pair else None,
+            support=pair["support"] if pair else None,
             words=len(raw.split()),
             reason=reason,
             source=_name(row.get("source")),
@@ -461,7 +464,7 @@ class Indexer:
         return str(shard.path), place[1]
 
     def _clear_findings(self) -> None:
-        """Take out what an earlier judgement said."""
+        """Remove the results of an earlier judgement."""
         rows = self._database.execute(
             "SELECT number, check_name, sum(weight) FROM found GROUP BY 1, 2"
         ).fetchall()

@@ -35,7 +35,7 @@ _NOTHING: dict[str, Any] = {"verdict": "", "figures": "", "findings": []}
 
 
 def judge_forever(job: ViewJob) -> None:
-    """Judge now, whenever it is asked for, and when the dataset has grown; until ended."""
+    """Judge now, on request, and when the dataset has grown, until ended."""
     os.nice(_NICENESS)
     path, scratch = Path(job.path), Path(job.scratch)
     asked, size, judged_at = 0, -1, 0.0

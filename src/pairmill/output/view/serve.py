@@ -61,7 +61,7 @@ def serve_view(
 
     Args:
         path: A run folder, or any dataset that ``qc`` reads.
-        tell: Told the address, once it is served.
+        tell: Called with the address once it is served.
         version: Of pairmill.
         host: Where to listen.
         port: Where to listen; 0: any free one; None: 8790, or one of the next that are free.
@@ -124,7 +124,7 @@ class _ViewServer(uvicorn.Server):
         self._on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
+        """Listen, then report that."""
         await super().startup(sockets)
         self._on_start()
 

@@ -174,7 +174,9 @@ class Viewer:
             for place in found:
                 self._check_is_pair(place)
         keys = [place.key for place in found]
-        self._desk.add(new_action(cast("Decision", action), keys, note=note, where=where))
+        figures = self._measured(found[0]) if action == "accept" and len(found) == 1 else {}
+        given = {"note": note, "where": where} | figures
+        self._desk.add(new_action(cast("Decision", action), keys, **given))
         return {"pairs": [self._item(place) for place in found]} | self._after(len(keys))
 
     def decide_all(self, action: str, wanted: Filter, expected: int) -> dict[str, Any]:
@@ -262,6 +264,16 @@ class Viewer:
             raise InputError(
                 "this entry of rejected/ holds no readable pair: it can only have a note"
             )
+
+    def _measured(self, found: Found) -> dict[str, Any]:
+        """Measure a dropped pair that the run dropped unmeasured; {} if nothing can be told."""
+        if not (found.is_reject and self._job.is_run):
+            return {}
+        row = row_of_reject(self._value(found), found.key)
+        if row is None or row["grounding"] is not None:
+            return {}
+        told = check_edit(row, self._chunk(found.chunk_id), self._settings)
+        return {name: told[name] for name in ("grounding", "support") if name in told}
 
     def _texts(self, value: dict[str, Any]) -> list[dict[str, Any]]:
         row = None if self._job.is_run else read_record(value, Fields(), None, Place())

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 
 from pairmill.sources.pages import noise
+from pairmill.sources.pages.streams import drop_streams
 from pairmill.sources.pages.tree import BLOCKS, HEADINGS, Node
+from pairmill.sources.pages.trim import trim
 
 __all__ = ["find_article", "measure"]
 
@@ -21,11 +23,11 @@ _NEVER_NOISE = frozenset(
 _BLOGGER = "widget blog"  # its column of posts
 _LARGE_FORM = 2000
 _PARAGRAPHS = frozenset(("p", "pre", "blockquote", "td", "dd", "li", "dt", "figcaption", "th"))
-_LONGEST_TEASER = 300
 _MOST_STRONG = 0.6  # of the running text: what holds more is the page, whatever its name
 _MOST_WEAK = 0.3
 _ENOUGH = 400  # characters of running text that are left: then even the most may be noise
 _ENOUGH_BESIDE_COMMENTS = 150
+_RIGHT_REST = 0.2  # of what goes
 _RIGHT_SHARE = 0.35  # a marked container holds at least so much of the running text
 _PARTS = frozenset(("ul", "ol", "dl", "blockquote", "tr", "tbody", "pre", "figure"))
 _LAYOUT_CELLS = 12
@@ -33,31 +35,14 @@ _COVER_OF_MARKED = 0.95
 _COVER = 0.9  # of the running text: the smallest element that holds it is the article
 _LEAST_RUN = {"p": 20, "li": 30, "div": 60}  # characters: shorter ones are labels
 _LEAST_GOOD = 200
-_ANY = 10**9
-# Share of link characters from which on an element is a box of links; and how long, and with how
-# much running text, it is none all the same.
-_LINK_BOXES = {
-    "ul": (0.75, 3000, _ANY),
-    "ol": (0.75, 3000, _ANY),
-    "p": (0.95, 60, _ANY),
-    "div": (0.6, _ANY, 80),
-    "section": (0.6, _ANY, 80),
-    "aside": (0.6, _ANY, 80),
-    "figure": (0.6, _ANY, 80),
-    "table": (0.8, _ANY, 80),
-}
-_NO_BOX = (1.0, 0, 0)
-_BOXES = frozenset(("div", "section", "aside", "figure"))
-_ALL_LINKS = 0.8
+_SHORT_REST = 200  # characters: more are the rest that a button shows
 _FEW_LINKS = 0.3
-_MANY_LINKS = 0.4
-_TEASERS = frozenset(("p", "div", "li", "blockquote", "strong"))
-_LONGEST_CREDIT = 80
-_LONGEST_LABEL = 60
-_LONGEST_HEADING = 80
+_LEAST_FRAME = 100  # characters around an article: fewer, and it is the article alone
 _LEVELS_ABOVE = 5
-_LEADS = frozenset(("p", "div", "h2", "section", "strong"))
+_LEVELS_OF_PARTS = 2
+_LEADS = frozenset(("p", "div", "h2", "h3", "section", "strong"))
 _LONGEST_LEAD = 1000
+_LEAST_LEAD = 60  # of a heading that is a lead
 
 
 def find_article(body: Node, *, strict: bool = True) -> list[Node | str]:
@@ -69,30 +54,46 @@ def find_article(body: Node, *, strict: bool = True) -> list[Node | str]:
     """
     if not body.chars:
         return []
+    chars = body.chars
+    large: list[Node] = []
+    _prune(body, measure(body), large, strict=strict)
     total = measure(body)
-    _prune(body, total, strict=strict)
+    for node in large:
+        above = node.parent
+        if above is not None and node in above.kids and _is_enough(total - node.good, node):
+            above.remove(node)
+            total -= node.good
+    if strict:
+        drop_streams(body, measure(body), _ENOUGH)
     total = measure(body)
     container = _choose(body, total)
-    _trim(container)
+    trim(container, is_page=chars - container.chars >= _LEAST_FRAME)
     kids: list[Node | str] = [container] if container.tag in _PARAGRAPHS else container.kids
     return [*_opening(container), *kids]
 
 
-def _prune(node: Node, total: int, *, strict: bool) -> None:
-    """Drop what its name or tag says is none of the article, unless it is most of the page."""
+def _prune(node: Node, total: int, large: list[Node], *, strict: bool) -> None:
+    """Drop what its name or tag says is none of the article, unless it is most of the page.
+
+    What is, and is named as surely none of it, is added to ``large``: it may go if there is enough
+    text without it when all else has gone.
+    """
     for kid in [kid for kid in node.kids if isinstance(kid, Node)]:
         limit = _noise(kid, strict=strict)
-        if limit and (
-            kid.good <= limit * total
-            or (limit == _MOST_STRONG and total - kid.good > _enough(kid.names))
-        ):
+        if limit and kid.good <= limit * total:
             node.remove(kid)
-        elif kid.has_blocks or kid.names:
-            _prune(kid, total, strict=strict)
+            continue
+        if limit == _MOST_STRONG:
+            large.append(kid)
+        if kid.has_blocks or kid.names:
+            _prune(kid, total, large, strict=strict)
 
 
-def _enough(names: str) -> int:
-    return _ENOUGH_BESIDE_COMMENTS if noise.COMMENTS.search(names) else _ENOUGH
+def _is_enough(rest: int, node: Node) -> bool:
+    """Return whether so much text is left that even the most of a page may go for its name."""
+    if noise.COMMENTS.search(node.names):
+        return rest > _ENOUGH_BESIDE_COMMENTS
+    return rest > max(_ENOUGH, _RIGHT_REST * node.good) and node.find("h1") is None
 
 
 def _noise(node: Node, *, strict: bool) -> float:
@@ -103,11 +104,21 @@ def _noise(node: Node, *, strict: bool) -> float:
         return _MOST_WEAK if _is_noisy_tag(node) else 0
     if not strict:
         return 0
-    if node.names and noise.ROLES.fullmatch(node.get("role").strip().lower()):
-        return _MOST_STRONG
-    if not _limit_of(node.names) or _is_text_all_the_same(node):
+    if not node.names:
         return 0
-    return _limit_of(noise.SAYS_OTHER.sub("", node.names))
+    return _noise_by_name(node)
+
+
+def _noise_by_name(node: Node) -> float:
+    if noise.READ_MORE.search(node.names):
+        return _MOST_STRONG if node.good < _SHORT_REST else 0
+    if noise.ROLES.fullmatch(node.get("role").strip().lower()):
+        return _MOST_STRONG
+    # The id of a heading is made of its words.
+    names = node.get("class").lower() if node.tag in HEADINGS else node.names
+    if not _limit_of(names) or _is_text_all_the_same(node):
+        return 0
+    return _limit_of(noise.SAYS_OTHER.sub("", names))
 
 
 def _is_text_all_the_same(node: Node) -> bool:
@@ -127,6 +138,8 @@ def _limit_of(names: str) -> float:
 
 def _is_noisy_tag(node: Node) -> bool:
     if node.tag == "header":
+        if node.good >= _LEAST_GOOD and node.link_chars < _FEW_LINKS * node.chars:
+            return False
         return node.find("h1", "p") is None or _is_site_header(node)
     if node.tag == "aside":
         return not noise.ASIDE.search(node.names) or bool(noise.STRONG.search(node.names))
@@ -263,108 +276,91 @@ def _marked(body: Node, total: int) -> Node | None:
     most = max(node.good for _, node in right)
     right = [(rank, node) for rank, node in right if node.good >= 0.5 * most]
     best = max(rank for rank, _ in right)
-    return max((node for rank, node in right if rank == best), key=lambda node: node.good)
+    chosen = max((node for rank, node in right if rank == best), key=lambda node: node.good)
+    return _with_other_parts(chosen, [node for rank, node in found if rank == best])
+
+
+def _with_other_parts(chosen: Node, marked: list[Node]) -> Node:
+    """Return what holds all parts of a text that is marked in parts, each by the same names."""
+    above = chosen.parent
+    for _ in range(_LEVELS_OF_PARTS):
+        if above is None or not chosen.names:
+            break
+        parts = [
+            node
+            for node in marked
+            if node.names == chosen.names and node is not chosen and _is_below(node, above)
+        ]
+        if parts:
+            is_one = not any(node.find("h1", "article") for node in parts)
+            return above if is_one and not _has_titles(above, chosen) else chosen
+        above = above.parent
+    return chosen
+
+
+def _has_titles(above: Node, chosen: Node) -> bool:
+    """Return whether another part of an element has a title of its own: it is another text."""
+    return any(
+        isinstance(kid, Node) and not _is_below(chosen, kid) and kid.find("h1", "article")
+        for kid in above.kids
+    )
+
+
+def _is_below(node: Node, above: Node) -> bool:
+    at: Node | None = node
+    while at is not None:
+        if at is above:
+            return True
+        at = at.parent
+    return False
 
 
 def _opening(container: Node) -> list[Node | str]:
-    """Return the lead that is between the page's ``h1`` and the container, outside of it."""
+    """Return what precedes the container and belongs to it: the title, the lead.
+
+    That is what follows the page's ``h1``, and paragraphs right beside the container.
+    """
     if container.find("h1") is not None:
         return []
+    opening: list[Node | str] = []
     below, above = container, container.parent
-    for _ in range(_LEVELS_ABOVE):
+    for level in range(_LEVELS_ABOVE):
         if above is None:
             break
-        before: list[Node | str] = []
+        before: list[Node] = []
         for kid in above.kids:
             if kid is below:
                 break
             if isinstance(kid, Node):
                 before.append(kid)
-        opening = _title_and_lead(before)
-        if opening:
-            return opening
+        found, has_title = _title_and_lead(before)
+        if has_title:
+            return [*found, *opening]
+        if level == 0:
+            opening = [kid for kid in before if kid.tag == "p" and _is_lead(kid)]
         below, above = above, above.parent
-    return []
+    return opening
 
 
-def _title_and_lead(nodes: list[Node | str]) -> list[Node | str]:
+def _title_and_lead(nodes: list[Node]) -> tuple[list[Node | str], bool]:
     found: list[Node | str] = []
     has_title = False
     for node in nodes:
-        for one in node.nodes() if isinstance(node, Node) else ():
+        for one in node.nodes():
             if one.tag == "h1":
                 found = []
                 has_title = True
             elif has_title and _is_lead(one):
+                if one.tag in HEADINGS:
+                    one.tag = "p"  # a sentence in large letters
                 found.append(one)
-    return found
+    return found, has_title
 
 
 def _is_lead(node: Node) -> bool:
     return (
-        node.good > 0
+        (node.good > 0 or (node.tag in HEADINGS and node.chars >= _LEAST_LEAD))
         and not node.has_blocks
         and node.tag in _LEADS
         and node.link_chars < _FEW_LINKS * node.chars < _FEW_LINKS * _LONGEST_LEAD
     )
-
-
-def _trim(container: Node) -> None:
-    """Drop boxes and lists of links within the article."""
-    for kid in [kid for kid in container.kids if isinstance(kid, Node)]:
-        if kid.tag in HEADINGS or not (kid.has_blocks or kid.tag in BLOCKS):
-            continue
-        if _is_link_box(kid) or _is_teaser(kid) or _is_credit(kid):
-            container.remove(kid)
-        elif kid.tag not in ("p", "pre", "table", "dl"):
-            _trim(kid)
-    _drop_related(container)
-
-
-def _is_teaser(node: Node) -> bool:
-    """Return whether a paragraph only sends the reader to another article."""
-    if node.tag not in _TEASERS or node.chars > _LONGEST_TEASER:
-        return False
-    return node.link_chars > _MANY_LINKS * node.chars and bool(noise.TEASER.match(node.text()))
-
-
-def _is_credit(node: Node) -> bool:
-    """Return whether an element only credits a picture."""
-    if node.chars > _LONGEST_TEASER:
-        return False
-    if node.tag == "figcaption":
-        return bool(noise.CREDIT.search(node.text()))
-    is_line = node.tag in ("p", "div") and node.chars < _LONGEST_CREDIT and not node.has_blocks
-    return is_line and bool(noise.CREDIT_LINE.match(node.text()))
-
-
-def _is_link_box(node: Node) -> bool:
-    """Return whether an element holds nothing, or little more than links."""
-    if node.tag == "pre" or (node.has_blocks and node.find("pre") is not None):
-        return False
-    if not node.chars:
-        return node.tag not in ("br", "hr", "td", "th", "tr")
-    most_share, most_chars, most_good = _LINK_BOXES.get(node.tag, _NO_BOX)
-    share = node.link_chars / node.chars
-    if share > _ALL_LINKS and node.tag in _BOXES:
-        return True
-    return share > most_share and node.chars < most_chars and node.good < most_good
-
-
-def _drop_related(container: Node) -> None:
-    """Drop a heading such as "Related articles" with the list of links that it opens."""
-    kids = [kid for kid in container.kids if isinstance(kid, Node)]
-    for at, kid in enumerate(kids):
-        is_title = kid.tag in HEADINGS or (
-            kid.tag in ("p", "div", "strong") and kid.chars < _LONGEST_LABEL
-        )
-        if not is_title or not kid.chars or kid.chars > _LONGEST_HEADING:
-            continue
-        if not noise.RELATED.fullmatch(" ".join(kid.text().split())):
-            continue
-        follower = next((one for one in kids[at + 1 :] if one.chars), None)
-        if follower is None or 2 * follower.link_chars > follower.chars:
-            if kid in container.kids:
-                container.remove(kid)
-            if follower is not None and follower in container.kids and follower.tag not in HEADINGS:
-                container.remove(follower)

@@ -10,18 +10,24 @@ import re
 
 __all__ = [
     "ASIDE",
+    "CAPTION",
     "COMMENTS",
     "CONTENT",
     "CREDIT",
     "CREDIT_LINE",
     "KEEP",
+    "NUMBERED",
+    "READ_MORE",
     "RELATED",
     "ROLES",
+    "SAID_LINK",
     "SAYS_OTHER",
+    "SENTENCE_END",
     "STRONG",
     "TEASER",
     "TEXT_SECTION",
     "WEAK",
+    "WIDE",
 ]
 
 
@@ -44,7 +50,7 @@ STRONG = _words(
     toc tableofcontents footer foot-?links masthead site-?header topbar toolbar sns addthis a2a
     addtoany jp-relatedposts sharedaddy share-?(?:bar|box|buttons?|links?|tools?)
     social(?:-?\w+)? sharing related(?:-?\w+)? recommend(?:ed|ations?)? recirc(?:ulation)?
-    read-?more more-?(?:stories|news|from|articles) most-?(?:read|popular|viewed) outbrain
+    more-?(?:stories|news|from|articles) most-?(?:read|popular|viewed) outbrain
     taboola zergnet adsense ad-?(?:container|wrapper|slot|unit|box) advert(?:isement|ising|s)?
     newsletter login cookies? cookie-?(?:banner|notice|consent|policy|warning) consent gdpr
     popup modal lightbox comments?(?:-?(?:list|area|section|forms?|wrapper|container))?
@@ -59,6 +65,9 @@ STRONG = _words(
 )
 """Names of what is never part of an article."""
 
+READ_MORE = _words("read-?more readmore")
+"""Names of a button, or of the rest of the text that it shows."""
+
 WEAK = _words(
     r"""
     share follow(?:-us)? trending popular promo(?:tion|s|box)? ads? sponsor(?:ed|s)? dfp banner
@@ -67,7 +76,7 @@ WEAK = _words(
     post-?(?:meta|info|footer|tags|author|date|header-meta) article-?(?:meta|footer|tags|info)
     metadata dateline meta hatnote feedback helpful search disclaimer legal credits?
     photo-?credit image-?credit caption-?credit vcard avatar timestamp published posted-on
-    publish-?date gallery slideshow carousel photo-?viewer media-?viewer readmore
+    publish-?date gallery slideshow carousel photo-?viewer media-?viewer
     continue-?reading back-?to-?top rss donate app-?store jobs? teaser-?list
     """
 )
@@ -112,9 +121,19 @@ TEXT_SECTION = re.compile(r"(?:^|\s)(?:sect(?:ion|\d)|chapter|article|appendix|p
 
 SAYS_OTHER = re.compile(
     r"(?<!\S)(?:(?:category|tag|has|no|with|js|is|post-tag|format|type|status|wp|page-template|u)-\S*"
+    r"|elementor-(?:widget(?:-wrap|-container|-text-editor|-heading|-theme-post-\w+)?|element\S*)"
+    r"(?!\S)"
     r"|\S*(?:with|has|no|and)-?(?:sidebar|ads?|nav|toc|comments?|author|banner|share)\S*)"
 )
 """Classes that say what a page has, or which category it is in, not what the element is."""
+
+SAID_LINK = re.compile(r"^\s*(?:https?:|www\.)|[.:]\s*$")
+"""What a link reads like that is an address or a sentence of the text."""
+
+SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f]['\")\]\u00bb\u201d\u2019]*\s*$")
+
+WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff][^\n]{9}")
+"""A line in a script whose characters are syllables or words: short, but no label."""
 
 _RELATED = r"""
     related(?: (?:articles?|posts?|stories|content|topics?|news|reading|links|coverage))?
@@ -164,7 +183,27 @@ _RELATED = r"""
     te puede interesar
     artículos relacionados
     noticias relacionadas
-    relacionad[oa]s
+    (?:notas? |temas? |más )?relacionad[oa]s
+    schon gelesen
+    (?:weitere|mehr) (?:informationen|infos|links?|inhalte|neuigkeiten)(?: zum thema)?
+    mehr (?:themen|news|nachrichten)
+    (?:weiterführende|verwandte|ähnliche) (?:links?|informationen|inhalte|themen\w*)
+    das könnte .{0,30}interessieren
+    empfehlungen (?:aus|der|für) .{0,40}
+    keep reading
+    top (?:stories|news)
+    more great .{0,30} stories
+    more like this
+    you may like
+    you'll also like
+    new and exciting .{0,40}
+    related .{0,20}(?:articles|stories|posts|content)
+    kommentierte artikel
+    zobacz (?:także|też|również)
+    czytaj (?:także|też|również|więcej)
+    polecane
+    lees (?:ook|meer)
+    lue (?:myös|lisää)
     lea también.{0,60}
     leggi anche.{0,60}
     articoli correlati
@@ -191,6 +230,14 @@ _TEASER = r"""
     lee(?:r)? también
     lea también
     le puede interesar
+    lea(?: más)?:
+    puedes? ver
+    vea también
+    seguir leyendo
+    sigue leyendo
+    >>
+    lue (?:myös|lisää)
+    dowiedz się więcej
     te puede interesar
     ver también
     leia também
@@ -217,6 +264,21 @@ _TEASER = r"""
 """
 TEASER = re.compile(rf"\W*(?:{_phrases(_TEASER)})\b", re.IGNORECASE)
 """How a paragraph begins that only sends its reader to another article."""
+
+CAPTION = _words(
+    r"""
+    (?:photo|image|img|picture|pic|media|figure|gallery|news|lead|hero|featured|wp|article)?-?
+    caption(?:-?text)? bild-?(?:unterschrift|text|legende) legende? img-?text pie-?(?:de-?)?foto
+    """.replace("?-?\n    caption", "?-?caption")
+)
+"""Names of what a picture shows."""
+
+NUMBERED = re.compile(
+    r"\W*(?:(?:fig(?:ure|\.)?|abb(?:ildung|\.)?|table|tab\.|listing|image|図|图)\s*\d"
+    r"|[^\W\d_]{2,12}\.?\s*\d+(?:[.-]\d+)*[.:])",
+    re.IGNORECASE,
+)
+"""How a caption begins that the text refers to."""
 
 CREDIT = re.compile(
     r"©|\(c\) ?\d{4}|\b(?:getty images|shutterstock|istock|unsplash|pixabay|reuters|afp|ap photo"

@@ -86,6 +86,29 @@ def test_what_the_checks_dropped_can_be_read_back_whole() -> None:
     assert row["task"] == "text"
 
 
+def test_a_rescued_row_has_the_figures_that_were_measured(
+    tmp_path: Path, run_folder: Callable[..., Path], row: Callable[..., dict[str, Any]]
+) -> None:
+    folder = run_folder([row(at) for at in range(2)])
+    keys = with_rejects(
+        folder,
+        entry(1, raw_pair(PAIR), grounding=0.25, support=0.5),
+        entry(2, raw_pair(PAIR)),
+        entry(3, raw_pair(PAIR)),
+        entry(4, raw_pair(PAIR), grounding="1", support=7),  # anyone may have written the line
+    )
+    mark(folder, "accept", keys[:1], grounding=0.9)  # the run's own figure stands
+    mark(folder, "accept", keys[1:2], grounding=0.75, support=0.5)  # measured at that moment
+    mark(folder, "accept", keys[2:])
+    found = {row["id"]: row for row, _ in rescued_rows(folder, read_marks(folder))}
+    told = [(found[key]["grounding"], found[key]["support"]) for key in keys]
+    assert told == [(0.25, 0.5), (0.75, 0.5), (None, None), (None, None)]
+    mark(folder, "reject", keys[1:2])
+    mark(folder, "accept", keys[1:2])
+    rows = {row["id"]: row for row, _ in rescued_rows(folder, read_marks(folder))}
+    assert rows[keys[1]]["grounding"] is None  # of the former decision
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -40,6 +40,39 @@ def test_the_best_window_is_the_source_and_the_rival_another_document() -> None:
         assert library.window(rival).text.text != example.source.text
 
 
+def test_a_pair_that_names_its_document_is_held_against_that_one() -> None:
+    """Documents of one form share nearly all words: another one may cover an answer as well."""
+    texts = [
+        " ".join(
+            f"In {town} the mill number {at * 100 + number} turns for {at + number} people."
+            for number, town in enumerate(("Oslo", "Riga", "Lima", "Turin") * 12)
+        )
+        for at in range(1, 40)
+    ]
+    library = Library([document(text, str(at)) for at, text in enumerate(texts)])
+    of = {library.window(number).text.text: number for number in range(len(library))}
+    for at in (0, 17, 38):
+        answer = " ".join(texts[at].split(". ")[-3:])
+        best, rival = library.find(prepare_pair("", answer), str(at))
+        assert library.window(best).text.text in texts[at]
+        assert rival is not None
+        assert library.window(rival).text.text not in texts[at]
+    foreign = prepare_pair("", texts[3])
+    assert library.find(foreign, "5")[0] in [of[text] for text in of if text in texts[5]]
+    assert library.find(foreign, "unknown") == library.find(foreign)
+
+
+def test_of_a_long_document_the_window_with_the_answer_is_found() -> None:
+    rng = random.Random(5)
+    sources = [make_source(rng).text for _ in range(60)]
+    library = Library([document(" ".join(sources), "book"), document(sources[0], "other")])
+    for text in sources[10:50:10]:
+        best, _ = library.find(prepare_pair("", text), "book")
+        assert text[:300] in library.window(best).text.text or text[-300:] in (
+            library.window(best).text.text
+        )
+
+
 def test_words_that_stand_nowhere_find_the_first_window_and_no_rival() -> None:
     library = Library([document("Copper kettles spread heat.")])
     assert library.find(prepare_pair("", "Zither quartets!")) == (0, None)

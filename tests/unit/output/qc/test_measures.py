@@ -120,6 +120,42 @@ def test_a_model_that_never_saw_its_text_fails_loudly() -> None:
     assert "is the text in the prompt?" in render(report)
 
 
+def reports_of_one_form() -> tuple[list[Document], list[str]]:
+    """Documents that share nearly all of their words, and an answer from each."""
+    rng = random.Random(4)
+    towns = ("Oslo", "Riga", "Lima", "Turin", "Kyoto", "Quebec", "Accra", "Hobart")
+    things = ("mill", "canal", "bakery", "harbour", "library", "railway")
+    documents, answers = [], []
+    for at in range(60):
+        said = [(rng.choice(towns), rng.choice(things), rng.randrange(100, 999)) for _ in range(12)]
+        text = " ".join(f"In {a} the {b} serves {n} people, as it did before." for a, b, n in said)
+        documents.append(Document(id=str(at), text=text, source=""))
+        answers.append(
+            " ".join(f"The {b} in {a} serves {n} people, as before." for a, b, n in said[3:9])
+        )
+    return documents, answers
+
+
+def test_documents_of_one_form_are_no_fault() -> None:
+    """Words alone do not tell them apart; a row that names its document is held against that."""
+    documents, answers = reports_of_one_form()
+    rows = [
+        PairRow(
+            f"What do people rely on, number {at}?", answer, is_from_text=True, document=str(at)
+        )
+        for at, answer in enumerate(answers)
+    ]
+    keys = ("grounding_lift", "ungrounded", "weakly_supported", "unseen_numbers")
+    told = {m.key: m for m in check(Pairs(rows, 0), documents=documents).metrics}
+    assert told["grounding_lift"].value < 0.08
+    assert {told[key].status for key in keys} <= {Status.OK, Status.INFO}
+    assert "share most of their words" in told["grounding_lift"].note
+    swapped = [replace(row, document=str((at + 7) % 60)) for at, row in enumerate(rows)]
+    told = {m.key: m for m in check(Pairs(swapped, 0), documents=documents).metrics}
+    assert told["unseen_numbers"].value > 0.9
+    assert told["grounding_lift"].status is Status.FAIL
+
+
 def test_without_documents_it_does_what_can_be_done() -> None:
     fault = FAULTS[4][2]
     report = run(plant(0.12, fault), documents=False)

@@ -1,0 +1,219 @@
+"""Drops what sends readers elsewhere from within an article: lists of links, teasers, credits."""
+
+from __future__ import annotations
+
+from pairmill.sources.pages import noise
+from pairmill.sources.pages.tree import BLOCKS, HEADINGS, Node
+
+__all__ = ["trim"]
+
+_ANY = 10**9
+# Share of link characters from which on an element is a box of links; and how long, and with how
+# much running text, it is none all the same.
+_LINK_BOXES = {
+    "ul": (0.75, 3000, _ANY),
+    "ol": (0.75, 3000, _ANY),
+    "p": (0.95, 200, _ANY),
+    "div": (0.6, _ANY, 80),
+    "section": (0.6, _ANY, 80),
+    "aside": (0.6, _ANY, 80),
+    "figure": (0.6, _ANY, 80),
+    "table": (0.8, _ANY, 80),
+}
+_NO_BOX = (1.0, 0, 0)
+_BOXES = frozenset(("div", "section", "aside", "figure"))
+_ALL_LINKS = 0.8
+_MANY_LINKS = 0.4
+_TEASERS = frozenset(("p", "div", "li", "blockquote", "strong"))
+_LONGEST_TEASER = 300
+_LONGEST_CREDIT = 80
+_LONGEST_LABEL = 60
+_LONGEST_HEADING = 80
+_LEAST_OPENING = 60
+_LONGEST_CAPTION = 500
+_LONGEST_TAG = 40
+_MEMBERS = frozenset(("li", "td", "th", "dd", "dt", "blockquote"))
+_MOST_LABELS = 5  # in a row: more of them are a text of short lines
+_SURELY_HEADING = 60  # characters: longer ones may be sentences
+_LEAST_GOOD = 400  # characters: of a shorter article nothing is certain
+_NO_LABELS = frozenset(("pre", "table", "ul", "ol", "dl"))
+
+
+def trim(article: Node, *, is_page: bool) -> None:
+    """Drop what is none of the text: lists of links, teasers, credits, headings of nothing.
+
+    Args:
+        article: What was found to be the article; it is changed.
+        is_page: Whether a page stood around it, whose labels it may hold.
+    """
+    _drop_boxes(article)
+    if is_page:
+        _drop_lead_captions(article)
+    if is_page and article.good >= _LEAST_GOOD:
+        _drop_labels(article)
+        _drop_last_headings(article)
+        _drop_labels(article)  # what stood above those headings
+
+
+def _drop_boxes(container: Node) -> None:
+    for kid in [kid for kid in container.kids if isinstance(kid, Node)]:
+        if kid.tag in HEADINGS or not (kid.has_blocks or kid.tag in BLOCKS):
+            continue
+        if _is_link_box(kid) or _is_teaser(kid) or _is_credit(kid):
+            container.remove(kid)
+        elif kid.tag not in ("p", "pre", "table", "dl"):
+            _drop_boxes(kid)
+    _drop_related(container)
+
+
+def _is_teaser(node: Node) -> bool:
+    """Return whether a paragraph only sends the reader to another article."""
+    if node.tag not in _TEASERS or node.chars > _LONGEST_TEASER:
+        return False
+    return node.link_chars > _MANY_LINKS * node.chars and bool(noise.TEASER.match(node.text()))
+
+
+def _is_credit(node: Node) -> bool:
+    """Return whether an element only credits a picture."""
+    if node.chars > _LONGEST_TEASER:
+        return False
+    if _is_caption(node):
+        return bool(noise.CREDIT.search(node.text()))
+    is_line = node.tag in ("p", "div") and node.chars < _LONGEST_CREDIT and not node.has_blocks
+    return is_line and bool(noise.CREDIT_LINE.match(node.text()))
+
+
+def _is_caption(node: Node) -> bool:
+    """Return whether an element says what a picture shows."""
+    if node.tag == "figcaption":
+        return True
+    return (
+        bool(node.names)
+        and node.chars < _LONGEST_CAPTION
+        and node.tag in ("p", "div", "span", "small", "em", "i")
+        and bool(noise.CAPTION.search(node.names))
+    )
+
+
+def _drop_lead_captions(article: Node) -> None:
+    """Drop captions above the first paragraph: of the picture that a page opens with."""
+    found: list[Node] = []
+    for node in article.nodes():
+        if _is_caption(node) and node.chars and not node.find("pre", "table"):
+            found.append(node)
+        elif _opens_text(node) and not _is_in(node, found):
+            break
+    else:
+        return  # nothing but captions: those of a gallery, which is its text
+    for node in found:
+        if node.parent is not None and not noise.NUMBERED.match(node.text()):
+            node.parent.remove(node)
+
+
+def _opens_text(node: Node) -> bool:
+    return node.tag in _NO_LABELS or (node.tag == "p" and node.chars >= _LEAST_OPENING)
+
+
+def _is_in(node: Node, those: list[Node]) -> bool:
+    above = node.parent
+    while above is not None:
+        if above in those:
+            return True
+        above = above.parent
+    return False
+
+
+def _drop_labels(article: Node) -> None:
+    """Drop dates, sections, buttons: short lines above the first paragraph and below the last."""
+    runs = [node for node in article.nodes() if _has_text(node)]
+    labels = [_is_label(node) for node in runs]
+    if False not in labels:
+        return
+    first, last = labels.index(False), len(labels) - labels[::-1].index(False)
+    if runs[last - 1].tag in HEADINGS and not noise.RELATED.fullmatch(runs[last - 1].text()):
+        last += 1  # what a section of the text consists of
+    for these in (runs[:first], runs[last:]):
+        if len(these) > _MOST_LABELS:
+            continue
+        for node in these:
+            if node.parent is not None and node.tag != "h1" and node is not article:
+                node.parent.remove(node)
+
+
+def _has_text(node: Node) -> bool:
+    """Return whether an element has a line of its own: a paragraph, a heading, loose text."""
+    if node.has_blocks:
+        return any(isinstance(kid, str) and not kid.isspace() for kid in node.kids)
+    return node.chars > 0 and node.tag in BLOCKS
+
+
+def _is_label(node: Node) -> bool:
+    if node.tag == "h1":
+        return True
+    return (
+        node.tag in ("p", "div")
+        and not node.has_blocks
+        and node.chars <= _LONGEST_TAG
+        and not _is_member(node)
+        and not (node.parent and noise.ASIDE.search(node.parent.names))
+        and not noise.WIDE.search(node.text())
+        and not noise.NUMBERED.match(node.text())
+        and not noise.SENTENCE_END.search(node.text())
+        and not node.find("code", "math")
+    )
+
+
+def _is_member(node: Node) -> bool:
+    """Return whether an element stands in a list, a table or a quotation."""
+    above = node.parent
+    while above is not None:
+        if above.tag in _MEMBERS:
+            return True
+        above = above.parent
+    return False
+
+
+def _drop_last_headings(article: Node) -> None:
+    """Drop headings at the end, of what was taken out or has no text."""
+    for node in reversed([node for node in article.nodes() if _has_text(node)]):
+        if node.tag not in HEADINGS or node.parent is None or node is article:
+            return
+        if node.chars > _LONGEST_HEADING:
+            return
+        if node.chars > _SURELY_HEADING and noise.SENTENCE_END.search(node.text()):
+            return
+        node.parent.remove(node)
+
+
+def _is_link_box(node: Node) -> bool:
+    """Return whether an element holds nothing, or little more than links."""
+    if node.tag == "pre" or (node.has_blocks and node.find("pre") is not None):
+        return False
+    if not node.chars:
+        return node.tag not in ("br", "hr", "td", "th", "tr")
+    most_share, most_chars, most_good = _LINK_BOXES.get(node.tag, _NO_BOX)
+    share = node.link_chars / node.chars
+    if node.tag == "p" and node.chars >= _LONGEST_LABEL and noise.SAID_LINK.search(node.text()):
+        return False
+    if share > _ALL_LINKS and node.tag in _BOXES:
+        return True
+    return share > most_share and node.chars < most_chars and node.good < most_good
+
+
+def _drop_related(container: Node) -> None:
+    """Drop a heading such as "Related articles" with the list of links that it opens."""
+    kids = [kid for kid in container.kids if isinstance(kid, Node)]
+    for at, kid in enumerate(kids):
+        is_title = kid.tag in HEADINGS or (
+            kid.tag in ("p", "div", "strong") and kid.chars < _LONGEST_LABEL
+        )
+        if not is_title or not kid.chars or kid.chars > _LONGEST_HEADING:
+            continue
+        if not noise.RELATED.fullmatch(" ".join(kid.text().split())):
+            continue
+        follower = next((one for one in kids[at + 1 :] if one.chars), None)
+        if follower is None or 2 * follower.link_chars > follower.chars:
+            if kid in container.kids:
+                container.remove(kid)
+            if follower is not None and follower in container.kids and follower.tag not in HEADINGS:
+                container.remove(follower)
