@@ -134,7 +134,7 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
         list[str] | None,
         typer.Argument(metavar="INPUT...", help="Files, folders, or - for standard input."),
     ] = None,
-    output: Annotated[Path | None, flag("output", "-o", "--output", metavar="DIR")] = None,
+    output: Annotated[str | None, flag("output", "-o", "--output", metavar="DIR|URL")] = None,
     model: Annotated[str | None, flag("model")] = None,
     base_url: Annotated[str | None, flag("base_url")] = None,
     recipe: Annotated[str | None, flag("recipe")] = None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = ["Clock", "SystemClock", "slept_s"]
 
 
 class Clock(Protocol):
@@ -35,3 +35,9 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """See `Clock`."""
         await anyio.sleep(max(0.0, seconds))
+
+
+def slept_s() -> float:
+    """Return for how many seconds this machine was suspended, as far as the system tells."""
+    clock: Any = getattr(time, "CLOCK_BOOTTIME", None)
+    return 0.0 if clock is None else time.clock_gettime(clock) - time.monotonic()

@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from pairmill.errors import ConfigError
+from pairmill.objects.url import WORK_NAME, default_work_dir, is_store_url, store_url
 from pairmill.partition import MOST_PARTS, parse_partition
 from pairmill.plain import plain
 from pairmill.reference import flatten, put_at
@@ -339,6 +340,10 @@ class Settings(BaseModel):
     shard_age_s: float = Field(300.0, gt=0)
     commit_interval_s: float = Field(0.1, gt=0)
     disk_wait_s: float = Field(600.0, ge=0)
+    store: str | None = Field(None, min_length=1, max_length=1000)
+    work_dir: Path | None = None
+    upload_s: float = Field(10.0, ge=0.1, le=3600, allow_inf_nan=False)
+    lease_s: float = Field(60.0, ge=2, le=3600, allow_inf_nan=False)
     grace_s: float = Field(25.0, ge=0)
     accept_change: bool = False
 
@@ -353,6 +358,25 @@ class Settings(BaseModel):
             if values.get(old) is not None:
                 today.setdefault(new, values[old])
         return today
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_store(cls, values: Any) -> Any:
+        """Take an output that is a URL for the store, and a local folder for the output."""
+        if not isinstance(values, dict):
+            return values
+        given, url = values.get("output"), values.get("store")
+        if isinstance(given, str | Path) and is_store_url(str(given)):
+            if url is not None:
+                msg = "output is a URL, and store is given too; leave one of them out"
+                raise ValueError(msg)
+            values = {**values, "store": store_url(str(given), "output"), "output": None}
+        elif isinstance(url, str) and url:
+            values = {**values, "store": store_url(url, "store")}
+        if values.get("store") is not None and values.get("output") is None:
+            place = values.get("work_dir") or default_work_dir(values["store"], os.environ)
+            values = {**values, "output": Path(place) / WORK_NAME}
+        return values
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> Settings:
@@ -521,7 +545,10 @@ def _of_part(settings: Settings) -> Settings:
     part = parse_partition(settings.partition, os.environ)
     output = settings.output
     output = output if output.name == part.name else output / part.name
-    return settings.model_copy(update={"partition": str(part), "output": output})
+    url = settings.store
+    if url is not None and not url.endswith(f"/{part.name}"):
+        url = f"{url}/{part.name}"
+    return settings.model_copy(update={"partition": str(part), "output": output, "store": url})
 
 
 def _check_known(name: str, where: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["MOST_PARTS", "Partition", "check_parts", "find_parts", "parse_partition"]
+__all__ = ["MOST_PARTS", "Partition", "check_parts", "find_parts", "parse_partition", "part_of"]
 
 MOST_PARTS = 100_000
 _FORM = re.compile(r"(\d{1,6}|auto)/(\d{1,6})|auto", re.ASCII)
@@ -81,13 +81,19 @@ def parse_partition(text: str, environ: Mapping[str, str]) -> Partition:
     return Partition(index, count)
 
 
+def part_of(name: str) -> Partition | None:
+    """Return the part that a folder's name stands for; None if it is no part's."""
+    match = _NAME.fullmatch(name)
+    return Partition(int(match[1]), int(match[2])) if match else None
+
+
 def find_parts(folder: Path) -> dict[Partition, Path]:
     """Return the run folders of parts that lie in a folder."""
     found = {}
     if folder.is_dir():
         for path in folder.iterdir():
-            if (match := _NAME.fullmatch(path.name)) and path.is_dir():
-                found[Partition(int(match[1]), int(match[2]))] = path
+            if (part := part_of(path.name)) and path.is_dir():
+                found[part] = path
     return found
 
 

@@ -53,7 +53,10 @@ class SettingText(NamedTuple):
 _T = SettingText
 SETTINGS: dict[str, SettingText] = {
     "inputs": _T("", "inputs", "Files, folders, URLs, or - for standard input", ""),
-    "output": _T("", "output", "The run folder", "dataset"),
+    "output": _T(
+        "", "output", "The run folder, or a URL: s3://, gs://, az://, file://", "dataset",
+        more="see [object-stores.md](object-stores.md)",
+    ),
     "partition": _T(
         "", "partition", "Work on part INDEX of COUNT, in a folder of its own", "none",
         more="inside `output`; as `0/8` to `7/8`; `auto/8` and `auto` take the numbers from an"
@@ -414,6 +417,22 @@ SETTINGS: dict[str, SettingText] = {
     "disk_wait_s": _T(
         "storage", "disk_wait_s", "Seconds that a disk may be full", "600",
         more="then the run ends and can be resumed",
+    ),
+    "store": _T(
+        "storage", "url", "Object store that the dataset is published to and restored from",
+        more="the same as a URL for `output`; see [object-stores.md](object-stores.md)",
+    ),
+    "work_dir": _T(
+        "storage", "work_dir", "Local folder of a run on an object store", "by the URL",
+        more="below `$XDG_STATE_HOME/pairmill`, or `~/.local/state/pairmill`",
+    ),
+    "upload_s": _T(
+        "storage", "upload_s", "Seconds between uploads to an object store", "10",
+        more="a machine that is lost takes the answers of so many seconds with it",
+    ),
+    "lease_s": _T(
+        "storage", "lease_s", "Seconds without a sign of life until another process takes over",
+        "60",
     ),
 }  # fmt: skip
 """Settings by flat name, in the order of a settings file."""

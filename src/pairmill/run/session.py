@@ -79,6 +79,7 @@ from pairmill.run.reader_events import SkippedLog, tell
 from pairmill.run.recipe_context import CanaryGuard
 from pairmill.run.recipe_copy import check_copy, keep_copy, notice_of_copy
 from pairmill.run.recover import adopt
+from pairmill.run.replication import finished, replicated
 from pairmill.run.signals import listen
 from pairmill.run.stop import Stop, StoppingError
 from pairmill.run.summary import Summary, fitting_formats
@@ -95,6 +96,7 @@ from pairmill.service.telemetry import open_telemetry
 from pairmill.sources.files import check_inputs
 from pairmill.store.charges import CallCharge
 from pairmill.store.claims import CLAIMS, ClaimStore
+from pairmill.store.commit_log import NO_LOG
 from pairmill.store.fields import add_fields
 from pairmill.store.files import atomic_write
 from pairmill.store.folder import open_folder
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from pairmill.run.connect import Connection
     from pairmill.run.ending import Account
     from pairmill.run.reader import UnitBatch, Work
+    from pairmill.run.replication import Replication
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.folder import RunFolder
@@ -144,6 +147,34 @@ async def run(
         PairmillError: The run could not start. Nothing that was committed is lost.
     """
     bus = bus or Bus()
+    with replicated(settings, bus, ledgers) as replication:
+        summary = await _run(
+            settings,
+            bus,
+            handle_signals=handle_signals,
+            tick=tick,
+            again=again,
+            companions=companions,
+            ledgers=ledgers,
+            stop=stop or Stop(),
+            replication=replication,
+        )
+        return finished(replication, summary)
+
+
+async def _run(
+    settings: Settings,
+    bus: Bus,
+    *,
+    handle_signals: bool,
+    tick: Callable[[], None] | None,
+    again: RetryRequest | None,
+    companions: Sequence[Companion],
+    ledgers: LedgerStore | None,
+    stop: Stop,
+    replication: Replication | None,
+) -> Summary:
+    """Run in the local folder; see `run`."""
     own = again.begun if again else settings
     settings, notice = fit_to_open_files(settings)
     begun_with = make_recipe(settings)  # what it refuses is refused before the folder is touched
@@ -188,6 +219,7 @@ async def run(
             clock=time.monotonic,
             shard_bytes=settings.shard_bytes,
             shard_age_s=settings.shard_age_s,
+            commit_log=replication.commit_log if replication else NO_LOG,
         )
         only = journal.reopen(again.reason, again.units) if again else None
         known, totals = (stack.enter_context(journal.lookup()) for _ in range(2))
@@ -212,7 +244,7 @@ async def run(
         ending = Ending(folder, totals, recipe, settings, followed)
         copied = notice_of_copy(recipe, folder, settings.recipe)
         watch = CanaryGuard(
-            stop or Stop(),
+            stop,
             stack.enter_context(RunMemory(folder.state / "memory.db")),
             seed=settings.seed,
             max_repeats=settings.max_repeats,
@@ -225,7 +257,16 @@ async def run(
         )
         for text in filter(
             None,
-            (*notice, *folder.notices, copied, changed, *adopted, *journal.notices, *pooled),
+            (
+                *(replication.notices if replication else ()),
+                *notice,
+                *folder.notices,
+                copied,
+                changed,
+                *adopted,
+                *journal.notices,
+                *pooled,
+            ),
         ):
             bus.emit(Notice(text=text))
         figures = RunMetrics(folder.figures, folder.state / "figures.json")
@@ -247,6 +288,7 @@ async def run(
             skipped=skipped,
             metrics=figures,
             view=view,
+            replication=replication,
             claims=stack.enter_context(ClaimStore(folder.state / CLAIMS, recipe.identity))
             if recipe.claims
             else None,
@@ -332,6 +374,7 @@ class _Session:
         skipped: SkippedLog,
         metrics: RunMetrics,
         view: RunView | None = None,
+        replication: Replication | None = None,
         claims: ClaimStore | None = None,
     ) -> None:
         self._settings = settings
@@ -344,6 +387,7 @@ class _Session:
         self._watch = watch
         self._puts_back = puts_back
         self._view = view
+        self._replication = replication
         self._claims = claims
         self._skipped = skipped
         self._metrics = metrics
@@ -367,6 +411,8 @@ class _Session:
                 listening.start_soon(listen, self._stop, self._bus)
             listening.start_soon(self._end_idling)
             listening.start_soon(watch_loop, tick, self._bus)
+            if self._replication is not None:
+                listening.start_soon(self._replication.run, self._stop)
             try:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._write)

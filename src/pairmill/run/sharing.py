@@ -7,11 +7,12 @@ import time
 import uuid
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.to_thread import run_sync
 
+from pairmill.clock import slept_s
 from pairmill.errors import ConfigError, PairmillError, StorageError
 from pairmill.events import Notice
 from pairmill.share.member import MoneyNeed, ScopeNews, ShareMember, want_of
@@ -99,7 +100,7 @@ class Sharing:
         self._per_s = Money()
         self._next_at = self._urgent_at = 0.0
         self._lost_since: float | None = None
-        self._slept_s = _slept_s()
+        self._slept_s = slept_s()
         self._apply_money(Money(), may_grow=True)
 
     def take(self, pools: Pools) -> None:
@@ -142,11 +143,11 @@ class Sharing:
     async def _step(self) -> None:
         """Do what is due now."""
         now = time.monotonic()
-        slept_s = _slept_s()
-        if slept_s - self._slept_s > _JUMP_S:  # earlier leases are void
+        asleep_s = slept_s()
+        if asleep_s - self._slept_s > _JUMP_S:  # earlier leases are void
             self._apply_shares({}, float("-inf"))
             self._next_at = now
-        self._slept_s = slept_s
+        self._slept_s = asleep_s
         is_urgent = self._budget.wanted != (0, 0) and now >= self._urgent_at
         if now < self._next_at and not is_urgent:
             return
@@ -274,9 +275,3 @@ class Sharing:
 
 
 _BY_ANOTHER = " (as another process found that shares it)"
-
-
-def _slept_s() -> float:
-    """Return the seconds that this machine was suspended, as far as the system tells."""
-    clock: Any = getattr(time, "CLOCK_BOOTTIME", None)
-    return 0.0 if clock is None else time.clock_gettime(clock) - time.monotonic()

@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pairmill.errors import ConfigError, StorageError
-from pairmill.plain import plain
+from pairmill.objects.port import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from pairmill.objects.port import ObjectStore
 
 __all__ = ["SharedFolder", "SharedObject", "StoredObject"]
 
@@ -131,7 +132,7 @@ class SharedFolder:
 
 
 class StoredObject:
-    """An object of an object store with conditional writes, by obstore.
+    """An object of an object store with conditional writes.
 
     Attributes:
         writes_per_s: See `SharedObject`.
@@ -139,69 +140,22 @@ class StoredObject:
 
     writes_per_s = 1.0  # what one object of a large store takes
 
-    def __init__(self, store: Any, name: str = f"{_NAME}.json", where: str = "share") -> None:
+    def __init__(self, store: ObjectStore, name: str = f"{_NAME}.json") -> None:
         """Take a store, and probe that it keeps to conditions.
 
         Raises:
             ConfigError: It does not, or cannot be written to.
         """
-        import obstore  # noqa: PLC0415 (an extra)
-
-        self._obstore = obstore
         self._store = store
         self._name = name
-        self._where = where
-        self._probe()
+        probe(store, "share")
 
-    def read(self) -> tuple[bytes | None, Mapping[str, Any] | None]:
+    def read(self) -> tuple[bytes | None, Any]:
         """See `SharedObject`."""
-        try:
-            found = self._obstore.get(self._store, self._name)
-        except FileNotFoundError:
-            return None, None
-        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-            raise self._refusal(error) from None
-        return bytes(found.bytes()), _token_of(found.meta)
+        return self._store.get(self._name) or (None, None)
 
-    def swap(self, data: bytes, token: Mapping[str, Any] | None) -> bool:
+    def swap(self, data: bytes, token: Any) -> bool:
         """See `SharedObject`."""
-        return self._put(self._name, data, token)
-
-    def _put(self, name: str, data: bytes, token: Mapping[str, Any] | None) -> bool:
-        errors = self._obstore.exceptions
-        mode: Any = token or "create"
-        try:
-            self._obstore.put(self._store, name, data, mode=mode, use_multipart=False)
-        except (errors.AlreadyExistsError, errors.PreconditionError, FileNotFoundError):
-            return False
-        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-            raise self._refusal(error) from None
-        return True
-
-    def _probe(self) -> None:
-        """Refuse a store that does not keep to conditions: it would lose what others write."""
-        name = f".probe-{uuid.uuid4().hex}"
-        try:
-            is_made = self._put(name, b"1", None)
-            is_safe = is_made and not self._put(name, b"2", None)
-            if is_safe:
-                token = _token_of(self._obstore.head(self._store, name))
-                is_safe = self._put(name, b"3", token) and not self._put(name, b"4", token)
-            self._obstore.delete(self._store, name)
-        except StorageError as error:
-            raise ConfigError(f"share: {error}") from None
-        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-            raise ConfigError(f"share: {self._refusal(error)}") from None
-        if not is_safe:
-            raise ConfigError(
-                f"share: {self._where} does not honour conditional writes, so several processes"
-                " would overwrite each other; name a store that does, or a folder"
-            )
-
-    def _refusal(self, error: Exception) -> StorageError:
-        words = plain(str(error).split("\n", 1)[0], 160)
-        return StorageError(f"{self._where}: {type(error).__name__}: {words}", transient=True)
-
-
-def _token_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name) is not None}
+        if token is None:
+            return self._store.create(self._name, data) is not None
+        return self._store.replace(self._name, data, token) is not None

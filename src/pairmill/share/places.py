@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairmill.errors import ConfigError
-from pairmill.plain import plain
+from pairmill.objects.url import open_store
 from pairmill.share.objects import SharedFolder, StoredObject
 from pairmill.share.ray_object import RAY_SCHEME, RayObject
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from pairmill.share.objects import SharedObject
 
 __all__ = ["open_shared"]
-
-_SCHEMES = ("s3", "gs", "az", "memory")
 
 
 def open_shared(place: str) -> SharedObject:
@@ -31,18 +28,4 @@ def open_shared(place: str) -> SharedObject:
         return SharedFolder(Path(rest))
     if scheme == RAY_SCHEME:
         return RayObject(rest)
-    if scheme not in _SCHEMES:
-        known = ", ".join(f"{name}://" for name in _SCHEMES[:-1])
-        raise ConfigError(f"share: {scheme}:// is none of {known}, nor a folder")
-    try:
-        from obstore.store import from_url  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise ConfigError(
-            f"share: {scheme}:// needs the extra: pip install 'pairmill[store]'"
-        ) from None
-    try:
-        store = from_url(place)
-    except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-        words = plain(str(error).split("\n", 1)[0], 160)
-        raise ConfigError(f"share: cannot open {plain(place, 200)}: {words}") from None
-    return StoredObject(store, where=plain(place, 200))
+    return StoredObject(open_store(place, "share"))

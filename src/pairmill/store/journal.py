@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING, Self
 
 from pairmill.errors import FolderError, StorageError
 from pairmill.store.chain import GenerationLog, LedgerChain, check_chain, new_chain_id
+from pairmill.store.commit_log import (
+    NO_LOG,
+    AppendedLines,
+    CommitEntry,
+    CommitLog,
+    next_generation,
+)
 from pairmill.store.counts import count_drops
 from pairmill.store.files import DISK, Files
 from pairmill.store.ledger import note_store
@@ -23,7 +30,7 @@ from pairmill.store.sqlite.database import rebuild_hint
 from pairmill.store.sqlite.store import SQLITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from pairmill.store.charges import ChargeSum
@@ -82,11 +89,13 @@ class Journal:
         shard_bytes: int,
         shard_age_s: float,
         notices: Sequence[str] = (),
+        commit_log: CommitLog = NO_LOG,
     ) -> None:
         self._folder = folder
         self._ledger = ledger
         self._log = log
         self._shards = shards
+        self._commit_log = commit_log
         self._clock = clock
         self._shard_bytes = shard_bytes
         self._shard_age_s = shard_age_s
@@ -105,6 +114,7 @@ class Journal:
         shard_bytes: int = _SHARD_BYTES,
         shard_age_s: float = _SHARD_AGE_S,
         files: Files = DISK,
+        commit_log: CommitLog = NO_LOG,
     ) -> Self:
         """Open the journal of a locked run folder, after repairing the folder.
 
@@ -114,6 +124,7 @@ class Journal:
             shard_bytes: A shard of this length is published.
             shard_age_s: So is one that has been open this long.
             files: The operations on the disk.
+            commit_log: Told of each commit.
 
         Raises:
             FolderError: Something that was committed is missing or damaged.
@@ -145,6 +156,7 @@ class Journal:
             shard_bytes=shard_bytes,
             shard_age_s=shard_age_s,
             notices=notices,
+            commit_log=commit_log,
         )
 
     def lookup(self) -> LedgerReader:
@@ -183,9 +195,13 @@ class Journal:
             self._publish(self._shards.ripe(self._clock(), self._shard_bytes, self._shard_age_s))
             outcomes = self._fresh(batch.outcomes)
             rows = [line for unit in outcomes for line in unit.rows]
-            self._append(rows, [line for unit in outcomes for line in unit.rejected])
+            rejected = [line for unit in outcomes for line in unit.rejected]
+            self._append(rows, rejected)
             changed = self._shards.changed()
-            self._ledger_commit(batch.answers, outcomes, changed, batch.charges, batch.sends)
+            appended = _appended(changed, {"train": rows, "rejected": rejected})
+            self._ledger_commit(
+                batch.answers, outcomes, changed, appended, batch.charges, batch.sends
+            )
             self._shards.commit()
             self._uneven = False
         repeated = len(batch.outcomes) - len(outcomes)
@@ -258,11 +274,15 @@ class Journal:
         answers: Sequence[PaidAnswer],
         outcomes: Sequence[UnitOutcome],
         shards: Sequence[ShardRecord],
+        appended: Sequence[AppendedLines] = (),
         charges: Sequence[ChargeSum] = (),
         sends: Sequence[BilledSend] = (),
     ) -> None:
-        self._in_doubt = True
-        self._ledger.commit(answers, outcomes, shards, charges, sends)
+        chain, after = next_generation(self._ledger.chain)
+        entry = CommitEntry(chain, after, answers, outcomes, shards, appended, charges, sends)
+        with self._commit_log.committing(entry):
+            self._in_doubt = True
+            self._ledger.commit(answers, outcomes, shards, charges, sends)
         self._in_doubt = False
 
     def _publish(self, records: Sequence[ShardRecord]) -> None:
@@ -316,6 +336,17 @@ class Journal:
         published = tuple(self._published)
         self._published.clear()
         return published
+
+
+def _appended(
+    changed: Sequence[ShardRecord], lines: Mapping[str, Sequence[bytes]]
+) -> list[AppendedLines]:
+    """Return what was appended to each shard that changed."""
+    return [
+        AppendedLines(shard.kind, shard.number, lines[shard.kind])
+        for shard in changed
+        if lines.get(shard.kind)
+    ]
 
 
 def _create_once(folder: RunFolder, files: Files) -> None:

@@ -112,7 +112,7 @@ async def test_after_a_sleep_of_the_machine_nothing_holds_until_it_is_leased_aga
     async with AsyncExitStack() as stack:
         await one.begin(stack)
         (await one.gate.admit(CALL)).release()
-        monkeypatch.setattr(tested, "_slept_s", lambda: 1e9)
+        monkeypatch.setattr(tested, "slept_s", lambda: 1e9)
         shares: list[float] = []
         setting = one.gate.set_share
 

@@ -104,6 +104,11 @@ def _check(settings: Settings) -> int:
     for name in ("partition", "status", "target_pairs"):
         if getattr(settings, name) is not None:
             raise ConfigError(f"{name}: does not go with engine ray; {_INSTEAD[name]}")
+    if settings.store is not None:
+        raise ConfigError(
+            "output: engine ray merges its parts in a folder that all nodes share; name one, or"
+            " start parts with --partition on the object store"
+        )
     if settings.follow:
         raise ConfigError("follow: does not go with engine ray, which merges what has ended")
     if STANDARD_INPUT in settings.inputs:

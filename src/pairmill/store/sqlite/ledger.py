@@ -114,6 +114,17 @@ class SqliteLedger:
         with self._transaction():
             write_chain(self._connection, self.chain)
 
+    def adopt_chain(self, chain: LedgerChain) -> None:
+        """Take another ledger's place in its chain, whose content was brought here.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        self.chain = None
+        with self._transaction():
+            write_chain(self._connection, chain)
+        self.chain = chain
+
     def finished(self, unit_ids: Sequence[str]) -> set[str]:
         """Return those of the units that have an outcome."""
         with explained(self._path):
@@ -192,9 +203,9 @@ class SqliteLedger:
                 self._connection.executemany(_LIFT_ONE, ((_blob(unit),) for unit in sorted(units)))
             theirs = "unit IN (SELECT id FROM lifted)"
             execute(
-                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"  # noqa: S608
+                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"
             )
-            execute(f"DELETE FROM answers WHERE {theirs}")  # noqa: S608
+            execute(f"DELETE FROM answers WHERE {theirs}")
             forget_sends(self._connection, theirs)
             moved = execute(
                 "INSERT INTO reopened SELECT * FROM units WHERE id IN (SELECT id FROM lifted)"

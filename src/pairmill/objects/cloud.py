@@ -1,0 +1,141 @@
+"""Object stores of clouds and of S3-compatible servers, by obstore (extra ``store``)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pairmill.errors import ConfigError, StorageError
+from pairmill.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["CloudStore", "open_cloud"]
+
+_TIMEOUT = "60s"
+_RETRIES = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
+_WORDS = {
+    "RequestTimeTooSkewed": "the clock of this machine is wrong by more than the store allows",
+    "PermissionDeniedError": "permission denied: the key lacks a right that is needed here",
+    "UnauthenticatedError": "the key is missing, wrong, or has expired",
+    "NoSuchBucket": "there is no such bucket",
+    "connection refused": "cannot be reached",
+    "error sending request": "cannot be reached",
+}
+_FINAL = ("RequestTimeTooSkewed", "PermissionDeniedError", "UnauthenticatedError", "NoSuchBucket")
+
+
+class CloudStore:
+    """Objects below a prefix of a bucket.
+
+    Attributes:
+        where: See `ObjectStore`.
+    """
+
+    def __init__(self, store: Any, where: str) -> None:
+        """Take a store of obstore's."""
+        import obstore  # noqa: PLC0415 (an extra)
+
+        self._obstore = obstore
+        self._store = store
+        self.where = where
+
+    def get(self, name: str) -> tuple[bytes, Any] | None:
+        """See `ObjectStore`."""
+        try:
+            found = self._obstore.get(self._store, name)
+            return bytes(found.bytes()), _token_of(found.meta)
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise self._refusal(error) from None
+            return None
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise self._refusal(error) from None
+
+    def create(self, name: str, data: bytes) -> Any | None:
+        """See `ObjectStore`."""
+        return self._put(name, data, "create")
+
+    def replace(self, name: str, data: bytes, token: Any) -> Any | None:
+        """See `ObjectStore`."""
+        return self._put(name, data, token)
+
+    def names(self, prefix: str) -> list[str]:
+        """See `ObjectStore`."""
+        try:
+            batches = self._obstore.list(self._store, prefix.rstrip("/") or None, chunk_size=1000)
+            return sorted(str(entry["path"]) for batch in batches for entry in batch)
+        except FileNotFoundError:
+            return []
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise self._refusal(error) from None
+
+    def folders(self) -> list[str]:
+        """See `ObjectStore`."""
+        try:
+            found = self._obstore.list_with_delimiter(self._store)["common_prefixes"]
+        except FileNotFoundError:
+            return []
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise self._refusal(error) from None
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """See `ObjectStore`."""
+        try:
+            if doomed := list(names):
+                self._obstore.delete(self._store, doomed)
+        except FileNotFoundError:
+            return
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise self._refusal(error) from None
+
+    def _put(self, name: str, data: bytes, mode: Any) -> Any | None:
+        errors = self._obstore.exceptions
+        try:
+            done = self._obstore.put(self._store, name, data, mode=mode, use_multipart=False)
+        except (errors.AlreadyExistsError, errors.PreconditionError):
+            return None
+        except FileNotFoundError as error:
+            if mode == "create" or "NoSuchBucket" in str(error):
+                raise self._refusal(error) from None
+            return None
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise self._refusal(error) from None
+        return _token_of(done)
+
+    def _refusal(self, error: Exception) -> StorageError:
+        told = f"{type(error).__name__} {error}"
+        known = next((words for mark, words in _WORDS.items() if mark in told), "")
+        words = known or f"{type(error).__name__}: {plain(str(error).split(chr(10), 1)[0], 160)}"
+        is_final = any(mark in told for mark in _FINAL)
+        return StorageError(f"{self.where}: {words}", transient=not is_final)
+
+
+def open_cloud(url: str, label: str) -> CloudStore:
+    """Open ``s3://bucket/prefix``, ``gs://`` or ``az://``; keys come from the environment.
+
+    Raises:
+        ConfigError: The extra is missing, or the URL cannot be used.
+    """
+    scheme = url.partition("://")[0]
+    try:
+        from obstore.store import from_url  # noqa: PLC0415 (an extra)
+    except ImportError:
+        raise ConfigError(
+            f"{label}: {scheme}:// needs the extra: pip install 'pairmill[store]'"
+        ) from None
+    options: dict[str, Any] = {}
+    if scheme != "memory":
+        options = {"client_options": {"timeout": _TIMEOUT}, "retry_config": _RETRIES}
+    try:
+        store = from_url(url, **options)
+    except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+        words = plain(str(error).split("\n", 1)[0], 160)
+        raise ConfigError(f"{label}: cannot open {plain(url, 200)}: {words}") from None
+    return CloudStore(store, plain(url, 200))
+
+
+def _token_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name) is not None}

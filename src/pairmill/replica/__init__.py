@@ -1,0 +1,1 @@
+"""Replica of a run folder in an object store: ownership, uploads, and restoring it."""
