@@ -141,10 +141,10 @@ def test_long_code_and_tables_are_parted_at_line_ends_with_their_fence_or_header
     [
         (
             (
-                '!!! warning "Be careful"\n    Text.\n\n    ```py\n    x = 1\n\n        y\n    ```\n\n'
+                '!!! warning "Beware"\n    Text.\n\n    ```py\n    x = 1\n\n        y\n    ```\n\n'
                 "After."
             ),
-            "**Be careful**\n\nText.\n\n```py\nx = 1\n\n    y\n```\n\nAfter.",
+            "**Beware**\n\nText.\n\n```py\nx = 1\n\n    y\n```\n\nAfter.",
         ),
         ("??? note\n    Hidden.\nAfter.", "**Note**\n\nHidden.\nAfter."),
         ('!!! tip ""\n    Text.', "Text."),
