@@ -39,7 +39,8 @@ _BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for burst
 _LONGEST_BLOCK_S = 24.0  # of a slow pool, with fewer calls
 _CREDIBLE_S = 1.0  # a shorter block says nothing
 _USED = 0.8  # of the pace; a block at which less was sent says nothing
-_LEAN, _CRUISE = 0.94, 0.25  # of that quantile of the quota
+_LEAN, _NOISY_LEAN, _CRUISE = 0.95, 0.94, 0.25  # of that quantile of the quota
+_QUIET = 0.007  # noise that is as good as none
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
 _HIGHEST = 1.3  # times the usual pace, for a block
 _WORTH = 0.004  # of the calls: refusals that higher rates may cost, all together
@@ -238,7 +239,8 @@ class Cruise:
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
         self._is_probe, self._calls = False, _BLOCK_CALLS
-        self.pace = _LEAN * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
+        lean = _LEAN if self.noise < _QUIET else _NOISY_LEAN
+        self.pace = lean * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
 
     def on_refused(self, index: int) -> None:
         """Learn that call number ``index`` was refused."""
