@@ -111,13 +111,12 @@ class ReqwestTransport:
                 return RawReply(status, headers, b"")  # the status says enough
             _raise(error)
         body = found.to_bytes() if found is not None else b""
-        if packing:
-            try:
-                body = unpack(body, packing, body_limit(status) + 1)
-            except ProviderError:
-                if is_success(status):
-                    raise
-                body = b""  # the status says enough
+        try:
+            body = unpack(body, packing, body_limit(status) + 1)
+        except ProviderError:
+            if is_success(status):
+                raise
+            body = b""  # the status says enough
         return RawReply(status, headers, body)
 
     def set_header(self, name: str, value: str) -> None:
