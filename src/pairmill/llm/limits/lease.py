@@ -33,6 +33,7 @@ class Snapshot:
         paused_s: Seconds until calls resume; 0 if not paused, inf while a probe is in flight.
         cause: Reason of the pause, or "".
         requests_per_s: The rate in force; None if unknown.
+        waited_s: How long calls waited for their turn, all of them together.
     """
 
     in_flight: int
@@ -43,6 +44,7 @@ class Snapshot:
     paused_s: float
     cause: str
     requests_per_s: float | None
+    waited_s: float = 0.0
 
 
 class LeaseIssuer(Protocol):
