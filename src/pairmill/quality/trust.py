@@ -1,7 +1,7 @@
 """Reliability of judge and verifier, and gain by evolution: from counts to verdicts.
 
 The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
-(Landis and Koch 1977). A judge that throws dice "finds" most planted faults, since what was rated
+(Landis and Koch 1977). A random judge "finds" most planted faults, since what was rated
 high before can only fall; so the share found counts less the share of ratings that fall by
 themselves (Youden's J, 1950). A rank correlation of 0.3 with length is what method papers call a
 bias.
