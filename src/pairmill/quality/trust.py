@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pairmill.quality.check import Check, standing
+from pairmill.quality.check import Check, Standing, standing
 
 __all__ = ["JudgeFigures", "RunFigures", "parse_figures", "verdicts"]
 
@@ -308,7 +308,7 @@ def _voice(found: VoiceFigures) -> Check:
         return Check(name, told, "info", "too few texts, or authors too alike, to say")
     kept = (answers - chance) / (sources - chance)
     if found.voice != "author":
-        status = "warn" if kept >= _STILL_HEARD else "ok"
+        status: Standing = "warn" if kept >= _STILL_HEARD else "ok"
         aim = "good: near chance, since another voice than the author's was asked for"
         advice = "" if status == "ok" else "; the writer copies the authors: read some answers"
         return Check(name, f"{told}; voice: {found.voice}", status, f"{aim}{advice}")
