@@ -104,7 +104,12 @@ class Change(ast.NodeTransformer):
         if type(value) is bool:
             return ast.Constant(not value) if self._is_it(node.lineno) else node
         if type(value) in {int, float} and self._is_it(node.lineno):
-            return ast.Constant(value + 1 if type(value) is int else value * 1.5)  # type: ignore[operator]
+            return ast.Constant(value + 1 if type(value) is int else value * 1.5 or 1.0)  # type: ignore[operator]
+        return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        if node.arg != "strict":  # of zip: what it is handed is as long, or there was an error
+            node.value = self.visit(node.value)
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:

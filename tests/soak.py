@@ -41,6 +41,7 @@ WARM = 0.25  # of the time: caches and pools fill, and the interpreter's heap
 BATCH = 2_000
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+YARD = json.dumps({"values": list(range(20_000))})
 FAULTS = Faults(
     rates={
         "overloaded": 0.01,
@@ -112,6 +113,7 @@ async def sample(view: RunView) -> None:
                 "files": len(os.listdir(f"/proc/{me}/fd")),  # noqa: PTH208 (names alone)
                 "cpu_s": cpu_s(me),
                 "others_cpu_s": sum(cpu_s(pid) for pid in others),
+                "yard_ms": yard_ms(),
                 "lag_ms": 1000 * statistics.fmean(late) if late else 0.0,
                 "most_lag_ms": 1000 * max(late, default=0.0),
                 "calls": progress.calls,
@@ -121,6 +123,16 @@ async def sample(view: RunView) -> None:
             late.clear()
             file.write(json.dumps(said) + "\n")
             file.flush()
+
+
+def yard_ms() -> float:
+    """Processor time of some fixed work: what else the machine does makes it slower, too."""
+    least = float("inf")
+    for _ in range(3):
+        began = time.thread_time()
+        sum(json.loads(YARD)["values"])
+        least = min(least, 1000 * (time.thread_time() - began))
+    return least
 
 
 def children(pid: int) -> list[int]:
@@ -192,11 +204,15 @@ def judge(samples: list[dict[str, Any]], minutes: float) -> dict[str, Trend]:
     def of(name: str) -> list[float]:
         return [float(each[name]) for each in kept]
 
+    yard = statistics.median(of("yard_ms"))
+
     def per_call(name: str) -> list[float]:
+        """Milliseconds, as if the machine were as fast all the time as it is at its median."""
         found = []
         for one, other in pairwise(kept):
             calls = max(1, other["calls"] - one["calls"])
-            found.append(1000 * (other[name] - one[name]) / calls)
+            slowness = (one["yard_ms"] + other["yard_ms"]) / 2 / yard
+            found.append(1000 * (other[name] - one[name]) / calls / slowness)
         return found
 
     rss, others = of("rss_mb"), of("others_mb")

@@ -127,6 +127,7 @@ def kill(
     place = folder / "kills"
     toll = kill_at_random(long, forge, place, KILLS, dice)
     counts["kill -9 at random moments"] += toll.kills
+    counts["of them at work"] += toll.at_work
     counts["answers bought again after them"] += toll.wasted
     counts["most of them after one kill"] = max(
         counts["most of them after one kill"], toll.most_wasted

@@ -79,7 +79,7 @@ def __getattr__(name: str) -> object:
     """Load what only a run needs on first use: exports start in half the time without."""
     if name not in _OF_RUNS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 (see above)
+    from importlib import import_module
 
     return getattr(import_module(_OF_RUNS[name]), name)
 
@@ -112,10 +112,10 @@ def estimate_settings(settings: Settings, pace: Pace | None = None) -> Estimate:
         settings: All of them.
         pace: How fast a pilot was answered, for hours where no limits were given.
     """
-    from pairmill.llm.price_files import load_prices  # noqa: PLC0415 (rarely wanted)
-    from pairmill.run.generate import run_blocking  # noqa: PLC0415
-    from pairmill.service.estimate import estimate as estimate_survey  # noqa: PLC0415
-    from pairmill.service.survey import survey  # noqa: PLC0415
+    from pairmill.llm.price_files import load_prices
+    from pairmill.run.generate import run_blocking
+    from pairmill.service.estimate import estimate as estimate_survey
+    from pairmill.service.survey import survey
 
     prices = load_prices(settings.prices)
     models = {pool.model or settings.model for pool in settings.pools} or {settings.model}
@@ -152,15 +152,15 @@ def export(
     Raises:
         PairmillError: There is no such format or no row, or the disk refused a write.
     """
-    from dataclasses import replace  # noqa: PLC0415
-    from functools import partial  # noqa: PLC0415
+    from dataclasses import replace
+    from functools import partial
 
-    from pairmill.output import export as exporting  # noqa: PLC0415 (slow to load)
-    from pairmill.output.export_options import ExportOptions  # noqa: PLC0415
-    from pairmill.output.export_place import default_place  # noqa: PLC0415
-    from pairmill.output.related import related_documents  # noqa: PLC0415
-    from pairmill.output.repeats import choose_repeats  # noqa: PLC0415
-    from pairmill.output.source_texts import read_source_texts  # noqa: PLC0415
+    from pairmill.output import export as exporting
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_place import default_place
+    from pairmill.output.related import related_documents
+    from pairmill.output.repeats import choose_repeats
+    from pairmill.output.source_texts import read_source_texts
 
     source = Path(folder)
     return exporting.export(
@@ -190,8 +190,8 @@ def push(folder: str | os.PathLike[str], repo: str, *, public: bool = False) -> 
         PairmillError: It is not an export; or the hub refuses the token, holds something else
             under this name, or cannot be reached.
     """
-    from pairmill.output.export_place import check_is_export  # noqa: PLC0415 (slow to load)
-    from pairmill.output.hub import look_at_hub  # noqa: PLC0415
+    from pairmill.output.export_place import check_is_export
+    from pairmill.output.hub import look_at_hub
 
     check_is_export(Path(folder))
     return push_to(Path(folder), look_at_hub(repo, public=public))
@@ -199,7 +199,7 @@ def push(folder: str | os.PathLike[str], repo: str, *, public: bool = False) -> 
 
 def push_to(export: Path, target: HubTarget) -> str:
     """Push an export to a repository that was checked; see `push`."""
-    from pairmill.output.hub import push_to_hub  # noqa: PLC0415 (slow to load)
+    from pairmill.output.hub import push_to_hub
 
     return push_to_hub(export, target, __version__)
 
@@ -236,8 +236,8 @@ def qc(
     Raises:
         PairmillError: The files cannot be read, or hold no pairs.
     """
-    from pairmill.output.check_dataset import check_dataset  # noqa: PLC0415 (slow to load)
-    from pairmill.output.qc.read import Fields  # noqa: PLC0415
+    from pairmill.output.check_dataset import check_dataset
+    from pairmill.output.qc.read import Fields
 
     found, _ = check_dataset(
         Path(pairs),
@@ -265,6 +265,6 @@ def report(folder: str | os.PathLike[str], *, seed: int = 0, run_code: bool = Fa
     Raises:
         PairmillError: It is not a run folder, or the disk refused a write.
     """
-    from pairmill.output.report.folder import report_on  # noqa: PLC0415 (slow to load)
+    from pairmill.output.report.folder import report_on
 
     return report_on(Path(folder), version=__version__, seed=seed, run_code=run_code)

@@ -235,6 +235,9 @@ class ChangedError(FolderError):
 class StorageError(PairmillError):
     """The disk refused a write.
 
+    Args:
+        exit_code: 1 where somebody must mend something before the same command can go on.
+
     Attributes:
         transient: Waiting may help (disk full, quota, open files); nothing is in doubt, and the
             same write may be tried again. False if the disk can no longer be trusted.
@@ -242,9 +245,12 @@ class StorageError(PairmillError):
 
     exit_code = EXIT_RESUMABLE
 
-    def __init__(self, message: str, *, transient: bool = False) -> None:
+    def __init__(
+        self, message: str, *, transient: bool = False, exit_code: int = EXIT_RESUMABLE
+    ) -> None:
         super().__init__(message)
         self.transient = transient
+        self.exit_code = exit_code
 
 
 class HubError(PairmillError):

@@ -231,6 +231,7 @@ class CallFailed(Event, frozen=True):
         code: The provider's error code.
         retry_after_s: The delay that the server asked for.
         message: One line for people.
+        model: As the settings name it.
     """
 
     kind: Kind
@@ -238,6 +239,7 @@ class CallFailed(Event, frozen=True):
     code: str | None = None
     retry_after_s: float | None = None
     message: str = ""
+    model: str = ""
 
 
 class CallReplayed(Event, frozen=True):

@@ -6,6 +6,7 @@ and the first file that is opened may become standard error.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -119,9 +120,21 @@ def quit_on_signals() -> None:
     For the time before and after a run handles signals: nothing is in flight then, and the folder
     is always in a safe state. An ignored signal (``nohup``) stays ignored.
     """
+    atexit.unregister(_keep_exit_code)
+    atexit.register(_keep_exit_code)
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _quit)
+
+
+def _keep_exit_code() -> None:
+    """Ignore signals from now on: all is said and done, and the exit code is known.
+
+    Python takes its handlers away before it takes itself down, which takes a while: a signal would
+    end the process by the system's default action.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _quit(number: int, _frame: FrameType | None) -> None:

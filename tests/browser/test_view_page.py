@@ -391,3 +391,15 @@ def test_a_dropped_pair_is_found_by_its_reason_and_accepted_anyway(
         tab.run(click.format("#tabs button", "In the dataset (5)"))
         tab.wait("document.querySelectorAll('article').length === 5")
         assert_harmless(tab, view.origin, "run")
+
+
+def test_long_texts_do_not_make_the_page_endless(tmp_path: Path, tab: Page) -> None:
+    path = report_on(hostile_run(tmp_path / "run"), version="1")
+    tab.goto(path.as_uri(), width=390, height=844)
+    tab.wait("document.querySelectorAll('article').length === 13")
+
+    parts = "[...document.querySelectorAll('td, th, p, h3, dd, blockquote')]"
+    assert tab.run(f"Math.max(...{parts}.map((e) => e.offsetHeight))") < 1_000
+    long = "[...document.querySelectorAll('.long')]"
+    assert tab.run(f"{long}.length") > 0
+    assert tab.run(f"{long}.every((e) => e.tabIndex === 0)")  # scrolled with keys, too

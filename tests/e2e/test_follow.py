@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -16,23 +17,43 @@ from tests.support.cli import environment, pairmill, rows
 from tests.support.corpus import article
 from tests.support.waiting import wait_until
 
-from pairmill.simulator import Latency, Simulator, SimulatorSettings
+from pairmill.simulator import Latency, SimulatedQuota, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WIDTH = 24
+CRAWL_S = float(os.environ.get("PAIRMILL_CRAWL_S", "60"))
+"""Seconds that an hour's crawl takes; 3600 for the real pace, with kills minutes apart."""
+
+
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """End what a test that failed has left behind."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.communicate(timeout=20)
+    STARTED.clear()
 
 
 def start(*arguments: str | Path, url: str, stdin: int = subprocess.DEVNULL) -> Any:
-    return subprocess.Popen(
-        [sys.executable, "-m", "pairmill", "run", *map(str, arguments), "--follow", "-q"],
-        env=environment(url),
-        stdin=stdin,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+    STARTED.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "pairmill", "run", *map(str, arguments), "--follow", "-q"],
+            env=environment(url),
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     )
+    return STARTED[-1]
 
 
 def end(process: Any, code: int) -> None:
@@ -152,10 +173,10 @@ def memory_of(pid: int) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(400 + CRAWL_S)
 def test_a_crawl_is_followed_through_ten_kills(tmp_path: Path) -> None:
     dice = random.Random(7)
-    crawl = Crawl(tmp_path / "in", 4000, 60.0, dice)
+    crawl = Crawl(tmp_path / "in", 4000, CRAWL_S, dice)
     out = tmp_path / "out"
     given = (tmp_path / "in", "-o", out, "--concurrency", str(WIDTH), "--set", "shard_bytes=65536")
     settings = SimulatorSettings(latency=Latency(shape="lognormal", seconds=0.05))
@@ -163,7 +184,7 @@ def test_a_crawl_is_followed_through_ten_kills(tmp_path: Path) -> None:
         crawl.start()
         for _ in range(10):
             process = start(*given, url=endpoint.url)
-            time.sleep(dice.uniform(3.0, 7.0))
+            time.sleep(dice.uniform(0.05, 0.117) * CRAWL_S)
             process.send_signal(signal.SIGKILL)
             end(process, -signal.SIGKILL)
         process = start(*given, "--follow-idle-s", "5", url=endpoint.url)
@@ -200,3 +221,93 @@ def test_a_crawl_is_followed_through_ten_kills(tmp_path: Path) -> None:
     half = len(peaks) // 2
     assert max(peaks[half:]) < 1.15 * max(peaks[:half]), "memory grows"
     assert (out / ".run" / "follow.db").stat().st_size < 4 * 2**20
+
+
+def check_once(crawl: Crawl, folder: Path) -> None:
+    """Every article's last text has its pairs, once, but for what was rejected."""
+    found = rows(folder)
+    assert len({row["id"] for row in found}) == len(found)
+    counts = json.loads((folder / "manifest.json").read_text("utf-8"))["counts"]
+    rejected = sum(counts["chunks"]["rejected"].values())
+    last = {f"Report {it}" for it in crawl.last.values()}
+    kept = {row["title"] for row in current(folder)}
+    assert kept <= last
+    assert len(last - kept) <= rejected < 10 + len(last) // 50
+    assert counts["chunks"]["to_do"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_two_parts_follow_one_crawl_on_one_quota_through_kills(tmp_path: Path) -> None:
+    dice = random.Random(11)
+    crawl = Crawl(tmp_path / "in", 1000, 30.0, dice)
+    out, merged = tmp_path / "out", tmp_path / "merged"
+    more = ("--set", "shared_lines=keep", "--rpm", "3000", "--share", tmp_path / "share")
+    given = (tmp_path / "in", "-o", out, "--follow-idle-s", "8", *more)
+    quota = SimulatedQuota(rpm=3000, burst_s=1.0)  # a second of patience: this machine may be busy
+    settings = SimulatorSettings(latency=Latency("lognormal", 0.1), quota=quota)
+
+    def begin(index: int) -> Any:
+        return start(*given, "--partition", f"{index}/2", url=endpoint.url)
+
+    with Simulator(settings) as endpoint:
+        crawl.start()
+        running = [begin(index) for index in range(2)]
+        killed = 0
+        for _ in range(6):
+            time.sleep(dice.uniform(2.0, 6.0))
+            index = dice.randrange(2)
+            if running[index].poll() is None:
+                running[index].send_signal(signal.SIGKILL)
+                end(running[index], -signal.SIGKILL)
+                killed += 1
+                running[index] = begin(index)
+        crawl.join()
+        for process in running:
+            end(process, 0)
+        for index in range(2):  # what came after one had waited in vain
+            end(begin(index), 0)
+        report = endpoint.report()
+    assert killed >= 4
+    assert report["rate_limited"] == 0
+    assert pairmill("merge", out, "-o", merged).returncode == 0
+    check_once(crawl, merged)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_two_crawls_share_one_purse_through_kills(tmp_path: Path) -> None:
+    dice = random.Random(12)
+    crawls = [Crawl(tmp_path / f"in-{index}", 500, 15.0, dice) for index in range(2)]
+    cap = 0.08
+    settings = SimulatorSettings(latency=Latency("lognormal", 0.1))
+
+    def begin(index: int, usd: float, *more: str) -> Any:
+        place = (tmp_path / f"in-{index}", "-o", tmp_path / f"out-{index}")
+        sharing = ("--max-usd", str(usd), "--share", tmp_path / "share", "--concurrency", "8")
+        return start(*place, *sharing, *more, url=endpoint.url)
+
+    with Simulator(settings) as endpoint:
+        for crawl in crawls:
+            crawl.start()
+        running = [begin(index, cap) for index in range(2)]
+        killed, until = 0, time.monotonic() + 120
+        while any(it.poll() is None for it in running) and time.monotonic() < until:
+            time.sleep(dice.uniform(1.0, 3.0))
+            index = dice.randrange(2)
+            if killed < 4 and running[index].poll() is None:
+                running[index].send_signal(signal.SIGKILL)
+                end(running[index], -signal.SIGKILL)
+                killed += 1
+                running[index] = begin(index, cap)
+        for process in running:
+            end(process, 75)
+        assert killed >= 2
+        assert 0.4 * cap <= float(endpoint.report()["spent_usd"]) <= cap
+        for crawl in crawls:
+            crawl.join()
+        last = [begin(index, 10.0, "--follow-idle-s", "3") for index in range(2)]
+        for process in last:
+            end(process, 0)
+    for index, crawl in enumerate(crawls):
+        check_once(crawl, tmp_path / f"out-{index}")

@@ -51,6 +51,20 @@ def cluster() -> Iterator[str]:
             os.environ[name] = value
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def none_left() -> Iterator[None]:
+    """End what a test that failed has left behind."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.communicate(timeout=20)
+    STARTED.clear()
+
+
 def write(folder: Path, articles: int) -> None:
     lines = (json.dumps({"text": article(number, 8)}) + "\n" for number in range(articles))
     (folder / "in.jsonl").write_text("".join(lines), "utf-8")
@@ -59,14 +73,17 @@ def write(folder: Path, articles: int) -> None:
 def begin(folder: Path, url: str, cluster: str, *more: str) -> subprocess.Popen[str]:
     command = ["run", str(folder / "in.jsonl"), "-o", str(folder / "out"), "--engine", "ray"]
     address = ["--ray-address", cluster, "--partitions", str(PARTS)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "pairmill", *command, *address, *more],
-        env=environment(url),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+    STARTED.append(
+        subprocess.Popen(
+            [sys.executable, "-m", "pairmill", *command, *address, *more],
+            env=environment(url),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     )
+    return STARTED[-1]
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -198,7 +215,7 @@ def test_one_cap_holds_for_all_parts_whoever_is_killed(tmp_path: Path, cluster: 
         assert killed >= 2
         assert code == 75, errors
         assert "the cap of $0.10 is reached" in errors.splitlines()[-1]
-        assert 0.5 * cap <= spent <= cap
+        assert 0.4 * cap <= spent <= cap  # what the killed had leased is not leased out again
         code, errors = finish(begin(tmp_path, endpoint.url, cluster, *more))  # it stays reached
         assert code == 75, errors
         assert float(endpoint.report()["spent_usd"]) <= cap

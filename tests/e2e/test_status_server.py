@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -16,12 +17,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.cli import pairmill, start
 from tests.support.corpus import write_corpus
 
+from pairmill.config import load
+from pairmill.errors import Kind
+from pairmill.events import Bus, CallAnswered, CallFailed, Committed, UnitFinished
+from pairmill.llm.limits.gate import Gate
+from pairmill.records import Outcome, Usage
+from pairmill.service.companions import RunView
+from pairmill.service.status_server.metrics import RunMetricsCollector
 from pairmill.simulator import Latency, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PROMETHEUS = shutil.which("prometheus")
+PROMTOOL = shutil.which("promtool")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -61,9 +70,40 @@ def test_the_last_scrape_says_what_the_manifest_says(tmp_path: Path) -> None:
         for sample in family.samples
     }
     assert values["pairmill_pairs_written_total",] == told["pairs"] > 0
-    assert values["pairmill_requests_total", "answered"] == told["calls"]
+    (calls,) = [value for name, value in values.items() if "answered" in name]
+    assert calls == told["calls"]
     assert values["pairmill_tokens_total", "input"] == told["tokens"]["prompt"]
     assert values["pairmill_tokens_total", "output"] == told["tokens"]["completion"]
+
+
+@pytest.fixture
+def metrics_text() -> str:
+    """What a run with calls, failures and pools shows."""
+    bus = Bus()
+    view = RunView(load(given={"output": "out"}), bus)
+    gates = {"a": Gate(clock=time.monotonic)}
+    pool: Any = SimpleNamespace(name="a", base_url="http://127.0.0.1/v1", model="m")
+    pools: Any = SimpleNamespace(alive=[pool], gate=gates.__getitem__)
+    view.connected(pools)
+    metrics = RunMetricsCollector(view, "1.2")
+    bus.emit(CallAnswered("m", "answer", Usage(7, 5), 10**12, seconds=0.3))
+    bus.emit(CallFailed(Kind.RATE, status=429, model="m"))
+    bus.emit(UnitFinished(Outcome.REJECTED, reason="no_pair_passed: why"))
+    bus.emit(Committed(1, 1, 1))
+    return metrics.render().decode()
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: prometheus)")
+def test_promtool_finds_nothing_to_object_to(metrics_text: str) -> None:
+    found = subprocess.run(
+        [str(PROMTOOL), "check", "metrics"],
+        input=metrics_text,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
 def test_a_taken_port_ends_the_command_before_anything_is_read(tmp_path: Path) -> None:

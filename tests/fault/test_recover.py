@@ -178,6 +178,52 @@ def test_damaged_settings_are_mended(
     assert short_course.endpoint.report()["calls"] == 0
 
 
+@pytest.mark.parametrize("harm", ["cut in a line", "without its last newline", "emptied"])
+def test_a_published_shard_that_was_cut_short_is_whole_after_recover(
+    short_course: Course, forge: Forge, fast_path: Path, harm: str
+) -> None:
+    """Fault 87: no torn line stays, and what is missing is written again from the ledger."""
+    out = fast_path / "out"
+    short_course.finish(forge, out)
+    shard = out / "data/train-00000.jsonl"
+    data = shard.read_bytes()
+    shard.write_bytes(data[: {"emptied": 0, "cut in a line": -40}.get(harm, -1)])
+    assert recover(forge, out).wait() == 0
+    short_course.endpoint.reset()
+    short_course.finish(forge, out)
+    assert short_course.endpoint.report()["calls"] == 0
+
+
+@pytest.mark.parametrize("name", ["README.md", "manifest.json", ".run/pace.json"])
+def test_a_folder_in_the_place_of_a_file_is_no_resumable_end(
+    short_course: Course, forge: Forge, fast_path: Path, name: str
+) -> None:
+    """Fault 88: the next start would meet it again, so that a supervisor must not try for ever."""
+    out = fast_path / "out"
+    short_course.finish(forge, out)
+    (out / name).unlink(missing_ok=True)
+    (out / name).mkdir()
+    child = short_course.start(forge, out)
+    code = child.wait()
+    assert "Traceback" not in child.stderr
+    if code != 0:  # where it is not needed it may be in the way of nothing
+        assert code == 1, child.stderr
+        assert f"{name}: a folder stands where the file should be; move it away" in child.stderr
+    (out / name).rmdir()
+    short_course.finish(forge, out)
+
+
+def test_what_a_run_remembers_is_made_anew_where_it_cannot_be_read(
+    short_course: Course, forge: Forge, fast_path: Path
+) -> None:
+    """Fault 89."""
+    out = fast_path / "out"
+    child = short_course.start(forge, out, Strike(30, "write sync"))
+    assert child.wait() == -signal.SIGKILL
+    (out / ".run/memory.db").write_bytes(b"\xff\0junk{")
+    short_course.finish(forge, out)
+
+
 def test_pairs_under_earlier_settings_are_known_as_well(forge: Forge, fast_path: Path) -> None:
     """Fault 19: each start notes its recipe, by which its units are named."""
     corpus, out = write_corpus(fast_path / "articles", 3, 10), fast_path / "out"

@@ -27,6 +27,7 @@ CHUNKS = 40
 MOST_SENDS = 2  # of a request that may be billed
 _CHARS_PER_TOKEN = 4
 _CURSED = 0.15  # of the chunks: all their replies break, so that their sends are used up
+_WORK_S = 20.0  # that a start may take to come to the work that it is to be ended at
 _REPLY_S = (0.01, 0.08)
 _COMMITTED_S = 0.5  # what was replied longer ago than this before a kill is in the ledger
 
@@ -261,7 +262,7 @@ def _disturb(
         ordeal.counts["ledgers rolled back"] += 1
     child = forge.start(*command, url=url)
     end = dice.choice(("double", "kill", "kill", "none"))
-    asked, goal, until = biller.asked, dice.randint(2, CHUNKS), time.monotonic() + 4.0
+    asked, goal, until = biller.asked, dice.randint(2, CHUNKS), time.monotonic() + _WORK_S
     while end != "none" and biller.asked < asked + goal and time.monotonic() < until:
         if "the cap of" in child.stderr:
             break

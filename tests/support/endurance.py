@@ -41,6 +41,9 @@ __all__ = [
 CONCURRENCY = 6
 LATENCY_S = 0.08
 CALM_S = 5.0
+CALLS_S = 30.0
+_AT_START_UP = 0.25  # of the kills
+_MOST_CALLS = 25  # of one start before it is killed
 
 # Every so many articles one meets a fault whenever its question is asked: what a killed run asks
 # again must meet the same. One is mended for free, one costs a second answer, one is given up.
@@ -97,6 +100,13 @@ class Course:
         self.wait_for_calm()
         return int(self.endpoint.report()["billed"]) - ledger_answers(out)
 
+    def wait_for_calls(self, count: int, child: Child) -> None:
+        """Return when the endpoint was asked so often, or its client has ended."""
+        until = time.monotonic() + CALLS_S
+        while int(self.endpoint.report()["calls"]) < count and _lives(child):
+            assert time.monotonic() < until, "the endpoint is not asked"
+            time.sleep(0.005)
+
     def wait_for_calm(self) -> None:
         """Return when the endpoint has nothing left in flight."""
         until = time.monotonic() + CALM_S
@@ -110,6 +120,7 @@ class Toll:
     """What disturbing runs came to: for the assertion at hand, and for the table of a long one."""
 
     kills: int = 0
+    at_work: int = 0
     finished: int = 0
     wasted: int = 0
     most_wasted: int = 0
@@ -118,19 +129,28 @@ class Toll:
 def kill_at_random(
     course: Course, forge: Forge, folder: Path, rounds: int, moments: random.Random
 ) -> Toll:
-    """Kill so many runs at random moments; each run goes on where the one before was killed."""
+    """Kill so many runs at random moments; each run goes on where the one before was killed.
+
+    One of four at a moment of its start-up, the others at work: behind a random number of calls.
+    """
     toll = Toll()
     while toll.kills < rounds:
         course.endpoint.reset()
         out = folder / f"random-{toll.finished}"
         wasted = 0
         while toll.kills < rounds:
+            asked = int(course.endpoint.report()["calls"])
             child = course.start(forge, out)
-            time.sleep(moments.uniform(0.02, 0.5))
+            if moments.random() < _AT_START_UP:
+                time.sleep(moments.uniform(0.0, 0.5))
+            else:
+                course.wait_for_calls(asked + moments.randint(1, _MOST_CALLS), child)
+                time.sleep(moments.uniform(0.0, LATENCY_S))
             child.kill()
             if child.wait() != -signal.SIGKILL:
                 break  # it came to its end before
             toll.kills += 1
+            toll.at_work += int(course.endpoint.report()["calls"]) > asked
             course.check(out)
             before, wasted = wasted, course.wasted(out)
             toll.most_wasted = max(toll.most_wasted, wasted - before)
@@ -193,6 +213,15 @@ def lay_course(
         assert len(dropped) == len(rejects(out))
         simulator.reset()
         yield Course(corpus, config, simulator, told, dropped)
+
+
+def _lives(child: Child) -> bool:
+    """Whether it runs; a parent that has not looked yet keeps the dead as zombies."""
+    try:
+        state = Path(f"/proc/{child.pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def ledger_answers(out: Path) -> int:

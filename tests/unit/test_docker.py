@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,25 @@ def test_the_array_script_is_valid_and_can_be_started() -> None:
     script = DOCKER / "slurm.sh"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_the_skypilot_task_recovers_what_can_go_on_and_gives_flags_that_there_are() -> None:
+    task = yaml.safe_load((DOCKER / "skypilot.yaml").read_text("utf-8"))
+    recovery = task["resources"]["job_recovery"]
+    assert recovery == {"max_restarts_on_errors": 0, "recover_on_exit_codes": [EXIT_RESUMABLE]}
+    assert task["secrets"] == {"OPENAI_API_KEY": None}  # from who launches it, never from here
+    names = set(re.findall(r"\$(\w+)", task["run"]))
+    assert names == set(task["envs"])
+    flags = {
+        flag.replace("-", "_"): task["envs"][name]
+        for flag, name in re.findall(r'--([a-z-]+) "\$(\w+)"', task["run"])
+    }
+    given = {**flags, "output": "out", "inputs": (task["envs"]["INPUT"],)}
+    numbers = {name: float(given[name]) for name in ("rpm", "max_usd")}
+    settings = load(given={**given, **numbers})
+    assert settings.partition == "0/8"
+    assert settings.share == task["envs"]["SHARE"]
+    extras = re.search(r"pairmill\[([a-z,]+)\]", task["setup"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert extras is not None
+    assert set(extras[1].split(",")) <= set(project["optional-dependencies"])

@@ -59,18 +59,18 @@ class RepeatIndex:
         self._file = file
         self._least = least
         self._seen = _SeenTexts(file, kind)
-        self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"  # noqa: S608
-        self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"  # noqa: S608
-        self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"  # noqa: S608
-        self._having = f"SELECT id FROM @{kind}_runs WHERE hash = ? LIMIT {_COMMON}"  # noqa: S608
-        self._name = f"INSERT INTO main.{kind}_names VALUES (?, ?, ?)"  # noqa: S608
-        self._keep = f"INSERT INTO main.{kind}_texts VALUES (?, ?, ?)"  # noqa: S608
-        self._index = f"INSERT OR IGNORE INTO main.{kind}_runs VALUES (?, ?)"  # noqa: S608
+        self._known = f"SELECT id, similarity FROM @{kind}_names WHERE name = ?"
+        self._source = f"SELECT source FROM @{kind}_texts WHERE id = ?"
+        self._sketch = f"SELECT source, sketch FROM @{kind}_texts WHERE id = ?"
+        self._having = f"SELECT id FROM @{kind}_runs WHERE hash = ? LIMIT {_COMMON}"
+        self._name = f"INSERT INTO main.{kind}_names VALUES (?, ?, ?)"
+        self._keep = f"INSERT INTO main.{kind}_texts VALUES (?, ?, ?)"
+        self._index = f"INSERT OR IGNORE INTO main.{kind}_runs VALUES (?, ?)"
         if least is None:
             return
-        common = f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"  # noqa: S608
+        common = f"SELECT hash FROM @{kind}_runs GROUP BY hash HAVING COUNT(*) >= {_COMMON}"
         self._common = {row[0] for row in file.rows(common)}
-        (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")  # noqa: S608
+        (last,) = file.rows(f"SELECT MAX(id) FROM @{kind}_texts")
         self._next = (last[0] or 0) + 1
 
     def check(self, digest: str, make: Callable[[], Sketch[int]], source: str) -> Repeat | None:
@@ -141,8 +141,8 @@ class _SeenTexts:
         self._bits = bytearray(_FILTER_BITS // 8)
         self._latest: dict[int, str] = {}
         file.run(f"CREATE TEMP TABLE {kind}_seen(name INTEGER PRIMARY KEY, source TEXT)")
-        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"  # noqa: S608
-        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"  # noqa: S608
+        self._write = f"INSERT INTO temp.{kind}_seen VALUES (?, ?)"
+        self._look = f"SELECT source FROM temp.{kind}_seen WHERE name = ?"
 
     def add(self, name: int, source: str) -> str | None:
         """Add a text and return None; or return where it was read first."""

@@ -147,7 +147,7 @@ class Client:
             error.failed_at = self._clock.time()
             alone = turn.failed(error)
             self._tell_charge(turn, error)
-            self._tell_failure(error)
+            self._tell_failure(error, request.model)
             if sends is not None and error.is_billed:
                 sends.failed(error)
             self._flight.check()
@@ -294,7 +294,7 @@ class Client:
             return 0.0, tried
         raise self._given_up(error, history.after(error), request)
 
-    def _tell_failure(self, error: ProviderError) -> None:
+    def _tell_failure(self, error: ProviderError, model: str) -> None:
         self._bus.emit(
             CallFailed(
                 kind=error.kind,
@@ -302,5 +302,6 @@ class Client:
                 code=error.code,
                 retry_after_s=error.retry_after_s,
                 message=str(error),
+                model=model,
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from pairmill.plain import plain as as_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["MESSAGE_LIMIT", "hide", "hide_in_headers", "mask", "plain"]
 
@@ -47,12 +48,15 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
     A secret of less than 8 characters is kept, as it may be an ordinary word; one of less than 16
     that is all letters or all digits is masked only as a whole word. Any other is found in any
-    case, with JSON escapes, and if split by invisible characters.
+    case, with escapes of JSON, HTML, URLs and Python, in base64 and hexadecimal, and if split by
+    invisible characters.
     """
     for secret in secrets:
         if _is_unmistakable(secret):
-            if _bare(secret) in _bare(text):
-                text = _disguised(secret).sub(_MASK, text)
+            bare = _bare(text)
+            for part, patterns in _forms(secret):
+                if part in bare:
+                    text = patterns(secret).sub(_MASK, text)
         elif len(secret) >= _LEAST_SECRET and secret in text:
             text = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(secret)}(?![A-Za-z0-9_])", _MASK, text)
     return text
@@ -62,25 +66,33 @@ def hide_in_headers(headers: Mapping[str, str], secrets: Iterable[str]) -> Mappi
     """Return headers (names in lower case) with secrets masked."""
     known = tuple(secret for secret in secrets if len(secret) >= _LEAST_SECRET)
     texts = [text for pair in headers.items() for text in pair]
-    if not any(secret in text or secret.lower() in text for text in texts for secret in known):
+    long = [text for text in texts if len(text) >= _LEAST_SECRET]
+    if not any(hide(text, known) != text for text in long):
         return headers
     return {
-        name: hide(value, known)
-        for name, value in headers.items()
-        if not any(secret.lower() in name for secret in known)
+        name: hide(value, known) for name, value in headers.items() if hide(name, known) == name
     }
 
 
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPE = re.compile(
+    r"\\[uU]([0-9a-fA-F]{4})|%(?:25)*([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})"
+    r"|&#[xX]0*([0-9a-fA-F]{1,4});|&#0*([0-9]{1,4});"
+)
+_DECIMAL = 5  # the group of that regular expression that holds no hexadecimal digits
 _SMALL = bytes(range(256)).lower()
 _UNSEEN = bytes(range(0x21)) + b"\\\x7f"
 
 
 def _bare(text: str) -> bytes:
     """Return the printable ASCII characters of a text, in lower case and unescaped."""
-    if "\\u" in text:
-        text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
+    if "\\" in text or "%" in text or "&#" in text:
+        text = _ESCAPE.sub(_unescaped, text)
     return text.encode("ascii", "ignore").translate(_SMALL, _UNSEEN)
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    group = found.lastindex or 1
+    return chr(int(found[group], 10 if group == _DECIMAL else 16))
 
 
 def _is_unmistakable(secret: str) -> bool:
@@ -95,8 +107,50 @@ def _is_unmistakable(secret: str) -> bool:
 def _disguised(secret: str) -> re.Pattern[str]:
     """Match a secret in any case, with escapes, and with invisible characters in between."""
     between = r"(?:[^\x21-\x7e]|\\+u(?:200[b-f]|206[0-4]|feff|00ad|00a0)){0,999}"
-    letters = (rf"\\*(?:{re.escape(letter)}|u{ord(letter):04x})" for letter in secret)
-    return re.compile(between.join(letters), re.IGNORECASE)
+    return re.compile(between.join(map(_letter, secret)), re.IGNORECASE)
+
+
+def _letter(letter: str) -> str:
+    """Match one letter, literally or by its code."""
+    numbers = sorted({ord(letter.lower()), ord(letter.upper())})
+    ways = [rf"\\*{re.escape(letter)}"]
+    for number in numbers:
+        ways += [rf"\\+u{number:04x}", rf"%(?:25)*{number:02x}", rf"\\+x{number:02x}"]
+        ways += [rf"&\#x0*{number:x};", rf"&\#0*{number};"]
+    return f"(?:{'|'.join(ways)})"
+
+
+@lru_cache(maxsize=64)
+def _encoded(secret: str) -> tuple[str, ...]:
+    """Return strings of which one occurs in any base64 or hexadecimal text that holds the secret.
+
+    Base64 encodes three bytes as four characters, so the secret has three encodings, depending on
+    its position; of each, only the characters that do not depend on other bytes are returned.
+    """
+    data = secret.encode("utf-8", "surrogateescape")
+    found = [data.hex(), data.hex().upper()]
+    for before in range(3):
+        whole = base64.b64encode(bytes(before) + data).decode("ascii")
+        own = whole[(0, 2, 3)[before] : (before + len(data)) * 4 // 3]
+        found += [own, own.translate(_URL_SAFE)]
+    return tuple(dict.fromkeys(found))
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+@lru_cache(maxsize=64)
+def _forms(secret: str) -> list[tuple[bytes, Callable[[str], re.Pattern[str]]]]:
+    """Return, for each form of the secret, a part of the bare text and the pattern to mask it."""
+    encoded = dict.fromkeys(part.lower().encode("ascii") for part in _encoded(secret))
+    return [(_bare(secret), _disguised), *((part, _encodings) for part in encoded)]
+
+
+@lru_cache(maxsize=64)
+def _encodings(secret: str) -> re.Pattern[str]:
+    """Match encoded forms, with adjacent characters that encode a part of the secret."""
+    parts = "|".join(map(re.escape, _encoded(secret)))
+    return re.compile(rf"[A-Za-z0-9+/_-]{{0,3}}(?:{parts})[A-Za-z0-9+/_-]{{0,3}}={{0,2}}")
 
 
 def plain(text: str, secrets: Iterable[str] = (), limit: int = MESSAGE_LIMIT) -> str:

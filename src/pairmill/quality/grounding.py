@@ -22,6 +22,7 @@ from pairmill.quality.language import (
     identify,
     is_confirmed,
     is_strange_script,
+    is_unnamed,
     primary,
 )
 from pairmill.quality.stopwords import ENGLISH
@@ -203,7 +204,7 @@ def prepare_chunk(
         known = "en"
     else:
         known = identify(text, body.language) or body.language
-        if is_strange_script(text):
+        if is_strange_script(text) or (known in {None, "en"} and is_unnamed(body)):
             known = UNDETERMINED
     if known != body.language:
         body = replace(body, language=known)

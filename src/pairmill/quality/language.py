@@ -14,27 +14,38 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from pairmill.quality.stopwords import FUNCTION_WORDS
+from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pairmill.quality.text import Prepared
 
-__all__ = ["UNDETERMINED", "differs", "identify", "is_confirmed", "is_strange_script", "primary"]
+__all__ = [
+    "UNDETERMINED",
+    "differs",
+    "identify",
+    "is_confirmed",
+    "is_strange_script",
+    "is_unnamed",
+    "primary",
+]
 
 UNDETERMINED = "und"
-"""The language (BCP 47) of a text whose script the identification model does not know."""
+"""The language (BCP 47) of a text whose script or language the identification model cannot name."""
 
 _SURE_HITS = 8  # distinct function words of the expected language: no other one shares as many
 _PLENTY = 0.08  # and as a share of the text's different words
 _OWN_HITS = 2  # function words that no other language of the table has
 _OWN_SHARE = 0.06  # and as a share of the text's different words: more than a quotation brings
+_LIKELY = 0.25  # the model's probability of English for lists of names and the like
 _NAMED = 0.5  # the model's probability from which a language is named
 _CERTAIN = 0.8  # and from which a text is said not to be in the expected one
 _MIN_CHARS = 20
 _MIN_LETTERS = 12  # in scripts whose characters are words or syllables, a sentence is this short
 _MOST_CHARS = 800  # more text adds nothing
+_LEAST_PROSE = 30  # words from which a text has a language, whatever it is
+_FEW_ENGLISH = 0.05  # share of English function words that no English prose is under
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _CODE_SIGNS = re.compile(r"[=(){}\[\]<>;/\\|*+]")
@@ -114,10 +125,32 @@ def is_strange_script(text: str) -> bool:
     return len(letters) >= _MIN_LETTERS and strange > len(letters) / 2
 
 
+def is_unnamed(text: Prepared) -> bool:
+    """Return whether a text is prose in a language that the model cannot name, nor tell by a code.
+
+    Lists, code and verse in English are not: for those its best guess is English, or they have
+    English function words.
+    """
+    total = len(text.words)
+    if total < _LEAST_PROSE or is_strange_script(text.text):
+        return False
+    if sum(map(_long_english().__contains__, text.words)) > _FEW_ENGLISH * total:
+        return False
+    best, probability = _best_guess(text.text)
+    least = _LIKELY if best == "en" else _NAMED
+    return bool(best) and (probability < least or len(best) > 2)  # noqa: PLR2004 (two letters)
+
+
 def is_confirmed(vocabulary: frozenset[str], guess: str) -> bool:
     """Return whether a text's distinct words include plenty of a language's function words."""
     usual = len(vocabulary & FUNCTION_WORDS.get(guess, frozenset()))
     return usual >= _SURE_HITS and usual > _PLENTY * len(vocabulary)
+
+
+@cache
+def _long_english() -> frozenset[str]:
+    """English function words of three letters or more: shorter ones are words of any language."""
+    return frozenset(word for word in ENGLISH if len(word) > 2)  # noqa: PLR2004
 
 
 @cache
@@ -133,13 +166,18 @@ def _are_kin(one: str, other: str) -> bool:
 
 def _detect(text: str) -> tuple[str | None, float]:
     """Language and probability; (None, 0.0) where there are too few letters, or mostly code."""
+    code, probability = _best_guess(text)
+    return (code if len(code) == 2 else None), probability  # noqa: PLR2004 (two letters)
+
+
+def _best_guess(text: str) -> tuple[str, float]:
+    """Code of two or three letters and probability; ("", 0.0) where there is too little to see."""
     prose = _CODE.sub(" ", text[: 4 * _MOST_CHARS])[:_MOST_CHARS]
     letters = len(_NO_LETTERS.sub("", prose))
     if letters < _MIN_LETTERS or len(_CODE_SIGNS.findall(prose)) > _MOST_SIGNS * len(prose):
-        return None, 0.0
+        return "", 0.0
     ((code, probability),) = _model()(prose.replace("\n", " ").lower())
-    code = _DIALECTS.get(code, code)
-    return (code if len(code) == 2 else None), probability  # noqa: PLR2004 (two letters)
+    return _DIALECTS.get(code, code), probability
 
 
 @cache

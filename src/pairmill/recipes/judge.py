@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field
 from pairmill.errors import RejectedError
 from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.patience import Patience
 from pairmill.recipes.planted_faults import ENOUGH, EXCHANGED, FAULTS, exchange, plant
 from pairmill.recipes.prompt_sets import FIRST, of_settings
 from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
@@ -126,6 +127,7 @@ class Judge:
             first chunks of a start always get one, until there are enough of each kind.
         answer: The form of its reply.
         planted: Number of faults of each kind that this start has planted.
+        patience: Ends the asking if no answer is usable.
     """
 
     form: PromptTemplate
@@ -135,6 +137,7 @@ class Judge:
     seed: int
     answer: type[Ratings | ListedRatings] = Ratings
     planted: Counter[str] = field(default_factory=Counter, compare=False)
+    patience: Patience = field(default_factory=lambda: Patience("judge", "unscored"), compare=False)
 
     @property
     def identity(self) -> str:
@@ -156,9 +159,10 @@ class Judge:
             Exhibit(pair.instruction, pair.alternative.answer) for pair in pairs if pair.alternative
         ]
         ratings = await self._rate_all([*exhibits, *others], chunk, ask)
-        if self._draw(chunk, "again") < self.trust_share:
+        is_rated = any(ratings[: len(pairs)])
+        if is_rated and self._draw(chunk, "again") < self.trust_share:
             await self._rate_again(exhibits, ratings, chunk, ask)
-        if any(ratings[: len(pairs)]) and self._plants_in(chunk):
+        if is_rated and self._plants_in(chunk):
             await self._rate_planted(exhibits, ratings, chunk, ask)
         rest = iter(ratings[len(pairs) :])
         return [
@@ -230,15 +234,20 @@ class Judge:
         An invalid reply is never repaired, since a model that does not see the pairs would make
         ratings up; the question is asked again instead.
         """
+        if self.patience.is_over:
+            return [None] * len(exhibits)
         question = self._question(exhibits, chunk, seed)
+        found: dict[int, RatedPair] = {}
         try:
             given = await ask(question, self.answer, model=self.model, mend=False)
         except RejectedError:
-            return [None] * len(exhibits)
-        found: dict[int, RatedPair] = {}
-        for rating in given.ratings:
-            found.setdefault(rating.number, rating)
-        return [found.get(number) for number in range(1, len(exhibits) + 1)]
+            pass
+        else:
+            for rating in given.ratings:
+                found.setdefault(rating.number, rating)
+        ratings = [found.get(number) for number in range(1, len(exhibits) + 1)]
+        self.patience.note(ask, is_usable=any(rating is not None for rating in ratings))
+        return ratings
 
     def _question(self, exhibits: Sequence[Exhibit], chunk: Chunk, seed: int) -> Prompt:
         listed = [

@@ -23,6 +23,7 @@ from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import view_of
 from pairmill.recipes.draws import hash_share
+from pairmill.recipes.patience import Patience
 from pairmill.recipes.planted_faults import (
     ENOUGH,
     EXCHANGED,
@@ -143,6 +144,7 @@ class Verifier:
         checks: Checks that a changed answer must pass; None: nothing is checked.
         rewrite: Asks for one pair again; None if the recipe cannot.
         planted: Number of errors of each kind that this start has planted.
+        patience: Ends the asking if no answer is usable.
     """
 
     form: PromptTemplate
@@ -154,6 +156,9 @@ class Verifier:
     checks: Checks | None
     rewrite: Rewrite | None = None
     planted: Counter[str] = field(default_factory=Counter, compare=False)
+    patience: Patience = field(
+        default_factory=lambda: Patience("verifier", "unverified"), compare=False
+    )
 
     @property
     def identity(self) -> str:
@@ -235,13 +240,14 @@ class Verifier:
         An invalid reply is asked for again and never repaired, since a model that repairs it does
         not see the text.
         """
-        if not any(reply.asked for reply in replies):
+        if self.patience.is_over or not any(reply.asked for reply in replies):
             return list(replies)
         try:
             given = await ask(
                 self._question(replies, chunk, seed), Verdicts, model=self.model, mend=False
             )
         except RejectedError:
+            self.patience.note(ask, is_usable=False)
             return list(replies)
         said: dict[int, SentenceVerdict] = {}
         for verdict in given.verdicts:
@@ -255,6 +261,8 @@ class Verifier:
                 given_here = said.get(number) if piece.is_asked else None
                 pieces.append(_with_verdict(piece, given_here, view))
             judged.append(_Reply(reply.request, tuple(pieces)))
+        is_usable = any(piece.verdict != UNPROVEN for reply in judged for piece in reply.pieces)
+        self.patience.note(ask, is_usable=is_usable)
         return judged
 
     def _question(self, replies: Sequence[_Reply], chunk: Chunk, seed: int) -> Prompt:

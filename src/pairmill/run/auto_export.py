@@ -27,7 +27,7 @@ def check_export(settings: Settings) -> None:
     """
     if settings.export is None:
         return
-    from pairmill.output.export_place import check_replaceable, default_place  # noqa: PLC0415
+    from pairmill.output.export_place import check_replaceable, default_place
 
     place = default_place(settings.output, settings.export)
     for given in settings.inputs:
@@ -53,13 +53,13 @@ def export_at_end(settings: Settings, summary: Summary) -> list[str]:
         return []
     if summary.exit_code != EXIT_DONE:
         return ["not exported, since the run has not come to its end"]
-    from pairmill.output import export as exporting  # noqa: PLC0415 (most runs do not export)
-    from pairmill.output.export_options import ExportOptions  # noqa: PLC0415
-    from pairmill.output.export_place import default_place  # noqa: PLC0415
-    from pairmill.output.export_summary import summary_lines  # noqa: PLC0415
-    from pairmill.output.related import related_documents  # noqa: PLC0415
-    from pairmill.output.repeats import near_repeats  # noqa: PLC0415
-    from pairmill.output.source_texts import read_source_texts  # noqa: PLC0415
+    from pairmill.output import export as exporting
+    from pairmill.output.export_options import ExportOptions
+    from pairmill.output.export_place import default_place
+    from pairmill.output.export_summary import summary_lines
+    from pairmill.output.related import related_documents
+    from pairmill.output.repeats import near_repeats
+    from pairmill.output.source_texts import read_source_texts
 
     done = exporting.export(
         settings.output,

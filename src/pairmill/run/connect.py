@@ -36,6 +36,7 @@ from pairmill.llm.providers.endpoint import (
     Endpoint,
     resolve,
 )
+from pairmill.llm.providers.network_environment import check_environment
 from pairmill.llm.providers.profile import answer_timeout_s, find_profile, load_profile
 from pairmill.llm.providers.provider import Mode
 from pairmill.llm.providers.saved_prompts import SavedPrompts
@@ -363,7 +364,12 @@ def _on_loop(bus: Bus, stop: Stop) -> Callable[[str, bool], None]:
 def make_provider(
     settings: Settings, endpoint: Endpoint, clock: Clock, concurrency: int, encoder: Encoder
 ) -> Provider:
-    """Make the client for a run; ``auto`` is the direct one."""
+    """Make the client for a run; ``auto`` is the direct one.
+
+    Raises:
+        ConfigError: The environment names certificates or a proxy that cannot be used.
+    """
+    check_environment(endpoint.url, is_loopback=endpoint.is_loopback)
     timeout_s = answer_timeout_s(settings.timeout_s, endpoint.options.service_tier)
     if settings.wire == "sdk":
         from pairmill.llm.providers.sdk import SdkProvider  # noqa: PLC0415 (not loaded for nothing)

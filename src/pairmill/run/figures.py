@@ -113,8 +113,8 @@ class RunMetrics:
             return "no pair is rated: judge: sample took none of these chunks (judge_share)"
         if not self._rated:
             return (
-                f"the judge rated none of the {asked:,} pairs that it was asked about: they are"
-                " flagged unscored; `pairmill explain PAIR_ID` shows what it answered"
+                f"the judge rated none of the {asked:,} pairs: they are flagged unscored;"
+                " `pairmill explain PAIR_ID` shows what it answered"
             )
         if self._unscored >= _MANY_UNSCORED * asked:
             return f"the judge left {self._unscored:,} of {asked:,} pairs unscored"

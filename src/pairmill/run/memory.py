@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 __all__ = ["RunMemory"]
 
+_CREATE = "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
 _GET = "SELECT value FROM kept WHERE name = ?"
 
 
 class RunMemory:
     """Key-value store in a file of the run folder, in constant memory.
 
-    A value survives the process, but not a power cut: then it is computed again.
+    A value survives the process, but not a power cut or a damaged file: then it is computed again.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            self._database = sqlite3.connect(
-                path.absolute(), isolation_level=None
-            )  # a relative name may look like a URI
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"
-            )
-        except sqlite3.Error as error:
+            try:
+                self._database = _open(path)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:  # its bytes are not what SQLite wrote
+                path.unlink()
+                self._database = _open(path)
+        except (sqlite3.Error, OSError) as error:
             raise StorageError(f"cannot open {path}: {error}") from None
 
     def __enter__(self) -> Self:
@@ -53,3 +54,15 @@ class RunMemory:
             self._database.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (name, value))
         except sqlite3.Error as error:
             raise StorageError(f"cannot keep a value: {error}") from None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    opened = sqlite3.connect(path.absolute(), isolation_level=None)  # a name may look like a URI
+    try:
+        opened.execute("PRAGMA synchronous = OFF")
+        opened.execute(_CREATE)
+        opened.execute(_GET, ("",)).fetchone()
+    except BaseException:
+        opened.close()
+        raise
+    return opened

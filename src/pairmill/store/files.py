@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Protocol
 
-from pairmill.errors import StorageError
+from pairmill.errors import EXIT_FAILED, EXIT_RESUMABLE, StorageError
 
 __all__ = [
     "DISK",
@@ -39,7 +39,13 @@ _PLAIN = {
     errno.ENOENT: "the folder has vanished",
     errno.ESTALE: "the folder has vanished",
     errno.EFBIG: "the file is larger than this system allows",
+    errno.EISDIR: "a folder stands where the file should be; move it away",
+    errno.ENOTDIR: "a file stands where a folder should be; move it away",
+    errno.ELOOP: "a symbolic link stands where the file should be; put a file in its place",
+    errno.ENAMETOOLONG: "the name is too long for this file system",
 }
+_LASTING = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""What the next start would meet again, since somebody must mend it first."""
 
 _NETWORK_TYPES = re.compile(
     r"(nfs\d?|cifs|smb\d?|smbfs|afs|9p|ceph|lustre|gpfs|beegfs|ocfs2|glusterfs|fuse\..+)\Z"
@@ -130,7 +136,8 @@ def refusal(error: OSError, path: Path) -> StorageError:
     """Say in one plain line what the disk refused; never the library's own repr."""
     code = error.errno or 0
     reason = _PLAIN.get(code) or (os.strerror(code) if code else "the write failed")
-    return StorageError(f"{path}: {reason}", transient=code in _TRANSIENT)
+    exit_code = EXIT_FAILED if code in _LASTING else EXIT_RESUMABLE
+    return StorageError(f"{path}: {reason}", transient=code in _TRANSIENT, exit_code=exit_code)
 
 
 def write_all(files: Files, fd: int, data: bytes) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pairmill.store.entries import ShardRecord
     from pairmill.store.paths import FolderPaths
 
-__all__ = ["Row", "count_of", "read_last_rows", "read_lines", "read_rows", "tokens_of"]
+__all__ = ["Row", "count_of", "is_row", "read_last_rows", "read_lines", "read_rows", "tokens_of"]
 
 Row = dict[str, Any]
 
@@ -97,6 +97,11 @@ def read_last_rows(path: Path, most: int, longest_bytes: int = 2**18) -> list[Ro
         raise FolderError(str(refusal(error, path))) from None
     whole = lines[1:] if start else lines
     return [row for line in whole[: -most - 2 : -1] if (row := _row(line)) is not None][:most]
+
+
+def is_row(line: bytes) -> bool:
+    """Return whether a line, newline included, is a row."""
+    return _row(line) is not None
 
 
 def _row(line: bytes) -> Row | None:

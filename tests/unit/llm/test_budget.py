@@ -173,6 +173,21 @@ def test_more_from_a_cache_than_was_ever_sent_is_doubted_and_not_denied() -> Non
     assert (charge.doubt_tokens, charge.doubt_picodollars) == (0, 100 * (150_000 - 75_000))
 
 
+def test_a_doubt_that_makes_nothing_dearer_costs_nothing() -> None:
+    """Where a cache gives no rebate, it does not matter what came from it."""
+    charge = charge_answer(
+        Usage(1000, 100, cached_tokens=1000),
+        Price(150_000, 150_000, 600_000),
+        chars=(4000, 400),
+        least=(666, 66),
+        chars_per_token=4.0,
+        worst=lambda: (4100, 500),
+        at=0.0,
+        most_cached=900,
+    )
+    assert (charge.doubt_tokens, charge.doubt_picodollars) == (0, 0)
+
+
 def test_an_empty_reply_costs_what_it_says_and_at_worst_all_that_it_might() -> None:
     assert is_answer(ProviderError(Kind.BADOUT, "empty"))
     assert not is_answer(ProviderError(Kind.TIMEOUT, "late", maybe_paid=True))
@@ -218,6 +233,16 @@ def test_after_an_answer_that_was_too_long_the_next_ones_are_reserved_as_long() 
     assert after is not None
     assert after.max_tokens == 30_000
     assert after.prompt_tokens == 1800
+
+
+def test_what_a_server_reads_beyond_the_worst_grows_with_each_that_shows_more() -> None:
+    """Counted from what was sent, however much was added to it already."""
+    budget = _budget(Caps(tokens=10**6))
+    for read, reserved in ((1800, 1000), (2000, 1800), (1500, 2000), (1000, 2000)):
+        held = budget.try_reserve(1000, 500, None)
+        assert held is not None
+        assert held.prompt_tokens == reserved
+        budget.settle(held, CallOutcome.ANSWERED, PricedUsage(Usage(read, 500), None))
 
 
 def test_an_answer_that_was_cut_at_the_limit_kept_to_it() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -270,11 +272,38 @@ def test_a_key_that_is_a_word_blanks_no_hint() -> None:
         KEY.replace("/", "\\/"),
         json.dumps(json.dumps("\u2060".join(KEY)))[3:-3],
         KEY[:9] + "".join(f"\\\\u{ord(char):04x}" for char in KEY[9:]),
+        quote(KEY, safe=""),
+        "".join(f"%{ord(char):02x}" for char in KEY),
+        "".join(f"%{ord(char):02X}" for char in KEY.swapcase()),
+        "".join(f"%2525{ord(char):02X}" for char in KEY),
+        "".join(f"\\x{ord(char):02x}" for char in KEY),
+        "".join(f"&#{ord(char)};" for char in KEY),
+        "".join(f"&#x{ord(char):04X};" for char in KEY),
+        KEY.encode().hex(),
+        KEY.encode().hex().upper(),
+        *(base64.b64encode(part + KEY.encode()).decode() for part in (b"", b":", b"a:")),
+        base64.urlsafe_b64encode(KEY.encode()).decode().rstrip("="),
     ],
 )
 def test_a_secret_is_found_however_it_is_spelt(spelt: str) -> None:
     for before, after in (("a ", " b"), ("ü", "\u4e2d"), ('{"x": "', '"}')):
         assert hide(f"{before}{spelt}{after}", [KEY]) == f"{before}***{after}"
+
+
+def test_a_secret_within_other_base64_is_found_wherever_it_begins() -> None:
+    """As in ``Basic``, or a body that was logged: nothing of it is left to be read."""
+    cores = [base64.b64encode(bytes(n) + KEY.encode()).decode()[4:-4] for n in range(3)]
+    cores += [core.translate(str.maketrans("+/", "-_")) for core in cores]
+    parts = {core[at : at + 5] for core in cores for at in range(len(core) - 4)}
+    for before in range(7):
+        for after in range(4):
+            whole = b"u" * before + KEY.encode() + b"v" * after
+            for encode in (base64.b64encode, base64.urlsafe_b64encode):
+                text = f"got {encode(whole).decode()} there"
+                assert any(part in text for part in parts)
+                found = hide(text, [KEY])
+                assert "***" in found
+                assert not any(part in found for part in parts)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])

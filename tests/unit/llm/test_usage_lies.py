@@ -73,39 +73,39 @@ def _share(share: float) -> Callable[[Bill, int], Said]:
 
 
 LIES = {
-    "the truth": Lie(_share(1.0)),
+    "correctly": Lie(_share(1.0)),
     "no `usage`": Lie(lambda *_: None),
     "zeros": Lie(_share(0.0)),
     "1 and 0": Lie(lambda *_: {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}),
-    "no numbers": Lie(lambda *_: {"prompt_tokens": "7", "completion_tokens": [3]}),
-    "less than nothing": Lie(_share(-1.0)),
-    "the prompt alone": Lie(_only("prompt_tokens")),
-    "the answer alone": Lie(_only("completion_tokens")),
+    "values that are not numbers": Lie(lambda *_: {"prompt_tokens": "7", "completion_tokens": [3]}),
+    "negative numbers": Lie(_share(-1.0)),
+    "only the prompt": Lie(_only("prompt_tokens")),
+    "only the answer": Lie(_only("completion_tokens")),
     "a tenth": Lie(_share(0.1)),
     "half": Lie(_share(0.5)),
-    "half, every second time": Lie(lambda bill, turn: bill.usage(0.5 + 0.5 * (turn % 2))),
+    "half, in every second reply": Lie(lambda bill, turn: bill.usage(0.5 + 0.5 * (turn % 2))),
     "nine tenths": Lie(_share(0.9)),
     "half, in Chinese or Japanese": Lie(_share(0.5), CHINESE * 40, 1.3),
     "half, in Thai": Lie(_share(0.5), THAI * 20, 2.4),
-    "all of it from a cache": Lie(
+    "everything as cached": Lie(
         lambda bill, _: bill.usage(prompt_tokens_details={"cached_tokens": bill.prompt})
     ),
-    "thoughts in the sum alone": Lie(
+    "thinking only in the total": Lie(
         lambda bill, _: bill.usage(total_tokens=sum(bill)), hidden=300
     ),
-    "thoughts nowhere: 300 tokens, beside an answer of 280": Lie(_share(1.0), hidden=300),
+    "thinking not at all: 300 tokens, beside an answer of 280": Lie(_share(1.0), hidden=300),
 }
 TOLD = {
-    "1 and 0", "the prompt alone", "the answer alone", "a tenth", "half", "half, every second time",
-    "half, in Thai",
+    "1 and 0", "only the prompt", "only the answer", "a tenth", "half",
+    "half, in every second reply", "half, in Thai",
 }  # fmt: skip
 
 
 def _documented() -> dict[str, float]:
     """Lie to the factor by which the cap may be passed, as the table says."""
     text = DOCS.read_text("utf-8").partition("## Servers that count wrongly")[2]
-    lines = re.findall(r"^\| ([^|]+) \| [^|]+ \| (not|[\d.]+ x) \|$", text, re.MULTILINE)
-    return {name: 1.0 if bound == "not" else float(bound[:-2]) for name, bound in lines}
+    lines = re.findall(r"^\| ([^|]+) \| [^|]+ \| (no|[\d.]+ x) \|$", text, re.MULTILINE)
+    return {name: 1.0 if bound == "no" else float(bound[:-2]) for name, bound in lines}
 
 
 def test_the_table_names_each_lie() -> None:

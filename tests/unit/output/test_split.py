@@ -29,6 +29,8 @@ def test_all_in_one_split() -> None:
 def test_another_seed_is_another_assignment() -> None:
     names = [str(number) for number in range(200)]
     one, other = (Splitter(Shares(50, 0, 50), seed) for seed in (1, 2))
+    plain, zero = Splitter(Shares(50, 0, 50)), Splitter(Shares(50, 0, 50), 0)
+    assert all(plain.split_of(name) == zero.split_of(name) for name in map(str, range(100)))
     assert [one.split_of(name) for name in names] != [other.split_of(name) for name in names]
 
 

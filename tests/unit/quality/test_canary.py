@@ -116,6 +116,19 @@ def test_a_model_that_repeats_itself_is_stopped() -> None:
     assert "repeat an earlier one" in window.problem
 
 
+@pytest.mark.parametrize(("times", "is_problem"), [(2, False), (3, True)])
+def test_half_of_the_instructions_may_repeat_others_and_no_more(
+    times: int, *, is_problem: bool
+) -> None:
+    canary = Watcher(limits=CanaryLimits(first_chunks=20))
+    windows = []
+    for example in make_examples(20, 3):
+        pair = prepare_pair(*follows(random.Random(3), example))
+        windows.append(canary.watch(prepare_chunk(example.source.text), [pair] * times))
+    (window,) = [window for window in windows if window]
+    assert (window.problem is not None) == is_problem
+
+
 def states(rng: random.Random, example: Example) -> tuple[str, str]:
     return "", example.answer
 

@@ -178,3 +178,40 @@ def test_the_table_of_the_docs_says_what_the_table_of_the_code_does() -> None:
         assert told[check][0] == languages, check
     for check, languages in NOT_IN.items():
         assert told[check][1] == languages, check
+
+
+UNNAMED = {  # languages in Latin letters that the model cannot name; Universal Declaration, art. 1
+    "Swahili": "Watu wote wamezaliwa huru, hadhi na haki zao ni sawa. Wote wamejaliwa akili na dhamiri, hivyo yapasa watendeane kindugu. Kila mtu anastahili kuwa na haki zote na uhuru wote ambao umeelezwa katika Taarifa hii.",
+    "Hausa": "Su dai yan-adam, ana haifuwarsu ne duka yantattu, kuma kowannensu na da mutunci da hakkoki daidai da na kowa. Suna da hankali da tunani, saboda haka duk abin da za su aikata wa juna, ya kamata su yi shi a cikin yan-uwanci.",
+    "Yoruba": "Gbogbo eniyan ni a bi ni ominira; iyi ati eto kookan si dogba. Won ni ebun ti laakaye ati ti eri-okan, o si ye ki won o maa huwa si ara won gege bi omo iya.",
+    "Haitian": "Tout moun fet lib, egal ego pou diyite kou wa dwa. Nou gen la rezon ak la konsyans epi nou fet pou nou aji youn ak lot ak yon lespri fratenite.",
+    "Maori": "Ko te katoa o nga tangata i te whanaungatanga mai e watea ana i nga here katoa; e tauriterite ana hoki nga mana me nga tika. E whakawhiwhia ana hoki ki a ratou te ngakau whai whakaaro me te hinengaro mohio ki te tika me te he.",
+    "Somali": "Aadanaha dhammaantiis wuxuu dhashaa isagoo xor ah kana siman xagga sharafta iyo xuquuqada Waxaa Alle siiyay aqoon iyo damiir, waana in qof la arkaa qofka kale ula dhaqmo si walaaltinimo ah.",
+}
+ENGLISH_ALL_THE_SAME = {
+    "names": "Aaron, Abel, Bertha, Boris, Carla, Cedric, Dorothy, Edgar, Felix, Gisela, Hugo, Irene, Jonas, Karin, Lukas, Maria, Nikolaus, Otto, Petra, Quentin, Rosa, Stefan, Tanja, Ursula, Viktor, Walter, Xaver, Yvonne, Zoe, Zora",
+    "table": "Copper 63.5 Hallstein kettle red; Iron 55.8 Brunn anvil grey; Zinc 65.4 Ostrava roof blue; Tin 118.7 Cornwall can white; Lead 207.2 Derby pipe dull; Nickel 58.7 Sudbury coin bright; Cobalt 58.9 Kolwezi magnet blue",
+    "code": "```\nfor kettle in kettles:\n    kettle.heat(to=61)\n```\n" * 8,
+    "verse": "Season of mists and mellow fruitfulness, Close bosom-friend of the maturing sun; Conspiring with him how to load and bless With fruit the vines that round the thatch-eves run",
+}
+
+
+@pytest.mark.parametrize("claimed", [None, "en"])
+@pytest.mark.parametrize("language", UNNAMED)
+def test_a_language_that_cannot_be_named_is_not_taken_for_english(
+    language: str, claimed: str | None
+) -> None:
+    chunk = prepare_chunk(UNNAMED[language] * 3, language=claimed)
+    assert chunk.language == UNDETERMINED
+    assert not applies("language", chunk.language)
+
+
+@pytest.mark.parametrize("kind", ENGLISH_ALL_THE_SAME)
+def test_english_that_is_no_prose_is_not_taken_for_an_unknown_language(kind: str) -> None:
+    assert prepare_chunk(ENGLISH_ALL_THE_SAME[kind]).language in {"en", None}
+    assert prepare_chunk(ENGLISH_ALL_THE_SAME[kind], language="en").language == "en"
+
+
+def test_a_page_that_names_its_rare_language_keeps_it() -> None:
+    chunk = prepare_chunk(UNNAMED["Swahili"], language="sw")
+    assert chunk.language == "sw"

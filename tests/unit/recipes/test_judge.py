@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from pydantic import ValidationError
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
-from pairmill.events import PairJudged
+from pairmill.events import Notice, PairJudged
 from pairmill.recipes.answers import AnswerModel, json_schema
 from pairmill.recipes.judge import Judge, Rating, Ratings, make_judge
+from pairmill.recipes.patience import MOST_MISSED
 from pairmill.recipes.planted_faults import (
     ENOUGH,
     FAULTS,
@@ -283,3 +284,27 @@ async def test_without_trials_nothing_is_planted() -> None:
 
 async def test_no_pairs_cost_nothing() -> None:
     assert await judge().rate([], Chunk("c", "t", "d", 0, 1, "s"), ScriptedAsk([])) == []
+
+
+async def test_a_judge_that_never_answers_is_not_paid_to_the_end() -> None:
+    ask, silent = ScriptedAsk(["I cannot rate that."] * 200), judge(judge_trust=1.0)
+    rated = []
+    for number in range(2 * MOST_MISSED):
+        rated += await silent.rate(PAIRS, make_chunk(f"{number} {KETTLES}"), ask)
+    assert len(ask.prompts) == MOST_MISSED
+    assert [pair.flags for pair in rated] == [("unscored",)] * len(PAIRS) * 2 * MOST_MISSED
+    assert [event.scores for event in ask.told if isinstance(event, PairJudged)] == [None] * len(
+        rated
+    )
+    (notice,) = (event.text for event in ask.told if isinstance(event, Notice))
+    assert "the judge gave no usable answer to 20 questions in a row" in notice
+
+
+async def test_a_judge_that_answers_now_and_then_is_asked_on() -> None:
+    nonsense = ["I cannot rate that."] * (MOST_MISSED - 1)
+    good = ratings(rating(1), rating(2), rating(3))
+    ask, careless = ScriptedAsk([*nonsense, good, *nonsense, good]), judge()
+    for number in range(2 * MOST_MISSED):
+        await careless.rate(PAIRS, make_chunk(f"{number} {KETTLES}"), ask)
+    assert len(ask.prompts) == 2 * MOST_MISSED
+    assert not any(isinstance(event, Notice) for event in ask.told)

@@ -213,6 +213,13 @@ async def test_a_repair_that_repeats_itself_ends_early() -> None:
         await _ask(*script, max_attempts=9)
 
 
+async def test_a_repair_that_returns_its_input_is_not_asked_once_more() -> None:
+    broken = _reply(_pair(1, answer=""))
+    with pytest.raises(RejectedError) as caught:
+        await _ask(broken, broken, _reply(_pair(1)), max_attempts=9)
+    assert caught.value.raw == broken
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "reason"),
     [

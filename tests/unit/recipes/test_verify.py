@@ -8,9 +8,10 @@ import orjson
 import pytest
 from tests.support.asks import COPPER, KETTLES, LAW, ScriptedAsk, make_chunk, reply, settings
 
-from pairmill.events import PairVerified, SentenceTried
+from pairmill.events import Notice, PairVerified, SentenceTried
 from pairmill.quality.trust import parse_figures, verdicts
 from pairmill.recipes.answers import AnswerModel
+from pairmill.recipes.patience import MOST_MISSED
 from pairmill.recipes.planted_faults import ENOUGH, SENTENCE_FAULTS
 from pairmill.recipes.prompts import CLOSE, OPEN
 from pairmill.recipes.registry import make_recipe
@@ -364,3 +365,17 @@ async def test_a_quotation_with_personal_data_is_kept_with_placeholders() -> Non
     assert kept.verification is not None
     assert all("hans.meier" not in each for each in kept.verification.quotes)
     assert "[EMAIL]" in kept.verification.quotes[0]
+
+
+@pytest.mark.parametrize("said", [None, ("supported", "words that stand nowhere in the text")])
+async def test_a_verifier_without_a_verdict_that_counts_is_not_paid_to_the_end(
+    said: tuple[str, str] | None,
+) -> None:
+    ask, silent = ScriptedVerifier(lambda _passage, _sentence: said), verifier(verify_trust=1.0)
+    for number in range(2 * MOST_MISSED):
+        kept = await silent.verify(PAIRS, make_chunk(f"{number} {KETTLES}"), ask)
+        assert [pair.flags for pair in kept] == [("unverified",)] * len(PAIRS)
+    assert len(ask.prompts) == MOST_MISSED
+    assert outcomes(ask) == ["unverified"] * 2 * MOST_MISSED * len(PAIRS)
+    (notice,) = (event.text for event in ask.told if isinstance(event, Notice))
+    assert "the verifier gave no usable answer to 20 questions" in notice

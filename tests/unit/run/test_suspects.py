@@ -319,3 +319,40 @@ def test_what_was_asked_often_waits_for_the_end_of_the_input(it: Setting) -> Non
     it.well = True
     assert it.take() is work
     assert it.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "answers", "most"), [(0, 50, 1), (1, 20, 3), (10, 10, 15), (600, 0, 30)]
+)
+def test_the_more_others_fail_likewise_the_more_often_a_chunk_is_asked(
+    it: Setting, others: int, answers: int, most: int
+) -> None:
+    """Until so many failures in a row are no chance any more, or there are thirty."""
+    for _ in range(answers):
+        it.answer()
+    for number in range(others):
+        it.fail(it.work(f"{number}"), Kind.REFUSED)
+    work, asked = it.work("a"), 0
+    while it.fail(work, Kind.REFUSED):
+        asked += 1
+    assert asked == most
+
+
+def test_what_one_chunk_meets_again_and_again_counts_six_times(it: Setting) -> None:
+    """What no server ever answers makes no noise of all others' failures."""
+    for _ in range(20):
+        it.answer()
+    for _ in range(50):
+        it.fail(it.work("always"), Kind.CONFIG)
+    work, asked = it.work("a"), 0
+    while it.fail(work, Kind.CONFIG):
+        asked += 1
+    assert asked == 7
+
+
+def test_a_single_answer_of_this_start_speaks_for_the_server(it: Setting) -> None:
+    it.answer()
+    it.now += 1
+    it.hold("a", Kind.TIMEOUT)
+    assert not it.conclude(has_pairs=False).is_requested
+    assert it.written == ["a"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pairmill.errors import StorageError
+from pairmill.errors import EXIT_FAILED, EXIT_RESUMABLE, StorageError
 from pairmill.store.files import (
     DISK,
     Disk,
@@ -84,10 +84,25 @@ def test_only_a_lack_of_room_is_worth_waiting_for(
     assert refusal(OSError(code, ""), tmp_path).transient is transient
 
 
+@pytest.mark.parametrize("code", [errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG])
+def test_what_the_next_start_would_meet_again_is_no_resumable_end(
+    tmp_path: Path, code: int
+) -> None:
+    assert refusal(OSError(code, ""), tmp_path).exit_code == EXIT_FAILED
+    assert refusal(OSError(errno.EIO, ""), tmp_path).exit_code == EXIT_RESUMABLE
+
+
+def test_a_folder_where_a_file_should_be_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(StorageError, match="a folder stands where the file should be; move it"):
+        atomic_write(tmp_path / "file", b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
 def test_an_unknown_refusal_is_named_as_the_system_names_it(tmp_path: Path) -> None:
     assert (
-        str(refusal(OSError(errno.ELOOP, ""), tmp_path))
-        == f"{tmp_path}: {os.strerror(errno.ELOOP)}"
+        str(refusal(OSError(errno.ENOLCK, ""), tmp_path))
+        == f"{tmp_path}: {os.strerror(errno.ENOLCK)}"
     )
     assert str(refusal(OSError(), tmp_path)) == f"{tmp_path}: the write failed"
 

@@ -56,6 +56,7 @@ class Gate:
         control: Pause, pace and epoch.
         in_flight: Leases that are out.
         closed: Why nobody is admitted any more; None while calls are.
+        waited_s: How long calls waited here before they were admitted, all of them together.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Gate:
         self._call_s = 1.0
         self._answers = 0
         self._hinted_at = -math.inf
+        self.waited_s = 0.0
         self._share_until = math.inf
         self._whole_width = self._width.limit
 
@@ -116,7 +118,7 @@ class Gate:
         if self._line.join(waiter):  # a new head: set its timer
             self._pump(now)
         try:
-            return await future
+            lease = await future
         except asyncio.CancelledError:
             if future.cancelled():
                 self._line.leave(waiter)
@@ -124,6 +126,8 @@ class Gate:
             elif future.exception() is None:
                 future.result().give_back()
             raise
+        self.waited_s += lease.admitted_at - now
+        return lease
 
     def admit_now(self, cost: Cost) -> Lease | None:
         """Return a lease for a call, if nobody waits and it need not wait."""
@@ -222,6 +226,7 @@ class Gate:
             paused_s=hold_s,
             cause=cause if hold_s else "",
             requests_per_s=self._quota.requests_per_s,
+            waited_s=self.waited_s,
         )
 
     def _allowed(self, now: float) -> int:

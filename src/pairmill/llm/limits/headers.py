@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "LIMIT_HEADERS",
     "LONGEST_S",
     "HeaderDialect",
     "HeaderReading",
@@ -42,6 +43,16 @@ _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e
 _LONGEST_TEXT = 64
 _SPENT = 0.02  # of a limit
 _MOST = 1e15  # a larger limit is none
+
+
+LIMIT_HEADERS = (
+    "x-ratelimit",
+    "ratelimit",
+    "anthropic-ratelimit",
+    "retry-after",
+    "x-should-retry",
+)
+"""Prefixes of the names of rate-limit headers, in lower case; all other headers are dropped."""
 
 
 class Unit(IntEnum):

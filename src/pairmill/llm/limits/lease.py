@@ -33,6 +33,7 @@ class Snapshot:
         paused_s: Seconds that nothing will go; 0 while calls go, inf while a probe is out.
         cause: Why; "" while calls go.
         requests_per_s: The rate in force; None where none is known.
+        waited_s: How long calls waited for their turn, all of them together.
     """
 
     in_flight: int
@@ -43,6 +44,7 @@ class Snapshot:
     paused_s: float
     cause: str
     requests_per_s: float | None
+    waited_s: float = 0.0
 
 
 class LeaseIssuer(Protocol):

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 
 from pairmill.errors import ConfigError
+from pairmill.llm.providers.network_environment import NO_PROXY
 
 __all__ = ["make_client"]
 
@@ -41,7 +42,4 @@ def make_client(
             " needs: pip install 'pairmill[socks]'"
         ) from None
     except (ValueError, httpx2.InvalidURL):
-        raise ConfigError(
-            "the environment names a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) that is not an"
-            " address such as http://host:3128"
-        ) from None
+        raise ConfigError(NO_PROXY) from None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 import httptools
 from msgspec import Struct
 
-from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success, limit_headers
+from pairmill.llm.limits.headers import LIMIT_HEADERS
+from pairmill.llm.providers.replies import body_limit, is_success, limit_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

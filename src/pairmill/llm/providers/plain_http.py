@@ -211,8 +211,6 @@ async def _open(loop: asyncio.AbstractEventLoop, host: str, port: int) -> PlainC
 
 def _unpacked(reply: WireReply) -> bytes:
     """Return the body, decompressed if it was compressed unasked, as far as it is read."""
-    if not reply.packing:
-        return reply.body
     try:
         packing = reply.packing.decode("latin-1")
         return unpack(reply.body, packing, body_limit(reply.status) + 1)

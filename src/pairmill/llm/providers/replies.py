@@ -11,6 +11,7 @@ import orjson
 from msgspec.structs import replace
 
 from pairmill.llm.classify import classify, classify_empty
+from pairmill.llm.limits.headers import LIMIT_HEADERS
 from pairmill.llm.masking import hide
 from pairmill.llm.providers.dialect import read_refusal
 from pairmill.llm.providers.streams import read_stream
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BODY_LIMIT_BYTES",
     "ERROR_LIMIT_BYTES",
-    "LIMIT_HEADERS",
     "body_limit",
     "clean_text",
     "decode",
@@ -37,15 +37,6 @@ BODY_LIMIT_BYTES = 32 * 2**20
 
 ERROR_LIMIT_BYTES = 2**18
 """Maximum bytes of a failure's body that are read."""
-
-LIMIT_HEADERS = (
-    "x-ratelimit",
-    "ratelimit",
-    "anthropic-ratelimit",
-    "retry-after",
-    "x-should-retry",
-)
-"""Prefixes of the names of rate-limit headers, in lower case."""
 
 _HEADER_LIMIT = 64
 _VALUE_LIMIT = 200

@@ -25,8 +25,9 @@ from pyreqwest.exceptions import (
 from pyreqwest.http import Url
 
 from pairmill.errors import ProviderError
+from pairmill.llm.limits.headers import LIMIT_HEADERS
 from pairmill.llm.providers import failures
-from pairmill.llm.providers.replies import LIMIT_HEADERS, body_limit, is_success, limit_headers
+from pairmill.llm.providers.replies import body_limit, is_success, limit_headers
 from pairmill.llm.providers.transport import RawReply
 from pairmill.llm.providers.unpack import unpack
 
@@ -110,13 +111,12 @@ class ReqwestTransport:
                 return RawReply(status, headers, b"")  # the status says enough
             _raise(error)
         body = found.to_bytes() if found is not None else b""
-        if packing:
-            try:
-                body = unpack(body, packing, body_limit(status) + 1)
-            except ProviderError:
-                if is_success(status):
-                    raise
-                body = b""  # the status says enough
+        try:
+            body = unpack(body, packing, body_limit(status) + 1)
+        except ProviderError:
+            if is_success(status):
+                raise
+            body = b""  # the status says enough
         return RawReply(status, headers, body)
 
     def set_header(self, name: str, value: str) -> None:

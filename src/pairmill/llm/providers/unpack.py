@@ -19,10 +19,16 @@ __all__ = ["unpack"]
 
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15  # zlib's numbers of the formats
 _MOST_LAYERS = 3
+_GZIP = b"\x1f\x8b\x08"
+_MAGIC = {_GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_JSON = (b"{", b"[")
 
 
 def unpack(body: bytes, packing: str, limit: int) -> bytes:
     """Decompress a body, up to ``limit`` bytes.
+
+    JSON under a name that is no encoding (``none``, ``utf-8``) is read as it is, and a body that
+    begins as gzip or zstd do is decompressed where a proxy has taken the header away.
 
     Args:
         body: Body as received.
@@ -33,16 +39,19 @@ def unpack(body: bytes, packing: str, limit: int) -> bytes:
         ProviderError: It is broken (``badout``), or its encoding is not supported (``config``:
             it will be the same the next time).
     """
-    layers = [name for name in packing.lower().replace(" ", "").split(",") if name]
+    if not packing:
+        packing = next((name for magic, name in _MAGIC.items() if body.startswith(magic)), "")
+        if not packing:
+            return body
+    layers = [name for part in packing.lower().split(",") if (name := part.strip())]
     if len(layers) > _MOST_LAYERS:
         failures.raise_unknown_encoding(packing)
     for name in reversed(layers):
-        if name == "identity":
-            continue
         reader = _READERS.get(name)
-        if reader is None:
+        if reader is not None:
+            body = reader(body, limit)
+        elif name != "identity" and not body.lstrip().startswith(_JSON):
             failures.raise_unknown_encoding(name)
-        body = reader(body, limit)
     return body
 
 
@@ -59,8 +68,14 @@ def _deflate(body: bytes, limit: int) -> bytes:
 
 
 def _inflate(body: bytes, limit: int, bits: int) -> bytes:
+    unpacked = b""
     try:
-        return zlib.decompressobj(bits).decompress(body, limit)
+        while True:
+            part = zlib.decompressobj(bits)
+            unpacked += part.decompress(body, limit - len(unpacked))
+            body = part.unused_data  # gzip may consist of several members
+            if not body.startswith(_GZIP) or len(unpacked) >= limit:
+                return unpacked
     except zlib.error:
         failures.raise_bad_encoding()
 
@@ -79,10 +94,16 @@ def _zstd(body: bytes, limit: int) -> bytes:
     library: Any = _find("zstd", "compression.zstd", "backports.zstd", "zstandard")
     try:
         if hasattr(library, "ZstdCompressionDict"):  # the package zstandard
-            return bytes(library.ZstdDecompressor().stream_reader(body).read(limit))
-        return bytes(library.ZstdDecompressor().decompress(body, limit))
+            whole = library.ZstdDecompressor().stream_reader(body, read_across_frames=True)
+            return bytes(whole.read(limit))
+        unpacked = b""
+        while body and len(unpacked) < limit:  # one frame after the other
+            frame = library.ZstdDecompressor()
+            unpacked += frame.decompress(body, limit - len(unpacked))
+            body = frame.unused_data
     except library.ZstdError:
         failures.raise_bad_encoding()
+    return unpacked
 
 
 def _find(name: str, *modules: str) -> ModuleType:

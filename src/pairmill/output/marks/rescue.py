@@ -13,7 +13,7 @@ import orjson
 from pairmill.output.marks.overlay import NO_MARKS, RESCUED, reject_key
 from pairmill.output.record import Place, Record
 from pairmill.output.rows import complete_lines, is_row, parse, published_shards
-from pairmill.store.rows import ROW_FEATURES
+from pairmill.store.rows import REJECTED_FIELDS, ROW_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["rescued_records", "rescued_rows", "row_of_reject"]
 
-_SHARED = (
-    "chunk_id", "document_id", "source", "title", "url", "license", "recipe", "prompt_version",
-    "model", "attempts", "prompt_tokens", "completion_tokens", "created",
-)  # fmt: skip
+_SHARED = ROW_FEATURES.keys() & set(REJECTED_FIELDS) - {"id", "grounding", "support"}
 _TASKS = frozenset({"pair", "conversation", "text", "question"})
 
 

@@ -27,6 +27,7 @@ from pairmill.quality.language import (
     identify,
     is_confirmed,
     is_strange_script,
+    is_unnamed,
 )
 from pairmill.quality.privacy import find_personal
 from pairmill.quality.support import support
@@ -274,7 +275,9 @@ class _Inspector:
     def _spoken(self, text: Prepared) -> str | None:
         if self.usual and is_confirmed(text.vocabulary, self.usual):
             return self.usual
-        return UNDETERMINED if is_strange_script(text.text) else identify(text.text)
+        if is_strange_script(text.text):
+            return UNDETERMINED
+        return identify(text.text) or (UNDETERMINED if is_unnamed(text) else None)
 
     def _language_of(self, pair: PreparedPair) -> str | None:
         return self._spoken(pair.answer) or self._spoken(pair.instruction) or self.usual
@@ -336,7 +339,7 @@ class _Inspector:
         """Record whether a check applies, and its finding; return True if it found anything."""
         language = case.chunk.language
         if not applies(name, language):
-            named = "a script that is not known" if language == UNDETERMINED else str(language)
+            named = "a language that is not known" if language == UNDETERMINED else str(language)
             self._foreign[key][named] += 1
             return False
         self._checked[key].add(self._number)

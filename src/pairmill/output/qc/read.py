@@ -150,6 +150,9 @@ def _notes(
     choices = sum(row.is_choice for row in rows)
     if choices:
         yield f"of {choices:,} preferences the chosen answer is judged, the rejected one is not"
+    thoughts = sum(row.has_thought for row in rows)
+    if thoughts:
+        yield f"the thoughts before the replies of {thoughts:,} records were not judged"
     for name, count in sorted(unread.items()):
         if count >= _MANY * len(rows):
             yield f"field '{name}' was not read"

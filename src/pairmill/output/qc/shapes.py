@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["SPLITS", "Fields", "PairRow", "read_record", "to_pair", "unread_fields"]
 
 _ASKED = (
-    "instruction", "question", "prompt", "query", "problem", "user", "human", "input", "inputs",
+    "instruction", "question", "prompt", "query", "problem", "user", "human",
+    "inputs_pretokenized", "input", "inputs",
 )  # fmt: skip
 _SAID = (
-    "answer", "output", "response", "completion", "chosen", "assistant", "reply", "targets",
-    "target", "solution", "best_answer",
+    "answer", "output", "response", "completion", "chosen", "assistant", "reply",
+    "targets_pretokenized", "targets", "target", "solution", "best_answer",
 )  # fmt: skip
 _PASSAGES = ("context", "passage", "article", "document", "background", "knowledge", "reference")
 _SYSTEMS = (
@@ -37,6 +38,8 @@ _TURNS = (
     "messages", "conversations", "conversation", "dialog", "dialogue", "turns", "contents",
     "items", "chat",
 )  # fmt: skip
+_ASKS = ("human", "user", "input", "question", "prompt", "instruction")  # of a two-sided turn
+_SAYS = ("assistant", "gpt", "bot", "output", "answer", "response")
 _TOOLS = ("tools", "functions", "function", "tool_definitions")
 _USERS = frozenset({"user", "human", "prompter", "instruction", "customer", "client"})
 _MODELS = frozenset({"assistant", "gpt", "model", "bot", "chatgpt", "ai", "agent", "chosen"})
@@ -53,7 +56,7 @@ SPLITS = {
 
 # Where one side's turn begins in a transcript; the first group is the user, the second the model.
 _TRANSCRIPTS = (
-    re.compile(r"(?:^|\n)\s*(?:### )?(Human|User):|(?:^|\n)\s*(?:### )?(Assistant|AI|Bot):"),
+    re.compile(r"(?:(?:^|\n)\s*|### )(Human|User):|(?:(?:^|\n)\s*|### )(Assistant|AI|Bot):"),
     re.compile(
         r"<\|(?:im_start\|>|start_header_id\|>)?(user|prompter|human)(?:\|>|<\|end_header_id\|>|\n)"
         r"|<\|(?:im_start\|>|start_header_id\|>)?(assistant|model)(?:\|>|<\|end_header_id\|>|\n)"
@@ -65,6 +68,14 @@ _MARKUP = re.compile(
     r"<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<\|im_start\|>|</?s>|<<SYS>>.*?<</SYS>>",
     re.DOTALL,
 )
+_THOUGHT = re.compile(
+    r"\s*(?:<think(?:ing)?>.*?</think(?:ing)?>"
+    r"|<\|begin_of_thought\|>.*?<\|end_of_thought\|>\s*(?:<\|begin_of_solution\|>)?)\s*",
+    re.DOTALL,
+)
+_SOLVED = re.compile(r"\s*<\|end_of_solution\|>\s*\Z")
+_SCORES = ("fine-grained_score", "overall_score", "score")  # of candidate replies, the first known
+_DEEPEST = 500  # turns of a tree
 _TURN_PAIR = 2
 _LEAST_UNREAD = 40  # characters of a field from which on it is worth saying that nobody read it
 _KNOWN_EXTRAS = frozenset(
@@ -99,6 +110,7 @@ class PairRow:
         material: A text that the instruction works on, as Alpaca's ``input``.
         surroundings: The system message and what tools returned.
         has_tools: Tools are offered or called in it.
+        has_thought: A reply began with a thought, which was left out.
         is_chat: It came as turns.
         is_wanted: False if it is labelled as an answer to avoid.
         is_choice: The answer is the chosen one of several.
@@ -120,6 +132,7 @@ class PairRow:
     material: str = field(default="", compare=False)
     surroundings: str = field(default="", compare=False)
     has_tools: bool = field(default=False, compare=False)
+    has_thought: bool = field(default=False, compare=False)
     is_chat: bool = field(default=False, compare=False)
     is_wanted: bool = field(default=True, compare=False)
     is_choice: bool = field(default=False, compare=False)
@@ -159,6 +172,12 @@ class _Talk:
     surroundings: list[str] = field(default_factory=list)
     asked: str = ""
     has_tools: bool = False
+    thinks: bool = False
+
+    def _without_thought(self, text: str) -> str:
+        bare = without_thought(text)
+        self.thinks = self.thinks or len(bare) < len(text)
+        return bare
 
     def take(self, role: str, text: str, *, is_call: bool) -> None:
         if role in _USERS:
@@ -168,6 +187,7 @@ class _Talk:
             if role in _MODELS and text.strip():
                 self.exchanges.append((self.asked, text))
         elif role in _MODELS:
+            text = self._without_thought(text)
             if self.asked or self.surroundings:
                 self.exchanges.append((self.asked, text))
         elif role in _TOOL_ROLES:
@@ -175,6 +195,12 @@ class _Talk:
             self.surroundings.append(text)
         elif role in _SYSTEM_ROLES:
             self.surroundings.append(text)
+
+
+def without_thought(text: str) -> str:
+    """Return a reply without the thought in front of it; one that does not end stays."""
+    found = _THOUGHT.match(text)
+    return _SOLVED.sub("", text[found.end() :]) if found else text
 
 
 def read_record(record: object, fields: Fields, split: str | None, place: Place) -> PairRow | None:
@@ -211,6 +237,7 @@ def to_pair(record: Mapping[str, Any], fields: Fields, split: str | None) -> Pai
     if fields.instruction or fields.answer:
         return _from_names(record, fields, split)
     turns = next((record[name] for name in _TURNS if _is_turns(record.get(name))), None)
+    turns = turns or _branch(record.get("prompt"))
     is_choice, found = _from_preference(record, turns, split)
     prompt, completion = record.get("prompt"), record.get("completion")
     if not is_choice and _is_turns(prompt) and _is_turns(completion):
@@ -233,6 +260,9 @@ def _from_preference(
     chosen = record.get("chosen")
     if isinstance(chosen, str) and (talk := _transcript(chosen)):
         return True, _last(_from_talk(record, talk, split, is_choice=True))
+    if (best := _best_reply(record)) and isinstance(asked := record.get("instruction"), str):
+        exchange = [{"role": "user", "content": asked}, {"role": "assistant", "content": best}]
+        return True, _last(_from_turns(record, exchange, split))
     wanted, asked = record.get("preferred_output"), record.get("input")
     if isinstance(wanted, list) and isinstance(asked, dict):
         return True, _last(_from_turns(record, [*asked.get("messages", []), *wanted], split))
@@ -259,7 +289,7 @@ def _last(row: PairRow | None) -> PairRow | None:
         instruction=asked,
         answer=said,
         further=(),
-        task="pair",
+        task="conversation" if history else "pair",
         surroundings=around,
         is_choice=True,
     )
@@ -277,6 +307,7 @@ def unread_fields(record: Mapping[str, Any], row: PairRow) -> list[str]:
         and len(value) >= _LEAST_UNREAD
         and " " in value
         and value.strip() not in read
+        and not (row.is_chat and _transcript(value))
     ]
 
 
@@ -292,6 +323,7 @@ def _from_names(record: Mapping[str, Any], fields: Fields, split: str | None) ->
             said = _answers(record["answers"])
     if not asked or said is None:
         return None
+    whole, said = said, said if record.get("chunk_id") else without_thought(said)
     dialog = _transcript(f"{asked}{said}") if _ends_open(asked) else None
     if dialog:
         return _from_talk(record, dialog, split, is_choice="rejected" in record)
@@ -316,6 +348,7 @@ def _from_names(record: Mapping[str, Any], fields: Fields, split: str | None) ->
         material=more,
         surroundings=system,
         has_tools=_offers_tools(record),
+        has_thought=len(said) < len(whole),
         is_wanted=label is not False,
         is_choice="rejected" in record,
         is_found=_has_negatives(record),
@@ -356,10 +389,43 @@ def _from_talk(
         ),
         surroundings="\n".join(filter(None, (_system(record), *talk.surroundings))),
         has_tools=talk.has_tools or _offers_tools(record),
+        has_thought=talk.thinks,
         is_chat=True,
         is_wanted=record.get("label") is not False,
         is_choice=is_choice,
     )
+
+
+def _branch(value: object) -> list[Any] | None:
+    """Return the best-ranked turns of a tree (OASST's), from its root on; None if it is none."""
+    turns: list[Any] = []
+    while isinstance(value, dict) and len(turns) < _DEEPEST:
+        turns.append(value)
+        replies = value.get("replies")
+        given = replies if isinstance(replies, list) else []
+        value = min((one for one in given if isinstance(one, dict)), key=_rank, default=None)
+    return turns if len(turns) > 1 else None
+
+
+def _rank(reply: Mapping[str, Any]) -> float:
+    rank = reply.get("rank")
+    return rank if isinstance(rank, int | float) else float("inf")
+
+
+def _best_reply(record: Mapping[str, Any]) -> str | None:
+    """Return the best-rated of several replies (UltraFeedback's), or None if none is rated."""
+    given = record.get("completions")
+    rated: list[tuple[float, str]] = []
+    for one in given if isinstance(given, list) else ():
+        said = one.get("response") if isinstance(one, dict) else None
+        marks = (
+            [one[name] for name in _SCORES if isinstance(one.get(name), int | float)]
+            if said
+            else []
+        )
+        if isinstance(said, str) and marks:
+            rated.append((marks[0], said))
+    return max(rated, key=lambda one: one[0])[1] if rated else None
 
 
 def _is_turns(value: object) -> bool:
@@ -384,8 +450,8 @@ def _as_turns(value: object) -> list[dict[str, Any]]:
         if _role(entry):
             turns.append(entry)
             continue
-        user = next((entry[name] for name in ("human", "user") if name in entry), None)
-        model = next((entry[name] for name in ("assistant", "gpt", "bot") if name in entry), None)
+        user = next((entry[name] for name in _ASKS if name in entry), None)
+        model = next((entry[name] for name in _SAYS if name in entry), None)
         if user is not None and model is not None:
             turns += [{"role": "user", "content": user}, {"role": "assistant", "content": model}]
     return turns
@@ -468,7 +534,9 @@ def _first(record: Mapping[str, Any], names: Sequence[str], roles: frozenset[str
             return value
         if isinstance(value, list):
             turns = [turn for turn in _as_turns(value) if _role(turn) in roles]
-            return _content(turns[-1])[0] if turns else None
+            if turns or not all(isinstance(one, int | float) for one in value):
+                return _content(turns[-1])[0] if turns else None
+            continue  # numbers of tokens: the text is under another name
         if isinstance(value, bool) or not isinstance(value, int | float | dict):
             continue
         if isinstance(value, dict):

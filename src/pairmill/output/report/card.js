@@ -69,7 +69,7 @@ const cardOf = (row) => {
   if (row.chunk) {
     const chunk = marked(row.chunk, row.evidence, "foreign chunk");
     chunk.tabIndex = 0; // so that it can be scrolled without a mouse
-    chunk.setAttribute("role", "region");
+    chunk.setAttribute("role", "group"); // no landmark: there is one for each pair
     chunk.setAttribute("aria-label", "The text that it was written from");
     side.append(make("p", "Written from", "note"), chunk);
   } else if (row.evidence) {
@@ -78,6 +78,11 @@ const cardOf = (row) => {
   grid.append(main);
   if (side.childNodes.length) grid.append(side);
   else grid.classList.add("alone");
+  for (const node of grid.querySelectorAll("p, h3, dd, blockquote")) {
+    if (node.textContent.length < 4000) continue;
+    node.classList.add("long"); // scrolls by itself, else one pair is the whole page
+    node.tabIndex = 0;
+  }
   article.append(grid);
   return article;
 };

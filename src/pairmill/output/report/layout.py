@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["anchor", "bars", "section", "table"]
 
+_NAME_CHARS = 120
+
 
 def section(title: str, *children: Child) -> Markup:
     """Render a section with its heading and anchor."""
@@ -40,7 +42,7 @@ def table(
     def cells(kind: str, row: Sequence[Child]) -> list[Markup]:
         return [
             tag(
-                kind,
+                kind if cell else "td",  # a column without a name has no header
                 cell,
                 class_=classes.get(place),
                 data_label=head[place] if stacks and kind == "td" else None,
@@ -53,12 +55,16 @@ def table(
     return tag("table", top, body, class_="stacks" if stacks else "bars" if gauge else None)
 
 
+def _cut(name: str) -> str:
+    return name if len(name) <= _NAME_CHARS else f"{name[: _NAME_CHARS - 1]}\u2026"
+
+
 def bars(label: str, counted: Sequence[tuple[str, int]], share_of: int | None = None) -> Markup:
     """Counts under their names, each with a bar; with ``share_of`` also as a share of that."""
     highest = max((count for _, count in counted), default=0) or 1
     head = [label, "", "Count", "Share"]
     rows: list[list[Child]] = [
-        [name, _track(count / highest), f"{count:,}", f"{count / (share_of or 1):.1%}"]
+        [_cut(name), _track(count / highest), f"{count:,}", f"{count / (share_of or 1):.1%}"]
         for name, count in counted
     ]
     wide = 4 if share_of else 3

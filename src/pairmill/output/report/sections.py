@@ -61,8 +61,8 @@ def tiles(facts: RunFacts, measures: Measures) -> Markup:
         _tile("Tokens", _per_pair(facts, measures), "per pair"),
     ]
     if facts.cost_usd is not None:
-        per = facts.cost_usd * _PER / measures.rows if measures.rows else 0.0
-        shown.append(_tile("Cost", f"${facts.cost_usd:,.2f}", f"${per:,.2f} per 1,000"))
+        each = f"${facts.cost_usd * _PER / measures.rows:,.2f} per 1,000" if measures.rows else ""
+        shown.append(_tile("Cost", f"${facts.cost_usd:,.2f}", each))
     return tag("dl", *shown, class_="tiles")
 
 
@@ -301,7 +301,7 @@ def _median(bins: list[int]) -> str:
         seen += count
         if count and 2 * seen >= total:
             return f"{(place + 0.5) / len(bins):.2f}"
-    return "unknown"
+    return "n/a"
 
 
 def _tokens(facts: RunFacts, measures: Measures) -> tuple[int, int]:
@@ -311,11 +311,11 @@ def _tokens(facts: RunFacts, measures: Measures) -> tuple[int, int]:
 
 
 def _per_pair(facts: RunFacts, measures: Measures) -> str:
-    return f"{sum(_tokens(facts, measures)) / measures.rows:,.0f}" if measures.rows else "unknown"
+    return f"{sum(_tokens(facts, measures)) / measures.rows:,.0f}" if measures.rows else "n/a"
 
 
 def _each(count: int, rows: int) -> str:
-    return f"{count * _PER / rows:,.0f}" if rows else "unknown"
+    return f"{count * _PER / rows:,.0f}" if rows else "n/a"
 
 
 def _length_panel(title: str, counted: Counter[int]) -> Markup:

@@ -171,6 +171,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """Return the last line of a stack trace that came from a worker: what was raised there."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return plain(lines[-1].strip(), _LONGEST) if lines else type(error).__name__
+    """Return what was raised in a worker, without its stack trace."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        return f"{type(cause).__name__}: {_first_line(cause)}"
+    return _first_line(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -99,11 +100,10 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
     except (PairmillError, ExceptionGroup) as caught:
         first = first_error(caught)
         if first is None:
-            raise
+            return PartEnd(EXIT_FAILED, _fault(task, caught))
         return PartEnd(first.exit_code, str(first))
     except Exception as error:  # noqa: BLE001 (a fault of ours must reach people as one line)
-        what = plain(f"{type(error).__name__}: {error}", _LONGEST)
-        return PartEnd(EXIT_FAILED, f"part {task.index} failed: {what}")
+        return PartEnd(EXIT_FAILED, _fault(task, error))
 
 
 def _work(task: PartTask, board: Any) -> PartEnd:
@@ -117,6 +117,15 @@ def _work(task: PartTask, board: Any) -> PartEnd:
     share_one_heap()
     check_open_files()
     return anyio.run(partial(_run, task, board), backend_options=loop_options())
+
+
+def _fault(task: PartTask, error: Exception) -> str:
+    """Name a fault of ours in one line: what was raised, and where."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return plain(f"part {task.index} failed: {type(error).__name__}: {error}{where}", _LONGEST)
 
 
 def _unfit(task: PartTask) -> str:

@@ -43,7 +43,7 @@ class RunMetricsCollector:
         self._version = version
         self._recipe = view.settings.recipe
         self._before = RunOpened()
-        self._requests: Counter[str] = Counter()
+        self._requests: Counter[tuple[str, str]] = Counter()
         self._units: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._loop_late_s = 0.0
@@ -84,7 +84,12 @@ class RunMetricsCollector:
         yield _labelled("rejections", "Units without a pair, by reason.", "reason", self._reasons)
         yield _counter("repairs", "Answers that were asked for again.", progress.repaired)
         yield _counter("answers_replayed", "Answers taken from the ledger.", progress.replayed)
-        yield _labelled("requests", "Calls by how they ended.", "kind", self._requests)
+        requests = CounterMetricFamily(
+            "pairmill_requests", "Calls by how they ended.", labels=("model", "kind")
+        )
+        for (model, kind), count in self._requests.items():
+            requests.add_metric((model, kind), count)
+        yield requests
         yield _labelled("input_skipped", "Input not used, by reason.", "reason", progress.skipped)
         tokens = {
             "input": self._before.prompt_tokens + progress.prompt_tokens,
@@ -115,11 +120,11 @@ class RunMetricsCollector:
         self._before = event
 
     def _answer(self, event: CallAnswered) -> None:
-        self._requests["answered"] += 1
+        self._requests[event.asked or event.model, "answered"] += 1
         self._seconds.observe(event.seconds)
 
     def _fail(self, event: CallFailed) -> None:
-        self._requests[str(event.kind)] += 1
+        self._requests[event.model, str(event.kind)] += 1
 
     def _finish(self, event: UnitFinished) -> None:
         self._units[str(event.outcome)] += 1
@@ -152,7 +157,7 @@ def _labelled(name: str, text: str, label: str, counts: Mapping[str, float]) -> 
     return family
 
 
-def _of_pools(pools: tuple[PoolView, ...]) -> Iterator[GaugeMetricFamily]:
+def _of_pools(pools: tuple[PoolView, ...]) -> Iterator[Metric]:
     """Yield what the gates do. A pool is labelled by the name that the settings give it."""
     gauges = {
         "requests_in_flight": "Calls that were sent and not answered yet.",
@@ -165,6 +170,11 @@ def _of_pools(pools: tuple[PoolView, ...]) -> Iterator[GaugeMetricFamily]:
         name: GaugeMetricFamily(f"pairmill_{name}", text, labels=("pool",))
         for name, text in gauges.items()
     }
+    waited = CounterMetricFamily(
+        "pairmill_limiter_wait_seconds",
+        "Time that calls waited for the rate limiter, added up.",
+        labels=("pool",),
+    )
     for pool in pools:
         gate = pool.gate
         families["requests_in_flight"].add_metric((pool.name,), gate.in_flight)
@@ -172,4 +182,6 @@ def _of_pools(pools: tuple[PoolView, ...]) -> Iterator[GaugeMetricFamily]:
         families["concurrency_limit"].add_metric((pool.name,), gate.concurrency)
         families["limiter_paused_seconds"].add_metric((pool.name,), gate.paused_s)
         families["pool_up"].add_metric((pool.name,), float(pool.is_alive))
+        waited.add_metric((pool.name,), gate.waited_s)
     yield from families.values()
+    yield waited

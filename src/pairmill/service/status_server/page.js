@@ -37,7 +37,7 @@ function tiles(run) {
     entry("spent", usd(run.usd), cap),
     entry("calls in flight", number(flight), `width ${number(width)}`),
     entry("calls", number(run.calls), `${number(run.replayed)} answers from the ledger`),
-    entry("rejected units", number(run.rejected), `${number(run.repaired)} repairs asked`),
+    entry("rejected units", number(run.rejected), `${number(run.repaired)} ${run.repaired === 1 ? "repair" : "repairs"} asked`),
   );
 }
 

@@ -39,7 +39,7 @@ _CREATE = (
     ),
 )
 _ADD_CHARGE = (
-    f"INSERT INTO charges VALUES ({', '.join('?' * (2 + len(_COLUMNS)))})"  # noqa: S608 (constants)
+    f"INSERT INTO charges VALUES ({', '.join('?' * (2 + len(_COLUMNS)))})"
     " ON CONFLICT DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _COLUMNS)
 )

@@ -203,9 +203,9 @@ class SqliteLedger:
                 self._connection.executemany(_LIFT_ONE, ((_blob(unit),) for unit in sorted(units)))
             theirs = "unit IN (SELECT id FROM lifted)"
             execute(
-                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"  # noqa: S608
+                f"DELETE FROM chunks WHERE answer IN (SELECT rowid FROM answers WHERE {theirs})"
             )
-            execute(f"DELETE FROM answers WHERE {theirs}")  # noqa: S608
+            execute(f"DELETE FROM answers WHERE {theirs}")
             forget_sends(self._connection, theirs)
             moved = execute(
                 "INSERT INTO reopened SELECT * FROM units WHERE id IN (SELECT id FROM lifted)"

@@ -27,7 +27,7 @@ from pairmill.store.chain import GenerationLog, LedgerChain, new_chain_id, seen_
 from pairmill.store.entries import ShardRecord
 from pairmill.store.files import DISK, Files, refusal, write_all
 from pairmill.store.rows import pair_id
-from pairmill.store.shard_rows import Row, count_of, read_rows, tokens_of
+from pairmill.store.shard_rows import Row, count_of, is_row, read_rows, tokens_of
 from pairmill.store.shards import KINDS, publish_file, shard_number
 from pairmill.store.sqlite.charges import add_charges, prepare
 from pairmill.store.sqlite.database import create, explained
@@ -80,7 +80,7 @@ class Rebuilt:
         doubles: Lines taken out because their unit, or reject, is in an earlier place.
         is_kept: The old ledger is beside the new one.
         damaged: Published shards with lines that are no rows, as plain lines for people.
-        cut: Lines taken off the ends of open shards, since they may be of half a unit.
+        cut: Lines taken off the ends of open and torn shards, since they may be of half a unit.
         bill: Model to calls, prompt tokens and completion tokens, as far as the lines tell.
     """
 
@@ -138,7 +138,10 @@ def rebuild(
         db.execute("BEGIN IMMEDIATE")
         for kind in KINDS:
             for path in sorted(folder.published(kind).iterdir(), key=_by_number):
-                if shard_number(path.name) is not None:
+                if shard_number(path.name) is None:
+                    continue
+                rebuilt.cut += _mend_end(path, kind, files)
+                if path.exists():
                     _Intake(db, folder, identities, rebuilt, files).take(path, kind)
         _keep_what_was_paid(db, (old, *others), rebuilt)
         db.execute("COMMIT")
@@ -176,18 +179,72 @@ def _close(folder: FolderPaths, path: Path, files: Files) -> int:
     if _is_start_of(path, folder.published(kind) / path.name):
         files.unlink(path)  # an older copy of what was published since
         return 0
+    length, lines, cut = _whole_units(path, kind)
+    if not _cut_to(path, length, files):
+        return cut
+    record = ShardRecord(kind, number, True, length, lines, "")  # noqa: FBT003 (closed)
+    if (folder.published(kind) / path.name).exists():
+        record = structs.replace(record, number=_free_number(folder, kind))
+        files.rename(path, folder.open_shards / record.name)
+    publish_file(folder, files, record)
+    return cut
+
+
+def _mend_end(path: Path, kind: str, files: Files) -> int:
+    """Cut a published shard that ends in the middle of a line back to whole units.
+
+    Return the lines cut off. Where a row lacks nothing but its newline, that is written.
+    """
+    last, size = b"", 0
+    with path.open("rb") as file:
+        for last in file:  # noqa: B007 (the last one is looked at)
+            pass
+        size = file.tell()
+    if last.endswith(b"\n"):
+        return 0
+    if is_row(last + b"\n"):
+        _append(path, b"\n", files)
+        return 0
+    length, _, cut = _whole_units(path, kind, torn_at=size - len(last))
+    _cut_to(path, length, files)
+    return cut + bool(last)
+
+
+def _whole_units(path: Path, kind: str, *, torn_at: int | None = None) -> tuple[int, int, int]:
+    """Return up to where a shard holds whole units: bytes, lines, and the lines of the last one.
+
+    Rejects are whole by themselves; of the last unit of pairs some lines may be missing. A shard
+    ends where the first line is no row, or, being published, at the byte ``torn_at``.
+    """
     rows: list[tuple[str, int]] = []  # of the last unit: its chunk, and where each line begins
     end = lines = 0
     for row, length in read_rows(path):
-        if row is None:
+        if end == torn_at or (row is None and torn_at is None):
             break
-        if kind == "train" and (not rows or rows[-1][0] != row["chunk_id"]):
-            rows.clear()
-        rows.append((str(row["chunk_id"]), end))
+        if row is not None:
+            if kind == "train" and (not rows or rows[-1][0] != row["chunk_id"]):
+                rows.clear()
+            rows.append((str(row["chunk_id"]), end))
         end += length
         lines += 1
     cut = len(rows) if kind == "train" else 0
-    length = rows[0][1] if cut else end
+    return rows[0][1] if cut else end, lines - cut, cut
+
+
+def _append(path: Path, data: bytes, files: Files) -> None:
+    try:
+        fd = files.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            write_all(files, fd, data)
+            files.sync(fd)
+        finally:
+            files.close(fd)
+    except OSError as error:
+        raise refusal(error, path) from None
+
+
+def _cut_to(path: Path, length: int, files: Files) -> bool:
+    """Cut a shard to a length, or remove it where that is nothing; return whether it is there."""
     try:
         fd = files.open(path, os.O_WRONLY)
         try:
@@ -197,15 +254,9 @@ def _close(folder: FolderPaths, path: Path, files: Files) -> int:
             files.close(fd)
         if not length:
             files.unlink(path)
-            return cut
     except OSError as error:
         raise refusal(error, path) from None
-    record = ShardRecord(kind, number, True, length, lines - cut, "")  # noqa: FBT003 (closed)
-    if (folder.published(kind) / path.name).exists():
-        record = structs.replace(record, number=_free_number(folder, kind))
-        files.rename(path, folder.open_shards / record.name)
-    publish_file(folder, files, record)
-    return cut
+    return length > 0
 
 
 def _is_start_of(path: Path, published: Path) -> bool:

@@ -79,7 +79,7 @@ INSERT INTO chunks SELECT chunk, rowid FROM answers ORDER BY chunk;
 DROP INDEX answers_by_chunk;
 PRAGMA user_version = {FORMAT};
 COMMIT;
-"""  # noqa: S608
+"""
 _FORMAT_1_AS_TODAY = """
 CREATE TEMP VIEW fresh_units AS SELECT * FROM units WHERE false;
 CREATE TEMP VIEW recent_units AS SELECT * FROM units WHERE false;

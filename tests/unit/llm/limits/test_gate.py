@@ -56,6 +56,23 @@ def test_a_free_gate_admits_at_once() -> None:
     run(main())
 
 
+def test_it_adds_up_how_long_calls_waited_for_their_turn() -> None:
+    async def main() -> None:
+        gate = gate_of(width=1)
+        first = await gate.admit(CALL)
+        tasks = [waiter(gate), waiter(gate)]
+        await settle()
+        await asyncio.sleep(2.0)
+        first.release()
+        second = await tasks[0]
+        await asyncio.sleep(3.0)
+        second.release()
+        (await tasks[1]).release()
+        assert gate.snapshot().waited_s == pytest.approx(2.0 + 5.0)
+
+    run(main())
+
+
 def test_releasing_twice_counts_once() -> None:
     async def main() -> None:
         gate = gate_of(width=1)

@@ -269,6 +269,49 @@ def _parts(exchange: Exchange, example: Example, rng: random.Random) -> dict[str
     }
 
 
+def _tree(exchange: Exchange, example: Example, rng: random.Random) -> dict[str, Any]:
+    """OASST's: at each turn several replies, of which the best-ranked counts."""
+    asked, said = _second(example)
+    worse = {"text": "I do not know.", "role": "assistant", "rank": 1, "replies": []}
+    last = {"text": said, "role": "assistant", "rank": 0, "replies": []}
+    further = {"text": asked, "role": "prompter", "rank": None, "replies": [worse, last]}
+    best = {"text": exchange.said, "role": "assistant", "rank": 0, "replies": [further]}
+    root = {"text": exchange.asked, "role": "prompter", "rank": None, "replies": [worse, best]}
+    return {"message_tree_id": str(rng.random()), "tree_state": "ready_for_export", "prompt": root}
+
+
+def _rated(exchange: Exchange, example: Example, rng: random.Random) -> dict[str, Any]:
+    """UltraFeedback's own: several models' replies with their ratings."""
+    replies = [
+        {"model": "a", "response": "I do not know.", "overall_score": 2.0},
+        {"model": "b", "response": exchange.said, "overall_score": 8.5},
+    ]
+    rng.shuffle(replies)
+    return {"source": "s", "instruction": exchange.asked, "models": ["a"], "completions": replies}
+
+
+def _thinking(exchange: Exchange, example: Example, rng: random.Random) -> dict[str, Any]:
+    thought = "<think>\nOkay, so the person asks about a mill. I think of wood.\n</think>\n\n"
+    return {"messages": _pair(exchange.asked, f"{thought}{exchange.said}")}
+
+
+def _two_sided(exchange: Exchange, example: Example, rng: random.Random) -> dict[str, Any]:
+    """Capybara's: a turn is both sides."""
+    asked, said = _second(example)
+    turns = [(exchange.asked, exchange.said), (asked, said)]
+    return {"source": "s", "conversation": [{"input": one, "output": two} for one, two in turns]}
+
+
+def _tokens(exchange: Exchange, example: Example, rng: random.Random) -> dict[str, Any]:
+    """P3's: texts beside their tokens."""
+    return {
+        "inputs": [3, 5, 9],
+        "inputs_pretokenized": f"{exchange.asked}\n",
+        "targets": [4, 1],
+        "targets_pretokenized": f"\n{exchange.said}",
+    }
+
+
 SHAPES = [
     Shape(
         "alpaca",
@@ -310,6 +353,16 @@ SHAPES = [
     Shape("kto", _plain, _binary),
     Shape("hh", _plain, _transcripts),
     Shape("gemini", _plain, _gemini),
+    Shape("oasst-trees", _plain, _tree),
+    Shape("ultrafeedback-rated", _plain, _rated),
+    Shape("r1", _plain, _thinking),
+    Shape("capybara", _plain, _two_sided),
+    Shape("p3", _plain, _tokens),
+    Shape(
+        "guanaco-on-a-line",
+        _plain,
+        lambda e, x, r: {"text": f"### Human: {e.asked}### Assistant: {e.said}"},
+    ),
     Shape("content-parts", _plain, _parts),
     Shape(
         "guanaco",

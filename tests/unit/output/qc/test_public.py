@@ -54,6 +54,18 @@ def test_a_clean_file_in_a_public_shape_raises_nothing(shape: Shape, tmp_path: P
     assert bad(check(pairs)) == {}
 
 
+@pytest.mark.parametrize("name", ["oasst-trees", "ultrafeedback-rated", "r1", "capybara", "p3"])
+def test_faults_are_found_in_replies_that_stand_deep_in_a_record(name: str, tmp_path: Path) -> None:
+    planted = frozenset(range(3, COUNT, 9))
+    for key in ("refusals", "wrong_language", "truncated"):
+        pairs = read_pairs(write(tmp_path, BY_NAME[name], planted, FAULTS[key]))
+        report = check(pairs)
+        assert bad(report)[key] == pytest.approx(len(planted) / COUNT, abs=0.02), key
+        (metric,) = [metric for metric in report.metrics if metric.key == key]
+        assert {hit.row - 1 for hit in metric.hits} == planted, key
+        assert not any("was not read" in note for note in report.notes)
+
+
 @pytest.mark.parametrize("key", FAULTS)
 def test_what_is_planted_is_found_and_its_lines_are_named(key: str, tmp_path: Path) -> None:
     shapes = [PROSE[(at + sorted(FAULTS).index(key)) % len(PROSE)] for at in (0, 5)]

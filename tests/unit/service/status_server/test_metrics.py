@@ -40,11 +40,11 @@ def test_counters_go_on_from_what_earlier_starts_left() -> None:
 def test_calls_are_counted_by_how_they_ended() -> None:
     bus, metrics = metrics_of_a_run()
     bus.emit(CallAnswered("m", "answer", Usage(7, 5), None))
-    bus.emit(CallFailed(Kind.RATE, status=429))
-    bus.emit(CallFailed(Kind.RATE, status=429))
+    bus.emit(CallFailed(Kind.RATE, status=429, model="m"))
+    bus.emit(CallFailed(Kind.RATE, status=429, model="m"))
     found = scrape(metrics)
-    assert found["pairmill_requests_total[answered]"] == 1
-    assert found[f"pairmill_requests_total[{Kind.RATE}]"] == 2
+    assert found["pairmill_requests_total[answered][m]"] == 1
+    assert found[f"pairmill_requests_total[{Kind.RATE}][m]"] == 2
     assert "pairmill_cost_usd_total" not in found  # no price is known: no figure is made up
 
 

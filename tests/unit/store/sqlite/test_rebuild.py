@@ -101,6 +101,46 @@ def test_a_published_shard_that_was_edited_is_taken_as_it_stands(path: Path) -> 
         assert lookup.totals().units == {"written": 3, "rejected": 1}
 
 
+@pytest.mark.parametrize("kind", ["train", "rejected"])
+def test_a_published_shard_that_ends_in_a_line_is_cut_back_to_whole_units(
+    path: Path, kind: str
+) -> None:
+    """What somebody wrote into it before stays as it is."""
+    folder = lost(path)
+    shard = folder.published(kind) / f"{kind}-00000.jsonl"
+    lines = shard.read_bytes().splitlines(keepends=True)
+    shard.write_bytes(b"".join([b'{"id": 1}\n', *lines])[:-7])
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES, version="1")
+    whole = lines[:-2] if kind == "train" else []
+    assert shard.read_bytes() == b"".join([b'{"id": 1}\n', *whole])
+    assert rebuilt.cut == (2 if kind == "train" else 1)
+    with SqliteLookup(folder.ledger) as lookup:
+        assert sum(lookup.totals().units.values()) == 10, "the unit that was cut off is open again"
+
+
+@pytest.mark.parametrize("data", [b"", b'{"id": "39'])
+def test_a_published_shard_of_which_nothing_is_left_is_removed(path: Path, data: bytes) -> None:
+    folder = lost(path)
+    shard = folder.data / "train-00000.jsonl"
+    shard.write_bytes(data)
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES, version="1")
+    assert not shard.exists()
+    assert (rebuilt.pairs, rebuilt.cut) == (0, int(data != b""))
+
+
+def test_a_row_that_lacks_nothing_but_its_newline_gets_it(path: Path) -> None:
+    folder = lost(path)
+    shard = folder.data / "train-00000.jsonl"
+    before = shard.read_bytes()
+    shard.write_bytes(before[:-1])
+    with lock_folder(path, version="1") as locked:
+        rebuilt = rebuild(locked, IDENTITIES, version="1")
+    assert shard.read_bytes() == before
+    assert (rebuilt.pairs, rebuilt.cut) == (20, 0)
+
+
 def ids(folder: RunFolder) -> list[str]:
     shards = sorted(folder.data.iterdir())
     return [
