@@ -53,7 +53,7 @@ def s3_environment(port: int) -> dict[str, str]:
 
 
 def _serve() -> None:
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 
     inner = DomainDispatcherApplication(create_backend_app)

@@ -93,7 +93,10 @@ class CloudStore:
     def delete(self, names: Iterable[str]) -> None:
         """See `ObjectStore`."""
         try:
-            if doomed := list(names):
+            doomed = list(names)
+            if len(doomed) == 1:  # some servers lack the request for several
+                self._obstore.delete(self._store, doomed[0])
+            elif doomed:
                 self._obstore.delete(self._store, doomed)
         except FileNotFoundError:
             return
