@@ -42,7 +42,10 @@ class ObjectStore(Protocol):
         ...
 
     def replace(self, name: str, data: bytes, token: Token) -> Token | None:
-        """Replace the version that ``token`` stands for; None: it is not the current one."""
+        """Replace the version that ``token`` stands for; None: it is not the current one.
+
+        The content must differ from all earlier ones: the version of some stores is its hash.
+        """
         ...
 
     def names(self, prefix: str) -> list[str]:
