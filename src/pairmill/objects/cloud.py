@@ -93,10 +93,7 @@ class CloudStore:
     def delete(self, names: Iterable[str]) -> None:
         """See `ObjectStore`."""
         try:
-            doomed = list(names)
-            if len(doomed) == 1:  # some servers lack the request for several
-                self._obstore.delete(self._store, doomed[0])
-            elif doomed:
+            if doomed := list(names):
                 self._obstore.delete(self._store, doomed)
         except FileNotFoundError:
             return
