@@ -39,19 +39,19 @@ test: setup  ## the fast suite, and one run of the embedded model (about 3 minut
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not slow and not model' || $(AGAIN) -m 'not slow and not model'
 	$(BIN)/python -m pytest -m model
 
-test-slow: setup  ## what waits, kills and starts again; CI runs it after the fast suite
+test-slow: setup  ## the slow suite: waiting, killing, restarting; CI runs it after the fast one
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'slow and not model' || $(AGAIN) -m 'slow and not model'
 
-torture: setup  ## break runs in every way for MINUTES=30; SEED=n repeats
+torture: setup  ## inject faults into runs for MINUTES=30; SEED=n repeats
 	$(BIN)/python -m tests.torture --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 soak: setup  ## a run at full speed with faults for MINUTES=30: memory, files, delays and CPU per call stay flat
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30)
 
-mutants: setup  ## change the code at SAMPLE=60 places, and see whether the tests notice; SEED=n draws others
+mutants: setup  ## mutate the code at SAMPLE=60 places, and check that tests fail; SEED=n draws others
 	$(BIN)/python -m tests.mutants --sample $(or $(SAMPLE),60) --seed $(or $(SEED),0)
 
-check: lint type imports test  ## all that must be green before a commit
+check: lint type imports test  ## everything that must pass before a commit
 
 fmt: setup  ## format the code
 	$(BIN)/ruff format src tests benchmarks tools
@@ -75,7 +75,7 @@ type: setup
 imports: setup
 	$(BIN)/lint-imports
 
-bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; wants a quiet machine)
+bench: setup  ## all benchmarks, beside reference clients (under 15 minutes; needs a quiet machine)
 	$(BIN)/python -m benchmarks.micro
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.memory

@@ -29,7 +29,8 @@ __all__ = [
     "settle_standard_streams",
 ]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
+"""Requests to stop. The last is sent when CPU time runs out, by the kernel or a batch system."""
 _KEPT = frozenset({"PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LANG", "SYSTEMROOT"})
 _KEPT_BEGINNINGS = ("PYTHON", "LC_", "LD_", "DYLD_")
 _SECRET_WORDS = ("KEY", "TOKEN")

@@ -80,6 +80,18 @@ def test_parts_are_merged_to_what_one_process_makes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_part_to_which_nothing_falls_has_ended_well(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "articles", 1, sentences=8)
+    with Simulator() as endpoint:
+        for index in range(3):
+            finish_part(corpus, tmp_path / "parts", endpoint.url, index, 3)
+    merged = pairmill("merge", tmp_path / "parts", "-o", tmp_path / "merged")
+    assert merged.returncode == 0, merged.stderr
+    assert len(rows(tmp_path / "merged")) == 1
+
+
+@pytest.mark.slow
 def test_parts_that_do_not_make_one_run_are_refused(tmp_path: Path) -> None:
     corpus, parts, out = write_corpus(tmp_path / "articles", 2), tmp_path / "parts", tmp_path / "m"
     with Simulator() as endpoint:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.fault
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+GENTLE = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGXCPU], ids=["TERM", "INT", "XCPU"]
+)
 
 
 def _holds(lock: Path, holder: str) -> bool:
@@ -43,7 +46,7 @@ def write_settings(folder: Path, **settings: object) -> Path:
     return config
 
 
-@SIGNALS
+@GENTLE
 def test_a_busy_run_ends_gently_and_goes_on(
     long_course: Course, forge: Forge, fast_path: Path, dice: random.Random, number: int
 ) -> None:

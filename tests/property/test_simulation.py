@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.endurance import fast_folder
+from tests.support.power import PowerDisk
 from tests.support.simulation import simulate
+
+from pairmill.errors import FolderError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,3 +47,20 @@ def test_a_seed_is_one_history(place: Path) -> None:
     (place / "two").mkdir()
     for seed in range(5):
         assert simulate(seed, place / "one") == simulate(seed, place / "two")
+
+
+def test_a_life_shows_what_a_broken_mechanism_does(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards that are not cut back to what was committed: then lines stand there twice."""
+    monkeypatch.setattr(PowerDisk, "truncate", lambda *_: None)
+    seen: list[str] = []
+    for seed in range(500, 530):
+        (place / str(seed)).mkdir()
+        try:
+            seen += simulate(seed, place / str(seed)).wrong
+        except FolderError as error:  # the next start refuses what it finds
+            seen.append(str(error))
+        if seen:
+            break
+    assert seen

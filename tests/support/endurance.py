@@ -154,8 +154,8 @@ def kill_at_random(
             course.check(out)
             before, wasted = wasted, course.wasted(out)
             toll.most_wasted = max(toll.most_wasted, wasted - before)
-            # In flight, or answered within the time of one commit, which is shorter than a call.
-            assert wasted - before <= 2 * CONCURRENCY
+            # In flight, or answered within the time of one commit: on a busy machine two calls.
+            assert wasted - before <= 3 * CONCURRENCY
         course.finish(forge, out)
         assert course.endpoint.report()["bought_again"] == wasted
         toll.finished += 1

@@ -105,8 +105,8 @@ async def _examine(settings: Settings) -> tuple[Findings, Sequence[str]]:
         provider = make_provider(settings, endpoint, clock, 1, encoder)
         subject = Subject(endpoint, provider, encoder, question, header_dialect(endpoint))
         try:
-            look, dice = Look(endpoint), random.Random()  # noqa: S311 (jitter)
-            found = await examine(settings, subject, look, clock, dice)
+            look, rng = Look(endpoint), random.Random()  # noqa: S311 (jitter)
+            found = await examine(settings, subject, look, clock, rng)
             origin = make_recipe(settings).origin
             schemas = []
             if origin is not None and found.mode is not None:

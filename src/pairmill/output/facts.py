@@ -154,7 +154,8 @@ def why_nothing_published(path: Path) -> str:
         )
     counts = read_counts(path)
     if counts is None or counts.pairs:
-        return f"{path} holds no published pairs (data/train-*.jsonl)"
+        yet = " yet" if (path / ".run").is_dir() else ""
+        return f"{path} holds no published pairs{yet} (data/train-*.jsonl)"
     of = Counter(counts.dropped) + Counter(counts.rejected) + Counter(counts.empty_reasons)
     told = ", ".join(f"{count:,} {plain(why, 40)}" for why, count in of.most_common(3))
     return (

@@ -47,6 +47,7 @@ _MOST_CHARS = 800  # more text adds nothing
 _LEAST_PROSE = 30  # words from which a text has a language, whatever it is
 _FEW_ENGLISH = 0.05  # share of English function words that no English prose is under
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
+_WORD = re.compile(r"[^\W\d_]+")
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _CODE_SIGNS = re.compile(r"[=(){}\[\]<>;/\\|*+]")
 _MOST_SIGNS = 0.06  # of the characters; prose has fewer, and code more
@@ -131,10 +132,11 @@ def is_unnamed(text: Prepared) -> bool:
     Lists, code and verse in English are not: for those its best guess is English, or they have
     English function words.
     """
-    total = len(text.words)
-    if total < _LEAST_PROSE or is_strange_script(text.text):
+    if is_strange_script(text.text):
         return False
-    if sum(map(_long_english().__contains__, text.words)) > _FEW_ENGLISH * total:
+    prose = _WORD.findall(_CODE.sub(" ", text.text[: 4 * _MOST_CHARS]).lower())
+    english = sum(map(_long_english().__contains__, prose))
+    if len(prose) < _LEAST_PROSE or english > _FEW_ENGLISH * len(prose):
         return False
     best, probability = _best_guess(text.text)
     least = _LIKELY if best == "en" else _NAMED

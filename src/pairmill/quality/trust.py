@@ -1,7 +1,7 @@
 """Reliability of judge and verifier, and gain by evolution: from counts to verdicts.
 
 The bounds, and where they come from: a kappa under 0.4 is at best fair, from 0.6 on substantial
-(Landis and Koch 1977). A judge that throws dice "finds" most planted faults, since what was rated
+(Landis and Koch 1977). A random judge "finds" most planted faults, since what was rated
 high before can only fall; so the share found counts less the share of ratings that fall by
 themselves (Youden's J, 1950). A rank correlation of 0.3 with length is what method papers call a
 bias.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pairmill.quality.check import Check, standing
+from pairmill.quality.check import Check, Standing, standing
 
 __all__ = ["JudgeFigures", "RunFigures", "parse_figures", "verdicts"]
 
@@ -23,6 +23,7 @@ LEAST_RATED = 30
 LEAST_PLACED = 300  # so that chance alone moves the mean of a position by less than 0.2
 LEAST_TRIED = 20
 LEAST_VOICED = 10  # documents
+_STILL_HEARD = 0.5  # share of the texts' own lead over chance
 _LEAST_TOLD = 0.2  # above chance, from which on there is a manner to keep
 _JUDGE_MORE = "judge more chunks"
 _MORE = f"{_JUDGE_MORE}, or raise judge_trust"
@@ -303,11 +304,14 @@ def _voice(found: VoiceFigures) -> Check:
         f"{answers:.0%} of {found.documents:,} documents' answers, {sources:.0%} of the documents"
         f" themselves; {found.authors} authors, so {chance:.0%} by chance"
     )
-    if found.voice != "author":
-        return Check(name, f"{told}; voice: {found.voice}", "info", "near chance, as asked for")
     if sources - chance < _LEAST_TOLD or found.documents < LEAST_VOICED:
         return Check(name, told, "info", "too few texts, or authors too alike, to say")
     kept = (answers - chance) / (sources - chance)
+    if found.voice != "author":
+        status: Standing = "warn" if kept >= _STILL_HEARD else "ok"
+        aim = "good: near chance, since another voice than the author's was asked for"
+        advice = "" if status == "ok" else "; the writer copies the authors: read some answers"
+        return Check(name, f"{told}; voice: {found.voice}", status, f"{aim}{advice}")
     gauge = _Gauge(
         name,
         "half and more of what tells the texts themselves apart",

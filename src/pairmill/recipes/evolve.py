@@ -63,6 +63,8 @@ _LEAST_GROUNDING = 0.35
 _MOST_WORDS = 120
 _MOST_ADDED_WORDS = 20
 _SORRY_WORDS = 80
+_LEAST_NEW = 0.1  # of the answer's content words; fewer are the parent's answer in other words
+_MOST_MORE = 2  # content words: one synonym may be a phrase
 _LEAST_OF_PARENT = 0.4  # of the words of the parent's answer
 # Stems of words that ask for more of the same and add no subject.
 _PADDING_WORDS = (
@@ -217,21 +219,27 @@ def why_not(child: Pair, parent: Pair, view: PreparedChunk) -> str | None:
         "task_talk": any(phrase in talk for phrase in _TALK),
         "too_long": length > min(_MOST_WORDS, before + _MOST_ADDED_WORDS),
         "too_far_from_text": _coverage(shown.answer.content, view) < _LEAST_GROUNDING,
-        "only_rephrased": rewords and _only_rephrased(shown, before_view),
         "shorter_answer": count_words(shown.answer)
         < _LEAST_OF_PARENT * count_words(before_view.answer),
+        "only_rephrased": rewords and _only_rephrased(shown, before_view),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _only_rephrased(child: PreparedPair, parent: PreparedPair) -> bool:
-    """Return whether a request asks for nothing more than its parent: no new content words.
+    """Return whether a request asks for nothing more than its parent.
 
-    "Please answer in detail" adds no content word that counts; neither does a paraphrase, nor a
-    request that leaves something out.
+    "Please answer in detail" adds no content word that counts; neither does a request that leaves
+    something out. A paraphrase by synonyms has about as many content words as its parent, and is
+    answered with what the parent's answer says.
     """
-    added = child.instruction.content - parent.instruction.content - _PADDING
-    return not added
+    asked, before = child.instruction.content, parent.instruction.content
+    added = asked - before - _PADDING
+    if not added:
+        return True
+    said, said_before = child.answer.content, parent.answer.content
+    is_same_answer = len(said - said_before) < _LEAST_NEW * len(said)
+    return is_same_answer and len(asked) <= len(before) + _MOST_MORE
 
 
 def _coverage(content: frozenset[str], view: PreparedChunk) -> float:

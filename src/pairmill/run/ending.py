@@ -252,6 +252,11 @@ class Ending:
             counts=account.counts,
         )
 
+    @property
+    def has_text(self) -> bool:
+        """True if this start read a document with text to work on."""
+        return self._read > self._dropped
+
     def why_no_chunk(self) -> str:
         """Explain a run in which nothing was left to work on."""
         names = ", ".join(self._settings.inputs)

@@ -620,6 +620,8 @@ class _Session:
             reason = f"{self._suspended:,} chunks wait for an answer that comes later"
         elif not self._chunks and self._settings.follow and not self._puts_back:
             reason = "" if counts.ended else "nothing came yet"
+        elif self._settings.partition and self._ending.has_text and not counts.ended:
+            reason = "no chunk of the input falls to this part"
         elif not self._chunks:
             exit_code, reason = EXIT_FAILED, self._ending.why_no_chunk()
         elif not pairs:

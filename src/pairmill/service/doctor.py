@@ -112,7 +112,7 @@ class Findings:
 
 
 async def examine(
-    settings: Settings, subject: Subject, look: Look, clock: Clock, dice: Random
+    settings: Settings, subject: Subject, look: Look, clock: Clock, rng: Random
 ) -> Findings:
     """Examine the endpoint, then ask a few questions; failures are findings, not errors.
 
@@ -121,7 +121,7 @@ async def examine(
         subject: The endpoint.
         look: Reads the model list and gauges.
         clock: Clock to measure and wait with.
-        dice: Random numbers for the jitter between retries.
+        rng: Random numbers for the jitter between retries.
     """
     endpoint = subject.endpoint
     listed = await look.models()
@@ -133,7 +133,7 @@ async def examine(
         is_listed=None if listed is None else settings.model in listed,
         profile=endpoint.profile.name,
     )
-    calls = _Calls(subject, settings, clock, dice)
+    calls = _Calls(subject, settings, clock, rng)
     left_out: dict[str, None] = {}
     subject.encoder.on_left_out = lambda name: left_out.update({name: None})
     found: ModeFinding | None = None
@@ -171,14 +171,14 @@ async def examine(
 class _Calls:
     """Makes single calls, with retries, and records what each showed."""
 
-    def __init__(self, subject: Subject, settings: Settings, clock: Clock, dice: Random) -> None:
+    def __init__(self, subject: Subject, settings: Settings, clock: Clock, rng: Random) -> None:
         self.model = settings.model
         self.has_thought = False
         self.last_text = ""
         self._subject = subject
         self._room = AnswerTokens(settings.answer_tokens)
         self._clock = clock
-        self._dice = dice
+        self._rng = rng
         self._count = 0
         self._modes: dict[Mode, str] = {}
         self._replies: list[tuple[float, ProviderReply]] = []
@@ -196,7 +196,7 @@ class _Calls:
             except ProviderError as error:
                 if request.schema is not None:
                     self._modes[mode] = plain(error, _MOST_CHARS)
-                decision = _PATIENCE.decide(error, history, self._dice)
+                decision = _PATIENCE.decide(error, history, self._rng)
                 if isinstance(decision, GiveUp):
                     raise
                 asked = error.retry_after_s is not None

@@ -29,6 +29,10 @@ _MEANT = {
     "big5": "big5hkscs", "x-x-big5": "big5hkscs", "utf8": "utf-8", "unicode": "utf-8",
     "iso-8859-8-i": "iso-8859-8", "x-user-defined": "cp1252", "x-mac-cyrillic": "mac_cyrillic",
 }  # fmt: skip
+_SWITCHES = (
+    (re.compile(rb"\x1b\$[@B]"), "iso2022_jp_ext"),
+    (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
+)
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.IGNORECASE)
 _XML = re.compile(rb"<\?xml[^>]{0,200}encoding\s*=\s*[\"']([\w.:-]{2,40})", re.IGNORECASE)
 _DECLARED_WITHIN = 4096
@@ -96,6 +100,8 @@ def decode(  # noqa: C901, PLR0911 (a ladder of guesses, the surest first)
     wide = sniff_utf16(data[:_DECLARED_WITHIN])
     if wide:
         return _replacing(data, wide)
+    if b"\x1b" in data and (switched := _switched(data)):
+        return switched
     try:
         return Decoded(data.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
@@ -182,6 +188,17 @@ def _plain_share(data: bytes, encoding: str) -> float:
 def _replacing(data: bytes, encoding: str) -> Decoded:
     text = data.decode(encoding, "replace")
     return Decoded(text, encoding, text.count(_REPLACED) - data.count(b"\xef\xbf\xbd"))
+
+
+def _switched(data: bytes) -> Decoded | None:
+    """Return a text that switches character sets by escapes, all of it in bytes of ASCII."""
+    for escape, encoding in _SWITCHES:
+        if escape.search(data):
+            try:
+                return Decoded(data.decode(encoding), encoding)
+            except UnicodeDecodeError:
+                continue
+    return None
 
 
 def _codec(label: str) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FrontMatter",
+    "dissolve_boxes",
     "first_heading",
     "resolve_templates",
     "split_front_matter",
@@ -26,9 +27,13 @@ __all__ = [
 ]
 
 _YAML = re.compile(
-    r"\ufeff?---[ \t]*(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\r|\n|\Z)", re.DOTALL
+    r"\ufeff?---[ \t]*(?:\r\n|\r|\n)(.*?)(?:\r\n|\r|\n)(?:---|\.\.\.)[ \t]*(?:\r\n|\r|\n|\Z)",
+    re.DOTALL,
 )
 _TOML = re.compile(r"\ufeff?\+\+\+[ \t]*\r?\n(.*?)\r?\n\+\+\+[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_PANDOC = re.compile(  # a title block: title, authors, date
+    r"\ufeff?(%[ \t][^\r\n]*)\r?\n(?:(%[^\r\n]*)\r?\n)?(?:(%[^\r\n]*)\r?\n)?(?=\r?\n|\Z)"
+)
 _FORMER = re.compile(r"---[ \t]*\r?\n((?:[^\n]*\n){1,60}?)---[ \t]*(?:\r?\n|\Z)")
 _MOST_CHARS = 100_000  # of front matter that is parsed
 _ALIAS = re.compile(r"(?:^|[\s\[,:-])\*\w", re.MULTILINE)  # by them few lines grow without bound
@@ -60,6 +65,7 @@ _HIGHLIGHT = re.compile(
     r"\{\{[<%]\s*/\s*(?:highlight|code)\s*[>%]\}\}",
     re.DOTALL,
 )
+_RAW = re.compile(r"\{%-?\s*raw\s*-?%\}(.{0,50000}?)\{%-?\s*endraw\s*-?%\}", re.DOTALL)
 _COMMENT = re.compile(
     r"\{%-?\s*comment\s*-?%\}.{0,20000}?\{%-?\s*endcomment\s*-?%\}|<!--.{0,20000}?-->"
     r"|\{/\*.{0,20000}?\*/\}",
@@ -98,6 +104,13 @@ _DIRECTIVE = re.compile(
     r"^[ \t]*:{3,}[ \t]*(?:\w[\w-]*[ \t]*(?:\[([^\]\n]*)\]|([^\n{\[]*))?(?:\{[^}\n]*\})?)?[ \t]*$",
     re.MULTILINE,
 )
+_BOX = re.compile(
+    r"^(?:(?:!!!|\?\?\?\+?)[ \t]+([A-Za-z][\w -]*?)|===[!+]?(?=[ \t]+\"))"
+    r"(?:[ \t]+\"([^\"\n]*)\")?[ \t]*$",
+    re.MULTILINE,
+)
+_BOX_INDENT = 4
+_FENCE_OPENS = re.compile(r"[ \t]*(`{3,}(?!.*`)|~{3,})")
 _BREAK = re.compile(r"<br\s*/?>[ \t]*\n?", re.IGNORECASE)
 _HTML_CODE = re.compile(r"<(code|kbd|samp)>([^<>`\n]{1,500})</\1>", re.IGNORECASE)
 _HTML_PRE = re.compile(
@@ -135,6 +148,11 @@ def split_front_matter(text: str, *, json_too: bool = False) -> tuple[FrontMatte
         known = _from_toml(match[1])
     elif json_too and text.startswith("{"):
         return _split_json(text)
+    elif json_too and (match := _PANDOC.match(text)):
+        title, author, date = (_line(one and one[1:]) for one in match.groups())
+        return FrontMatter(title, author and author.replace(";", ","), date=date), text[
+            match.end() :
+        ]
     else:
         return FrontMatter(), text
     return (FrontMatter(), text) if known is None else (known, text[match.end() :])
@@ -173,6 +191,7 @@ def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) ->
             ),
             text,
         )
+        text = _RAW.sub(lambda it: put_aside(it[1]), text)
     pieces, at = [], 0
     for start, end in fenced_ranges(text):
         pieces += [text[at:start], put_aside(text[start:end])]
@@ -187,6 +206,34 @@ def resolve_templates(text: str, facts: FrontMatter, *, is_mdx: bool = False) ->
             break
         text = restored
     return text
+
+
+def dissolve_boxes(text: str) -> str:
+    """Return Markdown with the boxes and tabs of MkDocs at the margin: their title, their text.
+
+    Such as ``!!! note "Title"`` over lines that are indented by four spaces, code among them.
+    """
+    if not _BOX.search(text):
+        return text
+    lines: list[str] = []
+    fence = ""
+    depth = 0  # how many boxes are open
+    for line in text.split("\n"):
+        while depth and line.strip() and not line.startswith(" " * _BOX_INDENT * depth):
+            depth -= 1
+        bare = line[_BOX_INDENT * depth :] if line.strip() else line
+        if fence:
+            if bare.strip().startswith(fence) and not bare.strip().strip(fence[0]):
+                fence = ""
+        elif opened := _FENCE_OPENS.match(bare):
+            fence = opened[1]
+        elif box := _BOX.match(bare):
+            depth += 1
+            title = box[2] if box[2] is not None else (box[1] or "").split(" ")[0].capitalize()
+            lines.extend((f"**{title}**", "") if title else ())
+            continue
+        lines.append(bare)
+    return "\n".join(lines)
 
 
 def _without_marks(

@@ -336,9 +336,17 @@ def read_notebook(opener: Opener) -> Documents:
         return
     text = "\n\n".join(part for cell in cells if (part := _cell(cell, _language(book))))
     if text:
-        yield Document(digest(text), strip_surrogates(text), opener.label, _title(text))
+        whole = strip_surrogates(text)
+        since = (
+            _HEADINGS_SINCE if any(map(_is_heading, cells)) or "](attachment:" in str(cells) else 1
+        )
+        yield Document(digest(text), whole, opener.label, _title(text), since=since)
     else:
         opener.skip("", "no text")
+
+
+_ATTACHMENT = re.compile(r"!\[[^\[\]\n]{0,300}\]\(attachment:[^()\n]{1,300}\)")
+_HEADINGS_SINCE = 4  # version of reading, see `chunking.clean`
 
 
 def _language(book: dict[str, Any]) -> str:
@@ -359,7 +367,17 @@ def _cell(cell: Any, language: str) -> str:
     )
     if not isinstance(text, str) or not text.strip():
         return ""
-    return f"```{language}\n{text}\n```" if cell.get("cell_type") == "code" else text
+    if cell.get("cell_type") == "code":
+        return f"```{language}\n{text}\n```"
+    if _is_heading(cell):
+        return f"{'#' * cell['level']} {text}"
+    return _ATTACHMENT.sub("", text)
+
+
+def _is_heading(cell: Any) -> bool:
+    """Return whether a cell is a heading, as notebooks had them before version 4."""
+    level = cell.get("level") if isinstance(cell, dict) else None
+    return isinstance(level, int) and 0 < level <= 6 and cell.get("cell_type") == "heading"  # noqa: PLR2004
 
 
 def _title(text: str) -> str | None:

@@ -20,7 +20,13 @@ from pairmill.sources.characters import plain_line, strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.html import has_entities, looks_like_html, read_page
 from pairmill.sources.markdown import split_front_matter
-from pairmill.sources.shapes import blocks_text, unwrap
+from pairmill.sources.shapes import (
+    blocks_text,
+    is_by_language,
+    table_rows,
+    unwrap,
+    unwrap_any,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Decoder", "document_of", "find_text", "read_record", "read_records"]
 
 _TEXT_FIELDS = (
-    "text", "content", "body", "article", "markdown", "article_text", "page_content",
+    "text", "content", "body", "article", "markdown", "markdown_v2", "article_text", "page_content",
     "raw_content", "full_text", "maintext", "main_text", "content_text", "document", "passage",
     "html", "raw_html", "fit_markdown", "raw_markdown", "maincontent", "articlebody",
     "selftext", "plain_text", "rendered",
@@ -65,6 +71,7 @@ _BLOCK_FIELDS = (
     "blocks", "content", "sections", "paragraphs", "body", "text", "children", "elements", "doc",
     "document", "root", "results", "articlebody",
 )  # fmt: skip
+_ANY_WRAPPER_SINCE = 4  # version of reading, see `chunking.clean`
 _MAX_DEPTH = 2  # mappings within mappings that are searched
 
 
@@ -136,8 +143,21 @@ def read_records(
     if not isinstance(data, dict):
         yield number, document_of(data, where, decoder)
         return
-    for count, record in enumerate(unwrap(data, lambda it: _has_text(it, field)), number):
-        yield count, document_of(record, f"{mark}{count}", decoder)
+
+    def has_text(record: dict[str, Any]) -> bool:
+        return _has_text(record, field)
+
+    since = 1
+    found = table_rows(data) or unwrap(data, has_text)
+    if found == [data] and not has_text(data) and find_text(_lower(data), field) is None:
+        found = unwrap_any(data, has_text) or [data]
+    if found != [data] and found != unwrap(data, has_text):
+        since = _ANY_WRAPPER_SINCE
+    for count, record in enumerate(found, number):
+        document = document_of(record, f"{mark}{count}", decoder)
+        if isinstance(document, Document) and since > document.since:
+            document = replace(document, since=since)
+        yield count, document
 
 
 def _has_text(data: dict[str, Any], field: str | None) -> bool:
@@ -149,7 +169,7 @@ def _has_text(data: dict[str, Any], field: str | None) -> bool:
         value = fields.get(name)
         if isinstance(value, str) and value.strip():
             return True
-        if isinstance(value, dict) and _has_text(value, None):
+        if isinstance(value, dict) and (_has_text(value, None) or is_by_language(value)):
             return True
         if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
             return True
@@ -383,6 +403,8 @@ def _name_in(value: Any) -> str | None:
         rendered = value.get("rendered")
         if isinstance(rendered, str):
             return html.unescape(_TAG.sub("", rendered)).strip() or None
+        if is_by_language(value):
+            return next(iter(value.values())).strip() or None
         return _name_in(value.get("name"))
     return None
 

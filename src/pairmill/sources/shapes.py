@@ -6,12 +6,13 @@ an id to a record, or of an address to a text; the blocks of EditorJS, Notion, P
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-__all__ = ["blocks_text", "unwrap"]
+__all__ = ["blocks_text", "is_by_language", "table_rows", "unwrap", "unwrap_any"]
 
 _LISTS = (
     "artifact_data", "data", "documents", "articles", "records", "rows", "items", "posts",
@@ -21,6 +22,10 @@ _LISTS = (
 _SINGLE = ("data", "row", "_source", "record", "result", "page", "item", "article", "node",
            "attributes", "document", "post", "response")  # fmt: skip
 _MAX_DEPTH = 4
+_LEAST_COLUMNS = 2
+_TEXT_COLUMNS = frozenset(("text", "content", "body", "article", "markdown", "document", "html"))
+_ONE_A_RECORD = frozenset(("id", "_id", "url", "link", "source", "title", "headline", "label"))
+_LANGUAGE = re.compile(r"[a-z]{2}(?:[-_][A-Za-z]{2,4})?")
 _LEAST_TEXT = 80  # characters on average of the values of a map from a name to a text
 _BLOCK_LISTS = ("blocks", "content", "sections", "paragraphs", "children", "elements", "body",
                 "items", "nodes", "results", "cells", "text", "rich_text", "root", "doc", "data",
@@ -66,6 +71,62 @@ def unwrap(
             if any(map(has_text, found)):
                 return [{**_beside(data), **one} for one in found] if len(found) == 1 else found
     return _from_map(data, has_text) or [data]
+
+
+def table_rows(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of a table that is kept by column, or as names and rows; else none.
+
+    Such as pandas writes (``split``, ``list``, ``dict``), and batches of `datasets`.
+    """
+    names, rows = data.get("columns"), data.get("data")
+    if isinstance(names, list) and isinstance(rows, list):
+        is_table = all(isinstance(row, list) and len(row) == len(names) for row in rows)
+        return [dict(zip(map(str, names), row, strict=True)) for row in rows] if is_table else []
+    fields = {str(name).casefold() for name in data}
+    if len(data) < _LEAST_COLUMNS or not _TEXT_COLUMNS & fields:
+        return []
+    keys = _row_keys(list(data.values()), is_named=bool(_ONE_A_RECORD & fields))
+    return [{name: column[key] for name, column in data.items()} for key in keys]
+
+
+def _row_keys(columns: list[Any], *, is_named: bool) -> Iterable[Any]:
+    """Return by what the cells of each row are found in its columns; nothing: they are none."""
+    first = columns[0]
+    if isinstance(first, dict) and first and all(map(str.isdecimal, first)):
+        is_table = all(isinstance(it, dict) and it.keys() == first.keys() for it in columns)
+        return first.keys() if is_table else ()
+    if isinstance(first, list) and len(first) > 1 and is_named:
+        is_table = all(isinstance(it, list) and len(it) == len(first) for it in columns)
+        return range(len(first)) if is_table else ()
+    return ()
+
+
+def unwrap_any(
+    data: dict[str, Any], has_text: Callable[[dict[str, Any]], bool], depth: int = 0
+) -> list[dict[str, Any]]:
+    """Return the records in an object that has no text, under whatever name: the most of them."""
+    found = unwrap(data, has_text)
+    if any(map(has_text, found)):
+        return found
+    if depth > _MAX_DEPTH:
+        return []
+    best: list[dict[str, Any]] = []
+    for value in data.values():
+        held: list[dict[str, Any]] = []
+        if isinstance(value, dict):
+            held = unwrap_any(value, has_text, depth + 1)
+        elif isinstance(value, list) and all(isinstance(one, dict) for one in value):
+            held = [record for one in value for record in unwrap_any(one, has_text, depth + 1)]
+        held = [record for record in held if has_text(record)]
+        best = held if len(held) > len(best) else best
+    return best
+
+
+def is_by_language(value: dict[str, Any]) -> bool:
+    """Return whether an object holds one text in some languages, each by its code."""
+    return bool(value) and all(
+        _LANGUAGE.fullmatch(str(name)) and isinstance(text, str) for name, text in value.items()
+    )
 
 
 def _beside(data: dict[str, Any]) -> dict[str, Any]:

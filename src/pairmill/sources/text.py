@@ -13,6 +13,7 @@ from pairmill.sources.base import SourceFormat
 from pairmill.sources.characters import strip_surrogates
 from pairmill.sources.encodings import decode
 from pairmill.sources.markdown import (
+    dissolve_boxes,
     first_heading,
     resolve_templates,
     split_front_matter,
@@ -21,6 +22,8 @@ from pairmill.sources.markdown import (
 
 if TYPE_CHECKING:
     from pairmill.sources.base import Documents, Opener
+
+_BOXES_SINCE = 4  # version of reading, see `chunking.clean`
 
 __all__ = ["MARKDOWN", "MDX", "TEXT", "decode_whole", "read_markdown", "read_text"]
 
@@ -55,8 +58,9 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
     if text is None:
         return
     facts, rest = split_front_matter(text, json_too=is_markdown)
-    body = rest
+    plain = body = rest
     if is_markdown:
+        plain = body = dissolve_boxes(rest)
         is_mdx = opener.name.casefold().endswith((".mdx", ".astro"))
         body = resolve_templates(body, facts, is_mdx=is_mdx)
     yield Document(
@@ -67,10 +71,23 @@ def _read(opener: Opener, *, is_markdown: bool) -> Documents:
         author=facts.author,
         url=facts.url,
         language=facts.language,
-        since=1 if body == rest and was_cut_alike(text, rest) else 2,
+        since=_since(text, rest, plain, body),
         date=facts.date,
         license=facts.license,
     )
+
+
+def _since(text: str, rest: str, plain: str, body: str) -> int:
+    """Return the version of reading since which a text comes out as it does."""
+    head = text[: len(text) - len(rest)].strip()
+    if (
+        plain != rest
+        or "endraw" in rest
+        or head.endswith("\n...")
+        or head.startswith(("%", "\ufeff%"))
+    ):
+        return _BOXES_SINCE
+    return 1 if body == rest and was_cut_alike(text, rest) else 2
 
 
 TEXT = SourceFormat("text", (".txt", ".text"), read_text, is_text=True)

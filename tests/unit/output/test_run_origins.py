@@ -56,7 +56,8 @@ def test_the_runs_own_card_names_licences_sites_and_languages(folder: Path) -> N
         RunFacts("r", "1", ("m",), "0.1.0", origins=found, languages=found.languages), state="s"
     )
     assert "| `mills.example` | 2 |" in card
-    assert "| `crawl/b.jsonl` | 1 |" in card
+    assert "| `local files` | 1 |" in card
+    assert "crawl" not in card
     assert "| `CC-BY-ND-4.0` | 1 |" in card
     assert "| `unknown` | 1 |" in card
     assert "allows no adaptations" in card

@@ -192,6 +192,8 @@ ENGLISH_ALL_THE_SAME = {
     "names": "Aaron, Abel, Bertha, Boris, Carla, Cedric, Dorothy, Edgar, Felix, Gisela, Hugo, Irene, Jonas, Karin, Lukas, Maria, Nikolaus, Otto, Petra, Quentin, Rosa, Stefan, Tanja, Ursula, Viktor, Walter, Xaver, Yvonne, Zoe, Zora",
     "table": "Copper 63.5 Hallstein kettle red; Iron 55.8 Brunn anvil grey; Zinc 65.4 Ostrava roof blue; Tin 118.7 Cornwall can white; Lead 207.2 Derby pipe dull; Nickel 58.7 Sudbury coin bright; Cobalt 58.9 Kolwezi magnet blue",
     "code": "```\nfor kettle in kettles:\n    kettle.heat(to=61)\n```\n" * 8,
+    "code under a heading": "##### ECDSA key pairs\n\n```js\nasync function generate() {\n  const { publicKey, privateKey } = await subtle.generateKey();\n  return { publicKey, privateKey };\n}\n```\n"
+    * 4,
     "verse": "Season of mists and mellow fruitfulness, Close bosom-friend of the maturing sun; Conspiring with him how to load and bless With fruit the vines that round the thatch-eves run",
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pairmill.quality.check import Check, standing
-from pairmill.quality.trust import parse_figures, verdicts
+from pairmill.quality.trust import RunFigures, VoiceFigures, parse_figures, verdicts
 
 GOOD_AGAIN = {"compared": 40, "exact": 0.9, "within_one": 1.0, "kappa": 0.82}
 GOOD_CONTROL = {"planted": 40, "rated": 40, "detected": 36, "share": 0.9}
@@ -130,3 +130,24 @@ def test_a_verifier_that_gave_no_valid_verdict_makes_no_answer_ok(kind: str) -> 
     supported = find(checks, "the text does not support")
     assert (supported.status, "too few to say" in supported.found) == ("info", True)
     assert find(checks, "without a verdict").status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("voice", "answers", "documents", "status"),
+    [
+        ("author", 18, 20, "ok"),
+        ("author", 7, 20, "fail"),
+        ("neutral", 7, 20, "ok"),
+        ("neutral", 18, 20, "warn"),
+        ("assistant", 18, 20, "warn"),
+        ("neutral", 6, 6, "info"),  # too few documents
+    ],
+)
+def test_the_voice_is_judged_by_what_was_asked_for(
+    voice: str, answers: int, documents: int, status: str
+) -> None:
+    given = VoiceFigures(
+        voice=voice, authors=3, documents=documents, answers=answers, sources=documents
+    )
+    (check,) = verdicts(RunFigures(voice=given))
+    assert check.status == status, check

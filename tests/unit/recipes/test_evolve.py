@@ -94,6 +94,10 @@ async def test_an_operator_on_the_answer_leaves_the_request_word_for_word() -> N
         ({"instruction": f"{LAW['instruction']} Please answer in detail, step by step."},
          "only_rephrased"),
         ({"instruction": " ".join(LAW["instruction"].split()[::-1][:6])}, "only_rephrased"),
+        ({"instruction": "For what reason did Hallstein oblige bigger brewhouses to hold an extra"
+          " vessel of water?", "answer": LAW["answer"]}, "only_rephrased"),
+        ({"instruction": "What made Hallstein force its sizeable breweries into having a reserve"
+          " kettle?", "answer": LAW["answer"].replace("Fires", "Blazes")}, "only_rephrased"),
         ({"answer": " ".join(LAW["answer"].split()[: len(LAW["answer"].split()) // 4]) + "."},
          "shorter_answer"),
     ],
@@ -102,6 +106,17 @@ def test_what_gains_nothing_is_left_out(changes: dict[str, str], reason: str) ->
     child = Pair(EVOLVED["instruction"], EVOLVED["answer"], CHILD_INDEX, parent=0)
     assert why_not(child, PARENT, VIEW) is None
     assert why_not(replace(child, **changes), PARENT, VIEW) == reason
+
+
+def test_a_request_in_other_words_with_an_answer_of_its_own_is_kept() -> None:
+    asked = "Which danger did Hallstein fear most in bigger brewhouses, and what came of the law?"
+    answer = (
+        "Sparks were feared: the wooden roofs stood close together and fires were common. Once the"
+        " law of 1874 asked for a second kettle of clean water, losses fell by a third in five"
+        " years; owners who could not pay borrowed a kettle from the parish."
+    )
+    child = Pair(asked, answer, CHILD_INDEX, parent=0)
+    assert why_not(child, PARENT, VIEW) is None
 
 
 async def test_a_child_passes_the_same_checks_as_any_pair() -> None:

@@ -55,3 +55,12 @@ def test_mojibake_is_mended_where_it_explains_the_whole_text(text: str) -> None:
     assert mend(text) == text
     quoted = f"{text} This shows Ã© where é was meant."
     assert mend(quoted) == quoted
+
+
+@pytest.mark.parametrize("encoding", ["iso2022_jp", "iso2022_kr"])
+def test_what_switches_character_sets_by_escapes_is_no_ascii(encoding: str) -> None:
+    text = "水車小屋は川の" if encoding == "iso2022_jp" else "물레방아는 강가에"
+    found = decode(text.encode(encoding))
+    assert found is not None
+    assert found.text == text
+    assert decode(b"a \x1b[31mred\x1b[0m") == ("a \x1b[31mred\x1b[0m", "utf-8", 0)

@@ -239,3 +239,16 @@ def test_a_missing_library_skips_its_input_alone(
     result = read(name, (FILES / name).read_bytes())
     assert result.skips == [(name, "extra not installed")]
     assert advice in result.details
+
+
+def test_notebooks_of_version_3_have_headings_and_attachments_are_no_text(
+    read: Callable[..., Read],
+) -> None:
+    cells = [
+        {"cell_type": "heading", "level": 2, "source": "Old"},
+        {"cell_type": "markdown", "source": ["Text. ![a](attachment:a.png)"]},
+        {"cell_type": "code", "input": ["x = 1\n", "y"], "language": "python"},
+    ]
+    book = {"worksheets": [{"cells": cells}], "nbformat": 3}
+    (text,) = read("a.ipynb", json.dumps(book).encode(), min_words=1).texts
+    assert text == "## Old\n\nText. \n\n```python\nx = 1\ny\n```"

@@ -5,7 +5,12 @@ import time
 import pytest
 
 from pairmill.sources.fences import fenced_ranges, part_long_blocks
-from pairmill.sources.markdown import FrontMatter, resolve_templates, split_front_matter
+from pairmill.sources.markdown import (
+    FrontMatter,
+    dissolve_boxes,
+    resolve_templates,
+    split_front_matter,
+)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +134,46 @@ def test_long_code_and_tables_are_parted_at_line_ends_with_their_fence_or_header
     assert all(part.startswith("| n | v |\n| --- | --- |\n| ") for part in parts)
     assert [row for part in parts for row in part.split("\n")[2:]] == rows
     assert part_long_blocks(f"a\n\n{code}\n\nb", 2000) == f"a\n\n{code}\n\nb"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (
+            (
+                '!!! warning "Beware"\n    Text.\n\n    ```py\n    x = 1\n\n        y\n    ```\n\n'
+                "After."
+            ),
+            "**Beware**\n\nText.\n\n```py\nx = 1\n\n    y\n```\n\nAfter.",
+        ),
+        ("??? note\n    Hidden.\nAfter.", "**Note**\n\nHidden.\nAfter."),
+        ('!!! tip ""\n    Text.', "Text."),
+        (
+            '=== "One"\n\n    !!! note\n        Deep.\n\n=== "Two"\n\n    Text.',
+            "**One**\n\n\n**Note**\n\nDeep.\n\n**Two**\n\n\nText.",
+        ),
+        ("Title\n===\n\n    code", "Title\n===\n\n    code"),
+        ("```\n!!! note\n    x\n```", "```\n!!! note\n    x\n```"),
+        ("Wow!!! it works\n    x", "Wow!!! it works\n    x"),
+    ],
+)
+def test_boxes_and_tabs_of_mkdocs_come_to_the_margin(text: str, plain: str) -> None:
+    assert dissolve_boxes(text) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("---\ntitle: A\nauthor: Ann\n...\nText.", FrontMatter("A", "Ann")),
+        ("% A\n% Ann; Bob\n% May 2024\n\nText.", FrontMatter("A", "Ann, Bob", date="May 2024")),
+        ("% A\n\nText.", FrontMatter("A")),
+    ],
+)
+def test_title_blocks_of_pandoc_are_front_matter(text: str, facts: FrontMatter) -> None:
+    known, rest = split_front_matter(text, json_too=True)
+    assert (known, rest.strip()) == (facts, "Text.")
+
+
+def test_raw_liquid_is_what_it_says() -> None:
+    text = "{% raw %}{{ kept }} {% tag %}{% endraw %} and {{ gone }}"
+    assert resolve_templates(text, FrontMatter()) == "{{ kept }} {% tag %} and "

@@ -290,3 +290,42 @@ def test_text_that_is_marked_in_parts_is_read_as_a_whole() -> None:
 def test_a_fragment_is_an_article_as_it_is() -> None:
     page = f"<!doctype html><html><body><article>{LONG}<p>The miller</p></article></body></html>"
     assert extract_text(page).text.endswith("The miller")
+
+
+@pytest.mark.parametrize(
+    ("html", "markdown"),
+    [
+        (
+            '<table class="highlighttable"><tr><td class="linenos"><div class="linenodiv"><pre>1\n2'
+            '</pre></div></td><td class="code"><div><pre id="c"><code>def f():\n    return 1\n</code>'
+            "</pre></div></td></tr></table>",
+            "```\ndef f():\n    return 1\n```",
+        ),
+        (
+            '<div class="language-ts"><span class="lang">ts</span><pre><code>a\nb</code></pre></div>',
+            "```ts\na\nb\n```",
+        ),
+        (
+            '<div class="tabs"><input type="radio"><label>npm</label><label>pnpm</label></div>'
+            "<p>Use either of them.</p>",
+            "Use either of them.",
+        ),
+        ("<p>ts</p><p>More of it.</p>", "ts\n\nMore of it."),
+    ],
+)
+def test_labels_of_code_and_tabs_are_no_text(html: str, markdown: str) -> None:
+    assert _text(html) == markdown
+
+
+def test_a_menu_in_a_layout_of_nested_tables_is_left_out() -> None:
+    menu = (
+        "<table><tr><td><a href=/a>Home</a></td></tr><tr><td><a href=/b>News</a></td></tr></table>"
+    )
+    data = "<table border=1><tr><th>Year</th><th>Grain</th></tr><tr><td>1901</td><td>30 t</td></tr></table>"
+    text = extract_text(
+        f"<html><body><table><tr><td>{menu}</td><td><table><tr><td><b>Old</b><br><br>{PROSE}<br><br>"
+        f"{PROSE}{data}</td></tr></table></td></tr></table></body></html>"
+    ).text
+    assert "Home" not in text
+    assert text.count(PROSE.strip()) == 2
+    assert text.endswith("| Year | Grain |\n| --- | --- |\n| 1901 | 30 t |")

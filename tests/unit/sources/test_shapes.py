@@ -176,3 +176,56 @@ def test_lists_of_blocks_are_text() -> None:
         "## Title\n\nOne.\n\n- a\n\n```py\nx\ny\n```\n\nTwo.\n\nplain bold\n\n## Part\n\nThree."
     )
     assert blocks_text(blocks) == expected
+
+
+LONG = A.strip()
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"title": ["a", "b"], "text": [LONG, f"{LONG} b"]}, [("a", LONG), ("b", f"{LONG} b")]),
+        (
+            {"title": {"0": "a", "1": "b"}, "text": {"0": LONG, "1": f"{LONG} b"}},
+            [("a", LONG), ("b", f"{LONG} b")],
+        ),
+        (
+            {"columns": ["title", "text"], "index": [0, 1], "data": [["a", LONG], ["b", "x"]]},
+            [("a", LONG), ("b", "x")],
+        ),
+        ({"ok": 1, "crawled": [{"markdown": LONG, "metadata": {"title": "a"}}]}, [("a", LONG)]),
+        (
+            {"data": {"posts": {"edges": [{"node": {"title": "a", "body": LONG}}]}}},
+            [("a", LONG)],
+        ),
+        (
+            {"items": [{"sys": {}, "fields": {"title": {"en-US": "a"}, "body": {"en-US": LONG}}}]},
+            [("a", LONG)],
+        ),
+        (
+            {
+                "html": "<html>",
+                "markdown_v2": {"raw_markdown": f"menu {LONG}", "fit_markdown": LONG},
+                "metadata": {"title": "a"},
+            },
+            [("a", LONG)],
+        ),
+    ],
+)  # fmt: skip
+def test_records_are_found_in_tables_and_wrappers_of_any_name(
+    read: Callable[..., Read], data: Any, found: list[tuple[str, str]]
+) -> None:
+    documents = read("a.json", json.dumps(data).encode(), min_words=1).documents
+    assert [(document.title, document.text) for document in documents] == found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"title": "a", "text": ["One paragraph.", "Two."], "tags": ["x", "y"]},
+        {"text": [LONG, "Two."], "tags": ["x", "y"]},
+        {"title": "a", "story": LONG, "related": [{"text": "Other."}, {"text": "Another."}]},
+    ],
+)
+def test_lists_of_a_record_are_no_table(read: Callable[..., Read], data: Any) -> None:
+    assert len(read("a.json", json.dumps(data).encode(), min_words=1).documents) == 1

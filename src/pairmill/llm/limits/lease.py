@@ -1,4 +1,4 @@
-"""What a gate hands out: a lease for one call; the queue for it; and a snapshot of the gate."""
+"""Parts of a gate: the lease for one call, the queue of waiting calls, and a snapshot."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a gate is doing, for people and status pages.
+    """State of a gate, for people and status pages.
 
     Attributes:
         concurrency: Calls that may be in flight.
-        paused_s: Seconds that nothing will go; 0 while calls go, inf while a probe is out.
-        cause: Why; "" while calls go.
-        requests_per_s: The rate in force; None where none is known.
+        paused_s: Seconds until calls resume; 0 if not paused, inf while a probe is in flight.
+        cause: Reason of the pause, or "".
+        requests_per_s: The rate in force; None if unknown.
         waited_s: How long calls waited for their turn, all of them together.
     """
 
@@ -48,7 +48,7 @@ class Snapshot:
 
 
 class LeaseIssuer(Protocol):
-    """Whoever granted a lease, and takes it back: a gate."""
+    """Grants leases and takes them back: a gate."""
 
     def end(
         self,
@@ -67,15 +67,15 @@ class LeaseIssuer(Protocol):
 
 
 class Lease(Struct, eq=False):
-    """The right to make one call. Give it back once; a second time does nothing.
+    """The right to make one call. Release it once; a second time does nothing.
 
     Attributes:
-        amounts: What was reserved, by ``Unit``.
-        admitted_at: When it was granted.
-        epoch: The congestion epoch of that moment.
-        is_probe: It asks whether a silent endpoint is back.
-        sent_before: Calls that had been admitted before it.
-        reserved_before: Tokens that those had reserved.
+        amounts: Reserved amounts, by ``Unit``.
+        admitted_at: Time of admission.
+        epoch: Congestion epoch at that time.
+        is_probe: True if it probes whether a silent endpoint is back.
+        sent_before: Number of calls admitted before it.
+        reserved_before: Tokens reserved by those.
     """
 
     _gate: LeaseIssuer
@@ -96,18 +96,18 @@ class Lease(Struct, eq=False):
         retry_after_s: float | None = None,
         alone: bool = False,
     ) -> bool:
-        """End the call: settle what it cost, learn from how it ended, let the next one go.
+        """End the call: settle its usage, learn from its outcome, admit the next one.
 
         Args:
             kind: How it failed; None for an answer.
-            usage: What the server counted; without it an answer is charged as reserved.
-            hint: The limits that the reply's headers spoke of.
-            retry_after_s: The wait that a refusal asked for.
-            alone: It failed while others were answered: it does not speak of the endpoint.
+            usage: The server's token count; without it an answer is charged as reserved.
+            hint: Limits from the reply's headers.
+            retry_after_s: The wait requested by a refusal.
+            alone: Other calls were answered, so the failure is not the endpoint's.
 
         Returns:
-            Whether the gate itself holds all calls back for this failure; if not, the call has to
-            wait alone before it is tried again.
+            True if the gate makes all calls wait for this failure; else the call must wait by
+            itself before a retry.
         """
         if not self._is_open:
             return False
@@ -122,7 +122,7 @@ class Lease(Struct, eq=False):
 
 
 class Waiter(Generic[T]):
-    """One waiting call: its cost, what it will take, and the future that it awaits."""
+    """A waiting call: its cost, the amounts to reserve, and the future that it awaits."""
 
     __slots__ = ("amounts", "cost", "future", "is_retry")
 
@@ -141,8 +141,8 @@ class WaitQueue(Generic[T]):
     A cancelled waiter stays until it comes to the front; ``leave`` only takes it out of the count.
 
     Attributes:
-        length: Those who really wait.
-        ahead: The sum of what they will take, by ``Unit``.
+        length: Number of calls that are waiting.
+        ahead: Total of the amounts that they will reserve, by ``Unit``.
     """
 
     __slots__ = ("_fresh", "_retries", "_retry_was_last", "ahead", "length")
@@ -155,7 +155,7 @@ class WaitQueue(Generic[T]):
         self.ahead = [*NOTHING]
 
     def join(self, waiter: Waiter[T]) -> bool:
-        """Stand at the end; True if that is the front of its queue."""
+        """Append a waiter; return True if it is at the front of its queue."""
         queue = self._retries if waiter.is_retry else self._fresh
         queue.append(waiter)
         self.length += 1
@@ -164,18 +164,18 @@ class WaitQueue(Generic[T]):
         return len(queue) == 1
 
     def leave(self, waiter: Waiter[T]) -> None:
-        """Count a waiter no more: it was served, cancelled or sent away."""
+        """Stop counting a waiter that was served, cancelled or evicted."""
         self.length -= 1
         if not self.length:
-            self.ahead[:] = NOTHING  # and forget what rounding left behind
+            self.ahead[:] = NOTHING  # and drop rounding errors
             return
         for unit, amount in enumerate(waiter.amounts):
             self.ahead[unit] -= amount
 
     def reweigh(self, amounts_of: Callable[[Cost], Amounts]) -> None:
-        """Let all who wait take what their cost comes to now."""
+        """Recompute the amounts of all waiting calls from their costs."""
         for waiter in (*self._retries, *self._fresh):
-            if waiter.future.done():  # ``leave`` takes out what it put in, or has done so
+            if waiter.future.done():  # ``leave`` subtracts what it added, or has done so
                 continue
             amounts = amounts_of(waiter.cost)
             for unit, amount in enumerate(amounts):
@@ -183,7 +183,7 @@ class WaitQueue(Generic[T]):
             waiter.amounts = amounts
 
     def head(self) -> Waiter[T] | None:
-        """Return the next waiter to be served; None if nobody waits."""
+        """Return the next waiter to serve; None if there is none."""
         fresh, retries = self._fresh, self._retries
         while fresh and fresh[0].future.done():  # cancelled while it waited
             fresh.popleft()
@@ -194,13 +194,13 @@ class WaitQueue(Generic[T]):
         return fresh[0] if fresh else None
 
     def serve(self, waiter: Waiter[T]) -> None:
-        """Take the one that ``head`` named out of the line."""
+        """Remove the waiter that ``head`` returned."""
         (self._retries if waiter.is_retry else self._fresh).popleft()
         self._retry_was_last = waiter.is_retry
         self.leave(waiter)
 
     def clear(self) -> list[Waiter[T]]:
-        """Empty the line; those who still waited, retries first, each queue in order."""
+        """Empty both queues; return those still waiting, retries first, each queue in order."""
         waiting = [waiter for waiter in (*self._retries, *self._fresh) if not waiter.future.done()]
         self._retries.clear()
         self._fresh.clear()

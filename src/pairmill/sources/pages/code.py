@@ -253,7 +253,7 @@ def language_of(node: Node) -> str:
     for one in near:
         if found := _named(one):
             return found
-        for word in one.names.split():
+        for word in one.get("class").lower().split():
             if word in _LANGUAGES:
                 return word
     above = node.parent
@@ -284,6 +284,11 @@ def _breaks(node: Node) -> list[Node]:
 
 def _are_lines(node: Node) -> bool:
     """Return whether each block element is a line of code: else the text has the line ends."""
+    if node.tag == "table":
+        rows = [kid for kid in node.nodes() if kid.tag == "tr"]
+        cells = [kid for kid in node.nodes() if kid.tag == "td"]
+        if len(rows) == 1 and cells:  # the whole code in one cell
+            return _are_lines(cells[-1])
     blocks = sum(kid.tag in _LINES for kid in node.nodes())
     return blocks > node.text().strip().count("\n")
 

@@ -79,7 +79,7 @@ def _prune(node: Node, total: int, large: list[Node], *, strict: bool) -> None:
     text without it when all else has gone.
     """
     for kid in [kid for kid in node.kids if isinstance(kid, Node)]:
-        limit = _noise(kid, strict=strict)
+        limit = _MOST_STRONG if _is_tab_bar(kid) else _noise(kid, strict=strict)
         if limit and kid.good <= limit * total:
             node.remove(kid)
             continue
@@ -87,6 +87,12 @@ def _prune(node: Node, total: int, large: list[Node], *, strict: bool) -> None:
             large.append(kid)
         if kid.has_blocks or kid.names:
             _prune(kid, total, large, strict=strict)
+
+
+def _is_tab_bar(node: Node) -> bool:
+    """Return whether an element holds nothing but the labels of tabs."""
+    kids = [kid for kid in node.kids if not isinstance(kid, str) or not kid.isspace()]
+    return len(kids) > 1 and all(isinstance(kid, Node) and kid.tag == "label" for kid in kids)
 
 
 def _is_enough(rest: int, node: Node) -> bool:
@@ -236,7 +242,10 @@ def _choose(body: Node, total: int) -> Node:
 def _is_container(node: Node) -> bool:
     """Return whether an article may be all that an element holds: no list, no data table."""
     if node.tag == "table":
-        return sum(kid.tag == "td" for kid in node.nodes()) > _LAYOUT_CELLS
+        cells = sum(kid.tag == "td" for kid in node.nodes())
+        return cells > _LAYOUT_CELLS or any(
+            kid.tag == "table" for kid in node.nodes() if kid is not node
+        )
     return node.tag not in _PARTS
 
 

@@ -7,6 +7,7 @@ would not be the author's lines any more.
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from pairmill.sources.pages.code import code_in, fenced, is_code, language_of
@@ -58,14 +59,21 @@ def render(nodes: Iterable[Node | str]) -> str:
 
 
 def _once(blocks: list[Piece]) -> Iterator[str]:
-    """Yield the texts; a caption that a gallery repeats only once."""
+    """Yield the texts; a caption that a gallery repeats only once, and no label of a language."""
     seen: set[str] = set()
-    for kind, text in blocks:
+    for (kind, text), after in zip_longest(blocks, blocks[1:]):
+        if kind == "text" and after is not None and after.kind == "code" and _names(text, after):
+            continue
         if kind == "caption":
             if text in seen:
                 continue
             seen.add(text)
         yield text
+
+
+def _names(text: str, code: Piece) -> bool:
+    """Return whether a line says no more than in which language the code below it is."""
+    return code.text.startswith(f"```{text.casefold()}\n")
 
 
 def inline_text(node: Node) -> str:

@@ -71,7 +71,8 @@ READ_MORE = _words("read-?more readmore")
 WEAK = _words(
     r"""
     share follow(?:-us)? trending popular promo(?:tion|s|box)? ads? sponsor(?:ed|s)? dfp banner
-    subscribe subscription-\w+ sign-?up signup replies rating ratings vote voting widget byline
+    subscribe subscription-\w+ sign-?up signup replies vote-?cell vote-?count post-?signature
+    rating ratings vote voting widget byline
     tags tagcloud tag-?list post-?tags cat-links entry-?(?:meta|footer|utility)
     post-?(?:meta|info|footer|tags|author|date|header-meta) article-?(?:meta|footer|tags|info)
     metadata dateline meta hatnote feedback helpful search disclaimer legal credits?
