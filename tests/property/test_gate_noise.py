@@ -47,11 +47,11 @@ def test_a_quota_that_was_given_is_used_in_spite_of_noise() -> None:
 @pytest.mark.parametrize(
     ("quota", "least"),
     [
-        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=1.0), 0.95),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=1.0), 0.93),
         (SimulatedQuota(rpm=300.0, tpm=1e8, burst_s=60.0), 0.95),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="second"), 0.92),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="fixed"), 0.92),
-        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="sliding"), 0.92),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="second"), 0.87),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="fixed"), 0.90),
+        (SimulatedQuota(rpm=300.0, tpm=1e8, flavour="sliding"), 0.90),
     ],
     ids=["bucket1", "bucket60", "second", "fixed", "sliding"],
 )
@@ -59,13 +59,13 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
     quota: SimulatedQuota, least: float, share: float
 ) -> None:
     used, refused = 0.0, 0.0
-    for seed in range(1, 5):
+    for seed in range(1, 9):
         noise = Noise(share=steady(share), retry_after_s=1.0 if seed % 2 else None)
         seen = gated(noise, until_s=420, workers=100, seed=seed, seconds=4.0, quota=quota)
-        used += seen.per_s(120, 420) / (4 * 5.0 * (1 - share))
-        refused += seen.refused_share(120, 420) / 4
+        used += seen.per_s(120, 420) / (8 * 5.0 * (1 - share))
+        refused += seen.refused_share(120, 420) / 8
     assert used >= least
-    assert share / 2 <= refused <= share + 0.025
+    assert share / 2 <= refused <= share + 0.015  # of 12,000 calls chance refuses 0.4 % more
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
@@ -74,7 +74,7 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
     [
         (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=1.0), 0.7),  # of a single call, at this rate
         (SimulatedQuota(rpm=60.0, tpm=1e8, burst_s=60.0), 0.95),
-        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="second"), 0.85),
+        (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="second"), 0.82),
         (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="fixed"), 0.88),
         (SimulatedQuota(rpm=60.0, tpm=1e8, flavour="sliding"), 0.85),
     ],
@@ -117,6 +117,22 @@ def test_ten_seconds_after_a_wave_nothing_is_left_of_it(
     assert seen.per_s(22, 26) >= 0.9 * FULL_PER_S
 
 
+def test_long_calls_are_all_under_way_before_the_first_has_ended() -> None:
+    """Answers of 5 s: what was not refused within a second was taken."""
+    seen = gated(Noise(), until_s=16, workers=900, seconds=5.0)
+    assert seen.per_s(10, 15) >= 0.9 * 900 / 5.15
+
+
+def test_a_quota_of_one_call_in_two_seconds_with_minutes_of_answers_is_used() -> None:
+    quota = SimulatedQuota(rpm=30.0, tpm=1e8, flavour="second")
+    seen = [
+        gated(Noise(), until_s=900, workers=100, seed=seed, seconds=60.0, quota=quota)
+        for seed in (1, 2, 3)
+    ]
+    assert sum(outcome.per_s(240, 900) for outcome in seen) / 3 >= 0.85 * 0.5
+    assert min(outcome.per_s(240, 900) for outcome in seen) >= 0.75 * 0.5
+
+
 def test_a_server_without_limits_is_used_within_three_seconds() -> None:
     for width in (None, GradientLimit(ceiling=128)):
         seen = gated(Noise(), until_s=5, workers=160, width=width)
@@ -144,9 +160,8 @@ def test_what_lies_between_waves_is_used(
     noise = Noise(waves(1.0, on_s, off_s), kind, retry_after_s)
     seen = gated(noise, until_s=160, workers=140, width=WIDTH, seed=seed, seconds=1.0)
     share = off_s / (on_s + off_s)
-    if kind is Kind.OVERLOAD and on_s == 2.0:  # the breaker asks again when the wave is over
-        least = 0.85
     assert seen.per_s(100, 160) >= least * share * FULL_PER_S
+    assert seen.refused_share(60, 160) <= 0.08  # a bare loop: 0.28 to 0.48
 
 
 @pytest.mark.parametrize(("on_s", "off_s", "retry_after_s"), [(2.0, 8.0, 1.0), (0.5, 2.5, None)])

@@ -155,7 +155,8 @@ _MONEY_GONE = (
     r"(?: (?:your|the|of|all|available|its|their|monthly|daily|free|included|prepaid|call|volume))"
     r"{0,4} (?:credits?|balance|funds|budget|spend|allowance|allocation|usage|volume quota)"
     r"|(?:credits?|(?:token|resource) packages?|wallet|free (?:trial|tier|usage|quota)|trial"
-    r"|allowance|prepaid \w+) (?:(?:has|have|is|are|was|were) )?(?:been )?"
+    r"|allowance|prepaid \w+)"
+    r"(?: (?:of|for|on) (?:\w+ ){0,3}\w+)? (?:(?:has|have|is|are|was|were) )?(?:been )?"
     + _SPENT
     + r"|(?:billing|spend(?:ing)?|budget|cost|monthly|usage) (?:hard |soft |usage )?"
     r"(?:limits?|cap|quota)\b(?!s? to)|(?:spend|budget|cost) cap\b"
@@ -191,7 +192,11 @@ _TEXTS = (
         r"|context[ _](?:length|size|window)"
         r"|input is too (?:large|long)|reduce the length|must have less than \d+ tokens"
         r"|inputs? tokens? \+ max_new_tokens|exceeds the maximum number of tokens"
-        r"|longer than the (?:maximum )?model|max_tokens must be at least 1, got -",
+        r"|longer than the (?:maximum )?model"
+        r"|(?:input|prompt|message|sequence|request)s?(?: tokens?| length| size| token count){1,2}"
+        r" (?:of )?(?:\(?[\d,]+\)? )?(?:tokens? )?(?:is |are )?"
+        r"(?:exceed|above|over|too|beyond|greater)"
+        r"|max_tokens must be at least 1, got -",
         "too_long",
     ),
     _sign(

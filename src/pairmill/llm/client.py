@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import anyio
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -26,6 +28,7 @@ __all__ = ["Client"]
 
 _NO_HISTORY = History()
 _NOWHERE: frozenset[str] = frozenset()
+_LEAST_LEFT_S = 0.5  # for a last try that has waited until the end
 _DOUBTS = 3  # failures of one request before a probe is sent
 _LOOK_AGAIN_S, _LOOK_AGAIN_LATEST_S = 20.0, 300.0
 
@@ -119,12 +122,16 @@ class Client:
     ) -> Completion:
         history = History(billed=sends.count) if sends else _NO_HISTORY
         tried = _NOWHERE
-        wait_s = failed_at = 0.0
+        wait_s = failed_at = first_failed_at = 0.0
         was_asked = False
+        error: ProviderError | None = None
         while True:
-            if sends is not None and history.billed:
-                await sends.kept()  # before anything else, so that a kill does not lose it
-            turn = await self._admit(request, history, tried, sends)
+            left_s = self._left_s(history, failed_at, wait_s, asked=was_asked)
+            turn = await self._admit(request, history, tried, sends, left_s)
+            if turn is None and error is not None:
+                raise self._given_up(error, history, request)
+            assert turn is not None  # noqa: S101 (only a try after a failure comes too late)
+            error = None  # its traceback holds this frame, which would hold it
             started = self._clock.monotonic()
             if history.failures:
                 rested_s = min(wait_s, started - failed_at)
@@ -144,6 +151,8 @@ class Client:
             finally:
                 self._flight.end()
             failed_at = self._clock.monotonic()
+            first_failed_at = first_failed_at or failed_at
+            history = history.spent(failed_at - first_failed_at - history.asked_s)
             error.failed_at = self._clock.time()
             alone = turn.failed(error)
             self._tell_charge(turn, error)
@@ -158,20 +167,39 @@ class Client:
             is_doubtful = is_doubtful and history.failures >= _DOUBTS
             if is_doubtful and await self._is_answering(request.model):
                 raise self._given_up(error, history, request)
-            del error  # its traceback holds this frame: avoid a reference cycle
             if not turn.is_held:  # then the gate makes all calls wait
                 await self._clock.sleep(wait_s)
 
+    def _left_s(self, history: History, failed_at: float, wait_s: float, *, asked: bool) -> float:
+        """Seconds until the next try has to begin; inf if it may wait."""
+        if not history.failures or math.isinf(self._policy.max_spent_s):
+            return math.inf
+        left_s = self._policy.max_spent_s - history.spent_s + wait_s * asked
+        return max(_LEAST_LEFT_S, left_s - (self._clock.monotonic() - failed_at))
+
     async def _admit(
-        self, request: Request, history: History, avoid: frozenset[str], sends: SendLog | None
-    ) -> Turn:
-        """Wait for admission, and until an answer can be stored."""
-        while True:
-            turn = await self._admission.admit(request, is_retry=history.failures > 0, avoid=avoid)
-            if sends is None or not sends.is_behind:
-                return turn
-            turn.give_back()  # the disk may be full
-            await sends.wait_for_room()
+        self,
+        request: Request,
+        history: History,
+        avoid: frozenset[str],
+        sends: SendLog | None,
+        left_s: float,
+    ) -> Turn | None:
+        """Wait for a turn, and for the moment from which on an answer can be kept; None: too late.
+
+        What was sent before is kept first, so that a kill in what follows does not forget it.
+        """
+        if sends is not None and history.billed:
+            await sends.kept()
+        is_retry = history.failures > 0
+        with anyio.move_on_after(left_s):
+            while True:
+                turn = await self._admission.admit(request, is_retry=is_retry, avoid=avoid)
+                if sends is None or not sends.is_behind:
+                    return turn
+                turn.give_back()  # as on a full disk
+                await sends.wait_for_room()
+        return None
 
     async def _is_answering(self, model: str) -> bool:
         """Return whether a model answers a probe, sent now or recently."""

@@ -56,7 +56,8 @@ def read_body(body: Any) -> Facts:
     nested = inner.get("innererror")
     if isinstance(nested, dict):  # Azure: the inner code is more precise
         names.insert(0, _name(nested.get("code")))
-    message = error if isinstance(error, str) else _innermost(_message(inner), inner)
+    told_text = error if isinstance(error, str) else _innermost(_message(inner), inner)
+    message = _unquoted(told_text)
     details = [message, inner.get("details"), inner.get("metadata")]
     return Facts(
         tuple(name for name in names if name),
@@ -118,6 +119,25 @@ def _innermost(message: str, error: dict[str, Any]) -> str:
     else:
         inner = raw if isinstance(raw, str) else ""
     return f"{message}: {inner}" if message and inner else inner or message
+
+
+def _unquoted(message: str, depth: int = _MOST_DEPTH) -> str:
+    """Return a message with the reply that it quotes as JSON replaced by what that says."""
+    start = message.find("{")
+    if start < 0 or not depth:
+        return message
+    try:
+        quoted, size = json.JSONDecoder().raw_decode(message[start:])
+    except (ValueError, RecursionError):
+        return message
+    error = _error(quoted)
+    inner = error if isinstance(error, str) else _message(error or quoted)
+    if not inner:
+        return message
+    before = message[:start].rstrip(" -:[('\"b")
+    after = message[start + size :].lstrip(" ])'\"").rstrip()
+    text = f"{before}: {_unquoted(inner, depth - 1)}" if before else _unquoted(inner, depth - 1)
+    return f"{text} {after}" if after else text
 
 
 def _message(error: dict[str, Any], depth: int = _MOST_DEPTH) -> str:

@@ -68,7 +68,7 @@ class ProbePolicy(RetryPolicy):
         return RetryPolicy.decide(self, error, history, random, alone=alone)
 
 
-AT_PROBE = ProbePolicy(max_wait_s=30.0, cap_s=5.0, alone_cap_s=5.0)
+AT_PROBE = ProbePolicy(max_spent_s=30.0, cap_s=5.0, alone_cap_s=5.0)
 """For the first calls of a run: long enough for a server that is still loading."""
 
 IN_PROBE = replace_policy(AT_PROBE, max_billed=1)

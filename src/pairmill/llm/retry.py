@@ -8,6 +8,7 @@ together.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,6 +70,7 @@ class History:
         alone: Failures of the server while it answered others.
         waited_s: Seconds between calls for which nobody asked.
         asked_s: Seconds between calls for which the server asked.
+        spent_s: Seconds since the first failure, less those.
     """
 
     failures: int = 0
@@ -76,6 +78,7 @@ class History:
     alone: int = 0
     waited_s: float = 0.0
     asked_s: float = 0.0
+    spent_s: float = 0.0
 
     def after(self, error: ProviderError, *, alone: bool = False) -> History:
         """Return the history with one more failure; ``alone``: others were answered meanwhile."""
@@ -85,6 +88,10 @@ class History:
             billed=self.billed + error.is_billed,
             alone=self.alone + (alone and is_of_server(error)),
         )
+
+    def spent(self, seconds: float) -> History:
+        """Return the history as of ``seconds`` after the first failure."""
+        return replace(self, spent_s=seconds)
 
     def rested(self, seconds: float, *, asked: bool) -> History:
         """Return the history with one more wait, which the server asked for or not."""
@@ -109,6 +116,8 @@ class RetryPolicy:
         spread: What is added at most to a wait that the server asked for, as a share of it.
         max_wait_s: All waits of one request together for which the server did not ask.
         max_asked_s: All waits of one request together for which it did.
+        max_spent_s: The same as ``max_wait_s``, with the calls themselves and whatever else they
+            waited for: so long after the first failure the last try begins.
         max_billed: Sends of one request that may be billed: no more than this, over all starts.
         waits_for_others: A request that may have been billed is given up for now: whoever asks has
             to come back to it, once others are answered.
@@ -121,6 +130,7 @@ class RetryPolicy:
     spread: float = 0.1
     max_wait_s: float = 1800.0
     max_asked_s: float = 1800.0
+    max_spent_s: float = math.inf
     max_billed: int = MOST_BILLED
     waits_for_others: bool = False
     max_alone: int = 4
@@ -159,7 +169,10 @@ class RetryPolicy:
         seconds = random.uniform(0.0, bound)
         if history.waited_s + seconds > self.max_wait_s:
             return GiveUp(f"waited {history.waited_s:.0f} s in vain")
-        return Wait(seconds)
+        left_s = self.max_spent_s - history.spent_s
+        if left_s <= 0.0:
+            return GiveUp(f"asked for {history.spent_s:.0f} s in vain")
+        return Wait(min(seconds, left_s))
 
 
 IN_RUN = RetryPolicy(waits_for_others=True)

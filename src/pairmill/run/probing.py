@@ -81,7 +81,7 @@ async def settle_mode(
         return
     if question is None or is_local_model(pool.model):
         return
-    impatience = _Impatience(bus, endpoint)
+    impatience = _Impatience(bus, endpoint, settings.timeout_s)
     bus.subscribe(impatience, CallFailed)
     scout = make_scout(_OnePool(probe.exchange, pool.name), stop, bus, IN_PROBE)
 
@@ -120,6 +120,8 @@ def _explained(
     advice = ""
     if isinstance(error, ProviderError) and error.code == "timeout":
         advice = _on_silence(settings.timeout_s, request)
+    elif isinstance(error, ProviderError) and error.code in _UNREACHED:
+        advice = f"; asked for {AT_PROBE.max_spent_s:.0f} s"
     return StoppedError(f"{line}{advice}")
 
 
@@ -135,6 +137,7 @@ def _on_silence(timeout_s: float, request: Request) -> str:
 
 
 _CHARS_PER_TOKEN = 4
+_UNREACHED = frozenset({"refused", "dns", "connect_timeout", "connection", "proxy"})
 
 
 def make_scout(
@@ -223,19 +226,23 @@ class _OnePool:
 class _Impatience:
     """Reports once, within the first seconds, why nothing is happening yet."""
 
-    def __init__(self, bus: Bus, endpoint: Endpoint) -> None:
+    def __init__(self, bus: Bus, endpoint: Endpoint, timeout_s: float) -> None:
         self._bus = bus
         self._endpoint = endpoint
+        self._timeout_s = timeout_s
         self.is_over = False
 
     def __call__(self, event: CallFailed) -> None:
         kind, asked_s = event.kind, event.retry_after_s
-        if self.is_over or kind.meaning.blame is not Blame.SERVER:
+        is_silent = kind is Kind.TIMEOUT and event.status is None
+        if self.is_over or (kind.meaning.blame is not Blame.SERVER and not is_silent):
             return
         self.is_over = True
         line = f"{self._endpoint.place}: {event.message}"
-        if asked_s is None:
-            next_step = f"trying again for {AT_PROBE.max_wait_s:.0f} s"
+        if is_silent:
+            next_step = f"asking once more, in fewer words, for {self._timeout_s:g} s"
+        elif asked_s is None:
+            next_step = f"trying again for {AT_PROBE.max_spent_s:.0f} s"
         else:
             next_step = f"it asks to wait for {asked_s:.0f} s"
         self._bus.emit(Notice(text=f"{line}; {next_step}"))

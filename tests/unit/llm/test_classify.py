@@ -405,3 +405,42 @@ def test_a_success_that_promises_no_answer_is_no_bill(status: int) -> None:
 @pytest.mark.parametrize("body", [{"choices": None}, {"choices": []}, {"id": "", "choices": None}])
 def test_a_gateway_under_load_is_no_other_interface(body: object) -> None:
     assert classify_empty(200, {}, body, NOW).kind is Kind.OVERLOAD
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"detail": '{"error": {"message": "litellm.BadRequestError: top_p not allowed"}}'},
+            "litellm.BadRequestError: top_p not allowed",
+        ),
+        (
+            {"error": {"message": 'OpenAIException - {"error":{"message":"no such tier"}} (x)'}},
+            "OpenAIException: no such tier (x)",
+        ),
+        (
+            {"message": 'upstream: {"detail": "{\\"message\\": \\"the innermost\\"}"}'},
+            "upstream: the innermost",
+        ),
+        ({"message": "use {braces} as they are"}, "use {braces} as they are"),
+        ({"message": 'kept: {"no": "reason"}'}, 'kept: {"no": "reason"}'),
+    ],
+)
+def test_the_reason_in_a_quoted_reply_is_the_one_that_is_told(body: Any, said: str) -> None:
+    assert str(named(400, body)).startswith(f"{said} (HTTP 400)")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (403, "The free tier of the model has been exhausted. Please disable it.", Kind.QUOTA),
+        (400, "Free quota for this API is used up", Kind.QUOTA),
+        (400, "Input length 9000 exceeds the model's limit of 8192", Kind.CHUNK),
+        (400, "The prompt length (9000) exceeds the limit", Kind.CHUNK),
+        (400, "Input tokens exceed the configured limit of 272000 tokens.", Kind.CHUNK),
+        (429, "Requests exceed the limit of 60 per minute", Kind.RATE),
+        (429, "Input token rate exceeded, tokens per minute limit", Kind.RATE),
+    ],
+)
+def test_a_quota_and_a_length_are_told_apart(status: int, message: str, kind: Kind) -> None:
+    assert named(status, openai(message)).kind is kind

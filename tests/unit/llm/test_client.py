@@ -14,6 +14,7 @@ from pairmill.errors import Kind, ProviderError
 from pairmill.events import Bus, CallAnswered, CallFailed, CallGivenUp, Event
 from pairmill.llm.budget import PricedUsage
 from pairmill.llm.client import Client
+from pairmill.llm.modes import AT_PROBE
 from pairmill.llm.providers.direct import DirectProvider
 from pairmill.llm.providers.endpoint import Endpoint, Secret
 from pairmill.llm.providers.provider import Mode
@@ -347,3 +348,32 @@ async def test_a_call_that_failed_before_it_was_answered_leaves_no_cycle(
             assert sys.getrefcount(asked) == held
         finally:
             gc.enable()
+
+
+async def test_the_last_try_of_a_start_comes_when_it_was_said_to(opened: list[Setting]) -> None:
+    """Thirty seconds after the first failure, whatever the calls and the gate took."""
+    async with serve(BUSY) as server:
+        opened.append(setting := Setting(server, AT_PROBE))
+        with pytest.raises(ProviderError):
+            await setting.client.complete(request())
+    assert sum(setting.clock.slept) == pytest.approx(30.0, abs=0.5)
+    assert len(setting.gate.admitted) > 5
+
+
+async def test_a_try_that_waits_for_its_turn_until_the_end_is_given_up(
+    opened: list[Setting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairmill.llm.client._LEAST_LEFT_S", 0.01)
+    async with serve(BUSY) as server:
+        opened.append(setting := Setting(server, RetryPolicy(max_spent_s=0.05, base_s=0.01)))
+        admit = setting.gate.admit
+
+        async def never_twice(request: Request, **how: bool | frozenset[str]) -> Turn:
+            if setting.gate.admitted:
+                await anyio.sleep_forever()
+            return await admit(request, **how)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(setting.gate, "admit", never_twice)
+        with anyio.fail_after(5), pytest.raises(ProviderError, match="busy"):
+            await setting.client.complete(request())
+        assert len(server.requests) == 1

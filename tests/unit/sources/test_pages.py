@@ -263,6 +263,7 @@ def test_labels_captions_and_teasers_around_the_text_go(body: str, kept: str, dr
         f"<article>{LONG}<figure><figcaption>KEPT, a mill seen from the south</figcaption></figure>{LONG}</article>",
         f"<article>{LONG}<p><a href='/x'>KEPT is described at great length in the manual of the mill.</a></p>{LONG}</article>",
         f"<article>{LONG}<p><code>KEPT</code></p></article>",
+        f"<article>{LONG}<p>These are the parts of which a mill consists:</p><div><ul><li><a href='/a'>KEPT</a></li><li><a href='/b'>Wheels</a></li></ul></div>{LONG}</article>",
         f"<article>{LONG}<div><p>KEPT</p><p>Price: 7</p><p>Open: 9 to 5</p><p>On foot</p><p>By boat</p><p>By train</p></div></article>",
         f"<main><section class='text part'>{LONG}</section><div>{PROSE}</div><section class='text part'><p>KEPT {PROSE}</p></section></main>",
         f"<div><h1>T</h1><h2>KEPT is what this article about a mill beside a river says in one sentence</h2></div><div class='article-body'>{LONG}</div>",

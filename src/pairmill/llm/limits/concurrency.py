@@ -9,6 +9,7 @@ takes.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
@@ -16,6 +17,7 @@ from msgspec import Struct
 __all__ = ["AimdLimit", "ConcurrencyLimit", "Done", "FixedLimit", "GradientLimit"]
 
 _UTILISED = 0.8  # a limit that is not used says nothing about a higher one
+_STEP_S = 1.0  # refusals take no longer, nearly always
 
 
 class Done(Struct, frozen=True):
@@ -61,6 +63,10 @@ class ConcurrencyLimit(Protocol):
         """Learn that a rate is put to the test, for which so many calls have to be in flight."""
         ...
 
+    def on_full(self, now: float) -> float:
+        """Learn that one more would go; seconds until it may, inf: when another one ends."""
+        ...
+
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Learn how many calls the server works on, and how many it lets wait."""
         ...
@@ -81,6 +87,10 @@ class FixedLimit:
     def on_rise(self, needed: int) -> None:
         """Change nothing."""
 
+    def on_full(self, now: float) -> float:  # noqa: ARG002 (the protocol's)
+        """Wait for another one to end."""
+        return math.inf
+
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Change nothing."""
 
@@ -88,10 +98,11 @@ class FixedLimit:
 class AimdLimit:
     """Doubles in the time of one call until the first refusal; then down, and up by a quarter.
 
-    At first each answer widens by one (TCP's slow start), so that the second thousand calls begin
-    some six calls' lengths after the first. From the first refusal on a round widens: as many calls
-    as may be in flight. It is clean when none failed. Both count only if 80 % of the limit were in
-    use at that moment.
+    At first each answer widens by one (TCP's slow start), and each second without a failure in
+    which all places are taken doubles: refusals come at once, so that long calls need not end to
+    show that they were taken. From the first refusal on a round widens: as many calls as may be in
+    flight. It is clean when none failed. Both count only if 80 % of the limit were in use at that
+    moment.
     """
 
     CEILING: ClassVar[int] = 1024
@@ -100,6 +111,8 @@ class AimdLimit:
         self.limit = start
         self._ceiling = ceiling
         self._is_slow_start = True
+        self._step_at = math.inf  # when the limit doubles, if all places are still taken
+        self._step_from = start
         self._cut_at = float("-inf")
         self._done = 0
         self._peak = 0
@@ -110,7 +123,9 @@ class AimdLimit:
         if done.sent_at < self._cut_at:
             return  # it says nothing about the limit of now
         if self._is_slow_start:
-            if done.is_clean and done.in_flight >= _UTILISED * self.limit:
+            if not done.is_clean:
+                self._begin_step(done.now)
+            elif done.in_flight >= _UTILISED * self.limit:
                 self.limit = min(self._ceiling, self.limit + 1)
             return
         self._done += 1
@@ -133,8 +148,23 @@ class AimdLimit:
         """Let the rate decide, and not the width."""
         self.limit = max(self.limit, min(self._ceiling, needed))
 
+    def on_full(self, now: float) -> float:
+        """Double a second after the last time; what was taken is not refused any more then."""
+        if not self._is_slow_start or self.limit >= self._ceiling:
+            return math.inf
+        if self._step_at == math.inf:
+            self._begin_step(now)
+        if now < self._step_at:
+            return self._step_at - now
+        self.limit = max(self.limit, min(self._ceiling, 2 * self._step_from))
+        self._begin_step(now)
+        return 0.0
+
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Change nothing: behind a provider, quotas decide."""
+
+    def _begin_step(self, now: float) -> None:
+        self._step_at, self._step_from = now + _STEP_S, self.limit
 
     def _begin_round(self) -> None:
         self._done = 0
@@ -193,6 +223,10 @@ class GradientLimit:
 
     def on_rise(self, needed: int) -> None:
         """Change nothing: the server has slots."""
+
+    def on_full(self, now: float) -> float:  # noqa: ARG002 (the protocol's)
+        """Wait for another one to end: a slot is free then."""
+        return math.inf
 
     def on_gauge(self, now: float, in_flight: int, running: float, waiting: float) -> None:
         """Move to where a few calls wait."""

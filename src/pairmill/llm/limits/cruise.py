@@ -18,7 +18,7 @@ import math
 __all__ = ["Cruise", "QuotaFit"]
 
 _NOISE = (0.0, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.14, 0.2, 0.3, 0.45)
-_PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0)  # log weights
+_PRIOR = (3.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -2.0, -4.0, -6.0, -9.0, -12.0)  # log weights
 _SPAN, _STEP = 1.0, 0.025  # of the logarithm of the quota: 2.7 times up and down
 _CELLS = 2 * round(_SPAN / _STEP) + 1
 _VARY = 2  # steps that a quota goes up and down by from block to block: 5 %
@@ -27,7 +27,8 @@ _LEAST, _MOST = 0.003, 0.97  # probability of a refusal: no model is that good
 _LOWEST = -30.0  # log weight beside the best; what is ruled out by mistake comes back
 _WIDEST_PRIOR, _LONGEST_PRIOR = -6.0, -8.0  # log weights: of a quota, of a noise
 _LEAST_LIKELY = -60.0  # logarithm
-_SAVED = 0.3  # chance that a server has saved up enough for a block above its quota
+_SAVED, _UNSAVED = 0.3, 0.02  # chance that a server had saved up what was sent beyond its quota
+_MOST_SAVED_S = 60.0  # of a quota: more is never saved up
 _COARSE, _EVERY_OTHER = 0.3, 0.5  # that it holds one call, so that every other one comes too soon
 _COARSE_BELOW = 6.0  # calls a second: a second's bucket of a faster pool holds several
 _KEEP = 1.0 - 1.0 / 60.0  # of what was known, with each block
@@ -35,16 +36,19 @@ _TRUST, _FULL_BLOCK = 0.8, 60.0  # of a block's evidence; calls of a block that 
 _ANEW = 0.3  # standard deviation, log, when the grid is moved
 
 _BLOCK_CALLS, _BLOCK_S = 20, 4.0  # longer than what a server saves up for bursts
-_LONGEST_BLOCK_S = 12.0  # of a slow pool, with fewer calls
+_LONGEST_BLOCK_S = 24.0  # of a slow pool, with fewer calls
 _CREDIBLE_S = 1.0  # a shorter block says nothing
 _USED = 0.8  # of the pace; a block at which less was sent says nothing
-_LEAN, _CRUISE = 0.95, 0.25  # of that quantile of the quota
+_LEAN, _NOISY_LEAN, _CRUISE = 0.95, 0.94, 0.25  # of that quantile of the quota
+_QUIET = 0.007  # noise that is as good as none
 _LOW, _HIGH, _WIDE = 0.2, 0.8, 1.12  # quantiles, and how far apart they are when it is uncertain
 _HIGHEST = 1.3  # times the usual pace, for a block
+_WORTH = 0.004  # of the calls: refusals that higher rates may cost, all together
+_CREDIT = 4.0  # of these, before they are earned
 _OPEN = 1.35  # so far apart are they when the quota is all but unknown
 _UP_EVERY = 4  # blocks; every other one while nothing is refused at the higher rate
 _DOWN_EVERY, _DOWN_CALLS, _DOWN = 8, 60, 0.12
-_SOME_NOISE, _DOUBT = 0.02, 0.3  # noise that is worth it, and its standard deviation beside it
+_SOME_NOISE, _DOUBT = 0.02, 0.22  # noise that is worth it, and its standard deviation beside it
 _AFTER_CLUSTER = 0.8  # of the pace, for a block: a quota would then last longer
 _KNOWN_CALLS = 100  # until the noise counts as known
 
@@ -61,13 +65,14 @@ class QuotaFit:
         calls: Seen since ``begin``.
     """
 
-    __slots__ = ("_noise", "_weights", "calls", "rate")
+    __slots__ = ("_levels", "_noise", "_weights", "calls", "rate")
 
     def __init__(self) -> None:
         self.rate = 0.0
         self.calls = 0
         self._noise = [*_PRIOR]
         self._weights: list[list[float]] = []  # logarithms, by noise and quota
+        self._levels: list[float] = []  # calls that a bucket of each quota may hold
 
     def begin(self, rate: float, sure: float) -> None:
         """Begin anew with a quota that was measured.
@@ -86,6 +91,7 @@ class QuotaFit:
         self._weights = [[noise + quota for quota in quotas] for noise in self._noise]
         self.rate = rate
         self.calls = 0
+        self._levels = [0.0] * len(_LOGS)
 
     def on_block(self, sent: int, refused: int, seconds: float) -> None:
         """Learn how many calls of a block were refused.
@@ -100,17 +106,29 @@ class QuotaFit:
         hits, misses = trust * refused, trust * (sent - refused)
         coarse = _COARSE / max(1.0, self.rate) ** 2 if self.rate < _COARSE_BELOW else 0.0
         over = [1.0 - self.rate * math.exp(log) * seconds / sent for log in _LOGS]
-        for noise, row in zip(_NOISE, self._weights, strict=True):
-            likely = _likelihoods(noise, coarse, over, hits, misses)
+        saved = self._save(sent, refused, over)
+        for noise, prior, row in zip(_NOISE, _PRIOR, self._weights, strict=True):
+            likely = _likelihoods(noise, coarse, over, saved, hits, misses)
             for cell in range(_CELLS):
                 ends = likely[cell] + likely[cell + 2 * _VARY]
-                row[cell] = _KEEP * row[cell] + math.log(0.25 * ends + 0.5 * likely[cell + _VARY])
+                known = math.log(0.25 * ends + 0.5 * likely[cell + _VARY])
+                row[cell] = prior + _KEEP * (row[cell] - prior) + known
         best = max(map(max, self._weights))
         for row in self._weights:
             row[:] = [max(log - best, _LOWEST) for log in row]
         middle = self.quantile(0.5)
         if abs(math.log(middle / self.rate)) > _SPAN / 2.0:
             self.begin(middle, _ANEW)
+
+    def _save(self, sent: int, refused: int, over: list[float]) -> list[float]:
+        """Chance that each quota had saved up what a block took beyond it; saves up, or spends."""
+        chances = []
+        for cell, share in enumerate(over):
+            level, beyond = self._levels[cell], share * sent
+            chances.append(_SAVED if beyond <= level else _UNSAVED)
+            most = _MOST_SAVED_S * self.rate * math.exp(_LOGS[cell])
+            self._levels[cell] = min(most, max(0.0, level + refused - beyond))
+        return chances
 
     def noise(self) -> tuple[float, float]:
         """Share of the calls that is refused by chance: mean and standard deviation."""
@@ -135,7 +153,12 @@ class QuotaFit:
 
 
 def _likelihoods(
-    noise: float, coarse: float, over: list[float], hits: float, misses: float
+    noise: float,
+    coarse: float,
+    over: list[float],
+    saved: list[float],
+    hits: float,
+    misses: float,
 ) -> list[float]:
     """Likelihood of so many refusals under a noise, by the share of the calls over each quota."""
 
@@ -145,12 +168,12 @@ def _likelihoods(
 
     below = likely(noise)
     return [
-        _SAVED * below
-        + (1.0 - _SAVED - coarse) * likely(noise + (1.0 - noise) * share)
+        chance * below
+        + (1.0 - chance - coarse) * likely(noise + (1.0 - noise) * share)
         + coarse * likely(noise + (1.0 - noise) * max(share, _EVERY_OTHER))
         if share > 0.0
         else below
-        for share in over
+        for share, chance in zip(over, saved, strict=True)
     ]
 
 
@@ -170,6 +193,7 @@ class Cruise:
         "_at",
         "_blocks",
         "_calls",
+        "_credit",
         "_down_at",
         "_end_at",
         "_end_sent",
@@ -190,6 +214,7 @@ class Cruise:
         self._calls = _BLOCK_CALLS
         self._is_probe = False  # it is sent at a higher rate
         self._blocks = self._down_at = 0
+        self._credit = _CREDIT  # refusals that may be spent on blocks at a higher rate
 
     @property
     def is_known(self) -> bool:
@@ -214,7 +239,8 @@ class Cruise:
         self._at, self._sent, self._refused = now, sent, 0
         self._end_at = math.inf
         self._is_probe, self._calls = False, _BLOCK_CALLS
-        self.pace = _LEAN * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
+        lean = _LEAN if self.noise < _QUIET else _NOISY_LEAN
+        self.pace = lean * (self.fit.quantile(_CRUISE) if self.fit.calls else self.fit.rate)
 
     def on_refused(self, index: int) -> None:
         """Learn that call number ``index`` was refused."""
@@ -249,7 +275,11 @@ class Cruise:
         self.resume(now, sent)
         low, high = self.fit.quantile(_LOW), self.fit.quantile(_HIGH)
         is_open = high > _OPEN * low and self._blocks % 2 == 0
-        if not was_probe and (is_open or (self._blocks % _UP_EVERY == 0 and high > _WIDE * low)):
+        if (
+            self._credit > 0.0
+            and not was_probe
+            and (is_open or (self._blocks % _UP_EVERY == 0 and high > _WIDE * low))
+        ):
             self._is_probe, self.pace = True, min(high, _HIGHEST * self.pace)
         elif self._blocks >= self._down_at + _DOWN_EVERY:
             self._look_below()
@@ -277,6 +307,9 @@ class Cruise:
         if seconds < _CREDIBLE_S or calls < max(1.0, _USED * self.pace * seconds):
             return False
         self.fit.on_block(calls, min(calls, self._refused), seconds)
+        if self._is_probe:
+            self._credit -= max(0.0, self._refused - self.noise * calls)
+        self._credit = min(_CREDIT, self._credit + _WORTH * calls)
         self.noise = self.fit.noise()[0]
         return True
 

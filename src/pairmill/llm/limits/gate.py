@@ -83,6 +83,7 @@ class Gate:
         self._probe: Lease | None = None
         self._call_s = 1.0
         self._answers = 0
+        self._began_at = 0.0  # when the first call went
         self._hinted_at = -math.inf
         self.waited_s = 0.0
         self._share_until = math.inf
@@ -214,7 +215,8 @@ class Gate:
         now = self._clock()
         hold_s = max(0.0, self._hold_s(now))
         is_down = self._breaker.state(now) is not State.CLOSED
-        cause = "the endpoint does not answer" if is_down else "the server asked to wait"
+        asks = "asked to wait" if self.control.pause.is_asked else "refuses calls"
+        cause = "the endpoint does not answer" if is_down else f"the server {asks}"
         if now >= self._share_until:
             cause = "it waits for its part of the shared quota"
         return Snapshot(
@@ -279,14 +281,28 @@ class Gate:
             hold_s = self._hold_s(now)
             if hold_s > 0.0:
                 return hold_s
+        if self.in_flight >= self._width.limit:
+            full_s = self._full_s(now)
+            if full_s > 0.0:
+                return full_s
         limit = self._width.limit
-        if self.in_flight >= limit:
-            return math.inf
         if pause.is_ramping:
             ramp_s = pause.wait_s(now, self._quota.sent, limit)
             if ramp_s > 0.0:
                 return ramp_s
         return self._quota.wait_s(amounts, now)
+
+    def _full_s(self, now: float) -> float:
+        """Seconds until one more call may be in flight; inf: when another one ends.
+
+        Before the first answer calls are known to last at least as long as they have by now.
+        """
+        pace = self.control.pace
+        if pace is None or self._answers:
+            return self._width.on_full(now)
+        self._call_s = max(self._call_s, now - self._began_at)
+        self._width.on_rise(math.ceil(_AMPLE * pace * self._call_s))
+        return 0.0 if self.in_flight < self._width.limit else min(1.0, self._width.on_full(now))
 
     def _hold_s(self, now: float) -> float:
         """Seconds that a pause or an open breaker still lasts; inf while a probe is out."""
@@ -306,6 +322,8 @@ class Gate:
         lease = Lease(self, amounts, now, epoch, is_probe, quota.sent, quota.reserved)
         if is_probe:
             self._probe = lease
+        if not quota.sent:
+            self._began_at = now
         quota.take(amounts, now)
         self.in_flight += 1
         return lease
@@ -364,17 +382,24 @@ class Gate:
     ) -> bool:
         """Learn what a call that failed tells; returns whether all calls wait because of it."""
         control, breaker, sent = self.control, self._breaker, self._quota.sent
-        is_held = False
+        is_held, was_closed = False, breaker.is_closed
         if not alone or lease.is_probe:
             breaker.record(kind, now, is_probe=lease.is_probe, index=lease.sent_before)
         if kind in _SERVED:
             control.on_taken(now, sent)
         elif kind is Kind.RATE:
             is_held = self._on_refused(lease, now, hint, retry_after_s)
-        elif not breaker.is_closed:
+        elif kind is Kind.OVERLOAD and was_closed:
+            is_held = control.on_busy(
+                now,
+                epoch=lease.epoch,
+                sent_before=lease.sent_before,
+                sent=sent,
+                seconds=now - lease.admitted_at,
+                retry_after_s=retry_after_s,
+            )
+        if not breaker.is_closed:
             control.on_down()
-        elif kind is Kind.OVERLOAD:
-            control.on_busy(now, epoch=lease.epoch, sent_before=lease.sent_before, sent=sent)
         if breaker.gave_up and self.closed is None:
             self.close(StoppedError(breaker.last_words(self.name or "the endpoint")))
         return is_held

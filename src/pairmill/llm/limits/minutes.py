@@ -11,6 +11,7 @@ the last 60 seconds; what is refused before is noise, and its share is learned f
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ _FADE = 0.9  # in a minute, of the fullest one of late
 _KNOWN, _KNOWN_SHARE = 3, 0.01  # refusals of half a second, beyond which others are still to come
 _MEMORY, _PRIOR = 1000.0, 50.0  # calls over which noise is averaged, and that speak for none
 _STALE_S, _STALE_SINGLES = 180.0, 8  # so long and often refused, and no minute ended: there is none
+_EXACT_S, _TIMES = 3.0, 5.0  # a minute ended as it should; then it is doubted so much later
 _MANY, _ENOUGH = 0.1, 100  # so much noise, in so many calls: the minute is a mistake
 
 
@@ -37,6 +39,7 @@ class MinuteWatch:
 
     __slots__ = (
         "_calls",
+        "_doubts",
         "_full_at",
         "_fullest",
         "_log",
@@ -56,6 +59,7 @@ class MinuteWatch:
         self._short_in_row = _SHORTS
         self._long_at = float("-inf")  # when calls last flowed again after a long spell
         self._soon = 0
+        self._doubts = 1.0  # times as long and often as usual, until there is no minute
         self._told_s = 0.0  # the wait that was asked for when calls were last blocked
         self._full_at = 0.0  # when nothing was taken yet, last
         self._fullest = 0.0  # calls of the fullest minute of late
@@ -104,6 +108,8 @@ class MinuteWatch:
         if is_long:
             self._singles = 0
             self._soon = self._soon + 1 if now - self._long_at < _APART_S else 0
+            if self._is_exact(now):
+                self._doubts = _TIMES
             self._long_at = now
             is_long = self._soon < _SOON
             if not is_long and self.is_long:
@@ -111,6 +117,13 @@ class MinuteWatch:
                 return None
         self._short_in_row = 0 if is_long else self._short_in_row + is_cluster
         return is_long
+
+    def _is_exact(self, now: float) -> bool:
+        """Return whether a minute passed since the first call, or some since one ended."""
+        is_first = math.isinf(self._long_at)
+        minutes = (now - (self._log.since if is_first else self._long_at)) / MINUTE_S
+        whole = 1 if is_first else max(1, round(minutes))
+        return abs(minutes - whole) * MINUTE_S <= _EXACT_S
 
     def measure(self, now: float, spent_at: float) -> float:
         """Calls a second that are allowed, by the minute that was used up at ``spent_at``.
@@ -129,6 +142,7 @@ class MinuteWatch:
         """Think no more that the server counts by the minute."""
         self._short_in_row = _SHORTS
         self._measured.clear()
+        self._doubts = 1.0
         self._calls = self._refused = 0.0
 
     def is_full(self, now: float, allowed: float) -> bool:
@@ -159,7 +173,8 @@ class MinuteWatch:
         if refused - self._refused_then <= _KNOWN + _KNOWN_SHARE * window:
             self._fullest = max(window, self._fullest)
         self._refused_then = refused
-        if now >= self._long_at + _STALE_S and self._singles >= _STALE_SINGLES:
+        is_old = now >= self._long_at + self._doubts * _STALE_S
+        if is_old and self._singles >= self._doubts * _STALE_SINGLES:
             return True
         if self.is_full(now, allowed):
             return False

@@ -27,14 +27,15 @@ test_gate_noise.py hold what they reach.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from enum import Enum, auto
 
+from pairmill.llm.limits.capacity import CapacityWatch
 from pairmill.llm.limits.cruise import Cruise
 from pairmill.llm.limits.minutes import MINUTE_S, MinuteWatch
 from pairmill.llm.limits.noise import ClusterTest, NoiseTest, WaveTest
 from pairmill.llm.limits.pause import PoolPause
-from pairmill.llm.limits.windows import TakenLog
+from pairmill.llm.limits.rate_test import LONG_PATIENCE_S, LONGER, RateTest
+from pairmill.llm.limits.windows import RefusedLog, TakenLog
 
 __all__ = ["Effect", "RateControl"]
 
@@ -60,7 +61,6 @@ _MOST_TRICKLE = 10.0  # calls; more show a server that takes some all the time
 _FLOW_S = 0.3  # of a pace, taken beyond that: calls flow again
 _USED = 2.0  # times what was taken of late: a pace that was never reached tells nothing
 _UTILISED = 0.8  # only a rate that is used may grow
-_LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
 _LONG_GROWTH = 5.0  # and as the fastest growth then
 _CREDIBLE_CALLS = 10  # that a slow pool is measured by, in up to _STEADY_S
 _CREDIBLE_S = 5.0  # what was taken in less time says little about what is allowed
@@ -71,18 +71,13 @@ _COSTLY = 100.0  # a pause for nothing may cost one part in so many of the calls
 _SURE = (8.0, 16.0)  # bounds of the log likelihood ratio that a pause needs
 _AGAIN = 2.5  # the same, where calls are refused at once after a pause
 _TOLD = 4.0  # what it counts for that the server says that nothing is left
-_FIRST_TEST_S, _FIRST_TEST_CALLS = 2.0, 40  # held, before what was measured is put to the test
-_LATEST_TEST_S = 1.5  # for each of those calls: a pool that is too slow for them is tested too
 _FIRST_RETRY_S = 5.0  # until much noise is doubted again, by a lower rate
-_LONGER = 4  # times as long, after each test that failed
 _IN_MINUTE = 2.1  # times a quota that is dealt out by the minute: more never falls on 60 seconds
 _SINGLE_S = 1.0  # of a pause for one refusal
 _RARE = 0.007  # of the calls: refusals of a quota, at a pace that creeps around it
 _HEAVY, _DEEP = 0.15, 0.6  # so much is believed to be noise only at a far lower pace
 _FASTER = 1.2  # the last second, beside the last three: the pool still gets up to speed
-_HALF, _USUAL = 0.5, 0.05  # of a test's calls that a quota refuses, and chance at least
 _FEEDS, _FAR_BELOW = 3, 0.5  # times that calls are taken in a spell; of a pace that is wrong
-_KEPT = 256  # refusals whose order is known: as many as may come out of order
 _REFUSALS = 2.0  # times that a refusal takes to come: then all are known
 
 
@@ -114,7 +109,7 @@ class RateControl:
         pace: Requests a second that the server was measured to allow; None until it refused.
         refused: Refusals so far.
         pause: When nothing goes, and how calls begin again.
-        cluster, noise, waves, cruise, minutes: What is known of refusals.
+        cluster, noise, waves, capacity, cruise, minutes, test: What is known of refusals and rates.
         cluster_size: Refusals that the last pause took for evidence.
         is_rising: The pace doubles each second, to see what the server allows.
         look_at: ``on_taken`` does nothing before this time, and need not be called.
@@ -128,22 +123,15 @@ class RateControl:
         "_feeds",
         "_grown_at",
         "_grown_sent",
-        "_held_calls",
-        "_held_s",
         "_is_cruising",
         "_mark",
-        "_over",
-        "_over_at",
         "_refused",
-        "_released_at",
         "_retry_at",
         "_retry_s",
         "_sent",
         "_spent_at",
         "_taken",
-        "_test_at",
-        "_test_sent",
-        "_tested",
+        "capacity",
         "cluster",
         "cluster_size",
         "cruise",
@@ -155,6 +143,7 @@ class RateControl:
         "pace",
         "pause",
         "refused",
+        "test",
         "waves",
     )
 
@@ -164,29 +153,26 @@ class RateControl:
         self.refused = 0
         self.pause = PoolPause(backoff_s, max_backoff_s)
         self._allowed = 0.0
-        self._over, self._over_at = 0.0, 0  # log likelihood ratio of a test that went too far
         self._feeds = self._fed_mark = 0  # pauses of a spell between which some were taken
-        self._refused: list[int] = []  # of late, in the order of sending
+        self._refused = RefusedLog()
         self._mark = 0  # calls taken before the last refusal
         self._cut_at = 0.0
         self._grown_at = 0.0
         self._grown_sent = 0
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
-        self._released_at = -math.inf
         self._taken = TakenLog()
         self.look_at = -math.inf
         self._spent_at: float | None = None  # since when hardly anything is taken
         self._sent = 0  # some half a second ago
         self._before: tuple[float | None, float, bool] = (None, 0.0, False)  # the trial
-        self._tested: float | None = None  # what was thought to be allowed, while that is tested
-        self._held_s, self._held_calls = _FIRST_TEST_S, _FIRST_TEST_CALLS
-        self._test_at, self._test_sent = math.inf, 0
         self._is_cruising = False
         self.is_rising = False
         self.cluster = ClusterTest()
         self.cluster_size = 1
         self.noise = NoiseTest()
         self.waves = WaveTest()
+        self.capacity = CapacityWatch()
+        self.test = RateTest()
         self.cruise = Cruise()
         self.minutes = MinuteWatch(self._taken)
 
@@ -236,7 +222,8 @@ class RateControl:
         if is_spent:
             self.cluster.score += _TOLD
         wait_s = self.pause.backoff_s(self.pace) if retry_after_s is None else retry_after_s
-        is_over = self._tested is not None and self._is_over(sent_before, least_noise)
+        usual = max(least_noise, self._chance, self.cruise.noise)
+        is_over = self.test.on_refused(sent_before, usual)
         is_lone = self.noise.is_trying and self.cluster.in_row == 1
         if is_over or (not is_lone and self.cluster.score >= self._sure(now, taken, wait_s)):
             self._end_trial()
@@ -250,34 +237,48 @@ class RateControl:
         return Effect.SLOWER if is_short else Effect.HELD if is_blocked else Effect.PAUSED
 
     def _count(self, index: int) -> int:
-        """Count a refusal of call number ``index``; returns how many before it were taken.
-
-        Refusals come out of order; those of later calls say nothing about earlier ones.
-        """
-        place = bisect_left(self._refused, index)
-        taken = index - (self.refused - (len(self._refused) - place))
-        self._refused.insert(place, index)
-        del self._refused[:-_KEPT]
+        """Count a refusal of call number ``index``; returns how many before it were taken."""
+        taken = index - (self.refused - self._refused.later(index))
         self.refused += 1
         return taken
 
-    def _is_over(self, index: int, least_noise: float) -> bool:
-        """Return whether half of a test's calls or so are refused, scattered as they may be."""
-        usual = max(_USUAL, least_noise, self._chance, self.cruise.noise)
-        if index < self._over_at or usual >= _HALF:
-            return False
-        self._over -= (index - self._over_at) * math.log((1.0 - usual) / (1.0 - _HALF))
-        self._over = max(0.0, self._over) + math.log(_HALF / usual)
-        self._over_at = index + 1
-        return self._over >= _SURE[0]
+    def on_busy(
+        self,
+        now: float,
+        *,
+        epoch: int,
+        sent_before: int,
+        sent: int,
+        seconds: float = 0.0,
+        retry_after_s: float | None = None,
+    ) -> bool:
+        """Learn that a call found no capacity; whether all calls wait because of that.
 
-    def on_busy(self, now: float, *, epoch: int, sent_before: int, sent: int) -> None:
-        """Learn that a call found no capacity; clusters of those are the breaker's."""
-        self._count(sent_before)
+        Args:
+            now: The time.
+            epoch: The lease's epoch.
+            sent_before: How many calls had been admitted before it.
+            sent: How many have been admitted by now.
+            seconds: Since it was admitted.
+            retry_after_s: What the server asked for; None where it said nothing.
+        """
+        taken = self._count(sent_before)
+        self.pause.on_refused(seconds)
+        if epoch != self.epoch:
+            return now < self.pause.until
+        rate = max(self._taken.rate(now, _RECENT_S), self._sent / max(1.0, now))
+        usual = max(self._chance, self.cruise.noise)
+        wait_s = self.capacity.on_refused(sent_before, taken, usual, rate, retry_after_s)
+        if wait_s is not None:
+            self._end_trial()
+            self.epoch += 1
+            self.pause.begin(now, wait_s, sent, 1, is_asked=retry_after_s is not None)
+            return True
         if self._is_cruising:
             self.cruise.on_refused(sent_before)
-        elif epoch == self.epoch and self._is_free:
+        elif self._is_free:
             self._on_scattered(now, sent_before, sent)
+        return False
 
     def on_down(self) -> None:
         """Learn that the endpoint is down: what was refused says nothing about a rate."""
@@ -372,7 +373,7 @@ class RateControl:
         is_noise = self.noise.verdict(self._sent)
         if is_noise is None:
             return
-        self._retry_s *= _LONGER if is_noise else 1.0
+        self._retry_s *= LONGER if is_noise else 1.0
         self._retry_at = now + self._retry_s
         if is_noise:
             self.pace, self._allowed, self.is_rising = self._before
@@ -389,9 +390,7 @@ class RateControl:
 
     def _hold(self, now: float, sent: int) -> None:
         """Say when what was measured is put to the test."""
-        held_s = max(self._held_s, _LONG_PATIENCE_S) if self.minutes.is_long else self._held_s
-        self._test_at = max(now, self.pause.until) + held_s
-        self._test_sent = sent + self._held_calls
+        self.test.hold(max(now, self.pause.until), sent, is_long=self.minutes.is_long)
 
     def _sure(self, now: float, taken: int, wait_s: float) -> float:
         """Return the evidence of a cluster that a pause needs: more if it would cost more calls."""
@@ -420,8 +419,8 @@ class RateControl:
         is_blocked = is_blocked and not fed
         self.pause.blocked = self.pause.blocked + 1 if is_blocked else 0
         if self.pace is None:
-            self._set_patience(now)
-        if not is_blocked or self._tested is not None:
+            self.test.on_measured(now)
+        if not is_blocked or self.test.rate is not None:
             self._sample(now, taken)  # a young pool may have none that is newer than its start
             self._learn_of_waves(now, taken)
             if fed:
@@ -438,17 +437,11 @@ class RateControl:
         self._cut_at = now
         wait_s = self.pause.backoff_s(self.pace) if retry_after_s is None else retry_after_s
         is_drained = wait_s >= _DRAINED_S and not is_blocked
-        self.pause.begin(now, wait_s, sent, max(1, limit // 4) if is_drained else 1)
+        base = max(1, limit // 4) if is_drained else 1
+        self.pause.begin(now, wait_s, sent, base, is_asked=retry_after_s is not None)
         if not is_single:
             self._hold(now, sent)
         return is_blocked
-
-    def _set_patience(self, now: float) -> None:
-        """Set how long it takes until a rate is tested that was measured without a pace before."""
-        times = _LONGER if now < self._released_at + _LONG_PATIENCE_S else 1
-        first = self._held_calls if times > 1 else _FIRST_TEST_CALLS
-        self._held_calls = min(_FIRST_TEST_CALLS * _LONGER**3, first * times)
-        self._held_s = _FIRST_TEST_S * self._held_calls / _FIRST_TEST_CALLS
 
     def _learn_of_waves(self, now: float, taken: int) -> None:
         run_s = now - self.pause.until
@@ -467,7 +460,7 @@ class RateControl:
             self._is_cruising = False
             self._allowed, self.pace = fed, fed
             return
-        tested, self._tested = self._tested, None
+        tested = self.test.end(now, sent - self.refused, is_free=self.pace is None)
         if tested is not None:
             self._restore(now, sent, tested)
             return
@@ -485,8 +478,8 @@ class RateControl:
     def _restore(self, now: float, sent: int, tested: float) -> None:
         """Go back to what was put to the test, and keep to it for longer than before."""
         is_long = self.minutes.is_long
-        self._held_s = _LONGER * max(self._held_s, _LONG_PATIENCE_S if is_long else 0.0)
-        self._held_calls *= _LONGER
+        if self.is_rising:
+            self.test.on_failed(is_long=is_long)
         self.is_rising = False
         if not is_long and self.cruise.fit.rate:
             self.cruise.resume(now, sent)
@@ -520,7 +513,7 @@ class RateControl:
         """
         if self._spent_at is None or self.pace is None or not self.is_rising:
             return 0.0
-        if self.minutes.is_long or self._tested is not None:
+        if self.minutes.is_long or self.test.rate is not None:
             return 0.0
         self._feeds += taken > self._fed_mark
         self._fed_mark = max(self._fed_mark, taken)
@@ -577,12 +570,12 @@ class RateControl:
         silent_s = self.pause.until - spent_at
         is_long = self.minutes.end_spell(now, silent_s, is_cluster=self.cluster_size > 1)
         if is_long is None:
-            self._test_at, self._test_sent = now, 0
+            self.test.hurry(now)
         elif is_long and not self.is_rising and self.pace is not None:
             self.pace = self.minutes.measure(now, spent_at) * _LEAN
             self._allowed = self.minutes.allowed
             self._is_cruising = False
-            self._test_at = max(self._test_at, now + _LONG_PATIENCE_S)
+            self.test.hold_until(now + LONG_PATIENCE_S)
 
     def _grow(self, now: float, sent: int) -> None:
         seconds, calls = now - self._grown_at, sent - self._grown_sent
@@ -594,9 +587,9 @@ class RateControl:
             return
         since_s = min(_RECENT_S, max(1.0, now - self.pause.until))
         is_used = self._taken.rate(now, since_s) >= _UTILISED * self.pace
-        if is_used and self._is_due(now, sent):
-            self._tested, self.is_rising, self._cut_at = self._allowed, True, now
-            self._over, self._over_at = 0.0, sent
+        if is_used and self._spent_at is None and self.test.is_due(now, sent):
+            self.test.begin(now, self._best_guess, sent - self.refused, sent)
+            self.is_rising, self._cut_at = True, now
             self._is_cruising = False
         elif self._is_cruising:
             if self.cruise.on_sample(now, sent, _REFUSALS * self.pause.refused_in_s):
@@ -608,11 +601,10 @@ class RateControl:
         elif is_used:
             self._creep(now, calls, seconds)
 
-    def _is_due(self, now: float, sent: int) -> bool:
-        """Return whether it is time to test the measured rate."""
-        if self._spent_at is not None or now < self._test_at:
-            return False
-        return sent >= self._test_sent or now >= self._test_at + _LATEST_TEST_S * self._held_calls
+    @property
+    def _best_guess(self) -> float:
+        """Calls a second that the server allows, as far as is known."""
+        return self.cruise.fit.quantile(0.5) if self._is_cruising else self._allowed
 
     def _leaves_minutes(self, now: float, calls: int, seconds: float) -> bool:
         """Return whether refusals without a full minute show that the server has no minutes."""
@@ -626,7 +618,7 @@ class RateControl:
         pace = self.pace or 0.0
         quiet_s, fastest = now - self._cut_at, _FASTEST_GROWTH
         if self.minutes.is_long:
-            quiet_s, fastest = max(0.0, quiet_s - _LONG_PATIENCE_S), _LONG_GROWTH
+            quiet_s, fastest = max(0.0, quiet_s - LONG_PATIENCE_S), _LONG_GROWTH
         haste = min(fastest, 1.0 + (quiet_s / _PATIENCE_S) ** 2)
         if pace < _BELOW * self._allowed:
             haste = _CATCH_UP
@@ -648,13 +640,12 @@ class RateControl:
 
     def _release(self, now: float) -> None:
         """Send without a pace; where the server objects again soon, it is held for longer then."""
-        self.pace, self.is_rising, self._tested = None, False, None
-        self._is_cruising = False
-        self._released_at = now
+        self.test.release(now)
+        self.pace, self.is_rising, self._is_cruising = None, False, False
         self.waves.forget()
 
     @property
     def _unused_s(self) -> float:
         """Seconds that a pace has to be unused to be dropped: longer if it is by the minute."""
-        is_long = self.minutes.is_long and self._tested is not None
+        is_long = self.minutes.is_long and self.test.rate is not None
         return MINUTE_S if is_long else _UNUSED_S

@@ -18,6 +18,7 @@ class PoolPause:
         until: Nothing goes before this time.
         began_at: When the last pause began.
         blocked: Pauses in a row with nothing taken between them.
+        is_asked: The server asked for it, as long as it is.
         is_ramping: Fewer calls go than may be in flight, as a pause has ended.
         refused_in_s: How long after sending refusals come, at most, of late.
     """
@@ -29,6 +30,7 @@ class PoolPause:
         "_sent",
         "began_at",
         "blocked",
+        "is_asked",
         "is_ramping",
         "refused_in_s",
         "until",
@@ -42,12 +44,15 @@ class PoolPause:
         self.until = float("-inf")
         self.began_at = 0.0
         self.blocked = 0
+        self.is_asked = True
         self.is_ramping = False
         self.refused_in_s = 0.0
 
-    def begin(self, now: float, wait_s: float, sent: int, base: int) -> None:
+    def begin(
+        self, now: float, wait_s: float, sent: int, base: int, *, is_asked: bool = True
+    ) -> None:
         """Let nothing go for ``wait_s``, then ``base`` calls, then more and more."""
-        self.began_at = now
+        self.began_at, self.is_asked = now, is_asked
         self.extend(now + wait_s)
         self._base, self._sent, self.is_ramping = base, sent, True
 

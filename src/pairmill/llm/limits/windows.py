@@ -6,9 +6,10 @@ A bucket holds an average; these hold the windows that servers really look at.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 
-__all__ = ["MinuteLog", "SecondLog", "TakenLog"]
+__all__ = ["MinuteLog", "RefusedLog", "SecondLog", "TakenLog"]
 
 _CELL_S = 0.25
 _CELLS = 241  # a minute, wherever in a cell it begins
@@ -18,6 +19,7 @@ _LAGS = 2.0  # the margin, in delays as they were measured of late
 _FADE = 0.995
 _KEPT_S = 90.0  # of samples: a minute, wherever in the pause after it it ended
 _MINUTE_S = 60.0
+_REFUSED = 256  # refusals whose order is known: as many as may come out of order
 
 
 class MinuteLog:
@@ -191,3 +193,20 @@ class TakenLog:
                 break
             found = taken
         return found
+
+
+class RefusedLog:
+    """Refused calls of late, in the order of sending: refusals may come in another one."""
+
+    __slots__ = ("_indices",)
+
+    def __init__(self) -> None:
+        self._indices: list[int] = []
+
+    def later(self, index: int) -> int:
+        """Note that call number ``index`` was refused; how many refused ones were sent after it."""
+        place = bisect_left(self._indices, index)
+        after = len(self._indices) - place
+        self._indices.insert(place, index)
+        del self._indices[:-_REFUSED]
+        return after

@@ -240,7 +240,8 @@ class _Parts:
             text = f"{what}; {_MOST_TRIES} workers in a row were lost with it before a chunk ended"
             self._ends[index] = PartEnd(EXIT_FAILED, text)
             return
-        self._tell(f"worker lost ({what}); the part goes on in another one")
+        number = self._attempts[index]
+        self._tell(f"worker {number} lost ({what}); the part goes on in another one")
         self._due[index] = 0.0
 
     def _waits_for_lock(self, index: int) -> bool:

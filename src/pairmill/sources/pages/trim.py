@@ -31,6 +31,7 @@ _LONGEST_LABEL = 60
 _LONGEST_HEADING = 80
 _LEAST_OPENING = 60
 _LONGEST_CAPTION = 500
+_LEAST_SENTENCE = 40
 _LONGEST_TAG = 40
 _MEMBERS = frozenset(("li", "td", "th", "dd", "dt", "blockquote"))
 _MOST_LABELS = 5  # in a row: more of them are a text of short lines
@@ -59,11 +60,30 @@ def _drop_boxes(container: Node) -> None:
     for kid in [kid for kid in container.kids if isinstance(kid, Node)]:
         if kid.tag in HEADINGS or not (kid.has_blocks or kid.tag in BLOCKS):
             continue
-        if _is_link_box(kid) or _is_teaser(kid) or _is_credit(kid):
+        if _is_link_box(kid):
+            if not _is_announced(kid, container):
+                container.remove(kid)
+        elif _is_teaser(kid) or _is_credit(kid):
             container.remove(kid)
         elif kid.tag not in ("p", "pre", "table", "dl"):
             _drop_boxes(kid)
     _drop_related(container)
+
+
+def _is_announced(node: Node, container: Node) -> bool:
+    """Return whether a sentence with a colon opens a list of links: it is one of the text."""
+    if not node.chars or node.tag not in ("ul", "ol", "div"):
+        return False
+    before: Node | None = None
+    for kid in container.kids:
+        if kid is node:
+            break
+        if isinstance(kid, Node) and kid.chars:
+            before = kid
+    if before is None or before.tag != "p" or before.good < _LEAST_SENTENCE:
+        return False
+    text = before.text().rstrip()
+    return text.endswith(":") and not noise.TEASER.match(text)
 
 
 def _is_teaser(node: Node) -> bool:

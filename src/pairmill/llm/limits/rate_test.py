@@ -1,0 +1,134 @@
+"""Tests of a measured rate: when to put it to the test, and what came of it. Pure.
+
+A rate that was measured may have been a mistake, or be one no more. So after a while the pace
+doubles each second (see ``pacing``) until the server objects, or nothing is left that limits it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pairmill.llm.limits.minutes import MINUTE_S
+
+__all__ = ["LONGER", "LONG_PATIENCE_S", "RateTest"]
+
+LONG_PATIENCE_S = 75.0  # a server that counts by the minute takes a minute to object
+LONGER = 4  # times as long until the next test, after each that failed
+_FIRST_S, _FIRST_CALLS = 2.0, 40  # held, before what was measured is put to the test
+_LATEST_S = 1.5  # for each of those calls: a pool that is too slow for them is tested too
+_HALF, _USUAL = 0.5, 0.05  # of a test's calls that a quota refuses, and chance at least
+_SURE = 8.0  # log likelihood ratio of half over the usual
+_AS_TESTED = 1.2  # times what was tested: it is uncertain by as much
+
+
+class RateTest:
+    """When the next test is due, and the one that is going on.
+
+    Attributes:
+        rate: Calls a second that were thought to be allowed, while that is tested; else None.
+    """
+
+    __slots__ = (
+        "_due_at",
+        "_due_sent",
+        "_held_calls",
+        "_held_s",
+        "_over",
+        "_over_at",
+        "_released",
+        "_released_at",
+        "_since",
+        "_taken",
+        "rate",
+    )
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._since, self._taken = 0.0, 0  # when the test began, and what had been taken before
+        self._over, self._over_at = 0.0, 0  # log likelihood ratio of a test that went too far
+        self._released: float | None = None  # what was tested, once no pace is left
+        self._released_at = -math.inf
+        self._held_s, self._held_calls = _FIRST_S, _FIRST_CALLS
+        self._due_at, self._due_sent = math.inf, 0
+
+    def begin(self, now: float, rate: float, taken: int, sent: int) -> None:
+        """Test a rate, after ``taken`` calls were taken of ``sent``."""
+        self.rate = rate
+        self._since, self._taken = now, taken
+        self._over, self._over_at = 0.0, sent
+
+    def on_refused(self, index: int, usual: float) -> bool:
+        """Learn of a refusal; whether half of the test's calls or so are, scattered as they may be.
+
+        Args:
+            index: The call's number in the order of sending.
+            usual: Share of the calls that is refused by chance.
+        """
+        usual = max(_USUAL, usual)
+        if self.rate is None or index < self._over_at or usual >= _HALF:
+            return False
+        self._over -= (index - self._over_at) * math.log((1.0 - usual) / (1.0 - _HALF))
+        self._over = max(0.0, self._over) + math.log(_HALF / usual)
+        self._over_at = index + 1
+        return self._over >= _SURE
+
+    def end(self, now: float, taken: int, *, is_free: bool) -> float | None:
+        """End the test, as the server objects; the rate to go back to, None if there is none.
+
+        Where no pace is left (``is_free``) since a test a moment ago, the server may have saved up
+        what was taken beyond the tested rate: a bucket of a minute's calls bears with any rate for
+        some time.
+
+        Args:
+            now: The time.
+            taken: Calls taken so far.
+            is_free: The pool has no pace.
+        """
+        rate, self.rate = self.rate, None
+        released, self._released = self._released, None
+        if rate is not None or released is None or not is_free or not self._is_recent(now):
+            return rate
+        least = (taken - self._taken) / (now - self._since + MINUTE_S)
+        return released if least <= _AS_TESTED * released else None
+
+    def release(self, now: float) -> None:
+        """End the test, as nothing limits the pool any more."""
+        self._released, self.rate = self.rate, None
+        self._released_at = now
+
+    def _is_recent(self, now: float) -> bool:
+        return now < self._released_at + LONG_PATIENCE_S
+
+    def on_failed(self, *, is_long: bool) -> None:
+        """Wait for longer before the next test; ``is_long``: the server counts by the minute."""
+        self._held_s = LONGER * max(self._held_s, LONG_PATIENCE_S if is_long else 0.0)
+        self._held_calls *= LONGER
+
+    def on_measured(self, now: float) -> None:
+        """Learn that a rate was measured where there was no pace: it is tested soon.
+
+        Later if one had been released a moment ago.
+        """
+        times = LONGER if self._is_recent(now) else 1
+        first = self._held_calls if times > 1 else _FIRST_CALLS
+        self._held_calls = min(_FIRST_CALLS * LONGER**3, first * times)
+        self._held_s = _FIRST_S * self._held_calls / _FIRST_CALLS
+
+    def hold(self, now: float, sent: int, *, is_long: bool) -> None:
+        """Put the next test off, from ``now`` on, when calls go, after ``sent`` of them."""
+        self._due_at = now + (max(self._held_s, LONG_PATIENCE_S) if is_long else self._held_s)
+        self._due_sent = sent + self._held_calls
+
+    def hold_until(self, then: float) -> None:
+        """Put the next test off until ``then`` at least."""
+        self._due_at = max(self._due_at, then)
+
+    def hurry(self, now: float) -> None:
+        """Let the next test be due at once."""
+        self._due_at, self._due_sent = now, 0
+
+    def is_due(self, now: float, sent: int) -> bool:
+        """Return whether it is time for the next test."""
+        if now < self._due_at:
+            return False
+        return sent >= self._due_sent or now >= self._due_at + _LATEST_S * self._held_calls
