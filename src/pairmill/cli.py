@@ -11,7 +11,7 @@ import inspect as inspect_module
 import os
 import sys
 import warnings
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (typer reads it)
 from typing import IO, TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -20,7 +20,9 @@ from pairmill.commands.doctor import doctor
 from pairmill.commands.estimate import estimate_like
 from pairmill.commands.explain import explain
 from pairmill.commands.export import export as export_command
+from pairmill.commands.fetch import fetch
 from pairmill.commands.flags import OTHERS, RunCode, flag, read_settings
+from pairmill.commands.folders import Folder, work_folder
 from pairmill.commands.init import init
 from pairmill.commands.inspect import inspect
 from pairmill.commands.merge import merge
@@ -87,8 +89,6 @@ def _all_commands(
 local = typer.Typer(no_args_is_help=True, help="The embedded model.")
 app.add_typer(local, name="local")
 app.add_typer(recipes, name="recipes")
-
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")]
 
 
 def main() -> None:
@@ -271,7 +271,10 @@ def run(  # noqa: PLR0917 (typer makes the positional ones flags)
 
 @app.command()
 def retry(
-    folder: Folder,
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|URL", help="A run folder, or its URL.", parser=work_folder),
+    ],
     reason: Annotated[str | None, typer.Option(help="Only units rejected for this reason.")] = None,
     model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
 ) -> None:
@@ -406,6 +409,7 @@ for command in (
     estimate_like(run, _pilot),
     doctor,
     inspect,
+    fetch,
     merge,
     recover,
     report,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.commands.folders import local_run
 
 __all__ = ["explain"]
 
@@ -19,7 +20,10 @@ def explain(
             metavar="PAIR_ID", help="Id of a row in data/ or rejected/, or the beginning of it."
         ),
     ],
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")] = Path(),
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="[DIR|URL]", help="The run folder, or its URL.", parser=local_run),
+    ] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     run_code: RunCode = False,
 ) -> None:

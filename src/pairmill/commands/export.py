@@ -8,13 +8,16 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.commands.folders import local_run
 from pairmill.service.console import tell
 
 __all__ = ["export"]
 
 
 def export(  # noqa: PLR0917 (typer makes the positional ones flags)
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DIR|URL", help="A run folder, or its URL; then -o is needed.")
+    ],
     to: Annotated[
         str,
         typer.Option(
@@ -168,6 +171,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     """Write a dataset to train on: deduplicated, split by document, in one training format."""
     from pairmill import api
     from pairmill.errors import UsageError
+    from pairmill.objects.url import is_store_url
     from pairmill.output.export_options import ExportOptions
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
@@ -177,6 +181,9 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output.split import parse_shares
     from pairmill.store.folder import read_folder
 
+    if output is None and is_store_url(source):
+        raise UsageError(f"{source}: give a folder for the export with -o")
+    folder = local_run(source)
     aspects = {
         "truthfulness": min_truthfulness,
         "instruction_following": min_instruction_following,

@@ -7,16 +7,25 @@ from typing import Annotated
 
 import typer
 
+from pairmill.commands.folders import local_only, local_parts
+
 __all__ = ["merge"]
 
 
 def merge(
     parts: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR...", help="Folders of parts, or the one around them."),
+        typer.Argument(
+            metavar="DIR|URL...",
+            help="Folders or URLs of parts, or the one around them.",
+            parser=local_parts,
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="The run folder to make.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="The run folder to make.", parser=local_only
+        ),
     ],
     unfinished: Annotated[
         bool,

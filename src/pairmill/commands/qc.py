@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.commands.folders import local_run
 from pairmill.errors import EXIT_DONE, EXIT_FAILED
 from pairmill.service.console import tell
 
@@ -19,7 +20,9 @@ def qc(  # noqa: PLR0917 (typer makes the positional ones flags)
     pairs: Annotated[
         Path,
         typer.Argument(
-            metavar="PAIRS", help="JSONL, JSON, CSV, Parquet, Arrow, a folder of them, or a run."
+            metavar="PAIRS",
+            help="JSONL, JSON, CSV, Parquet, Arrow, a folder of them, or a run, also by its URL.",
+            parser=local_run,
         ),
     ],
     documents: Annotated[

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from pairmill.commands.folders import LocalFolder  # noqa: TC001 (typer reads it)
 
 __all__ = ["recover"]
 
 
-def recover(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
-) -> None:
+def recover(folder: LocalFolder) -> None:
     """Rebuild a lost or damaged ledger from the shards and rejects; report what was saved."""
     from pairmill.run.recover import recover as rebuild
 

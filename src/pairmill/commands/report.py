@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.commands.folders import Folder  # noqa: TC001 (typer reads it)
 from pairmill.service.console import tell
 
 __all__ = ["report"]
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    folder: Folder,
     seed: Annotated[int, typer.Option(help="Selects the pairs that are shown.")] = 0,
     run_code: RunCode = False,
 ) -> None:

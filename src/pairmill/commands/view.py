@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pairmill.commands.flags import RunCode  # noqa: TC001 (typer reads it)
+from pairmill.commands.folders import local_only
 
 __all__ = ["view"]
 
@@ -17,7 +18,11 @@ __all__ = ["view"]
 def view(
     dataset: Annotated[
         Path,
-        typer.Argument(metavar="DIR|FILE", help="A run folder, or any dataset that 'qc' reads."),
+        typer.Argument(
+            metavar="DIR|FILE",
+            help="A run folder, or any dataset that 'qc' reads.",
+            parser=local_only,
+        ),
     ],
     port: Annotated[
         int | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,19 @@ _WORDS = {
     "RequestTimeTooSkewed": "the clock of this machine is wrong by more than the store allows",
     "PermissionDeniedError": "permission denied: the key lacks a right that is needed here",
     "UnauthenticatedError": "the key is missing, wrong, or has expired",
+    "builder error": "an address without TLS needs AWS_ALLOW_HTTP=true",
     "NoSuchBucket": "there is no such bucket",
     "connection refused": "cannot be reached",
     "error sending request": "cannot be reached",
 }
-_FINAL = ("RequestTimeTooSkewed", "PermissionDeniedError", "UnauthenticatedError", "NoSuchBucket")
+_ALLOW_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
+_FINAL = (
+    "builder error",
+    "RequestTimeTooSkewed",
+    "PermissionDeniedError",
+    "UnauthenticatedError",
+    "NoSuchBucket",
+)
 
 
 class CloudStore:
@@ -128,13 +137,20 @@ def open_cloud(url: str, label: str) -> CloudStore:
         ) from None
     options: dict[str, Any] = {}
     if scheme != "memory":
-        options = {"client_options": {"timeout": _TIMEOUT}, "retry_config": _RETRIES}
+        client = {"timeout": _TIMEOUT, "allow_http": _may_use_http(os.environ)}
+        options = {"client_options": client, "retry_config": _RETRIES}
     try:
         store = from_url(url, **options)
     except Exception as error:  # noqa: BLE001 (each store has errors of its own)
         words = plain(str(error).split("\n", 1)[0], 160)
         raise ConfigError(f"{label}: cannot open {plain(url, 200)}: {words}") from None
     return CloudStore(store, plain(url, 200))
+
+
+def _may_use_http(environ: Mapping[str, str]) -> bool:
+    """Read what the client itself would: options that are given replace those from there."""
+    given = (environ.get(name, "") for name in _ALLOW_HTTP)
+    return any(value.strip().lower() in {"1", "true", "yes", "on"} for value in given)
 
 
 def _token_of(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pairmill.errors import ConfigError, PairmillError, StorageError
@@ -41,7 +42,10 @@ class ObjectStore(Protocol):
         ...
 
     def replace(self, name: str, data: bytes, token: Token) -> Token | None:
-        """Replace the version that ``token`` stands for; None: it is not the current one."""
+        """Replace the version that ``token`` stands for; None: it is not the current one.
+
+        The content must differ from all earlier ones: the version of some stores is its hash.
+        """
         ...
 
     def names(self, prefix: str) -> list[str]:
@@ -76,11 +80,19 @@ def probe(store: ObjectStore, label: str = "") -> None:
     name = f"probe-{uuid.uuid4().hex}"
     start = f"{label}: " if label else ""
     try:
-        is_safe = _keeps_to_conditions(store, name)
-        store.delete([name])
+        try:
+            is_safe = _keeps_to_conditions(store, name)
+        except PairmillError:
+            with suppress(PairmillError):  # the first refusal tells more
+                store.delete([name])
+            raise
+        if is_safe:
+            store.delete([name])  # a right that is needed
     except PairmillError as error:
         raise ConfigError(f"{start}{error}") from None
     if not is_safe:
+        with suppress(PairmillError):
+            store.delete([name])
         raise ConfigError(
             f"{start}{store.where} does not honour conditional writes, so several processes"
             " would overwrite each other; name a store that does, or a folder"

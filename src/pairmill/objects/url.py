@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pairmill.objects.port import ObjectStore
 
-__all__ = ["WORK_NAME", "default_work_dir", "is_store_url", "open_store", "store_url"]
+__all__ = ["WORK_NAME", "cache_dir", "default_work_dir", "is_store_url", "open_store", "store_url"]
 
 WORK_NAME = "dataset"
 """Name of the run folder in a work folder."""
@@ -65,7 +65,19 @@ def open_store(url: str, label: str) -> ObjectStore:
 
 def default_work_dir(url: str, environ: Mapping[str, str]) -> Path:
     """Return the local folder of a run on the store at a URL, the same at every start."""
-    state = environ.get("XDG_STATE_HOME", "").strip()
-    root = Path(state) if state else Path("~/.local/state").expanduser()
+    return _home(environ, "XDG_STATE_HOME", "~/.local/state") / _folder_name(url)
+
+
+def cache_dir(url: str, environ: Mapping[str, str]) -> Path:
+    """Return the local folder for a copy of a run that is only read."""
+    return _home(environ, "XDG_CACHE_HOME", "~/.cache") / _folder_name(url)
+
+
+def _home(environ: Mapping[str, str], name: str, otherwise: str) -> Path:
+    given = environ.get(name, "").strip()
+    return (Path(given) if given else Path(otherwise).expanduser()) / "pairmill"
+
+
+def _folder_name(url: str) -> str:
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", url.partition("://")[2]).strip("-.")[-60:]
-    return root / "pairmill" / f"{words}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    return f"{words}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"

@@ -204,7 +204,8 @@ def _meaning(part: _Part) -> dict[str, object]:
 
 def _build(parts: Sequence[_Part], building: Path, output: Path) -> Merged:
     count = parts[0].partition.count
-    settings = parts[0].settings.model_copy(update={"partition": None, "output": output})
+    changes = {"partition": None, "output": output, "store": None}
+    settings = parts[0].settings.model_copy(update=changes)
     recipe = make_recipe(settings, parts[0].folder.state / "recipe")
     own = for_unit(settings, recipe, parts[0].folder.path)
     with open_folder(

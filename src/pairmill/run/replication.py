@@ -42,7 +42,7 @@ __all__ = ["Replication", "finished", "replicated"]
 _LOOK_S = 0.25
 _TELL_S = 10.0  # without the store, until people are told
 _JUMP_S = 1.0  # of the time that a machine slept
-_LAST_TRIES = 5
+_LAST_TRIES = 3
 _LAST_WAIT_S = 1.0
 
 
@@ -51,6 +51,7 @@ class Replication:
 
     Attributes:
         commit_log: For the journal.
+        is_lost: Nothing more may be uploaded.
         notices: Plain lines about how it was taken over.
     """
 
@@ -61,7 +62,7 @@ class Replication:
         self._bus = bus
         self._slept_s = slept_s()
         self._lost_since: float | None = None
-        self._is_lost = False
+        self.is_lost = False
         self.commit_log: CommitLog = holding.outbox
         self.notices = holding.notices
 
@@ -73,14 +74,14 @@ class Replication:
 
     async def _renew(self, stop: Stop) -> None:
         lease = self._replica.lease
-        while not self._is_lost:
+        while not self.is_lost:
             asleep_s = slept_s()
             was_asleep = asleep_s - self._slept_s > _JUMP_S
             self._slept_s = asleep_s
             if was_asleep or lease.is_due(time.monotonic()):
                 await self._attempt(self._replica.renew, stop)
-            if not self._is_lost and lease.is_over(time.monotonic()):
-                self._is_lost = True
+            if not self.is_lost and lease.is_over(time.monotonic()):
+                self.is_lost = True
                 stop.request(
                     f"{self._replica.where} could not be written to for so long that another"
                     " process may take over; all answers are kept here",
@@ -89,7 +90,7 @@ class Replication:
             await anyio.sleep(_LOOK_S)
 
     async def _upload(self, stop: Stop) -> None:
-        while not self._is_lost:
+        while not self.is_lost:
             began = time.monotonic()
             await self._attempt(self._replica.push, stop)
             await anyio.sleep(max(_LOOK_S, self._upload_s - (time.monotonic() - began)))
@@ -100,7 +101,7 @@ class Replication:
         except StorageError as error:
             self._tell_lost(error, stop)
         except PairmillError as error:
-            self._is_lost = True
+            self.is_lost = True
             stop.request(str(error), error.exit_code)
         else:
             self._lost_since = None
@@ -108,7 +109,7 @@ class Replication:
     def _tell_lost(self, error: StorageError, stop: Stop) -> None:
         """Tell what has failed for a while; what cannot get better by waiting ends the run."""
         if not error.transient:
-            self._is_lost = True
+            self.is_lost = True
             stop.request(str(error), error.exit_code)
             return
         now = time.monotonic()
@@ -121,7 +122,7 @@ class Replication:
     def finish(self) -> str:
         """Upload the rest and let go; returns why that was not possible, or ""."""
         told = ""
-        if self._is_lost:
+        if self.is_lost:
             return told
         for attempt in range(_LAST_TRIES):
             try:
@@ -137,6 +138,11 @@ class Replication:
             else:
                 return ""
         return told
+
+    @property
+    def where(self) -> str:
+        """URL of the replica, for people."""
+        return self._replica.where
 
     def sweep(self) -> None:
         """Remove what killed processes left behind; another start does what this one cannot."""
@@ -186,9 +192,11 @@ def replicated(
 
 def finished(replication: Replication | None, summary: Summary) -> Summary:
     """Upload the rest, and say in the summary if that was not possible."""
-    told = replication.finish() if replication is not None else ""
-    if not told:
+    if replication is None:
         return summary
+    told = replication.finish()
+    if not told:
+        return replace(summary, store="" if replication.is_lost else replication.where)
     if summary.exit_code == EXIT_RESUMABLE:
         return replace(summary, reason=f"{summary.reason}; {told}")
     return replace(summary, exit_code=EXIT_RESUMABLE, reason=f"not all is uploaded: {told}")

@@ -68,6 +68,8 @@ def prepare(
         "limit_per_document": None,
         "accept_change": False,
         "output": path.absolute(),
+        # A copy of a run on an object store is a run of its own.
+        "store": settings.store if path.absolute() == settings.output.absolute() else None,
     }
     own = settings.model_copy(update={"accept_change": False})
     place = read_origin(folder).place

@@ -62,6 +62,7 @@ class Summary:
         seconds: Duration of this start.
         cap: Name of the setting that ended the run (``max_usd`` ...); "" if none did.
         formats: Training formats that can hold its rows; see ``fitting_formats``.
+        store: URL that all of it was uploaded to; "" if it was not.
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class Summary:
     seconds: float = 0.0
     cap: str = ""
     formats: tuple[str, ...] = ("messages",)
+    store: str = ""
 
     @property
     def _has_earlier(self) -> bool:
@@ -141,7 +143,8 @@ class Summary:
 
     def ending(self) -> list[str]:
         """Describe in one line how it ended."""
-        told = f"{self.pairs:,} pairs in {self.folder}"
+        places = f"{self.store} and {self.folder}" if self.store else str(self.folder)
+        told = f"{self.pairs:,} pairs in {places}"
         if self.exit_code == EXIT_DONE:
             if self.asked:
                 return [told]

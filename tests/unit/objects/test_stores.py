@@ -64,7 +64,7 @@ def test_of_many_writers_one_wins(store: ObjectStore) -> None:
     token = store.create("x", b"0")
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda at: store.create("y", b"%d" % at), range(16)))
-        won = list(pool.map(lambda at: store.replace("x", b"%d" % at, token), range(16)))
+        won = list(pool.map(lambda at: store.replace("x", b"new %d" % at, token), range(16)))
     assert sum(token is not None for token in made) == 1
     assert sum(token is not None for token in won) == 1
 
