@@ -209,4 +209,4 @@ def test_each_reason_that_stands_in_rejected_can_be_tried_again(tmp_path: Path) 
     assert counts["reject_lines"] == len(rejects(out)) == 1
     wrong = pairmill("retry", out, "--reason", "boilerplate")
     assert wrong.returncode == 2
-    assert "nothing was rejected as 'boilerplate'" in wrong.stderr
+    assert "nothing to ask again" in wrong.stderr

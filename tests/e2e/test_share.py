@@ -84,7 +84,8 @@ def test_four_processes_never_pass_one_cap_whoever_is_killed(tmp_path: Path) -> 
         spent = float(endpoint.report()["spent_usd"])
     assert killed >= 2
     assert spent <= cap
-    assert spent >= 0.4 * cap, spent  # what the killed had leased is not leased out again
+    # What the killed had leased, a tenth or so, is not leased out again.
+    assert spent >= (0.9 - 0.1 * killed) * cap, (spent, killed)
     assert {75} <= {code for code, _ in ended} <= {0, 75}, ended
     assert all("the cap of $0.12 is reached" in said for code, said in ended if code), ended
 

@@ -65,7 +65,7 @@ def test_a_quota_that_nobody_named_is_found_in_spite_of_noise(
         used += seen.per_s(120, 420) / (8 * 5.0 * (1 - share))
         refused += seen.refused_share(120, 420) / 8
     assert used >= least
-    assert share / 2 <= refused <= share + 0.015  # of 12,000 calls chance refuses 0.4 % more
+    assert share / 2 <= refused <= share + 0.02  # of 12,000 calls chance refuses 0.4 % more
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.05])
