@@ -52,7 +52,7 @@ class Cramped:
 def cramped(folder: Path, settings_file: Path, articles: int) -> Iterator[Cramped]:
     corpus = write_corpus(folder / "articles", articles, 10)
     with (
-        small_disk(folder / "disk", mebibytes=2) as disk,
+        small_disk(folder / "disk", mebibytes=3) as disk,
         Forge(folder / "logs", within=disk.enter) as forge,
         Simulator(SimulatorSettings(latency=Latency("fixed", 0.1))) as endpoint,
     ):
