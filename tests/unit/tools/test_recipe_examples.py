@@ -48,9 +48,12 @@ class ReplayAsk(ScriptedAsk):
 
 
 @pytest.mark.parametrize("name", library_names())
-async def test_the_examples_in_the_docs_are_what_each_recipe_makes_today(name: str) -> None:
+async def test_the_examples_in_the_docs_are_what_each_recipe_makes_today(
+    name: str, tmp_path: Path
+) -> None:
     recording = Recording.of(name)
-    settings = load(given={**RUN, "recipe": name, "inputs": tuple(ARTICLES)})
+    inputs, output = tuple(ARTICLES), str(tmp_path / "out")
+    settings = load(given={**RUN, "recipe": name, "inputs": inputs, "output": output})
     recipe = make_recipe(settings)
     rows = []
     for chunk in read_chunks(for_unit(settings, recipe), lambda _note: None):
