@@ -126,11 +126,11 @@ class Client:
         was_asked = False
         error: ProviderError | None = None
         while True:
-            left_s = self._left_s(history, failed_at, wait_s, asked=was_asked)
-            turn = await self._admit(request, history, tried, sends, left_s)
-            if turn is None and error is not None:
-                raise self._given_up(error, history, request)
-            assert turn is not None  # noqa: S101 (only a try after a failure comes too late)
+            if error is None:
+                turn = await self._admit(request, history, tried, sends)
+            else:
+                left_s = self._left_s(history, failed_at, wait_s, asked=was_asked)
+                turn = await self._admit_again(error, request, history, tried, sends, left_s)
             error = None  # its traceback holds this frame, which would hold it
             started = self._clock.monotonic()
             if history.failures:
@@ -171,8 +171,8 @@ class Client:
                 await self._clock.sleep(wait_s)
 
     def _left_s(self, history: History, failed_at: float, wait_s: float, *, asked: bool) -> float:
-        """Seconds until the next try has to begin; inf if it may wait."""
-        if not history.failures or math.isinf(self._policy.max_spent_s):
+        """Seconds until the next try has to begin; inf if it may wait for ever."""
+        if math.isinf(self._policy.max_spent_s):
             return math.inf
         left_s = self._policy.max_spent_s - history.spent_s + wait_s * asked
         return max(_LEAST_LEFT_S, left_s - (self._clock.monotonic() - failed_at))
@@ -183,23 +183,34 @@ class Client:
         history: History,
         avoid: frozenset[str],
         sends: SendLog | None,
-        left_s: float,
-    ) -> Turn | None:
-        """Wait for a turn, and for the moment from which on an answer can be kept; None: too late.
+    ) -> Turn:
+        """Wait for a turn, and for the moment from which on an answer can be kept.
 
         What was sent before is kept first, so that a kill in what follows does not forget it.
         """
         if sends is not None and history.billed:
             await sends.kept()
         is_retry = history.failures > 0
+        while True:
+            turn = await self._admission.admit(request, is_retry=is_retry, avoid=avoid)
+            if sends is None or not sends.is_behind:
+                return turn
+            turn.give_back()  # as on a full disk
+            await sends.wait_for_room()
+
+    async def _admit_again(
+        self,
+        error: ProviderError,
+        request: Request,
+        history: History,
+        avoid: frozenset[str],
+        sends: SendLog | None,
+        left_s: float,
+    ) -> Turn:
+        """Wait for a turn after a failure; raise that if the turn does not come in time."""
         with anyio.move_on_after(left_s):
-            while True:
-                turn = await self._admission.admit(request, is_retry=is_retry, avoid=avoid)
-                if sends is None or not sends.is_behind:
-                    return turn
-                turn.give_back()  # as on a full disk
-                await sends.wait_for_room()
-        return None
+            return await self._admit(request, history, avoid, sends)
+        raise self._given_up(error, history, request)
 
     async def _is_answering(self, model: str) -> bool:
         """Return whether a model answers a probe, sent now or recently."""

@@ -22,8 +22,6 @@ from pairmill.errors import (
 from pairmill.events import Notice
 from pairmill.objects.url import open_store
 from pairmill.partition import parse_partition, part_of
-from pairmill.replica.manifest import MANIFEST
-from pairmill.replica.takeover import spool_lock, take_over
 from pairmill.run.threads import run_aside
 
 if TYPE_CHECKING:
@@ -166,6 +164,8 @@ def replicated(
         return
     if ledgers is not None:
         raise ConfigError("output: a run on an object store keeps its ledger in SQLite")
+    from pairmill.replica.takeover import spool_lock, take_over
+
     _check_neighbours(settings)
     store = open_store(settings.store, "output")
     with spool_lock(settings.output, store.where) as spool:
@@ -209,6 +209,8 @@ def _check_neighbours(settings: Settings) -> None:
         ConfigError: There are such.
         StorageError: The store cannot be reached now.
     """
+    from pairmill.replica.manifest import MANIFEST
+
     assert settings.store is not None  # noqa: S101 (the caller looked)
     if settings.partition is None:
         store = open_store(settings.store, "output")
