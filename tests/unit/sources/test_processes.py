@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pairmill.sources.frames import BrokenFrameError, read_frame, write_frame
 from pairmill.sources.notes import InputFate, Note
+from pairmill.sources.processes import BrokenFrameError, read_frame, write_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pairmill.llm.limits.gauges import read_gauges
+from pairmill.llm.endpoint_info import read_gauges
 
 VLLM = """# HELP vllm:num_requests_running x
 # TYPE vllm:num_requests_running gauge

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pairmill.llm.limits.terms import Charge, ChargeWatch
+from pairmill.llm.limits.quota import Charge, ChargeWatch
 
 
 def belief(watch: ChargeWatch) -> Charge:
