@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import (
-    UTC,
-    date,
-    datetime,
-)
-from typing import (
-    TYPE_CHECKING,
-)
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import httpx2
 import orjson
 
-from pairmill.llm.masking import (
-    hide,
-)
-from pairmill.llm.providers.keys import (
-    secrets_of,
-)
-from pairmill.llm.providers.outgoing import (
-    make_client,
-)
-from pairmill.llm.providers.profile import (
-    fresh_key,
-)
-from pairmill.plain import (
-    plain,
-)
+from pairmill.llm.masking import hide
+from pairmill.llm.providers.endpoint import secrets_of
+from pairmill.llm.providers.network import make_client
+from pairmill.llm.providers.profile import fresh_key
+from pairmill.plain import plain
 
 if TYPE_CHECKING:
-    from pairmill.llm.providers.endpoint import (
-        Endpoint,
-    )
+    from pairmill.llm.providers.endpoint import Endpoint
 
-__all__ = [
-    "Look",
-    "metrics_url",
-    "read_gauges",
-]
+__all__ = ["Look", "metrics_url", "read_gauges"]
 
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 4 * 2**20

@@ -12,11 +12,10 @@ from pairmill.output.marks.overlay import is_run_folder, read_marks
 from pairmill.output.marks.rescue import rescued_records
 from pairmill.output.qc.findings import clean as clean_dataset
 from pairmill.output.qc.findings import parse_keys, write_findings
-from pairmill.output.qc.inputs import documents_for, pairs_in, phrases_in
 from pairmill.output.qc.metrics import Profile
-from pairmill.output.qc.read import Fields, read_pairs
+from pairmill.output.qc.read import Fields, documents_for, pairs_in, phrases_in, read_pairs
 from pairmill.output.qc.report import check, run_verdict
-from pairmill.output.repeats import choose_embedder
+from pairmill.output.related import choose_embedder
 from pairmill.output.report.page import Judged, render_dataset
 from pairmill.output.report.pairs import list_rows
 from pairmill.output.rows import published_shards

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import orjson
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "Place",
+    "Record",
     "Row",
     "ShardLine",
     "complete_lines",
@@ -28,6 +31,31 @@ __all__ = [
     "task_of",
     "turns_of",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Place of a record: its file, and its line; in JSON, Parquet and Arrow its number."""
+
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a file.
+
+    Attributes:
+        value: Parsed; None if the line is no JSON.
+        split: What its file or the key above it says.
+        raw: Its line as it is, or None if the container has no lines.
+    """
+
+    value: Any
+    split: str | None
+    place: Place
+    raw: bytes | None = None
+
 
 Row: TypeAlias = "dict[str, Any]"
 """A line of ``data/``, of row format 2 or of format 1, which lacks ``task`` and its neighbours."""

@@ -37,7 +37,7 @@ from pairmill.replica.manifest import (
 from pairmill.replica.ownership import HolderLease, OwnershipLostError
 from pairmill.store.chain import LedgerChain, read_manifest
 from pairmill.store.files import refusal
-from pairmill.store.shard_rows import read_rows
+from pairmill.store.shards import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

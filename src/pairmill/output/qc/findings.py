@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pairmill.output.qc.metrics import Hit
     from pairmill.output.qc.read import Pairs
     from pairmill.output.qc.report import Report
-    from pairmill.output.record import Place, Record
+    from pairmill.output.rows import Place, Record
 
 __all__ = ["clean", "finding_rows", "parse_keys", "write_findings"]
 

@@ -11,28 +11,16 @@ import os
 import shutil
 import time
 import uuid
-from contextlib import (
-    suppress,
-)
-from dataclasses import (
-    replace,
-)
-from typing import (
-    TYPE_CHECKING,
-)
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import anyio
 import orjson
-from anyio.to_thread import (
-    run_sync,
-)
+from anyio.to_thread import run_sync
 
-from pairmill import (
-    __version__,
-)
-from pairmill.config import (
-    Settings,
-)
+from pairmill import __version__
+from pairmill.config import Settings
 from pairmill.errors import (
     EXIT_CONFIG,
     EXIT_DONE,
@@ -44,90 +32,31 @@ from pairmill.errors import (
     PairmillError,
     UsageError,
 )
-from pairmill.events import (
-    Bus,
-    Notice,
-)
-from pairmill.output.marks.log import (
-    RUN_MARKS,
-)
-from pairmill.partition import (
-    Partition,
-    find_parts,
-)
-from pairmill.recipes.registry import (
-    make_recipe,
-)
-from pairmill.run.ending import (
-    Ending,
-)
-from pairmill.run.merge import (
-    Merged,
-    merge,
-)
-from pairmill.run.monitor import (
-    watch_loop,
-)
-from pairmill.run.ray.cluster import (
-    Cluster,
-    LostWorkerError,
-)
-from pairmill.run.ray.part import (
-    SEEN,
-    PartEnd,
-    PartsProgress,
-    PartTask,
-)
-from pairmill.run.signals import (
-    listen,
-)
-from pairmill.run.stop import (
-    Stop,
-)
-from pairmill.run.summary import (
-    Summary,
-    fitting_formats,
-)
-from pairmill.sources.files import (
-    STANDARD_INPUT,
-    check_inputs,
-)
-from pairmill.store.chain import (
-    read_manifest,
-)
-from pairmill.store.files import (
-    atomic_write,
-    refusal,
-)
-from pairmill.store.folder import (
-    lock_folder,
-)
+from pairmill.events import Bus, Notice
+from pairmill.output.marks.log import RUN_MARKS
+from pairmill.partition import Partition, find_parts
+from pairmill.recipes.registry import make_recipe
+from pairmill.run.ending import Ending
+from pairmill.run.merge import Merged, merge
+from pairmill.run.monitor import watch_loop
+from pairmill.run.ray.cluster import Cluster, LostWorkerError
+from pairmill.run.ray.part import SEEN, PartEnd, PartsProgress, PartTask
+from pairmill.run.stop import Stop, listen
+from pairmill.run.summary import Summary, fitting_formats
+from pairmill.sources.files import STANDARD_INPUT, check_inputs
+from pairmill.store.chain import read_manifest
+from pairmill.store.files import atomic_write, refusal
+from pairmill.store.folder import lock_folder
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Sequence,
-    )
-    from pathlib import (
-        Path,
-    )
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from pairmill.run.retry_rejected import (
-        RetryRequest,
-    )
-    from pairmill.service.companions import (
-        Companion,
-    )
-    from pairmill.store.ledger import (
-        LedgerStore,
-    )
+    from pairmill.run.retry_rejected import RetryRequest
+    from pairmill.service.companions import Companion
+    from pairmill.store.ledger import LedgerStore
 
-__all__ = [
-    "check_output",
-    "merge_again",
-    "parts_folder",
-    "run",
-]
+__all__ = ["check_output", "merge_again", "parts_folder", "run"]
 
 _NOTE = "merged.json"
 

@@ -5,71 +5,27 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from contextlib import (
-    suppress,
-)
-from dataclasses import (
-    dataclass,
-    field,
-)
-from functools import (
-    partial,
-)
-from pathlib import (
-    Path,
-)
-from typing import (
-    TYPE_CHECKING,
-    Any,
-)
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.to_thread import (
-    run_sync,
-)
+from anyio.to_thread import run_sync
 
-from pairmill import (
-    __version__,
-)
-from pairmill.errors import (
-    EXIT_CONFIG,
-    EXIT_FAILED,
-    LockedError,
-    PairmillError,
-    first_error,
-)
-from pairmill.events import (
-    Bus,
-    Notice,
-    PartsCounted,
-    RunOpened,
-)
-from pairmill.plain import (
-    plain,
-)
-from pairmill.service.tally import (
-    RunTally,
-)
+from pairmill import __version__
+from pairmill.errors import EXIT_CONFIG, EXIT_FAILED, LockedError, PairmillError, first_error
+from pairmill.events import Bus, Notice, PartsCounted, RunOpened
+from pairmill.plain import plain
+from pairmill.service.tally import RunTally
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Iterable,
-        Mapping,
-    )
+    from collections.abc import Iterable, Mapping
 
-    from pairmill.config import (
-        Settings,
-    )
+    from pairmill.config import Settings
 
-__all__ = [
-    "SEEN",
-    "Board",
-    "PartEnd",
-    "PartNews",
-    "PartTask",
-    "PartsProgress",
-    "work_on_part",
-]
+__all__ = ["SEEN", "Board", "PartEnd", "PartNews", "PartTask", "PartsProgress", "work_on_part"]
 
 _PICO = 10**12
 _MOST_NOTICES = 1_000
@@ -291,8 +247,11 @@ def _work(task: PartTask, board: Any) -> PartEnd:
         return PartEnd(EXIT_CONFIG, problem)
     os.chdir(task.folder)
     os.environ.update(task.environment)
-    from pairmill.run.descriptors import check_open_files  # noqa: PLC0415 (heavy, and only here)
-    from pairmill.run.tuning import loop_options, share_one_heap  # noqa: PLC0415
+    from pairmill.run.tuning import (  # noqa: PLC0415
+        check_open_files,
+        loop_options,
+        share_one_heap,
+    )
 
     share_one_heap()
     check_open_files()

@@ -6,7 +6,7 @@ from typing import Any
 from tests.unit.output.conftest import make_row
 
 from pairmill.output.report.measures import measure
-from pairmill.output.report.training import concentration, ratings, sequence_lengths
+from pairmill.output.report.sections import concentration, ratings, sequence_lengths
 
 
 def shown(markup: str | None) -> str:

@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from pairmill.errors import ConfigError
-from pairmill.llm.providers.network_environment import check_environment
+from pairmill.llm.providers.network import check_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

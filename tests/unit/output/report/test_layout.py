@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pairmill.output.report.charts import Bar, bins_of, histogram
+from pairmill.output.report.layout import Bar, bins_of, histogram
 
 
 def test_every_count_falls_into_a_bar() -> None:

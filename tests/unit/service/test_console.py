@@ -6,7 +6,7 @@ import sys
 import pytest
 import typer
 
-from pairmill.service.best_effort_stream import BestEffortStream
+from pairmill.service.console import BestEffortStream
 
 
 class Gone(io.StringIO):

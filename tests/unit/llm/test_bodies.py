@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from pairmill.errors import Kind, ProviderError
-from pairmill.llm.providers.unpack import unpack
+from pairmill.llm.providers.bodies import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
