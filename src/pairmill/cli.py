@@ -308,8 +308,8 @@ def show(
     """Print a few random pairs beside their source text."""
     import secrets
 
-    from pairmill.output.run_inputs import code_notice
     from pairmill.output.show import print_pairs
+    from pairmill.output.source_texts import code_notice
     from pairmill.store.folder import read_folder
 
     chosen = secrets.randbelow(2**31) if seed is None else seed

@@ -176,7 +176,7 @@ def export(  # noqa: PLR0917 (typer makes the positional ones flags)
     from pairmill.output.export_summary import summary_lines
     from pairmill.output.hub import check_repo_name, look_at_hub, push_lines, pushed_line
     from pairmill.output.marks.overlay import is_run_folder
-    from pairmill.output.run_inputs import code_notice
+    from pairmill.output.source_texts import code_notice
     from pairmill.output.split import parse_shares
     from pairmill.store.folder import read_folder
 

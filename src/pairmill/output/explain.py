@@ -25,8 +25,8 @@ from pairmill.events import Bus
 from pairmill.llm.price_files import load_prices
 from pairmill.llm.prices import PICO
 from pairmill.output.rows import complete_lines, exchanges_of, open_shards, parse, published_shards
-from pairmill.output.run_inputs import find_chunks, has_code
 from pairmill.output.show import print_texts
+from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.plain import hanging, plain
 from pairmill.quality.filters import inspect
 from pairmill.quality.grounding import evidence_match, fragments, prepare_chunk, prepare_pair, score

@@ -32,10 +32,9 @@ from pairmill.output.leak import GapCounter, Leak, measure_leak
 from pairmill.output.marks.overlay import NO_MARKS, Marks, read_marks
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.open_book import OpenBook, Shelf
-from pairmill.output.ordered_rows import OrderedRows
 from pairmill.output.origins import UNKNOWN, Origins, is_wanted, license_name
 from pairmill.output.related import SourceSketches
-from pairmill.output.rows import is_rated_higher, published_shards
+from pairmill.output.rows import OrderedRows, is_rated_higher, published_shards
 from pairmill.output.split import SPLITS, SplitRecord, Splitter, read_splits
 from pairmill.output.tables import SplitWriter, WrittenTable, check_file_type, stored_schema
 from pairmill.store.fields import read_fields

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from pairmill.output.card import CARD, Layout, render_card
 from pairmill.output.export_place import MANIFEST
 from pairmill.output.facts import RunFacts
-from pairmill.output.files import write_text
 from pairmill.output.markup import code, escaped
 from pairmill.output.tables import csv_reader_options
 from pairmill.output.trainers import render_axolotl, render_llama_factory, trainer_section
 from pairmill.records import digest
+from pairmill.store.files import write_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pairmill.output.qc.general import find_cut_end, find_leftovers, find_pointer, find_refused
-from pairmill.output.qc.metrics import Hit, Profile, QcMetrics
 from pairmill.output.qc.tasks import is_arithmetic, is_code, names_language
-from pairmill.output.qc.variety import count_repeats, describe_variety, find_leaks
+from pairmill.output.qc.variety import (
+    Hit,
+    Profile,
+    QcMetrics,
+    count_repeats,
+    describe_variety,
+    find_leaks,
+)
 from pairmill.quality.filters import CHECKS, Case, PromptTerms
 from pairmill.quality.grounding import coverage, prepare_chunk, prepare_pair, score, trigram_overlap
 from pairmill.quality.language import (

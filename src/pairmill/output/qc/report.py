@@ -21,7 +21,7 @@ from pairmill.errors import UsageError
 from pairmill.output.qc.library import Library
 from pairmill.output.qc.limits import BY_NATURE, LIMITS, Status
 from pairmill.output.qc.measures import choose_profile, measure
-from pairmill.output.qc.metrics import Profile
+from pairmill.output.qc.variety import Profile
 from pairmill.plain import plain
 from pairmill.quality.filters import prompt_terms
 from pairmill.store.verdict import RunVerdict
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pairmill.output.qc.limits import Limit
-    from pairmill.output.qc.metrics import Hit, Variety
     from pairmill.output.qc.read import Pairs
+    from pairmill.output.qc.variety import Hit, Variety
     from pairmill.output.rows import Place
     from pairmill.quality.duplicates import Embed
     from pairmill.records import Document

@@ -22,7 +22,7 @@ from pairmill.output.qc.report import check, run_verdict
 from pairmill.output.report.page import Judged, write_report
 from pairmill.output.report.pairs import findings_by_place, list_pairs
 from pairmill.output.rows import published_shards
-from pairmill.output.run_inputs import find_chunks, has_code
+from pairmill.output.source_texts import find_chunks, has_code
 from pairmill.quality.trust import parse_figures
 from pairmill.recipes.registry import make_recipe
 from pairmill.store.fields import read_fields

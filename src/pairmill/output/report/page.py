@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from jinja2 import Environment, FunctionLoader
 
-from pairmill.output.files import write_text
 from pairmill.output.marks.overlay import NO_MARKS
 from pairmill.output.marks.rescue import rescued_rows
 from pairmill.output.markup import Markup, page_text, tag
@@ -31,6 +30,7 @@ from pairmill.output.report.sections import concentration, ratings, sequence_len
 from pairmill.output.rows import complete_lines, parse, published_shards
 from pairmill.quality.thresholds import DEFAULT
 from pairmill.quality.trust import verdicts
+from pairmill.store.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

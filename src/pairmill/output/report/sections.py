@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pairmill.output.export_summary import ExportRecord
     from pairmill.output.facts import RunFacts
-    from pairmill.output.qc.metrics import Variety
+    from pairmill.output.qc.variety import Variety
     from pairmill.output.report.measures import Distinct, Measures, Names
     from pairmill.store.counts import RunCounts
 

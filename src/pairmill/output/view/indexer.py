@@ -27,7 +27,7 @@ from pairmill.output.qc.read import data_files, records_of
 from pairmill.output.qc.shapes import Fields, PairRow, read_record
 from pairmill.output.report.pairs import badness_of, rows_words
 from pairmill.output.rows import Place, mean_score, open_shards, published_shards, turns_of
-from pairmill.output.run_inputs import find_inputs
+from pairmill.output.source_texts import find_inputs
 from pairmill.output.view.index import create, spaced
 from pairmill.output.view.place import is_lines
 from pairmill.quality.language import identify

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pairmill.output.facts import RunFacts
 from pairmill.output.markup import Markup, page_text, tag
 from pairmill.output.qc.limits import Status
-from pairmill.output.qc.metrics import Hit, Profile
 from pairmill.output.qc.report import Metric, Report
+from pairmill.output.qc.variety import Hit, Profile
 from pairmill.output.report.folder import report_on
 from pairmill.output.report.measures import measure
 from pairmill.output.report.page import Judged, render_report, write_report

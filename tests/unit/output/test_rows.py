@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pairmill.errors import FolderError
-from pairmill.output.ordered_rows import OrderedRows
-from pairmill.output.rows import published_shards
+from pairmill.output.rows import OrderedRows, published_shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable
