@@ -22,8 +22,7 @@ from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.controls import Controls
 from pairmill.recipes.patience import Patience
 from pairmill.recipes.planted_faults import EXCHANGED, FAULTS, exchange, faulty_replies
-from pairmill.recipes.prompt_sets import FIRST, of_settings
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.prompts import FIRST, PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
 

@@ -6,15 +6,21 @@ an ordinary run folder: a part whose worker is lost goes on in another one from 
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
+import orjson
 from anyio.to_thread import run_sync
 
+from pairmill import __version__
+from pairmill.config import Settings
 from pairmill.errors import (
     EXIT_CONFIG,
     EXIT_DONE,
@@ -22,33 +28,118 @@ from pairmill.errors import (
     EXIT_RESUMABLE,
     EXIT_USAGE,
     ConfigError,
+    FolderError,
     PairmillError,
     UsageError,
 )
 from pairmill.events import Bus, Notice
+from pairmill.output.marks.log import RUN_MARKS
 from pairmill.partition import Partition, find_parts
 from pairmill.recipes.registry import make_recipe
+from pairmill.run.ending import Ending
+from pairmill.run.merge import Merged, merge
 from pairmill.run.monitor import watch_loop
-from pairmill.run.ray.board import PartsProgress
 from pairmill.run.ray.cluster import Cluster, LostWorkerError
-from pairmill.run.ray.merged import check_output, merge_again
-from pairmill.run.ray.part import SEEN, PartEnd, PartTask
-from pairmill.run.signals import listen
-from pairmill.run.stop import Stop
+from pairmill.run.ray.part import SEEN, PartEnd, PartsProgress, PartTask
+from pairmill.run.stop import Stop, listen
 from pairmill.run.summary import Summary, fitting_formats
 from pairmill.sources.files import STANDARD_INPUT, check_inputs
-from pairmill.store.files import atomic_write
+from pairmill.store.chain import read_manifest
+from pairmill.store.files import atomic_write, refusal
+from pairmill.store.folder import lock_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pairmill.config import Settings
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.ledger import LedgerStore
 
-__all__ = ["parts_folder", "run"]
+__all__ = ["check_output", "merge_again", "parts_folder", "run"]
+
+_NOTE = "merged.json"
+
+
+def check_output(output: Path, parts: Path) -> None:
+    """Check that parts may be merged into a folder.
+
+    Raises:
+        ConfigError: It is the run folder of one process.
+    """
+    if (output / ".run").is_dir() and not _note(parts):
+        raise ConfigError(
+            f"{output}: is the run folder of one process; give another folder with -o for what"
+            f" {parts} is merged to"
+        )
+
+
+def merge_again(parts: Path, output: Path) -> Merged:
+    """Merge all parts in a folder, unless the output holds just that already.
+
+    People's marks are kept.
+
+    Raises:
+        FolderError: The output was changed since it was merged, and the parts have more; or they
+            cannot be merged.
+    """
+    now = _digest(*sorted(find_parts(parts).values()))
+    before = output.with_name(f".{output.name}.before")
+    if not output.exists() and before.exists():  # a merge was killed here
+        before.rename(output)
+    note = _note(parts) if output.exists() else {}
+    if note:
+        own = note["own"] or _digest(output)  # killed when it had merged
+        if note["parts"] == now:
+            return _account(output)
+        if own != _digest(output):
+            raise FolderError(
+                f"{output}: was changed since it was merged, and the parts have more now: 'pairmill"
+                f" merge {parts} -o ANOTHER' merges them"
+            )
+        try:
+            output.rename(before)
+        except OSError as error:
+            raise refusal(error, output) from None
+    try:
+        atomic_write(parts / _NOTE, orjson.dumps({"parts": now, "own": ""}))
+        merged = merge([parts], output)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(before / RUN_MARKS, output / RUN_MARKS)
+        atomic_write(parts / _NOTE, orjson.dumps({"parts": now, "own": _digest(output)}))
+    except PairmillError:
+        if note and not output.exists():
+            before.rename(output)
+            atomic_write(parts / _NOTE, orjson.dumps(note))
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+    return merged
+
+
+def _note(parts: Path) -> dict[str, str]:
+    """Return what was merged last, and hashes of it; {} for nothing."""
+    with suppress(OSError, orjson.JSONDecodeError):
+        found = orjson.loads((parts / _NOTE).read_bytes())
+        if isinstance(found, dict) and found.keys() >= {"parts", "own"}:
+            return found
+    return {}
+
+
+def _digest(*folders: Path) -> str:
+    """Return a hash of what run folders hold: their shards, and what became of their chunks."""
+    content = hashlib.sha256()
+    for folder in folders:
+        found = read_manifest(folder / "manifest.json")
+        content.update(orjson.dumps([found.get("shards"), found.get("counts")]))
+    return content.hexdigest()
+
+
+def _account(output: Path) -> Merged:
+    with lock_folder(output, version=__version__) as folder, folder.read_ledger() as lookup:
+        settings = Settings.model_validate_json(folder.resolved.read_bytes())
+        ending = Ending(folder, lookup, make_recipe(settings, folder.state / "recipe"), settings)
+        return Merged(ending.account(), [])
+
 
 _LOOK_S = 0.25
 _MOST_TRIES = 3  # of a part, without a chunk ending in between
