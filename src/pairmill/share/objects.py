@@ -8,17 +8,17 @@ from __future__ import annotations
 import os
 import uuid
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pairmill.errors import ConfigError, StorageError
 from pairmill.objects.port import probe
+from pairmill.objects.url import open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pairmill.objects.port import ObjectStore
 
-__all__ = ["SharedFolder", "SharedObject", "StoredObject"]
+__all__ = ["SharedFolder", "SharedObject", "StoredObject", "open_place"]
 
 _KEPT = 64  # versions that stay, for readers and writers that are late
 _NAME = "share"
@@ -159,3 +159,17 @@ class StoredObject:
         if token is None:
             return self._store.create(self._name, data) is not None
         return self._store.replace(self._name, data, token) is not None
+
+
+def open_place(place: str) -> SharedObject:
+    """Open the object in a folder or in an object store.
+
+    Raises:
+        ConfigError: It cannot be used, or the extra for object stores is missing.
+    """
+    scheme, sign, rest = place.partition("://")
+    if not sign:
+        return SharedFolder(Path(place))
+    if scheme == "file":
+        return SharedFolder(Path(rest))
+    return StoredObject(open_store(place, "share"))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pairmill.objects.url import open_store
-from pairmill.share.objects import SharedFolder, StoredObject
+from pairmill.share.objects import open_place
 from pairmill.share.ray_object import RAY_SCHEME, RayObject
 
 if TYPE_CHECKING:
@@ -21,11 +19,5 @@ def open_shared(place: str) -> SharedObject:
     Raises:
         ConfigError: It cannot be used, or the extra for object stores is missing.
     """
-    scheme, sign, rest = place.partition("://")
-    if not sign:
-        return SharedFolder(Path(place))
-    if scheme == "file":
-        return SharedFolder(Path(rest))
-    if scheme == RAY_SCHEME:
-        return RayObject(rest)
-    return StoredObject(open_store(place, "share"))
+    scheme, _, rest = place.partition("://")
+    return RayObject(rest) if scheme == RAY_SCHEME else open_place(place)

@@ -24,7 +24,7 @@ from pairmill.store.folder import lock_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_output", "merge_again"]
+__all__ = ["account_of", "check_output", "digest_of", "merge_again"]
 
 _NOTE = "merged.json"
 
@@ -51,16 +51,16 @@ def merge_again(parts: Path, output: Path) -> Merged:
         FolderError: The output was changed since it was merged, and the parts have more; or they
             cannot be merged.
     """
-    now = _digest(*sorted(find_parts(parts).values()))
+    now = digest_of(*sorted(find_parts(parts).values()))
     before = output.with_name(f".{output.name}.before")
     if not output.exists() and before.exists():  # a merge was killed here
         before.rename(output)
     note = _note(parts) if output.exists() else {}
     if note:
-        own = note["own"] or _digest(output)  # killed when it had merged
+        own = note["own"] or digest_of(output)  # killed when it had merged
         if note["parts"] == now:
-            return _account(output)
-        if own != _digest(output):
+            return account_of(output)
+        if own != digest_of(output):
             raise FolderError(
                 f"{output}: was changed since it was merged, and the parts have more now: 'pairmill"
                 f" merge {parts} -o ANOTHER' merges them"
@@ -74,7 +74,7 @@ def merge_again(parts: Path, output: Path) -> Merged:
         merged = merge([parts], output)
         with suppress(FileNotFoundError):
             shutil.copyfile(before / RUN_MARKS, output / RUN_MARKS)
-        atomic_write(parts / _NOTE, orjson.dumps({"parts": now, "own": _digest(output)}))
+        atomic_write(parts / _NOTE, orjson.dumps({"parts": now, "own": digest_of(output)}))
     except PairmillError:
         if note and not output.exists():
             before.rename(output)
@@ -93,7 +93,7 @@ def _note(parts: Path) -> dict[str, str]:
     return {}
 
 
-def _digest(*folders: Path) -> str:
+def digest_of(*folders: Path) -> str:
     """Return a hash of what run folders hold: their shards, and what became of their chunks."""
     content = hashlib.sha256()
     for folder in folders:
@@ -102,7 +102,8 @@ def _digest(*folders: Path) -> str:
     return content.hexdigest()
 
 
-def _account(output: Path) -> Merged:
+def account_of(output: Path) -> Merged:
+    """Return what a merged folder holds."""
     with lock_folder(output, version=__version__) as folder, folder.read_ledger() as lookup:
         settings = Settings.model_validate_json(folder.resolved.read_bytes())
         ending = Ending(folder, lookup, make_recipe(settings, folder.state / "recipe"), settings)
