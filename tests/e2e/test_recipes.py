@@ -12,9 +12,8 @@ from tests.support.corpus import write_corpus
 
 from pairmill import generate
 from pairmill.output.export import export
-from pairmill.output.export_options import ExportOptions
-from pairmill.output.policy import ExportPolicy
-from pairmill.output.repeats import near_repeats
+from pairmill.output.export_options import ExportOptions, ExportPolicy
+from pairmill.output.related import near_repeats
 from pairmill.simulator import ScheduledStep, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:

@@ -22,8 +22,7 @@ from pairmill.events import PairJudged
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.patience import Patience
 from pairmill.recipes.planted_faults import ENOUGH, EXCHANGED, FAULTS, exchange, plant
-from pairmill.recipes.prompt_sets import FIRST, of_settings
-from pairmill.recipes.prompts import PromptTemplate, as_lines, load_template
+from pairmill.recipes.prompts import FIRST, PromptTemplate, as_lines, load_template, of_settings
 from pairmill.recipes.writing import Short, passage_values
 from pairmill.records import Sampling, digest
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from pairmill.quality.filters import NO_TERMS, PromptTerms
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.checks import judge
-from pairmill.recipes.prompt_sets import LATEST
+from pairmill.recipes.prompts import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pairmill.errors import ProviderError
     from pairmill.events import Bus
     from pairmill.llm.admission import SendLog
-    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.records import Completion, Request
     from pairmill.run.stop import Stop
     from pairmill.run.writer import Writer

@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pairmill.events import Bus
-    from pairmill.llm.answer_tokens import AnswerTokens
     from pairmill.llm.client import Client
+    from pairmill.llm.estimate import AnswerTokens
     from pairmill.recipes.recipe import Recipe
     from pairmill.recipes.repair import Questions
     from pairmill.run.asking import InFlight
     from pairmill.run.claims import Claims, UnitTurn
-    from pairmill.run.inbox import Inbox
-    from pairmill.run.reader import Work
+    from pairmill.run.reader import Inbox, Work
     from pairmill.run.stop import Stop
     from pairmill.run.suspects import Suspects
     from pairmill.run.writer import Writer

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pairmill.errors import ConfigError, StoppedError
 from pairmill.plain import plain
-from pairmill.run.ray.board import Board, PartNews
-from pairmill.run.ray.part import PartEnd, PartTask, work_on_part
-from pairmill.share.ray_object import NAMESPACE, RAY_SCHEME, ServedPlace, SharedActor
+from pairmill.run.ray.part import Board, PartEnd, PartNews, PartTask, work_on_part
+from pairmill.share.objects import NAMESPACE, RAY_SCHEME, ServedPlace, SharedActor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

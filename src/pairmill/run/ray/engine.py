@@ -30,15 +30,18 @@ from pairmill.events import Bus, Notice
 from pairmill.partition import Partition, find_parts
 from pairmill.recipes.registry import make_recipe
 from pairmill.run.monitor import watch_loop
-from pairmill.run.ray.board import PartsProgress
 from pairmill.run.ray.cluster import Cluster, LostWorkerError
-from pairmill.run.ray.merged import check_output, merge_again
-from pairmill.run.ray.merged_store import check_store, merge_in_store, parts_url
-from pairmill.run.ray.part import SEEN, PartEnd, PartTask
-from pairmill.run.signals import listen
-from pairmill.run.stop import Stop
+from pairmill.run.ray.merged import (
+    check_output,
+    check_store,
+    merge_again,
+    merge_in_store,
+    parts_url,
+)
+from pairmill.run.ray.part import SEEN, PartEnd, PartsProgress, PartTask
+from pairmill.run.stop import Stop, listen
 from pairmill.run.summary import Summary, fitting_formats
-from pairmill.share.ray_object import ServedPlace
+from pairmill.share.objects import ServedPlace
 from pairmill.sources.files import STANDARD_INPUT, check_inputs
 from pairmill.store.files import atomic_write
 
