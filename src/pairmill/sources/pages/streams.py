@@ -15,7 +15,7 @@ from pairmill.sources.pages.tree import BLOCKS, HEADINGS, Node
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["drop_streams"]
+__all__ = ["drop_streams", "is_teaser"]
 
 _ITEMS = frozenset(("li", "div", "article", "section"))
 _LEAST_ITEMS = 4
@@ -53,14 +53,15 @@ def _is_stream(node: Node) -> bool:
     if tag not in _ITEMS or count < _LEAST_ITEMS:
         return False
     items = [kid for kid in kids if kid.tag == tag]
-    teasers = [item for item in items if _is_teaser(item)]
+    teasers = [item for item in items if is_teaser(item)]
     return (
         len(teasers) >= max(_LEAST_ITEMS, _MOST_OF * len(items))
         and sum(item.chars for item in teasers) >= _MOST_OF * node.chars
     )
 
 
-def _is_teaser(item: Node) -> bool:
+def is_teaser(item: Node) -> bool:
+    """Return whether an element is short and has a title that links to another page."""
     if not item.has_blocks or item.chars > _LONGEST_ITEM or not item.link_chars:
         return False
     return any(_leads_away(title) for title in _titles(item))
