@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def available() -> dict[str, Callable[[bytes], str]]:
-    readers = {
+    readers: dict[str, Callable[[bytes], str]] = {
         "pairmill": ours,
         "trafilatura": trafilatura,
         "trafilatura fast": trafilatura_fast,
