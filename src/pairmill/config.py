@@ -342,6 +342,7 @@ class Settings(BaseModel):
     work_dir: Path | None = None
     upload_s: float = Field(10.0, ge=0.1, le=3600, allow_inf_nan=False)
     lease_s: float = Field(60.0, ge=2, le=3600, allow_inf_nan=False)
+    store_wait_s: float = Field(600.0, ge=0, allow_inf_nan=False)
     grace_s: float = Field(25.0, ge=0)
     accept_change: bool = False
 

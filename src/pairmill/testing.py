@@ -114,6 +114,16 @@ class ScriptedAsk:
         """Treat every name as new."""
         return [True] * len(names)
 
+    def is_answered(
+        self,
+        prompt: Prompt,  # noqa: ARG002
+        answer: type[AnswerModel],  # noqa: ARG002
+        *,
+        model: str | None = None,  # noqa: ARG002
+    ) -> bool:
+        """Treat no question as answered before."""
+        return False
+
     def drop(self, rejection: Rejection) -> None:
         """Record that a pair was dropped."""
         self.dropped.append(rejection)

@@ -172,12 +172,12 @@ async def live(life: Life, spent: Spent, width: int, calls: int) -> Spent:
         await asyncio.wait(workers)
     else:  # killed: what is in flight counts at its worst from now on
         await asyncio.wait(workers, timeout=life.dice.uniform(1, 60))
-    kept, held = budget.spent, budget.reserved
+    kept = budget.at_risk
     for worker in workers:
         worker.cancel()
     await asyncio.wait(workers)
     check()
-    return Spent(kept.picodollars + held.picodollars, kept.tokens + held.tokens)
+    return Spent(kept.picodollars, kept.tokens)
 
 
 def play(seed: int, *, is_in_tokens: bool) -> Life:

@@ -142,6 +142,8 @@ class Router:
             if reservation is not None:
                 self.budget.settle(reservation, CallOutcome.FREE)
             raise
+        if reservation is not None:
+            self.budget.send(reservation)
         route = self._routes[lease.pool.name]
         if model == self._model and route.pool.model != model:
             request = replace(request, model=route.pool.model)

@@ -121,6 +121,10 @@ class _Replay:
         self.exchanges.append((request, found))
         return found
 
+    def holds(self, request: Request) -> bool:
+        """Return whether there is an answer to this request that was not asked for yet."""
+        return request.id in self.answers
+
 
 @dataclass(frozen=True, slots=True)
 class _RunContext(NullContext):
@@ -252,7 +256,8 @@ async def _ask_again(
             around=_RunContext(path=folder.state / "memory.db"),
         )
         unit = digest(chunk.id, recipe.identity)
-        asker = Asker(questions, replay, _KnownClaims(folder.state / CLAIMS, recipe.identity, unit))
+        claims = _KnownClaims(folder.state / CLAIMS, recipe.identity, unit)
+        asker = Asker(questions, replay, claims, replay.holds)
         try:
             await recipe.write(chunk, asker)
         except RejectedError as error:

@@ -96,6 +96,12 @@ class Ask(Protocol):
         """
         ...
 
+    def is_answered(
+        self, prompt: Prompt, answer: type[AnswerModel], *, model: str | None = None
+    ) -> bool:
+        """Return whether an answer to exactly this question is in the ledger, valid or not."""
+        ...
+
     def drop(self, rejection: Rejection) -> None:
         """Record that one pair of this unit was dropped, and why."""
         ...

@@ -94,6 +94,10 @@ class UnitCalls(Struct, eq=False):
         self._writer.put_answer(PaidAnswer(request.id, work.unit, work.chunk.id, completion))
         return completion
 
+    def holds(self, request: Request) -> bool:
+        """Return whether there is an answer to exactly this request."""
+        return request.id in self._work.answers
+
 
 def _is_final(before: BilledSend) -> bool:
     """Return True if a request must not be sent again: empty but paid, or sends used up.

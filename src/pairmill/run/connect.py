@@ -290,7 +290,7 @@ def _spending(
     """Open the run's budget, and save it at the end of the block."""
     spending = open_spending(settings, models, prices, folder)
     _tell_lost(spending, bus)
-    stack.callback(spending.write, over=True)
+    stack.callback(spending.close)
     return spending
 
 

@@ -129,7 +129,7 @@ class RunLoop:
             listening.start_soon(self._end_idling)
             listening.start_soon(watch_loop, tick, self._bus)
             if self._replication is not None:
-                listening.start_soon(self._replication.run, self._stop)
+                listening.start_soon(self._replication.run, self._stop, self._writer)
             try:
                 async with anyio.create_task_group() as writing:
                     writing.start_soon(self._write)
@@ -258,7 +258,9 @@ class RunLoop:
             timeline.close(self._stop.reason or "done")
 
     def _is_idle(self) -> bool:
-        """Return True if everything from a followed input is finished."""
+        """Return True if all of a followed input is finished, or nothing may be asked now."""
+        if self._replication is not None and self._replication.is_waiting:
+            return True
         return self._settings.follow and self._reader.is_idle
 
     def _questions(self, model: str) -> Questions:

@@ -98,7 +98,7 @@ async def _do(work: Work, shop: WorkerContext) -> None:
     """Run the recipe on one unit and pass on its result; a unit that must wait stays open."""
     calls = UnitCalls(work, shop.client, shop.writer, shop.bus, shop.flight, shop.room)
     turn = shop.claims.enter(work.unit) if shop.claims is not None else None
-    asker = Asker(shop.questions, calls, turn)
+    asker = Asker(shop.questions, calls, turn, calls.holds)
     try:
         pairs, failure = await _write(work, asker, shop)
         if failure is not None and failure.is_over and shop.strong is not None:

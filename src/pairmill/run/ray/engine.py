@@ -1,26 +1,21 @@
 """``run --engine ray``: works on all parts in a Ray cluster, then merges them.
 
-The parts lie beside the output, in ``OUTPUT-parts``, on a file system that all nodes share. Each is
-an ordinary run folder: a part whose worker is lost goes on in another one from its ledger.
+The parts lie beside the output, in ``OUTPUT-parts``, on a file system that all nodes share or in an
+object store. Each is an ordinary run: a part whose worker is lost goes on in another one from its
+ledger, or from what was uploaded of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
-import orjson
 from anyio.to_thread import run_sync
 
-from pairmill import __version__
-from pairmill.config import Settings
 from pairmill.errors import (
     EXIT_CONFIG,
     EXIT_DONE,
@@ -28,118 +23,39 @@ from pairmill.errors import (
     EXIT_RESUMABLE,
     EXIT_USAGE,
     ConfigError,
-    FolderError,
     PairmillError,
     UsageError,
 )
 from pairmill.events import Bus, Notice
-from pairmill.output.marks.log import RUN_MARKS
 from pairmill.partition import Partition, find_parts
 from pairmill.recipes.registry import make_recipe
-from pairmill.run.ending import Ending
-from pairmill.run.merge import Merged, merge
 from pairmill.run.monitor import watch_loop
 from pairmill.run.ray.cluster import Cluster, LostWorkerError
+from pairmill.run.ray.merged import (
+    check_output,
+    check_store,
+    merge_again,
+    merge_in_store,
+    parts_url,
+)
 from pairmill.run.ray.part import SEEN, PartEnd, PartsProgress, PartTask
 from pairmill.run.stop import Stop, listen
 from pairmill.run.summary import Summary, fitting_formats
+from pairmill.share.objects import ServedPlace
 from pairmill.sources.files import STANDARD_INPUT, check_inputs
-from pairmill.store.chain import read_manifest
-from pairmill.store.files import atomic_write, refusal
-from pairmill.store.folder import lock_folder
+from pairmill.store.files import atomic_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pairmill.config import Settings
+    from pairmill.run.merge import Merged
     from pairmill.run.retry_rejected import RetryRequest
     from pairmill.service.companions import Companion
     from pairmill.store.ledger import LedgerStore
 
-__all__ = ["check_output", "merge_again", "parts_folder", "run"]
-
-_NOTE = "merged.json"
-
-
-def check_output(output: Path, parts: Path) -> None:
-    """Check that parts may be merged into a folder.
-
-    Raises:
-        ConfigError: It is the run folder of one process.
-    """
-    if (output / ".run").is_dir() and not _note(parts):
-        raise ConfigError(
-            f"{output}: is the run folder of one process; give another folder with -o for what"
-            f" {parts} is merged to"
-        )
-
-
-def merge_again(parts: Path, output: Path) -> Merged:
-    """Merge all parts in a folder, unless the output holds just that already.
-
-    People's marks are kept.
-
-    Raises:
-        FolderError: The output was changed since it was merged, and the parts have more; or they
-            cannot be merged.
-    """
-    now = _digest(*sorted(find_parts(parts).values()))
-    before = output.with_name(f".{output.name}.before")
-    if not output.exists() and before.exists():  # a merge was killed here
-        before.rename(output)
-    note = _note(parts) if output.exists() else {}
-    if note:
-        own = note["own"] or _digest(output)  # killed when it had merged
-        if note["parts"] == now:
-            return _account(output)
-        if own != _digest(output):
-            raise FolderError(
-                f"{output}: was changed since it was merged, and the parts have more now: 'pairmill"
-                f" merge {parts} -o ANOTHER' merges them"
-            )
-        try:
-            output.rename(before)
-        except OSError as error:
-            raise refusal(error, output) from None
-    try:
-        atomic_write(parts / _NOTE, orjson.dumps({"parts": now, "own": ""}))
-        merged = merge([parts], output)
-        with suppress(FileNotFoundError):
-            shutil.copyfile(before / RUN_MARKS, output / RUN_MARKS)
-        atomic_write(parts / _NOTE, orjson.dumps({"parts": now, "own": _digest(output)}))
-    except PairmillError:
-        if note and not output.exists():
-            before.rename(output)
-            atomic_write(parts / _NOTE, orjson.dumps(note))
-        raise
-    shutil.rmtree(before, ignore_errors=True)
-    return merged
-
-
-def _note(parts: Path) -> dict[str, str]:
-    """Return what was merged last, and hashes of it; {} for nothing."""
-    with suppress(OSError, orjson.JSONDecodeError):
-        found = orjson.loads((parts / _NOTE).read_bytes())
-        if isinstance(found, dict) and found.keys() >= {"parts", "own"}:
-            return found
-    return {}
-
-
-def _digest(*folders: Path) -> str:
-    """Return a hash of what run folders hold: their shards, and what became of their chunks."""
-    content = hashlib.sha256()
-    for folder in folders:
-        found = read_manifest(folder / "manifest.json")
-        content.update(orjson.dumps([found.get("shards"), found.get("counts")]))
-    return content.hexdigest()
-
-
-def _account(output: Path) -> Merged:
-    with lock_folder(output, version=__version__) as folder, folder.read_ledger() as lookup:
-        settings = Settings.model_validate_json(folder.resolved.read_bytes())
-        ending = Ending(folder, lookup, make_recipe(settings, folder.state / "recipe"), settings)
-        return Merged(ending.account(), [])
-
+__all__ = ["parts_folder", "run"]
 
 _LOOK_S = 0.25
 _MOST_TRIES = 3  # of a part, without a chunk ending in between
@@ -171,7 +87,7 @@ async def run(
     """
     if again is not None or companions or ledgers is not None:
         raise UsageError("engine ray: takes neither companions nor a ledger of your own")
-    count = _check(settings)
+    count = await run_sync(_check, settings)
     bus, stop = bus or Bus(), Stop()
     began_at = time.monotonic()
     async with anyio.create_task_group() as listening:
@@ -185,7 +101,7 @@ async def run(
         finally:
             with anyio.CancelScope(shield=True):
                 await run_sync(cluster.close)
-        summary = await run_sync(_conclude, settings, ends, parts.progress, stop)
+        summary = await run_sync(_conclude, settings, ends, parts.progress, stop, bus)
         listening.cancel_scope.cancel()
     return replace(summary, seconds=time.monotonic() - began_at)
 
@@ -195,11 +111,6 @@ def _check(settings: Settings) -> int:
     for name in ("partition", "status", "target_pairs"):
         if getattr(settings, name) is not None:
             raise ConfigError(f"{name}: does not go with engine ray; {_INSTEAD[name]}")
-    if settings.store is not None:
-        raise ConfigError(
-            "output: engine ray merges its parts in a folder that all nodes share; name one, or"
-            " start parts with --partition on the object store"
-        )
     if settings.follow:
         raise ConfigError("follow: does not go with engine ray, which merges what has ended")
     if STANDARD_INPUT in settings.inputs:
@@ -210,20 +121,27 @@ def _check(settings: Settings) -> int:
     place = parts_folder(settings.output)
     check_inputs(settings.inputs, settings.output, settings.sources)
     check_inputs(settings.inputs, place, settings.sources)
-    check_output(settings.output, place)
-    counts = {part.count for part in find_parts(place)}
+    counts, where = _counts_there(settings, place)
     known = counts.pop() if len(counts) == 1 else None
     if counts:
-        raise ConfigError(f"{place}: holds parts of several numbers; give another folder with -o")
+        raise ConfigError(f"{where}: holds parts of several numbers; give another folder with -o")
     count = settings.partitions or known
     if count is None:
         raise ConfigError("engine ray: give the number of parts, such as --partitions 8")
     if known not in {None, count}:
         raise ConfigError(
-            f"{place}: holds parts of {known}; a number of parts cannot be changed midway: give"
+            f"{where}: holds parts of {known}; a number of parts cannot be changed midway: give"
             f" --partitions {known}, or another folder with -o"
         )
     return count
+
+
+def _counts_there(settings: Settings, place: Path) -> tuple[set[int], str]:
+    """Return the numbers of parts that the parts there are of, and where that is."""
+    if settings.store is not None:
+        return check_store(settings.store), parts_url(settings.store)
+    check_output(settings.output, place)
+    return {part.count for part in find_parts(place)}, str(place)
 
 
 _INSTEAD = {
@@ -273,10 +191,14 @@ class _Parts:
         return self._ends
 
     def _prepare(self) -> None:
-        self._place.mkdir(parents=True, exist_ok=True)
-        atomic_write(self._place / SEEN, self._seen.encode())
-        place = self._place / "share"
-        self._share = self._settings.share or self._cluster.share(place.absolute())
+        if self._settings.store is None:
+            self._place.mkdir(parents=True, exist_ok=True)
+            atomic_write(self._place / SEEN, self._seen.encode())
+            served = ServedPlace(str((self._place / "share").absolute()))
+        else:
+            place = f"{parts_url(self._settings.store)}/share"
+            served = ServedPlace(place, _environment(self._settings))
+        self._share = self._settings.share or self._cluster.share(served)
         if not self._cluster.has_room():
             cpus = f"{self._settings.ray_cpus:g}"
             self._tell(f"no node of the cluster has {cpus} CPUs; the parts wait for one that does")
@@ -292,7 +214,7 @@ class _Parts:
                 index,
                 self._attempts[index],
                 os.getcwd(),  # noqa: PTH109 (as it is, for a worker to go there)
-                str(self._place),
+                str(self._place) if self._settings.store is None else "",
                 self._seen,
                 _environment(self._settings),
             )
@@ -359,6 +281,7 @@ def _settings_of(settings: Settings, part: Partition, share: str) -> Settings:
             "ray_address": None,
             "partition": str(part),
             "output": parts_folder(settings.output) / part.name,
+            "store": settings.store and f"{parts_url(settings.store)}/{part.name}",
             "share": share,
             "export": None,
             "page_processes": cores if pages == "auto" else pages,
@@ -383,7 +306,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _conclude(
-    settings: Settings, ends: dict[int, PartEnd], progress: PartsProgress, stop: Stop
+    settings: Settings, ends: dict[int, PartEnd], progress: PartsProgress, stop: Stop, bus: Bus
 ) -> Summary:
     """Merge the parts, or say why that cannot be."""
     counted = progress.total()
@@ -393,7 +316,8 @@ def _conclude(
 
     def stopped(exit_code: int, reason: str, cap: str = "") -> Summary:
         asked = counted.calls > 0
-        return Summary(place, exit_code, reason, asked, chunks, pairs, cap=cap)
+        found = Summary(place, exit_code, reason, asked, chunks, pairs, cap=cap)
+        return replace(found, store=parts_url(settings.store)) if settings.store else found
 
     for exit_code in (EXIT_CONFIG, EXIT_USAGE, EXIT_RESUMABLE):
         for end in ends.values():
@@ -404,7 +328,7 @@ def _conclude(
         return stopped(stop.exit_code, stop.reason)
     failed = [end for end in ends.values() if end.exit_code != EXIT_DONE]
     try:
-        merged = merge_again(place, settings.output)
+        merged = _merge(settings, place, bus)
     except PairmillError:
         if failed:
             return stopped(failed[0].exit_code, failed[0].reason)
@@ -428,4 +352,14 @@ def _conclude(
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         formats=fitting_formats(make_recipe(settings)),
+        store=settings.store or "",
+    )
+
+
+def _merge(settings: Settings, place: Path, bus: Bus) -> Merged:
+    if settings.store is None:
+        return merge_again(place, settings.output)
+    copies = place.with_name(f"{place.name}-fetched")
+    return merge_in_store(
+        settings.store, copies, settings.output, lambda line: bus.emit(Notice(text=line))
     )

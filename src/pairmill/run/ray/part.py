@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from anyio.to_thread import run_sync
 from pairmill import __version__
 from pairmill.errors import EXIT_CONFIG, EXIT_FAILED, LockedError, PairmillError, first_error
 from pairmill.events import Bus, Notice, PartsCounted, RunOpened
+from pairmill.objects.url import WORK_NAME, default_work_dir
 from pairmill.plain import plain
+from pairmill.replica.ownership import ReplicaHeldError
 from pairmill.service.tally import RunTally
 
 if TYPE_CHECKING:
@@ -190,7 +192,7 @@ class PartTask:
         seen: What stands in the file `SEEN`.
         environment: Keys and other variables that the run uses, kept out of what Ray logs.
         version: Of pairmill, which must be the worker's too.
-        place: Folder of all parts.
+        place: Folder of all parts; "": they lie in an object store.
     """
 
     settings: Settings
@@ -212,7 +214,7 @@ class PartEnd:
         reason: Where it is not 0.
         cap: Setting that ended it; "" where none did.
         warning: What is wrong with its pairs.
-        is_locked: Another process is still at work in its folder.
+        is_locked: Another process is still at work on it.
     """
 
     exit_code: int
@@ -231,7 +233,7 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
     """
     try:
         return _work(task, board)
-    except LockedError as error:
+    except (LockedError, ReplicaHeldError) as error:
         return PartEnd(error.exit_code, str(error), is_locked=True)
     except (PairmillError, ExceptionGroup) as caught:
         first = first_error(caught)
@@ -245,7 +247,8 @@ def work_on_part(task: PartTask, board: Any) -> PartEnd:
 def _work(task: PartTask, board: Any) -> PartEnd:
     if problem := _unfit(task):
         return PartEnd(EXIT_CONFIG, problem)
-    os.chdir(task.folder)
+    with suppress(OSError) if not task.place else nullcontext():
+        os.chdir(task.folder)
     os.environ.update(task.environment)
     from pairmill.run.tuning import (  # noqa: PLC0415
         check_open_files,
@@ -272,6 +275,8 @@ def _unfit(task: PartTask) -> str:
     node = os.uname().nodename
     if task.version != __version__:
         return f"engine ray: node {node} has pairmill {__version__}, and this is {task.version}"
+    if not task.place:
+        return ""
     with suppress(OSError):
         if (Path(task.folder) / task.place / SEEN).read_text("utf-8") == task.seen:
             return ""
@@ -306,10 +311,20 @@ async def _run(task: PartTask, board: Any) -> PartEnd:
 
     async with anyio.create_task_group() as telling:
         telling.start_soon(keep_telling)
-        summary = await run_session(task.settings, bus, handle_signals=False, stop=stop)
+        summary = await run_session(
+            _settings_here(task.settings), bus, handle_signals=False, stop=stop
+        )
         telling.cancel_scope.cancel()
     await tell()
     return PartEnd(summary.exit_code, summary.reason, summary.cap, summary.warning)
+
+
+def _settings_here(settings: Settings) -> Settings:
+    """Return a part's settings on this node, whose work folder may be another than elsewhere."""
+    if settings.store is None or settings.work_dir is not None:
+        return settings
+    place = default_work_dir(settings.store, os.environ) / WORK_NAME
+    return settings.model_copy(update={"output": place})
 
 
 def _post(board: Any, news: PartNews) -> str:
