@@ -27,7 +27,6 @@ class Worker:
         work: Calls that are left to make; they survive a death, as a ledger does.
         spent: Likewise; what was in flight at a death is in it at its worst, as of the mark that is
             overwritten before each call goes out.
-        due: Calls that the quota allows by now, where they are counted one by one.
         flying: Calls in flight, which are billed whatever becomes of the process.
         skew_s: What its clock is ahead of the real one.
     """
@@ -37,8 +36,7 @@ class Worker:
     skew_s: float
     spent: int = 0
     spent_before: int = 0
-    flying: int = 0
-    due: float = 0.0
+    flying: float = 0.0
     member: ShareMember | None = None
     starts: int = 0
     waiting: float = 0.0
@@ -185,7 +183,7 @@ class SharedWorld:
         seconds = max(self.now - worker.looked_at, 0.1)
         per_s = int((worker.spent - worker.spent_before) / seconds)
         spent = Money(worker.spent, worker.spent // 100)  # tokens, which nothing caps
-        held = Money(worker.flying * self.worst)
+        held = Money(math.ceil(worker.flying * self.worst))
         return MoneyNeed(spent, held, Money(worker.wanted, worker.wanted // 100), Money(per_s))
 
     def _look(self, worker: Worker) -> None:
@@ -271,9 +269,9 @@ class SharedWorld:
                 found.counts["deaths"] += 1
                 found.counts["deaths with money"] += worker.allowed > worker.spent
                 found.counts["deaths with calls in flight"] += worker.flying > 0
-                worker.spent += worker.flying * self.worst
-                found.lost += worker.flying * (self.worst - course.cost)
-                worker.flying = 0
+                worker.spent += math.ceil(worker.flying * self.worst)
+                found.lost += int(worker.flying * (self.worst - course.cost))
+                worker.flying = 0.0
                 self._at(course.back_s, worker, "start")
                 continue
             if self.dice.random() < course.sleeps_per_s * seconds:
@@ -285,23 +283,22 @@ class SharedWorld:
             rate = course.rpm / 60.0 * seconds
             may = share * rate
             calls = min(may, worker.work)
-            worker.spent += worker.flying * course.cost  # those of the last step are answered
-            worker.flying = 0
+            worker.spent += int(worker.flying * course.cost)  # those of the last step are answered
+            worker.flying = 0.0
             if course.cap is not None:
-                affordable = (worker.allowed - worker.spent) // self.worst
-                worker.due = min(worker.due, 1.0) + calls  # calls are whole
-                worker.wanted = self.worst if affordable < worker.due else 0
-                worker.flying = max(0, min(affordable, math.floor(worker.due)))
-                worker.due -= worker.flying
-                calls = float(worker.flying)
-                found.spent += worker.flying * course.cost
+                affordable = (worker.allowed - worker.spent) / self.worst
+                worker.wanted = self.worst if affordable < calls else 0
+                if affordable < calls:
+                    calls = max(0.0, float(math.floor(affordable)))
+                worker.flying = calls
+                found.spent += int(calls * course.cost)
             worker.work -= calls
             worker.used += calls
             worker.waiting = min(worker.work, 100.0)
             sent += calls
             needed += min(rate, worker.work + calls)
             found.idle_share_s += (may - calls) / rate * seconds
-            if worker.work < (1e-6 if course.cap is None else 1.0) and not worker.flying:
+            if worker.work < 1e-6 and not worker.flying:
                 self._end(worker, "done")
         rate = course.rpm / 60.0 * seconds
         found.refused += max(0.0, sent - rate * (1 + 1e-9))
