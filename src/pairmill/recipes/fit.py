@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from string import punctuation
 
-from pairmill.quality.stopwords import ENGLISH
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.quality.text import words
 
 __all__ = ["TRAITS", "holds_code", "traits_of"]

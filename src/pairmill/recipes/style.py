@@ -18,7 +18,7 @@ import anyio
 from msgspec import Struct
 
 from pairmill.errors import RejectedError
-from pairmill.quality.stopwords import ENGLISH
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.quality.text import words
 from pairmill.recipes.answers import AnswerModel
 from pairmill.recipes.prompt_sets import FIRST, LATEST

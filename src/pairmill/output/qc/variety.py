@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairmill.output.qc.metrics import Hit, Profile, Variety
-from pairmill.quality.stopwords import ENGLISH, FUNCTION_WORDS
+from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 from pairmill.quality.text import is_spaceless, words
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Function words: English ones to exclude from content, and a few per language to identify it.
+"""Word lists: function words, negations, spelled-out numbers, and nouns that point at a source.
 
 The lists are our own. Words are folded as :mod:`pairmill.quality.text` folds them: lower case, no
 apostrophes ("don't" becomes ``dont``).
@@ -7,7 +7,19 @@ apostrophes ("don't" becomes ``dont``).
 # ruff: noqa: RUF001 (words of many scripts)
 from __future__ import annotations
 
-__all__ = ["ENGLISH", "FUNCTION_WORDS"]
+from functools import cache
+
+__all__ = [
+    "ENGLISH",
+    "FUNCTION_WORDS",
+    "NEGATIONS",
+    "POINTERS",
+    "POINTERS_IN_ANSWERS",
+    "SOURCE_NOUNS",
+    "SPELLED_NUMBERS",
+    "SURE_SOURCE_NOUNS",
+    "own_words",
+]
 
 
 def _split(words: str) -> frozenset[str]:
@@ -85,3 +97,44 @@ _PLAIN = {
 
 FUNCTION_WORDS = {language: _split(words) for language, words in _PLAIN.items()}
 """Language code to the words by which a text in it can be known."""
+
+
+@cache
+def own_words(language: str) -> frozenset[str]:
+    """Function words of a language that none of the others has; none where it has no table."""
+    others = (words for name, words in FUNCTION_WORDS.items() if name != language)
+    return FUNCTION_WORDS.get(language, frozenset()).difference(*others)
+
+
+NEGATIONS = frozenset(
+    ("not", "no", "never", "cannot", "without", "nor", "neither", "cant", "dont", "doesnt", "didnt",
+     "isnt", "arent", "wasnt", "werent", "wont", "wouldnt", "couldnt", "shouldnt", "hasnt",
+     "havent", "hadnt")
+)  # fmt: skip
+"""English words that negate what follows them."""
+
+SPELLED_NUMBERS = {
+    "ten": "10", "eleven": "11", "twelve": "12", "dozen": "12", "thirteen": "13", "fourteen": "14",
+    "fifteen": "15", "sixteen": "16", "seventeen": "17", "eighteen": "18", "nineteen": "19",
+    "twenty": "20", "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70",
+    "eighty": "80", "ninety": "90", "hundred": "100", "thousand": "1000",
+}  # fmt: skip
+"""English numbers in words to the same in digits."""
+
+SURE_SOURCE_NOUNS = (
+    "passage", "passages", "excerpt", "excerpts", "extract", "article", "author", "authors",
+    "snippet", "transcript", "writer", "speaker",
+)  # fmt: skip
+"""Nouns that nearly always name the text that an instruction was written from."""
+SOURCE_NOUNS = (
+    *SURE_SOURCE_NOUNS,
+    "text", "section", "chapter", "document", "context", "paragraph", "source", "material",
+    "post", "essay", "tutorial", "page",
+)  # fmt: skip
+"""Nouns that may name it."""
+POINTERS = frozenset((*SOURCE_NOUNS, "above", "below", "mentioned", "earlier", "here"))
+"""Words of which an instruction that refers to its source has at least one."""
+POINTERS_IN_ANSWERS = frozenset(
+    (*SURE_SOURCE_NOUNS, "text", "section", "chapter", "document", "mentioned", "source")
+)
+"""The same for an answer."""
