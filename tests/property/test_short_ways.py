@@ -18,8 +18,8 @@ from pairmill.chunking.chunk import split
 from pairmill.chunking.intake_file import IntakeFile
 from pairmill.chunking.key_counts import KeyCounts
 from pairmill.chunking.portions import pack, unpack
-from pairmill.quality.word_lists import ENGLISH
 from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 from pairmill.recipes import fit
 from pairmill.recipes.weights import pick, weights_of, without
 from pairmill.records import Document, digest, digest_with

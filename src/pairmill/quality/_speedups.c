@@ -143,49 +143,61 @@ static void lexicon_dealloc(PyObject *object)
 /* ---- Index: hash -> the places where it stands, in order ---- */
 
 typedef struct {
-    uint64_t *keys;
-    int32_t *heads; /* by slot: its first place */
-    int32_t *nexts; /* by place: the next one, -1 at the end */
-    size_t size;
+    uint64_t key;
+    int32_t first, last; /* places */
+} Slot;
+
+typedef struct {
+    Slot *slots;
+    int32_t *nexts; /* by place: the next one with the same hash, or -1 */
+    uint64_t *keys; /* each once, in order of their first places */
+    int32_t count;  /* of keys */
+    size_t mask;    /* slots - 1, where slots are a power of two */
 } Index;
 
-static int index_build(Index *self, const uint64_t *hashes, int32_t count)
+static int index_allocate(Index *self, size_t places)
 {
     size_t size = 16;
-    while (size < 2 * (size_t)count)
+    while (size < 2 * places)
         size *= 2;
-    self->keys = PyMem_Calloc(size, sizeof(uint64_t));
-    self->heads = PyMem_Malloc(size * sizeof(int32_t));
-    self->nexts = PyMem_Malloc((count ? count : 1) * sizeof(int32_t));
-    if (!self->keys || !self->heads || !self->nexts) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    self->size = size;
-    for (int32_t place = count - 1; place >= 0; place--) {
-        size_t at = hashes[place] & (size - 1);
-        while (self->keys[at] && self->keys[at] != hashes[place])
-            at = (at + 1) & (size - 1);
-        self->nexts[place] = self->keys[at] ? self->heads[at] : -1;
-        self->keys[at] = hashes[place];
-        self->heads[at] = place;
-    }
-    return 0;
+    self->mask = size - 1;
+    self->slots = PyMem_Calloc(size, sizeof(Slot));
+    self->nexts = PyMem_Malloc((places + 1) * sizeof(int32_t));
+    self->keys = PyMem_Malloc((places + 1) * sizeof(uint64_t));
+    return self->slots && self->nexts && self->keys ? 0 : -1;
 }
 
-static inline int32_t index_first(const Index *self, uint64_t hash)
+/* Add the next place; return whether its hash is new. */
+static inline int index_add(Index *self, uint64_t key, int32_t place)
 {
-    size_t at = hash & (self->size - 1);
-    while (self->keys[at] && self->keys[at] != hash)
-        at = (at + 1) & (self->size - 1);
-    return self->keys[at] ? self->heads[at] : -1;
+    size_t at = key & self->mask;
+    while (self->slots[at].key && self->slots[at].key != key)
+        at = (at + 1) & self->mask;
+    Slot *slot = &self->slots[at];
+    self->nexts[place] = -1;
+    if (slot->key) {
+        self->nexts[slot->last] = place;
+        slot->last = place;
+        return 0;
+    }
+    *slot = (Slot){key, place, place};
+    self->keys[self->count++] = key;
+    return 1;
+}
+
+static inline int32_t index_first(const Index *self, uint64_t key)
+{
+    size_t at = key & self->mask;
+    while (self->slots[at].key && self->slots[at].key != key)
+        at = (at + 1) & self->mask;
+    return self->slots[at].key ? self->slots[at].first : -1;
 }
 
 static void index_free(Index *self)
 {
-    PyMem_Free(self->keys);
-    PyMem_Free(self->heads);
+    PyMem_Free(self->slots);
     PyMem_Free(self->nexts);
+    PyMem_Free(self->keys);
 }
 
 /* ---- Text ---- */
@@ -193,14 +205,12 @@ static void index_free(Index *self)
 typedef struct {
     PyObject_HEAD
     uint64_t *words, *stems, *numbers; /* in order; numbers as often as they stand */
-    unsigned char *negations;          /* by word: whether it is one */
     uint64_t *word_stems;              /* by word: its stem, or 0 */
+    unsigned char *negations;          /* by word: whether it is one */
     int32_t n_words, n_stems, n_numbers;
-    int32_t distinct;        /* different words */
-    int32_t content;         /* different stems */
-    int32_t counts[FLAGS];   /* different words that have the flag */
-    int32_t most_digits;     /* characters of the longest group of numbers */
-    int is_country;          /* a number follows two letters, as in an IBAN */
+    int32_t counts[FLAGS]; /* different words that have the flag */
+    int32_t most_digits;   /* characters of the longest group of numbers */
+    int is_country;        /* a number follows two letters, as in an IBAN */
     Index by_word, by_stem;
 } Text;
 
@@ -212,9 +222,7 @@ static inline int is_blank(unsigned char byte)
 static inline int is_digit(unsigned char byte) { return byte >= '0' && byte <= '9'; }
 static inline int is_letter(unsigned char byte) { return (byte | 32) >= 'a' && (byte | 32) <= 'z'; }
 
-/* Read the words; `flags` receives those of each. */
-static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_ssize_t length,
-                           uint32_t *flags)
+static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_ssize_t length)
 {
     for (Py_ssize_t at = 0; at < length;) {
         if (is_blank(folded[at])) {
@@ -228,12 +236,17 @@ static int text_read_words(Text *self, Lexicon *lexicon, const char *folded, Py_
         Entry entry;
         if (lexicon_find(lexicon, folded + start, at - start, hash, &entry) < 0)
             return -1;
-        flags[self->n_words] = entry.flags;
-        self->negations[self->n_words] = entry.flags >> NEGATION & 1;
-        self->word_stems[self->n_words] = entry.stem;
-        self->words[self->n_words++] = hash;
-        if (entry.stem)
-            self->stems[self->n_stems++] = entry.stem;
+        int32_t place = self->n_words++;
+        self->words[place] = hash;
+        self->word_stems[place] = entry.stem;
+        self->negations[place] = entry.flags >> NEGATION & 1;
+        if (index_add(&self->by_word, hash, place) && entry.flags)
+            for (int flag = 0; flag < FLAGS; flag++)
+                self->counts[flag] += entry.flags >> flag & 1;
+        if (entry.stem) {
+            self->stems[self->n_stems] = entry.stem;
+            index_add(&self->by_stem, entry.stem, self->n_stems++);
+        }
     }
     return 0;
 }
@@ -281,7 +294,8 @@ static int text_allocate(Text *self, Py_ssize_t words, Py_ssize_t numbers)
     self->word_stems = PyMem_Malloc((words + 1) * sizeof(uint64_t));
     self->negations = PyMem_Malloc(words + 1);
     self->numbers = PyMem_Malloc((numbers + 1) * sizeof(uint64_t));
-    if (self->words && self->stems && self->word_stems && self->negations && self->numbers)
+    if (self->words && self->stems && self->word_stems && self->negations && self->numbers
+        && index_allocate(&self->by_word, words) == 0 && index_allocate(&self->by_stem, words) == 0)
         return 0;
     PyErr_NoMemory();
     return -1;
@@ -312,28 +326,12 @@ static PyObject *text_new(PyTypeObject *type, PyObject *args, PyObject *keywords
     Text *self = (Text *)allocate(type, 0);
     if (!self)
         return NULL;
-    uint32_t *flags = PyMem_Malloc((words + 1) * sizeof(uint32_t));
-    if (!flags || text_allocate(self, words, numbers) < 0
-        || text_read_words(self, (Lexicon *)lexicon, folded, folded_length, flags) < 0
-        || index_build(&self->by_word, self->words, self->n_words) < 0
-        || index_build(&self->by_stem, self->stems, self->n_stems) < 0) {
-        if (!PyErr_Occurred())
-            PyErr_NoMemory();
-        PyMem_Free(flags);
+    if (text_allocate(self, words, numbers) < 0
+        || text_read_words(self, (Lexicon *)lexicon, folded, folded_length) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     text_read_numbers(self, plain, plain_length);
-    for (int32_t place = 0; place < self->n_words; place++) {
-        if (index_first(&self->by_word, self->words[place]) != place)
-            continue;
-        self->distinct++;
-        for (int flag = 0; flag < FLAGS && flags[place]; flag++)
-            self->counts[flag] += flags[place] >> flag & 1;
-    }
-    for (int32_t place = 0; place < self->n_stems; place++)
-        self->content += index_first(&self->by_stem, self->stems[place]) == place;
-    PyMem_Free(flags);
     return (PyObject *)self;
 }
 
@@ -367,13 +365,13 @@ static PyObject *text_stems(PyObject *self, void *unused)
 static PyObject *text_distinct(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromLong(((Text *)self)->distinct);
+    return PyLong_FromLong(((Text *)self)->by_word.count);
 }
 
 static PyObject *text_content(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromLong(((Text *)self)->content);
+    return PyLong_FromLong(((Text *)self)->by_stem.count);
 }
 
 static PyObject *text_numbers(PyObject *self, void *unused)
@@ -406,13 +404,17 @@ static PyObject *text_count(PyObject *self, PyObject *number)
     return PyLong_FromLong(((Text *)self)->counts[flag]);
 }
 
-static PyObject *text_holds(PyObject *object, PyObject *word)
+static PyObject *text_holds(PyObject *object, PyObject *const *args, Py_ssize_t count)
 {
-    Py_ssize_t length;
-    const char *bytes = PyUnicode_AsUTF8AndSize(word, &length);
-    if (!bytes)
-        return NULL;
-    return PyBool_FromLong(index_first(&((Text *)object)->by_word, hash_bytes(bytes, length)) >= 0);
+    for (Py_ssize_t at = 0; at < count; at++) {
+        Py_ssize_t length;
+        const char *bytes = PyUnicode_AsUTF8AndSize(args[at], &length);
+        if (!bytes)
+            return NULL;
+        if (index_first(&((Text *)object)->by_word, hash_bytes(bytes, length)) >= 0)
+            Py_RETURN_TRUE;
+    }
+    Py_RETURN_FALSE;
 }
 
 /* ---- what two texts share ---- */
@@ -420,10 +422,8 @@ static PyObject *text_holds(PyObject *object, PyObject *word)
 static int32_t count_shared(const Text *one, const Text *other, const Text *more)
 {
     int32_t shared = 0;
-    for (int32_t place = 0; place < one->n_stems; place++) {
-        uint64_t stem = one->stems[place];
-        if (index_first(&one->by_stem, stem) != place)
-            continue; /* it was counted where it first stands */
+    for (int32_t at = 0; at < one->by_stem.count; at++) {
+        uint64_t stem = one->by_stem.keys[at];
         shared += index_first(&other->by_stem, stem) >= 0
                   || (more && index_first(&more->by_stem, stem) >= 0);
     }
@@ -589,7 +589,8 @@ static PyGetSetDef text_values[] = {
 
 static PyMethodDef text_methods[] = {
     {"count", text_count, METH_O, "count(flag): different words that have it."},
-    {"holds", text_holds, METH_O, "holds(word): whether the word is in it."},
+    {"holds", (PyCFunction)(void (*)(void))text_holds, METH_FASTCALL,
+     "holds(*words): whether one of the words is in it."},
     {"shared", (PyCFunction)(void (*)(void))text_shared, METH_FASTCALL,
      "shared(other, more=None): different stems of this one that one of the others holds."},
     {"neighbours", text_neighbours, METH_O,
@@ -636,6 +637,8 @@ static int add_type(PyObject *module, PyType_Spec *spec)
 
 static int module_exec(PyObject *module)
 {
+    if (PyModule_AddIntConstant(module, "VERSION", 1) < 0) /* of the interface, see speedups.py */
+        return -1;
     return add_type(module, &lexicon_spec) < 0 || add_type(module, &text_spec) < 0 ? -1 : 0;
 }
 

@@ -114,7 +114,7 @@ class ChunkComparer:
 
     def _draw(self, chunk: PreparedChunk) -> int:
         """Map seed and chunk to a number, so that a replay draws the same."""
-        data = f"{self._seed} {chunk.joined}".encode("utf-8", "backslashreplace")
+        data = f"{self._seed} {chunk.text.text}".encode("utf-8", "backslashreplace")
         return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
     def _remember(self, chunk: PreparedChunk, draw: int) -> None:

@@ -305,10 +305,8 @@ def _prompt_leak(case: Case) -> str | None:
     canary = case.terms.canary
     if canary and (canary in case.pair.answer.text or canary in case.pair.instruction.text):
         return "the prompt's canary string came back"
-    if not any(
-        case.pair.answer.holds(word) or case.pair.instruction.holds(word)
-        for word in case.terms.openings
-    ):
+    openings = case.terms.openings
+    if not (case.pair.answer.holds(*openings) or case.pair.instruction.holds(*openings)):
         return None
     said = join((*case.pair.instruction.words, "|", *case.pair.answer.words))
     for term in case.terms.joined:

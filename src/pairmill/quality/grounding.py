@@ -26,7 +26,7 @@ from pairmill.quality.language import (
     primary,
 )
 from pairmill.quality.speedups import Flag
-from pairmill.quality.stems import content_stem
+from pairmill.quality.stems import content_stem, is_stemmed
 from pairmill.quality.text import Prepared, Trigram, in_language, join, prepare, words
 from pairmill.quality.word_lists import ENGLISH, NEGATIONS, SPELLED_NUMBERS
 
@@ -93,8 +93,8 @@ class PreparedChunk:
 
     @cached_property
     def joined(self) -> str:
-        """The text's words in one string, to search for runs."""
-        return join(self.text.words)
+        """Words of the text in one string, to search for runs."""
+        return join(self.text.folded.split())
 
     @cached_property
     def numbers(self) -> frozenset[str]:
@@ -363,8 +363,8 @@ def count_unseen_numbers(answer: Prepared, chunk: PreparedChunk) -> int:
 
 _LEAST_BLOCK = 3
 _REACH = 4  # words behind a negation in which the negated one is
-_SINGLE = re.compile(r" ([A-Z][\w\u2019'-]*)")
 _INSIDE = frozenset(string.ascii_lowercase + ",;")  # what is before the blank
+_SINGLE = re.compile(r" (?<=[a-z,;] )([A-Z][\w\u2019'-]*)")
 _CASES = bytes.maketrans(
     (string.ascii_uppercase + "".join(_INSIDE)).encode(), b"A" * 26 + b"a" * len(_INSIDE)
 )
@@ -384,14 +384,10 @@ def names(text: str) -> list[str]:
 
 def unseen_names(answer: str, chunk: PreparedChunk) -> list[str]:
     """Names of an answer of which a word is neither in the chunk nor in its headings."""
-    body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
     return [
         name
         for name in names(answer)
-        if any(
-            part not in body and part not in heading and part not in ENGLISH
-            for part in words(" ".join(_POSSESSIVE.sub("", word) for word in name.split()))
-        )
+        if _is_unseen(" ".join(_POSSESSIVE.sub("", word) for word in name.split()), chunk)
     ]
 
 
@@ -399,21 +395,26 @@ def unseen_single_names(answer: str, chunk: PreparedChunk) -> list[str]:
     """Words with a capital inside a sentence that are neither in the chunk nor its headings."""
     if b"a A" not in answer.encode("ascii", "replace").translate(_CASES):
         return []  # no capital inside a sentence
-    body, heading = chunk.text.vocabulary, chunk.heading.vocabulary
     return [
         match[1]
         for match in _SINGLE.finditer(answer)
-        if answer[match.start() - 1 : match.start()] in _INSIDE
-        and match[1].lower() not in body  # nearly always; what is left is looked at in parts
-        and any(
-            part not in body and part not in heading and part not in ENGLISH
-            for part in words(_POSSESSIVE.sub("", match[1]))
-        )
+        if not chunk.text.holds(match[1].lower())  # nearly always; what is left, part by part
+        and _is_unseen(_POSSESSIVE.sub("", match[1]), chunk)
     ]
 
 
+def _is_unseen(name: str, chunk: PreparedChunk) -> bool:
+    """Return whether a word of a name is neither in the chunk, nor its headings, nor English."""
+    return any(
+        not chunk.text.holds(part) and not chunk.heading.holds(part) and part not in ENGLISH
+        for part in words(name)
+    )
+
+
 def count_unseen_negations(answer: Prepared, chunk: PreparedChunk) -> int:
-    """Count the stems that an English answer negates and its chunk does not."""
+    """Count the stems that an English answer negates and its chunk does not; 0 in others."""
+    if not is_stemmed(answer.language):
+        return 0
     if answer.fast is not None and chunk.text.fast is not None:
         return answer.fast.negations(chunk.text.fast)
     return len(negated_words(answer) - chunk.negated)

@@ -9,8 +9,10 @@ Verdicts are the same.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from enum import IntEnum
 from functools import cache
+from typing import TYPE_CHECKING
 
 from pairmill.quality.stems import Stems, is_stemmed, stems_in
 from pairmill.quality.word_lists import (
@@ -22,14 +24,18 @@ from pairmill.quality.word_lists import (
     own_words,
 )
 
-try:
-    from pairmill.quality._speedups import Lexicon, Text
-except ImportError:  # it was not built
-    _is_built = False
-else:
-    _is_built = os.environ.get("PAIRMILL_SPEEDUPS") != "off"
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-__all__ = ["Flag", "Text", "are_built", "fast_text"]
+_VERSION = 1  # of the extension's interface: one built from another source is left alone
+try:
+    from pairmill.quality._speedups import VERSION, Lexicon, Text
+except ImportError:  # it was not built
+    _is_used = False
+else:
+    _is_used = VERSION == _VERSION and os.environ.get("PAIRMILL_SPEEDUPS") != "off"
+
+__all__ = ["Flag", "Lexicon", "Text", "are_used", "fast_text", "reference"]
 
 
 class Flag(IntEnum):
@@ -43,9 +49,20 @@ class Flag(IntEnum):
     SPELLED = 5  # a number in words
 
 
-def are_built() -> bool:
-    """Return whether the extension is used."""
-    return _is_built
+def are_used() -> bool:
+    """Return whether the extension was built and is not turned off."""
+    return _is_used
+
+
+@contextmanager
+def reference() -> Iterator[None]:
+    """Prepare texts for the reference in Python during the block, for tests and benchmarks."""
+    global _is_used  # noqa: PLW0603 (the one switch)
+    before, _is_used = _is_used, False
+    try:
+        yield
+    finally:
+        _is_used = before
 
 
 def fast_text(folded: str, text: str, language: str | None) -> Text | None:
@@ -56,7 +73,7 @@ def fast_text(folded: str, text: str, language: str | None) -> Text | None:
         text: As given; its numbers are looked for there.
         language: Two-letter code; None is taken for English.
     """
-    if not _is_built:
+    if not _is_used:
         return None
     return Text(_lexicon(language or "en"), folded.encode(), text.encode("ascii", "replace"))
 
@@ -75,6 +92,7 @@ def _lexicon(language: str) -> Lexicon:
     )
 
     def describe(word: str) -> tuple[str, int]:
-        return stems[word], sum((word in words) << flag for flag, words in zip(Flag, lists))
+        kinds = sum(1 << flag for flag, words in zip(Flag, lists, strict=True) if word in words)
+        return stems[word], kinds
 
     return Lexicon(describe, Stems.MOST)

@@ -9,6 +9,7 @@ from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 __all__ = ["ENGLISH_STEMS", "content_stem", "is_stemmed", "stem", "stems_in"]
 
 _STEMMED = frozenset({"en", None})
+_NONE: frozenset[str] = frozenset()
 _PREFIX = 6  # letters kept of a word of a language we have no stemmer for
 _MIN_STEM = 3
 _PLURALS = (("sses", "ss"), ("ies", "y"), ("ness", ""), ("us", "us"), ("ss", "ss"), ("s", ""))
@@ -45,6 +46,11 @@ def stem(word: str) -> str:
     return word
 
 
+def is_stemmed(language: str | None) -> bool:
+    """Return whether words of a language have stems; those of others are cut to six letters."""
+    return language in _STEMMED
+
+
 class Stems(dict[str, str]):
     """Map of words to stems, "" for words without content; filled on demand, cleared when full."""
 
@@ -59,21 +65,12 @@ class Stems(dict[str, str]):
     def __missing__(self, word: str) -> str:
         if len(self) >= self.MOST:
             self.clear()
-        if word in self._little:
-            found = ""
-        else:
-            found = stem(word) if self._is_stemmed else word[:_PREFIX]
-        self[word] = found
+        cut = stem(word) if self._is_stemmed else word[:_PREFIX]
+        found = self[word] = "" if word in self._little else cut
         return found
 
 
-_NONE: frozenset[str] = frozenset()
 ENGLISH_STEMS = Stems("en")
-
-
-def is_stemmed(language: str | None) -> bool:
-    """Return whether words of a language have stems; those of others are cut to six letters."""
-    return language in _STEMMED
 
 
 def stems_in(language: str | None) -> Stems:

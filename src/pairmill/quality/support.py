@@ -19,7 +19,6 @@ from pairmill.quality.grounding import (
     count_unseen_numbers,
     unseen_single_names,
 )
-from pairmill.quality.stems import is_stemmed
 
 if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
@@ -96,7 +95,7 @@ def measure_support(pair: PreparedPair, chunk: PreparedChunk) -> SupportSignals 
         gap=gap,
         numbers=count_unseen_numbers(answer, chunk),
         names=len(unseen_single_names(answer.text, chunk)) if is_capital else 0,
-        negations=count_unseen_negations(answer, chunk) if is_stemmed(answer.language) else 0,
+        negations=count_unseen_negations(answer, chunk),
     )
 
 

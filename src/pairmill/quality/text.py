@@ -99,7 +99,7 @@ class Prepared:
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
-        """The same, each once."""
+        """Tokens, each once."""
         return frozenset(self.words)
 
     @property
@@ -107,9 +107,11 @@ class Prepared:
         """Number of its words."""
         return len(self.words) if self.fast is None else self.fast.words
 
-    def holds(self, word: str) -> bool:
-        """Return whether a folded word is in it."""
-        return word in self.vocabulary if self.fast is None else self.fast.holds(word)
+    def holds(self, *words: str) -> bool:
+        """Return whether one of some folded words is in it."""
+        if self.fast is not None:
+            return self.fast.holds(*words)
+        return not self.vocabulary.isdisjoint(words)
 
     @cached_property
     def numbers(self) -> Sequence[tuple[int, int]]:
@@ -164,7 +166,10 @@ def in_language(prepared: Prepared, language: str | None) -> Prepared:
     """Return the same text, prepared as one in another language."""
     if language == prepared.language:
         return prepared
-    return _prepared(prepared.text, language, prepared.folded, prepared.spaceless)
+    text, folded, spaceless = prepared.text, prepared.folded, prepared.spaceless
+    if (language or "en") == (prepared.language or "en"):
+        return Prepared(text, language, folded, spaceless, prepared.fast)
+    return _prepared(text, language, folded, spaceless)
 
 
 def _prepared(text: str, language: str | None, folded: str, spaceless: int) -> Prepared:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from string import punctuation
 
-from pairmill.quality.word_lists import ENGLISH
 from pairmill.quality.text import words
+from pairmill.quality.word_lists import ENGLISH
 
 __all__ = ["TRAITS", "holds_code", "traits_of"]
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairmill.output.qc.metrics import Hit, Profile, Variety
-from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 from pairmill.quality.text import is_spaceless, words
+from pairmill.quality.word_lists import ENGLISH, FUNCTION_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
