@@ -20,7 +20,6 @@ from msgspec import Struct
 from rapidfuzz.fuzz import ratio
 
 from pairmill.quality import privacy
-from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
     evidence_match,
     score,
@@ -29,8 +28,7 @@ from pairmill.quality.grounding import (
     unseen_numbers,
 )
 from pairmill.quality.language import differs
-from pairmill.quality.phrases import fold, phrases_of
-from pairmill.quality.source_words import find_reference
+from pairmill.quality.phrases import applies, fold, phrases_of
 from pairmill.quality.text import (
     count_words,
     join,
@@ -40,7 +38,7 @@ from pairmill.quality.text import (
     words,
 )
 from pairmill.quality.thresholds import DEFAULT, CheckPolicy, Thresholds
-from pairmill.quality.wording import find_chatter, find_cut, find_refusal, quote
+from pairmill.quality.wording import find_chatter, find_cut, find_reference, find_refusal, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -123,7 +121,7 @@ def inspect(
 ) -> list[Finding]:
     """Run every check whose policy is not ``keep``, in the order of :data:`CHECKS`.
 
-    Checks that do not work in the chunk's language do not run (`pairmill.quality.applicability`).
+    Checks that do not work in the chunk's language do not run (`pairmill.quality.phrases`).
 
     Args:
         pair: The pair.

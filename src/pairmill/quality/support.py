@@ -13,12 +13,12 @@ from itertools import repeat
 from operator import and_
 from typing import TYPE_CHECKING
 
-from pairmill.quality.applicability import applies
 from pairmill.quality.grounding import (
     count_unseen_negations,
     count_unseen_numbers,
     unseen_single_names,
 )
+from pairmill.quality.phrases import applies
 
 if TYPE_CHECKING:
     from pairmill.quality.grounding import PreparedChunk, PreparedPair
