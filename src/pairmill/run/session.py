@@ -311,6 +311,7 @@ def _checking(settings: Settings, watch: CanaryGuard, bus: Bus) -> Iterator[None
         lambda text: bus.emit(Notice(text=text)),
         seed=settings.seed,
         lazily=settings.check_processes == "auto",
+        turns=watch.turns,
     )
     try:
         yield
@@ -505,6 +506,7 @@ class _Session:
             connection.in_flight,
             connection.room,
             suspects,
+            self._watch.turns,
             self._questions(strong) if strong else None,
             Claims(self._claims, connection.in_flight.check) if self._claims else None,
         )

@@ -14,6 +14,7 @@ from pairmill.run.inbox import Inbox
 from pairmill.run.reader import Work
 from pairmill.run.stop import Stop
 from pairmill.run.suspects import Suspects
+from pairmill.run.turns import Turns
 from pairmill.run.worker import WorkerContext, work_on
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def shop_with(stop: Stop, write: Any, inbox: Inbox) -> WorkerContext:
         flight=cast("Any", None),
         room=AnswerTokens(),
         suspects=Suspects(writer.put_result, inbox, stop, _is_well),
+        turns=Turns(),
     )
 
 
